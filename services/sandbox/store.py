@@ -1,0 +1,175 @@
+"""What the sandbox remembers: documents, counters and files that survive `kill -9`.
+
+Everything lives in memory (so reads cost nothing) and is written through to one SQLite file before a call
+returns. WAL without fsync is enough: a killed process loses nothing that was written, only a crash of the
+whole machine could, and a sandbox may lose a minute then.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from events.errors import NeurocardsError
+
+Document = dict[str, Any]
+
+_BUSY_TIMEOUT_S = 10.0
+_FILE_NAME_LENGTH_MAX = 200
+_SCHEMA = Path(__file__).with_name("store.sql")
+
+_UPSERT = (
+    "INSERT INTO documents (kind, key, doc) VALUES (?, ?, ?)"
+    " ON CONFLICT (kind, key) DO UPDATE SET doc = excluded.doc"
+)
+_DELETE = "DELETE FROM documents WHERE kind = ? AND key = ?"
+_COUNT = (
+    "INSERT INTO counters (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+)
+
+
+class StoreError(NeurocardsError):
+    """The sandbox's folder cannot be used, or a file name in it is not allowed."""
+
+
+class Store:
+    """Documents by (kind, key), counters by name, files by relative name.
+
+    `path` is a folder (made when missing) with `sandbox.sqlite3` and `files/`; None keeps all in memory.
+    Documents are JSON objects. They are copied on the way in and on the way out, so changing one that was
+    got changes nothing until it is `put` back. Not thread-safe: the sandbox is one event loop.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._root = path
+        self._documents: dict[str, dict[str, bytes]] = {}
+        self._counters: dict[str, int] = {}
+        self._memory_files: dict[str, bytes] = {}
+        self._depth = 0
+        self._db: sqlite3.Connection | None = None
+        if path is not None:
+            (path / "files").mkdir(parents=True, exist_ok=True)
+            self._db = _open(path / "sandbox.sqlite3")
+            self._load(self._db)
+
+    def _load(self, db: sqlite3.Connection) -> None:
+        for kind, key, doc in db.execute("SELECT kind, key, doc FROM documents ORDER BY id"):
+            self._documents.setdefault(kind, {})[key] = doc
+        self._counters.update(db.execute("SELECT name, value FROM counters"))
+
+    def close(self) -> None:
+        """Close the database; the store may not be used afterwards."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """All writes inside are kept together or, after a kill, not at all. Nests; never await inside."""
+        if self._db is not None and self._depth == 0:
+            self._db.execute("BEGIN IMMEDIATE")
+        self._depth += 1
+        try:
+            yield
+        finally:
+            # An exception commits too: memory already holds what was written, and the two must agree.
+            self._depth -= 1
+            if self._db is not None and self._depth == 0:
+                self._db.execute("COMMIT")
+
+    def put(self, kind: str, key: str, doc: Document) -> None:
+        """Insert or replace; a replaced document keeps its place in `all`."""
+        encoded = msgspec.json.encode(doc)
+        if self._db is not None:
+            self._db.execute(_UPSERT, (kind, key, encoded))
+        self._documents.setdefault(kind, {})[key] = encoded
+
+    def get(self, kind: str, key: str) -> Document | None:
+        encoded = self._documents.get(kind, {}).get(key)
+        return None if encoded is None else _decode(encoded)
+
+    def all(self, kind: str) -> list[tuple[str, Document]]:
+        """Every document of a kind, oldest first."""
+        return [(key, _decode(encoded)) for key, encoded in self._documents.get(kind, {}).items()]
+
+    def count(self, kind: str) -> int:
+        return len(self._documents.get(kind, {}))
+
+    def delete(self, kind: str, key: str) -> None:
+        """Forget a document; one that is not there is no error."""
+        if self._documents.get(kind, {}).pop(key, None) is not None and self._db is not None:
+            self._db.execute(_DELETE, (kind, key))
+
+    def next_id(self, counter: str, start: int = 1) -> int:
+        """The counter's next value: `start` first, then one more each time, never one twice."""
+        value = self._counters.get(counter, start - 1) + 1
+        if self._db is not None:
+            self._db.execute(_COUNT, (counter, value))
+        self._counters[counter] = value
+        return value
+
+    def write_file(self, name: str, data: bytes) -> None:
+        """Write a whole file; readers see the old one or the new one, never a part."""
+        checked = _checked_name(name)
+        if self._root is None:
+            self._memory_files[checked] = data
+            return
+        target = self._root / "files" / checked
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(target.name + ".part")
+        temporary.write_bytes(data)
+        os.replace(temporary, target)
+
+    def read_file(self, name: str) -> bytes | None:
+        path = self.file_path(name)
+        if path is None:
+            return self._memory_files.get(_checked_name(name))
+        return path.read_bytes()
+
+    def file_path(self, name: str) -> Path | None:
+        """Where the file lies on disk; None when it does not exist or the store is in memory."""
+        checked = _checked_name(name)
+        if self._root is None:
+            return None
+        path = self._root / "files" / checked
+        return path if path.is_file() else None
+
+    def delete_file(self, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        self._memory_files.pop(_checked_name(name), None)
+        if (path := self.file_path(name)) is not None:
+            path.unlink(missing_ok=True)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    # The exclusive lock is held for the process's life: a second sandbox on the same folder is refused
+    # instead of the two answering from different memories.
+    db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")
+        db.executescript(_SCHEMA.read_text(encoding="utf-8"))
+    except sqlite3.OperationalError as error:
+        db.close()
+        raise StoreError(f"cannot open {path}: {error}; is another sandbox using this folder?") from error
+    return db
+
+
+def _decode(encoded: bytes) -> Document:
+    decoded: Document = msgspec.json.decode(encoded)
+    return decoded
+
+
+def _checked_name(name: str) -> str:
+    parts = PurePosixPath(name).parts
+    too_long = len(name) > _FILE_NAME_LENGTH_MAX
+    if not parts or too_long or name.startswith("/") or ".." in parts or "\0" in name:
+        raise StoreError(f"not a relative file name: {name[:80]!r}")
+    return "/".join(parts)
