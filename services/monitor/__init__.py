@@ -1,0 +1,1 @@
+"""Fails and refunds what passed its deadline; reads Postgres only."""

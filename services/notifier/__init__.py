@@ -1,0 +1,1 @@
+"""Tells sellers how their jobs end."""

@@ -1,0 +1,1 @@
+"""Generation: takes a job from the stream and brings it to its end."""
