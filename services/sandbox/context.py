@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 import structlog
@@ -14,6 +14,8 @@ import structlog
 from services.sandbox.store import Store
 
 log = structlog.get_logger()
+
+Part = TypeVar("Part")
 
 
 class Fault(Protocol):
@@ -115,6 +117,14 @@ class Context:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
     _starters: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False)
     _http: aiohttp.ClientSession | None = field(default=None, repr=False)
+    _parts: dict[type[Any], Any] = field(default_factory=dict, repr=False)
+
+    def part(self, kind: type[Part], make: Callable[[Context], Part]) -> Part:
+        """The one instance of `kind` in this sandbox, made at first use: how modules share their state."""
+        if kind not in self._parts:
+            self._parts[kind] = make(self)
+        part: Part = self._parts[kind]
+        return part
 
     def on_start(self, starter: Callable[[], Awaitable[None]]) -> None:
         """Have `starter` awaited once the server listens: the place to resume what a restart interrupted."""
