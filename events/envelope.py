@@ -1,0 +1,43 @@
+"""An event as it stands in the log, and the cursor that remembers a place in it."""
+
+import msgspec
+
+GENESIS_HASH = bytes(32)
+"""The hash before the first event."""
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """A remembered place: the last position seen and that event's hash.
+
+    Whoever resumes from a cursor checks the hash against the log first: a lower head or another hash means
+    that the log went back in time.
+    """
+
+    position: int
+    hash: bytes
+
+
+GENESIS = Cursor(0, GENESIS_HASH)
+
+
+class Recorded(msgspec.Struct, frozen=True, gc=False):
+    """One row of the log.
+
+    `data` is the exact JSON text that was hashed. `key`, `body_hash` and `command_events` stand on the first
+    event of a command only: its idempotency key, the SHA-256 of the command and how many events it made.
+    """
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    data: str
+    key: str | None
+    body_hash: bytes | None
+    command_events: int | None
+    recorded_at_us: int
+    hash: bytes
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.position, self.hash)

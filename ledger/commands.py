@@ -1,0 +1,161 @@
+"""What may be asked of the ledger, in the imperative. Ids and times come in as data.
+
+Each struct is tagged with its name, so that its JSON is a canonical body: the hash of it is kept with the
+idempotency key, and the same key with another body is an error.
+"""
+
+import msgspec
+
+from events.account import GrantKind
+from events.job import FailedBy, Failure, PromptSource, Video
+
+
+class OpenAccount(msgspec.Struct, frozen=True, tag=True):
+    """Make the account known. Asking for one that is open changes nothing."""
+
+    account: str
+    origin: str = "start"
+
+
+class AcceptTerms(msgspec.Struct, frozen=True, tag=True):
+    """Agree to the terms; the first agreement ever brings `welcome_credits`."""
+
+    account: str
+    terms: str
+    welcome_credits: int
+
+
+class GrantCredits(msgspec.Struct, frozen=True, tag=True):
+    """Give credits. `amount` > 0."""
+
+    account: str
+    amount: int
+    kind: GrantKind
+    reason: str
+    reference: str | None = None
+    expires_at_us: int | None = None
+
+
+class RevokeCredits(msgspec.Struct, frozen=True, tag=True):
+    """Take granted credits back. May leave less than zero."""
+
+    account: str
+    amount: int
+    reason: str
+    reference: str | None = None
+
+
+class OrderVideos(msgspec.Struct, frozen=True, tag=True):
+    """Charge and queue one job per id in `jobs`: all or nothing. `price` is per job."""
+
+    account: str
+    order: str
+    jobs: tuple[str, ...]
+    price: int
+    model: str
+    style: str
+    photo: str
+    brief: str
+    locale: str
+    deadline_s: int
+
+
+class StartJob(msgspec.Struct, frozen=True, tag=True):
+    """Take the job as run number `run`, which must be the last run plus one."""
+
+    job: str
+    run: int
+    worker: str
+
+
+class RecordPrompt(msgspec.Struct, frozen=True, tag=True):
+    """Keep the reference of the written prompt."""
+
+    job: str
+    run: int
+    prompt: str
+    source: PromptSource
+    template: str
+    reason: str = ""
+
+
+class IntendSubmission(msgspec.Struct, frozen=True, tag=True):
+    """Announce the call that may make the provider work."""
+
+    job: str
+    run: int
+    submission: int
+    provider_account: str
+    model: str
+
+
+class RecordAccepted(msgspec.Struct, frozen=True, tag=True):
+    """Record the provider's task for a submission. A fact: never fenced, recorded even after a refund."""
+
+    job: str
+    submission: int
+    task: str
+
+
+class FailSubmission(msgspec.Struct, frozen=True, tag=True):
+    """The submission came to nothing. With `retry_at_us` try again then; without, fail the job and refund."""
+
+    job: str
+    account: str
+    run: int
+    submission: int
+    failure: Failure
+    retry_at_us: int | None = None
+
+
+class HandBackJob(msgspec.Struct, frozen=True, tag=True):
+    """Let go of the job in good order."""
+
+    job: str
+    run: int
+
+
+class SucceedJob(msgspec.Struct, frozen=True, tag=True):
+    """The video is stored. A fact: after a failure it becomes a gift."""
+
+    job: str
+    run: int
+    submission: int
+    video: Video
+
+
+class FailJob(msgspec.Struct, frozen=True, tag=True):
+    """End the job without a video and refund its charge.
+
+    A worker needs the current `run`; the monitor may do it from the deadline on; an operator at any time.
+    """
+
+    job: str
+    account: str
+    by: FailedBy
+    failure: Failure
+    run: int | None = None
+
+
+Command = (
+    OpenAccount
+    | AcceptTerms
+    | GrantCredits
+    | RevokeCredits
+    | OrderVideos
+    | StartJob
+    | RecordPrompt
+    | IntendSubmission
+    | RecordAccepted
+    | FailSubmission
+    | HandBackJob
+    | SucceedJob
+    | FailJob
+)
+
+_encoder = msgspec.json.Encoder()
+
+
+def body(command: Command) -> bytes:
+    """The canonical bytes of a command."""
+    return _encoder.encode(command)

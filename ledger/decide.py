@@ -1,0 +1,158 @@
+"""One door to all rules: which streams a command reads, what it makes of them, how states fold.
+
+Pure: no clock, no randomness, no I/O. Time is the database's and comes in as `now_us`.
+"""
+
+from collections.abc import Mapping
+from typing import assert_never, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from events.account import AccountEvent
+from events.codec import Event, decode_data
+from events.errors import CodecError
+from events.job import JobEvent
+from events.streams import ACCOUNT, JOB, account_stream, job_stream
+from ledger import account, job
+from ledger import commands as c
+from ledger.account import AccountState, Made
+from ledger.errors import InvalidCommand, LedgerError
+from ledger.job import JobState, Outcome
+
+State = AccountState | JobState
+
+_OUTCOMES: dict[str, Outcome] = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
+
+
+class _Charged(msgspec.Struct):
+    """The fields of JobQueued that a refund needs."""
+
+    account: str
+    price: int
+
+
+_charged_decoder = msgspec.json.Decoder(_Charged)
+
+
+def initial(stream: str) -> State:
+    """The state of an empty stream, by the stream's kind."""
+    if stream.startswith(ACCOUNT):
+        return AccountState()
+    if stream.startswith(JOB):
+        return JobState()
+    raise InvalidCommand(f"stream {stream!r} is of no known kind")
+
+
+def evolve(state: State, event: Event) -> State:
+    """The state after `event`."""
+    if isinstance(state, AccountState):
+        return account.evolve(state, cast(AccountEvent, event))
+    return job.evolve(state, cast(JobEvent, event))
+
+
+def fold(state: State, type_name: str, data: str) -> State:
+    """The state after a stored event. One that cannot be read marks the state as broken instead of raising.
+
+    A broken state refuses decisions, but keeps what a refund needs: who was charged, how much, and whether
+    the job has ended.
+    """
+    try:
+        return evolve(state, decode_data(type_name, data))
+    except CodecError as error:
+        if isinstance(state, AccountState):
+            return replace(state, broken=str(error))
+        broken = replace(state, broken=str(error), outcome=_OUTCOMES.get(type_name, state.outcome))
+        if type_name != "JobQueued":
+            return broken
+        try:
+            charged = _charged_decoder.decode(data)
+        except msgspec.DecodeError:
+            return broken
+        return replace(broken, account=charged.account, price=charged.price)
+
+
+def streams_read(command: c.Command) -> tuple[str, ...]:
+    """The streams whose state the command's decision needs. What it writes elsewhere must be a new stream."""
+    match command:
+        case c.OrderVideos() | c.OpenAccount() | c.AcceptTerms() | c.GrantCredits() | c.RevokeCredits():
+            return (account_stream(command.account),)
+        case c.FailJob() | c.FailSubmission():
+            return (job_stream(command.job), account_stream(command.account))
+        case (
+            c.StartJob()
+            | c.RecordPrompt()
+            | c.IntendSubmission()
+            | c.RecordAccepted()
+            | c.HandBackJob()
+            | c.SucceedJob()
+        ):
+            return (job_stream(command.job),)
+        case _ as never:
+            assert_never(never)
+
+
+def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
+    """The events the command makes, with their streams; none when there is nothing to do. Raises Rejected."""
+    match command:
+        case c.OrderVideos():
+            return account.order_videos(_account(view, command.account), command, now_us)
+        case c.OpenAccount():
+            return account.open_account(_account(view, command.account), command)
+        case c.AcceptTerms():
+            return account.accept_terms(_account(view, command.account), command)
+        case c.GrantCredits():
+            return account.grant(_account(view, command.account), command)
+        case c.RevokeCredits():
+            return account.revoke(_account(view, command.account), command)
+        case _:
+            return _decide_job(view, command, now_us)
+
+
+JobCommand = (
+    c.StartJob
+    | c.RecordPrompt
+    | c.IntendSubmission
+    | c.RecordAccepted
+    | c.FailSubmission
+    | c.HandBackJob
+    | c.SucceedJob
+    | c.FailJob
+)
+
+
+def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> Made:
+    state = _job(view, command.job)
+    match command:
+        case c.StartJob():
+            return job.start(state, command, now_us)
+        case c.RecordPrompt():
+            return job.record_prompt(state, command)
+        case c.IntendSubmission():
+            return job.intend(state, command, now_us)
+        case c.RecordAccepted():
+            return job.record_accepted(state, command)
+        case c.FailSubmission():
+            return job.fail_submission(state, command)
+        case c.HandBackJob():
+            return job.hand_back(state, command)
+        case c.SucceedJob():
+            return job.succeed(state, command)
+        case c.FailJob():
+            return job.fail(state, command, now_us)
+        case _ as never:
+            assert_never(never)
+
+
+def _account(view: Mapping[str, State], account_id: str) -> AccountState:
+    state = view[account_stream(account_id)]
+    if not isinstance(state, AccountState):
+        raise LedgerError(f"stream of account {account_id} holds another kind of state")
+    return state
+
+
+def _job(view: Mapping[str, State], job_id: str) -> JobState:
+    state = view[job_stream(job_id)]
+    if not isinstance(state, JobState):
+        raise LedgerError(f"stream of job {job_id} holds another kind of state")
+    return state

@@ -1,0 +1,123 @@
+"""Errors of the ledger.
+
+LedgerError
+├── Rejected                    the rules say no; nothing was written, the key may be used again
+│   ├── NotOpened               the account does not exist
+│   ├── TermsNotAccepted
+│   ├── InsufficientCredits     (balance, needed)
+│   ├── InvalidCommand          a field is out of its range
+│   ├── AlreadyExists           an id that must be new is taken
+│   ├── NoSuchJob
+│   ├── JobFinished             (outcome) the job has ended
+│   ├── StaleRun                (run, current) another worker holds the job now
+│   ├── SubmissionOpen          an earlier submission's outcome is unknown, or its task still runs
+│   ├── NotDue                  too early: before the retry's time, or before the deadline
+│   ├── TooLate                 the job's deadline has passed
+│   ├── TaskMismatch            a task id that fits no recorded intent, or another than recorded
+│   ├── UnreadableAccount       the account's events cannot be folded; nothing may be spent
+│   └── UnreadableJob           the job's events cannot be folded; it can still be failed and refunded
+├── KeyReused                   the key belongs to a command with another body
+├── LedgerBusy                  the queue is full: wait and ask again with the same key
+├── LedgerUnavailable           no answer from Postgres in time: ask again with the same key
+└── IntegrityError              the log is not what a cursor or the chain says it must be
+"""
+
+from events.errors import NeurocardsError
+
+
+class LedgerError(NeurocardsError):
+    """Base of the ledger's errors."""
+
+
+class Rejected(LedgerError):
+    """A rule of the ledger says no. Nothing was written and the idempotency key is not used up."""
+
+
+class NotOpened(Rejected):
+    """The account was never opened."""
+
+
+class TermsNotAccepted(Rejected):
+    """The user has not agreed to the terms yet."""
+
+
+class InsufficientCredits(Rejected):
+    """The balance does not cover the price."""
+
+    def __init__(self, balance: int, needed: int) -> None:
+        super().__init__(f"{needed} credits needed, {balance} there")
+        self.balance = balance
+        self.needed = needed
+
+
+class InvalidCommand(Rejected):
+    """A field of the command is out of its range."""
+
+
+class AlreadyExists(Rejected):
+    """An id that must be new is already in the log."""
+
+
+class NoSuchJob(Rejected):
+    """The job was never queued, or belongs to another account."""
+
+
+class JobFinished(Rejected):
+    """The job has ended; `outcome` is `succeeded` or `failed`."""
+
+    def __init__(self, outcome: str) -> None:
+        super().__init__(f"the job has already {outcome}")
+        self.outcome = outcome
+
+
+class StaleRun(Rejected):
+    """Another run has started since: whoever gets this no longer holds the job and must let go of it."""
+
+    def __init__(self, run: int, current: int) -> None:
+        super().__init__(f"run {run} is not the current run {current}")
+        self.run = run
+        self.current = current
+
+
+class SubmissionOpen(Rejected):
+    """An earlier submission's outcome is unknown, or its task runs: submitting again could pay twice."""
+
+
+class NotDue(Rejected):
+    """It is too early for this."""
+
+
+class TooLate(Rejected):
+    """The job's deadline has passed."""
+
+
+class TaskMismatch(Rejected):
+    """The task fits no recorded intent, or another task is recorded for it."""
+
+
+class UnreadableAccount(Rejected):
+    """The account's events cannot be folded by this version; refunds still arrive."""
+
+
+class UnreadableJob(Rejected):
+    """The job's events cannot be folded by this version; failing and refunding it still works."""
+
+
+class KeyReused(LedgerError):
+    """The idempotency key was used for a command with another body."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {key!r} was used for another command; a new command needs a new key")
+        self.key = key
+
+
+class LedgerBusy(LedgerError):
+    """The append queue is full. Wait and ask again with the same key."""
+
+
+class LedgerUnavailable(LedgerError):
+    """Postgres did not answer in time. The outcome may be unknown: ask again with the same key."""
+
+
+class IntegrityError(LedgerError):
+    """The log contradicts itself or a cursor. Nothing may go on from here without a person."""

@@ -1,0 +1,261 @@
+"""The job's rules: pure functions over its state. No clock, no randomness, no I/O.
+
+Decisions (start, intend, fail) are fenced by the current run. Facts (a task the provider made, a stored
+video) never are: what happened outside is recorded whoever reports it, even after a refund.
+"""
+
+from typing import Literal, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from events.account import CreditsRefunded
+from events.codec import Event
+from events.job import (
+    Failure,
+    JobEvent,
+    JobFailed,
+    JobHandedBack,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+    Video,
+    VideoGifted,
+)
+from events.streams import account_stream, job_stream
+from ledger.commands import (
+    FailJob,
+    FailSubmission,
+    HandBackJob,
+    IntendSubmission,
+    RecordAccepted,
+    RecordPrompt,
+    StartJob,
+    SucceedJob,
+)
+from ledger.errors import (
+    InvalidCommand,
+    JobFinished,
+    NoSuchJob,
+    NotDue,
+    StaleRun,
+    SubmissionOpen,
+    TaskMismatch,
+    TooLate,
+    UnreadableJob,
+)
+
+Made = list[tuple[str, Event]]
+Outcome = Literal["", "succeeded", "failed"]
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """One announced call to the provider. Neither `task` nor `failure`: its outcome is unknown."""
+
+    number: int
+    provider_account: str
+    model: str
+    task: str | None = None
+    failure: Failure | None = None
+
+
+class JobState(msgspec.Struct, frozen=True):
+    """What the rules need to know of a job.
+
+    `account`, `price` and `outcome` are the minimal fold that a refund needs; they stay right even when
+    `broken` says that some event could not be read. `crashes` counts runs that ended without progress and
+    without handing back.
+    """
+
+    account: str = ""
+    price: int = 0
+    outcome: Outcome = ""
+    broken: str = ""
+    queued: JobQueued | None = None
+    run: int = 0
+    run_open: bool = False
+    progressed: bool = False
+    crashes: int = 0
+    prompt: PromptWritten | None = None
+    submissions: tuple[Submission, ...] = ()
+    retry_at_us: int | None = None
+    failure: Failure | None = None
+    video: Video | None = None
+
+    @property
+    def live_submission(self) -> Submission | None:
+        """The submission whose outcome is unknown or whose task still runs."""
+        last = self.submissions[-1] if self.submissions else None
+        return last if last is not None and last.failure is None else None
+
+
+def evolve(state: JobState, event: JobEvent) -> JobState:
+    """The state after `event`."""
+    match event:
+        case JobQueued():
+            return replace(state, account=event.account, price=event.price, queued=event)
+        case JobStarted():
+            crashed = state.run_open and not state.progressed
+            return replace(
+                state, run=event.run, run_open=True, progressed=False, crashes=state.crashes + crashed
+            )
+        case JobHandedBack():
+            return replace(state, run_open=False)
+        case PromptWritten():
+            return replace(state, prompt=event, progressed=True)
+        case SubmissionIntended():
+            intended = Submission(event.submission, event.provider_account, event.model)
+            return replace(
+                state, submissions=(*state.submissions, intended), retry_at_us=None, progressed=True
+            )
+        case SubmissionAccepted():
+            return _with_submission(state, event.submission, task=event.task)
+        case SubmissionFailed():
+            return _with_submission(state, event.submission, failure=event.failure)
+        case RetryScheduled():
+            return replace(state, retry_at_us=event.at_us, progressed=True)
+        case JobSucceeded():
+            return replace(state, outcome="succeeded", video=event.video, run_open=False)
+        case JobFailed():
+            return replace(state, outcome="failed", failure=event.failure, run_open=False)
+        case VideoGifted():
+            return replace(state, video=event.video)
+        case _ as never:
+            assert_never(never)
+
+
+def start(state: JobState, command: StartJob, now_us: int) -> Made:
+    """JobStarted with the next run."""
+    queued = _require_running(state)
+    if command.run != state.run + 1:
+        raise StaleRun(command.run, state.run)
+    if now_us >= queued.deadline_at_us:
+        raise TooLate("the deadline has passed; fail the job instead")
+    return [(job_stream(command.job), JobStarted(command.run, command.worker))]
+
+
+def record_prompt(state: JobState, command: RecordPrompt) -> Made:
+    """PromptWritten, once per job."""
+    _require_run(state, command.run)
+    if state.prompt is not None:
+        return []
+    written = PromptWritten(command.run, command.prompt, command.source, command.template, command.reason)
+    return [(job_stream(command.job), written)]
+
+
+def intend(state: JobState, command: IntendSubmission, now_us: int) -> Made:
+    """SubmissionIntended, when nothing of an earlier submission is open and its time has come."""
+    queued = _require_run(state, command.run)
+    if state.prompt is None:
+        raise InvalidCommand("there is no prompt to submit yet")
+    if state.live_submission is not None:
+        raise SubmissionOpen(f"submission {state.live_submission.number} is not over")
+    if command.submission != len(state.submissions) + 1:
+        raise InvalidCommand(f"the next submission is number {len(state.submissions) + 1}")
+    if state.retry_at_us is not None and now_us < state.retry_at_us:
+        raise NotDue("the retry's time has not come")
+    if now_us >= queued.deadline_at_us:
+        raise TooLate("the deadline has passed; fail the job instead")
+    intended = SubmissionIntended(command.run, command.submission, command.provider_account, command.model)
+    return [(job_stream(command.job), intended)]
+
+
+def record_accepted(state: JobState, command: RecordAccepted) -> Made:
+    """SubmissionAccepted, or nothing when this very task is recorded."""
+    submission = _require_submission(state, command.submission)
+    if submission.task == command.task:
+        return []
+    if submission.task is not None:
+        raise TaskMismatch(f"submission {submission.number} has another task")
+    if not 0 < len(command.task) <= 128:
+        raise InvalidCommand("a task id has 1 to 128 characters")
+    return [(job_stream(command.job), SubmissionAccepted(command.submission, command.task))]
+
+
+def fail_submission(state: JobState, command: FailSubmission) -> Made:
+    """SubmissionFailed with either RetryScheduled or the job's failure and refund."""
+    queued = _require_run(state, command.run)
+    live = state.live_submission
+    if live is None or live.number != command.submission:
+        raise InvalidCommand(f"submission {command.submission} is not the open one")
+    stream = job_stream(command.job)
+    failed = SubmissionFailed(command.run, command.submission, command.failure)
+    if command.retry_at_us is not None and command.retry_at_us < queued.deadline_at_us:
+        return [(stream, failed), (stream, RetryScheduled(command.run, command.retry_at_us))]
+    return [(stream, failed), *_failed(state, command.job, JobFailed("worker", command.failure))]
+
+
+def hand_back(state: JobState, command: HandBackJob) -> Made:
+    """JobHandedBack, or nothing when the job has moved on."""
+    if state.outcome or not state.run_open or state.run != command.run:
+        return []
+    return [(job_stream(command.job), JobHandedBack(command.run))]
+
+
+def succeed(state: JobState, command: SucceedJob) -> Made:
+    """JobSucceeded; after a failure VideoGifted, once; nothing when a video is recorded."""
+    _require_submission(state, command.submission)
+    if state.video is not None:
+        return []
+    stream = job_stream(command.job)
+    if state.outcome == "failed":
+        return [(stream, VideoGifted(command.submission, command.video))]
+    return [(stream, JobSucceeded(command.run, command.submission, command.video))]
+
+
+def fail(state: JobState, command: FailJob, now_us: int) -> Made:
+    """JobFailed and CreditsRefunded together. Needs the minimal fold only."""
+    if not state.account or state.account != command.account:
+        raise NoSuchJob(f"job {command.job} of account {command.account} does not exist")
+    if state.outcome:
+        raise JobFinished(state.outcome)
+    due = state.queued is None or now_us >= state.queued.deadline_at_us
+    if command.by == "monitor" and not due:
+        raise NotDue("the deadline has not passed")
+    if command.by == "worker" and command.run != state.run and not due:
+        raise StaleRun(command.run or 0, state.run)
+    return _failed(state, command.job, JobFailed(command.by, command.failure))
+
+
+def _failed(state: JobState, job: str, failed: JobFailed) -> Made:
+    refunded = CreditsRefunded(job, state.price, failed.failure.error_class)
+    return [(job_stream(job), failed), (account_stream(state.account), refunded)]
+
+
+def _require_running(state: JobState) -> JobQueued:
+    if not state.account:
+        raise NoSuchJob("the job was never queued")
+    if state.outcome:
+        raise JobFinished(state.outcome)
+    if state.broken or state.queued is None:
+        raise UnreadableJob(f"the job cannot be read ({state.broken}); fail it to refund it")
+    return state.queued
+
+
+def _require_run(state: JobState, run: int) -> JobQueued:
+    queued = _require_running(state)
+    if run != state.run or not state.run_open:
+        raise StaleRun(run, state.run)
+    return queued
+
+
+def _require_submission(state: JobState, number: int) -> Submission:
+    for submission in state.submissions:
+        if submission.number == number:
+            return submission
+    raise TaskMismatch(f"no submission {number} was announced")
+
+
+def _with_submission(
+    state: JobState, number: int, *, task: str | None = None, failure: Failure | None = None
+) -> JobState:
+    submissions = tuple(
+        replace(s, task=task or s.task, failure=failure or s.failure) if s.number == number else s
+        for s in state.submissions
+    )
+    return replace(state, submissions=submissions, progressed=True)

@@ -1,0 +1,126 @@
+"""The ledger as the rest of the system sees it: commands in, receipts and events out."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import msgspec
+
+from events.envelope import GENESIS, Cursor, Recorded
+from events.streams import account_stream, job_stream
+from ledger.account import AccountState
+from ledger.appender import Appender
+from ledger.commands import Command
+from ledger.decide import State, fold, initial
+from ledger.errors import IntegrityError
+from ledger.job import JobState
+from ledger.receipt import Receipt
+from ledger.sql import query
+
+NOTIFY_CHANNEL = "neurocards_events"
+"""LISTEN here for a hint that something was appended. A hint only: poll as well."""
+
+PAGE_EVENTS = 1000
+
+
+class OpenJob(msgspec.Struct, frozen=True):
+    """An unfinished job: `position` is that of its JobQueued."""
+
+    job: str
+    account: str
+    position: int
+    deadline_at_us: int
+
+
+class LogReader:
+    """Reads of the log over a pool. Never waits for the append lock."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def head(self) -> Cursor:
+        """The last position and its hash; GENESIS when the log is empty."""
+        row = await self._pool.fetchrow("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1")
+        return Cursor(row["position"], row["hash"]) if row else GENESIS
+
+    async def events_after(self, position: int, limit: int = PAGE_EVENTS) -> list[Recorded]:
+        """Up to `limit` events after `position`, in order."""
+        return [Recorded(*row) for row in await self._pool.fetch(query("events_after"), position, limit)]
+
+    async def scan(self, position: int = 0, page: int = PAGE_EVENTS) -> AsyncIterator[Recorded]:
+        """All events after `position`, page by page, to the head as it is when reached."""
+        while events := await self.events_after(position, page):
+            for event in events:
+                yield event
+            position = events[-1].position
+
+    async def stream(self, stream: str) -> list[Recorded]:
+        """All events of one stream, in order."""
+        return [Recorded(*row) for row in await self._pool.fetch(query("stream"), stream)]
+
+    async def check(self, cursor: Cursor) -> None:
+        """Raise IntegrityError unless the log still holds what the cursor saw."""
+        if cursor == GENESIS:
+            return
+        stored = await self._pool.fetchval("SELECT hash FROM events WHERE position = $1", cursor.position)
+        if stored != cursor.hash:
+            found = "is gone" if stored is None else "has another hash"
+            raise IntegrityError(
+                f"the log went back in time: position {cursor.position} was seen before and {found}; "
+                "stop and run `neurocards recover`"
+            )
+
+    async def job(self, job: str) -> JobState:
+        """The job as it stands; an empty state when it was never queued."""
+        state = await self._state(job_stream(job))
+        assert isinstance(state, JobState)
+        return state
+
+    async def account(self, account: str) -> AccountState:
+        """The account as it stands; an empty state when it was never opened."""
+        state = await self._state(account_stream(account))
+        assert isinstance(state, AccountState)
+        return state
+
+    async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:
+        """Unfinished jobs queued after a position (and up to another), in order."""
+        rows = await self._pool.fetch(query("open_jobs"), after, up_to or 2**62, limit)
+        return [OpenJob(*row) for row in rows]
+
+    async def overdue_jobs(self, limit: int = 1000) -> list[OpenJob]:
+        """Unfinished jobs past their deadline by the database's clock."""
+        return [OpenJob(*row) for row in await self._pool.fetch(query("overdue_jobs"), limit)]
+
+    async def _state(self, stream: str) -> State:
+        state = initial(stream)
+        for event in await self.stream(stream):
+            state = fold(state, event.type, event.data)
+        return state
+
+
+class Ledger:
+    """The one door for writing. `read` answers questions.
+
+    Use as an async context manager: it owns the appender, not the pool.
+    """
+
+    def __init__(
+        self, database_url: str, pool: "asyncpg.Pool[asyncpg.Record]", *, role: str | None = "neurocards_app"
+    ) -> None:
+        self.read = LogReader(pool)
+        self._appender = Appender(database_url, role)
+
+    async def __aenter__(self) -> "Ledger":
+        await self._appender.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._appender.close()
+
+    async def execute(self, command: Command, *, key: str) -> Receipt:
+        """Append what the command makes and return its receipt once that is durable.
+
+        `key` makes asking twice asking once: the same key and body give the same receipt for ever, another
+        body raises KeyReused. Raises Rejected when a rule says no (the key stays free), LedgerBusy when
+        too much is waiting, LedgerUnavailable when Postgres stays away (ask again with the same key).
+        """
+        return await self._appender.submit(command, key)

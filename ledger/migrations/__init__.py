@@ -1,0 +1,69 @@
+"""Numbered SQL files, each applied once, in order, under one lock.
+
+Our own forty lines rather than a library: the kept ones bring a second database driver (psycopg) or an ORM,
+and all that is needed is "run these files once, in order, even when two processes start together".
+
+A package that owns tables keeps its files as `NNNN_name.sql` in a `migrations` package. A file that was
+applied must not change; what follows from it is a new file.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from importlib.resources import files
+
+import asyncpg
+import structlog
+
+from ledger.errors import IntegrityError
+
+logger = structlog.get_logger()
+
+_LOCK = 7_300_001
+_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    package text NOT NULL, name text NOT NULL, sha256 text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp(), PRIMARY KEY (package, name))
+"""
+
+
+async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migrations",)) -> list[str]:
+    """Apply what is missing, package by package, each file in its own transaction; the names applied.
+
+    Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since.
+    """
+    connection = await asyncpg.connect(database_url)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        await connection.execute(_TABLE)
+        rows = await connection.fetch("SELECT package, name, sha256 FROM schema_migrations")
+        applied = {(row["package"], row["name"]): row["sha256"] for row in rows}
+        done: list[str] = []
+        for package in packages:
+            for name, sql in migration_files(package):
+                digest = sha256(sql.encode()).hexdigest()
+                stored = applied.get((package, name))
+                if stored is None:
+                    await _apply(connection, package, name, sql, digest)
+                    done.append(f"{package}/{name}")
+                elif stored != digest:
+                    raise IntegrityError(f"{package}/{name} was applied and has changed since; restore it")
+        return done
+    finally:
+        await connection.close()
+
+
+def migration_files(package: str) -> list[tuple[str, str]]:
+    """The package's migration files as (name, SQL), in order."""
+    found = [entry for entry in files(package).iterdir() if entry.name.endswith(".sql")]
+    return [(entry.name, entry.read_text("utf-8")) for entry in sorted(found, key=lambda e: e.name)]
+
+
+async def _apply(
+    connection: "asyncpg.Connection[asyncpg.Record]", package: str, name: str, sql: str, digest: str
+) -> None:
+    async with connection.transaction():
+        await connection.execute(sql)
+        await connection.execute(
+            "INSERT INTO schema_migrations (package, name, sha256) VALUES ($1, $2, $3)", package, name, digest
+        )
+    logger.info("migration_applied", package=package, name=name)
