@@ -1,0 +1,116 @@
+"""Accounts, texts and drafts: the erasable side of what events refer to."""
+
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from services.shared.ids import new_id
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Who an account is. `telegram_id` is also the private chat's id."""
+
+    account: str
+    telegram_id: int
+    locale: str
+
+
+class Brief(msgspec.Struct, frozen=True):
+    """What the seller wrote: the product and, maybe, wishes. For the style `own`, `wishes` is the prompt."""
+
+    product: str
+    wishes: str = ""
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """An order before (and after) it is confirmed; see the table `drafts`."""
+
+    draft: str
+    account: str
+    chat_id: int
+    message_id: int | None
+    photo: str
+    brief: str
+    style: str
+    model: str
+    jobs: tuple[str, ...]
+    price: int
+    ordered: bool = False
+
+
+_DRAFT_COLUMNS = "draft, account, chat_id, message_id, photo, brief, style, model, jobs, price, ordered"
+
+
+class People:
+    """Reads and writes the tables of `0001_people.sql`. Every method is one statement."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def account_of(self, telegram_id: int, locale: str) -> Account:
+        """The user's account, made on first sight. `locale` is used only then."""
+        row = await self._pool.fetchrow(
+            """INSERT INTO accounts (account, telegram_id, locale) VALUES ($1, $2, $3)
+               ON CONFLICT (telegram_id) DO UPDATE SET telegram_id = excluded.telegram_id
+               RETURNING account, telegram_id, locale""",
+            new_id(), telegram_id, locale,
+        )  # fmt: skip
+        assert row is not None
+        return Account(*row)
+
+    async def find(self, account: str) -> Account | None:
+        """Who the account is; None when unknown or erased."""
+        row = await self._pool.fetchrow(
+            "SELECT account, telegram_id, locale FROM accounts WHERE account = $1 AND telegram_id IS NOT NULL",
+            account,
+        )
+        return Account(*row) if row else None
+
+    async def set_locale(self, account: str, locale: str) -> None:
+        """Remember the user's language."""
+        await self._pool.execute("UPDATE accounts SET locale = $2 WHERE account = $1", account, locale)
+
+    async def keep_text(
+        self, account: str, body: msgspec.Struct | dict[str, Any], ref: str | None = None
+    ) -> str:
+        """Store a text and return its reference. With `ref`, storing twice keeps the first."""
+        ref = ref or new_id()
+        await self._pool.execute(
+            "INSERT INTO texts (ref, account, body) VALUES ($1, $2, $3) ON CONFLICT (ref) DO NOTHING",
+            ref, account, msgspec.json.encode(body).decode(),
+        )  # fmt: skip
+        return ref
+
+    async def text(self, ref: str) -> bytes | None:
+        """The stored JSON; None when it was erased."""
+        body = await self._pool.fetchval("SELECT body::text FROM texts WHERE ref = $1", ref)
+        return None if body is None else str(body).encode()
+
+    async def brief(self, ref: str) -> Brief | None:
+        """The seller's words; None when they were erased."""
+        body = await self.text(ref)
+        return None if body is None else msgspec.json.decode(body, type=Brief)
+
+    async def save_draft(self, draft: Draft) -> None:
+        """Store a new draft."""
+        await self._pool.execute(
+            f"INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)",
+            *(list(v) if isinstance(v, tuple) else v for v in msgspec.structs.astuple(draft)),
+        )
+
+    async def draft(self, draft: str) -> Draft | None:
+        """The draft, or None."""
+        row = await self._pool.fetchrow(
+            f"SELECT {_DRAFT_COLUMNS} FROM drafts WHERE draft = $1",
+            draft,
+        )
+        return msgspec.convert(dict(row), Draft) if row else None
+
+    async def set_draft_message(self, draft: str, message_id: int) -> None:
+        """Remember the message that shows the draft and, later, the order's status."""
+        await self._pool.execute("UPDATE drafts SET message_id = $2 WHERE draft = $1", draft, message_id)
+
+    async def mark_ordered(self, draft: str) -> None:
+        """The draft has become an order."""
+        await self._pool.execute("UPDATE drafts SET ordered = true WHERE draft = $1", draft)
