@@ -1,0 +1,55 @@
+"""The outside companies: where each is, and where our sandbox stands in for it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+CompanyName = Literal["telegram", "kie", "openai", "yookassa"]
+
+KIE_UPLOAD_LIVE_BASE = "https://kieai.redpandaai.co"
+
+
+@dataclass(frozen=True)
+class Company:
+    name: CompanyName
+    key_variable: str
+    """The environment variable that holds its key."""
+    url_field: str
+    """The settings field that overrides its address."""
+    live_base: str
+    sandbox_path: str
+    """Its path in the sandbox."""
+    sandbox_key: str
+    """The key the sandbox accepts; known to everyone, worth nothing."""
+
+
+COMPANIES: dict[CompanyName, Company] = {
+    company.name: company
+    for company in (
+        Company(
+            "telegram",
+            "BOT_TOKEN",
+            "telegram_api_url",
+            "https://api.telegram.org",
+            "/telegram",
+            "111111:sandbox",
+        ),
+        Company("kie", "KIE_API_KEYS", "kie_api_url", "https://api.kie.ai", "/kie", "sandbox-key-1"),
+        Company(
+            "openai",
+            "OPENAI_API_KEY",
+            "openai_base_url",
+            "https://api.openai.com/v1",
+            "/openai/v1",
+            "sk-sandbox",
+        ),
+        Company(
+            "yookassa",
+            "YOOKASSA_SECRET_KEY",
+            "yookassa_api_url",
+            "https://api.yookassa.ru/v3",
+            "/yookassa/v3",
+            "test_sandbox",
+        ),
+    )
+}
+YOOKASSA_SANDBOX_SHOP = "100500"

@@ -1,0 +1,148 @@
+"""The settings themselves: names, meanings, defaults, limits, and what must fit together.
+
+Services use `Settings` in settings.py, which adds what follows from them. `.env.example` is made from here.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_BOT_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
+
+
+class SettingsFields(BaseSettings):
+    """All settings. Names in the environment are the fields' names in capitals, or the alias."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    database_url: str | None = Field(
+        None, repr=False, description="Postgres, postgresql://…; empty: `neurocards up` starts its own"
+    )
+    redis_url: str | None = Field(
+        None, repr=False, description="Redis or Valkey, redis://…; empty: `neurocards up` starts its own"
+    )
+    data_dir: Path = Field(
+        Path(".neurocards"),
+        validation_alias="NEUROCARDS_DATA_DIR",
+        description="Folder of everything kept on this machine: databases, blobs, logs, the sandbox's memory",
+    )
+
+    bot_token: SecretStr | None = Field(
+        None, description="Telegram bot token from @BotFather; empty: sandbox"
+    )
+    kie_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="KIE.AI keys, separated by commas, used in turn; empty: sandbox"
+    )
+    openai_api_key: SecretStr | None = Field(
+        None, description="OpenAI key for writing prompts; empty: sandbox"
+    )
+    openai_model: str = Field("gpt-4o-mini", min_length=1, description="The model that writes prompts")
+    yookassa_shop_id: str | None = Field(None, description="YooKassa shop; empty: sandbox")
+    yookassa_secret_key: SecretStr | None = Field(None, description="YooKassa secret key; empty: sandbox")
+
+    telegram_api_url: str | None = Field(None, description="Empty: https://api.telegram.org, or the sandbox")
+    kie_api_url: str | None = Field(None, description="Empty: https://api.kie.ai, or the sandbox")
+    kie_upload_url: str | None = Field(None, description="Empty: https://kieai.redpandaai.co, or the sandbox")
+    openai_base_url: str | None = Field(None, description="Empty: https://api.openai.com/v1, or the sandbox")
+    yookassa_api_url: str | None = Field(
+        None, description="Empty: https://api.yookassa.ru/v3, or the sandbox"
+    )
+
+    public_url: str | None = Field(
+        None,
+        description="Where the outside reaches our web process (webhooks, callbacks); empty: its own address",
+    )
+    web_host: str = Field("127.0.0.1", description="Address the web process listens on")
+    web_port: Port = Field(8080, description="Port of the web process; 0: any free one")
+    callback_secret: SecretStr | None = Field(
+        None, min_length=16, description="Secret in callback addresses; empty: derived from the KIE keys"
+    )
+    health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
+    health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")
+    ready_file: Path | None = Field(
+        None, description="A file each process writes its pid and health address to; set by `neurocards up`"
+    )
+
+    sandbox_host: str = Field("127.0.0.1", description="Address the sandbox listens on")
+    sandbox_port: Port = Field(8081, description="Port of the sandbox; 0: any free one")
+    sandbox_url: str | None = Field(
+        None, description="Where others reach the sandbox; empty: its own address"
+    )
+    sandbox_render_seconds: float = Field(
+        6, ge=0, le=3600, description="How long the sandbox renders a video"
+    )
+
+    job_deadline_seconds: float = Field(
+        900, ge=1, le=86_400, description="A job with no video by then is failed and its credit returned"
+    )
+    lease_seconds: float = Field(
+        30, ge=0.5, le=3600, description="A worker silent for so long loses its jobs to others"
+    )
+    free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
+    support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning, error"
+    )
+    log_format: Literal["console", "json"] = Field("console", description="console or json")
+
+    @field_validator("kie_api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: Any) -> Any:
+        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("bot_token")
+    @classmethod
+    def _bot_token_shape(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _BOT_TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+    @field_validator(
+        "telegram_api_url", "kie_api_url", "kie_upload_url", "openai_base_url",
+        "yookassa_api_url", "public_url", "sandbox_url",
+    )  # fmt: skip
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not _HTTP_URL.fullmatch(value):
+            raise ValueError("must be an address like https://example.com, without query or spaces")
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="after")
+    def _across_fields(self) -> Self:
+        if self.lease_seconds >= self.job_deadline_seconds:
+            raise ValueError(
+                f"LEASE_SECONDS: {self.lease_seconds:g} must be less than JOB_DEADLINE_SECONDS, "
+                f"{self.job_deadline_seconds:g}, or no other worker could take over in time"
+            )
+        if (self.yookassa_shop_id is None) != (self.yookassa_secret_key is None):
+            missing = "YOOKASSA_SHOP_ID" if self.yookassa_shop_id is None else "YOOKASSA_SECRET_KEY"
+            raise ValueError(f"{missing}: must be set too; YooKassa needs both the shop and its secret key")
+        return self

@@ -1,0 +1,92 @@
+"""Logs: readable or JSON, and no secret gets out, whichever way it came in."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from services.shared.logs import configure_logging
+from services.shared.settings import Settings, load_settings
+
+BOT, KIE, DB = "123456:AAbotSECRETbot", "kie-SECRET-key", "dbSECRET"
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return load_settings(
+        bot_token=BOT, kie_api_keys=KIE, database_url=f"postgresql://u:{DB}@h/d", log_format="json"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _restore_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+def lines(settings: Settings, log: Any) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    configure_logging(settings, "worker", stream)
+    log()
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_has_its_event_its_values_and_the_service(settings: Settings) -> None:
+    [line] = lines(settings, lambda: structlog.get_logger().info("job_started", job="job-1", run=2))
+    assert line["event"] == "job_started"
+    assert (line["job"], line["run"], line["service"], line["level"]) == ("job-1", 2, "worker", "info")
+    assert line["timestamp"].endswith("Z")
+
+
+def test_secrets_are_hidden_by_value_name_and_shape(settings: Settings) -> None:
+    def log() -> None:
+        logger = structlog.get_logger()
+        logger.info("called", url=f"https://api.telegram.org/bot{BOT}/sendMessage", header=f"Bearer {KIE}")
+        logger.info("other", url="https://api.telegram.org/bot999:OTHERSECRET/getMe", api_key="SECRETkey")
+        logger.info("nested", data={"headers": {"Authorization": "Basic abcSECRET"}, "list": [f"x {KIE} y"]})
+        logger.info("connected", to=f"postgresql://user:{DB}@host/db")
+        logging.getLogger("aiogram").warning("failed %s", f"/bot{BOT}/getMe")
+        logging.getLogger("lib").warning("odd", extra={"authorization": "SECRET"})
+        try:
+            raise RuntimeError(f"no answer from /bot{BOT}/getFile")
+        except RuntimeError:
+            logger.exception("download_failed")
+
+    found = lines(settings, log)
+    assert len(found) == 7
+    assert "SECRET" not in json.dumps(found)
+    assert "RuntimeError" in found[-1]["exception"]
+    assert found[0]["url"] == "https://api.telegram.org/bot[hidden]/sendMessage"
+    assert found[3]["to"] == "postgresql://user:[hidden]@host/db"
+
+
+def test_the_console_form_hides_secrets_too(settings: Settings) -> None:
+    stream = io.StringIO()
+    configure_logging(settings.model_copy(update={"log_format": "console"}), "bot", stream)
+    structlog.get_logger().warning("called", key=KIE)
+    assert "called" in stream.getvalue() and "SECRET" not in stream.getvalue()
+
+
+def test_the_level_holds_for_ours_and_for_libraries(settings: Settings) -> None:
+    quiet = settings.model_copy(update={"log_level": "warning"})
+
+    def log() -> None:
+        structlog.get_logger().info("unimportant")
+        logging.getLogger("aiogram").info("unimportant")
+        structlog.get_logger().warning("important")
+
+    assert [line["event"] for line in lines(quiet, log)] == ["important"]
+
+
+def test_huge_and_binary_values_are_cut(settings: Settings) -> None:
+    [line] = lines(settings, lambda: structlog.get_logger().info("got", body="x" * 100_000, raw=b"\x00" * 10))
+    assert len(line["body"]) < 25_000
+    assert line["raw"] == "<10 bytes>"
