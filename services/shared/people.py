@@ -62,7 +62,8 @@ class People:
     async def find(self, account: str) -> Account | None:
         """Who the account is; None when unknown or erased."""
         row = await self._pool.fetchrow(
-            "SELECT account, telegram_id, locale FROM accounts WHERE account = $1 AND telegram_id IS NOT NULL",
+            """SELECT account, telegram_id, locale FROM accounts
+               WHERE account = $1 AND telegram_id IS NOT NULL""",
             account,
         )
         return Account(*row) if row else None
