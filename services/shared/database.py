@@ -1,0 +1,120 @@
+"""Connections to Postgres, as every process but the ledger's appender uses them.
+
+They act as the role `neurocards_app`, which may read and append events and nothing more, in UTC, with
+timeouts on everything, so that a frozen process or network holds nothing for long.
+`json` columns arrive as text: an event's exact text is what its hash covers.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from services.shared.errors import StartError, UnsafeDatabase
+from services.shared.settings import Settings
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+APP_ROLE = "neurocards_app"
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 20.0
+
+_SERVER_SETTINGS = {
+    "timezone": "UTC",
+    "lock_timeout": "5s",
+    "statement_timeout": "15s",
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+async def create_pool(
+    settings: Settings, name: str, *, min_size: int = 1, max_size: int = 8, role: str | None = APP_ROLE
+) -> "Pool":
+    """A pool of connections named `neurocards-<name>`. Raises StartError with what to do.
+
+    Each connection is checked to commit durably.
+    """
+    url = settings.require_database_url()
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            max_inactive_connection_lifetime=300,
+            init=check_connection,
+            server_settings=server_settings(name, role),
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise start_error(error) from error
+
+
+async def connect(settings: Settings, name: str, *, role: str | None = APP_ROLE) -> "Connection":
+    """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do."""
+    try:
+        connection = await asyncpg.connect(
+            settings.require_database_url(),
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=server_settings(name, role),
+        )
+        await check_connection(connection)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise start_error(error) from error
+    return connection
+
+
+def server_settings(name: str, role: str | None) -> dict[str, str]:
+    """What the server is told when a connection begins."""
+    named = {"application_name": f"neurocards-{name}"[:63], **_SERVER_SETTINGS}
+    return named | ({"role": role} if role else {})
+
+
+async def check_connection(connection: "Connection | asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    """Check that a commit is durable before it is answered. Raises UnsafeDatabase."""
+    durable = await connection.fetchval("SHOW synchronous_commit")
+    if durable not in ("on", "remote_apply"):
+        raise UnsafeDatabase(
+            f"synchronous_commit is {durable!r}: committed credits could get lost; set it to on"
+        )
+
+
+def start_error(error: BaseException) -> StartError:
+    """What a person should do about a database that cannot be used."""
+    match error:
+        case UnsafeDatabase():
+            return error
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            hint = "Postgres refused the user or password in DATABASE_URL"
+        case asyncpg.InvalidCatalogNameError():
+            hint = "the database named in DATABASE_URL does not exist; create it"
+        case asyncpg.UndefinedObjectError() | asyncpg.InvalidParameterValueError():
+            hint = f"the role {APP_ROLE} is not there or not granted to us; run `neurocards migrate`"
+        case asyncpg.InsufficientPrivilegeError():
+            hint = f"the user in DATABASE_URL may not act as {APP_ROLE}: grant it that role"
+        case asyncpg.PostgresError():
+            hint = f"Postgres refused the connection: {error}"
+        case _:
+            hint = "Postgres does not answer at DATABASE_URL; is it running, is the address right?"
+    return StartError(hint)
+
+
+async def wait_for_database(settings: Settings, *, timeout_s: float = 30) -> None:
+    """Until Postgres takes connections, whatever its schema. Raises StartError when it does not in time."""
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            connection = await connect(settings, "wait", role=None)
+        except StartError:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.25)
+        else:
+            await connection.close()
+            return
