@@ -82,8 +82,8 @@ class Appender:
         """Queue the command; the future holds its receipt or its error. Raises LedgerBusy when full."""
         if self._closing or self._task is None or self._task.done():
             raise LedgerUnavailable("the ledger is closed in this process")
-        if not 0 < len(key) <= KEY_CHARS_MAX:
-            raise LedgerError(f"a key has 1 to {KEY_CHARS_MAX} characters")
+        if not 0 < len(key) <= KEY_CHARS_MAX or not key.isprintable():
+            raise LedgerError(f"a key has 1 to {KEY_CHARS_MAX} printable characters")
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} commands are waiting; ask again shortly with the same key")
         future = asyncio.get_running_loop().create_future()
@@ -145,7 +145,7 @@ class Appender:
             read = await connection.begin([pending.key for pending in batch], cache.cursor.position)
             decided = await self._decide(batch, reads, read)
             if decided.rows:
-                await connection.insert(decided)
+                await connection.insert(read.head, decided)
             await connection.commit()
         except BaseException:
             await self._roll_back(connection)

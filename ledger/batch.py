@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from events.codec import Event, encode
-from events.envelope import Cursor
+from events.envelope import Cursor, Recorded
 from events.job import JobFailed, JobQueued, JobSucceeded
 from events.streams import job_of
 from ledger.chain import event_hash
@@ -18,8 +18,16 @@ from ledger.decide import State, decide, evolve
 from ledger.errors import AlreadyExists, KeyReused
 from ledger.receipt import NOTHING_TO_DO, Receipt
 
-Row = tuple[int, str, int, str, str, str | None, bytes | None, int | None, int, bytes]
 Answer = Receipt | Exception
+
+
+class OpenJob(msgspec.Struct, frozen=True):
+    """An unfinished job: `position` is that of its JobQueued."""
+
+    job: str
+    account: str
+    position: int
+    deadline_at_us: int
 
 
 class Pending(msgspec.Struct, eq=False):
@@ -42,12 +50,13 @@ class UsedKey(msgspec.Struct, frozen=True):
 class Decided(msgspec.Struct):
     """What a batch comes to: rows to insert, answers in its order, states to keep after the commit."""
 
-    rows: list[Row]
+    now_us: int
+    cursor: Cursor
+    rows: list[Recorded]
     answers: list[Answer]
     states: dict[str, tuple[int, State]]
-    opened: dict[str, tuple[str, int, int]]
+    opened: dict[str, OpenJob]
     ended: list[str]
-    cursor: Cursor
 
 
 class BatchDecider:
@@ -60,7 +69,7 @@ class BatchDecider:
         self._known = known
         self._used = used
         self._created: set[str] = set()
-        self.result = Decided([], [], {}, {}, [], head)
+        self.result = Decided(now_us, head, [], [], {}, {}, [])
 
     def decide_all(self, batch: Sequence[Pending]) -> Decided:
         """Every command's answer, in order."""
@@ -115,7 +124,7 @@ class BatchDecider:
                 previous, position, stream, version, name, data, key, body_hash, count, now_us
             )
             result.rows.append(
-                (position, stream, version, name, data, key, body_hash, count, now_us, previous)
+                Recorded(position, stream, version, name, data, key, body_hash, count, now_us, previous)
             )
             key = body_hash = count = None
             self._track_open_job(stream, event, position)
@@ -133,6 +142,6 @@ class BatchDecider:
         if job is None:
             return
         if isinstance(event, JobQueued):
-            self.result.opened[job] = (event.account, position, event.deadline_at_us)
+            self.result.opened[job] = OpenJob(job, event.account, position, event.deadline_at_us)
         elif isinstance(event, JobSucceeded | JobFailed) and self.result.opened.pop(job, None) is None:
             self.result.ended.append(job)

@@ -1,7 +1,9 @@
 """The hash chain: each event's SHA-256 covers the hash before it and every column of its row but the hash.
 
-Fields are joined without ambiguity: integers as 8 bytes big-endian; text and bytes with a 4-byte length
-before them, NULL as length -1. `ledger/sql` holds the same computation in plain SQL.
+What is hashed: the previous hash (32 bytes); position, version, time and events in the command (-1 for none)
+as 8 bytes each; the byte lengths of stream, type, data, key and body hash as 4 bytes each (-1 for none), all
+big-endian; then those five one after another. The lengths come first, so no two rows give the same bytes.
+`audit.event_hash` is the same in plain SQL.
 """
 
 from hashlib import sha256
@@ -9,9 +11,7 @@ from struct import Struct
 
 from events.envelope import Recorded
 
-_INT = Struct(">q")
-_LEN = Struct(">i")
-_NULL = _LEN.pack(-1)
+_FIXED = Struct(">qqqqiiiii")
 
 
 def event_hash(
@@ -28,26 +28,14 @@ def event_hash(
 ) -> bytes:
     """The event's hash, 32 bytes."""
     s, t, d = stream.encode(), type_name.encode(), data.encode()
-    k = None if key is None else key.encode()
-    return sha256(
-        b"".join(
-            (
-                previous,
-                _INT.pack(position),
-                _LEN.pack(len(s)),
-                s,
-                _INT.pack(version),
-                _LEN.pack(len(t)),
-                t,
-                _LEN.pack(len(d)),
-                d,
-                _NULL if k is None else _LEN.pack(len(k)) + k,
-                _NULL if body_hash is None else _LEN.pack(len(body_hash)) + body_hash,
-                _NULL if command_events is None else _LEN.pack(8) + _INT.pack(command_events),
-                _INT.pack(recorded_at_us),
-            )
-        )
-    ).digest()
+    if key is None or body_hash is None or command_events is None:
+        fixed = _FIXED.pack(position, version, recorded_at_us, -1, len(s), len(t), len(d), -1, -1)
+        return sha256(previous + fixed + s + t + d).digest()
+    k = key.encode()
+    fixed = _FIXED.pack(
+        position, version, recorded_at_us, command_events, len(s), len(t), len(d), len(k), len(body_hash)
+    )
+    return sha256(previous + fixed + s + t + d + k + body_hash).digest()
 
 
 def follows(previous: bytes, event: Recorded) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from events.envelope import GENESIS, Cursor
+from events.envelope import GENESIS, GENESIS_HASH, Cursor
 from ledger.batch import Decided, UsedKey
 from ledger.errors import LedgerError
 from ledger.receipt import Receipt
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Connection = asyncpg.Connection[asyncpg.Record]
     Statement = PreparedStatement[asyncpg.Record]
+
+SEPARATOR = "\x1f"
+"""Joins a column's values; see append_insert.sql."""
 
 APPEND_LOCK = 7_300_002
 
@@ -99,12 +102,26 @@ class AppendConnection:
         """Rows (stream, version, type, data) of each stream after its version, in order."""
         return await self._streams.fetch(streams, versions)
 
-    async def insert(self, decided: Decided) -> None:
-        """Write the batch; still to be committed."""
-        columns = [list(column) for column in zip(*decided.rows, strict=True)]
-        opened = [(job, *rest) for job, rest in decided.opened.items()]
-        open_columns = [list(column) for column in zip(*opened, strict=True)] or [[], [], [], []]
-        await self._insert.fetchval(*columns, *open_columns, decided.ended)
+    async def insert(self, head: Cursor, decided: Decided) -> None:
+        """Write the batch after `head`; still to be committed."""
+        rows, opened = decided.rows, decided.opened
+        await self._insert.fetchval(
+            head.position,
+            decided.now_us,
+            SEPARATOR.join([row.stream for row in rows]),
+            SEPARATOR.join([str(row.version) for row in rows]),
+            SEPARATOR.join([row.type for row in rows]),
+            SEPARATOR.join([row.data for row in rows]),
+            SEPARATOR.join([row.key or "" for row in rows]),
+            b"".join([row.body_hash or GENESIS_HASH for row in rows]),
+            SEPARATOR.join([str(row.command_events or "") for row in rows]),
+            b"".join([row.hash for row in rows]),
+            SEPARATOR.join(opened),
+            SEPARATOR.join([job.account for job in opened.values()]),
+            SEPARATOR.join([str(job.position) for job in opened.values()]),
+            SEPARATOR.join([str(job.deadline_at_us) for job in opened.values()]),
+            decided.ended,
+        )
 
     async def commit(self) -> None:
         await self._connection.execute("COMMIT")

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 
 import asyncpg
-import msgspec
 
 from events.envelope import GENESIS, Cursor, Recorded
 from events.streams import account_stream, job_stream
 from ledger.account import AccountState
 from ledger.appender import Appender
+from ledger.batch import OpenJob
 from ledger.commands import Command
 from ledger.decide import State, fold, initial
 from ledger.errors import IntegrityError
@@ -20,15 +20,6 @@ NOTIFY_CHANNEL = "neurocards_events"
 """LISTEN here for a hint that something was appended. A hint only: poll as well."""
 
 PAGE_EVENTS = 1000
-
-
-class OpenJob(msgspec.Struct, frozen=True):
-    """An unfinished job: `position` is that of its JobQueued."""
-
-    job: str
-    account: str
-    position: int
-    deadline_at_us: int
 
 
 class LogReader:

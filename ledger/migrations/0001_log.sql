@@ -42,4 +42,3 @@ CREATE TABLE open_jobs (
     deadline_at_us bigint NOT NULL
 );
 CREATE INDEX open_jobs_deadline ON open_jobs (deadline_at_us);
-CREATE INDEX open_jobs_position ON open_jobs (position);

@@ -2,23 +2,21 @@
 
 CREATE SCHEMA audit;
 
-CREATE FUNCTION audit.sized(value bytea) RETURNS bytea
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN CASE WHEN value IS NULL THEN int4send(-1) ELSE int4send(length(value)) || value END;
-
 CREATE FUNCTION audit.event_hash(previous bytea, event public.events) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN sha256(
         previous
         || int8send((event).position)
-        || audit.sized(convert_to((event).stream, 'UTF8'))
         || int8send((event).version)
-        || audit.sized(convert_to((event).type, 'UTF8'))
-        || audit.sized(convert_to((event).data::text, 'UTF8'))
-        || audit.sized(convert_to((event).key, 'UTF8'))
-        || audit.sized((event).body_hash)
-        || audit.sized(int8send((event).command_events))
         || int8send((event).recorded_at_us)
+        || int8send(coalesce((event).command_events, -1))
+        || int4send(octet_length((event).stream))
+        || int4send(octet_length((event).type))
+        || int4send(octet_length((event).data::text))
+        || int4send(coalesce(octet_length((event).key), -1))
+        || int4send(coalesce(octet_length((event).body_hash), -1))
+        || convert_to((event).stream || (event).type || (event).data::text || coalesce((event).key, ''), 'UTF8')
+        || coalesce((event).body_hash, '')
     );
 
 CREATE VIEW audit.chain_breaks AS
