@@ -1,0 +1,84 @@
+"""Every fault the KIE, OpenAI and YooKassa sandboxes can act out, by API and call.
+
+One table, so that a misspelt fault in a test is refused instead of silently never happening, and so that
+seeded faults choose from something. What each name does is told where it is acted out (`kie/faulty.py`,
+`openai/failures.py`, `yookassa/faulty.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FaultTable = Mapping[str, Mapping[str, tuple[str, ...]]]
+
+KIE_CALL = (
+    "paused",
+    "no_balance",
+    "no_balance_500",
+    "rate_limited",
+    "maintenance",
+    "server_error",
+    "validation",
+    "bad_key",
+    "html_502",
+    "http_500",
+    "truncated_json",
+    "empty_body",
+    "drop_before",
+    "drop_after_accept",
+    "hang",
+)
+KIE_TASK = (
+    "policy",
+    "face",
+    "google_policy",
+    "task_transient",
+    "task_timeout",
+    "task_no_balance",
+    "never_finishes",
+    "success_without_url",
+    "result_404",
+    "result_not_video",
+    "result_huge",
+    "result_as_object",
+    "unknown_state",
+    "late_success",
+)
+KIE_CALLBACK = (
+    "callback_twice",
+    "callback_never",
+    "callback_forged",
+    "callback_before_answer",
+    "callback_bad_signature",
+)
+_OPENAI = ("quota", "rate_limit", "bad_key", "region", "server_error", "hang", "html_502")
+_OPENAI_ANSWER = ("refusal", "invalid_json", "truncated", "content_filter")
+_YOOKASSA_READ = ("500_before", "429", "hang", "html_502", "reset")
+_YOOKASSA_WRITE = ("500_after", *_YOOKASSA_READ)
+
+FAULT_NAMES: FaultTable = {
+    "kie": {
+        "createTask": KIE_CALL + KIE_TASK + KIE_CALLBACK,
+        "task": KIE_TASK,
+        "callback": KIE_CALLBACK,
+        "recordInfo": ("rate_limited", "server_error", "html_502", "truncated_json", "record_null", "drop"),
+        "upload": ("html_502", "no_url", "drop"),
+        "credit": ("bad_key", "server_error", "html_502", "drop", "hang"),
+    },
+    "openai": {
+        "chat": _OPENAI + _OPENAI_ANSWER,
+        "responses": _OPENAI + _OPENAI_ANSWER,
+        "moderations": _OPENAI,
+        "models": _OPENAI,
+    },
+    "yookassa": {
+        "create": (*_YOOKASSA_WRITE, "notify_forged"),
+        "get": _YOOKASSA_READ,
+        "list": _YOOKASSA_READ,
+        "capture": _YOOKASSA_WRITE,
+        "cancel": _YOOKASSA_WRITE,
+        "refund": _YOOKASSA_WRITE,
+        "me": _YOOKASSA_READ,
+        "notify": ("notify_twice", "notify_forged", "notify_reordered", "notify_never"),
+    },
+}

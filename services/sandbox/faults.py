@@ -1,0 +1,199 @@
+"""What goes wrong on purpose: rules a test adds, and random faults from a seed.
+
+Both survive a restart: a rule that was half used up before `kill -9` has the same number of uses left after.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+
+from events.errors import NeurocardsError
+from services.sandbox.fault_names import FAULT_NAMES, FaultTable
+from services.sandbox.store import Store
+
+ANY_CALL = "*"
+
+_RULE_KIND = "fault_rule"
+_TAKEN_KIND = "fault_taken"
+_SEED_KIND = "fault_seed"
+_RULES_MAX = 1000
+_TAKEN_MAX = 1000
+
+
+class FaultError(NeurocardsError):
+    """A fault rule or seed is not usable; the message says what is allowed."""
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault to act out now."""
+
+    name: str
+    args: dict[str, Any] = {}
+
+
+class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`fault` happens on calls of `api`.`call` whose context holds all substrings of `match`.
+
+    The first `after` matching calls pass unharmed, the next `times` fail (None: all of them). `call` may be
+    `*`. The keys of `match` are the API's own words: key, model, callback, prompt, task, order, ...
+    """
+
+    api: str
+    call: str
+    fault: str
+    times: int | None = 1
+    after: int = 0
+    match: dict[str, str] = {}
+    args: dict[str, Any] = {}
+
+
+class _Counted(msgspec.Struct):
+    rule: FaultRule
+    seen: int = 0
+    used: int = 0
+
+
+class _Seeded(msgspec.Struct):
+    seed: int
+    rate: float
+    only: list[str] | None
+    calls: dict[str, int]
+
+
+class Faults:
+    """Decides, once per call, whether it goes wrong. Rules come first, in the order they were added."""
+
+    def __init__(self, store: Store, names: FaultTable = FAULT_NAMES) -> None:
+        self._store = store
+        self._names = names
+        self._rules = {key: msgspec.convert(doc, _Counted) for key, doc in store.all(_RULE_KIND)}
+        seeded = store.get(_SEED_KIND, "current")
+        self._seeded = None if seeded is None else msgspec.convert(seeded, _Seeded)
+
+    def add(self, *rules: FaultRule) -> list[str]:
+        """Add rules, all or none, and return their ids. Raises FaultError for what no call could act out."""
+        for rule in rules:
+            self._check(rule)
+        if len(self._rules) + len(rules) > _RULES_MAX:
+            raise FaultError(f"more than {_RULES_MAX} fault rules; remove some first")
+        keys = [str(self._store.next_id("fault_rule")) for _ in rules]
+        for key, rule in zip(keys, rules, strict=True):
+            self._rules[key] = _Counted(rule)
+            self._save(key)
+        return keys
+
+    def remove(self, key: str | None = None) -> int:
+        """Remove one rule, or all of them and the seed; returns how many rules went."""
+        doomed = list(self._rules) if key is None else [key] if key in self._rules else []
+        for each in doomed:
+            del self._rules[each]
+            self._store.delete(_RULE_KIND, each)
+        if key is None:
+            self._seeded = None
+            self._store.delete(_SEED_KIND, "current")
+        return len(doomed)
+
+    def seed(self, seed: int, rate: float, only: list[str] | None = None) -> None:
+        """Random faults on a share `rate` (0..1) of all calls; the n-th call of a kind always fares alike.
+
+        `only` narrows them: entries are an API (`kie`), a call (`kie.recordInfo`) or a fault (`policy`).
+        A rate of 0 switches them off.
+        """
+        if not 0 <= rate <= 1:
+            raise FaultError(f"rate must be between 0 and 1, not {rate}")
+        for entry in only or []:
+            if not any(
+                self._candidates(api, call, [entry]) for api in self._names for call in self._names[api]
+            ):
+                raise FaultError(f"nothing is called {entry!r}; use an API, api.call, or a fault's name")
+        self._seeded = _Seeded(seed, rate, only, {})
+        self._save_seed()
+
+    def take(self, api: str, call: str, **context: str) -> Fault | None:
+        """The fault for this very call, or None; consumes one use of its rule."""
+        if not self._rules and self._seeded is None:
+            return None
+        for key, counted in self._rules.items():
+            if not _matches(counted.rule, api, call, context):
+                continue
+            counted.seen += 1
+            rule = counted.rule
+            spent = rule.times is not None and counted.used >= rule.times
+            hit = counted.seen > rule.after and not spent
+            if hit:
+                counted.used += 1
+            if not spent:
+                self._save(key)
+            if hit:
+                return self._taken(Fault(rule.fault, rule.args), api, call, context)
+        drawn = self._draw(api, call)
+        return None if drawn is None else self._taken(drawn, api, call, context)
+
+    def describe(self) -> dict[str, Any]:
+        """Rules with their counts, the seed, and what was taken so far (oldest first)."""
+        return {
+            "rules": [{"id": key, **msgspec.to_builtins(counted)} for key, counted in self._rules.items()],
+            "seed": msgspec.to_builtins(self._seeded),
+            "taken": [doc for _, doc in self._store.all(_TAKEN_KIND)],
+            "names": msgspec.to_builtins(self._names),
+        }
+
+    def _draw(self, api: str, call: str) -> Fault | None:
+        seeded = self._seeded
+        if seeded is None or seeded.rate == 0:
+            return None
+        candidates = self._candidates(api, call, seeded.only)
+        if not candidates:
+            return None
+        name = f"{api}.{call}"
+        number = seeded.calls.get(name, 0) + 1
+        seeded.calls[name] = number
+        self._save_seed()
+        # A generator per call and not one for all: the order in which different calls come is not
+        # reproducible, the number of a call within its kind is.
+        dice = random.Random(f"{seeded.seed}:{name}:{number}")
+        return Fault(dice.choice(candidates)) if dice.random() < seeded.rate else None
+
+    def _candidates(self, api: str, call: str, only: list[str] | None) -> list[str]:
+        names = self._names.get(api, {}).get(call, ())
+        if only is None or api in only or f"{api}.{call}" in only:
+            return list(names)
+        return [name for name in names if name in only]
+
+    def _taken(self, fault: Fault, api: str, call: str, context: dict[str, str]) -> Fault:
+        number = self._store.next_id("fault_taken")
+        short = {name: value[:200] for name, value in context.items()}
+        self._store.put(
+            _TAKEN_KIND, str(number), {"api": api, "call": call, "fault": fault.name, "context": short}
+        )
+        self._store.delete(_TAKEN_KIND, str(number - _TAKEN_MAX))
+        return fault
+
+    def _check(self, rule: FaultRule) -> None:
+        if rule.after < 0 or (rule.times is not None and rule.times < 1):
+            raise FaultError("times must be at least 1 (or null for always), after at least 0")
+        if rule.api not in self._names:
+            return  # an API that does not list its faults checks nothing
+        calls = self._names[rule.api]
+        if rule.call != ANY_CALL and rule.call not in calls:
+            raise FaultError(f"{rule.api} has no call {rule.call!r}; it has: {', '.join(calls)}, {ANY_CALL}")
+        possible = sorted({n for c, names in calls.items() if rule.call in (ANY_CALL, c) for n in names})
+        if rule.fault not in possible:
+            raise FaultError(
+                f"{rule.api}.{rule.call} knows no fault {rule.fault!r}; it knows: {', '.join(possible)}"
+            )
+
+    def _save(self, key: str) -> None:
+        self._store.put(_RULE_KIND, key, msgspec.to_builtins(self._rules[key]))
+
+    def _save_seed(self) -> None:
+        self._store.put(_SEED_KIND, "current", msgspec.to_builtins(self._seeded))
+
+
+def _matches(rule: FaultRule, api: str, call: str, context: dict[str, str]) -> bool:
+    if rule.api != api or rule.call not in (call, ANY_CALL):
+        return False
+    return all(part in context.get(name, "") for name, part in rule.match.items())

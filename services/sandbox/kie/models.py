@@ -1,0 +1,117 @@
+"""The provider's models and what each accepts as input, as data (`models.json`, `extra_models.json`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from services.sandbox.kie.wire import UNKNOWN_MODEL, KieError
+
+Schema = Mapping[str, Mapping[str, Any]]
+
+# In the order in which one is taken as the photo that moves.
+IMAGE_FIELDS = ("image_urls", "image_url", "first_frame_url", "input_urls", "reference_image_urls")
+_OTHER_IMAGE_FIELDS = ("last_frame_url", "end_image_url")
+
+# Rules the tables do not hold: duration limits read in the models' pages.
+_DURATION_LIMITS = {"bytedance/seedance-2": (4, 15), "bytedance/seedance-2-fast": (4, 15)}
+_REFUSES_RATIO = ("wan/2-7-image-to-video", "kling/v3-turbo-image-to-video")
+
+
+@cache
+def schemas() -> Mapping[str, Schema]:
+    """Input schema by model slug."""
+    found: dict[str, Schema] = {}
+    for name in ("models.json", "extra_models.json"):
+        text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+        for entry in json.loads(text):
+            found.update(dict.fromkeys(entry["model"], entry["input"]))
+    return found
+
+
+def check_input(model: str, given: Any) -> None:
+    """Raises KieError with a sentence like the provider's for the first thing that is wrong."""
+    schema = schemas().get(model)
+    if schema is None:
+        raise KieError(422, UNKNOWN_MODEL)
+    if not isinstance(given, dict):
+        raise KieError(500, "input is required")
+    for name, rule in schema.items():
+        value = given.get(name)
+        if value is None or value == "":
+            if rule.get("required") and not _excused(model, name, given):
+                raise KieError(500, f"{name} is required")
+        else:
+            _check_value(name, value, rule)
+    _check_together(model, given)
+
+
+def image_urls(given: dict[str, Any]) -> list[str]:
+    """Every picture the input names, the one to animate first."""
+    found: list[str] = []
+    for name in IMAGE_FIELDS + _OTHER_IMAGE_FIELDS:
+        value = given.get(name)
+        values = value if isinstance(value, list) else [value]
+        found += [str(url) for url in values if url is not None and url != ""]
+    return found
+
+
+def _excused(model: str, name: str, given: dict[str, Any]) -> bool:
+    # Its page: the ratio adapts to the image when there is one.
+    return model == "kling-3.0/video" and name == "aspect_ratio" and bool(given.get("image_urls"))
+
+
+def _check_value(name: str, value: Any, rule: Mapping[str, Any]) -> None:
+    wanted = rule.get("type")
+    if wanted is not None and not _is(value, wanted):
+        raise KieError(500, f"{name} must be of type {wanted}")
+    if "enum" in rule and value not in rule["enum"]:
+        raise KieError(500, f"{name} is not within the range of allowed options")
+    if isinstance(value, str):
+        if len(value) > rule.get("maxLength", len(value)):
+            raise KieError(500, f"The text length cannot exceed the maximum limit: {name}")
+        if len(value) < rule.get("minLength", 0):
+            raise KieError(500, f"The text length cannot be less than {rule['minLength']}: {name}")
+    if isinstance(value, list):
+        _check_list(name, value, rule)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        low, high = rule.get("minimum", value), rule.get("maximum", value)
+        if not low <= value <= high:
+            raise KieError(500, f"{name} must be between {low} and {high}")
+    for url in image_urls({name: value}):
+        if not url.startswith(("http://", "https://")):
+            raise KieError(500, f"{name} must be a public http(s) URL")
+
+
+def _check_list(name: str, value: list[Any], rule: Mapping[str, Any]) -> None:
+    if rule.get("required") and not value and name in IMAGE_FIELDS:
+        raise KieError(500, f"{name} is required")
+    if len(value) > rule.get("maxItems", len(value)):
+        raise KieError(500, f"{name} exceeds the maximum number of items: {rule['maxItems']}")
+    if len(value) < rule.get("minItems", 0):
+        raise KieError(500, f"{name} needs at least {rule['minItems']} items")
+
+
+def _check_together(model: str, given: dict[str, Any]) -> None:
+    if model in _REFUSES_RATIO and "aspect_ratio" in given:
+        raise KieError(422, "ratio is not supported for image-to-video")
+    low, high = _DURATION_LIMITS.get(model, (0, 0))
+    duration = given.get("duration")
+    if high and duration is not None and not low <= duration <= high:
+        raise KieError(500, f"duration must be between {low} and {high}")
+    pair = (given.get("duration"), given.get("resolution"))
+    if model.startswith("hailuo/2-3") and pair == ("10", "1080P"):
+        raise KieError(500, "duration 10 is not supported with resolution 1080P")
+    if given.get("first_frame_url") and given.get("reference_image_urls"):
+        raise KieError(500, "first_frame_url and reference_image_urls are mutually exclusive")
+
+
+def _is(value: Any, wanted: str) -> bool:
+    if wanted == "boolean":
+        return isinstance(value, bool)
+    if wanted in ("integer", "number"):
+        return isinstance(value, int if wanted == "integer" else int | float) and not isinstance(value, bool)
+    return isinstance(value, {"string": str, "array": list, "object": dict}[wanted])

@@ -1,0 +1,180 @@
+"""Where tasks are made, rendered and finished. Everything it must remember is in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+
+from services.sandbox.context import Context, Fault
+from services.sandbox.fault_names import KIE_CALLBACK, KIE_TASK
+from services.sandbox.kie import callbacks
+from services.sandbox.kie.tasks import TASK_KIND, Task, load, planned_failure, save
+from services.sandbox.knobs import change_knobs, knobs
+from services.sandbox.video import FULL, SMALL, NotAnImage, Renderer, placeholder
+
+_LATE_DEFAULT_S = 60.0
+_CALLBACK_FIRST_S = 10.0
+
+
+class Studio:
+    """One per sandbox (`ctx.part(Studio, Studio)`)."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._renderer = Renderer()
+        self._rendering: dict[str, asyncio.Task[None]] = {}
+        self._rendered: set[str] = set()
+
+    async def resume(self) -> None:
+        """Go on with whatever the last process left unfinished."""
+        for task_id, doc in self._ctx.store.all(TASK_KIND):
+            if doc["state"] == "open":
+                self._follow(msgspec.convert(doc, Task))
+            elif doc["callback"]:
+                callbacks.resume(self._ctx, task_id)
+
+    def accept(self, draft: Task, fault: Fault | None) -> Task:
+        """Keep a new task, take its price, and start on it; it exists when this returns.
+
+        `fault` is one taken at createTask, if it is meant for the task and not for the call.
+        """
+        task = self._with_faults(draft, fault)
+        with self._ctx.store.batch():
+            save(self._ctx, task)
+            if task.cost:
+                self._pay(-task.cost)
+        if task.callback and task.callback_fault == "callback_forged":
+            callbacks.send_forged(self._ctx, task)
+        if task.callback and task.callback_fault == "callback_before_answer":
+            return task  # the caller goes on with `finish_now`
+        if self._is_due(task) and self._is_ready(task):
+            return self._settle(task)
+        self._follow(task)
+        return task
+
+    def look(self, task: Task) -> Task:
+        """The task as it is now: finished here and now when its time has come and its video exists."""
+        return self._settle(task) if self._is_due(task) and self._is_ready(task) else task
+
+    async def finish_now(self, task: Task) -> None:
+        """Finish at once and wait until the callback is answered (the callback_before_answer fault)."""
+        task.due_ms = task.created_ms
+        save(self._ctx, task)
+        if planned_failure(task) is None:
+            await self._ensure_video(task)
+        self._settle(task)
+        if sending := callbacks.underway(self._ctx, task.id):
+            await asyncio.wait(sending, timeout=_CALLBACK_FIRST_S)
+
+    def _with_faults(self, task: Task, fault: Fault | None) -> Task:
+        words = {"key": task.key, "model": task.model, "callback": task.callback, "prompt": task.prompt}
+        words["task"] = task.id
+        for call, names in (("task", KIE_TASK), ("callback", KIE_CALLBACK)):
+            taken = fault if fault is not None and fault.name in names else None
+            taken = taken or self._ctx.faults.take("kie", call, **words)
+            if taken is not None and call == "task":
+                task.fault, task.fault_args = taken.name, dict(taken.args)
+            elif taken is not None:
+                task.callback_fault = taken.name
+        if task.fault == "late_success":
+            task.due_ms = task.created_ms + int(float(task.fault_args.get("seconds", _LATE_DEFAULT_S)) * 1000)
+        return task
+
+    def _follow(self, task: Task) -> None:
+        self._ctx.spawn(self._run(task), name=f"kie-task-{task.id}")
+
+    async def _run(self, task: Task) -> None:
+        if task.endless:
+            return
+        if planned_failure(task) is None:
+            await self._ensure_video(task)
+        while (left_s := task.due_ms / 1000 - self._ctx.clock.now()) > 0:
+            await self._ctx.clock.sleep(left_s)
+        current = load(self._ctx, task.id)
+        if current is not None and current.state == "open":
+            self._settle(current)
+
+    def _is_due(self, task: Task) -> bool:
+        due = task.due_ms <= int(self._ctx.clock.now() * 1000)
+        return task.state == "open" and not task.endless and due
+
+    def _is_ready(self, task: Task) -> bool:
+        return planned_failure(task) is not None or self._has_video(video_name(task))
+
+    def _has_video(self, name: str) -> bool:
+        if name not in self._rendered and self._ctx.store.read_file(name) is not None:
+            self._rendered.add(name)
+        return name in self._rendered
+
+    def _settle(self, task: Task) -> Task:
+        failure = planned_failure(task)
+        task.completed_ms = max(task.due_ms, int(self._ctx.clock.now() * 1000))
+        if failure is None:
+            task.state, task.video = "success", video_name(task)
+        else:
+            task.state = "fail"
+            task.fail_code, task.fail_msg = failure
+        with self._ctx.store.batch():
+            save(self._ctx, task)
+            if failure is not None and task.cost:
+                self._pay(task.cost)  # a failed task is not charged
+            if task.callback:
+                callbacks.plan(self._ctx, task)
+        if task.callback:
+            callbacks.resume(self._ctx, task.id)
+        return task
+
+    def _pay(self, credits: float) -> None:
+        change_knobs(self._ctx, {"balance": max(0.0, round(knobs(self._ctx).balance + credits, 4))})
+
+    async def _ensure_video(self, task: Task) -> None:
+        name = video_name(task)
+        if self._has_video(name):
+            return
+        if name not in self._rendering:
+            self._rendering[name] = self._ctx.spawn(self._render(task, name), name=f"render-{name}")
+        # Shielded: a task that is cancelled must not take the others' video with it.
+        await asyncio.shield(self._rendering[name])
+
+    async def _render(self, task: Task, name: str) -> None:
+        photo = self._ctx.store.read_file(task.photo) if task.photo else None
+        shape = SMALL if task.small else FULL
+        try:
+            try:
+                video = await self._renderer.render(photo or placeholder(task.prompt), shape)
+            except NotAnImage:
+                video = await self._renderer.render(placeholder(task.prompt), shape)
+            self._ctx.store.write_file(name, video)
+            self._rendered.add(name)
+        finally:
+            del self._rendering[name]
+
+
+def video_name(task: Task) -> str:
+    """One video per photo (or prompt) and size, however many tasks want it."""
+    seed = task.photo or "prompt:" + task.prompt
+    digest = hashlib.sha256(seed.encode()).hexdigest()[:32]
+    return f"kie/videos/{digest}-{'small' if task.small else 'full'}.mp4"
+
+
+def new_task_id(family: str) -> str:
+    return f"veo_task_{uuid.uuid4().hex[:12]}" if family == "veo" else uuid.uuid4().hex
+
+
+def words_of(task: Task) -> dict[str, Any]:
+    """What the book says about a task."""
+    return {
+        "taskId": task.id,
+        "model": task.model,
+        "key": task.key,
+        "callBackUrl": task.callback,
+        "state": task.state,
+        "createTime": task.created_ms,
+        "creditsConsumed": task.cost if task.state == "success" else 0,
+        "fault": task.fault or None,
+        "callbackFault": task.callback_fault or None,
+    }
