@@ -1,0 +1,76 @@
+"""What the chat's buttons carry. Shared, since the notifier's messages have buttons the bot answers.
+
+A button stays in a chat for years and anyone's client can send any data: whoever handles one checks whose
+the draft is and whether its step is still on. Telegram takes 1 to 64 bytes.
+"""
+
+from enum import StrEnum
+
+from aiogram.filters.callback_data import CallbackData
+
+
+class MenuAction(StrEnum):
+    """Where a Menu button leads."""
+
+    HOME = "home"
+    CREATE = "create"
+    CABINET = "cabinet"
+    SUPPORT = "support"
+    LANGUAGE = "language"
+    RESUME = "resume"
+
+
+class Menu(CallbackData, prefix="menu"):
+    """To a screen of the menu; sent as a new message, never over the one that has the button."""
+
+    action: MenuAction
+
+
+class Again(CallbackData, prefix="again"):
+    """Another order with the photo and the words of `draft` (an order's id is its draft's)."""
+
+    draft: str
+
+
+class AcceptTerms(CallbackData, prefix="terms"):
+    """Agree to this version of the terms."""
+
+    version: str
+
+
+class ChooseLanguage(CallbackData, prefix="lang"):
+    """Speak `locale` from now on."""
+
+    locale: str
+
+
+class ChooseStyle(CallbackData, prefix="style"):
+    """The style of the draft being made."""
+
+    style: str
+
+
+class SkipWishes(CallbackData, prefix="nowish"):
+    """No wishes."""
+
+
+class ChooseCount(CallbackData, prefix="count"):
+    """How many videos to order."""
+
+    count: int
+
+
+class OtherStyle(CallbackData, prefix="restyle"):
+    """From the number of videos back to the style."""
+
+
+class Order(CallbackData, prefix="order"):
+    """Order what the draft says; the draft's id is the idempotency key."""
+
+    draft: str
+
+
+class Cancel(CallbackData, prefix="cancel"):
+    """Drop the draft; nothing happens once it is ordered."""
+
+    draft: str

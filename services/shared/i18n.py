@@ -1,0 +1,56 @@
+"""Texts in catalogues: `<package>/locales/<locale>/LC_MESSAGES/<domain>.po`, msgids in English.
+
+Only `.po` is kept; it is compiled in memory when a process starts, so no compiled file can be out of date.
+
+    texts = Catalogues("services.bot", "bot")
+    with texts.context(), texts.use_locale("ru"):
+        gettext("Menu")                           # aiogram.utils.i18n.gettext: the current locale's
+    texts.gettext("Menu", locale="ru")            # or without a context
+"""
+
+import gettext
+import io
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+
+from aiogram.utils.i18n import I18n
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+
+LOCALES: Final = ("ru", "en")
+DEFAULT_LOCALE: Final = "ru"
+
+
+class Catalogues(I18n):
+    """aiogram's I18n over one package's `.po` files."""
+
+    def __init__(self, package: str, domain: str) -> None:
+        self._package = package
+        with as_file(files(package) / "locales") as path:
+            super().__init__(path=path, default_locale=DEFAULT_LOCALE, domain=domain)
+
+    def find_locales(self) -> dict[str, gettext.GNUTranslations]:
+        """Every catalogue of LOCALES, compiled. Raises FileNotFoundError when one is missing."""
+        return {locale: compiled(read_catalogue(self.path, locale, self.domain)) for locale in LOCALES}
+
+
+def read_catalogue(path: Path, locale: str, domain: str) -> Catalog:
+    """One parsed `.po` file."""
+    with (path / locale / "LC_MESSAGES" / f"{domain}.po").open("rb") as file:
+        return read_po(file, locale=locale, domain=domain, abort_invalid=True)
+
+
+def compiled(catalogue: Catalog) -> gettext.GNUTranslations:
+    """A catalogue ready for use; entries marked fuzzy are left out."""
+    binary = io.BytesIO()
+    write_mo(binary, catalogue)
+    binary.seek(0)
+    return gettext.GNUTranslations(binary)
+
+
+def locale_for(language_code: str | None) -> str:
+    """The locale for a Telegram user's language_code (IETF tag or None): English for `en…`, else Russian."""
+    language = (language_code or "").lower().split("-")[0]
+    return language if language in LOCALES else DEFAULT_LOCALE
