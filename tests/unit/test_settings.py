@@ -16,6 +16,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for field in Settings.model_fields:
         monkeypatch.delenv(variable_name(field), raising=False)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Settings.model_config, "env_file", ".env")  # the suite's own setup reads none
 
 
 def test_nothing_set_means_sandbox_for_everything() -> None:

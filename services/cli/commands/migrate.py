@@ -1,0 +1,30 @@
+"""`neurocards migrate`: bring the database's tables up to date."""
+
+import typer
+
+from services.cli.output import Output, OutputFormat, emit, say
+
+
+def register(app: typer.Typer) -> None:
+    app.command("migrate")(migrate)
+
+
+def migrate(output: Output = OutputFormat.table) -> None:
+    """Apply the migrations that are missing; safe to run twice, and from two places at once."""
+    import asyncio
+
+    from services.cli.environment import settings_here
+    from services.shared.database import wait_for_database
+    from services.shared.schema import migrate as apply
+
+    settings = settings_here()
+    url = settings.require_database_url()
+
+    async def run() -> list[str]:
+        await wait_for_database(settings)
+        return await apply(url)
+
+    done = asyncio.run(run())
+    if done or output is not OutputFormat.table:
+        emit([{"applied": name} for name in done], output)
+    say(f"{len(done)} migrations applied" if done else "the database is up to date")

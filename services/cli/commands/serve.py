@@ -1,0 +1,37 @@
+"""`neurocards serve <service>`: one process."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+
+class Service(StrEnum):
+    """Every process there is; each package `services.<name>.main` has `serve(settings)`."""
+
+    bot = "bot"
+    worker = "worker"
+    relay = "relay"
+    projector = "projector"
+    notifier = "notifier"
+    monitor = "monitor"
+    web = "web"
+    sandbox = "sandbox"
+
+
+def register(app: typer.Typer) -> None:
+    app.command("serve")(serve)
+
+
+def serve(
+    service: Annotated[Service, typer.Argument(help="The process to run.", show_default=False)],
+) -> None:
+    """Run one process until SIGTERM or Ctrl-C; logs go to stderr."""
+    from importlib import import_module
+
+    from services.cli.environment import settings_here
+    from services.shared.runtime import run_service
+
+    settings = settings_here()
+    module = import_module(f"services.{service.value}.main")
+    raise typer.Exit(run_service(module.serve, settings, service.value))

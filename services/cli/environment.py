@@ -1,0 +1,19 @@
+"""Settings of a command: the environment's, and the databases of a `neurocards up` that runs here."""
+
+from services.local.folder import DataFolder
+from services.shared.settings import Settings, load_settings
+
+
+def settings_here() -> Settings:
+    """The settings, with DATABASE_URL and REDIS_URL of a running `neurocards up` where they are not set."""
+    settings = load_settings()
+    if settings.database_url and settings.redis_url:
+        return settings
+    running = DataFolder(settings.data_dir).running_addresses()
+    found = {
+        name: running[name]
+        for name in ("database_url", "redis_url", "sandbox_url")
+        if running.get(name) is not None
+    }
+    missing = {name: value for name, value in found.items() if getattr(settings, name) is None}
+    return load_settings(**missing) if missing else settings

@@ -1,0 +1,46 @@
+"""`neurocards`: the command line.
+
+Each module in `services/cli/commands/` is one group of commands and registers itself. They import what they
+need only when they run, so that `neurocards --help` answers at once.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Annotated
+
+import typer
+
+from services.cli import commands
+from services.cli.errors import TidyGroup
+
+app = typer.Typer(
+    name="neurocards",
+    cls=TidyGroup,
+    help="A seller sends a product photo in a chat and gets a promo video back; every credit is an event.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"neurocards {version('neurocards')}")
+        raise typer.Exit
+
+
+@app.callback()
+def neurocards(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Where every command begins; each has its own --help."""
+
+
+for _module in iter_modules(commands.__path__):
+    import_module(f"{commands.__name__}.{_module.name}").register(app)

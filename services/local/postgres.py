@@ -1,0 +1,149 @@
+"""A real Postgres on a Unix socket, whose data survives whatever happens to us."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import structlog
+
+from services.local import processes
+from services.local.programs import PostgresPrograms, find_postgres
+from services.local.server import GuardedProgram, RunAs
+from services.local.system_user import make_reachable, make_runnable, server_user
+from services.shared.errors import StartError
+
+logger = structlog.get_logger()
+
+_START_TIMEOUT_S = 60
+_DURABLE = {"max_connections": "200", "shared_buffers": "128MB", "synchronous_commit": "on"}
+_FORGETFUL = {
+    "max_connections": "300",
+    "shared_buffers": "64MB",
+    "synchronous_commit": "on",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+
+class EmbeddedPostgres:
+    """One Postgres in `data`. `durable=False` (tests) skips fsync: it survives our end, not the machine's."""
+
+    def __init__(
+        self, data: Path, sockets: Path, log_path: Path, *, durable: bool = True, watched_pid: int = 0
+    ) -> None:
+        self.data = data
+        self._sockets = sockets / "pg"
+        self._log_path = log_path
+        self._durable = durable
+        self._watched_pid = watched_pid
+        self._user: pwd.struct_passwd | None = None
+        self.program: GuardedProgram | None = None
+
+    def start(self) -> None:
+        """Make the data folder if need be, end what still runs on it, start, wait. Raises StartError."""
+        programs = find_postgres()
+        self._user = server_user()
+        if self._user:
+            make_reachable(self.data)
+            make_reachable(self._sockets)
+            make_runnable(programs.folder, self._user)
+        self._sockets.mkdir(exist_ok=True, mode=0o700)
+        self._sockets.chmod(0o700)
+        self._give(self._sockets)
+        if (self.data / "PG_VERSION").exists():
+            self._check_version(programs)
+            self._end_leftover()
+        else:
+            self._initialise(programs)
+        self._run(programs)
+
+    def stop(self) -> None:
+        if self.program:
+            self.program.stop()
+
+    def url(self, database: str = "postgres") -> str:
+        """For asyncpg and libpq; only this user (and root) gets to the socket, so no password is needed."""
+        return f"postgresql://postgres@/{database}?host={quote(str(self._sockets), safe='/')}"
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's."""
+        return processes.read_pid(self.data / "postmaster.pid")
+
+    def _run(self, programs: PostgresPrograms) -> None:
+        options = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._sockets),
+            "unix_socket_permissions": "0700",
+            "jit": "off",
+            "log_timezone": "UTC",
+            **(_DURABLE if self._durable else _FORGETFUL),
+        }
+        flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        run_as = RunAs(self._user.pw_uid, self._user.pw_gid) if self._user else RunAs()
+        command = [str(programs.server), "-D", str(self.data), *flags]
+        self.program = GuardedProgram(
+            "Postgres", command, self._log_path, signal.SIGINT, run_as=run_as, watched_pid=self._watched_pid
+        )
+        self.program.start()
+        self.program.wait_until(self._is_ready, _START_TIMEOUT_S)
+
+    def _is_ready(self) -> bool:
+        """The postmaster's own word, in the last line of its pid file."""
+        with contextlib.suppress(OSError):
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            return len(lines) >= 8 and lines[7].strip() == "ready"
+        return False
+
+    def _initialise(self, programs: PostgresPrograms) -> None:
+        """Beside its final place, then renamed: a half-made folder is never mistaken for a whole one."""
+        fresh = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        self._give(fresh)
+        command = [
+            str(programs.initdb), "--pgdata", str(fresh), "--username=postgres", "--auth=trust",
+            "--encoding=UTF8", "--locale=C", *([] if self._durable else ["--no-sync"]),
+        ]  # fmt: skip
+        who = (
+            {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []} if self._user else {}
+        )
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd="/", timeout=120, check=False, **who  # type: ignore[call-overload]
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise StartError(f"initdb could not make {fresh}: {done.stderr.strip()[-500:]}")
+        if self.data.exists():
+            self.data.rmdir()  # only ever an empty one; anything else is not ours to remove
+        fresh.rename(self.data)
+
+    def _check_version(self, programs: PostgresPrograms) -> None:
+        stored = (self.data / "PG_VERSION").read_text().strip()
+        if stored != str(programs.major):
+            raise StartError(
+                f"{self.data} was made by Postgres {stored}, here is {programs.major}: "
+                f"pg_upgrade it, install Postgres {stored}, or set NEUROCARDS_DATA_DIR to a new folder"
+            )
+
+    def _end_leftover(self) -> None:
+        """End a server that outlived its starter; drop a pid file whose number another process has."""
+        pid_file = self.data / "postmaster.pid"
+        pid = processes.read_pid(pid_file)
+        if pid is None or not processes.alive(pid):
+            return  # Postgres itself deals with the file of a dead one
+        if str(self.data) in processes.command_line(pid):
+            logger.warning("leftover_server_stopped", server="postgres", pid=pid)
+            processes.end(pid, signal.SIGINT)
+        else:
+            pid_file.unlink(missing_ok=True)
+
+    def _give(self, folder: Path) -> None:
+        if self._user:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)

@@ -1,0 +1,88 @@
+"""Fixtures for every test. Servers start when the first test asks for one; unit tests start none."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.local.postgres import EmbeddedPostgres
+from services.local.valkey import EmbeddedValkey
+from services.shared.settings import Settings, variable_name
+from tests.support import servers
+from tests.support.services import Services, services_in
+
+_DATABASES = 10_000
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No setting of the person who runs the tests reaches a test."""
+    for field in Settings.model_fields:
+        os.environ.pop(variable_name(field), None)
+    Settings.model_config["env_file"] = None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        servers.end_session(servers.session_pid())
+
+
+@pytest.fixture(scope="session")
+def postgres() -> servers.SessionPostgres:
+    """The session's Postgres, for tests that need several databases; most want `database_url`."""
+    return servers.session_postgres()
+
+
+@pytest.fixture
+def database_url(postgres: servers.SessionPostgres) -> Iterator[str]:
+    """A fresh, migrated database of this test's own."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_database_url(postgres: servers.SessionPostgres) -> Iterator[str]:
+    """A database without our tables, for tests of the migrations."""
+    with postgres.empty_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _session_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    with servers.own_valkey(tmp_path_factory.mktemp("valkey"), databases=_DATABASES) as server:
+        yield server
+
+
+_next_database = iter(range(_DATABASES))
+
+
+@pytest.fixture
+def redis_url(_session_valkey: EmbeddedValkey) -> str:
+    """A logical database of this test's own, empty; nothing a former test left running can write to it."""
+    return _session_valkey.url(next(_next_database))
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+    """A Valkey process of this test's own with its append-only file on: kill it, stop it, start it again."""
+    with servers.own_valkey(tmp_path, durable=True) as server:
+        yield server
+
+
+@pytest.fixture
+def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A Postgres process of this test's own, without our tables: kill it, stop it, start it again."""
+    with servers.own_postgres(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def services(
+    tmp_path: Path, database_url: str, redis_url: str, request: pytest.FixtureRequest
+) -> Iterator[Services]:
+    """Starts services as real processes on this test's databases; a failed test shows their logs."""
+    env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "LOG_FORMAT": "json"}
+    with services_in(tmp_path / "services", env) as running:
+        yield running
+        request.node.add_report_section("teardown", "services", running.logs())

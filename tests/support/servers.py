@@ -1,0 +1,144 @@
+"""Real servers for tests: one Postgres per test session, one Valkey per test process."""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import asyncpg
+
+from services.local import processes
+from services.local.postgres import EmbeddedPostgres
+from services.local.valkey import EmbeddedValkey
+from services.shared.schema import migrate
+
+TEMPLATE = "neurocards_template"
+_PREFIX = "neurocards-test-"
+
+
+def session_pid() -> int:
+    """The process that lives as long as the session: pytest, or the pytest that started this worker."""
+    return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+
+def session_folder(pid: int) -> Path:
+    """The session's folder, short enough for sockets; made on first use."""
+    folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{pid}"
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o711)
+    return folder
+
+
+def end_session(pid: int) -> None:
+    """Stop the session's Postgres and remove its folder, and those of sessions that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = int(folder.name.removeprefix(_PREFIX))
+        if owner == pid or not processes.alive(owner):
+            postmaster = processes.read_pid(folder / "postgres" / "postmaster.pid")
+            if postmaster and str(folder) in processes.command_line(postmaster):
+                processes.end(postmaster)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class SessionPostgres:
+    """The session's Postgres: databases are copies of a migrated template."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self._server = server
+
+    def url(self, database: str) -> str:
+        return self._server.url(database)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """A fresh, migrated database's URL; dropped afterwards, whoever is still connected."""
+        name = f"test_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextmanager
+    def empty_database(self) -> Iterator[str]:
+        """A database without any of our tables."""
+        name = f"empty_{uuid.uuid4().hex}"
+        self.execute(f"CREATE DATABASE {name}")
+        try:
+            yield self.url(name)
+        finally:
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def execute(self, sql: str, database: str = "postgres") -> None:
+        asyncio.run(_execute(self.url(database), sql))
+
+
+def session_postgres() -> SessionPostgres:
+    """The session's Postgres, started by whichever test process needs it first."""
+    pid = session_pid()
+    folder = session_folder(pid)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        sockets = folder / "run"
+        sockets.mkdir(exist_ok=True)
+        sockets.chmod(0o711)
+        server = EmbeddedPostgres(
+            folder / "postgres", sockets, folder / "postgres.log", durable=False, watched_pid=pid
+        )
+        made = folder / "template-made"
+        if not made.exists():
+            server.start()
+            asyncio.run(_execute(server.url(), f"CREATE DATABASE {TEMPLATE}"))
+            asyncio.run(migrate(server.url(TEMPLATE)))
+            made.touch()
+    return SessionPostgres(server)
+
+
+@contextmanager
+def own_valkey(folder: Path, *, durable: bool = False, databases: int = 16) -> Iterator[EmbeddedValkey]:
+    """A Valkey of one's own, to kill or to fill; `durable` keeps its data over restarts."""
+    with short_folder() as sockets:
+        server = EmbeddedValkey(
+            folder / "valkey", sockets, folder / "valkey.log", durable=durable, databases=databases
+        )
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def own_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
+    """A Postgres of one's own, to kill; without our tables."""
+    with short_folder() as sockets:
+        server = EmbeddedPostgres(sockets / "data", sockets, folder / "postgres.log", durable=False)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name."""
+    folder = Path(tempfile.mkdtemp(prefix="s", dir=session_folder(session_pid())))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
