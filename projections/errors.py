@@ -1,0 +1,49 @@
+"""Errors of the projections.
+
+ProjectionError
+├── UnfoldableEvent             an event cannot come where it stands in its stream
+├── NoSuchProjection            the name is not one of PROJECTIONS, or the database has no table for it
+├── RebuildRunning              another rebuild of this projection holds its lock
+├── RebuildDiffers              the rebuilt rows are not the live ones at the same position
+└── SwapTimedOut                long readers kept the view; the fresh table stays for another try
+"""
+
+from collections.abc import Sequence
+
+from events.errors import NeurocardsError
+
+
+class ProjectionError(NeurocardsError):
+    """Base of the projections' errors."""
+
+
+class UnfoldableEvent(ProjectionError):
+    """An event cannot come where it stands in its stream, e.g. a job's start before it was queued."""
+
+
+class NoSuchProjection(ProjectionError):
+    """No projection has this name, or `neurocards migrate` has not made its table yet."""
+
+
+class RebuildRunning(ProjectionError):
+    """Another rebuild of this projection is under way: wait for it."""
+
+
+class RebuildDiffers(ProjectionError):
+    """The rebuilt rows differ from the live ones at the same position; `keys` names some of the rows.
+
+    The view still shows the live table. Rebuild with `accept_difference` to replace it.
+    """
+
+    def __init__(self, name: str, position: int, keys: Sequence[str]) -> None:
+        shown = ", ".join(keys)
+        super().__init__(
+            f"{name} at position {position} differs from its rebuilt rows: {shown}; the log is what counts, "
+            "so rebuild again accepting the difference, and look for what wrote the wrong rows"
+        )
+        self.position = position
+        self.keys = tuple(keys)
+
+
+class SwapTimedOut(ProjectionError):
+    """Long readers kept the view locked for too long; nothing was changed, try again later."""

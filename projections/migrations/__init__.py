@@ -1,0 +1,1 @@
+"""The projections' tables, views and cursors; see `ledger.migrations`."""

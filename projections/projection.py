@@ -1,0 +1,54 @@
+"""What a projection is: a name, a row, a key, a fold. Pure."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from events.codec import Event, decode
+from events.envelope import Recorded
+
+RowT = TypeVar("RowT", bound=msgspec.Struct)
+
+
+@dataclass(frozen=True)
+class Projection(Generic[RowT]):
+    """One read model.
+
+    `row` is a frozen struct; its fields are the table's columns, the first is the key. Every event touches
+    at most one row: `key_of` says which, None when the event is none of this projection's business.
+    `evolve` gives the row after the event. It knows nothing but its arguments.
+    """
+
+    name: str
+    row: type[RowT]
+    key_of: Callable[[Recorded], str | None]
+    evolve: Callable[[RowT | None, Recorded, Event], RowT]
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:
+        return self.row.__struct_fields__
+
+    def fold(self, rows: dict[str, RowT], recorded: Recorded) -> str | None:
+        """Fold one event into `rows`, in place; the key of the row it changed.
+
+        Raises UnknownEventType also for an event on another projection's stream: a type this code does not
+        know may mean anything.
+        """
+        event = decode(recorded)
+        key = self.key_of(recorded)
+        if key is not None:
+            rows[key] = self.evolve(rows.get(key), recorded, event)
+        return key
+
+    def fold_all(self, events: Iterable[Recorded]) -> dict[str, RowT]:
+        """The rows that follow from these events alone."""
+        rows: dict[str, RowT] = {}
+        for recorded in events:
+            self.fold(rows, recorded)
+        return rows
+
+
+AnyProjection = Projection[Any]

@@ -1,0 +1,51 @@
+"""The tables of one projection, version by version: reading and writing rows."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from projections.projection import AnyProjection
+from projections.sql import query
+
+if TYPE_CHECKING:
+    from asyncpg.pool import PoolConnectionProxy
+
+    Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+
+_encoder = msgspec.json.Encoder()
+
+
+class Table:
+    """One version of a projection's table. Every call runs on the connection given, in its transaction."""
+
+    def __init__(self, projection: AnyProjection, version: int) -> None:
+        self.projection = projection
+        self.version = version
+        self.name = f"{projection.name}_v{version}"
+        columns = projection.columns
+        self._names = {
+            "table": self.name,
+            "key": columns[0],
+            "columns": ", ".join(columns),
+            "excluded": ", ".join(f"excluded.{column}" for column in columns),
+        }
+
+    async def load(self, connection: "Connection", keys: Iterable[str]) -> dict[str, Any]:
+        """The rows there are for these keys."""
+        rows = await connection.fetch(self._query("load_rows"), list(keys))
+        return {row[0]: self.projection.row(*row) for row in rows}
+
+    async def store(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
+        """Insert or replace these rows."""
+        if rows:
+            await connection.execute(self._query("store_rows"), _encoder.encode(rows).decode())
+
+    async def scan(self, connection: "Connection", prefetch: int = 2000) -> AsyncIterator[Any]:
+        """All rows in the order of their keys' bytes; needs a transaction."""
+        async for row in connection.cursor(self._query("all_rows"), prefetch=prefetch):
+            yield self.projection.row(*row)
+
+    def _query(self, name: str) -> str:
+        return query(name).format_map(self._names)
