@@ -1,0 +1,108 @@
+"""The account's rules: given what happened, when a command comes, then these events or this refusal."""
+
+import pytest
+
+from events.account import (
+    AccountOpened,
+    CreditsCharged,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+    TermsAccepted,
+)
+from events.job import JobQueued
+from ledger import account
+from ledger import commands as c
+from ledger.account import AccountState
+from ledger.errors import (
+    InsufficientCredits,
+    InvalidCommand,
+    NotOpened,
+    TermsNotAccepted,
+    UnreadableAccount,
+)
+
+OPENED = [AccountOpened()]
+AGREED = [*OPENED, TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome")]
+
+
+def given(*events):
+    state = AccountState()
+    for event in events:
+        state = account.evolve(state, event)
+    return state
+
+
+def order(*jobs, price=1, deadline_s=900):
+    return c.OrderVideos("a", "o", jobs, price, "m", "ugc", "p", "b", "ru", deadline_s)
+
+
+def test_opening_twice_makes_one_event():
+    assert account.open_account(given(), c.OpenAccount("a")) == [("account-a", AccountOpened())]
+    assert account.open_account(given(*OPENED), c.OpenAccount("a")) == []
+
+
+def test_agreeing_brings_the_welcome_credits_once_ever():
+    made = account.accept_terms(given(*OPENED), c.AcceptTerms("a", "1", 2))
+    assert [event for _, event in made] == [TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome")]
+    assert account.accept_terms(given(*AGREED), c.AcceptTerms("a", "1", 2)) == []
+    again = account.accept_terms(given(*AGREED), c.AcceptTerms("a", "2", 2))
+    assert [event for _, event in again] == [TermsAccepted("2")]
+
+
+def test_no_welcome_credits_when_there_are_none_to_give():
+    made = account.accept_terms(given(*OPENED), c.AcceptTerms("a", "1", 0))
+    assert [event for _, event in made] == [TermsAccepted("1")]
+
+
+def test_an_order_charges_and_queues_each_job():
+    made = account.order_videos(given(*AGREED), order("j1", "j2"), now_us=5)
+    assert [(stream, type(event)) for stream, event in made] == [
+        ("account-a", CreditsCharged),
+        ("job-j1", JobQueued),
+        ("account-a", CreditsCharged),
+        ("job-j2", JobQueued),
+    ]
+    queued = made[3][1]
+    assert isinstance(queued, JobQueued)
+    assert (queued.number, queued.of, queued.deadline_at_us) == (2, 2, 900_000_005)
+
+
+def test_an_order_is_all_or_nothing():
+    with pytest.raises(InsufficientCredits) as refused:
+        account.order_videos(given(*AGREED), order("j1", "j2", "j3"), now_us=0)
+    assert (refused.value.balance, refused.value.needed) == (2, 3)
+
+
+def test_a_revocation_may_leave_less_than_zero_and_then_nothing_can_be_ordered():
+    state = given(*AGREED, CreditsCharged("j", "o", 2), CreditsRevoked(2, "chargeback"))
+    assert state.balance == -2
+    with pytest.raises(InsufficientCredits):
+        account.order_videos(state, order("j1"), now_us=0)
+    assert given(*AGREED, CreditsCharged("j", "o", 2), CreditsRefunded("j", 2, "transient")).balance == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "error"),
+    [
+        (given(), order("j"), NotOpened),
+        (given(*OPENED, CreditsGranted(5, "manual", "x")), order("j"), TermsNotAccepted),
+        (given(*AGREED), order(), InvalidCommand),
+        (given(*AGREED), order("j", "j"), InvalidCommand),
+        (given(*AGREED), order(*map(str, range(51))), InvalidCommand),
+        (given(*AGREED), order("j", price=0), InvalidCommand),
+        (given(*AGREED), order("j", deadline_s=0), InvalidCommand),
+        (AccountState(opened=True, terms="1", balance=9, broken="?"), order("j"), UnreadableAccount),
+    ],
+)
+def test_orders_refused(state, command, error):
+    with pytest.raises(error):
+        account.order_videos(state, command, now_us=0)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 1_000_001])
+def test_amounts_out_of_range_are_refused(amount):
+    with pytest.raises(InvalidCommand):
+        account.grant(given(*AGREED), c.GrantCredits("a", amount, "manual", "x"))
+    with pytest.raises(InvalidCommand):
+        account.revoke(given(*AGREED), c.RevokeCredits("a", amount, "x"))

@@ -1,0 +1,210 @@
+"""The job's rules: given what happened, when a command comes, then these events or this refusal."""
+
+import pytest
+
+from events.account import CreditsRefunded
+from events.job import (
+    Failure,
+    JobFailed,
+    JobHandedBack,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+    Video,
+    VideoGifted,
+)
+from ledger import commands as c
+from ledger import job
+from ledger.decide import decide, fold
+from ledger.errors import (
+    InvalidCommand,
+    JobFinished,
+    NoSuchJob,
+    NotDue,
+    StaleRun,
+    SubmissionOpen,
+    TaskMismatch,
+    TooLate,
+    UnreadableJob,
+)
+from ledger.job import JobState
+
+DEADLINE = 1_000
+QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", DEADLINE)
+VIDEO = Video("videos/j-1.mp4", "00", 9)
+FAILURE = Failure("transient", "500", "Internal Error, Please try again later.")
+STARTED = [QUEUED, JobStarted(1, "w")]
+PROMPTED = [*STARTED, PromptWritten(1, "t", "openai", "ugc-1")]
+INTENDED = [*PROMPTED, SubmissionIntended(1, 1, "k1", "m")]
+ACCEPTED = [*INTENDED, SubmissionAccepted(1, "task")]
+FAILED = [*ACCEPTED, JobFailed("monitor", FAILURE)]
+INTEND = c.IntendSubmission("j", 1, 1, "k1", "m")
+
+
+def given(*events):
+    state = JobState()
+    for event in events:
+        state = job.evolve(state, event)
+    return state
+
+
+def when(state, command, now_us=0):
+    return [event for _, event in decide({"job-j": state}, command, now_us)]
+
+
+def refund(made):
+    return [(type(event).__name__, getattr(event, "amount", None)) for event in made]
+
+
+def test_runs_count_up_and_fence():
+    assert when(given(QUEUED), c.StartJob("j", 1, "w")) == [JobStarted(1, "w")]
+    assert when(given(*STARTED), c.StartJob("j", 2, "w2")) == [JobStarted(2, "w2")]
+    for run in (1, 3):
+        with pytest.raises(StaleRun):
+            when(given(*STARTED), c.StartJob("j", run, "w"))
+
+
+def test_a_stale_run_may_not_decide():
+    state = given(*PROMPTED, JobStarted(2, "w2"))
+    for command in (
+        INTEND,
+        c.FailSubmission("j", "a", 1, 1, FAILURE),
+        c.RecordPrompt("j", 1, "t", "openai", "v"),
+        c.FailJob("j", "a", "worker", FAILURE, run=1),
+    ):
+        with pytest.raises(StaleRun):
+            when(state, command)
+
+
+def test_a_run_that_was_handed_back_may_not_decide_either():
+    with pytest.raises(StaleRun):
+        when(given(*PROMPTED, JobHandedBack(1)), INTEND)
+
+
+def test_facts_are_recorded_whoever_brings_them():
+    state = given(*INTENDED, JobStarted(2, "w2"))
+    assert when(state, c.RecordAccepted("j", 1, "task")) == [SubmissionAccepted(1, "task")]
+    done = given(*ACCEPTED, JobStarted(2, "w2"))
+    assert when(done, c.SucceedJob("j", 1, 1, VIDEO)) == [JobSucceeded(1, 1, VIDEO)]
+
+
+def test_a_task_is_recorded_once_and_even_after_a_refund():
+    late = given(*INTENDED, JobFailed("monitor", FAILURE))
+    assert when(late, c.RecordAccepted("j", 1, "task")) == [SubmissionAccepted(1, "task")]
+    assert when(given(*ACCEPTED), c.RecordAccepted("j", 1, "task")) == []
+    for number, task in ((1, "another"), (2, "task")):
+        with pytest.raises(TaskMismatch):
+            when(given(*ACCEPTED), c.RecordAccepted("j", number, task))
+
+
+def test_nothing_is_submitted_while_a_submission_is_open():
+    assert when(given(*PROMPTED), INTEND) == [SubmissionIntended(1, 1, "k1", "m")]
+    for history in (INTENDED, ACCEPTED):
+        with pytest.raises(SubmissionOpen):
+            when(given(*history), c.IntendSubmission("j", 1, 2, "k1", "m"))
+
+
+def test_a_retry_waits_for_its_time_and_takes_the_next_number():
+    made = when(given(*ACCEPTED), c.FailSubmission("j", "a", 1, 1, FAILURE, retry_at_us=500))
+    assert made == [SubmissionFailed(1, 1, FAILURE), RetryScheduled(1, 500)]
+    state = given(*ACCEPTED, *made)
+    with pytest.raises(NotDue):
+        when(state, c.IntendSubmission("j", 1, 2, "k1", "m"), now_us=499)
+    with pytest.raises(InvalidCommand):
+        when(state, INTEND, now_us=500)
+    assert when(state, c.IntendSubmission("j", 1, 2, "k1", "m"), now_us=500) == [
+        SubmissionIntended(1, 2, "k1", "m")
+    ]
+
+
+@pytest.mark.parametrize("retry_at_us", [None, DEADLINE, DEADLINE + 1])
+def test_without_a_retry_inside_the_deadline_the_job_fails_and_is_refunded(retry_at_us):
+    made = when(given(*ACCEPTED), c.FailSubmission("j", "a", 1, 1, FAILURE, retry_at_us))
+    assert made == [
+        SubmissionFailed(1, 1, FAILURE),
+        JobFailed("worker", FAILURE),
+        CreditsRefunded("j", 3, "transient"),
+    ]
+
+
+def test_nothing_starts_or_is_submitted_after_the_deadline():
+    with pytest.raises(TooLate):
+        when(given(QUEUED), c.StartJob("j", 1, "w"), now_us=DEADLINE)
+    with pytest.raises(TooLate):
+        when(given(*PROMPTED), INTEND, now_us=DEADLINE)
+
+
+def test_the_monitor_waits_for_the_deadline_and_then_needs_no_run():
+    command = c.FailJob("j", "a", "monitor", FAILURE)
+    with pytest.raises(NotDue):
+        when(given(*ACCEPTED), command, now_us=DEADLINE - 1)
+    made = when(given(*ACCEPTED), command, now_us=DEADLINE)
+    assert made == [JobFailed("monitor", FAILURE), CreditsRefunded("j", 3, "transient")]
+
+
+def test_there_is_one_end():
+    for history in (FAILED, [*ACCEPTED, JobSucceeded(1, 1, VIDEO)]):
+        state = given(*history)
+        for command in (
+            c.FailJob("j", "a", "monitor", FAILURE),
+            c.FailJob("j", "a", "operator", FAILURE),
+            c.StartJob("j", 2, "w"),
+            c.FailSubmission("j", "a", 1, 1, FAILURE),
+        ):
+            with pytest.raises(JobFinished):
+                when(state, command, now_us=DEADLINE)
+
+
+def test_a_success_after_the_refund_is_a_gift_given_once():
+    made = when(given(*FAILED), c.SucceedJob("j", 1, 1, VIDEO))
+    assert made == [VideoGifted(1, VIDEO)]
+    assert when(given(*FAILED, *made), c.SucceedJob("j", 1, 1, VIDEO)) == []
+    assert when(given(*ACCEPTED, JobSucceeded(1, 1, VIDEO)), c.SucceedJob("j", 2, 1, VIDEO)) == []
+
+
+def test_a_crash_is_a_run_that_ended_without_progress_and_without_a_word():
+    assert given(*STARTED, JobStarted(2, "w")).crashes == 1
+    assert given(*PROMPTED, JobStarted(2, "w")).crashes == 0
+    assert given(*STARTED, JobHandedBack(1), JobStarted(2, "w")).crashes == 0
+    rolling = [event for run in range(1, 11) for event in (JobStarted(run, "w"), JobHandedBack(run))]
+    assert given(QUEUED, *rolling).crashes == 0
+
+
+def test_handing_back_what_is_not_held_changes_nothing():
+    assert when(given(*STARTED), c.HandBackJob("j", 1)) == [JobHandedBack(1)]
+    for history in (FAILED, [*STARTED, JobStarted(2, "w")], [*STARTED, JobHandedBack(1)]):
+        assert when(given(*history), c.HandBackJob("j", 1)) == []
+
+
+def test_a_job_of_nobody_or_of_somebody_else_cannot_be_failed():
+    for state, account in ((JobState(), "a"), (given(QUEUED), "b")):
+        with pytest.raises(NoSuchJob):
+            when(state, c.FailJob("j", account, "operator", FAILURE))
+
+
+def test_a_job_that_cannot_be_read_can_still_be_refunded_but_not_worked_on():
+    state = fold(given(*STARTED), "InventedLater", "{}")
+    assert isinstance(state, JobState)
+    with pytest.raises(UnreadableJob):
+        when(state, INTEND)
+    made = when(state, c.FailJob("j", "a", "monitor", FAILURE), now_us=DEADLINE)
+    assert refund(made) == [("JobFailed", None), ("CreditsRefunded", 3)]
+
+
+def test_a_queued_event_of_another_shape_still_tells_who_paid_what():
+    state = fold(JobState(), "JobQueued", '{"account":"a","price":3,"deadline_at_us":"soon"}')
+    assert isinstance(state, JobState)
+    assert (state.account, state.price) == ("a", 3)
+    made = when(state, c.FailJob("j", "a", "monitor", FAILURE))
+    assert refund(made) == [("JobFailed", None), ("CreditsRefunded", 3)]
+
+
+def test_an_unreadable_end_is_still_an_end():
+    state = fold(given(*ACCEPTED), "JobSucceeded", '{"run":"first"}')
+    with pytest.raises(JobFinished):
+        when(state, c.FailJob("j", "a", "monitor", FAILURE), now_us=DEADLINE)
