@@ -80,6 +80,11 @@ class Settings(SettingsFields):
         return self.kie_api_keys or (SecretStr(COMPANIES["kie"].sandbox_key),)
 
     @cached_property
+    def kie_poll_s(self) -> float:
+        """The first pause between two looks at a task; the sandbox renders in seconds, not minutes."""
+        return self.kie_poll_seconds or (0.5 if self.uses_sandbox_for("kie") else 5.0)
+
+    @cached_property
     def openai_base(self) -> str:
         return self._base(COMPANIES["openai"], self.openai_base_url, COMPANIES["openai"].live_base)
 

@@ -86,6 +86,22 @@ class SettingsFields(BaseSettings):
     lease_seconds: float = Field(
         30, ge=0.5, le=3600, description="A worker silent for so long loses its jobs to others"
     )
+    worker_slots: int = Field(200, ge=1, le=10_000, description="How many jobs one worker holds at once")
+    kie_poll_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=60,
+        description="First pause between two looks at a task, later thrice as long; empty: 5, sandbox 0.5",
+    )
+    kie_result_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Hosts videos may be fetched from, with those below them; empty: any public host"
+    )
+    retry_base_seconds: float = Field(
+        4,
+        gt=0,
+        le=600,
+        description="Pause before the first retry of a submission, doubling; the real one is random",
+    )
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
 
@@ -94,10 +110,12 @@ class SettingsFields(BaseSettings):
     )
     log_format: Literal["console", "json"] = Field("console", description="console or json")
 
-    @field_validator("kie_api_keys", mode="before")
+    @field_validator("kie_api_keys", "kie_result_hosts", mode="before")
     @classmethod
-    def _split_keys(cls, value: Any) -> Any:
-        return [key.strip() for key in value.split(",") if key.strip()] if isinstance(value, str) else value
+    def _split_list(cls, value: Any) -> Any:
+        return (
+            [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+        )
 
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
