@@ -1,4 +1,4 @@
-"""The one web application: every sandboxed API under its prefix, the chat at `/`, faults under `/__sandbox`."""
+"""The one web application: each sandboxed API under its prefix, the chat at `/`, faults at `/__sandbox`."""
 
 from __future__ import annotations
 

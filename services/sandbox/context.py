@@ -89,11 +89,11 @@ class ManualClock:
 class SandboxSettings:
     """Keys the sandbox accepts and how it starts; what the control API changes later is in the store."""
 
-    bot_token: str = "111111:sandbox"
+    bot_token: str = "111111:sandbox"  # noqa: S105 - opens nothing but the sandbox
     kie_api_keys: tuple[str, ...] = ("sandbox-key-1",)
     openai_api_key: str = "sk-sandbox"
     yookassa_shop_id: str = "100500"
-    yookassa_secret_key: str = "test_sandbox"
+    yookassa_secret_key: str = "test_sandbox"  # noqa: S105
     render_seconds: float = 6.0
     # Messages per second to one chat, and how many may come at once. Telegram's own limit is about 1;
     # generous here, so that only a test that asks for it meets a 429.

@@ -108,11 +108,15 @@ class Store:
 
     def next_id(self, counter: str, start: int = 1) -> int:
         """The counter's next value: `start` first, then one more each time, never one twice."""
-        value = self._counters.get(counter, start - 1) + 1
+        value = self.last_id(counter, start) + 1
         if self._db is not None:
             self._db.execute(_COUNT, (counter, value))
         self._counters[counter] = value
         return value
+
+    def last_id(self, counter: str, start: int = 1) -> int:
+        """What `next_id` gave last; one less than `start` when it was never asked."""
+        return self._counters.get(counter, start - 1)
 
     def write_file(self, name: str, data: bytes) -> None:
         """Write a whole file; readers see the old one or the new one, never a part."""

@@ -1,0 +1,186 @@
+"""What a person can do to the bot, with the same effects as in a real client."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from events.errors import NeurocardsError
+from services.sandbox.telegram import Telegram
+from services.sandbox.telegram.entities import detected, trimmed
+from services.sandbox.telegram.files import Attachment
+from services.sandbox.telegram.media import NotAPhoto
+from services.sandbox.telegram.wire import Upload
+from services.sandbox.telegram.world import Message, Record
+
+# A client cuts a longer text into several messages, and a longer caption off.
+TEXT_LENGTH_MAX = 4096
+CAPTION_LENGTH_MAX = 1024
+TEXT_PARTS_MAX = 100
+ALBUM_MAX = 10
+DATA_MAX_BYTES = 64
+LANGUAGES = ("ru", "en")
+
+
+class CannotDo(NeurocardsError):
+    """A person cannot do this; `status` is the HTTP status that fits."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Attached:
+    """A file as the person chose to send it: `photo`, `document` or `video`."""
+
+    kind: str
+    upload: Upload
+
+
+class Person:
+    """One person in the private chat with the bot."""
+
+    def __init__(self, telegram: Telegram, user_id: int) -> None:
+        self._telegram = telegram
+        self._world = telegram.world
+        self.id = user_id
+
+    # Writing
+
+    def write(self, text: str, reply_to: int | None = None) -> list[Message]:
+        """Send text; more than 4096 characters become several messages, as in a real client."""
+        clean = text.strip()
+        if not clean:
+            raise CannotDo("the text is empty; a client would not send it")
+        parts = [clean[i : i + TEXT_LENGTH_MAX] for i in range(0, len(clean), TEXT_LENGTH_MAX)]
+        if len(parts) > TEXT_PARTS_MAX:
+            raise CannotDo(f"the text is longer than {TEXT_PARTS_MAX * TEXT_LENGTH_MAX} characters", 413)
+        self._begin()
+        quoted = {} if reply_to is None else {"reply_to_message": self._visible(reply_to, self.id)["message"]}
+        return [self._post({**quoted, **_text("text", part)}) for part in parts if part.strip()]
+
+    async def attach(self, files: Sequence[Attached], caption: str) -> list[Message]:
+        """Send files; several photos or videos together are an album, documents go one by one."""
+        if not files:
+            raise CannotDo("send a text, or a file in a field called photo, document or video")
+        if len(files) > ALBUM_MAX:
+            raise CannotDo(f"not more than {ALBUM_MAX} files at once")
+        self._begin()
+        contents = [dict([await self._keep(file)]) for file in files]
+        if len(contents) > 1 and not any("document" in content for content in contents):
+            album = str(self._telegram.store.next_id("telegram_album", 13_600_000_000_000_001))
+            contents = [{"media_group_id": album, **content} for content in contents]
+        contents[0] |= _text("caption", caption.strip()[:CAPTION_LENGTH_MAX])
+        with self._telegram.store.batch():
+            return [self._post(content) for content in contents]
+
+    async def _keep(self, file: Attached) -> Attachment:
+        if not file.upload.data:
+            raise CannotDo("the file is empty; a client would not send it")
+        if file.kind == "photo":
+            try:
+                return await self._telegram.files.keep_photo(file.upload.data)
+            except NotAPhoto:
+                pass  # a real client sends what it cannot show as a photo as a file
+        if file.kind == "video":
+            return await self._telegram.files.keep_video(file.upload, {})
+        return await self._telegram.files.keep_document(file.upload)
+
+    def rewrite(self, message_id: int, text: str) -> Message:
+        """Edit a text of one's own."""
+        record = self._visible(message_id, self.id)
+        if record["from_bot"] or "text" not in record["message"]:
+            raise CannotDo("only your own text messages can be edited", 403)
+        clean = text.strip()
+        if not clean or len(clean) > TEXT_LENGTH_MAX:
+            raise CannotDo(f"the text must have 1 to {TEXT_LENGTH_MAX} characters")
+        rest = {key: value for key, value in record["message"].items() if key not in ("text", "entities")}
+        edited: Message = {**rest, "edit_date": int(self._telegram.ctx.clock.now()), **_text("text", clean)}
+        record["message"] = edited
+        with self._telegram.store.batch():
+            self._world.change(record)
+            self._telegram.updates.push("edited_message", edited, self.id)
+        return edited
+
+    # Buttons and money
+
+    def tap(self, message_id: int, data: str, chat_id: int | None) -> str:
+        """Press an inline button, even one the message no longer has; returns the callback query's id."""
+        if not 1 <= len(data.encode()) <= DATA_MAX_BYTES:
+            raise CannotDo(f"data must have 1 to {DATA_MAX_BYTES} bytes")
+        self._refuse_when_blocked()
+        record = self._world.record(self.id if chat_id is None else chat_id, message_id)
+        if record is None:
+            raise CannotDo("there is no such message in this chat", 404)
+        return self._telegram.callbacks.press(self.id, record, data)
+
+    def pay(self, message_id: int | None, link: str) -> str:
+        """Pay an invoice sent into the chat, or one behind a link; returns the pre-checkout query's id."""
+        self._refuse_when_blocked()
+        payments = self._telegram.payments
+        if message_id is not None:
+            self._visible(message_id, self.id)
+        invoice = payments.link(link) if message_id is None else payments.of_message(message_id)
+        if invoice is None:
+            raise CannotDo("there is no such invoice", 404)
+        return payments.start(self.id, invoice, message_id)
+
+    # Standing towards the bot
+
+    def block(self, blocked: bool) -> None:
+        """Block or unblock the bot, which is told."""
+        record = self._world.meet(self.id)
+        if bool(record["blocked"]) == blocked:
+            return
+        states = {"status": "kicked", "until_date": 0}, {"status": "member"}
+        new, old = states if blocked else states[::-1]
+        change = {
+            "chat": self._world.chat(self.id),
+            "from": record["user"],
+            "date": int(self._telegram.ctx.clock.now()),
+            "old_chat_member": {"user": self._world.bot_user(), **old},
+            "new_chat_member": {"user": self._world.bot_user(), **new},
+        }
+        with self._telegram.store.batch():
+            self._world.keep_person(record | {"blocked": blocked})
+            self._telegram.updates.push("my_chat_member", change, self.id)
+
+    def deactivate(self) -> None:
+        """Delete the person's account: nothing can be sent to it any more."""
+        self._world.keep_person(self._world.meet(self.id) | {"deactivated": True})
+
+    def _begin(self) -> None:
+        self._refuse_when_blocked()
+        record = self._world.meet(self.id)
+        if not record["started"]:
+            self._world.keep_person(record | {"started": True})
+
+    def _refuse_when_blocked(self) -> None:
+        record = self._world.meet(self.id)
+        if record["deactivated"]:
+            raise CannotDo("this account is deleted", 403)
+        if record["blocked"]:
+            raise CannotDo("you have blocked the bot; unblock it first", 403)
+
+    def _post(self, content: dict[str, Any]) -> Message:
+        with self._telegram.store.batch():
+            message = self._world.add(self.id, content, from_bot=False)
+            self._telegram.updates.push("message", message, self.id)
+        return message
+
+    def _visible(self, message_id: int, chat_id: int) -> Record:
+        record = self._world.record(chat_id, message_id)
+        if record is None or record.get("deleted"):
+            raise CannotDo("there is no such message in this chat", 404)
+        return record
+
+
+def _text(key: str, raw: str) -> dict[str, Any]:
+    clean, _ = trimmed(raw, [])
+    if not clean:
+        return {}
+    entities = detected(clean, [])
+    name = "entities" if key == "text" else "caption_entities"
+    return {key: clean, **({name: entities} if entities else {})}

@@ -1,0 +1,72 @@
+"""The sandbox as a process: one socket, one folder, every outside company behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+
+import structlog
+from aiohttp import web
+
+from services.sandbox.app import build_app
+from services.sandbox.context import Context, SandboxSettings
+from services.sandbox.faults import Faults
+from services.sandbox.store import Store
+from services.shared.errors import StartError
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+
+log = structlog.get_logger()
+
+# How long open requests (long polls, downloads) may go on after a stop signal.
+_SHUTDOWN_S = 1.0
+_BACKLOG = 1024
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT. Raises StartError for a taken port, StoreError for a taken folder."""
+    async with Runtime(settings, "sandbox") as runtime:
+        listener = _listen(settings.sandbox_host, settings.sandbox_port)
+        with contextlib.closing(listener), contextlib.closing(Store(settings.data_dir / "sandbox")) as store:
+            ctx = Context(
+                store=store,
+                faults=Faults(store),
+                settings=sandbox_settings(settings),
+                base_url=settings.sandbox_url or _address(settings, listener),
+            )
+            runner = web.AppRunner(build_app(ctx), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener, backlog=_BACKLOG).start()
+                runtime.announce(sandbox_url=ctx.base_url)
+                log.info("sandbox_started", chat=f"{ctx.base_url}/")
+                runtime.ready()
+                await runtime.wait()
+            finally:
+                await runner.cleanup()
+
+
+def sandbox_settings(settings: Settings) -> SandboxSettings:
+    """The keys the other processes will come with, real or not."""
+    return SandboxSettings(
+        bot_token=settings.telegram_token.get_secret_value(),
+        kie_api_keys=tuple(key.get_secret_value() for key in settings.kie_keys),
+        openai_api_key=settings.openai_key.get_secret_value(),
+        yookassa_shop_id=settings.yookassa_shop,
+        yookassa_secret_key=settings.yookassa_secret.get_secret_value(),
+        render_seconds=settings.sandbox_render_seconds,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    # Bound before anything starts: the address is part of what the sandbox tells others.
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise StartError(f"SANDBOX_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    port: int = listener.getsockname()[1]
+    return settings.sandbox_base.rpartition(":")[0] + f":{port}"

@@ -1,0 +1,99 @@
+"""The parts of a call that every message-sending method reads alike: text with entities, options, replies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.sandbox.telegram.entities import Entity, detected, ordered, trimmed
+from services.sandbox.telegram.errors import BotApiError, bad_request
+from services.sandbox.telegram.html import parse_html
+from services.sandbox.telegram.keyboards import Markup
+from services.sandbox.telegram.markdown import parse_markdown
+from services.sandbox.telegram.service import Telegram
+from services.sandbox.telegram.wire import Call
+from services.sandbox.telegram.world import Message
+
+TEXT_LENGTH_MAX = 4096
+CAPTION_LENGTH_MAX = 1024
+
+
+def read_text(call: Call) -> dict[str, Any]:
+    """`text` and `entities` of a message. Raises BotApiError 400 when empty or longer than 4096."""
+    text, entities = _formatted(call.text("text"), call.text("parse_mode"), _given(call, "entities"))
+    if not text:
+        raise bad_request("message text is empty")
+    if len(text) > TEXT_LENGTH_MAX:
+        raise bad_request("message is too long")
+    return {"text": text, **({"entities": entities} if entities else {})}
+
+
+def read_caption(call: Call) -> dict[str, Any]:
+    """`caption` and `caption_entities`, or nothing. Raises BotApiError 400 when longer than 1024."""
+    raw = call.text("caption")
+    return formatted_caption(raw, call.text("parse_mode"), _given(call, "caption_entities"))
+
+
+def formatted_caption(raw: str, parse_mode: str, given: list[Entity]) -> dict[str, Any]:
+    text, entities = _formatted(raw, parse_mode, given)
+    if len(text) > CAPTION_LENGTH_MAX:
+        raise bad_request("message caption is too long")
+    if not text:
+        return {}
+    return {"caption": text, **({"caption_entities": entities} if entities else {})}
+
+
+def read_options(telegram: Telegram, call: Call, chat_id: int) -> dict[str, Any]:
+    """What else a message carries: the one it replies to, protection of its content."""
+    options: dict[str, Any] = {}
+    reply = call.structure("reply_parameters", "can't parse reply parameters JSON object") or {}
+    if not isinstance(reply, dict):
+        raise bad_request("object expected as reply parameters")
+    reply_to = int(reply.get("message_id") or call.integer("reply_to_message_id"))
+    if reply_to:
+        record = telegram.world.record(chat_id, reply_to)
+        lenient = reply.get("allow_sending_without_reply") or call.flag("allow_sending_without_reply")
+        if record is not None and not record.get("deleted"):
+            quoted = record["message"]
+            options["reply_to_message"] = {k: v for k, v in quoted.items() if k != "reply_to_message"}
+        elif not lenient:
+            raise bad_request("message to be replied not found")
+    if call.flag("protect_content"):
+        options["has_protected_content"] = True
+    return options
+
+
+def deliver(telegram: Telegram, chat_id: int, content: dict[str, Any], markup: Markup) -> Message:
+    """Put the bot's message into the chat, with its keyboard."""
+    if markup.inline is not None:
+        content = {**content, "reply_markup": markup.inline}
+    view = {} if markup.reply is None else {"reply_keyboard": markup.reply}
+    with telegram.store.batch():
+        return telegram.world.add(chat_id, content, from_bot=True, view=view)
+
+
+def _given(call: Call, name: str) -> list[Entity]:
+    complaint = "can't parse entities: expected an Array of MessageEntity"
+    raw = call.structure(name, complaint) or []
+    if not isinstance(raw, list) or not all(_is_entity(item) for item in raw):
+        raise BotApiError(400, f"Bad Request: {complaint}")
+    return list(raw)
+
+
+def _is_entity(item: Any) -> bool:
+    if not isinstance(item, dict) or not isinstance(item.get("type"), str):
+        return False
+    return isinstance(item.get("offset"), int) and isinstance(item.get("length"), int)
+
+
+def _formatted(raw: str, parse_mode: str, given: list[Entity]) -> tuple[str, list[Entity]]:
+    mode = parse_mode.strip().lower()
+    if mode == "html":
+        text, entities = parse_html(raw)
+    elif mode in ("markdown", "markdownv2"):
+        text, entities = parse_markdown(raw, 2 if mode.endswith("v2") else 1)
+    elif mode in ("", "none"):
+        text, entities = raw, given
+    else:
+        raise bad_request("unsupported parse_mode")
+    text, entities = trimmed(text, entities)
+    return text, detected(text, ordered(entities))

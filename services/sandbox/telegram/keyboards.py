@@ -1,0 +1,109 @@
+"""`reply_markup`: buttons under a message or under the person's input field, checked as the server does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.sandbox.telegram.errors import BotApiError, bad_request
+from services.sandbox.telegram.wire import Call
+
+Keyboard = dict[str, Any]
+
+CALLBACK_DATA_MAX_BYTES = 64
+BUTTONS_MAX = 100
+_BROKEN = "can't parse reply keyboard markup JSON object"
+
+# Exactly one of these says what an inline button does.
+_ACTIONS = (
+    "callback_data",
+    "url",
+    "web_app",
+    "login_url",
+    "switch_inline_query",
+    "switch_inline_query_current_chat",
+    "switch_inline_query_chosen_chat",
+    "copy_text",
+    "callback_game",
+    "pay",
+)
+_LOOKS = ("style", "icon_custom_emoji_id")
+_REPLY_ACTIONS = (*_LOOKS, "request_contact", "request_location", "request_poll", "web_app")
+_REPLY_FLAGS = ("is_persistent", "resize_keyboard", "one_time_keyboard", "selective")
+
+
+@dataclass(frozen=True)
+class Markup:
+    """At most one of the two is set: `inline` belongs to the message, `reply` to the person's input field."""
+
+    inline: Keyboard | None = None
+    reply: Keyboard | None = None
+
+
+def read_markup(call: Call) -> Markup:
+    """The call's reply_markup. Raises BotApiError 400 with the server's sentence when it is not usable."""
+    raw = call.structure("reply_markup", _BROKEN)
+    if raw is None:
+        return Markup()
+    if not isinstance(raw, dict):
+        raise bad_request("object expected as reply markup")
+    if "inline_keyboard" in raw:
+        rows = _rows(raw["inline_keyboard"], "inline_keyboard", _inline_button)
+        return Markup(inline={"inline_keyboard": rows}) if rows else Markup()
+    if "keyboard" in raw:
+        rows = _rows(raw["keyboard"], "keyboard", _reply_button)
+        flags = {name: True for name in _REPLY_FLAGS if raw.get(name) is True}
+        placeholder = {k: str(raw[k]) for k in ("input_field_placeholder",) if raw.get(k)}
+        return Markup(reply={"keyboard": rows, **flags, **placeholder}) if rows else Markup()
+    if raw.get("remove_keyboard") is True:
+        return Markup(reply={"remove_keyboard": True})
+    if raw.get("force_reply") is True:
+        return Markup(reply={"force_reply": True})
+    return Markup()
+
+
+def _rows(raw: Any, name: str, read_button: Any) -> list[list[dict[str, Any]]]:
+    if not isinstance(raw, list):
+        raise bad_request(f'field "{name}" of the ReplyKeyboardMarkup must be an Array')
+    rows: list[list[dict[str, Any]]] = []
+    for row in raw:
+        if not isinstance(row, list):
+            raise bad_request(f'field "{name}" of the ReplyKeyboardMarkup must be an Array of Arrays')
+        if row:
+            rows.append([read_button(button) for button in row])
+    if sum(len(row) for row in rows) > BUTTONS_MAX:
+        raise bad_request("REPLY_MARKUP_TOO_LONG")
+    return rows
+
+
+def _reply_button(raw: Any) -> dict[str, Any]:
+    if isinstance(raw, str):
+        raw = {"text": raw}
+    if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
+        raise bad_request('can\'t parse keyboard button: Field "text" must be of type String')
+    return {"text": raw["text"], **{name: raw[name] for name in _REPLY_ACTIONS if raw.get(name)}}
+
+
+def _inline_button(raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise _bad_button("InlineKeyboardButton must be an Object")
+    text = raw.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise _bad_button(
+            'Field "text" must be of type String' if text is None else "Button text must be non-empty"
+        )
+    actions = [name for name in _ACTIONS if raw.get(name) not in (None, False)]
+    if not actions:
+        raise _bad_button("Text buttons are unallowed in the inline keyboard")
+    action = actions[0]
+    if action == "callback_data":
+        size_bytes = len(str(raw[action]).encode())
+        if not 1 <= size_bytes <= CALLBACK_DATA_MAX_BYTES:
+            raise bad_request("BUTTON_DATA_INVALID")
+    if action == "url" and "." not in str(raw[action]) and "://" not in str(raw[action]):
+        raise bad_request(f"inline keyboard button URL '{raw[action]}' is invalid: Wrong HTTP URL")
+    return {"text": text, action: raw[action], **{name: raw[name] for name in _LOOKS if raw.get(name)}}
+
+
+def _bad_button(complaint: str) -> BotApiError:
+    return BotApiError(400, f"Bad Request: can't parse inline keyboard button: {complaint}")

@@ -1,0 +1,94 @@
+"""The sandboxed Telegram as a whole: one per sandbox, shared by the Bot API and the people's side."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from services.sandbox.context import Context
+from services.sandbox.telegram.callbacks import Callbacks
+from services.sandbox.telegram.errors import BotApiError, bad_request, forbidden, too_many_requests
+from services.sandbox.telegram.files import Files
+from services.sandbox.telegram.payments import Payments
+from services.sandbox.telegram.registry import METHODS
+from services.sandbox.telegram.updates import UpdateQueue
+from services.sandbox.telegram.webhooks import Webhooks
+from services.sandbox.telegram.wire import Call
+from services.sandbox.telegram.world import World
+
+BLOCKED = "bot was blocked by the user"
+
+
+class Telegram:
+    """Holds the parts together; `of(ctx)` gives the one instance."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.store = ctx.store
+        self.world = World(ctx)
+        self.files = Files(ctx)
+        self.updates = UpdateQueue(ctx)
+        self.webhooks = Webhooks(ctx, self.updates, self.execute_quietly)
+        self.callbacks = Callbacks(ctx, self.world, self.updates)
+        self.payments = Payments(ctx, self.world, self.updates)
+        self.flood = FloodLimit(ctx)
+
+    async def execute(self, call: Call) -> Any:
+        """Run a method and return its result. Raises BotApiError, 404 for a method nobody knows."""
+        found = METHODS.get(call.method.lower())
+        if found is None:
+            raise BotApiError(404, "Not Found: method not found")
+        return await found.handler(self, call)
+
+    async def execute_quietly(self, call: Call) -> None:
+        """Run what a webhook's answer asks for; nobody is told how it went, as on the real server."""
+        try:
+            await self.execute(call)
+        except BotApiError:
+            return
+
+    def target(self, call: Call, name: str = "chat_id") -> int:
+        """The chat a call writes to. Raises BotApiError when the bot may not, or writes too fast."""
+        chat_id = self.known_chat(call, name)
+        person = self.world.person(chat_id) or {}
+        if person.get("deactivated"):
+            raise forbidden("user is deactivated")
+        if person.get("blocked"):
+            raise forbidden(BLOCKED)
+        if not person.get("started"):
+            raise forbidden("bot can't initiate conversation with a user")
+        self.flood.check(chat_id)
+        return chat_id
+
+    def known_chat(self, call: Call, name: str = "chat_id") -> int:
+        """The chat a call names. Raises BotApiError 400 when there is none."""
+        if not call.has(name):
+            raise bad_request(f"{name} is empty")
+        chat_id = call.integer(name)
+        if self.world.person(chat_id) is None:
+            raise bad_request("chat not found")
+        return chat_id
+
+
+def of(ctx: Context) -> Telegram:
+    return ctx.part(Telegram, Telegram)
+
+
+class FloodLimit:
+    """A token bucket per chat; the real limits are not published, so ours are settings."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._clock = ctx.clock
+        self._settings = ctx.settings
+        self._levels: dict[int, tuple[float, float]] = {}
+
+    def check(self, chat_id: int) -> None:
+        """Take one token. Raises BotApiError 429 with the seconds until there is one."""
+        rate, burst = self._settings.telegram_chat_rate, self._settings.telegram_chat_burst
+        now = self._clock.now()
+        level, at = self._levels.get(chat_id, (float(burst), now))
+        level = min(burst, level + (now - at) * rate)
+        if level < 1:
+            self._levels[chat_id] = (level, now)
+            raise too_many_requests(max(1, math.ceil((1 - level) / rate)))
+        self._levels[chat_id] = (level - 1, now)

@@ -1,0 +1,134 @@
+"""Reading a Bot API call, however it was sent: GET query, urlencoded, JSON, or multipart with files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import BodyPartReader, MultipartReader, web
+
+from services.sandbox.telegram.errors import BotApiError, bad_request, too_large
+
+UPLOAD_SIZE_MAX_BYTES = 50 * 1024 * 1024
+FIELD_SIZE_MAX_BYTES = 1024 * 1024
+PARTS_MAX = 200
+
+_TRUE_WORDS = frozenset({"true", "yes", "1"})
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that came with the request."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: the method as the client spelled it, its parameters, its files by part name."""
+
+    method: str
+    values: dict[str, Any] = field(default_factory=dict)
+    uploads: dict[str, Upload] = field(default_factory=dict)
+
+    def has(self, name: str) -> bool:
+        return self.values.get(name) not in (None, "")
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self.values.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return value if isinstance(value, str) else json.dumps(value)
+
+    def integer(self, name: str, default: int = 0, low: int | None = None, high: int | None = None) -> int:
+        """A whole number, forced into [low, high]; what is not a number counts as the default."""
+        value = default
+        with contextlib.suppress(ValueError):
+            value = int(self.text(name, str(default)))
+        if low is not None:
+            value = max(low, value)
+        return value if high is None else min(high, value)
+
+    def flag(self, name: str) -> bool:
+        return self.text(name).strip().lower() in _TRUE_WORDS
+
+    def structure(self, name: str, complaint: str) -> Any:
+        """A nested value, sent as JSON text or, in a JSON body, as it is; None when absent."""
+        value = self.values.get(name)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError as error:
+            raise bad_request(complaint) from error
+
+
+async def read_call(request: web.Request, method: str) -> Call:
+    """Everything the client said. Raises BotApiError 400 for an unreadable body, 413 for too big a file."""
+    values: dict[str, Any] = dict(request.query)
+    if request.method != "POST":
+        return Call(method, values)
+    if request.content_type == "application/json":
+        return Call(method, values | await _json_values(request))
+    if request.content_type == "multipart/form-data":
+        parts, uploads = await _read_parts(request)
+        return Call(method, values | parts, uploads)
+    return Call(method, values | {name: str(value) for name, value in (await request.post()).items()})
+
+
+async def _json_values(request: web.Request) -> dict[str, Any]:
+    body = await request.read()
+    try:
+        decoded = json.loads(body or b"{}")
+    except ValueError as error:
+        raise bad_request("can't parse JSON object") from error
+    if not isinstance(decoded, dict):
+        raise bad_request("object expected")
+    return decoded
+
+
+async def _read_parts(request: web.Request) -> tuple[dict[str, str], dict[str, Upload]]:
+    values: dict[str, str] = {}
+    uploads: dict[str, Upload] = {}
+    refusal: BotApiError | None = None
+    try:
+        reader = await request.multipart()
+        count = 0
+        while (part := await reader.next()) is not None:
+            count += 1
+            if isinstance(part, MultipartReader) or count > PARTS_MAX:
+                raise bad_request("can't parse multipart request body")
+            name = part.name or ""
+            limit = FIELD_SIZE_MAX_BYTES if part.filename is None else UPLOAD_SIZE_MAX_BYTES
+            data, size_bytes = await _read_part(part, limit)
+            if data is None:
+                # Read on to the end: a client still sending would see a broken connection, not the answer.
+                refusal = too_large(size_bytes)
+            elif part.filename is None:
+                values[name] = data.decode("utf-8", "replace")
+            else:
+                kind = part.headers.get("Content-Type", "application/octet-stream")
+                uploads[name] = Upload(part.filename, kind, data)
+    except ValueError as error:
+        raise bad_request("can't parse multipart request body") from error
+    if refusal is not None:
+        raise refusal
+    return values, uploads
+
+
+async def _read_part(part: BodyPartReader, limit_bytes: int) -> tuple[bytes | None, int]:
+    data = bytearray()
+    size_bytes = 0
+    while chunk := await part.read_chunk(64 * 1024):
+        size_bytes += len(chunk)
+        if size_bytes <= limit_bytes:
+            data += chunk
+    return (bytes(data) if size_bytes <= limit_bytes else None), size_bytes
