@@ -1,0 +1,134 @@
+"""A value that fits a JSON schema: what a model held to `strict` structured output must give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from events.errors import NeurocardsError
+from services.sandbox.openai.words import text_for
+
+_DEPTH_MAX = 12
+_FORMATS = {
+    "date": "2026-11-22",
+    "date-time": "2026-11-22T12:00:00Z",
+    "time": "12:00:00",
+    "duration": "PT5S",
+    "email": "hello@example.com",
+    "hostname": "example.com",
+    "uri": "https://example.com/",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+
+
+class BadSchema(NeurocardsError):
+    """The schema is not one that strict structured output allows; the message is the API's."""
+
+
+def check_strict(name: str, schema: Any, path: tuple[str, ...] = ()) -> None:
+    """Raises BadSchema unless every object closes itself and requires all of its properties."""
+    if not isinstance(schema, dict):
+        raise BadSchema(f"Invalid schema for response_format '{name}': schema must be a JSON Schema object.")
+    if len(path) > _DEPTH_MAX:
+        raise BadSchema(f"Invalid schema for response_format '{name}': nested too deeply.")
+    if not path and schema.get("type") != "object":
+        given = schema.get("type")
+        raise BadSchema(
+            f"Invalid schema for response_format '{name}': schema must be a JSON Schema of "
+            f"'type: \"object\"', got 'type: \"{given}\"'."
+        )
+    if schema.get("type") == "object" or "properties" in schema:
+        _check_object(name, schema, path)
+    for key in ("items", "anyOf", "$defs", "definitions", "properties"):
+        inner = schema.get(key, [])
+        children = list(inner.items()) if isinstance(inner, dict) and key != "items" else []
+        children += list(enumerate(inner)) if isinstance(inner, list) else []
+        children += [("items", inner)] if key == "items" and isinstance(inner, dict) else []
+        for child, value in children:
+            check_strict(name, value, (*path, key, str(child)))
+
+
+def _check_object(name: str, schema: dict[str, Any], path: tuple[str, ...]) -> None:
+    where = f"In context=({', '.join(repr(part) for part in path)})"
+    if schema.get("additionalProperties") is not False:
+        raise BadSchema(
+            f"Invalid schema for response_format '{name}': {where}, 'additionalProperties' is required to be "
+            "supplied and to be false."
+        )
+    missing = sorted(set(schema.get("properties", {})) - set(schema.get("required", [])))
+    if missing:
+        raise BadSchema(
+            f"Invalid schema for response_format '{name}': {where}, 'required' is required to be supplied "
+            f"and to be an array including every key in properties. Missing '{missing[0]}'."
+        )
+
+
+def fill(schema: dict[str, Any], product: str) -> Any:
+    """A value for the schema; its strings speak about the product."""
+    return _Filler(schema, product).value(schema, "prompt", 0)
+
+
+class _Filler:
+    def __init__(self, root: dict[str, Any], product: str) -> None:
+        self._root = root
+        self._product = product
+
+    def value(self, schema: Any, name: str, depth: int) -> Any:
+        if not isinstance(schema, dict) or depth > _DEPTH_MAX:
+            return None
+        if "$ref" in schema:
+            return self.value(self._resolve(str(schema["$ref"])), name, depth + 1)
+        if "const" in schema:
+            return schema["const"]
+        if schema.get("enum"):
+            return schema["enum"][0]
+        for key in ("anyOf", "oneOf", "allOf"):
+            options = [o for o in schema.get(key, []) if isinstance(o, dict) and o.get("type") != "null"]
+            if options:
+                return self.value(options[0], name, depth + 1)
+        return self._typed(schema, name, depth)
+
+    def _typed(self, schema: dict[str, Any], name: str, depth: int) -> Any:
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            kind = next((each for each in kind if each != "null"), "null")
+        if kind == "object" or (kind is None and "properties" in schema):
+            properties = schema.get("properties", {})
+            return {key: self.value(inner, key, depth + 1) for key, inner in properties.items()}
+        if kind == "array":
+            count = min(max(schema.get("minItems", 1), 1), schema.get("maxItems", 50))
+            return [self.value(schema.get("items", {}), name, depth + 1) for _ in range(count)]
+        if kind in ("integer", "number"):
+            return _number(schema, whole=kind == "integer")
+        if kind == "boolean":
+            return True
+        return None if kind == "null" else self._text(schema, name)
+
+    def _text(self, schema: dict[str, Any], name: str) -> str:
+        if schema.get("format") in _FORMATS:
+            return _FORMATS[schema["format"]]
+        text = text_for(name, self._product)
+        while len(text) < schema.get("minLength", 0):
+            text += " " + text
+        return text[: schema.get("maxLength", len(text))]
+
+    def _resolve(self, reference: str) -> Any:
+        found: Any = self._root
+        for part in reference.removeprefix("#").strip("/").split("/"):
+            if part and isinstance(found, dict):
+                found = found.get(part.replace("~1", "/").replace("~0", "~"))
+        return found
+
+
+def _number(schema: dict[str, Any], whole: bool) -> int | float:
+    """Between the bounds, or one beside the only one there is: right also when they are exclusive."""
+    low: Any = schema.get("minimum", schema.get("exclusiveMinimum"))
+    high: Any = schema.get("maximum", schema.get("exclusiveMaximum"))
+    if low is not None and high is not None:
+        value = (low + high) / 2
+    elif low is not None:
+        value = low + 1.0
+    else:
+        value = 5.0 if high is None else high - 1.0
+    return int(value) if whole else float(value)
