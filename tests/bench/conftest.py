@@ -1,0 +1,24 @@
+"""Benchmarks print tables; they assert only that the work was done right, never how fast."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.local.postgres import EmbeddedPostgres
+from services.shared.schema import migrate
+from tests.support.servers import short_folder
+
+
+@pytest.fixture
+def durable_url(tmp_path: Path) -> Iterator[str]:
+    """A migrated database that really waits for its disk, as in production."""
+    with short_folder() as sockets:
+        server = EmbeddedPostgres(sockets / "data", sockets, tmp_path / "postgres.log", durable=True)
+        server.start()
+        try:
+            asyncio.run(migrate(server.url()))
+            yield server.url()
+        finally:
+            server.stop()
