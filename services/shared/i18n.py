@@ -27,7 +27,6 @@ class Catalogues(I18n):
     """aiogram's I18n over one package's `.po` files."""
 
     def __init__(self, package: str, domain: str) -> None:
-        self._package = package
         with as_file(files(package) / "locales") as path:
             super().__init__(path=path, default_locale=DEFAULT_LOCALE, domain=domain)
 

@@ -1,0 +1,202 @@
+"""Photos from outside: verified, turned upright, stripped of metadata, re-encoded. Nothing else touches them.
+
+The result fits every model of the catalogue: JPEG, sRGB, sides 300 to 2048, width/height 0.4 to 2.5 (padded
+with white, the background marketplaces ask for).
+"""
+
+import asyncio
+import io
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+from PIL import Image, ImageCms, ImageOps
+
+from services.shared.photo_errors import (
+    Animated,
+    Damaged,
+    NotAnImage,
+    PhotoError,
+    TooManyBytes,
+    TooManyPixels,
+    TooNarrow,
+    TooSmall,
+    UnsupportedFormat,
+)
+
+PHOTO_BYTES_MAX: Final = 20 * 1024 * 1024
+PIXELS_MAX: Final = 40_000_000
+SIDE_MIN: Final = 300
+SIDE_MAX: Final = 2048
+RATIO_MIN: Final = 0.4
+RATIO_MAX: Final = 2.5
+PADDED_RATIO_MAX: Final = 5.0
+"""A photo longer than this times its short side would be mostly padding."""
+
+_JPEG_QUALITY: Final = 90
+_AT_ONCE: Final = 2
+"""Photos decoded at the same time: 40 megapixels take 160 MB each."""
+_FORMATS: Final = ("JPEG", "PNG", "WEBP")
+_ORIENTATION_TAG: Final = 0x0112
+_WHITE: Final = (255, 255, 255)
+_SRGB: Final = ImageCms.createProfile("sRGB")
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What Pillow raises on broken or hostile bytes, by reading its decoders and by fuzzing.
+_BROKEN: Final = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, ZeroDivisionError,
+    struct.error, zlib.error, RuntimeError,
+)  # fmt: skip
+
+# What is wrong with a photo is told by our errors, not by Pillow's warnings in the log.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+class Photo(msgspec.Struct, frozen=True):
+    """A photo fit for use: JPEG bytes, and its size in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+_threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="photo")
+
+
+async def prepare_photo(data: bytes) -> Photo:
+    """The photo made fit for use, in a thread. Raises PhotoError."""
+    return await asyncio.get_running_loop().run_in_executor(_threads, prepare, data)
+
+
+def prepare(data: bytes) -> Photo:
+    """As `prepare_photo`, in this thread."""
+    if len(data) > PHOTO_BYTES_MAX:
+        raise TooManyBytes(len(data))
+    with _opened(data) as source:
+        width, height = source.size
+        turn = _turn(source)
+        if min(width, height) < SIDE_MIN:
+            raise TooSmall(width, height)
+        if width > height * PADDED_RATIO_MAX or height > width * PADDED_RATIO_MAX:
+            raise TooNarrow(width, height)
+        try:
+            source.draft("RGB", (SIDE_MAX, SIDE_MAX))  # a large JPEG is decoded at a fraction of its size
+            source.load()
+            image = _plain(source)
+            image.thumbnail((SIDE_MAX, SIDE_MAX), Image.Resampling.LANCZOS)
+        except (Image.DecompressionBombError, *_BROKEN) as error:
+            raise Damaged(f"cannot be decoded: {error}") from error
+    if turn is not None:
+        image = image.transpose(turn)
+    image = _padded(image)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=_JPEG_QUALITY)
+    return Photo(out.getvalue(), image.width, image.height)
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The image with its header read and checked, its pixels not decoded."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+        width, height = image.size
+        if width * height > PIXELS_MAX:
+            raise TooManyPixels(width, height)
+        frames = getattr(image, "n_frames", 1)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooManyPixels(0, 0) from error
+    except PhotoError:
+        raise
+    except _BROKEN as error:
+        name = _format_name(data)
+        if name in ("JPEG", "PNG", "WebP"):
+            raise Damaged(f"{name} with a broken header") from error
+        if name:
+            raise UnsupportedFormat(name) from error
+        raise NotAnImage("no image format is recognised") from error
+    if (
+        frames > 1 and image.format != "MPO"
+    ):  # phones put a second picture beside the first; that is no motion
+        raise Animated(f"{frames} frames")
+    return image
+
+
+def _format_name(data: bytes) -> str:
+    """What the first bytes say the file is; empty when they say nothing we know."""
+    for name, magics in _MAGICS.items():
+        if data.startswith(magics):
+            return name
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WebP"
+    if data[4:8] == b"ftyp":
+        brand = data[8:12]
+        return {b"avif": "AVIF", b"avis": "AVIF"}.get(brand, "HEIC" if brand in _HEIC_BRANDS else "")
+    return ""
+
+
+_HEIC_BRANDS: Final = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_MAGICS: Final = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\x00", b"MM\x00*"),
+    "BMP": (b"BM",),
+    "PSD": (b"8BPS",),
+    "ICO": (b"\x00\x00\x01\x00",),
+    "JPEG 2000": (b"\x00\x00\x00\x0cjP  ",),
+    "JPEG XL": (b"\xff\x0a", b"\x00\x00\x00\x0cJXL "),
+    "SVG": (b"<svg",),
+}
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to turn the image upright, from EXIF; broken EXIF says nothing."""
+    try:
+        return _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    except _BROKEN:
+        return None
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Eight-bit sRGB on white, without metadata."""
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):
+        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.new("RGB", layer.size, _WHITE)
+        image.paste(layer, mask=layer.getchannel("A"))
+    elif image.mode in ("RGB", "CMYK") and profile:
+        image = _in_srgb(image, profile)
+    plain = image.convert("RGB")
+    plain.info.clear()
+    return plain
+
+
+def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """The same colours in sRGB; a profile that cannot be used is left out."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
+    except (ImageCms.PyCMSError, *_BROKEN):
+        return image
+    return converted if converted is not None else image
+
+
+def _padded(image: Image.Image) -> Image.Image:
+    """The image within RATIO_MIN to RATIO_MAX, in the middle of a white ground where it was not."""
+    width = max(image.width, -int(-image.height * RATIO_MIN // 1))
+    height = max(image.height, -int(-image.width / RATIO_MAX // 1))
+    width, height = max(width, SIDE_MIN), max(height, SIDE_MIN)
+    if (width, height) == image.size:
+        return image
+    return ImageOps.pad(image, (width, height), color=_WHITE)
