@@ -35,7 +35,7 @@ from services.shared.settings import Settings
 logger = structlog.get_logger()
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-STOP_GRACE_S = 8.0
+STOP_GRACE_S = 4.0
 """Tasks that have not ended so long after `stop` are cancelled."""
 
 

@@ -5,8 +5,9 @@ What has neither a key nor an address configured is spoken to in the sandbox.
 """
 
 import hashlib
+import socket
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError as SourceError
@@ -111,6 +112,15 @@ class Settings(SettingsFields):
             return self.callback_secret
         keys = "\n".join(key.get_secret_value() for key in self.kie_keys)
         return SecretStr(hashlib.sha256(b"neurocards callback\0" + keys.encode()).hexdigest())
+
+    @cached_property
+    def instance(self) -> str:
+        """This process's name among its kind, e.g. as a consumer of a stream."""
+        return self.instance_name or socket.gethostname()
+
+    def replace(self, **changes: Any) -> Self:
+        """These settings with some fields changed, checked anew; the environment is not read again."""
+        return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
 
     def require_database_url(self) -> str:
         return _required("DATABASE_URL", self.database_url)

@@ -71,6 +71,12 @@ class SettingsFields(BaseSettings):
         None, description="A file each process writes its pid and health address to; set by `neurocards up`"
     )
 
+    instance_name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,60}$",
+        description="This process's name among its kind, the same after a restart; empty: the host's name",
+    )
+
     sandbox_host: str = Field("127.0.0.1", description="Address the sandbox listens on")
     sandbox_port: Port = Field(8081, description="Port of the sandbox; 0: any free one")
     sandbox_url: str | None = Field(

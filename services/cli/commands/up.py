@@ -1,0 +1,55 @@
+"""`neurocards up`: everything on this machine."""
+
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.output import say
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+
+
+def up(
+    workers: Annotated[int, typer.Option(help="How many generation workers.", min=1, max=64)] = 1,
+    infra_only: Annotated[bool, typer.Option("--infra-only", help="Only the databases, migrated.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when ready.")] = False,
+) -> None:
+    """Start everything: databases, the sandbox for what has no key, all services. Ctrl-C stops it."""
+    import asyncio
+    import json
+
+    from services.local.up import Options, Up
+    from services.shared.logs import configure_logging
+    from services.shared.settings import load_settings
+
+    settings = load_settings()
+    configure_logging(settings, "up")
+    told = False
+
+    def ready(facts: dict[str, Any]) -> None:
+        nonlocal told
+        if told:
+            return
+        told = True
+        if as_json:
+            typer.echo(json.dumps(facts))
+        else:
+            typer.echo(_words(facts, infra_only))
+
+    async def run() -> None:
+        await Up(settings, Options(workers=workers, infra_only=infra_only), say, ready).run()
+
+    asyncio.run(run())
+
+
+def _words(facts: dict[str, Any], infra_only: bool) -> str:
+    if infra_only:
+        return f"DATABASE_URL={facts['database_url']}\nREDIS_URL={facts['redis_url']}"
+    lines = ["", "  neurocards is running"]
+    if facts["sandbox_url"]:
+        lines.append(f"  chat       {facts['sandbox_url']}/")
+    return "\n".join(
+        [*lines, f"  web        {facts['web_url']}/", "  Ctrl-C stops everything; the data stays.", ""]
+    )

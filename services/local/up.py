@@ -1,0 +1,195 @@
+"""`neurocards up`: everything on this machine, from nothing, until Ctrl-C."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from services.local.child import Spec
+from services.local.folder import DataFolder
+from services.local.infrastructure import Infrastructure
+from services.local.supervisor import Supervisor
+from services.shared.errors import StartError
+from services.shared.schema import migrate
+from services.shared.settings import Settings
+
+logger = structlog.get_logger()
+
+SERVICES = ("relay", "projector", "notifier", "monitor", "worker", "web", "bot")
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host"}
+
+
+@dataclass(frozen=True)
+class Options:
+    workers: int = 1
+    infra_only: bool = False
+
+
+class Up:
+    """One run. `ready` is called with the addresses and process ids once everything is up."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: Options,
+        say: Callable[[str], None],
+        ready: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._folder = DataFolder(settings.data_dir)
+        self._options = options
+        self._say = say
+        self._ready = ready
+        self._settings = settings
+        self._supervisor: Supervisor | None = None
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until a signal. Raises StartError when something cannot start; then nothing is left running."""
+        self._folder.prepare()
+        with self._folder.lock():
+            self._catch_signals()
+            self._settings = self._with_free_ports(self._settings)
+            infrastructure = Infrastructure(self._settings, self._folder)
+            try:
+                await infrastructure.start()
+                await self._run_on(infrastructure)
+            finally:
+                await infrastructure.stop()
+
+    async def _run_on(self, infrastructure: Infrastructure) -> None:
+        if infrastructure.embedded:
+            self._say(f"{' and '.join(infrastructure.embedded)} started; data in {self._folder.root}")
+        applied = await migrate(infrastructure.database_url)
+        if applied:
+            self._say(f"{len(applied)} migrations applied")
+        keeper = asyncio.create_task(infrastructure.keep_running(), name="keep databases")
+        stages = [] if self._options.infra_only else self._stages(infrastructure)
+
+        def changed() -> None:
+            self._tell(infrastructure)
+
+        try:
+            async with Supervisor(stages, self._folder, self._say, changed) as supervisor:
+                self._supervisor = supervisor
+                start = asyncio.create_task(supervisor.start())
+                await self._first_of(start, keeper)
+                if not self._stop.is_set():
+                    self._ready(self._tell(infrastructure))
+                    await self._first_of(keeper)
+                self._say("stopping…")
+                start.cancel()
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+
+    async def _first_of(self, *tasks: "asyncio.Task[None]") -> None:
+        """Until the first task ends or fails, or we are told to stop. Raises the task's error."""
+        stop = asyncio.create_task(self._stop.wait())
+        try:
+            done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            stop.cancel()
+
+    def _stages(self, infrastructure: Infrastructure) -> list[list[Spec]]:
+        settings = self._settings
+        shared = {
+            "DATABASE_URL": infrastructure.database_url,
+            "REDIS_URL": infrastructure.redis_url,
+            "NEUROCARDS_DATA_DIR": str(self._folder.root),
+            "SANDBOX_PORT": str(settings.sandbox_port),
+            "WEB_PORT": str(settings.web_port),
+            "HEALTH_PORT": "0",
+            "LOG_FORMAT": settings.log_format,
+        }
+        stages = []
+        if settings.needs_sandbox:
+            stages.append([_spec("sandbox", "sandbox", shared)])
+        specs = []
+        for service in SERVICES:
+            count = self._options.workers if service == "worker" else 1
+            names = [service] if count == 1 else [f"{service}-{n}" for n in range(1, count + 1)]
+            specs += [_spec(name, service, shared) for name in names]
+        stages.append(specs)
+        return stages
+
+    def _tell(self, infrastructure: Infrastructure) -> dict[str, Any]:
+        """The addresses and process ids, also written down for other commands."""
+        settings = self._settings
+        facts = {
+            "database_url": infrastructure.database_url,
+            "redis_url": infrastructure.redis_url,
+            "web_url": settings.public_base,
+            "chat_url": f"{settings.sandbox_base}/" if settings.uses_sandbox_for("telegram") else None,
+            "sandbox_url": settings.sandbox_base if settings.needs_sandbox else None,
+            "pid": os.getpid(),
+            "pids": infrastructure.pids() | (self._supervisor.pids() if self._supervisor else {}),
+        }
+        fresh = self._folder.addresses.with_suffix(".new")
+        fresh.write_text(json.dumps(facts), encoding="utf-8")
+        fresh.chmod(0o600)
+        fresh.replace(self._folder.addresses)
+        return facts
+
+    def _with_free_ports(self, settings: Settings) -> Settings:
+        """Ports that are known before a process listens on them, since the others are told its address.
+
+        0 becomes a free one; so does a default that is taken. A configured one that is taken is an error.
+        """
+        chosen: dict[str, int] = {}
+        for field, host_field in _PORTS.items():
+            port, host = getattr(settings, field), getattr(settings, host_field)
+            if port and _is_free(host, port):
+                continue
+            if port and field in settings.model_fields_set:
+                raise StartError(
+                    f"{field.upper()}: port {port} is taken by another program; set another, or 0"
+                )
+            chosen[field] = _free_port(host)
+            if port:
+                self._say(f"port {port} is taken by another program; using {chosen[field]} ({field.upper()})")
+        return settings.replace(**chosen) if chosen else settings
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for signum in STOP_SIGNALS:
+            loop.add_signal_handler(signum, self._signalled)
+
+    def _signalled(self) -> None:
+        if self._stop.is_set():  # the second one: no more patience; the databases' guards end them
+            if self._supervisor:
+                self._supervisor.kill()
+            sys.stderr.flush()
+            os._exit(130)
+        self._stop.set()
+
+
+def _spec(name: str, service: str, shared: dict[str, str]) -> Spec:
+    command = [sys.executable, "-m", "services.cli", "serve", service]
+    return Spec(name, command, shared | {"INSTANCE_NAME": name})
+
+
+def _is_free(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return True
+    return False
+
+
+def _free_port(host: str) -> int:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
