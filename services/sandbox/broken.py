@@ -55,6 +55,6 @@ async def hang(request: web.Request, seconds: float = HANG_DEFAULT_S) -> web.Res
     """Say nothing for `seconds`, then close; give up earlier when the client does."""
     # Real time, not the sandbox's clock: it is the client's patience that is being tried.
     deadline = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < deadline and request.transport is not None:  # noqa: ASYNC110
+    while asyncio.get_running_loop().time() < deadline and request.transport is not None:
         await asyncio.sleep(0.05)  # a transport that closes tells nobody
     return drop(request)

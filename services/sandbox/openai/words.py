@@ -64,7 +64,8 @@ def _scene(product: str) -> str:
         f"Vertical 9:16 product commercial for {product}. The product from the photo stands "
         f"{pick(_PLACES)}, lit by {pick(_LIGHTS)}; its shape, colours and label stay exactly as in the "
         f"photo. The camera makes {pick(_MOVES)}, revealing texture and small details, with natural "
-        f"reflections and a shallow depth of field. No people's faces, no added text, no other brands. {pick(_ENDINGS)}"
+        f"reflections and a shallow depth of field. No people's faces, no added text, no other brands. "
+        f"{pick(_ENDINGS)}"
     )
 
 

@@ -1,0 +1,128 @@
+"""The switches of the sandbox, under `/__sandbox`: faults, settings, and the book of what the outside saw."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from events.errors import NeurocardsError
+from services.sandbox import kie, yookassa
+from services.sandbox.context import Context
+from services.sandbox.faults import FaultError, FaultRule, Faults
+from services.sandbox.knobs import change_knobs, knobs
+from services.sandbox.telegram.world import MESSAGE_KIND
+
+
+class _Refused(NeurocardsError):
+    """The control request makes no sense; answered with 400."""
+
+
+def routes(ctx: Context) -> list[web.RouteDef]:
+    """Paths without the prefix. Errors are `{"ok": false, "error": "what to do"}` with HTTP 400."""
+    control = _Control(ctx)
+    return [
+        web.get("/health", control.health),
+        web.get("/faults", control.list_faults),
+        web.post("/faults", control.add_faults),
+        web.delete("/faults", control.remove_faults),
+        web.delete("/faults/{id}", control.remove_faults),
+        web.post("/seed", control.seed),
+        web.get("/settings", control.settings),
+        web.post("/settings", control.change_settings),
+        web.get("/book", control.book),
+        web.post("/yookassa/forge", control.forge_notification),
+    ]
+
+
+class _Control:
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def _faults(self) -> Faults:
+        if not isinstance(self._ctx.faults, Faults):
+            raise web.HTTPNotImplemented(text="this sandbox was started without faults")
+        return self._ctx.faults
+
+    async def health(self, request: web.Request) -> web.Response:
+        return web.json_response({"ok": True, "now": self._ctx.clock.now(), "base_url": self._ctx.base_url})
+
+    async def list_faults(self, request: web.Request) -> web.Response:
+        return web.json_response(self._faults().describe())
+
+    async def add_faults(self, request: web.Request) -> web.Response:
+        """One rule as an object, or several as a list; all of them or none."""
+        try:
+            body = await _json(request)
+            rules = msgspec.convert(body if isinstance(body, list) else [body], list[FaultRule])
+            added = self._faults().add(*rules)
+        except (FaultError, _Refused, msgspec.ValidationError) as error:
+            return _refusal(error)
+        return web.json_response({"ok": True, "ids": added})
+
+    async def remove_faults(self, request: web.Request) -> web.Response:
+        removed = self._faults().remove(request.match_info.get("id"))
+        return web.json_response({"ok": True, "removed": removed})
+
+    async def seed(self, request: web.Request) -> web.Response:
+        """`{"seed": 7, "rate": 0.2, "only": ["kie"]}`"""
+        try:
+            wanted = msgspec.convert(await _json(request), _Seed)
+            self._faults().seed(wanted.seed, wanted.rate, wanted.only)
+        except (FaultError, _Refused, msgspec.ValidationError) as error:
+            return _refusal(error)
+        return web.json_response({"ok": True})
+
+    async def settings(self, request: web.Request) -> web.Response:
+        return web.json_response(msgspec.to_builtins(knobs(self._ctx)))
+
+    async def change_settings(self, request: web.Request) -> web.Response:
+        try:
+            body = await _json(request)
+            if not isinstance(body, dict):
+                raise _Refused("send a JSON object of settings to change")
+            changed = change_knobs(self._ctx, body)
+        except NeurocardsError as error:
+            return _refusal(error)
+        return web.json_response(msgspec.to_builtins(changed))
+
+    async def book(self, request: web.Request) -> web.Response:
+        messages = Counter(
+            str(record["chat_id"]) for _, record in self._ctx.store.all(MESSAGE_KIND) if record["from_bot"]
+        )
+        return web.json_response(
+            {
+                "kie": kie.book(self._ctx),
+                "telegram": {"sent": dict(messages)},
+                "yookassa": yookassa.book(self._ctx),
+            }
+        )
+
+    async def forge_notification(self, request: web.Request) -> web.Response:
+        """Send a notification that YooKassa never would; see `yookassa.forge`."""
+        try:
+            body = await _json(request)
+            status = await yookassa.forge(self._ctx, body)
+        except NeurocardsError as error:
+            return _refusal(error)
+        return web.json_response({"ok": True, "answered": status})
+
+
+class _Seed(msgspec.Struct, forbid_unknown_fields=True):
+    seed: int
+    rate: float
+    only: list[str] | None = None
+
+
+async def _json(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except ValueError as error:
+        raise _Refused(f"the body is not JSON: {error}") from error
+
+
+def _refusal(error: Exception) -> web.Response:
+    return web.json_response({"ok": False, "error": str(error)}, status=400)

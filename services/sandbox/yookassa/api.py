@@ -1,0 +1,177 @@
+"""The calls under `/v3`: who may, what goes wrong, has it been asked before, and then the deed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aiohttp import web
+
+from services.sandbox import broken
+from services.sandbox.context import Context, Fault
+from services.sandbox.yookassa import checks, idempotence, listing, notify, payments, refunds
+from services.sandbox.yookassa.wire import (
+    TOO_MANY,
+    YooError,
+    bad,
+    check_credentials,
+    good,
+    json_body,
+    not_allowed,
+    wrong_type,
+)
+
+Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+Made = payments.Payment | refunds.Refund
+
+_PAYMENT_FILTERS = {"status": "status", "payment_method": "payment_method.type"}
+_REFUND_FILTERS = {"status": "status", "payment_id": "payment_id"}
+_LOAD: dict[str, Callable[[Context, str], Made]] = {"payment": payments.load, "refund": refunds.load}
+
+
+def routes(ctx: Context) -> list[web.RouteDef]:
+    api = _Api(ctx)
+    one_payment, one_refund = "/v3/payments/{id}", "/v3/refunds/{id}"
+    calls = [
+        web.post("/v3/payments", api.write("create", api.create)),
+        web.get("/v3/payments", api.read("list", api.list_payments)),
+        web.get(one_payment, api.read("get", lambda r: payments.load(ctx, r.match_info["id"]).shown)),
+        web.post(f"{one_payment}/capture", api.write("capture", api.capture)),
+        web.post(f"{one_payment}/cancel", api.write("cancel", api.cancel)),
+        web.post("/v3/refunds", api.write("refund", api.refund)),
+        web.get("/v3/refunds", api.read("list", api.list_refunds)),
+        web.get(one_refund, api.read("get", lambda r: refunds.load(ctx, r.match_info["id"]).shown)),
+        web.get("/v3/me", api.read("me", api.me)),
+    ]
+    allowed: dict[str, list[str]] = {}
+    for call in calls:
+        allowed.setdefault(call.path, []).append(call.method)
+    refusals = [web.route("*", path, _refuse_method(", ".join(methods))) for path, methods in allowed.items()]
+    return [*calls, *refusals]
+
+
+class _Api:
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def read(self, call: str, deed: Callable[[web.Request], dict[str, Any]]) -> Handler:
+        """A GET."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                check_credentials(self._ctx, request)
+                words = {"payment": request.match_info.get("id", "")}
+                fault = self._ctx.faults.take("yookassa", call, **words)
+                if fault is not None:
+                    return await _break(request, fault)
+                return good(deed(request))
+            except YooError as error:
+                return bad(error)
+
+        return handle
+
+    def write(self, call: str, deed: Callable[[web.Request, dict[str, Any], str], Made]) -> Handler:
+        """A POST. Between looking the key up and remembering it nothing is awaited: no two can race."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                check_credentials(self._ctx, request)
+                if request.can_read_body and request.content_type != "application/json":
+                    return wrong_type(request)
+                key = idempotence.key_of(request)
+                body = await json_body(request)
+                fault = self._ctx.faults.take("yookassa", call, **_words(request, body, key))
+                if fault is not None and not _acts_after(fault):
+                    return await _break(request, fault)
+                made = self._once(request, body, key, deed)
+                if fault is not None and fault.name == "notify_forged":
+                    notify.forge_unpaid(self._ctx, made.shown, fault)
+                elif fault is not None:
+                    return await _break(request, fault)
+                return good(made.shown)
+            except YooError as error:
+                return bad(error)
+
+        return handle
+
+    def _once(
+        self,
+        request: web.Request,
+        body: dict[str, Any],
+        key: str,
+        deed: Callable[[web.Request, dict[str, Any], str], Made],
+    ) -> Made:
+        before = idempotence.earlier(self._ctx, key, request.path, body)
+        if before is not None:
+            kind, made_id = before
+            return _LOAD[kind](self._ctx, made_id)
+        with self._ctx.store.batch():
+            made = deed(request, body, key)
+            kind = "payment" if isinstance(made, payments.Payment) else "refund"
+            idempotence.remember(self._ctx, key, request.path, body, (kind, made.id))
+        return made
+
+    def create(self, request: web.Request, body: dict[str, Any], key: str) -> Made:
+        checks.payment(body)
+        return payments.create(self._ctx, body, key, f"{request.scheme}://{request.host}")
+
+    def capture(self, request: web.Request, body: dict[str, Any], key: str) -> Made:
+        payment = payments.load(self._ctx, request.match_info["id"])
+        return payments.capture(self._ctx, payment, body.get("amount"))
+
+    def cancel(self, request: web.Request, body: dict[str, Any], key: str) -> Made:
+        return payments.cancel_by_shop(self._ctx, payments.load(self._ctx, request.match_info["id"]))
+
+    def refund(self, request: web.Request, body: dict[str, Any], key: str) -> Made:
+        return refunds.create(self._ctx, body, key)
+
+    def list_payments(self, request: web.Request) -> dict[str, Any]:
+        return listing.page(payments.every(self._ctx), request.query, _PAYMENT_FILTERS)
+
+    def list_refunds(self, request: web.Request) -> dict[str, Any]:
+        return listing.page(refunds.every(self._ctx), request.query, _REFUND_FILTERS)
+
+    def me(self, request: web.Request) -> dict[str, Any]:
+        return {
+            "account_id": self._ctx.settings.yookassa_shop_id,
+            "status": "enabled",
+            "test": payments.is_test(self._ctx),
+            "fiscalization": {"enabled": True, "provider": "yoo_receipt"},
+            "payment_methods": ["bank_card", "yoo_money"],
+        }
+
+
+def _words(request: web.Request, body: dict[str, Any], key: str) -> dict[str, str]:
+    """What fault rules can match: payment, order, amount, key."""
+    metadata, given = body.get("metadata"), body.get("amount")
+    return {
+        "payment": request.match_info.get("id") or str(body.get("payment_id", "")),
+        "order": str(metadata.get("order_id", "")) if isinstance(metadata, dict) else "",
+        "amount": str(given.get("value", "")) if isinstance(given, dict) else "",
+        "key": key,
+    }
+
+
+def _acts_after(fault: Fault) -> bool:
+    """Whether the deed is done although the answer goes wrong; the argument `after` asks for that."""
+    return fault.name in ("500_after", "notify_forged") or bool(fault.args.get("after"))
+
+
+async def _break(request: web.Request, fault: Fault) -> web.Response:
+    match fault.name:
+        case "429":
+            return bad(YooError("too_many_requests", TOO_MANY))
+        case "hang":
+            return await broken.hang(request, float(fault.args.get("seconds", broken.HANG_DEFAULT_S)))
+        case "html_502":
+            return broken.html_502()
+        case "reset":
+            return broken.reset(request)
+    return bad(YooError("internal_server_error", "Internal server error"))
+
+
+def _refuse_method(allowed: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return not_allowed(request, allowed)
+
+    return handle

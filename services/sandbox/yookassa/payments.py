@@ -1,0 +1,247 @@
+"""Payments: how one is made, and the only ways its status may change.
+
+pending ──▶ succeeded                          (capture: true)
+pending ──▶ waiting_for_capture ──▶ succeeded  (capture: false)
+pending, waiting_for_capture ──▶ canceled
+"""
+
+from __future__ import annotations
+
+import uuid
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import msgspec
+
+from services.sandbox.context import Context
+from services.sandbox.knobs import knobs
+from services.sandbox.yookassa import notify
+from services.sandbox.yookassa.checks import amount, money
+from services.sandbox.yookassa.wire import NO_PAYMENT, YooError, invalid, iso
+
+PAYMENT_KIND = "yookassa_payment"
+# Part of the payment page's address, as in the real one.
+CHECKOUT_PATH = "/checkout/payments/v2/contract"
+
+DECLINES = {
+    "decline": ("payment_network", "general_decline"),
+    "insufficient_funds": ("payment_network", "insufficient_funds"),
+    "3d_secure_failed": ("payment_network", "3d_secure_failed"),
+}
+
+_COMMISSION = Decimal("0.035")
+_IDS_SINCE = 946_684_800  # ids begin with the seconds since 2000
+
+
+class Payment(msgspec.Struct, kw_only=True):
+    """`shown` is what the API answers; the rest is what it never shows. Times are epoch seconds."""
+
+    shown: dict[str, Any]
+    capture: bool
+    key: str  # the Idempotence-Key it was made under
+    created_at: float
+    ends_at: float  # when a payment that is not final yet gets canceled
+
+    @property
+    def id(self) -> str:
+        return str(self.shown["id"])
+
+    @property
+    def status(self) -> str:
+        return str(self.shown["status"])
+
+    @property
+    def total(self) -> Decimal:
+        return Decimal(self.shown["amount"]["value"])
+
+    @property
+    def refunded(self) -> Decimal:
+        return Decimal(self.shown.get("refunded_amount", {"value": "0.00"})["value"])
+
+
+def load(ctx: Context, payment_id: str) -> Payment:
+    """The payment as it is now. Raises YooError not_found."""
+    doc = ctx.store.get(PAYMENT_KIND, payment_id)
+    if doc is None:
+        raise YooError("not_found", NO_PAYMENT, "payment_id")
+    return _expired(ctx, msgspec.convert(doc, Payment))
+
+
+def every(ctx: Context) -> list[Payment]:
+    """All payments, oldest first."""
+    return [_expired(ctx, msgspec.convert(doc, Payment)) for _, doc in ctx.store.all(PAYMENT_KIND)]
+
+
+def create(ctx: Context, body: dict[str, Any], key: str, origin: str) -> Payment:
+    """A new pending payment out of a checked body."""
+    now = ctx.clock.now()
+    payment_id = new_id(now, "000f")
+    shown: dict[str, Any] = {
+        "id": payment_id,
+        "status": "pending",
+        "paid": False,
+        "amount": amount(money(body["amount"])),
+        "confirmation": _confirmation(body["confirmation"], payment_id, origin),
+        "created_at": iso(now),
+        "metadata": body.get("metadata") or {},
+        "recipient": {"account_id": ctx.settings.yookassa_shop_id, "gateway_id": "100700"},
+        "refundable": False,
+        "test": is_test(ctx),
+    }
+    for name in ("description", "merchant_customer_id"):
+        if body.get(name):
+            shown[name] = body[name]
+    payment = Payment(
+        shown=shown,
+        capture=body.get("capture", False),
+        key=key,
+        created_at=now,
+        ends_at=now + knobs(ctx).yookassa_payment_ttl_seconds,
+    )
+    if body.get("receipt"):
+        shown["receipt_registration"] = "pending"
+    save(ctx, payment)
+    watch(ctx, payment)
+    return payment
+
+
+def pay(ctx: Context, payment: Payment) -> Payment:
+    """The payer's money is there."""
+    _require(payment, "pending")
+    shown = payment.shown
+    shown.pop("confirmation", None)
+    shown["paid"] = True
+    shown["payment_method"] = _card(payment.id, ctx.clock.now())
+    shown["authorization_details"] = {
+        "rrn": "10000000000",
+        "auth_code": "000000",
+        "three_d_secure": {"applied": True},
+    }
+    if payment.capture:
+        return _succeed(ctx, payment)
+    shown["status"] = "waiting_for_capture"
+    payment.ends_at = ctx.clock.now() + knobs(ctx).yookassa_capture_ttl_seconds
+    shown["expires_at"] = iso(payment.ends_at)
+    _changed(ctx, payment, "payment.waiting_for_capture")
+    watch(ctx, payment)
+    return payment
+
+
+def capture(ctx: Context, payment: Payment, given: Any) -> Payment:
+    """Take the held money, or a part of it; the rest goes back by itself. Raises YooError."""
+    _require(payment, "waiting_for_capture")
+    if given is not None:
+        wanted = money(given)
+        if wanted > payment.total:
+            raise invalid("The amount to capture exceeds the payment's amount", "amount.value")
+        payment.shown["amount"] = amount(wanted)
+    return _succeed(ctx, payment)
+
+
+def cancel(ctx: Context, payment: Payment, party: str, reason: str) -> Payment:
+    """End it without money; only the shop is held to `waiting_for_capture`, by the caller."""
+    shown = payment.shown
+    shown.pop("confirmation", None)
+    shown.pop("expires_at", None)
+    shown.update(status="canceled", paid=False, refundable=False)
+    shown["cancellation_details"] = {"party": party, "reason": reason}
+    if "receipt_registration" in shown:
+        shown["receipt_registration"] = "canceled"
+    _changed(ctx, payment, "payment.canceled")
+    return payment
+
+
+def cancel_by_shop(ctx: Context, payment: Payment) -> Payment:
+    """Raises YooError unless the money is held: a payment that awaits its payer cannot be called off."""
+    _require(payment, "waiting_for_capture")
+    return cancel(ctx, payment, "merchant", "canceled_by_merchant")
+
+
+def watch(ctx: Context, payment: Payment) -> None:
+    """Cancel it when its time is over, if nothing came of it until then."""
+    if payment.status not in ("pending", "waiting_for_capture"):
+        return
+
+    async def wait() -> None:
+        while (left_s := payment.ends_at - ctx.clock.now()) >= 0:
+            await ctx.clock.sleep(left_s + 0.001)
+        load(ctx, payment.id)
+
+    ctx.spawn(wait(), name=f"yookassa-payment-{payment.id}")
+
+
+def save(ctx: Context, payment: Payment) -> None:
+    ctx.store.put(PAYMENT_KIND, payment.id, msgspec.to_builtins(payment))
+
+
+def new_id(now: float, kind: str) -> str:
+    """`2d7e5f1a-000f-5000-8000-1xxxxxxxxxxx`, as the real ones look."""
+    return f"{int(now) - _IDS_SINCE & 0xFFFFFFFF:08x}-{kind}-5000-8000-1{uuid.uuid4().hex[:11]}"
+
+
+def is_test(ctx: Context) -> bool:
+    return ctx.settings.yookassa_secret_key.startswith("test_")
+
+
+def _expired(ctx: Context, payment: Payment) -> Payment:
+    open_still = payment.status in ("pending", "waiting_for_capture")
+    if not open_still or ctx.clock.now() < payment.ends_at:
+        return payment
+    reason = "expired_on_confirmation" if payment.status == "pending" else "expired_on_capture"
+    return cancel(ctx, payment, "yoo_money", reason)
+
+
+def _succeed(ctx: Context, payment: Payment) -> Payment:
+    shown = payment.shown
+    income = payment.total * (1 - _COMMISSION)
+    shown.pop("expires_at", None)
+    shown.update(status="succeeded", paid=True, refundable=True, captured_at=iso(ctx.clock.now()))
+    shown["income_amount"] = amount(income.quantize(Decimal("0.01"), ROUND_HALF_UP))
+    shown["refunded_amount"] = amount(Decimal(0))
+    if "receipt_registration" in shown:
+        shown["receipt_registration"] = "succeeded"
+    _changed(ctx, payment, "payment.succeeded")
+    return payment
+
+
+def _changed(ctx: Context, payment: Payment, event: str) -> None:
+    order = str(payment.shown["metadata"].get("order_id", ""))
+    with ctx.store.batch():
+        save(ctx, payment)
+        planned = notify.plan(ctx, event, payment.shown, payment=payment.id, order=order)
+    notify.start(ctx, planned)
+
+
+def _require(payment: Payment, status: str) -> None:
+    if payment.status != status:
+        text = f"The payment's status is {payment.status}; this can be done only in {status}"
+        raise invalid(text, "payment_id")
+
+
+def _confirmation(given: dict[str, Any], payment_id: str, origin: str) -> dict[str, Any]:
+    page = f"{origin}/yookassa{CHECKOUT_PATH}?orderId={payment_id}"
+    match given["type"]:
+        case "embedded":
+            return {"type": "embedded", "confirmation_token": f"ct-{payment_id}"}
+        case "external":
+            return {"type": "external"}
+        case "qr":
+            return {"type": "qr", "confirmation_data": page}
+        case "mobile_application":
+            return {"type": "mobile_application", "confirmation_url": page}
+    return {"type": "redirect", "return_url": given["return_url"], "confirmation_url": page}
+
+
+def _card(payment_id: str, now: float) -> dict[str, Any]:
+    year = int(iso(now)[:4]) + 1
+    card = {
+        "first6": "555555",
+        "last4": "4444",
+        "expiry_month": "07",
+        "expiry_year": str(year),
+        "card_type": "MasterCard",
+        "issuer_country": "RU",
+        "issuer_name": "Sberbank",
+    }
+    shown = {"type": "bank_card", "id": payment_id, "saved": False, "status": "inactive", "card": card}
+    return shown | {"title": "Bank card *4444"}
