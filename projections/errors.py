@@ -35,11 +35,11 @@ class RebuildDiffers(ProjectionError):
     The view still shows the live table. Rebuild with `accept_difference` to replace it.
     """
 
-    def __init__(self, name: str, position: int, keys: Sequence[str]) -> None:
-        shown = ", ".join(keys)
+    def __init__(self, name: str, position: int, keys: Sequence[str], count: int) -> None:
         super().__init__(
-            f"{name} at position {position} differs from its rebuilt rows: {shown}; the log is what counts, "
-            "so rebuild again accepting the difference, and look for what wrote the wrong rows"
+            f"{count} rows of {name} at position {position} differ from the rebuilt ones "
+            f"({', '.join(keys)}, …); the log is what counts: find what wrote the wrong rows, "
+            "and rebuild again accepting the difference"
         )
         self.position = position
         self.keys = tuple(keys)

@@ -1,0 +1,2 @@
+-- Remove a version nobody reads any more.
+DROP TABLE IF EXISTS {table}

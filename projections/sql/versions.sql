@@ -1,0 +1,2 @@
+-- A projection's versions that are not the active one: left over from a swap or an abandoned rebuild. $1 name
+SELECT version FROM cursors WHERE name = $1 AND NOT active ORDER BY version
