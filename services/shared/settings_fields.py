@@ -108,6 +108,12 @@ class SettingsFields(BaseSettings):
         le=600,
         description="Pause before the first retry of a submission, doubling; the real one is random",
     )
+    stream_entries_max: int = Field(
+        100_000, ge=1000, description="Events kept in the Redis stream; who needs older ones reads Postgres"
+    )
+    stream_recover_events: int = Field(
+        10_000, ge=0, description="Events published again, at most, after Redis has lost everything"
+    )
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
 

@@ -1,0 +1,7 @@
+"""Errors of the relay."""
+
+from ledger.errors import IntegrityError
+
+
+class StreamDisagrees(IntegrityError):
+    """The streams hold what the log does not: publishing on would mix two histories."""

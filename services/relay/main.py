@@ -1,0 +1,32 @@
+"""The relay's process: `neurocards serve relay`."""
+
+import contextlib
+
+from services.relay.relay import Relay
+from services.shared.database import connect, create_pool
+from services.shared.listen import LogListener
+from services.shared.redis_client import command_client
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+
+
+async def serve(settings: Settings) -> None:
+    """Publish the log to the streams until told to stop."""
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await create_pool(settings, "relay", max_size=4))
+        redis = await stack.enter_async_context(command_client(settings))
+        runtime = await stack.enter_async_context(Runtime(settings, "relay"))
+        listener = LogListener(lambda: connect(settings, "relay-listen"))
+        relay = Relay(
+            pool,
+            redis,
+            listener,
+            ledger_entries_max=settings.stream_entries_max,
+            reach_back=settings.stream_recover_events,
+        )
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        runtime.health.check("redis", redis.ping)
+        runtime.spawn(listener.run(runtime.stop), "listen")
+        runtime.spawn(relay.run(runtime.stop), "relay")
+        runtime.ready()
+        await runtime.wait()

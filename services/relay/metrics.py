@@ -1,0 +1,10 @@
+"""What the relay counts."""
+
+from prometheus_client import Counter, Gauge
+
+PUBLISHED = Counter("neurocards_relay_published_events", "Events published to the ledger stream")
+POSITION = Gauge("neurocards_relay_position", "Position of the last event published")
+LAG = Gauge("neurocards_relay_lag_events", "Events in the log that are not published yet")
+RECOVERIES = Counter("neurocards_relay_recoveries", "Times the streams were made anew")
+HALTED = Gauge("neurocards_relay_halted", "1 while publishing is stopped because stream and log disagree")
+TROUBLES = Counter("neurocards_relay_troubles", "Interruptions by a Postgres or Redis that did not answer")

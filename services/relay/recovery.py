@@ -1,0 +1,135 @@
+"""Where publishing goes on, or from where the streams are made anew.
+
+The stream's own last ID is the cursor. It is believed only if the log agrees: the position is there, with the
+hash that the stream's entry carries.
+"""
+
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from events.envelope import GENESIS, Cursor, Recorded
+from ledger.log import LogReader
+from services.relay import metrics
+from services.relay.errors import StreamDisagrees
+from services.relay.scripts import Place, Scripts, StreamState
+from services.relay.sql import query
+from services.shared.streams import NO_ID, JobEntry, StreamError, position_of
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+BEHIND_EVENTS_MAX = 1_000_000
+"""Streams further behind than this (an old backup was loaded) are made anew: new orders must not wait."""
+OPEN_JOBS_MAX = 300_000
+_PAGE_JOBS = 1000
+
+
+class Recovery:
+    """Compares streams and log and says where to go on.
+
+    `reach_back` bounds how much history is published again after a wipe: consumers that need more read it
+    from Postgres.
+    """
+
+    def __init__(self, pool: "Pool", scripts: Scripts, *, reach_back: int) -> None:
+        self._pool = pool
+        self._reader = LogReader(pool)
+        self._scripts = scripts
+        self._reach_back = reach_back
+
+    async def find_place(self) -> Place:
+        """The place to publish on from; streams that are missing or unusable are made anew first.
+
+        Raises StreamDisagrees when the streams hold what the log does not.
+        """
+        while True:
+            try:
+                seen = await self._scripts.state()
+            except StreamError as error:
+                raise StreamDisagrees(f"{error}; stop what writes it and run `neurocards recover`") from None
+            head = await self._reader.head()
+            reason = await self._unusable(seen, head)
+            if reason is None:
+                return Place(await self._confirmed(seen), seen.jobs_last)
+            if await self._make_anew(seen, head, reason):
+                metrics.RECOVERIES.inc()
+
+    async def _unusable(self, seen: StreamState, head: Cursor) -> str | None:
+        """Why the streams must be made anew; None when publishing can go on."""
+        published, jobs = position_of(seen.ledger_last), position_of(seen.jobs_last)
+        if published is None or max(published, jobs or 0) > head.position:
+            raise StreamDisagrees(
+                f"the streams have come to {seen.ledger_last} and {seen.jobs_last}, the log ends at "
+                f"{head.position}: the log went back in time, or someone else writes to the streams; "
+                "stop and run `neurocards recover`"
+            )
+        if published == 0 and (not seen.epoch or await self._base(head)):
+            return "the ledger stream is empty"
+        if jobs is None or jobs > published:
+            return "the jobs stream is ahead of the ledger stream"
+        if head.position - published > BEHIND_EVENTS_MAX:
+            return f"the streams are {head.position - published} events behind"
+        if await self._pool.fetchval(query("newest_open_job"), published) > jobs:
+            return "unfinished jobs are missing from the jobs stream"
+        return None
+
+    async def _confirmed(self, seen: StreamState) -> Cursor:
+        """The stream's last event as the log has it. Raises StreamDisagrees when the hashes differ."""
+        position = position_of(seen.ledger_last)
+        if not position:
+            return GENESIS
+        event = await self._event(position)
+        if seen.last is not None and seen.last.hash != event.hash:
+            raise StreamDisagrees(
+                f"position {position} was published with another hash than the log holds: the log went back "
+                "in time; stop and run `neurocards recover`"
+            )
+        return event.cursor
+
+    async def _make_anew(self, seen: StreamState, head: Cursor, reason: str) -> bool:
+        position = await self._base(head)
+        base = await self._event(position) if position else None
+        # Read after the head, so that every unfinished job up to the base is seen.
+        jobs = await self._open_jobs(position) if position else []
+        epoch = await self._scripts.recover(seen, base, jobs)
+        if epoch is None:
+            return False  # the streams have changed meanwhile: look again
+        logger.warning(
+            "streams_made_anew", reason=reason, base=position, head=head.position, jobs=len(jobs), epoch=epoch
+        )
+        return True
+
+    async def _base(self, head: Cursor) -> int:
+        """After which position publishing begins when the streams are made anew."""
+        needed = await self._pool.fetchval(query("needed_after"))
+        wanted = head.position if needed is None else min(needed, head.position)
+        return max(wanted, head.position - self._reach_back, 0)
+
+    async def _event(self, position: int) -> Recorded:
+        events = await self._reader.events_after(position - 1, 1)
+        if not events or events[0].position != position:
+            raise StreamDisagrees(f"the log has no position {position} any more; run `neurocards recover`")
+        return events[0]
+
+    async def _open_jobs(self, up_to: int) -> list[JobEntry]:
+        jobs: list[JobEntry] = []
+        after = 0
+        while page := await self._reader.open_jobs(after, up_to, _PAGE_JOBS):
+            jobs += [JobEntry(job.position, job.job, "JobQueued") for job in page]
+            after = page[-1].position
+            if len(jobs) > OPEN_JOBS_MAX:
+                # The oldest go first; the rest would be too much for one script. Their deadlines refund them.
+                logger.error("too_many_unfinished_jobs", published=len(jobs), up_to=up_to)
+                break
+        return jobs
+
+
+def is_at(state: StreamState, place: Place) -> bool:
+    """Whether the streams still are where we left them."""
+    here = f"{place.cursor.position}-0" if place.cursor.position else NO_ID
+    same_hash = state.last is None or state.last.hash == place.cursor.hash
+    return state.ledger_last == here and state.jobs_last == place.jobs_last and same_hash

@@ -1,0 +1,165 @@
+"""Publishes the log to the streams, in order, nothing twice, nothing left out.
+
+    look at streams and log ──▶ publish what follows ──▶ wait for a hint or a second ─┐
+      ▲    (recovery.py)    ◀── the streams are elsewhere ──┴──◀──────────────────────┘
+
+Two relays at once only get in each other's way: of two scripts for the same positions one writes nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from events.envelope import Recorded
+from ledger.errors import IntegrityError
+from ledger.log import LogReader
+from ledger.sequence import require_sequence
+from services.relay import metrics
+from services.relay.recovery import Recovery, is_at
+from services.relay.scripts import Place, Scripts
+from services.relay.sql import query
+from services.shared.listen import LogListener
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+PAGE_EVENTS = 1000
+BATCH_BYTES = 2_000_000
+"""Above this a page is published in several batches: a script keeps everyone else waiting."""
+POLL_S = 1.0
+TRIM_EVERY_S = 10.0
+HALTED_RETRY_S = 5.0
+_TROUBLE = (RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Relay:
+    """One relay. Stateless: whatever it remembers is checked against streams and log before use."""
+
+    def __init__(
+        self,
+        pool: "Pool",
+        redis: Redis,
+        listener: LogListener,
+        *,
+        ledger_entries_max: int = 100_000,
+        reach_back: int = 10_000,
+        poll_s: float = POLL_S,
+        trim_every_s: float = TRIM_EVERY_S,
+        halted_retry_s: float = HALTED_RETRY_S,
+    ) -> None:
+        self._pool = pool
+        self._reader = LogReader(pool)
+        self._scripts = Scripts(redis, ledger_entries_max=ledger_entries_max)
+        self._recovery = Recovery(pool, self._scripts, reach_back=reach_back)
+        self._listener = listener
+        self._poll_s = poll_s
+        self._trim_every_s = trim_every_s
+        self._halted_retry_s = halted_retry_s
+        self._trim_at = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until `stop`. Waits out servers that are away, and streams that the log contradicts."""
+        pause_s = 0.1
+        while not stop.is_set():
+            try:
+                place = await self._recovery.find_place()
+                metrics.HALTED.set(0)
+                pause_s = 0.1
+                await self._publish_from(place, stop)
+            except IntegrityError as error:
+                metrics.HALTED.set(1)
+                logger.error("relay_halted", reason=str(error), retry_s=self._halted_retry_s)
+                await _sleep(self._halted_retry_s, stop)
+            except _TROUBLE as error:
+                metrics.TROUBLES.inc()
+                logger.warning("relay_interrupted", error=repr(error), retry_s=pause_s)
+                await _sleep(pause_s, stop)
+                pause_s = min(pause_s * 2, 5.0)
+
+    async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
+        """Publish what follows `place`, until `stop` or until the streams are not where we left them."""
+        metrics.POSITION.set(place.cursor.position)
+        page = await self._page_after(place)
+        while not stop.is_set():
+            if page:
+                ahead = asyncio.create_task(self._page_after(Place(page[-1].cursor, "")))
+                try:
+                    reached = await self._publish(place, page)
+                    if reached is None:
+                        return
+                    place, page = reached, await ahead
+                finally:
+                    ahead.cancel()
+                    await asyncio.gather(ahead, return_exceptions=True)
+            else:
+                await self._listener.wait(self._poll_s)
+                page = await self._page_after(place)
+                if not page and not is_at(await self._scripts.state(), place):
+                    return
+            await self._housekeep(place)
+
+    async def _publish(self, place: Place, page: Sequence[Recorded]) -> Place | None:
+        for batch in _batches(page):
+            reached = await self._scripts.publish(place, batch)
+            if reached is None:
+                logger.debug("streams_elsewhere", expected=place.cursor.position)
+                return None
+            place = reached
+            metrics.PUBLISHED.inc(len(batch))
+            metrics.POSITION.set(place.cursor.position)
+        return place
+
+    async def _page_after(self, place: Place) -> list[Recorded]:
+        """The log after `place`, read together with the event there. Raises IntegrityError.
+
+        One statement, so one snapshot: either the log still holds what we published last, or it went back.
+        """
+        cursor = place.cursor
+        if not cursor.position:
+            events = await self._reader.events_after(0, PAGE_EVENTS)
+        else:
+            events = await self._reader.events_after(cursor.position - 1, PAGE_EVENTS + 1)
+            if not events or events[0].cursor != cursor:
+                await self._reader.check(cursor)  # says what is wrong
+                raise IntegrityError(f"the log changed at position {cursor.position} while it was read")
+            del events[0]
+        require_sequence(cursor, events)
+        return events
+
+    async def _housekeep(self, place: Place) -> None:
+        if time.monotonic() < self._trim_at:
+            return
+        self._trim_at = time.monotonic() + self._trim_every_s
+        head = await self._reader.head()
+        metrics.LAG.set(max(head.position - place.cursor.position, 0))
+        trimmed = await self._scripts.trim_jobs(await self._pool.fetchval(query("lowest_unfinished")))
+        if trimmed:
+            logger.debug("jobs_trimmed", entries=trimmed)
+
+
+def _batches(page: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
+    """The page cut so that no batch is much larger than BATCH_BYTES."""
+    start = size = 0
+    for index, event in enumerate(page):
+        size += len(event.data)
+        if size > BATCH_BYTES:
+            yield page[start : index + 1]
+            start, size = index + 1, 0
+    if start < len(page):
+        yield page[start:]
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return

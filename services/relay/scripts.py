@@ -1,0 +1,107 @@
+"""The relay's scripts: each is one atomic step on both streams, guarded by what the streams must hold.
+
+Whatever happens around a script (a crash before or after, a dropped reply, a second relay, a wipe), running
+it again writes nothing twice.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from events.envelope import Cursor, Recorded
+from services.shared import streams
+from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, entry_id
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """What the streams hold. `last` is the event at `ledger`'s last ID, None when it was trimmed."""
+
+    ledger_last: str
+    last: Recorded | None
+    jobs_last: str
+    epoch: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where publishing goes on: the last event published, and the last ID that `jobs` has."""
+
+    cursor: Cursor
+    jobs_last: str
+
+
+class Scripts:
+    """Runs the scripts, by their SHA-1 where the server knows them already."""
+
+    def __init__(self, redis: Redis, *, ledger_entries_max: int) -> None:
+        self._redis = redis
+        self._ledger_entries_max = ledger_entries_max
+
+    async def state(self) -> StreamState:
+        """What is there. Raises StreamError when the last entry is not one of ours."""
+        last_id, event, jobs_last, epoch = await self._run("state", [LEDGER, JOBS, EPOCH], [])
+        last = streams.decode_entry(last_id, {b"event": event}) if event else None
+        return StreamState(last_id.decode(), last, jobs_last.decode(), epoch.decode())
+
+    async def publish(self, place: Place, events: Sequence[Recorded]) -> Place | None:
+        """Add `events`, which follow `place`, to both streams; None when the streams are not at `place`."""
+        jobs = [entry for event in events if (entry := streams.job_entry(event)) is not None]
+        first = events[0].position
+        arguments: list[bytes | str | int] = [
+            entry_id(place.cursor.position),
+            streams.entry_ending(place.cursor.hash),
+            place.jobs_last,
+            first,
+            self._ledger_entries_max,
+            len(events),
+        ]
+        arguments += [streams.encode_entry(event) for event in events]
+        done, _ = await self._run("publish", [LEDGER, JOBS], arguments + _job_arguments(jobs))
+        if not done:
+            return None
+        return Place(events[-1].cursor, entry_id(jobs[-1].position) if jobs else place.jobs_last)
+
+    async def recover(self, seen: StreamState, base: Recorded | None, jobs: Sequence[JobEntry]) -> str | None:
+        """Make the streams anew after the event `base` with these unfinished jobs; the new epoch.
+
+        None when the streams are not as seen any more.
+        """
+        arguments: list[bytes | str | int] = [
+            seen.ledger_last,
+            seen.jobs_last,
+            seen.epoch,
+            entry_id(base.position) if base else streams.NO_ID,
+            streams.encode_entry(base) if base else b"",
+            GENERATION,
+        ]
+        done, epoch = await self._run("recover", [LEDGER, JOBS, EPOCH], arguments + _job_arguments(jobs))
+        return epoch.decode() if done else None
+
+    async def trim_jobs(self, lowest: int) -> int:
+        """Remove entries of `jobs` below a position; how many."""
+        return int(await self._redis.xtrim(JOBS, minid=entry_id(lowest), approximate=False))
+
+    async def _run(self, name: str, keys: list[str], arguments: list[bytes | str | int]) -> list[Any]:
+        text, digest = _script(name)
+        try:
+            answer: Any = await self._redis.evalsha(digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            answer = await self._redis.eval(text, len(keys), *keys, *arguments)
+        return list(answer)
+
+
+def _job_arguments(jobs: Sequence[JobEntry]) -> list[bytes | str | int]:
+    return [word for entry in jobs for word in (entry_id(entry.position), entry.job, entry.type)]
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """The script's text, with what all of them share before it, and its SHA-1."""
+    folder = files("services.relay").joinpath("lua")
+    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("last_id", name))
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()
