@@ -49,6 +49,7 @@ class EmbeddedPostgres:
     def start(self) -> None:
         """Make the data folder if need be, end what still runs on it, start, wait. Raises StartError."""
         programs = find_postgres()
+        self.stop()
         self._user = server_user()
         if self._user:
             make_reachable(self.data)
@@ -96,10 +97,10 @@ class EmbeddedPostgres:
         self.program.wait_until(self._is_ready, _START_TIMEOUT_S)
 
     def _is_ready(self) -> bool:
-        """The postmaster's own word, in the last line of its pid file."""
+        """The postmaster's own word, in the last line of its pid file; a dead one may have left such a file."""
         with contextlib.suppress(OSError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
-            return len(lines) >= 8 and lines[7].strip() == "ready"
+            return len(lines) >= 8 and lines[7].strip() == "ready" and processes.alive(int(lines[0]))
         return False
 
     def _initialise(self, programs: PostgresPrograms) -> None:

@@ -61,7 +61,8 @@ class Up:
             infrastructure = Infrastructure(self._settings, self._folder)
             try:
                 await infrastructure.start()
-                await self._run_on(infrastructure)
+                if not self._stop.is_set():
+                    await self._run_on(infrastructure)
             finally:
                 await infrastructure.stop()
 
@@ -85,8 +86,8 @@ class Up:
                 if not self._stop.is_set():
                     self._ready(self._tell(infrastructure))
                     await self._first_of(keeper)
-                self._say("stopping…")
                 start.cancel()
+                self._say("stopping…")
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)

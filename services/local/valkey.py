@@ -32,6 +32,7 @@ class EmbeddedValkey:
 
     def start(self) -> None:
         """End what still runs on the folder, start, wait until it answers. Raises StartError."""
+        self.stop()
         self.data.mkdir(parents=True, exist_ok=True)
         self._end_leftover()
         self.socket_path.unlink(missing_ok=True)

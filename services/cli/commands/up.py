@@ -21,22 +21,18 @@ def up(
     import json
 
     from services.local.up import Options, Up
+    from services.shared import lifeline
     from services.shared.logs import configure_logging
     from services.shared.settings import load_settings
 
     settings = load_settings()
-    configure_logging(settings, "up")
-    told = False
+    chosen = "log_level" in settings.model_fields_set
+    configure_logging(settings if chosen else settings.replace(log_level="warning"), "up")
 
     def ready(facts: dict[str, Any]) -> None:
-        nonlocal told
-        if told:
-            return
-        told = True
-        if as_json:
-            typer.echo(json.dumps(facts))
-        else:
-            typer.echo(_words(facts, infra_only))
+        typer.echo(json.dumps(facts) if as_json else _words(facts, infra_only))
+
+    lifeline.hold()  # whoever started us in a program of theirs takes us along when they die
 
     async def run() -> None:
         await Up(settings, Options(workers=workers, infra_only=infra_only), say, ready).run()
@@ -47,9 +43,12 @@ def up(
 def _words(facts: dict[str, Any], infra_only: bool) -> str:
     if infra_only:
         return f"DATABASE_URL={facts['database_url']}\nREDIS_URL={facts['redis_url']}"
-    lines = ["", "  neurocards is running"]
-    if facts["sandbox_url"]:
-        lines.append(f"  chat       {facts['sandbox_url']}/")
-    return "\n".join(
-        [*lines, f"  web        {facts['web_url']}/", "  Ctrl-C stops everything; the data stays.", ""]
-    )
+    lines = [
+        "",
+        "  neurocards is running",
+        f"  chat   {facts['chat_url'] or 'your bot in Telegram'}",
+        f"  web    {facts['web_url']}/",
+        "  Ctrl-C stops everything; the data stays.",
+        "",
+    ]
+    return "\n".join(lines)
