@@ -6,6 +6,7 @@ Keys are relative paths of lower-case letters, digits, `-`, `_`, `.` and `/`, e.
 import asyncio
 import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 
 from events.errors import NeurocardsError
 from services.shared.ids import new_id
+from services.shared.settings import Settings
 
 CHUNK_BYTES = 256 * 1024
 _KEY = re.compile(r"[a-z0-9][a-z0-9_\-]*(/[a-z0-9][a-z0-9_\-.]*)*")
@@ -45,8 +47,8 @@ class BlobStore(Protocol):
     async def get(self, key: str) -> bytes:
         """All bytes. Raises BlobError when there are none."""
 
-    def stream(self, key: str) -> AsyncIterator[bytes]:
-        """The bytes in chunks. Raises BlobError when there are none."""
+    def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes in chunks, at most `length` of them from `start` on. Raises BlobError without a blob."""
 
     async def size_bytes(self, key: str) -> int | None:
         """The blob's size, or None when there is none."""
@@ -92,13 +94,16 @@ class FolderBlobs:
         except FileNotFoundError as error:
             raise BlobError(f"there is no blob {key}") from error
 
-    async def stream(self, key: str) -> AsyncIterator[bytes]:
+    async def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         try:
             file = await asyncio.to_thread(self._path(key).open, "rb")
         except FileNotFoundError as error:
             raise BlobError(f"there is no blob {key}") from error
         with file:
-            while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            await asyncio.to_thread(file.seek, start)
+            left = sys.maxsize if length is None else length
+            while chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, left)):
+                left -= len(chunk)
                 yield chunk
 
     async def size_bytes(self, key: str) -> int | None:
@@ -114,6 +119,11 @@ class FolderBlobs:
         if len(key) > 200 or not _KEY.fullmatch(key):
             raise BlobError(f"{key!r} is not a blob key")
         return self._root / key
+
+
+def open_blobs(settings: Settings) -> BlobStore:
+    """The blob store that every process of this installation shares."""
+    return FolderBlobs(settings.data_dir / "blobs")
 
 
 def _sync(descriptor: int, flush: "object") -> None:
