@@ -1,0 +1,28 @@
+"""The projector's process: `neurocards serve projector`."""
+
+import contextlib
+
+from ledger.log import LogReader
+from projections.catalogue import PROJECTIONS
+from projections.runner import Runner
+from services.projector.projector import Follower
+from services.shared.database import create_pool
+from services.shared.feed import BLOCK_S_MAX, Feed
+from services.shared.redis_client import blocking_client
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+
+
+async def serve(settings: Settings) -> None:
+    """Run every projection, each from its own feed, until told to stop."""
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await create_pool(settings, "projector"))
+        runtime = await stack.enter_async_context(Runtime(settings, "projector"))
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        for name, projection in PROJECTIONS.items():
+            feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX))
+            stack.push_async_callback(feed.close)
+            follower = Follower(Runner(pool, projection), feed)
+            runtime.spawn(follower.run(runtime.stop), name)
+        runtime.ready()
+        await runtime.wait()

@@ -1,0 +1,73 @@
+"""Keeps one projection up with the log, whatever happens to Redis, Postgres or this process."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from events.errors import CodecError
+from ledger.errors import IntegrityError
+from projections.errors import ProjectionError
+from projections.runner import Runner
+from services.projector import metrics
+from services.shared.feed import Feed
+
+logger = structlog.get_logger()
+
+BATCH_EVENTS = 1000
+STOPPED_RETRY_S = 30.0
+_STOPS = (CodecError, ProjectionError, IntegrityError)
+"""Nothing but a person helps: newer code, a rebuild, or `neurocards recover`."""
+_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Follower:
+    """One projection and its feed."""
+
+    def __init__(self, runner: Runner, feed: Feed, *, stopped_retry_s: float = STOPPED_RETRY_S) -> None:
+        self._runner = runner
+        self._feed = feed
+        self._stopped_retry_s = stopped_retry_s
+        self._name = runner.projection.name
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Apply events until `stop`.
+
+        What cannot be applied stops this projection alone, with an error in the log at every retry; the
+        others, and whoever reads this one's rows, go on.
+        """
+        pause_s = 0.1
+        while not stop.is_set():
+            try:
+                await self._follow(stop)
+            except _STOPS as error:
+                metrics.STOPPED.labels(self._name).set(1)
+                logger.error(
+                    "projection_stopped", projection=self._name, reason=str(error), kind=type(error).__name__
+                )
+                await _sleep(self._stopped_retry_s, stop)
+            except _TROUBLE as error:
+                logger.warning("projection_interrupted", projection=self._name, error=repr(error))
+                await _sleep(pause_s, stop)
+                pause_s = min(pause_s * 2, 5.0)
+            else:
+                pause_s = 0.1
+
+    async def _follow(self, stop: asyncio.Event) -> None:
+        cursor = await self._runner.cursor()
+        metrics.POSITION.labels(self._name).set(cursor.position)
+        while not stop.is_set():
+            events = await self._feed.batch(cursor, limit=BATCH_EVENTS, wait_s=1.0)
+            if events:
+                cursor = await self._runner.apply(events)
+                metrics.APPLIED.labels(self._name).inc(len(events))
+                metrics.POSITION.labels(self._name).set(cursor.position)
+                metrics.STOPPED.labels(self._name).set(0)
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
