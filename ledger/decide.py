@@ -14,11 +14,11 @@ from events.codec import Event, decode_data
 from events.errors import CodecError
 from events.job import JobEvent
 from events.streams import ACCOUNT, JOB, account_stream, job_stream
-from ledger import account, job
+from ledger import account, job, job_state
 from ledger import commands as c
 from ledger.account import AccountState, Made
 from ledger.errors import InvalidCommand, LedgerError
-from ledger.job import JobState, Outcome
+from ledger.job_state import JobState, Outcome
 
 State = AccountState | JobState
 
@@ -48,7 +48,7 @@ def evolve(state: State, event: Event) -> State:
     """The state after `event`."""
     if isinstance(state, AccountState):
         return account.evolve(state, cast(AccountEvent, event))
-    return job.evolve(state, cast(JobEvent, event))
+    return job_state.evolve(state, cast(JobEvent, event))
 
 
 def fold(state: State, type_name: str, data: str) -> State:

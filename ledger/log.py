@@ -12,7 +12,7 @@ from ledger.batch import OpenJob
 from ledger.commands import Command
 from ledger.decide import State, fold, initial
 from ledger.errors import IntegrityError
-from ledger.job import JobState
+from ledger.job_state import JobState
 from ledger.receipt import Receipt
 from ledger.sql import query
 

@@ -19,7 +19,7 @@ from events.job import (
     VideoGifted,
 )
 from ledger import commands as c
-from ledger import job
+from ledger import job_state
 from ledger.decide import decide, fold
 from ledger.errors import (
     InvalidCommand,
@@ -32,7 +32,7 @@ from ledger.errors import (
     TooLate,
     UnreadableJob,
 )
-from ledger.job import JobState
+from ledger.job_state import JobState
 
 DEADLINE = 1_000
 QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", DEADLINE)
@@ -49,7 +49,7 @@ INTEND = c.IntendSubmission("j", 1, 1, "k1", "m")
 def given(*events):
     state = JobState()
     for event in events:
-        state = job.evolve(state, event)
+        state = job_state.evolve(state, event)
     return state
 
 

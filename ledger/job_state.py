@@ -1,0 +1,110 @@
+"""What the rules know of a job, folded from its events. Pure: no clock, no randomness, no I/O."""
+
+from typing import Literal, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from events.job import (
+    Failure,
+    JobEvent,
+    JobFailed,
+    JobHandedBack,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+    Video,
+    VideoGifted,
+)
+
+Outcome = Literal["", "succeeded", "failed"]
+
+
+class Submission(msgspec.Struct, frozen=True):
+    """One announced call to the provider. Neither `task` nor `failure`: its outcome is unknown."""
+
+    number: int
+    provider_account: str
+    model: str
+    task: str | None = None
+    failure: Failure | None = None
+
+
+class JobState(msgspec.Struct, frozen=True):
+    """What the rules need to know of a job.
+
+    `account`, `price` and `outcome` are the minimal fold that a refund needs; they stay right even when
+    `broken` says that some event could not be read. `crashes` counts runs that ended without progress and
+    without handing back.
+    """
+
+    account: str = ""
+    price: int = 0
+    outcome: Outcome = ""
+    broken: str = ""
+    queued: JobQueued | None = None
+    run: int = 0
+    run_open: bool = False
+    progressed: bool = False
+    crashes: int = 0
+    prompt: PromptWritten | None = None
+    submissions: tuple[Submission, ...] = ()
+    retry_at_us: int | None = None
+    failure: Failure | None = None
+    video: Video | None = None
+
+    @property
+    def live_submission(self) -> Submission | None:
+        """The submission whose outcome is unknown or whose task still runs."""
+        last = self.submissions[-1] if self.submissions else None
+        return last if last is not None and last.failure is None else None
+
+
+def evolve(state: JobState, event: JobEvent) -> JobState:
+    """The state after `event`."""
+    match event:
+        case JobQueued():
+            return replace(state, account=event.account, price=event.price, queued=event)
+        case JobStarted():
+            crashed = state.run_open and not state.progressed
+            return replace(
+                state, run=event.run, run_open=True, progressed=False, crashes=state.crashes + crashed
+            )
+        case JobHandedBack():
+            return replace(state, run_open=False)
+        case PromptWritten():
+            return replace(state, prompt=event, progressed=True)
+        case SubmissionIntended():
+            intended = Submission(event.submission, event.provider_account, event.model)
+            return replace(
+                state, submissions=(*state.submissions, intended), retry_at_us=None, progressed=True
+            )
+        case SubmissionAccepted():
+            return _with_submission(state, event.submission, task=event.task)
+        case SubmissionFailed():
+            return _with_submission(state, event.submission, failure=event.failure)
+        case RetryScheduled():
+            return replace(state, retry_at_us=event.at_us, progressed=True)
+        case JobSucceeded():
+            return replace(state, outcome="succeeded", video=event.video, run_open=False)
+        case JobFailed():
+            return replace(state, outcome="failed", failure=event.failure, run_open=False)
+        case VideoGifted():
+            return replace(state, video=event.video)
+        case _ as never:
+            assert_never(never)
+
+
+def _with_submission(
+    state: JobState, number: int, *, task: str | None = None, failure: Failure | None = None
+) -> JobState:
+    submissions = tuple(
+        replace(s, task=task or s.task, failure=failure or s.failure) if s.number == number else s
+        for s in state.submissions
+    )
+    return replace(state, submissions=submissions, progressed=True)
