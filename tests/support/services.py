@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,17 @@ class ServiceProcess:
     """
 
     def __init__(
-        self, service: str, folder: Path, env: Mapping[str, Any], *, name: str | None = None
+        self,
+        service: str,
+        folder: Path,
+        env: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        command: Sequence[str] | None = None,
     ) -> None:
         self.service = service
         self.name = name or service
+        self._command = list(command or (sys.executable, "-m", "services.cli", "serve", service))
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "log"
@@ -54,7 +61,7 @@ class ServiceProcess:
         try:
             with self.log_path.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "services.cli", "serve", self.service],
+                    self._command,
                     cwd=self.folder,
                     env=self._env | {LIFELINE: str(reader), "PYTHONPATH": str(ROOT)},
                     stdin=subprocess.DEVNULL,

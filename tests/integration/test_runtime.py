@@ -1,0 +1,115 @@
+"""What every process does alike: ready, healthy, stopped, failed."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.services import ServiceProcess
+from tests.support.waiting import eventually_now
+
+Start = Callable[..., ServiceProcess]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[ServiceProcess] = []
+
+    def start(mode: str, *, wait_s: float | None = 20) -> ServiceProcess:
+        command = [sys.executable, "-m", "tests.support.fake_service", mode]
+        process = ServiceProcess(mode, tmp_path, {"LOG_FORMAT": "json"}, command=command)
+        started.append(process)
+        return process.start(wait_s=wait_s)
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def ended(process: ServiceProcess) -> int:
+    eventually_now(lambda: not process.running, what=f"{process.name} to end")
+    assert process.exit_code is not None
+    return process.exit_code
+
+
+def test_a_process_tells_its_health_and_ends_when_asked(start: Start) -> None:
+    process = start("good")
+    assert process.facts["pid"] == process.pid
+    assert httpx.get(f"{process.health_url}/health/live").status_code == 200
+    ready = process.health()
+    assert (ready.status_code, ready.json()) == (200, {"started": "ok", "nothing": "ok"})
+    assert "python_info" in httpx.get(f"{process.health_url}/metrics").text
+    assert process.stop() == 0
+    assert "service_stopped" in process.log
+
+
+def test_a_failing_check_makes_it_unready_and_is_named(start: Start) -> None:
+    answer = start("unhealthy").health()
+    assert answer.status_code == 503
+    assert answer.json() == {"started": "ok", "nothing": "ok", "broken": "ValueError"}
+
+
+def test_a_process_that_has_not_started_is_alive_and_not_ready(start: Start) -> None:
+    process = start("never-ready", wait_s=None)
+    eventually_now(lambda: process.facts.get("health_url"))
+    assert httpx.get(f"{process.health_url}/health/live").status_code == 200
+    assert process.health().status_code == 503
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_either_signal_stops(start: Start, signum: signal.Signals) -> None:
+    process = start("good")
+    process.signal(signum)
+    assert ended(process) == 0
+
+
+def test_a_second_signal_ends_it_at_once(start: Start) -> None:
+    process = start("task-hangs")
+    process.signal(signal.SIGTERM)
+    eventually_now(lambda: "stopping" in process.log)
+    asked_at = time.monotonic()
+    process.signal(signal.SIGTERM)
+    assert ended(process) == 128 + signal.SIGTERM
+    assert time.monotonic() - asked_at < 2
+
+
+def test_a_hanging_task_does_not_stop_it_from_stopping(start: Start) -> None:
+    process = start("task-hangs")
+    assert process.stop(8) == 0
+    assert "task_cancelled" in process.log
+
+
+def test_a_failing_task_ends_the_process_and_its_error_is_logged_once(start: Start) -> None:
+    process = start("task-fails", wait_s=None)
+    assert ended(process) == 1
+    assert process.log.count("Traceback") == 1
+    assert "a fault on purpose" in process.log and "doomed" in process.log
+
+
+def test_a_task_that_just_ends_is_a_failure_unless_it_may(start: Start) -> None:
+    process = start("task-ends", wait_s=None)
+    assert ended(process) == 1
+    assert "task short ended by itself" in process.log
+    assert start("task-may-end").stop() == 0
+
+
+def test_errors_on_purpose_are_one_line_and_an_exit_code(start: Start) -> None:
+    wrong = start("settings", wait_s=None)
+    assert ended(wrong) == 2
+    assert "SOME_SETTING: is not right" in wrong.log and "Traceback" not in wrong.log
+    missing = start("cannot-start", wait_s=None)
+    assert ended(missing) == 1
+    assert "install it" in missing.log and "Traceback" not in missing.log
+
+
+@pytest.mark.slow
+def test_a_process_ends_with_its_starter_even_when_its_loop_hangs(start: Start) -> None:
+    good, hanging = start("good"), start("loop-hangs")
+    for process in (good, hanging):
+        process._let_go()  # what the system does when the starter is killed
+    eventually_now(lambda: not good.running, 5, what="the process to end")
+    eventually_now(lambda: not hanging.running, 15, what="the hanging process to end")
