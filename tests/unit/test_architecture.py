@@ -1,0 +1,213 @@
+"""Imports point one way, services meet only through events, and deciders depend on their input alone."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LAYERS = ("events", "ledger", "projections", "services")
+COMMON = {"shared", "adapters"}
+STARTERS = {"cli"}
+"""May import other services, inside functions only."""
+
+DECIDERS = ("ledger/account.py", "ledger/job.py", "ledger/decide.py", "ledger/commands.py", "ledger/deciders")
+EVENTS_MAY_IMPORT = {"msgspec"}
+IMPURE = {
+    "asyncio", "asyncpg", "aiohttp", "contextvars", "datetime", "httpx", "io", "logging", "multiprocessing",
+    "os", "pathlib", "random", "redis", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl",
+    "structlog", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "uvloop", "zoneinfo",
+}  # fmt: skip
+IMPURE_CALLS = {"open", "input", "print", "eval", "exec", "compile", "__import__"}
+
+
+def modules(*tops: str) -> list[Path]:
+    return sorted(path for top in tops for path in (ROOT / top).rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[str, int]]:
+    """Every module a file imports, absolute, with its line; what is for the type checker only counts too."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
+    for node in _walk(tree, into_functions=not top_level_only):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module) if part)
+            yield module, node.lineno
+            for alias in node.names:  # `from services import relay` imports services.relay
+                yield f"{module}.{alias.name}", node.lineno
+        elif isinstance(node, ast.Call) and _is_import_call(node):
+            yield str(node.args[0].value), node.lineno  # type: ignore[attr-defined]
+
+
+def _walk(tree: ast.AST, *, into_functions: bool) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(tree):
+        yield child
+        if into_functions or not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from _walk(child, into_functions=into_functions)
+
+
+def _is_import_call(node: ast.Call) -> bool:
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    literal = (
+        bool(node.args) and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str)
+    )
+    return name in ("import_module", "__import__") and literal
+
+
+def service_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "services" and len(parts) > 1 else None
+
+
+def broken_direction(path: Path) -> list[str]:
+    own = LAYERS.index(path.relative_to(ROOT).parts[0])
+    return [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for module, line in imports(path)
+        if module.split(".")[0] in (*LAYERS[own + 1 :], "tests")
+    ]
+
+
+def broken_separation(path: Path) -> list[str]:
+    own = service_of(name_of(path))
+    found = []
+    for module, line in imports(path, top_level_only=own in STARTERS):
+        other = service_of(module)
+        if other is None or other == own or other in COMMON or not (ROOT / "services" / other).is_dir():
+            continue
+        if own == "cli" and other == "local":
+            continue  # the embedded servers and the supervisor are the command line's own
+        found.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    return found
+
+
+def test_imports_point_from_services_to_events_only() -> None:
+    assert [line for path in modules(*LAYERS) for line in broken_direction(path)] == []
+
+
+def test_services_do_not_import_each_other() -> None:
+    assert [line for path in modules("services") for line in broken_separation(path)] == []
+
+
+def test_what_services_share_imports_no_service() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in modules("services/shared", "services/adapters")
+        for module, line in imports(path)
+        if service_of(module) not in (None, *COMMON)
+        and (ROOT / "services" / str(service_of(module))).is_dir()
+    ]
+    assert found == []
+
+
+def test_nobody_imports_the_sandbox() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path in modules(*LAYERS)
+        if "sandbox" not in path.relative_to(ROOT).parts
+        for module, line in imports(path)
+        if module.startswith("services.sandbox")
+    ]
+    assert found == []
+
+
+def test_events_need_msgspec_and_the_standard_library_only() -> None:
+    allowed = EVENTS_MAY_IMPORT | {"events"} | sys.stdlib_module_names
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in modules("events")
+        for module, line in imports(path)
+        if module.split(".")[0] not in allowed
+    ]
+    assert found == []
+
+
+def decider_modules() -> list[Path]:
+    found = []
+    for entry in DECIDERS:
+        path = ROOT / entry
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path] if path.exists() else []
+    return found
+
+
+def impurities(path: Path) -> list[str]:
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for module, line in imports(path)
+        if module.split(".")[0] in IMPURE
+    ]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
+            found.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {node.func.id}")
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Global | ast.Nonlocal):
+            found.append(f"{path.relative_to(ROOT)}:{node.lineno} {type(node).__name__}")
+    return found
+
+
+def test_deciders_have_no_clock_no_randomness_and_no_io() -> None:
+    assert [line for path in decider_modules() for line in impurities(path)] == []
+
+
+def test_deciders_reach_nothing_impure_through_what_they_import() -> None:
+    """Everything of ours that a decider imports, and what that imports, is as pure as the decider."""
+    waiting, seen = decider_modules(), set[Path]()
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for module, _ in imports(path):
+            for candidate in (
+                (ROOT / Path(*module.split("."))).with_suffix(".py"),
+                ROOT / Path(*module.split(".")),
+            ):
+                file = candidate / "__init__.py" if candidate.is_dir() else candidate
+                if module.split(".")[0] in LAYERS and file.is_file():
+                    waiting.append(file)
+    assert [line for path in sorted(seen) for line in impurities(path)] == []
+
+
+def test_the_deciders_are_where_this_test_looks() -> None:
+    found = {path.relative_to(ROOT).as_posix() for path in decider_modules()}
+    assert {"ledger/account.py", "ledger/job.py", "ledger/decide.py"} <= found
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "check", "caught"),
+    [
+        ("events/x.py", "import ledger.log", broken_direction, 1),
+        ("ledger/x.py", "def f():\n    from projections import balances", broken_direction, 2),
+        ("ledger/x.py", "from events import codec", broken_direction, 0),
+        ("services/relay/x.py", "from services import worker", broken_separation, 1),
+        ("services/relay/x.py", "from importlib import import_module\nimport_module('services.bot')",
+         broken_separation, 1),
+        ("services/relay/x.py", "from services.shared import logs", broken_separation, 0),
+        ("services/cli/x.py", "from services.bot.main import serve", broken_separation, 2),
+        ("services/cli/x.py", "def f():\n    from services.bot.main import serve", broken_separation, 0),
+        ("ledger/account.py", "from datetime import datetime", impurities, 2),
+        ("ledger/account.py", "async def f(): pass", impurities, 1),
+        ("ledger/account.py", "def f(): return open('x')", impurities, 1),
+    ],
+)  # fmt: skip
+def test_these_tests_can_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, source: str, check: object, caught: int
+) -> None:
+    for name in ("relay", "worker", "bot", "cli", "shared"):
+        (tmp_path / "services" / name).mkdir(parents=True)
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    assert callable(check)
+    assert len(check(path)) == caught
