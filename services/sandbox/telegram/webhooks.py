@@ -97,7 +97,7 @@ class Webhooks:
         return "Webhook was set"
 
     def _limit_rate(self) -> None:
-        now = time.monotonic()
+        now = self._ctx.clock.now()
         if self._changed_at is not None and now - self._changed_at < 1:
             raise too_many_requests(1)
         self._changed_at = now
