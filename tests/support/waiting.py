@@ -4,18 +4,38 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
 async def eventually(
-    predicate: Callable[[], T | Awaitable[T]],
+    predicate: Callable[[], Awaitable[T]],
     timeout_s: float = 10,
     *,
     interval_s: float = 0.02,
     what: str | Callable[[], str] = "",
-) -> T:
+) -> T: ...
+
+
+@overload
+async def eventually(
+    predicate: Callable[[], T],
+    timeout_s: float = 10,
+    *,
+    interval_s: float = 0.02,
+    what: str | Callable[[], str] = "",
+) -> T: ...
+
+
+async def eventually(
+    predicate: Callable[[], Any],
+    timeout_s: float = 10,
+    *,
+    interval_s: float = 0.02,
+    what: str | Callable[[], str] = "",
+) -> Any:
     """The first true value of `predicate`, asked again and again. AssertionError after `timeout_s`.
 
     `what` says what was waited for, or a function that describes the state it was left in.

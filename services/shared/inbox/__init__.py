@@ -1,0 +1,13 @@
+"""Updates from Telegram, kept in Postgres from before they are confirmed until they are handled.
+
+    receiver ──store──▶ updates ──▶ InboxRunner ──▶ handler, chat by chat in order ──▶ deleted
+
+A `kill -9` at any moment loses no update: what was not stored Telegram sends again, what was not deleted is
+handled again. So a handler may see an update twice and must not do twice what matters.
+"""
+
+from services.shared.inbox.runner import InboxHandler, InboxRunner
+from services.shared.inbox.store import Inbox, StoredUpdate
+from services.shared.inbox.turn import Turn
+
+__all__ = ["Inbox", "InboxHandler", "InboxRunner", "StoredUpdate", "Turn"]

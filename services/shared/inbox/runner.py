@@ -1,0 +1,221 @@
+"""Takes updates out of the inbox and has them handled: each chat in order, different chats side by side.
+
+handled                     deleted
+trouble of the surroundings waits and tries again, up to WAIT_S_MAX; the person is told after a moment
+handler raised              the person is told and it is logged, both once; tried again; then parked
+took its process with it    parked once BEGUN_MAX processes had begun it
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+import asyncpg
+import structlog
+
+from services.shared.inbox.store import Inbox, StoredUpdate
+from services.shared.inbox.trouble import Pauses, Trouble
+
+logger = structlog.get_logger()
+T = TypeVar("T")
+
+CHATS_AT_ONCE: Final = 32
+IN_HAND_MAX: Final = 1000
+FAILURES_MAX: Final = 3
+BEGUN_MAX: Final = 10
+WAIT_S_MAX: Final = 6 * 3600.0
+TELL_AFTER_S: Final = 2.0
+"""A hiccup shorter than this is not worth a word to the person."""
+POLL_S: Final = 2.0
+RETRY_FIRST_S: Final = 1.0
+
+DATABASE_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    OSError,
+    TimeoutError,
+)
+"""What asyncpg raises when Postgres is away or busy, as opposed to when we asked something wrong."""
+
+
+class InboxHandler(Protocol):
+    """What a bot does with updates. `waits` and `failed` tell the person; what they raise is only logged."""
+
+    async def handle(self, stored: StoredUpdate) -> None:
+        """Handle it. May see the same update twice."""
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Whether the surroundings are to blame and waiting helps."""
+
+    async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
+        """The surroundings are in trouble: the answer will be late."""
+
+    async def failed(self, stored: StoredUpdate, error: BaseException) -> None:
+        """Handling raised: there may be no answer."""
+
+
+class InboxRunner:
+    """Handles what is in the inbox until told to stop. One runner at a time: see `Turn`."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        handler: InboxHandler,
+        *,
+        chats_at_once: int = CHATS_AT_ONCE,
+        retry_first_s: float = RETRY_FIRST_S,
+    ) -> None:
+        self._inbox = inbox
+        self._handler = handler
+        self._retry_first_s = retry_first_s
+        self._slots = asyncio.Semaphore(chats_at_once)
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._chats: dict[int, deque[StoredUpdate]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_hand: set[int] = set()
+        self._trouble = Trouble("handling updates")
+
+    def wake(self) -> None:
+        """Something was stored."""
+        self._wake.set()
+
+    @property
+    def full(self) -> bool:
+        """Whether more is in hand than should be; whoever stores should hold back."""
+        return len(self._in_hand) >= IN_HAND_MAX
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; what is being handled then is finished, the rest stays in the inbox."""
+        self._stop = stop
+        pauses = Pauses()
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                await self._take()
+            except DATABASE_AWAY as error:
+                self._trouble.met(error)
+                await self._pause(pauses.next_s())
+                continue
+            pauses = Pauses()
+            await _first_of(stop, self._wake, timeout_s=POLL_S)
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._chats.clear()
+        self._in_hand.clear()
+
+    async def _take(self) -> None:
+        room = IN_HAND_MAX - len(self._in_hand)
+        if room <= 0:
+            return
+        for stored in await self._inbox.waiting(self._in_hand, room):
+            self._in_hand.add(stored.update_id)
+            queue = self._chats.get(stored.chat_id)
+            if queue is None:
+                queue = self._chats[stored.chat_id] = deque()
+                task = asyncio.create_task(
+                    self._run_chat(stored.chat_id, queue), name=f"chat-{stored.chat_id}"
+                )
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            queue.append(stored)
+
+    async def _run_chat(self, chat_id: int, queue: deque[StoredUpdate]) -> None:
+        try:
+            while queue and not self._stop.is_set():
+                await self._settle(queue[0])
+                self._in_hand.discard(queue.popleft().update_id)
+        except Exception:  # a bug here must not take the whole inbox down; the rest is taken in hand again
+            logger.exception("chat_failed", chat_id=chat_id)
+            await self._pause(self._retry_first_s)
+        finally:
+            self._in_hand.difference_update(stored.update_id for stored in queue)
+            del self._chats[chat_id]
+            self._wake.set()
+
+    async def _settle(self, stored: StoredUpdate) -> None:
+        """Handle until it is handled, parked, or the process ends."""
+        begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
+        if begun is not None and begun > BEGUN_MAX:
+            await self._park(stored, f"{begun - 1} processes ended while handling it")
+            return
+        pauses, told = Pauses(), False
+        while not self._stop.is_set():
+            try:
+                async with self._slots:
+                    await self._handler.handle(stored)
+            except Exception as error:  # sorted below: wait, try again, or park
+                if not self._handler.is_transient(error):
+                    if await self._failed(stored, error):
+                        return
+                    pauses, told = Pauses(), False
+                    continue
+                self._trouble.met(error)
+                if pauses.waited_s > WAIT_S_MAX:
+                    await self._park(stored, f"waited too long: {error!r}")
+                    return
+                if not told and pauses.waited_s > TELL_AFTER_S:
+                    told = True
+                    await self._tell(self._handler.waits(stored, error))
+                await self._pause(pauses.next_s())
+            else:
+                self._trouble.over()
+                await self._surely(lambda: self._inbox.done(stored.update_id))
+                return
+
+    async def _failed(self, stored: StoredUpdate, error: Exception) -> bool:
+        """Count the failure; whether that was the last attempt."""
+        reason = f"{type(error).__name__}: {error}"
+        failures = await self._surely(lambda: self._inbox.failed(stored.update_id, reason))
+        if failures == 1:
+            logger.error("update_failed", update_id=stored.update_id, exc_info=error)
+            await self._tell(self._handler.failed(stored, error))
+        if failures is not None and failures >= FAILURES_MAX:
+            await self._park(stored, reason)
+            return True
+        await self._pause(self._retry_first_s * 3 ** ((failures or 1) - 1))
+        return False
+
+    async def _park(self, stored: StoredUpdate, reason: str) -> None:
+        await self._surely(lambda: self._inbox.park(stored.update_id, reason))
+        logger.error("update_parked", update_id=stored.update_id, reason=reason)
+
+    async def _tell(self, words: Awaitable[None]) -> None:
+        try:
+            await words
+        except Exception as error:  # nobody may be there to hear it; the update itself goes on
+            logger.warning("person_not_told", reason=f"{type(error).__name__}: {error}"[:300])
+
+    async def _surely(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """Ask Postgres until it answers; None when the process ends before."""
+        pauses = Pauses()
+        while True:
+            try:
+                return await ask()
+            except DATABASE_AWAY as error:
+                self._trouble.met(error)
+                if self._stop.is_set():
+                    return None
+                await self._pause(pauses.next_s())
+
+    async def _pause(self, seconds: float) -> None:
+        await _first_of(self._stop, timeout_s=seconds)
+
+
+async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
+    """Until one of the events is set, at most `timeout_s`."""
+    if any(event.is_set() for event in events):
+        return
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)

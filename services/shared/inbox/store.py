@@ -1,0 +1,80 @@
+"""The table `updates`."""
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from services.shared.inbox.sql import query
+
+ERROR_CHARS_MAX: Final = 2000
+PARKED_DAYS: Final = 14
+
+
+class StoredUpdate(msgspec.Struct, frozen=True):
+    """One update. `body` is its JSON as Telegram sent it; `failures` counts earlier failed attempts."""
+
+    update_id: int
+    chat_id: int
+    user_id: int | None
+    body: str
+    failures: int = 0
+
+    def update(self) -> dict[str, Any]:
+        """The Update object, undecoded."""
+        return dict(json.loads(self.body))
+
+
+class Inbox:
+    """Reads and writes `updates`. Every method is one statement; asyncpg's errors come through."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def store(self, updates: Sequence[dict[str, Any]]) -> None:
+        """Keep Update objects; durable when this returns. One that is there already is left alone."""
+        rows = [
+            (int(u["update_id"]), *whose(u), json.dumps(u, ensure_ascii=True, separators=(",", ":")))
+            for u in updates
+        ]
+        if rows:
+            await self._pool.execute(query("store"), *(list(column) for column in zip(*rows, strict=True)))
+
+    async def waiting(self, in_hand: Collection[int], limit: int) -> list[StoredUpdate]:
+        """The oldest `limit` updates that wait, without those in hand."""
+        rows = await self._pool.fetch(query("waiting"), list(in_hand), limit)
+        return [StoredUpdate(*row) for row in rows]
+
+    async def begin(self, update_id: int) -> int:
+        """Count that a process takes it in hand, and return the count."""
+        return int(await self._pool.fetchval(query("begin"), update_id) or 0)
+
+    async def failed(self, update_id: int, error: str) -> int:
+        """Count that its handler raised, and return the count."""
+        return int(await self._pool.fetchval(query("failed"), update_id, error[:ERROR_CHARS_MAX]) or 0)
+
+    async def park(self, update_id: int, error: str) -> None:
+        """Give up on it; it stays to be looked at, and no longer blocks its chat."""
+        await self._pool.execute(query("park"), update_id, error[:ERROR_CHARS_MAX])
+
+    async def done(self, update_id: int) -> None:
+        """It has been handled; delete it."""
+        await self._pool.execute("DELETE FROM updates WHERE update_id = $1", update_id)
+
+    async def forget_parked(self) -> int:
+        """Delete what was parked more than PARKED_DAYS ago: it holds personal data. How many went."""
+        return int(await self._pool.fetchval(query("forget_parked"), PARKED_DAYS))
+
+
+def whose(update: dict[str, Any]) -> tuple[int, int | None]:
+    """The chat an update belongs to (0 when it names none) and the user it comes from."""
+    for event in update.values():
+        if not isinstance(event, dict):
+            continue
+        sender = event.get("from") or {}
+        chat = event.get("chat") or (event.get("message") or {}).get("chat") or {}
+        user_id = sender.get("id")
+        return int(chat.get("id") or user_id or 0), None if user_id is None else int(user_id)
+    return 0, None

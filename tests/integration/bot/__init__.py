@@ -1,0 +1,1 @@
+"""The bot against a real Postgres, a real Valkey and the sandbox."""

@@ -1,0 +1,265 @@
+"""The inbox: nothing is lost, a chat's order is kept, and what fails for ever blocks nobody for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.shared.database import create_pool
+from services.shared.inbox import Inbox, InboxRunner, StoredUpdate, Turn
+from services.shared.inbox.runner import BEGUN_MAX
+from services.shared.settings import Settings, load_settings
+from tests.support.waiting import eventually
+
+
+def update(update_id: int, chat_id: int = 5, text: str = "hi") -> dict[str, Any]:
+    sender = {"id": chat_id, "is_bot": False, "first_name": "A"}
+    chat = {"id": chat_id, "type": "private"}
+    message = {"message_id": update_id, "date": 0, "chat": chat, "from": sender, "text": text}
+    return {"update_id": update_id, "message": message}
+
+
+class Away(Exception):
+    """Stands for trouble of the surroundings."""
+
+
+class Recorder:
+    """A handler that notes what it is given; `act` may raise."""
+
+    def __init__(self, act: Callable[[StoredUpdate], Awaitable[None]] | None = None) -> None:
+        self.act = act
+        self.handled: list[int] = []
+        self.waited: list[int] = []
+        self.apologised: list[int] = []
+
+    async def handle(self, stored: StoredUpdate) -> None:
+        if self.act is not None:
+            await self.act(stored)
+        self.handled.append(stored.update_id)
+
+    def is_transient(self, error: BaseException) -> bool:
+        return isinstance(error, Away)
+
+    async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
+        self.waited.append(stored.update_id)
+
+    async def failed(self, stored: StoredUpdate, error: BaseException) -> None:
+        self.apologised.append(stored.update_id)
+        raise RuntimeError("the person cannot be reached either")
+
+
+@pytest.fixture
+async def settings(database_url: str) -> Settings:
+    return load_settings(database_url=database_url)
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[Any]:
+    async with await create_pool(settings, "test") as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def running(inbox: Inbox, handler: Recorder, **options: Any) -> AsyncIterator[InboxRunner]:
+    runner = InboxRunner(inbox, handler, **{"retry_first_s": 0.01} | options)
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner.run(stop))
+    try:
+        yield runner
+    finally:
+        stop.set()
+        await task
+
+
+async def left(pool: Any) -> list[int]:
+    return [row[0] for row in await pool.fetch("SELECT update_id FROM updates ORDER BY 1")]
+
+
+async def test_handled_updates_are_deleted_and_duplicates_ignored(pool: Any) -> None:
+    inbox, handler = Inbox(pool), Recorder()
+    await inbox.store([update(1), update(2, text="a NUL \x00 and half a pair \ud800")])
+    await inbox.store([update(2), update(3)])
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [1, 2, 3])
+        await eventually(lambda: left_is_empty(pool))
+
+
+async def left_is_empty(pool: Any) -> bool:
+    return await left(pool) == []
+
+
+async def test_a_chat_keeps_its_order_while_others_go_on(pool: Any) -> None:
+    gate = asyncio.Event()
+
+    async def act(stored: StoredUpdate) -> None:
+        if stored.update_id == 1:
+            await gate.wait()
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1, 5), update(2, 5), update(3, 6)])
+    async with running(inbox, handler) as runner:
+        await eventually(lambda: handler.handled == [3])
+        await inbox.store([update(4, 5), update(5, 6)])
+        runner.wake()
+        await eventually(lambda: handler.handled == [3, 5])
+        gate.set()
+        await eventually(lambda: handler.handled == [3, 5, 1, 2, 4])
+
+
+async def test_not_more_chats_at_once_than_allowed(pool: Any) -> None:
+    busy, most, gate = 0, 0, asyncio.Event()
+
+    async def act(stored: StoredUpdate) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await gate.wait()
+        busy -= 1
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(n, n) for n in range(1, 21)])
+    async with running(inbox, handler, chats_at_once=4):
+        await eventually(lambda: busy == 4)
+        gate.set()
+        await eventually(lambda: len(handler.handled) == 20)
+    assert most == 4
+
+
+async def test_what_was_in_hand_when_the_process_died_is_handled_by_the_next(pool: Any) -> None:
+    async def hang(stored: StoredUpdate) -> None:
+        await asyncio.Event().wait()
+
+    inbox = Inbox(pool)
+    await inbox.store([update(1), update(2)])
+    first = InboxRunner(inbox, Recorder(hang))
+    task = asyncio.create_task(first.run(asyncio.Event()))
+    await eventually(lambda: _begun(pool, 1))
+    task.cancel()
+    for chat_task in first._tasks:
+        chat_task.cancel()
+    handler = Recorder()
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [1, 2])
+
+
+async def _begun(pool: Any, update_id: int) -> bool:
+    return bool(await pool.fetchval("SELECT begun FROM updates WHERE update_id = $1", update_id))
+
+
+async def test_a_failing_update_is_logged_once_told_once_and_parked(pool: Any) -> None:
+    async def act(stored: StoredUpdate) -> None:
+        if stored.update_id == 1:
+            raise ValueError("a bug")
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1), update(2)])
+    with capture_logs() as logs:
+        async with running(inbox, handler):
+            await eventually(lambda: handler.handled == [2])
+    assert handler.apologised == [1]
+    assert [entry["event"] for entry in logs if entry.get("exc_info")] == ["update_failed"]
+    assert [entry["event"] for entry in logs].count("update_parked") == 1
+    row = await pool.fetchrow("SELECT failures, error, parked_at IS NOT NULL AS parked FROM updates")
+    assert tuple(row) == (3, "ValueError: a bug", True)
+
+
+async def test_trouble_waits_tells_the_person_once_and_goes_on(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.shared.inbox.runner.TELL_AFTER_S", 0.3)
+    tries = 0
+
+    async def act(stored: StoredUpdate) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 5:
+            raise Away
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1), update(2)])
+    with capture_logs() as logs:
+        async with running(inbox, handler):
+            await eventually(lambda: handler.handled == [1, 2])
+    assert handler.waited == [1] and handler.apologised == []
+    assert not [entry for entry in logs if entry.get("exc_info")]
+    assert [entry["event"] for entry in logs].count("trouble_met") == 1
+
+
+async def test_trouble_without_end_is_parked(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.shared.inbox.runner.WAIT_S_MAX", 0.1)
+
+    async def act(stored: StoredUpdate) -> None:
+        raise Away
+
+    inbox = Inbox(pool)
+    await inbox.store([update(1)])
+    async with running(inbox, Recorder(act)):
+        await eventually(lambda: _parked(pool))
+
+
+async def _parked(pool: Any) -> bool:
+    return bool(await pool.fetchval("SELECT count(*) FROM updates WHERE parked_at IS NOT NULL"))
+
+
+async def test_an_update_that_takes_its_process_with_it_is_parked(pool: Any) -> None:
+    inbox, handler = Inbox(pool), Recorder()
+    await inbox.store([update(1), update(2)])
+    await pool.execute("UPDATE updates SET begun = $1 WHERE update_id = 1", BEGUN_MAX)
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [2])
+    assert await left(pool) == [1]
+
+
+async def test_postgres_going_away_while_handling_loses_nothing(pool: Any, settings: Settings) -> None:
+    async def act(stored: StoredUpdate) -> None:
+        async with await create_pool(settings, "killer", role=None, min_size=1, max_size=1) as killer:
+            await killer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'neurocards-test' AND datname = current_database()"
+            )
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1), update(2)])
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [1, 2])
+        await eventually(lambda: left_is_empty(pool))
+
+
+async def test_parked_updates_are_forgotten_in_time(pool: Any) -> None:
+    inbox = Inbox(pool)
+    await inbox.store([update(1), update(2), update(3)])
+    await inbox.park(1, "old")
+    await inbox.park(2, "new")
+    await pool.execute("UPDATE updates SET parked_at = parked_at - interval '15 days' WHERE update_id = 1")
+    assert await inbox.forget_parked() == 1
+    assert await left(pool) == [2, 3]
+
+
+async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
+    holders: list[str] = []
+    stops = {name: asyncio.Event() for name in "ab"}
+
+    def work(name: str) -> Callable[[asyncio.Event], Awaitable[None]]:
+        async def hold(over: asyncio.Event) -> None:
+            holders.append(name)
+            await over.wait()
+            holders.append(name + "!")
+
+        return hold
+
+    first = asyncio.create_task(Turn(settings, "one", 77, stops["a"]).run(work("a")))
+    await eventually(lambda: holders == ["a"])
+    second = asyncio.create_task(Turn(settings, "two", 77, stops["b"]).run(work("b")))
+    async with await create_pool(settings, "killer", role=None) as killer:
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'neurocards-one-turn' AND datname = current_database()"
+        )
+    await eventually(lambda: holders[:2] == ["a", "a!"], what="the first notices that it lost the turn")
+    await eventually(lambda: len(holders) == 3, what="someone has the turn again")
+    for stop in stops.values():
+        stop.set()
+    await asyncio.gather(first, second)
