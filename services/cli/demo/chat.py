@@ -1,0 +1,165 @@
+"""One person in front of the chat, over the sandbox's chat API and nothing else.
+
+A person whose connection breaks tries again: whatever is sent may arrive twice, as in life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import msgspec
+
+from events.errors import NeurocardsError
+
+Message = dict[str, Any]
+"""A message in the Bot API's shape, with `seq`; a deleted one has `deleted`."""
+
+LONG_POLL_S = 5.0
+_RETRY_S = 0.2
+_GIVE_UP_S = 30.0
+"""The sandbox may be killed and started again while somebody chats."""
+
+
+class ChatError(NeurocardsError):
+    """The chat did not do what a person could expect; the message says what was waited for."""
+
+
+class Button(msgspec.Struct, frozen=True):
+    """An inline button as it was seen on a message."""
+
+    message_id: int
+    text: str
+    data: str
+
+
+class Chat:
+    """The chat of `user_id`: what was said so far, in its latest form, and ways to go on."""
+
+    def __init__(self, http: httpx.AsyncClient, sandbox_url: str, user_id: int, language: str = "en") -> None:
+        self.user_id = user_id
+        self._http = http
+        self._base = f"{sandbox_url}/chat/{user_id}"
+        self._language = language
+        self._after = 0
+        self._messages: dict[int, Message] = {}
+
+    @property
+    def messages(self) -> list[Message]:
+        """All messages as they stand, oldest first; deleted ones are gone."""
+        return [self._messages[key] for key in sorted(self._messages)]
+
+    def from_bot(self) -> list[Message]:
+        return [message for message in self.messages if message["from"]["is_bot"]]
+
+    async def say(self, text: str) -> None:
+        await self._post("send", json={"text": text})
+
+    async def send_photo(self, photo: bytes, *, as_file: bool = False, name: str = "photo.jpg") -> None:
+        """A photo the way a phone sends it, or as a file."""
+        field = "document" if as_file else "photo"
+        await self._post("send", files={field: (name, photo, "image/jpeg")})
+
+    async def tap(self, button: Button, *, wait_s: float = 0) -> dict[str, Any] | None:
+        """Press a button, even one that is gone; the bot's answer if it came within `wait_s`."""
+        tapped = await self._post(
+            "tap", json={"message_id": button.message_id, "data": button.data, "wait": wait_s}
+        )
+        answer: dict[str, Any] | None = tapped["answer"]
+        return answer
+
+    async def file(self, file_id: str) -> bytes:
+        """The bytes of a file that was sent to us."""
+        return (await self._request("GET", f"files/{file_id}")).content
+
+    async def look(self, wait_s: float = 0) -> bool:
+        """Take in what is new, waiting for it up to `wait_s`; whether there was anything."""
+        query = {"after": self._after, "timeout": wait_s, "lang": self._language}
+        seen = (await self._request("GET", "messages", params=query)).json()
+        for message in seen["messages"]:
+            if message.get("deleted"):
+                self._messages.pop(message["message_id"], None)
+            else:
+                self._messages[message["message_id"]] = message
+        self._after = max(self._after, int(seen["next"]))
+        return bool(seen["messages"])
+
+    async def until(
+        self, found: Callable[[Chat], Any], timeout_s: float, what: str | Callable[[Chat], str]
+    ) -> Any:
+        """The first true value of `found`, asked whenever the chat changes. Raises ChatError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if value := found(self):
+                return value
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                wanted = what if isinstance(what, str) else what(self)
+                raise ChatError(f"not within {timeout_s:g} s: {wanted}; the chat ends with:\n{self.tail()}")
+            await self.look(min(LONG_POLL_S, left_s))
+
+    def button(self, prefix: str, *, since: int = 0) -> Button | None:
+        """The newest button whose data begins so, on a message that came or changed after `since`."""
+        for message in reversed(self.news(since)):
+            for button in buttons_of(message):
+                if button.data.startswith(prefix):
+                    return button
+        return None
+
+    def news(self, since: int) -> list[Message]:
+        """What the bot has said or changed after `since`, which `seen` was at some time."""
+        return [message for message in self.from_bot() if message["seq"] > since]
+
+    @property
+    def seen(self) -> int:
+        """How far the chat was looked at; grows with every message and every change."""
+        return self._after
+
+    def tail(self, count: int = 6) -> str:
+        """The last messages in words, for a report."""
+        return "\n".join(f"    {described(message)}" for message in self.messages[-count:])
+
+    async def _post(self, action: str, **body: Any) -> dict[str, Any]:
+        done: dict[str, Any] = (
+            await self._request("POST", action, params={"lang": self._language}, **body)
+        ).json()
+        return done
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        deadline = time.monotonic() + _GIVE_UP_S
+        while True:
+            try:
+                response = await self._http.request(method, f"{self._base}/{path}", **options)
+                break
+            except httpx.TransportError as error:
+                if time.monotonic() > deadline:
+                    raise ChatError(f"the chat cannot be reached: {error!r}") from None
+            await asyncio.sleep(_RETRY_S)
+        if response.is_error:
+            raise ChatError(f"the chat refused {method} {path}: {response.text[:300]}")
+        return response
+
+
+def buttons_of(message: Message) -> Sequence[Button]:
+    """The message's inline buttons that carry data, in order."""
+    rows = message.get("reply_markup", {}).get("inline_keyboard", [])
+    return [
+        Button(message["message_id"], button.get("text", ""), button["callback_data"])
+        for row in rows
+        for button in row
+        if "callback_data" in button
+    ]
+
+
+def described(message: Message) -> str:
+    """One line: who, what, which buttons."""
+    who = "bot" if message["from"]["is_bot"] else "seller"
+    kinds = [kind for kind in ("photo", "video", "document", "animation") if kind in message]
+    words = " ".join((message.get("text") or message.get("caption") or "").split())[:160]
+    labels = [f"[{button.data}]" for button in buttons_of(message)]
+    return " ".join(
+        [f"#{message['message_id']}", f"{who}:", *(f"<{kind}>" for kind in kinds), words, *labels]
+    )

@@ -1,0 +1,236 @@
+"""A complete system of separate processes: `neurocards up`, as a person would start it, in its own folder.
+
+None of the person's settings reach it, no key of theirs and no database: everything outside is the sandbox,
+every server an embedded one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import services
+from services.local import processes
+from services.local.folder import DataFolder
+from services.shared.errors import StartError
+from services.shared.lifeline import VARIABLE as LIFELINE
+from services.shared.settings import Settings, load_settings, variable_name
+
+QUICK: Mapping[str, Any] = {
+    "JOB_DEADLINE_SECONDS": 25,
+    "SANDBOX_RENDER_SECONDS": 1,
+    "LEASE_SECONDS": 2,
+    "RETRY_BASE_SECONDS": 0.3,
+    "KIE_POLL_SECONDS": 0.3,
+}
+"""Deadlines and pauses of a system that nobody waits minutes for; the code is the same."""
+
+_START_TIMEOUT_S = 90.0
+_STOP_TIMEOUT_S = 40.0
+_ROOT = Path(services.__file__).parents[1]
+
+
+class Stack:
+    """One `neurocards up` over `folder`; stop it and start it again, and it goes on where it was."""
+
+    def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:
+        self.folder = folder
+        self.workers = workers
+        self.data = DataFolder(folder / "data")
+        self._settings = {**QUICK, **settings}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None
+        self._addresses: dict[str, Any] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start, and wait until everything is ready. Raises StartError with the end of the log."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._launch()
+        await self._until(self._read_addresses, _START_TIMEOUT_S, "`neurocards up` to be ready")
+
+    def _launch(self) -> None:
+        reader, self._lifeline = os.pipe()
+        try:
+            with self.log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "services.cli", "up", "--workers", str(self.workers)],
+                    cwd=self.folder,  # where no .env of the person's lies
+                    env=self._environment() | {LIFELINE: str(reader)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=(reader,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(reader)
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop everything in good order, as Ctrl-C does."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            try:
+                await asyncio.to_thread(self._process.wait, _STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        if self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+        self._addresses = {}
+
+    @property
+    def database_url(self) -> str:
+        return str(self._addresses["database_url"])
+
+    @property
+    def redis_url(self) -> str:
+        return str(self._addresses["redis_url"])
+
+    @property
+    def sandbox_url(self) -> str:
+        return str(self._addresses["sandbox_url"])
+
+    @property
+    def web_url(self) -> str:
+        return str(self._addresses["web_url"])
+
+    @property
+    def settings(self) -> Settings:
+        """What the services run with."""
+        known = {field: self._settings[variable_name(field)] for field in self._own_fields()}
+        return load_settings(
+            **known,
+            _env_file=None,
+            database_url=self.database_url,
+            redis_url=self.redis_url,
+            sandbox_url=self.sandbox_url,
+            data_dir=self.data.root,
+        )
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._process.poll() if self._process else None
+
+    @property
+    def log_path(self) -> Path:
+        """What `neurocards up` itself said: restarts, warnings of all services."""
+        return self.folder / "up.log"
+
+    def names(self) -> list[str]:
+        """The running services, e.g. worker-2."""
+        return sorted(path.stem for path in self.data.run.glob("*.json") if path != self.data.addresses)
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What a service announced last: pid, ready, its addresses."""
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = json.loads((self.data.run / f"{name}.json").read_text(encoding="utf-8"))
+            return found
+        return {}
+
+    def pid(self, name: str) -> int:
+        """The process id of a service or of postgres or valkey. Raises StartError when it does not run."""
+        found = self.facts(name).get("pid") or self._running_pids().get(name)
+        if not isinstance(found, int) or not processes.alive(found):
+            raise StartError(f"{name} is not running")
+        return found
+
+    async def kill(self, name: str) -> int:
+        """SIGKILL one process, and return its id once it is gone; the supervisor starts it again."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        await self._until(lambda: not processes.alive(pid), 10, f"{name} to be gone after SIGKILL")
+        return pid
+
+    async def back(self, name: str, killed: int, timeout_s: float = 40) -> None:
+        """Until a process that was killed runs again and is ready."""
+
+        def is_back() -> bool:
+            facts = self.facts(name)
+            pid = facts.get("pid") or self._running_pids().get(name)
+            ready = bool(facts.get("ready", True))
+            return isinstance(pid, int) and pid != killed and ready and processes.alive(pid)
+
+        await self._until(is_back, timeout_s, f"{name} to run again")
+
+    def log_tail(self, name: str, lines: int = 40) -> str:
+        """The end of a service's log."""
+        with contextlib.suppress(OSError):
+            text = self.data.log_path(name).read_text(encoding="utf-8", errors="replace")
+            return "\n".join(text.splitlines()[-lines:])
+        return ""
+
+    def _environment(self) -> dict[str, str]:
+        ours = {variable_name(field) for field in Settings.model_fields}
+        kept = {name: value for name, value in os.environ.items() if name not in ours}
+        path = os.pathsep.join(filter(None, (str(_ROOT), kept.get("PYTHONPATH"))))
+        quiet = {
+            "PYTHONPATH": path,
+            "NEUROCARDS_DATA_DIR": self.data.root,
+            "SANDBOX_PORT": 0,
+            "WEB_PORT": 0,
+            "LOG_FORMAT": "json",
+        }
+        return kept | {name: str(value) for name, value in {**quiet, **self._settings}.items()}
+
+    def _own_fields(self) -> list[str]:
+        return [field for field in Settings.model_fields if variable_name(field) in self._settings]
+
+    def _read_addresses(self) -> bool:
+        """Whether `up` has told its addresses and every service says that it is ready."""
+        found = self._told()
+        pids = found.get("pids", {})
+        started = [name for name in pids if name not in ("postgres", "valkey")]
+        if not started or not all(self.facts(name).get("ready") for name in started):
+            return False
+        self._addresses = found
+        return True
+
+    def _told(self) -> dict[str, Any]:
+        """What our own `up` has written down; never what one before it has left behind.
+
+        Read without looking at the folder's lock: taking that, even for a moment, could refuse it to `up`.
+        """
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = json.loads(self.data.addresses.read_text(encoding="utf-8"))
+            return found if self._process is not None and found.get("pid") == self._process.pid else {}
+        return {}
+
+    def _running_pids(self) -> dict[str, Any]:
+        pids: dict[str, Any] = self._told().get("pids", {})
+        return pids
+
+    async def _until(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            if self.exit_code is not None:
+                raise StartError(f"`neurocards up` ended with code {self.exit_code}:\n{self._own_tail()}")
+            if time.monotonic() > deadline:
+                raise StartError(f"waited {timeout_s:g} s for {what}:\n{self._own_tail()}")
+            await asyncio.sleep(0.05)
+
+    def _own_tail(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
+            return "\n".join(f"    {line}" for line in lines)
+        return ""
