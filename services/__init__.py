@@ -1,1 +1,3 @@
 """The processes, and what they share."""
+
+__version__ = "0.1.0"

@@ -1,7 +1,14 @@
 """Settings of a command: the environment's, and the databases of a `neurocards up` that runs here."""
 
 from services.local.folder import DataFolder
+from services.shared.logs import configure_logging
 from services.shared.settings import Settings, load_settings
+
+
+def configure_command_logging(settings: Settings, command: str) -> None:
+    """A command's logs go to stderr, only what is unusual unless LOG_LEVEL is set."""
+    chosen = "log_level" in settings.model_fields_set
+    configure_logging(settings if chosen else settings.replace(log_level="warning"), command)
 
 
 def settings_here() -> Settings:

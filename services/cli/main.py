@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from services import __version__
 from services.cli import commands
 from services.cli.errors import TidyGroup
 
@@ -26,9 +27,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"neurocards {version('neurocards')}")
+        typer.echo(f"neurocards {__version__}")
         raise typer.Exit
 
 

@@ -97,7 +97,7 @@ class EmbeddedPostgres:
         self.program.wait_until(self._is_ready, _START_TIMEOUT_S)
 
     def _is_ready(self) -> bool:
-        """The postmaster's own word, in the last line of its pid file; a dead one may have left such a file."""
+        """The postmaster's own word, in the last line of its pid file; a dead one may have left one."""
         with contextlib.suppress(OSError):
             lines = (self.data / "postmaster.pid").read_text().splitlines()
             return len(lines) >= 8 and lines[7].strip() == "ready" and processes.alive(int(lines[0]))

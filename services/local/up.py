@@ -1,11 +1,9 @@
 """`neurocards up`: everything on this machine, from nothing, until Ctrl-C."""
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from services.local.supervisor import Supervisor
 from services.shared.errors import StartError
 from services.shared.schema import migrate
 from services.shared.settings import Settings
+from services.shared.sockets import free_port, port_is_free
 
 logger = structlog.get_logger()
 
@@ -150,13 +149,13 @@ class Up:
         chosen: dict[str, int] = {}
         for field, host_field in _PORTS.items():
             port, host = getattr(settings, field), getattr(settings, host_field)
-            if port and _is_free(host, port):
+            if port and port_is_free(host, port):
                 continue
             if port and field in settings.model_fields_set:
                 raise StartError(
                     f"{field.upper()}: port {port} is taken by another program; set another, or 0"
                 )
-            chosen[field] = _free_port(host)
+            chosen[field] = free_port(host)
             if port:
                 self._say(f"port {port} is taken by another program; using {chosen[field]} ({field.upper()})")
         return settings.replace(**chosen) if chosen else settings
@@ -178,19 +177,3 @@ class Up:
 def _spec(name: str, service: str, shared: dict[str, str]) -> Spec:
     command = [sys.executable, "-m", "services.cli", "serve", service]
     return Spec(name, command, shared | {"INSTANCE_NAME": name})
-
-
-def _is_free(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with contextlib.suppress(OSError):
-            probe.bind((host, port))
-            return True
-    return False
-
-
-def _free_port(host: str) -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

@@ -17,8 +17,8 @@ DECIDERS = ("ledger/account.py", "ledger/job.py", "ledger/decide.py", "ledger/co
 EVENTS_MAY_IMPORT = {"msgspec"}
 IMPURE = {
     "asyncio", "asyncpg", "aiohttp", "contextvars", "datetime", "httpx", "io", "logging", "multiprocessing",
-    "os", "pathlib", "random", "redis", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl",
-    "structlog", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "uvloop", "zoneinfo",
+    "os", "pathlib", "random", "redis", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3",
+    "ssl", "structlog", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "uvloop", "zoneinfo",
 }  # fmt: skip
 IMPURE_CALLS = {"open", "input", "print", "eval", "exec", "compile", "__import__"}
 

@@ -20,14 +20,13 @@ def up(
     import asyncio
     import json
 
+    from services.cli.environment import configure_command_logging
     from services.local.up import Options, Up
     from services.shared import lifeline
-    from services.shared.logs import configure_logging
     from services.shared.settings import load_settings
 
     settings = load_settings()
-    chosen = "log_level" in settings.model_fields_set
-    configure_logging(settings if chosen else settings.replace(log_level="warning"), "up")
+    configure_command_logging(settings, "up")
 
     def ready(facts: dict[str, Any]) -> None:
         typer.echo(json.dumps(facts) if as_json else _words(facts, infra_only))

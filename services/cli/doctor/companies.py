@@ -1,0 +1,95 @@
+"""The outside companies: which are real, whether they answer, and whether they take our keys."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import httpx
+
+from services.cli.doctor.check import Check, fail, ok, warn
+from services.shared.companies import COMPANIES
+from services.shared.logs import Redaction, secret_values
+from services.shared.settings import Settings
+
+_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A read-only request that needs a good key and costs nothing."""
+
+    name: str
+    key_variable: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    auth: tuple[str, str] | None = None
+
+
+async def check_companies(settings: Settings) -> list[Check]:
+    async with httpx.AsyncClient(timeout=_TIMEOUT_S, headers={"User-Agent": "neurocards"}) as client:
+        sandboxed = [name for name in COMPANIES if settings.uses_sandbox_for(name)]
+        real = [probe for probe in _probes(settings) if probe.name not in sandboxed]
+        checks = [ok(COMPANIES[name].key_variable, f"not set: {name} is the sandbox") for name in sandboxed]
+        redaction = Redaction(secret_values(settings))
+        checks += await asyncio.gather(*(_ask(client, probe, redaction) for probe in real))
+        if sandboxed:
+            checks.append(await _sandbox(client, settings))
+    if not settings.uses_sandbox_for("kie") and settings.public_url is None:
+        advice = "set it to where the outside reaches the web process; without it results are only polled for"
+        checks.append(warn("PUBLIC_URL", "not set: KIE's callbacks cannot reach us", advice))
+    return checks
+
+
+def _probes(settings: Settings) -> list[Probe]:
+    token = settings.telegram_token.get_secret_value()
+    openai = {"Authorization": f"Bearer {settings.openai_key.get_secret_value()}"}
+    shop = (settings.yookassa_shop, settings.yookassa_secret.get_secret_value())
+    kie = [
+        Probe("kie", "KIE_API_KEYS", f"{settings.kie_base}/api/v1/chat/credit",
+              {"Authorization": f"Bearer {key.get_secret_value()}"})
+        for key in settings.kie_keys
+    ]  # fmt: skip
+    return [
+        Probe("telegram", "BOT_TOKEN", f"{settings.telegram_base}/bot{token}/getMe"),
+        *kie,
+        Probe("openai", "OPENAI_API_KEY", f"{settings.openai_base}/models", openai),
+        Probe("yookassa", "YOOKASSA_SECRET_KEY", f"{settings.yookassa_base}/me", auth=shop),
+    ]
+
+
+async def _ask(client: httpx.AsyncClient, probe: Probe, redaction: Redaction) -> Check:
+    try:
+        answer = await client.get(
+            probe.url, headers=dict(probe.headers), auth=probe.auth or httpx.USE_CLIENT_DEFAULT
+        )
+    except httpx.HTTPError as error:
+        found = redaction.text(f"{probe.name} does not answer: {type(error).__name__}")
+        return fail(probe.key_variable, found, "check the network and the address set for it")
+    status = _status(answer)
+    if status == 200:
+        return ok(probe.key_variable, f"{probe.name} takes the key")
+    if status in (401, 403, 404):
+        return fail(probe.key_variable, f"{probe.name} refuses the key ({status})", "set the right key")
+    return warn(probe.key_variable, f"{probe.name} answers {status}", "try again later")
+
+
+def _status(answer: httpx.Response) -> int:
+    """The code in KIE's body counts, not its HTTP status."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return answer.status_code
+    code = body.get("code") if isinstance(body, dict) else None
+    return code if answer.status_code == 200 and isinstance(code, int) else answer.status_code
+
+
+async def _sandbox(client: httpx.AsyncClient, settings: Settings) -> Check:
+    try:
+        answer = await client.get(f"{settings.sandbox_base}/__sandbox/health")
+    except httpx.HTTPError:
+        return warn("sandbox", f"does not run at {settings.sandbox_base}", "`neurocards up` starts it")
+    if answer.status_code == 200:
+        return ok("sandbox", f"runs at {settings.sandbox_base}")
+    return warn(
+        "sandbox", f"{settings.sandbox_base} answers {answer.status_code}", "is it another program's port?"
+    )

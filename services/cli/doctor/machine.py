@@ -1,0 +1,83 @@
+"""This machine: the settings file, the data folder, the embedded servers' programs, the ports."""
+
+import difflib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from services.cli.doctor.check import Check, fail, ok, warn
+from services.local.folder import DataFolder
+from services.local.programs import find_postgres, find_valkey
+from services.shared.errors import StartError
+from services.shared.settings import Settings, variable_name
+from services.shared.sockets import port_is_free
+
+_LITTLE_DISK_BYTES = 2_000_000_000
+
+
+def check_env_file() -> list[Check]:
+    """Names in .env that are nearly ours: a misspelt setting is silently no setting."""
+    known = [variable_name(field) for field in Settings.model_fields]
+    if not Path(".env").is_file():
+        return [ok(".env", "no such file here; the environment and the defaults hold")]
+    names = [name for name in dotenv_values(".env") if name not in known]
+    near = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in names}
+    checks = [
+        warn(".env", f"{name} is no setting", f"did you mean {match[0]}?")
+        for name, match in near.items()
+        if match
+    ]
+    return checks or [ok(".env", "every name in it is known or another program's")]
+
+
+def check_folder(settings: Settings) -> Check:
+    folder = DataFolder(settings.data_dir)
+    nearest = next(path for path in (folder.root, *folder.root.parents) if path.exists())
+    if not os.access(nearest, os.W_OK):
+        return fail("NEUROCARDS_DATA_DIR", f"{nearest} is not writable", "choose a folder you may write to")
+    free = shutil.disk_usage(nearest).free
+    if free < _LITTLE_DISK_BYTES:
+        found = f"{folder.root}: only {free // 1_000_000} MB free"
+        return warn("NEUROCARDS_DATA_DIR", found, "videos need room: free some, or choose another disk")
+    used = "a `neurocards up` runs on it" if folder.in_use() else "not in use"
+    return ok("NEUROCARDS_DATA_DIR", f"{folder.root}: {used}")
+
+
+def check_programs(settings: Settings) -> list[Check]:
+    """The servers `neurocards up` would start."""
+    return [
+        _program("embedded Postgres", settings.database_url, lambda: find_postgres().server),
+        _program("embedded Valkey", settings.redis_url, find_valkey),
+    ]
+
+
+def _program(name: str, url: str | None, find: Callable[[], Path]) -> Check:
+    if url is not None:
+        return ok(name, "not needed: another is used")
+    try:
+        return ok(name, str(find()))
+    except StartError as error:
+        return fail(name, "none for this platform", str(error))
+
+
+def check_ports(settings: Settings) -> list[Check]:
+    """The ports our own servers want."""
+    if DataFolder(settings.data_dir).in_use():
+        return [ok("ports", "used by the running `neurocards up`")]
+    wanted = {"WEB_PORT": (settings.web_host, settings.web_port)}
+    if settings.needs_sandbox:
+        wanted["SANDBOX_PORT"] = (settings.sandbox_host, settings.sandbox_port)
+    checks = []
+    for name, (host, port) in wanted.items():
+        if not port:
+            checks.append(ok(name, "any free one"))
+        elif port_is_free(host, port):
+            checks.append(ok(name, f"{port} is free"))
+        else:
+            checks.append(
+                warn(name, f"{port} is taken, by us or another program", "set another, or 0 for any")
+            )
+    return checks

@@ -1,0 +1,90 @@
+"""`neurocards migrate` and `neurocards doctor` against real servers and a sandbox-like company."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from tests.support.services import ROOT, clean_environment
+
+ARGUMENTS = (sys.executable, "-m", "services.cli")
+
+
+def neurocards(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*ARGUMENTS, *words], cwd=folder,
+        env=clean_environment(PYTHONPATH=ROOT, SANDBOX_PORT=0, WEB_PORT=0, **env),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, str]]:
+    return {row["name"]: row for row in json.loads(done.stdout)}
+
+
+def test_migrate_applies_once_and_doctor_agrees(
+    tmp_path: Path, empty_database_url: str, redis_url: str
+) -> None:
+    env = {"DATABASE_URL": empty_database_url, "REDIS_URL": redis_url}
+    before = rows(neurocards("doctor", "-o", "json", folder=tmp_path, **env))
+    assert before["tables"]["advice"] == "run `neurocards migrate`"
+
+    first = neurocards("migrate", "-o", "json", folder=tmp_path, **env)
+    assert first.returncode == 0, first.stderr
+    assert len(json.loads(first.stdout)) > 2
+    second = neurocards("migrate", "-o", "json", folder=tmp_path, **env)
+    assert (second.returncode, json.loads(second.stdout)) == (0, [])
+
+    after = rows(neurocards("doctor", "-o", "json", folder=tmp_path, **env))
+    assert after["tables"]["state"] == after["REDIS_URL"]["state"] == "ok"
+    assert after["durability"]["state"] == "fail"  # the tests' own server does not fsync: the doctor sees it
+
+
+def test_two_migrations_at_once_are_one(tmp_path: Path, empty_database_url: str) -> None:
+    env = clean_environment(PYTHONPATH=ROOT, DATABASE_URL=empty_database_url)
+    both = [
+        subprocess.Popen(
+            [*ARGUMENTS, "migrate", "-o", "jsonl"], cwd=tmp_path, env=env, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    applied = sorted(len(out.splitlines()) for out, _ in outputs)
+    assert applied[0] == 0 and applied[1] > 2
+
+
+def test_servers_that_do_not_answer_are_named(tmp_path: Path) -> None:
+    env = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = neurocards("doctor", "-o", "json", folder=tmp_path, **env)
+    assert done.returncode == 1
+    found = rows(done)
+    assert found["DATABASE_URL"]["state"] == found["REDIS_URL"]["state"] == "fail"
+    assert "Traceback" not in done.stderr
+
+
+async def test_keys_are_tried_and_not_shown(tmp_path: Path) -> None:
+    async def credit(request: web.Request) -> web.Response:
+        good = request.headers.get("Authorization") == "Bearer good-key"
+        return web.json_response({"code": 200 if good else 401, "msg": "", "data": 1})
+
+    app = web.Application()
+    app.add_routes([web.get("/api/v1/chat/credit", credit)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        import asyncio
+
+        for keys, code in (("good-key", 0), ("good-key,bad-key-secret", 1)):
+            done = await asyncio.to_thread(
+                neurocards, "doctor", "-o", "jsonl", folder=tmp_path, KIE_API_URL=url, KIE_API_KEYS=keys
+            )
+            assert done.returncode == code, done.stdout
+            assert "bad-key-secret" not in done.stdout + done.stderr
+    finally:
+        await runner.cleanup()
