@@ -1,8 +1,8 @@
-"""Every fault the KIE, OpenAI and YooKassa sandboxes can act out, by API and call.
+"""Every fault the sandboxed APIs can act out, by API and call.
 
 One table, so that a misspelt fault in a test is refused instead of silently never happening, and so that
-seeded faults choose from something. What each name does is told where it is acted out (`kie/faulty.py`,
-`openai/failures.py`, `yookassa/faulty.py`).
+seeded faults choose from something. What each name does is told where it is acted out: `kie/faulty.py` and
+`kie/tasks.py`, `openai/failures.py`, `yookassa/api.py` and `yookassa/notify.py`, `telegram/server.py`.
 """
 
 from __future__ import annotations
@@ -56,7 +56,44 @@ _OPENAI_ANSWER = ("refusal", "invalid_json", "truncated", "content_filter")
 _YOOKASSA_READ = ("500_before", "429", "hang", "html_502", "reset")
 _YOOKASSA_WRITE = ("500_after", *_YOOKASSA_READ)
 
+_TELEGRAM = ("429", "500", "blocked", "html_502", "drop_before", "drop_after", "hang", "hang_after")
+_TELEGRAM_METHODS = (
+    "getMe",
+    "getUpdates",
+    "setWebhook",
+    "deleteWebhook",
+    "getWebhookInfo",
+    "setMyCommands",
+    "sendMessage",
+    "editMessageText",
+    "editMessageReplyMarkup",
+    "editMessageCaption",
+    "editMessageMedia",
+    "deleteMessage",
+    "answerCallbackQuery",
+    "sendChatAction",
+    "sendPhoto",
+    "sendVideo",
+    "sendDocument",
+    "sendMediaGroup",
+    "sendAnimation",
+    "copyMessage",
+    "forwardMessage",
+    "getFile",
+    "getChat",
+    "sendInvoice",
+    "createInvoiceLink",
+    "answerPreCheckoutQuery",
+    "refundStarPayment",
+    "getStarTransactions",
+)
+
 FAULT_NAMES: FaultTable = {
+    "telegram": {
+        **dict.fromkeys(_TELEGRAM_METHODS, _TELEGRAM),
+        "sendVideo": (*_TELEGRAM, "as_animation"),
+        "file": ("html_502", "drop_before", "hang", "500"),
+    },
     "kie": {
         "createTask": KIE_CALL + KIE_TASK + KIE_CALLBACK,
         "task": KIE_TASK,

@@ -117,16 +117,14 @@ class Faults:
         if not self._rules and self._seeded is None:
             return None
         for key, counted in self._rules.items():
-            if not _matches(counted.rule, api, call, context):
-                continue
-            counted.seen += 1
             rule = counted.rule
             spent = rule.times is not None and counted.used >= rule.times
-            hit = counted.seen > rule.after and not spent
-            if hit:
-                counted.used += 1
-            if not spent:
-                self._save(key)
+            if spent or not _matches(rule, api, call, context):
+                continue
+            counted.seen += 1
+            hit = counted.seen > rule.after
+            counted.used += hit
+            self._save(key)
             if hit:
                 return self._taken(Fault(rule.fault, rule.args), api, call, context)
         drawn = self._draw(api, call)

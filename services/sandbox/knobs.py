@@ -30,6 +30,7 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Everything is in seconds, KIE credits, or said by its name."""
 
     render_seconds: float = 6.0  # 0: a task succeeds at once, with a small video
+    small_videos: bool = False  # True: videos of a second that cost next to nothing to make
     balance: float = 1_000_000.0  # KIE credits left, over all keys
     prices: dict[str, float] = {}  # KIE credits per task by model; the rest from kie/prices.py
     paused_models: list[str] = msgspec.field(default_factory=lambda: list(_PAUSED))

@@ -129,7 +129,8 @@ def _frame(canvas: Image.Image, shape: Shape, progress: float) -> Image.Image:
     fit = min(canvas.width / shape.width, canvas.height / shape.height)
     zoom = fit + (1 - fit) * eased
     width, height = shape.width * zoom, shape.height * zoom
-    left = (canvas.width - width) * (0.15 + 0.7 * eased)
-    top = (canvas.height - height) * (0.15 + 0.7 * eased)
+    # It ends in the middle, where sellers put the product.
+    along = 0.2 + 0.3 * eased
+    left, top = (canvas.width - width) * along, (canvas.height - height) * along
     box = (left, top, left + width, top + height)
     return canvas.resize((shape.width, shape.height), Image.Resampling.BILINEAR, box=box)

@@ -87,7 +87,7 @@ async def _checked(ctx: Context, request: web.Request, family: str, settings: Kn
         callback=_callback(body),
         origin=origin(request),
         photo=photo,
-        small=settings.render_seconds == 0,
+        small=settings.small_videos or settings.render_seconds == 0,
         created_ms=now_ms,
         due_ms=now_ms + int(settings.render_seconds * 1000),
         cost=price(model, given, settings),

@@ -45,7 +45,7 @@ class Forgery(msgspec.Struct, forbid_unknown_fields=True):
     event: str = "payment.succeeded"
     payment_id: str = "2d7e5f1a-000f-5000-8000-100000000000"
     object: dict[str, Any] = {}
-    headers: dict[str, str] = {"X-Forwarded-For": "203.0.113.7"}
+    headers: dict[str, str] = msgspec.field(default_factory=lambda: {"X-Forwarded-For": notify.FOREIGN_IP})
 
 
 async def forge(ctx: Context, wanted: Any) -> str:

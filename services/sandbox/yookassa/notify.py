@@ -20,7 +20,7 @@ DELIVERY_KIND = "yookassa_delivery"
 _REDELIVERED_FOR_S = 86_400.0
 _REORDERED_DEFAULT_S = 5.0
 # Addresses of the documentation's own (TEST-NET-3): nobody's.
-_FOREIGN_IP = "203.0.113.7"
+FOREIGN_IP = "203.0.113.7"
 _ANSWERS_KEPT = 20
 
 
@@ -130,7 +130,7 @@ async def _deliver(ctx: Context, delivery: Delivery) -> None:
         while (left_s := delivery.next_at - ctx.clock.now()) > 0:
             await ctx.clock.sleep(left_s)
         settings = knobs(ctx)
-        source = _FOREIGN_IP if delivery.forged else settings.yookassa_source_ip
+        source = FOREIGN_IP if delivery.forged else settings.yookassa_source_ip
         headers = {"X-Forwarded-For": source} if source else {}
         answer = await _post(ctx, delivery.url, delivery.body, headers, settings)
         _note(ctx, delivery, answer, settings)
