@@ -127,6 +127,14 @@ class ServiceProcess:
         """E.g. SIGSTOP to freeze it, SIGCONT to let it go on."""
         os.kill(self.pid, signum)
 
+    def wait_ended(self, timeout_s: float) -> int:
+        """The exit code of a process that ends by itself."""
+        assert self.process is not None, f"{self.name} was not started"
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} did not end within {timeout_s:g} s:\n{self.log}") from None
+
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
         if self.process is not None:

@@ -1,0 +1,186 @@
+"""docker-compose.yml without Docker: its commands, with its environments and health checks, as processes."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from services.cli.commands.serve import Service
+from services.local.postgres import EmbeddedPostgres
+from services.local.programs import find_postgres
+from services.local.valkey import EmbeddedValkey
+from services.shared.settings import Settings, variable_name
+from services.shared.sockets import free_port
+from tests.support.compose import Container, Network, in_order, load
+from tests.support.services import ROOT
+from tests.support.waiting import eventually
+
+SERVERS = {"postgres", "valkey"}
+ONCE = {"migrate"}
+
+
+def ours(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The services that run our image and stay."""
+    return {name: service for name, service in compose["services"].items() if name not in SERVERS | ONCE}
+
+
+def test_every_process_is_there_and_three_workers() -> None:
+    commands = [tuple(service["command"]) for service in ours(load()).values()]
+    expected = {("serve", service.value): 3 if service is Service.worker else 1 for service in Service}
+    assert {command: commands.count(command) for command in commands} == expected
+
+
+def test_every_process_has_a_health_check_waits_for_what_it_needs_and_restarts() -> None:
+    services = ours(load())
+    for name, service in services.items():
+        assert service["healthcheck"]["test"], name
+        assert service["restart"] == "unless-stopped", name
+        if name != "sandbox":
+            assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+            assert service["depends_on"]["postgres"]["condition"] == "service_healthy"
+            assert service["depends_on"]["valkey"]["condition"] == "service_healthy"
+            assert service["depends_on"]["sandbox"]["required"] is False
+
+
+def test_nothing_has_more_rights_than_it_needs() -> None:
+    compose = load()
+    for name, service in (ours(compose) | {"migrate": compose["services"]["migrate"]}).items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        user = "neurocards" if name == "migrate" else "neurocards_service"
+        assert f"//{user}:" in service["environment"]["DATABASE_URL"], name
+    for name, service in compose["services"].items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name} is open to the network"
+    assert re.search(r"^USER (?!0|root)", (ROOT / "docker/Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_the_databases_keep_what_they_were_given() -> None:
+    services = load()["services"]
+    postgres, valkey = services["postgres"], services["valkey"]
+    assert "synchronous_commit=on" in postgres["command"]
+    assert any(volume.startswith("postgres:") for volume in postgres["volumes"])
+    words = valkey["command"]
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    assert options["--appendonly"] == "yes"
+    assert options["--maxmemory-policy"] == "noeviction"
+    assert valkey["healthcheck"] and postgres["healthcheck"]
+
+
+def test_the_sandbox_is_a_profile_and_needs_no_keys() -> None:
+    compose = load()
+    profiles = {
+        name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service
+    }
+    assert profiles == {"sandbox": ["sandbox"]}
+    assert not any(
+        re.search(r"\$\{\w+:?\?", line) for line in (ROOT / "docker-compose.yml").read_text().splitlines()
+    )
+    known = {variable_name(field) for field in Settings.model_fields}
+    for name, service in ours(compose).items():
+        assert set(service["environment"]) <= known, name
+
+
+def test_keys_from_the_environment_reach_every_process() -> None:
+    env = {"BOT_TOKEN": "1234567:abcdefgh", "KIE_API_KEYS": "one,two"}
+    for name, service in ours(load(env)).items():
+        assert service["environment"]["BOT_TOKEN"] == env["BOT_TOKEN"], name
+        assert service["environment"]["KIE_API_KEYS"] == env["KIE_API_KEYS"], name
+
+
+def test_the_image_copies_what_is_there_and_starts_our_command() -> None:
+    text = (ROOT / "docker/Dockerfile").read_text()
+    sources = [
+        word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for word in line.split()
+    ]
+    assert {"events", "ledger", "projections", "services", "requirements.lock"} <= set(sources)
+    assert all((ROOT / source).exists() for source in sources)
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in ignore and all(f"!{source}" in ignore for source in sources)
+    assert 'ENTRYPOINT ["neurocards"]' in text
+    assert 'neurocards = "services.cli.main:app"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.fixture
+def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: Path) -> Network:
+    """Postgres as the image makes it, our script for its roles included; Valkey; ports; volumes."""
+
+    async def make_database() -> None:
+        connection = await asyncpg.connect(own_postgres.url())
+        await connection.execute("CREATE ROLE neurocards SUPERUSER LOGIN")
+        await connection.execute("CREATE DATABASE neurocards OWNER neurocards")
+        await connection.close()
+
+    asyncio.run(make_database())
+    socket_folder = own_postgres.url().partition("?host=")[2]
+    env = {
+        "PATH": f"{find_postgres().folder}:{os.environ['PATH']}",
+        "PGHOST": socket_folder,
+        "POSTGRES_USER": "neurocards",
+        "POSTGRES_DB": "neurocards",
+        "SERVICE_PASSWORD": "it's a password",
+    }
+    subprocess.run(["sh", str(ROOT / "docker/postgres-roles.sh")], env=env, check=True, capture_output=True)
+    url = f"postgresql://{{user}}@/neurocards?host={socket_folder}"
+    return Network(
+        url, own_valkey.url(), tmp_path / "volumes", free_port("127.0.0.1"), free_port("127.0.0.1")
+    )
+
+
+@pytest.fixture
+def containers(network: Network, tmp_path: Path) -> Iterator[dict[str, Container]]:
+    services = {name: service for name, service in load()["services"].items() if name not in SERVERS}
+    made = {
+        name: Container(name, service, network, tmp_path / "containers") for name, service in services.items()
+    }
+    yield made
+    for container in made.values():
+        container.process.kill()
+
+
+@pytest.mark.slow
+async def test_every_command_becomes_healthy_answers_a_chat_and_stops(
+    containers: dict[str, Container], network: Network
+) -> None:
+    compose = load()
+    for name in in_order(compose["services"]):
+        if name in SERVERS:
+            continue
+        container = containers[name]
+        container.start()
+        if name in ONCE:
+            assert container.process.wait_ended(30) == 0, container.process.log
+    staying = [containers[name] for name in ours(compose)]
+    for container in staying:
+        await eventually(
+            container.healthy,
+            60,
+            interval_s=0.5,
+            what=container.described,
+        )
+
+    chat = f"http://127.0.0.1:{network.sandbox_port}/chat/42"
+    async with httpx.AsyncClient() as client:
+        (await client.post(f"{chat}/send", json={"text": "/start"})).raise_for_status()
+
+        async def answered() -> bool:
+            messages = (await client.get(f"{chat}/messages")).json()["messages"]
+            return any(message["from"]["is_bot"] for message in messages)
+
+        await eventually(
+            answered, 20, what=lambda: f"an answer in the chat:\n{containers['bot'].process.log}"
+        )
+
+    for container in staying:
+        container.process.signal(signal.SIGTERM)
+    for container in staying:
+        assert container.process.stop(10) == 0, f"{container.name}:\n{container.process.log}"
