@@ -15,7 +15,7 @@ from services.relay import metrics
 from services.relay.errors import StreamDisagrees
 from services.relay.scripts import Place, Scripts, StreamState
 from services.relay.sql import query
-from services.shared.streams import NO_ID, JobEntry, StreamError, position_of
+from services.shared.streams import NO_ID, JobEntry, StreamError, entry_id, position_of
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -54,21 +54,21 @@ class Recovery:
             head = await self._reader.head()
             reason = await self._unusable(seen, head)
             if reason is None:
-                return Place(await self._confirmed(seen), seen.jobs_last)
+                return Place(await self._confirmed(seen), seen.jobs_last, seen.epoch)
             if await self._make_anew(seen, head, reason):
                 metrics.RECOVERIES.inc()
 
     async def _unusable(self, seen: StreamState, head: Cursor) -> str | None:
         """Why the streams must be made anew; None when publishing can go on."""
-        published, jobs = position_of(seen.ledger_last), position_of(seen.jobs_last)
+        published, jobs = position_of(seen.ledger_last), position_of(seen.jobs_last or NO_ID)
         if published is None or max(published, jobs or 0) > head.position:
             raise StreamDisagrees(
-                f"the streams have come to {seen.ledger_last} and {seen.jobs_last}, the log ends at "
+                f"the streams have come to {seen.ledger_last} and {seen.jobs_last or NO_ID}, the log ends at "
                 f"{head.position}: the log went back in time, or someone else writes to the streams; "
                 "stop and run `neurocards recover`"
             )
-        if published == 0 and (not seen.epoch or await self._base(head)):
-            return "the ledger stream is empty"
+        if not seen.epoch or not seen.jobs_last or (published == 0 and await self._base(head)):
+            return "a stream is missing"
         if jobs is None or jobs > published:
             return "the jobs stream is ahead of the ledger stream"
         if head.position - published > BEHIND_EVENTS_MAX:
@@ -130,6 +130,7 @@ class Recovery:
 
 def is_at(state: StreamState, place: Place) -> bool:
     """Whether the streams still are where we left them."""
-    here = f"{place.cursor.position}-0" if place.cursor.position else NO_ID
+    here = entry_id(place.cursor.position)
     same_hash = state.last is None or state.last.hash == place.cursor.hash
-    return state.ledger_last == here and state.jobs_last == place.jobs_last and same_hash
+    same = (state.ledger_last, state.jobs_last, state.epoch) == (here, place.jobs_last, place.epoch)
+    return same and same_hash

@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from events.envelope import Recorded
+from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log import LogReader
 from ledger.sequence import require_sequence
@@ -63,7 +63,7 @@ class Relay:
         self._poll_s = poll_s
         self._trim_every_s = trim_every_s
         self._halted_retry_s = halted_retry_s
-        self._trim_at = 0.0
+        self._trim_at = time.monotonic() + trim_every_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`. Waits out servers that are away, and streams that the log contradicts."""
@@ -87,10 +87,10 @@ class Relay:
     async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
         """Publish what follows `place`, until `stop` or until the streams are not where we left them."""
         metrics.POSITION.set(place.cursor.position)
-        page = await self._page_after(place)
+        page = await self._page_after(place.cursor)
         while not stop.is_set():
             if page:
-                ahead = asyncio.create_task(self._page_after(Place(page[-1].cursor, "")))
+                ahead = asyncio.create_task(self._page_after(page[-1].cursor))
                 try:
                     reached = await self._publish(place, page)
                     if reached is None:
@@ -101,7 +101,7 @@ class Relay:
                     await asyncio.gather(ahead, return_exceptions=True)
             else:
                 await self._listener.wait(self._poll_s)
-                page = await self._page_after(place)
+                page = await self._page_after(place.cursor)
                 if not page and not is_at(await self._scripts.state(), place):
                     return
             await self._housekeep(place)
@@ -117,12 +117,11 @@ class Relay:
             metrics.POSITION.set(place.cursor.position)
         return place
 
-    async def _page_after(self, place: Place) -> list[Recorded]:
-        """The log after `place`, read together with the event there. Raises IntegrityError.
+    async def _page_after(self, cursor: Cursor) -> list[Recorded]:
+        """The log after `cursor`, read together with the event there. Raises IntegrityError.
 
         One statement, so one snapshot: either the log still holds what we published last, or it went back.
         """
-        cursor = place.cursor
         if not cursor.position:
             events = await self._reader.events_after(0, PAGE_EVENTS)
         else:

@@ -20,7 +20,10 @@ from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, e
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """What the streams hold. `last` is the event at `ledger`'s last ID, None when it was trimmed."""
+    """What the streams hold. `last` is the event at `ledger`'s last ID, None when it was trimmed.
+
+    `jobs_last` is empty when that stream is missing, `epoch` when there is none.
+    """
 
     ledger_last: str
     last: Recorded | None
@@ -29,10 +32,11 @@ class StreamState(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where publishing goes on: the last event published, and the last ID that `jobs` has."""
+    """Where publishing goes on: the last event published, the last ID that `jobs` has, and the epoch."""
 
     cursor: Cursor
     jobs_last: str
+    epoch: str
 
 
 class Scripts:
@@ -56,15 +60,17 @@ class Scripts:
             entry_id(place.cursor.position),
             streams.entry_ending(place.cursor.hash),
             place.jobs_last,
+            place.epoch,
             first,
             self._ledger_entries_max,
             len(events),
         ]
         arguments += [streams.encode_entry(event) for event in events]
-        done, _ = await self._run("publish", [LEDGER, JOBS], arguments + _job_arguments(jobs))
+        done, _ = await self._run("publish", [LEDGER, JOBS, EPOCH], arguments + _job_arguments(jobs))
         if not done:
             return None
-        return Place(events[-1].cursor, entry_id(jobs[-1].position) if jobs else place.jobs_last)
+        jobs_last = entry_id(jobs[-1].position) if jobs else place.jobs_last
+        return Place(events[-1].cursor, jobs_last, place.epoch)
 
     async def recover(self, seen: StreamState, base: Recorded | None, jobs: Sequence[JobEntry]) -> str | None:
         """Make the streams anew after the event `base` with these unfinished jobs; the new epoch.

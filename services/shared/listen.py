@@ -53,6 +53,7 @@ class LogListener:
                     connection.terminate()
         finally:
             stopped.cancel()
+            self.wake.set()  # whoever waits shall see the stop
 
     async def wait(self, timeout_s: float) -> None:
         """Until something may have been appended since the last wait, or the time is over."""

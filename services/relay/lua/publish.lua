@@ -1,24 +1,25 @@
 -- Add a whole batch to both streams if `ledger` is just before it; else write nothing.
--- KEYS: ledger, jobs.
--- ARGV: 1 last ID that ledger must have (first position - 1), 2 how the event there must end (its hash; '' for none),
---       3 last ID that jobs must have, 4 first position, 5 cap on ledger's length, 6 number of events,
+-- KEYS: ledger, jobs, epoch.
+-- ARGV: 1 last ID that ledger must have (first position - 1), 2 how the event there must end (its hash),
+--       3 last ID that jobs must have, 4 epoch there must be,
+--       5 first position, 6 cap on ledger's length, 7 number of events,
 --       then the events, then for jobs: ID, job, type, …
 -- Returns: 1 and the new last ID, or 0 and the last ID there is.
 local last = last_id(KEYS[1])
-if last ~= ARGV[1] or last_id(KEYS[2]) ~= ARGV[3] then
+if last ~= ARGV[1] or last_id(KEYS[2]) ~= ARGV[3] or redis.call('GET', KEYS[3]) ~= ARGV[4] then
     return {0, last}
 end
 local before = event_at(KEYS[1], last)
 if before and string.sub(before, -#ARGV[2]) ~= ARGV[2] then
     return {0, last}
 end
-local first, count = tonumber(ARGV[4]), tonumber(ARGV[6])
+local first, count = tonumber(ARGV[5]), tonumber(ARGV[7])
 for i = 1, count do
     last = string.format('%.0f-0', first + i - 1)
-    redis.call('XADD', KEYS[1], last, 'event', ARGV[6 + i])
+    redis.call('XADD', KEYS[1], last, 'event', ARGV[7 + i])
 end
-for i = 7 + count, #ARGV, 3 do
+for i = 8 + count, #ARGV, 3 do
     redis.call('XADD', KEYS[2], ARGV[i], 'job', ARGV[i + 1], 'type', ARGV[i + 2])
 end
-redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[5])
+redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', ARGV[6])
 return {1, last}

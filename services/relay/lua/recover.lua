@@ -1,11 +1,12 @@
 -- Make both streams anew, if they are still as they were when this was decided; else write nothing.
 -- `ledger` begins with the event at the base, which sets its last ID; `jobs` with every unfinished job up to it.
 -- KEYS: ledger, jobs, epoch.
--- ARGV: 1 ledger's last ID, 2 jobs' last ID, 3 epoch ('' for none), as seen;
+-- ARGV: 1 ledger's last ID, 2 jobs' last ID ('' for a missing stream), 3 epoch ('' for none), as seen;
 --       4 ID of the base and 5 its event ('' for a base of 0), 6 consumer group, then ID, job, type, …
 -- Returns: 1 and the new epoch, or 0 and the epoch there is.
 local epoch = redis.call('GET', KEYS[3]) or ''
-if last_id(KEYS[1]) ~= ARGV[1] or last_id(KEYS[2]) ~= ARGV[2] or epoch ~= ARGV[3] then
+local jobs_last = redis.call('EXISTS', KEYS[2]) == 1 and last_id(KEYS[2]) or ''
+if last_id(KEYS[1]) ~= ARGV[1] or jobs_last ~= ARGV[2] or epoch ~= ARGV[3] then
     return {0, epoch}
 end
 -- Milliseconds, so that it grows also when the old number was lost.
