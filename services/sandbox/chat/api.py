@@ -15,7 +15,7 @@ from services.sandbox.chat.forms import number, read_form, read_json, whole
 from services.sandbox.chat.person import LANGUAGES, CannotDo, Person
 from services.sandbox.context import Context
 from services.sandbox.telegram import Telegram, of
-from services.sandbox.telegram.methods.bot import commands
+from services.sandbox.telegram.methods.bot import commands, text
 from services.sandbox.telegram.server import send_file
 
 USER_ID_MAX = 2**52
@@ -99,6 +99,7 @@ class _Api:
                 "pinned_message_id": record.get("pinned_message_id"),
                 "bot": self._world.bot_user(),
                 "commands": commands(self._telegram, language),
+                "description": text(self._telegram, "description", language),
             }
         )
 

@@ -62,18 +62,17 @@ async def delete_my_commands(telegram: Telegram, call: Call) -> bool:
 @method("setMyName", "setMyDescription", "setMyShortDescription")
 async def set_my_text(telegram: Telegram, call: Call) -> bool:
     field = _field(call)
-    text = call.text(field)
-    if len(text) > _TEXTS[field]:
+    value = call.text(field)
+    if len(value) > _TEXTS[field]:
         raise bad_request(f"bot {field.replace('_', ' ')} is too long")
-    telegram.store.put(_KIND, f"{field}:{call.text('language_code')}", {field: text})
+    telegram.store.put(_KIND, f"{field}:{call.text('language_code')}", {field: value})
     return True
 
 
 @method("getMyName", "getMyDescription", "getMyShortDescription")
 async def get_my_text(telegram: Telegram, call: Call) -> dict[str, str]:
     field = _field(call)
-    default = telegram.world.bot_user()["first_name"] if field == "name" else ""
-    return telegram.store.get(_KIND, f"{field}:{call.text('language_code')}") or {field: default}
+    return {field: text(telegram, field, call.text("language_code"))}
 
 
 @method("setChatMenuButton")
@@ -125,6 +124,15 @@ def commands(telegram: Telegram, language: str) -> list[dict[str, str]]:
     found = telegram.store.get(_KIND, f"commands:{language}") or telegram.store.get(_KIND, "commands:")
     listed: list[dict[str, str]] = (found or {"commands": []})["commands"]
     return listed
+
+
+def text(telegram: Telegram, field: str, language: str) -> str:
+    """The bot's `name`, `description` or `short_description`; the general one where none fits the language."""
+    default = telegram.world.bot_user()["first_name"] if field == "name" else ""
+    for key in (f"{field}:{language}", f"{field}:"):
+        if (found := telegram.store.get(_KIND, key)) is not None:
+            return str(found[field])
+    return default
 
 
 def _commands_key(call: Call) -> str:

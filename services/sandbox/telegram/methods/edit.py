@@ -104,7 +104,11 @@ def _change(
         after["reply_markup"] = markup
     if after == {key: value for key, value in before.items() if key != "edit_date"}:
         raise bad_request(_NOT_MODIFIED)
-    record["message"] = {**after, "edit_date": int(telegram.ctx.clock.now())}
+    if replaced:
+        after["edit_date"] = int(telegram.ctx.clock.now())
+    elif "edit_date" in before:
+        after["edit_date"] = before["edit_date"]  # a changed keyboard alone does not count as an edit
+    record["message"] = after
     with telegram.store.batch():
         telegram.world.change(record)
     edited: Message = record["message"]

@@ -1,0 +1,169 @@
+// The page's own words. What the bot says comes from the bot.
+
+const WORDS = {
+  ru: {
+    sandbox: "песочница на этой машине",
+    about: "Чат с ботом без настоящего Telegram: всё внешнее изображает локальный сервер, ничего не уходит в сеть.",
+    people: "Собеседники",
+    addPerson: "Ещё один человек",
+    language: "Язык собеседника",
+    block: "Заблокировать бота",
+    unblock: "Разблокировать бота",
+    offline: "Нет связи с песочницей, пробую снова…",
+    whatCan: "Что умеет этот бот?",
+    emptyChat: "Нажмите «Начать», и бот ответит.",
+    start: "Начать",
+    message: "Сообщение",
+    send: "Отправить",
+    attach: "Прикрепить файл",
+    keyboard: "Клавиатура бота",
+    commands: "Команды бота",
+    toEnd: "К последним сообщениям",
+    caption: "Подпись",
+    asFile: "Отправить файлом, без сжатия",
+    cancel: "Отмена",
+    ok: "Понятно",
+    close: "Закрыть",
+    dropHere: "Отпустите, чтобы отправить",
+    bot: "бот",
+    edited: "изменено",
+    reply: "Ответ",
+    forwarded: "Переслано от",
+    pay: "Оплатить",
+    paid: "Оплачено",
+    paying: "Оплата…",
+    declined: "Бот отклонил оплату",
+    timedOut: "Бот не ответил за 10 секунд, ничего не списано",
+    paidNote: (sum) => `Вы оплатили ${sum}`,
+    refundedNote: (sum) => `Вам вернули ${sum}`,
+    today: "Сегодня",
+    yesterday: "Вчера",
+    photos: (n) => (n === 1 ? "Отправить фото" : `Отправить файлы: ${n}`),
+    file: "Отправить файл",
+    empty: "Файл пуст",
+    failed: "Не получилось",
+    copied: "Скопировано",
+    silent: "Бот пока не отвечает",
+    units: ["Б", "КБ", "МБ", "ГБ"],
+    actions: {
+      typing: "печатает…",
+      upload_photo: "отправляет фото…",
+      upload_video: "отправляет видео…",
+      record_video: "снимает видео…",
+      upload_document: "отправляет файл…",
+    },
+    photo: "Фото",
+    video: "Видео",
+    animation: "Анимация",
+    document: "Файл",
+    invoice: "Счёт",
+  },
+  en: {
+    sandbox: "sandbox on this machine",
+    about: "A chat with the bot without the real Telegram: a local server plays everything outside, nothing leaves this machine.",
+    people: "People",
+    addPerson: "One more person",
+    language: "Person's language",
+    block: "Block the bot",
+    unblock: "Unblock the bot",
+    offline: "No connection to the sandbox, trying again…",
+    whatCan: "What can this bot do?",
+    emptyChat: "Press Start, and the bot will answer.",
+    start: "Start",
+    message: "Message",
+    send: "Send",
+    attach: "Attach a file",
+    keyboard: "Bot keyboard",
+    commands: "Bot commands",
+    toEnd: "To the latest messages",
+    caption: "Caption",
+    asFile: "Send as a file, uncompressed",
+    cancel: "Cancel",
+    ok: "OK",
+    close: "Close",
+    dropHere: "Drop to send",
+    bot: "bot",
+    edited: "edited",
+    reply: "Reply",
+    forwarded: "Forwarded from",
+    pay: "Pay",
+    paid: "Paid",
+    paying: "Paying…",
+    declined: "The bot declined the payment",
+    timedOut: "The bot did not answer within 10 seconds, nothing was charged",
+    paidNote: (sum) => `You paid ${sum}`,
+    refundedNote: (sum) => `You got ${sum} back`,
+    today: "Today",
+    yesterday: "Yesterday",
+    photos: (n) => (n === 1 ? "Send photo" : `Send ${n} files`),
+    file: "Send file",
+    empty: "The file is empty",
+    failed: "That did not work",
+    copied: "Copied",
+    silent: "The bot does not answer yet",
+    units: ["B", "KB", "MB", "GB"],
+    actions: {
+      typing: "typing…",
+      upload_photo: "sending a photo…",
+      upload_video: "sending a video…",
+      record_video: "recording a video…",
+      upload_document: "sending a file…",
+    },
+    photo: "Photo",
+    video: "Video",
+    animation: "Animation",
+    document: "File",
+    invoice: "Invoice",
+  },
+};
+
+export const LANGUAGES = { ru: "Русский", en: "English" };
+
+let current = WORDS.ru;
+let code = "ru";
+
+/** Choose the page's language and put its words where the page asks for them. */
+export function speak(language) {
+  code = language in WORDS ? language : "en";
+  current = WORDS[code];
+  document.documentElement.lang = code;
+  for (const node of document.querySelectorAll("[data-word]")) node.textContent = current[node.dataset.word];
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", current[node.dataset.label]);
+  for (const node of document.querySelectorAll("[data-label].round")) node.title = current[node.dataset.label];
+  for (const node of document.querySelectorAll("[data-placeholder]")) node.placeholder = current[node.dataset.placeholder];
+}
+
+/** A word, or what its function makes of the arguments. */
+export function word(name, ...rest) {
+  const found = current[name] ?? name;
+  return typeof found === "function" ? found(...rest) : found;
+}
+
+export const language = () => code;
+
+export function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString(code, { hour: "2-digit", minute: "2-digit" });
+}
+
+export function day(seconds) {
+  const date = new Date(seconds * 1000);
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(date).setHours(0, 0, 0, 0)) / 86_400_000);
+  if (days === 0) return current.today;
+  if (days === 1) return current.yesterday;
+  return date.toLocaleDateString(code, { day: "numeric", month: "long" });
+}
+
+export function size(bytes) {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < 3) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${value.toLocaleString(code, { maximumFractionDigits: unit && value < 10 ? 1 : 0 })} ${current.units[unit]}`;
+}
+
+export function money(amount, currency) {
+  if (currency === "XTR") return `⭐ ${amount.toLocaleString(code)}`;
+  return new Intl.NumberFormat(code, { style: "currency", currency }).format(amount / 100);
+}
