@@ -18,7 +18,7 @@ from services.shared.settings import Settings
 _HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"(?i)token$|secret|password|authorization|api_?keys?$|(?:^|_)url_key$")
 _SECRET_TEXT = re.compile(
-    r"(?P<before>/bot|://[^/\s:@]*:|(?i:bearer|basic)\s+)"  # Telegram path, URL password, header
+    r"(?P<before>/bot|://[^/\s:@]*:(?=[^\s/@'\"]+@)|(?i:bearer|basic)\s+)"  # path, URL, header
     r"(?P<secret>[^\s/@'\"]{3,})(?P<after>(?=[/@\s'\"])|$)"
 )
 _MAX_TEXT = 20_000

@@ -46,6 +46,11 @@ def test_a_line_has_its_event_its_values_and_the_service(settings: Settings) -> 
     assert line["timestamp"].endswith("Z")
 
 
+def test_a_port_is_no_password(settings: Settings) -> None:
+    [line] = lines(settings, lambda: structlog.get_logger().info("listening", url="http://127.0.0.1:18791/x"))
+    assert line["url"] == "http://127.0.0.1:18791/x"
+
+
 def test_secrets_are_hidden_by_value_name_and_shape(settings: Settings) -> None:
     def log() -> None:
         logger = structlog.get_logger()
