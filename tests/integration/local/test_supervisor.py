@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from services.local import processes
-from services.local.child import Spec
+from services.local.child import Child, Spec
 from services.local.folder import DataFolder
 from services.local.supervisor import Supervisor
 from services.shared.errors import StartError
@@ -30,6 +31,10 @@ def folder() -> Iterator[DataFolder]:
 def spec(name: str, mode: str) -> Spec:
     command = [sys.executable, "-m", "tests.support.fake_service", mode]
     return Spec(name, command, {"PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
+
+
+def _is_ready_again(child: Child, old_pid: int) -> bool:
+    return child.pid != old_pid and bool(child.facts().get("ready"))
 
 
 async def test_stages_are_ready_one_after_another_and_end(folder: DataFolder) -> None:
@@ -57,7 +62,7 @@ async def test_what_dies_is_started_again_and_said(folder: DataFolder) -> None:
             pid = child.pid
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
-            await eventually(lambda pid=pid: child.pid != pid and child.facts().get("ready"))  # type: ignore[misc]
+            await eventually(partial(_is_ready_again, child, pid))
     assert child.restarts == len(changes) == 2
     assert "worker ended with code -9; starting it again in 0.5 s" in said[0]
     assert "in 1 s" in said[1]
