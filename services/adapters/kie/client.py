@@ -1,0 +1,161 @@
+"""The provider's API with one key: create a task, read it, upload a picture, read the balance.
+
+Requests carry no more than they need; replies are read with limits (envelope.py). createTask has no
+idempotency key, so it tells three outcomes apart:
+
+    returns a task id      made
+    KieRefused, KieNotSent nothing was made; the failure's class says whether asking again makes sense
+    OutcomeUnknown         perhaps made: a timeout or reset after sending, a 5xx, HTML, half a JSON
+"""
+
+import math
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import httpx
+import msgspec
+from pydantic import SecretStr
+
+from events.job import Failure
+from services.adapters.kie.envelope import Reply, ask
+from services.adapters.kie.errors import KieRefused, OutcomeUnknown, TaskUnknown
+from services.adapters.kie.failures import (
+    CREATE_FAILED,
+    UNCLASSIFIED,
+    Rule,
+    failure_for,
+    rule_for,
+)
+from services.adapters.kie.record import TaskRecord, parse_record
+
+CREATE_S = 30.0
+READ_S = 15.0
+UPLOAD_S = 60.0
+TASK_CHARS_MAX = 128
+UPLOAD_PATH = "images/neurocards"
+
+
+class KieHttp(msgspec.Struct, frozen=True):
+    """The connections all accounts share.
+
+    `once` keeps no connection alive: one that the provider closes at the moment of reuse would leave it
+    unknown whether createTask was carried out.
+    """
+
+    once: httpx.AsyncClient
+    kept: httpx.AsyncClient
+
+    @classmethod
+    def open(cls, *, use_proxies: bool) -> "KieHttp":
+        """Two clients with separate limits for connecting, reading, writing and waiting for a connection."""
+        timeouts = httpx.Timeout(connect=5.0, read=25.0, write=25.0, pool=10.0)
+        agent = {"User-Agent": "neurocards/1.0 (httpx)"}  # the upload host refuses unusual ones
+
+        def client(kept: int) -> httpx.AsyncClient:
+            limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept, keepalive_expiry=15)
+            return httpx.AsyncClient(timeout=timeouts, limits=limits, headers=agent, trust_env=use_proxies)
+
+        return cls(once=client(0), kept=client(20))
+
+    async def close(self) -> None:
+        await self.once.aclose()
+        await self.kept.aclose()
+
+
+class KieClient:
+    """One account. `account` is its short name, never the key."""
+
+    def __init__(self, account: str, key: SecretStr, api_base: str, upload_base: str, http: KieHttp) -> None:
+        self.account = account
+        self._key = key
+        self._api_base = api_base
+        self._upload_base = upload_base
+        self._http = http
+
+    async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str:
+        """Ask for a video; the task's id. Raises KieRefused, KieNotSent or OutcomeUnknown."""
+        body: dict[str, Any] = {"model": model, "input": fields}
+        if callback_url is not None:
+            body["callBackUrl"] = callback_url
+        request = self._request(self._http.once, "POST", "/api/v1/jobs/createTask", json=body)
+        reply = await ask(self._http.once, request, total_s=CREATE_S)
+        task = reply.fields.get("taskId")
+        if isinstance(task, str) and 0 < len(task) <= TASK_CHARS_MAX:
+            return task  # whatever the code says: a task has an id only when it exists
+        raise _create_error(reply)
+
+    async def read_task(self, task: str) -> TaskRecord:
+        """How the task stands. Raises TaskUnknown, KieRefused, or KieNoAnswer (ask again later)."""
+        request = self._request(self._http.kept, "GET", "/api/v1/jobs/recordInfo", params={"taskId": task})
+        reply = await ask(self._http.kept, request, total_s=READ_S)
+        if reply.fields.get("state"):  # real data counts even under a code like 505
+            return parse_record(reply.fields)
+        if not reply.enveloped and not _refused_by_http(reply):
+            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
+        failure = failure_for(reply.signal)
+        if reply.code in ("404", "422") or (reply.ok and not reply.fields):
+            raise TaskUnknown(failure)
+        raise KieRefused(failure, reply.retry_after_s)
+
+    async def upload(self, data: bytes, file_name: str, mime: str = "image/jpeg") -> str:
+        """Put a picture where the provider can fetch it; its URL, good for a day or more.
+
+        `file_name` must be new every time: the same name overwrites, and caches keep the old one. Raises
+        KieRefused, or KieNoAnswer (asking again is safe: uploads are free and change nothing).
+        """
+        request = self._http.kept.build_request(
+            "POST",
+            self._upload_base + "/api/file-stream-upload",
+            headers=self._headers(),
+            data={"uploadPath": UPLOAD_PATH, "fileName": file_name},
+            files={"file": (file_name, data, mime)},
+        )
+        reply = await ask(self._http.kept, request, total_s=UPLOAD_S)
+        url = reply.fields.get("downloadUrl")
+        if reply.ok and isinstance(url, str) and url.startswith(("http://", "https://")):
+            return url
+        if reply.ok or (not reply.enveloped and not _refused_by_http(reply)):
+            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
+        raise KieRefused(failure_for(reply.signal), reply.retry_after_s)
+
+    async def credit(self) -> Decimal:
+        """The account's balance in the provider's credits. Raises KieRefused or KieNoAnswer."""
+        request = self._request(self._http.kept, "GET", "/api/v1/chat/credit")
+        reply = await ask(self._http.kept, request, total_s=READ_S)
+        if reply.ok:
+            try:
+                balance = Decimal(str(reply.data))
+            except InvalidOperation:
+                balance = Decimal(math.nan)
+            if balance.is_finite():
+                return balance
+        if reply.ok or not reply.enveloped:
+            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
+        raise KieRefused(failure_for(reply.signal), reply.retry_after_s)
+
+    def _request(self, client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Request:
+        return client.build_request(method, self._api_base + path, headers=self._headers(), **more)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+
+
+def _create_error(reply: Reply) -> KieRefused | OutcomeUnknown:
+    if not reply.enveloped:
+        if _refused_by_http(reply):
+            return KieRefused(failure_for(reply.signal), reply.retry_after_s)
+        return OutcomeUnknown(reply.unusable)
+    if reply.ok:
+        return OutcomeUnknown(Failure("transient", "200", "accepted without a task id"))
+    rule: Rule = rule_for(reply.signal)
+    failure = failure_for(reply.signal, rule)
+    if reply.http_status >= 500 and rule.maybe_created:
+        return OutcomeUnknown(failure)
+    if rule is UNCLASSIFIED and reply.code in CREATE_FAILED.codes:
+        failure = failure_for(reply.signal, CREATE_FAILED)
+    return KieRefused(failure, reply.retry_after_s)
+
+
+def _refused_by_http(reply: Reply) -> bool:
+    """A 4xx that never reached the provider's own code, or was turned away by it; but 408 is a timeout."""
+    return 300 <= reply.http_status < 500 and reply.http_status != 408

@@ -1,0 +1,52 @@
+"""Errors of speaking to KIE.
+
+KieError                      `failure` says it in the words of the error classes
+├── KieRefused                it answered no; createTask has created nothing
+│   └── TaskUnknown           it knows no such task (yet)
+├── KieNoAnswer               no answer that can be used
+│   ├── KieNotSent            the request never left: asking again is safe
+│   └── OutcomeUnknown        the request may have been carried out: asking createTask again could pay twice
+└── ResultBroken              what it calls the result cannot be had, or is not a video
+"""
+
+from events.errors import NeurocardsError
+from events.job import Failure
+
+
+class KieError(NeurocardsError):
+    """Base. `failure` is fit for an event; `retry_after_s` is the provider's own wish, if it had one."""
+
+    def __init__(self, failure: Failure, retry_after_s: float | None = None) -> None:
+        super().__init__(
+            f"{failure.error_class}: {failure.message or 'no words'} (code {failure.code or '-'})"
+        )
+        self.failure = failure
+        self.retry_after_s = retry_after_s
+
+
+class KieRefused(KieError):
+    """The provider answered no."""
+
+
+class TaskUnknown(KieRefused):
+    """The provider knows no such task. In the first minute after its creation: not yet."""
+
+
+class KieNoAnswer(KieError):
+    """Nothing usable came back."""
+
+
+class KieNotSent(KieNoAnswer):
+    """No connection: the request never left."""
+
+
+class OutcomeUnknown(KieNoAnswer):
+    """The request left, and nobody can say what became of it."""
+
+
+class ResultBroken(KieError):
+    """The result cannot be had. `passing`: asking again later may help."""
+
+    def __init__(self, failure: Failure, *, passing: bool = False) -> None:
+        super().__init__(failure)
+        self.passing = passing
