@@ -7,11 +7,13 @@ The secret keeps strangers from making us look; what a call says is never believ
 
 import hashlib
 import hmac
+from urllib.parse import urlsplit
 
 from services.shared.settings import Settings
 
 PREFIX = "/webhooks/kie"
 _SECRET_CHARS = 32
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def callback_secret(settings: Settings, job: str, submission: int) -> str:
@@ -21,8 +23,8 @@ def callback_secret(settings: Settings, job: str, submission: int) -> str:
 
 
 def callback_url(settings: Settings, job: str, submission: int) -> str | None:
-    """The submission's address; None when the real provider could not reach it (no PUBLIC_URL): polling does."""
-    if settings.public_url is None and not settings.uses_sandbox_for("kie"):
+    """The submission's address; None when the provider could not reach it: then polling has to do."""
+    if settings.public_url is None and not _on_this_machine(settings):
         return None
     secret = callback_secret(settings, job, submission)
     return f"{settings.public_base}{PREFIX}/{job}/{submission}/{secret}"
@@ -31,3 +33,8 @@ def callback_url(settings: Settings, job: str, submission: int) -> str | None:
 def secret_is_right(settings: Settings, job: str, submission: int, secret: str) -> bool:
     """Whether a call's secret belongs to the submission it names; takes the same time either way."""
     return hmac.compare_digest(callback_secret(settings, job, submission).encode(), secret.encode())
+
+
+def _on_this_machine(settings: Settings) -> bool:
+    """Whether the provider is a sandbox that sees what we see, also without a PUBLIC_URL."""
+    return settings.uses_sandbox_for("kie") or urlsplit(settings.kie_base).hostname in _LOOPBACK
