@@ -1,0 +1,93 @@
+"""The consumer's scripts: each checks that the seat and the entry are ours, and acts, in one step."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+
+IDS_PER_CALL: Final = 200
+"""Entries per script, so that none keeps the server for more than a millisecond or two."""
+
+KEPT, OTHERS, GONE = 1, 0, -1
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Who we are: a consumer of `group` on `stream`, in the seat `seat`, which we hold by `token`."""
+
+    stream: str
+    group: str
+    consumer: str
+    seat: str
+    token: str
+    lease_ms: int
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What a sweep took over: entries, and ids of entries that are no longer in the stream."""
+
+    cursor: bytes
+    entries: list[tuple[bytes, dict[bytes, bytes]]]
+    vanished: list[bytes]
+
+
+class Scripts:
+    """Runs them; safe to repeat after a lost connection, all of them."""
+
+    def __init__(self, redis: Redis) -> None:
+        folder = files(__package__)
+        names = ("renew", "ack", "release", "sweep", "remove_dead")
+        self._scripts = {n: redis.register_script((folder / f"{n}.lua").read_text("utf-8")) for n in names}
+
+    async def renew(self, claim: Claim, ids: Sequence[str]) -> dict[str, int] | None:
+        """Keep the seat and these entries: KEPT, OTHERS or GONE per id; None when the seat is lost."""
+        found: dict[str, int] = {}
+        for at in range(0, max(len(ids), 1), IDS_PER_CALL):
+            page = ids[at : at + IDS_PER_CALL]
+            states = await self._run("renew", claim, claim.lease_ms, *page)
+            if states is None:
+                return None
+            found |= dict(zip(page, states, strict=True))
+        return found
+
+    async def ack(self, claim: Claim, ids: Sequence[str]) -> int:
+        """Acknowledge those that are ours; how many were."""
+        acknowledged = 0
+        for at in range(0, len(ids), IDS_PER_CALL):
+            acknowledged += int(await self._run("ack", claim, *ids[at : at + IDS_PER_CALL]))
+        return acknowledged
+
+    async def release(self, claim: Claim, ids: Sequence[str]) -> int:
+        """Make those that are ours claimable at once; how many were."""
+        if not ids:
+            return 0
+        return int(await self._run("release", claim, claim.lease_ms * 2, 0, *ids))
+
+    async def leave(self, claim: Claim) -> int:
+        """Make all that is ours claimable at once and give up the seat; how many entries that were."""
+        return int(await self._run("release", claim, claim.lease_ms * 2, 1))
+
+    async def sweep(self, claim: Claim, cursor: bytes, count: int) -> Swept:
+        """Take over up to `count` entries that are idle for longer than the lease."""
+        reply = await self._run("sweep", claim, claim.lease_ms, cursor, count)
+        entries = [(entry[0], _fields(entry[1])) for entry in reply[1] if entry]
+        return Swept(reply[0], entries, list(reply[2]) if len(reply) > 2 else [])
+
+    async def remove_dead(self, claim: Claim, idle_ms: int, dead: Sequence[tuple[str, str]]) -> int:
+        """Remove those of the (consumer, seat) pairs that are idle, empty and hold nothing; how many."""
+        keys: list[str] = [claim.stream, *(seat for _, seat in dead)]
+        arguments: list[str | int] = [claim.group, idle_ms, *(consumer for consumer, _ in dead)]
+        return int(await self._scripts["remove_dead"](keys=keys, args=arguments))
+
+    async def _run(self, name: str, claim: Claim, *arguments: str | int | bytes) -> Any:
+        return await self._scripts[name](
+            keys=[claim.stream, claim.seat], args=[claim.group, claim.consumer, claim.token, *arguments]
+        )
+
+
+def _fields(flat: Sequence[bytes] | None) -> dict[bytes, bytes]:
+    """Field and value in turn, as a script returns them; None for an entry that was trimmed."""
+    if not flat:
+        return {}
+    return dict(zip(flat[::2], flat[1::2], strict=True))
