@@ -1,0 +1,87 @@
+"""The ledger and the tables beside it, for someone who can wait: trouble with Postgres is waited out.
+
+A job is never dropped because Postgres is away; whoever asks here gets an answer or is cancelled.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import asyncpg
+import structlog
+
+from events.streams import job_of
+from ledger.commands import Command
+from ledger.errors import LedgerBusy, LedgerUnavailable
+from ledger.job_state import JobState
+from ledger.log import Ledger
+from ledger.receipt import Receipt
+from services.shared.people import Brief, People
+from services.worker.policy import backoff_s
+
+logger = structlog.get_logger()
+
+T = TypeVar("T")
+
+PASSING: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.LockNotAvailableError,
+    OSError,
+    TimeoutError,
+    LedgerBusy,
+    LedgerUnavailable,
+)
+"""What a database that restarts, fails over, is full or out of reach raises."""
+
+
+class Door:
+    """Every read and write of a job. Raises Rejected and KeyReused at once, and waits out what is PASSING."""
+
+    def __init__(self, ledger: Ledger, people: People) -> None:
+        self._ledger = ledger
+        self._people = people
+
+    async def append(self, command: Command, key: str) -> Receipt:
+        """Execute the command. The same command is sent again until its outcome is known."""
+        return await _patiently(lambda: self._ledger.execute(command, key=key), "append")
+
+    async def job(self, job: str) -> JobState:
+        """The job as it stands."""
+        return await _patiently(lambda: self._ledger.read.job(job), "read_job")
+
+    async def job_at(self, position: int) -> tuple[str, str] | None:
+        """The job that the event at a position is about, and the event's type; None for other events."""
+        events = await _patiently(lambda: self._ledger.read.events_after(position - 1, 1), "read_event")
+        if not events or events[0].position != position:
+            return None
+        job = job_of(events[0].stream)
+        return None if job is None else (job, events[0].type)
+
+    async def brief(self, ref: str) -> Brief | None:
+        """The seller's words; None when they were erased."""
+        return await _patiently(lambda: self._people.brief(ref), "read_text")
+
+    async def text(self, ref: str) -> bytes | None:
+        """A stored text's JSON; None when there is none."""
+        return await _patiently(lambda: self._people.text(ref), "read_text")
+
+    async def keep_text(self, account: str, body: dict[str, str], ref: str) -> None:
+        """Store a text under `ref`, unless there is one. Raises ForeignKeyViolationError for no account."""
+        await _patiently(lambda: self._people.keep_text(account, body, ref), "keep_text")
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:
+    failures = 0
+    while True:
+        try:
+            return await ask()
+        except PASSING as error:
+            failures += 1
+            pause_s = backoff_s(failures, 0.1, 5.0, random.random())
+            logger.warning("postgres_waited_for", what=what, error=repr(error), again_in_s=round(pause_s, 2))
+            await asyncio.sleep(pause_s)

@@ -1,0 +1,72 @@
+"""`neurocards serve worker`: makes the videos."""
+
+import os
+import secrets
+import socket
+from contextlib import AsyncExitStack
+from functools import partial
+
+from ledger.log import Ledger
+from services.adapters.kie.catalogue import load_catalogue
+from services.adapters.kie.gateway import Kie
+from services.adapters.openai import ScriptWriter
+from services.shared.blobs import open_blobs
+from services.shared.callback_urls import callback_url
+from services.shared.consumer.reading import BLOCK_S
+from services.shared.database import create_pool
+from services.shared.people import People
+from services.shared.redis_client import blocking_client, command_client
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+from services.worker.clock import LedgerClock
+from services.worker.door import Door
+from services.worker.tools import Accounts, Checkpoint, Timing, Tools, no_checkpoint
+from services.worker.worker import Worker
+
+
+async def serve(settings: Settings) -> None:
+    """Work on jobs until stopped. Raises StartError when Postgres cannot be used."""
+    async with Runtime(settings, "worker") as runtime, AsyncExitStack() as stack:
+        worker = await make_worker(settings, stack)
+        for name, check in worker.checks.items():
+            runtime.health.check(name, check)
+        runtime.spawn(worker.run(runtime.stop), "worker")
+        runtime.ready()
+        await runtime.wait()
+
+
+async def make_worker(
+    settings: Settings, stack: AsyncExitStack, checkpoint: Checkpoint = no_checkpoint
+) -> Worker:
+    """A worker with all it needs, closed with `stack`. Raises StartError.
+
+    `checkpoint` is awaited between the steps of every job, with the step's name.
+    """
+    pool = await create_pool(settings, "worker")
+    stack.push_async_callback(pool.close)
+    ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
+    redis, blocking = command_client(settings), blocking_client(settings, BLOCK_S)
+    stack.push_async_callback(redis.aclose)
+    stack.push_async_callback(blocking.aclose)
+    blobs = open_blobs(settings)
+    kie = await stack.enter_async_context(Kie(settings, blobs))
+    writer = ScriptWriter(settings)
+    stack.push_async_callback(writer.close)
+    clock = LedgerClock(pool)
+    await clock.sync()
+    tools = Tools(
+        worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
+        door=Door(ledger, People(pool)),
+        blobs=blobs,
+        provider=kie,
+        accounts=Accounts(kie.accounts),
+        writer=writer,
+        catalogue=load_catalogue(),
+        clock=clock,
+        timing=Timing(poll_s=settings.kie_poll_s, retry_base_s=settings.retry_base_seconds),
+        callback_url=partial(callback_url, settings),
+        checkpoint=checkpoint,
+    )
+    worker = Worker(tools, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
+    worker.checks = {"postgres": lambda: pool.fetchval("SELECT 1"), "redis": redis.ping}
+    return worker

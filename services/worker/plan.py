@@ -1,0 +1,144 @@
+"""What a job needs next, out of its state alone: pure.
+
+Picking up a half-done job is the same as starting one.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from events.streams import job_stream
+from ledger.commands import Command
+from ledger.decide import State, decide, evolve
+from ledger.errors import Rejected
+from ledger.job_state import JobState, Submission
+from ledger.receipt import Receipt
+from services.worker.policy import CRASHES_MAX, crashes
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """There is an outcome: acknowledge."""
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """The log knows no such job."""
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """Some event cannot be read by this version: keep hands off, the deadline will end it."""
+
+
+class LetGo(msgspec.Struct, frozen=True):
+    """Another run has started."""
+
+
+class TimeOut(msgspec.Struct, frozen=True):
+    """The deadline has passed: fail it. `code` says what it was waiting for."""
+
+    code: str
+
+
+class Poisoned(msgspec.Struct, frozen=True):
+    """Too many runs ended without a word: fail it."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Take it as this run."""
+
+    run: int
+
+
+class WritePrompt(msgspec.Struct, frozen=True):
+    """There is no prompt yet."""
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """Wait for the retry's time."""
+
+    until_us: int
+
+
+class Submit(msgspec.Struct, frozen=True):
+    """Make this submission."""
+
+    number: int
+
+
+class AwaitTask(msgspec.Struct, frozen=True):
+    """The submission's outcome is unknown: never submit again, wait for its task to be found."""
+
+    submission: Submission
+
+
+class Watch(msgspec.Struct, frozen=True):
+    """The provider works on it: look until it is done."""
+
+    submission: Submission
+
+
+Step = (
+    Finished
+    | Missing
+    | Unreadable
+    | LetGo
+    | TimeOut
+    | Poisoned
+    | Start
+    | WritePrompt
+    | Rest
+    | Submit
+    | AwaitTask
+    | Watch
+)
+
+
+def next_step(state: JobState, run: int | None, now_us: int) -> Step:
+    """The next step of whoever works on the job as `run` (None: has not started yet) at the ledger's time."""
+    if state.outcome:
+        return Finished()
+    if not state.account:
+        return Missing()
+    if state.broken or state.queued is None:
+        return Unreadable()
+    if run is not None and (run != state.run or not state.run_open):
+        return LetGo()
+    if now_us >= state.queued.deadline_at_us:
+        return TimeOut(_waited_for(state))
+    if run is None:
+        return Poisoned() if crashes(state) >= CRASHES_MAX else Start(state.run + 1)
+    if state.prompt is None:
+        return WritePrompt()
+    live = state.live_submission
+    if live is not None:
+        return AwaitTask(live) if live.task is None else Watch(live)
+    if state.retry_at_us is not None and now_us < state.retry_at_us:
+        return Rest(state.retry_at_us)
+    return Submit(len(state.submissions) + 1)
+
+
+def _waited_for(state: JobState) -> str:
+    live = state.live_submission
+    if live is None:
+        return "not_submitted"
+    return "outcome_unknown" if live.task is None else "no_result"
+
+
+def after(state: JobState, command: Command, receipt: Receipt) -> JobState | None:
+    """The state after an accepted command, as the same decider makes it; None to read it from the log.
+
+    Spares a read per step. If others have written meanwhile this may miss it; whatever is decided on such a
+    state is refused by the ledger, and then it is read.
+    """
+    stream = job_stream(command.job) if hasattr(command, "job") else ""
+    view: Mapping[str, State] = {stream: state}
+    try:
+        made = decide(view, command, receipt.recorded_at_us)
+    except (Rejected, KeyError):
+        return None
+    if not made or len(made) != receipt.events:
+        return None
+    folded: State = state
+    for event_stream, event in made:
+        if event_stream == stream:
+            folded = evolve(folded, event)
+    return folded if isinstance(folded, JobState) else None

@@ -1,0 +1,227 @@
+"""One worker's run of one job: load it, do the next step, append, go on.
+
+The job's state is its events; what a run remembers beside them (which look at a task this is) may be lost at
+any moment. Every step is safe to begin again by another run.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Coroutine
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from events.job import Failure
+from ledger.commands import Command, FailJob, FailSubmission, HandBackJob, StartJob
+from ledger.errors import KeyReused, Rejected
+from ledger.job_state import JobState
+from services.adapters.kie.failures import scrub
+from services.worker import fetching, plan, prompting, submitting, watching
+from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
+from services.worker.policy import ALARMING, retry_pause_s
+from services.worker.tools import Tools
+
+logger = structlog.get_logger()
+
+Ending = Literal["finished", "missing", "let_go"]
+
+REJECTIONS_MAX = 20
+UNREADABLE_LOOK_S = 15.0
+CRITICAL_S = 6.0
+"""How long a stop waits for a call whose outcome would else be unknown."""
+
+
+class Baffled(Exception):
+    """The ledger keeps refusing what the job's own state asks for: a contradiction, and a bug."""
+
+
+class JobRun:
+    """`state` is the job as last known; `run` is ours once started."""
+
+    def __init__(self, tools: Tools, job: str) -> None:
+        self.tools = tools
+        self.job = job
+        self.run: int | None = None
+        self.state = JobState()
+        self.watched = watching.Watched()
+        self.log = logger.bind(job=job)
+        self._hint = asyncio.Event()
+        self._poked = False
+        self._rejections = 0
+
+    async def work(self) -> Ending:
+        """Until the job has ended, or another run has it."""
+        self.state = await self.tools.door.job(self.job)
+        while True:
+            step = plan.next_step(self.state, self.run, self.tools.clock.now_us())
+            match step:
+                case plan.Finished():
+                    return "finished"
+                case plan.Missing():
+                    self.log.error("job_unknown_to_the_log")
+                    return "missing"
+                case plan.LetGo():
+                    self.log.info("job_taken_by_another_run", run=self.run, current=self.state.run)
+                    return "let_go"
+                case plan.Start(run):
+                    if not await self._start(run):
+                        return "let_go"
+                case _:
+                    await self._do(step)
+
+    async def _do(self, step: plan.Step) -> None:
+        match step:
+            case plan.Unreadable():
+                self.log.error("job_unreadable", reason=self.state.broken)
+                await self.pause(UNREADABLE_LOOK_S)
+                await self.reload()
+            case plan.TimeOut(code):
+                await self.fail(Failure("timeout", code, "the deadline has passed"))
+            case plan.Poisoned():
+                await self.fail(Failure("poison", "", "too many runs ended without a word"))
+            case plan.WritePrompt():
+                await prompting.write_prompt(self)
+            case plan.Rest(until_us):
+                await self.pause_until(until_us)
+                await self.reload()
+            case plan.Submit(number):
+                await submitting.submit(self, number)
+            case plan.AwaitTask():
+                await self.pause(self.tools.timing.look_s)
+                await self.reload()
+            case plan.Watch(submission):
+                urls = await watching.watch(self, submission)
+                if urls is not None:
+                    await fetching.fetch(self, submission, urls)
+
+    # What steps use
+
+    async def append(self, command: Command, key: str) -> bool:
+        """Write down what happened; whether the ledger took it. `state` is up to date afterwards."""
+        try:
+            receipt = await self.tools.door.append(command, key)
+        except (Rejected, KeyReused) as error:
+            self.log.info("command_rejected", command=type(command).__name__, reason=str(error))
+            self._rejections += 1
+            if self._rejections > REJECTIONS_MAX:
+                raise Baffled(f"job {self.job}: {type(command).__name__}: {error}") from error
+            await asyncio.sleep(0.02 * self._rejections)  # e.g. NotDue: our clock is a moment ahead
+            await self.reload()
+            return False
+        self._rejections = 0
+        predicted = plan.after(self.state, command, receipt)
+        self.state = predicted if predicted is not None else await self.tools.door.job(self.job)
+        return True
+
+    async def reload(self) -> None:
+        """See what others have written about the job."""
+        self.state = await self.tools.door.job(self.job)
+
+    async def fail(self, failure: Failure) -> None:
+        """End the job without a video, with its refund."""
+        command = FailJob(self.job, self.state.account, "worker", failure, self.state.run)
+        if await self.append(command, key=f"fail:{self.job}:worker{self.state.run}"):
+            self._ended(failure)
+
+    async def refuse(self, number: int, failure: Failure, retry_after_s: float | None = None) -> None:
+        """The submission came to nothing: plan another, or end the job."""
+        failure = await self.scrubbed(failure)
+        timing, now_us = self.tools.timing, self.tools.clock.now_us()
+        pause_s = retry_pause_s(
+            self.state,
+            failure,
+            base_s=timing.retry_base_s,
+            chance=random.random(),
+            retry_after_s=retry_after_s,
+        )
+        retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
+        assert self.run is not None
+        command = FailSubmission(
+            self.job, self.state.account, self.run, number, failure, retry_at_us=retry_at_us
+        )
+        if await self.append(command, key=f"refuse:{self.job}:{number}"):
+            SUBMISSIONS.labels(failure.error_class).inc()
+            if self.state.outcome:
+                self._ended(failure)
+            else:
+                self.log.warning("submission_failed", submission=number, **_told(failure), again_in_s=pause_s)
+        await self.tools.checkpoint("refused")
+
+    async def scrubbed(self, failure: Failure) -> Failure:
+        """The failure without anything the seller wrote, should the provider have quoted it."""
+        queued, prompt = self.state.queued, self.state.prompt
+        private: list[str] = []
+        if failure.message and queued is not None:
+            brief = await self.tools.door.brief(queued.brief)
+            private += [brief.product, brief.wishes] if brief else []
+            text = await prompting.prompt_text(self, prompt.prompt) if prompt is not None else None
+            private += [text] if text else []
+        return msgspec.structs.replace(failure, message=scrub(failure.message, private))
+
+    async def pause(self, seconds: float) -> bool:
+        """Sleep, or less when there is a hint; whether somebody asked us to look now."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._hint.wait()
+        poked, self._poked = self._poked, False
+        self._hint.clear()
+        return poked
+
+    async def pause_until(self, at_us: int) -> None:
+        """Sleep until the ledger's time is `at_us`; hints do not hurry it."""
+        while (left_us := at_us - self.tools.clock.now_us()) > 0:
+            await asyncio.sleep(min(left_us / 1_000_000, 30.0) + 0.001)
+
+    def left_s(self) -> float:
+        """Seconds to the deadline; may be negative."""
+        queued = self.state.queued
+        return (queued.deadline_at_us - self.tools.clock.now_us()) / 1_000_000 if queued else 0.0
+
+    async def critical(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this to its end even if the run is cancelled meanwhile: half done, nobody knows its outcome."""
+        task = asyncio.create_task(work)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            done, _ = await asyncio.wait({task}, timeout=CRITICAL_S)
+            if not done:
+                self.log.error("call_abandoned")
+            elif task.exception() is not None:
+                self.log.error("call_failed", exc_info=task.exception())
+            raise
+
+    # From outside
+
+    def hint(self, *, poke: bool) -> None:
+        """Something was written about the job; with `poke`, its task may have changed too."""
+        self._poked = self._poked or poke
+        self._hint.set()
+
+    async def hand_back(self) -> None:
+        """Say that this run ends in good order."""
+        if self.run is not None:
+            with contextlib.suppress(Rejected, KeyReused):
+                key = f"handback:{self.job}:{self.run}"
+                await self.tools.door.append(HandBackJob(self.job, self.run), key)
+
+    async def _start(self, run: int) -> bool:
+        command = StartJob(self.job, run, self.tools.worker)
+        if not await self.append(command, key=f"start:{self.job}:{run}"):
+            return self.state.run < run  # else another was faster, and will see to the job
+        self.run = run
+        self.log = self.log.bind(run=run)
+        self.log.info("job_started")
+        await self.tools.checkpoint("started")
+        return True
+
+    def _ended(self, failure: Failure) -> None:
+        JOBS_ENDED.labels("failed", failure.error_class).inc()
+        alarm = failure.error_class in ALARMING
+        tell = self.log.error if alarm else self.log.warning
+        tell("job_failed", **_told(failure), alarm=alarm)
+
+
+def _told(failure: Failure) -> dict[str, str]:
+    return {"error_class": failure.error_class, "code": failure.code, "message": failure.message}

@@ -1,0 +1,119 @@
+"""A submission: upload the photo, write down the intent, call, write down what came of it.
+
+The call cannot be repeated safely (the provider has no idempotency key), so the intent is recorded first;
+after that only three things are known: a task, a refusal, or nothing. Nothing means: never submit again,
+wait for the task to be found (plan.AwaitTask), and refund at the deadline.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from events.job import Failure
+from ledger.commands import IntendSubmission, RecordAccepted
+from services.adapters.kie.catalogue import Model
+from services.adapters.kie.errors import KieError, KieNoAnswer, KieNotSent, KieRefused, OutcomeUnknown
+from services.shared.blobs import BlobError
+from services.worker.metrics import SUBMISSIONS
+from services.worker.policy import RETRYABLE, backoff_s
+from services.worker.prompting import ERASED, not_offered, prompt_text
+
+if TYPE_CHECKING:
+    from services.worker.run import JobRun
+    from services.worker.tools import ProviderAccount
+
+UPLOADS_MAX = 4
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """All that the call needs."""
+
+    account: str
+    client: "ProviderAccount"
+    model: Model
+    prompt: str
+    image_url: str
+
+
+async def submit(run: "JobRun", number: int) -> None:
+    """Make submission `number`, or fail the job when it cannot be made."""
+    ready = await _prepare(run)
+    if ready is not None:
+        await run.tools.checkpoint("uploaded")
+        # Once the intent stands, stopping half-way would leave the outcome unknown.
+        await run.critical(_call(run, number, ready))
+
+
+async def _prepare(run: "JobRun") -> Ready | None:
+    tools, queued, prompt = run.tools, run.state.queued, run.state.prompt
+    assert queued is not None and prompt is not None
+    model = tools.catalogue.model(queued.model)
+    text = await prompt_text(run, prompt.prompt)
+    if model is None or not model.enabled:
+        await run.fail(not_offered(queued.model))
+    elif text is None:
+        await run.fail(ERASED)
+    else:
+        account = tools.accounts.choose()
+        client = tools.provider.client(account)
+        assert client is not None, f"account {account} is not configured"
+        image_url = await _upload(run, client, queued.photo)
+        if image_url is not None:
+            return Ready(account, client, model, text, image_url)
+    return None
+
+
+async def _upload(run: "JobRun", client: "ProviderAccount", photo: str) -> str | None:
+    """The photo's URL at the provider; None when the job was failed for it. Uploads are free to repeat."""
+    for tries in range(1, UPLOADS_MAX + 1):
+        try:
+            async with run.tools.uploads:
+                data = await run.tools.blobs.get(photo)
+                # A name never used before: the same one would overwrite, and caches keep the old picture.
+                return await client.upload(data, f"{run.job}-{secrets.token_hex(6)}.jpg")
+        except BlobError as error:
+            run.log.error("photo_missing", photo=photo, error=str(error))
+            await run.fail(Failure("our_fault", "photo_missing", "the photo is no longer there"))
+            return None
+        except (KieError, OSError) as error:
+            failure = error.failure if isinstance(error, KieError) else Failure("transient", "storage")
+            run.log.warning("upload_failed", tries=tries, error=str(error))
+            passing = isinstance(error, KieNoAnswer | OSError) or failure.error_class in RETRYABLE
+            pause_s = backoff_s(tries, run.tools.timing.retry_base_s, 30.0, random.random())
+            if not passing or tries == UPLOADS_MAX or pause_s >= run.left_s():
+                await run.fail(await run.scrubbed(failure))
+                return None
+            await asyncio.sleep(pause_s)
+    return None
+
+
+async def _call(run: "JobRun", number: int, ready: Ready) -> None:
+    tools = run.tools
+    assert run.run is not None
+    started_s = time.monotonic()
+    intend = IntendSubmission(run.job, run.run, number, ready.account, ready.model.slug)
+    if not await run.append(intend, key=f"intend:{run.job}:{number}"):
+        return
+    await tools.checkpoint("intended")
+    fields = ready.model.input(ready.prompt, ready.image_url)
+    try:
+        if time.monotonic() - started_s > tools.timing.call_within_s:
+            # Frozen, or Postgres was slow: by now others may have counted this intent in. Do not call.
+            raise KieNotSent(Failure("transient", "not_sent", "too long after the intent"))
+        task = await ready.client.create_task(ready.model.slug, fields, tools.callback_url(run.job, number))
+    except (KieRefused, KieNotSent) as error:
+        await run.refuse(number, error.failure, error.retry_after_s)
+    except OutcomeUnknown as error:
+        SUBMISSIONS.labels("unknown").inc()
+        run.log.error("submission_outcome_unknown", submission=number, error=str(error))
+        await tools.checkpoint("unknown")
+    else:
+        await tools.checkpoint("created")
+        SUBMISSIONS.labels("accepted").inc()
+        run.log.info("submission_accepted", submission=number, task=task, account=ready.account)
+        await run.append(RecordAccepted(run.job, number, task), key=f"accept:{run.job}:{number}:{task}")
+        await tools.checkpoint("accepted")

@@ -1,0 +1,108 @@
+"""A worker process at work: reading, keeping, sweeping, listening; and stopping without losing time."""
+
+import asyncio
+import contextlib
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.shared import wake
+from services.shared.consumer.consumer import Consumer
+from services.shared.health import Check
+from services.shared.streams import GENERATION, JOBS
+from services.worker.crew import Crew
+from services.worker.policy import backoff_s
+from services.worker.tools import Tools
+
+logger = structlog.get_logger()
+
+FIRST_WAVE_S = 0.7
+STOP_S = 6.0
+LEAVE_S = 1.0
+
+
+class Worker:
+    """Works until told to stop. `redis` for commands, `blocking` for the blocking read alone."""
+
+    def __init__(self, tools: Tools, redis: Redis, blocking: Redis, *, slots: int, lease_s: float) -> None:
+        self._redis = redis
+        self._crew = Crew(tools, slots)
+        self._clock = tools.clock
+        self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)
+        self._crew.consumer = self._consumer
+        self.checks: dict[str, Check] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then hand back what is in hand; that takes seconds at most."""
+        if not await self._begin(stop):
+            return
+        reading = [
+            asyncio.create_task(self._consumer.read(), name="read"),
+            asyncio.create_task(self._consumer.sweep(), name="sweep"),
+        ]
+        keeping = [
+            asyncio.create_task(self._consumer.keep(), name="keep"),
+            asyncio.create_task(self._clock.run(), name="clock"),
+            asyncio.create_task(self._pass_on(), name="pass_on"),
+            asyncio.create_task(
+                wake.listen(self._redis, self._crew.hint, self._consumer.sweep_soon), name="wake"
+            ),
+        ]
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([stopping, *reading, *keeping], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()  # none of them ends by itself: raises its error
+        finally:
+            stopping.cancel()
+            await _end(reading)
+            await self._let_go()
+            await _end(keeping)
+            await self._leave()
+
+    async def _begin(self, stop: asyncio.Event) -> bool:
+        failures = 0
+        while not stop.is_set():
+            try:
+                await self._consumer.start()
+            except (RedisError, OSError) as error:
+                failures += 1
+                logger.warning("redis_waited_for", error=repr(error))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(backoff_s(failures, 0.2, 5.0, 1.0)):
+                        await stop.wait()
+            else:
+                return True
+        return False
+
+    async def _pass_on(self) -> None:
+        while True:
+            await wake.wake_job(self._redis, await self._crew.elsewhere.get())
+
+    async def _let_go(self) -> None:
+        """Most runs wait for something and end at once; those in the middle of a call get a few seconds."""
+        if not len(self._crew):
+            return
+        logger.info("handing_back", jobs=len(self._crew))
+        self._crew.let_go()
+        await self._crew.wait_ended(FIRST_WAVE_S)
+        await wake.wake_sweepers(self._redis)
+        await self._crew.wait_ended(STOP_S - FIRST_WAVE_S)
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await self._consumer.leave()
+                await wake.wake_sweepers(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            logger.warning("seat_not_left", error=repr(error))  # the lease will see to it
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they have ended: redis-py's `wait_for` can swallow a cancellation before Python 3.12."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)

@@ -1,0 +1,211 @@
+"""Orders for workers, workers for orders, and what must be true in the end."""
+
+import asyncio
+from collections import Counter
+from contextlib import AsyncExitStack
+from typing import Any
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+
+from events import job as e
+from events.codec import decode
+from events.job import JobEvent
+from events.streams import job_stream
+from ledger import commands as c
+from ledger.job_state import JobState
+from ledger.log import Ledger
+from services.adapters.kie.catalogue import load_catalogue
+from services.shared.blobs import one_chunk, open_blobs
+from services.shared.ids import new_id
+from services.shared.people import Brief, People
+from services.shared.settings import Settings
+from services.shared.streams import GENERATION, JOBS, job_entry
+from services.worker.main import make_worker
+from services.worker.tools import Checkpoint, no_checkpoint
+from services.worker.worker import Worker
+from tests.support.outside import Outside, photo
+from tests.support.waiting import eventually
+
+PRODUCT = "Кружка керамическая, синяя глазурь, 350 мл"
+_PHOTO = "photos/cup.jpg"
+
+
+class RunningWorker(msgspec.Struct):
+    """A worker in this process."""
+
+    worker: Worker
+    stop: asyncio.Event
+    task: "asyncio.Task[None]"
+
+    async def end(self) -> None:
+        """Stop it as SIGTERM would."""
+        self.stop.set()
+        await self.task
+
+    async def vanish(self) -> None:
+        """As close to SIGKILL as one process allows: nothing is handed back."""
+        self.worker._consumer.release = lambda entry: None  # type: ignore[method-assign]
+        self.worker._leave = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+        for held in self.worker._crew._held.values():
+            held.run.hand_back = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
+        await self.end()
+
+
+class Workshop:
+    """Everything a test of the worker needs, on real servers."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        ledger: Ledger,
+        redis: Redis,
+        sandbox: Outside,
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.redis = redis
+        self.sandbox = sandbox
+        self._people = People(pool)
+        self._pool = pool
+        self._stack = AsyncExitStack()
+        self._workers: list[RunningWorker] = []
+        self._account = ""
+        self._published = 0
+
+    async def close(self) -> None:
+        for running in self._workers:
+            await running.end()
+        await self._stack.aclose()
+
+    async def worker(self, checkpoint: Checkpoint = no_checkpoint, **settings: Any) -> RunningWorker:
+        """Start one more worker."""
+        worker = await make_worker(
+            self.settings.model_copy(update=settings), self._stack, checkpoint=checkpoint
+        )
+        stop = asyncio.Event()
+        running = RunningWorker(worker, stop, asyncio.create_task(worker.run(stop)))
+        self._workers.append(running)
+        return running
+
+    async def account(self, credits: int = 1000) -> str:
+        """The seller, made at first use."""
+        if not self._account:
+            self._account = (await self._people.account_of(4711, "ru")).account
+            await self.ledger.execute(c.OpenAccount(self._account), key="open")
+            await self.ledger.execute(c.AcceptTerms(self._account, "1", credits), key="terms")
+            await open_blobs(self.settings).put(_PHOTO, one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
+        return self._account
+
+    async def order(
+        self,
+        jobs: int = 1,
+        *,
+        style: str = "ugc",
+        model: str | None = None,
+        wishes: str = "",
+        product: str = PRODUCT,
+        deadline_s: int = 30,
+        publish: bool = True,
+    ) -> list[str]:
+        """Pay for so many videos; the names of the jobs, already in the stream."""
+        account = await self.account()
+        brief = await self._people.keep_text(account, Brief(product, wishes))
+        names = tuple(new_id() for _ in range(jobs))
+        order = new_id()
+        slug = model or load_catalogue().default.slug
+        command = c.OrderVideos(account, order, names, 1, slug, style, _PHOTO, brief, "ru", deadline_s)
+        await self.ledger.execute(command, key=f"order:{order}")
+        if publish:
+            await self.publish()
+        return list(names)
+
+    async def publish(self) -> None:
+        """What the relay does, for `jobs` alone."""
+        for event in await self.ledger.read.events_after(self._published, 10_000):
+            entry = job_entry(event)
+            if entry is not None:
+                fields: dict[Any, Any] = {"job": entry.job, "type": entry.type}
+                await self.redis.xadd(JOBS, fields, id=f"{entry.position}-0")
+            self._published = event.position
+
+    async def republish(self) -> None:
+        """What the relay does after a wipe: every unfinished job again."""
+        for open_job in await self.ledger.read.open_jobs():
+            fields: dict[Any, Any] = {"job": open_job.job, "type": "JobQueued"}
+            await self.redis.xadd(JOBS, fields, id=f"{open_job.position}-0")
+        self._published = (await self.ledger.read.head()).position
+
+    async def job(self, job: str) -> JobState:
+        return await self.ledger.read.job(job)
+
+    async def ended(self, job: str, timeout_s: float = 20) -> JobState:
+        """The job once it has an outcome."""
+
+        async def has_ended() -> JobState | None:
+            state = await self.job(job)
+            return state if state.outcome else None
+
+        state = await eventually(has_ended, timeout_s, what=f"job {job} ends")
+        assert state is not None
+        return state
+
+    async def events(self, job: str) -> list[JobEvent]:
+        recorded = await self.ledger.read.stream(job_stream(job))
+        return [decode(event) for event in recorded]  # type: ignore[misc]
+
+    async def types(self, job: str) -> list[str]:
+        return [type(event).__name__ for event in await self.events(job)]
+
+    async def come_to(self, job: str, event: type[JobEvent], timeout_s: float = 10) -> None:
+        """Until the job's stream holds such an event."""
+
+        async def there() -> bool:
+            return event.__name__ in await self.types(job)
+
+        await eventually(there, timeout_s, what=f"{event.__name__} of {job}")
+
+    async def prompt(self, job: str) -> dict[str, Any]:
+        text = await self._people.text(f"prompt-{job}")
+        assert text is not None
+        found: dict[str, Any] = msgspec.json.decode(text)
+        return found
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The provider's accepted tasks."""
+        book = await self.sandbox.get("/__sandbox/book")
+        found: list[dict[str, Any]] = book["kie"]["tasks"]
+        return found
+
+    async def audit(self, credits: int = 1000) -> None:
+        """Every charged job has one outcome, the balance agrees, no submission was made twice."""
+        assert await self.ledger.read.open_jobs() == []
+        spent = 0
+        submissions = 0
+        for recorded in await self.ledger.read.events_after(0, 100_000):
+            event = decode(recorded)
+            match event:
+                case e.JobSucceeded():
+                    spent += 1
+                case e.SubmissionIntended():
+                    submissions += 1
+                case _:
+                    pass
+        state = await self.ledger.read.account(await self.account())
+        assert state.balance == credits - spent
+        breaks = await self._pool.fetchval("SELECT count(*) FROM audit.chain_breaks")
+        assert breaks == 0
+        asked = Counter(task["callBackUrl"] for task in await self.tasks())
+        assert all(count == 1 for count in asked.values()), asked
+        assert sum(asked.values()) <= submissions
+
+    async def nothing_pending(self) -> None:
+        """Every entry was acknowledged."""
+
+        async def none() -> bool:
+            pending: Any = await self.redis.xpending(JOBS, GENERATION)
+            return int(pending["pending"]) == 0
+
+        await eventually(none, what="all entries acknowledged")
