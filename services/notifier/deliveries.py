@@ -1,0 +1,65 @@
+"""The table `deliveries` as the sender uses it. Each method is one statement."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+import asyncpg
+
+from services.notifier.messages import Delivery
+from services.notifier.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+
+class Deliveries:
+    """Takes rows and writes down what became of them.
+
+    A taken row belongs to its taker until `lease_s` after it was taken or last renewed. `claims` is the
+    fencing token: a decision of someone whose row was taken by another is dropped, the fact that it arrived
+    never is.
+    """
+
+    def __init__(self, pool: "Pool", lease_s: float) -> None:
+        self._pool = pool
+        self._lease_s = lease_s
+
+    async def claim(self, limit: int) -> list[Delivery]:
+        """Take up to `limit` due ones, at most one per account, in order."""
+        rows = await self._pool.fetch(query("deliveries_claim"), limit, self._lease_s)
+        return [Delivery(*row) for row in sorted(rows, key=lambda row: int(row["position"]))]
+
+    async def begin(self, delivery: Delivery) -> bool:
+        """Write down that it is being sent; False when it is not ours (any more)."""
+        return bool(await self._change("delivery_begin", delivery, delivery.claims))
+
+    async def sent(self, delivery: Delivery, message_id: int, file_id: str | None) -> bool:
+        """It arrived; False when it had arrived before."""
+        return await self._change("delivery_sent", delivery, message_id, file_id)
+
+    async def retry(
+        self,
+        delivery: Delivery,
+        wait_s: float,
+        reason: str | None,
+        *,
+        may_have_arrived: bool = False,
+        as_link: bool = False,
+    ) -> bool:
+        """Let go of it until `wait_s` from now."""
+        return await self._change(
+            "delivery_retry", delivery, delivery.claims, wait_s, reason, may_have_arrived, as_link
+        )
+
+    async def end(self, delivery: Delivery, state: Literal["failed", "skipped"], reason: str) -> bool:
+        """It will never be sent."""
+        return await self._change("delivery_end", delivery, delivery.claims, state, reason)
+
+    async def renew(self, held: Iterable[Delivery]) -> None:
+        """Hold them for another `lease_s`."""
+        columns = list(zip(*((d.job, d.kind, d.claims) for d in held), strict=True))
+        if columns:
+            await self._pool.execute(query("deliveries_renew"), *columns, self._lease_s)
+
+    async def _change(self, name: str, delivery: Delivery, *args: object) -> bool:
+        return await self._pool.fetchval(query(name), delivery.job, delivery.kind, *args) is not None

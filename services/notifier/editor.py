@@ -1,0 +1,91 @@
+"""Keeps each order's status message up to date: only the latest state, at most about one edit a second.
+
+Editing twice to the same text shows nothing ("message is not modified"), so a crash between an edit and its
+record only repeats the edit.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+from aiogram import Bot
+
+from services.adapters.telegram import edit_text
+from services.adapters.telegram_sending import classify
+from services.notifier.backoff import backoff_s
+from services.notifier.messages import Messages, StatusLine
+from services.notifier.metrics import STATUS_EDITS
+from services.notifier.statuses import Status, Statuses
+from services.shared.periodic import PASSING
+from services.shared.telegram_limits import TelegramLimits
+
+logger = structlog.get_logger()
+
+BATCH: Final = 32
+PAUSE_S: Final = 1.0
+ATTEMPTS_MAX: Final = 30
+"""Failed edits in a row; with the backoff some two hours."""
+
+
+class Editor:
+    """`run_once` again and again."""
+
+    def __init__(self, bot: Bot, statuses: Statuses, messages: Messages, limits: TelegramLimits) -> None:
+        self._bot = bot
+        self._statuses = statuses
+        self._messages = messages
+        self._limits = limits
+        self.wake = asyncio.Event()
+        """Set when there may be something to show."""
+
+    async def run_once(self) -> int:
+        """Bring the status messages that are due up to date; how many were taken."""
+        taken = await self._statuses.claim(BATCH)
+        if taken:
+            lines = await self._statuses.lines([status.order_id for status in taken])
+            await asyncio.gather(*(self._guarded(status, *lines[status.order_id]) for status in taken))
+        return len(taken)
+
+    async def _guarded(self, status: Status, locale: str, lines: list[StatusLine]) -> None:
+        try:
+            await self._show(status, locale, lines)
+        except PASSING as error:  # taken until its lease ends
+            logger.warning("status_interrupted", order=status.order_id, error=repr(error))
+        except Exception:
+            logger.exception("status_failed_unexpectedly", order=status.order_id)
+
+    async def _show(self, status: Status, locale: str, lines: list[StatusLine]) -> None:
+        if not status.known:
+            return await self._abandon(status, "the account was erased")
+        slot = await self._limits.take(status.chat_id, wait_s_max=0, urgent=False)
+        if not slot.taken:
+            STATUS_EDITS.labels("paced").inc()
+            return await self._statuses.retry(status, slot.wait_s, None)
+        text = self._messages.status(lines, status.locale or locale)
+        try:
+            there = await edit_text(self._bot, status.chat_id, status.message_id, text)
+        except Exception as error:
+            return await self._failed(status, error)
+        if not there:
+            return await self._abandon(status, "the message is gone")
+        await self._statuses.shown(status, PAUSE_S)
+        STATUS_EDITS.labels("shown").inc()
+        return None
+
+    async def _failed(self, status: Status, error: Exception) -> None:
+        verdict = classify(error)
+        STATUS_EDITS.labels(verdict.outcome).inc()
+        if verdict.outcome == "gone":
+            return await self._abandon(status, verdict.reason)
+        if verdict.outcome in ("refused", "too_large") or status.attempts >= ATTEMPTS_MAX:
+            logger.error("status_edit_failed", order=status.order_id, reason=verdict.reason)
+            return await self._abandon(status, verdict.reason)
+        if verdict.after_s is not None:
+            await self._limits.pause(status.chat_id, verdict.after_s)
+        logger.warning("status_not_edited", order=status.order_id, reason=verdict.reason)
+        wait_s = verdict.after_s or backoff_s(status.attempts + 1)
+        return await self._statuses.retry(status, wait_s, verdict.reason)
+
+    async def _abandon(self, status: Status, reason: str) -> None:
+        STATUS_EDITS.labels("abandoned").inc()
+        await self._statuses.abandon(status, reason)

@@ -1,0 +1,70 @@
+"""`neurocards serve notifier`: tells every seller what became of their videos.
+
+Needs Postgres and Telegram. Without Redis it reads the log from Postgres and counts its own pace.
+"""
+
+import asyncio
+import contextlib
+
+from ledger.log import LogReader
+from services.adapters.telegram_sending import create_sending_bot
+from services.notifier.deliveries import Deliveries
+from services.notifier.editor import Editor
+from services.notifier.follower import Follower
+from services.notifier.messages import Messages
+from services.notifier.sender import Sender
+from services.notifier.statuses import Statuses
+from services.shared.blobs import open_blobs
+from services.shared.database import create_pool
+from services.shared.feed import BLOCK_S_MAX, Feed
+from services.shared.file_links import FileLinks
+from services.shared.i18n import Catalogues
+from services.shared.periodic import repeat
+from services.shared.redis_client import blocking_client, command_client
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+from services.shared.telegram_limits import TelegramLimits
+
+IDLE_S = 0.5
+"""How often the tables are looked at although nobody said that there is something."""
+
+
+async def serve(settings: Settings) -> None:
+    """Follow the log and send what it owes until told to stop."""
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await create_pool(settings, "notifier", max_size=12))
+        redis = await stack.enter_async_context(command_client(settings))
+        bot = create_sending_bot(settings)
+        stack.push_async_callback(bot.session.close)
+        runtime = await stack.enter_async_context(Runtime(settings, "notifier"))
+        reader, limits = LogReader(pool), TelegramLimits(redis)
+        messages = Messages(Catalogues("services.notifier", "notifier"), FileLinks(settings))
+        feed = Feed(reader, blocking_client(settings, BLOCK_S_MAX))
+        stack.push_async_callback(feed.close)
+        deliveries = Deliveries(pool, settings.lease_seconds)
+        sender = Sender(bot, deliveries, messages, open_blobs(settings), reader, limits)
+        editor = Editor(bot, Statuses(pool, settings.lease_seconds), messages, limits)
+        follower = Follower(pool, feed, on_change=lambda: _wake(sender, editor))
+
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        stop, drained = runtime.stop, asyncio.Event()
+        runtime.spawn(repeat(follower.run_once, stop, "follow", idle_s=0), "follow")
+        runtime.spawn(_send(sender, stop, drained), "send")
+        runtime.spawn(repeat(sender.renew_once, drained, "renew", idle_s=settings.lease_seconds / 4), "renew")
+        runtime.spawn(repeat(editor.run_once, stop, "edit", idle_s=IDLE_S, wake=editor.wake), "edit")
+        runtime.ready()
+        await runtime.wait()
+
+
+async def _send(sender: Sender, stop: asyncio.Event, drained: asyncio.Event) -> None:
+    """Send until `stop`, then finish what was begun; until then it is kept ours."""
+    try:
+        await repeat(sender.run_once, stop, "send", idle_s=IDLE_S, wake=sender.wake)
+        await sender.drain()
+    finally:
+        drained.set()
+
+
+def _wake(sender: Sender, editor: Editor) -> None:
+    sender.wake.set()
+    editor.wake.set()

@@ -1,0 +1,171 @@
+"""The notifier's messages: HTML texts and buttons. No outside text is in them, so nothing needs escaping."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.utils.i18n import I18n
+
+from services.notifier.failures import advice_for
+from services.notifier.fold import ENDED, JobProgress, Kind
+from services.shared.buttons import Again, Menu, MenuAction
+from services.shared.file_links import VALID_S, FileLinks
+from services.shared.i18n import locale_for
+
+LINES_MAX: Final = 10
+"""Orders of more jobs are shown as counts."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A taken row of `deliveries`. `chat_id` is None when the account was erased."""
+
+    job: str
+    kind: Kind
+    position: int
+    account: str
+    order_id: str
+    number: int
+    of_jobs: int
+    locale: str
+    refunded: int
+    error_class: str
+    blob: str
+    size_bytes: int
+    as_link: bool
+    claims: int
+    attempts: int
+    unknown_sends: int
+    chat_id: int | None
+    repeatable: bool
+    owed_at_s: float
+    age_s: float
+
+
+class StatusLine(msgspec.Struct, frozen=True):
+    """One job of an order. `lost`: its video was made, but handing it over failed."""
+
+    number: int
+    state: JobProgress
+    lost: bool = False
+    blob: str = ""
+    owed_at_s: float = 0
+
+
+_MARKS: Final[dict[JobProgress, str]] = {
+    "queued": "⏳",
+    "writing": "✍️",
+    "rendering": "🎬",
+    "retrying": "🔁",
+    "done": "✅",
+    "failed": "❌",
+    "gifted": "🎁",
+}
+
+
+class Messages:
+    """Writes each message in the seller's language."""
+
+    def __init__(self, texts: I18n, links: FileLinks) -> None:
+        self._texts = texts
+        self._links = links
+
+    def video(self, delivery: Delivery) -> str:
+        """The caption of a video, or the text of a message that links to it."""
+        locale = locale_for(delivery.locale)
+        if delivery.kind == "gift":
+            parts = [
+                "🎁 " + self._say("This video came after its time was up.", locale),
+                self._say("The credits are back with you already, so it is a gift.", locale),
+            ]
+        else:
+            parts = ["🎬 " + self._say("Your video is ready!", locale)]
+        parts += self._which(delivery, locale)
+        if delivery.as_link:
+            parts.append(self._say("Telegram does not take a file like this one, so here is a link:", locale))
+            link = self._link(self._say("Watch or download", locale), delivery.blob, delivery.owed_at_s)
+            validity = self._say("valid for 7 days", locale)
+            parts.append(f"{link} ({validity})")
+        return "\n".join(parts)
+
+    def failure(self, delivery: Delivery, balance: int | None) -> str:
+        """Why there is no video, what to change, and that the credit is back."""
+        locale = locale_for(delivery.locale)
+        advice = advice_for(delivery.error_class)
+        title = "😔 <b>" + self._say("The video did not work out.", locale) + "</b>"
+        parts = [title, *self._which(delivery, locale), "", self._say(advice.happened, locale)]
+        parts += [self._say(advice.change, locale), ""]
+        back = self._texts.gettext(
+            "Your credit is back.", "Your credits are back: {count}.", delivery.refunded, locale=locale
+        ).format(count=delivery.refunded)
+        if balance is not None:
+            back += " " + self._say("Your balance: {balance}.", locale).format(balance=balance)
+        return "\n".join([*parts, "💳 " + back])
+
+    def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup:
+        """Once more with this product, and the menu."""
+        locale = locale_for(delivery.locale)
+        menu = InlineKeyboardButton(
+            text="☰ " + self._say("Menu", locale), callback_data=Menu(action=MenuAction.HOME).pack()
+        )
+        if not delivery.repeatable:
+            return InlineKeyboardMarkup(inline_keyboard=[[menu]])
+        again = InlineKeyboardButton(
+            text="🔄 " + self._say("Again with this product", locale),
+            callback_data=Again(draft=delivery.order_id).pack(),
+        )
+        return InlineKeyboardMarkup(inline_keyboard=[[again], [menu]])
+
+    def status(self, lines: Sequence[StatusLine], language: str) -> str:
+        """How an order's jobs stand."""
+        locale = locale_for(language)
+        over = all(line.state in ENDED for line in lines)
+        title = self._say("Your order is finished", locale) if over else self._say("Your order", locale)
+        parts = [f"<b>{title}</b>", ""]
+        if len(lines) > LINES_MAX:
+            counts = Counter(line.state for line in lines)
+            parts += [f"{self._state(s, locale)}: {counts[s]}" for s in _MARKS if counts[s]]
+        else:
+            parts += [self._line(line, len(lines), locale) for line in lines]
+        lost = [line for line in lines if line.lost and line.blob][:LINES_MAX]
+        if lost:
+            parts += ["", self._say("A video may not have reached you. It is kept here for 7 days:", locale)]
+            parts += [self._link(f"№{line.number}", line.blob, line.owed_at_s) for line in lost]
+        return "\n".join(parts)
+
+    def _line(self, line: StatusLine, of_jobs: int, locale: str) -> str:
+        number = f"{line.number}. " if of_jobs > 1 else ""
+        return number + self._state(line.state, locale)
+
+    def _state(self, state: JobProgress, locale: str) -> str:
+        return f"{_MARKS[state]} {self._say(_state_name(state), locale)}"
+
+    def _which(self, delivery: Delivery, locale: str) -> list[str]:
+        if delivery.of_jobs == 1:
+            return []
+        text = self._say("Video {number} of {of}", locale)
+        return [text.format(number=delivery.number, of=delivery.of_jobs)]
+
+    def _link(self, text: str, blob: str, owed_at_s: float) -> str:
+        return f'<a href="{self._links.url(blob, int(owed_at_s) + VALID_S)}">{text}</a>'
+
+    def _say(self, msgid: str, locale: str) -> str:
+        return self._texts.gettext(msgid, locale=locale)
+
+
+def _(msgid: str) -> str:
+    return msgid
+
+
+def _state_name(state: JobProgress) -> str:
+    names: dict[JobProgress, str] = {
+        "queued": _("in the queue"),
+        "writing": _("writing the script"),
+        "rendering": _("rendering the video"),
+        "retrying": _("the service stumbled, trying again"),
+        "done": _("done"),
+        "failed": _("did not work out, the credits are back"),
+        "gifted": _("came late, a gift"),
+    }
+    return names[state]

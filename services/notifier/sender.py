@@ -1,0 +1,204 @@
+"""Sends what is owed: each delivery once, or, when nobody can know whether it arrived, once more.
+
+    pending ──begin──▶ sending ──▶ sent
+       ▲                  │
+       └──── again ───────┼──▶ failed    the chat is gone, Telegram refuses it, or it stays unknown twice
+                          └──▶ skipped   the account was erased
+
+Written down before the send, so that after a crash it is known which ones may have arrived.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+from aiogram import Bot
+from aiogram.types import Message
+from msgspec.structs import replace
+
+from ledger.log import LogReader
+from services.adapters.telegram_sending import UPLOAD_BYTES_MAX, classify, file_id_of
+from services.notifier.backoff import backoff_s
+from services.notifier.deliveries import Deliveries
+from services.notifier.messages import Delivery, Messages
+from services.notifier.metrics import DELIVERIES, SENDING
+from services.notifier.upload import BlobFile, upload_timeout_s
+from services.shared.blobs import BlobStore
+from services.shared.periodic import PASSING
+from services.shared.telegram_limits import TelegramLimits
+
+logger = structlog.get_logger()
+
+CONCURRENCY: Final = 16
+SLOT_WAIT_S: Final = 3.0
+GIVE_UP_S: Final = 3 * 24 * 3600.0
+"""How long something that may still work is tried."""
+MISSING_GIVE_UP_S: Final = 600.0
+AS_LINK_AFTER: Final = 20
+"""Sends of a file that Telegram answered with an error, about an hour of them."""
+UNKNOWN_TWICE: Final = "sent twice without an answer; a third time could show it twice"
+_RECORD_TRIES: Final = 10
+
+
+class Sender:
+    """The notifier's second half: `run_once` again and again, `renew_once` beside it."""
+
+    def __init__(
+        self,
+        bot: Bot,
+        deliveries: Deliveries,
+        messages: Messages,
+        blobs: BlobStore,
+        reader: LogReader,
+        limits: TelegramLimits,
+    ) -> None:
+        self._bot = bot
+        self._deliveries = deliveries
+        self._messages = messages
+        self._blobs = blobs
+        self._reader = reader
+        self._limits = limits
+        self._held: dict[asyncio.Task[None], Delivery] = {}
+        self.wake = asyncio.Event()
+        """Set when there may be something to send."""
+
+    async def run_once(self) -> int:
+        """Take as many due deliveries as there are free places and begin to send them; how many."""
+        free = CONCURRENCY - len(self._held)
+        if free <= 0:
+            return 0
+        taken = await self._deliveries.claim(free)
+        for delivery in taken:
+            task = asyncio.create_task(self._guarded(delivery), name=f"send-{delivery.job}")
+            self._held[task] = delivery
+            task.add_done_callback(self._let_go)
+        SENDING.set(len(self._held))
+        return len(taken)
+
+    async def renew_once(self) -> int:
+        """Keep what is being sent; how many."""
+        held = list(self._held.values())
+        await self._deliveries.renew(held)
+        return len(held)
+
+    async def drain(self) -> None:
+        """Until everything taken is settled or let go."""
+        while self._held:
+            await asyncio.wait(list(self._held))
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        self._held.pop(task, None)
+        SENDING.set(len(self._held))
+        self.wake.set()
+
+    async def _guarded(self, delivery: Delivery) -> None:
+        try:
+            await self._deliver(delivery)
+        except PASSING as error:  # the row stays taken until its lease ends, then it is somebody's again
+            logger.warning("delivery_interrupted", job=delivery.job, kind=delivery.kind, error=repr(error))
+        except Exception:
+            logger.exception("delivery_failed_unexpectedly", job=delivery.job, kind=delivery.kind)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        if delivery.chat_id is None:
+            return await self._skip(delivery, "the account was erased")
+        if delivery.unknown_sends >= 2:
+            return await self._end(delivery, UNKNOWN_TWICE)
+        if delivery.kind != "failure" and await self._blobs.size_bytes(delivery.blob) is None:
+            return await self._again(delivery, "the video is not in the blob store", MISSING_GIVE_UP_S)
+        balance = await self._balance(delivery) if delivery.kind == "failure" else None
+        slot = await self._limits.take(delivery.chat_id, wait_s_max=SLOT_WAIT_S)
+        if not slot.taken:
+            await self._deliveries.retry(delivery, slot.wait_s, None)
+            return None
+        await asyncio.sleep(slot.wait_s)
+        if not await self._deliveries.begin(delivery):
+            logger.warning("delivery_taken_over", job=delivery.job, kind=delivery.kind)
+            return None
+        try:
+            message = await self._send(delivery, delivery.chat_id, balance)
+        except Exception as error:
+            return await self._failed(delivery, error)
+        return await self._record_sent(delivery, message)
+
+    async def _send(self, delivery: Delivery, chat_id: int, balance: int | None) -> Message:
+        buttons = self._messages.buttons(delivery)
+        if delivery.kind == "failure":
+            text = self._messages.failure(delivery, balance)
+        elif self._sends_link(delivery):
+            text = self._messages.video(replace(delivery, as_link=True))
+        else:
+            return await self._bot.send_video(
+                chat_id,
+                BlobFile(self._blobs, delivery.blob),
+                caption=self._messages.video(delivery),
+                supports_streaming=True,
+                reply_markup=buttons,
+                request_timeout=upload_timeout_s(delivery.size_bytes),
+            )
+        return await self._bot.send_message(chat_id, text, reply_markup=buttons)
+
+    def _sends_link(self, delivery: Delivery) -> bool:
+        return delivery.as_link or delivery.size_bytes > UPLOAD_BYTES_MAX
+
+    async def _balance(self, delivery: Delivery) -> int | None:
+        """From the ledger itself, so that it is right even when the projections are dead."""
+        account = await self._reader.account(delivery.account)
+        return None if account.broken else account.balance
+
+    async def _record_sent(self, delivery: Delivery, message: Message) -> None:
+        for attempt in range(_RECORD_TRIES):
+            try:
+                first = await self._deliveries.sent(delivery, message.message_id, file_id_of(message))
+            except PASSING as error:
+                logger.warning("delivery_record_failed", job=delivery.job, error=repr(error))
+                await asyncio.sleep(backoff_s(attempt))
+                continue
+            DELIVERIES.labels(delivery.kind, "sent" if first else "sent_again").inc()
+            log = logger.info if first else logger.warning
+            log(
+                "delivery_sent",
+                job=delivery.job,
+                kind=delivery.kind,
+                first=first,
+                age_s=round(delivery.age_s, 1),
+            )
+            return
+
+    async def _failed(self, delivery: Delivery, error: Exception) -> None:
+        verdict = classify(error)
+        DELIVERIES.labels(delivery.kind, verdict.outcome).inc()
+        log = logger.bind(job=delivery.job, kind=delivery.kind, outcome=verdict.outcome)
+        log.warning("delivery_not_sent", reason=verdict.reason)
+        match verdict.outcome:
+            case "gone":
+                await self._end(delivery, verdict.reason)
+            case "unknown":
+                # Once more, and a second time it ends in _deliver.
+                await self._deliveries.retry(delivery, backoff_s(1), verdict.reason, may_have_arrived=True)
+            case "too_large" | "refused" if delivery.kind != "failure" and not self._sends_link(delivery):
+                await self._deliveries.retry(delivery, 0, verdict.reason, as_link=True)
+            case "too_large" | "refused":
+                await self._end(delivery, verdict.reason)
+            case "again" if verdict.after_s is not None and delivery.chat_id is not None:
+                await self._limits.pause(delivery.chat_id, verdict.after_s)
+                await self._deliveries.retry(delivery, verdict.after_s, verdict.reason)
+            case "again":
+                await self._again(delivery, verdict.reason)
+
+    async def _again(self, delivery: Delivery, reason: str, give_up_s: float = GIVE_UP_S) -> None:
+        if delivery.age_s > give_up_s:
+            return await self._end(delivery, f"given up: {reason}")
+        # Perhaps it is this file that Telegram stumbles over; behind it the chat's other messages wait.
+        as_link = delivery.kind != "failure" and delivery.attempts >= AS_LINK_AFTER
+        await self._deliveries.retry(delivery, backoff_s(delivery.attempts + 1), reason, as_link=as_link)
+
+    async def _end(self, delivery: Delivery, reason: str) -> None:
+        await self._deliveries.end(delivery, "failed", reason)
+        DELIVERIES.labels(delivery.kind, "failed").inc()
+        logger.error("delivery_failed", job=delivery.job, kind=delivery.kind, reason=reason)
+
+    async def _skip(self, delivery: Delivery, reason: str) -> None:
+        await self._deliveries.end(delivery, "skipped", reason)
+        DELIVERIES.labels(delivery.kind, "skipped").inc()
+        logger.info("delivery_skipped", job=delivery.job, kind=delivery.kind, reason=reason)

@@ -1,0 +1,26 @@
+-- Take deliveries that are due: per account only the first that is not settled, so that their order is kept.
+-- Whoever took one before and left it in 'sending' may have sent it. $1 at most so many, $2 lease in seconds
+WITH due AS (
+    SELECT d.job, d.kind, d.account, d.order_id FROM deliveries d
+    WHERE d.state IN ('pending', 'sending') AND d.due_at <= clock_timestamp()
+      AND NOT EXISTS (SELECT FROM deliveries before
+                      WHERE before.account = d.account AND before.state IN ('pending', 'sending')
+                        AND before.position < d.position)
+    ORDER BY d.due_at, d.position LIMIT $1
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries d
+SET claims = d.claims + 1,
+    unknown_sends = d.unknown_sends + (d.state = 'sending')::int,
+    last_error = CASE WHEN d.state = 'sending' THEN 'the sender died or hung while sending' ELSE d.last_error END,
+    state = 'pending',
+    due_at = clock_timestamp() + make_interval(secs => $2)
+FROM due
+LEFT JOIN accounts a ON a.account = due.account
+LEFT JOIN drafts o ON o.draft = due.order_id
+WHERE d.job = due.job AND d.kind = due.kind
+RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
+          coalesce(a.locale, d.locale) AS locale, d.refunded, d.error_class, d.blob, d.size_bytes, d.as_link,
+          d.claims, d.attempts, d.unknown_sends, a.telegram_id AS chat_id, o.draft IS NOT NULL AS repeatable,
+          extract(epoch FROM d.owed_at)::float8 AS owed_at_s,
+          extract(epoch FROM clock_timestamp() - d.owed_at)::float8 AS age_s

@@ -1,0 +1,64 @@
+"""The tables behind the status messages, as the editor uses them. Each method is one statement."""
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import asyncpg
+import msgspec
+
+from services.notifier.messages import StatusLine
+from services.notifier.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """A taken row of `order_statuses`: what to edit. `known` is False when the account was erased."""
+
+    order_id: str
+    version: int
+    claims: int
+    attempts: int
+    known: bool
+    locale: str | None
+    chat_id: int
+    message_id: int
+
+
+class Statuses:
+    """Takes status messages that show less than they should, and writes down what they show."""
+
+    def __init__(self, pool: "Pool", lease_s: float) -> None:
+        self._pool = pool
+        self._lease_s = lease_s
+
+    async def claim(self, limit: int) -> list[Status]:
+        """Take up to `limit` due ones."""
+        return [Status(*row) for row in await self._pool.fetch(query("statuses_claim"), limit, self._lease_s)]
+
+    async def lines(self, orders: list[str]) -> dict[str, tuple[str, list[StatusLine]]]:
+        """Per order the language it was made in and its lines, at least as new as the version taken."""
+        found: dict[str, tuple[str, list[StatusLine]]] = defaultdict(lambda: ("", []))
+        for order_id, number, state, locale, lost, blob, owed_at_s in await self._pool.fetch(
+            query("status_lines"), orders
+        ):
+            line = StatusLine(number, state, lost, blob, owed_at_s)
+            found[order_id] = (locale, [*found[order_id][1], line])
+        return dict(found)
+
+    async def shown(self, status: Status, pause_s: float) -> None:
+        """It shows the version taken; edit it again `pause_s` from now at the earliest."""
+        await self._pool.execute(
+            query("status_shown"), status.order_id, status.claims, status.version, pause_s
+        )
+
+    async def retry(self, status: Status, wait_s: float, reason: str | None) -> None:
+        """Not this time; without a reason it was only a matter of pace."""
+        await self._pool.execute(
+            query("status_retry"), status.order_id, status.claims, wait_s, reason, reason is not None
+        )
+
+    async def abandon(self, status: Status, reason: str) -> None:
+        """It cannot be edited any more."""
+        await self._pool.execute(query("status_abandon"), status.order_id, status.claims, reason)
