@@ -1,0 +1,1 @@
+"""The notifier against real Postgres and Valkey and a scripted Telegram."""

@@ -1,0 +1,207 @@
+"""Real notifier processes, killed with SIGKILL at each step: never a loss, at most one double per message.
+
+A trigger holds the statement of a step until the test lets go, so that the process dies exactly there.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from services.shared.settings import Settings
+from tests.support.forked import ForkedService
+from tests.support.studio import PlacedOrder, Studio
+from tests.support.telegram import ScriptedTelegram, Step
+from tests.support.waiting import eventually
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+LEASE_S = 1
+_GATE = 77
+_HOLD = """
+CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_advisory_xact_lock_shared({gate}); RETURN NEW; END $$;
+GRANT EXECUTE ON FUNCTION hold() TO PUBLIC;
+CREATE TRIGGER hold BEFORE {what} ON deliveries FOR EACH ROW {when} EXECUTE FUNCTION hold()
+"""
+
+
+class Gate:
+    """Holds a statement on `deliveries`, as long as it is shut."""
+
+    def __init__(self, owner: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._owner = owner
+
+    async def someone_waits(self) -> bool:
+        """Whether a process has come to the step and is held there."""
+        waiting = (
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted)"
+        )
+        return bool(await self._owner.fetchval(waiting, _GATE))
+
+    async def open(self) -> None:
+        """What died there is really dead: its backend ends with it, as on a lost connection. Then let go."""
+        await self._owner.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 "
+            "AND NOT granted",
+            _GATE,
+        )
+        await self._owner.execute("DROP TRIGGER hold ON deliveries; DROP FUNCTION hold()")
+        await self._owner.execute("SELECT pg_advisory_unlock($1)", _GATE)
+
+
+@asynccontextmanager
+async def gate(database_url: str, what: str, when: str = "") -> AsyncIterator[Gate]:
+    owner = await asyncpg.connect(database_url)
+    try:
+        await owner.execute("SELECT pg_advisory_lock($1)", _GATE)
+        await owner.execute(_HOLD.format(gate=_GATE, what=what, when=when))
+        yield Gate(owner)
+    finally:
+        await owner.close()
+
+
+StartNotifier = Callable[[str], Awaitable[ForkedService]]
+
+
+@pytest.fixture
+async def start(
+    telegram: ScriptedTelegram, settings: Settings, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[StartNotifier]:
+    """Starts notifiers as processes."""
+    env = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "TELEGRAM_API_URL": telegram.base,
+        "NEUROCARDS_DATA_DIR": settings.data_dir,
+        "LEASE_SECONDS": LEASE_S,
+        "LOG_FORMAT": "json",
+    }
+    started: list[ForkedService] = []
+
+    async def start(name: str) -> ForkedService:
+        started.append(ForkedService("notifier", tmp_path / "services", env, name=name))
+        return await asyncio.to_thread(started[-1].start, wait_s=40)
+
+    yield start
+    for process in started:
+        await asyncio.to_thread(process.kill)
+        print(f"--- {process.name} ---\n{process.log}")  # noqa: T201 - shown when the test fails
+
+
+async def finished(studio: Studio) -> PlacedOrder:
+    seller = await studio.seller()
+    order = await studio.order(seller)
+    await studio.finish(order.jobs[0], b"the film")
+    return order
+
+
+async def settled(pool: "Pool") -> bool:
+    open_ones = await pool.fetchval("SELECT count(*) FROM deliveries WHERE settled_at IS NULL")
+    return bool(open_ones == 0 and await pool.fetchval("SELECT count(*) FROM deliveries"))
+
+
+@pytest.mark.parametrize(
+    ("what", "when", "copies"),
+    [
+        pytest.param("INSERT", "", 1, id="while-writing-down-what-is-owed"),
+        pytest.param("UPDATE", "WHEN (NEW.claims > OLD.claims)", 1, id="while-taking-it"),
+        pytest.param("UPDATE", "WHEN (NEW.state = 'sending')", 1, id="before-writing-down-that-it-sends"),
+        pytest.param("UPDATE", "WHEN (NEW.state = 'sent')", 2, id="after-sending-before-the-record"),
+    ],
+)
+async def test_killed_at_a_step_in_the_database(
+    studio: Studio,
+    start: StartNotifier,
+    telegram: ScriptedTelegram,
+    pool: "Pool",
+    database_url: str,
+    what: str,
+    when: str,
+    copies: int,
+) -> None:
+    order = await finished(studio)
+    async with gate(database_url, what, when) as step:
+        process = await start("first")
+        await eventually(step.someone_waits)
+        process.kill()
+        await step.open()
+    await start("second")
+    await eventually(lambda: settled(pool))
+    assert [shown.video for shown in telegram.sent(order.seller.chat_id)] == [b"the film"] * copies
+    assert await pool.fetchval("SELECT state FROM deliveries") == "sent"
+
+
+@pytest.mark.parametrize(
+    ("arrives", "copies"),
+    [pytest.param(False, 1, id="before-it-arrives"), pytest.param(True, 2, id="after-it-arrived")],
+)
+async def test_killed_while_telegram_has_the_request(
+    studio: Studio,
+    start: StartNotifier,
+    telegram: ScriptedTelegram,
+    pool: "Pool",
+    arrives: bool,
+    copies: int,
+) -> None:
+    order = await finished(studio)
+    held = telegram.next("sendVideo", Step(takes_effect=arrives, hold=True))
+    process = await start("first")
+    await asyncio.wait_for(held.reached.wait(), 10)
+    process.kill()
+    await start("second")
+    await eventually(lambda: settled(pool))
+    assert len(telegram.sent(order.seller.chat_id)) == copies
+    assert await pool.fetchval("SELECT unknown_sends FROM deliveries") == 1
+
+
+async def test_killed_again_and_again_it_stops_at_one_double(
+    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    order = await finished(studio)
+    for name in ("first", "second"):
+        held = telegram.next("sendVideo", Step(hold=True))
+        process = await start(name)
+        await asyncio.wait_for(held.reached.wait(), 10)
+        process.kill()
+    await start("third")
+    await eventually(lambda: settled(pool))
+    assert len(telegram.sent(order.seller.chat_id)) == 2
+    assert await pool.fetchval("SELECT state FROM deliveries") == "failed"
+
+
+async def test_frozen_past_its_lease_doubles_once_at_most(
+    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    order = await finished(studio)
+    held = telegram.next("sendVideo", Step(hold=True))
+    frozen = await start("frozen")
+    await asyncio.wait_for(held.reached.wait(), 10)
+    frozen.signal(signal.SIGSTOP)
+    await start("second")
+    await eventually(lambda: settled(pool))
+    held.release.set()
+    frozen.signal(signal.SIGCONT)
+    await eventually(lambda: '"first": false' in frozen.log)  # it hears late that its own had arrived
+    assert len(telegram.sent(order.seller.chat_id)) == 2
+
+
+async def test_a_graceful_stop_finishes_what_is_being_sent(
+    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    order = await finished(studio)
+    held = telegram.next("sendVideo", Step(hold=True))
+    process = await start("first")
+    await asyncio.wait_for(held.reached.wait(), 10)
+    stopping = asyncio.create_task(asyncio.to_thread(process.stop))
+    await eventually(lambda: "stopping" in process.log)
+    held.release.set()
+    assert await stopping == 0
+    assert await settled(pool)
+    assert len(telegram.sent(order.seller.chat_id)) == 1
