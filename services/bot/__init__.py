@@ -1,1 +1,5 @@
-"""The seller's chat."""
+"""The chat: a seller's way from a photo to an order. What becomes of the order the notifier tells.
+
+A router per feature; an update may come twice (see services.shared.inbox), so every handler can be run again:
+what matters has an idempotency key, and the answer is sent before the step is left behind.
+"""

@@ -6,7 +6,8 @@ the draft is and whether its step is still on. Telegram takes 1 to 64 bytes.
 
 from enum import StrEnum
 
-from aiogram.filters.callback_data import CallbackData
+from aiogram import F
+from aiogram.filters.callback_data import CallbackData, CallbackQueryFilter
 
 
 class MenuAction(StrEnum):
@@ -18,12 +19,20 @@ class MenuAction(StrEnum):
     SUPPORT = "support"
     LANGUAGE = "language"
     RESUME = "resume"
+    """Back to the step of the order being made."""
+    CANCEL = "cancel"
+    """Drop the order being made."""
 
 
 class Menu(CallbackData, prefix="menu"):
     """To a screen of the menu; sent as a new message, never over the one that has the button."""
 
     action: MenuAction
+
+    @classmethod
+    def filter_action(cls, action: MenuAction) -> CallbackQueryFilter:
+        """The filter of one action's handler."""
+        return cls.filter(F.action == action)
 
 
 class Again(CallbackData, prefix="again"):
@@ -66,6 +75,12 @@ class OtherStyle(CallbackData, prefix="restyle"):
 
 class Order(CallbackData, prefix="order"):
     """Order what the draft says; the draft's id is the idempotency key."""
+
+    draft: str
+
+
+class ChangeDraft(CallbackData, prefix="change"):
+    """Back from the confirm screen to the number of videos, with a new draft."""
 
     draft: str
 

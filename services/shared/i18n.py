@@ -10,6 +10,8 @@ Only `.po` is kept; it is compiled in memory when a process starts, so no compil
 
 import gettext
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
@@ -29,6 +31,15 @@ class Catalogues(I18n):
     def __init__(self, package: str, domain: str) -> None:
         with as_file(files(package) / "locales") as path:
             super().__init__(path=path, default_locale=DEFAULT_LOCALE, domain=domain)
+
+    @contextmanager
+    def context(self) -> Iterator["Catalogues"]:
+        """Make `aiogram.utils.i18n.gettext` speak from here; aiogram keeps the current one by class."""
+        token = I18n.set_current(self)
+        try:
+            yield self
+        finally:
+            I18n.reset_current(token)
 
     def find_locales(self) -> dict[str, gettext.GNUTranslations]:
         """Every catalogue of LOCALES, compiled. Raises FileNotFoundError when one is missing."""

@@ -93,12 +93,20 @@ class People:
         body = await self.text(ref)
         return None if body is None else msgspec.json.decode(body, type=Brief)
 
-    async def save_draft(self, draft: Draft) -> None:
-        """Store a new draft."""
-        await self._pool.execute(
-            f"INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)",
+    async def save_draft(self, draft: Draft) -> Draft:
+        """Store a new draft and return it; where its id is there already, return what was stored first."""
+        row = await self._pool.fetchrow(
+            f"""INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)
+                ON CONFLICT (draft) DO UPDATE SET draft = excluded.draft
+                RETURNING {_DRAFT_COLUMNS}""",
             *(list(v) if isinstance(v, tuple) else v for v in msgspec.structs.astuple(draft)),
         )
+        assert row is not None
+        return msgspec.convert(dict(row), Draft)
+
+    async def drop_draft(self, draft: str) -> None:
+        """Forget a draft that was not ordered."""
+        await self._pool.execute("DELETE FROM drafts WHERE draft = $1 AND NOT ordered", draft)
 
     async def draft(self, draft: str) -> Draft | None:
         """The draft, or None."""

@@ -69,12 +69,16 @@ class Inbox:
 
 
 def whose(update: dict[str, Any]) -> tuple[int, int | None]:
-    """The chat an update belongs to (0 when it names none) and the user it comes from."""
+    """The chat an update belongs to (0 when it names none) and the user it comes from.
+
+    A private chat is its person's, whichever message a tapped button stands on.
+    """
     for event in update.values():
         if not isinstance(event, dict):
             continue
-        sender = event.get("from") or {}
+        user_id = (event.get("from") or {}).get("id")
         chat = event.get("chat") or (event.get("message") or {}).get("chat") or {}
-        user_id = sender.get("id")
-        return int(chat.get("id") or user_id or 0), None if user_id is None else int(user_id)
+        own = user_id is not None and chat.get("type", "private") == "private"
+        chat_id = int((user_id if own else chat.get("id") or user_id) or 0)
+        return chat_id, None if user_id is None else int(user_id)
     return 0, None

@@ -20,7 +20,7 @@ logger = structlog.get_logger()
 
 _ASK_AGAIN_S: Final = 0.5
 _PING_S: Final = 5.0
-_LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, StartError)
+_LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set: the turn is over, or the process ends."""
@@ -51,17 +51,20 @@ class Turn:
             try:
                 if await self._wait(connection):
                     await self._hold(connection, work)
-            except _LOST as error:
-                logger.warning("turn_lost", reason=repr(error))
-                await _pause(self._stop, _ASK_AGAIN_S)
             finally:
                 connection.terminate()
 
     async def _wait(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+        """Whether it is our turn now; not when the connection was lost or the process stops."""
         told = False
         while not self._stop.is_set():
-            if await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
-                return True
+            try:
+                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
+                    return True
+            except _LOST as error:
+                logger.warning("turn_lost", reason=repr(error))
+                await _pause(self._stop, _ASK_AGAIN_S)
+                return False
             if not told:
                 logger.info("turn_awaited", reason="another process handles the updates")
             told = True

@@ -1,0 +1,30 @@
+"""The routers in their order, and what stands before them."""
+
+from aiogram import Dispatcher
+from aiogram.fsm.storage.base import BaseStorage
+from aiogram.fsm.strategy import FSMStrategy
+
+from services.bot.person import Locales, PersonMiddleware
+from services.bot.routers import cabinet, confirm, create, drafts, fallback, menu, terms
+from services.bot.shop import Consents, Shop
+
+ALLOWED_UPDATES = ("message", "callback_query")
+
+
+def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispatcher:
+    """A dispatcher for one process. Handlers get `shop` and `person`."""
+    dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, shop=shop)
+    who = PersonMiddleware(shop, Consents(shop.ledger), locales)
+    dispatcher.message.outer_middleware(who)
+    dispatcher.callback_query.outer_middleware(who)
+    dispatcher.include_routers(
+        fallback.foreign,
+        terms.router,
+        menu.router,
+        cabinet.router,
+        confirm.router,
+        drafts.router,
+        create.router,
+        fallback.router,
+    )
+    return dispatcher

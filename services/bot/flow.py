@@ -1,0 +1,83 @@
+"""A person's place on the way to an order, kept in Redis so that a restart loses nobody's.
+
+    photo ──▶ product ──▶ style ──▶ wishes ──▶ count ──▶ confirm ──▶ (ordered)
+
+Only the place is here. From the confirm screen on, the draft in Postgres is what counts.
+"""
+
+from typing import Any
+
+import msgspec
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.state import State, StatesGroup
+from aiogram.fsm.storage.base import DefaultKeyBuilder
+from aiogram.fsm.storage.redis import RedisStorage
+from redis.asyncio import Redis
+
+from services.shared.ids import new_id
+from services.shared.people import Brief, Draft
+
+KEY_PREFIX = "{neurocards}:fsm"
+KEPT_S = 7 * 24 * 3600
+COUNTS = (1, 3, 5)
+STYLES = ("ugc", "commercial", "own")
+OWN = "own"
+"""The style whose wishes are the prompt itself."""
+
+
+class Create(StatesGroup):
+    """The steps of making an order; each names what is waited for."""
+
+    photo = State()
+    product = State()
+    style = State()
+    wishes = State()
+    count = State()
+    confirm = State()
+
+
+class Flow(msgspec.Struct, omit_defaults=True):
+    """What has been gathered so far. New fields need defaults: a flow may be older than the code."""
+
+    photo: str = ""
+    """Blob key of the prepared photo."""
+    photo_message: int = 0
+    """The message the photo came with; the confirm screen quotes it."""
+    album: str = ""
+    """The album the photo came in; its other photos are left aside."""
+    album_told: bool = False
+    cut_text: int = 0
+    """The message whose text was refused as the beginning of a longer one; its rest may follow."""
+    product: str = ""
+    style: str = ""
+    wishes: str = ""
+    draft: str = ""
+    """Id of the draft that the count step will make; the same when asked twice."""
+
+
+def storage(redis: Redis) -> RedisStorage:
+    """Where places are kept: forgotten after a week of silence."""
+    return RedisStorage(
+        redis, key_builder=DefaultKeyBuilder(prefix=KEY_PREFIX), state_ttl=KEPT_S, data_ttl=KEPT_S
+    )
+
+
+async def load(state: FSMContext) -> Flow:
+    """The flow; an empty one when there is none or it cannot be read any more."""
+    try:
+        return msgspec.convert(await state.get_data(), Flow)
+    except msgspec.ValidationError:
+        return Flow()
+
+
+async def keep(state: FSMContext, flow: Flow) -> None:
+    """Remember the flow."""
+    data: dict[str, Any] = msgspec.to_builtins(flow)
+    await state.set_data(data)
+
+
+def from_draft(draft: Draft, brief: Brief) -> Flow:
+    """The flow that would lead to another order like `draft`."""
+    return Flow(
+        photo=draft.photo, product=brief.product, wishes=brief.wishes, style=draft.style, draft=new_id()
+    )

@@ -1,0 +1,76 @@
+"""What the bot does with an update out of the inbox; which errors are the surroundings' fault; apologies."""
+
+from typing import Any
+
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.types import Update
+from redis.exceptions import RedisError
+
+from ledger.errors import LedgerBusy, LedgerUnavailable
+from services.adapters import telegram
+from services.bot.person import Locales
+from services.shared.i18n import Catalogues
+from services.shared.inbox import StoredUpdate
+from services.shared.inbox.runner import DATABASE_AWAY
+
+logger = structlog.get_logger()
+
+
+class BotHandler:
+    """Feeds updates to the dispatcher."""
+
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, texts: Catalogues, locales: Locales) -> None:
+        self._bot = bot
+        self._dispatcher = dispatcher
+        self._texts = texts
+        self._locales = locales
+
+    async def handle(self, stored: StoredUpdate) -> None:
+        """Answer the update. Nobody to answer to counts as answered."""
+        update = Update.model_validate(stored.update(), context={"bot": self._bot})
+        try:
+            await self._dispatcher.feed_update(self._bot, update)
+        except Exception as error:
+            if not telegram.is_chat_gone(error):
+                raise
+            logger.info("chat_is_gone", update_id=stored.update_id)
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Telegram, Redis, Postgres or the ledger are away or too busy."""
+        return telegram.is_transient(error) or isinstance(
+            error, RedisError | LedgerBusy | LedgerUnavailable | DATABASE_AWAY
+        )
+
+    async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
+        if not telegram.is_transient(error):  # else nothing can be said anyway
+            _ = self._speech(stored)
+            await self._say(
+                stored,
+                _(
+                    "⏳ A technical hitch on our side. Your message is kept: "
+                    "I will answer as soon as it is over, no need to send it again."
+                ),
+            )
+
+    async def failed(self, stored: StoredUpdate, error: BaseException) -> None:
+        _ = self._speech(stored)
+        await self._say(
+            stored,
+            _(
+                "😔 Something broke on our side, and we know about it already. "
+                "I will try once more by myself; if nothing comes in a minute, open the /menu."
+            ),
+        )
+
+    def _speech(self, stored: StoredUpdate) -> Any:
+        code = None
+        for event in stored.update().values():
+            if isinstance(event, dict):
+                code = (event.get("from") or {}).get("language_code")
+        locale = self._locales.of(stored.user_id, code)
+        return lambda msgid: self._texts.gettext(msgid, locale=locale)
+
+    async def _say(self, stored: StoredUpdate, text: str) -> None:
+        if stored.chat_id > 0:
+            await self._bot.send_message(stored.chat_id, text)

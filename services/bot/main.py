@@ -1,0 +1,142 @@
+"""`neurocards serve bot`: the seller's side of the chat."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Final
+
+import structlog
+from aiogram import Bot
+from aiogram.types import BotCommand
+
+from ledger.log import Ledger
+from services.adapters.kie.catalogue import load_catalogue
+from services.adapters.telegram import create_bot, is_transient
+from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
+from services.bot.flow import storage
+from services.bot.handler import BotHandler
+from services.bot.history import History
+from services.bot.person import Locales
+from services.bot.polling import Polling
+from services.bot.shop import Shop
+from services.shared.blobs import open_blobs
+from services.shared.database import create_pool
+from services.shared.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
+from services.shared.inbox import Inbox, InboxRunner, Turn
+from services.shared.inbox.runner import DATABASE_AWAY
+from services.shared.people import People
+from services.shared.redis_client import command_client
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+
+logger = structlog.get_logger()
+
+TURN_LOCK: Final = 7_300_010
+_CLEAN_EVERY_S: Final = 3600.0
+_POOL_MAX: Final = 16
+
+
+async def serve(settings: Settings) -> None:
+    """Run until told to stop. Needs Postgres; waits for Redis and Telegram."""
+    logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line per update otherwise
+    async with Runtime(settings, "bot") as runtime:
+        pool = await create_pool(settings, "bot", max_size=_POOL_MAX)
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        redis = command_client(settings)
+        bot = create_bot(settings)
+        try:
+            async with pool, Ledger(settings.require_database_url(), pool) as ledger:
+                texts, locales = bot_texts(), Locales()
+                history = History(pool, ledger.read)
+                shop = Shop(
+                    settings,
+                    People(pool),
+                    ledger,
+                    open_blobs(settings),
+                    history,
+                    load_catalogue(),
+                    texts,
+                )
+                handler = BotHandler(bot, build_dispatcher(shop, storage(redis), locales), texts, locales)
+                inbox = Inbox(pool)
+
+                async def work(over: asyncio.Event) -> None:
+                    runner = InboxRunner(inbox, handler)
+                    polling = Polling(bot, inbox, runner, list(ALLOWED_UPDATES))
+                    await both(runner.run(over), polling.run(over), over)
+
+                turn = Turn(settings, "bot", TURN_LOCK, runtime.stop)
+                runtime.spawn(turn.run(work), "updates")
+                runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
+                runtime.spawn(clean(runtime, inbox), "clean")
+                runtime.ready()
+                await runtime.wait()
+        finally:
+            await bot.session.close()
+            await redis.aclose()
+
+
+def bot_texts() -> Catalogues:
+    """The bot's catalogues."""
+    return Catalogues("services.bot", "bot")
+
+
+async def both(handling: Awaitable[None], polling: Awaitable[None], over: asyncio.Event) -> None:
+    """Handle and poll; when one fails, end the other in good order and raise."""
+
+    async def until_over(part: Awaitable[None]) -> None:
+        try:
+            await part
+        finally:
+            over.set()
+
+    results = await asyncio.gather(until_over(handling), until_over(polling), return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+
+
+def commands(texts: Catalogues, locale: str) -> list[BotCommand]:
+    """The commands a client offers."""
+
+    def _(msgid: str) -> str:
+        return texts.gettext(msgid, locale=locale)
+
+    described = {
+        "menu": _("Menu"),
+        "create": _("Create a video"),
+        "cabinet": _("Balance and history"),
+        "help": _("How it works"),
+        "language": _("Language"),
+        "support": _("Support"),
+        "cancel": _("Drop the current order"),
+    }
+    return [BotCommand(command=name, description=text) for name, text in described.items()]
+
+
+async def tell_commands(runtime: Runtime, bot: Bot, texts: Catalogues) -> None:
+    """Tell Telegram our commands, in each language; not worth more than patience."""
+    for locale in LOCALES:
+        code = None if locale == DEFAULT_LOCALE else locale
+        while True:
+            try:
+                await bot.set_my_commands(commands(texts, locale), language_code=code)
+                break
+            except Exception as error:
+                if not is_transient(error):
+                    logger.warning("commands_not_told", reason=str(error))
+                    return
+            if not await runtime.sleep(5):
+                return
+
+
+async def clean(runtime: Runtime, inbox: Inbox) -> None:
+    """Forget parked updates in time: they hold personal data."""
+    while True:
+        try:
+            if forgotten := await inbox.forget_parked():
+                logger.info("parked_updates_forgotten", count=forgotten)
+        except DATABASE_AWAY as error:
+            logger.warning("cleaning_postponed", reason=repr(error))
+        if not await runtime.sleep(_CLEAN_EVERY_S):
+            return

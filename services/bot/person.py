@@ -1,0 +1,54 @@
+"""Before every handler: who is it, which language, are the terms accepted."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from aiogram import BaseMiddleware
+from aiogram.types import Chat, TelegramObject, User
+
+from services.bot.shop import Consents, Person, Shop
+from services.shared.i18n import locale_for
+
+_LOCALES_KEPT: Final = 10_000
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class Locales:
+    """The languages of those who were here lately, for apologies while the database is away."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, str] = OrderedDict()
+
+    def note(self, user_id: int, locale: str) -> None:
+        self._known[user_id] = locale
+        self._known.move_to_end(user_id)
+        if len(self._known) > _LOCALES_KEPT:
+            self._known.popitem(last=False)
+
+    def of(self, user_id: int | None, language_code: str | None) -> str:
+        """The language chosen, as far as we know; else the one of the user's client."""
+        return self._known.get(user_id or 0) or locale_for(language_code)
+
+
+class PersonMiddleware(BaseMiddleware):
+    """Gives handlers `person`; drops what is not said by a person in a private chat."""
+
+    def __init__(self, shop: Shop, consents: Consents, locales: Locales) -> None:
+        self._shop = shop
+        self._consents = consents
+        self._locales = locales
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        user: User | None = data.get("event_from_user")
+        chat: Chat | None = data.get("event_chat")
+        if user is None or user.is_bot or (chat is not None and chat.type != "private"):
+            return None
+        account = await self._shop.people.account_of(user.id, locale_for(user.language_code))
+        accepted = await self._consents.given(account.account)
+        self._locales.note(user.id, account.locale)
+        data["person"] = Person(account.account, account.locale, user.id, accepted)
+        texts = self._shop.texts
+        with texts.context(), texts.use_locale(account.locale):
+            return await handler(event, data)

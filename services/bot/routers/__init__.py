@@ -1,0 +1,1 @@
+"""One router per feature; their order is the dispatcher's."""

@@ -1,0 +1,55 @@
+"""The account: balance, last operations, last videos. Read from the log, so a refund shows at once."""
+
+from aiogram import Bot, Router
+from aiogram.filters import Command
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+
+from services.adapters.telegram import answer_tap
+from services.bot.history import Operation, ShownJob
+from services.bot.labels import credits_text, moment, operation_name, stage_name, style_name
+from services.bot.screens import Screen, create_button, home_button, keyboard
+from services.bot.shop import Person, Shop
+from services.bot.talk import ask_again, say
+from services.shared.buttons import Menu, MenuAction
+
+router = Router(name="cabinet")
+
+
+@router.message(Command("cabinet", "balance"))
+async def cabinet(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await say(bot, person.chat_id, await cabinet_screen(shop, person))
+    await ask_again(bot, shop, person, state)
+
+
+@router.callback_query(Menu.filter_action(MenuAction.CABINET))
+async def cabinet_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Person) -> None:
+    await say(bot, person.chat_id, await cabinet_screen(shop, person))
+    await answer_tap(bot, query.id)
+
+
+async def cabinet_screen(shop: Shop, person: Person) -> Screen:
+    """Everything about the account as it stands this moment."""
+    balance = (await shop.account(person)).balance
+    operations = await shop.history.operations(person.account)
+    jobs = await shop.history.jobs(person.account)
+    parts = [
+        _("👤 <b>My account</b>"),
+        _("💳 Balance: <b>{balance}</b>").format(balance=credits_text(balance)),
+    ]
+    if operations:
+        parts += ["", _("<b>Last operations</b>"), *map(_operation_line, operations)]
+    if jobs:
+        parts += ["", _("<b>Last videos</b>"), *map(_job_line, jobs)]
+    return Screen("\n".join(parts), keyboard([create_button()], [home_button()]))
+
+
+def _operation_line(operation: Operation) -> str:
+    amount = f"{operation.amount:+d}".replace("-", "−")
+    return f"<b>{amount}</b> · {operation_name(operation)} · {moment(operation.at_us)}"
+
+
+def _job_line(job: ShownJob) -> str:
+    number = "" if job.of == 1 else " " + _("{number} of {of}").format(number=job.number, of=job.of)
+    return f"{stage_name(job.stage)} · {style_name(job.style)}{number} · {moment(job.at_us)}"

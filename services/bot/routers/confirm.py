@@ -1,0 +1,170 @@
+"""From the confirm screen to the order. What counts here is the draft in Postgres, not the person's place.
+
+The draft's id is the order's idempotency key, and the jobs' ids are made with the draft, so asking twice is
+asking once. The status message is edited *before* the order is placed: the notifier, which edits it from the
+commit on, can then never be overwritten by us. After a kill between the commit and our answer the update
+comes again, and the ledger says that it is done.
+"""
+
+import structlog
+from aiogram import Bot, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery
+from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
+
+from ledger import commands as c
+from ledger.errors import InsufficientCredits, KeyReused
+from services.adapters.kie.catalogue import Model
+from services.adapters.telegram import answer_tap, edit_text
+from services.bot import steps
+from services.bot.flow import Create, Flow, keep, load
+from services.bot.labels import credits_text, videos_text
+from services.bot.screens import Screen, home_button, keyboard
+from services.bot.shop import Person, Shop
+from services.bot.talk import say, show, without_buttons
+from services.shared.buttons import Order
+from services.shared.ids import new_id
+from services.shared.people import Brief, Draft
+
+logger = structlog.get_logger()
+router = Router(name="confirm")
+
+
+async def offer(
+    bot: Bot, shop: Shop, person: Person, state: FSMContext, flow: Flow, count: int, balance: int
+) -> None:
+    """Make the draft and show the confirm screen, which becomes the status message. Again is not twice."""
+    draft = await _make_draft(shop, person, flow, count)
+    if len(draft.jobs) != count:  # made by an attempt that failed half-way; this is another choice
+        flow = replace(flow, draft=new_id())
+        await keep(state, flow)
+        draft = await _make_draft(shop, person, flow, count)
+    if draft.message_id is None:
+        brief = Brief(flow.product, flow.wishes)
+        screen = steps.confirm(draft, brief, balance, photo_quoted=bool(flow.photo_message))
+        message_id = await say(bot, person.chat_id, screen, answer_to=flow.photo_message)
+        await shop.people.set_draft_message(draft.draft, message_id)
+    await state.set_state(Create.confirm)
+
+
+async def _make_draft(shop: Shop, person: Person, flow: Flow, count: int) -> Draft:
+    brief = await shop.people.keep_text(person.account, Brief(flow.product, flow.wishes), ref=flow.draft)
+    return await shop.people.save_draft(
+        Draft(
+            draft=flow.draft,
+            account=person.account,
+            chat_id=person.chat_id,
+            message_id=None,
+            photo=flow.photo,
+            brief=brief,
+            style=flow.style,
+            model=shop.model.slug,
+            jobs=tuple(new_id() for _job in range(count)),
+            price=shop.model.price_credits,
+        )
+    )
+
+
+async def own_draft(
+    query: CallbackQuery, bot: Bot, shop: Shop, person: Person, draft_id: str
+) -> Draft | None:
+    """The draft, if it is there and the person's; otherwise they are told."""
+    draft = await shop.people.draft(draft_id)
+    if draft is not None and draft.account == person.account:
+        return draft
+    if draft is not None:
+        logger.warning("foreign_button_tapped", account=person.account)
+        await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
+    else:
+        await answer_tap(bot, query.id, _("This order is no longer there. Start a new one from the /menu."))
+        await without_buttons(bot, query)
+    return None
+
+
+async def is_ordered(shop: Shop, draft: Draft) -> bool:
+    """Whether the ledger has the order; the draft's own mark may lag behind it."""
+    return draft.ordered or bool((await shop.ledger.read.job(draft.jobs[0])).account)
+
+
+@router.callback_query(Order.filter())
+async def order(
+    query: CallbackQuery, callback_data: Order, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if await is_ordered(shop, draft):
+        await settle(shop, state, draft)
+        await answer_tap(bot, query.id, _("This order is placed already: one tap is enough."))
+        return
+    model = shop.catalogue.model(draft.model)
+    if model is None or not model.enabled or model.price_credits != draft.price:
+        await _refuse_outdated(query, bot, draft, model)
+        return
+    needed = draft.price * len(draft.jobs)
+    balance = (await shop.account(person)).balance
+    if balance >= needed and await _place(query, bot, shop, person, draft, model):
+        await settle(shop, state, draft)
+        text = _("✅ Accepted: {videos}, {price} charged.")
+        text = text.format(videos=videos_text(len(draft.jobs)), price=credits_text(needed))
+        await answer_tap(bot, query.id, text)
+        return
+    balance = (await shop.account(person)).balance
+    await show(bot, query, steps.short_of_credits(draft, balance))
+    await answer_tap(bot, query.id, _("Not enough credits."))
+
+
+async def _place(
+    query: CallbackQuery, bot: Bot, shop: Shop, person: Person, draft: Draft, model: Model
+) -> bool:
+    """Show that it is queued and order; False when the credits do not suffice after all."""
+    queued = steps.queued(draft, model.expected_s)
+    message_id = query.message.message_id if query.message is not None else draft.message_id
+    if message_id is None or not await edit_text(bot, person.chat_id, message_id, queued.text):
+        message_id = await say(bot, person.chat_id, queued)
+    await shop.people.set_draft_message(draft.draft, message_id)
+    command = c.OrderVideos(
+        account=draft.account,
+        order=draft.draft,
+        jobs=draft.jobs,
+        price=draft.price,
+        model=draft.model,
+        style=draft.style,
+        photo=draft.photo,
+        brief=draft.brief,
+        locale=person.locale,
+        deadline_s=shop.deadline_s(model),
+    )
+    try:
+        receipt = await shop.ledger.execute(command, key=f"order:{draft.draft}")
+    except InsufficientCredits:
+        return False
+    except KeyReused:  # committed meanwhile with another language or deadline: it is the same order
+        logger.info("order_found", order=draft.draft)
+        return True
+    logger.info("order_placed", order=draft.draft, jobs=len(draft.jobs), position=receipt.position)
+    return True
+
+
+async def settle(shop: Shop, state: FSMContext, draft: Draft) -> None:
+    """The draft is an order now; the person's place is free, unless they are making another one."""
+    if not draft.ordered:
+        await shop.people.mark_ordered(draft.draft)
+    await leave(state, draft)
+
+
+async def leave(state: FSMContext, draft: Draft) -> None:
+    if (await load(state)).draft == draft.draft:
+        await state.clear()
+
+
+async def _refuse_outdated(query: CallbackQuery, bot: Bot, draft: Draft, model: Model | None) -> None:
+    if model is None or not model.enabled:
+        await show(bot, query, steps.unavailable(draft))
+        await answer_tap(bot, query.id, _("Temporarily unavailable."))
+        return
+    text = _("💰 The price has changed since: a video costs {price} now. Nothing was charged.")
+    rows = keyboard([steps.again_button(draft)], [home_button()])
+    await show(bot, query, Screen(text.format(price=credits_text(model.price_credits)), rows))
+    await answer_tap(bot, query.id, _("The price has changed."))

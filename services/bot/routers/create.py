@@ -1,0 +1,196 @@
+"""Making an order, from the photo to the number of videos."""
+
+from aiogram import Bot, F, Router
+from aiogram.filters import Command, StateFilter
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
+
+from services.adapters.telegram import answer_tap
+from services.bot import steps
+from services.bot.contents import content_of
+from services.bot.flow import COUNTS, OWN, STYLES, Create, Flow, keep, load
+from services.bot.intake import accepted_text, is_rest, refuse_text, take_photo
+from services.bot.labels import style_mark, style_name
+from services.bot.routers.confirm import offer
+from services.bot.screens import Screen
+from services.bot.shop import Person, Shop
+from services.bot.talk import ask, ask_again, say, show, without_buttons
+from services.shared.buttons import ChooseCount, ChooseStyle, Menu, MenuAction, OtherStyle, SkipWishes
+from services.shared.ids import new_id
+
+router = Router(name="create")
+
+PHOTO_STEPS = (None, Create.photo, Create.product)
+"""Where a photo is welcome: also at the very beginning, without a word, and to replace the one just sent."""
+
+
+def is_photo(message: Message) -> bool:
+    return content_of(message) == "photo"
+
+
+def is_plain_text(message: Message) -> bool:
+    return message.text is not None and not message.text.startswith("/")
+
+
+@router.message(Command("create", "new"))
+async def begin(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await start(bot, shop, person, state)
+
+
+@router.callback_query(Menu.filter_action(MenuAction.CREATE))
+async def begin_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await start(bot, shop, person, state)
+    await answer_tap(bot, query.id)
+
+
+async def start(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    """Begin anew. What was being made is left; a confirm screen further up still works."""
+    if not shop.model.enabled:
+        await say(bot, person.chat_id, steps.unavailable())
+        return
+    await keep(state, Flow())
+    await ask(bot, shop, person, state, str(Create.photo.state), Flow())
+
+
+@router.callback_query(Menu.filter_action(MenuAction.RESUME))
+async def resume(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    there = await ask_again(bot, shop, person, state)
+    await answer_tap(bot, query.id, "" if there else _("There is no order to go on with."))
+
+
+@router.message(StateFilter(*PHOTO_STEPS), is_photo)
+async def photo(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    """Take the photo; its caption, if there is one, is the description."""
+    flow = await load(state)
+    if await _of_known_album(message, bot, person, state, flow):
+        return
+    replaced = bool(flow.photo) and flow.photo_message != message.message_id  # not a replayed update
+    blob = await take_photo(message, bot, shop, person)
+    if blob is None:
+        return
+    flow = Flow(photo=blob, photo_message=message.message_id, album=message.media_group_id or "")
+    if message.caption and (product := accepted_text(message.caption)):
+        flow = replace(flow, product=product)
+    await keep(state, flow)
+    if replaced:
+        await say(bot, person.chat_id, Screen(_("📷 I have taken the new photo instead of the old one.")))
+    step = Create.style if flow.product else Create.product
+    await ask(bot, shop, person, state, str(step.state), flow)
+
+
+@router.message(StateFilter(Create), is_photo)
+async def photo_too_many(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    flow = await load(state)
+    if await _of_known_album(message, bot, person, state, flow):
+        return
+    text = _("📷 I have a photo for this order already. To take another one, /cancel and start anew.")
+    await say(bot, person.chat_id, Screen(text))
+    await ask_again(bot, shop, person, state)
+
+
+async def _of_known_album(message: Message, bot: Bot, person: Person, state: FSMContext, flow: Flow) -> bool:
+    """Whether this is another photo of the album the order's photo is from; said once per album."""
+    if not message.media_group_id or message.media_group_id != flow.album:
+        return False
+    if not flow.album_told:
+        text = _("🖼 One photo per order: I have taken the first of the album.")
+        await say(bot, person.chat_id, Screen(text))
+        await keep(state, replace(flow, album_told=True))
+    return True
+
+
+@router.message(Create.product, is_plain_text)
+@router.message(Create.style, is_plain_text)
+async def product(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    """Take the description; sent again at the next step, it replaces the first."""
+    flow = await load(state)
+    text = accepted_text(message.text or "")
+    if text is None or is_rest(message, flow):
+        await refuse_text(message, bot, person, state, flow)
+        return
+    if await state.get_state() == Create.style.state:
+        await say(bot, person.chat_id, Screen(_("✍️ I have taken the new description.")))
+    flow = replace(flow, product=text)
+    await keep(state, flow)
+    await ask(bot, shop, person, state, str(Create.style.state), flow)
+
+
+@router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(STYLES)))
+async def style(
+    query: CallbackQuery,
+    callback_data: ChooseStyle,
+    bot: Bot,
+    shop: Shop,
+    person: Person,
+    state: FSMContext,
+) -> None:
+    flow = await load(state)
+    flow = replace(flow, style=callback_data.style, wishes="")
+    await keep(state, flow)
+    await ask(bot, shop, person, state, str(Create.wishes.state), flow)
+    chosen = _("{mark} Style: <b>{style}</b>").format(
+        mark=style_mark(flow.style), style=style_name(flow.style)
+    )
+    await show(bot, query, Screen(chosen))
+    await answer_tap(bot, query.id)
+
+
+@router.message(Create.wishes, is_plain_text)
+async def wishes(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    flow = await load(state)
+    text = accepted_text(message.text or "")
+    if text is None or is_rest(message, flow):
+        await refuse_text(message, bot, person, state, flow)
+        return
+    await _to_count(bot, shop, person, state, replace(flow, wishes=text))
+
+
+@router.callback_query(Create.wishes, SkipWishes.filter())
+async def no_wishes(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    flow = await load(state)
+    if flow.style == OWN:
+        await answer_tap(bot, query.id, _("This style needs a prompt."))
+        return
+    await _to_count(bot, shop, person, state, replace(flow, wishes=""))
+    await without_buttons(bot, query)
+    await answer_tap(bot, query.id)
+
+
+async def _to_count(bot: Bot, shop: Shop, person: Person, state: FSMContext, flow: Flow) -> None:
+    flow = replace(flow, draft=new_id())
+    await keep(state, flow)
+    await ask(bot, shop, person, state, str(Create.count.state), flow)
+
+
+@router.callback_query(Create.count, OtherStyle.filter())
+async def other_style(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await ask(bot, shop, person, state, str(Create.style.state), await load(state))
+    await without_buttons(bot, query)
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(Create.count, ChooseCount.filter(F.count.in_(COUNTS)))
+async def count(
+    query: CallbackQuery,
+    callback_data: ChooseCount,
+    bot: Bot,
+    shop: Shop,
+    person: Person,
+    state: FSMContext,
+) -> None:
+    """To the confirm screen, if the credits are there; otherwise say so and stay."""
+    flow = await load(state)
+    if not (flow.photo and flow.product and flow.style and flow.draft):  # Redis lost a part
+        await start(bot, shop, person, state)
+        return
+    balance = (await shop.account(person)).balance
+    needed = shop.model.price_credits * callback_data.count
+    if balance < needed:
+        await show(bot, query, steps.count(flow, shop.model, balance, short_of=needed))
+        await answer_tap(bot, query.id, _("Not enough credits."))
+        return
+    await offer(bot, shop, person, state, flow, callback_data.count, balance)
+    await without_buttons(bot, query)
+    await answer_tap(bot, query.id)

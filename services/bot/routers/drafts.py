@@ -1,0 +1,121 @@
+"""What else can be done with a draft or an order: cancel it, change it, order the same once more."""
+
+from aiogram import Bot, Router
+from aiogram.filters import Command
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
+
+from services.adapters.telegram import answer_tap, edit_buttons
+from services.bot import steps
+from services.bot.flow import Create, from_draft, keep, load
+from services.bot.routers.confirm import is_ordered, leave, own_draft, settle
+from services.bot.screens import Screen, create_button, home_button, keyboard
+from services.bot.shop import Person, Shop
+from services.bot.talk import ask, say, show, without_buttons
+from services.shared.buttons import Again, Cancel, ChangeDraft, Menu, MenuAction
+from services.shared.people import Draft
+
+router = Router(name="drafts")
+
+
+@router.callback_query(Cancel.filter())
+async def cancel(
+    query: CallbackQuery, callback_data: Cancel, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    if await shop.people.draft(callback_data.draft) is None:  # dropped already, maybe by this very tap
+        await show(bot, query, steps.cancelled())
+        await answer_tap(bot, query.id)
+        return
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if await is_ordered(shop, draft):
+        await settle(shop, state, draft)
+        await answer_tap(bot, query.id, _("Too late to cancel: the order is placed already."), alert=True)
+        return
+    await show(bot, query, steps.cancelled())
+    await leave(state, draft)
+    await shop.people.drop_draft(draft.draft)
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(ChangeDraft.filter())
+async def change(
+    query: CallbackQuery, callback_data: ChangeDraft, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    """Back to the number of videos and the style; the old draft goes with its buttons."""
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if await is_ordered(shop, draft):
+        await answer_tap(bot, query.id, _("Too late to change: the order is placed already."), alert=True)
+        return
+    if await _once_more(query, bot, shop, person, state, draft):
+        await show(bot, query, Screen(_("✏️ Let us change the order.")))
+        await shop.people.drop_draft(draft.draft)
+
+
+@router.callback_query(Again.filter())
+async def again(
+    query: CallbackQuery, callback_data: Again, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    """A new order with the photo and the words of an earlier one, straight at the number of videos."""
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if not shop.model.enabled:
+        await say(bot, person.chat_id, steps.unavailable(draft))
+        await answer_tap(bot, query.id)
+        return
+    await _once_more(query, bot, shop, person, state, draft)
+
+
+async def _once_more(
+    query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext, draft: Draft
+) -> bool:
+    """Ask for the number with what the draft holds; False when its photo or words are gone."""
+    brief = await shop.people.brief(draft.brief)
+    if brief is None or await shop.blobs.size_bytes(draft.photo) is None:
+        text = _("📷 The photo of this order is no longer kept. Please start anew with a photo.")
+        await say(bot, person.chat_id, Screen(text, keyboard([create_button()])))
+        await answer_tap(bot, query.id)
+        return False
+    flow = from_draft(draft, brief)
+    previous = await load(state)
+    if previous.draft == draft.draft:
+        flow = replace(flow, photo_message=previous.photo_message)
+    await keep(state, flow)
+    await ask(bot, shop, person, state, str(Create.count.state), flow)
+    await answer_tap(bot, query.id)
+    return True
+
+
+@router.message(Command("cancel"))
+async def cancel_command(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await _drop(bot, shop, person, state)
+
+
+@router.callback_query(Menu.filter_action(MenuAction.CANCEL))
+async def cancel_tapped(
+    query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    await _drop(bot, shop, person, state)
+    await without_buttons(bot, query)
+    await answer_tap(bot, query.id)
+
+
+async def _drop(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    """Drop the order that is being made; placed ones go on."""
+    if await state.get_state() is None:
+        text = _("There is nothing to cancel. Orders that are placed go on.")
+        await say(bot, person.chat_id, Screen(text, keyboard([create_button()], [home_button()])))
+        return
+    draft = await shop.people.draft((await load(state)).draft)
+    if draft is not None and not await is_ordered(shop, draft):
+        if draft.message_id is not None:
+            await edit_buttons(bot, person.chat_id, draft.message_id)
+        await shop.people.drop_draft(draft.draft)
+    await say(bot, person.chat_id, steps.cancelled())
+    await state.clear()

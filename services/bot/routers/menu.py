@@ -1,0 +1,84 @@
+"""The menu, help, language and support: reachable at every step, and no step is lost."""
+
+from aiogram import Bot, Router
+from aiogram.filters import Command, CommandStart
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+
+from services.adapters.telegram import answer_tap
+from services.bot import screens
+from services.bot.screens import Screen, home_button, keyboard
+from services.bot.shop import Person, Shop
+from services.bot.talk import ask_again, say, show
+from services.shared.buttons import AcceptTerms, ChooseLanguage, Menu, MenuAction
+from services.shared.i18n import LOCALES
+
+router = Router(name="menu")
+
+
+@router.message(CommandStart())
+@router.message(Command("menu"))
+async def menu(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await show_menu(bot, shop, person, state)
+
+
+@router.callback_query(Menu.filter_action(MenuAction.HOME))
+@router.callback_query(AcceptTerms.filter())  # accepted long ago: an old message, or a second tap
+async def menu_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await show_menu(bot, shop, person, state)
+    await answer_tap(bot, query.id)
+
+
+async def show_menu(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    balance = (await shop.account(person)).balance
+    unfinished = await state.get_state() is not None
+    await say(bot, person.chat_id, screens.menu(balance, unfinished=unfinished))
+
+
+@router.message(Command("help"))
+async def help_wanted(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await say(bot, person.chat_id, screens.help_screen(shop))
+    await ask_again(bot, shop, person, state)
+
+
+@router.message(Command("support"))
+async def support(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await say(bot, person.chat_id, screens.support(shop, person.account))
+    await ask_again(bot, shop, person, state)
+
+
+@router.callback_query(Menu.filter_action(MenuAction.SUPPORT))
+async def support_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Person) -> None:
+    await say(bot, person.chat_id, screens.support(shop, person.account))
+    await answer_tap(bot, query.id)
+
+
+@router.message(Command("language"))
+async def language(message: Message, bot: Bot, person: Person) -> None:
+    await say(bot, person.chat_id, screens.language())
+
+
+@router.callback_query(Menu.filter_action(MenuAction.LANGUAGE))
+async def language_tapped(query: CallbackQuery, bot: Bot, person: Person) -> None:
+    await say(bot, person.chat_id, screens.language())
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(ChooseLanguage.filter())
+async def language_chosen(
+    query: CallbackQuery,
+    callback_data: ChooseLanguage,
+    bot: Bot,
+    shop: Shop,
+    person: Person,
+    state: FSMContext,
+) -> None:
+    if callback_data.locale not in LOCALES:
+        await answer_tap(bot, query.id)
+        return
+    await shop.people.set_locale(person.account, callback_data.locale)
+    with shop.texts.use_locale(callback_data.locale):
+        await show(bot, query, Screen(_("🌐 We speak English now."), keyboard([home_button()])))
+        await ask_again(bot, shop, person, state)
+    await answer_tap(bot, query.id)

@@ -1,0 +1,80 @@
+"""Before the terms are accepted: the terms, whatever is said."""
+
+from contextlib import suppress
+
+from aiogram import Bot, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message, TelegramObject
+from aiogram.utils.i18n import gettext as _
+
+from ledger import commands as c
+from ledger.errors import KeyReused
+from services.adapters.telegram import answer_tap
+from services.bot import screens
+from services.bot.shop import TERMS_VERSION, Person, Shop
+from services.bot.talk import say, show
+from services.shared.buttons import AcceptTerms, ChooseLanguage
+from services.shared.i18n import LOCALES
+
+router = Router(name="terms")
+
+
+async def not_accepted(event: TelegramObject, person: Person) -> bool:
+    """The filter of this router."""
+    return not person.accepted
+
+
+router.message.filter(not_accepted)
+router.callback_query.filter(not_accepted)
+
+
+@router.message()
+async def show_terms(message: Message, bot: Bot, shop: Shop, person: Person) -> None:
+    await say(bot, person.chat_id, screens.terms(shop, person.locale))
+
+
+@router.callback_query(AcceptTerms.filter())
+async def accept(
+    query: CallbackQuery,
+    callback_data: AcceptTerms,
+    bot: Bot,
+    shop: Shop,
+    person: Person,
+    state: FSMContext,
+) -> None:
+    """The welcome comes in place of the terms: a second tap finds nothing to tap."""
+    if callback_data.version != TERMS_VERSION:
+        await answer_tap(
+            bot, query.id, _("These terms are out of date. Please read the new ones."), alert=True
+        )
+        await say(bot, person.chat_id, screens.terms(shop, person.locale))
+        return
+    await accept_terms(shop, person.account)
+    account = await shop.account(person)
+    await show(bot, query, screens.welcome(account.balance))
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(ChooseLanguage.filter())
+async def choose_language(
+    query: CallbackQuery, callback_data: ChooseLanguage, bot: Bot, shop: Shop, person: Person
+) -> None:
+    if callback_data.locale in LOCALES:
+        await shop.people.set_locale(person.account, callback_data.locale)
+        with shop.texts.use_locale(callback_data.locale):
+            await show(bot, query, screens.terms(shop, callback_data.locale))
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query()
+async def terms_first(query: CallbackQuery, bot: Bot, shop: Shop, person: Person) -> None:
+    await answer_tap(bot, query.id, _("Please accept the terms first."))
+    await say(bot, person.chat_id, screens.terms(shop, person.locale))
+
+
+async def accept_terms(shop: Shop, account: str) -> None:
+    """Open the account and record the agreement; the first one brings the welcome gift, once."""
+    await shop.ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+    command = c.AcceptTerms(account, TERMS_VERSION, shop.settings.free_credits)
+    with suppress(KeyReused):  # agreed to while FREE_CREDITS was another number; that agreement stands
+        await shop.ledger.execute(command, key=f"terms:{account}:{TERMS_VERSION}")

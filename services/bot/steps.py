@@ -1,0 +1,175 @@
+"""The screens of making an order, one per step, in the current language."""
+
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.utils.i18n import gettext as _
+
+from services.adapters.kie.catalogue import Model
+from services.bot.flow import COUNTS, OWN, STYLES, Flow
+from services.bot.labels import credits_text, style_mark, style_name, videos_text
+from services.bot.screens import Screen, button, cabinet_button, home_button, keyboard, menu_button
+from services.bot.words import TEXT_CHARS_MAX, quote
+from services.shared.buttons import (
+    Again,
+    Cancel,
+    ChangeDraft,
+    ChooseCount,
+    ChooseStyle,
+    MenuAction,
+    Order,
+    OtherStyle,
+    SkipWishes,
+)
+from services.shared.people import Brief, Draft
+
+_QUOTED_CHARS = 300
+
+
+def photo() -> Screen:
+    text = _(
+        "📷 <b>Send a photo of the product.</b>\n"
+        "Best of all: the whole product in good light, without people and without text over it. "
+        "As a photo or as a file (JPEG, PNG, WebP), up to 20 MB."
+    )
+    return Screen(text, keyboard([_drop_button()]))
+
+
+def product() -> Screen:
+    text = _(
+        "✍️ <b>Now describe the product.</b>\n"
+        "What it is, whom it is for and what is special about it. A few sentences, up to {chars} characters."
+    ).format(chars=TEXT_CHARS_MAX)
+    return Screen(text, keyboard([_drop_button()]))
+
+
+def style() -> Screen:
+    text = _(
+        "🎨 <b>Choose a style.</b>\n"
+        "🤳 <b>UGC blogger</b>: lively, as if filmed on a phone.\n"
+        "🎬 <b>Product commercial</b>: studio light, close-ups, smooth camera.\n"
+        "✏️ <b>Own prompt</b>: you describe the scene yourself."
+    )
+    rows = [
+        [button(f"{style_mark(name)} {style_name(name)}", ChooseStyle(style=name).pack())] for name in STYLES
+    ]
+    return Screen(text, keyboard(*rows, [_drop_button()]))
+
+
+def wishes(flow: Flow) -> Screen:
+    if flow.style == OWN:
+        text = _(
+            "✏️ <b>Write your prompt.</b>\n"
+            "Describe what happens in the video: place, action, camera, mood. Up to {chars} characters."
+        ).format(chars=TEXT_CHARS_MAX)
+        return Screen(text, keyboard([_drop_button()]))
+    text = _(
+        "💡 <b>Any wishes?</b>\n"
+        "The place, the mood, what must be seen. Write them, or skip this step. Up to {chars} characters."
+    ).format(chars=TEXT_CHARS_MAX)
+    return Screen(text, keyboard([button(_("⏭ Skip"), SkipWishes().pack())], [_drop_button()]))
+
+
+def count(flow: Flow, model: Model, balance: int, short_of: int = 0) -> Screen:
+    """How many; `short_of`: a number was chosen whose price, this many credits, is not there."""
+    parts = [
+        _(
+            "🔢 <b>How many videos shall I make?</b>\nEach one comes out different. One video costs {price}."
+        ).format(price=credits_text(model.price_credits)),
+        _("🎨 Style: {style}").format(style=style_name(flow.style)),
+        _("💳 Balance: {balance}").format(balance=credits_text(balance)),
+    ]
+    if short_of:
+        parts.append(
+            "\n"
+            + _(
+                "❗️ <b>Not enough credits:</b> {needed} needed. Choose fewer, or look into your account."
+            ).format(needed=credits_text(short_of))
+        )
+    numbers = [button(videos_text(number), ChooseCount(count=number).pack()) for number in COUNTS]
+    rows = [numbers, [button(_("🎨 Another style"), OtherStyle().pack())]]
+    if short_of:
+        rows.append([cabinet_button()])
+    return Screen("\n".join(parts), keyboard(*rows, [_drop_button()]))
+
+
+def confirm(draft: Draft, brief: Brief, balance: int, *, photo_quoted: bool) -> Screen:
+    """The order as it will be, before anything is charged; sent as an answer to the photo if there is one."""
+    number = len(draft.jobs)
+    parts = [
+        _("🧾 <b>Check your order</b>"),
+        _("📷 Photo: the one above") if photo_quoted else _("📷 Photo: the same as before"),
+        _("📦 Product: {text}").format(text=quote(brief.product, _QUOTED_CHARS)),
+        _("🎨 Style: {style}").format(style=style_name(draft.style)),
+    ]
+    if draft.style == OWN:
+        parts.append(_("✏️ Prompt: {text}").format(text=quote(brief.wishes, _QUOTED_CHARS)))
+    elif brief.wishes:
+        parts.append(_("💡 Wishes: {text}").format(text=quote(brief.wishes, _QUOTED_CHARS)))
+    parts += [
+        _("🎬 Videos: {number}").format(number=number),
+        "",
+        _("💰 Price: <b>{price}</b>").format(price=credits_text(draft.price * number)),
+        _("💳 Balance: {balance}").format(balance=credits_text(balance)),
+    ]
+    return Screen("\n".join(parts), confirm_buttons(draft))
+
+
+def confirm_buttons(draft: Draft) -> InlineKeyboardMarkup:
+    order = _("✅ Create for {price}").format(price=credits_text(draft.price * len(draft.jobs)))
+    return keyboard(
+        [button(order, Order(draft=draft.draft).pack())],
+        [
+            button(_("✏️ Change"), ChangeDraft(draft=draft.draft).pack()),
+            button(_("✖️ Cancel"), Cancel(draft=draft.draft).pack()),
+        ],
+    )
+
+
+def short_of_credits(draft: Draft, balance: int) -> Screen:
+    """The order cannot be paid now; it can still be confirmed later."""
+    needed = draft.price * len(draft.jobs)
+    text = _(
+        "💳 <b>Not enough credits</b>\n"
+        "This order of {videos} costs {needed}, your balance is {balance}. Nothing was charged."
+    ).format(videos=videos_text(len(draft.jobs)), needed=credits_text(needed), balance=credits_text(balance))
+    markup = confirm_buttons(draft)
+    markup.inline_keyboard.append([cabinet_button()])
+    return Screen(text, markup)
+
+
+def queued(draft: Draft, expected_s: int) -> Screen:
+    """Shown from the tap on until the notifier has something newer to show."""
+    text = _(
+        "⏳ <b>Your order is in the queue</b>\n"
+        "{videos}, style: {style}. I will update this message as the work goes on. "
+        "A video usually takes about {minutes} min."
+    ).format(
+        videos=videos_text(len(draft.jobs)),
+        style=style_name(draft.style),
+        minutes=max(1, round(expected_s / 60)),
+    )
+    return Screen(text)
+
+
+def cancelled() -> Screen:
+    text = _("✖️ The order is cancelled. Nothing was charged.")
+    return Screen(text, keyboard([menu_button(_("🎬 Create a video"), MenuAction.CREATE)], [home_button()]))
+
+
+def unavailable(draft: Draft | None = None) -> Screen:
+    """The model does not take orders at the moment."""
+    text = _(
+        "🛠 Videos are temporarily unavailable: the video service is paused. "
+        "Nothing was charged. Please try again later."
+    )
+    rows = [[home_button()]]
+    if draft is not None:
+        rows.insert(0, [again_button(draft)])
+    return Screen(text, keyboard(*rows))
+
+
+def again_button(draft: Draft) -> InlineKeyboardButton:
+    return button(_("🔄 Try again"), Again(draft=draft.draft).pack())
+
+
+def _drop_button() -> InlineKeyboardButton:
+    return menu_button(_("✖️ Cancel"), MenuAction.CANCEL)
