@@ -116,9 +116,8 @@ class Player:
         names = [name for name in self._stack.names() if name.startswith("worker")]
         runs = [decode(event) for event in await self._witness.story(job) if event.type == "JobStarted"]
         last = runs[-1] if runs else None
-        worker = last.worker if isinstance(last, JobStarted) else ""
-        holders = [name for name in names if worker in (name, str(self._stack.pid(name)))]
-        return (holders or [name for name in names if name in worker] or names)[0]
+        told = last.worker.split(":") if isinstance(last, JobStarted) else []  # host:pid:…
+        return next((name for name in names if str(self._stack.pid(name)) in told), names[0])
 
     async def _judged(self, cycle: Cycle) -> list[str]:
         """What is not as the scenario says it must be."""

@@ -37,119 +37,111 @@ class Seller:
 
     def __init__(self, chat: Chat) -> None:
         self.chat = chat
+        self._mark = 0
+        """What had been seen before the seller's last act; the bot's answer comes after it."""
 
     async def begin(self) -> None:
         """Start the bot and accept its terms."""
-        for attempt in range(_TRIES):
-            await self.chat.say("/start")
+        for left in reversed(range(_TRIES)):
             try:
-                await self._press(AcceptTerms.__prefix__ + ":", fresh=attempt > 0)
-                await self._see(_menu(MenuAction.CREATE), "the menu")
-            except ChatError:
-                if self._button(_menu(MenuAction.CREATE)):
-                    return
-                if attempt == _TRIES - 1:
-                    raise
-            else:
+                await self._say("/start")
+                await self._press(AcceptTerms.__prefix__ + ":")
+                await self._see(_menu(MenuAction.CREATE))
                 return
+            except ChatError:
+                if self.chat.button(_menu(MenuAction.CREATE)):
+                    return  # the answer to an earlier try
+                if not left:
+                    raise
 
     async def draft(self, product: Product, *, style: str = "ugc", videos: int = 1) -> Button:
         """Through all steps up to the confirm screen; its order button."""
-        for attempt in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             try:
                 return await self._steps(product, style, videos)
-            except ChatError:  # the flow was lost on the way; a person begins anew
-                if attempt == _TRIES - 1:
+            except ChatError:  # the place in the flow was lost on the way; a person begins anew
+                if not left:
                     raise
-                await self.chat.say("/start")
         raise AssertionError("unreachable")
 
     async def order(self, confirm: Button, *, taps: int = 1) -> str:
-        """Tap the order button, at the same time as often as told; the order's id.
+        """Tap the order button, so many times at once; the order's id.
 
         A person who sees nothing happen taps again: that asks for the same order.
         """
-        order = Order.unpack(confirm.data).draft
-        for attempt in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             await asyncio.gather(*(self.chat.tap(confirm) for _ in range(taps)))
             try:
                 await self.chat.until(
-                    lambda chat: self._is_ordered(chat, confirm), STEP_TIMEOUT_S, "the order's status"
+                    lambda chat: _is_gone(chat, confirm), STEP_TIMEOUT_S, "the order's status"
                 )
-            except ChatError:
-                if attempt == _TRIES - 1:
-                    raise
-            else:
                 break
-        return order
+            except ChatError:
+                if not left:
+                    raise
+        return Order.unpack(confirm.data).draft
 
     async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
-        """The final messages of all jobs of the order."""
+        """The final messages of all jobs of the order, once there are as many as videos were ordered."""
 
-        def all_there(chat: Chat) -> bool:
-            return len(finals(chat, order)) >= videos
+        def missing(chat: Chat) -> str:
+            return f"{videos} final messages of order {order}, there are {len(finals(chat, order))}"
 
-        await self.chat.until(all_there, timeout_s, lambda chat: self._missing(chat, order, videos))
+        await self.chat.look()
+        await self.chat.until(lambda chat: len(finals(chat, order)) >= videos, timeout_s, missing)
         return finals(self.chat, order)
 
     async def balance(self) -> int:
         """Credits as the cabinet shows them."""
-        for attempt in range(_TRIES):
+        for left in reversed(range(_TRIES)):
             try:
                 await self._press(_menu(MenuAction.CABINET), fresh=False)
-                shown = await self.chat.until(
-                    lambda chat: _shown_balance(chat.from_bot()[-1]), STEP_TIMEOUT_S, "the cabinet's balance"
-                )
-            except ChatError:
-                if attempt == _TRIES - 1:
-                    raise
-                await self.chat.say("/start")
-            else:
+                shown = await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance")
                 return int(shown)
+            except ChatError:
+                if not left:
+                    raise
         raise AssertionError("unreachable")
 
     async def _steps(self, product: Product, style: str, videos: int) -> Button:
         await self._press(_menu(MenuAction.CREATE), fresh=False)
-        await self._answered("a word about the photo")
-        mark = self.chat.seen
+        await self._answer("the question for a photo")
+        self._mark = self.chat.seen
         await self.chat.send_photo(product.photo)
-        await self._answered("the question about the product", mark)
-        await self.chat.say(product.name)
+        await self._answer("the question about the product")
+        await self._say(product.name)
         await self._press(ChooseStyle(style=style).pack())
         await self._press(SkipWishes.__prefix__)
         await self._press(ChooseCount(count=videos).pack())
-        return await self._see(Order.__prefix__ + ":", "the confirm screen")
+        return await self._see(Order.__prefix__ + ":")
+
+    async def _say(self, text: str) -> None:
+        self._mark = self.chat.seen
+        await self.chat.say(text)
 
     async def _press(self, prefix: str, *, fresh: bool = True) -> None:
-        """Tap the newest such button; `fresh`: only one that has appeared since the last step."""
-        button = await self._see(prefix, f"a button {prefix}", 0 if not fresh else None)
+        """Tap the newest such button; `fresh`: one of the bot's answer to the last act."""
+        button = await self._see(prefix, fresh=fresh)
         self._mark = self.chat.seen
         await self.chat.tap(button)
 
-    _mark = 0
-
-    async def _answered(self, what: str, mark: int | None = None) -> None:
-        """Until the bot says something new."""
-        since = self._mark if mark is None else mark
-        await self.chat.until(lambda chat: chat.news(since), STEP_TIMEOUT_S, what)
-        self._mark = since
-
-    async def _see(self, prefix: str, what: str, mark: int | None = None) -> Button:
-        since = self._mark if mark is None else mark
+    async def _see(self, prefix: str, *, fresh: bool = True) -> Button:
+        since = self._mark if fresh else 0
         button: Button = await self.chat.until(
-            lambda chat: chat.button(prefix, since=since), STEP_TIMEOUT_S, what
+            lambda chat: chat.button(prefix, since=since), STEP_TIMEOUT_S, f"a button {prefix}"
         )
         return button
 
-    def _button(self, prefix: str) -> Button | None:
-        return self.chat.button(prefix)
+    async def _answer(self, what: str) -> None:
+        await self.chat.until(lambda chat: chat.news(self._mark), STEP_TIMEOUT_S, what)
 
-    def _is_ordered(self, chat: Chat, confirm: Button) -> bool:
-        """The confirm screen has become the order's status: its button is gone."""
-        return confirm.data not in [button.data for m in chat.from_bot() for button in buttons_of(m)]
-
-    def _missing(self, chat: Chat, order: str, videos: int) -> str:
-        return f"{videos} final messages of order {order}, there are {len(finals(chat, order))}"
+    def _shown_balance(self, chat: Chat) -> str | None:
+        """The number after the word, as text, since 0 is a balance too."""
+        for message in reversed(chat.news(self._mark)):
+            _, found, words = (message.get("text") or "").lower().partition("balance")
+            if found and (number := _NUMBER.search(words)):
+                return number[0]
+        return None
 
 
 def finals(chat: Chat, order: str) -> list[Message]:
@@ -168,13 +160,8 @@ def _menu(action: MenuAction) -> str:
     return Menu(action=action).pack()
 
 
-def _shown_balance(message: Message) -> str | None:
-    """The first number of a message about the balance, as text since 0 is a balance too."""
-    words = (message.get("text") or "").lower()
-    if "balance" not in words:
-        return None
-    found = _NUMBER.search(words[words.index("balance") :])
-    return None if found is None else found[0]
+def _is_gone(chat: Chat, button: Button) -> bool:
+    return not any(button.data == other.data for message in chat.from_bot() for other in buttons_of(message))
 
 
 def photo_of(color: tuple[int, int, int], accent: tuple[int, int, int]) -> bytes:

@@ -25,6 +25,7 @@ from services.local.folder import DataFolder
 from services.shared.errors import StartError
 from services.shared.lifeline import VARIABLE as LIFELINE
 from services.shared.settings import Settings, load_settings, variable_name
+from services.shared.sockets import free_port
 
 QUICK: Mapping[str, Any] = {
     "JOB_DEADLINE_SECONDS": 25,
@@ -37,6 +38,7 @@ QUICK: Mapping[str, Any] = {
 
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 40.0
+_HOST = "127.0.0.1"
 _ROOT = Path(services.__file__).parents[1]
 
 
@@ -47,7 +49,9 @@ class Stack:
         self.folder = folder
         self.workers = workers
         self.data = DataFolder(folder / "data")
-        self._settings = {**QUICK, **settings}
+        # Chosen once, since after a restart the provider calls back where it was told before.
+        ports = {"SANDBOX_PORT": free_port(_HOST), "WEB_PORT": free_port(_HOST)}
+        self._settings = {**QUICK, **ports, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
         self._addresses: dict[str, Any] = {}
@@ -65,7 +69,11 @@ class Stack:
         """Start, and wait until everything is ready. Raises StartError with the end of the log."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._launch()
-        await self._until(self._read_addresses, _START_TIMEOUT_S, "`neurocards up` to be ready")
+        try:
+            await self._until(self._read_addresses, _START_TIMEOUT_S, "`neurocards up` to be ready")
+        except BaseException:
+            await self.stop()
+            raise
 
     def _launch(self) -> None:
         reader, self._lifeline = os.pipe()
@@ -174,10 +182,10 @@ class Stack:
         await self._until(is_back, timeout_s, f"{name} to run again")
 
     def log_tail(self, name: str, lines: int = 40) -> str:
-        """The end of a service's log."""
+        """The end of a service's log; `up`: of what the supervisor said."""
+        path = self.log_path if name == "up" else self.data.logs / f"{name}.log"
         with contextlib.suppress(OSError):
-            text = self.data.log_path(name).read_text(encoding="utf-8", errors="replace")
-            return "\n".join(text.splitlines()[-lines:])
+            return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
         return ""
 
     def _environment(self) -> dict[str, str]:
@@ -187,8 +195,6 @@ class Stack:
         quiet = {
             "PYTHONPATH": path,
             "NEUROCARDS_DATA_DIR": self.data.root,
-            "SANDBOX_PORT": 0,
-            "WEB_PORT": 0,
             "LOG_FORMAT": "json",
         }
         return kept | {name: str(value) for name, value in {**quiet, **self._settings}.items()}
@@ -224,13 +230,9 @@ class Stack:
         deadline = time.monotonic() + timeout_s
         while not done():
             if self.exit_code is not None:
-                raise StartError(f"`neurocards up` ended with code {self.exit_code}:\n{self._own_tail()}")
+                raise StartError(
+                    f"`neurocards up` ended with code {self.exit_code}:\n{self.log_tail('up', 15)}"
+                )
             if time.monotonic() > deadline:
-                raise StartError(f"waited {timeout_s:g} s for {what}:\n{self._own_tail()}")
+                raise StartError(f"waited {timeout_s:g} s for {what}:\n{self.log_tail('up', 15)}")
             await asyncio.sleep(0.05)
-
-    def _own_tail(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-            return "\n".join(f"    {line}" for line in lines)
-        return ""

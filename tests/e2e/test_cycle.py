@@ -1,0 +1,65 @@
+"""A person's whole path, on a system as `neurocards up` starts it."""
+
+import pytest
+
+from services.cli.demo.scenarios import SCENARIOS
+from services.cli.demo.seller import is_video
+from tests.support.playing import BLUE, CREDITS, RED, Play
+from tests.support.video import film_of
+
+
+async def test_the_seller_gets_a_video_in_which_their_photo_moves(play: Play) -> None:
+    seller = play.seller()
+    order = await play.order(seller)
+    assert await play.settled(seller, order) == 1
+
+    (message,) = await seller.results(order, 1, 0)
+    film = film_of(await seller.chat.file(message["video"]["file_id"]))
+    assert film.codec == "h264"
+    assert len(film.frames) >= 40
+    assert 3 <= film.duration_s <= 10
+    assert film.moves() > 2
+    for frame in (0, -1):
+        assert film.share_of(RED, frame) > 0.1
+        assert film.share_of(BLUE, frame) > 0.02
+
+
+async def test_a_refusal_brings_the_credit_back_and_says_what_to_change(play: Play) -> None:
+    seller = play.seller()
+    (policy,) = [scenario for scenario in SCENARIOS if scenario.name == "policy"]
+    product = play.product(seller)
+    await play.sandbox.inject([fault.rule(product.name, seller.chat.user_id) for fault in policy.faults])
+
+    order = await play.order(seller)
+    assert await play.settled(seller, order) == 0
+
+    (message,) = await seller.results(order, 1, 0)
+    assert not is_video(message)
+    assert "credit is back" in message["text"]
+    assert await seller.balance() == CREDITS
+    assert await play.error_classes(seller) == ["user_violation"]
+
+
+async def test_three_videos_in_one_order_are_three_charges_and_three_videos(play: Play) -> None:
+    seller = play.seller()
+    order = await play.order(seller, videos=3)
+    assert await play.settled(seller, order, videos=3) == 3
+
+
+async def test_a_button_tapped_three_times_charges_once(play: Play) -> None:
+    seller = play.seller()
+    order = await play.order(seller, taps=3)
+    assert await play.settled(seller, order) == 1
+
+
+@pytest.mark.slow
+async def test_a_job_is_taken_over_when_the_whole_system_stops_and_starts(play: Play) -> None:
+    seller = play.seller()
+    order = await play.order(seller)
+    (job,) = await play.jobs(seller)
+    assert await play.witness.until(job, "SubmissionAccepted", 20)
+
+    await play.restart()
+
+    assert await play.settled(seller, order) == 1
+    await play.everything_holds()

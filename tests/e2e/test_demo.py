@@ -1,0 +1,41 @@
+"""`neurocards demo` as a person runs it: its table, its checks, its exit code."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.services import ROOT, clean_environment
+
+CYCLES = 6
+SEED = 9
+
+
+def demo(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
+    """Run it in `folder`, with its temporary files there too."""
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", "demo", *options],
+        cwd=folder,
+        env=clean_environment(PYTHONPATH=ROOT, TMPDIR=folder),
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_small_run_passes_and_leaves_nothing(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--cycles", str(CYCLES), "--workers", "2", "--seed", str(SEED), "-o", "json")
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["seed"] == SEED
+    assert [row["cycle"] for row in report["cycles"]] == list(range(1, CYCLES + 1))
+    assert all(row["outcome"] != "FAILED" for row in report["cycles"])
+    assert len(report["checks"]) >= 8
+    assert all(row["result"] == "ok" for row in report["checks"])
+    assert os.listdir(tmp_path) == []

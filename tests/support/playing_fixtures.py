@@ -1,0 +1,50 @@
+"""Fixtures for tests that play on a whole running system; a conftest.py imports them."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
+
+import httpx
+import pytest
+
+from services.cli.demo.stack import Stack
+from services.cli.demo.witness import Witness
+from tests.support.playing import CREDITS, Play, told
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One `neurocards up` for all tests of the module."""
+    running = Stack(tmp_path_factory.mktemp("stack"), FREE_CREDITS=CREDITS)
+    asyncio.run(running.start())
+    try:
+        yield running
+    finally:
+        asyncio.run(running.stop())
+
+
+@pytest.fixture
+async def play(stack: Stack) -> AsyncIterator[Play]:
+    """Sellers and reads for one test. A failed test shows its jobs' stories and the services' logs."""
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, Witness(stack.settings) as witness:
+        yield Play(stack, witness, http)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    arguments = getattr(item, "funcargs", {})
+    if report.when == "call" and report.failed and "stack" in arguments:
+        report.sections.append(("the system", _told(arguments["stack"], arguments.get("play"))))
+    return report
+
+
+def _told(stack: Stack, play: Play | None) -> str:
+    """In a thread of its own: the test's event loop may still be this thread's."""
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(asyncio.run(told(stack, play))))
+    thread.start()
+    thread.join(30)
+    return found[0] if found else "the system could not be asked"

@@ -1,0 +1,1 @@
+"""The parts of `neurocards demo` that need no system."""
