@@ -16,7 +16,7 @@ from pathlib import Path
 from services.shared.settings import Settings, load_settings, variable_name
 from tests.support.services import ServiceProcess
 
-_PRELOADED = ("notifier", "monitor", "web")
+_PRELOADED = ("notifier",)
 _context = multiprocessing.get_context("forkserver")
 
 

@@ -1,0 +1,96 @@
+"""Ends what has passed its deadline: the job fails and its charge comes back, in one transaction.
+
+The last guard of "a user always hears back": it reads Postgres alone, no stream, no projection, no worker.
+Two monitors at once are harmless, since the command's key is the same; a worker that is faster wins.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from events.job import Failure
+from ledger.commands import FailJob
+from ledger.errors import JobFinished, LedgerBusy, LedgerUnavailable, NotDue
+from ledger.log import Ledger
+from services.monitor.metrics import FAILED, STUCK
+from services.monitor.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+PAGE_JOBS: Final = 500
+STUCK_PAUSE_S: Final = 60.0
+"""A job that could not be ended is tried, and complained about, again after so long."""
+TIMED_OUT: Final = Failure("timeout", "deadline", "no video before the deadline")
+
+
+class Swept(msgspec.Struct):
+    """What one sweep came to: overdue jobs `found`, `failed` by us, `ended` by others before us, `stuck`."""
+
+    found: int = 0
+    failed: int = 0
+    ended: int = 0
+    stuck: int = 0
+
+
+class _Overdue(msgspec.Struct, frozen=True):
+    job: str
+    account: str
+    deadline_at_us: int
+
+
+class DeadlineSweep:
+    """`run_once` every second or so."""
+
+    def __init__(self, ledger: Ledger, pool: "Pool", *, page_jobs: int = PAGE_JOBS) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._page_jobs = page_jobs
+        self._stuck_until: dict[str, float] = {}
+
+    async def run_once(self) -> Swept:
+        """Fail every overdue job. Raises LedgerUnavailable or what asyncpg raises when Postgres is away."""
+        swept = Swept()
+        now = time.monotonic()
+        self._stuck_until = {job: until for job, until in self._stuck_until.items() if until > now}
+        after: tuple[int, str] = (0, "")
+        while True:
+            rows = await self._pool.fetch(query("overdue_after"), *after, self._page_jobs)
+            page = [_Overdue(*row) for row in rows]
+            swept.found += len(page)
+            due = [job for job in page if job.job not in self._stuck_until]
+            # All at once: the ledger commits them together.
+            answers = await asyncio.gather(*(self._fail(job) for job in due), return_exceptions=True)
+            for job, answer in zip(due, answers, strict=True):
+                self._count(swept, job, answer)
+            if len(page) < self._page_jobs:
+                STUCK.set(len(self._stuck_until))
+                return swept
+            after = (page[-1].deadline_at_us, page[-1].job)
+
+    async def _fail(self, job: _Overdue) -> None:
+        command = FailJob(job.job, job.account, "monitor", TIMED_OUT)
+        await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
+
+    def _count(self, swept: Swept, job: _Overdue, answer: BaseException | None) -> None:
+        match answer:
+            case None:
+                swept.failed += 1
+                FAILED.inc()
+                logger.warning("job_timed_out", job=job.job)
+            case JobFinished() | NotDue():
+                swept.ended += 1
+            case LedgerUnavailable() | LedgerBusy():
+                raise answer  # nothing else will go through either; the whole sweep is tried again
+            case Exception():
+                swept.stuck += 1
+                self._stuck_until[job.job] = time.monotonic() + STUCK_PAUSE_S
+                logger.error("job_not_failed", job=job.job, exc_info=answer)
+            case _:
+                raise answer

@@ -1,0 +1,36 @@
+"""`neurocards serve monitor`: nobody waits past the deadline, whatever else is dead. Needs Postgres alone."""
+
+import contextlib
+
+from ledger.log import Ledger
+from services.monitor.deadlines import DeadlineSweep
+from services.monitor.summary import OpenJobsSummary
+from services.shared.database import create_pool
+from services.shared.periodic import repeat
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+
+SWEEP_S = 1.0
+SUMMARY_S = 5.0
+
+
+async def serve(settings: Settings) -> None:
+    """Sweep until told to stop."""
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=3))
+        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
+        runtime = await stack.enter_async_context(Runtime(settings, "monitor"))
+        sweep, summary = DeadlineSweep(ledger, pool), OpenJobsSummary(pool)
+
+        async def sweep_once() -> int:
+            return (await sweep.run_once()).failed
+
+        async def summarise_once() -> int:
+            await summary.run_once()
+            return 0
+
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        runtime.spawn(repeat(sweep_once, runtime.stop, "deadlines", idle_s=SWEEP_S), "deadlines")
+        runtime.spawn(repeat(summarise_once, runtime.stop, "summary", idle_s=SUMMARY_S), "summary")
+        runtime.ready()
+        await runtime.wait()

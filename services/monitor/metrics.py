@@ -1,0 +1,16 @@
+"""The monitor's metrics."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+FAILED: Final = Counter("neurocards_jobs_timed_out_total", "Jobs failed and refunded at their deadline")
+STUCK: Final = Gauge("neurocards_jobs_stuck", "Overdue jobs that could not be failed; see the log")
+OPEN: Final = Gauge("neurocards_jobs_open", "Unfinished jobs")
+OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their deadline")
+OLDEST_AT: Final = Gauge(
+    "neurocards_oldest_open_job_timestamp_seconds", "When the oldest unfinished job was queued; 0 without one"
+)
+OLDEST_AGE: Final = Gauge(
+    "neurocards_oldest_open_job_age_seconds", "Age of the oldest unfinished job; 0 without one"
+)

@@ -1,0 +1,56 @@
+"""Monitors in the test's own process, and orders whose time is up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from ledger.log import Ledger
+from services.shared.blobs import FolderBlobs
+from services.shared.database import create_pool
+from services.shared.settings import load_settings
+from tests.support.studio import PlacedOrder, Studio
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator["Pool"]:
+    async with await create_pool(load_settings(database_url=database_url), "test") as pool:
+        yield pool
+
+
+@pytest.fixture
+async def ledger(database_url: str, pool: "Pool") -> AsyncIterator[Ledger]:
+    async with Ledger(database_url, pool) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def studio(ledger: Ledger, pool: "Pool", tmp_path: Path) -> Studio:
+    return Studio(ledger, pool, FolderBlobs(tmp_path))
+
+
+async def overdue(
+    studio: Studio, jobs: int = 1, *, submitted: bool = False, credits: int = 100
+) -> PlacedOrder:
+    """An order past its deadline."""
+    seller = await studio.seller(credits=credits)
+    order = await studio.order(seller, jobs, deadline_s=1)
+    if submitted:
+        for job in order.jobs:
+            await studio.start(job)
+            await studio.submit(job, task=f"task-{job}")
+    await asyncio.sleep(1.01)  # the deadline is a time by nature, and a second its smallest unit
+    return order
+
+
+async def count(pool: "Pool", type_name: str) -> int:
+    """How many events of a type there are."""
+    found = await pool.fetchval("SELECT count(*) FROM events WHERE type = $1", type_name)
+    assert isinstance(found, int)
+    return found
