@@ -80,17 +80,18 @@ def decode_entry(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> Re
         recorded = _decode(text)
     except msgspec.DecodeError as error:
         raise StreamError(f"entry {entry!r} of {LEDGER} cannot be read: {error}") from error
-    if recorded.position != position_of(entry):
+    expected = entry_id(recorded.position)
+    if entry != (expected if isinstance(entry, str) else expected.encode()):
         raise StreamError(f"entry {entry!r} of {LEDGER} holds the event at position {recorded.position}")
     return recorded
 
 
 def job_entry(recorded: Recorded) -> JobEntry | None:
     """What `jobs` gets of an event; None when generation need not act on it."""
-    job = job_of(recorded.stream)
-    if job is None or recorded.type not in JOB_TYPES:
+    if recorded.type not in JOB_TYPES:
         return None
-    return JobEntry(recorded.position, job, recorded.type)
+    job = job_of(recorded.stream)
+    return None if job is None else JobEntry(recorded.position, job, recorded.type)
 
 
 def decode_job(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> JobEntry:
