@@ -61,12 +61,19 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     yookassa_notify_timeout_seconds: float = 10.0
     yookassa_payment_ttl_seconds: float = 3600.0
     yookassa_capture_ttl_seconds: float = 604_800.0
+    telegram_chat_rate: float = 200.0  # messages to one chat per second (about 1 in reality); 0: no limit
+    telegram_chat_burst: int = 1000  # how many may come at once before that
 
 
 def knobs(ctx: Context) -> Knobs:
     """The present settings; what was never changed has its default."""
     changed = ctx.store.get(_KIND, _KEY) or {}
-    return msgspec.convert({"render_seconds": ctx.settings.render_seconds, **changed}, Knobs)
+    at_start = {
+        "render_seconds": ctx.settings.render_seconds,
+        "telegram_chat_rate": ctx.settings.telegram_chat_rate,
+        "telegram_chat_burst": ctx.settings.telegram_chat_burst,
+    }
+    return msgspec.convert(at_start | changed, Knobs)
 
 
 def change_knobs(ctx: Context, changes: dict[str, Any]) -> Knobs:

@@ -20,7 +20,7 @@ from events.errors import NeurocardsError
 
 Document = dict[str, Any]
 
-_BUSY_TIMEOUT_S = 10.0
+_BUSY_TIMEOUT_S = 3.0
 _FILE_NAME_LENGTH_MAX = 200
 _SCHEMA = Path(__file__).with_name("store.sql")
 

@@ -20,7 +20,7 @@ _OPAQUE = frozenset({"code", "pre", "text_link", "text_mention"})
 
 def utf16_length(text: str) -> int:
     """Length as Telegram counts it: one unit per character, two beyond the basic plane (most emoji)."""
-    return len(text) + sum(char > "\uffff" for char in text)
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def trimmed(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from services.sandbox.context import Context
+from services.sandbox.knobs import knobs
 from services.sandbox.telegram.callbacks import Callbacks
 from services.sandbox.telegram.errors import BotApiError, bad_request, forbidden, too_many_requests
 from services.sandbox.telegram.files import Files
@@ -78,14 +79,16 @@ class FloodLimit:
     """A token bucket per chat; the real limits are not published, so ours are settings."""
 
     def __init__(self, ctx: Context) -> None:
-        self._clock = ctx.clock
-        self._settings = ctx.settings
+        self._ctx = ctx
         self._levels: dict[int, tuple[float, float]] = {}
 
     def check(self, chat_id: int) -> None:
         """Take one token. Raises BotApiError 429 with the seconds until there is one."""
-        rate, burst = self._settings.telegram_chat_rate, self._settings.telegram_chat_burst
-        now = self._clock.now()
+        limits = knobs(self._ctx)
+        rate, burst = limits.telegram_chat_rate, limits.telegram_chat_burst
+        if rate == 0:
+            return
+        now = self._ctx.clock.now()
         level, at = self._levels.get(chat_id, (float(burst), now))
         level = min(burst, level + (now - at) * rate)
         if level < 1:

@@ -10,10 +10,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from services.sandbox.context import ManualClock
 from services.sandbox.store import Store, StoreError
 from tests.unit.sandbox_telegram.conftest import (
     TOKEN,
-    ManualClock,
     Sandbox,
     bot_for,
     picture,

@@ -22,6 +22,8 @@ from aiogram.exceptions import (
 from aiogram.methods import GetMe
 from aiogram.types import BufferedInputFile
 
+from services.sandbox.fault_names import FAULT_NAMES
+from services.sandbox.telegram.registry import METHODS
 from tests.unit.sandbox_telegram.conftest import Sandbox
 
 
@@ -146,6 +148,10 @@ async def test_faults_are_what_they_are_called(
     assert len((await sandbox.sees(5))["messages"]) == 1 + delivered
 
 
+def test_every_fault_belongs_to_a_method_there_is() -> None:
+    assert set(FAULT_NAMES["telegram"]) - {"file"} <= {method.name for method in METHODS.values()}
+
+
 async def test_a_hanging_call_outlasts_the_client(sandbox: Sandbox, bot: Bot) -> None:
     sandbox.faults.next["getMe"] = Listed("hang")
     with pytest.raises(TelegramNetworkError, match="Request timeout error"):
@@ -175,7 +181,8 @@ async def test_a_download_can_fail_too(sandbox: Sandbox, bot: Bot) -> None:
     ("mode", "source", "text", "entities"),
     [
         ("MarkdownV2", "*жир _и_* \\.", "жир и .", [("bold", 0, 5), ("italic", 4, 1)]),
-        ("MarkdownV2", "__a__ ~b~ ||c||", "a b c", [("underline", 0, 1), ("strikethrough", 2, 1), ("spoiler", 4, 1)]),
+        ("MarkdownV2", "__a__ ~b~ ||c||", "a b c",
+         [("underline", 0, 1), ("strikethrough", 2, 1), ("spoiler", 4, 1)]),
         ("MarkdownV2", "`x` ```py\nprint()```", "x print()", [("code", 0, 1), ("pre", 2, 7)]),
         ("MarkdownV2", "😀 [тут](http://a.b/c)", "😀 тут", [("text_link", 3, 3)]),
         ("MarkdownV2", ">a\n>b\nc", "a\nb\nc", [("blockquote", 0, 3)]),

@@ -127,7 +127,7 @@ def commands(telegram: Telegram, language: str) -> list[dict[str, str]]:
 
 
 def text(telegram: Telegram, field: str, language: str) -> str:
-    """The bot's `name`, `description` or `short_description`; the general one where none fits the language."""
+    """The bot's `name`, `description` or `short_description`; the general one where there is no other."""
     default = telegram.world.bot_user()["first_name"] if field == "name" else ""
     for key in (f"{field}:{language}", f"{field}:"):
         if (found := telegram.store.get(_KIND, key)) is not None:
