@@ -107,7 +107,10 @@ TASK_RULES: Final = tuple(rule for rule in RULES if rule.name != "bad_request")
 
 _URL = re.compile(r"https?://\S+")
 _KEYLIKE = re.compile(r"\b(?:sk-)?[A-Za-z0-9_-]{32,}\b")
+_WORD = re.compile(r"\w+")
 _PRIVATE_RUN_WORDS = 3
+_HARMLESS_CHARS = 3
+_READ_CHARS_MAX = 4 * MESSAGE_CHARS_MAX
 
 
 def rule_for(signal: Signal) -> Rule:
@@ -127,18 +130,25 @@ def scrub(text: str, private: Iterable[str] = ()) -> str:
 
     Of private texts every run of three words, and every shorter text as a whole, is blacked out.
     """
-    text = _KEYLIKE.sub("…", _URL.sub("<url>", clean_text(text)))
+    text = _KEYLIKE.sub("…", _URL.sub("<url>", clean_text(text[:_READ_CHARS_MAX])))
+    return " ".join(_blacked_out(text, private).split())[:MESSAGE_CHARS_MAX]
+
+
+def _blacked_out(text: str, private: Iterable[str]) -> str:
+    words = list(_WORD.finditer(text))
+    said = [word[0].casefold() for word in words]
+    hidden: set[int] = set()
     for secret in private:
-        for run in _runs(secret):
-            text = re.sub(re.escape(run).replace(r"\ ", r"\s+"), "…", text, flags=re.IGNORECASE)
-    return re.sub(r"(…\W*)+…|\s+", lambda m: "…" if "…" in m[0] else " ", text).strip()[:MESSAGE_CHARS_MAX]
-
-
-def _runs(secret: str) -> Iterable[str]:
-    words = secret.split()
-    if len(words) <= _PRIVATE_RUN_WORDS:
-        whole = " ".join(words)
-        return [whole] if len(whole) > 3 else []
-    return {
-        " ".join(words[at : at + _PRIVATE_RUN_WORDS]) for at in range(len(words) - _PRIVATE_RUN_WORDS + 1)
-    }
+        written = [word.casefold() for word in _WORD.findall(secret)]
+        size = min(len(written), _PRIVATE_RUN_WORDS)
+        if len("".join(written)) <= _HARMLESS_CHARS:
+            continue
+        runs = {tuple(written[at : at + size]) for at in range(len(written) - size + 1)}
+        for at in range(len(said) - size + 1):
+            if tuple(said[at : at + size]) in runs:
+                hidden.update(range(at, at + size))
+    for at in sorted(hidden, reverse=True):
+        # From the end, so that the places before stay right; neighbours melt into one mark.
+        end = words[at + 1].start() if at + 1 in hidden else words[at].end()
+        text = text[: words[at].start()] + ("" if at + 1 in hidden else "…") + text[end:]
+    return text

@@ -104,7 +104,8 @@ def fallback(name: str, product: str, wishes: str, frame: Frame) -> str:
         "people_action": getattr(texts, f"people_action_{people}"),
         "people_never": getattr(texts, f"people_never_{people}"),
     }
-    room = frame.chars_max - len(_squeezed(_filled(template, product="", wishes="", **fixed)))
+    # With a letter in each place: empty ones would take a space or a paragraph with them.
+    room = frame.chars_max + 2 - len(_squeezed(_filled(template, product="x", wishes="x", **fixed)))
     if name == "own":  # the wishes are the prompt: they come first when room is short
         told = clip(_sentence(wishes or product), max(0, room - 80))
         about = clip(_phrase(product), min(PRODUCT_CHARS_MAX, room - len(told)))

@@ -1,0 +1,1 @@
+"""The client of KIE: its words, its models, its broken answers."""
