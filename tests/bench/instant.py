@@ -1,0 +1,85 @@
+"""A provider, a writer and a blob store that answer at once: what is left is our own machinery."""
+
+import secrets
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Any
+
+import asyncpg
+
+from ledger.log import Ledger
+from services.adapters.kie.catalogue import load_catalogue
+from services.adapters.kie.record import TaskRecord
+from services.shared.blobs import StoredBlob
+from services.shared.people import People
+from services.shared.prompts import Script
+from services.worker.clock import LedgerClock
+from services.worker.door import Door
+from services.worker.tools import Accounts, ProviderAccount, Timing, Tools
+
+_VIDEO = b"video"
+
+
+class InstantAccount:
+    """An account whose tasks are done as soon as they are made."""
+
+    async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str:
+        return secrets.token_hex(16)
+
+    async def read_task(self, task: str) -> TaskRecord:
+        return TaskRecord(task, "success", "success", ("https://example.org/video.mp4",))
+
+    async def upload(self, data: bytes, file_name: str) -> str:
+        return "https://example.org/photo.jpg"
+
+
+class InstantProvider:
+    """Renders nothing, at once."""
+
+    def client(self, account: str) -> ProviderAccount | None:
+        return InstantAccount()
+
+    async def fetch(self, url: str, key: str) -> StoredBlob:
+        return StoredBlob(key, sha256(_VIDEO).hexdigest(), len(_VIDEO))
+
+
+class InstantWriter:
+    async def write(self, instructions: str, request: str, photo: bytes) -> Script:
+        return Script("a blue mug", "a table", "steam rises", "slow push-in", "quiet")
+
+
+class NoBlobs:
+    """One photo under every key; no video is ever there yet."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
+        return StoredBlob(key, "", 0)
+
+    async def get(self, key: str) -> bytes:
+        return b"photo"
+
+    async def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        yield b"photo"
+
+    async def size_bytes(self, key: str) -> int | None:
+        return None
+
+    async def delete(self, key: str) -> None:
+        return None
+
+
+async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]") -> Tools:
+    """A worker's tools with an outside world that answers at once."""
+    clock = LedgerClock(pool)
+    await clock.sync()
+    return Tools(
+        worker="bench",
+        door=Door(ledger, People(pool)),
+        blobs=NoBlobs(),
+        provider=InstantProvider(),
+        accounts=Accounts(["k1"]),
+        writer=InstantWriter(),
+        catalogue=load_catalogue(),
+        clock=clock,
+        timing=Timing(poll_s=0.1),
+        callback_url=lambda job, submission: None,
+    )
