@@ -33,7 +33,7 @@ PAGE_EVENTS = 5000
 DIFFERENCES_SHOWN = 5
 _LOCK = 7_300_003
 _SERVER_SETTINGS = {"application_name": "neurocards-rebuild", "timezone": "UTC"}
-_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '100ms'"
 
 Progress = Callable[[int, int], None]
 """Called with the position reached and the position aimed at."""
@@ -157,6 +157,7 @@ class _Rebuild:
         we give up quickly and try again.
         """
         give_up_at = time.monotonic() + timeout_s
+        pause_s = 0.2
         while True:
             _, target = await cursors.where_is(self._work, self._name)
             await self._fill(target)
@@ -172,7 +173,8 @@ class _Rebuild:
                         f"the view {self._name} was in use for {timeout_s:g} s; nothing was changed, "
                         "try again when no long query reads it"
                     ) from None
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 1.5, 2.0)
 
     async def _swap_once(self) -> None:
         await self._work.execute(_LOCK_TIMEOUT)

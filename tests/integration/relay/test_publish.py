@@ -146,7 +146,8 @@ async def test_a_dead_listener_costs_a_poll_and_no_event(
     relay = await start_relay()
     await traffic.play(5)
     await published()
-    listening = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'neurocards-test-listen'"
+    listening = """SELECT count(*) FROM pg_stat_activity
+                   WHERE application_name = 'neurocards-test-listen' AND datname = current_database()"""
     await eventually(lambda: _is(lambda: owner.fetchval(listening), 1))
     killed = listening.replace("count(*)", "bool_and(pg_terminate_backend(pid))")
     assert await owner.fetchval(killed)

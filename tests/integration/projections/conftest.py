@@ -1,0 +1,39 @@
+"""Projections brought up to the log's head."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from events.envelope import Cursor
+from ledger.log import LogReader
+from projections.catalogue import PROJECTIONS
+from projections.runner import Runner
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+CatchUp = Callable[..., Awaitable[None]]
+
+
+async def bring_up(pool: "Pool", name: str, *, up_to: int | None = None, page: int = 50) -> Cursor:
+    """Apply the log to one projection, page by page, to the head or to a position."""
+    runner, reader = Runner(pool, PROJECTIONS[name]), LogReader(pool)
+    cursor = await runner.cursor()
+    up_to = (await reader.head()).position if up_to is None else up_to
+    while cursor.position < up_to:
+        events = await reader.events_after(cursor.position, min(page, up_to - cursor.position))
+        cursor = await runner.apply(events)
+    return cursor
+
+
+@pytest.fixture
+def catch_up(pool: "Pool") -> CatchUp:
+    """Brings every projection (or the one named) up to the head (or to a position)."""
+
+    async def run(*names: str, up_to: int | None = None) -> None:
+        for name in names or PROJECTIONS:
+            await bring_up(pool, name, up_to=up_to)
+
+    return run

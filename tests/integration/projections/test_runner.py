@@ -1,0 +1,205 @@
+"""Applying to the tables: once, in order, all or nothing."""
+
+import asyncio
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from events.envelope import GENESIS
+from events.errors import UnknownEventType
+from ledger.errors import IntegrityError
+from ledger.log import LogReader
+from projections import cursors
+from projections.catalogue import PROJECTIONS
+from projections.errors import NoSuchProjection
+from projections.root import build, state_root
+from projections.runner import Runner
+from tests.support.history import rehashed
+from tests.support.traffic import Traffic
+
+NAMES = list(PROJECTIONS)
+
+
+async def view_equals_log(pool, name: str) -> bool:
+    root = await state_root(pool, name)
+    built, _ = await build(LogReader(pool), name, root.cursor.position)
+    return (root.root, root.rows, root.cursor) == (built.root, built.rows, built.cursor)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_rows_are_what_the_fold_says_at_every_cut(traffic: Traffic, pool, catch_up, ledger, name: str):
+    await traffic.play(40)
+    head = await ledger.read.head()
+    for up_to in range(1, head.position + 1, 17):
+        await catch_up(name, up_to=up_to)
+        assert await view_equals_log(pool, name)
+    await catch_up(name)
+    root = await state_root(pool, name)
+    assert root.cursor == head
+    assert root.rows > 2
+    assert await view_equals_log(pool, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_view_shows_the_struct_of_the_row(traffic: Traffic, pool, catch_up, ledger, name: str):
+    await traffic.play(20)
+    await catch_up(name)
+    projection = PROJECTIONS[name]
+    shown = {row[0]: projection.row(**row) for row in await pool.fetch(f"SELECT * FROM {name}")}
+    _, expected = await build(ledger.read, name, 10**9)
+    assert shown == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_the_tables_columns_are_the_fields_of_the_row(owner, name: str):
+    columns = await owner.fetch(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = $1 ORDER BY ordinal_position",
+        f"{name}_v1",
+    )
+    assert tuple(row["column_name"] for row in columns) == PROJECTIONS[name].columns
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_given_anything_twice_it_applies_once(traffic: Traffic, pool, ledger, name: str):
+    await traffic.play(20)
+    log = await ledger.read.events_after(0)
+    runner = Runner(pool, PROJECTIONS[name])
+    half = len(log) // 2
+    for start, end in (
+        (0, half),
+        (0, half),
+        (0, half + 3),
+        (half - 2, half + 1),
+        (half, len(log)),
+        (0, len(log)),
+    ):
+        await runner.apply(log[start:end])
+    assert await runner.cursor() == log[-1].cursor
+    assert await view_equals_log(pool, name)
+
+
+async def test_a_batch_after_a_gap_is_not_applied_and_the_answer_says_where_to_read_on(
+    traffic: Traffic, pool, ledger
+):
+    await traffic.play(20)
+    log = await ledger.read.events_after(0)
+    runner = Runner(pool, PROJECTIONS["balances"])
+    await runner.apply(log[:5])
+    assert await runner.apply(log[6:]) == log[4].cursor
+    assert (await state_root(pool, "balances")).cursor == log[4].cursor
+    assert await runner.apply(log[5:]) == log[-1].cursor
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_many_runners_at_once_double_nothing(traffic: Traffic, pool, ledger, name: str):
+    await traffic.play(40)
+    log = await ledger.read.events_after(0)
+
+    async def run(page: int) -> None:
+        runner = Runner(pool, PROJECTIONS[name])
+        cursor = await runner.cursor()
+        while cursor.position < len(log):
+            cursor = await runner.apply(log[cursor.position : cursor.position + page])
+
+    await asyncio.gather(*(run(page) for page in (3, 5, 7, 11, 13, 17)))
+    assert await view_equals_log(pool, name)
+
+
+async def test_a_runner_that_dies_before_its_commit_leaves_nothing(traffic: Traffic, pool, ledger, owner):
+    await traffic.play(20)
+    log = await ledger.read.events_after(0)
+    runner = Runner(pool, PROJECTIONS["job_status"])
+    await runner.apply(log[:10])
+    before = await state_root(pool, "job_status")
+    await owner.execute(
+        """CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$;
+           CREATE TRIGGER die BEFORE UPDATE ON cursors FOR EACH ROW EXECUTE FUNCTION die()"""
+    )
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await runner.apply(log[10:20])
+    await owner.execute("DROP TRIGGER die ON cursors")
+
+    assert await state_root(pool, "job_status") == before
+    await runner.apply(log[10:])
+    assert await view_equals_log(pool, "job_status")
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_unknown_event_type_stops_with_a_clear_error_and_applies_nothing_of_the_batch(
+    traffic: Traffic, pool, owner, ledger, name: str
+):
+    await traffic.play(10)
+    await owner.execute(
+        """INSERT INTO events (position, stream, version, type, data, recorded_at_us, hash)
+           SELECT max(position) + 1, 'account-future', 1, 'CreditsTeleported', '{}', max(recorded_at_us), $1
+           FROM events""",
+        bytes(32),
+    )
+    log = await ledger.read.events_after(0)
+    runner = Runner(pool, PROJECTIONS[name])
+    fresh = [*log[:-1], rehashed(log)[-1]]
+    await owner.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
+    await owner.execute("UPDATE events SET hash = $1 WHERE position = $2", fresh[-1].hash, len(log))
+    await runner.apply(fresh[:5])
+
+    with pytest.raises(UnknownEventType, match=rf"CreditsTeleported.*position {len(log)}.*upgrade"):
+        await runner.apply(fresh[5:])
+    assert await runner.cursor() == fresh[4].cursor
+    assert await view_equals_log(pool, name)
+
+
+async def test_events_that_the_log_does_not_hold_are_refused(traffic: Traffic, pool, ledger):
+    """They chain to what was applied, but came from a stream whose log went back in time."""
+    await traffic.play(10)
+    log = await ledger.read.events_after(0)
+    runner = Runner(pool, PROJECTIONS["balances"])
+    await runner.apply(log[:5])
+    forged = rehashed([replace(log[5], recorded_at_us=1)], after=log[4].cursor)
+    with pytest.raises(IntegrityError, match="position 6 that the log does not hold"):
+        await runner.apply(forged)
+    assert await runner.cursor() == log[4].cursor
+
+
+async def test_a_projection_that_applied_another_history_refuses_the_log(
+    traffic: Traffic, pool, owner, ledger
+):
+    await traffic.play(10)
+    log = await ledger.read.events_after(0)
+    runner = Runner(pool, PROJECTIONS["balances"])
+    await runner.apply(log[:5])
+    await owner.execute("UPDATE cursors SET hash = $1 WHERE name = 'balances'", bytes(32))
+    with pytest.raises(IntegrityError, match="does not follow"):
+        await runner.apply(log[5:])
+    with pytest.raises(IntegrityError, match="another event at position 5"):
+        await runner.apply(log)
+
+
+async def test_a_projection_without_a_cursor_says_what_to_do(pool, owner):
+    await owner.execute("DELETE FROM cursors WHERE name = 'balances'")
+    with pytest.raises(NoSuchProjection, match="neurocards migrate"):
+        await Runner(pool, PROJECTIONS["balances"]).cursor()
+
+
+async def test_other_consumers_keep_their_place_the_same_way(traffic: Traffic, pool, ledger):
+    await traffic.play(5)
+    log = await ledger.read.events_after(0)
+    await cursors.register(pool, "somebody")
+    await cursors.register(pool, "somebody")
+    async with pool.acquire() as connection, connection.transaction():
+        place = await cursors.lock(connection, "somebody", log)
+        assert (place.cursor, place.fresh) == (GENESIS, log)
+        await cursors.move(connection, "somebody", place.version, log[-1].cursor)
+    assert await cursors.where_is(pool, "somebody") == (1, log[-1].cursor)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_auditors_read_the_views_and_change_nothing(owner, name: str):
+    await owner.execute("SET ROLE auditor")
+    await owner.fetch(f"SELECT * FROM {name}")
+    await owner.fetch("SELECT * FROM audit.trial_balance")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await owner.execute(f"DELETE FROM {name}_v1")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await owner.execute("UPDATE cursors SET position = 0")
