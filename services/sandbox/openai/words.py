@@ -10,6 +10,7 @@ _LABELLED = re.compile(
     r"(?im)^[\s*#>-]*(?:product(?: text| description| name)?|description|товар|описание(?: товара)?|название)"
     r"\s*[:=]\s*(.+)$"
 )
+_FENCED = re.compile(r"(?is)<(product|description)>\s*(.+?)\s*</\1>")
 _PRODUCT_LENGTH_MAX = 160
 _FALLBACK_PRODUCT = "the product in the photo"
 
@@ -41,6 +42,8 @@ _ENDINGS = (
 def product_of(texts: list[str]) -> str:
     """The product's description in the person's own words, as far as it can be told from the messages."""
     for text in reversed(texts):
+        if fenced := _FENCED.search(text):
+            return _short(fenced.group(2))
         if labelled := _LABELLED.search(text):
             return _short(labelled.group(1))
     for text in reversed(texts):
