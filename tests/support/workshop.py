@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -74,6 +75,7 @@ class Workshop:
         self._workers: list[RunningWorker] = []
         self._account = ""
         self._published = 0
+        self._spoiled = False
 
     async def close(self) -> None:
         for running in self._workers:
@@ -121,6 +123,24 @@ class Workshop:
         if publish:
             await self.publish()
         return list(names)
+
+    async def order_with_fault(
+        self,
+        fault: str,
+        *,
+        call: str = "createTask",
+        times: int | None = None,
+        args: dict[str, Any] | None = None,
+        deadline_s: int = 30,
+    ) -> str:
+        """One video for which the provider does this wrong; other jobs are not touched by it."""
+        word = f"знак-{new_id()}"
+        self.sandbox.fault("kie", call, fault, times=times, args=args or {}, match={"prompt": word})
+        if not self._spoiled:
+            self._spoiled = True
+            self.sandbox.fault("openai", "chat", "quota", times=None)  # a template keeps the seller's words
+        (job,) = await self.order(product=f"{PRODUCT}, {word}", deadline_s=deadline_s)
+        return job
 
     async def publish(self) -> None:
         """What the relay does, for `jobs` alone."""
@@ -172,6 +192,26 @@ class Workshop:
         assert text is not None
         found: dict[str, Any] = msgspec.json.decode(text)
         return found
+
+    async def erase_texts(self) -> None:
+        """What forgetting a seller does to their words."""
+        await self._pool.execute("DELETE FROM texts")
+
+    async def until_tasks(self, count: int) -> AsyncIterator[dict[str, Any]]:
+        """The provider's tasks once there are so many."""
+
+        async def there() -> bool:
+            return len(await self.tasks()) >= count
+
+        await eventually(there, what=f"{count} tasks at the provider")
+        for task in await self.tasks():
+            yield task
+
+    async def found(self, job: str, submission: int, task: str) -> None:
+        """What the web process does when a callback tells of a task."""
+        key = f"accept:{job}:{submission}:{task}"
+        await self.ledger.execute(c.RecordAccepted(job, submission, task), key=key)
+        await self.publish()
 
     async def tasks(self) -> list[dict[str, Any]]:
         """The provider's accepted tasks."""
