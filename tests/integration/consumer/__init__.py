@@ -1,0 +1,1 @@
+"""The leased consumer on a real Valkey."""

@@ -1,0 +1,294 @@
+"""Who may hold an entry, and what happens to those that nobody knows of."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services.shared.consumer.consumer import Consumer
+from services.shared.consumer.hands import Fields
+from services.shared.redis_client import blocking_client, command_client
+from services.shared.settings import Settings, load_settings
+from tests.support.waiting import eventually
+
+STREAM = "{neurocards}:test"
+GROUP = "testers"
+
+
+class Bench:
+    """A holder that does nothing with what it is given."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.taken: list[str] = []
+        self.fields: dict[str, Fields] = {}
+        self.lost_entries: list[str] = []
+        self.room = asyncio.Event()
+        self.room.set()
+
+    def free(self) -> int:
+        return max(0, self.slots - len(self.taken))
+
+    async def wait_free(self) -> None:
+        await self.room.wait()
+
+    def take(self, entry: str, fields: Fields) -> bool:
+        self.taken.append(entry)
+        self.fields[entry] = fields
+        if not self.free():
+            self.room.clear()
+        return True
+
+    def lost(self, entry: str) -> None:
+        self.lost_entries.append(entry)
+
+
+class Seated:
+    """A consumer at work, and its bench."""
+
+    def __init__(self, settings: Settings, *, slots: int, lease_s: float) -> None:
+        self.bench = Bench(slots)
+        self.redis, self.blocking = command_client(settings), blocking_client(settings, 2)
+        self.consumer = Consumer(
+            self.redis, self.blocking, self.bench, stream=STREAM, group=GROUP, lease_s=lease_s
+        )
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *parts: str) -> "Seated":
+        await self.consumer.start()
+        for part in parts or ("read", "sweep", "keep"):
+            self.tasks.append(asyncio.create_task(getattr(self.consumer, part)()))
+        return self
+
+    async def halt(self) -> None:
+        """Stop without a word."""
+        while pending := [task for task in self.tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=0.1)
+        await self.redis.aclose()
+        await self.blocking.aclose()
+
+    async def has(self, *entries: str, timeout_s: float = 5) -> None:
+        await eventually(lambda: set(entries) <= set(self.bench.taken), timeout_s, what=f"{entries} taken")
+
+
+class Hall:
+    """Makes consumers on one stream."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self.redis = redis
+        self.made: list[Seated] = []
+
+    def new(self, *, slots: int = 10, lease_s: float = 0.6) -> Seated:
+        self.made.append(Seated(self._settings, slots=slots, lease_s=lease_s))
+        return self.made[-1]
+
+    async def add(self, *numbers: int) -> list[str]:
+        for number in numbers:
+            fields: dict[Any, Any] = {"n": number}
+            await self.redis.xadd(STREAM, fields, id=f"{number}-0")
+        return [f"{number}-0" for number in numbers]
+
+    async def owners(self) -> dict[str, str]:
+        """Pending entries and whose they are."""
+        with contextlib.suppress(Exception):
+            rows: Any = await self.redis.xpending_range(STREAM, GROUP, "-", "+", 1000)
+            return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
+        return {}
+
+
+@pytest.fixture
+async def hall(redis_url: str, redis: Redis) -> AsyncIterator[Hall]:
+    hall = Hall(load_settings(redis_url=redis_url), redis)
+    yield hall
+    for seated in hall.made:
+        await seated.halt()
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    return load_settings(redis_url=redis_url)
+
+
+async def test_it_reads_no_more_than_it_has_room_for(hall: Hall) -> None:
+    await hall.add(*range(1, 9))
+    seated = await hall.new(slots=3).start()
+    await seated.has("1-0", "2-0", "3-0")
+    assert len(await hall.owners()) == 3
+    seated.consumer.done(seated.bench.taken.pop())
+    seated.bench.room.set()
+    await seated.has("4-0")
+    await eventually(lambda: len(seated.bench.taken) == 3)
+    assert len(await hall.owners()) == 3
+
+
+async def test_what_was_there_before_the_group_is_read_too(hall: Hall) -> None:
+    await hall.add(1, 2)
+    seated = await hall.new().start()
+    await seated.has("1-0", "2-0")
+    assert seated.bench.fields["1-0"] == {b"n": b"1"}
+
+
+async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: Hall) -> None:
+    await hall.add(1)
+    holder = await hall.new().start()
+    await holder.has("1-0")
+    other = await hall.new().start("sweep", "keep")
+    await asyncio.sleep(1.5)  # two and a half leases: nothing else tells that nothing happens
+    assert other.bench.taken == [] and holder.bench.lost_entries == []
+
+
+async def test_what_is_not_renewed_is_taken_over_and_never_stolen_back(hall: Hall) -> None:
+    await hall.add(1)
+    frozen = await hall.new().start("read")
+    await frozen.has("1-0")
+    other = await hall.new().start()
+    await other.has("1-0")
+    await frozen.consumer.renew()  # it wakes up
+    assert frozen.bench.lost_entries == ["1-0"]
+    assert await hall.owners() == {"1-0": other.consumer.name}
+
+
+async def test_only_the_owner_acknowledges(hall: Hall) -> None:
+    await hall.add(1)
+    frozen = await hall.new().start("read")
+    await frozen.has("1-0")
+    other = await hall.new().start("sweep", "keep")
+    await other.has("1-0")
+    frozen.consumer.done("1-0")
+    frozen.tasks.append(asyncio.create_task(frozen.consumer.keep()))
+    await eventually(lambda: not frozen.consumer._hands.done)
+    assert await hall.owners() == {"1-0": other.consumer.name}
+    other.consumer.done("1-0")
+    await eventually(lambda: _empty(hall))
+
+
+async def _empty(hall: Hall) -> bool:
+    return not await hall.owners()
+
+
+async def test_given_back_means_claimable_at_once(hall: Hall) -> None:
+    await hall.add(1, 2)
+    giver = await hall.new(lease_s=30).start("read", "keep")
+    await giver.has("1-0", "2-0")
+    taker = await hall.new(lease_s=30).start("sweep", "keep")
+    giver.consumer.release("1-0")
+    await taker.has("1-0")
+    assert await hall.owners() == {"1-0": taker.consumer.name, "2-0": giver.consumer.name}
+
+
+async def test_leaving_gives_back_all_and_frees_the_seat(hall: Hall) -> None:
+    await hall.add(1, 2, 3)
+    giver = await hall.new(lease_s=30).start("read")
+    await giver.has("1-0", "2-0", "3-0")
+    taker = await hall.new(lease_s=30).start("sweep")
+    giver.consumer.done("3-0")
+    await giver.consumer.leave()
+    await taker.has("1-0", "2-0")
+    assert sorted(taker.bench.taken) == ["1-0", "2-0"]
+    assert (await hall.new().start("keep")).consumer.name == giver.consumer.name
+
+
+async def test_a_restarted_process_finds_what_its_seat_left_behind(hall: Hall) -> None:
+    """An abandoned blocked read makes entries pending that nobody was told of."""
+    first = await hall.new().start("keep")
+    await hall.add(1)
+    await hall.redis.xreadgroup(GROUP, first.consumer.name, {STREAM: ">"})
+    await first.consumer.leave()
+    second = await hall.new(lease_s=30).start("read")
+    assert second.consumer.name == first.consumer.name
+    await second.has("1-0")
+
+
+async def test_two_processes_never_share_a_seat(hall: Hall) -> None:
+    one, two = await hall.new().start("keep"), await hall.new().start("keep")
+    assert {one.consumer.name, two.consumer.name} == {"w1", "w2"}
+
+
+async def test_a_lost_seat_loses_everything_in_hand(hall: Hall) -> None:
+    await hall.add(1)
+    frozen = await hall.new().start("read")
+    await frozen.has("1-0")
+    await hall.redis.delete("{neurocards}:seat:testers:w1")  # expired while it was frozen
+    heir = await hall.new(lease_s=30).start("read", "keep")
+    assert heir.consumer.name == "w1"
+    await heir.has("1-0")
+    await frozen.consumer.renew()
+    assert frozen.bench.lost_entries == ["1-0"] and frozen.consumer.name == "w2"
+    assert await hall.owners() == {"1-0": "w1"}
+
+
+async def test_a_wipe_is_survived_with_work_in_hand(hall: Hall) -> None:
+    await hall.add(1)
+    seated = await hall.new().start()
+    await seated.has("1-0")
+    await hall.redis.flushall()
+    await hall.add(2)  # the stream is back before the group is
+    await seated.has("2-0", timeout_s=10)
+    assert seated.bench.lost_entries == []
+    seated.consumer.done("1-0")
+    seated.consumer.done("2-0")
+    await eventually(lambda: _empty(hall))
+
+
+async def test_a_missing_group_is_made_without_a_hot_loop(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seated = await hall.new().start("read")
+    reads = 0
+    ask = seated.blocking.xreadgroup
+
+    async def counted(*args: Any, **kwargs: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await ask(*args, **kwargs)
+
+    monkeypatch.setattr(seated.blocking, "xreadgroup", counted)
+    # A key of another type: the group cannot be made again.
+    await hall.redis.delete(STREAM)
+    await hall.redis.set(STREAM, "not a stream")
+    await asyncio.sleep(1.2)
+    assert reads <= 10
+    await hall.redis.delete(STREAM)
+    await hall.add(1)
+    await seated.has("1-0", timeout_s=10)
+
+
+async def test_trimmed_entries_come_back_without_fields(hall: Hall) -> None:
+    await hall.add(1)
+    frozen = await hall.new().start("read")
+    await frozen.has("1-0")
+    await hall.redis.xtrim(STREAM, maxlen=0, approximate=False)
+    other = await hall.new().start("sweep")
+    await other.has("1-0")
+    assert other.bench.fields["1-0"] == {}
+
+
+async def test_dead_consumers_go_only_when_they_hold_nothing(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.shared.consumer.sweeping.DEAD_AFTER_LEASES", 1)
+    await hall.add(1)
+    holder = await hall.new().start("read")
+    await holder.has("1-0")
+    idle = await hall.new().start("read")
+    live = await hall.new(slots=0, lease_s=0.6).start("keep")
+    await holder.halt()
+    await idle.halt()
+
+    async def names() -> set[str]:
+        found: Any = await hall.redis.xinfo_consumers(STREAM, GROUP)
+        return {row["name"].decode() for row in found}
+
+    async def removed() -> bool:
+        await live.consumer._sweeper.remove_dead()
+        return idle.consumer.name not in await names()
+
+    await eventually(removed)
+    assert holder.consumer.name in await names(), "its entry would vanish with it"
+    assert "1-0" in await hall.owners()
