@@ -27,6 +27,7 @@ KEY_CHARS_MAX = 200
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # "cannot switch to state": the backend died between two statements
     asyncpg.OperatorInterventionError,
     asyncpg.CannotConnectNowError,
     asyncpg.IdleInTransactionSessionTimeoutError,

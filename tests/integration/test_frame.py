@@ -1,6 +1,5 @@
 """The fixtures and the runtime that everything else stands on."""
 
-
 from services.shared.database import create_pool
 from services.shared.redis_client import blocking_client, check_redis, command_client
 from services.shared.settings import load_settings

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source import parse
+
 ROOT = Path(__file__).parents[2]
 LAYERS = ("events", "ledger", "projections", "services")
 COMMON = {"shared", "adapters"}
@@ -34,7 +36,7 @@ def name_of(path: Path) -> str:
 
 def imports(path: Path, *, top_level_only: bool = False) -> Iterator[tuple[str, int]]:
     """Every module a file imports, absolute, with its line; what is for the type checker only counts too."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parse(path)
     package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
     for node in _walk(tree, into_functions=not top_level_only):
         if isinstance(node, ast.Import):
@@ -147,7 +149,7 @@ def impurities(path: Path) -> list[str]:
         for module, line in imports(path)
         if module.split(".")[0] in IMPURE
     ]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(parse(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
             found.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {node.func.id}")
         if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.Global | ast.Nonlocal):

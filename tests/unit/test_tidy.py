@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.source import parse
+
 ROOT = Path(__file__).parents[2]
 MODULE_LINES = 250
 FUNCTION_LINES = 50
@@ -71,7 +73,7 @@ def test_functions_are_short() -> None:
     found = {
         f"{path.relative_to(ROOT)}: {name}": length
         for path in python_files()
-        for name, length in functions(ast.parse(path.read_text(encoding="utf-8")))
+        for name, length in functions(parse(path))
         if length > FUNCTION_LINES
     }
     assert found == {}
@@ -81,8 +83,7 @@ def test_every_module_says_what_it_is() -> None:
     found = [
         str(path.relative_to(ROOT))
         for path in python_files()
-        if path.read_text(encoding="utf-8").strip()
-        and not ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        if path.read_text(encoding="utf-8").strip() and not ast.get_docstring(parse(path))
     ]
     assert found == []
 
