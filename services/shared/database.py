@@ -78,7 +78,7 @@ def server_settings(name: str, role: str | None) -> dict[str, str]:
 
 
 async def _keep_session(connection: Any) -> None:
-    """Spare a round trip per statement: nothing of ours leaves settings, locks or LISTENs on a pooled session.
+    """Spare a round trip per statement: none of ours leaves settings, locks or LISTENs on the session.
 
     What asyncpg does besides, rolling back a transaction left open, it does all the same.
     """
