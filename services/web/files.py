@@ -1,0 +1,79 @@
+"""GET /files/{token}: a stored video for whoever has its link, also from the middle (players seek)."""
+
+import re
+import time
+from hashlib import sha256
+from typing import Final
+
+from aiohttp import web
+
+from services.shared.blobs import BlobError, BlobStore
+from services.shared.file_links import PREFIX, BadLink, FileLinks
+
+_RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_MAX_AGE_S: Final = 3600
+
+
+class Files:
+    """Serves blobs by signed links."""
+
+    def __init__(self, links: FileLinks, blobs: BlobStore) -> None:
+        self._links = links
+        self._blobs = blobs
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get(PREFIX + r"/{token:[A-Za-z0-9_-]{1,500}}", self.download)]  # HEAD comes with it
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """The whole file, a part of it (206), or 404 for a link that is not ours or no longer valid."""
+        try:
+            blob = self._links.blob(request.match_info["token"], time.time())
+            size_bytes = await self._blobs.size_bytes(blob)
+        except (BadLink, BlobError):
+            raise web.HTTPNotFound from None
+        if size_bytes is None:
+            raise web.HTTPNotFound
+        etag = f'"{sha256(f"{blob}:{size_bytes}".encode()).hexdigest()[:32]}"'
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Cache-Control": f"private, max-age={_MAX_AGE_S}",
+            "Content-Security-Policy": "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'",
+            "Content-Disposition": 'inline; filename="video.mp4"',
+            "ETag": etag,
+        }
+        part = _part(request, size_bytes, etag)
+        if part is None:
+            return await self._send(request, blob, 0, size_bytes, 200, headers)
+        start, end = part
+        if start >= size_bytes:
+            raise web.HTTPRequestRangeNotSatisfiable(headers={"Content-Range": f"bytes */{size_bytes}"})
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size_bytes}"
+        return await self._send(request, blob, start, end - start, 206, headers)
+
+    async def _send(
+        self, request: web.Request, blob: str, start: int, length: int, status: int, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_type = "video/mp4"
+        response.content_length = length
+        await response.prepare(request)
+        if request.method != "HEAD":
+            async for chunk in self._blobs.stream(blob, start=start, length=length):
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+def _part(request: web.Request, size_bytes: int, etag: str) -> tuple[int, int] | None:
+    """Start and end (exclusive) of the part asked for; None for the whole. The odd is ignored."""
+    wanted = _RANGE.fullmatch(request.headers.get("Range", "").strip())
+    if wanted is None or request.headers.get("If-Range", etag) != etag:
+        return None
+    first, last = wanted.groups()
+    if not first and not last:
+        return None
+    if not first:  # the last so many bytes
+        return (max(0, size_bytes - int(last)) if int(last) else size_bytes, size_bytes)
+    if last and int(last) < int(first):
+        return None
+    return int(first), min(int(last) + 1, size_bytes) if last else size_bytes

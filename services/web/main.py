@@ -1,0 +1,47 @@
+"""`neurocards serve web`: where the outside reaches us. Provider callbacks and links to large videos."""
+
+import contextlib
+
+from aiohttp import web
+
+from ledger.log import Ledger
+from services.adapters.kie.gateway import Kie
+from services.shared.blobs import open_blobs
+from services.shared.database import create_pool
+from services.shared.errors import StartError
+from services.shared.file_links import FileLinks
+from services.shared.health import address_of
+from services.shared.runtime import Runtime
+from services.shared.settings import Settings
+from services.web.app import build_app
+from services.web.callbacks import CallbackDesk
+from services.web.files import Files
+from services.web.webhooks import KieWebhook
+
+SHUTDOWN_S = 5.0
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until told to stop; announces `web_url`."""
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await create_pool(settings, "web"))
+        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
+        blobs = open_blobs(settings)
+        kie = await stack.enter_async_context(Kie(settings, blobs))
+        runtime = await stack.enter_async_context(Runtime(settings, "web"))
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie))
+        files = Files(FileLinks(settings), blobs)
+        app = build_app(runtime.health, [*webhook.routes(), *files.routes()])
+
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, settings.web_host, settings.web_port).start()
+        except OSError as error:
+            where = f"{settings.web_host}:{settings.web_port}"
+            raise StartError(f"WEB_PORT: cannot listen on {where}: {error.strerror}") from None
+        runtime.announce(web_url=address_of(runner))
+        runtime.ready()
+        await runtime.wait()

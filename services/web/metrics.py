@@ -1,0 +1,12 @@
+"""The web process's metrics."""
+
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+CALLBACKS: Final = Counter(
+    "neurocards_callbacks_total", "Provider callbacks, by what came of them", ["outcome"]
+)
+REQUESTS: Final = Histogram(
+    "neurocards_web_request_seconds", "Time to answer, by route and status", ["route", "status"]
+)

@@ -1,0 +1,1 @@
+"""The web process's pure parts."""
