@@ -165,6 +165,7 @@ class Runtime:
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:
     """Run one process to its end; its exit code. An error raised on purpose is logged as one line."""
     configure_logging(settings, service)
+    os.umask(0o077)  # photos and videos are their owners'
     lifeline.hold()
 
     async def main() -> None:
