@@ -34,7 +34,6 @@ _SERVER_SETTINGS = {
     "lock_timeout": "4s",
     "statement_timeout": "4s",
     "idle_in_transaction_session_timeout": "3s",
-    "transaction_timeout": "5s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -89,6 +88,9 @@ class AppendConnection:
         if durable not in ("on", "remote_apply"):
             await connection.close()
             raise LedgerError(f"synchronous_commit is {durable!r}; set it to on, or paid credits get lost")
+        if connection.get_server_version().major >= 17:
+            # Older servers bound only each statement and each silence between two.
+            await connection.execute("SET transaction_timeout = '5s'")
         names = ("append_read", "append_insert", "streams_after")
         read, insert, streams = [await connection.prepare(query(name)) for name in names]
         return cls(connection, read, insert, streams)
