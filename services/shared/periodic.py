@@ -14,7 +14,8 @@ from ledger.errors import IntegrityError, LedgerBusy, LedgerUnavailable
 logger = structlog.get_logger()
 
 PASSING = (
-    asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, LedgerBusy, LedgerUnavailable,
+    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+    LedgerBusy, LedgerUnavailable,
 )  # fmt: skip
 """What a database that restarts, fails over or is out of reach raises."""
 
