@@ -183,4 +183,4 @@ async def test_every_command_becomes_healthy_answers_a_chat_and_stops(
     for container in staying:
         container.process.signal(signal.SIGTERM)
     for container in staying:
-        assert container.process.stop(10) == 0, f"{container.name}:\n{container.process.log}"
+        assert container.process.wait_ended(10) == 0, f"{container.name}:\n{container.process.log}"
