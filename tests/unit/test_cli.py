@@ -1,14 +1,17 @@
 """The command line's manners: fast help, data on stdout, words on stderr, exit codes, no traceback."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from services.cli.commands.serve import Service
+from services.shared.errors import SettingsError
+from services.shared.settings import load_settings
 from tests.support.services import ROOT, clean_environment
 
 HEAVY = {
@@ -47,13 +50,14 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(tmp_path: Path) -> None
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
-    """Under 300 ms on an idle machine; the best of a few, since this one may be busy."""
-    times_s = []
-    for _ in range(5):
-        started_at = time.perf_counter()
+    """Under 300 ms on an idle machine. Processor time is measured, as this machine may be busy with others."""
+    used_s = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         neurocards("--help", folder=tmp_path)
-        times_s.append(time.perf_counter() - started_at)
-    assert min(times_s) < 0.6
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(used_s) < 0.5
 
 
 def test_version(tmp_path: Path) -> None:
@@ -71,11 +75,16 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path, command: tu
 
 
 @pytest.mark.parametrize("service", [service.value for service in Service if service is not Service.sandbox])
-def test_a_service_without_its_databases_says_which_setting_is_missing(tmp_path: Path, service: str) -> None:
-    done = neurocards("serve", service, folder=tmp_path)
+async def test_a_service_without_its_databases_says_which_setting_is_missing(service: str) -> None:
+    module = import_module(f"services.{service}.main")
+    with pytest.raises(SettingsError, match=r"^(DATABASE|REDIS)_URL: is not set"):
+        await module.serve(load_settings())
+
+
+def test_a_service_that_misses_a_setting_ends_with_code_2_and_no_traceback(tmp_path: Path) -> None:
+    done = neurocards("serve", "relay", folder=tmp_path)
     assert done.returncode == 2, done.stderr
-    assert "DATABASE_URL: is not set" in done.stderr or "REDIS_URL: is not set" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "DATABASE_URL: is not set" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_an_unknown_service_is_a_usage_error(tmp_path: Path) -> None:

@@ -188,12 +188,3 @@ def test_everything_starts_heals_and_stops_within_ten_seconds(start: Start) -> N
     assert up.stop(signal.SIGINT) == 0, up.words
     assert time.monotonic() - asked_at < 10
     assert not any(processes.alive(pid) for pid in pids)
-
-
-@pytest.mark.slow
-def test_kill_9_of_up_leaves_no_process(start: Start) -> None:
-    up = start()
-    pids = set(up.wait_ready()["pids"].values())
-    up.process.kill()
-    up.process.wait(10)
-    eventually_now(lambda: not any(processes.alive(pid) for pid in pids), 15, what="every process to end")
