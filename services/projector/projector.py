@@ -2,7 +2,6 @@
 
 import asyncio
 
-import asyncpg
 import structlog
 
 from events.errors import CodecError
@@ -11,6 +10,7 @@ from projections.errors import ProjectionError
 from projections.runner import Runner
 from services.projector import metrics
 from services.shared.feed import Feed
+from services.shared.periodic import PASSING, sleep
 
 logger = structlog.get_logger()
 
@@ -18,7 +18,6 @@ BATCH_EVENTS = 1000
 STOPPED_RETRY_S = 30.0
 _STOPS = (CodecError, ProjectionError, IntegrityError)
 """Nothing but a person helps: newer code, a rebuild, or `neurocards recover`."""
-_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 class Follower:
@@ -45,10 +44,10 @@ class Follower:
                 logger.error(
                     "projection_stopped", projection=self._name, reason=str(error), kind=type(error).__name__
                 )
-                await _sleep(self._stopped_retry_s, stop)
-            except _TROUBLE as error:
+                await sleep(self._stopped_retry_s, stop)
+            except PASSING as error:
                 logger.warning("projection_interrupted", projection=self._name, error=repr(error))
-                await _sleep(pause_s, stop)
+                await sleep(pause_s, stop)
                 pause_s = min(pause_s * 2, 5.0)
             else:
                 pause_s = 0.1
@@ -63,11 +62,3 @@ class Follower:
                 metrics.APPLIED.labels(self._name).inc(len(events))
                 metrics.POSITION.labels(self._name).set(cursor.position)
                 metrics.STOPPED.labels(self._name).set(0)
-
-
-async def _sleep(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -25,6 +25,7 @@ from services.relay.recovery import Recovery, is_at
 from services.relay.scripts import Place, Scripts
 from services.relay.sql import query
 from services.shared.listen import LogListener
+from services.shared.periodic import PASSING, sleep
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -37,7 +38,7 @@ BATCH_BYTES = 2_000_000
 POLL_S = 1.0
 TRIM_EVERY_S = 10.0
 HALTED_RETRY_S = 5.0
-_TROUBLE = (RedisError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_TROUBLE = (RedisError, *PASSING)
 
 
 class Relay:
@@ -77,11 +78,11 @@ class Relay:
             except IntegrityError as error:
                 metrics.HALTED.set(1)
                 logger.error("relay_halted", reason=str(error), retry_s=self._halted_retry_s)
-                await _sleep(self._halted_retry_s, stop)
+                await sleep(self._halted_retry_s, stop)
             except _TROUBLE as error:
                 metrics.TROUBLES.inc()
                 logger.warning("relay_interrupted", error=repr(error), retry_s=pause_s)
-                await _sleep(pause_s, stop)
+                await sleep(pause_s, stop)
                 pause_s = min(pause_s * 2, 5.0)
 
     async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
@@ -154,11 +155,3 @@ def _batches(page: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
             start, size = index + 1, 0
     if start < len(page):
         yield page[start:]
-
-
-async def _sleep(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
-from events.errors import NeurocardsError
 from ledger.log import NOTIFY_CHANNEL
+from services.shared.errors import StartError
+from services.shared.periodic import PASSING
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 LIVENESS_S = 5.0
-_TROUBLE = (NeurocardsError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_TROUBLE = (StartError, *PASSING)
 
 
 class LogListener:

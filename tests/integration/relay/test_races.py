@@ -13,6 +13,7 @@ from services.relay import scripts
 from services.relay.scripts import Scripts
 from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
+from services.shared.stream_check import check_streams
 from services.shared.streams import EPOCH, JOBS, LEDGER
 from tests.support.redis_proxy import Fate, RedisProxy
 from tests.support.services import Services
@@ -209,8 +210,6 @@ async def test_scripts_are_found_again_after_the_server_forgot_them(
 async def test_a_redis_that_restarts_empty_or_old_is_caught_up(
     traffic: Traffic, database_url, own_valkey: EmbeddedValkey, start_relay, ledger, pool
 ):
-    from services.shared.stream_check import check_streams
-
     settings = load_settings(database_url=database_url, redis_url=own_valkey.url())
     async with command_client(settings) as client:
         await traffic.play(20)

@@ -4,7 +4,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from events.envelope import Cursor
+from ledger.log import Ledger
 from projections import cursors
+from services.relay.scripts import Place, Scripts
 from services.shared import streams
 from services.shared.stream_check import check_streams
 from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER
@@ -156,8 +158,6 @@ async def test_a_log_that_ends_before_the_stream_stops_the_relay(
 async def test_a_log_rewritten_below_the_stream_stops_the_relay_also_when_it_has_grown_past_it(
     traffic: Traffic, start_relay, published, redis, owner, ledger, pool, database_url
 ):
-    from ledger.log import Ledger
-
     await traffic.play(20)
     relay = await start_relay()
     await published()
@@ -186,8 +186,6 @@ async def test_a_running_relay_notices_that_the_log_went_back_under_it(
     traffic: Traffic, start_relay, published, redis, owner, ledger, pool, database_url
 ):
     """It has published what is gone, and the next events chain to something else."""
-    from ledger.log import Ledger
-
     await traffic.play(20)
     await start_relay(poll_s=60)  # no poll sees the short log; the next hint comes when it has grown again
     await published()
@@ -225,8 +223,6 @@ async def _only_ours(redis) -> bool:
 async def test_the_script_refuses_another_hash_before_the_batch(
     traffic: Traffic, start_relay, published, redis, ledger
 ):
-    from services.relay.scripts import Place, Scripts
-
     await traffic.play(10)
     relay = await start_relay()
     await published()
@@ -250,9 +246,28 @@ async def test_the_script_refuses_another_hash_before_the_batch(
     assert right is not None and right.cursor == events[-1].cursor
 
 
-async def test_making_anew_is_refused_once_the_streams_have_changed(traffic: Traffic, redis, ledger):
-    from services.relay.scripts import Scripts
+async def test_the_script_refuses_another_position_also_when_no_entry_is_left_to_compare(
+    traffic: Traffic, start_relay, published, redis, ledger
+):
+    await traffic.play(10)
+    relay = await start_relay()
+    await published()
+    await relay.end()
+    scripts = Scripts(redis, ledger_entries_max=1000)
+    await redis.xtrim(LEDGER, maxlen=0, approximate=False)
+    state = await scripts.state()
+    assert state.last is None
+    published_last = streams.position_of(state.ledger_last)
+    assert published_last is not None
+    await traffic.play(2)
+    missing_one = await ledger.read.events_after(published_last + 1)
 
+    place = Place(Cursor(published_last + 1, bytes(32)), state.jobs_last, state.epoch)
+    assert await scripts.publish(place, missing_one) is None
+    assert await scripts.state() == state
+
+
+async def test_making_anew_is_refused_once_the_streams_have_changed(traffic: Traffic, redis, ledger):
     await traffic.play(10)
     scripts = Scripts(redis, ledger_entries_max=1000)
     (base,) = await ledger.read.events_after(4, 1)
