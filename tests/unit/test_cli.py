@@ -50,7 +50,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(tmp_path: Path) -> None
 
 
 def test_help_answers_at_once(tmp_path: Path) -> None:
-    """Under 300 ms on an idle machine. Processor time is measured, as this machine may be busy with others."""
+    """Under 300 ms on an idle machine. Processor time is measured, as the machine may be busy."""
     used_s = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
