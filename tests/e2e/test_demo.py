@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
 
 CYCLES = 6
@@ -28,8 +29,11 @@ def demo(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.slow
-def test_a_small_run_passes_and_leaves_nothing(tmp_path: Path) -> None:
-    done = demo(tmp_path, "--cycles", str(CYCLES), "--workers", "2", "--seed", str(SEED), "-o", "json")
+def test_a_small_run_passes_and_leaves_nothing() -> None:
+    with short_folder() as folder:
+        done = demo(folder, "--cycles", str(CYCLES), "--workers", "2", "--seed", str(SEED), "-o", "json")
+
+        left_behind = os.listdir(folder)
 
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -38,4 +42,4 @@ def test_a_small_run_passes_and_leaves_nothing(tmp_path: Path) -> None:
     assert all(row["outcome"] != "FAILED" for row in report["cycles"])
     assert len(report["checks"]) >= 8
     assert all(row["result"] == "ok" for row in report["checks"])
-    assert os.listdir(tmp_path) == []
+    assert left_behind == []

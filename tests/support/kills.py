@@ -68,9 +68,8 @@ async def _until_order(play: Play, victim: Victim, seller: Seller, moment: str) 
         order, _ = await asyncio.gather(seller.order(confirm), strike(play, victim))
         return order
     ordering = asyncio.create_task(seller.order(confirm))
-    while not (jobs := await play.jobs(seller)):
-        await asyncio.sleep(0.01)
-    assert await play.witness.until(jobs[0], moment, 30), f"the job has not come to {moment}"
+    job = await play.charged(seller)
+    assert await play.witness.until(job, moment, 30), f"the job has not come to {moment}"
     await strike(play, victim)
     return await ordering
 

@@ -15,6 +15,7 @@ from services.cli.demo.seller import Product, Seller, is_video, photo_of
 from services.cli.demo.stack import Stack
 from services.cli.demo.timeline import timeline
 from services.cli.demo.witness import Witness
+from tests.support.waiting import eventually
 
 CREDITS = 3
 """What each seller of the shared stack begins with."""
@@ -52,6 +53,11 @@ class Play:
 
     async def jobs(self, seller: Seller) -> list[str]:
         return await self.witness.jobs_of(seller.chat.user_id)
+
+    async def charged(self, seller: Seller) -> str:
+        """The seller's first job, once it is charged: the chat may say "in the queue" a moment earlier."""
+        jobs = await eventually(lambda: self.jobs(seller), ANSWER_S, what="a charged job")
+        return jobs[0]
 
     async def error_classes(self, seller: Seller) -> list[str]:
         """Why the seller's jobs failed, one for each that did."""

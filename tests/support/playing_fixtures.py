@@ -10,17 +10,21 @@ import pytest
 from services.cli.demo.stack import Stack
 from services.cli.demo.witness import Witness
 from tests.support.playing import CREDITS, Play, told
+from tests.support.servers import short_folder
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One `neurocards up` for all tests of the module."""
-    running = Stack(tmp_path_factory.mktemp("stack"), FREE_CREDITS=CREDITS)
-    asyncio.run(running.start())
-    try:
-        yield running
-    finally:
-        asyncio.run(running.stop())
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """One `neurocards up` for all tests of the module, whose `SETTINGS` win over the quick ones."""
+    settings = {"FREE_CREDITS": CREDITS, **getattr(request.module, "SETTINGS", {})}
+    # Not in pytest's own folder: every pytest that starts closes that to Postgres's user.
+    with short_folder() as folder:
+        running = Stack(folder, **settings)
+        asyncio.run(running.start())
+        try:
+            yield running
+        finally:
+            asyncio.run(running.stop())
 
 
 @pytest.fixture
