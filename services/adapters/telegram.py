@@ -102,7 +102,7 @@ def create_bot(
 
 
 def loads(text: str) -> Any:
-    """JSON without NUL and lone surrogates: pydantic refuses those, so one text could block all updates."""
+    """JSON without NUL and lone surrogates: Postgres takes neither, and no text can be sent with them."""
     data = json.loads(text)
     lowered = text.lower()
     return _cleaned(data) if "\\ud" in lowered or "\\u0000" in lowered else data

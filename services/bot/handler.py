@@ -39,7 +39,7 @@ class BotHandler:
     def is_transient(self, error: BaseException) -> bool:
         """Telegram, Redis, Postgres or the ledger are away or too busy."""
         return telegram.is_transient(error) or isinstance(
-            error, RedisError | LedgerBusy | LedgerUnavailable | DATABASE_AWAY
+            error, (RedisError, LedgerBusy, LedgerUnavailable, *DATABASE_AWAY)
         )
 
     async def waits(self, stored: StoredUpdate, error: BaseException) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from services.shared.settings import Settings, load_settings, variable_name
 from tests.support.services import ServiceProcess
 
-_PRELOADED = ("notifier",)
+_PRELOADED = ("notifier", "bot")
 _context = multiprocessing.get_context("forkserver")
 
 

@@ -1,4 +1,4 @@
-"""A bot process and a sandbox process per module; each test brings its own people."""
+"""A bot process and a sandbox process for the folder; each test brings its own people."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
@@ -9,27 +9,31 @@ import pytest
 from services.local.valkey import EmbeddedValkey
 from tests.integration.bot.people import BotWorld, Visitor
 from tests.support import servers
+from tests.support.forked import ForkedService
 from tests.support.services import services_in
 
 _user_ids = itertools.count(700_001)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def bot_world(
     postgres: servers.SessionPostgres,
     _session_valkey: EmbeddedValkey,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[BotWorld]:
-    """The sandbox and the bot on databases of the module's own."""
+    """The sandbox and the bot on databases of their own."""
     folder = tmp_path_factory.mktemp("bot")
-    with postgres.database() as database_url, servers.own_valkey(folder) as valkey:
+    with postgres.database() as database_url, servers.own_valkey(folder, durable=True) as valkey:
         env = {"DATABASE_URL": database_url, "REDIS_URL": valkey.url(), "LOG_FORMAT": "json"}
         with services_in(folder / "services", env) as services:
             sandbox = services.start("sandbox", SANDBOX_PORT=0)
             services.env["SANDBOX_URL"] = sandbox.facts["sandbox_url"]
             services.env["NEUROCARDS_DATA_DIR"] = folder / "data"
-            bot = services.start("bot", wait_s=60)  # importing aiogram alone takes seconds
-            yield BotWorld(database_url, valkey, sandbox, bot)
+            bot = ForkedService("bot", services.folder, services.env).start(wait_s=60)
+            try:
+                yield BotWorld(database_url, valkey, sandbox, bot)
+            finally:
+                bot.kill()
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def world(bot_world: BotWorld) -> Iterator[BotWorld]:
-    """The module's bot, running; the test fails when the bot logged a traceback meanwhile."""
+    """The bot, running; the test fails when the bot logged a traceback meanwhile."""
     before = len(bot_world.bot.log)
     yield bot_world
     log = bot_world.bot.log[before:]

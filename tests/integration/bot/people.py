@@ -1,6 +1,7 @@
 """People who chat with a running bot, and what they and the ledger see then."""
 
 import io
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -66,10 +67,25 @@ class BotWorld:
         finally:
             await connection.close()
 
-    async def fault(self, http: httpx.AsyncClient, **rule: Any) -> None:
-        """Add a fault to the sandbox."""
+    async def inject(self, update_id: int, event: dict[str, Any], kind: str = "message") -> None:
+        """Put an update into the inbox, as Telegram might have sent it."""
+        body = json.dumps({"update_id": update_id, kind: event})
+        await self.rows(
+            "INSERT INTO updates (update_id, chat_id, user_id, body) VALUES ($1, $2, $2, $3::text::json)",
+            update_id,
+            event["from"]["id"],
+            body,
+        )
+
+    async def parked(self) -> int:
+        rows = await self.rows("SELECT count(*) FROM updates WHERE parked_at IS NOT NULL")
+        return int(rows[0][0])
+
+    async def fault(self, http: httpx.AsyncClient, **rule: Any) -> str:
+        """Add a fault to the sandbox; the rule's id."""
         reply = await http.post(f"{self.sandbox_url}/__sandbox/faults", json=rule)
         assert reply.status_code < 300, reply.text
+        return str(reply.json()["ids"][0])
 
 
 class Visitor:
@@ -176,6 +192,19 @@ class Visitor:
             self.chat.user_id,
         )
         return Books(int(rows[0][0]), int(rows[0][1]), len(jobs))
+
+    def as_sender(self) -> dict[str, Any]:
+        """`from`, `chat` and a date, as in a message of this person."""
+        user_id = self.chat.user_id
+        chat = {"id": user_id, "type": "private", "first_name": "A"}
+        return {"from": {"id": user_id, "is_bot": False, "first_name": "A"}, "chat": chat, "date": 1}
+
+    async def sends(self, first_id: int, *contents: dict[str, Any]) -> None:
+        """Messages the sandbox's client cannot write, e.g. a voice or a sticker."""
+        await self.chat.look()
+        self._mark = self.chat.seen
+        for number, content in enumerate(contents, start=first_id):
+            await self.world.inject(number, {"message_id": number, **self.as_sender(), **content})
 
     def message(self, message_id: int) -> Message:
         return next(m for m in self.chat.messages if m["message_id"] == message_id)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.shared.database import create_pool
-from services.shared.inbox import Inbox, InboxRunner, StoredUpdate, Turn
+from services.shared.inbox import Inbox, InboxRunner, StoredUpdate
 from services.shared.inbox.runner import BEGUN_MAX
 from services.shared.settings import Settings, load_settings
 from tests.support.waiting import eventually
@@ -236,30 +236,3 @@ async def test_parked_updates_are_forgotten_in_time(pool: Any) -> None:
     await pool.execute("UPDATE updates SET parked_at = parked_at - interval '15 days' WHERE update_id = 1")
     assert await inbox.forget_parked() == 1
     assert await left(pool) == [2, 3]
-
-
-async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
-    holders: list[str] = []
-    stops = {name: asyncio.Event() for name in "ab"}
-
-    def work(name: str) -> Callable[[asyncio.Event], Awaitable[None]]:
-        async def hold(over: asyncio.Event) -> None:
-            holders.append(name)
-            await over.wait()
-            holders.append(name + "!")
-
-        return hold
-
-    first = asyncio.create_task(Turn(settings, "one", 77, stops["a"]).run(work("a")))
-    await eventually(lambda: holders == ["a"])
-    second = asyncio.create_task(Turn(settings, "two", 77, stops["b"]).run(work("b")))
-    async with await create_pool(settings, "killer", role=None) as killer:
-        await killer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'neurocards-one-turn' AND datname = current_database()"
-        )
-    await eventually(lambda: holders[:2] == ["a", "a!"], what="the first notices that it lost the turn")
-    await eventually(lambda: len(holders) == 3, what="someone has the turn again")
-    for stop in stops.values():
-        stop.set()
-    await asyncio.gather(first, second)

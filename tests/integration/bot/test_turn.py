@@ -1,0 +1,51 @@
+"""One bot at a time handles updates; the next takes over when it dies or loses its connection."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from services.shared.database import create_pool
+from services.shared.inbox import Turn
+from services.shared.settings import Settings, load_settings
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return load_settings(database_url=database_url)
+
+
+async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
+    holders: list[str] = []
+    stops = {name: asyncio.Event() for name in "ab"}
+
+    def work(name: str) -> Callable[[asyncio.Event], Awaitable[None]]:
+        async def hold(over: asyncio.Event) -> None:
+            holders.append(name)
+            await over.wait()
+            holders.append(name + "!")
+
+        return hold
+
+    first = asyncio.create_task(Turn(settings, "one", 77, stops["a"]).run(work("a")))
+    await eventually(lambda: holders == ["a"])
+    second = asyncio.create_task(Turn(settings, "two", 77, stops["b"]).run(work("b")))
+    async with await create_pool(settings, "killer", role=None) as killer:
+        await killer.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'neurocards-one-turn' AND datname = current_database()"
+        )
+    await eventually(lambda: holders[:2] == ["a", "a!"], what="the first notices that it lost the turn")
+    await eventually(lambda: len(holders) == 3, what="someone has the turn again")
+    for stop in stops.values():
+        stop.set()
+    await asyncio.gather(first, second)
+
+
+async def test_what_the_work_raises_comes_through(settings: Settings) -> None:
+    async def fail(over: asyncio.Event) -> None:
+        raise ConnectionRefusedError("not the turn's connection")
+
+    with pytest.raises(ConnectionRefusedError):
+        await Turn(settings, "one", 78, asyncio.Event()).run(fail)

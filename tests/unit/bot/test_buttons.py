@@ -1,0 +1,38 @@
+"""Buttons: each fits into the 64 bytes Telegram gives, comes back as it went, and is told from the others."""
+
+from typing import Any
+
+import pytest
+from aiogram.filters.callback_data import CallbackData
+
+from services.shared import buttons as b
+from services.shared.i18n import LOCALES
+from services.shared.ids import new_id
+
+MADE: list[CallbackData] = [
+    *(b.Menu(action=action) for action in b.MenuAction),
+    *(kind(draft=new_id()) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft)),
+    *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
+    *(b.ChooseStyle(style=style) for style in ("ugc", "commercial", "own")),
+    b.ChooseCount(count=5),
+    b.AcceptTerms(version="2026-11"),
+    b.SkipWishes(),
+    b.OtherStyle(),
+]
+
+
+@pytest.mark.parametrize("button", MADE, ids=lambda button: button.pack())
+def test_a_button_fits_and_comes_back(button: CallbackData) -> None:
+    packed = button.pack()
+    assert 1 <= len(packed.encode()) <= 64
+    assert type(button).unpack(packed) == button
+    for other in {type(made) for made in MADE} - {type(button)}:
+        with pytest.raises((ValueError, TypeError)):
+            other.unpack(packed)
+
+
+def test_every_kind_of_button_is_tested() -> None:
+    kinds: set[Any] = {
+        kind for kind in vars(b).values() if isinstance(kind, type) and issubclass(kind, CallbackData)
+    }
+    assert kinds - {CallbackData} == {type(made) for made in MADE}
