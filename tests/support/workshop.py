@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -12,20 +13,19 @@ from redis.asyncio import Redis
 
 from events import job as e
 from events.codec import decode
-from events.job import JobEvent
-from events.streams import job_stream
 from ledger import commands as c
-from ledger.job_state import JobState
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.shared.blobs import one_chunk, open_blobs
 from services.shared.ids import new_id
 from services.shared.people import Brief, People
+from services.shared.redis_client import command_client
 from services.shared.settings import Settings
 from services.shared.streams import GENERATION, JOBS, job_entry
 from services.worker.main import make_worker
 from services.worker.tools import Checkpoint, no_checkpoint
 from services.worker.worker import Worker
+from tests.support.jobs import Jobs
 from tests.support.outside import Outside, photo
 from tests.support.waiting import eventually
 
@@ -45,16 +45,13 @@ class RunningWorker(msgspec.Struct):
         self.stop.set()
         await self.task
 
-    async def vanish(self) -> None:
-        """As close to SIGKILL as one process allows: nothing is handed back."""
-        self.worker._consumer.release = lambda entry: None  # type: ignore[method-assign]
-        self.worker._leave = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
-        for held in self.worker._crew._held.values():
-            held.run.hand_back = lambda: asyncio.sleep(0)  # type: ignore[method-assign]
-        await self.end()
+    def shorten(self, **timing: float) -> None:
+        """Change its times."""
+        tools = self.worker._crew._tools
+        tools.timing = replace(tools.timing, **timing)
 
 
-class Workshop:
+class Workshop(Jobs):
     """Everything a test of the worker needs, on real servers."""
 
     def __init__(
@@ -64,6 +61,7 @@ class Workshop:
         ledger: Ledger,
         redis: Redis,
         sandbox: Outside,
+        owner: "asyncpg.Connection[asyncpg.Record]",
     ) -> None:
         self.settings = settings
         self.ledger = ledger
@@ -71,6 +69,7 @@ class Workshop:
         self.sandbox = sandbox
         self._people = People(pool)
         self._pool = pool
+        self._owner = owner
         self._stack = AsyncExitStack()
         self._workers: list[RunningWorker] = []
         self._account = ""
@@ -82,6 +81,20 @@ class Workshop:
             await running.end()
         await self._stack.aclose()
 
+    def use_redis(self, url: str) -> None:
+        """Publish to and work from another Redis."""
+        self.settings = self.settings.model_copy(update={"redis_url": url})
+        self.redis = command_client(self.settings)
+        self._stack.push_async_callback(self.redis.aclose)
+
+    async def cut_postgres(self) -> None:
+        """Cut every connection of the workers to Postgres, as a failover would."""
+        await self._owner.execute(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()
+                 AND application_name <> 'neurocards-test'"""
+        )
+
     async def worker(self, checkpoint: Checkpoint = no_checkpoint, **settings: Any) -> RunningWorker:
         """Start one more worker."""
         worker = await make_worker(
@@ -91,6 +104,10 @@ class Workshop:
         running = RunningWorker(worker, stop, asyncio.create_task(worker.run(stop)))
         self._workers.append(running)
         return running
+
+    def process_settings(self, **settings: Any) -> dict[str, Any]:
+        """What a worker in a process of its own loads its settings from."""
+        return self.settings.model_dump(exclude_unset=True) | settings
 
     async def account(self, credits: int = 1000) -> str:
         """The seller, made at first use."""
@@ -158,35 +175,6 @@ class Workshop:
             await self.redis.xadd(JOBS, fields, id=f"{open_job.position}-0")
         self._published = (await self.ledger.read.head()).position
 
-    async def job(self, job: str) -> JobState:
-        return await self.ledger.read.job(job)
-
-    async def ended(self, job: str, timeout_s: float = 20) -> JobState:
-        """The job once it has an outcome."""
-
-        async def has_ended() -> JobState | None:
-            state = await self.job(job)
-            return state if state.outcome else None
-
-        state = await eventually(has_ended, timeout_s, what=f"job {job} ends")
-        assert state is not None
-        return state
-
-    async def events(self, job: str) -> list[JobEvent]:
-        recorded = await self.ledger.read.stream(job_stream(job))
-        return [decode(event) for event in recorded]  # type: ignore[misc]
-
-    async def types(self, job: str) -> list[str]:
-        return [type(event).__name__ for event in await self.events(job)]
-
-    async def come_to(self, job: str, event: type[JobEvent], timeout_s: float = 10) -> None:
-        """Until the job's stream holds such an event."""
-
-        async def there() -> bool:
-            return event.__name__ in await self.types(job)
-
-        await eventually(there, timeout_s, what=f"{event.__name__} of {job}")
-
     async def prompt(self, job: str) -> dict[str, Any]:
         text = await self._people.text(f"prompt-{job}")
         assert text is not None
@@ -212,6 +200,14 @@ class Workshop:
         key = f"accept:{job}:{submission}:{task}"
         await self.ledger.execute(c.RecordAccepted(job, submission, task), key=key)
         await self.publish()
+
+    async def finished_at_the_provider(self) -> None:
+        """Until the provider has rendered all tasks."""
+
+        async def rendered() -> bool:
+            return all(task["state"] != "open" for task in await self.tasks())
+
+        await eventually(rendered, what="all tasks rendered")
 
     async def tasks(self) -> list[dict[str, Any]]:
         """The provider's accepted tasks."""

@@ -1,11 +1,12 @@
 """A workshop: sellers' orders on a real ledger, a sandbox of the outside, and workers when wanted."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 from ledger.log import Ledger
@@ -17,6 +18,21 @@ from tests.support.workshop import Workshop
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def plain_tracebacks() -> Iterator[None]:
+    """Drawing one with all locals takes seconds, and holds up everything in this process."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -43,8 +59,13 @@ def settings(database_url: str, redis_url: str, sandbox: Outside, tmp_path: Path
 
 @pytest.fixture
 async def workshop(
-    settings: Settings, pool: "Pool", ledger: Ledger, redis: Redis, sandbox: Outside
+    settings: Settings,
+    pool: "Pool",
+    ledger: Ledger,
+    redis: Redis,
+    sandbox: Outside,
+    owner: "asyncpg.Connection[asyncpg.Record]",
 ) -> AsyncIterator[Workshop]:
-    workshop = Workshop(settings, pool, ledger, redis, sandbox)
+    workshop = Workshop(settings, pool, ledger, redis, sandbox, owner)
     yield workshop
     await workshop.close()

@@ -1,0 +1,177 @@
+"""Workers that are killed, frozen or told to stop in the middle of a job; another one finishes it."""
+
+import asyncio
+import os
+import signal
+import time
+from functools import partial
+from multiprocessing.process import BaseProcess
+
+from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionIntended
+from tests.support.mortal import mortal_worker
+from tests.support.waiting import eventually
+from tests.support.workshop import Workshop
+
+POINTS = (
+    "started", "prompt_kept", "prompt_written", "uploaded", "accepted", "seen_done", "stored", "succeeded",
+    "created", "intended",
+)  # fmt: skip
+NEVER_CALLED = "intended"
+CALLED = "created"
+
+
+async def ended(process: BaseProcess, timeout_s: float = 15) -> int:
+    """Its exit code, negative for a signal."""
+    await eventually(lambda: not process.is_alive(), timeout_s, what="the worker process ends")
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+async def test_a_worker_killed_at_every_point(workshop: Workshop) -> None:
+    jobs: dict[str, str] = {}
+    for point in POINTS:
+        # With a long lease none of them takes over what the one before has left.
+        process = mortal_worker(point, workshop.process_settings(lease_seconds=20))
+        (jobs[point],) = await workshop.order(deadline_s=12 if point == NEVER_CALLED else 60)
+        assert await ended(process) == -signal.SIGKILL, point
+    (unknown,) = [task for task in await workshop.tasks() if f"/{jobs[CALLED]}/" in task["callBackUrl"]]
+    await workshop.found(jobs[CALLED], 1, unknown["taskId"])
+    await workshop.worker()
+    for point, job in jobs.items():
+        state = await workshop.ended(job, 30)
+        if point == NEVER_CALLED:
+            assert state.failure is not None and state.failure.code == "outcome_unknown"
+        else:
+            assert state.outcome == "succeeded", point
+        assert len(state.submissions) == 1, point
+        assert state.run == (1 if point == "succeeded" else 2), point
+    assert len(await workshop.tasks()) == len(POINTS) - 1
+    await workshop.audit()
+    await workshop.nothing_pending()
+
+
+async def test_a_prompt_is_written_once(workshop: Workshop) -> None:
+    process = mortal_worker("prompt_kept", workshop.process_settings())
+    (job,) = await workshop.order()
+    await ended(process)
+    kept = await workshop.prompt(job)
+    workshop.sandbox.fault("openai", "chat", "quota", times=None)  # a second one would be a template
+    await workshop.worker()
+    assert (await workshop.ended(job)).outcome == "succeeded"
+    assert await workshop.prompt(job) == kept and kept["source"] == "openai"
+
+
+async def test_an_unknown_submission_without_a_callback_is_refunded(workshop: Workshop) -> None:
+    """The provider has made a task that nobody will ever hear of: paid once, refunded once."""
+    process = mortal_worker("created", workshop.process_settings())
+    (job,) = await workshop.order(deadline_s=5)
+    await ended(process)
+    await workshop.worker()
+    state = await workshop.ended(job)
+    assert state.failure is not None and state.failure.code == "outcome_unknown"
+    assert len(await workshop.tasks()) == 1
+    await workshop.audit()
+
+
+async def test_a_frozen_worker_that_wakes_up_changes_nothing(workshop: Workshop) -> None:
+    process = mortal_worker("stored", workshop.process_settings(), signal.SIGSTOP)
+    assert process.pid is not None
+    (job,) = await workshop.order()
+    await workshop.come_to(job, SubmissionAccepted)
+    await workshop.worker()
+    state = await workshop.ended(job)
+    assert state.outcome == "succeeded" and state.run == 2
+    events = await workshop.types(job)
+    os.kill(process.pid, signal.SIGCONT)
+    (another,) = await workshop.order()  # it works again, or the other one does
+    await workshop.ended(another)
+    os.kill(process.pid, signal.SIGTERM)
+    assert await ended(process) == 0
+    assert await workshop.types(job) == events
+    assert len(await workshop.tasks()) == 2
+    await workshop.audit()
+    await workshop.nothing_pending()
+
+
+async def test_a_call_is_not_made_long_after_its_intent(workshop: Workshop) -> None:
+    async def freeze(point: str) -> None:
+        if point == "intended":
+            await asyncio.sleep(0.3)
+
+    running = await workshop.worker(freeze)
+    running.shorten(call_within_s=0.1)
+    (job,) = await workshop.order()
+    await eventually(lambda: workshop.has(job, "SubmissionFailed"))
+    running.shorten(call_within_s=5.0)
+    state = await workshop.ended(job)
+    assert state.outcome == "succeeded" and len(await workshop.tasks()) == 1
+    first = state.submissions[0].failure
+    assert first is not None and first.code == "not_sent"
+    await workshop.audit()
+
+
+async def test_stopping_hands_back_at_once(workshop: Workshop) -> None:
+    """With a lease of half a minute, the other worker has the jobs within about a second."""
+    workshop.sandbox.turn(render_seconds=2.0)
+    leaving = await workshop.worker(lease_seconds=30)
+    jobs = await workshop.order(5)
+    for job in jobs:
+        await workshop.come_to(job, SubmissionAccepted)
+    await workshop.worker(lease_seconds=30)
+    began_s = time.monotonic()
+    await leaving.end()
+    assert time.monotonic() - began_s < 1.5
+    for job in jobs:
+        await eventually(partial(workshop.count, job, JobStarted, 2), 3, what="run 2")
+        assert (await workshop.ended(job)).crashes == 0
+        assert JobHandedBack(1) in await workshop.events(job)
+    assert len(await workshop.tasks()) == 5
+    await workshop.audit()
+    await workshop.nothing_pending()
+
+
+async def test_stopping_in_the_middle_of_a_call_finishes_it(workshop: Workshop) -> None:
+    workshop.sandbox.turn(latency_seconds=1.0)
+    leaving = await workshop.worker()
+    (job,) = await workshop.order()
+    await workshop.come_to(job, SubmissionIntended)
+    await leaving.end()
+    types = await workshop.types(job)
+    assert types[-2:] == ["SubmissionAccepted", "JobHandedBack"]
+    workshop.sandbox.turn(latency_seconds=0.0)
+    await workshop.worker()
+    assert (await workshop.ended(job)).outcome == "succeeded"
+    assert len(await workshop.tasks()) == 1
+    await workshop.audit()
+
+
+async def test_ten_rolling_restarts_are_not_poison(workshop: Workshop) -> None:
+    workshop.sandbox.fault("kie", "recordInfo", "server_error", times=None)  # nobody sees it done
+    running = await workshop.worker()
+    (job,) = await workshop.order()
+    await workshop.come_to(job, SubmissionAccepted)
+    for run in range(2, 12):
+        following = await workshop.worker()
+        await running.end()
+        await eventually(partial(workshop.count, job, JobStarted, run), what=f"run {run}")
+        running = following
+    await workshop.sandbox.http.delete(f"{workshop.sandbox.url}/__sandbox/faults")
+    state = await workshop.ended(job)
+    assert state.outcome == "succeeded" and state.crashes == 0 and state.run == 11
+    assert len(await workshop.tasks()) == 1
+    await workshop.audit()
+
+
+async def test_a_job_that_always_crashes_is_poison(workshop: Workshop) -> None:
+    async def crash(point: str) -> None:
+        if point == "uploaded":
+            raise RuntimeError("a bug, on purpose")
+
+    await workshop.worker(crash, lease_seconds=0.5)
+    (job,) = await workshop.order()
+    state = await workshop.ended(job, 30)
+    assert state.failure is not None and state.failure.error_class == "poison"
+    # The first run wrote the prompt, which is progress.
+    assert state.run == 6 and await workshop.tasks() == []
+    await workshop.audit()
+    await workshop.nothing_pending()

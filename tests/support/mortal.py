@@ -1,0 +1,46 @@
+"""A worker process that strikes itself at a named point: killed or frozen, with nothing tidied up.
+
+Forked from a server that has the modules loaded, so that a test can afford a dozen.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from contextlib import AsyncExitStack
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from services.shared.runtime import Runtime
+from services.shared.settings import load_settings
+from services.worker.main import make_worker
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.support.mortal"])
+
+
+def mortal_worker(point: str, settings: dict[str, Any], signum: int = signal.SIGKILL) -> BaseProcess:
+    """Start it; it sends itself `signum` when a job first comes to `point`. Ends with this process."""
+    process = _context.Process(target=_main, args=(point, settings, signum), daemon=True)
+    process.start()
+    return process
+
+
+def _main(point: str, settings: dict[str, Any], signum: int) -> None:
+    asyncio.run(_work(point, settings, signum))
+
+
+async def _work(point: str, settings: dict[str, Any], signum: int) -> None:
+    struck = False
+
+    async def strike(name: str) -> None:
+        nonlocal struck
+        if name == point and not struck:
+            struck = True
+            os.kill(os.getpid(), signum)
+
+    loaded = load_settings(**settings)
+    async with Runtime(loaded, "worker") as runtime, AsyncExitStack() as stack:
+        worker = await make_worker(loaded, stack, strike)
+        runtime.spawn(worker.run(runtime.stop), "worker")
+        await runtime.wait()
