@@ -1,6 +1,7 @@
 """The databases `neurocards up` needs: the configured ones, or embedded ones it keeps running."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 import structlog
@@ -45,7 +46,7 @@ class Infrastructure:
         if self._valkey:
             self.redis_url = self._valkey.url()
 
-    async def keep_running(self) -> None:
+    async def keep_running(self, started_again: Callable[[], None] = lambda: None) -> None:
         """Start a server again when it has died. Never returns."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
@@ -55,6 +56,7 @@ class Infrastructure:
                     logger.error("server_died", server=name, code=code, log=str(server.program.log_path))
                     await asyncio.to_thread(server.start)
                     logger.warning("server_restarted", server=name)
+                    started_again()
 
     def pids(self) -> dict[str, int]:
         found = {"postgres": self._postgres, "valkey": self._valkey}

@@ -71,12 +71,12 @@ class Up:
         applied = await migrate(infrastructure.database_url)
         if applied:
             self._say(f"{len(applied)} migrations applied")
-        keeper = asyncio.create_task(infrastructure.keep_running(), name="keep databases")
         stages = [] if self._options.infra_only else self._stages(infrastructure)
 
         def changed() -> None:
             self._tell(infrastructure)
 
+        keeper = asyncio.create_task(infrastructure.keep_running(changed), name="keep databases")
         try:
             async with Supervisor(stages, self._folder, self._say, changed) as supervisor:
                 self._supervisor = supervisor
