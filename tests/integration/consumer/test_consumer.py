@@ -1,105 +1,15 @@
 """Who may hold an entry, and what happens to those that nobody knows of."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from services.shared.consumer.consumer import Consumer
-from services.shared.consumer.hands import Fields
-from services.shared.redis_client import blocking_client, command_client
 from services.shared.settings import Settings, load_settings
+from tests.support.hall import GROUP, STREAM, Hall
 from tests.support.waiting import eventually
-
-STREAM = "{neurocards}:test"
-GROUP = "testers"
-
-
-class Bench:
-    """A holder that does nothing with what it is given."""
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.taken: list[str] = []
-        self.fields: dict[str, Fields] = {}
-        self.lost_entries: list[str] = []
-        self.room = asyncio.Event()
-        self.room.set()
-
-    def free(self) -> int:
-        return max(0, self.slots - len(self.taken))
-
-    async def wait_free(self) -> None:
-        await self.room.wait()
-
-    def take(self, entry: str, fields: Fields) -> bool:
-        self.taken.append(entry)
-        self.fields[entry] = fields
-        if not self.free():
-            self.room.clear()
-        return True
-
-    def lost(self, entry: str) -> None:
-        self.lost_entries.append(entry)
-
-
-class Seated:
-    """A consumer at work, and its bench."""
-
-    def __init__(self, settings: Settings, *, slots: int, lease_s: float) -> None:
-        self.bench = Bench(slots)
-        self.redis, self.blocking = command_client(settings), blocking_client(settings, 2)
-        self.consumer = Consumer(
-            self.redis, self.blocking, self.bench, stream=STREAM, group=GROUP, lease_s=lease_s
-        )
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def start(self, *parts: str) -> "Seated":
-        await self.consumer.start()
-        for part in parts or ("read", "sweep", "keep"):
-            self.tasks.append(asyncio.create_task(getattr(self.consumer, part)()))
-        return self
-
-    async def halt(self) -> None:
-        """Stop without a word."""
-        while pending := [task for task in self.tasks if not task.done()]:
-            for task in pending:
-                task.cancel()
-            await asyncio.wait(pending, timeout=0.1)
-        await self.redis.aclose()
-        await self.blocking.aclose()
-
-    async def has(self, *entries: str, timeout_s: float = 5) -> None:
-        await eventually(lambda: set(entries) <= set(self.bench.taken), timeout_s, what=f"{entries} taken")
-
-
-class Hall:
-    """Makes consumers on one stream."""
-
-    def __init__(self, settings: Settings, redis: Redis) -> None:
-        self._settings = settings
-        self.redis = redis
-        self.made: list[Seated] = []
-
-    def new(self, *, slots: int = 10, lease_s: float = 0.6) -> Seated:
-        self.made.append(Seated(self._settings, slots=slots, lease_s=lease_s))
-        return self.made[-1]
-
-    async def add(self, *numbers: int) -> list[str]:
-        for number in numbers:
-            fields: dict[Any, Any] = {"n": number}
-            await self.redis.xadd(STREAM, fields, id=f"{number}-0")
-        return [f"{number}-0" for number in numbers]
-
-    async def owners(self) -> dict[str, str]:
-        """Pending entries and whose they are."""
-        with contextlib.suppress(Exception):
-            rows: Any = await self.redis.xpending_range(STREAM, GROUP, "-", "+", 1000)
-            return {row["message_id"].decode(): row["consumer"].decode() for row in rows}
-        return {}
 
 
 @pytest.fixture
@@ -165,11 +75,7 @@ async def test_only_the_owner_acknowledges(hall: Hall) -> None:
     await eventually(lambda: not frozen.consumer._hands.done)
     assert await hall.owners() == {"1-0": other.consumer.name}
     other.consumer.done("1-0")
-    await eventually(lambda: _empty(hall))
-
-
-async def _empty(hall: Hall) -> bool:
-    return not await hall.owners()
+    await eventually(hall.empty)
 
 
 async def test_given_back_means_claimable_at_once(hall: Hall) -> None:
@@ -233,7 +139,7 @@ async def test_a_wipe_is_survived_with_work_in_hand(hall: Hall) -> None:
     assert seated.bench.lost_entries == []
     seated.consumer.done("1-0")
     seated.consumer.done("2-0")
-    await eventually(lambda: _empty(hall))
+    await eventually(hall.empty)
 
 
 async def test_a_missing_group_is_made_without_a_hot_loop(
