@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Connection = PoolConnectionProxy[asyncpg.Record]
 
 CONSUMER = "notifier"
-BATCH_EVENTS = 500
+BATCH_EVENTS = 1000
 
 
 class EventFeed(Protocol):

@@ -1,12 +1,18 @@
 -- Take deliveries that are due: per account only the first that is not settled, so that their order is kept.
 -- Whoever took one before and left it in 'sending' may have sent it. $1 at most so many, $2 lease in seconds
-WITH due AS (
-    SELECT d.job, d.kind, d.account, d.order_id FROM deliveries d
-    WHERE d.state IN ('pending', 'sending') AND d.due_at <= clock_timestamp()
-      AND NOT EXISTS (SELECT FROM deliveries before
-                      WHERE before.account = d.account AND before.state IN ('pending', 'sending')
-                        AND before.position < d.position)
-    ORDER BY d.due_at, d.position LIMIT $1
+WITH turns AS MATERIALIZED (
+    -- OFFSET 0 keeps the planner from looking for every account's first one before it takes $1 of them
+    SELECT d.job, d.kind
+    FROM (SELECT job, kind, account, position FROM deliveries
+          WHERE state IN ('pending', 'sending') AND due_at <= now()
+          ORDER BY due_at, position OFFSET 0) AS d
+    WHERE d.position = (SELECT head.position FROM deliveries head
+                        WHERE head.account = d.account AND head.state IN ('pending', 'sending')
+                        ORDER BY head.position LIMIT 1)
+    LIMIT $1
+), due AS (
+    SELECT d.job, d.kind, d.account, d.order_id FROM deliveries d JOIN turns USING (job, kind)
+    WHERE d.state IN ('pending', 'sending') AND d.due_at <= now()
     FOR UPDATE OF d SKIP LOCKED
 )
 UPDATE deliveries d

@@ -3,7 +3,7 @@
 WITH due AS (
     SELECT s.order_id, s.account, o.chat_id, o.message_id FROM order_statuses s
     JOIN drafts o ON o.draft = s.order_id AND o.message_id IS NOT NULL
-    WHERE s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= clock_timestamp()
+    WHERE s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
     ORDER BY s.due_at LIMIT $1
     FOR UPDATE OF s SKIP LOCKED
 )
