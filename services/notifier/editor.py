@@ -23,6 +23,7 @@ logger = structlog.get_logger()
 
 BATCH: Final = 32
 PAUSE_S: Final = 1.0
+SLOT_WAIT_S: Final = 1.0
 ATTEMPTS_MAX: Final = 30
 """Failed edits in a row; with the backoff some two hours."""
 
@@ -55,36 +56,45 @@ class Editor:
             logger.exception("status_failed_unexpectedly", order=status.order_id)
 
     async def _show(self, status: Status, locale: str, lines: list[StatusLine]) -> None:
-        if not status.known:
-            return await self._abandon(status, "the account was erased")
-        slot = await self._limits.take(status.chat_id, wait_s_max=0, urgent=False)
+        chat_id, message_id = status.chat_id, status.message_id
+        if not status.known or chat_id is None:
+            return await self._abandon(status, "the account was erased, or the order had no draft")
+        if message_id is None:
+            return await self._again(status, "the message is not there yet", None)
+        slot = await self._limits.take(chat_id, wait_s_max=SLOT_WAIT_S, urgent=False)
         if not slot.taken:
             STATUS_EDITS.labels("paced").inc()
             return await self._statuses.retry(status, slot.wait_s, None)
+        await asyncio.sleep(slot.wait_s)
         text = self._messages.status(lines, status.locale or locale)
         try:
-            there = await edit_text(self._bot, status.chat_id, status.message_id, text)
+            there = await edit_text(self._bot, chat_id, message_id, text)
         except Exception as error:
-            return await self._failed(status, error)
+            return await self._failed(status, chat_id, error)
         if not there:
             return await self._abandon(status, "the message is gone")
         await self._statuses.shown(status, PAUSE_S)
         STATUS_EDITS.labels("shown").inc()
         return None
 
-    async def _failed(self, status: Status, error: Exception) -> None:
+    async def _failed(self, status: Status, chat_id: int, error: Exception) -> None:
         verdict = classify(error)
         STATUS_EDITS.labels(verdict.outcome).inc()
         if verdict.outcome == "gone":
             return await self._abandon(status, verdict.reason)
-        if verdict.outcome in ("refused", "too_large") or status.attempts >= ATTEMPTS_MAX:
+        if verdict.outcome in ("refused", "too_large"):
             logger.error("status_edit_failed", order=status.order_id, reason=verdict.reason)
             return await self._abandon(status, verdict.reason)
         if verdict.after_s is not None:
-            await self._limits.pause(status.chat_id, verdict.after_s)
-        logger.warning("status_not_edited", order=status.order_id, reason=verdict.reason)
-        wait_s = verdict.after_s or backoff_s(status.attempts + 1)
-        return await self._statuses.retry(status, wait_s, verdict.reason)
+            await self._limits.pause(chat_id, verdict.after_s)
+        return await self._again(status, verdict.reason, verdict.after_s)
+
+    async def _again(self, status: Status, reason: str, after_s: float | None) -> None:
+        if status.attempts >= ATTEMPTS_MAX:
+            logger.error("status_edit_failed", order=status.order_id, reason=reason)
+            return await self._abandon(status, reason)
+        logger.info("status_not_edited", order=status.order_id, reason=reason)
+        return await self._statuses.retry(status, after_s or backoff_s(status.attempts + 1), reason)
 
     async def _abandon(self, status: Status, reason: str) -> None:
         STATUS_EDITS.labels("abandoned").inc()

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A taken row of `order_statuses`: what to edit. `known` is False when the account was erased."""
+    """A taken row of `order_statuses`: what to edit.
+
+    `known` is False when the account was erased; there is no `chat_id` without a draft, and no `message_id`
+    before the bot has sent the message.
+    """
 
     order_id: str
     version: int
@@ -22,8 +26,8 @@ class Status(msgspec.Struct, frozen=True):
     attempts: int
     known: bool
     locale: str | None
-    chat_id: int
-    message_id: int
+    chat_id: int | None
+    message_id: int | None
 
 
 class Statuses:

@@ -8,7 +8,6 @@ import asyncpg
 from tests.integration.notifier.conftest import NewNotifier, Notifier
 from tests.support.studio import PlacedOrder, Seller, Studio
 from tests.support.telegram import ScriptedTelegram, Step, refusal
-from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -147,12 +146,13 @@ async def test_fifty_jobs_fit_into_one_message(
 
 
 async def test_a_draft_that_learns_its_message_late_is_still_shown(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller(locale="en")
     order = await studio.order(seller)
     await notifier.run()
     message_id = telegram.place(seller.chat_id)
     await studio.people.set_draft_message(order.order_id, message_id)
+    await make_due(pool)
     await notifier.run()
-    await eventually(lambda: "in the queue" in telegram.message(seller.chat_id, message_id).text)
+    assert "in the queue" in telegram.message(seller.chat_id, message_id).text
