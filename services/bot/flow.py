@@ -66,7 +66,7 @@ async def load(state: FSMContext) -> Flow:
     """The flow; an empty one when there is none or it cannot be read any more."""
     try:
         return msgspec.convert(await state.get_data(), Flow)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, ValueError):
         return Flow()
 
 

@@ -1,5 +1,6 @@
 """What the bot does with an update out of the inbox; which errors are the surroundings' fault; apologies."""
 
+import asyncio
 from typing import Any
 
 import structlog
@@ -7,14 +8,21 @@ from aiogram import Bot, Dispatcher
 from aiogram.types import Update
 from redis.exceptions import RedisError
 
+from events.errors import NeurocardsError
 from ledger.errors import LedgerBusy, LedgerUnavailable
 from services.adapters import telegram
 from services.bot.person import Locales
 from services.shared.i18n import Catalogues
 from services.shared.inbox import StoredUpdate
-from services.shared.inbox.runner import DATABASE_AWAY
+from services.shared.inbox.trouble import is_database_away
 
 logger = structlog.get_logger()
+
+HANDLE_TIMEOUT_S = 180.0
+
+
+class HandlerTimeout(NeurocardsError):
+    """A handler took too long; it is tried again as after any failure, and parked in the end."""
 
 
 class BotHandler:
@@ -30,7 +38,12 @@ class BotHandler:
         """Answer the update. Nobody to answer to counts as answered."""
         update = Update.model_validate(stored.update(), context={"bot": self._bot})
         try:
-            await self._dispatcher.feed_update(self._bot, update)
+            async with asyncio.timeout(HANDLE_TIMEOUT_S) as limit:
+                await self._dispatcher.feed_update(self._bot, update)
+        except TimeoutError as error:
+            if limit.expired():  # of our own: not trouble that passes, or a hung handler would hang for ever
+                raise HandlerTimeout(f"not handled within {HANDLE_TIMEOUT_S:g} s") from error
+            raise
         except Exception as error:
             if not telegram.is_chat_gone(error):
                 raise
@@ -38,9 +51,8 @@ class BotHandler:
 
     def is_transient(self, error: BaseException) -> bool:
         """Telegram, Redis, Postgres or the ledger are away or too busy."""
-        return telegram.is_transient(error) or isinstance(
-            error, (RedisError, LedgerBusy, LedgerUnavailable, *DATABASE_AWAY)
-        )
+        passing = (RedisError, LedgerBusy, LedgerUnavailable)
+        return telegram.is_transient(error) or is_database_away(error) or isinstance(error, passing)
 
     async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
         if not telegram.is_transient(error):  # else nothing can be said anyway

@@ -23,7 +23,7 @@ from services.shared.blobs import open_blobs
 from services.shared.database import create_pool
 from services.shared.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
 from services.shared.inbox import Inbox, InboxRunner, Turn
-from services.shared.inbox.runner import DATABASE_AWAY
+from services.shared.inbox.trouble import DATABASE_AWAY
 from services.shared.people import People
 from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime

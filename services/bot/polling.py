@@ -11,8 +11,7 @@ from aiogram.methods import TelegramMethod
 from services.adapters.telegram import is_transient
 from services.shared.errors import StartError
 from services.shared.inbox import Inbox, InboxRunner
-from services.shared.inbox.runner import DATABASE_AWAY
-from services.shared.inbox.trouble import Pauses, Trouble
+from services.shared.inbox.trouble import Pauses, Trouble, is_database_away
 
 logger = structlog.get_logger()
 
@@ -74,7 +73,7 @@ class Polling:
             await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not request.done():
                 return []
-            return [update for update in request.result() if isinstance(update.get("update_id"), int)]
+            return [update for update in request.result() if _is_update(update)]
         finally:
             request.cancel()
 
@@ -98,7 +97,7 @@ class Polling:
                 raise StartError(
                     "BOT_TOKEN: Telegram does not accept this token; get the right one from @BotFather"
                 ) from error
-            case _ if is_transient(error) or isinstance(error, DATABASE_AWAY):
+            case _ if is_transient(error) or is_database_away(error):
                 self._trouble.met(error)
                 return pauses.next_s()
             case _:
@@ -107,3 +106,8 @@ class Polling:
 
 async def _wait(stopped: "asyncio.Future[Any]", seconds: float) -> None:
     await asyncio.wait({stopped}, timeout=seconds)
+
+
+def _is_update(value: dict[str, Any]) -> bool:
+    update_id = value.get("update_id")
+    return isinstance(update_id, int) and 0 <= update_id < 2**63

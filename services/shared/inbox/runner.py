@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
-import asyncpg
 import structlog
 
+from services.shared.inbox.metrics import IN_HAND, UPDATES
 from services.shared.inbox.store import Inbox, StoredUpdate
-from services.shared.inbox.trouble import Pauses, Trouble
+from services.shared.inbox.trouble import DATABASE_AWAY, Pauses, Trouble
 
 logger = structlog.get_logger()
 T = TypeVar("T")
@@ -30,17 +30,6 @@ TELL_AFTER_S: Final = 2.0
 """A hiccup shorter than this is not worth a word to the person."""
 POLL_S: Final = 2.0
 RETRY_FIRST_S: Final = 1.0
-
-DATABASE_AWAY: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    OSError,
-    TimeoutError,
-)
-"""What asyncpg raises when Postgres is away or busy, as opposed to when we asked something wrong."""
 
 
 class InboxHandler(Protocol):
@@ -103,6 +92,7 @@ class InboxRunner:
                 await self._pause(pauses.next_s())
                 continue
             pauses = Pauses()
+            IN_HAND.set(len(self._in_hand))
             await _first_of(stop, self._wake, timeout_s=POLL_S)
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -165,12 +155,14 @@ class InboxRunner:
                 await self._pause(pauses.next_s())
             else:
                 self._trouble.over()
+                UPDATES.labels("handled").inc()
                 await self._surely(lambda: self._inbox.done(stored.update_id))
                 return
 
     async def _failed(self, stored: StoredUpdate, error: Exception) -> bool:
         """Count the failure; whether that was the last attempt."""
         reason = f"{type(error).__name__}: {error}"
+        UPDATES.labels("failed").inc()
         failures = await self._surely(lambda: self._inbox.failed(stored.update_id, reason))
         if failures == 1:
             logger.error("update_failed", update_id=stored.update_id, exc_info=error)
@@ -182,6 +174,7 @@ class InboxRunner:
         return False
 
     async def _park(self, stored: StoredUpdate, reason: str) -> None:
+        UPDATES.labels("parked").inc()
         await self._surely(lambda: self._inbox.park(stored.update_id, reason))
         logger.error("update_parked", update_id=stored.update_id, reason=reason)
 

@@ -36,7 +36,7 @@ class Inbox:
     async def store(self, updates: Sequence[dict[str, Any]]) -> None:
         """Keep Update objects; durable when this returns. One that is there already is left alone."""
         rows = [
-            (int(u["update_id"]), *whose(u), json.dumps(u, ensure_ascii=True, separators=(",", ":")))
+            (u["update_id"], *whose(u), json.dumps(u, ensure_ascii=True, separators=(",", ":")))
             for u in updates
         ]
         if rows:
@@ -76,9 +76,17 @@ def whose(update: dict[str, Any]) -> tuple[int, int | None]:
     for event in update.values():
         if not isinstance(event, dict):
             continue
-        user_id = (event.get("from") or {}).get("id")
-        chat = event.get("chat") or (event.get("message") or {}).get("chat") or {}
-        own = user_id is not None and chat.get("type", "private") == "private"
-        chat_id = int((user_id if own else chat.get("id") or user_id) or 0)
-        return chat_id, None if user_id is None else int(user_id)
+        user_id = _id(event.get("from"))
+        chat = event.get("chat") or _part(event.get("message")).get("chat")
+        own = user_id is not None and _part(chat).get("type", "private") == "private"
+        return (user_id if own else _id(chat) or user_id) or 0, user_id
     return 0, None
+
+
+def _id(value: Any) -> int | None:
+    found = _part(value).get("id")
+    return found if isinstance(found, int) and abs(found) < 2**63 else None
+
+
+def _part(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,12 +1,31 @@
 """Trouble of the surroundings, told in the log once in a while instead of once per update."""
 
 import time
+from typing import Final
 
+import asyncpg
 import structlog
 
 logger = structlog.get_logger()
 
-_EVERY_S = 30.0
+_EVERY_S: Final = 30.0
+
+DATABASE_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    OSError,
+    TimeoutError,
+)
+"""What asyncpg raises when Postgres is away or busy, and also, as an InterfaceError, for bad arguments."""
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Whether Postgres is away or busy, as opposed to our having asked something wrong."""
+    return isinstance(error, DATABASE_AWAY) and not isinstance(error, ValueError)
 
 
 class Trouble:

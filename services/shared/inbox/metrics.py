@@ -1,0 +1,10 @@
+"""The inbox's metrics."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge
+
+UPDATES: Final = Counter(
+    "neurocards_updates_total", "Updates handled, attempts failed, and updates parked", ["outcome"]
+)
+IN_HAND: Final = Gauge("neurocards_updates_in_hand", "Updates this process has taken and not yet settled")
