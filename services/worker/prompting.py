@@ -41,44 +41,59 @@ class WrittenPrompt(msgspec.Struct, frozen=True):
 
 async def write_prompt(run: "JobRun") -> None:
     """Write, keep and record the prompt; or fail the job when there is nothing to make it of."""
-    tools, queued = run.tools, run.state.queued
-    assert queued is not None and run.run is not None
+    assert run.run is not None
     ref = f"prompt-{run.job}"
-    stored = await tools.door.text(ref)
-    if stored is None:
-        brief = await tools.door.brief(queued.brief)
-        model = tools.catalogue.model(queued.model)
-        if brief is None:
-            return await run.fail(ERASED)
-        if model is None or not model.enabled:
-            return await run.fail(not_offered(queued.model))
-        written = await _write(run, brief, model, queued.style, queued.photo)
+    # Before the first run nobody can have kept one; if a later run has by now, recording ours is refused.
+    kept = await _kept(run, ref) if run.run > 1 else None
+    if kept is None:
+        written = await _written(run)
+        if isinstance(written, Failure):
+            return await run.fail(written)
         try:
-            await tools.door.keep_text(queued.account, msgspec.to_builtins(written), ref)
+            await run.tools.door.keep_text(run.state.account, msgspec.to_builtins(written), ref)
         except asyncpg.ForeignKeyViolationError:
             return await run.fail(ERASED)
-        await tools.checkpoint("prompt_kept")
-        stored = await tools.door.text(ref)  # what another run kept first, if one did
-        if stored is None:
+        await run.tools.checkpoint("prompt_kept")
+        kept = await _kept(run, ref) if run.run > 1 else written  # what another run kept first, if one did
+        if kept is None:
             return await run.fail(ERASED)
-    kept = msgspec.json.decode(stored, type=WrittenPrompt)
     command = RecordPrompt(run.job, run.run, ref, kept.source, kept.template, kept.reason)
     if await run.append(command, key=f"prompt:{run.job}:{run.run}"):
+        run.prompt_text = kept.prompt
         PROMPTS.labels(kept.source, kept.reason).inc()
         run.log.info("prompt_written", source=kept.source, template=kept.template, reason=kept.reason)
-        await tools.checkpoint("prompt_written")
+        await run.tools.checkpoint("prompt_written")
     return None
 
 
-async def prompt_text(run: "JobRun", ref: str) -> str | None:
-    """The words of a kept prompt; None when they were erased."""
+async def prompt_text(run: "JobRun") -> str | None:
+    """The words of the recorded prompt; None when there is none, or they were erased."""
+    if run.prompt_text is None and run.state.prompt is not None:
+        kept = await _kept(run, run.state.prompt.prompt)
+        run.prompt_text = kept.prompt if kept is not None else None
+    return run.prompt_text
+
+
+async def _kept(run: "JobRun", ref: str) -> WrittenPrompt | None:
     stored = await run.tools.door.text(ref)
-    return None if stored is None else msgspec.json.decode(stored, type=WrittenPrompt).prompt
+    return None if stored is None else msgspec.json.decode(stored, type=WrittenPrompt)
 
 
 def not_offered(model: str) -> Failure:
     """The failure of a job whose model was taken out of the catalogue, or paused in it, after the order."""
     return Failure("model_paused", "not_offered", f"{model} is not offered any more")
+
+
+async def _written(run: "JobRun") -> WrittenPrompt | Failure:
+    queued = run.state.queued
+    assert queued is not None
+    model = run.tools.catalogue.model(queued.model)
+    if model is None or not model.enabled:
+        return not_offered(queued.model)
+    brief = await run.tools.door.brief(queued.brief)
+    if brief is None:
+        return ERASED
+    return await _write(run, brief, model, queued.style, queued.photo)
 
 
 async def _write(run: "JobRun", brief: Brief, model: Model, style: str, photo_key: str) -> WrittenPrompt:

@@ -46,6 +46,7 @@ class JobRun:
         self.run: int | None = None
         self.state = JobState()
         self.watched = watching.Watched()
+        self.prompt_text: str | None = None
         self.log = logger.bind(job=job)
         self._hint = asyncio.Event()
         self._poked = False
@@ -151,12 +152,12 @@ class JobRun:
 
     async def scrubbed(self, failure: Failure) -> Failure:
         """The failure without anything the seller wrote, should the provider have quoted it."""
-        queued, prompt = self.state.queued, self.state.prompt
+        queued = self.state.queued
         private: list[str] = []
         if failure.message and queued is not None:
             brief = await self.tools.door.brief(queued.brief)
             private += [brief.product, brief.wishes] if brief else []
-            text = await prompting.prompt_text(self, prompt.prompt) if prompt is not None else None
+            text = await prompting.prompt_text(self)
             private += [text] if text else []
         return msgspec.structs.replace(failure, message=scrub(failure.message, private))
 

@@ -49,10 +49,11 @@ async def submit(run: "JobRun", number: int) -> None:
 
 
 async def _prepare(run: "JobRun") -> Ready | None:
-    tools, queued, prompt = run.tools, run.state.queued, run.state.prompt
-    assert queued is not None and prompt is not None
+    tools, queued = run.tools, run.state.queued
+    assert queued is not None
     model = tools.catalogue.model(queued.model)
-    text = await prompt_text(run, prompt.prompt)
+    text = await prompt_text(run)
+    run.prompt_text = None  # a retry reads it again: it may have been erased by then
     if model is None or not model.enabled:
         await run.fail(not_offered(queued.model))
     elif text is None:

@@ -7,6 +7,8 @@ import time
 from functools import partial
 from multiprocessing.process import BaseProcess
 
+import pytest
+
 from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionIntended
 from tests.support.mortal import mortal_worker
 from tests.support.waiting import eventually
@@ -27,12 +29,13 @@ async def ended(process: BaseProcess, timeout_s: float = 15) -> int:
     return process.exitcode
 
 
+@pytest.mark.slow
 async def test_a_worker_killed_at_every_point(workshop: Workshop) -> None:
     jobs: dict[str, str] = {}
     for point in POINTS:
         # With a long lease none of them takes over what the one before has left.
-        process = mortal_worker(point, workshop.process_settings(lease_seconds=20))
-        (jobs[point],) = await workshop.order(deadline_s=12 if point == NEVER_CALLED else 60)
+        process = mortal_worker(point, workshop.process_settings(lease_seconds=300))
+        (jobs[point],) = await workshop.order(deadline_s=12 if point == NEVER_CALLED else 300)
         assert await ended(process) == -signal.SIGKILL, point
     (unknown,) = [task for task in await workshop.tasks() if f"/{jobs[CALLED]}/" in task["callBackUrl"]]
     await workshop.found(jobs[CALLED], 1, unknown["taskId"])
