@@ -30,7 +30,7 @@ async def repeat(
     idle_s: float,
     wake: asyncio.Event | None = None,
 ) -> None:
-    """Call `run_once` until `stop`; when it returns 0, sleep `idle_s` or until `wake`.
+    """Call `run_once` until `stop`; when it returns 0, sleep `idle_s` or until `wake`, else call it at once.
 
     Errors that pass (see PASSING) are logged and tried again; every other error ends this.
     """

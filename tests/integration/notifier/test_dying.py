@@ -205,3 +205,36 @@ async def test_a_graceful_stop_finishes_what_is_being_sent(
     assert await stopping == 0
     assert await settled(pool)
     assert len(telegram.sent(order.seller.chat_id)) == 1
+
+
+async def test_a_long_upload_is_kept_without_bothering_the_database(
+    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
+) -> None:
+    """Longer than the lease: renewed often enough to stay ours, and no more often than that."""
+    owner = await asyncpg.connect(database_url)
+    await owner.execute(
+        "CREATE TABLE renewals (at timestamptz); GRANT INSERT ON renewals TO PUBLIC;"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ "
+        "BEGIN INSERT INTO renewals VALUES (clock_timestamp()); RETURN NEW; END $$;"
+        "CREATE TRIGGER note BEFORE UPDATE ON deliveries FOR EACH ROW "
+        "WHEN (NEW.state = 'sending' AND OLD.state = 'sending') EXECUTE FUNCTION note()"
+    )
+    order = await finished(studio)
+    held = telegram.next("sendVideo", Step(hold=True))
+    await start("first")
+    await start("second")
+    await asyncio.wait_for(held.reached.wait(), 10)
+
+    async def renewed() -> bool:
+        rows = await owner.fetchrow("SELECT count(*), extract(epoch FROM max(at) - min(at)) FROM renewals")
+        assert rows is not None
+        if (rows[1] or 0) < 2 * LEASE_S:
+            return False
+        assert rows[0] <= 4 * (float(rows[1]) / LEASE_S) + 3
+        return True
+
+    await eventually(renewed)
+    held.release.set()
+    await eventually(lambda: settled(pool))
+    await owner.close()
+    assert len(telegram.sent(order.seller.chat_id)) == 1
