@@ -9,6 +9,7 @@ from tests.support.video import film_of
 
 SETTINGS = {"JOB_DEADLINE_SECONDS": 90}
 """Longer than it takes to stop and start everything."""
+SMALL_VIDEOS = False
 
 
 async def test_the_seller_gets_a_video_in_which_their_photo_moves(play: Play) -> None:

@@ -9,7 +9,7 @@ import httpx
 from events.codec import decode
 from events.job import JobFailed
 from services.cli.demo.chat import Chat
-from services.cli.demo.checks import check_all, submissions
+from services.cli.demo.checks import check_all, settle, submissions
 from services.cli.demo.sandbox import Sandbox
 from services.cli.demo.seller import Product, Seller, is_video, photo_of
 from services.cli.demo.stack import Stack
@@ -93,7 +93,8 @@ class Play:
 
     async def everything_holds(self) -> None:
         """Nothing is open, and log, read models, streams and the provider's book agree."""
-        checks = await check_all(self.witness, [], await self.sandbox.tasks())
+        rest = await settle(self.witness)
+        checks = await check_all(self.witness, [], await self.sandbox.tasks(), rest)
         assert {check.name: check.problems for check in checks if check.problems} == {}
 
     async def no_double_submission(self) -> None:

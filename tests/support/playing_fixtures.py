@@ -28,10 +28,12 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 @pytest.fixture
-async def play(stack: Stack) -> AsyncIterator[Play]:
+async def play(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Play]:
     """Sellers and reads for one test. A failed test shows its jobs' stories and the services' logs."""
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http, Witness(stack.settings) as witness:
-        yield Play(stack, witness, http)
+        play = Play(stack, witness, http)
+        await play.sandbox.change(small_videos=getattr(request.module, "SMALL_VIDEOS", True))
+        yield play
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,9 +37,10 @@ class Check(msgspec.Struct, frozen=True):
     problems: list[str]
 
 
-async def check_all(witness: Witness, cycles: Sequence[Cycle], tasks: Sequence[TaskSeen]) -> list[Check]:
-    """Every check, also when an earlier one found something. Call when nothing is running any more."""
-    rest = await settle(witness)
+async def check_all(
+    witness: Witness, cycles: Sequence[Cycle], tasks: Sequence[TaskSeen], rest: list[str]
+) -> list[Check]:
+    """Every check, also when an earlier one found something. `rest` is what `settle` has found."""
     unexpected = [f"cycle {c.number}: {problem}" for c in cycles for problem in c.problems]
     events = [event async for event in witness.log.scan()]
     found: dict[str, list[str]] = defaultdict(list)

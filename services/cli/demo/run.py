@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from services.cli.demo.checks import Check, check_all
+from services.cli.demo.checks import Check, check_all, settle
 from services.cli.demo.cycle import Cycle
 from services.cli.demo.play import Player, plan
 from services.cli.demo.report import Watcher
@@ -46,10 +46,14 @@ async def run(count: int, workers: int, seed: int, watch: Watcher) -> Outcome:
     say(f"starting the system with {workers} worker(s) in {folder}")
     client = httpx.AsyncClient(timeout=CHAT_TIMEOUT_S, trust_env=False)
     async with stack, client as http, Witness(stack.settings) as witness:
-        await Player(stack, witness, http, seed).play_all(cycles, watch)
+        sandbox = Sandbox(http, stack.sandbox_url)
+        await sandbox.change(small_videos=True)
+        player = Player(stack, witness, http, seed)
+        await player.play_all(cycles, watch)
         say("checking")
-        tasks = await Sandbox(http, stack.sandbox_url).tasks()
-        checks = await check_all(witness, cycles, tasks)
+        rest = await settle(witness)
+        await player.count_messages(cycles)
+        checks = await check_all(witness, cycles, await sandbox.tasks(), rest)
         outcome = Outcome(seed, cycles, checks, folder)
         if not outcome.good:
             await _tell_stories(witness, cycles)
