@@ -41,25 +41,24 @@ class Recovery:
         self._scripts = scripts
         self._reach_back = reach_back
 
-    async def find_place(self) -> Place:
-        """The place to publish on from; streams that are missing or unusable are made anew first.
+    async def find_place(self) -> Place | None:
+        """The place to publish on from, in streams made anew if need be; None: look again.
 
         Raises StreamDisagrees when the streams hold what the log does not.
         """
-        while True:
-            try:
-                seen = await self._scripts.state()
-            except StreamError as error:
-                raise StreamDisagrees(f"{error}; stop what writes it and run `neurocards recover`") from None
-            head = await self._reader.head()
-            reason = await self._unusable(seen, head)
-            if reason is None:
-                return Place(await self._confirmed(seen), seen.jobs_last, seen.epoch)
-            if await self._make_anew(seen, head, reason):
-                metrics.RECOVERIES.inc()
+        try:
+            seen = await self._scripts.state()
+        except StreamError as error:
+            raise StreamDisagrees(f"{error}; stop what writes it and run `neurocards recover`") from None
+        head = await self._reader.head()
+        cursor = await self._confirmed(seen, head)
+        reason = await self._unusable(seen, cursor, head)
+        if reason is None:
+            return Place(cursor, seen.jobs_last, seen.epoch)
+        return await self._make_anew(seen, head, reason)
 
-    async def _unusable(self, seen: StreamState, head: Cursor) -> str | None:
-        """Why the streams must be made anew; None when publishing can go on."""
+    async def _confirmed(self, seen: StreamState, head: Cursor) -> Cursor:
+        """The stream's last event as the log has it. Raises StreamDisagrees."""
         published, jobs = position_of(seen.ledger_last), position_of(seen.jobs_last or NO_ID)
         if published is None or max(published, jobs or 0) > head.position:
             raise StreamDisagrees(
@@ -67,6 +66,19 @@ class Recovery:
                 f"{head.position}: the log went back in time, or someone else writes to the streams; "
                 "stop and run `neurocards recover`"
             )
+        if published == 0:
+            return GENESIS
+        event = await self._event(published)
+        if seen.last is not None and seen.last.hash != event.hash:
+            raise StreamDisagrees(
+                f"position {published} was published with another hash than the log holds: the log went back "
+                "in time; stop and run `neurocards recover`"
+            )
+        return event.cursor
+
+    async def _unusable(self, seen: StreamState, cursor: Cursor, head: Cursor) -> str | None:
+        """Why the streams must be made anew; None when publishing can go on after the cursor."""
+        published, jobs = cursor.position, position_of(seen.jobs_last or NO_ID)
         if not seen.epoch or not seen.jobs_last or (published == 0 and await self._base(head)):
             return "a stream is missing"
         if jobs is None or jobs > published:
@@ -77,31 +89,23 @@ class Recovery:
             return "unfinished jobs are missing from the jobs stream"
         return None
 
-    async def _confirmed(self, seen: StreamState) -> Cursor:
-        """The stream's last event as the log has it. Raises StreamDisagrees when the hashes differ."""
-        position = position_of(seen.ledger_last)
-        if not position:
-            return GENESIS
-        event = await self._event(position)
-        if seen.last is not None and seen.last.hash != event.hash:
-            raise StreamDisagrees(
-                f"position {position} was published with another hash than the log holds: the log went back "
-                "in time; stop and run `neurocards recover`"
-            )
-        return event.cursor
-
-    async def _make_anew(self, seen: StreamState, head: Cursor, reason: str) -> bool:
+    async def _make_anew(self, seen: StreamState, head: Cursor, reason: str) -> Place | None:
+        """The place after the base; None when the streams have changed since they were seen."""
         position = await self._base(head)
-        base = await self._event(position) if position else None
         # Read after the head, so that every unfinished job up to the base is seen.
         jobs = await self._open_jobs(position) if position else []
+        if len(jobs) >= OPEN_JOBS_MAX:
+            position = jobs[-1].position  # too many for one script: the later ones come with their events
+        base = await self._event(position) if position else None
         epoch = await self._scripts.recover(seen, base, jobs)
         if epoch is None:
-            return False  # the streams have changed meanwhile: look again
+            return None
+        metrics.RECOVERIES.inc()
         logger.warning(
             "streams_made_anew", reason=reason, base=position, head=head.position, jobs=len(jobs), epoch=epoch
         )
-        return True
+        jobs_last = entry_id(jobs[-1].position) if jobs else NO_ID
+        return Place(base.cursor if base else GENESIS, jobs_last, epoch)
 
     async def _base(self, head: Cursor) -> int:
         """After which position publishing begins when the streams are made anew."""
@@ -116,15 +120,12 @@ class Recovery:
         return events[0]
 
     async def _open_jobs(self, up_to: int) -> list[JobEntry]:
+        """The oldest unfinished jobs up to a position, OPEN_JOBS_MAX at most."""
         jobs: list[JobEntry] = []
-        after = 0
-        while page := await self._reader.open_jobs(after, up_to, _PAGE_JOBS):
+        after, limit = 0, min(_PAGE_JOBS, OPEN_JOBS_MAX)
+        while limit and (page := await self._reader.open_jobs(after, up_to, limit)):
             jobs += [JobEntry(job.position, job.job, "JobQueued") for job in page]
-            after = page[-1].position
-            if len(jobs) > OPEN_JOBS_MAX:
-                # The oldest go first; the rest would be too much for one script. Their deadlines refund them.
-                logger.error("too_many_unfinished_jobs", published=len(jobs), up_to=up_to)
-                break
+            after, limit = page[-1].position, min(_PAGE_JOBS, OPEN_JOBS_MAX - len(jobs))
         return jobs
 
 

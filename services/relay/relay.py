@@ -72,6 +72,10 @@ class Relay:
         while not stop.is_set():
             try:
                 place = await self._recovery.find_place()
+                if place is None:
+                    await sleep(pause_s / 10, stop)
+                    pause_s = min(pause_s * 2, 5.0)
+                    continue
                 metrics.HALTED.set(0)
                 pause_s = 0.1
                 await self._publish_from(place, stop)

@@ -66,6 +66,24 @@ async def test_a_consumer_far_behind_does_not_make_new_orders_wait(
     assert report.jobs_entries >= len(await ledger.read.open_jobs())
 
 
+async def test_more_unfinished_jobs_than_one_script_takes(
+    traffic: Traffic, start_relay, published, redis, pool, ledger, monkeypatch
+):
+    monkeypatch.setattr("services.relay.recovery.OPEN_JOBS_MAX", 5)
+    await traffic.open_accounts()
+    for _ in range(10):
+        await traffic.order()
+    jobs = await ledger.read.open_jobs()
+    await consumed_everywhere(pool, ledger, (await ledger.read.head()).position)
+
+    await start_relay()
+
+    report = await published()
+    assert report.problems == []
+    assert await first_position(redis) == jobs[4].position
+    assert report.jobs_entries == len(jobs)
+
+
 async def test_the_group_begins_before_the_first_job_and_the_epoch_grows(
     traffic: Traffic, start_relay, published, redis, ledger
 ):
@@ -155,8 +173,9 @@ async def test_a_log_that_ends_before_the_stream_stops_the_relay(
     assert await redis.xlen(LEDGER) == entries
 
 
+@pytest.mark.parametrize("lost", [(), (EPOCH,), (JOBS, EPOCH)])
 async def test_a_log_rewritten_below_the_stream_stops_the_relay_also_when_it_has_grown_past_it(
-    traffic: Traffic, start_relay, published, redis, owner, ledger, pool, database_url
+    traffic: Traffic, start_relay, published, redis, owner, ledger, pool, database_url, lost: tuple[str, ...]
 ):
     await traffic.play(20)
     relay = await start_relay()
@@ -168,6 +187,8 @@ async def test_a_log_rewritten_below_the_stream_stops_the_relay_also_when_it_has
     async with Ledger(database_url, pool) as other:
         await Traffic(other, seed=2, prefix="other-").play(20)
     assert (await ledger.read.head()).position > head.position
+    if lost:  # what else is lost must not make the relay forget what it has published
+        await redis.delete(*lost)
 
     await start_relay()
 
