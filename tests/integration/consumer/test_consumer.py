@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.shared.settings import Settings, load_settings
 from tests.support.hall import GROUP, STREAM, Hall
@@ -109,6 +110,23 @@ async def test_a_restarted_process_finds_what_its_seat_left_behind(hall: Hall) -
     second = await hall.new(lease_s=30).start("read")
     assert second.consumer.name == first.consumer.name
     await second.has("1-0")
+
+
+async def test_what_a_cut_read_swallowed_is_found_again(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    seated = hall.new(lease_s=30)
+    ask = seated.blocking.xreadgroup
+
+    async def answer_lost(*args: Any, **kwargs: Any) -> Any:
+        found = await ask(*args, **kwargs)
+        if found and args[2][STREAM] == ">":
+            monkeypatch.setattr(seated.blocking, "xreadgroup", ask)
+            raise RedisConnectionError("cut after the server had answered")
+        return found
+
+    monkeypatch.setattr(seated.blocking, "xreadgroup", answer_lost)
+    await hall.add(1, 2)
+    await seated.start("read")
+    await seated.has("1-0", "2-0")
 
 
 async def test_two_processes_never_share_a_seat(hall: Hall) -> None:
