@@ -1,83 +1,69 @@
 """One cycle during which one process is killed, and what must be true afterwards."""
 
 import asyncio
+import signal
 from typing import Final, Literal
 
 from services.cli.demo.seller import Seller
 from tests.support.playing import Play
 
 Victim = Literal[
-    "bot",
-    "worker",
-    "relay",
-    "projector",
-    "notifier",
-    "monitor",
-    "web",
-    "sandbox",
-    "valkey",
-    "wipe",
-    "postgres",
-]
+    "bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox", "valkey", "wipe",
+    "postgres", "up",
+]  # fmt: skip
 VICTIMS: Final[tuple[Victim, ...]] = (
     "bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox", "valkey", "wipe",
 )  # fmt: skip
-"""`wipe` is no process: FLUSHALL."""
+"""`wipe` is no process: FLUSHALL. `up`, the supervisor, takes everything with it."""
 
 MOMENTS: Final = (
-    "begin",
-    "draft",
-    "order",
-    "JobQueued",
-    "JobStarted",
-    "PromptWritten",
-    "SubmissionIntended",
-    "SubmissionAccepted",
-    "JobSucceeded",
-)
+    "begin", "draft", "order",
+    "JobQueued", "JobStarted", "PromptWritten", "SubmissionIntended", "SubmissionAccepted", "JobSucceeded",
+)  # fmt: skip
 """Steps of the seller, or the event the job has come to."""
 
-_UNKNOWN_AT_THE_PROVIDER = frozenset({"timeout"})
+UNKNOWN_AT_THE_PROVIDER: Final = frozenset({"timeout"})
 """A submission that was cut off in the middle is never repeated; its job may run into its deadline."""
+
+_MAY_DOUBLE: Final = ("notifier", "sandbox", "up", "postgres")
+"""Whose end may leave it open whether a message was sent: then it is sent once more."""
 
 
 async def play_with_a_kill(play: Play, victim: Victim, moment: str) -> None:
     """A cycle with a strike at `moment`; afterwards one outcome, one message, and no submission twice."""
     seller = play.seller()
-    if moment == "begin":
-        order = await _with_strike(play, victim, seller)
-    else:
-        order = await _until_order(play, victim, seller, moment)
-    await play.settled(seller, order, doubles=victim in ("notifier", "sandbox"))
-    assert set(await play.error_classes(seller)) <= _UNKNOWN_AT_THE_PROVIDER
+    order = await _ordered(play, victim, seller, moment)
+    await play.settled(seller, order, doubles=victim in _MAY_DOUBLE)
+    assert set(await play.error_classes(seller)) <= UNKNOWN_AT_THE_PROVIDER
     await play.no_double_submission()
 
 
-async def _with_strike(play: Play, victim: Victim, seller: Seller) -> str:
-    order, _ = await asyncio.gather(play.order(seller), strike(play, victim))
-    return order
+async def strike(play: Play, victim: Victim) -> None:
+    """Kill it and wait until it runs again; the supervisor sees to that, but for itself."""
+    if victim == "wipe":
+        await play.witness.redis.flushall()
+    elif victim == "up":
+        await play.stack.stop(signal.SIGKILL)
+        await play.stack.start()
+    else:
+        killed = await play.stack.kill(victim)
+        await play.stack.back(victim, killed)
 
 
-async def _until_order(play: Play, victim: Victim, seller: Seller, moment: str) -> str:
+async def _ordered(play: Play, victim: Victim, seller: Seller, moment: str) -> str:
+    """The seller's order, with the strike at its moment."""
+    if moment == "begin":
+        return (await asyncio.gather(play.order(seller), strike(play, victim)))[0]
     await seller.begin()
     if moment == "draft":
-        confirm, _ = await asyncio.gather(seller.draft(play.product(seller)), strike(play, victim))
+        drafting = seller.draft(play.product(seller))
+        confirm, _ = await asyncio.gather(drafting, strike(play, victim))
         return await seller.order(confirm)
     confirm = await seller.draft(play.product(seller))
     if moment == "order":
-        order, _ = await asyncio.gather(seller.order(confirm), strike(play, victim))
-        return order
+        return (await asyncio.gather(seller.order(confirm), strike(play, victim)))[0]
     ordering = asyncio.create_task(seller.order(confirm))
     job = await play.charged(seller)
     assert await play.witness.until(job, moment, 30), f"the job has not come to {moment}"
     await strike(play, victim)
     return await ordering
-
-
-async def strike(play: Play, victim: Victim) -> None:
-    """Kill it and wait until the supervisor has it running again."""
-    if victim == "wipe":
-        await play.witness.redis.flushall()
-        return
-    killed = await play.stack.kill(victim)
-    await play.stack.back(victim, killed)

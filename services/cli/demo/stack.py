@@ -93,7 +93,8 @@ class Stack:
             os.close(reader)
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop everything in good order, as Ctrl-C does."""
+        """Stop everything in good order, as Ctrl-C does; with SIGKILL, wait until the others have noticed."""
+        pids = [pid for pid in self._running_pids().values() if isinstance(pid, int)]
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
             try:
@@ -104,6 +105,9 @@ class Stack:
         if self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while any(processes.alive(pid) for pid in pids) and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
         self._addresses = {}
 
     @property
