@@ -15,7 +15,9 @@ COMMON = {"shared", "adapters"}
 STARTERS = {"cli"}
 """May import other services, inside functions only."""
 
-DECIDERS = ("ledger/account.py", "ledger/job.py", "ledger/decide.py", "ledger/commands.py", "ledger/deciders")
+DECIDERS = tuple(
+    f"ledger/{name}.py" for name in ("account", "job", "job_state", "decide", "commands", "chain")
+)
 EVENTS_MAY_IMPORT = {"msgspec"}
 IMPURE = {
     "asyncio", "asyncpg", "aiohttp", "contextvars", "datetime", "httpx", "io", "logging", "multiprocessing",

@@ -45,6 +45,11 @@ def order(account: str, name: str, *jobs: str, price: int = 1, deadline_s: int =
     return c.OrderVideos(account, name, jobs or (f"{name}-1",), price, "m", "ugc", "p", "b", "ru", deadline_s)
 
 
+async def positions(ledger: Ledger) -> list[int]:
+    """Every position in the log, in order."""
+    return [event.position async for event in ledger.read.scan()]
+
+
 class Proxy:
     """A TCP door to Postgres that can be told what to do when the client says a certain thing.
 

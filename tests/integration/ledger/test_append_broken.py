@@ -1,0 +1,170 @@
+"""Appending while connections, backends, writers, clocks or the log itself break."""
+
+import asyncio
+import subprocess
+import sys
+import textwrap
+
+import asyncpg
+import pytest
+
+from events.account import CreditsGranted
+from ledger import commands as c
+from ledger.appender import Appender
+from ledger.connection import AppendConnection
+from ledger.errors import (
+    InsufficientCredits,
+    LedgerError,
+    LedgerUnavailable,
+)
+from ledger.log import Ledger
+from tests.integration.ledger.conftest import order, positions, rich
+
+
+@pytest.mark.parametrize("fate", ["before", "after"])
+async def test_a_connection_cut_at_the_commit_is_resolved_to_the_truth(ledger, pool, proxied, fate):
+    """`before`: the server never saw the COMMIT. `after`: it committed, but the answer was lost."""
+    await rich(ledger, "a")
+    proxy, url = proxied
+    async with Ledger(url, pool) as through:
+        await through.execute(order("a", "warm"), key="order:warm")
+        left = [fate]
+        proxy.cut = lambda data: left.pop() if left and b"COMMIT" in data else None
+        answers = await asyncio.gather(
+            *[through.execute(order("a", f"o{n}"), key=f"order:o{n}") for n in range(3)]
+        )
+        assert proxy.cuts == 1
+        assert [await through.execute(order("a", f"o{n}"), key=f"order:o{n}") for n in range(3)] == answers
+    assert (await ledger.read.account("a")).balance == 1000 - 4
+    assert await positions(ledger) == list(range(1, 12))
+
+
+async def test_backends_killed_under_load_lose_and_double_nothing(ledger, database_url, pool, owner):
+    await rich(ledger, "a", 400)
+    done = asyncio.Event()
+
+    async def kill() -> int:
+        killed = 0
+        while not done.is_set():
+            killed += await owner.fetchval(
+                """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE application_name = 'neurocards-appender' AND datname = current_database()"""
+            )
+            await asyncio.sleep(0.05)
+        return killed
+
+    async with Ledger(database_url, pool) as another:
+        killer = asyncio.create_task(kill())
+        for wave in range(10):
+            await asyncio.gather(
+                *[
+                    who.execute(order("a", f"o{wave}-{n}-{i}"), key=f"order:o{wave}-{n}-{i}")
+                    for n in range(20)
+                    for i, who in enumerate((ledger, another))
+                ]
+            )
+        done.set()
+        assert await killer > 2
+    assert (await ledger.read.account("a")).balance == 0
+    assert await positions(ledger) == list(range(1, 3 + 800 + 1))
+
+
+async def test_a_frozen_appender_loses_the_lock_within_five_seconds(ledger, database_url):
+    """A process stopped between two statements is one that says nothing while it holds the lock."""
+    await rich(ledger, "a")
+    frozen = await AppendConnection.open(database_url, "neurocards_app")
+    await frozen.begin([], 0)
+    async with asyncio.timeout(7):
+        await ledger.execute(order("a", "o"), key="order:o")
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
+        await frozen.commit()
+    frozen.terminate()
+
+
+async def test_killed_writers_leave_no_gap_and_lose_no_answer(ledger, database_url, tmp_path):
+    """Two processes append; one is killed in the middle. What it was told was done stands in the log."""
+    await rich(ledger, "a")
+    script = textwrap.dedent(
+        """
+        import asyncio, sys, asyncpg
+        from ledger.log import Ledger
+        from tests.integration.ledger.conftest import order
+
+        async def main(url, name):
+            async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, Ledger(url, pool) as ledger:
+                async def caller(i):
+                    for n in range(10_000):
+                        await ledger.execute(order("a", f"{name}-{i}-{n}"), key=f"order:{name}-{i}-{n}")
+                        sys.stdout.write(f"{name}-{i}-{n}\\n"); sys.stdout.flush()
+                await asyncio.gather(*[caller(i) for i in range(4)])
+
+        asyncio.run(main(*sys.argv[1:]))
+        """
+    )
+    await ledger.execute(c.GrantCredits("a", 1_000_000, "manual", "x"), key="grant")
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, database_url, name, stdout=subprocess.PIPE, limit=2**22
+        )
+        for name in ("p", "q")
+    ]
+    told: set[str] = set()
+    for process in processes:
+        assert process.stdout is not None
+        for _ in range(100):
+            told.add((await process.stdout.readline()).decode().strip())
+        process.kill()
+        rest = (await process.stdout.read()).decode()
+        told |= set(rest.split("\n")[:-1])
+        await process.wait()
+    charged = {
+        event.key.removeprefix("order:")
+        async for event in ledger.read.scan()
+        if event.key and event.type == "CreditsCharged"
+    }
+    assert told <= charged
+    assert await positions(ledger) == list(range(1, (await ledger.read.head()).position + 1))
+    assert (await ledger.read.account("a")).balance == 1_001_000 - len(charged)
+
+
+async def test_postgres_that_stays_away_is_an_error_in_time(database_url, owner, proxied):
+    proxy, url = proxied
+    appender = Appender(url, "neurocards_app", give_up_s=0.5)
+    await appender.start()
+    proxy.cut = lambda data: "before"
+    with pytest.raises(LedgerUnavailable):
+        await appender.submit(c.OpenAccount("a"), "k")
+    proxy.cut = lambda data: None
+    await appender.submit(c.OpenAccount("a"), "k")
+    await appender.close()
+
+
+async def test_time_never_goes_back(ledger, owner):
+    await rich(ledger, "a")
+    await owner.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
+    future_us = await owner.fetchval(
+        """UPDATE events SET recorded_at_us = recorded_at_us + 3600000000
+           WHERE position = 3 RETURNING recorded_at_us"""
+    )
+    receipt = await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
+    assert receipt.recorded_at_us == future_us
+
+
+async def test_a_log_that_went_back_is_noticed_and_nothing_stale_is_used(ledger, owner):
+    await rich(ledger, "a", 1)
+    await ledger.execute(c.GrantCredits("a", 5, "manual", "x"), key="grant")
+    await owner.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
+    await owner.execute("DELETE FROM events WHERE position = 4")
+    with pytest.raises(InsufficientCredits) as refused:
+        await ledger.execute(order("a", "o", "j1", "j2"), key="order:o")
+    assert refused.value.balance == 1
+    again = await ledger.execute(c.GrantCredits("a", 5, "manual", "x"), key="grant")
+    assert again.position == 4
+    assert CreditsGranted.__name__ == (await ledger.read.events_after(3))[0].type
+
+
+async def test_an_unsafe_database_is_refused_at_the_start(database_url, owner):
+    database = await owner.fetchval("SELECT current_database()")
+    await owner.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
+    with pytest.raises(LedgerError, match="synchronous_commit"):
+        await Appender(database_url).start()
