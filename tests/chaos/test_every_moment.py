@@ -11,7 +11,7 @@ from tests.support.playing import Play
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
 
-@pytest.mark.parametrize(("victim", "moment"), product((*VICTIMS, "postgres"), MOMENTS))
+@pytest.mark.parametrize(("victim", "moment"), list(product((*VICTIMS, "postgres"), MOMENTS)))
 async def test_a_cycle_survives(play: Play, victim: Victim, moment: str) -> None:
     await play_with_a_kill(play, victim, moment)
     await play.everything_holds()

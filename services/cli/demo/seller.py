@@ -161,7 +161,8 @@ def _menu(action: MenuAction) -> str:
 
 
 def _is_gone(chat: Chat, button: Button) -> bool:
-    return not any(button.data == other.data for message in chat.from_bot() for other in buttons_of(message))
+    """Whether its message has it no more. Another may: who is asked twice has two screens of one order."""
+    return not any(button == other for message in chat.from_bot() for other in buttons_of(message))
 
 
 def photo_of(color: tuple[int, int, int], accent: tuple[int, int, int]) -> bytes:
