@@ -15,7 +15,7 @@ from services.relay import metrics
 from services.relay.errors import StreamDisagrees
 from services.relay.scripts import Place, Scripts, StreamState
 from services.relay.sql import query
-from services.shared.streams import NO_ID, JobEntry, StreamError, entry_id, position_of
+from services.shared.streams import NO_ID, JobEntry, entry_id, position_of
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -46,10 +46,7 @@ class Recovery:
 
         Raises StreamDisagrees when the streams hold what the log does not.
         """
-        try:
-            seen = await self._scripts.state()
-        except StreamError as error:
-            raise StreamDisagrees(f"{error}; stop what writes it and run `neurocards recover`") from None
+        seen = await self._scripts.state()
         head = await self._reader.head()
         cursor = await self._confirmed(seen, head)
         reason = await self._unusable(seen, cursor, head)
@@ -60,7 +57,8 @@ class Recovery:
     async def _confirmed(self, seen: StreamState, head: Cursor) -> Cursor:
         """The stream's last event as the log has it. Raises StreamDisagrees."""
         published, jobs = position_of(seen.ledger_last), position_of(seen.jobs_last or NO_ID)
-        if published is None or max(published, jobs or 0) > head.position:
+        # With a confirmed ledger stream, a strange jobs stream is just made anew.
+        if published is None or (published or jobs or 0) > head.position:
             raise StreamDisagrees(
                 f"the streams have come to {seen.ledger_last} and {seen.jobs_last or NO_ID}, the log ends at "
                 f"{head.position}: the log went back in time, or someone else writes to the streams; "

@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from events.envelope import Cursor, Recorded
+from services.relay.errors import StreamDisagrees
 from services.shared import streams
-from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, entry_id
+from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, StreamError, entry_id
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -47,9 +48,12 @@ class Scripts:
         self._ledger_entries_max = ledger_entries_max
 
     async def state(self) -> StreamState:
-        """What is there. Raises StreamError when the last entry is not one of ours."""
+        """What is there. Raises StreamDisagrees when the last entry is not one of ours."""
         last_id, event, jobs_last, epoch = await self._run("state", [LEDGER, JOBS, EPOCH], [])
-        last = streams.decode_entry(last_id, {b"event": event}) if event else None
+        try:
+            last = streams.decode_entry(last_id, {b"event": event}) if event else None
+        except StreamError as error:
+            raise StreamDisagrees(f"{error}; stop what writes it and run `neurocards recover`") from None
         return StreamState(last_id.decode(), last, jobs_last.decode(), epoch.decode())
 
     async def publish(self, place: Place, events: Sequence[Recorded]) -> Place | None:

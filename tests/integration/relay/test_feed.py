@@ -17,7 +17,7 @@ from services.shared.feed import BLOCK_S_MAX, Feed
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.settings import load_settings
 from services.shared.streams import LEDGER, encode_entry, entry_id
-from tests.integration.relay.test_recovery import truncate_log
+from tests.integration.relay.conftest import truncate_log
 from tests.support.history import rehashed
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
