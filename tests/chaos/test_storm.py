@@ -9,12 +9,11 @@ from services.cli.demo.seller import Seller
 from tests.support.kills import UNKNOWN_AT_THE_PROVIDER, VICTIMS, strike
 from tests.support.playing import Play
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400), pytest.mark.xdist_group("storm")]
 
 SELLERS = 12
 STRIKES = 10
 PAUSE_S = 2.0
-SETTINGS = {"JOB_DEADLINE_SECONDS": 120}
 
 
 @pytest.mark.parametrize("seed", range(5))

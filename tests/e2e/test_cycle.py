@@ -7,8 +7,7 @@ from services.cli.demo.seller import is_video
 from tests.support.playing import BLUE, CREDITS, RED, Play
 from tests.support.video import film_of
 
-SETTINGS = {"JOB_DEADLINE_SECONDS": 90}
-"""Longer than it takes to stop and start everything."""
+pytestmark = pytest.mark.xdist_group("system")
 SMALL_VIDEOS = False
 
 

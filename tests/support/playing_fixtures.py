@@ -9,17 +9,16 @@ import pytest
 
 from services.cli.demo.stack import Stack
 from services.cli.demo.witness import Witness
-from tests.support.playing import CREDITS, Play, told
+from tests.support.playing import CREDITS, DEADLINE_S, Play, told
 from tests.support.servers import short_folder
 
 
-@pytest.fixture(scope="module")
-def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """One `neurocards up` for all tests of the module, whose `SETTINGS` win over the quick ones."""
-    settings = {"FREE_CREDITS": CREDITS, **getattr(request.module, "SETTINGS", {})}
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """One `neurocards up` for all tests of this process; they are in one xdist group to need only one."""
     # Not in pytest's own folder: every pytest that starts closes that to Postgres's user.
     with short_folder() as folder:
-        running = Stack(folder, **settings)
+        running = Stack(folder, FREE_CREDITS=CREDITS, JOB_DEADLINE_SECONDS=DEADLINE_S)
         asyncio.run(running.start())
         try:
             yield running

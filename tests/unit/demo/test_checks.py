@@ -4,10 +4,12 @@ import pytest
 
 from events.codec import Event, encode
 from events.envelope import Recorded
-from events.job import Failure, SubmissionFailed, SubmissionIntended
+from events.job import Failure, SubmissionFailed, SubmissionIntended, Video, VideoGifted
 from events.streams import job_stream
-from services.cli.demo.checks import submissions
+from services.cli.demo.checks import messages, submissions
+from services.cli.demo.cycle import Cycle
 from services.cli.demo.sandbox import TaskSeen
+from services.cli.demo.scenarios import Scenario
 
 FAILURE = Failure("transient", "500", "Internal Error")
 
@@ -46,3 +48,19 @@ def test_a_retry_after_a_failure_is_fine() -> None:
 def test_a_double_submission_is_found(events: list[Recorded], tasks: list[TaskSeen], found: str) -> None:
     (problem,) = submissions(events, tasks)
     assert found in problem
+
+
+@pytest.mark.parametrize(
+    ("videos", "refusals", "good"), [(1, 0, True), (0, 1, True), (2, 0, False), (0, 0, False)]
+)
+def test_a_missing_and_a_second_message_are_found(videos: int, refusals: int, good: bool) -> None:
+    cycle = Cycle(1, Scenario(name="s", injected=""), 1, "p", jobs=["j"], videos=videos, refusals=refusals)
+    assert (messages([cycle], log()) == []) is good
+
+
+def test_a_gift_is_a_second_message_that_must_come() -> None:
+    gifted = log(("j", VideoGifted(1, Video("b", "0" * 64, 1))))
+    cycle = Cycle(1, Scenario(name="s", injected=""), 1, "p", jobs=["j"], videos=1, refusals=1)
+    assert messages([cycle], gifted) == []
+    cycle.videos = 0
+    assert messages([cycle], gifted) != []
