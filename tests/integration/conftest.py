@@ -1,10 +1,11 @@
 """A ledger, a pool and Redis clients on databases of the test's own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+import structlog
 from redis.asyncio import Redis
 
 from ledger.log import Ledger
@@ -16,6 +17,21 @@ from tests.support.traffic import Traffic
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
     Connection = asyncpg.Connection[asyncpg.Record]
+
+
+@pytest.fixture(autouse=True, scope="package")
+def plain_tracebacks() -> Iterator[None]:
+    """Drawing one with all locals takes seconds, and holds up everything in this process."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ],
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
 """A workshop: sellers' orders on a real ledger, a sandbox of the outside, and workers when wanted."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
-import structlog
 from redis.asyncio import Redis
 
 from ledger.log import Ledger
@@ -18,21 +17,6 @@ from tests.support.workshop import Workshop
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-
-
-@pytest.fixture(autouse=True, scope="package")
-def plain_tracebacks() -> Iterator[None]:
-    """Drawing one with all locals takes seconds, and holds up everything in this process."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%H:%M:%S.%f", utc=False),
-            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-        ],
-        cache_logger_on_first_use=False,
-    )
-    yield
-    structlog.reset_defaults()
 
 
 @pytest.fixture
