@@ -99,7 +99,8 @@ class Recovery:
         if epoch is None:
             return None
         metrics.RECOVERIES.inc()
-        logger.warning(
+        say = logger.warning if head.position else logger.info  # before the first event nothing was lost
+        say(
             "streams_made_anew", reason=reason, base=position, head=head.position, jobs=len(jobs), epoch=epoch
         )
         jobs_last = entry_id(jobs[-1].position) if jobs else NO_ID
