@@ -74,7 +74,7 @@ class LogReader:
 
     async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:
         """Unfinished jobs queued after a position (and up to another), in order."""
-        rows = await self._pool.fetch(query("open_jobs"), after, up_to or 2**62, limit)
+        rows = await self._pool.fetch(query("open_jobs"), after, 2**62 if up_to is None else up_to, limit)
         return [OpenJob(*row) for row in rows]
 
     async def overdue_jobs(self, limit: int = 1000) -> list[OpenJob]:

@@ -32,11 +32,15 @@ async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
     await eventually(lambda: holders == ["a"])
     second = asyncio.create_task(Turn(settings, "two", 77, stops["b"]).run(work("b")))
     async with await create_pool(settings, "killer", role=None) as killer:
-        await killer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE application_name = 'neurocards-one-turn' AND datname = current_database()"
-        )
-    await eventually(lambda: holders[:2] == ["a", "a!"], what="the first notices that it lost the turn")
+
+        async def lost() -> bool:
+            await killer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'neurocards-one-turn' AND datname = current_database()"
+            )
+            return holders[:2] == ["a", "a!"]
+
+        await eventually(lost, interval_s=0.5, what="the first notices that it lost the turn")
     await eventually(lambda: len(holders) == 3, what="someone has the turn again")
     for stop in stops.values():
         stop.set()

@@ -241,4 +241,4 @@ async def test_a_busy_wait_is_not_one(traffic: Traffic, feed: Feed, ledger, redi
 
     monkeypatch.setattr(LogReader, "events_after", counted)
     assert await feed.batch(log[-1].cursor, wait_s=1) == []
-    assert asked <= 8  # every 0.2 s, twice at most
+    assert asked <= 20  # every 0.2 s, twice; a hot loop would ask hundreds of times
