@@ -58,7 +58,8 @@ class SessionPostgres:
     def database(self) -> Iterator[str]:
         """A fresh, migrated database's URL; dropped afterwards, whoever is still connected."""
         name = f"test_{uuid.uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+        # Without fsync, copying the files costs half of what copying through the WAL does.
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         try:
             yield self.url(name)
         finally:
