@@ -38,7 +38,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup -m "not bench and not chaos"
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
 
 check: $(VENV)/.stamp-dev ## Formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -53,7 +53,7 @@ bench: $(VENV)/.stamp-dev ## Measure the ledger and the streams beside the machi
 	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s
 
 chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things
-	$(BIN)/python -m pytest tests/chaos --numprocesses $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest tests/chaos --numprocesses $(JOBS)
 
 demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
 	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)

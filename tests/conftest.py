@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for field in Settings.model_fields:
         os.environ.pop(variable_name(field), None)
     Settings.model_config["env_file"] = None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.support.spreading import scheduling
+
+    return scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -8,7 +8,7 @@ from services.cli.demo.stack import Stack
 from tests.support.kills import MOMENTS, VICTIMS, Victim, play_with_a_kill
 from tests.support.playing import Play
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300), pytest.mark.xdist_group("every_moment")]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize(("victim", "moment"), list(product((*VICTIMS, "postgres"), MOMENTS)))

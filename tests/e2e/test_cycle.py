@@ -7,7 +7,6 @@ from services.cli.demo.seller import is_video
 from tests.support.playing import BLUE, CREDITS, RED, Play
 from tests.support.video import film_of
 
-pytestmark = pytest.mark.xdist_group("system")
 SMALL_VIDEOS = False
 
 

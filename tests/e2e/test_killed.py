@@ -8,8 +8,6 @@ import pytest
 from tests.support.kills import Victim, play_with_a_kill
 from tests.support.playing import Play
 
-pytestmark = pytest.mark.xdist_group("system")
-
 MOMENTS: dict[Victim, str] = {
     "bot": "order",
     "worker": "SubmissionAccepted",

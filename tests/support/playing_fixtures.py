@@ -15,7 +15,7 @@ from tests.support.servers import short_folder
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """One `neurocards up` for all tests of this process; they are in one xdist group to need only one."""
+    """One `neurocards up` for all tests of this process; spreading.py sends them all to one."""
     # Not in pytest's own folder: every pytest that starts closes that to Postgres's user.
     with short_folder() as folder:
         running = Stack(folder, FREE_CREDITS=CREDITS, JOB_DEADLINE_SECONDS=DEADLINE_S)

@@ -28,7 +28,7 @@ from services.shared.settings import Settings, load_settings, variable_name
 from services.shared.sockets import free_port
 
 QUICK: Mapping[str, Any] = {
-    "JOB_DEADLINE_SECONDS": 30,
+    "JOB_DEADLINE_SECONDS": 20,
     "SANDBOX_RENDER_SECONDS": 1,
     "LEASE_SECONDS": 2,
     "RETRY_BASE_SECONDS": 0.3,

@@ -1,0 +1,25 @@
+"""How pytest-xdist spreads the tests: one by one, but all that share a running system to one process.
+
+(xdist's own `loadgroup` does this by a suffix to a test's id, which pytest 9 no longer lets it add.)
+"""
+
+from typing import Any
+
+SHARED = {
+    "tests/e2e/test_cycle.py": "one system",
+    "tests/e2e/test_killed.py": "one system",
+    "tests/chaos/test_every_moment.py": "every moment",
+    "tests/chaos/test_storm.py": "storm",
+}
+"""Module to group."""
+
+
+def scheduling(config: Any, log: Any) -> Any:
+    """For the hook pytest_xdist_make_scheduler: each group in one process, in order; None leaves it to xdist."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped,unused-ignore]
+
+    class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]
+        def _split_scope(self, nodeid: str) -> str:
+            return SHARED.get(nodeid.partition("::")[0], nodeid)
+
+    return GroupScheduling(config, log) if config.getvalue("dist") == "load" else None
