@@ -15,7 +15,7 @@ SHARED = {
 
 
 def scheduling(config: Any, log: Any) -> Any:
-    """For the hook pytest_xdist_make_scheduler: each group in one process, in order; None leaves it to xdist."""
+    """For the hook pytest_xdist_make_scheduler: each group in one process; None leaves it to xdist."""
     from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped,unused-ignore]
 
     class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc,unused-ignore]

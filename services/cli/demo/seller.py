@@ -9,19 +9,20 @@ import re
 import msgspec
 
 from services.cli.demo.chat import Button, Chat, ChatError, Message, buttons_of
-from services.shared.buttons import (
-    AcceptTerms,
-    Again,
-    ChooseCount,
-    ChooseStyle,
-    Menu,
-    MenuAction,
-    Order,
-    SkipWishes,
-)
 
 STEP_TIMEOUT_S = 12.0
 _TRIES = 4
+
+# What the buttons carry, as a client sees it. Not taken from services.shared.buttons: that is the bot's side,
+# and loading it takes seconds.
+ACCEPT_TERMS = "terms:"
+CREATE = "menu:create"
+CABINET = "menu:cabinet"
+STYLE = "style:"
+SKIP_WISHES = "nowish"
+COUNT = "count:"
+ORDER = "order:"
+AGAIN = "again:"
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -45,11 +46,11 @@ class Seller:
         for left in reversed(range(_TRIES)):
             try:
                 await self._say("/start")
-                await self._press(AcceptTerms.__prefix__ + ":")
-                await self._see(_menu(MenuAction.CREATE))
+                await self._press(ACCEPT_TERMS)
+                await self._see(CREATE)
                 return
             except ChatError:
-                if self.chat.button(_menu(MenuAction.CREATE)):
+                if self.chat.button(CREATE):
                     return  # the answer to an earlier try
                 if not left:
                     raise
@@ -79,7 +80,7 @@ class Seller:
             except ChatError:
                 if not left:
                     raise
-        return Order.unpack(confirm.data).draft
+        return confirm.data.removeprefix(ORDER)
 
     async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
         """The final messages of all jobs of the order, once there are as many as videos were ordered."""
@@ -95,7 +96,7 @@ class Seller:
         """Credits as the cabinet shows them."""
         for left in reversed(range(_TRIES)):
             try:
-                await self._press(_menu(MenuAction.CABINET), fresh=False)
+                await self._press(CABINET, fresh=False)
                 shown = await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance")
                 return int(shown)
             except ChatError:
@@ -104,16 +105,16 @@ class Seller:
         raise AssertionError("unreachable")
 
     async def _steps(self, product: Product, style: str, videos: int) -> Button:
-        await self._press(_menu(MenuAction.CREATE), fresh=False)
+        await self._press(CREATE, fresh=False)
         await self._answer("the question for a photo")
         self._mark = self.chat.seen
         await self.chat.send_photo(product.photo)
         await self._answer("the question about the product")
         await self._say(product.name)
-        await self._press(ChooseStyle(style=style).pack())
-        await self._press(SkipWishes.__prefix__)
-        await self._press(ChooseCount(count=videos).pack())
-        return await self._see(Order.__prefix__ + ":")
+        await self._press(STYLE + style)
+        await self._press(SKIP_WISHES)
+        await self._press(COUNT + str(videos))
+        return await self._see(ORDER)
 
     async def _say(self, text: str) -> None:
         self._mark = self.chat.seen
@@ -146,18 +147,15 @@ class Seller:
 
 def finals(chat: Chat, order: str) -> list[Message]:
     """The messages that end the order's jobs: a video or why there is none, each with `again`."""
-    again = Again(draft=order).pack()
     return [
-        message for message in chat.from_bot() if any(button.data == again for button in buttons_of(message))
+        message
+        for message in chat.from_bot()
+        if any(button.data == AGAIN + order for button in buttons_of(message))
     ]
 
 
 def is_video(message: Message) -> bool:
     return "video" in message or "animation" in message
-
-
-def _menu(action: MenuAction) -> str:
-    return Menu(action=action).pack()
 
 
 def _is_gone(chat: Chat, button: Button) -> bool:
