@@ -123,7 +123,7 @@ class Player:
         runs = [decode(event) for event in await self._witness.story(job) if event.type == "JobStarted"]
         last = runs[-1] if runs else None
         told = last.worker.split(":") if isinstance(last, JobStarted) else []  # host:pid:…
-        return next((name for name in names if str(self._stack.pid(name)) in told), names[0])
+        return next((name for name in names if str(self._stack.facts(name).get("pid")) in told), names[0])
 
     async def _judged(self, cycle: Cycle) -> list[str]:
         """What is not as the scenario says it must be."""

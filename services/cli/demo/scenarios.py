@@ -80,7 +80,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             _kie("rate_limited", times=1),
             _kie("html_502", times=1, call="recordInfo"),
         ),
-        leaves='SubmissionFailed {"run":1,"submission":2,',
+        leaves='"submission":2,"failure"',
     ),
     Scenario(
         name="paused",

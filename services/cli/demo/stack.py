@@ -39,6 +39,7 @@ QUICK: Mapping[str, Any] = {
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 40.0
 _HOST = "127.0.0.1"
+_SERVERS = ("postgres", "valkey")
 _ROOT = Path(services.__file__).parents[1]
 
 
@@ -150,8 +151,8 @@ class Stack:
         return self.folder / "up.log"
 
     def names(self) -> list[str]:
-        """The running services, e.g. worker-2."""
-        return sorted(path.stem for path in self.data.run.glob("*.json") if path != self.data.addresses)
+        """The services, also one that is just being started again, e.g. worker-2."""
+        return sorted(name for name in self._running_pids() if name not in _SERVERS)
 
     def facts(self, name: str) -> dict[str, Any]:
         """What a service announced last: pid, ready, its addresses."""
@@ -162,7 +163,8 @@ class Stack:
 
     def pid(self, name: str) -> int:
         """The process id of a service or of postgres or valkey. Raises StartError when it does not run."""
-        found = self.facts(name).get("pid") or self._running_pids().get(name)
+        pids = self._running_pids()
+        found = pids.get(name) if name in _SERVERS else self.facts(name).get("pid", pids.get(name))
         if not isinstance(found, int) or not processes.alive(found):
             raise StartError(f"{name} is not running")
         return found
@@ -178,10 +180,10 @@ class Stack:
         """Until a process that was killed runs again and is ready."""
 
         def is_back() -> bool:
-            facts = self.facts(name)
-            pid = facts.get("pid") or self._running_pids().get(name)
-            ready = bool(facts.get("ready", True))
-            return isinstance(pid, int) and pid != killed and ready and processes.alive(pid)
+            is_server = name in _SERVERS
+            facts = {"pid": self._running_pids().get(name), "ready": True} if is_server else self.facts(name)
+            pid, ready = facts.get("pid"), facts.get("ready")
+            return isinstance(pid, int) and pid != killed and bool(ready) and processes.alive(pid)
 
         await self._until(is_back, timeout_s, f"{name} to run again")
 
@@ -209,8 +211,7 @@ class Stack:
     def _read_addresses(self) -> bool:
         """Whether `up` has told its addresses and every service says that it is ready."""
         found = self._told()
-        pids = found.get("pids", {})
-        started = [name for name in pids if name not in ("postgres", "valkey")]
+        started = self.names()
         if not started or not all(self.facts(name).get("ready") for name in started):
             return False
         self._addresses = found
