@@ -28,7 +28,7 @@ def demo(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_a_small_run_passes_and_leaves_nothing() -> None:
     with short_folder() as folder:
         done = demo(folder, "--cycles", str(CYCLES), "--workers", "2", "--seed", str(SEED), "-o", "json")
