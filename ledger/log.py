@@ -77,10 +77,6 @@ class LogReader:
         rows = await self._pool.fetch(query("open_jobs"), after, 2**62 if up_to is None else up_to, limit)
         return [OpenJob(*row) for row in rows]
 
-    async def overdue_jobs(self, limit: int = 1000) -> list[OpenJob]:
-        """Unfinished jobs past their deadline by the database's clock."""
-        return [OpenJob(*row) for row in await self._pool.fetch(query("overdue_jobs"), limit)]
-
     async def _state(self, stream: str) -> State:
         state = initial(stream)
         for event in await self.stream(stream):
