@@ -2,6 +2,9 @@
 
 ProjectionError
 ├── UnfoldableEvent             an event cannot come where it stands in its stream
+├── NotInLog                    what was asked for is not there
+│   ├── NoSuchAccount           no account of this name has ever done anything
+│   └── NothingOfThatName       no job, payment, order, charge or position has this id
 ├── NoSuchProjection            the name is not one of PROJECTIONS, or the database has no table for it
 ├── RebuildRunning              another rebuild of this projection holds its lock
 ├── RebuildDiffers              the rebuilt rows are not the live ones at the same position
@@ -19,6 +22,18 @@ class ProjectionError(NeurocardsError):
 
 class UnfoldableEvent(ProjectionError):
     """An event cannot come where it stands in its stream, e.g. a job's start before it was queued."""
+
+
+class NotInLog(ProjectionError):
+    """What was asked for is not in the log."""
+
+
+class NoSuchAccount(NotInLog):
+    """No account of this name, or of this Telegram user, is known."""
+
+
+class NothingOfThatName(NotInLog):
+    """No job, payment, order, charge or position has this id."""
 
 
 class NoSuchProjection(ProjectionError):

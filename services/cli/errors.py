@@ -33,8 +33,15 @@ class TidyGroup(TyperGroup):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     from ledger.errors import IntegrityError
+    from projections.errors import NotInLog
     from services.shared.errors import SettingsError
 
-    if isinstance(error, SettingsError):
-        return ExitCode.USAGE
-    return ExitCode.INTEGRITY if isinstance(error, IntegrityError) else ExitCode.FAILURE
+    match error:
+        case SettingsError():
+            return ExitCode.USAGE
+        case NotInLog():
+            return ExitCode.NOT_FOUND
+        case IntegrityError():
+            return ExitCode.INTEGRITY
+        case _:
+            return ExitCode.FAILURE

@@ -26,6 +26,11 @@ class SettingsFields(BaseSettings):
     database_url: str | None = Field(
         None, repr=False, description="Postgres, postgresql://…; empty: `neurocards up` starts its own"
     )
+    audit_database_url: str | None = Field(
+        None,
+        repr=False,
+        description="Postgres that `neurocards ledger …` reads, e.g. a replica; empty: DATABASE_URL",
+    )
     redis_url: str | None = Field(
         None, repr=False, description="Redis or Valkey, redis://…; empty: `neurocards up` starts its own"
     )
@@ -141,7 +146,7 @@ class SettingsFields(BaseSettings):
             raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "audit_database_url")
     @classmethod
     def _postgres_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("postgresql://", "postgres://")):

@@ -1,0 +1,67 @@
+"""How commands read: as the role `auditor`, which can select and nothing else, and read only on top of that.
+
+    async with auditor_pool(settings) as pool:
+        ...
+
+The database is AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as
+`auditor`, because it is an auditor's own, is used as it is.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from services.shared.database import CONNECT_TIMEOUT_S, server_settings, start_error
+from services.shared.errors import StartError
+from services.shared.settings import Settings
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+AUDITOR_ROLE = "auditor"
+
+
+@asynccontextmanager
+async def auditor_pool(
+    settings: Settings, *, max_size: int = 2, statement_timeout_s: float | None = None
+) -> AsyncIterator["Pool"]:
+    """A pool that can only read. Without `statement_timeout_s` a walk through the log may take its time.
+
+    `json` columns arrive as text, times in UTC. Raises StartError with what to do.
+    """
+    try:
+        pool = await _open(settings, AUDITOR_ROLE, max_size, statement_timeout_s)
+    except asyncpg.InsufficientPrivilegeError:
+        logger.warning("auditor_role_not_granted", used="the login's own rights, read only")
+        try:
+            pool = await _open(settings, None, max_size, statement_timeout_s)
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            raise start_error(error) from error
+    except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError) as error:
+        raise StartError(f"the role {AUDITOR_ROLE} is not there; run `neurocards migrate`") from error
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise start_error(error) from error
+    async with pool:
+        yield pool
+
+
+async def _open(
+    settings: Settings, role: str | None, max_size: int, statement_timeout_s: float | None
+) -> "Pool":
+    reading = {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{int((statement_timeout_s or 0) * 1000)}ms",
+        "idle_in_transaction_session_timeout": "0",  # between two pages of a long walk
+    }
+    return await asyncpg.create_pool(
+        settings.audit_database_url or settings.require_database_url(),
+        min_size=1,
+        max_size=max_size,
+        timeout=CONNECT_TIMEOUT_S,
+        server_settings=server_settings("audit", role) | reading,
+    )

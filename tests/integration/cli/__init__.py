@@ -1,0 +1,1 @@
+"""Commands of `neurocards` on real databases."""
