@@ -9,6 +9,27 @@ from typing import Literal
 import msgspec
 
 GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual"]
+RevokeKind = Literal["manual", "payment", "fraud"]
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """`amount` credits of one lot: an account's grants are lots, numbered 1, 2, 3, … as they come in.
+
+    `kind` and `expires_at_us` are the lot's own, repeated here so that a refund can bring back a lot that has
+    been used up since, and an auditor needs no second look.
+    """
+
+    lot: int
+    amount: int
+    kind: GrantKind
+    expires_at_us: int | None = None
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """What was paid for a grant, in the currency's smallest unit (kopecks, Stars)."""
+
+    amount_minor: int
+    currency: str
 
 
 class AccountOpened(msgspec.Struct, frozen=True):
@@ -24,39 +45,83 @@ class TermsAccepted(msgspec.Struct, frozen=True):
 
 
 class CreditsGranted(msgspec.Struct, frozen=True):
-    """Credits came in: `issued:<kind>` → user. `reference` names what they came from, e.g. a payment."""
+    """Credits came in as lot number `lot`: `issued:<kind>` → user. `reference` names e.g. a payment.
+
+    `settled` of the amount went against a balance below zero at once; the lot holds the rest. `actor` is the
+    operator who gave them, empty otherwise. Before lots were numbered, `lot` was not written: it is the next
+    number then.
+    """
 
     amount: int
     kind: GrantKind
     reason: str
     reference: str | None = None
     expires_at_us: int | None = None
+    lot: int = 0
+    settled: int = 0
+    paid: Paid | None = None
+    actor: str = ""
 
 
 class CreditsCharged(msgspec.Struct, frozen=True):
-    """Credits were spent on one job: user → `spent:generation`. One charge per job, ever."""
+    """Credits were spent on one job: user → `spent:generation`. One charge per job, ever.
+
+    `parts` say from which lots; they add up to `amount`. Not written before there were lots: then the lots
+    were drawn in the order of `ledger.lots`.
+    """
 
     job: str
     order: str
     amount: int
+    parts: tuple[Part, ...] = ()
 
 
 class CreditsRefunded(msgspec.Struct, frozen=True):
-    """The charge of one job came back whole: `spent:generation` → user. One refund per job, ever."""
+    """The charge of one job came back whole: `spent:generation` → user. One refund per job, ever.
+
+    `parts` say to which lots, with their life from here on; `settled` went against a balance below zero. They
+    add up to `amount`. Neither was written before there were lots: then all of it makes a bonus lot.
+    """
 
     job: str
     amount: int
     reason: str
+    parts: tuple[Part, ...] = ()
+    settled: int = 0
 
 
 class CreditsRevoked(msgspec.Struct, frozen=True):
-    """Granted credits were taken back: user → `revoked:<reason>`. May leave less than zero."""
+    """Granted credits were taken back: user → `revoked:<kind>`. May leave less than zero.
+
+    `parts` say from which lots; what they do not cover is owed. `actor` is the operator, empty otherwise.
+    """
 
     amount: int
     reason: str
     reference: str | None = None
+    kind: RevokeKind = "manual"
+    parts: tuple[Part, ...] = ()
+    actor: str = ""
+
+
+class CreditsExpired(msgspec.Struct, frozen=True):
+    """What was left of a lot at the end of its life: user → `expired:<kind>`.
+
+    Its life ended at `due_at_us`, whenever that was booked: from then on the credits could not be spent.
+    """
+
+    lot: int
+    amount: int
+    kind: GrantKind
+    due_at_us: int
 
 
 AccountEvent = (
-    AccountOpened | TermsAccepted | CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked
+    AccountOpened
+    | TermsAccepted
+    | CreditsGranted
+    | CreditsCharged
+    | CreditsRefunded
+    | CreditsRevoked
+    | CreditsExpired
 )

@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from events.account import Part
+
 PromptSource = Literal["openai", "fallback", "own"]
 FailedBy = Literal["worker", "monitor", "operator"]
 
@@ -35,7 +37,10 @@ class Video(msgspec.Struct, frozen=True):
 
 
 class JobQueued(msgspec.Struct, frozen=True):
-    """A paid job waits to be worked on. Job `number` of `of` in its order; ends before `deadline_at_us`."""
+    """A paid job waits to be worked on. Job `number` of `of` in its order; ends before `deadline_at_us`.
+
+    `parts` are those of its charge: where a refund goes back to.
+    """
 
     account: str
     order: str
@@ -48,6 +53,7 @@ class JobQueued(msgspec.Struct, frozen=True):
     brief: str
     locale: str
     deadline_at_us: int
+    parts: tuple[Part, ...] = ()
 
 
 class JobStarted(msgspec.Struct, frozen=True):

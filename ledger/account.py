@@ -1,23 +1,31 @@
 """The account's rules: pure functions over its state. No clock, no randomness, no I/O."""
 
-from typing import assert_never
-
 import msgspec
 
 from events.account import (
-    AccountEvent,
     AccountOpened,
     CreditsCharged,
+    CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
+    Part,
     TermsAccepted,
 )
 from events.codec import Event
 from events.job import JobQueued
 from events.streams import account_stream, job_stream
-from ledger.commands import AcceptTerms, GrantCredits, OpenAccount, OrderVideos, RevokeCredits
+from ledger.account_state import CARRIED_OVER, AccountState, evolve
+from ledger.commands import (
+    AcceptTerms,
+    ExpireCredits,
+    GrantCredits,
+    OpenAccount,
+    OrderVideos,
+    RevokeCredits,
+)
 from ledger.errors import InsufficientCredits, InvalidCommand, NotOpened, TermsNotAccepted, UnreadableAccount
+from ledger.lots import draw
 
 AMOUNT_MAX = 1_000_000
 JOBS_PER_ORDER_MAX = 50
@@ -26,34 +34,24 @@ Made = list[tuple[str, Event]]
 """What a decision makes: events with the stream each belongs to, in order."""
 
 
-class AccountState(msgspec.Struct, frozen=True, gc=False):
-    """What the rules need to know of an account.
+class Charge(msgspec.Struct, frozen=True):
+    """What a refund gives back: the charge of one job."""
 
-    `terms` is the version agreed to last, empty before. `broken` says why an event could not be read: then
-    nothing may be spent, but refunds still arrive.
-    """
-
-    opened: bool = False
-    terms: str = ""
-    balance: int = 0
-    broken: str = ""
+    account: str
+    job: str
+    amount: int
+    parts: tuple[Part, ...]
 
 
-def evolve(state: AccountState, event: AccountEvent) -> AccountState:
-    """The state after `event`."""
-    match event:
-        case CreditsCharged():
-            return AccountState(state.opened, state.terms, state.balance - event.amount, state.broken)
-        case CreditsRefunded() | CreditsGranted():
-            return AccountState(state.opened, state.terms, state.balance + event.amount, state.broken)
-        case CreditsRevoked():
-            return AccountState(state.opened, state.terms, state.balance - event.amount, state.broken)
-        case AccountOpened():
-            return AccountState(True, state.terms, state.balance, state.broken)
-        case TermsAccepted():
-            return AccountState(state.opened, event.terms, state.balance, state.broken)
-        case _ as never:
-            assert_never(never)
+def expire(state: AccountState, account: str, now_us: int) -> tuple[Made, AccountState]:
+    """CreditsExpired for every lot whose life is over, and the state after them."""
+    made: Made = []
+    for lot in state.lots:
+        if lot.expires_at_us is not None and lot.expires_at_us <= now_us:
+            event = CreditsExpired(lot.number, lot.amount, lot.kind, lot.expires_at_us)
+            made.append((account_stream(account), event))
+            state = evolve(state, event)
+    return made, state
 
 
 def open_account(state: AccountState, command: OpenAccount) -> Made:
@@ -72,26 +70,80 @@ def accept_terms(state: AccountState, command: AcceptTerms) -> Made:
     made: Made = [(stream, TermsAccepted(command.terms))]
     if not state.terms and command.welcome_credits > 0:
         _require_amount(command.welcome_credits)
-        made.append((stream, CreditsGranted(command.welcome_credits, "bonus", "welcome")))
+        welcome = GrantCredits(command.account, command.welcome_credits, "bonus", "welcome")
+        made.append((stream, _granted(state, welcome)))
     return made
 
 
-def grant(state: AccountState, command: GrantCredits) -> Made:
-    """CreditsGranted."""
+def grant(state: AccountState, command: GrantCredits, now_us: int) -> Made:
+    """CreditsGranted: a debt is settled first, the rest makes a new lot."""
     _require_open(state, command.account)
     _require_amount(command.amount)
-    granted = CreditsGranted(
-        command.amount, command.kind, command.reason, command.reference, command.expires_at_us
+    if command.expires_at_us is not None and command.expires_at_us <= now_us:
+        raise InvalidCommand("the grant would expire before it is made; give it a later end of life")
+    made, state = expire(state, command.account, now_us)
+    return [*made, (account_stream(command.account), _granted(state, command))]
+
+
+def _granted(state: AccountState, command: GrantCredits) -> CreditsGranted:
+    return CreditsGranted(
+        command.amount,
+        command.kind,
+        command.reason,
+        command.reference,
+        command.expires_at_us,
+        lot=state.lots_made + 1,
+        settled=min(state.debt, command.amount),
+        paid=command.paid,
+        actor=command.actor,
     )
-    return [(account_stream(command.account), granted)]
 
 
-def revoke(state: AccountState, command: RevokeCredits) -> Made:
-    """CreditsRevoked, also below zero: the money is gone whatever was spent."""
+def revoke(state: AccountState, command: RevokeCredits, now_us: int) -> Made:
+    """CreditsRevoked, also below zero: the money is gone whatever was spent.
+
+    The lot that `lot` names is drawn first, then the others in the order they would be spent in.
+    """
     _require_open(state, command.account)
     _require_amount(command.amount)
-    revoked = CreditsRevoked(command.amount, command.reason, command.reference)
-    return [(account_stream(command.account), revoked)]
+    made, state = expire(state, command.account, now_us)
+    named = tuple(lot for lot in state.lots if lot.number == command.lot)
+    others = tuple(lot for lot in state.lots if lot.number != command.lot)
+    parts, _ = draw((*named, *others), command.amount)
+    revoked = CreditsRevoked(
+        command.amount, command.reason, command.reference, command.kind, parts, command.actor
+    )
+    return [*made, (account_stream(command.account), revoked)]
+
+
+def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s: int) -> Made:
+    """CreditsRefunded: a debt is settled first, the rest goes back to the lots it came from.
+
+    A lot whose life is over gets a new one of `life_s`. Never refused: credits come back even when the
+    account cannot be read; then nothing else is booked.
+    """
+    made, state = ([], state) if state.broken else expire(state, charge.account, now_us)
+    settled = left = min(state.debt, charge.amount)
+    lives = {lot.number: lot.expires_at_us for lot in state.lots}
+    parts: list[Part] = []
+    for part in charge.parts or (Part(CARRIED_OVER, charge.amount, "bonus"),):
+        settling = min(left, part.amount)
+        left -= settling
+        ends_at_us = part.expires_at_us
+        if ends_at_us is not None:
+            ends_at_us = ends_at_us if ends_at_us > now_us else now_us + life_s * 1_000_000
+            # The lot may have got a longer life by another refund since.
+            ends_at_us = max(ends_at_us, lives.get(part.lot) or 0)
+        if part.amount > settling:
+            parts.append(Part(part.lot, part.amount - settling, part.kind, ends_at_us))
+    refunded = CreditsRefunded(charge.job, charge.amount, reason, tuple(parts), settled)
+    return [*made, (account_stream(charge.account), refunded)]
+
+
+def expire_credits(state: AccountState, command: ExpireCredits, now_us: int) -> Made:
+    """CreditsExpired for every lot whose life is over; nothing when there is none."""
+    _require_open(state, command.account)
+    return expire(state, command.account, now_us)[0]
 
 
 def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> Made:
@@ -105,14 +157,15 @@ def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> Made
     _require_amount(command.price)
     if command.deadline_s <= 0:
         raise InvalidCommand(f"a deadline of {command.deadline_s} seconds is none")
+    made, state = expire(state, command.account, now_us)
     needed = command.price * of
     if state.balance < needed:
         raise InsufficientCredits(state.balance, needed)
-    stream = account_stream(command.account)
+    stream, lots = account_stream(command.account), state.lots
     deadline_at_us = now_us + command.deadline_s * 1_000_000
-    made: Made = []
     for number, job in enumerate(command.jobs, start=1):
-        made.append((stream, CreditsCharged(job, command.order, command.price)))
+        parts, lots = draw(lots, command.price)
+        made.append((stream, CreditsCharged(job, command.order, command.price, parts)))
         queued = JobQueued(
             account=command.account,
             order=command.order,
@@ -125,6 +178,7 @@ def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> Made
             brief=command.brief,
             locale=command.locale,
             deadline_at_us=deadline_at_us,
+            parts=parts,
         )
         made.append((job_stream(job), queued))
     return made

@@ -1,23 +1,27 @@
 """What may be asked of the ledger, in the imperative. Ids and times come in as data.
 
 Each struct is tagged with its name, so that its JSON is a canonical body: the hash of it is kept with the
-idempotency key, and the same key with another body is an error.
+idempotency key, and the same key with another body is an error. Defaults are left out of it, so that a field
+that is added later does not change the body of what was asked before.
 """
 
 import msgspec
 
-from events.account import GrantKind
+from events.account import GrantKind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
 
+REFUND_LIFE_S = 7 * 24 * 3600
+"""The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
 
-class OpenAccount(msgspec.Struct, frozen=True, tag=True):
+
+class OpenAccount(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Make the account known. Asking for one that is open changes nothing."""
 
     account: str
     origin: str = "start"
 
 
-class AcceptTerms(msgspec.Struct, frozen=True, tag=True):
+class AcceptTerms(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Agree to the terms; the first agreement ever brings `welcome_credits`."""
 
     account: str
@@ -25,8 +29,8 @@ class AcceptTerms(msgspec.Struct, frozen=True, tag=True):
     welcome_credits: int
 
 
-class GrantCredits(msgspec.Struct, frozen=True, tag=True):
-    """Give credits. `amount` > 0."""
+class GrantCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Give credits as a new lot. `amount` > 0; `paid` and `actor` as in CreditsGranted."""
 
     account: str
     amount: int
@@ -34,18 +38,29 @@ class GrantCredits(msgspec.Struct, frozen=True, tag=True):
     reason: str
     reference: str | None = None
     expires_at_us: int | None = None
+    paid: Paid | None = None
+    actor: str = ""
 
 
-class RevokeCredits(msgspec.Struct, frozen=True, tag=True):
-    """Take granted credits back. May leave less than zero."""
+class RevokeCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Take granted credits back, from the lot numbered `lot` first. May leave less than zero."""
 
     account: str
     amount: int
     reason: str
     reference: str | None = None
+    kind: RevokeKind = "manual"
+    lot: int | None = None
+    actor: str = ""
 
 
-class OrderVideos(msgspec.Struct, frozen=True, tag=True):
+class ExpireCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Book what is left of lots whose life is over."""
+
+    account: str
+
+
+class OrderVideos(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Charge and queue one job per id in `jobs`: all or nothing. `price` is per job."""
 
     account: str
@@ -60,7 +75,7 @@ class OrderVideos(msgspec.Struct, frozen=True, tag=True):
     deadline_s: int
 
 
-class StartJob(msgspec.Struct, frozen=True, tag=True):
+class StartJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Take the job as run number `run`, which must be the last run plus one."""
 
     job: str
@@ -68,7 +83,7 @@ class StartJob(msgspec.Struct, frozen=True, tag=True):
     worker: str
 
 
-class RecordPrompt(msgspec.Struct, frozen=True, tag=True):
+class RecordPrompt(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Keep the reference of the written prompt."""
 
     job: str
@@ -79,7 +94,7 @@ class RecordPrompt(msgspec.Struct, frozen=True, tag=True):
     reason: str = ""
 
 
-class IntendSubmission(msgspec.Struct, frozen=True, tag=True):
+class IntendSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Announce the call that may make the provider work."""
 
     job: str
@@ -89,7 +104,7 @@ class IntendSubmission(msgspec.Struct, frozen=True, tag=True):
     model: str
 
 
-class RecordAccepted(msgspec.Struct, frozen=True, tag=True):
+class RecordAccepted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Record the provider's task for a submission. A fact: never fenced, recorded even after a refund."""
 
     job: str
@@ -97,7 +112,7 @@ class RecordAccepted(msgspec.Struct, frozen=True, tag=True):
     task: str
 
 
-class FailSubmission(msgspec.Struct, frozen=True, tag=True):
+class FailSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The submission came to nothing. With `retry_at_us` try again then; without, fail the job and refund."""
 
     job: str
@@ -106,16 +121,17 @@ class FailSubmission(msgspec.Struct, frozen=True, tag=True):
     submission: int
     failure: Failure
     retry_at_us: int | None = None
+    refund_life_s: int = REFUND_LIFE_S
 
 
-class HandBackJob(msgspec.Struct, frozen=True, tag=True):
+class HandBackJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """Let go of the job in good order."""
 
     job: str
     run: int
 
 
-class SucceedJob(msgspec.Struct, frozen=True, tag=True):
+class SucceedJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The video is stored. A fact: after a failure it becomes a gift."""
 
     job: str
@@ -124,7 +140,7 @@ class SucceedJob(msgspec.Struct, frozen=True, tag=True):
     video: Video
 
 
-class FailJob(msgspec.Struct, frozen=True, tag=True):
+class FailJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """End the job without a video and refund its charge.
 
     A worker needs the current `run`; the monitor may do it from the deadline on; an operator at any time.
@@ -135,6 +151,7 @@ class FailJob(msgspec.Struct, frozen=True, tag=True):
     by: FailedBy
     failure: Failure
     run: int | None = None
+    refund_life_s: int = REFUND_LIFE_S
 
 
 Command = (
@@ -142,6 +159,7 @@ Command = (
     | AcceptTerms
     | GrantCredits
     | RevokeCredits
+    | ExpireCredits
     | OrderVideos
     | StartJob
     | RecordPrompt

@@ -9,14 +9,15 @@ from typing import assert_never, cast
 import msgspec
 from msgspec.structs import replace
 
-from events.account import AccountEvent
+from events.account import AccountEvent, Part
 from events.codec import Event, decode_data
 from events.errors import CodecError
 from events.job import JobEvent
 from events.streams import ACCOUNT, JOB, account_stream, job_stream
-from ledger import account, job, job_state
+from ledger import account, account_state, job, job_state
 from ledger import commands as c
-from ledger.account import AccountState, Made
+from ledger.account import Made
+from ledger.account_state import AccountState
 from ledger.errors import InvalidCommand, LedgerError
 from ledger.job_state import JobState, Outcome
 
@@ -30,6 +31,7 @@ class _Charged(msgspec.Struct):
 
     account: str
     price: int
+    parts: tuple[Part, ...] = ()
 
 
 _charged_decoder = msgspec.json.Decoder(_Charged)
@@ -47,7 +49,7 @@ def initial(stream: str) -> State:
 def evolve(state: State, event: Event) -> State:
     """The state after `event`."""
     if isinstance(state, AccountState):
-        return account.evolve(state, cast(AccountEvent, event))
+        return account_state.evolve(state, cast(AccountEvent, event))
     return job_state.evolve(state, cast(JobEvent, event))
 
 
@@ -69,13 +71,20 @@ def fold(state: State, type_name: str, data: str) -> State:
             charged = _charged_decoder.decode(data)
         except msgspec.DecodeError:
             return broken
-        return replace(broken, account=charged.account, price=charged.price)
+        return replace(broken, account=charged.account, price=charged.price, parts=charged.parts)
 
 
 def streams_read(command: c.Command) -> tuple[str, ...]:
     """The streams whose state the command's decision needs. What it writes elsewhere must be a new stream."""
     match command:
-        case c.OrderVideos() | c.OpenAccount() | c.AcceptTerms() | c.GrantCredits() | c.RevokeCredits():
+        case (
+            c.OrderVideos()
+            | c.OpenAccount()
+            | c.AcceptTerms()
+            | c.GrantCredits()
+            | c.RevokeCredits()
+            | c.ExpireCredits()
+        ):
             return (account_stream(command.account),)
         case c.FailJob() | c.FailSubmission():
             return (job_stream(command.job), account_stream(command.account))
@@ -102,9 +111,11 @@ def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
         case c.AcceptTerms():
             return account.accept_terms(_account(view, command.account), command)
         case c.GrantCredits():
-            return account.grant(_account(view, command.account), command)
+            return account.grant(_account(view, command.account), command, now_us)
         case c.RevokeCredits():
-            return account.revoke(_account(view, command.account), command)
+            return account.revoke(_account(view, command.account), command, now_us)
+        case c.ExpireCredits():
+            return account.expire_credits(_account(view, command.account), command, now_us)
         case _:
             return _decide_job(view, command, now_us)
 
@@ -133,13 +144,13 @@ def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> 
         case c.RecordAccepted():
             return job.record_accepted(state, command)
         case c.FailSubmission():
-            return job.fail_submission(state, command)
+            return job.fail_submission(state, _account(view, command.account), command, now_us)
         case c.HandBackJob():
             return job.hand_back(state, command)
         case c.SucceedJob():
             return job.succeed(state, command)
         case c.FailJob():
-            return job.fail(state, command, now_us)
+            return job.fail(state, _account(view, command.account), command, now_us)
         case _ as never:
             assert_never(never)
 

@@ -4,8 +4,6 @@ Decisions (start, intend, fail) are fenced by the current run. Facts (a task the
 video) never are: what happened outside is recorded whoever reports it, even after a refund.
 """
 
-from events.account import CreditsRefunded
-from events.codec import Event
 from events.job import (
     JobFailed,
     JobHandedBack,
@@ -19,7 +17,9 @@ from events.job import (
     SubmissionIntended,
     VideoGifted,
 )
-from events.streams import account_stream, job_stream
+from events.streams import job_stream
+from ledger.account import Charge, Made, refund
+from ledger.account_state import AccountState
 from ledger.commands import (
     FailJob,
     FailSubmission,
@@ -42,8 +42,6 @@ from ledger.errors import (
     UnreadableJob,
 )
 from ledger.job_state import JobState, Submission
-
-Made = list[tuple[str, Event]]
 
 
 def start(state: JobState, command: StartJob, now_us: int) -> Made:
@@ -94,9 +92,10 @@ def record_accepted(state: JobState, command: RecordAccepted) -> Made:
     return [(job_stream(command.job), SubmissionAccepted(command.submission, command.task))]
 
 
-def fail_submission(state: JobState, command: FailSubmission) -> Made:
+def fail_submission(state: JobState, payer: AccountState, command: FailSubmission, now_us: int) -> Made:
     """SubmissionFailed with either RetryScheduled or the job's failure and refund."""
     queued = _require_run(state, command.run)
+    _require_payer(state, command)
     live = state.live_submission
     if live is None or live.number != command.submission:
         raise InvalidCommand(f"submission {command.submission} is not the open one")
@@ -104,7 +103,8 @@ def fail_submission(state: JobState, command: FailSubmission) -> Made:
     failed = SubmissionFailed(command.run, command.submission, command.failure)
     if command.retry_at_us is not None and command.retry_at_us < queued.deadline_at_us:
         return [(stream, failed), (stream, RetryScheduled(command.run, command.retry_at_us))]
-    return [(stream, failed), *_failed(state, command.job, JobFailed("worker", command.failure))]
+    ended = JobFailed("worker", command.failure)
+    return [(stream, failed), *_failed(state, payer, command, ended, now_us)]
 
 
 def hand_back(state: JobState, command: HandBackJob) -> Made:
@@ -125,10 +125,9 @@ def succeed(state: JobState, command: SucceedJob) -> Made:
     return [(stream, JobSucceeded(command.run, command.submission, command.video))]
 
 
-def fail(state: JobState, command: FailJob, now_us: int) -> Made:
+def fail(state: JobState, payer: AccountState, command: FailJob, now_us: int) -> Made:
     """JobFailed and CreditsRefunded together. Needs the minimal fold only."""
-    if not state.account or state.account != command.account:
-        raise NoSuchJob(f"job {command.job} of account {command.account} does not exist")
+    _require_payer(state, command)
     if state.outcome:
         raise JobFinished(state.outcome)
     due = state.queued is None or now_us >= state.queued.deadline_at_us
@@ -136,12 +135,21 @@ def fail(state: JobState, command: FailJob, now_us: int) -> Made:
         raise NotDue("the deadline has not passed")
     if command.by == "worker" and command.run != state.run and not due:
         raise StaleRun(command.run or 0, state.run)
-    return _failed(state, command.job, JobFailed(command.by, command.failure))
+    return _failed(state, payer, command, JobFailed(command.by, command.failure), now_us)
 
 
-def _failed(state: JobState, job: str, failed: JobFailed) -> Made:
-    refunded = CreditsRefunded(job, state.price, failed.failure.error_class)
-    return [(job_stream(job), failed), (account_stream(state.account), refunded)]
+def _failed(
+    state: JobState, payer: AccountState, command: FailJob | FailSubmission, failed: JobFailed, now_us: int
+) -> Made:
+    charge = Charge(state.account, command.job, state.price, state.parts)
+    refunded = refund(payer, charge, failed.failure.error_class, now_us, command.refund_life_s)
+    return [(job_stream(command.job), failed), *refunded]
+
+
+def _require_payer(state: JobState, command: FailJob | FailSubmission) -> None:
+    """The command read the state of the account that it names; it must be the one to refund."""
+    if not state.account or state.account != command.account:
+        raise NoSuchJob(f"job {command.job} of account {command.account} does not exist")
 
 
 def _require_running(state: JobState) -> JobQueued:

@@ -5,6 +5,7 @@ from typing import Literal, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from events.account import Part
 from events.job import (
     Failure,
     JobEvent,
@@ -38,13 +39,14 @@ class Submission(msgspec.Struct, frozen=True):
 class JobState(msgspec.Struct, frozen=True):
     """What the rules need to know of a job.
 
-    `account`, `price` and `outcome` are the minimal fold that a refund needs; they stay right even when
-    `broken` says that some event could not be read. `crashes` counts runs that ended without progress and
-    without handing back.
+    `account`, `price`, `parts` (of the charge) and `outcome` are the minimal fold that a refund needs; they
+    stay right even when `broken` says that some event could not be read. `crashes` counts runs that ended
+    without progress and without handing back.
     """
 
     account: str = ""
     price: int = 0
+    parts: tuple[Part, ...] = ()
     outcome: Outcome = ""
     broken: str = ""
     queued: JobQueued | None = None
@@ -69,7 +71,7 @@ def evolve(state: JobState, event: JobEvent) -> JobState:
     """The state after `event`."""
     match event:
         case JobQueued():
-            return replace(state, account=event.account, price=event.price, queued=event)
+            return replace(state, account=event.account, price=event.price, parts=event.parts, queued=event)
         case JobStarted():
             crashed = state.run_open and not state.progressed
             return replace(

@@ -6,7 +6,8 @@ import asyncpg
 
 from events.envelope import GENESIS, Cursor, Recorded
 from events.streams import account_stream, job_stream
-from ledger.account import AccountState
+from ledger.account import expire
+from ledger.account_state import AccountState
 from ledger.appender import Appender
 from ledger.batch import OpenJob
 from ledger.commands import Command
@@ -67,9 +68,15 @@ class LogReader:
         return state
 
     async def account(self, account: str) -> AccountState:
-        """The account as it stands; an empty state when it was never opened."""
+        """The account as it stands now, without credits whose life is over though nobody has booked it yet.
+
+        An empty state when it was never opened.
+        """
         state = await self._state(account_stream(account))
         assert isinstance(state, AccountState)
+        if any(lot.expires_at_us is not None for lot in state.lots):
+            now_us = await self._pool.fetchval(query("clock"))
+            _, state = expire(state, account, now_us)
         return state
 
     async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:

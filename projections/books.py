@@ -3,7 +3,8 @@
     issued:<kind>     where granted credits come from; below zero by what was issued
     user:<account>    what a user has; the only accounts checked for overdraft
     spent:generation  what jobs have cost, less what was refunded
-    revoked:<reason>  what was taken back
+    revoked:<kind>    what was taken back
+    expired:<kind>    what was not spent in time
 
 Everything that leaves one account arrives in another, so the books of the whole system sum to zero at every
 position. `audit.trial_balance` is the same in plain SQL.
@@ -13,13 +14,21 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+)
 from events.codec import Event, decode
 from events.envelope import Recorded
 from events.streams import account_of
 from projections.errors import UnfoldableEvent
 
 SPENT = "spent:generation"
+
+CreditEvent = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -32,7 +41,7 @@ class Transfer(msgspec.Struct, frozen=True):
 
 def transfer_of(recorded: Recorded, event: Event) -> Transfer | None:
     """The transfer an event means; None when it moves no credits."""
-    if not isinstance(event, CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked):
+    if not isinstance(event, CreditEvent):
         return None
     account = account_of(recorded.stream)
     if account is None:
@@ -46,7 +55,9 @@ def transfer_of(recorded: Recorded, event: Event) -> Transfer | None:
         case CreditsRefunded():
             return Transfer(SPENT, user, event.amount)
         case CreditsRevoked():
-            return Transfer(user, f"revoked:{event.reason}", event.amount)
+            return Transfer(user, f"revoked:{event.kind}", event.amount)
+        case CreditsExpired():
+            return Transfer(user, f"expired:{event.kind}", event.amount)
 
 
 class Books(Mapping[str, int]):
@@ -95,6 +106,6 @@ def imbalances(books: Mapping[str, int]) -> list[str]:
     for account, balance in books.items():
         if account.startswith("issued:") and balance > 0:
             found.append(f"{account} holds {balance} credits; it can only give")
-        if account.startswith("revoked:") and balance < 0:
+        if account.startswith(("revoked:", "expired:")) and balance < 0:
             found.append(f"{account} gave {-balance} credits; it can only take")
     return found

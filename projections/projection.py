@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 
@@ -19,17 +19,33 @@ class Projection(Generic[RowT]):
 
     `row` is a frozen struct; its fields are the table's columns, the first is the key. Every event touches
     at most one row: `key_of` says which, None when the event is none of this projection's business.
-    `evolve` gives the row after the event. It knows nothing but its arguments.
+    `evolve` gives the row after the event. It knows nothing but its arguments. Fields that are more than one
+    value stand in `json_columns`.
     """
 
     name: str
     row: type[RowT]
     key_of: Callable[[Recorded], str | None]
     evolve: Callable[[RowT | None, Recorded, Event], RowT]
+    json_columns: tuple[str, ...] = ()
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
         return self.row.__struct_fields__
+
+    @cached_property
+    def _json(self) -> tuple[tuple[int, msgspec.json.Decoder[Any]], ...]:
+        types = get_type_hints(self.row)
+        return tuple((self.columns.index(c), msgspec.json.Decoder(types[c])) for c in self.json_columns)
+
+    def from_columns(self, values: Iterable[Any]) -> RowT:
+        """The row out of its table's columns, JSON as text."""
+        if not self._json:
+            return self.row(*values)
+        columns = list(values)
+        for index, decoder in self._json:
+            columns[index] = decoder.decode(columns[index])
+        return self.row(*columns)
 
     def fold(self, rows: dict[str, RowT], recorded: Recorded) -> str | None:
         """Fold one event into `rows`, in place; the key of the row it changed.

@@ -35,7 +35,7 @@ class Table:
     async def load(self, connection: "Connection", keys: Iterable[str]) -> dict[str, Any]:
         """The rows there are for these keys."""
         rows = await connection.fetch(self._query("load_rows"), list(keys))
-        return {row[0]: self.projection.row(*row) for row in rows}
+        return {row[0]: self.projection.from_columns(row) for row in rows}
 
     async def store(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
         """Insert or replace these rows."""
@@ -45,7 +45,7 @@ class Table:
     async def scan(self, connection: "Connection", prefetch: int = 2000) -> AsyncIterator[Any]:
         """All rows in the order of their keys' bytes; needs a transaction."""
         async for row in connection.cursor(self._query("all_rows"), prefetch=prefetch):
-            yield self.projection.row(*row)
+            yield self.projection.from_columns(row)
 
     def _query(self, name: str) -> str:
         return query(name).format_map(self._names)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ledger.account import AccountState
+from ledger.account_state import AccountState
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import Catalogue, Model
 from services.bot.history import History

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from events.streams import job_stream
+from events.streams import account_stream, job_stream
+from ledger.account_state import AccountState
 from ledger.commands import Command
 from ledger.decide import State, decide, evolve
 from ledger.errors import Rejected
@@ -129,8 +130,11 @@ def after(state: JobState, command: Command, receipt: Receipt) -> JobState | Non
     Spares a read per step. If others have written meanwhile this may miss it; whatever is decided on such a
     state is refused by the ledger, and then it is read.
     """
-    stream = job_stream(command.job) if hasattr(command, "job") else ""
-    view: Mapping[str, State] = {stream: state}
+    if not hasattr(command, "job"):
+        return None
+    stream = job_stream(command.job)
+    # What a refund books on the account is left out of the job's state: an empty account will do.
+    view: Mapping[str, State] = {stream: state, account_stream(state.account): AccountState()}
     try:
         made = decide(view, command, receipt.recorded_at_us)
     except (Rejected, KeyError):

@@ -31,7 +31,7 @@ async def test_a_right_ledger_is_silent_at_any_place_of_the_projections(
             "1 rows",
         ),
         (
-            "INSERT INTO balances_v1 SELECT 'ghost', 5, 5, 0, 0, 0, 0, 0, '', NULL, 0, 1",
+            "INSERT INTO balances_v1 SELECT 'ghost', 5, 5, 0, 0, 0, 0, 0, '', NULL, 0, 1, 0, 0, '[]', 0",
             "projection",
             "ghost",
         ),

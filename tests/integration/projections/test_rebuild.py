@@ -106,7 +106,7 @@ async def test_a_live_table_that_is_wrong_is_told_and_kept_until_the_difference_
     await owner.execute("UPDATE balances_v1 SET balance = balance + 1 WHERE account = 'a1'")
     await owner.execute("DELETE FROM balances_v1 WHERE account = 'a0'")
     await owner.execute(
-        "INSERT INTO balances_v1 SELECT 'zz', 5, 5, 0, 0, 0, 0, 0, '', NULL, 0, 1",
+        "INSERT INTO balances_v1 SELECT 'zz', 5, 5, 0, 0, 0, 0, 0, '', NULL, 0, 1, 0, 0, '[]', 0",
     )
 
     with pytest.raises(RebuildDiffers, match="3 rows of balances at position") as found:

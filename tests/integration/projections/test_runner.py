@@ -46,7 +46,9 @@ async def test_the_view_shows_the_struct_of_the_row(traffic: Traffic, pool, catc
     await traffic.play(20)
     await catch_up(name)
     projection = PROJECTIONS[name]
-    shown = {row[0]: projection.row(**row) for row in await pool.fetch(f"SELECT * FROM {name}")}
+    shown = {
+        row[0]: projection.from_columns(row.values()) for row in await pool.fetch(f"SELECT * FROM {name}")
+    }
     _, expected = await build(ledger.read, name, 10**9)
     assert shown == expected
 

@@ -13,7 +13,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message
 from msgspec.structs import replace
 
-from ledger.account import AccountState
+from ledger.account_state import AccountState
 from ledger.commands import Command
 from ledger.decide import State, decide, evolve, initial, streams_read
 from ledger.job_state import JobState

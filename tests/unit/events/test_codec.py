@@ -2,7 +2,6 @@
 
 import typing
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +14,6 @@ from events.job import Failure, JobFailed
 
 def test_every_event_of_the_union_is_registered_under_its_name():
     assert {cls.__name__ for cls in typing.get_args(Event)} == set(EVENT_TYPES)
-    assert len(EVENT_TYPES) == 17
 
 
 @pytest.mark.parametrize("cls", EVENT_TYPES.values(), ids=lambda cls: cls.__name__)
@@ -56,13 +54,3 @@ def test_fields_added_later_do_not_hinder_older_code():
 def test_an_oversized_event_is_refused():
     with pytest.raises(CodecError, match="the limit is"):
         encode(AccountOpened(origin="x" * 70_000))
-
-
-def test_field_order_is_stable():
-    assert msgspec.json.decode(encode(CreditsGranted(1, "bonus", "welcome"))) == {
-        "amount": 1,
-        "kind": "bonus",
-        "reason": "welcome",
-        "reference": None,
-        "expires_at_us": None,
-    }

@@ -13,7 +13,7 @@ from events.account import (
 from events.job import JobQueued
 from ledger import account
 from ledger import commands as c
-from ledger.account import AccountState
+from ledger.account_state import AccountState, evolve
 from ledger.errors import (
     InsufficientCredits,
     InvalidCommand,
@@ -29,7 +29,7 @@ AGREED = [*OPENED, TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome")]
 def given(*events):
     state = AccountState()
     for event in events:
-        state = account.evolve(state, event)
+        state = evolve(state, event)
     return state
 
 
@@ -44,7 +44,7 @@ def test_opening_twice_makes_one_event():
 
 def test_agreeing_brings_the_welcome_credits_once_ever():
     made = account.accept_terms(given(*OPENED), c.AcceptTerms("a", "1", 2))
-    assert [event for _, event in made] == [TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome")]
+    assert [event for _, event in made] == [TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome", lot=1)]
     assert account.accept_terms(given(*AGREED), c.AcceptTerms("a", "1", 2)) == []
     again = account.accept_terms(given(*AGREED), c.AcceptTerms("a", "2", 2))
     assert [event for _, event in again] == [TermsAccepted("2")]
@@ -103,6 +103,6 @@ def test_orders_refused(state, command, error):
 @pytest.mark.parametrize("amount", [0, -1, 1_000_001])
 def test_amounts_out_of_range_are_refused(amount):
     with pytest.raises(InvalidCommand):
-        account.grant(given(*AGREED), c.GrantCredits("a", amount, "manual", "x"))
+        account.grant(given(*AGREED), c.GrantCredits("a", amount, "manual", "x"), now_us=0)
     with pytest.raises(InvalidCommand):
-        account.revoke(given(*AGREED), c.RevokeCredits("a", amount, "x"))
+        account.revoke(given(*AGREED), c.RevokeCredits("a", amount, "x"), now_us=0)

@@ -7,7 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+    GrantKind,
+)
 from events.job import (
     FailedBy,
     Failure,
@@ -20,9 +27,10 @@ from events.job import (
     VideoGifted,
 )
 from ledger import commands as c
-from ledger.account import AccountState
+from ledger.account_state import AccountState
 from ledger.decide import State, decide, evolve, initial, streams_read
 from ledger.errors import Rejected
+from ledger.lots import draw_order, total
 
 ACCOUNTS = st.sampled_from(["a", "b"])
 JOBS = st.sampled_from(["j1", "j2", "j3"])
@@ -62,13 +70,23 @@ class Ledger(RuleBasedStateMachine):
     def order(self, account: str, jobs: list[str], price: int) -> None:
         self.ask(c.OrderVideos(account, "o", tuple(jobs), price, "m", "ugc", "p", "b", "ru", 1))
 
-    @rule(account=ACCOUNTS, amount=st.integers(-1, 3))
-    def grant(self, account: str, amount: int) -> None:
-        self.ask(c.GrantCredits(account, amount, "manual", "test"))
+    @rule(
+        account=ACCOUNTS,
+        amount=st.integers(-1, 3),
+        kind=st.sampled_from(["bonus", "purchase"]),
+        life=st.none() | st.integers(-1, 900_000),
+    )
+    def grant(self, account: str, amount: int, kind: GrantKind, life: int | None) -> None:
+        ends_at_us = None if life is None else self.now_us + life
+        self.ask(c.GrantCredits(account, amount, kind, "test", None, ends_at_us))
 
-    @rule(account=ACCOUNTS, amount=st.integers(1, 3))
-    def revoke(self, account: str, amount: int) -> None:
-        self.ask(c.RevokeCredits(account, amount, "test"))
+    @rule(account=ACCOUNTS, amount=st.integers(1, 3), lot=st.none() | NUMBERS)
+    def revoke(self, account: str, amount: int, lot: int | None) -> None:
+        self.ask(c.RevokeCredits(account, amount, "test", lot=lot))
+
+    @rule(account=ACCOUNTS)
+    def expire(self, account: str) -> None:
+        self.ask(c.ExpireCredits(account))
 
     @rule(job=JOBS, run=NUMBERS)
     def start(self, job: str, run: int) -> None:
@@ -92,7 +110,7 @@ class Ledger(RuleBasedStateMachine):
     )
     def fail_submission(self, job: str, account: str, run: int, submission: int, wait: int | None) -> None:
         retry_at_us = None if wait is None else self.now_us + wait
-        self.ask(c.FailSubmission(job, account, run, submission, FAILURE, retry_at_us))
+        self.ask(c.FailSubmission(job, account, run, submission, FAILURE, retry_at_us, refund_life_s=1))
 
     @rule(job=JOBS, run=NUMBERS)
     def hand_back(self, job: str, run: int) -> None:
@@ -134,9 +152,38 @@ class Ledger(RuleBasedStateMachine):
                     case CreditsRevoked():
                         balance -= event.amount
                         revoked += event.amount
+                    case CreditsExpired():
+                        balance -= event.amount
                 lowest = min(lowest, balance)
             assert lowest >= -revoked
             assert cast(AccountState, self.states[f"account-{account}"]).balance == balance
+
+    @invariant()
+    def lots_are_the_balance(self) -> None:
+        for account in ("a", "b"):
+            state = cast(AccountState, self.states[f"account-{account}"])
+            assert state.balance == total(state.lots) - state.debt
+            assert state.debt == 0 or not state.lots
+            assert all(lot.amount > 0 for lot in state.lots)
+            assert list(state.lots) == sorted(state.lots, key=draw_order)
+            assert len({lot.number for lot in state.lots}) == len(state.lots)
+
+    @invariant()
+    def every_credit_event_says_which_lots(self) -> None:
+        ends: dict[tuple[str, int], int | None] = {}
+        for stream, event in self.log:
+            match event:
+                case CreditsGranted():
+                    ends[stream, event.lot] = event.expires_at_us
+                case CreditsCharged() | CreditsRefunded():
+                    settled = event.settled if isinstance(event, CreditsRefunded) else 0
+                    assert sum(part.amount for part in event.parts) + settled == event.amount
+                    if isinstance(event, CreditsRefunded):
+                        ends |= {(stream, part.lot): part.expires_at_us for part in event.parts}
+                    else:
+                        assert all(ends[stream, part.lot] == part.expires_at_us for part in event.parts)
+                case CreditsExpired():
+                    assert ends[stream, event.lot] == event.due_at_us <= self.now_us
 
     @invariant()
     def never_two_submissions_at_once(self) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from events.account import CreditsRefunded
+from events.account import CreditsRefunded, Part
 from events.job import (
     Failure,
     JobFailed,
@@ -20,6 +20,7 @@ from events.job import (
 )
 from ledger import commands as c
 from ledger import job_state
+from ledger.account_state import AccountState
 from ledger.decide import decide, fold
 from ledger.errors import (
     InvalidCommand,
@@ -35,7 +36,8 @@ from ledger.errors import (
 from ledger.job_state import JobState
 
 DEADLINE = 1_000
-QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", DEADLINE)
+PARTS = (Part(1, 3, "purchase"),)
+QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", DEADLINE, parts=PARTS)
 VIDEO = Video("videos/j-1.mp4", "00", 9)
 FAILURE = Failure("transient", "500", "Internal Error, Please try again later.")
 STARTED = [QUEUED, JobStarted(1, "w")]
@@ -54,7 +56,12 @@ def given(*events):
 
 
 def when(state, command, now_us=0):
-    return [event for _, event in decide({"job-j": state}, command, now_us)]
+    return [
+        event
+        for _, event in decide(
+            {"job-j": state, "account-a": AccountState(), "account-b": AccountState()}, command, now_us
+        )
+    ]
 
 
 def refund(made):
@@ -128,7 +135,7 @@ def test_without_a_retry_inside_the_deadline_the_job_fails_and_is_refunded(retry
     assert made == [
         SubmissionFailed(1, 1, FAILURE),
         JobFailed("worker", FAILURE),
-        CreditsRefunded("j", 3, "transient"),
+        CreditsRefunded("j", 3, "transient", PARTS),
     ]
 
 
@@ -144,7 +151,7 @@ def test_the_monitor_waits_for_the_deadline_and_then_needs_no_run():
     with pytest.raises(NotDue):
         when(given(*ACCEPTED), command, now_us=DEADLINE - 1)
     made = when(given(*ACCEPTED), command, now_us=DEADLINE)
-    assert made == [JobFailed("monitor", FAILURE), CreditsRefunded("j", 3, "transient")]
+    assert made == [JobFailed("monitor", FAILURE), CreditsRefunded("j", 3, "transient", PARTS)]
 
 
 def test_there_is_one_end():

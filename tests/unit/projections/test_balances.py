@@ -33,6 +33,8 @@ def test_every_credit_event_moves_its_own_column():
         opened_at_us=2_000_000,
         updated_at_us=6_000_000,
         position=10,
+        debt=1,
+        lots_made=1,
     )
     assert row.balance == row.granted - row.charged + row.refunded - row.revoked
 

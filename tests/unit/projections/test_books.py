@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked, TermsAccepted
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+    TermsAccepted,
+)
 from events.codec import Event
 from projections.balances import BALANCES
 from projections.books import Books, Transfer, imbalances, transfer_of
@@ -26,7 +33,8 @@ _credit_events = st.one_of(
         (CreditsGranted(3, "purchase", "p"), Transfer("issued:purchase", "user:a", 3)),
         (CreditsCharged("j", "o", 2), Transfer("user:a", "spent:generation", 2)),
         (CreditsRefunded("j", 2, "timeout"), Transfer("spent:generation", "user:a", 2)),
-        (CreditsRevoked(1, "chargeback"), Transfer("user:a", "revoked:chargeback", 1)),
+        (CreditsRevoked(1, "chargeback", kind="payment"), Transfer("user:a", "revoked:payment", 1)),
+        (CreditsExpired(1, 3, "bonus", 9), Transfer("user:a", "expired:bonus", 3)),
         (TermsAccepted("1"), None),
     ],
 )

@@ -1,0 +1,88 @@
+"""What the rules know of an account, folded from its events. Pure: no clock, no randomness, no I/O."""
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from events.account import (
+    AccountEvent,
+    AccountOpened,
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+    Part,
+    TermsAccepted,
+)
+from ledger.lots import Lots, draw, given, taken, total
+
+CARRIED_OVER = 0
+"""The lot that takes refunds of charges from before there were lots."""
+
+
+class AccountState(msgspec.Struct, frozen=True, gc=False):
+    """What the rules need to know of an account.
+
+    `terms` is the version agreed to last, empty before. `lots` hold the credits, in the order they are spent
+    in; `debt` is what is missing below zero: then there are no lots. `balance` is lots less debt. `lots_made`
+    is the number of the newest lot. `broken` says why an event could not be read: then nothing may be spent,
+    but refunds still arrive.
+    """
+
+    opened: bool = False
+    terms: str = ""
+    balance: int = 0
+    broken: str = ""
+    lots: Lots = ()
+    lots_made: int = 0
+    debt: int = 0
+
+    def available(self, now_us: int) -> int:
+        """The balance without lots whose life is over though nobody has booked it yet."""
+        return self.balance - sum(lot.amount for lot in self.lots if lot.dead(now_us))
+
+
+def evolve(state: AccountState, event: AccountEvent) -> AccountState:
+    """The state after `event`."""
+    match event:
+        case CreditsCharged():
+            if event.parts:
+                lots = taken(state.lots, event.parts)
+            else:
+                _, lots = draw(state.lots, event.amount)
+            return _holding(state, lots, state.debt)
+        case CreditsRefunded():
+            parts = event.parts
+            if not parts and not event.settled:  # from before there were lots
+                parts = (Part(CARRIED_OVER, event.amount, "bonus"),)
+            return _holding(state, given(state.lots, parts), state.debt - event.settled)
+        case CreditsGranted():
+            return _granted(state, event)
+        case CreditsRevoked():
+            parts = event.parts or draw(state.lots, event.amount)[0]
+            owed = event.amount - sum(part.amount for part in parts)
+            return _holding(state, taken(state.lots, parts), state.debt + owed)
+        case CreditsExpired():
+            part = Part(event.lot, event.amount, event.kind)
+            return _holding(state, taken(state.lots, (part,)), state.debt)
+        case AccountOpened():
+            return replace(state, opened=True)
+        case TermsAccepted():
+            return replace(state, terms=event.terms)
+        case _ as never:
+            assert_never(never)
+
+
+def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
+    number = event.lot or state.lots_made + 1
+    kept = event.amount - event.settled
+    part = Part(number, kept, event.kind, event.expires_at_us)
+    lots = given(state.lots, (part,)) if kept else state.lots
+    return replace(_holding(state, lots, state.debt - event.settled), lots_made=max(number, state.lots_made))
+
+
+def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
+    balance = total(lots) - debt
+    return AccountState(state.opened, state.terms, balance, state.broken, lots, state.lots_made, debt)

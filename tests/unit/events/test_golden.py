@@ -1,0 +1,48 @@
+"""Every shape of every event ever written still decodes. Lines are only ever added to golden.jsonl.
+
+An event's fields may only grow, with defaults. Whoever adds one adds a line with the new shape.
+"""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from events.codec import EVENT_TYPES, decode_data, encode
+
+
+class Line(msgspec.Struct, frozen=True):
+    """`shape` says since when it is written so, `data` is the exact text in the log."""
+
+    shape: str
+    type: str
+    data: str
+
+
+TEXT = (Path(__file__).parent / "golden.jsonl").read_text()
+LINES = [msgspec.json.decode(line, type=Line) for line in TEXT.splitlines()]
+NEWEST = {line.type: line for line in LINES}
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.shape}-{line.type}")
+def test_every_shape_ever_written_decodes_with_nothing_lost(line: Line):
+    event = decode_data(line.type, line.data)
+    written = msgspec.json.decode(line.data)
+    read = msgspec.json.decode(encode(event))
+    assert {field: read[field] for field in written} == written
+
+
+@pytest.mark.parametrize("name", EVENT_TYPES)
+def test_the_newest_line_is_what_is_written_today(name: str):
+    assert name in NEWEST, f"add a line for {name} to golden.jsonl"
+    line = NEWEST[name]
+    assert encode(decode_data(name, line.data)) == line.data, f"the shape of {name} changed: add a line"
+
+
+def test_the_first_shapes_are_still_there():
+    assert [line.type for line in LINES if line.shape == "2026-11"][:3] == [
+        "AccountOpened",
+        "TermsAccepted",
+        "CreditsGranted",
+    ]
+    assert len(LINES) >= 25
