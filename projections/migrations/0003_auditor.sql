@@ -1,0 +1,255 @@
+-- For an auditor with nothing but psql: what moved, when, and whether the promises were kept.
+-- Everything here is a view or a function over `events`; projections/ has the same in Python, and tests compare.
+
+-- A payment's grant, and which grant made lot n: grants are few, so both stay small, and no other event is in them.
+CREATE INDEX events_grants ON events (stream, version) WHERE type = 'CreditsGranted';
+CREATE INDEX events_references ON events ((data ->> 'reference'))
+    WHERE type IN ('CreditsGranted', 'CreditsRevoked') AND data ->> 'reference' IS NOT NULL;
+
+-- Positions and times ---------------------------------------------------------------------------------------
+
+-- Times grow with positions, so that a few index lookups find the place; no index on the time is needed.
+CREATE FUNCTION audit.position_at(at timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    wanted_us bigint := CASE at WHEN 'infinity' THEN 9223372036854775807 WHEN '-infinity' THEN -1
+                                ELSE (extract(epoch FROM at) * 1000000)::bigint END;
+    low  bigint := 0;  -- recorded in time
+    high bigint := coalesce((SELECT position FROM public.events ORDER BY position DESC LIMIT 1), 0) + 1;  -- too late
+    middle bigint;
+    place record;
+BEGIN
+    WHILE high - low > 1 LOOP
+        middle := low + (high - low) / 2;
+        SELECT position, recorded_at_us INTO place FROM public.events WHERE position <= middle
+        ORDER BY position DESC LIMIT 1;
+        IF NOT FOUND THEN
+            low := middle;
+        ELSIF place.recorded_at_us <= wanted_us THEN
+            low := middle;
+        ELSE
+            high := least(place.position, middle);
+        END IF;
+    END LOOP;
+    RETURN low;
+END $$;
+COMMENT ON FUNCTION audit.position_at IS 'The last position recorded at or before a time; 0 before the first event.';
+
+CREATE FUNCTION audit.time_at(at_position bigint) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT recorded_at_us FROM public.events WHERE position <= at_position ORDER BY position DESC LIMIT 1);
+COMMENT ON FUNCTION audit.time_at IS 'When a position was recorded, in epoch microseconds.';
+
+CREATE FUNCTION audit.to_time(time_us bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN timestamptz 'epoch' + time_us * interval '1 microsecond';
+
+-- What happened ---------------------------------------------------------------------------------------------
+
+CREATE VIEW audit.journal AS
+SELECT e.position,
+       audit.to_time(e.recorded_at_us) AS recorded_at,
+       e.type,
+       CASE WHEN e.stream LIKE 'account-%' THEN substr(e.stream, 9)
+            WHEN e.stream LIKE 'job-%' THEN
+                (SELECT q.data ->> 'account' FROM public.events q WHERE q.stream = e.stream AND q.version = 1)
+       END AS account,
+       CASE WHEN e.stream LIKE 'job-%' THEN substr(e.stream, 5) ELSE e.data ->> 'job' END AS job,
+       e.data ->> 'order' AS order_id,
+       e.data ->> 'reference' AS reference,
+       (e.data ->> 'amount')::bigint AS amount,
+       coalesce(e.data ->> 'reason', e.data -> 'failure' ->> 'error_class') AS reason,
+       e.key,
+       e.data,
+       e.stream,
+       e.version
+FROM public.events e;
+COMMENT ON VIEW audit.journal IS 'Every event with its account, job, order and payment (reference). Filter by stream or position.';
+
+-- Credits and their lots ------------------------------------------------------------------------------------
+
+CREATE VIEW audit.lot_movements AS
+SELECT e.position,
+       audit.to_time(e.recorded_at_us) AS recorded_at,
+       substr(e.stream, 9) AS account,
+       m.lot, m.kind, m.amount, m.expires_at_us, e.type, e.stream
+FROM public.events e
+CROSS JOIN LATERAL (
+    SELECT coalesce(nullif((e.data ->> 'lot')::bigint, 0),  -- before lots were numbered: the next one
+                    (SELECT count(*) FROM public.events g
+                     WHERE g.stream = e.stream AND g.type = 'CreditsGranted' AND g.version <= e.version)) AS lot,
+           e.data ->> 'kind' AS kind,
+           (e.data ->> 'amount')::bigint - coalesce((e.data ->> 'settled')::bigint, 0) AS amount,
+           (e.data ->> 'expires_at_us')::bigint AS expires_at_us
+    WHERE e.type = 'CreditsGranted'
+    UNION ALL
+    SELECT (part ->> 'lot')::bigint, part ->> 'kind',
+           CASE e.type WHEN 'CreditsRefunded' THEN 1 ELSE -1 END * (part ->> 'amount')::bigint,
+           (part ->> 'expires_at_us')::bigint
+    FROM json_array_elements(CASE WHEN e.type IN ('CreditsCharged', 'CreditsRefunded', 'CreditsRevoked')
+                                  THEN e.data -> 'parts' END) AS part
+    UNION ALL
+    SELECT (e.data ->> 'lot')::bigint, e.data ->> 'kind', -(e.data ->> 'amount')::bigint,
+           (e.data ->> 'due_at_us')::bigint
+    WHERE e.type = 'CreditsExpired'
+    UNION ALL
+    SELECT NULL, 'debt', (e.data ->> 'settled')::bigint, NULL
+    WHERE e.type IN ('CreditsGranted', 'CreditsRefunded') AND (e.data ->> 'settled')::bigint > 0
+    UNION ALL
+    SELECT NULL, 'debt', owed.amount, NULL
+    FROM (SELECT coalesce((SELECT sum((part ->> 'amount')::bigint) FROM json_array_elements(e.data -> 'parts') AS part), 0)
+                 - (e.data ->> 'amount')::bigint AS amount) AS owed
+    WHERE e.type = 'CreditsRevoked' AND e.data -> 'parts' IS NOT NULL AND owed.amount < 0
+    UNION ALL
+    -- Before lots were written down; a refund made a lot 0 of its own then.
+    SELECT CASE e.type WHEN 'CreditsRefunded' THEN 0 END, CASE e.type WHEN 'CreditsRefunded' THEN 'bonus' END,
+           CASE e.type WHEN 'CreditsRefunded' THEN 1 ELSE -1 END * (e.data ->> 'amount')::bigint, NULL
+    WHERE e.type IN ('CreditsCharged', 'CreditsRefunded', 'CreditsRevoked') AND e.data -> 'parts' IS NULL
+) AS m
+WHERE e.type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired')
+  AND (m.amount <> 0 OR e.type = 'CreditsGranted');
+COMMENT ON VIEW audit.lot_movements IS
+    'What each event put into (+) and took out of (-) each lot. kind `debt`: what is owed below zero, and its settling. '
+    'An account''s movements add up to its balance. lot NULL otherwise: from before lots were written. Filter by stream.';
+
+CREATE VIEW audit.lots AS
+SELECT m.account, m.lot, m.kind,
+       (g.data ->> 'amount')::bigint AS granted,
+       m.amount_left,
+       audit.to_time(m.expires_at_us) AS expires_at,
+       audit.to_time(g.recorded_at_us) AS granted_at,
+       g.data ->> 'reason' AS reason,
+       g.data ->> 'reference' AS reference,
+       (g.data -> 'paid' ->> 'amount_minor')::bigint AS paid_minor,
+       g.data -> 'paid' ->> 'currency' AS currency,
+       g.data ->> 'actor' AS actor,
+       g.position, m.stream
+FROM (SELECT stream, account, lot, min(kind) AS kind, sum(amount)::bigint AS amount_left,
+             min(position) FILTER (WHERE type = 'CreditsGranted') AS position,
+             (array_agg(expires_at_us ORDER BY position DESC) FILTER (WHERE amount > 0))[1] AS expires_at_us
+      FROM audit.lot_movements WHERE lot IS NOT NULL GROUP BY stream, account, lot) AS m
+LEFT JOIN public.events g ON g.position = m.position;
+COMMENT ON VIEW audit.lots IS 'Every grant, what is left of it, and what was paid for it. Filter by stream.';
+
+-- A balance at a position, with lives judged at a time: a lot whose life was over does not count, booked or not.
+CREATE FUNCTION audit.balance(of_account text, at_position bigint, at_us bigint) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE BEGIN ATOMIC
+    WITH moves AS MATERIALIZED (
+        SELECT position, lot, amount, expires_at_us FROM audit.lot_movements
+        WHERE stream = 'account-' || of_account AND position <= at_position
+    ), lives AS (
+        SELECT sum(amount) AS amount_left,
+               (array_agg(expires_at_us ORDER BY position DESC) FILTER (WHERE amount > 0))[1] AS expires_at_us
+        FROM moves WHERE lot IS NOT NULL AND expires_at_us IS NOT NULL GROUP BY lot
+    )
+    SELECT (SELECT coalesce(sum(amount), 0) FROM moves)::bigint
+           - (SELECT coalesce(sum(amount_left), 0) FROM lives WHERE expires_at_us <= at_us AND amount_left > 0)::bigint;
+END;
+
+CREATE FUNCTION audit.balance_at(account text, "position" bigint) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN audit.balance(account, "position", audit.time_at("position"));
+COMMENT ON FUNCTION audit.balance_at IS 'What an account could spend right after a position.';
+
+CREATE FUNCTION audit.balance_at_time(account text, at timestamptz) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN audit.balance(account, audit.position_at(at), (extract(epoch FROM at) * 1000000)::bigint);
+COMMENT ON FUNCTION audit.balance_at_time IS 'What an account could spend at a time, e.g. now().';
+
+-- The books -------------------------------------------------------------------------------------------------
+
+-- Expiries that are due at a time and not booked at a position count as booked.
+CREATE FUNCTION audit.books(at_position bigint, at_us bigint)
+RETURNS TABLE (account text, debits bigint, credits bigint, balance bigint)
+LANGUAGE sql STABLE PARALLEL SAFE BEGIN ATOMIC
+    WITH moved AS (
+        SELECT source, target, sum(amount) AS amount FROM audit.transfers
+        WHERE position <= at_position GROUP BY source, target
+        UNION ALL
+        SELECT 'user:' || lives.account, 'expired:' || lives.kind, lives.amount_left
+        FROM (SELECT account, lot, min(kind) AS kind, sum(amount) AS amount_left,
+                     (array_agg(expires_at_us ORDER BY position DESC) FILTER (WHERE amount > 0))[1] AS expires_at_us
+              FROM audit.lot_movements
+              WHERE position <= at_position AND lot IS NOT NULL AND expires_at_us IS NOT NULL
+              GROUP BY stream, account, lot) AS lives
+        WHERE lives.expires_at_us <= at_us AND lives.amount_left > 0
+    )
+    SELECT legs.account, sum(debit)::bigint, sum(credit)::bigint, (sum(debit) - sum(credit))::bigint
+    FROM (SELECT target AS account, amount AS debit, 0 AS credit FROM moved
+          UNION ALL
+          SELECT source, 0, amount FROM moved) AS legs
+    GROUP BY legs.account;
+END;
+
+CREATE FUNCTION audit.books_at("position" bigint)
+RETURNS TABLE (account text, debits bigint, credits bigint, balance bigint)
+LANGUAGE sql STABLE PARALLEL SAFE BEGIN ATOMIC
+    SELECT * FROM audit.books("position", audit.time_at("position"));
+END;
+COMMENT ON FUNCTION audit.books_at IS
+    'Every account of the books right after a position: what came in (debits), what went out (credits). Sums to zero.';
+
+-- The promises: each view is empty when it was kept ---------------------------------------------------------
+
+CREATE VIEW audit.job_outcomes AS
+SELECT job,
+       sum(amount) FILTER (WHERE type = 'CreditsCharged')::bigint AS charged,
+       sum(amount) FILTER (WHERE type = 'CreditsRefunded')::bigint AS refunded,
+       count(*) FILTER (WHERE type = 'CreditsCharged') AS charges,
+       count(*) FILTER (WHERE type = 'CreditsRefunded') AS refunds,
+       count(*) FILTER (WHERE type = 'JobSucceeded') AS videos,
+       count(*) FILTER (WHERE type = 'JobFailed') AS failures,
+       count(*) FILTER (WHERE type = 'VideoGifted') AS gifts,
+       min(position) AS first_position,
+       max(position) AS last_position
+FROM (SELECT position, type,
+             CASE WHEN type LIKE 'Credits%' THEN data ->> 'job' ELSE substr(stream, 5) END AS job,
+             CASE WHEN type LIKE 'Credits%' THEN (data ->> 'amount')::bigint END AS amount
+      FROM public.events
+      WHERE type IN ('CreditsCharged', 'CreditsRefunded', 'JobSucceeded', 'JobFailed', 'VideoGifted')) AS moves
+GROUP BY job;
+COMMENT ON VIEW audit.job_outcomes IS 'How each charged job ended. Reads the whole log.';
+
+CREATE VIEW audit.double_outcomes AS
+SELECT * FROM audit.job_outcomes
+WHERE charges <> 1 OR refunds > 1 OR videos + failures > 1 OR gifts > 1 OR videos + refunds > 1
+   OR refunds > failures OR gifts > failures;
+COMMENT ON VIEW audit.double_outcomes IS
+    'Empty when every charged job has one charge and at most one outcome: a video, or a failure with one refund.';
+
+CREATE VIEW audit.unrefunded_failures AS
+SELECT * FROM audit.job_outcomes WHERE failures > 0 AND refunded IS DISTINCT FROM charged;
+COMMENT ON VIEW audit.unrefunded_failures IS 'Empty when every failed job was refunded, wholly.';
+
+CREATE VIEW audit.unfinished_jobs AS
+SELECT o.job, o.charged, o.first_position, audit.to_time(j.deadline_at_us) AS deadline_at, j.job IS NULL AS forgotten
+FROM audit.job_outcomes o LEFT JOIN public.open_jobs j ON j.job = o.job
+WHERE o.videos + o.failures = 0;
+COMMENT ON VIEW audit.unfinished_jobs IS
+    'Charged jobs without an outcome. None should be past its deadline by more than a minute, and none forgotten.';
+
+CREATE VIEW audit.overdrafts AS
+SELECT position, account, amount, balance
+FROM (SELECT position, type, substr(stream, 9) AS account, amount,
+             sum(CASE WHEN type IN ('CreditsGranted', 'CreditsRefunded') THEN amount ELSE -amount END)
+                 OVER (PARTITION BY stream ORDER BY position) AS balance
+      FROM (SELECT position, type, stream, (data ->> 'amount')::bigint AS amount FROM public.events
+            WHERE type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired')
+           ) AS moves) AS running
+WHERE type IN ('CreditsCharged', 'CreditsExpired') AND balance < 0;
+COMMENT ON VIEW audit.overdrafts IS 'Empty when no charge took more than there was. Reads the whole log.';
+
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_app, auditor;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA audit TO neurocards_app, auditor;
+
+-- An auditor's own login inherits the role's rights but not its settings; these are for a login as `auditor` itself.
+-- A walk through ten million events takes seconds to a minute; a forgotten query must not hold back vacuum for a day.
+DO $$
+BEGIN
+    BEGIN
+        IF NOT pg_has_role(current_user, 'auditor', 'MEMBER') THEN
+            EXECUTE format('GRANT auditor TO %I', current_user);
+        END IF;
+        ALTER ROLE auditor SET default_transaction_read_only = on;
+        ALTER ROLE auditor SET statement_timeout = '10min';
+        ALTER ROLE auditor SET lock_timeout = '5s';
+        ALTER ROLE auditor SET idle_in_transaction_session_timeout = '10min';
+    EXCEPTION WHEN insufficient_privilege OR internal_error OR unique_violation THEN
+        RAISE NOTICE 'the role auditor keeps its settings: %', SQLERRM;  -- another's role, or changed at this moment
+    END;
+END $$;

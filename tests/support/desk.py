@@ -1,0 +1,97 @@
+"""The ledger's rules on a clock of one's own, in memory: makes valid logs in which days pass at once."""
+
+from collections.abc import Iterable, Sequence
+
+import asyncpg
+
+from events.envelope import Recorded
+from events.job import Failure, Video
+from ledger import commands as c
+from ledger.decide import State, decide, evolve, initial, streams_read
+from tests.support.history import History
+
+SECOND_US = 1_000_000
+DAY_US = 24 * 3600 * SECOND_US
+COLUMNS = (
+    "position", "stream", "version", "type", "data", "key", "body_hash", "command_events",
+    "recorded_at_us", "hash",
+)  # fmt: skip
+START_US = 1_790_000_000 * SECOND_US
+
+
+class Desk:
+    """Takes commands as the ledger does; `now_us` is its clock and goes on by a second per command."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.history.now_us = START_US
+        self._states: dict[str, State] = {}
+
+    @property
+    def now_us(self) -> int:
+        return self.history.now_us
+
+    @property
+    def events(self) -> list[Recorded]:
+        return self.history.events
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.history.now_us += int(seconds * SECOND_US)
+
+    def do(self, command: c.Command) -> list[Recorded]:
+        """The events of an accepted command. Raises Rejected."""
+        view = {stream: self._state(stream) for stream in streams_read(command)}
+        made = decide(view, command, self.now_us + SECOND_US)
+        for stream, event in made:
+            self._states[stream] = evolve(self._state(stream), event)
+        return self.history.record(*made) if made else []
+
+    def open(self, account: str, credits: int = 0) -> None:
+        """An account that may order, with a welcome bonus."""
+        self.do(c.OpenAccount(account))
+        self.do(c.AcceptTerms(account, "1", credits))
+
+    def order(self, account: str, name: str, *jobs: str, price: int = 1) -> list[Recorded]:
+        """Charge and queue jobs, named after the order unless they are given."""
+        jobs = jobs or (f"{name}-1",)
+        return self.do(c.OrderVideos(account, name, jobs, price, "m", "ugc", "p", "b", "ru", 900))
+
+    def submit(self, job: str) -> None:
+        """Begin a job and hand it to the provider."""
+        self.do(c.StartJob(job, 1, "w1"))
+        self.do(c.RecordPrompt(job, 1, "prompt", "openai", "t"))
+        self.do(c.IntendSubmission(job, 1, 1, "key-1", "m"))
+        self.do(c.RecordAccepted(job, 1, f"task-{job}"))
+
+    def succeed(self, job: str) -> None:
+        """The submitted job's video."""
+        self.do(c.SucceedJob(job, 1, 1, Video(f"videos/{job}.mp4", "0" * 64, 9)))
+
+    def fail(self, account: str, job: str) -> list[Recorded]:
+        """Fail and refund."""
+        return self.do(c.FailJob(job, account, "operator", Failure("transient")))
+
+    def _state(self, stream: str) -> State:
+        return self._states.get(stream) or initial(stream)
+
+
+async def store(url: str, events: Iterable[Recorded]) -> None:
+    """Write the rows as they are, as the owner."""
+    rows = [
+        (
+            e.position, e.stream, e.version, e.type, e.data, e.key, e.body_hash, e.command_events,
+            e.recorded_at_us, e.hash,
+        )
+        for e in events
+    ]  # fmt: skip
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.copy_records_to_table("events", records=rows, columns=COLUMNS)
+    finally:
+        await connection.close()
+
+
+def positions(events: Sequence[Recorded], type_name: str) -> list[int]:
+    """Where events of a type stand."""
+    return [event.position for event in events if event.type == type_name]

@@ -1,0 +1,177 @@
+"""Statements and as-of balances on logs in which days pass: every movement, its lots, and late expiries."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from msgspec.structs import replace
+
+from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.envelope import Recorded
+from events.errors import UnknownEventType
+from events.streams import account_stream
+from ledger import commands as c
+from projections.asof import Row, balance_of, fold_account
+from projections.moments import Moment
+from projections.statement import BEGINNING, Statement, statement_of
+from tests.support.desk import DAY_US, SECOND_US, START_US, Desk
+from tests.support.history import History, rehashed
+
+
+def rows_of(events: Sequence[Recorded], account: str, until: int = 2**62) -> list[Row]:
+    return [
+        (e.position, e.version, e.type, e.data, e.recorded_at_us)
+        for e in events
+        if e.stream == account_stream(account) and e.position <= until
+    ]
+
+
+def at_position(events: Sequence[Recorded], position: int) -> Moment:
+    return Moment(position, events[position - 1].recorded_at_us if position else 0)
+
+
+def statement_at(desk: Desk, start: Moment, end: Moment, account: str = "a") -> Statement:
+    return statement_of(account, rows_of(desk.events, account, end.position), start, end)
+
+
+def now(desk: Desk) -> Moment:
+    return Moment(len(desk.events), desk.now_us)
+
+
+def lines(statement: Statement) -> list[tuple[str, int, int, list[tuple[int, int]], int]]:
+    return [
+        (
+            m.type.removeprefix("Credits"),
+            m.amount,
+            balance,
+            [(part.lot, part.amount) for part in m.lots],
+            m.debt,
+        )
+        for m, balance in statement.movements
+    ]
+
+
+def busy() -> Desk:
+    """A bonus, a purchase, a short promo; charges over several lots, refunds, an expiry, a debt, its end."""
+    desk = Desk()
+    desk.open("a", 2)
+    desk.do(c.GrantCredits("a", 10, "purchase", "bought", "pay-1"))
+    desk.do(c.GrantCredits("a", 3, "promo", "SPRING", expires_at_us=desk.now_us + DAY_US))
+    desk.order("a", "o1", "j1", "j2", price=2)
+    desk.fail("a", "j1")
+    desk.wait(2 * 24 * 3600)
+    desk.order("a", "o2", "j3", price=2)
+    desk.fail("a", "j2")
+    desk.do(c.RevokeCredits("a", 15, "chargeback", "pay-1", kind="payment"))
+    desk.do(c.GrantCredits("a", 20, "purchase", "bought again", "pay-2"))
+    return desk
+
+
+def test_every_movement_with_its_lots() -> None:
+    desk = busy()
+    found = lines(statement_at(desk, BEGINNING, now(desk)))
+    assert found == [
+        ("Granted", 2, 2, [(1, 2)], 0),
+        ("Granted", 10, 12, [(2, 10)], 0),
+        ("Granted", 3, 15, [(3, 3)], 0),
+        ("Charged", -2, 13, [(3, -2)], 0),
+        ("Charged", -2, 11, [(3, -1), (1, -1)], 0),
+        ("Refunded", 2, 13, [(3, 2)], 0),
+        ("Expired", -2, 11, [(3, -2)], 0),
+        ("Charged", -2, 9, [(1, -1), (2, -1)], 0),
+        ("Refunded", 2, 11, [(3, 1), (1, 1)], 0),  # the promo was over: lot 3 has a new life
+        ("Revoked", -15, -4, [(3, -1), (1, -1), (2, -9)], -4),
+        ("Granted", 20, 16, [(4, 16)], 4),
+    ]
+    refund = statement_at(desk, BEGINNING, now(desk)).movements[8][0]
+    life = next(part.expires_at_us for part in refund.lots if part.lot == 3)
+    assert life == refund.at_us + c.REFUND_LIFE_S * SECOND_US
+
+
+def test_statements_tile_and_agree_with_balances_at_every_position() -> None:
+    desk = busy()
+    for start in range(len(desk.events) + 1):
+        for end in range(start, len(desk.events) + 1):
+            begin, until = at_position(desk.events, start), at_position(desk.events, end)
+            found = statement_at(desk, begin, until)
+            assert found.opening == balance(desk, begin) and found.closing == balance(desk, until)
+            assert found.opening + sum(m.amount for m, _ in found.movements) == found.closing
+            assert all(m.amount == sum(p.amount for p in m.lots) + m.debt for m, _ in found.movements)
+
+
+def balance(desk: Desk, at: Moment) -> int:
+    return balance_of("a", fold_account(rows_of(desk.events, "a", at.position)), at).balance
+
+
+def test_an_expiry_that_is_booked_late_counts_from_when_it_was_due() -> None:
+    desk = Desk()
+    desk.open("a", 2)
+    due_us = desk.now_us + DAY_US
+    desk.do(c.GrantCredits("a", 5, "promo", "SPRING", expires_at_us=due_us))
+    before_booking = len(desk.events)
+    desk.wait(3 * 24 * 3600)
+    late = now(desk)
+    assert balance(desk, Moment(before_booking, due_us - 1)) == 7
+    assert balance(desk, Moment(before_booking, due_us)) == 2
+    unbooked = statement_at(desk, BEGINNING, late)
+    assert unbooked.closing == 2
+    expiry, after = unbooked.movements[-1]
+    assert (expiry.type, expiry.at_us, expiry.position, after) == ("CreditsExpired", due_us, None, 2)
+
+    desk.do(c.ExpireCredits("a"))
+    booked, _ = statement_at(desk, BEGINNING, now(desk)).movements[-1]
+    assert (booked.at_us, booked.position) == (due_us, len(desk.events))
+    assert (booked.recorded_at_us or 0) > due_us
+    # What was due before a period began is not one of its movements, though it was booked within it.
+    next_day = statement_at(desk, Moment(before_booking, due_us), now(desk))
+    assert (next_day.opening, next_day.movements, next_day.closing) == (2, (), 2)
+    # Between the due time and its booking, by position: the position's own time judges.
+    assert balance(desk, at_position(desk.events, before_booking)) == 7
+
+
+def old_history() -> list[Recorded]:
+    """Five events as they were written before there were lots."""
+    history = History()
+    stream = account_stream("a")
+    history.record((stream, CreditsGranted(5, "purchase", "bought")))
+    history.record((stream, CreditsGranted(2, "bonus", "welcome")))
+    history.record((stream, CreditsCharged("j1", "o1", 3)))
+    history.record((stream, CreditsRefunded("j1", 3, "timeout")))
+    history.record((stream, CreditsRevoked(9, "fraud")))
+    return rehashed(strip(event) for event in history.events)
+
+
+def test_events_from_before_lots_show_lots_too() -> None:
+    found = statement_of("a", rows_of(old_history(), "a"), BEGINNING, Moment(5, START_US))
+    assert lines(found) == [
+        ("Granted", 5, 5, [(1, 5)], 0),
+        ("Granted", 2, 7, [(2, 2)], 0),
+        ("Charged", -3, 4, [(2, -2), (1, -1)], 0),
+        ("Refunded", 3, 7, [(0, 3)], 0),
+        ("Revoked", -9, -2, [(0, -3), (1, -4)], -2),
+    ]
+
+
+def strip(event: Recorded) -> Recorded:
+    """As it was written before there were lots."""
+    fields = json.loads(event.data)
+    for new in ("parts", "settled", "lot", "paid", "actor"):
+        fields.pop(new, None)
+    return replace(event, data=json.dumps(fields))
+
+
+def test_an_unknown_event_is_said_and_not_skipped() -> None:
+    desk = busy()
+    rows = rows_of(desk.events, "a")
+    rows.insert(3, (99, 99, "CreditsTeleported", "{}", START_US))
+    with pytest.raises(UnknownEventType, match="at position 99"):
+        statement_of("a", rows, BEGINNING, now(desk))
+    with pytest.raises(UnknownEventType, match="at position 99"):
+        fold_account(rows)
+
+
+def test_an_empty_account_has_an_empty_statement() -> None:
+    desk = Desk()
+    desk.open("a")
+    found = statement_at(desk, BEGINNING, now(desk))
+    assert (found.opening, found.movements, found.closing) == (0, (), 0)
