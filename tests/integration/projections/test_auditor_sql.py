@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from events.account import CreditsCharged, CreditsRefunded
+from events.account import CreditsCharged, CreditsRefunded, GrantKind
 from events.envelope import Recorded
 from events.job import Failure, JobFailed, JobSucceeded, Video
 from events.streams import account_stream, job_stream
@@ -48,7 +48,8 @@ def random_desk(seed: int, steps: int = 120) -> Desk:
                 ("grant", "grant", "order", "order", "order", "end", "end", "revoke", "wait")
             ):
                 case "grant":
-                    kind = chance.choice(("purchase", "bonus", "promo", "referral"))
+                    kinds: tuple[GrantKind, ...] = ("purchase", "bonus", "promo", "referral")
+                    kind = chance.choice(kinds)
                     life = chance.choice((None, desk.now_us + chance.randrange(1, 10) * DAY_US))
                     life = None if kind == "purchase" else life
                     desk.do(c.GrantCredits(account, chance.randrange(1, 9), kind, "r", f"p{step}", life))
@@ -139,7 +140,7 @@ async def _lots_agree(auditor: "Pool", account: str, desk: Desk) -> None:
         if e.stream == account_stream(account)
     ]
     statement = statement_of(account, own, BEGINNING, Moment(len(desk.events), 0))
-    expected = Counter(
+    expected: Counter[tuple[int | None, int, str]] = Counter(
         (part.lot, part.amount, part.kind) for movement, _ in statement.movements for part in movement.lots
     )
     expected += Counter((None, m.debt, "debt") for m, _ in statement.movements if m.debt)
@@ -180,8 +181,9 @@ async def test_a_late_booking_changes_no_balance_at_a_time(database_url: str, au
     assert await auditor.fetchval("SELECT audit.balance_at('a', $1)", unbooked) == 2
     for point, expected in ((Point(time_us=due_us - 1), 7), (Point(time_us=due_us), 2), (Point(), 2)):
         assert (await balance_at(auditor, "a", point)).balance == expected
-    rows = dict(await auditor.fetch("SELECT account, balance FROM audit.books_at($1)", unbooked))
-    assert (rows["user:a"], rows["expired:promo"]) == (2, 5)
+    rows = await auditor.fetch("SELECT account, balance FROM audit.books_at($1)", unbooked)
+    books = {row["account"]: row["balance"] for row in rows}
+    assert (books["user:a"], books["expired:promo"]) == (2, 5)
 
 
 async def test_events_from_before_lots_are_counted(database_url: str, auditor: "Pool") -> None:
