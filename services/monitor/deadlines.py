@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from events.job import Failure
-from ledger.commands import FailJob
+from ledger.commands import REFUND_LIFE_S, FailJob
 from ledger.errors import JobFinished, LedgerBusy, LedgerUnavailable, NotDue
 from ledger.log import Ledger
 from services.monitor.metrics import FAILED, STUCK
@@ -48,10 +48,18 @@ class _Overdue(msgspec.Struct, frozen=True):
 class DeadlineSweep:
     """`run_once` every second or so."""
 
-    def __init__(self, ledger: Ledger, pool: "Pool", *, page_jobs: int = PAGE_JOBS) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        pool: "Pool",
+        *,
+        page_jobs: int = PAGE_JOBS,
+        refund_life_s: int = REFUND_LIFE_S,
+    ) -> None:
         self._ledger = ledger
         self._pool = pool
         self._page_jobs = page_jobs
+        self._refund_life_s = refund_life_s
         self._stuck_until: dict[str, float] = {}
 
     async def run_once(self) -> Swept:
@@ -75,7 +83,7 @@ class DeadlineSweep:
             after = (page[-1].deadline_at_us, page[-1].job)
 
     async def _fail(self, job: _Overdue) -> None:
-        command = FailJob(job.job, job.account, "monitor", TIMED_OUT)
+        command = FailJob(job.job, job.account, "monitor", TIMED_OUT, refund_life_s=self._refund_life_s)
         await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
 
     def _count(self, swept: Swept, job: _Overdue, answer: BaseException | None) -> None:

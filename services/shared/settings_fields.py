@@ -94,6 +94,12 @@ class SettingsFields(BaseSettings):
     job_deadline_seconds: float = Field(
         900, ge=1, le=86_400, description="A job with no video by then is failed and its credit returned"
     )
+    refund_life_seconds: int = Field(
+        604_800,
+        ge=60,
+        le=31_536_000,
+        description="New life of returned credits whose own has ended meanwhile",
+    )
     lease_seconds: float = Field(
         30, ge=0.5, le=3600, description="A worker silent for so long loses its jobs to others"
     )
@@ -118,6 +124,24 @@ class SettingsFields(BaseSettings):
     )
     stream_recover_events: int = Field(
         10_000, ge=0, description="Events published again, at most, after Redis has lost everything"
+    )
+    log_name: str | None = Field(
+        None,
+        pattern=r"^[^\s+]{1,200}$",
+        description="The log's name in signed checkpoints, e.g. example.com/credits; empty: as in the key",
+    )
+    checkpoint_key_file: Path | None = Field(
+        None,
+        description="Private key that signs checkpoints, made by `neurocards ledger keygen`; empty: "
+        "checkpoint.key in NEUROCARDS_DATA_DIR, if it is there",
+    )
+    checkpoint_dir: Path | None = Field(
+        None,
+        description="Folder that checkpoints are written to, for the auditor to keep elsewhere; empty: "
+        "checkpoints in NEUROCARDS_DATA_DIR",
+    )
+    checkpoint_every_seconds: float = Field(
+        3600, ge=0, description="How often the monitor makes a checkpoint when there is a key; 0: never"
     )
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")

@@ -63,7 +63,11 @@ async def make_worker(
         writer=writer,
         catalogue=load_catalogue(),
         clock=clock,
-        timing=Timing(poll_s=settings.kie_poll_s, retry_base_s=settings.retry_base_seconds),
+        timing=Timing(
+            poll_s=settings.kie_poll_s,
+            retry_base_s=settings.retry_base_seconds,
+            refund_life_s=settings.refund_life_seconds,
+        ),
         callback_url=partial(callback_url, settings),
         checkpoint=checkpoint,
     )

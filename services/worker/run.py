@@ -122,7 +122,8 @@ class JobRun:
 
     async def fail(self, failure: Failure) -> None:
         """End the job without a video, with its refund."""
-        command = FailJob(self.job, self.state.account, "worker", failure, self.state.run)
+        life_s = self.tools.timing.refund_life_s
+        command = FailJob(self.job, self.state.account, "worker", failure, self.state.run, life_s)
         if await self.append(command, key=f"fail:{self.job}:worker{self.state.run}"):
             self._ended(failure)
 
@@ -140,7 +141,7 @@ class JobRun:
         retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
         assert self.run is not None
         command = FailSubmission(
-            self.job, self.state.account, self.run, number, failure, retry_at_us=retry_at_us
+            self.job, self.state.account, self.run, number, failure, retry_at_us, timing.refund_life_s
         )
         if await self.append(command, key=f"refuse:{self.job}:{number}"):
             SUBMISSIONS.labels(failure.error_class).inc()

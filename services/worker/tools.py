@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any, Protocol
 
+from ledger.commands import REFUND_LIFE_S
 from services.adapters.kie.catalogue import Catalogue
 from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import BlobStore, StoredBlob
@@ -65,6 +66,8 @@ class Timing:
     """So long the provider may not know a task it has just made."""
     poke_s: float = 1.0
     """Hints do not make us look more often than this."""
+    refund_life_s: int = REFUND_LIFE_S
+    """New life of returned credits whose own has ended meanwhile."""
 
     @property
     def look_s(self) -> float:

@@ -45,7 +45,7 @@ class RunningWorker(msgspec.Struct):
         self.stop.set()
         await self.task
 
-    def shorten(self, **timing: float) -> None:
+    def shorten(self, **timing: Any) -> None:
         """Change its times."""
         tools = self.worker._crew._tools
         tools.timing = replace(tools.timing, **timing)

@@ -12,7 +12,7 @@ from ledger.sql import query
 
 @pytest.fixture
 async def soon_us(pool) -> int:
-    return await pool.fetchval(query("clock")) + 400_000
+    return int(await pool.fetchval(query("clock"))) + 400_000
 
 
 async def over(pool, at_us: int) -> None:

@@ -1,0 +1,66 @@
+"""Books credits whose life is over, on accounts that nobody uses meanwhile.
+
+Nothing depends on how soon: the ledger does not let them be spent anyway, and every command on the account
+books them first. So a read model may say which accounts to ask for, however far behind it is.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import structlog
+
+from ledger.commands import ExpireCredits
+from ledger.errors import LedgerBusy, LedgerUnavailable
+from ledger.log import Ledger
+from services.monitor.metrics import EXPIRED
+from services.monitor.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+PAGE_ACCOUNTS: Final = 500
+
+
+class ExpirySweep:
+    """`run_once` every few seconds."""
+
+    def __init__(self, ledger: Ledger, pool: "Pool", *, page_accounts: int = PAGE_ACCOUNTS) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._page_accounts = page_accounts
+
+    async def run_once(self) -> int:
+        """Book what is due; how many commands booked something."""
+        booked = 0
+        after: tuple[int, str] = (0, "")
+        while True:
+            page = await self._pool.fetch(query("ended_lots"), *after, self._page_accounts)
+            asked = [self._expire(account, ended_at_us) for account, ended_at_us in page]
+            for (account, _), answer in zip(
+                page, await asyncio.gather(*asked, return_exceptions=True), strict=True
+            ):
+                booked += self._counted(account, answer)
+            if len(page) < self._page_accounts:
+                EXPIRED.inc(booked)
+                return booked
+            after = (page[-1]["next_expiry_at_us"], page[-1]["account"])
+
+    async def _expire(self, account: str, ended_at_us: int) -> int:
+        # The key names the end: while the read model is behind, asking again is asking once.
+        receipt = await self._ledger.execute(ExpireCredits(account), key=f"expire:{account}:{ended_at_us}")
+        return receipt.events
+
+    def _counted(self, account: str, answer: int | BaseException) -> int:
+        match answer:
+            case int():
+                return min(answer, 1)
+            case LedgerUnavailable() | LedgerBusy():
+                raise answer
+            case Exception():
+                logger.error("credits_not_expired", account=account, exc_info=answer)
+                return 0
+            case _:
+                raise answer

@@ -1,0 +1,66 @@
+"""Credits whose life is over are booked, once, also when the read model is behind or an account is broken."""
+
+import asyncio
+
+from ledger import commands as c
+from ledger.log import Ledger
+from projections.balances import BALANCES
+from projections.runner import Runner
+from services.monitor.expiry import ExpirySweep
+from tests.integration.monitor.conftest import count
+
+
+async def give(ledger: Ledger, pool, account: str, *lives_us: int | None) -> None:
+    now_us = await pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+    await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+    for number, life_us in enumerate(lives_us):
+        ends_at_us = None if life_us is None else now_us + life_us
+        grant = c.GrantCredits(account, 2, "promo", "x", None, ends_at_us)
+        await ledger.execute(grant, key=f"grant:{account}:{number}")
+
+
+async def catch_up(ledger: Ledger, pool) -> None:
+    runner = Runner(pool, BALANCES)
+    while events := await ledger.read.events_after((await runner.cursor()).position):
+        await runner.apply(events)
+
+
+async def test_what_is_over_is_booked_once_whoever_asks(ledger: Ledger, pool, database_url: str):
+    hour_us = 3_600_000_000
+    await asyncio.gather(
+        give(ledger, pool, "a", 300_000, 300_000, hour_us),
+        give(ledger, pool, "b", 300_000),
+        give(ledger, pool, "c", None),
+    )
+    await catch_up(ledger, pool)
+    one, other = ExpirySweep(ledger, pool, page_accounts=1), ExpirySweep(ledger, pool)
+    assert await one.run_once() == 0
+    await asyncio.sleep(0.31)  # the end of a life is a time by nature
+
+    assert await one.run_once() == 2
+    # The read model still shows them as due: asking again changes nothing.
+    await asyncio.gather(other.run_once(), one.run_once())
+    assert await count(pool, "CreditsExpired") == 3
+    await catch_up(ledger, pool)
+    rows = {row["account"]: row for row in await pool.fetch("SELECT * FROM balances")}
+    assert {name: (row["balance"], row["expired"]) for name, row in rows.items()} == {
+        "a": (2, 4), "b": (0, 2), "c": (2, 0),
+    }  # fmt: skip
+    assert rows["b"]["next_expiry_at_us"] is None
+    assert await one.run_once() == 0
+
+
+async def test_one_account_that_cannot_be_read_does_not_keep_the_others(
+    ledger: Ledger, pool, owner, database_url: str
+):
+    await give(ledger, pool, "a", 200_000)
+    await give(ledger, pool, "b", 200_000)
+    await catch_up(ledger, pool)
+    await owner.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
+    await owner.execute(
+        "UPDATE events SET data = '{}' WHERE stream = 'account-a' AND type = 'CreditsGranted'"
+    )
+    await asyncio.sleep(0.21)
+    async with Ledger(database_url, pool) as cold:
+        await ExpirySweep(cold, pool).run_once()
+    assert await pool.fetchval("SELECT stream FROM events WHERE type = 'CreditsExpired'") == "account-b"
