@@ -55,6 +55,12 @@ async def stored(reading: "Reading", *, kind: str | None = None) -> list[StoredN
     return [_stored(row) for row in await reading.fetch(query("notes"), kind)]
 
 
+async def recent_notes(reading: "Reading", limit: int = 200) -> list[str]:
+    """The texts of the notes stored last, of both kinds, whatever they say."""
+    rows = await reading.fetch("SELECT note FROM checkpoints ORDER BY number DESC LIMIT $1", limit)
+    return [row["note"] for row in rows]
+
+
 async def newest_checkpoint(reading: "Reading", *, at_least: int = 0) -> StoredNote | None:
     """The newest checkpoint, if it covers a position."""
     row = await reading.fetchrow(query("newest_note"), "checkpoint", at_least)

@@ -3,8 +3,11 @@
 import contextlib
 
 from ledger.log import Ledger
+from services.monitor.checkpoints import Checkpoints
 from services.monitor.deadlines import DeadlineSweep
+from services.monitor.expiry import ExpirySweep
 from services.monitor.summary import OpenJobsSummary
+from services.shared.checkpoint_files import signing_key
 from services.shared.database import create_pool
 from services.shared.periodic import repeat
 from services.shared.runtime import Runtime
@@ -12,6 +15,7 @@ from services.shared.settings import Settings
 
 SWEEP_S = 1.0
 SUMMARY_S = 5.0
+EXPIRY_S = 10.0
 
 
 async def serve(settings: Settings) -> None:
@@ -20,7 +24,8 @@ async def serve(settings: Settings) -> None:
         pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=3))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "monitor"))
-        sweep, summary = DeadlineSweep(ledger, pool), OpenJobsSummary(pool)
+        sweep = DeadlineSweep(ledger, pool, refund_life_s=settings.refund_life_seconds)
+        expiry, summary = ExpirySweep(ledger, pool), OpenJobsSummary(pool)
 
         async def sweep_once() -> int:
             return (await sweep.run_once()).failed
@@ -31,6 +36,12 @@ async def serve(settings: Settings) -> None:
 
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         runtime.spawn(repeat(sweep_once, runtime.stop, "deadlines", idle_s=SWEEP_S), "deadlines")
+        runtime.spawn(repeat(expiry.run_once, runtime.stop, "expiry", idle_s=EXPIRY_S), "expiry")
         runtime.spawn(repeat(summarise_once, runtime.stop, "summary", idle_s=SUMMARY_S), "summary")
+        key = signing_key(settings)
+        if key is not None and settings.checkpoint_every_seconds:
+            signing = Checkpoints(settings, pool, key)
+            task = repeat(signing.run_once, runtime.stop, "checkpoints", idle_s=signing.idle_s)
+            runtime.spawn(task, "checkpoints")
         runtime.ready()
         await runtime.wait()
