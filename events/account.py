@@ -116,6 +116,16 @@ class CreditsExpired(msgspec.Struct, frozen=True):
     due_at_us: int
 
 
+class AccountForgotten(msgspec.Struct, frozen=True):
+    """Whoever this was asked to be erased: profile, texts and photos go, the account's credits are locked.
+
+    `actor` is the operator who saw to it, `reason` their words, without anything personal.
+    """
+
+    reason: str
+    actor: str
+
+
 AccountEvent = (
     AccountOpened
     | TermsAccepted
@@ -124,4 +134,5 @@ AccountEvent = (
     | CreditsRefunded
     | CreditsRevoked
     | CreditsExpired
+    | AccountForgotten
 )

@@ -3,6 +3,7 @@
 import msgspec
 
 from events.account import (
+    AccountForgotten,
     AccountOpened,
     CreditsCharged,
     CreditsExpired,
@@ -19,12 +20,20 @@ from ledger.account_state import CARRIED_OVER, AccountState, evolve
 from ledger.commands import (
     AcceptTerms,
     ExpireCredits,
+    ForgetAccount,
     GrantCredits,
     OpenAccount,
     OrderVideos,
     RevokeCredits,
 )
-from ledger.errors import InsufficientCredits, InvalidCommand, NotOpened, TermsNotAccepted, UnreadableAccount
+from ledger.errors import (
+    Forgotten,
+    InsufficientCredits,
+    InvalidCommand,
+    NotOpened,
+    TermsNotAccepted,
+    UnreadableAccount,
+)
 from ledger.lots import draw
 
 AMOUNT_MAX = 1_000_000
@@ -146,9 +155,21 @@ def expire_credits(state: AccountState, command: ExpireCredits, now_us: int) -> 
     return expire(state, command.account, now_us)[0]
 
 
+def forget(state: AccountState, command: ForgetAccount) -> Made:
+    """AccountForgotten, once."""
+    _require_open(state, command.account)
+    if state.forgotten:
+        return []
+    if not command.actor or not command.reason:
+        raise InvalidCommand("say who erases the account and why")
+    return [(account_stream(command.account), AccountForgotten(command.reason, command.actor))]
+
+
 def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> Made:
     """Per job CreditsCharged and JobQueued, all or nothing."""
     _require_open(state, command.account)
+    if state.forgotten:
+        raise Forgotten(f"account {command.account} was erased; nothing can be ordered on it")
     if not state.terms:
         raise TermsNotAccepted("agree to the terms first")
     of = len(command.jobs)

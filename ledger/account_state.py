@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from events.account import (
     AccountEvent,
+    AccountForgotten,
     AccountOpened,
     CreditsCharged,
     CreditsExpired,
@@ -27,8 +28,8 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
 
     `terms` is the version agreed to last, empty before. `lots` hold the credits, in the order they are spent
     in; `debt` is what is missing below zero: then there are no lots. `balance` is lots less debt. `lots_made`
-    is the number of the newest lot. `broken` says why an event could not be read: then nothing may be spent,
-    but refunds still arrive.
+    is the number of the newest lot. Nothing can be ordered once the account is `forgotten`. `broken` says
+    why an event could not be read: then nothing may be spent, but refunds still arrive.
     """
 
     opened: bool = False
@@ -38,6 +39,7 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     lots: Lots = ()
     lots_made: int = 0
     debt: int = 0
+    forgotten: bool = False
 
     def available(self, now_us: int) -> int:
         """The balance without lots whose life is over though nobody has booked it yet."""
@@ -71,6 +73,8 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
             return replace(state, opened=True)
         case TermsAccepted():
             return replace(state, terms=event.terms)
+        case AccountForgotten():
+            return replace(state, forgotten=True)
         case _ as never:
             assert_never(never)
 
@@ -85,4 +89,6 @@ def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
 
 def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
     balance = total(lots) - debt
-    return AccountState(state.opened, state.terms, balance, state.broken, lots, state.lots_made, debt)
+    return AccountState(
+        state.opened, state.terms, balance, state.broken, lots, state.lots_made, debt, state.forgotten
+    )

@@ -154,12 +154,21 @@ class FailJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     refund_life_s: int = REFUND_LIFE_S
 
 
+class ForgetAccount(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """Lock the account for good: whoever it was is being erased. Asking twice changes nothing."""
+
+    account: str
+    reason: str
+    actor: str
+
+
 Command = (
     OpenAccount
     | AcceptTerms
     | GrantCredits
     | RevokeCredits
     | ExpireCredits
+    | ForgetAccount
     | OrderVideos
     | StartJob
     | RecordPrompt

@@ -84,6 +84,7 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             | c.GrantCredits()
             | c.RevokeCredits()
             | c.ExpireCredits()
+            | c.ForgetAccount()
         ):
             return (account_stream(command.account),)
         case c.FailJob() | c.FailSubmission():
@@ -114,6 +115,8 @@ def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
             return account.grant(_account(view, command.account), command, now_us)
         case c.RevokeCredits():
             return account.revoke(_account(view, command.account), command, now_us)
+        case c.ForgetAccount():
+            return account.forget(_account(view, command.account), command)
         case c.ExpireCredits():
             return account.expire_credits(_account(view, command.account), command, now_us)
         case _:

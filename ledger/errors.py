@@ -4,6 +4,7 @@ LedgerError
 ├── Rejected                    the rules say no; nothing was written, the key may be used again
 │   ├── NotOpened               the account does not exist
 │   ├── TermsNotAccepted
+│   ├── Forgotten               whoever the account was has been erased; it takes no more orders
 │   ├── InsufficientCredits     (balance, needed)
 │   ├── InvalidCommand          a field is out of its range
 │   ├── AlreadyExists           an id that must be new is taken
@@ -39,6 +40,10 @@ class NotOpened(Rejected):
 
 class TermsNotAccepted(Rejected):
     """The user has not agreed to the terms yet."""
+
+
+class Forgotten(Rejected):
+    """Whoever the account was has been erased; nothing can be ordered on it."""
 
 
 class InsufficientCredits(Rejected):

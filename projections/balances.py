@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from events.account import (
     AccountEvent,
+    AccountForgotten,
     AccountOpened,
     CreditsCharged,
     CreditsExpired,
@@ -51,6 +52,7 @@ class Balance(msgspec.Struct, frozen=True, gc=False):
     lots: Lots = ()
     lots_made: int = 0
     next_expiry_at_us: int | None = None
+    forgotten_at_us: int | None = None
 
 
 def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
@@ -73,6 +75,8 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
             return _moved(replace(row, revoked=row.revoked + amount), event, -amount)
         case CreditsExpired(amount=amount):
             return _moved(replace(row, expired=row.expired + amount), event, -amount)
+        case AccountForgotten():
+            return replace(row, forgotten_at_us=recorded.recorded_at_us)
         case TermsAccepted(terms=terms):
             return replace(row, terms=terms)
         case AccountOpened():

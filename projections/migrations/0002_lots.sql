@@ -15,7 +15,8 @@ BEGIN
                 ADD COLUMN debt bigint NOT NULL,
                 ADD COLUMN lots json NOT NULL,
                 ADD COLUMN lots_made bigint NOT NULL,
-                ADD COLUMN next_expiry_at_us bigint', version_number);
+                ADD COLUMN next_expiry_at_us bigint,
+                ADD COLUMN forgotten_at_us bigint', version_number);
             EXECUTE format('CREATE INDEX ON balances_v%s (next_expiry_at_us) WHERE next_expiry_at_us IS NOT NULL',
                            version_number);
             EXECUTE format('CREATE VIEW balances AS SELECT * FROM balances_v%s', version_number);

@@ -3,6 +3,7 @@
 import pytest
 
 from events.account import (
+    AccountForgotten,
     AccountOpened,
     CreditsCharged,
     CreditsGranted,
@@ -15,6 +16,7 @@ from ledger import account
 from ledger import commands as c
 from ledger.account_state import AccountState, evolve
 from ledger.errors import (
+    Forgotten,
     InsufficientCredits,
     InvalidCommand,
     NotOpened,
@@ -98,6 +100,18 @@ def test_a_revocation_may_leave_less_than_zero_and_then_nothing_can_be_ordered()
 def test_orders_refused(state, command, error):
     with pytest.raises(error):
         account.order_videos(state, command, now_us=0)
+
+
+def test_a_forgotten_account_takes_no_orders_and_still_gets_its_refunds():
+    command = c.ForgetAccount("a", "asked", "support")
+    made = account.forget(given(*AGREED), command)
+    assert made == [("account-a", AccountForgotten("asked", "support"))]
+    state = given(*AGREED, CreditsCharged("j", "o", 1), AccountForgotten("asked", "support"))
+    assert account.forget(state, command) == []
+    with pytest.raises(Forgotten):
+        account.order_videos(state, order("k"), now_us=0)
+    back = account.refund(state, account.Charge("a", "j", 1, ()), "timeout", 0, 1)
+    assert evolve(state, back[0][1]).balance == 2  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("amount", [0, -1, 1_000_001])
