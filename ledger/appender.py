@@ -146,8 +146,9 @@ class Appender:
             read = await connection.begin([pending.key for pending in batch], cache.cursor.position)
             decided = await self._decide(batch, reads, read)
             if decided.rows:
-                await connection.insert(read.head, decided)
-            await connection.commit()
+                await connection.append(read.head, decided)
+            else:
+                await connection.commit()
         except BaseException:
             await self._roll_back(connection)
             raise
@@ -170,8 +171,8 @@ class Appender:
     async def _load(self, wanted: dict[str, tuple[int, State] | None]) -> dict[str, tuple[int, State]]:
         assert self._connection is not None
         states = {stream: known or (0, initial(stream)) for stream, known in wanted.items()}
-        versions = [version for version, _ in states.values()]
-        for stream, version, type_name, data in await self._connection.streams_after(list(states), versions):
+        versions = {stream: version for stream, (version, _) in states.items()}
+        for stream, version, type_name, data in await self._connection.streams_after(versions):
             states[stream] = (version, fold(states[stream][1], type_name, data))
         return states
 

@@ -1,10 +1,12 @@
 """The appender's own connection, and the transaction's statements on it.
 
-The timeouts bound how long a frozen process can hold the lock: five seconds, whatever it was doing.
+Two round trips make an append: one begins, takes the lock and reads; one inserts and commits. The timeouts
+bound how long a frozen process can hold the lock: five seconds, whatever it was doing.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
@@ -13,20 +15,18 @@ from ledger.batch import Decided, UsedKey
 from ledger.errors import LedgerError
 from ledger.receipt import Receipt
 from ledger.sql import query
+from ledger.wire import Row, Wire, execute, parse
 
 if TYPE_CHECKING:
-    from asyncpg.prepared_stmt import PreparedStatement
-
     Connection = asyncpg.Connection[asyncpg.Record]
-    Statement = PreparedStatement[asyncpg.Record]
 
 SEPARATOR = "\x1f"
 """Joins a column's values; see append_insert.sql."""
 
 APPEND_LOCK = 7_300_002
 
-_BEGIN = f"BEGIN; SELECT pg_advisory_xact_lock({APPEND_LOCK})"
-"""One simple query: the lock is a statement alone, so what is read after it sees the newest commit."""
+ANSWER_S_MAX = 10.0
+"""No answer in this time: the server or the way to it is gone."""
 
 _SERVER_SETTINGS = {
     "application_name": "neurocards-appender",
@@ -42,40 +42,50 @@ _SERVER_SETTINGS = {
     "enable_seqscan": "off",
 }
 
+_STATEMENTS: Final = {
+    "BEGIN": "BEGIN",
+    # A statement alone, so that what is read after it sees the newest commit.
+    "LOCK": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
+    "HEAD": query("append_head"),
+    "KEYS": query("append_keys"),
+    "STREAMS": query("append_streams"),
+    "INSERT": query("append_insert"),
+    "COMMIT": "COMMIT",
+    "ROLLBACK": "ROLLBACK",
+}
+_BEGIN_AND_LOCK: Final = execute("BEGIN") + execute("LOCK")
+_COMMIT: Final = execute("COMMIT")
+_ROLLBACK: Final = execute("ROLLBACK")
+_INSERT_BINARY: Final = bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
+
+StreamEvent = tuple[str, int, str, str]
+"""Stream, version, type, data."""
+
 
 class HeadRead:
     """What the log says under the lock."""
 
-    def __init__(self, rows: Sequence[asyncpg.Record]) -> None:
+    def __init__(self, head: Row, keys: Sequence[Row], streams: list[StreamEvent]) -> None:
+        now_us, position, hash_, time_us, hash_at_cursor = head
         self.head: Cursor = GENESIS
-        self.now_us = 0
-        self.hash_at_cursor: bytes | None = None
-        self.used: dict[str, UsedKey] = {}
-        head_time_us = 0
-        for what, position, hash_, time_us, key, body_hash, command_events in rows:
-            match what:
-                case "key":
-                    self.used[key] = UsedKey(body_hash, Receipt(position, command_events, time_us))
-                case "clock":
-                    self.now_us = time_us
-                case "head":
-                    self.head, head_time_us = Cursor(position, hash_), time_us
-                case "cursor":
-                    self.hash_at_cursor = hash_
-        # The clock may be set back; the log's time never goes back.
-        self.now_us = max(self.now_us, head_time_us)
+        self.now_us = _int(now_us)
+        self.hash_at_cursor = _bytes(hash_at_cursor) if hash_at_cursor is not None else None
+        self.streams = streams
+        if position is not None:
+            self.head = Cursor(int(position), _bytes(hash_))
+            # The clock may be set back; the log's time never goes back.
+            self.now_us = max(self.now_us, _int(time_us))
+        self.used = {
+            _text(key): UsedKey(_bytes(body_hash), Receipt(_int(at), _int(events), _int(recorded_at_us)))
+            for key, body_hash, at, events, recorded_at_us in keys
+        }
 
 
 class AppendConnection:
     """One Postgres connection that only appends."""
 
-    def __init__(
-        self, connection: "Connection", read: "Statement", insert: "Statement", streams: "Statement"
-    ) -> None:
-        self._connection = connection
-        self._read = read
-        self._insert = insert
-        self._streams = streams
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     @classmethod
     async def open(cls, database_url: str, role: str | None) -> "AppendConnection":
@@ -91,25 +101,35 @@ class AppendConnection:
         if connection.get_server_version().major >= 17:
             # Older servers bound only each statement and each silence between two.
             await connection.execute("SET transaction_timeout = '5s'")
-        names = ("append_read", "append_insert", "streams_after")
-        read, insert, streams = [await connection.prepare(query(name)) for name in names]
-        return cls(connection, read, insert, streams)
+        self = cls(Wire(connection))
+        await self._ask(*[parse(name, sql) for name, sql in _STATEMENTS.items()])
+        return self
 
-    async def begin(self, keys: list[str], cursor_position: int) -> HeadRead:
-        """Take the lock, then read the head, the clock and the keys."""
-        await self._connection.execute(_BEGIN)
-        return HeadRead(await self._read.fetch(keys, cursor_position))
+    async def begin(
+        self, keys: list[str], cursor_position: int, versions: Mapping[str, int] | None = None
+    ) -> HeadRead:
+        """Take the lock, then read clock, head, keys, and each stream's events after its version."""
+        messages = [
+            _BEGIN_AND_LOCK,
+            execute("HEAD", str(cursor_position).encode()),
+            execute("KEYS", SEPARATOR.join(keys).encode()),
+        ]
+        if versions:
+            messages.append(_streams(versions))
+        _, _, head, used, *streams = await self._ask(*messages)
+        return HeadRead(head[0], used, _events(streams[0]) if streams else [])
 
-    async def streams_after(self, streams: list[str], versions: list[int]) -> list[asyncpg.Record]:
-        """Rows (stream, version, type, data) of each stream after its version, in order."""
-        return await self._streams.fetch(streams, versions)
+    async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
+        """The events of each stream after its version, in order."""
+        (rows,) = await self._ask(_streams(versions))
+        return _events(rows)
 
-    async def insert(self, head: Cursor, decided: Decided) -> None:
-        """Write the batch after `head`; still to be committed."""
+    async def append(self, head: Cursor, decided: Decided) -> None:
+        """Write the batch after `head` and commit."""
         rows, opened = decided.rows, decided.opened
-        await self._insert.fetchval(
-            head.position,
-            decided.now_us,
+        columns = (
+            str(head.position),
+            str(decided.now_us),
             SEPARATOR.join([row.stream for row in rows]),
             SEPARATOR.join([str(row.version) for row in rows]),
             SEPARATOR.join([row.type for row in rows]),
@@ -122,22 +142,50 @@ class AppendConnection:
             SEPARATOR.join([job.account for job in opened.values()]),
             SEPARATOR.join([str(job.position) for job in opened.values()]),
             SEPARATOR.join([str(job.deadline_at_us) for job in opened.values()]),
-            decided.ended,
+            SEPARATOR.join(decided.ended),
         )
+        values = [column if isinstance(column, bytes) else column.encode() for column in columns]
+        await self._ask(execute("INSERT", *values, binary=_INSERT_BINARY), _COMMIT)
 
     async def commit(self) -> None:
-        await self._connection.execute("COMMIT")
+        await self._ask(_COMMIT)
 
     async def rollback(self) -> None:
-        await self._connection.execute("ROLLBACK")
+        await self._ask(_ROLLBACK)
 
     @property
     def closed(self) -> bool:
-        return self._connection.is_closed()
+        return self._wire.closed
 
     def terminate(self) -> None:
         """Close without asking; the server rolls back what was not committed."""
-        self._connection.terminate()
+        self._wire.terminate()
 
     async def close(self) -> None:
-        await self._connection.close(timeout=5)
+        self._wire.close()
+
+    async def _ask(self, *messages: bytes) -> list[list[Row]]:
+        async with asyncio.timeout(ANSWER_S_MAX):
+            return await self._wire.ask(*messages)
+
+
+def _streams(versions: Mapping[str, int]) -> bytes:
+    return execute(
+        "STREAMS", SEPARATOR.join(versions).encode(), SEPARATOR.join(map(str, versions.values())).encode()
+    )
+
+
+def _events(rows: Sequence[Row]) -> list[StreamEvent]:
+    return [(_text(s), _int(version), _text(kind), _text(data)) for s, version, kind, data in rows]
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode()
+
+
+def _int(value: bytes | None) -> int:
+    return int(value or 0)
+
+
+def _bytes(value: bytes | None) -> bytes:
+    return bytes.fromhex((value or b"")[2:].decode())

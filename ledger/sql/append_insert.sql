@@ -23,6 +23,6 @@ WITH appended AS (
                 string_to_array($13, U&'\001F')::bigint[], string_to_array($14, U&'\001F')::bigint[])
         AS o (job, account, position, deadline_at_us)
 ), ended AS (
-    DELETE FROM open_jobs WHERE job = ANY ($15::text[])
+    DELETE FROM open_jobs WHERE job = ANY (string_to_array($15, U&'\001F'))
 )
 SELECT pg_notify('neurocards_events', '')

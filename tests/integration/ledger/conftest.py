@@ -55,12 +55,14 @@ class Proxy:
 
     `cut` sees each piece from the client and answers None (pass on), "before" (close both sides without
     passing it on) or "after" (pass it on, wait until the server has answered, and lose the answer).
+    `half`: of the next piece that holds this, only the first half gets through, and nothing more after it.
     """
 
     def __init__(self, upstream: str | tuple[str, int]) -> None:
         self._upstream = upstream
         self._server: asyncio.Server | None = None
         self.cut: Drop = lambda _: None
+        self.half: bytes | None = None
         self.cuts = 0
 
     async def __aenter__(self) -> "Proxy":
@@ -100,6 +102,12 @@ class Proxy:
                     break
                 if fate == "after":
                     lose_answer.set()
+                if self.half and self.half in data:
+                    self.half = None
+                    self.cuts += 1
+                    to_server.write(data[: len(data) // 2])
+                    await asyncio.wait([task])  # until the server has had enough
+                    break
                 to_server.write(data)
         finally:
             if not lose_answer.is_set():

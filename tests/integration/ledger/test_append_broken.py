@@ -19,6 +19,7 @@ from ledger.errors import (
 )
 from ledger.log import Ledger
 from tests.integration.ledger.conftest import order, positions, rich
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("fate", ["before", "after"])
@@ -79,6 +80,21 @@ async def test_a_frozen_appender_loses_the_lock_within_five_seconds(ledger, data
     with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
         await frozen.commit()
     frozen.terminate()
+
+
+async def test_an_appender_frozen_in_the_middle_of_a_message_loses_the_lock_too(ledger, proxied, pool):
+    """The server has half of the insert and waits for the rest, holding the lock."""
+    await rich(ledger, "a")
+    proxy, url = proxied
+    async with Ledger(url, pool) as frozen:
+        await frozen.execute(order("a", "warm"), key="order:warm")
+        proxy.half = b"COMMIT"
+        stuck = asyncio.create_task(frozen.execute(order("a", "o1"), key="order:o1"))
+        await eventually(lambda: proxy.cuts == 1)
+        async with asyncio.timeout(7):
+            await ledger.execute(order("a", "o2"), key="order:o2")
+        assert (await stuck).position > 6
+    assert (await ledger.read.account("a")).balance == 1000 - 3
 
 
 async def test_killed_writers_leave_no_gap_and_lose_no_answer(ledger, database_url, tmp_path):
