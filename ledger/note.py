@@ -22,6 +22,7 @@ from hashlib import sha256
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ledger.errors import IntegrityError, LedgerError
 
@@ -64,6 +65,11 @@ class PublicKey(msgspec.Struct, frozen=True):
     def id(self) -> bytes:
         """Four bytes that tell keys of one name apart."""
         return sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:4]
+
+    def pem(self) -> str:
+        """The bare key as openssl reads it."""
+        raw = Ed25519PublicKey.from_public_bytes(self.key)
+        return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def __str__(self) -> str:
         return f"{self.name}+{self.id.hex()}+{_text(_ED25519 + self.key)}"

@@ -33,11 +33,12 @@ class TidyGroup(TyperGroup):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     from ledger.errors import IntegrityError
+    from ledger.note import MalformedKey
     from projections.errors import NotInLog
     from services.shared.errors import SettingsError
 
     match error:
-        case SettingsError():
+        case SettingsError() | MalformedKey():
             return ExitCode.USAGE
         case NotInLog():
             return ExitCode.NOT_FOUND

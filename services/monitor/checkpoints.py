@@ -53,5 +53,5 @@ class Checkpoints:
         await make_checkpoint(self._pool, self._key, kept_notes=kept, every_s=self._every_s)
         newest = await newest_checkpoint(self._pool)
         if newest is not None:
-            checkpoint_files.write_note(self._folder, newest.note)
+            checkpoint_files.keep_note(self._folder, newest.note)
             CHECKPOINT_AT.set(newest.statement.time_us / 1e6)

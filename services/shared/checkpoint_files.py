@@ -90,11 +90,14 @@ def file_name(statement: Statement) -> str:
     return f"{kind_of(statement)}-{statement.head.position:012d}-{time}{SUFFIX}"
 
 
-def write_note(target: Path, note: str) -> Path:
-    """Write a note into a folder (made if need be) or to a file; durable when it returns; the file's path."""
-    if target.is_dir() or not target.suffix:
-        target.mkdir(parents=True, exist_ok=True)
-        target = target / file_name(parse(unverified_text(note)))
+def keep_note(where: Path, note: str) -> Path:
+    """Write a note into a folder, which is made if need be; the file's path."""
+    where.mkdir(parents=True, exist_ok=True)
+    return write_file(where / file_name(parse(unverified_text(note))), note)
+
+
+def write_file(target: Path, note: str) -> Path:
+    """Write a note to a file, all at once; durable when it returns."""
     if target.exists() and target.read_bytes() == note.encode():
         return target
     fresh = target.with_name(f".{target.name}.{os.getpid()}")

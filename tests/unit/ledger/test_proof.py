@@ -1,0 +1,105 @@
+"""Proofs: what they prove, and that no field of any event in them can be changed."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from events.account import AccountOpened, TermsAccepted
+from events.envelope import GENESIS_HASH
+from ledger.checkpoints import Checkpoint
+from ledger.merkle import fold, leaf_hash, nodes_of, path_ranges, root_of, whole_root
+from ledger.note import NotSigned, new_key
+from ledger.proof import Proof, ProofWrong, decode, encode, proven, verify
+from tests.support.history import History
+
+KEY = new_key("neurocards/test")
+SIZE = 21
+
+
+def made() -> Proof:
+    """A proof of positions 1, 8 and the last."""
+    history = History()
+    history.record(("account-a", AccountOpened()), ("account-a", TermsAccepted("заказ 🎬")))
+    while len(history.events) < SIZE:
+        history.record(("account-b", TermsAccepted(str(len(history.events)))))
+    events, data = history.events, [event.hash for event in history.events]
+    checkpoint = Checkpoint(KEY.name, events[-1].cursor, root_of(data), (), None, 1)
+
+    def over(start: int, end: int) -> bytes:
+        runs = [data[n.index << n.height : (n.index + 1) << n.height] for n in nodes_of(start, end)]
+        return fold([whole_root([leaf_hash(hash_) for hash_ in run]) for run in runs])
+
+    entries = [
+        proven(
+            events[at - 1],
+            events[at - 2].hash if at > 1 else GENESIS_HASH,
+            [over(*span) for span in path_ranges(at - 1, SIZE)],
+        )
+        for at in (1, 8, SIZE)
+    ]
+    return decode(encode(KEY.sign(checkpoint.text()), entries).encode())
+
+
+PROOF = made()
+
+
+def with_event(index: int, **changes: Any) -> Proof:
+    events = [msgspec.structs.replace(e, **changes) if n == index else e for n, e in enumerate(PROOF.events)]
+    return msgspec.structs.replace(PROOF, events=events)
+
+
+def test_a_proof_gives_the_events_as_they_were() -> None:
+    checkpoint, events = verify(PROOF, KEY.public)
+    assert (checkpoint.head.position, [event.position for event in events]) == (SIZE, [1, 8, SIZE])
+    assert events[0].key == "key-1" and events[2].hash == checkpoint.head.hash
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"position": 2}, {"position": 0}, {"position": -1}, {"position": SIZE + 1}, {"position": 2**70},
+        {"stream": "account-c"}, {"version": 9}, {"version": 2**63}, {"type": "Other"}, {"data": "{}"},
+        {"key": "other"}, {"key": None}, {"body_hash": "00" * 32}, {"body_hash": None}, {"command_events": 7},
+        {"recorded_at_us": 0}, {"hash": "00" * 32}, {"hash": "xyz"}, {"previous": "11" * 32}, {"path": []},
+        {"path": ["00" * 32] * 5}, {"path": ["no"]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_no_field_can_be_changed(index: int, changes: dict[str, Any]) -> None:
+    proof = with_event(index, **changes)
+    if proof == PROOF:
+        pytest.skip("this event has that value")
+    with pytest.raises(ProofWrong, match=r"^position -?\d+"):
+        verify(proof, KEY.public)
+
+
+def test_an_event_hashed_anew_is_still_not_what_was_signed() -> None:
+    """Whoever changes a field and computes the hash again cannot find a path."""
+    forged = History().record(("account-a", AccountOpened("forged")))[0]
+    proof = with_event(0, data=forged.data, hash=forged.hash.hex(), recorded_at_us=forged.recorded_at_us)
+    with pytest.raises(ProofWrong):
+        verify(proof, KEY.public)
+    entry = proven(forged, GENESIS_HASH, [bytes.fromhex(h) for h in PROOF.events[0].path])
+    with pytest.raises(ProofWrong, match="not what was signed"):
+        verify(msgspec.structs.replace(PROOF, events=[entry]), KEY.public)
+
+
+def test_the_checkpoint_must_be_signed_by_the_key() -> None:
+    with pytest.raises(NotSigned):
+        verify(PROOF, new_key("neurocards/test").public)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\x00", '{"format":"x","checkpoint":"","events":[]}'])
+def test_what_is_no_proof(text: str) -> None:
+    with pytest.raises(ProofWrong):
+        decode(text.encode())
+
+
+@given(st.binary(max_size=200))
+def test_anything_else_is_refused_and_nothing_else_is_raised(text: bytes) -> None:
+    with pytest.raises(ProofWrong):
+        decode(text)
