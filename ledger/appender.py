@@ -159,7 +159,7 @@ class Appender:
         cache = self._cache
         if cache.cursor.position and read.hash_at_cursor != cache.cursor.hash:
             logger.error("log_went_back", seen=cache.cursor.position, head=read.head.position)
-            cache.drop()
+            cache.went_back()
         cache.observe(read.head)
         cold = cache.missing(reads)
         known = {stream: cache.entries[stream] for stream in cache.stale(reads.difference(cold))}

@@ -23,10 +23,18 @@ class StreamCache:
         self._size_max = size_max
 
     def drop(self) -> None:
-        """Forget everything: after an error nothing remembered may be trusted."""
+        """Forget every state: after an error none may be trusted.
+
+        Where our last commit was stays known: the connection that broke may come back to a log that ends
+        before it.
+        """
         self.entries.clear()
-        self.cursor = GENESIS
         self._foreign = 0
+
+    def went_back(self) -> None:
+        """The log does not hold our last commit any more: forget that too."""
+        self.drop()
+        self.cursor = GENESIS
 
     def missing(self, streams: Iterable[str]) -> list[str]:
         """The streams of which nothing is known."""
