@@ -7,25 +7,21 @@ hash that the stream's entry carries.
 from typing import TYPE_CHECKING
 
 import asyncpg
-import structlog
 
-from events.envelope import GENESIS, Cursor, Recorded
+from events.envelope import GENESIS, Cursor
 from ledger.log import LogReader
 from services.relay import metrics
-from services.relay.errors import StreamDisagrees
-from services.relay.scripts import Place, Scripts, StreamState
 from services.relay.sql import query
-from services.shared.streams import NO_ID, JobEntry, entry_id, position_of
+from services.shared.publishing.errors import StreamDisagrees
+from services.shared.publishing.making import StreamMaker
+from services.shared.publishing.scripts import Place, Scripts, StreamState
+from services.shared.streams import NO_ID, entry_id, position_of
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
-logger = structlog.get_logger()
-
 BEHIND_EVENTS_MAX = 1_000_000
 """Streams further behind than this (an old backup was loaded) are made anew: new orders must not wait."""
-OPEN_JOBS_MAX = 300_000
-_PAGE_JOBS = 1000
 
 
 class Recovery:
@@ -39,7 +35,7 @@ class Recovery:
         self._pool = pool
         self._reader = LogReader(pool)
         self._scripts = scripts
-        self._reach_back = reach_back
+        self._maker = StreamMaker(pool, scripts, reach_back=reach_back)
 
     async def find_place(self) -> Place | None:
         """The place to publish on from, in streams made anew if need be; None: look again.
@@ -52,7 +48,10 @@ class Recovery:
         reason = await self._unusable(seen, cursor, head)
         if reason is None:
             return Place(cursor, seen.jobs_last, seen.epoch)
-        return await self._make_anew(seen, head, reason)
+        place = await self._maker.make_anew(seen, head, reason)
+        if place is not None:
+            metrics.RECOVERIES.inc()
+        return place
 
     async def _confirmed(self, seen: StreamState, head: Cursor) -> Cursor:
         """The stream's last event as the log has it. Raises StreamDisagrees."""
@@ -66,7 +65,7 @@ class Recovery:
             )
         if published == 0:
             return GENESIS
-        event = await self._event(published)
+        event = await self._maker.event(published)
         if seen.last is not None and seen.last.hash != event.hash:
             raise StreamDisagrees(
                 f"position {published} was published with another hash than the log holds: the log went back "
@@ -77,7 +76,7 @@ class Recovery:
     async def _unusable(self, seen: StreamState, cursor: Cursor, head: Cursor) -> str | None:
         """Why the streams must be made anew; None when publishing can go on after the cursor."""
         published, jobs = cursor.position, position_of(seen.jobs_last or NO_ID)
-        if not seen.epoch or not seen.jobs_last or (published == 0 and await self._base(head)):
+        if not seen.epoch or not seen.jobs_last or (published == 0 and await self._maker.base(head)):
             return "a stream is missing"
         if jobs is None or jobs > published:
             return "the jobs stream is ahead of the ledger stream"
@@ -86,46 +85,6 @@ class Recovery:
         if await self._pool.fetchval(query("newest_open_job"), published) > jobs:
             return "unfinished jobs are missing from the jobs stream"
         return None
-
-    async def _make_anew(self, seen: StreamState, head: Cursor, reason: str) -> Place | None:
-        """The place after the base; None when the streams have changed since they were seen."""
-        position = await self._base(head)
-        # Read after the head, so that every unfinished job up to the base is seen.
-        jobs = await self._open_jobs(position) if position else []
-        if len(jobs) >= OPEN_JOBS_MAX:
-            position = jobs[-1].position  # too many for one script: the later ones come with their events
-        base = await self._event(position) if position else None
-        epoch = await self._scripts.recover(seen, base, jobs)
-        if epoch is None:
-            return None
-        metrics.RECOVERIES.inc()
-        say = logger.warning if head.position else logger.info  # before the first event nothing was lost
-        say(
-            "streams_made_anew", reason=reason, base=position, head=head.position, jobs=len(jobs), epoch=epoch
-        )
-        jobs_last = entry_id(jobs[-1].position) if jobs else NO_ID
-        return Place(base.cursor if base else GENESIS, jobs_last, epoch)
-
-    async def _base(self, head: Cursor) -> int:
-        """After which position publishing begins when the streams are made anew."""
-        needed = await self._pool.fetchval(query("needed_after"))
-        wanted = head.position if needed is None else min(needed, head.position)
-        return max(wanted, head.position - self._reach_back, 0)
-
-    async def _event(self, position: int) -> Recorded:
-        events = await self._reader.events_after(position - 1, 1)
-        if not events or events[0].position != position:
-            raise StreamDisagrees(f"the log has no position {position} any more; run `neurocards recover`")
-        return events[0]
-
-    async def _open_jobs(self, up_to: int) -> list[JobEntry]:
-        """The oldest unfinished jobs up to a position, OPEN_JOBS_MAX at most."""
-        jobs: list[JobEntry] = []
-        after, limit = 0, min(_PAGE_JOBS, OPEN_JOBS_MAX)
-        while limit and (page := await self._reader.open_jobs(after, up_to, limit)):
-            jobs += [JobEntry(job.position, job.job, "JobQueued") for job in page]
-            after, limit = page[-1].position, min(_PAGE_JOBS, OPEN_JOBS_MAX - len(jobs))
-        return jobs
 
 
 def is_at(state: StreamState, place: Place) -> bool:

@@ -22,10 +22,10 @@ from ledger.log import LogReader
 from ledger.sequence import require_sequence
 from services.relay import metrics
 from services.relay.recovery import Recovery, is_at
-from services.relay.scripts import Place, Scripts
 from services.relay.sql import query
 from services.shared.listen import LogListener
 from services.shared.periodic import PASSING, sleep
+from services.shared.publishing.scripts import Place, Scripts
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

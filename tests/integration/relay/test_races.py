@@ -9,8 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from services.local.valkey import EmbeddedValkey
-from services.relay import scripts
-from services.relay.scripts import Scripts
+from services.shared.publishing import scripts
+from services.shared.publishing.scripts import Scripts
 from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
 from services.shared.stream_check import check_streams

@@ -58,7 +58,7 @@ async def test_a_consumer_far_behind_does_not_make_new_orders_wait(
 async def test_more_unfinished_jobs_than_one_script_takes(
     traffic: Traffic, start_relay, published, redis, pool, ledger, monkeypatch
 ):
-    monkeypatch.setattr("services.relay.recovery.OPEN_JOBS_MAX", 5)
+    monkeypatch.setattr("services.shared.publishing.making.OPEN_JOBS_MAX", 5)
     await traffic.open_accounts()
     for _ in range(10):
         await traffic.order()

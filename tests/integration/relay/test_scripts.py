@@ -1,8 +1,8 @@
 """What the scripts refuse."""
 
 from events.envelope import Cursor
-from services.relay.scripts import Place, Scripts
 from services.shared import streams
+from services.shared.publishing.scripts import Place, Scripts
 from services.shared.streams import LEDGER
 from tests.support.traffic import Traffic
 

@@ -1,4 +1,4 @@
-"""Errors of the relay."""
+"""Errors of publishing."""
 
 from ledger.errors import IntegrityError
 

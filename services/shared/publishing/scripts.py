@@ -1,4 +1,4 @@
-"""The relay's scripts: each is one atomic step on both streams, guarded by what the streams must hold.
+"""What writes the streams: each script is one atomic step on both, guarded by what they must hold.
 
 Whatever happens around a script (a crash before or after, a dropped reply, a second relay, a wipe), running
 it again writes nothing twice.
@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from events.envelope import Cursor, Recorded
-from services.relay.errors import StreamDisagrees
 from services.shared import streams
+from services.shared.publishing.errors import StreamDisagrees
 from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, StreamError, entry_id
 
 
@@ -47,12 +47,17 @@ class Scripts:
         self._redis = redis
         self._ledger_entries_max = ledger_entries_max
 
-    async def state(self) -> StreamState:
-        """What is there. Raises StreamDisagrees when the last entry is not one of ours."""
+    async def state(self, *, believing: bool = True) -> StreamState:
+        """What is there. Raises StreamDisagrees when the last entry is not one of ours.
+
+        Not `believing`: what is no entry of ours counts as none.
+        """
         last_id, event, jobs_last, epoch = await self._run("state", [LEDGER, JOBS, EPOCH], [])
         try:
             last = streams.decode_entry(last_id, {b"event": event}) if event else None
         except StreamError as error:
+            if not believing:
+                return StreamState(last_id.decode(), None, jobs_last.decode(), epoch.decode())
             raise StreamDisagrees(f"{error}; stop what writes it and run `neurocards recover`") from None
         return StreamState(last_id.decode(), last, jobs_last.decode(), epoch.decode())
 
@@ -112,6 +117,6 @@ def _job_arguments(jobs: Sequence[JobEntry]) -> list[bytes | str | int]:
 @cache
 def _script(name: str) -> tuple[str, str]:
     """The script's text, with what all of them share before it, and its SHA-1."""
-    folder = files("services.relay").joinpath("lua")
+    folder = files(__package__).joinpath("lua")
     text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("last_id", name))
     return text, sha1(text.encode(), usedforsecurity=False).hexdigest()

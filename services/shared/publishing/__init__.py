@@ -1,0 +1,1 @@
+"""Writing the two streams: the relay publishes, and `neurocards recover` makes them anew."""
