@@ -1,22 +1,41 @@
 """What a check finds, and where."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 Kind = Literal[
-    "sequence",  # a gap, a doubled position, or a hash that does not follow
+    # The chain: rows that are not what was written.
+    "edited",  # a row was changed after it was written
+    "renamed",  # a row's stream has another name than when it was written
+    "deleted",  # rows are missing between others
+    "inserted",  # a row stands where none was written
+    "moved",  # rows do not stand where they were written
+    "sequence",  # a hash or a position does not follow, and it cannot be told why
+    "rewritten",  # the chain holds, but it is not the one that was seen before
+    "cut",  # the end of the log is missing
+    # The rules: what the rows say cannot have happened.
     "stream",  # versions of one stream are not 1, 2, 3, …
     "command",  # a command's events are not together, or time went back
     "unreadable",  # an event this code cannot read
     "overdraft",  # credits were spent that were not there
+    "lots",  # credits were not drawn from, or given back to, the lots they should
     "charge",  # a job charged twice, or queued without its charge
     "outcome",  # a job with no outcome, two, or a refund that mirrors no charge
-    "open_jobs",  # the table of unfinished jobs is not what the log says
     "books",  # the double entry does not balance
+    # What was made of the log.
+    "open_jobs",  # the table of unfinished jobs is not what the log says
+    "snapshot",  # a cached state is not what the log says
     "projection",  # a read model is not what the log says at its cursor
+    "cursor",  # a consumer remembers a place that is none
+    "checkpoint",  # a stored checkpoint is not what was signed, or not signed by the key
+    "guard",  # a trigger or a unique index that protects the log is off
     "streams",  # Redis holds something else than the log
 ]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+CHAIN_KINDS: tuple[Kind, ...] = KINDS[: KINDS.index("stream")]
+"""Damage to the rows themselves."""
 
 PROBLEMS_MAX = 100
 """A check stops to list more; one broken link often breaks all that follow."""
@@ -31,12 +50,19 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """Collects problems, up to PROBLEMS_MAX."""
+    """Collects problems, up to `limit`, each once. `count` is how many there were."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = PROBLEMS_MAX) -> None:
         self.problems: list[Problem] = []
+        self.count = 0
+        self._limit = limit
 
     def add(self, kind: Kind, position: int | None, message: str) -> None:
         """One more, unless there are enough."""
-        if len(self.problems) < PROBLEMS_MAX:
-            self.problems.append(Problem(kind, position, message))
+        self.count += 1
+        if len(self.problems) < self._limit:
+            problem = Problem(kind, position, message)
+            if problem in self.problems:
+                self.count -= 1
+            else:
+                self.problems.append(problem)

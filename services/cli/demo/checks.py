@@ -15,18 +15,18 @@ from events.envelope import Recorded
 from events.job import SubmissionFailed, SubmissionIntended
 from events.streams import job_of
 from projections.check import check_ledger
-from projections.problems import Kind
+from projections.problems import CHAIN_KINDS, Kind
 from services.cli.demo.cycle import Cycle
 from services.cli.demo.sandbox import TaskSeen
 from services.cli.demo.witness import Witness
 from services.shared.stream_check import check_streams
 
 _QUIET_TIMEOUT_S = 20.0
-_LEDGER_CHECKS: dict[str, tuple[Kind, ...]] = {
+LEDGER_CHECKS: dict[str, tuple[Kind, ...]] = {
     "one charge, one outcome": ("charge", "outcome", "open_jobs"),
-    "books sum to zero, nothing overdrawn": ("books", "overdraft"),
-    "the chain holds": ("sequence", "stream", "command", "unreadable"),
-    "read models are what the log says": ("projection",),
+    "books sum to zero, nothing overdrawn": ("books", "overdraft", "lots"),
+    "the chain holds": (*CHAIN_KINDS, "stream", "command", "unreadable", "guard"),
+    "read models are what the log says": ("projection", "cursor", "snapshot", "checkpoint"),
 }
 
 
@@ -52,7 +52,7 @@ async def check_all(
     return [
         Check("everything came to rest", rest),
         Check("each cycle ended as it should", unexpected),
-        *(Check(name, [p for kind in kinds for p in found[kind]]) for name, kinds in _LEDGER_CHECKS.items()),
+        *(Check(name, [p for kind in kinds for p in found[kind]]) for name, kinds in LEDGER_CHECKS.items()),
         Check("log, projection and chat agree on balances", await _balances(witness, cycles)),
         Check("no second submission without a failed first", submissions(events, tasks)),
         Check("one final message per job", messages(cycles, events)),

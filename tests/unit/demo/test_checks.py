@@ -6,7 +6,8 @@ from events.codec import Event, encode
 from events.envelope import Recorded
 from events.job import Failure, SubmissionFailed, SubmissionIntended, Video, VideoGifted
 from events.streams import job_stream
-from services.cli.demo.checks import messages, submissions
+from projections.problems import KINDS
+from services.cli.demo.checks import LEDGER_CHECKS, messages, submissions
 from services.cli.demo.cycle import Cycle
 from services.cli.demo.sandbox import TaskSeen
 from services.cli.demo.scenarios import Scenario
@@ -64,3 +65,8 @@ def test_a_gift_is_a_second_message_that_must_come() -> None:
     assert messages([cycle], gifted) == []
     cycle.videos = 0
     assert messages([cycle], gifted) != []
+
+
+def test_every_kind_of_damage_to_the_ledger_belongs_to_a_check():
+    listed = [kind for kinds in LEDGER_CHECKS.values() for kind in kinds]
+    assert sorted([*listed, "streams"]) == sorted(KINDS)

@@ -1,0 +1,212 @@
+"""The promises about credits and jobs, checked on the log's rows one after another. Pure.
+
+Independent of the deciders on purpose: this is what tells when they are wrong. A job is forgotten when it is
+over, so that memory stays flat; what comes later for it is left in `late`, to be judged with its history.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from events.streams import ACCOUNT, JOB
+from projections.problems import Findings
+from projections.verify import lots
+from projections.verify.jobs import Jobs
+from projections.verify.late import move
+from projections.verify.lots import Account
+from projections.verify.shapes import (
+    DECODE,
+    KNOWN,
+    MOVES,
+    OF_ACCOUNTS,
+    SPENT,
+    Charged,
+    Granted,
+    Refunded,
+    Revoked,
+    Row,
+)
+
+_STRANGERS_MAX = 10_000
+
+
+class Rules:
+    """Walk the log through `add` in order, then `finish`.
+
+    `after` is the position before the first row.
+    """
+
+    def __init__(self, findings: Findings, *, after: int = 0) -> None:
+        self._findings = findings
+        self.jobs = Jobs(findings)
+        self.accounts: dict[str, Account] = {}
+        self.books: dict[str, int] = {}
+        self.others: dict[str, int] = {}
+        self.late: list[Row] = []
+        self.position = after
+        self._command_left = 0
+        self._time_us = 0
+        self._partial = after > 0
+        self.opening = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """The next rows."""
+        position, left, now_us = self.position, self._command_left, self._time_us
+        say, jobs, by_stream = self._findings.add, self.jobs, self.jobs.by_stream
+        for row in rows:
+            at, stream, version, name, count, time_us, _ = row
+            position += 1
+            if at != position:
+                say("sequence", at, f"position {at} stands where {position} should")
+            position = at
+            if (count is None) != (left > 0):
+                self._broken_command(at, left)
+            if count is not None:
+                left = count
+            elif time_us != now_us:
+                say("command", at, f"position {at} has another time than its command")
+            if time_us < now_us:
+                say("command", at, f"time went back by {(now_us - time_us) / 1e6:g} s at position {at}")
+            now_us = time_us
+            left = left - 1 if left else 0
+            job = by_stream.get(stream)
+            if job is not None:
+                job.version += 1
+                if job.version != version:
+                    self._wrong_version(at, stream, version, job.version)
+                    job.version = version
+                if name in MOVES:
+                    move(jobs, row)
+                elif name not in KNOWN or name in OF_ACCOUNTS:
+                    self._misplaced(row)
+            elif stream.startswith(ACCOUNT):
+                self._account_moved(row)
+            else:
+                self._stranger(row)
+        self.position, self._command_left, self._time_us = position, left, now_us
+
+    def resume(self, command_left: int, time_us: int) -> None:
+        """Before the first row: what is left of the command it stands in, and the time."""
+        self._command_left, self._time_us = command_left, time_us
+
+    def load_accounts(self, history: Iterable[Row]) -> None:
+        """Make accounts known from their rows before the first one."""
+        past = Rules(Findings())
+        for row in history:
+            past._account_moved(row)
+        self.accounts |= past.accounts
+        self.opening += sum(account.balance for account in past.accounts.values())
+
+    def finish(self) -> None:
+        """What can be said at the end of the log only."""
+        say = self._findings.add
+        if self._command_left:
+            say("command", self.position, f"{self._command_left} events of the last command are missing")
+        self.jobs.finish()
+        held = sum(account.balance for account in self.accounts.values()) - self.opening
+        if total := sum(self.books.values()) + held:
+            say("books", None, f"the books sum to {total}, not to zero")
+        for account, balance in sorted(self.books.items()) if not self._partial else ():
+            if account.startswith("issued:") == (balance > 0) and balance:
+                say("books", None, f"{account} holds {balance} credits, which is on the wrong side")
+        spent = self.books.get(SPENT, 0)
+        if spent != self.jobs.spent:
+            say("books", None, f"{spent} credits are booked as spent, jobs account for {self.jobs.spent}")
+
+    def _account_moved(self, row: Row) -> None:
+        at, stream, version, name, _, _, data = row
+        account = self.accounts.get(stream)
+        if account is None:
+            account = self.accounts[stream] = Account()
+        account.version += 1
+        if version != account.version:
+            self._wrong_version(at, stream, version, account.version)
+            account.version = version
+        decode = DECODE.get(name) if name in OF_ACCOUNTS else None
+        if decode is None:
+            account.opened = account.opened or name == "AccountOpened"
+            if name not in OF_ACCOUNTS:
+                self._misplaced(row)
+            return
+        try:
+            event = decode(data or "")
+        except (msgspec.DecodeError, UnicodeError) as error:
+            self._findings.add("unreadable", at, f"{name} at position {at} cannot be read: {error}")
+            return
+        if not account.opened:
+            self._findings.add("stream", at, f"{name} at position {at} comes before {stream} was opened")
+            account.opened = True
+        if wrong := self._credits_moved(row, account, event):
+            self._findings.add("lots", at, f"{name} of {stream} at position {at}: {wrong}")
+        if account.debt and account.lots and not account.old:
+            message = f"{stream} owes {account.debt} credits at position {at} while lots hold some"
+            self._findings.add("lots", at, message)
+
+    def _credits_moved(self, row: Row, account: Account, event: Any) -> str:
+        at, stream, _, _, _, now_us, _ = row
+        owner, amount = stream[len(ACCOUNT) :], event.amount
+        if amount <= 0:
+            return f"{amount} credits are no amount"
+        match event:
+            case Charged():
+                wrong = lots.charged(account, amount, event.parts, now_us)
+                if account.debt and (left := account.balance) < 0:
+                    self._findings.add(
+                        "overdraft", at, f"{stream} was charged {amount} credits down to {left}"
+                    )
+                self._post(SPENT, amount)
+                self.jobs.charged(at, owner, event.job, event.order, amount, event.parts)
+            case Refunded():
+                job = self.jobs.by_stream.get(JOB + event.job)
+                taken = () if job is None else job.parts
+                wrong = lots.refunded(account, amount, event.parts, event.settled, taken, now_us)
+                self._post(SPENT, -amount)
+                if job is None:
+                    self.late.append(row)
+                else:
+                    self.jobs.refunded(at, owner, event.job, amount)
+            case Granted():
+                ends = event.expires_at_us
+                wrong = lots.granted(account, amount, event.kind, ends, event.lot, event.settled)
+                self._post(f"issued:{event.kind}", -amount)
+            case Revoked():
+                wrong = lots.revoked(account, amount, event.parts, now_us)
+                self._post(f"revoked:{event.kind}", amount)
+            case _:
+                wrong = lots.expired(account, event.lot, amount, event.kind, event.due_at_us, now_us)
+                self._post(f"expired:{event.kind}", amount)
+        return wrong
+
+    def _post(self, name: str, amount: int) -> None:
+        self.books[name] = self.books.get(name, 0) + amount
+
+    def _stranger(self, row: Row) -> None:
+        """A row of a job that is over or never was, or of a stream of no known kind."""
+        at, stream, version, name, *_ = row
+        if stream.startswith(JOB):
+            self.late.append(row)
+        if name not in KNOWN or not stream.startswith(JOB):
+            self._misplaced(row)
+        if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:
+            expected = self.others[stream] = self.others.get(stream, 0) + 1
+            if version != expected:
+                self._wrong_version(at, stream, version, expected)
+                self.others[stream] = version
+
+    def _wrong_version(self, at: int, stream: str, version: int, expected: int) -> None:
+        self._findings.add("stream", at, f"{stream} has version {version} where {expected} should be")
+
+    def _misplaced(self, row: Row) -> None:
+        at, stream, _, name, *_ = row
+        if name in KNOWN:
+            self._findings.add("stream", at, f"{name} at position {at} cannot stand in {stream}")
+        else:
+            self._findings.add("unreadable", at, f"unknown event type {name!r} at position {at}")
+
+    def _broken_command(self, at: int, left: int) -> None:
+        if left:
+            message = f"a command begins at position {at} where {left} events of the one before should stand"
+        else:
+            message = f"position {at} belongs to no command: the one before it is complete"
+        self._findings.add("command", at, message)

@@ -1,0 +1,135 @@
+"""Verifies a whole database: three walks over one snapshot, then what only all of them together can tell.
+
+report = await verify(source)       # report.problems == [] means that everything holds
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from events.envelope import GENESIS, Cursor
+from ledger.errors import LedgerError
+from projections.problems import CHAIN_KINDS, PROBLEMS_MAX, Findings, Problem
+from projections.verify import tables, witnesses
+from projections.verify.chain import Progress
+from projections.verify.locate import locate
+from projections.verify.process import Said, Task
+from projections.verify.stages import STAGES, WALKS, Stage, Walked
+
+if TYPE_CHECKING:
+    from projections.tables import Connection
+
+_SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
+_LINE_BYTES_MAX = 64 * 1024 * 1024
+_ROOT = str(Path(__file__).parents[2])
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The database, and what each connection to it is told."""
+
+    url: str
+    server_settings: dict[str, str]
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What was found (at most PROBLEMS_MAX of `found`), over how many events up to where."""
+
+    problems: list[Problem]
+    found: int
+    head: Cursor
+    events: int
+
+
+class WalkFailed(LedgerError):
+    """A walk could not be finished: the database went away, or the walk's process was killed."""
+
+
+def silent(stage: str, position: int) -> None:
+    """No progress is shown."""
+
+
+async def verify(source: Source, *, after: Cursor = GENESIS, progress: Progress = silent) -> Report:
+    """Verify the log after a place, and everything made of it. One process per walk.
+
+    Raises WalkFailed, and what asyncpg raises when the database cannot be reached.
+    """
+    connection = await asyncpg.connect(source.url, server_settings=source.server_settings, timeout=10)
+    try:
+        async with connection.transaction(**_SNAPSHOT):
+            snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
+            walks = [
+                _in_process(Task(stage, source.url, source.server_settings, snapshot, after), progress)
+                for stage in STAGES
+            ]
+            walked = dict(zip(STAGES, await _all(walks), strict=True))
+            return await _conclude(connection, after, walked)
+    finally:
+        connection.terminate()
+
+
+async def verify_on(connection: "Connection", after: Cursor = GENESIS) -> Report:
+    """The same in this process, on one connection, one walk after the other."""
+    async with connection.transaction(**_SNAPSHOT):
+        walked = {stage: await WALKS[stage](connection, after, silent) for stage in STAGES}
+        return await _conclude(connection, after, walked)
+
+
+async def _conclude(connection: "Connection", after: Cursor, walked: Mapping[Stage, Walked]) -> Report:
+    chain = walked["chain"].chain
+    assert chain is not None
+    findings = Findings()
+    seen = await witnesses.cursors(connection)
+    remembered = {w.position: w.hash for w in seen}
+    spoken_of = await locate(connection, chain, remembered, findings)
+    await witnesses.question(connection, seen, chain.head.position, spoken_of, findings)
+    await tables.check_guards(connection, findings)
+    placed = {p.position for p in findings.problems if p.kind in CHAIN_KINDS} | spoken_of
+    for problem in (*walked["rules"].problems, *walked["models"].problems):
+        if problem.kind != "sequence" or problem.position not in placed:
+            findings.add(problem.kind, problem.position, problem.message)
+    await tables.check_open_jobs(connection, walked["rules"].open_jobs, after.position, findings)
+    more = sum(w.found - len(w.problems) for w in walked.values())
+    return Report(findings.problems[:PROBLEMS_MAX], findings.count + more, chain.head, chain.count)
+
+
+async def _all(walks: list[Any]) -> list[Walked]:
+    """All to their ends; when one fails the others are stopped."""
+    tasks = [asyncio.ensure_future(walk) for walk in walks]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _in_process(task: Task, progress: Progress) -> Walked:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "projections.verify.process",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES_MAX,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((_ROOT, os.environ.get("PYTHONPATH", "")))},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(task) + b"\n")
+        await process.stdin.drain()
+        async for line in process.stdout:
+            said = msgspec.json.decode(line, type=Said)
+            if said.error:
+                raise WalkFailed(f"the walk `{task.stage}` could not be finished: {said.error}")
+            if said.walked is not None:
+                return said.walked
+            progress(task.stage, said.at)
+        raise WalkFailed(f"the walk `{task.stage}` ended without a result; is there enough memory?")
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        process._transport.close()  # type: ignore[attr-defined]

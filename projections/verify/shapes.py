@@ -1,0 +1,78 @@
+"""What the rules read of an event: the fields that matter, and no more, which is what makes it fast."""
+
+from typing import Any, Final
+
+import msgspec
+
+from events.account import GrantKind, Part, RevokeKind
+from events.codec import EVENT_TYPES
+from projections.verify.jobs import Queued
+
+
+class Granted(msgspec.Struct, gc=False):
+    """Of CreditsGranted."""
+
+    amount: int
+    kind: GrantKind
+    expires_at_us: int | None = None
+    lot: int = 0
+    settled: int = 0
+
+
+class Charged(msgspec.Struct, gc=False):
+    """Of CreditsCharged."""
+
+    job: str
+    order: str
+    amount: int
+    parts: tuple[Part, ...] = ()
+
+
+class Refunded(msgspec.Struct, gc=False):
+    """Of CreditsRefunded."""
+
+    job: str
+    amount: int
+    parts: tuple[Part, ...] = ()
+    settled: int = 0
+
+
+class Revoked(msgspec.Struct, gc=False):
+    """Of CreditsRevoked."""
+
+    amount: int
+    kind: RevokeKind = "manual"
+    parts: tuple[Part, ...] = ()
+
+
+class Expired(msgspec.Struct, gc=False):
+    """Of CreditsExpired."""
+
+    lot: int
+    amount: int
+    kind: GrantKind
+    due_at_us: int
+
+
+SPENT: Final = "spent:generation"
+
+Row = Any
+"""A tuple or record: position, stream, version, type, events in the command, time in µs, data of types in READ."""
+
+READ: Final[dict[str, type[Any]]] = {
+    "CreditsGranted": Granted,
+    "CreditsCharged": Charged,
+    "CreditsRefunded": Refunded,
+    "CreditsRevoked": Revoked,
+    "CreditsExpired": Expired,
+    "JobQueued": Queued,
+}
+"""The types whose data is needed, and what of it."""
+
+DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in READ.items()}
+OF_ACCOUNTS: Final = frozenset(("AccountOpened", "TermsAccepted", *(READ.keys() - {"JobQueued"})))
+OUTCOMES: Final = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
+MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
+"""The job's events that the books must know of."""
+
+KNOWN: Final = frozenset(EVENT_TYPES)

@@ -1,0 +1,16 @@
+-- What protects the log, and whether it is on.
+WITH wanted (what, name) AS (VALUES
+    ('trigger', 'events_append_only'), ('index', 'events_pkey'), ('index', 'events_stream_version'),
+    ('index', 'events_key'), ('index', 'events_one_charge_per_job'), ('index', 'events_one_refund_per_job'),
+    ('index', 'events_one_end_per_job'), ('index', 'events_one_gift_per_job')
+)
+SELECT what, name FROM wanted
+WHERE CASE what
+    WHEN 'trigger' THEN NOT EXISTS (
+        SELECT FROM pg_trigger t
+        WHERE t.tgname = wanted.name AND t.tgrelid = 'events'::regclass AND t.tgenabled IN ('O', 'A'))
+    ELSE NOT EXISTS (
+        SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+        WHERE c.relname = wanted.name AND i.indrelid = 'events'::regclass
+          AND i.indisunique AND i.indisvalid AND i.indisready)
+    END

@@ -1,0 +1,98 @@
+"""The walk that follows what the rows say: feeds `Rules`, and looks up what those have forgotten."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from events.streams import ACCOUNT, JOB
+from projections.problems import Findings
+from projections.verify.chain import Progress
+from projections.verify.late import job_stream_of, judge, load_jobs
+from projections.verify.rules import Rules
+from projections.verify.shapes import Row
+from projections.verify.sql import query
+
+if TYPE_CHECKING:
+    from projections.tables import Connection
+
+PAGE = 1000
+_AT_ONCE = 500
+
+
+class OpenJob(msgspec.Struct, frozen=True):
+    """A job that has not ended, as the log has it."""
+
+    job: str
+    account: str
+    position: int
+    deadline_at_us: int
+
+
+class RulesWalk:
+    """One walk from `after` to the head, in the caller's snapshot."""
+
+    def __init__(self, connection: "Connection", findings: Findings, after: int, progress: Progress) -> None:
+        self._connection = connection
+        self._findings = findings
+        self._after = after
+        self._progress = progress
+        self._loaded: set[str] = set()
+        self.rules = Rules(findings, after=after)
+
+    async def run(self) -> Rules:
+        """All rows, then what can be said at the end only."""
+        rules = self.rules
+        if self._after:
+            row = await self._connection.fetchrow(query("command_at"), self._after)
+            if row is not None and row["recorded_at_us"] is not None:
+                left = row["position"] + row["command_events"] - 1 - self._after
+                rules.resume(max(left, 0), row["recorded_at_us"])
+        cursor = await self._connection.cursor(query("rules"), self._after)
+        while rows := await cursor.fetch(PAGE):
+            if self._after:
+                await self._load(rows)
+            rules.add(rows)
+            if rules.late:
+                await self._judge()
+            self._progress("rules", rules.position)
+        rules.finish()
+        return rules
+
+    def open_jobs(self) -> dict[str, OpenJob]:
+        """The jobs that have not ended, by id."""
+        return {
+            stream[len(JOB) :]: OpenJob(stream[len(JOB) :], job.account, job.queued_at, job.deadline_at_us)
+            for stream, job in self.rules.jobs.by_stream.items()
+            if job.queued_at and not job.outcome
+        }
+
+    async def _judge(self) -> None:
+        rules, late = self.rules, self.rules.late
+        rules.late = []
+        for begin in range(0, len(late), _AT_ONCE):
+            some = late[begin : begin + _AT_ONCE]
+            streams = [job_stream_of(row) for row in some]
+            histories = await self._histories(streams, some[-1][0])
+            for row, stream in zip(some, streams, strict=True):
+                rules.jobs.spent += judge(self._findings, row, histories.get(stream, []))
+
+    async def _histories(self, streams: list[str], up_to: int) -> dict[str, list[Row]]:
+        """Job's stream → its rows, and its charges and refunds, in order."""
+        jobs = [stream[len(JOB) :] for stream in streams]
+        found: dict[str, list[Row]] = {}
+        for row in await self._connection.fetch(query("histories"), streams, jobs, up_to):
+            with suppress(msgspec.DecodeError):  # reported where the walk meets it
+                found.setdefault(job_stream_of(row), []).append(row)
+        return found
+
+    async def _load(self, rows: list[Row]) -> None:
+        """Bring to memory what the page goes on with and the walk has not seen the beginning of."""
+        rules = self.rules
+        known = self._loaded | rules.accounts.keys() | rules.jobs.by_stream.keys()
+        wanted = {row[1] for row in rows if row[2] > 1} - known
+        self._loaded |= wanted
+        if jobs := [stream for stream in wanted if stream.startswith(JOB)]:
+            load_jobs(rules.jobs, await self._histories(jobs, self._after))
+        if accounts := [stream for stream in wanted if stream.startswith(ACCOUNT)]:
+            rules.load_accounts(await self._connection.fetch(query("histories"), accounts, [], self._after))
