@@ -15,9 +15,8 @@ from aiogram.fsm.storage.redis import RedisStorage
 from redis.asyncio import Redis
 
 from services.shared.ids import new_id
-from services.shared.people import Brief, Draft
+from services.shared.people import CHAT_STATE_PREFIX, Brief, Draft
 
-KEY_PREFIX = "{neurocards}:fsm"
 KEPT_S = 7 * 24 * 3600
 COUNTS = (1, 3, 5)
 STYLES = ("ugc", "commercial", "own")
@@ -58,7 +57,7 @@ class Flow(msgspec.Struct, omit_defaults=True):
 def storage(redis: Redis) -> RedisStorage:
     """Where places are kept: forgotten after a week of silence."""
     return RedisStorage(
-        redis, key_builder=DefaultKeyBuilder(prefix=KEY_PREFIX), state_ttl=KEPT_S, data_ttl=KEPT_S
+        redis, key_builder=DefaultKeyBuilder(prefix=CHAT_STATE_PREFIX), state_ttl=KEPT_S, data_ttl=KEPT_S
     )
 
 

@@ -1,11 +1,24 @@
 """Accounts, texts and drafts: the erasable side of what events refer to."""
 
+import hashlib
+import hmac
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from services.shared.ids import new_id
+from services.shared.settings import Settings
+from services.shared.sql import query
+
+CHAT_STATE_PREFIX = "{neurocards}:fsm"
+"""Keys in Redis under which the bot remembers where someone is in the chat."""
+
+
+def forgotten_name(settings: Settings, telegram_id: int) -> bytes:
+    """What remains of someone who was erased: a keyed hash, of use only to who has the key and the id."""
+    key = settings.forget_key.get_secret_value().encode()
+    return hmac.new(key, str(telegram_id).encode(), hashlib.sha256).digest()
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -67,6 +80,10 @@ class People:
             account,
         )
         return Account(*row) if row else None
+
+    async def was_forgotten(self, name: bytes) -> bool:
+        """Whether someone of this `forgotten_name` had an account that was erased."""
+        return bool(await self._pool.fetchval(query("was_forgotten"), name))
 
     async def set_locale(self, account: str, locale: str) -> None:
         """Remember the user's language."""

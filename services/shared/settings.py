@@ -114,6 +114,14 @@ class Settings(SettingsFields):
         return SecretStr(hashlib.sha256(b"neurocards callback\0" + keys.encode()).hexdigest())
 
     @cached_property
+    def forget_key(self) -> SecretStr:
+        """The secret under which people who were erased are told when they come back."""
+        if self.forget_secret is not None:
+            return self.forget_secret
+        token = self.telegram_token.get_secret_value().encode()
+        return SecretStr(hashlib.sha256(b"neurocards forget\0" + token).hexdigest())
+
+    @cached_property
     def instance(self) -> str:
         """This process's name among its kind, e.g. as a consumer of a stream."""
         return self.instance_name or socket.gethostname()

@@ -70,6 +70,11 @@ class SettingsFields(BaseSettings):
     callback_secret: SecretStr | None = Field(
         None, min_length=16, description="Secret in callback addresses; empty: derived from the KIE keys"
     )
+    forget_secret: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Secret under which erased people are remembered; empty: derived from the bot's token",
+    )
     health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
     health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")
     ready_file: Path | None = Field(

@@ -15,6 +15,7 @@ from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.bot.talk import say, show
 from services.shared.buttons import AcceptTerms, ChooseLanguage
 from services.shared.i18n import LOCALES
+from services.shared.people import forgotten_name
 
 router = Router(name="terms")
 
@@ -49,7 +50,7 @@ async def accept(
         )
         await say(bot, person.chat_id, screens.terms(shop, person.locale))
         return
-    await accept_terms(shop, person.account)
+    await accept_terms(shop, person)
     account = await shop.account(person)
     await show(bot, query, screens.welcome(account.balance))
     await answer_tap(bot, query.id)
@@ -72,9 +73,11 @@ async def terms_first(query: CallbackQuery, bot: Bot, shop: Shop, person: Person
     await say(bot, person.chat_id, screens.terms(shop, person.locale))
 
 
-async def accept_terms(shop: Shop, account: str) -> None:
-    """Open the account and record the agreement; the first one brings the welcome gift, once."""
+async def accept_terms(shop: Shop, person: Person) -> None:
+    """Open the account and record the agreement; a person's first one ever brings the welcome gift."""
+    account, name = person.account, forgotten_name(shop.settings, person.chat_id)
     await shop.ledger.execute(c.OpenAccount(account), key=f"open:{account}")
-    command = c.AcceptTerms(account, TERMS_VERSION, shop.settings.free_credits)
+    welcome = 0 if await shop.people.was_forgotten(name) else shop.settings.free_credits
+    command = c.AcceptTerms(account, TERMS_VERSION, welcome)
     with suppress(KeyReused):  # agreed to while FREE_CREDITS was another number; that agreement stands
         await shop.ledger.execute(command, key=f"terms:{account}:{TERMS_VERSION}")

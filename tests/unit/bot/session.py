@@ -109,6 +109,10 @@ class MemoryPeople:
         self.locales: dict[int, str] = {}
         self.texts: dict[str, Brief] = {}
         self.drafts: dict[str, Draft] = {}
+        self.forgotten: set[bytes] = set()
+
+    async def was_forgotten(self, name: bytes) -> bool:
+        return name in self.forgotten
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
         return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale))

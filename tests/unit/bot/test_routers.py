@@ -1,6 +1,6 @@
 """Routers over a recorded Bot session: which answers go out, in which order, and what is charged."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiogram import Dispatcher
@@ -16,10 +16,10 @@ from services.bot.dispatcher import build_dispatcher
 from services.bot.flow import Create
 from services.bot.person import Locales
 from services.bot.routers import cabinet, confirm, create, drafts, fallback, menu, terms
-from services.bot.shop import TERMS_VERSION, Shop
+from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.shared.buttons import AcceptTerms, ChooseCount, Menu, MenuAction, Order
-from services.shared.people import Brief, Draft
-from tests.unit.bot.session import memory_shop, recorded_bot
+from services.shared.people import Brief, Draft, forgotten_name
+from tests.unit.bot.session import MemoryPeople, memory_shop, recorded_bot
 
 USER = {"id": 5, "is_bot": False, "first_name": "A", "language_code": "en"}
 CHAT = {"id": 5, "type": "private"}
@@ -59,7 +59,7 @@ class Desk:
         return str(answers[-1].text or "") if answers else ""
 
     async def accepted(self) -> None:
-        await terms.accept_terms(self.shop, "a5")
+        await terms.accept_terms(self.shop, Person("a5", "en", 5, False))
 
     async def drafted(self, draft: Draft = DRAFT) -> None:
         draft = replace(draft, model=draft.model or self.shop.model.slug)
@@ -174,3 +174,11 @@ async def test_a_late_toast_is_no_failure(desk: Desk) -> None:
     desk.session.answers.append(TelegramBadRequest(method=SendMessage(chat_id=5, text=""), message=late))
     await desk.tap("nonsense")
     assert desk.session.of(EditMessageReplyMarkup) == []
+
+
+async def test_someone_who_was_erased_and_comes_back_gets_no_second_welcome(desk: Desk) -> None:
+    forgotten = cast(MemoryPeople, desk.shop.people).forgotten
+    forgotten.add(forgotten_name(desk.shop.settings, 5))
+    await desk.tap(AcceptTerms(version=TERMS_VERSION).pack())
+    account = await desk.shop.ledger.read.account("a5")
+    assert (account.terms, account.balance) == (TERMS_VERSION, 0)

@@ -1,0 +1,87 @@
+"""`neurocards users forget`: erase a person. The ledger stays whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say
+
+if TYPE_CHECKING:
+    from services.shared.forgetting import Erased
+    from services.shared.settings import Settings
+
+User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
+
+
+def register(app: typer.Typer) -> None:
+    users = typer.Typer(name="users", no_args_is_help=True, help="What concerns one person.")
+    users.callback()(_group)
+    users.command("forget")(forget)
+    app.add_typer(users)
+
+
+def _group() -> None:
+    """Keeps `forget` a command of its own while it is the only one."""
+
+
+def forget(
+    user: User,
+    reason: Reason,
+    actor: Actor,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Erase a person: profile, texts, photos and videos. Events, chain and balances stay as they are.
+
+    Unfinished jobs fail and are refunded to the account, which takes no orders any more. Asking again mends
+    an attempt that was interrupted: with the account's id, should the Telegram id be gone already.
+    """
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+
+    settings = settings_here()
+    configure_command_logging(settings, "users")
+    emit([asyncio.run(_plan(settings, user))], output)
+    confirm(dry_run, yes)
+    erased = asyncio.run(_forget(settings, user, actor, reason))
+    say(
+        f"erased: {erased.texts} texts, {erased.drafts} drafts, {erased.files} files, {erased.messages} "
+        f"messages' ids; {erased.jobs_failed} unfinished jobs were refunded"
+    )
+    if not erased.telegram_id_known:
+        say("whose account it was had been erased before; what was left is gone now")
+
+
+async def _plan(settings: Settings, user: str) -> dict[str, Any]:
+    from ledger.log import LogReader
+    from services.cli.who import resolve_account
+    from services.shared.database import create_pool
+    from services.shared.sql import query
+
+    account = await resolve_account(settings, user)
+    async with await create_pool(settings, "operator", max_size=1) as pool:
+        state = await LogReader(pool).account(account)
+        row = await pool.fetchrow(query("personal_data_of"), account)
+    return {"account": account, "balance": state.balance, "locked_before": state.forgotten, **dict(row or {})}
+
+
+async def _forget(settings: Settings, user: str, actor: str, reason: str) -> Erased:
+    from contextlib import AsyncExitStack
+
+    from services.cli.operating import open_ledger
+    from services.cli.who import resolve_account
+    from services.shared.blobs import open_blobs
+    from services.shared.forgetting import Forgetting
+    from services.shared.redis_client import command_client
+
+    account = await resolve_account(settings, user)
+    async with AsyncExitStack() as stack:
+        ledger, pool = await stack.enter_async_context(open_ledger(settings))
+        redis = await stack.enter_async_context(command_client(settings))
+        forgetting = Forgetting(settings, pool, ledger, open_blobs(settings), redis)
+        return await forgetting.forget(account, actor=actor, reason=reason)

@@ -1,0 +1,142 @@
+"""Erasing a person: their profile, texts, photos and videos go; events, hash chain and balances stay.
+
+    the account is locked ──▶ nobody knows whose it was ──▶ its open jobs fail and are refunded ──▶ blobs go
+    (AccountForgotten)        (one transaction)              (in the ledger)
+
+Each step can be done again, and a crash between two is mended by asking again: by the Telegram id as long as
+that is known, by the account's id afterwards. So is a video that was being stored while its job was failed:
+asking again removes it. What is kept is a keyed hash of the Telegram id, so that coming back earns no second
+welcome.
+"""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+
+from events.account import CreditsCharged
+from events.codec import decode
+from events.job import Failure, JobQueued, JobSucceeded, VideoGifted
+from events.streams import account_stream, job_stream
+from ledger.commands import FailJob, ForgetAccount
+from ledger.errors import JobFinished
+from ledger.log import Ledger
+from services.shared.blobs import BlobStore
+from services.shared.people import CHAT_STATE_PREFIX, forgotten_name
+from services.shared.settings import Settings
+from services.shared.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+ERASED: Final = Failure("user_erased", "forget", "the user asked to be erased")
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """What was done, in counts; `telegram_id_known` is False when an earlier attempt had come that far."""
+
+    account: str
+    telegram_id_known: bool
+    jobs_failed: int
+    texts: int
+    drafts: int
+    messages: int
+    files: int
+
+
+class Forgetting:
+    """Erases people. `redis` may be None when there is none: what it holds of them ends within a week."""
+
+    def __init__(
+        self, settings: Settings, pool: "Pool", ledger: Ledger, blobs: BlobStore, redis: Redis | None
+    ) -> None:
+        self._settings = settings
+        self._pool = pool
+        self._ledger = ledger
+        self._blobs = blobs
+        self._redis = redis
+
+    async def forget(self, account: str, *, actor: str, reason: str) -> Erased:
+        """Erase whoever this account belongs to. Raises NotOpened, and what an absent database raises."""
+        if not (await self._ledger.read.account(account)).forgotten:
+            command = ForgetAccount(account, reason, actor)
+            await self._ledger.execute(command, key=f"forget:{account}")
+        telegram_id = await self._pool.fetchval(query("telegram_id"), account)
+        files = await self._drop_chat_state(telegram_id) if telegram_id is not None else []
+        texts, drafts, messages, photos = await self._unlink(account, telegram_id)
+        failed = await self._fail_open_jobs(account)
+        async for job in self._jobs(account):
+            files += await self._files_of(job)
+        unique = set(files + photos)
+        for file in unique:
+            await self._blobs.delete(file)
+        return Erased(account, telegram_id is not None, failed, texts, drafts, messages, len(unique))
+
+    async def _unlink(self, account: str, telegram_id: int | None) -> tuple[int, int, int, list[str]]:
+        """From here on nobody can tell whose account it was. Counts of texts, drafts, messages; photos."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            if telegram_id is not None:
+                person = forgotten_name(self._settings, telegram_id)
+                await connection.execute(query("remember_forgotten"), person)
+                await connection.execute(query("forget_updates"), telegram_id)
+            photos = [row["photo"] for row in await connection.fetch(query("photos_of"), account)]
+            row = await connection.fetchrow(query("forget_account"), account)
+            assert row is not None
+            # After the drafts, which refer to them: one statement would check that too early.
+            texts = await connection.fetchval(query("forget_texts"), account)
+            return texts, row["drafts"], row["messages"], photos
+
+    async def _fail_open_jobs(self, account: str) -> int:
+        """Nothing new can come: the account is locked."""
+        failed = 0
+        for row in await self._pool.fetch(query("open_jobs_of"), account):
+            command = FailJob(row["job"], account, "operator", ERASED)
+            try:
+                await self._ledger.execute(command, key=f"fail:{row['job']}:forget")
+                failed += 1
+            except JobFinished:
+                pass  # a worker or the monitor was faster
+        return failed
+
+    async def _jobs(self, account: str) -> AsyncIterator[str]:
+        for recorded in await self._ledger.read.stream(account_stream(account)):
+            if recorded.type == CreditsCharged.__name__:
+                event = decode(recorded)
+                assert isinstance(event, CreditsCharged)
+                yield event.job
+
+    async def _files_of(self, job: str) -> list[str]:
+        """The photo and the videos of a job, from its events."""
+        files = []
+        for recorded in await self._ledger.read.stream(job_stream(job)):
+            match decode(recorded):
+                case JobQueued(photo=photo):
+                    files.append(photo)
+                case JobSucceeded(video=video) | VideoGifted(video=video):
+                    files.append(video.blob)
+                case _:
+                    pass
+        return files
+
+    async def _drop_chat_state(self, telegram_id: int) -> list[str]:
+        """Where they were in the chat, with what they had written; the photos that no draft has yet."""
+        if self._redis is None:
+            return []
+        photos = []
+        async for key in self._redis.scan_iter(f"{CHAT_STATE_PREFIX}:*{telegram_id}:*", count=1000):
+            if str(telegram_id).encode() not in key.split(b":"):
+                continue
+            if key.endswith(b":data"):
+                photos += _photo_in(await self._redis.get(key))
+            await self._redis.delete(key)
+        return photos
+
+
+def _photo_in(data: Any) -> list[str]:
+    try:
+        photo = msgspec.json.decode(data or b"{}", type=dict[str, Any]).get("photo")
+    except (msgspec.DecodeError, TypeError):
+        return []
+    return [photo] if isinstance(photo, str) and photo else []
