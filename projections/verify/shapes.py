@@ -57,7 +57,7 @@ class Expired(msgspec.Struct, gc=False):
 SPENT: Final = "spent:generation"
 
 Row = Any
-"""A tuple or record: position, stream, version, type, events in the command, time in µs, data of types in READ."""
+"""A tuple or record: position, stream, version, type, events in the command, time in µs, data (of READ only)."""
 
 READ: Final[dict[str, type[Any]]] = {
     "CreditsGranted": Granted,
@@ -70,7 +70,9 @@ READ: Final[dict[str, type[Any]]] = {
 """The types whose data is needed, and what of it."""
 
 DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in READ.items()}
-OF_ACCOUNTS: Final = frozenset(("AccountOpened", "TermsAccepted", *(READ.keys() - {"JobQueued"})))
+OF_ACCOUNTS: Final = frozenset(
+    ("AccountOpened", "TermsAccepted", "AccountForgotten", *(READ.keys() - {"JobQueued"}))
+)
 OUTCOMES: Final = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
 """The job's events that the books must know of."""
