@@ -103,11 +103,14 @@ async def test_the_database_itself_refuses_a_second_charge_or_end_of_a_job(ledge
         await owner.execute(insert, "account-a", 6, "CreditsRefunded")
 
 
-async def test_text_that_breaks_jsonb_cannot_enter(owner):
+@pytest.mark.parametrize("text", ["\\u0000", "a\\ud800b", "\\udc00"])
+async def test_text_that_breaks_jsonb_cannot_enter(owner, text):
     insert = """INSERT INTO events (position, stream, version, type, data, recorded_at_us, hash)
                 VALUES (1, 's', 1, 'T', $1, 0, sha256('x'))"""
     with pytest.raises(asyncpg.PostgresError):
-        await owner.execute(insert, '{"a":"\\u0000"}')
+        await owner.execute(insert, f'{{"a":"{text}"}}')
+    await owner.execute(insert, '{"a":"\\u0001\\\\u0000ж"}')  # a control character and a backslash do
+    assert await owner.fetchval("SELECT data ->> 'a' FROM events") == "\x01\\u0000ж"
 
 
 async def test_migrating_twice_and_at_once_is_migrating_once(empty_database_url):
