@@ -9,6 +9,7 @@ import pytest
 
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
+from services.shared.aiogram_models import build_when_used
 from services.shared.settings import Settings, variable_name
 from tests.support import servers
 from tests.support.services import Services, services_in
@@ -21,6 +22,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for field in Settings.model_fields:
         os.environ.pop(variable_name(field), None)
     Settings.model_config["env_file"] = None
+    if runs_tests(config):
+        build_when_used()
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Not in a process that only hands tests out to others."""
+    return "PYTEST_XDIST_WORKER" in os.environ or not config.getoption("numprocesses", None)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,3 +3,7 @@
 A router per feature; an update may come twice (see services.shared.inbox), so every handler can be run again:
 what matters has an idempotency key, and the answer is sent before the step is left behind.
 """
+
+from services.shared.aiogram_models import build_when_used
+
+build_when_used()
