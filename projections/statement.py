@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from events.account import (
-    AccountEvent,
-    AccountOpened,
     CreditsCharged,
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
     GrantKind,
-    TermsAccepted,
 )
 from events.streams import account_stream
 from ledger.account_state import AccountState, evolve
@@ -32,6 +29,8 @@ if TYPE_CHECKING:
     from projections.moments import Reader
 
 BEGINNING = Moment(0, 0)
+
+CreditEvent = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
 
 
 class LotChange(msgspec.Struct, frozen=True):
@@ -113,7 +112,7 @@ def movements(rows: Iterable[Row], end: Moment) -> Iterator[Movement]:
     for position, _, type_name, data, recorded_at_us in rows:
         event = account_event(type_name, data, position)
         after = evolve(state, event)
-        if not isinstance(event, AccountOpened | TermsAccepted):
+        if isinstance(event, CreditEvent):
             yield _movement(event, state, after, position, recorded_at_us)
         state = after
     for lot in state.lots:
@@ -130,7 +129,7 @@ def movements(rows: Iterable[Row], end: Moment) -> Iterator[Movement]:
 
 
 def _movement(
-    event: AccountEvent, before: AccountState, after: AccountState, position: int, recorded_at_us: int
+    event: CreditEvent, before: AccountState, after: AccountState, position: int, recorded_at_us: int
 ) -> Movement:
     at_us, job, order, reference, reason, actor, kind = recorded_at_us, None, None, None, "", "", ""
     match event:
@@ -142,8 +141,6 @@ def _movement(
             job, reason = event.job, event.reason
         case CreditsExpired():
             at_us, kind = event.due_at_us, event.kind
-        case _:
-            pass
     return Movement(
         type(event).__name__,
         at_us,

@@ -1,6 +1,7 @@
 """Data goes to stdout in the form that was asked for; progress and words go to stderr."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -16,6 +17,9 @@ class OutputFormat(StrEnum):
 
 
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="Form of the data on stdout.")]
+
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*|")
+"""What stands to the right in its column; nothing is as good as a number."""
 
 _WIDE = 400
 """Columns of a table that goes into a pipe or file: nothing is cut to a screen that is not there."""
@@ -46,9 +50,11 @@ def _table(rows: list[dict[str, Any]], title: str | None) -> None:
 
     terminal = sys.stdout.isatty()
     console = Console(file=sys.stdout, width=None if terminal else _WIDE, soft_wrap=not terminal)
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     for name in rows[0] if rows else ():
-        numbers = all(isinstance(row[name], int | float) for row in rows)
+        numbers = all(_NUMBER.fullmatch(str(row[name] if row[name] is not None else "")) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))

@@ -7,9 +7,10 @@ The database is AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A logi
 `auditor`, because it is an auditor's own, is used as it is.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 import structlog
@@ -20,6 +21,8 @@ from services.shared.settings import Settings
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
+
+T = TypeVar("T")
 
 logger = structlog.get_logger()
 
@@ -65,3 +68,23 @@ async def _open(
         timeout=CONNECT_TIMEOUT_S,
         server_settings=server_settings("audit", role) | reading,
     )
+
+
+def read(command: str, work: Callable[["Pool", Settings], Awaitable[T]]) -> T:
+    """Run one reading command: settings, logs, a pool, the work. Raises StartError without our tables."""
+    from services.cli.environment import configure_command_logging, settings_here
+
+    settings = settings_here()
+    configure_command_logging(settings, command)
+
+    async def run() -> T:
+        async with auditor_pool(settings) as pool:
+            try:
+                return await work(pool, settings)
+            except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
+                hint = f"the database is older than this program ({error}); run `neurocards migrate`"
+                raise StartError(hint) from error
+            except (asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError) as error:
+                raise StartError(f"Postgres broke off: {error}; try again") from error
+
+    return asyncio.run(run())

@@ -1,13 +1,16 @@
 """The ledger's rules on a clock of one's own, in memory: makes valid logs in which days pass at once."""
 
+import random
 from collections.abc import Iterable, Sequence
 
 import asyncpg
 
+from events.account import GrantKind
 from events.envelope import Recorded
 from events.job import Failure, Video
 from ledger import commands as c
 from ledger.decide import State, decide, evolve, initial, streams_read
+from ledger.errors import Rejected
 from tests.support.history import History
 
 SECOND_US = 1_000_000
@@ -16,6 +19,7 @@ COLUMNS = (
     "position", "stream", "version", "type", "data", "key", "body_hash", "command_events",
     "recorded_at_us", "hash",
 )  # fmt: skip
+ACCOUNTS = ("a", "b", "c")
 START_US = 1_790_000_000 * SECOND_US
 
 
@@ -39,13 +43,13 @@ class Desk:
         """Let time pass."""
         self.history.now_us += int(seconds * SECOND_US)
 
-    def do(self, command: c.Command) -> list[Recorded]:
+    def do(self, command: c.Command, key: str | None = None) -> list[Recorded]:
         """The events of an accepted command. Raises Rejected."""
         view = {stream: self._state(stream) for stream in streams_read(command)}
         made = decide(view, command, self.now_us + SECOND_US)
         for stream, event in made:
             self._states[stream] = evolve(self._state(stream), event)
-        return self.history.record(*made) if made else []
+        return self.history.record(*made, key=key) if made else []
 
     def open(self, account: str, credits: int = 0) -> None:
         """An account that may order, with a welcome bonus."""
@@ -55,7 +59,8 @@ class Desk:
     def order(self, account: str, name: str, *jobs: str, price: int = 1) -> list[Recorded]:
         """Charge and queue jobs, named after the order unless they are given."""
         jobs = jobs or (f"{name}-1",)
-        return self.do(c.OrderVideos(account, name, jobs, price, "m", "ugc", "p", "b", "ru", 900))
+        ordered = c.OrderVideos(account, name, jobs, price, "m", "ugc", "p", "b", "ru", 900)
+        return self.do(ordered, f"order:{name}")
 
     def submit(self, job: str) -> None:
         """Begin a job and hand it to the provider."""
@@ -74,6 +79,46 @@ class Desk:
 
     def _state(self, stream: str) -> State:
         return self._states.get(stream) or initial(stream)
+
+
+def random_desk(seed: int, steps: int = 120) -> Desk:
+    """Grants that expire or do not, orders, failures, videos, revocations, and days that pass."""
+    chance, desk = random.Random(seed), Desk()
+    open_jobs: list[tuple[str, str]] = []
+    for account in ACCOUNTS:
+        desk.open(account, 2)
+    for step in range(steps):
+        account = chance.choice(ACCOUNTS)
+        try:
+            match chance.choice(
+                ("grant", "grant", "order", "order", "order", "end", "end", "revoke", "wait")
+            ):
+                case "grant":
+                    kinds: tuple[GrantKind, ...] = ("purchase", "bonus", "promo", "referral")
+                    kind = chance.choice(kinds)
+                    life = chance.choice((None, desk.now_us + chance.randrange(1, 10) * DAY_US))
+                    life = None if kind == "purchase" else life
+                    desk.do(c.GrantCredits(account, chance.randrange(1, 9), kind, "r", f"p{step}", life))
+                case "order":
+                    jobs = [f"j{step}-{n}" for n in range(chance.randrange(1, 4))]
+                    desk.order(account, f"o{step}", *jobs, price=chance.randrange(1, 4))
+                    open_jobs += [(account, job) for job in jobs]
+                case "end" if open_jobs:
+                    payer, job = open_jobs.pop(chance.randrange(len(open_jobs)))
+                    if chance.random() < 0.5:
+                        desk.fail(payer, job)
+                    else:
+                        desk.submit(job)
+                        desk.succeed(job)
+                case "revoke":
+                    desk.do(
+                        c.RevokeCredits(account, chance.randrange(1, 12), "r", f"p{step}", kind="payment")
+                    )
+                case _:
+                    desk.wait(chance.randrange(1, 4) * 24 * 3600 / 2)
+        except Rejected:
+            continue
+    return desk
 
 
 async def store(url: str, events: Iterable[Recorded]) -> None:

@@ -18,19 +18,20 @@ class History:
         self._versions: dict[str, int] = {}
         self.now_us = 1_000_000
 
-    def record(self, *made: tuple[str, Event]) -> list[Recorded]:
+    def record(self, *made: tuple[str, Event], key: str | None = None) -> list[Recorded]:
         """Append the events of one command; time goes on by a second."""
         self.now_us += 1_000_000
         added = [
-            self._row(stream, event, len(made) if i == 0 else None) for i, (stream, event) in enumerate(made)
+            self._row(stream, event, len(made) if i == 0 else None, key)
+            for i, (stream, event) in enumerate(made)
         ]
         self.events += added
         return added
 
-    def _row(self, stream: str, event: Event, command_events: int | None) -> Recorded:
+    def _row(self, stream: str, event: Event, command_events: int | None, key: str | None) -> Recorded:
         position = self._cursor.position + 1
         version = self._versions[stream] = self._versions.get(stream, 0) + 1
-        key = f"key-{position}" if command_events else None
+        key = (key or f"key-{position}") if command_events else None
         body_hash = bytes(31) + b"\1" if command_events else None
         name, data = type(event).__name__, encode(event)
         digest = event_hash(

@@ -1,6 +1,5 @@
 """The schema `audit` says in plain SQL what the Python fold says, to a role that can do nothing else."""
 
-import random
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -8,12 +7,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from events.account import CreditsCharged, CreditsRefunded, GrantKind
+from events.account import CreditsCharged, CreditsRefunded
 from events.envelope import Recorded
 from events.job import Failure, JobFailed, JobSucceeded, Video
 from events.streams import account_stream, job_stream
 from ledger import commands as c
-from ledger.errors import Rejected
 from projections.asof import balance_at
 from projections.books import Books
 from projections.errors import NothingOfThatName
@@ -21,58 +19,16 @@ from projections.moments import Moment, Point, moment
 from projections.statement import BEGINNING, statement_of
 from services.cli.reading import auditor_pool
 from services.shared.settings import Settings
-from tests.support.desk import DAY_US, SECOND_US, START_US, Desk, store
+from tests.support.desk import ACCOUNTS, DAY_US, SECOND_US, START_US, Desk, random_desk, store
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-
-ACCOUNTS = ("a", "b", "c")
 
 
 @pytest.fixture
 async def auditor(settings: Settings) -> AsyncIterator["Pool"]:
     async with auditor_pool(settings) as pool:
         yield pool
-
-
-def random_desk(seed: int, steps: int = 120) -> Desk:
-    """Grants that expire or do not, orders, failures, videos, revocations, and days that pass."""
-    chance, desk = random.Random(seed), Desk()
-    open_jobs: list[tuple[str, str]] = []
-    for account in ACCOUNTS:
-        desk.open(account, 2)
-    for step in range(steps):
-        account = chance.choice(ACCOUNTS)
-        try:
-            match chance.choice(
-                ("grant", "grant", "order", "order", "order", "end", "end", "revoke", "wait")
-            ):
-                case "grant":
-                    kinds: tuple[GrantKind, ...] = ("purchase", "bonus", "promo", "referral")
-                    kind = chance.choice(kinds)
-                    life = chance.choice((None, desk.now_us + chance.randrange(1, 10) * DAY_US))
-                    life = None if kind == "purchase" else life
-                    desk.do(c.GrantCredits(account, chance.randrange(1, 9), kind, "r", f"p{step}", life))
-                case "order":
-                    jobs = [f"j{step}-{n}" for n in range(chance.randrange(1, 4))]
-                    desk.order(account, f"o{step}", *jobs, price=chance.randrange(1, 4))
-                    open_jobs += [(account, job) for job in jobs]
-                case "end" if open_jobs:
-                    payer, job = open_jobs.pop(chance.randrange(len(open_jobs)))
-                    if chance.random() < 0.5:
-                        desk.fail(payer, job)
-                    else:
-                        desk.submit(job)
-                        desk.succeed(job)
-                case "revoke":
-                    desk.do(
-                        c.RevokeCredits(account, chance.randrange(1, 12), "r", f"p{step}", kind="payment")
-                    )
-                case _:
-                    desk.wait(chance.randrange(1, 4) * 24 * 3600 / 2)
-        except Rejected:
-            continue
-    return desk
 
 
 def python_books(events: list[Recorded], at: Moment) -> dict[str, int]:

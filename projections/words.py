@@ -1,0 +1,141 @@
+"""What an event says, in a few words for people; ids with columns of their own are left out. Pure."""
+
+from datetime import UTC, datetime
+from typing import assert_never
+
+from events.account import (
+    AccountForgotten,
+    AccountOpened,
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+    Paid,
+    Part,
+    TermsAccepted,
+)
+from events.codec import Event
+from events.job import (
+    Failure,
+    JobFailed,
+    JobHandedBack,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+    Video,
+    VideoGifted,
+)
+
+_WHOLE = {"XTR", "JPY", "KRW", "VND", "CLP"}
+"""Currencies without a smaller unit; XTR is Telegram's Stars."""
+
+AccountCredits = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
+
+
+def words_of(event: Event) -> str:
+    """One line."""
+    match event:
+        case AccountOpened():
+            return f"account opened ({event.origin})"
+        case TermsAccepted():
+            return f"terms {event.terms} accepted"
+        case AccountForgotten():
+            return "who it was is forgotten"
+        case CreditsGranted() | CreditsCharged() | CreditsRefunded() | CreditsRevoked() | CreditsExpired():
+            return _credits(event)
+        case JobQueued():
+            numbered = f" {event.number} of {event.of}" if event.of > 1 else ""
+            return f"job{numbered} queued: {event.style}, {event.model}, until {_clock(event.deadline_at_us)}"
+        case JobStarted():
+            return f"run {event.run} by {event.worker}"
+        case PromptWritten():
+            return f"prompt by {event.source}" + (f": {event.reason}" if event.reason else "")
+        case SubmissionIntended():
+            return f"submission {event.submission} announced, provider account {event.provider_account}"
+        case SubmissionAccepted():
+            return f"submission {event.submission} is the provider's task {event.task}"
+        case SubmissionFailed():
+            return f"submission {event.submission} failed: {_failure(event.failure)}"
+        case RetryScheduled():
+            return f"next submission from {_clock(event.at_us)} on"
+        case JobHandedBack():
+            return f"run {event.run} handed the job back"
+        case JobSucceeded():
+            return f"video stored: {_video(event.video)}"
+        case JobFailed():
+            return f"failed by {event.by}: {_failure(event.failure)}"
+        case VideoGifted():
+            return f"late video, given free: {_video(event.video)}"
+        case _ as never:
+            assert_never(never)
+
+
+def _credits(event: AccountCredits) -> str:
+    match event:
+        case CreditsGranted():
+            by = f", by {event.actor}" if event.actor else ""
+            paid = f", paid {money(event.paid)}" if event.paid else ""
+            until = f", until {day(event.expires_at_us)}" if event.expires_at_us is not None else ""
+            settled = f", {event.settled} of them against what was owed" if event.settled else ""
+            return f"{_count(event.amount)}, {event.kind}: {event.reason}{paid}{until}{settled}{by}"
+        case CreditsCharged():
+            return f"{_count(event.amount)}{_lots(event.parts, 'from')}"
+        case CreditsRefunded():
+            settled = f", {event.settled} of them against what was owed" if event.settled else ""
+            return f"{_count(event.amount)} back{_lots(event.parts, 'to')}: {event.reason}{settled}"
+        case CreditsRevoked():
+            by = f", by {event.actor}" if event.actor else ""
+            return f"{_count(event.amount)} taken back{_lots(event.parts, 'from')}: {event.reason}{by}"
+        case CreditsExpired():
+            return f"{_count(event.amount)} of lot {event.lot} ({event.kind}) expired"
+        case _ as never:
+            assert_never(never)
+
+
+def _count(credits: int) -> str:
+    return "1 credit" if credits == 1 else f"{credits} credits"
+
+
+def money(paid: Paid) -> str:
+    """`49900 RUB minor units` as `499.00 RUB`."""
+    if paid.currency in _WHOLE:
+        return f"{paid.amount_minor} {paid.currency}"
+    return f"{paid.amount_minor // 100}.{paid.amount_minor % 100:02d} {paid.currency}"
+
+
+def day(time_us: int) -> str:
+    """The date in UTC."""
+    return _utc(time_us, "%Y-%m-%d")
+
+
+def _clock(time_us: int) -> str:
+    return _utc(time_us, "%H:%M:%S")
+
+
+def _utc(time_us: int, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):  # events may hold any number
+        return f"{time_us} us"
+
+
+def _lots(parts: tuple[Part, ...], word: str) -> str:
+    named = ", ".join(f"{part.amount} {word} lot {part.lot} ({part.kind})" for part in parts)
+    if len(parts) == 1:
+        named = f"{word} lot {parts[0].lot} ({parts[0].kind})"
+    return f", {named}" if len(parts) > 1 else f" {named}" if named else ""
+
+
+def _failure(failure: Failure) -> str:
+    outside = " ".join(part for part in (failure.code, failure.message) if part)
+    return failure.error_class + (f" ({outside})" if outside else "")
+
+
+def _video(video: Video) -> str:
+    return f"{video.blob}, {video.size_bytes / 1e6:.1f} MB"

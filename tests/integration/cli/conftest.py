@@ -1,0 +1,55 @@
+"""Commands run in this process on the test's database: arguments in, streams and exit code out."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from events.envelope import Recorded
+from services.cli import environment
+from services.cli.main import app
+from tests.support.desk import store
+
+
+class Done(msgspec.Struct, frozen=True):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The data of `-o json` or `-o jsonl`."""
+        if self.out.startswith("["):
+            found: list[dict[str, Any]] = json.loads(self.out)
+            return found
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `neurocards …` on the test's database; raises what a person would see as a traceback."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr(environment, "configure_command_logging", lambda *_: None)
+
+    def one(*words: str, **env: str) -> Done:
+        result = CliRunner().invoke(app, list(words), env={"COLUMNS": "100", **env})
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return one
+
+
+@pytest.fixture
+def keep(database_url: str) -> Callable[[Iterable[Recorded]], None]:
+    """Writes rows into the log as they are."""
+    return lambda events: asyncio.run(store(database_url, events))

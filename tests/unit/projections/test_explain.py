@@ -1,0 +1,89 @@
+"""The causal chain: every step once, in order, whatever order the rows come in; and every event in words."""
+
+import random
+
+import pytest
+
+from events.account import CreditsGranted, Paid
+from events.codec import EVENT_TYPES, decode, decode_data
+from events.envelope import Recorded
+from events.errors import UnknownEventType
+from events.streams import account_stream
+from ledger import commands as c
+from projections.explain import STAGES, Message, chain_of
+from projections.words import money, words_of
+from tests.support.desk import Desk
+from tests.support.history import History
+from tests.unit.events.test_golden import LINES
+
+
+def story() -> Desk:
+    """Bought, ordered, failed once outside, refunded."""
+    desk = Desk()
+    desk.open("a", 0)
+    desk.do(c.GrantCredits("a", 5, "purchase", "package", "pay-1", paid=Paid(49900, "RUB")))
+    desk.order("a", "o1", "j1")
+    desk.submit("j1")
+    desk.fail("a", "j1")
+    return desk
+
+
+def test_steps_are_in_order_and_once_each() -> None:
+    events = story().events[2:]
+    shuffled = events + events[:3]
+    random.Random(1).shuffle(shuffled)
+    last_us = events[-1].recorded_at_us
+    message = Message("j1", "failure", "a", "o1", "sent", 1, 77, None, last_us + 5, last_us + 10)
+    chain = chain_of("order", "o1", shuffled, [message])
+    assert [step.stage for step in chain.steps] == [
+        "payment", "grant", "charge", "order", "attempt", "attempt", "attempt", "task", "failure", "refund",
+        "message",
+    ]  # fmt: skip
+    times = [step.at_us for step in chain.steps]
+    assert times == sorted(times)
+    assert chain.steps[0].what == "pay-1, 499.00 RUB" and chain.steps[0].position is None
+    assert chain.jobs == ("j1",)
+    assert all(step.order == "o1" for step in chain.steps if step.job == "j1")
+    assert chain.steps[-1].what == "sent to the chat: why there is no video, message 77"
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "words"),
+    [
+        ("pending", None, "owed to the chat, pending: the video"),
+        ("sending", "Timeout", "owed to the chat, sending: the video, 3 attempts: Timeout"),
+        ("failed", "403 blocked", "not sent to the chat, failed: the video, 3 attempts: 403 blocked"),
+        ("skipped", None, "not sent to the chat, skipped: the video"),
+    ],
+)
+def test_a_message_that_was_not_sent_says_so(state: str, error: str | None, words: str) -> None:
+    attempts = 3 if error else 1
+    message = Message("j1", "video", "a", "o1", state, attempts, None, error, 5, None)
+    assert chain_of("job", "j1", [], [message]).steps[0].what == words
+
+
+def test_an_unknown_event_is_said() -> None:
+    strange = Recorded(7, "job-j1", 1, "JobDreamt", "{}", None, None, None, 5, bytes(32))
+    with pytest.raises(UnknownEventType, match="position 7"):
+        chain_of("job", "j1", [strange])
+
+
+def test_every_event_has_a_stage_and_words() -> None:
+    assert STAGES.keys() == EVENT_TYPES.keys()
+    for line in LINES:
+        said = words_of(decode_data(line.type, line.data))
+        assert said and "\n" not in said and "None" not in said
+
+
+def test_money_in_its_smallest_unit() -> None:
+    assert [money(Paid(n, cur)) for n, cur in ((49905, "RUB"), (250, "XTR"), (5, "USD"))] == [
+        "499.05 RUB", "250 XTR", "0.05 USD",
+    ]  # fmt: skip
+
+
+def test_words_name_what_matters() -> None:
+    history = History()
+    granted = CreditsGranted(5, "promo", "SPRING", None, 1_790_000_000_000_000, 1, 2, None, "olga")
+    [recorded] = history.record((account_stream("a"), granted))
+    words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by olga"
+    assert words_of(decode(recorded)) == words
