@@ -23,12 +23,14 @@ _START_TIMEOUT_S = 60
 _DURABLE = {"max_connections": "200", "shared_buffers": "128MB", "synchronous_commit": "on"}
 _FORGETFUL = {
     "max_connections": "300",
-    "shared_buffers": "64MB",
+    "shared_buffers": "32MB",
     "synchronous_commit": "on",
     "fsync": "off",
     "full_page_writes": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
+    "max_wal_size": "128MB",  # it may lie in memory
+    "autovacuum": "off",  # databases of seconds
 }
 
 

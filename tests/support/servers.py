@@ -19,6 +19,8 @@ from services.shared.schema import migrate
 
 TEMPLATE = "neurocards_template"
 _PREFIX = "neurocards-test-"
+_MEMORY = Path("/dev/shm")
+_MEMORY_FREE_BYTES = 1_500_000_000
 
 
 def session_pid() -> int:
@@ -27,16 +29,32 @@ def session_pid() -> int:
 
 
 def session_folder(pid: int) -> Path:
-    """The session's folder, short enough for sockets; made on first use."""
-    folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{pid}"
+    """The session's folder, short enough for sockets; made on first use.
+
+    In memory where there is enough of it: a test makes a database in a third of the time, and fsync is free.
+    """
+    for base in _bases():
+        if (base / f"{_PREFIX}{pid}").exists():
+            return base / f"{_PREFIX}{pid}"
+    roomy = [base for base in _bases() if base != _MEMORY or _free_bytes(base) > _MEMORY_FREE_BYTES]
+    folder = roomy[0] / f"{_PREFIX}{pid}"
     folder.mkdir(exist_ok=True)
     folder.chmod(0o711)
     return folder
 
 
+def _bases() -> list[Path]:
+    return [*([_MEMORY] if os.access(_MEMORY, os.W_OK) else []), Path(tempfile.gettempdir())]
+
+
+def _free_bytes(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def end_session(pid: int) -> None:
     """Stop the session's Postgres and remove its folder, and those of sessions that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    for folder in (found for base in _bases() for found in base.glob(f"{_PREFIX}*")):
         owner = int(folder.name.removeprefix(_PREFIX))
         if owner == pid or not processes.alive(owner):
             postmaster = processes.read_pid(folder / "postgres" / "postmaster.pid")
