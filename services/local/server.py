@@ -1,5 +1,6 @@
 """What the embedded servers share: they run under a guard, log to a file, and are waited for."""
 
+import atexit
 import contextlib
 import signal
 import subprocess
@@ -12,9 +13,16 @@ from typing import IO
 
 from services.shared.errors import StartError
 
+_GUARD = Path(__file__).with_name("guard.py")
 _handed_over: "list[subprocess.Popen[bytes]]" = []
 """Guards that outlive the object that started them; a reference keeps Popen from complaining."""
-_GUARD = Path(__file__).with_name("guard.py")
+
+
+@atexit.register
+def _leave_handed_over() -> None:
+    """They go on without us on purpose: at the interpreter's end Popen need not complain either."""
+    for guard in _handed_over:
+        guard.returncode = guard.poll() or 0
 
 
 @dataclass(frozen=True)
