@@ -38,7 +38,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	$(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
 
 check: $(VENV)/.stamp-dev ## Formatting, lint and types
 	$(BIN)/ruff format --check .
