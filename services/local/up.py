@@ -15,6 +15,7 @@ from services.local.child import Spec
 from services.local.folder import DataFolder
 from services.local.infrastructure import Infrastructure
 from services.local.supervisor import Supervisor
+from services.shared import checkpoint_files
 from services.shared.errors import StartError
 from services.shared.schema import migrate
 from services.shared.settings import Settings
@@ -57,6 +58,7 @@ class Up:
         with self._folder.lock():
             self._catch_signals()
             self._settings = self._with_free_ports(self._settings)
+            self._ensure_signing_key()
             infrastructure = Infrastructure(self._settings, self._folder)
             try:
                 await infrastructure.start()
@@ -90,6 +92,14 @@ class Up:
         finally:
             keeper.cancel()
             await asyncio.gather(keeper, return_exceptions=True)
+
+    def _ensure_signing_key(self) -> None:
+        """A key to sign checkpoints with, unless one is configured or was made at an earlier start."""
+        if checkpoint_files.signing_key(self._settings) is None:
+            path = self._folder.root / checkpoint_files.KEY_FILE
+            name = self._settings.log_name or checkpoint_files.DEFAULT_NAME
+            key = checkpoint_files.make_key(path, name)
+            self._say(f"checkpoints are signed with a new key; its public key is {key.public}")
 
     async def _first_of(self, *tasks: "asyncio.Task[None]") -> None:
         """Until the first task ends or fails, or we are told to stop. Raises the task's error."""

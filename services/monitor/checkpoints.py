@@ -4,6 +4,7 @@ What is due is asked of the table, under a lock, so two monitors make one checkp
 own folder. A log that may not be signed is an alarm but does not end the monitor: deadlines must be kept.
 """
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -41,8 +42,6 @@ class Checkpoints:
         """Make one if it is due, and see that the newest one is in the folder. 0: look again in `idle_s`."""
         try:
             await self._make()
-        except CheckpointUnderWay:
-            pass  # the other monitor's
         except (NeurocardsError, OSError) as error:
             CHECKPOINT_FAILURES.inc()
             logger.error("checkpoint_not_made", reason=str(error), kind=type(error).__name__)
@@ -50,7 +49,8 @@ class Checkpoints:
 
     async def _make(self) -> None:
         kept = checkpoint_files.kept_notes(self._folder)
-        await make_checkpoint(self._pool, self._key, kept_notes=kept, every_s=self._every_s)
+        with contextlib.suppress(CheckpointUnderWay):  # the other monitor's
+            await make_checkpoint(self._pool, self._key, kept_notes=kept, every_s=self._every_s)
         newest = await newest_checkpoint(self._pool)
         if newest is not None:
             checkpoint_files.keep_note(self._folder, newest.note)
