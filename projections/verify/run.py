@@ -6,7 +6,7 @@ report = await verify(source)       # report.problems == [] means that everythin
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,16 @@ import asyncpg
 import msgspec
 
 from events.envelope import GENESIS, Cursor
+from ledger import noted
 from ledger.errors import LedgerError
+from ledger.note import PublicKey
 from projections.problems import CHAIN_KINDS, PROBLEMS_MAX, Findings, Problem
-from projections.verify import tables, witnesses
+from projections.verify import notes, tables, witnesses
 from projections.verify.chain import Progress
 from projections.verify.locate import locate
 from projections.verify.process import Said, Task
 from projections.verify.stages import STAGES, WALKS, Stage, Walked
+from projections.verify.witnesses import Witness
 
 if TYPE_CHECKING:
     from projections.tables import Connection
@@ -54,9 +57,16 @@ def silent(stage: str, position: int) -> None:
     """No progress is shown."""
 
 
-async def verify(source: Source, *, after: Cursor = GENESIS, progress: Progress = silent) -> Report:
+async def verify(
+    source: Source,
+    *,
+    after: Cursor = GENESIS,
+    keys: Sequence[PublicKey] = (),
+    progress: Progress = silent,
+) -> Report:
     """Verify the log after a place, and everything made of it. One process per walk.
 
+    With `keys` every stored checkpoint must be signed by one of them.
     Raises WalkFailed, and what asyncpg raises when the database cannot be reached.
     """
     connection = await asyncpg.connect(source.url, server_settings=source.server_settings, timeout=10)
@@ -68,23 +78,31 @@ async def verify(source: Source, *, after: Cursor = GENESIS, progress: Progress 
                 for stage in STAGES
             ]
             walked = dict(zip(STAGES, await _all(walks), strict=True))
-            return await _conclude(connection, after, walked)
+            return await _conclude(connection, after, walked, keys)
     finally:
         connection.terminate()
 
 
-async def verify_on(connection: "Connection", after: Cursor = GENESIS) -> Report:
+async def verify_on(
+    connection: "Connection", *, after: Cursor = GENESIS, keys: Sequence[PublicKey] = ()
+) -> Report:
     """The same in this process, on one connection, one walk after the other."""
     async with connection.transaction(**_SNAPSHOT):
         walked = {stage: await WALKS[stage](connection, after, silent) for stage in STAGES}
-        return await _conclude(connection, after, walked)
+        return await _conclude(connection, after, walked, keys)
 
 
-async def _conclude(connection: "Connection", after: Cursor, walked: Mapping[Stage, Walked]) -> Report:
+async def _conclude(
+    connection: "Connection", after: Cursor, walked: Mapping[Stage, Walked], keys: Sequence[PublicKey]
+) -> Report:
     chain = walked["chain"].chain
     assert chain is not None
     findings = Findings()
-    seen = await witnesses.cursors(connection)
+    seen = [*await witnesses.cursors(connection), *await notes.checkpoints(connection, keys, findings)]
+    if after != GENESIS:
+        log_hash = await noted.hash_at(connection, after.position)
+        begin = Witness("where this begins", "checkpoint", after.position, after.hash, log_hash, signed=True)
+        seen.append(begin)
     remembered = {w.position: w.hash for w in seen}
     spoken_of = await locate(connection, chain, remembered, findings)
     await witnesses.question(connection, seen, chain.head.position, spoken_of, findings)

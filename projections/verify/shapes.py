@@ -57,7 +57,7 @@ class Expired(msgspec.Struct, gc=False):
 SPENT: Final = "spent:generation"
 
 Row = Any
-"""A tuple or record: position, stream, version, type, events in the command, time in µs, data (of READ only)."""
+"""A tuple or record: position, stream, version, type, events in the command, time in µs, data if in READ."""
 
 READ: Final[dict[str, type[Any]]] = {
     "CreditsGranted": Granted,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Witness(msgspec.Struct, frozen=True):
     """Somebody who remembers that `position` had `hash`; `log_hash` is what the log has there, if anything.
 
-    `kind` is what is wrong when the memory is: "cursor" or "checkpoint".
+    `kind` is what is wrong when the memory is: "cursor" or "checkpoint". A `signed` memory is never wrong.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Witness(msgspec.Struct, frozen=True):
     position: int
     hash: bytes
     log_hash: bytes | None
+    signed: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -55,14 +56,15 @@ async def question(
     differing: list[Witness] = []
     for witness in doubtful:
         place = await connection.fetchval(query("position_of_hash"), witness.hash)
-        if place is not None or witness.hash == GENESIS_HASH:
+        if not witness.signed and (place is not None or witness.hash == GENESIS_HASH):
             message = f"{witness.name} says position {witness.position}, and its hash is that of {place or 0}"
             findings.add(witness.kind, witness.position, message)
         elif witness.position > head:
             ahead.append(witness)
-        elif not spoken_of and any(position > witness.position for position in agreeing):
+        elif not witness.signed and _vouched_for(witness.position, agreeing, spoken_of):
             message = (
-                f"{witness.name} has a hash for position {witness.position} that later witnesses do not know"
+                f"{witness.name} remembers another event at position {witness.position}, "
+                "later witnesses agree with the log: it was changed, or the log and they were"
             )
             findings.add(witness.kind, witness.position, message)
         else:
@@ -75,6 +77,11 @@ async def question(
         findings.add("cut", head + 1, message)
     if differing:
         _rewritten(differing, agreeing, findings)
+
+
+def _vouched_for(position: int, agreeing: Collection[int], broken: Collection[int]) -> bool:
+    """Whether a later witness agrees with the log, and the chain from here to there holds."""
+    return any(later > position and not any(position < at <= later for at in broken) for later in agreeing)
 
 
 def _rewritten(differing: Sequence[Witness], agreeing: Collection[int], findings: Findings) -> None:

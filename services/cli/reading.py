@@ -56,18 +56,22 @@ async def auditor_pool(
 async def _open(
     settings: Settings, role: str | None, max_size: int, statement_timeout_s: float | None
 ) -> "Pool":
-    reading = {
-        "default_transaction_read_only": "on",
-        "statement_timeout": f"{int((statement_timeout_s or 0) * 1000)}ms",
-        "idle_in_transaction_session_timeout": "0",  # between two pages of a long walk
-    }
     return await asyncpg.create_pool(
         settings.audit_database_url or settings.require_database_url(),
         min_size=1,
         max_size=max_size,
         timeout=CONNECT_TIMEOUT_S,
-        server_settings=server_settings("audit", role) | reading,
+        server_settings=reading_settings(role, statement_timeout_s),
     )
+
+
+def reading_settings(role: str | None, statement_timeout_s: float | None = None) -> dict[str, str]:
+    """What the server is told when such a connection begins; for those who open one themselves."""
+    return server_settings("audit", role) | {
+        "default_transaction_read_only": "on",
+        "statement_timeout": f"{int((statement_timeout_s or 0) * 1000)}ms",
+        "idle_in_transaction_session_timeout": "0",  # between two pages of a long walk
+    }
 
 
 def read(command: str, work: Callable[["Pool", Settings], Awaitable[T]]) -> T:

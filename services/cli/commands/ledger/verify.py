@@ -1,0 +1,124 @@
+"""`neurocards ledger verify`: does the log hold, and everything made of it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.output import Output, OutputFormat, say
+from services.cli.signing import end_damaged, public_keys, read_note
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from events.envelope import Cursor
+    from ledger.note import PublicKey
+    from projections.verify.run import Report, Source
+    from services.shared.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("verify")(verify)
+
+
+def verify(
+    begin: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FILE|POSITION", show_default=False,
+            help="Only what came after a checkpoint (a signed note; needs --public-key) or a position: what "
+            "was before is trusted. Default: everything.",
+        ),
+    ] = None,
+    public_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--public-key", "-k", metavar="KEY|FILE", show_default=False,
+            help="Stored checkpoints must be signed by it; several times for keys that followed each other. "
+            "Default: that of the configured private key, if there is one.",
+        ),
+    ] = None,
+    output: Output = OutputFormat.table,
+) -> None:  # fmt: skip
+    """Check positions, hash chain, rules, books, read models, cursors and checkpoints.
+
+    Silent and 0 when everything holds; else the kind and place of each damage, and 3.
+    """
+    import asyncio
+
+    from ledger.note import NoteError
+    from services.cli.environment import configure_command_logging, settings_here
+
+    settings = settings_here()
+    configure_command_logging(settings, "verify")
+    keys = public_keys(public_key) if public_key else _configured_key(settings)
+    try:
+        report = asyncio.run(_verify(settings, begin, keys))
+    except NoteError as error:  # the file to begin from
+        end_damaged([{"kind": "note", "position": None, "message": str(error)}], output)
+        return
+    if report.problems:
+        if report.found > len(report.problems):
+            say(f"{report.found} problems were found, the first {len(report.problems)} are shown")
+        end_damaged(
+            ({"kind": p.kind, "position": p.position, "message": p.message} for p in report.problems), output
+        )
+
+
+async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey]) -> Report:
+    import asyncpg
+
+    from projections.verify.run import verify as run
+    from services.cli.progress import walks
+    from services.cli.reading import auditor_pool
+    from services.shared.errors import StartError
+
+    async with auditor_pool(settings, max_size=1) as pool:
+        try:
+            after = await _beginning(pool, begin, keys)
+            head = await pool.fetchval("SELECT max(position) FROM events") or 0
+            source = await _source(pool, settings)
+            with walks("verify", ("chain", "rules", "models"), after.position, head) as progress:
+                return await run(source, after=after, keys=keys, progress=progress)
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+            hint = f"the database is older than this program ({error}); run `neurocards migrate`"
+            raise StartError(hint) from error
+
+
+async def _source(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Source:
+    """The same database under the same role for the walks, which have connections of their own."""
+    from projections.verify.run import Source
+    from services.cli.reading import reading_settings
+
+    role = await pool.fetchval("SELECT current_setting('role')")
+    url = settings.audit_database_url or settings.require_database_url()
+    return Source(url, reading_settings(None if role == "none" else role))
+
+
+async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys: list[PublicKey]) -> Cursor:
+    from pathlib import Path
+
+    from events.envelope import GENESIS, Cursor
+    from ledger.checkpoints import parse_checkpoint
+    from ledger.note import open_note
+    from ledger.noted import hash_at
+
+    if begin is None:
+        return GENESIS
+    if not (begin.isascii() and begin.isdigit()):
+        if not keys:
+            raise typer.BadParameter("a checkpoint needs --public-key", param_hint="--from")
+        return parse_checkpoint(open_note(read_note(Path(begin)), *keys)).head
+    position = int(begin)
+    found = await hash_at(pool, position) if position < 2**63 else None
+    if found is None:
+        raise typer.BadParameter(f"the log has no position {begin}", param_hint="--from")
+    return Cursor(position, found)
+
+
+def _configured_key(settings: Settings) -> list[PublicKey]:
+    from services.shared.checkpoint_files import signing_key
+
+    key = signing_key(settings)
+    return [key.public] if key is not None else []
