@@ -13,17 +13,19 @@ from hashlib import sha256
 import asyncpg
 import structlog
 
-from ledger.batch import Answer, BatchDecider, Decided, Pending
-from ledger.cache import StreamCache
+from ledger.batch import Answer, Pending
 from ledger.commands import Command, body
-from ledger.connection import AppendConnection, HeadRead
-from ledger.decide import State, fold, initial, streams_read
-from ledger.errors import AlreadyExists, LedgerBusy, LedgerError, LedgerUnavailable
+from ledger.decide import streams_read
+from ledger.errors import AlreadyExists, InvalidCommand, LedgerBusy, LedgerError, LedgerUnavailable
+from ledger.flight import Flight, Writer
 from ledger.receipt import Receipt
 
 logger = structlog.get_logger()
 
 KEY_CHARS_MAX = 200
+OVERLAP_MIN = 16
+"""From so many commands on, half of them are decided while the other half is being written."""
+
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
@@ -53,21 +55,18 @@ class Appender:
         batch_max: int = 512,
         give_up_s: float = 30,
     ) -> None:
-        self._database_url = database_url
-        self._role = role
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._give_up_s = give_up_s
         self._queue: deque[Pending] = deque()
         self._wake = asyncio.Event()
-        self._cache = StreamCache()
-        self._connection: AppendConnection | None = None
+        self._writer = Writer(database_url, role, _land)
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
     async def start(self) -> None:
         """Connect and begin to append. Raises LedgerError, or what asyncpg raises, when that cannot be."""
-        self._connection = await AppendConnection.open(self._database_url, self._role)
+        await self._writer.connect()
         self._task = asyncio.create_task(self._run(), name="appender")
 
     async def close(self) -> None:
@@ -76,8 +75,7 @@ class Appender:
         self._wake.set()
         if self._task is not None:
             await self._task
-        if self._connection is not None:
-            await self._connection.close()
+        await self._writer.close()
 
     def submit(self, command: Command, key: str) -> "asyncio.Future[Receipt]":
         """Queue the command; the future holds its receipt or its error. Raises LedgerBusy when full."""
@@ -88,105 +86,101 @@ class Appender:
         if len(self._queue) >= self._queue_max:
             raise LedgerBusy(f"{self._queue_max} commands are waiting; ask again shortly with the same key")
         future = asyncio.get_running_loop().create_future()
+        reads = streams_read(command)
+        for stream in reads:
+            if not stream.isprintable():
+                raise InvalidCommand(f"{stream!r} names no stream; an id is made of printable characters")
         body_hash = sha256(body(command)).digest()
-        self._queue.append(Pending(command, key, body_hash, streams_read(command), future))
+        self._queue.append(Pending(command, key, body_hash, reads, future))
         self._wake.set()
         return future
 
     async def _run(self) -> None:
+        flight: Flight | None = None
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._queue:
-                count = min(len(self._queue), self._batch_max)
-                batch = [self._queue.popleft() for _ in range(count)]
+            while self._queue or flight:
+                if flight and not flight.committed.done() and len(self._queue) < OVERLAP_MIN:
+                    break  # its landing or more commands will wake us
+                batch = self._take(flight)
                 try:
-                    await self._append(batch)
+                    flight = await self._next(batch, flight)
                 except Exception as error:  # a bug must not leave callers waiting for ever
                     logger.exception("append_failed")
-                    self._drop()
-                    _publish(batch, [LedgerError(f"append failed: {error!r}")] * len(batch))
-            if self._closing:
+                    self._writer.drop()
+                    failed = [*(flight.batch if flight else []), *batch]
+                    _publish(failed, [LedgerError(f"append failed: {error!r}")] * len(failed))
+                    flight = None
+            if self._closing and not flight:
                 return
 
+    def _take(self, flight: Flight | None) -> list[Pending]:
+        """The next batch. Of many commands half: the others are decided while it is being written."""
+        count = waiting = len(self._queue)
+        flying = len(flight.batch) if flight else 0
+        if not self._writer.contended and waiting + flying >= 2 * OVERLAP_MIN:
+            count = max((waiting + flying) // 2, OVERLAP_MIN)
+        return [self._queue.popleft() for _ in range(min(count, waiting, self._batch_max))]
+
+    async def _next(self, batch: list[Pending], before: Flight | None) -> Flight | None:
+        """Send the batch while the one before lands. None when nothing is under way after all."""
+        batch = [pending for pending in batch if not pending.future.done()]
+        writer = self._writer
+        try:
+            if before and (before.committed.done() or not batch):
+                await before.committed
+                writer.landed(before)
+                before = None
+            if not batch:
+                return None
+            flight = await writer.send(batch, before)
+        except (*_LOST, asyncpg.PostgresError) as error:
+            await self._failed(error)
+            if before and any(not pending.future.done() for pending in before.batch):
+                await self._append(list(before.batch))
+            await self._append(batch)
+            return None
+        flight.committed.add_done_callback(lambda _: self._wake.set())
+        self._queue.extendleft(reversed(batch[len(flight.batch) :]))
+        return flight
+
     async def _append(self, batch: list[Pending]) -> None:
+        """One batch alone, again and again until its outcome is known."""
         give_up_at = asyncio.get_running_loop().time() + self._give_up_s
         cold = False
         while batch := [pending for pending in batch if not pending.future.done()]:
             try:
-                return _publish(batch, await self._attempt(batch))
+                flight = await self._writer.send(batch, None)
+                await flight.committed
+                self._writer.landed(flight)
             except _LOST + _WAIT as error:
-                self._drop(keep_connection=isinstance(error, _WAIT))
+                await self._failed(error)
                 if asyncio.get_running_loop().time() >= give_up_at:
                     unavailable = LedgerUnavailable(f"no answer in {self._give_up_s} s: {error!r}")
                     return _publish(batch, [unavailable] * len(batch))
-                logger.warning("append_interrupted", error=repr(error), commands=len(batch))
                 await asyncio.sleep(0.1)
             except asyncpg.PostgresError as error:
-                self._drop(keep_connection=True)
+                await self._failed(error)
                 if isinstance(error, asyncpg.UniqueViolationError) and not cold:
                     cold = True  # the cache was wrong; once more from what the log says
                 elif len(batch) > 1:
                     for pending in batch:
                         await self._append([pending])
-                    return None
                 else:
                     return _publish(batch, [_refusal(error)])
         return None
 
-    async def _attempt(self, batch: Sequence[Pending]) -> list[Answer]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await AppendConnection.open(self._database_url, self._role)
-        connection, cache = self._connection, self._cache
-        reads = {stream for pending in batch for stream in pending.reads}
-        if missing := cache.missing(reads):
-            for stream, (version, state) in (await self._load(dict.fromkeys(missing))).items():
-                cache.put(stream, version, state)
-        try:
-            read = await connection.begin([pending.key for pending in batch], cache.cursor.position)
-            decided = await self._decide(batch, reads, read)
-            if decided.rows:
-                await connection.append(read.head, decided)
-            else:
-                await connection.commit()
-        except BaseException:
-            await self._roll_back(connection)
-            raise
-        cache.committed(decided.cursor, decided.states)
-        return decided.answers
+    async def _failed(self, error: Exception) -> None:
+        """End the transaction and forget what is remembered; the connection too, if it is what failed."""
+        logger.warning("append_interrupted", error=repr(error))
+        await self._writer.roll_back()
+        lost = isinstance(error, _LOST) and not isinstance(error, _WAIT)
+        self._writer.drop(keep_connection=not lost)
 
-    async def _decide(self, batch: Sequence[Pending], reads: set[str], read: HeadRead) -> Decided:
-        cache = self._cache
-        if cache.cursor.position and read.hash_at_cursor != cache.cursor.hash:
-            logger.error("log_went_back", seen=cache.cursor.position, head=read.head.position)
-            cache.went_back()
-        cache.observe(read.head)
-        cold = cache.missing(reads)
-        known = {stream: cache.entries[stream] for stream in cache.stale(reads.difference(cold))}
-        if unfresh := dict.fromkeys(cold) | {stream: entry[:2] for stream, entry in known.items()}:
-            cache.refreshed(read.head, await self._load(unfresh))
-        states = {stream: cache.entries[stream][:2] for stream in reads}
-        return BatchDecider(read.head, read.now_us, states, read.used).decide_all(batch)
 
-    async def _load(self, wanted: dict[str, tuple[int, State] | None]) -> dict[str, tuple[int, State]]:
-        assert self._connection is not None
-        states = {stream: known or (0, initial(stream)) for stream, known in wanted.items()}
-        versions = {stream: version for stream, (version, _) in states.items()}
-        for stream, version, type_name, data in await self._connection.streams_after(versions):
-            states[stream] = (version, fold(states[stream][1], type_name, data))
-        return states
-
-    async def _roll_back(self, connection: AppendConnection) -> None:
-        try:
-            await connection.rollback()
-        except (*_LOST, asyncpg.PostgresError):
-            connection.terminate()
-
-    def _drop(self, *, keep_connection: bool = False) -> None:
-        self._cache.drop()
-        if self._connection is not None and not keep_connection:
-            self._connection.terminate()
-            self._connection = None
+def _land(flight: Flight) -> None:
+    _publish(flight.batch, flight.decided.answers)
 
 
 def _publish(batch: Sequence[Pending], answers: Sequence[Answer]) -> None:

@@ -48,7 +48,7 @@ class UsedKey(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct):
-    """What a batch comes to: rows to insert, answers in its order, states to keep after the commit."""
+    """What a batch comes to: rows to insert, answers in its order, states and used keys after the commit."""
 
     now_us: int
     cursor: Cursor
@@ -57,6 +57,7 @@ class Decided(msgspec.Struct):
     states: dict[str, tuple[int, State]]
     opened: dict[str, OpenJob]
     ended: list[str]
+    used: dict[str, UsedKey]
 
 
 class BatchDecider:
@@ -69,11 +70,13 @@ class BatchDecider:
         self._known = known
         self._used = used
         self._created: set[str] = set()
-        self.result = Decided(now_us, head, [], [], {}, {}, [])
+        self.result = Decided(now_us, head, [], [], {}, {}, [], used)
 
-    def decide_all(self, batch: Sequence[Pending]) -> Decided:
-        """Every command's answer, in order."""
+    def decide_all(self, batch: Sequence[Pending], rows_max: int | None = None) -> Decided:
+        """The commands' answers, in order; those that would come after `rows_max` rows get none."""
         for pending in batch:
+            if rows_max is not None and len(self.result.rows) >= rows_max:
+                break
             try:
                 answer: Answer = self._decide_one(pending)
             except Exception as error:  # whatever a decision raises is that command's answer alone

@@ -44,10 +44,12 @@ class StreamCache:
         """Keep what was read outside the lock, as of our last commit."""
         self.entries[stream] = (version, state, self.cursor.position)
 
-    def observe(self, head: Cursor) -> None:
+    def observe(self, head: Cursor) -> bool:
         """Under the lock: a head that is not our own last commit means that others have written."""
-        if head != self.cursor:
-            self._foreign = head.position
+        if head == self.cursor:
+            return False
+        self._foreign = head.position
+        return True
 
     def stale(self, streams: Iterable[str]) -> list[str]:
         """The streams that others may have written to since they were read."""

@@ -15,7 +15,7 @@ from ledger.batch import Decided, UsedKey
 from ledger.errors import LedgerError
 from ledger.receipt import Receipt
 from ledger.sql import query
-from ledger.wire import Row, Wire, execute, parse
+from ledger.wire import Results, Row, Wire, execute, parse
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -63,14 +63,14 @@ StreamEvent = tuple[str, int, str, str]
 
 
 class HeadRead:
-    """What the log says under the lock."""
+    """What the log says under the lock. `streams` is None when that was not asked for."""
 
-    def __init__(self, head: Row, keys: Sequence[Row], streams: list[StreamEvent]) -> None:
-        now_us, position, hash_, time_us, hash_at_cursor = head
+    def __init__(self, results: Results) -> None:
+        _, _, ((now_us, position, hash_, time_us, hash_at_cursor),), keys, *streams = results
         self.head: Cursor = GENESIS
         self.now_us = _int(now_us)
         self.hash_at_cursor = _bytes(hash_at_cursor) if hash_at_cursor is not None else None
-        self.streams = streams
+        self.streams = _events(streams[0]) if streams else None
         if position is not None:
             self.head = Cursor(int(position), _bytes(hash_))
             # The clock may be set back; the log's time never goes back.
@@ -101,30 +101,32 @@ class AppendConnection:
         if connection.get_server_version().major >= 17:
             # Older servers bound only each statement and each silence between two.
             await connection.execute("SET transaction_timeout = '5s'")
-        self = cls(Wire(connection))
-        await self._ask(*[parse(name, sql) for name, sql in _STATEMENTS.items()])
-        return self
+        wire = Wire(connection, answer_s_max=ANSWER_S_MAX)
+        await wire.ask(*[parse(name, sql) for name, sql in _STATEMENTS.items()])
+        return cls(wire)
 
-    async def begin(
+    def begin(
         self, keys: list[str], cursor_position: int, versions: Mapping[str, int] | None = None
-    ) -> HeadRead:
-        """Take the lock, then read clock, head, keys, and each stream's events after its version."""
+    ) -> "asyncio.Future[Results]":
+        """Take the lock, then read clock, head, keys, and each stream's events after its version.
+
+        What comes is for HeadRead.
+        """
         messages = [
             _BEGIN_AND_LOCK,
             execute("HEAD", str(cursor_position).encode()),
             execute("KEYS", SEPARATOR.join(keys).encode()),
         ]
-        if versions:
+        if versions is not None:
             messages.append(_streams(versions))
-        _, _, head, used, *streams = await self._ask(*messages)
-        return HeadRead(head[0], used, _events(streams[0]) if streams else [])
+        return self._wire.ask(*messages)
 
     async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
         """The events of each stream after its version, in order."""
-        (rows,) = await self._ask(_streams(versions))
+        (rows,) = await self._wire.ask(_streams(versions))
         return _events(rows)
 
-    async def append(self, head: Cursor, decided: Decided) -> None:
+    def append(self, head: Cursor, decided: Decided) -> "asyncio.Future[Results]":
         """Write the batch after `head` and commit."""
         rows, opened = decided.rows, decided.opened
         columns = (
@@ -145,13 +147,13 @@ class AppendConnection:
             SEPARATOR.join(decided.ended),
         )
         values = [column if isinstance(column, bytes) else column.encode() for column in columns]
-        await self._ask(execute("INSERT", *values, binary=_INSERT_BINARY), _COMMIT)
+        return self._wire.ask(execute("INSERT", *values, binary=_INSERT_BINARY), _COMMIT)
 
-    async def commit(self) -> None:
-        await self._ask(_COMMIT)
+    def commit(self) -> "asyncio.Future[Results]":
+        return self._wire.ask(_COMMIT)
 
-    async def rollback(self) -> None:
-        await self._ask(_ROLLBACK)
+    def rollback(self) -> "asyncio.Future[Results]":
+        return self._wire.ask(_ROLLBACK)
 
     @property
     def closed(self) -> bool:
@@ -163,10 +165,6 @@ class AppendConnection:
 
     async def close(self) -> None:
         self._wire.close()
-
-    async def _ask(self, *messages: bytes) -> list[list[Row]]:
-        async with asyncio.timeout(ANSWER_S_MAX):
-            return await self._wire.ask(*messages)
 
 
 def _streams(versions: Mapping[str, int]) -> bytes:

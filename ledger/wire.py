@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 Row = list[bytes | None]
 """Columns in the text format, as Postgres writes them."""
 
+Results = list[list[Row]]
+"""The rows of each statement."""
+
 _INT16 = Struct(">h")
 _INT32 = Struct(">i")
 _HEAD = Struct(">ci")
@@ -59,30 +62,41 @@ def execute(name: str, *values: bytes | None, binary: bytes = b"") -> bytes:
 
 
 class Wire(asyncio.Protocol):
-    """One connection. `ask` sends messages that end in SYNC; what they answer comes back together."""
+    """One connection. `ask` sends messages that end in SYNC; what they answer comes back together.
 
-    def __init__(self, connection: "Connection") -> None:
+    When nothing comes for `answer_s_max` seconds while something is asked, the connection is given up.
+    """
+
+    def __init__(self, connection: "Connection", *, answer_s_max: float = 10) -> None:
         self._connection = connection
         self._transport = cast(asyncio.Transport, connection._transport)  # type: ignore[attr-defined]
-        self._waiting: deque[asyncio.Future[list[list[Row]]]] = deque()
+        self._waiting: deque[asyncio.Future[Results]] = deque()
         self._buffer = bytearray()
         self._rows: list[Row] = []
-        self._results: list[list[Row]] = []
+        self._results: Results = []
         self._error: Exception | None = None
         self._lost = False
+        self._answer_s_max = answer_s_max
+        self._heard_at_s = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._transport.set_protocol(self)
 
     @property
     def closed(self) -> bool:
         return self._lost or self._transport.is_closing()
 
-    def ask(self, *messages: bytes) -> "asyncio.Future[list[list[Row]]]":
+    def ask(self, *messages: bytes) -> "asyncio.Future[Results]":
         """Send; the future holds the rows of each statement, or the first error. Ends with one SYNC."""
-        future: asyncio.Future[list[list[Row]]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Results] = loop.create_future()
         if self.closed:
             future.set_exception(asyncpg.InterfaceError("connection is closed"))
             return future
+        if not self._waiting:
+            self._heard_at_s = loop.time()
         self._waiting.append(future)
+        if self._watch is None:
+            self._watch = loop.call_later(self._answer_s_max, self._look)
         self._transport.write(b"".join((*messages, SYNC)))
         return future
 
@@ -98,7 +112,20 @@ class Wire(asyncio.Protocol):
             self._transport.close()
         self._connection.terminate()
 
+    def _look(self) -> None:
+        """Now and then, rather than a timer for each question."""
+        loop = asyncio.get_running_loop()
+        self._watch = None
+        if self._waiting and not self._lost:
+            left_s = self._heard_at_s + self._answer_s_max - loop.time()
+            if left_s <= 0:
+                self._error = self._error or TimeoutError(f"no answer in {self._answer_s_max} s")
+                self._transport.abort()
+            else:
+                self._watch = loop.call_later(left_s, self._look)
+
     def data_received(self, data: bytes) -> None:
+        self._heard_at_s = asyncio.get_running_loop().time()
         self._buffer += data
         buffer, start = self._buffer, 0
         while len(buffer) - start >= _HEAD_BYTES:
@@ -120,12 +147,15 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost = True
+        if self._watch is not None:
+            self._watch.cancel()
         self._connection.terminate()
         error = self._error or asyncpg.ConnectionDoesNotExistError("connection was closed")
         while self._waiting:
             future = self._waiting.popleft()
             if not future.done():
                 future.set_exception(error)
+                future.exception()  # marks it as seen: for a second question nobody may be waiting any more
 
     def _answer(self) -> None:
         future, error, results = self._waiting.popleft(), self._error, self._results
@@ -134,6 +164,7 @@ class Wire(asyncio.Protocol):
             return  # whoever asked has given up
         if error is not None:
             future.set_exception(error)
+            future.exception()
         else:
             future.set_result(results)
 

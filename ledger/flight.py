@@ -1,0 +1,190 @@
+"""One batch from the lock to the commit, and how the next one is decided while it is being written.
+
+Postgres writes a batch while we would wait; so the next batch's BEGIN follows in the same breath, and its
+commands are decided meanwhile, on the states that the first leaves behind. Under the lock it is then checked
+that nothing has come between: the head is the first batch's last event, no key has been used, and the clock
+has hardly moved (the events get the time that was read for the first batch). If anything has, they are
+decided again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import asyncpg
+import structlog
+
+from events.envelope import Cursor
+from ledger.batch import BatchDecider, Decided, Pending, UsedKey
+from ledger.cache import StreamCache
+from ledger.connection import AppendConnection, HeadRead, StreamEvent
+from ledger.decide import State, fold, initial
+from ledger.wire import Results
+
+logger = structlog.get_logger()
+
+HOLD_S = 0.006
+"""A batch keeps the lock about so long at most, so that a busy process does not starve a quiet one."""
+
+_ROWS_MIN, _ROWS_MAX = 128, 4096
+_GUESS_US_MAX = 50_000
+"""Events of a batch that was decided ahead may be stamped so much too early, no more."""
+
+
+class Flight(NamedTuple):
+    """A batch that is being written; `now_us` is the time that was read under its lock."""
+
+    batch: Sequence[Pending]
+    decided: Decided
+    now_us: int
+    locked_at_s: float
+    committed: "asyncio.Future[Results]"
+
+
+class Writer:
+    """Takes batches over one connection, at most two at a time. `land` gets each one that is durable."""
+
+    def __init__(self, database_url: str, role: str | None, land: Callable[[Flight], None]) -> None:
+        self._database_url = database_url
+        self._role = role
+        self._land = land
+        self._cache = StreamCache()
+        self._connection: AppendConnection | None = None
+        self._row_s = HOLD_S / _ROWS_MAX
+        self.contended = False
+
+    async def connect(self) -> AppendConnection:
+        """The connection, opened when there is none."""
+        if self._connection is None or self._connection.closed:
+            self.drop()
+            self._connection = await AppendConnection.open(self._database_url, self._role)
+        return self._connection
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            await self._connection.close()
+
+    def drop(self, *, keep_connection: bool = False) -> None:
+        """Forget everything: after an error nothing remembered may be trusted."""
+        self._cache.drop()
+        if self._connection is not None and not keep_connection:
+            self._connection.terminate()
+            self._connection = None
+
+    async def roll_back(self) -> None:
+        """After an error: end the transaction, or the connection when even that fails."""
+        if self._connection is not None and not self._connection.closed:
+            try:
+                await self._connection.rollback()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                self._connection.terminate()
+
+    async def send(self, batch: Sequence[Pending], before: Flight | None) -> Flight:
+        """Decide the batch and send it; `before`, if it is still under way, lands meanwhile.
+
+        What there is no room for is left out: see the flight's own batch. Raises what asyncpg raises, of
+        either.
+        """
+        connection, cache = await self.connect(), self._cache
+        reads = {stream for pending in batch for stream in pending.reads}
+        written: Mapping[str, tuple[int, State]] = before.decided.states if before else {}
+        if missing := [stream for stream in cache.missing(reads) if stream not in written]:
+            for stream, (version, state) in (await self._load(connection, dict.fromkeys(missing))).items():
+                cache.put(stream, version, state)
+        known = {stream: written.get(stream) or cache.entries[stream][:2] for stream in reads}
+        at = before.decided.cursor if before else cache.cursor
+        keys = [pending.key for pending in batch]
+        versions = {stream: version for stream, (version, _) in known.items()} if self.contended else None
+        asked = connection.begin(keys, at.position, versions)
+        try:
+            guess = self._guess(batch, keys, known, before) if before else None
+            if before:
+                await before.committed
+                self.landed(before)
+            read = HeadRead(await asked)
+            locked_at_s = time.perf_counter()
+            decided = guess(read) if guess else None
+            if decided is None:
+                decided = await self._decide(connection, batch, reads, read)
+            else:
+                cache.observe(read.head)
+            taken = batch[: len(decided.answers)]
+            sent = connection.append(read.head, decided) if decided.rows else connection.commit()
+            return Flight(taken, decided, read.now_us, locked_at_s, sent)
+        finally:
+            asked.cancel()
+
+    def landed(self, flight: Flight) -> None:
+        """The flight is durable: only now publish what it has changed."""
+        self._cache.committed(flight.decided.cursor, flight.decided.states)
+        if rows := len(flight.decided.rows):
+            row_s = (time.perf_counter() - flight.locked_at_s) / max(rows, _ROWS_MIN)
+            self._row_s += (row_s - self._row_s) / 8
+        self._land(flight)
+
+    def _guess(
+        self,
+        batch: Sequence[Pending],
+        keys: Sequence[str],
+        known: Mapping[str, tuple[int, State]],
+        before: Flight,
+    ) -> "Callable[[HeadRead], Decided | None] | None":
+        """Decide ahead; the answer says what that came to, if what is read under the lock allows it."""
+        if self.contended or self._cache.stale([stream for stream in known if stream in self._cache.entries]):
+            return None
+        used = {key: before.decided.used[key] for key in keys if key in before.decided.used}
+        decided = self._decided(batch, before.decided.cursor, before.now_us, known, dict(used))
+
+        def answer(read: HeadRead) -> Decided | None:
+            fits = read.head == before.decided.cursor and read.used == used
+            return decided if fits and read.now_us - before.now_us <= _GUESS_US_MAX else None
+
+        return answer
+
+    async def _decide(
+        self, connection: AppendConnection, batch: Sequence[Pending], reads: set[str], read: HeadRead
+    ) -> Decided:
+        """Under the lock, on what was read under it."""
+        cache = self._cache
+        if cache.cursor.position and read.hash_at_cursor != cache.cursor.hash:
+            logger.error("log_went_back", seen=cache.cursor.position, head=read.head.position)
+            cache.drop()
+        elif read.streams is not None:
+            fresh = {stream: cache.entries[stream][:2] for stream in reads if stream in cache.entries}
+            cache.refreshed(read.head, _folded(fresh, read.streams))
+        self.contended = cache.observe(read.head)
+        cold = cache.missing(reads)
+        known = {stream: cache.entries[stream] for stream in cache.stale(reads.difference(cold))}
+        if unfresh := dict.fromkeys(cold) | {stream: entry[:2] for stream, entry in known.items()}:
+            cache.refreshed(read.head, await self._load(connection, unfresh))
+        states = {stream: cache.entries[stream][:2] for stream in reads}
+        return self._decided(batch, read.head, read.now_us, states, read.used)
+
+    def _decided(
+        self,
+        batch: Sequence[Pending],
+        head: Cursor,
+        now_us: int,
+        known: Mapping[str, tuple[int, State]],
+        used: dict[str, UsedKey],
+    ) -> Decided:
+        rows_max = min(max(int(HOLD_S / self._row_s), _ROWS_MIN), _ROWS_MAX)
+        return BatchDecider(head, now_us, known, used).decide_all(batch, rows_max)
+
+    async def _load(
+        self, connection: AppendConnection, wanted: dict[str, tuple[int, State] | None]
+    ) -> dict[str, tuple[int, State]]:
+        states = {stream: known or (0, initial(stream)) for stream, known in wanted.items()}
+        versions = {stream: version for stream, (version, _) in states.items()}
+        return _folded(states, await connection.streams_after(versions))
+
+
+def _folded(
+    states: dict[str, tuple[int, State]], events: Sequence[StreamEvent]
+) -> dict[str, tuple[int, State]]:
+    for stream, version, type_name, data in events:
+        if stream not in states:
+            continue  # dropped from the cache since it was asked for
+        states[stream] = (version, fold(states[stream][1], type_name, data))
+    return states
