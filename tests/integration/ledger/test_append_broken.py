@@ -1,9 +1,6 @@
 """Appending while connections, backends, writers, clocks or the log itself break."""
 
 import asyncio
-import subprocess
-import sys
-import textwrap
 
 import asyncpg
 import pytest
@@ -95,52 +92,6 @@ async def test_an_appender_frozen_in_the_middle_of_a_message_loses_the_lock_too(
             await ledger.execute(order("a", "o2"), key="order:o2")
         assert (await stuck).position > 6
     assert (await ledger.read.account("a")).balance == 1000 - 3
-
-
-async def test_killed_writers_leave_no_gap_and_lose_no_answer(ledger, database_url, tmp_path):
-    """Two processes append; one is killed in the middle. What it was told was done stands in the log."""
-    await rich(ledger, "a")
-    script = textwrap.dedent(
-        """
-        import asyncio, sys, asyncpg
-        from ledger.log import Ledger
-        from tests.integration.ledger.conftest import order
-
-        async def main(url, name):
-            async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, Ledger(url, pool) as ledger:
-                async def caller(i):
-                    for n in range(10_000):
-                        await ledger.execute(order("a", f"{name}-{i}-{n}"), key=f"order:{name}-{i}-{n}")
-                        sys.stdout.write(f"{name}-{i}-{n}\\n"); sys.stdout.flush()
-                await asyncio.gather(*[caller(i) for i in range(4)])
-
-        asyncio.run(main(*sys.argv[1:]))
-        """
-    )
-    await ledger.execute(c.GrantCredits("a", 1_000_000, "manual", "x"), key="grant")
-    processes = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-c", script, database_url, name, stdout=subprocess.PIPE, limit=2**22
-        )
-        for name in ("p", "q")
-    ]
-    told: set[str] = set()
-    for process in processes:
-        assert process.stdout is not None
-        for _ in range(100):
-            told.add((await process.stdout.readline()).decode().strip())
-        process.kill()
-        rest = (await process.stdout.read()).decode()
-        told |= set(rest.split("\n")[:-1])
-        await process.wait()
-    charged = {
-        event.key.removeprefix("order:")
-        async for event in ledger.read.scan()
-        if event.key and event.type == "CreditsCharged"
-    }
-    assert told <= charged
-    assert await positions(ledger) == list(range(1, (await ledger.read.head()).position + 1))
-    assert (await ledger.read.account("a")).balance == 1_001_000 - len(charged)
 
 
 async def test_postgres_that_stays_away_is_an_error_in_time(database_url, owner, proxied):

@@ -1,0 +1,115 @@
+"""What must be true of a log after many writers were killed over it, by what they were told and by itself."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import asyncpg
+
+from events.account import CreditsCharged, CreditsRefunded
+from events.codec import decode
+from events.envelope import Recorded
+from ledger import commands as c
+from ledger.log import Ledger, LogReader
+from ledger.receipt import Receipt
+from projections.books import Books, imbalances
+from tests.support.diaries import ACCOUNTS, CREDITS, Diary, WriterProcess, storm
+
+
+class Told:
+    """Everything that all diaries say."""
+
+    def __init__(self, diaries: Iterable[Diary]) -> None:
+        self.asked: dict[str, c.Command] = {}
+        self.receipts: defaultdict[str, set[Receipt]] = defaultdict(set)
+        self.refused: Counter[str] = Counter()
+        refusals: set[str] = set()
+        for diary in diaries:
+            for line in diary.lines():
+                if line.command is not None:
+                    self.asked[line.key] = line.command
+                elif line.receipt is not None:
+                    self.receipts[line.key].add(line.receipt)
+                else:
+                    refusals.add(line.key)
+                    self.refused[line.refused] += 1
+        self.only_refused = refusals - set(self.receipts)
+
+    def balances(self) -> Counter[str]:
+        """What each account must hold, by the receipts alone."""
+        held = Counter(dict.fromkeys(ACCOUNTS, CREDITS))
+        prices = {
+            job: order.price
+            for order in self.asked.values()
+            if isinstance(order, c.OrderVideos)
+            for job in order.jobs
+        }
+        for key in self.receipts:
+            match self.asked[key]:
+                case c.OrderVideos(account=account, jobs=jobs, price=price):
+                    held[account] -= len(jobs) * price
+                case c.FailJob(account=account, job=job):
+                    held[account] += prices[job]
+                case c.GrantCredits(account=account, amount=amount):
+                    held[account] += amount
+                case other:
+                    raise AssertionError(f"nobody asks for {other}")
+        return held
+
+
+async def survives_killed_writers(
+    ledger: Ledger,
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    database_url: str,
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+) -> list[WriterProcess]:
+    """Storm over ten accounts that hold little, then look at everything."""
+    for account in ACCOUNTS:
+        await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await ledger.execute(c.AcceptTerms(account, "1", CREDITS), key=f"terms:{account}")
+    before = (await ledger.read.head()).position
+    writers = await storm(database_url, folder, seconds=seconds, seed=seed)
+    told = Told(writer.diary for writer in writers)
+    log = await audit(pool, told, before)
+    assert len(log) > 100 * seconds, "hardly anything was written"
+    assert told.refused["InsufficientCredits"] > 10, "the accounts were never short of credits"
+    for writer in writers:
+        writer.diary.close()
+    return writers
+
+
+async def audit(pool: "asyncpg.Pool[asyncpg.Record]", told: Told, before: int) -> list[Recorded]:
+    """The log holds what the writers were told, once, and nothing else; its events after `before`."""
+    reader = LogReader(pool)
+    log = [event async for event in reader.scan()]
+    assert [event.position for event in log] == list(range(1, len(log) + 1)), "a gap"
+    assert await pool.fetch("SELECT * FROM audit.chain_breaks") == []
+
+    stands = {
+        e.key: Receipt(e.position, e.command_events or 0, e.recorded_at_us) for e in log[before:] if e.key
+    }
+    assert {key: {receipt} for key, receipt in stands.items()} == told.receipts, "lost, doubled or invented"
+    assert set(told.asked) == told.only_refused | set(told.receipts), "somebody never got an answer"
+
+    _never_overdrawn(log)
+    held = {account: (await reader.account(account)).balance for account in ACCOUNTS}
+    assert held == told.balances()
+    return log[before:]
+
+
+def _never_overdrawn(log: Iterable[Recorded]) -> None:
+    """Looking at every event's transfer alone; and no job was charged or repaid twice."""
+    books = Books()
+    once: Counter[tuple[str, str]] = Counter()
+    for recorded in log:
+        transfer = books.record(recorded)
+        if transfer is not None and transfer.source.startswith("user:"):
+            assert books[transfer.source] >= 0, recorded
+        event = decode(recorded)
+        if isinstance(event, CreditsCharged | CreditsRefunded):
+            once[recorded.type, event.job] += 1
+    assert set(once.values()) == {1}
+    assert imbalances(books) == []
