@@ -28,7 +28,7 @@ async def locate(
     if not chain.broken:
         return set()
     suspects = await _suspects(connection, chain)
-    streams = [row[0] for row in await connection.fetch(query("torn_streams"))]
+    streams = await _streams(connection, suspects)
     found = Located(suspects, seen, streams, chain.head.position)
     for kind, position, message in found.findings():
         findings.add(kind, position, message)
@@ -52,11 +52,21 @@ async def _suspects(connection: "Connection", chain: Chain) -> list[Suspect]:
     return suspects
 
 
+async def _streams(connection: "Connection", suspects: Sequence[Suspect]) -> dict[int, list[str]]:
+    """For each version that a suspect has: the streams where it may have stood."""
+    versions = {s.row.version for s in suspects}
+    torn = [row[0] for row in await connection.fetch(query("torn_streams"))]
+    found = {version: list(torn) for version in versions}
+    for row in await connection.fetch(query("streams_ending"), [v - 1 for v in versions]):
+        found[row["version"] + 1].append(row["stream"])
+    return found
+
+
 class Located:
     """Works through the suspects; `findings` says what was done, once for what belongs together."""
 
     def __init__(
-        self, suspects: Sequence[Suspect], seen: dict[int, bytes], torn: Sequence[str], head: int
+        self, suspects: Sequence[Suspect], seen: dict[int, bytes], streams: dict[int, list[str]], head: int
     ) -> None:
         self._suspects = suspects
         self._seen = seen
@@ -67,7 +77,7 @@ class Located:
         self._computed = {s.row.position: written_hash(s.previous, s.row) for s in suspects}
         rows = [s.row for s in suspects]
         near = [r for s in suspects for r in (s.before, s.after) if r is not None]
-        self._streams = sorted({*torn, *named_streams([*rows, *near])})
+        self._streams, self._named = streams, sorted(named_streams([*rows, *near]))
         self._proofs = self._prove(rows)
         self._by_position = {s.row.position: s for s in suspects}
 
@@ -85,7 +95,7 @@ class Located:
         return list(hashes)
 
     def _prove(self, rows: list[Recorded]) -> dict[int, Proof]:
-        missing = [s.row.position - n for s in self._suspects for n in range(1, min(s.gap, NEARBY) + 1)]
+        missing = self._missing()
         proofs: dict[int, Proof] = {}
         for suspect in self._suspects:
             position = suspect.row.position
@@ -93,10 +103,22 @@ class Located:
             hashes = [*self._hashes, *self._computed.values()]
             others = [row for row in rows if row.position != position]
             places = [*missing, *(row.position for row in others), *near]
-            proof = prove(suspect, hashes, places, others, self._streams)
+            streams = [*self._named, *self._streams.get(suspect.row.version, [])]
+            proof = prove(suspect, hashes, places, others, streams)
             if proof is not None:
                 proofs[position] = proof
         return proofs
+
+    def _missing(self) -> list[int]:
+        """Positions that no row has, at both ends of each gap."""
+        found: list[int] = []
+        for suspect in self._suspects:
+            last, count = suspect.row.position - 1, min(suspect.gap, NEARBY)
+            found += [
+                *range(last, last - count, -1),
+                *range(last - suspect.gap + 1, last - suspect.gap + 1 + count),
+            ]
+        return found
 
     def _say(self, kind: Kind, position: int, message: str) -> None:
         self.positions.add(position)
@@ -104,7 +126,7 @@ class Located:
 
     def _renumbered(self) -> set[int]:
         """Rows that stand all the same number of places from where they were written: rows came or went."""
-        holes = {s.row.position - n for s in self._suspects for n in range(1, min(s.gap, NEARBY) + 1)}
+        holes = set(self._missing())
         shifts: dict[int, list[int]] = {}
         for position, proof in self._proofs.items():
             if not proof.column and proof.position != position and proof.position not in holes:

@@ -27,14 +27,15 @@ class Lot(msgspec.Struct, gc=False):
 class Account(msgspec.Struct, gc=False):
     """One account, as small as it can be kept: all of them are in memory.
 
-    `lots` are in draw order, each with something in it. `old` is set once an event without lots was seen:
-    before there were lots, debt was not settled against them.
+    `lots` are in draw order, each with something in it. `locked`: its person is forgotten. `old` is set once
+    an event without lots was seen: before there were lots, debt was not settled against them.
     """
 
     version: int = 0
     debt: int = 0
     made: int = 0
     opened: bool = False
+    locked: bool = False
     old: bool = False
     lots: list[Lot] = msgspec.field(default_factory=list)
 

@@ -126,6 +126,7 @@ class Rules:
         decode = DECODE.get(name) if name in OF_ACCOUNTS else None
         if decode is None:
             account.opened = account.opened or name == "AccountOpened"
+            account.locked = account.locked or name == "AccountForgotten"
             if name not in OF_ACCOUNTS:
                 self._misplaced(row)
             return
@@ -155,6 +156,8 @@ class Rules:
                     self._findings.add(
                         "overdraft", at, f"{stream} was charged {amount} credits down to {left}"
                     )
+                if account.locked:
+                    self._findings.add("charge", at, f"{stream} was charged after it was forgotten")
                 self._post(SPENT, amount)
                 self.jobs.charged(at, owner, event.job, event.order, amount, event.parts)
             case Refunded():

@@ -1,10 +1,10 @@
 """What the rules read of an event: the fields that matter, and no more, which is what makes it fast."""
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
-from events.account import GrantKind, Part, RevokeKind
+from events.account import AccountEvent, GrantKind, Part, RevokeKind
 from events.codec import EVENT_TYPES
 from projections.verify.jobs import Queued
 
@@ -70,9 +70,7 @@ READ: Final[dict[str, type[Any]]] = {
 """The types whose data is needed, and what of it."""
 
 DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in READ.items()}
-OF_ACCOUNTS: Final = frozenset(
-    ("AccountOpened", "TermsAccepted", "AccountForgotten", *(READ.keys() - {"JobQueued"}))
-)
+OF_ACCOUNTS: Final = frozenset(cls.__name__ for cls in get_args(AccountEvent))
 OUTCOMES: Final = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
 """The job's events that the books must know of."""

@@ -1,0 +1,158 @@
+"""A real log with events of all kinds, and ways to damage it as only a superuser can."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from events.codec import EVENT_TYPES
+from events.envelope import GENESIS, Recorded
+from events.job import Failure, Video
+from ledger import commands as c
+from ledger.chain import event_hash
+from ledger.log import Ledger, LogReader
+from ledger.note import PublicKey, new_key
+from ledger.sql import query
+from projections.catalogue import PROJECTIONS
+from projections.checkpointing import make_checkpoint
+from projections.problems import Problem
+from projections.runner import Runner
+from projections.verify.run import Report, verify_on
+from tests.integration.ledger.conftest import order
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+KEY = new_key("neurocards/tampering")
+OTHER_KEY = new_key("neurocards/tampering")
+VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
+BUSY = Failure("transient", "500", "busy")
+UNGUARD = "ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE checkpoints DISABLE TRIGGER ALL;"
+LOG = """SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events,
+recorded_at_us, hash FROM events ORDER BY position"""
+_NOTIFIED = """UPDATE cursors SET (position, hash) = (SELECT position, hash FROM events
+ORDER BY position DESC LIMIT 1) WHERE name = 'notifier'"""
+_SLEEP_UNTIL = "SELECT pg_sleep(greatest($1::float8 - extract(epoch FROM clock_timestamp())::float8, 0))"
+
+
+async def write_log(url: str) -> None:
+    """Some 60 events of every kind, a checkpoint in the middle and at the end, projections at the end."""
+    settings = {"role": "neurocards_app"}
+    async with asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=settings) as pool:
+        async with Ledger(url, pool) as ledger:
+            await _live(ledger, pool)
+            await project(pool)
+            assert await make_checkpoint(pool, KEY) is not None
+            await _go_on(ledger)
+        await project(pool)
+        await pool.execute(_NOTIFIED)
+        assert await make_checkpoint(pool, KEY) is not None
+        kinds = {row[0] for row in await pool.fetch("SELECT DISTINCT type FROM events")}
+        assert kinds == EVENT_TYPES.keys()
+
+
+async def project(pool: Any) -> None:
+    """Bring every projection to the head."""
+    for projection in PROJECTIONS.values():
+        runner, reader = Runner(pool, projection), LogReader(pool)
+        cursor = await runner.cursor()
+        while events := await reader.events_after(cursor.position):
+            cursor = await runner.apply(events)
+
+
+async def _live(ledger: Ledger, pool: Any) -> None:
+    for account in ("a", "b"):
+        await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await ledger.execute(c.AcceptTerms(account, "1", 2), key=f"terms:{account}:1")
+    ends_us = int(await pool.fetchval(query("clock"))) + 600_000
+    await ledger.execute(c.GrantCredits("a", 8, "promo", "code", None, ends_us), key="promo:a")
+    await ledger.execute(c.GrantCredits("a", 10, "purchase", "pack", "payment-1"), key="buy:a")
+    await ledger.execute(order("a", "o1", "j1", "j2", "j3", price=2), key="order:o1")
+    await _submit(ledger, "j1")
+    await ledger.execute(c.SucceedJob("j1", 1, 1, VIDEO), key="succeed:j1")
+    await pool.execute(_SLEEP_UNTIL, ends_us / 1e6)
+    await ledger.execute(c.FailJob("j2", "a", "operator", BUSY), key="fail:j2")
+    await _submit(ledger, "j3")
+    retry_us = int(await pool.fetchval(query("clock")))
+    await ledger.execute(c.FailSubmission("j3", "a", 1, 1, BUSY, retry_us), key="busy:j3")
+    await ledger.execute(c.IntendSubmission("j3", 1, 2, "key-1", "m"), key="intend:j3:2")
+    await ledger.execute(c.RecordAccepted("j3", 2, "task-3"), key="accept:j3:2")
+    await ledger.execute(c.FailJob("j3", "a", "operator", BUSY), key="fail:j3")
+
+
+async def _go_on(ledger: Ledger) -> None:
+    await ledger.execute(c.SucceedJob("j3", 1, 2, VIDEO), key="succeed:j3")
+    await ledger.execute(c.RevokeCredits("b", 5, "chargeback", kind="payment"), key="revoke:b")
+    await ledger.execute(c.GrantCredits("b", 20, "manual", "sorry"), key="sorry:b")
+    await ledger.execute(order("b", "o2", "j4", "j5", "j7", "j8", "j9"), key="order:o2")
+    for job in ("j7", "j8"):
+        await _submit(ledger, job)
+    await ledger.execute(c.FailSubmission("j7", "b", 1, 1, BUSY), key="fail:j7")
+    await ledger.execute(c.StartJob("j4", 1, "w1"), key="start:j4:1")
+    await ledger.execute(c.HandBackJob("j4", 1), key="handback:j4:1")
+    await ledger.execute(order("a", "o3", "j6"), key="order:o3")
+    await ledger.execute(c.FailJob("j6", "a", "operator", BUSY), key="fail:j6")
+    await ledger.execute(c.ForgetAccount("a", "asked", "operator-1"), key="forget:a")
+    await ledger.execute(c.StartJob("j5", 1, "w1"), key="start:j5:1")
+
+
+async def _submit(ledger: Ledger, job: str) -> None:
+    await ledger.execute(c.StartJob(job, 1, "w1"), key=f"start:{job}:1")
+    await ledger.execute(c.RecordPrompt(job, 1, "prompt", "openai", "ugc"), key=f"prompt:{job}:1")
+    await ledger.execute(c.IntendSubmission(job, 1, 1, "key-1", "m"), key=f"intend:{job}:1")
+    await ledger.execute(c.RecordAccepted(job, 1, f"task-{job}"), key=f"accept:{job}:1")
+
+
+class Damaged:
+    """The log on a connection with every right, inside a transaction that the test's end rolls back."""
+
+    def __init__(self, connection: "Connection", head: int) -> None:
+        self.connection = connection
+        self.head = head
+        self._guarded = True
+
+    async def sql(self, statement: str, *arguments: Any) -> None:
+        """Do the damage; the guards are off."""
+        await self._unguard()
+        await self.connection.execute(statement, *arguments)
+
+    async def rows(self) -> list[Recorded]:
+        """The log as it stands."""
+        rows = await self.connection.fetch(LOG)
+        return [Recorded(*row) for row in rows]
+
+    async def rewrite(self, after: int, change: Callable[[str, str], str]) -> None:
+        """Change data of the rows after a position, and make every hash right again."""
+        await self._unguard()
+        previous = GENESIS.hash
+        for row in await self.rows():
+            data = change(row.type, row.data) if row.position > after else row.data
+            previous = event_hash(
+                previous, row.position, row.stream, row.version, row.type, data, row.key, row.body_hash,
+                row.command_events, row.recorded_at_us,
+            )  # fmt: skip
+            await self.connection.execute(
+                "UPDATE events SET data = $2::text::json, hash = $3 WHERE position = $1",
+                row.position,
+                data,
+                previous,
+            )
+
+    async def _unguard(self) -> None:
+        if self._guarded:
+            await self.connection.execute(UNGUARD)
+            self._guarded = False
+
+    async def problems(self, *keys: PublicKey) -> list[Problem]:
+        """What the verification finds, but for the guards, which are off."""
+        report = await self.report(*keys)
+        return [problem for problem in report.problems if problem.kind != "guard"]
+
+    async def report(self, *keys: PublicKey) -> Report:
+        """The whole of it."""
+        return await verify_on(self.connection, keys=keys)
+
+    async def chain_breaks(self) -> list[int]:
+        """What the SQL view finds, with none of our code."""
+        rows = await self.connection.fetch("SELECT position FROM audit.chain_breaks ORDER BY position")
+        return [row["position"] for row in rows]

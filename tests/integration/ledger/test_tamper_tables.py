@@ -1,0 +1,98 @@
+"""Whatever is done to what is made of the log, and to what remembers it, is found and named."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from ledger import noted
+from ledger.checkpoints import Checkpoint
+from tests.integration.ledger.tampering import KEY, OTHER_KEY, Damaged, write_log
+from tests.support.servers import SessionPostgres
+
+
+@pytest.fixture(scope="module")
+def log_url(postgres: SessionPostgres) -> Iterator[str]:
+    with postgres.database() as url:
+        asyncio.run(write_log(url))
+        yield url
+
+
+@pytest.fixture
+async def log(log_url: str) -> AsyncIterator[Damaged]:
+    connection = await asyncpg.connect(log_url)
+    transaction = connection.transaction(isolation="repeatable_read")
+    await transaction.start()
+    try:
+        yield Damaged(connection, await connection.fetchval("SELECT max(position) FROM events"))
+    finally:
+        await transaction.rollback()
+        await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ("UPDATE balances_v1 SET balance = balance + 1 WHERE account = 'a'", "projection", "1 rows: a"),
+        ("UPDATE balances_v1 SET lots = '[]' WHERE account = 'b'", "projection", "1 rows: b"),
+        ("UPDATE job_status_v1 SET state = 'succeeded' WHERE job = 'j2'", "projection", "1 rows: j2"),
+        ("UPDATE job_status_v1 SET gifted = false WHERE job = 'j3'", "projection", "1 rows: j3"),
+        ("UPDATE job_status_v1 SET position = position + 1 WHERE job = 'j1'", "projection", "1 rows: j1"),
+        ("UPDATE job_status_v1 SET worker = 'w' WHERE job IN ('j1', 'j5')", "projection", "2 rows"),
+        ("DELETE FROM job_status_v1 WHERE job = 'j1'", "projection", "1 rows: j1"),
+        ("DELETE FROM balances_v1 WHERE account = 'a'", "projection", "1 rows: a"),
+        ("DELETE FROM open_jobs WHERE job = 'j4'", "open_jobs", "neither monitor nor relay"),
+        ("INSERT INTO open_jobs VALUES ('j1', 'a', 9, 9)", "open_jobs", "it is not"),
+        ("UPDATE open_jobs SET deadline_at_us = 1 WHERE job = 'j4'", "open_jobs", "otherwise"),
+        ("UPDATE cursors SET position = position + 5 WHERE name = 'notifier'", "cursor", "its hash is"),
+        ("UPDATE cursors SET hash = sha256('x'), position = 40 WHERE name = 'notifier'", "cursor",
+         "later witnesses agree"),
+        ("UPDATE checkpoints SET hash = sha256('x') WHERE number = 1", "checkpoint", "not what its note"),
+        ("UPDATE checkpoints SET note = 'x' WHERE number = 1", "checkpoint", "no signed note"),
+        ("UPDATE checkpoints SET note = replace(note, 'state balances', 'state Balances') WHERE number = 1",
+         "checkpoint", "does not fit the text"),
+        ("DROP INDEX events_one_refund_per_job", "guard", "events_one_refund_per_job"),
+    ],
+)  # fmt: skip
+async def test_what_is_changed_beside_the_log_is_found(log: Damaged, change: str, kind: str, words: str):
+    await log.sql(change)
+    problems = (await log.report(KEY.public)).problems
+    assert any(p.kind == kind and words in p.message for p in problems), problems
+    assert {p.kind for p in problems} <= {kind, "guard"}, problems
+
+
+async def test_a_row_of_a_read_model_that_no_event_has_made_is_found(log: Damaged):
+    columns = await log.connection.fetchval(
+        "SELECT string_agg(column_name, ', ') FROM information_schema.columns "
+        "WHERE table_name = 'job_status_v1' AND column_name <> 'job'"
+    )
+    await log.sql(
+        f"INSERT INTO job_status_v1 (job, {columns}) SELECT 'ghost', {columns} FROM job_status_v1 LIMIT 1"
+    )
+    problems = await log.problems()
+    assert [(p.kind, "1 rows: ghost" in p.message) for p in problems] == [("projection", True)], problems
+
+
+async def test_a_checkpoint_replaced_by_one_of_another_key_is_found(log: Damaged):
+    stored = (await noted.stored(log.connection))[0]
+    forged = OTHER_KEY.sign(stored.statement.text())
+    await log.sql("UPDATE checkpoints SET note = $1 WHERE number = 1", forged)
+    assert await log.problems() == []  # nothing contradicts it: the key tells
+    problems = await log.problems(KEY.public)
+    assert [(p.kind, p.position) for p in problems] == [("checkpoint", stored.statement.head.position)]
+    assert "not signed by" in problems[0].message
+
+
+async def test_a_checkpoint_replaced_by_one_of_another_place_is_found(log: Damaged):
+    """Signed by the right key, of another log: the log does not hold what it says."""
+    stored = (await noted.stored(log.connection))[0]
+    assert isinstance(stored.statement, Checkpoint)
+    head = stored.statement.head
+    other = stored.statement.text().replace(head.hash.hex(), "ab" * 32)
+    await log.sql(
+        "UPDATE checkpoints SET note = $1, hash = $2 WHERE number = 1", KEY.sign(other), b"\xab" * 32
+    )
+    problems = await log.problems(KEY.public)
+    assert [(p.kind, p.position) for p in problems] == [("rewritten", head.position)], problems
+    assert [p.kind for p in await log.problems()] == ["checkpoint"]  # without the key it may be the liar
