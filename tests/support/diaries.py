@@ -50,14 +50,14 @@ class Diary:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
-        self._path = path
+        self.path = path
 
     def note(self, line: Line) -> None:
         os.write(self._fd, msgspec.json.encode(line) + b"\n")
 
     def lines(self) -> Iterator[Line]:
         """All but one that a kill has cut short."""
-        with self._path.open("rb") as file:
+        with self.path.open("rb") as file:
             for line in file:
                 with contextlib.suppress(msgspec.DecodeError):
                     yield msgspec.json.decode(line, type=Line)

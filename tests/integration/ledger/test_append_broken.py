@@ -2,13 +2,11 @@
 
 import asyncio
 
-import asyncpg
 import pytest
 
 from events.account import CreditsGranted
 from ledger import commands as c
 from ledger.appender import Appender
-from ledger.connection import AppendConnection
 from ledger.errors import (
     InsufficientCredits,
     LedgerError,
@@ -65,18 +63,6 @@ async def test_backends_killed_under_load_lose_and_double_nothing(ledger, databa
         assert await killer > 2
     assert (await ledger.read.account("a")).balance == 0
     assert await positions(ledger) == list(range(1, 3 + 800 + 1))
-
-
-async def test_a_frozen_appender_loses_the_lock_within_five_seconds(ledger, database_url):
-    """A process stopped between two statements is one that says nothing while it holds the lock."""
-    await rich(ledger, "a")
-    frozen = await AppendConnection.open(database_url, "neurocards_app")
-    await frozen.begin([], 0)
-    async with asyncio.timeout(7):
-        await ledger.execute(order("a", "o"), key="order:o")
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)):
-        await frozen.commit()
-    frozen.terminate()
 
 
 async def test_an_appender_frozen_in_the_middle_of_a_message_loses_the_lock_too(ledger, proxied, pool):

@@ -1,0 +1,49 @@
+"""A process stopped (SIGSTOP) at any point of an append holds up the others for five seconds at most.
+
+When it is woken it tells its callers the truth: one receipt each, for what stands in the log once.
+"""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from events.account import CreditsCharged
+from tests.integration.ledger.conftest import order, positions, rich
+from tests.support import stopping
+from tests.support.diaries import Diary
+from tests.support.stopping import POINTS, STOPPED, key_of, stopping_process
+from tests.support.waiting import eventually
+
+COMMANDS = 5
+HELD_S_MAX = 5.0
+BUSY_MACHINE_S = 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", POINTS)
+async def test_a_stopped_process_lets_the_others_go_on_and_then_tells_the_truth(
+    ledger, database_url, tmp_path, point
+):
+    await rich(ledger, "a")
+    diary = Diary(tmp_path / "diary")
+    process = stopping_process(database_url, diary.path, point, COMMANDS)
+    assert process.pid is not None
+    await eventually(lambda: STOPPED in diary.lines(), 30, what="the process to stop itself")
+
+    async with asyncio.timeout(HELD_S_MAX + BUSY_MACHINE_S):
+        await ledger.execute(order("a", "other"), key="order:other")
+    assert list(diary.lines()) == [STOPPED], "it was not stopped"
+    os.kill(process.pid, signal.SIGCONT)
+    await asyncio.to_thread(process.join, 30)
+
+    assert process.exitcode == 0
+    told = {line.key: line.receipt or line.refused for line in diary.lines() if line != STOPPED}
+    commands = [stopping.order(number) for number in range(COMMANDS)]
+    assert told == {key_of(asked): await ledger.execute(asked, key=key_of(asked)) for asked in commands}
+    charges = [event.key async for event in ledger.read.scan() if event.type == CreditsCharged.__name__]
+    assert sorted(charges) == sorted([*told, "order:other"])
+    assert await positions(ledger) == list(range(1, (await ledger.read.head()).position + 1))
+    assert (await ledger.read.account("a")).balance == 1000 - COMMANDS - 1
+    diary.close()
