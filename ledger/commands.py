@@ -1,9 +1,10 @@
 """What may be asked of the ledger, in the imperative. Ids and times come in as data.
 
-Each struct is tagged with its name, so that its JSON is a canonical body: the hash of it is kept with the
-idempotency key, and the same key with another body is an error. Defaults are left out of it, so that a field
-that is added later does not change the body of what was asked before.
+The hash of a command's body is kept with the idempotency key, and the same key with another body is an error.
+Defaults are left out of it, so that a field that is added later does not change what was asked before.
 """
+
+import typing
 
 import msgspec
 
@@ -14,14 +15,14 @@ REFUND_LIFE_S = 7 * 24 * 3600
 """The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
 
 
-class OpenAccount(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class OpenAccount(msgspec.Struct, frozen=True):
     """Make the account known. Asking for one that is open changes nothing."""
 
     account: str
     origin: str = "start"
 
 
-class AcceptTerms(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class AcceptTerms(msgspec.Struct, frozen=True):
     """Agree to the terms; the first agreement ever brings `welcome_credits`."""
 
     account: str
@@ -29,7 +30,7 @@ class AcceptTerms(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     welcome_credits: int
 
 
-class GrantCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class GrantCredits(msgspec.Struct, frozen=True):
     """Give credits as a new lot. `amount` > 0; `paid` and `actor` as in CreditsGranted."""
 
     account: str
@@ -42,7 +43,7 @@ class GrantCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     actor: str = ""
 
 
-class RevokeCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class RevokeCredits(msgspec.Struct, frozen=True):
     """Take granted credits back, from the lot numbered `lot` first. May leave less than zero."""
 
     account: str
@@ -54,13 +55,13 @@ class RevokeCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     actor: str = ""
 
 
-class ExpireCredits(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class ExpireCredits(msgspec.Struct, frozen=True):
     """Book what is left of lots whose life is over."""
 
     account: str
 
 
-class OrderVideos(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class OrderVideos(msgspec.Struct, frozen=True):
     """Charge and queue one job per id in `jobs`: all or nothing. `price` is per job."""
 
     account: str
@@ -75,7 +76,7 @@ class OrderVideos(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     deadline_s: int
 
 
-class StartJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class StartJob(msgspec.Struct, frozen=True):
     """Take the job as run number `run`, which must be the last run plus one."""
 
     job: str
@@ -83,7 +84,7 @@ class StartJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     worker: str
 
 
-class RecordPrompt(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class RecordPrompt(msgspec.Struct, frozen=True):
     """Keep the reference of the written prompt."""
 
     job: str
@@ -94,7 +95,7 @@ class RecordPrompt(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     reason: str = ""
 
 
-class IntendSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class IntendSubmission(msgspec.Struct, frozen=True):
     """Announce the call that may make the provider work."""
 
     job: str
@@ -104,7 +105,7 @@ class IntendSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True
     model: str
 
 
-class RecordAccepted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class RecordAccepted(msgspec.Struct, frozen=True):
     """Record the provider's task for a submission. A fact: never fenced, recorded even after a refund."""
 
     job: str
@@ -112,7 +113,7 @@ class RecordAccepted(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     task: str
 
 
-class FailSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class FailSubmission(msgspec.Struct, frozen=True):
     """The submission came to nothing. With `retry_at_us` try again then; without, fail the job and refund."""
 
     job: str
@@ -124,14 +125,14 @@ class FailSubmission(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     refund_life_s: int = REFUND_LIFE_S
 
 
-class HandBackJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class HandBackJob(msgspec.Struct, frozen=True):
     """Let go of the job in good order."""
 
     job: str
     run: int
 
 
-class SucceedJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class SucceedJob(msgspec.Struct, frozen=True):
     """The video is stored. A fact: after a failure it becomes a gift."""
 
     job: str
@@ -140,7 +141,7 @@ class SucceedJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     video: Video
 
 
-class FailJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class FailJob(msgspec.Struct, frozen=True):
     """End the job without a video and refund its charge.
 
     A worker needs the current `run`; the monitor may do it from the deadline on; an operator at any time.
@@ -154,7 +155,7 @@ class FailJob(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     refund_life_s: int = REFUND_LIFE_S
 
 
-class ForgetAccount(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+class ForgetAccount(msgspec.Struct, frozen=True):
     """Lock the account for good: whoever it was is being erased. Asking twice changes nothing."""
 
     account: str
@@ -180,9 +181,19 @@ Command = (
     | FailJob
 )
 
-_encoder = msgspec.json.Encoder()
+_encode = msgspec.json.Encoder().encode
+_FIELDS = {
+    cls: tuple((field.name, field.default) for field in msgspec.structs.fields(cls))
+    for cls in typing.get_args(Command)
+}
 
 
 def body(command: Command) -> bytes:
-    """The canonical bytes of a command."""
-    return _encoder.encode(command)
+    """The canonical bytes of a command: its name and every field that is not equal to its default.
+
+    Not msgspec's `omit_defaults`: that looks whether a value *is* the default, so the same command from
+    another process would have another body.
+    """
+    cls = type(command)
+    given = {name: value for name, default in _FIELDS[cls] if (value := getattr(command, name)) != default}
+    return _encode((cls.__name__, given))

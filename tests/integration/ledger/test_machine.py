@@ -1,0 +1,29 @@
+"""The ledger under every kind of use at once, compared with a plain model after every step."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.integration.ledger.machine import LedgerMachine, World
+
+
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    world = World(database_url)
+    yield world
+    world.close()
+
+
+def test_whatever_is_asked_the_ledger_does_what_the_model_says(world: World):
+    run_state_machine_as_test(
+        lambda: LedgerMachine(world),  # type: ignore[arg-type]
+        settings=settings(
+            max_examples=12,
+            stateful_step_count=20,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate,),  # a race does not shrink
+        ),
+    )

@@ -1,0 +1,168 @@
+"""The credit rules once more, in plain dictionaries and loops: what the real ledger is compared with.
+
+Written from docs/ledger.md and not from the deciders, as simply as can be.
+"""
+
+from typing import Any
+
+import msgspec
+
+from events.account import GrantKind
+from ledger import commands as c
+
+Expected = tuple[str, int, tuple[tuple[int, int], ...]]
+"""Type, amount, and (lot, amount) of its parts."""
+
+
+class Refused(Exception):
+    """The model says no; the argument is the name of the ledger's error."""
+
+
+class ModelLot(msgspec.Struct):
+    number: int
+    amount: int
+    kind: GrantKind
+    ends_at_us: int | None
+
+
+class ModelAccount(msgspec.Struct):
+    lots: dict[int, ModelLot] = msgspec.field(default_factory=dict)
+    debt: int = 0
+    made: int = 0
+
+    @property
+    def balance(self) -> int:
+        return sum(lot.amount for lot in self.lots.values()) - self.debt
+
+    def in_draw_order(self) -> list[ModelLot]:
+        gifts = [lot for lot in self.lots.values() if lot.kind != "purchase"]
+        bought = [lot for lot in self.lots.values() if lot.kind == "purchase"]
+        ordered: list[ModelLot] = []
+        for group in (gifts, bought):
+            ending = sorted((lot.ends_at_us, lot.number) for lot in group if lot.ends_at_us is not None)
+            lasting = sorted(lot.number for lot in group if lot.ends_at_us is None)
+            ordered += [self.lots[number] for number in [*(n for _, n in ending), *lasting]]
+        return ordered
+
+
+class ModelJob(msgspec.Struct):
+    account: str
+    price: int
+    parts: list[ModelLot]
+    refunded: bool = False
+
+
+class Model:
+    """Applies commands at a time; what it answers is what the log must hold."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, ModelAccount] = {}
+        self.jobs: dict[str, ModelJob] = {}
+
+    def apply(self, command: c.Command, now_us: int) -> list[Expected]:
+        """The credit events of the command. Raises Refused, and then nothing has changed."""
+        match command:
+            case c.OrderVideos():
+                return self._order(command, now_us)
+            case c.GrantCredits():
+                if command.expires_at_us is not None and command.expires_at_us <= now_us:
+                    raise Refused("InvalidCommand")
+                return self._expire(command.account, now_us) + self._grant(command)
+            case c.RevokeCredits():
+                return self._expire(command.account, now_us) + self._revoke(command)
+            case c.ExpireCredits():
+                return self._expire(command.account, now_us)
+            case c.FailJob():
+                return self._refund(command, now_us)
+            case _:
+                raise NotImplementedError(command)
+
+    def _expire(self, name: str, now_us: int) -> list[Expected]:
+        account = self.accounts[name]
+        made: list[Expected] = []
+        for lot in account.in_draw_order():
+            if lot.ends_at_us is not None and lot.ends_at_us <= now_us:
+                made.append(("CreditsExpired", lot.amount, ()))
+                del account.lots[lot.number]
+        return made
+
+    def _grant(self, command: c.GrantCredits) -> list[Expected]:
+        account = self.accounts[command.account]
+        account.made += 1
+        rest = command.amount - min(account.debt, command.amount)
+        account.debt -= command.amount - rest
+        if rest:
+            lot = ModelLot(account.made, rest, command.kind, command.expires_at_us)
+            account.lots[account.made] = lot
+        return [("CreditsGranted", command.amount, ())]
+
+    def _revoke(self, command: c.RevokeCredits) -> list[Expected]:
+        account = self.accounts[command.account]
+        ordered = account.in_draw_order()
+        ordered.sort(key=lambda lot: lot.number != command.lot)
+        parts = _take(account, ordered, command.amount)
+        account.debt += command.amount - sum(part.amount for part in parts)
+        return [("CreditsRevoked", command.amount, _short(parts))]
+
+    def _order(self, command: c.OrderVideos, now_us: int) -> list[Expected]:
+        account = self.accounts[command.account]
+        alive = sum(lot.amount for lot in account.lots.values() if (lot.ends_at_us or now_us + 1) > now_us)
+        if any(job in self.jobs for job in command.jobs):
+            raise Refused("AlreadyExists")
+        if alive - account.debt < command.price * len(command.jobs):
+            raise Refused("InsufficientCredits")
+        made = self._expire(command.account, now_us)
+        for job in command.jobs:
+            parts = _take(account, account.in_draw_order(), command.price)
+            self.jobs[job] = ModelJob(command.account, command.price, parts)
+            made.append(("CreditsCharged", command.price, _short(parts)))
+        return made
+
+    def _refund(self, command: c.FailJob, now_us: int) -> list[Expected]:
+        job = self.jobs.get(command.job)
+        if job is None:
+            raise Refused("NoSuchJob")
+        if job.refunded:
+            raise Refused("JobFinished")
+        job.refunded = True
+        made, account = self._expire(job.account, now_us), self.accounts[job.account]
+        settled = min(account.debt, job.price)
+        account.debt -= settled
+        back = []
+        for part in job.parts:
+            rest = part.amount - min(settled, part.amount)
+            settled -= part.amount - rest
+            if not rest:
+                continue
+            ends_at_us = part.ends_at_us
+            if ends_at_us is not None and ends_at_us <= now_us:
+                ends_at_us = now_us + command.refund_life_s * 1_000_000
+            there = account.lots.setdefault(part.number, ModelLot(part.number, 0, part.kind, ends_at_us))
+            there.amount += rest
+            if there.ends_at_us is not None and ends_at_us is not None:
+                there.ends_at_us = max(there.ends_at_us, ends_at_us)
+            back.append((part.number, rest))
+        return [*made, ("CreditsRefunded", job.price, tuple(back))]
+
+
+def _take(account: ModelAccount, ordered: list[ModelLot], amount: int) -> list[ModelLot]:
+    parts = []
+    for lot in ordered:
+        taken = min(lot.amount, amount)
+        if taken:
+            parts.append(ModelLot(lot.number, taken, lot.kind, lot.ends_at_us))
+        amount -= taken
+        lot.amount -= taken
+        if not lot.amount:
+            del account.lots[lot.number]
+    return parts
+
+
+def _short(parts: list[ModelLot]) -> tuple[tuple[int, int], ...]:
+    return tuple((part.number, part.amount) for part in parts)
+
+
+def expected_of(type_name: str, data: dict[str, Any]) -> Expected:
+    """A stored credit event in the model's words."""
+    parts = () if type_name == "CreditsExpired" else data.get("parts", ())
+    return (type_name, data["amount"], tuple((part["lot"], part["amount"]) for part in parts))
