@@ -112,8 +112,10 @@ class Appender:
                     failed = [*(flight.batch if flight else []), *batch]
                     _publish(failed, [LedgerError(f"append failed: {error!r}")] * len(failed))
                     flight = None
-            if self._closing and not flight:
-                return
+            if not flight:
+                self._writer.keep_snapshots()
+                if self._closing:
+                    return
 
     def _take(self, flight: Flight | None) -> list[Pending]:
         """The next batch. Of many commands half: the others are decided while it is being written."""

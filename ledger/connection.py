@@ -5,7 +5,7 @@ bound how long a frozen process can hold the lock: five seconds, whatever it was
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -14,6 +14,7 @@ from events.envelope import GENESIS, GENESIS_HASH, Cursor
 from ledger.batch import Decided, UsedKey
 from ledger.errors import LedgerError
 from ledger.receipt import Receipt
+from ledger.snapshots import FORMAT, Snapshot, StreamEvent
 from ledger.sql import query
 from ledger.wire import Results, Row, Wire, execute, parse
 
@@ -49,6 +50,8 @@ _STATEMENTS: Final = {
     "HEAD": query("append_head"),
     "KEYS": query("append_keys"),
     "STREAMS": query("append_streams"),
+    "COLD": query("append_cold"),
+    "SNAPSHOT": query("append_snapshot"),
     "INSERT": query("append_insert"),
     "COMMIT": "COMMIT",
     "ROLLBACK": "ROLLBACK",
@@ -56,10 +59,8 @@ _STATEMENTS: Final = {
 _BEGIN_AND_LOCK: Final = execute("BEGIN") + execute("LOCK")
 _COMMIT: Final = execute("COMMIT")
 _ROLLBACK: Final = execute("ROLLBACK")
+_SNAPSHOT_BINARY: Final = bytes([0, 0, 0, 1, 0, 0])
 _INSERT_BINARY: Final = bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
-
-StreamEvent = tuple[str, int, str, str]
-"""Stream, version, type, data."""
 
 
 class HeadRead:
@@ -125,6 +126,25 @@ class AppendConnection:
         """The events of each stream after its version, in order."""
         (rows,) = await self._wire.ask(_streams(versions))
         return _events(rows)
+
+    async def streams(self, streams: Iterable[str]) -> list[StreamEvent]:
+        """Each stream from its snapshot or its start, in order."""
+        (rows,) = await self._wire.ask(execute("COLD", SEPARATOR.join(streams).encode(), FORMAT.encode()))
+        return _events(rows)
+
+    def keep(self, snapshots: Iterable[Snapshot]) -> "asyncio.Future[Results]":
+        """Store snapshots; only ever between two transactions."""
+        return self._wire.ask(
+            *[
+                execute(
+                    "SNAPSHOT",
+                    one.stream.encode(), str(one.version).encode(), str(one.position).encode(), one.hash,
+                    FORMAT.encode(), one.sealed,
+                    binary=_SNAPSHOT_BINARY,
+                )
+                for one in snapshots
+            ]
+        )  # fmt: skip
 
     def append(self, head: Cursor, decided: Decided) -> "asyncio.Future[Results]":
         """Write the batch after `head` and commit."""

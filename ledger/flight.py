@@ -9,6 +9,7 @@ decided again.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,10 +17,12 @@ import asyncpg
 import structlog
 
 from events.envelope import Cursor
+from ledger.account_state import AccountState
 from ledger.batch import BatchDecider, Decided, Pending, UsedKey
 from ledger.cache import StreamCache
-from ledger.connection import AppendConnection, HeadRead, StreamEvent
-from ledger.decide import State, fold, initial
+from ledger.connection import AppendConnection, HeadRead
+from ledger.decide import State, initial
+from ledger.snapshots import EVERY_VERSIONS, Snapshot, States, folded, is_due
 from ledger.wire import Results
 
 logger = structlog.get_logger()
@@ -52,6 +55,9 @@ class Writer:
         self._cache = StreamCache()
         self._connection: AppendConnection | None = None
         self._row_s = HOLD_S / _ROWS_MAX
+        self._to_keep: dict[str, Snapshot] = {}
+        self._long: set[str] = set()
+        self._keeping: asyncio.Future[Results] | None = None
         self.contended = False
 
     async def connect(self) -> AppendConnection:
@@ -62,6 +68,8 @@ class Writer:
         return self._connection
 
     async def close(self) -> None:
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping])
         if self._connection is not None:
             await self._connection.close()
 
@@ -96,6 +104,7 @@ class Writer:
         at = before.decided.cursor if before else cache.cursor
         keys = [pending.key for pending in batch]
         versions = {stream: version for stream, (version, _) in known.items()} if self.contended else None
+        self.keep_snapshots()
         asked = connection.begin(keys, at.position, versions)
         try:
             guess = self._guess(batch, keys, known, before) if before else None
@@ -115,8 +124,24 @@ class Writer:
         finally:
             asked.cancel()
 
+    def keep_snapshots(self) -> None:
+        """Store what is due; between two transactions, so that nobody waits for the lock meanwhile."""
+        if self._to_keep and self._connection is not None:
+            snapshots = [self._to_keep[stream] for stream in sorted(self._to_keep)]
+            self._to_keep = {}
+            self._keeping = self._connection.keep(snapshots)
+            self._keeping.add_done_callback(_kept)
+
     def landed(self, flight: Flight) -> None:
         """The flight is durable: only now publish what it has changed."""
+        for stream, (version, state) in flight.decided.states.items():
+            entry = self._cache.entries.get(stream)
+            if not entry or not isinstance(state, AccountState):
+                continue
+            if stream in self._long or is_due(entry[0], version, state):
+                self._long.discard(stream)
+                at = next(row for row in reversed(flight.decided.rows) if row.stream == stream)
+                self._to_keep[stream] = Snapshot(stream, version, at.position, at.hash, state)
         self._cache.committed(flight.decided.cursor, flight.decided.states)
         if rows := len(flight.decided.rows):
             row_s = (time.perf_counter() - flight.locked_at_s) / max(rows, _ROWS_MIN)
@@ -151,8 +176,9 @@ class Writer:
             logger.error("log_went_back", seen=cache.cursor.position, head=read.head.position)
             cache.drop()
         elif read.streams is not None:
-            fresh = {stream: cache.entries[stream][:2] for stream in reads if stream in cache.entries}
-            cache.refreshed(read.head, _folded(fresh, read.streams))
+            fresh: States = {s: cache.entries[s][:2] for s in reads if s in cache.entries}
+            folded(fresh, read.streams)
+            cache.refreshed(read.head, fresh)
         self.contended = cache.observe(read.head)
         cold = cache.missing(reads)
         known = {stream: cache.entries[stream] for stream in cache.stale(reads.difference(cold))}
@@ -174,17 +200,21 @@ class Writer:
 
     async def _load(
         self, connection: AppendConnection, wanted: dict[str, tuple[int, State] | None]
-    ) -> dict[str, tuple[int, State]]:
-        states = {stream: known or (0, initial(stream)) for stream, known in wanted.items()}
-        versions = {stream: version for stream, (version, _) in states.items()}
-        return _folded(states, await connection.streams_after(versions))
+    ) -> States:
+        cold = [stream for stream, known in wanted.items() if known is None]
+        warm: States = {stream: known for stream, known in wanted.items() if known is not None}
+        states: States = {stream: (0, initial(stream)) for stream in cold}
+        if cold:
+            events = await connection.streams(cold)
+            warm |= dict.fromkeys(folded(states, events), (0, AccountState()))
+            if len(events) >= EVERY_VERSIONS:
+                counts = Counter(event[0] for event in events)
+                self._long |= {stream for stream, count in counts.items() if count >= EVERY_VERSIONS}
+        if warm:
+            folded(warm, await connection.streams_after({stream: warm[stream][0] for stream in warm}))
+        return states | warm
 
 
-def _folded(
-    states: dict[str, tuple[int, State]], events: Sequence[StreamEvent]
-) -> dict[str, tuple[int, State]]:
-    for stream, version, type_name, data in events:
-        if stream not in states:
-            continue  # dropped from the cache since it was asked for
-        states[stream] = (version, fold(states[stream][1], type_name, data))
-    return states
+def _kept(done: "asyncio.Future[Results]") -> None:
+    if not done.cancelled() and (error := done.exception()):
+        logger.warning("snapshots_not_kept", error=repr(error))  # a cache: the next crossing tries again

@@ -15,6 +15,7 @@ from ledger.decide import State, fold, initial
 from ledger.errors import IntegrityError
 from ledger.job_state import JobState
 from ledger.receipt import Receipt
+from ledger.snapshots import FORMAT, States, folded
 from ledger.sql import query
 
 NOTIFY_CHANNEL = "neurocards_events"
@@ -72,7 +73,13 @@ class LogReader:
 
         An empty state when it was never opened.
         """
-        state = await self._state(account_stream(account))
+        stream = account_stream(account)
+        states: States = {stream: (0, initial(stream))}
+        if folded(
+            states, [tuple(row) for row in await self._pool.fetch(query("append_cold"), stream, FORMAT)]
+        ):
+            states[stream] = (0, await self._state(stream))
+        state = states[stream][1]
         assert isinstance(state, AccountState)
         if any(lot.expires_at_us is not None for lot in state.lots):
             now_us = await self._pool.fetchval(query("clock"))
