@@ -52,13 +52,15 @@ async def rebuild(
     name: str,
     *,
     accept_difference: bool = False,
+    from_log: bool = False,
     swap_timeout_s: float = 60,
     progress: Progress | None = None,
 ) -> Rebuilt:
     """Rebuild a projection and swap it in. Needs the rights of the tables' owner, as `migrate` does.
 
-    Raises RebuildRunning, RebuildDiffers (not with `accept_difference`), SwapTimedOut, IntegrityError when
-    the log's chain does not hold, and what folding raises.
+    `from_log`: the live table is of a history that the log does not hold, so it is not compared; the fresh
+    one goes up to the head. Raises RebuildRunning, RebuildDiffers (not with `accept_difference`),
+    SwapTimedOut, IntegrityError when the log's chain does not hold, and what folding raises.
     """
     started = time.monotonic()
     work = await asyncpg.connect(database_url, server_settings=_SERVER_SETTINGS)
@@ -66,7 +68,7 @@ async def rebuild(
     try:
         if not await work.fetchval("SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, name):
             raise RebuildRunning(f"another rebuild of {name} is under way; wait for it")
-        run = _Rebuild(projection_of(name), work, live, progress)
+        run = _Rebuild(projection_of(name), work, live, progress, from_log=from_log)
         state, differed = await run.make()
         if differed and not accept_difference:
             raise RebuildDiffers(name, state.cursor.position, differed[:DIFFERENCES_SHOWN], len(differed))
@@ -87,7 +89,10 @@ class _Rebuild:
         work: "asyncpg.Connection[asyncpg.Record]",
         live: "asyncpg.Connection[asyncpg.Record]",
         progress: Progress | None,
+        *,
+        from_log: bool,
     ) -> None:
+        self._from_log = from_log
         self._projection = projection
         self._name = projection.name
         self._work = work
@@ -99,19 +104,37 @@ class _Rebuild:
     async def make(self) -> tuple[StateRoot, tuple[str, ...]]:
         """Make and fill the fresh table; its state, and the keys of rows that differ from the live ones."""
         await self.clean()
-        version, target = await cursors.where_is(self._work, self._name)
+        version, _ = await cursors.where_is(self._work, self._name)
         newest = await self._work.fetchval(query("newest_version"), self._name)
         self._fresh = Table(self._projection, newest + 1)
         async with self._work.transaction():
             names = {"fresh": self._fresh.name, "live": Table(self._projection, version).name}
             await self._work.execute(query("create_version").format_map(names))
             await self._work.execute(query("add_version"), self._name, self._fresh.version)
+        target = await self._target()
         while target.position > self._reached.position:
             await self._fill(target)
-            _, target = await cursors.where_is(self._work, self._name)
+            target = await self._target()
             if target.position - self._reached.position < PAGE_EVENTS:
                 break
+        if self._from_log:
+            return await self._root(), ()
         return await self._compare()
+
+    async def _target(self) -> Cursor:
+        """Where the fresh table should come to."""
+        if not self._from_log:
+            return (await cursors.where_is(self._work, self._name))[1]
+        row = await self._work.fetchrow(query("signing_head"))
+        assert row is not None
+        return Cursor(row["position"], row["hash"])
+
+    async def _root(self) -> StateRoot:
+        digest = RootHash(self._projection)
+        async with self._work.transaction():
+            async for row in self._fresh.scan(self._work):
+                digest.add(row)
+        return StateRoot(self._name, self._fresh.version, self._reached, digest.rows, digest.hexdigest())
 
     async def _fill(self, target: Cursor) -> None:
         """Apply the log to the fresh table, exactly up to the target."""
@@ -159,8 +182,7 @@ class _Rebuild:
         give_up_at = time.monotonic() + timeout_s
         pause_s = 0.2
         while True:
-            _, target = await cursors.where_is(self._work, self._name)
-            await self._fill(target)
+            await self._fill(await self._target())
             reached = self._reached
             try:
                 async with self._work.transaction():
@@ -180,7 +202,7 @@ class _Rebuild:
         await self._work.execute(_LOCK_TIMEOUT)
         row = await self._work.fetchrow(query("lock_cursor"), self._name, 0)
         assert row is not None  # we hold the rebuild's lock, so nobody else changes the active version
-        target = Cursor(row["position"], row["hash"])
+        target = await self._target()  # its row is locked now: nobody moves the live table on
         while self._reached.position < target.position:
             await self._apply_page(target)
         names = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from events.envelope import Cursor, Recorded
+from ledger.log import LogReader
 from projections import cursors
 from projections.projection import AnyProjection
 from projections.tables import Table
@@ -29,6 +30,10 @@ class Runner:
         """Where the active table is. Raises NoSuchProjection before `neurocards migrate`."""
         _, cursor = await cursors.where_is(self._pool, self.projection.name)
         return cursor
+
+    async def check(self, cursor: Cursor) -> None:
+        """Raise IntegrityError unless the log still holds the place."""
+        await LogReader(self._pool).check(cursor)
 
     async def apply(self, batch: list[Recorded]) -> Cursor:
         """Apply a dense batch; where the table is now: read on from there, whatever was in the batch.

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from events.envelope import Cursor
 from events.errors import CodecError
 from ledger.errors import IntegrityError
 from projections.errors import ProjectionError
@@ -28,6 +29,7 @@ class Follower:
         self._feed = feed
         self._stopped_retry_s = stopped_retry_s
         self._name = runner.projection.name
+        self._reached: Cursor | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Apply events until `stop`.
@@ -54,11 +56,21 @@ class Follower:
 
     async def _follow(self, stop: asyncio.Event) -> None:
         cursor = await self._runner.cursor()
+        await self._notice_restore(cursor)
         metrics.POSITION.labels(self._name).set(cursor.position)
         while not stop.is_set():
             events = await self._feed.batch(cursor, limit=BATCH_EVENTS, wait_s=1.0)
             if events:
-                cursor = await self._runner.apply(events)
+                cursor = self._reached = await self._runner.apply(events)
                 metrics.APPLIED.labels(self._name).inc(len(events))
                 metrics.POSITION.labels(self._name).set(cursor.position)
                 metrics.STOPPED.labels(self._name).set(0)
+
+    async def _notice_restore(self, stored: Cursor) -> None:
+        """A table that is behind where we left it was put back. Complain once if the log was too.
+
+        Then go on from the table: with the log as it is now, it is right.
+        """
+        reached, self._reached = self._reached, None
+        if reached is not None and reached.position > stored.position:
+            await self._runner.check(reached)

@@ -1,0 +1,82 @@
+"""`neurocards recover`: bring everything into line with a log that went back in time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.errors import ExitCode
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.signing import read_note
+
+if TYPE_CHECKING:
+    from services.shared.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    app.command("recover")(recover)
+
+
+def recover(
+    actor: Actor,
+    reason: Reason,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(help="A signed note kept elsewhere, as evidence; several times.", show_default=False),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """After a restore, a failover to a replica that was behind, or a Redis with another history.
+
+    Compares everything that remembers a place with the log, shows what it will do, does it, and signs a
+    statement that explains older checkpoints. Safe to repeat. Services may run meanwhile.
+    """
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+
+    settings = settings_here()
+    configure_command_logging(settings, "recover")
+    notes = [read_note(path) for path in checkpoint or ()]
+
+    def decide(rows: list[dict[str, str]], nothing_to_do: bool) -> None:
+        emit(rows, output)
+        if nothing_to_do:
+            say("everything is in line with the log; there is nothing to do")
+        else:
+            confirm(dry_run, yes)
+
+    unexplained = asyncio.run(_recover(settings, notes, actor, reason, decide))
+    for words in unexplained:
+        say(words)
+    if unexplained:
+        raise typer.Exit(ExitCode.INTEGRITY)
+
+
+async def _recover(
+    settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
+) -> tuple[str, ...]:
+    from services.shared import checkpoint_files as files
+    from services.shared.database import create_pool
+    from services.shared.publishing.scripts import Scripts
+    from services.shared.recovering.plan import make_plan
+    from services.shared.recovering.repair import Repair, rows
+    from services.shared.redis_client import command_client
+
+    key, folder = files.signing_key(settings), files.folder(settings)
+    notes = [*notes, *files.kept_notes(folder)]
+    async with await create_pool(settings, "recover", max_size=4) as pool, command_client(settings) as redis:
+        scripts = Scripts(redis, ledger_entries_max=settings.stream_entries_max)
+        keys = [key.public] if key else []
+        plan = await make_plan(pool, redis, scripts, notes=notes, keys=keys)
+        decide(rows(plan), plan.nothing_to_do)
+        if not plan.nothing_to_do:
+            repair = Repair(
+                pool, redis, scripts, database_url=settings.require_database_url(), folder=folder, key=key,
+                reach_back=settings.stream_recover_events, say=say,
+            )  # fmt: skip
+            await repair.run(plan, actor, reason)
+        return plan.unexplained

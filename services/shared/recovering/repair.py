@@ -1,0 +1,162 @@
+"""Doing what the plan says. Each part can be done again: whoever dies halfway runs `recover` once more.
+
+The restoration is signed first. The streams are made anew last, and what they hold of lost events is saved to
+a file before: nobody else has them any more.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import msgspec
+import structlog
+from redis.asyncio import Redis
+
+from events.envelope import Cursor
+from ledger.checkpoints import Restored, time_text
+from ledger.connection import APPEND_LOCK
+from ledger.errors import LedgerError
+from ledger.log import LogReader
+from ledger.note import PrivateKey
+from ledger.noted import hash_at, store
+from ledger.tree import forget_tiles
+from projections import cursors
+from projections.rebuild import rebuild
+from services.shared.checkpoint_files import keep_note
+from services.shared.publishing.making import StreamMaker
+from services.shared.publishing.scripts import Scripts
+from services.shared.recovering.evidence import entries_after
+from services.shared.recovering.plan import NOTIFIER, Plan
+from services.shared.recovering.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+_LOCK = 7_300_005
+_STREAM_TRIES = 20
+
+
+class RecoveryUnderWay(LedgerError):
+    """Another `neurocards recover` is at work on this database."""
+
+
+class StreamsBusy(LedgerError):
+    """Something writes to the streams all the time, so that they cannot be made anew."""
+
+
+class Repair:
+    """One recovery. `say` tells the person what was done."""
+
+    def __init__(
+        self,
+        pool: "Pool",
+        redis: Redis,
+        scripts: Scripts,
+        *,
+        database_url: str,
+        folder: Path,
+        key: PrivateKey | None,
+        reach_back: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._pool = pool
+        self._redis = redis
+        self._scripts = scripts
+        self._database_url = database_url
+        self._folder = folder
+        self._key = key
+        self._maker = StreamMaker(pool, scripts, reach_back=reach_back)
+        self._say = say
+
+    async def run(self, plan: Plan, actor: str, reason: str) -> None:
+        """Do it all. Raises RecoveryUnderWay, StreamsBusy, what a rebuild raises, and what asyncpg does."""
+        async with self._pool.acquire() as guard:
+            if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                raise RecoveryUnderWay("another `neurocards recover` is at work; let it finish")
+            try:
+                await self._run(plan, actor, reason)
+            finally:
+                await guard.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+    async def _run(self, plan: Plan, actor: str, reason: str) -> None:
+        if plan.streams.are == "of another history":
+            await self._save_lost(plan)
+        if plan.lost is not None:
+            await forget_tiles(self._pool)
+            await self._sign(plan.lost, plan.kept, actor, reason)
+        if plan.open_jobs:
+            await self._open_jobs()
+        if plan.notifier:
+            await self._notifier()
+        for name in plan.projections:
+            done = await rebuild(self._database_url, name, from_log=True)
+            self._say(f"projection {name} rebuilt from the log up to {done.state.cursor.position}")
+        if plan.make_streams:
+            await self._streams()
+        actions = [step.action for step in plan.steps if step.action]
+        logger.warning("recovered", actor=actor, reason=reason, done=actions)
+
+    async def _save_lost(self, plan: Plan) -> None:
+        """What the streams hold of the lost events: nobody else has them any more."""
+        after = plan.streams.fork.position if plan.streams.fork else 0
+        lines = await entries_after(self._redis, after)
+        if not lines:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = f"lost-{after + 1:012d}-to-{plan.streams.state.ledger_last.partition('-')[0]}.jsonl"
+        path = self._folder / name
+        with path.open("wb") as file:
+            file.writelines(line + b"\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        self._say(f"{len(lines)} lost events saved from the stream to {path}")
+
+    async def _sign(self, lost: Cursor, kept: Cursor, actor: str, reason: str) -> None:
+        if self._key is None:
+            self._say("no key is configured, so nothing was signed: older checkpoints stay unexplained")
+            return
+        row = await self._pool.fetchrow(query("signing_head"))
+        assert row is not None
+        head = Cursor(row["position"], row["hash"])
+        statement = Restored(self._key.name, lost, kept, head, actor, reason, row["now_us"])
+        note = await store(self._pool, self._key.sign(statement.text()))
+        path = keep_note(self._folder, note.note)
+        self._say(f"signed at {time_text(statement.time_us)}; keep a copy of {path} with the checkpoints")
+
+    async def _open_jobs(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", APPEND_LOCK)
+            await connection.execute(query("open_jobs_forget"))
+            await connection.execute(query("open_jobs_add"))
+        self._say("the table of unfinished jobs is as the log says")
+
+    async def _notifier(self) -> None:
+        """Back to where it missed nothing; what it has sent stays known, so nothing is sent again."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT FROM cursors WHERE name = $1 FOR UPDATE", NOTIFIER)
+            for name in ("deliveries_forget", "deliveries_keep", "lines_forget", "statuses_abandon"):
+                await connection.execute(query(name))
+            version, _ = await cursors.where_is(connection, NOTIFIER)
+            position = await connection.fetchval(query("notifier_from"))
+            hash_ = await hash_at(connection, position)
+            assert hash_ is not None  # events are never removed, and this one was just seen
+            await cursors.move(connection, NOTIFIER, version, Cursor(position, hash_))
+        self._say(f"the notifier reads again from {position + 1}")
+
+    async def _streams(self) -> None:
+        for _ in range(_STREAM_TRIES):
+            seen = await self._scripts.state(believing=False)
+            place = await self._maker.make_anew(seen, await LogReader(self._pool).head(), "recovered")
+            if place is not None:
+                self._say(f"streams made anew from {place.cursor.position} on, epoch {place.epoch}")
+                return
+        raise StreamsBusy("the streams change all the time: stop what writes to them, and run it again")
+
+
+def rows(plan: Plan) -> list[dict[str, str]]:
+    """The plan as a table."""
+    return [msgspec.to_builtins(step) for step in plan.steps]

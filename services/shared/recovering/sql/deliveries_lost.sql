@@ -1,0 +1,7 @@
+-- Messages owed by events that the log does not hold: how many were sent or given up, and how many were waiting.
+SELECT count(*) FILTER (WHERE d.state NOT IN ('pending', 'sending')) AS settled,
+       count(*) FILTER (WHERE d.state IN ('pending', 'sending')) AS waiting
+FROM deliveries d
+WHERE d.position > 0 AND NOT EXISTS (
+    SELECT FROM events e WHERE e.position = d.position AND e.stream = 'job-' || d.job
+      AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed' ELSE 'VideoGifted' END)

@@ -1,0 +1,1 @@
+"""Postgres goes back in time under everything that runs."""

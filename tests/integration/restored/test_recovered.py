@@ -1,0 +1,126 @@
+"""What a recovery explains and what not; Redis that came back otherwise; the command."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import Any
+
+from msgspec.structs import replace
+
+from events.envelope import Cursor
+from ledger.checkpoints import Checkpoint, Restored, parse
+from ledger.note import new_key, unverified_text
+from ledger.noted import stored
+from projections.verified import verify_statement
+from services.shared.checkpoint_files import keep_note, kept_notes
+from services.shared.streams import LEDGER, encode_entry, entry_id
+from tests.integration.relay.conftest import Running
+from tests.integration.restored.world import (
+    KEY,
+    Dump,
+    Story,
+    everything_published,
+    explained,
+    in_line,
+    relay_halted,
+)
+from tests.support.services import ROOT, clean_environment
+from tests.support.waiting import eventually
+
+
+async def test_what_no_restore_explains_stays_unexplained(story: Story, dump: Dump) -> None:
+    world = story.world
+    await dump.put_back()
+    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+    await world.recover()
+    head, hash_ = story.signed.head.position, b"\x01" * 32
+    for place in (Cursor(head, hash_), Cursor(head + 1, hash_), Cursor(story.n, hash_)):
+        forged = Checkpoint(KEY.name, place, bytes(32), (), None, story.signed.time_us)
+        (damage,) = (await verify_statement(world.pool, forged, [KEY.public])).damage
+        assert damage.position == place.position and "no restoration explains it" in damage.message
+    assert (await verify_statement(world.pool, story.signed, [new_key("other").public])).damage
+
+
+async def test_a_second_restore_after_a_recovery_is_another_loss(story: Story, dump: Dump) -> None:
+    world = story.world
+    for _ in range(2):
+        await dump.put_back()
+        await eventually(relay_halted, 20, what="the relay stops with an alarm")
+        world.notifier = world.new_notifier()
+        await world.recover()
+        await eventually(lambda: not relay_halted(), 20, what="the relay goes on")
+        await world.play("more-", 5)
+        await world.caught_up()
+        await eventually(lambda: everything_published(world), what="everything is published")
+    notes = kept_notes(world.folder)
+    assert sum(isinstance(parse(unverified_text(note)), Restored) for note in notes) == 2
+    assert len(await stored(world.pool, kind="restored")) == 1  # the first one went with the second restore
+    assert (await verify_statement(world.pool, story.signed, [KEY.public], notes)).damage == []
+
+
+async def test_a_redis_that_came_back_empty_or_of_another_system(story: Story) -> None:
+    world = story.world
+    await world.relay.end()
+    await world.redis.flushall()
+    plan = await world.recover()
+    assert (plan.streams.are, plan.lost) == ("empty", None)
+    assert await everything_published(world)
+
+    strange = replace((await world.ledger.read.events_after(2, 1))[0], hash=b"\x07" * 32)
+    for position in (3, story.n):
+        await world.redis.flushall()
+        entry = encode_entry(replace(strange, position=position))
+        await world.redis.xadd(LEDGER, {"event": entry}, id=entry_id(position))
+        plan = await world.recover()
+        assert (plan.streams.are, plan.lost) == ("of another history", None)
+        assert await everything_published(world)
+    world.relay = Running(world.settings, world.pool, world.redis, {})
+    await in_line(story)
+
+
+async def test_a_tampered_log_is_not_explained_by_recovering(story: Story, owner: Any) -> None:
+    """What was signed later still stands, so this is no restore."""
+    world = story.world
+    forged = Checkpoint(KEY.name, Cursor(5, b"\x01" * 32), bytes(32), (), None, 1)
+    keep_note(world.folder, KEY.sign(forged.text()))
+    plan = await world.plan()
+    assert plan.lost is None and len(plan.unexplained) == 1
+    assert "position 5" in plan.unexplained[0] and plan.nothing_to_do
+
+
+async def test_the_command_shows_the_plan_asks_and_does_it(story: Story, dump: Dump) -> None:
+    world = story.world
+    key, words = world.folder / "key", ("--actor", "anna", "--reason", "a dump was put back")
+    key.write_text(KEY.reveal())
+    assert (await command(story, *words, "-o", "json")).stderr.endswith("there is nothing to do\n")
+    await dump.put_back()
+    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+
+    dry = await command(story, *words, "--dry-run", "-o", "json")
+    assert dry.returncode == 0, dry.stderr
+    actions = {row["part"]: row["action"] for row in json.loads(dry.stdout)}
+    lost = story.signed.head.position
+    assert actions["log"] == f"sign that it went back: kept up to {story.n}, lost up to {lost}"
+    assert actions["streams"] and not actions["projection balances"]
+    assert (await command(story, *words)).returncode == 2
+    assert relay_halted() and not await stored(world.pool)
+
+    done = await command(story, *words, "--yes")
+    assert done.returncode == 0, done.stderr
+    await explained(story)
+    world.notifier = world.new_notifier()
+    await in_line(story)
+
+
+async def command(story: Story, *arguments: str) -> Any:
+    settings, folder = story.world.settings, story.world.folder
+    env = {
+        "DATABASE_URL": settings.require_database_url(), "REDIS_URL": settings.require_redis_url(),
+        "CHECKPOINT_KEY_FILE": str(folder / "key"), "CHECKPOINT_DIR": str(folder),
+    }  # fmt: skip
+    return await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-m", "services.cli", "recover", *arguments],
+        cwd=folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
