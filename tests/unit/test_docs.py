@@ -1,0 +1,23 @@
+"""What the documents list is what there is."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from events.codec import EVENT_TYPES
+from tests.support.services import ROOT
+
+DOCS = sorted([*Path(ROOT, "docs").glob("*.md"), Path(ROOT, "README.md")])
+
+
+def test_every_event_is_listed_and_nothing_else():
+    text = Path(ROOT, "docs/ledger.md").read_text()
+    listed = re.findall(r"^\| (?:account|job) \| `(\w+)` \|", text, flags=re.M)
+    assert sorted(listed) == sorted(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_links_between_documents_lead_somewhere(path: Path):
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text())
+    assert [target for target in targets if not (path.parent / target).exists()] == []
