@@ -1,6 +1,7 @@
 """Appending while connections, backends, writers, clocks or the log itself break."""
 
 import asyncio
+import random
 
 import pytest
 
@@ -13,6 +14,7 @@ from ledger.errors import (
     LedgerUnavailable,
 )
 from ledger.log import Ledger
+from ledger.receipt import Receipt
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support.waiting import eventually
 
@@ -33,6 +35,32 @@ async def test_a_connection_cut_at_the_commit_is_resolved_to_the_truth(ledger, p
         assert [await through.execute(order("a", f"o{n}"), key=f"order:o{n}") for n in range(3)] == answers
     assert (await ledger.read.account("a")).balance == 1000 - 4
     assert await positions(ledger) == list(range(1, 12))
+
+
+async def test_commits_cut_again_and_again_under_load_give_each_caller_one_receipt(ledger, pool, proxied):
+    """Every second commit or so, on either side, while the next batch is already under way behind it."""
+    await rich(ledger, "a")
+    proxy, url = proxied
+    dice = random.Random(3)
+
+    def cut(data: bytes) -> str | None:
+        return dice.choice([None, None, "before", "after"]) if b"COMMIT" in data and proxy.cuts < 12 else None
+
+    async with Ledger(url, pool) as through:
+
+        async def caller(number: int) -> list[Receipt]:
+            named = [f"o{number}-{n}" for n in range(10)]
+            return [await through.execute(order("a", name), key=f"order:{name}") for name in named]
+
+        await through.execute(order("a", "warm"), key="order:warm")
+        proxy.cut = cut
+        receipts = await asyncio.gather(*(caller(number) for number in range(40)))
+        assert proxy.cuts == 12
+    for number, told in enumerate(receipts):
+        named = [f"o{number}-{n}" for n in range(10)]
+        assert told == [await ledger.execute(order("a", name), key=f"order:{name}") for name in named]
+    assert (await ledger.read.account("a")).balance == 1000 - 1 - 400
+    assert await positions(ledger) == list(range(1, 3 + 2 * 401 + 1))
 
 
 async def test_backends_killed_under_load_lose_and_double_nothing(ledger, database_url, pool, owner):

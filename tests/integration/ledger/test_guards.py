@@ -11,10 +11,22 @@ from ledger.chain import follows
 from ledger.errors import IntegrityError
 from tests.integration.ledger.conftest import order, rich
 
-REWRITES = ["UPDATE events SET type = type", "DELETE FROM events", "TRUNCATE events"]
+REWRITES = [
+    "UPDATE events SET type = type",
+    "UPDATE events SET type = 'x' WHERE false",
+    "DELETE FROM events",
+    "TRUNCATE events",
+    "TRUNCATE events, checkpoints CASCADE",
+    "UPDATE checkpoints SET note = note",
+    "DELETE FROM checkpoints",
+    "TRUNCATE checkpoints",
+    "MERGE INTO events e USING events f ON e.position = f.position WHEN MATCHED THEN DELETE",
+    "INSERT INTO checkpoints (kind, position, hash, made_at, note) OVERRIDING SYSTEM VALUE"
+    " VALUES ('checkpoint', 0, sha256(''), now(), '') ON CONFLICT (number) DO UPDATE SET note = 'x'",
+]
 
 
-@pytest.mark.parametrize("statement", [*REWRITES, "UPDATE events SET type = 'x' WHERE false"])
+@pytest.mark.parametrize("statement", REWRITES)
 @pytest.mark.parametrize("role", ["owner", "neurocards_app", "auditor"])
 async def test_rewriting_is_refused_to_everyone(ledger, owner, statement, role):
     await rich(ledger, "a")
@@ -45,6 +57,9 @@ async def test_the_application_cannot_disable_the_guard(ledger, owner):
     await owner.execute("SET ROLE neurocards_app")
     for statement in (
         "ALTER TABLE events DISABLE TRIGGER ALL",
+        "ALTER TABLE checkpoints DISABLE TRIGGER ALL",
+        "DROP TRIGGER events_append_only ON events",
+        "CREATE OR REPLACE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE sql AS 'SELECT NULL'",
         "DROP TABLE events",
         "SET session_replication_role = replica",
     ):
