@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from events.envelope import Cursor
-from ledger.checkpoints import Checkpoint, Restored, Statement, parse, time_of, time_text
+from ledger.checkpoints import Checkpoint, Restored, Statement, parse, time_of
 from ledger.note import NoteDiffers, NoteError, PublicKey, open_note, unverified_text
 from ledger.sql import query
 
@@ -38,13 +38,6 @@ class Verdict(msgspec.Struct, frozen=True):
     held: bool
     wrong: str = ""
     explained_by: Restored | None = None
-
-
-class Damage(msgspec.Struct, frozen=True):
-    """A stored note that the log contradicts. `position` is where to look."""
-
-    position: int
-    message: str
 
 
 async def stored(reading: "Reading", *, kind: str | None = None) -> list[StoredNote]:
@@ -119,31 +112,6 @@ async def _holds(
         if not (await verdict(reading, kept, statement.time_us, later)).explained_by:
             return False
     return True
-
-
-async def unkept(reading: "Reading", keys: Sequence[PublicKey] = ()) -> list[Damage]:
-    """What is wrong with the stored notes: unreadable, ahead of the log, another hash, unexplained.
-
-    With `keys` their signatures are checked too; without, this only finds what contradicts itself.
-    """
-    found: list[Damage] = []
-    notes: list[StoredNote] = []
-    for row in await reading.fetch(query("notes"), None):
-        try:
-            note = _stored(row)
-            if keys:
-                open_note(note.note, *keys)
-            notes.append(note)
-        except NoteError as error:
-            found.append(Damage(row["position"], f"{row['kind']} number {row['number']}: {error}"))
-    restorations = [note.statement for note in notes if isinstance(note.statement, Restored)]
-    for note in notes:
-        said = note.statement
-        answer = await verdict(reading, said.head, said.time_us, restorations)
-        if answer.wrong:
-            what = f"{kind_of(said)} of {time_text(said.time_us)}"
-            found.append(Damage(said.head.position, f"{what}: {answer.wrong}"))
-    return found
 
 
 def restorations_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:

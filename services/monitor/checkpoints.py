@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 
 from events.errors import NeurocardsError
-from ledger.note import PrivateKey
+from ledger.note import PrivateKey, open_note
 from ledger.noted import newest_checkpoint
 from projections.checkpointing import CheckpointUnderWay, make_checkpoint
 from services.monitor.metrics import CHECKPOINT_AT, CHECKPOINT_FAILURES
@@ -53,5 +53,6 @@ class Checkpoints:
             await make_checkpoint(self._pool, self._key, kept_notes=kept, every_s=self._every_s)
         newest = await newest_checkpoint(self._pool)
         if newest is not None:
+            open_note(newest.note, self._key.public)  # or somebody else has written to the table
             checkpoint_files.keep_note(self._folder, newest.note)
             CHECKPOINT_AT.set(newest.statement.time_us / 1e6)

@@ -25,6 +25,7 @@ from ledger.tree import forget_tiles
 from projections import cursors
 from projections.rebuild import rebuild
 from services.shared.checkpoint_files import keep_note
+from services.shared.errors import StartError
 from services.shared.publishing.making import StreamMaker
 from services.shared.publishing.scripts import Scripts
 from services.shared.recovering.evidence import entries_after
@@ -93,7 +94,13 @@ class Repair:
         if plan.notifier:
             await self._notifier()
         for name in plan.projections:
-            done = await rebuild(self._database_url, name, from_log=True)
+            try:
+                done = await rebuild(self._database_url, name, from_log=True)
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise StartError(
+                    "only the tables' owner can rebuild a projection: run it again with the DATABASE_URL "
+                    "that `neurocards migrate` uses"
+                ) from error
             self._say(f"projection {name} rebuilt from the log up to {done.state.cursor.position}")
         if plan.make_streams:
             await self._streams()

@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 from ledger.checkpoints import Checkpoint, Restored
 from ledger.log import Ledger, LogReader
 from ledger.note import PrivateKey, new_key
-from ledger.noted import unkept
 from projections.catalogue import PROJECTIONS
 from projections.check import check_ledger
 from projections.runner import Runner
@@ -29,6 +28,7 @@ from services.shared.settings import Settings
 from services.shared.stream_check import check_streams
 from services.shared.streams import LEDGER
 from tests.integration.relay.conftest import Running
+from tests.support.notes import unkept
 from tests.support.servers import SessionPostgres
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
