@@ -4,9 +4,12 @@ A job's row is compared and forgotten when the job has ended; should an event co
 again from its stream. Accounts' rows are kept to the end.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
-from events.codec import decode
+import msgspec
+
+from events.codec import EVENT_TYPES, decode
 from events.envelope import Cursor, Recorded
 from events.errors import CodecError
 from events.streams import job_of
@@ -22,7 +25,11 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 KEYS_SHOWN = 5
+_AT_ONCE = 1000
+_KIND_CHARS = 4
+"""So many characters of a stream's name tell its kind."""
 _ENDS = frozenset({"JobSucceeded", "JobFailed"})
+_DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in EVENT_TYPES.items()}
 
 
 class Model:
@@ -33,10 +40,11 @@ class Model:
         self.table = Table(projection, version)
         self.cursor = cursor
         self.rows: dict[str, Any] = {}
-        self.done = False
         self._whole = whole
         self._over: set[str] = set()
         self._broken: set[str] = set()
+        self._loaded: set[str] = set()
+        self.late: list[Recorded] = []
         self._ahead: set[str] = set()
         self._seen = 0
         self._forgotten = 0
@@ -44,13 +52,17 @@ class Model:
         self._different = 0
 
     def fold(self, recorded: Recorded, event: Any, findings: Findings) -> None:
-        """One event up to the cursor."""
+        """One event up to the cursor. Of a row that is not in memory: it is kept in `late`."""
         projection = self.projection
-        key = projection.key_of(recorded)
-        if key is None or key in self._broken:
+        key: Any = projection.key_of(recorded)
+        row = self.rows.get(key)
+        if row is None and recorded.version > 1 and key not in self._loaded:
+            self.late.append(recorded)
+            return
+        if self._broken and key in self._broken:
             return
         try:
-            self.rows[key] = projection.evolve(self.rows.get(key), recorded, event)
+            self.rows[key] = projection.evolve(row, recorded, event)
         except ProjectionError as error:
             self._broken.add(key)
             findings.add("projection", recorded.position, f"{projection.name} cannot hold {key}: {error}")
@@ -64,26 +76,27 @@ class Model:
         if key is not None:
             self._broken.add(key)
 
-    def unknown(self, rows: list[Recorded]) -> list[str]:
-        """Streams that the page goes on with and that are not in memory."""
-        return [
-            row.stream
-            for row in rows
-            if row.version > 1
-            and row.position <= self.cursor.position
-            and (key := self.projection.key_of(row)) is not None
-            and key not in self.rows
-        ]
+    async def take_late(self, connection: "Connection", fold: Callable[[list[Recorded]], None]) -> None:
+        """Fold what came for rows that are not in memory, after what came before in their streams."""
+        late, self.late = self.late, []
+        if late:
+            streams = list({recorded.stream for recorded in late})
+            found = await connection.fetch(query("streams_before"), streams, late[0].position)
+            self._loaded = {str(self.projection.key_of(recorded)) for recorded in late}
+            fold([as_recorded(row) for row in found])
+            fold(late)
+            self._loaded = set()
 
     async def forget(self, connection: "Connection") -> None:
-        """Compare the rows that nothing more is expected for, and drop them."""
+        """Compare the rows that nothing more is expected for, and drop them; many at once."""
+        if len(self._over) < _AT_ONCE:
+            return
         over = {key: self.rows.pop(key) for key in self._over if key in self.rows}
         self._over.clear()
         await self._compare(connection, over)
 
     async def finish(self, connection: "Connection", findings: Findings) -> None:
         """The walk is where the table is: compare the rest, and look for rows the log knows nothing of."""
-        self.done = True
         name, position = self.projection.name, self.cursor.position
         keys = list(self.rows)
         for begin in range(0, len(keys), PAGE):
@@ -128,43 +141,73 @@ class Model:
             self._differing.append(key)
 
 
-async def walk(
-    connection: "Connection", models: list[Model], after: int, findings: Findings, progress: Progress
-) -> None:
-    """Go through all rows after a position, in the caller's snapshot, and compare every model."""
-    waiting = sorted((model for model in models if not model.done), key=lambda m: m.cursor.position)
-    cursor = await connection.cursor(query("log_after"), after)
-    while page := await cursor.fetch(PAGE):
-        rows = [Recorded(*row) for row in page]
-        await _load(connection, waiting, rows)
+class Walk:
+    """Goes through the log for all models, each until its cursor.
+
+    Whether an event matters to a read model may depend on its type and the kind of its stream only.
+    """
+
+    def __init__(self, models: list[Model], findings: Findings) -> None:
+        self._waiting = sorted(models, key=lambda model: model.cursor.position)
+        self._findings = findings
+        self._routes: dict[tuple[str, str], list[Model]] = {}
+
+    async def run(self, connection: "Connection", after: int, progress: Progress) -> None:
+        """All rows after a position, in the caller's snapshot; every model is compared."""
+        cursor = await connection.cursor(query("models"), after)
+        while page := await cursor.fetch(PAGE):
+            rows = [as_recorded(row) for row in page]
+            while self._waiting and self._waiting[0].cursor.position < rows[-1].position:
+                stop = self._waiting[0].cursor.position
+                done = [row for row in rows if row.position <= stop]
+                self._fold(done)
+                rows = rows[len(done) :]
+                await self._finish_first(connection)
+            self._fold(rows)
+            for model in self._waiting:
+                await model.take_late(connection, self._folding(model))
+                await model.forget(connection)
+            progress("models", page[-1][0])
+        while self._waiting:
+            await self._finish_first(connection)
+
+    async def _finish_first(self, connection: "Connection") -> None:
+        model = self._waiting.pop(0)
+        await model.take_late(connection, self._folding(model))
+        await model.finish(connection, self._findings)
+        self._routes.clear()
+
+    def _folding(self, model: Model) -> Callable[[list[Recorded]], None]:
+        """Folds events into one model alone."""
+        alone = Walk([model], self._findings)
+        return alone._fold
+
+    def _fold(self, rows: list[Recorded]) -> None:
+        routes, findings = self._routes, self._findings
         for recorded in rows:
-            while waiting and waiting[0].cursor.position < recorded.position:
-                await waiting.pop(0).finish(connection, findings)
-            _fold(waiting, recorded, findings)
-        for model in waiting:
-            await model.forget(connection)
-        progress("models", rows[-1].position)
-    for model in waiting:
-        await model.finish(connection, findings)
+            name = recorded.type
+            route = routes.get((recorded.stream[:_KIND_CHARS], name))
+            if route is None:
+                route = self._route(recorded)
+            decoder = _DECODE.get(name)
+            try:
+                event = decoder(recorded.data) if decoder is not None else decode(recorded)
+            except (CodecError, msgspec.DecodeError, UnicodeError) as error:
+                message = f"{name} at position {recorded.position} cannot be read: {error}"
+                findings.add("unreadable", recorded.position, message)
+                for model in route:
+                    model.breaks(recorded)
+                continue
+            for model in route:
+                model.fold(recorded, event, findings)
+
+    def _route(self, recorded: Recorded) -> list[Model]:
+        found = [model for model in self._waiting if model.projection.key_of(recorded) is not None]
+        self._routes[recorded.stream[:_KIND_CHARS], recorded.type] = found
+        return found
 
 
-def _fold(models: list[Model], recorded: Recorded, findings: Findings) -> None:
-    try:
-        event = decode(recorded)
-    except CodecError as error:
-        findings.add("unreadable", recorded.position, str(error))
-        for model in models:
-            model.breaks(recorded)
-        return
-    for model in models:
-        model.fold(recorded, event, findings)
-
-
-async def _load(connection: "Connection", models: list[Model], rows: list[Recorded]) -> None:
-    """Fold what the page goes on with and is not in memory from its streams."""
-    streams = {stream for model in models for stream in model.unknown(rows)}
-    if not streams:
-        return
-    muted = Findings()
-    for row in await connection.fetch(query("streams_before"), list(streams), rows[0].position):
-        _fold(models, Recorded(*row), muted)
+def as_recorded(row: Any) -> Recorded:
+    """What a fold may look at of a row; the rest is left empty."""
+    position, stream, version, name, data, time_us = row
+    return Recorded(position, stream, version, name, data, None, None, None, time_us, b"")

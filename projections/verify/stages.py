@@ -53,7 +53,7 @@ async def walk_models(connection: "Connection", after: Cursor, progress: Progres
     found = [models.Model(p, *places[name], whole=whole) for name, p in PROJECTIONS.items() if name in places]
     for name in PROJECTIONS.keys() - places.keys():
         findings.add("projection", None, f"{name} has no table; run `neurocards migrate`")
-    await models.walk(connection, found, after.position, findings, progress)
+    await models.Walk(found, findings).run(connection, after.position, progress)
     return Walked(findings.problems, findings.count)
 
 
