@@ -8,6 +8,9 @@ ProjectionError
 ├── NoSuchProjection            the name is not one of PROJECTIONS, or the database has no table for it
 ├── RebuildRunning              another rebuild of this projection holds its lock
 ├── RebuildDiffers              the rebuilt rows are not the live ones at the same position
+├── ExportFailed                a file of the log cannot be written
+│   └── ParquetMissing          the library for it is not installed
+├── BadManifest                 what stands beside an exported file cannot be read
 └── SwapTimedOut                long readers kept the view; the fresh table stays for another try
 """
 
@@ -62,3 +65,15 @@ class RebuildDiffers(ProjectionError):
 
 class SwapTimedOut(ProjectionError):
     """Long readers kept the view locked for too long; nothing was changed, try again later."""
+
+
+class ExportFailed(ProjectionError):
+    """A file of the log cannot be written; nothing was left behind."""
+
+
+class ParquetMissing(ExportFailed):
+    """The library for Parquet is not installed."""
+
+
+class BadManifest(ProjectionError):
+    """What stands beside an exported file is missing, or is no manifest."""

@@ -31,6 +31,9 @@ Kind = Literal[
     "checkpoint",  # a stored checkpoint is not what was signed, or not signed by the key
     "guard",  # a trigger or a unique index that protects the log is off
     "streams",  # Redis holds something else than the log
+    # An exported file.
+    "file",  # its bytes are not those that were written
+    "manifest",  # what stands beside it says something else than the file
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

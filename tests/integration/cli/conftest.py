@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import asyncpg
 import msgspec
 import pytest
 from typer.testing import CliRunner
@@ -53,3 +54,15 @@ def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
 def keep(database_url: str) -> Callable[[Iterable[Recorded]], None]:
     """Writes rows into the log as they are."""
     return lambda events: asyncio.run(store(database_url, events))
+
+
+@pytest.fixture
+def own_rows(database_url: str) -> Callable[[str], None]:
+    """Changes the log behind its back, as a superuser with triggers off."""
+
+    async def change(sql: str) -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(f"SET session_replication_role = replica; {sql}")
+        await connection.close()
+
+    return lambda sql: asyncio.run(change(sql))

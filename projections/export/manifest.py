@@ -1,0 +1,113 @@
+"""What stands beside an exported file: `FILE.manifest.json`."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from events.envelope import GENESIS_HASH
+from projections.errors import BadManifest
+
+Format = Literal["jsonl", "csv", "parquet"]
+
+COLUMNS: Final = (
+    "position",
+    "stream",
+    "version",
+    "type",
+    "data",
+    "key",
+    "body_hash",
+    "command_events",
+    "recorded_at_us",
+    "hash",
+)
+"""Of every row, in this order; hashes in hexadecimal, `data` as the exact JSON text that was hashed."""
+
+MANIFEST_BYTES_MAX = 1_000_000
+USERS = "user"
+
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an export holds: positions `first_position` … `last_position`, each once, in order.
+
+    `hash_before` is that of the position before the first (zeros before position 1), `head_hash` that of the
+    last. `totals` is what moved in these rows by account of the books, all users in one, in credits: from
+    position 1 on, the books. Times are ISO 8601 in UTC.
+    """
+
+    format: Format
+    file: str
+    first_position: Positive
+    last_position: int
+    events: int
+    hash_before: str
+    head_hash: str
+    first_at: str | None
+    last_at: str | None
+    types: dict[str, int]
+    totals: dict[str, int]
+    size_bytes: int
+    sha256: str
+    made_at: str
+    manifest_version: Literal[1] = 1
+    columns: tuple[str, ...] = COLUMNS
+
+    def text(self) -> str:
+        """As it is written."""
+        return msgspec.json.format(msgspec.json.encode(self, order="deterministic")).decode() + "\n"
+
+
+def path_of(file: Path) -> Path:
+    """Where the manifest of a file stands."""
+    return file.with_name(file.name + ".manifest.json")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a file. Raises BadManifest."""
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(MANIFEST_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadManifest(f"the manifest {path} cannot be read: {error.strerror}") from None
+    if len(raw) > MANIFEST_BYTES_MAX:
+        raise BadManifest(f"the manifest {path} is longer than {MANIFEST_BYTES_MAX} bytes: it is none")
+    try:
+        found = msgspec.json.decode(raw, type=Manifest)
+        for digest in (found.hash_before, found.head_hash, found.sha256):
+            if len(bytes.fromhex(digest)) != 32:
+                raise ValueError("a hash has 64 hexadecimal digits")
+        if found.first_position == 1 and found.hash_before != GENESIS_HASH.hex():
+            raise ValueError("before position 1 the hash is all zeros")
+        if found.last_position < found.first_position - 1 or found.columns != COLUMNS:
+            raise ValueError("its positions or columns cannot be those of an export")
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadManifest(f"the manifest {path} is not one: {error}") from None
+    return found
+
+
+def totals_of(moved: Iterable[tuple[str, str | None, int]]) -> dict[str, int]:
+    """Credits by account of the books, from the sums of (event type, its kind, credits)."""
+    totals: Counter[str] = Counter()
+    for type_name, kind, credits in moved:
+        place = _OTHER_SIDE.get(type_name)
+        if place is not None:
+            other, sign = place
+            totals[other.format(kind or "manual")] += sign * credits
+            totals[USERS] -= sign * credits
+    return dict(sorted(totals.items()))
+
+
+_OTHER_SIDE: Final = {
+    "CreditsGranted": ("issued:{}", -1),
+    "CreditsCharged": ("spent:generation", 1),
+    "CreditsRefunded": ("spent:generation", -1),
+    "CreditsRevoked": ("revoked:{}", 1),
+    "CreditsExpired": ("expired:{}", 1),
+}
+"""Event type → the account of the books that is not the user's, and its direction."""

@@ -1,0 +1,157 @@
+"""Reads an exported file row by row, in constant memory, whatever somebody has made of it."""
+
+import csv
+import io
+from collections.abc import Iterator
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from events.envelope import Recorded
+from projections.export.manifest import COLUMNS, Format
+
+LINE_BYTES_MAX = 1 << 20
+"""No event is nearly as long."""
+
+_PIECE_BYTES = 1 << 20
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A row that is none. `place` says where in the file, e.g. `line 7`."""
+
+    place: str
+    message: str
+
+
+Row = Recorded | Unreadable
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    position: int
+    stream: str
+    version: int
+    type: str
+    data: msgspec.Raw
+    key: str | None
+    body_hash: str | None
+    command_events: int | None
+    recorded_at_us: int
+    hash: str
+
+
+def rows(path: Path, form: Format) -> Iterator[Row]:
+    """The rows of a file, in its order. Raises OSError."""
+    match form:
+        case "jsonl":
+            yield from _jsonl(path)
+        case "csv":
+            yield from _csv(path)
+        case "parquet":
+            yield from _parquet(path)
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    decode = msgspec.json.Decoder(_Line).decode
+    with path.open("rb") as file:
+        for number, line in enumerate(_lines(file), start=1):
+            if line is None:
+                yield Unreadable(f"line {number}", f"is longer than {LINE_BYTES_MAX} bytes")
+                return
+            if not line.endswith(b"\n"):
+                yield Unreadable(f"line {number}", "has no end: the file is cut off in it")
+                return
+            try:
+                row = decode(line)
+                yield Recorded(
+                    row.position,
+                    row.stream,
+                    row.version,
+                    row.type,
+                    str(memoryview(row.data), "utf-8"),
+                    row.key,
+                    None if row.body_hash is None else bytes.fromhex(row.body_hash),
+                    row.command_events,
+                    row.recorded_at_us,
+                    bytes.fromhex(row.hash),
+                )
+            except (msgspec.DecodeError, ValueError) as error:
+                yield Unreadable(f"line {number}", f"cannot be read: {error}")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes | None]:
+    """Lines with their ends; None for one that is too long, which ends it."""
+    while line := file.readline(LINE_BYTES_MAX + 1):
+        if len(line) > LINE_BYTES_MAX:
+            yield None
+            return
+        yield line
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(LINE_BYTES_MAX)
+    with path.open("rb") as raw:
+        text = io.TextIOWrapper(raw, encoding="utf-8", newline="")
+        reader = csv.reader(text, strict=True)
+        try:
+            if next(reader, None) != list(COLUMNS):
+                yield Unreadable("line 1", f"does not name the columns {', '.join(COLUMNS)}")
+                return
+            for cells in reader:
+                yield _from_text(f"line {reader.line_num}", cells)
+        except (csv.Error, UnicodeDecodeError) as error:
+            yield Unreadable(f"line {reader.line_num + 1}", f"cannot be read: {error}")
+
+
+def _from_text(place: str, cells: list[str]) -> Row:
+    try:
+        position, stream, version, type_name, data, key, body_hash, events, time_us, digest = cells
+        return Recorded(
+            int(position),
+            stream,
+            int(version),
+            type_name,
+            data,
+            key or None,
+            bytes.fromhex(body_hash) if body_hash else None,
+            int(events) if events else None,
+            int(time_us),
+            bytes.fromhex(digest),
+        )
+    except ValueError as error:
+        return Unreadable(place, f"cannot be read: {error}")
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    from projections.export.parquet import pyarrow, schema
+
+    arrow = pyarrow()
+    try:
+        with arrow.parquet.ParquetFile(path, memory_map=False, buffer_size=_PIECE_BYTES) as file:
+            if not file.schema_arrow.equals(schema()):
+                yield Unreadable("the schema", f"is not that of an export: {', '.join(COLUMNS)}")
+                return
+            for batch in file.iter_batches(batch_size=2000):
+                columns: list[list[Any]] = [column.to_pylist() for column in batch.columns]
+                for cells in zip(*columns, strict=True):  # types are the schema's
+                    yield _typed(cells)
+    except (arrow.ArrowException, OSError) as error:
+        yield Unreadable("the file", f"cannot be read as Parquet: {error}")
+
+
+def _typed(cells: tuple[Any, ...]) -> Row:
+    try:
+        position, stream, version, type_name, data, key, body_hash, events, time_us, digest = cells
+        if None in (position, stream, version, type_name, data, time_us, digest):
+            raise ValueError("a column that is never empty is")
+        body, hash_ = None if body_hash is None else bytes.fromhex(body_hash), bytes.fromhex(digest)
+        return Recorded(position, stream, version, type_name, data, key, body, events, time_us, hash_)
+    except (ValueError, TypeError) as error:
+        return Unreadable(f"the row of position {cells[0]}", f"cannot be read: {error}")

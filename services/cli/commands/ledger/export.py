@@ -1,0 +1,134 @@
+"""`neurocards ledger export` and `verify-export`: the log as a file, and files checked without a database."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.output import Output, OutputFormat, say
+from services.cli.when import From, To, period
+
+if TYPE_CHECKING:
+    from events.envelope import Cursor
+    from projections.export.manifest import Manifest
+    from projections.moments import Point
+    from services.cli.reading import Pool
+    from services.shared.settings import Settings
+
+
+class Form(StrEnum):
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+
+
+FormOption = Annotated[Form, typer.Option("--format", help="jsonl and csv are text; parquet needs pyarrow.")]
+File = Annotated[
+    Path | None,
+    typer.Option("--file", "-f", help="Where to; a manifest is written beside it. Default: stdout."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
+Elsewhere = Annotated[Path | None, typer.Option("--manifest", help="The manifest, if it is elsewhere.")]
+Check = Annotated[Path | None, typer.Option(help="A signed checkpoint to hold against the file.")]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option("--public-key", "-k", metavar="KEY|FILE", help="Of whoever signs the checkpoints."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("export")(export)
+    app.command("verify-export")(verify_export)
+
+
+def export(
+    form: FormOption = Form.jsonl,
+    start: From = None,
+    end: To = None,
+    file: File = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """The events as a file, with the exact text that was hashed, so that the chain can be checked from it."""
+    from projections.export.write import require_writable
+    from services.cli.reading import read
+
+    first, last = period(start, end)
+    if file is None and form is Form.parquet:
+        raise typer.BadParameter("parquet cannot go to stdout; name a file", param_hint="--file")
+    if file is not None:
+        require_writable(file, overwrite=overwrite)
+
+    async def work(pool: Pool, _: Settings) -> Manifest | None:
+        return await _export(pool, form, file, first, last)
+
+    manifest = read("export", work)
+    if manifest is not None:
+        span = f"positions {manifest.first_position} to {manifest.last_position}, " if manifest.events else ""
+        say(f"{manifest.events} events in {file}: {span}head {manifest.head_hash}")
+
+
+async def _export(
+    pool: Pool, form: Form, file: Path | None, first: Point | None, last: Point
+) -> Manifest | None:
+    from projections.export.write import copy, range_of, snapshot
+    from projections.export.write import export as to_file
+    from services.cli.progress import walks
+
+    async with snapshot(pool) as connection:
+        what = await range_of(connection, first, last)
+        with walks("export", ("export",), what.first - 1, what.last) as told:
+
+            def tell(position: int) -> None:
+                told("export", position)
+
+            if file is not None:
+                return await to_file(connection, what, file, form.value, tell)
+            await copy(connection, what, form.value, sys.stdout.buffer.write, tell)
+            sys.stdout.buffer.flush()
+    return None
+
+
+def verify_export(
+    file: Annotated[Path, typer.Argument(help="The exported file; its manifest stands beside it.")],
+    manifest: Elsewhere = None,
+    checkpoint: Check = None,
+    public_key: Keys = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Check an exported file without a database: silent and 0 when it is whole.
+
+    Positions, hash chain, totals, and in a file from position 1 on every rule of the ledger. Only a signed
+    checkpoint can tell that file and manifest were not made anew together.
+    """
+    from projections.export.manifest import path_of, read_manifest
+    from projections.export.verify import verify_file
+    from services.cli.progress import walks
+    from services.cli.signing import end_damaged
+
+    signed = _signed(checkpoint, public_key)
+    said = read_manifest(manifest or path_of(file))
+    with walks("verify-export", ("verify",), said.first_position - 1, said.last_position) as told:
+
+        def tell(position: int) -> None:
+            told("verify", position)
+
+        found = verify_file(file, said, checkpoint=signed, progress=tell).problems
+    if found:
+        end_damaged([{"kind": p.kind, "position": p.position, "message": p.message} for p in found], output)
+
+
+def _signed(checkpoint: Path | None, keys: list[str] | None) -> Cursor | None:
+    """The place that a checkpoint signs."""
+    from ledger.checkpoints import parse_checkpoint
+    from ledger.note import open_note
+    from services.cli.signing import public_keys, read_note
+
+    if (checkpoint is None) != (not keys):
+        raise typer.BadParameter("a checkpoint and the public key go together", param_hint="--checkpoint")
+    if checkpoint is None:
+        return None
+    return parse_checkpoint(open_note(read_note(checkpoint), *public_keys(keys or []))).head

@@ -1,0 +1,246 @@
+"""An exported file checked offline: whatever is done to it is found, and where."""
+
+import json
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from events.envelope import GENESIS_HASH, Cursor, Recorded
+from projections.errors import BadManifest
+from projections.export.manifest import COLUMNS, Manifest, path_of, read_manifest, totals_of
+from projections.export.verify import verify_file
+from projections.problems import Problem
+from tests.support.desk import random_desk
+from tests.support.history import rehashed
+
+EVENTS = random_desk(5, steps=60).events
+LINES = list[str]
+
+
+def line_of(e: Recorded) -> str:
+    """As Postgres writes it (the integration tests compare)."""
+    cells = {
+        "position": e.position, "stream": e.stream, "version": e.version, "type": e.type, "data": "\0",
+        "key": e.key,
+        "body_hash": e.body_hash and e.body_hash.hex(), "command_events": e.command_events,
+        "recorded_at_us": e.recorded_at_us, "hash": e.hash.hex(),
+    }  # fmt: skip
+    return json.dumps(cells, separators=(",", ":"), ensure_ascii=False).replace('"\\u0000"', e.data) + "\n"
+
+
+def write(folder: Path, events: Sequence[Recorded], before: bytes = GENESIS_HASH) -> tuple[Path, Manifest]:
+    """A file and its manifest."""
+    file = folder / "log.jsonl"
+    text = "".join(line_of(event) for event in events)
+    file.write_text(text, encoding="utf-8")
+    types = {name: sum(e.type == name for e in events) for name in {e.type for e in events}}
+    moved = [
+        (e.type, json.loads(e.data).get("kind"), json.loads(e.data)["amount"])
+        for e in events
+        if e.type.startswith("Credits")
+    ]
+    first = events[0].position if events else 1
+    manifest = Manifest(
+        format="jsonl", file=file.name, first_position=first, last_position=first + len(events) - 1,
+        events=len(events), hash_before=before.hex(), head_hash=(events[-1].hash if events else before).hex(),
+        first_at=None, last_at=None, types=types, totals=totals_of(moved), size_bytes=len(text.encode()),
+        sha256=sha256(text.encode()).hexdigest(), made_at="2026-11-22T00:00:00.000000Z",
+    )  # fmt: skip
+    path_of(file).write_text(manifest.text())
+    return file, manifest
+
+
+def found(file: Path, manifest: Manifest, checkpoint: Cursor | None = None) -> list[Problem]:
+    return verify_file(file, manifest, checkpoint=checkpoint).problems
+
+
+@pytest.mark.parametrize("last", range(1, 30))
+def test_a_file_may_end_within_a_command(tmp_path: Path, last: int) -> None:
+    file, manifest = write(tmp_path, EVENTS[:last])
+    assert found(file, manifest) == []
+
+
+@pytest.mark.parametrize("first", [1, 2, 17, len(EVENTS)])
+def test_a_whole_file_is_clean(tmp_path: Path, first: int) -> None:
+    before = EVENTS[first - 2].hash if first > 1 else GENESIS_HASH
+    file, manifest = write(tmp_path, EVENTS[first - 1 :], before)
+    assert read_manifest(path_of(file)) == manifest
+    assert found(file, manifest) == []
+
+
+def test_an_empty_file_is_whole_too(tmp_path: Path) -> None:
+    file, manifest = write(tmp_path, [])
+    assert found(file, manifest) == []
+
+
+AT = 20  # the position that is tampered with
+
+
+def _edit(old: str, new: str) -> Callable[[LINES], LINES]:
+    def change(lines: LINES) -> LINES:
+        assert old in lines[AT - 1]
+        return [*lines[: AT - 1], lines[AT - 1].replace(old, new, 1), *lines[AT:]]
+
+    return change
+
+
+def _swap(lines: LINES) -> LINES:
+    return [*lines[: AT - 1], lines[AT], lines[AT - 1], *lines[AT + 1 :]]
+
+
+VICTIM = EVENTS[AT - 1]
+DAMAGE: dict[str, tuple[Callable[[LINES], LINES], str, int | None]] = {
+    "data": (_edit('"data":{', '"data":{ '), "edited", AT),
+    "stream": (_edit('"stream":"', '"stream":"x'), "edited", AT),
+    "version": (_edit('"version":', '"version":1'), "edited", AT),
+    "type": (_edit('"type":"', '"type":"X'), "edited", AT),
+    "time": (_edit('"recorded_at_us":1', '"recorded_at_us":2'), "edited", AT),
+    "hash": (_edit(f'"hash":"{VICTIM.hash.hex()[:2]}', f'"hash":"{VICTIM.hash[0] ^ 1:02x}'), "edited", AT),
+    "position": (_edit(f'"position":{AT}', '"position":9999'), "edited", AT),
+    "huge number": (_edit('"version":', '"version":99999999999999999999999'), "edited", AT),
+    "no JSON": (_edit("{", "["), "unreadable", AT),
+    "a column more": (_edit('{"position"', '{"extra":1,"position"'), "unreadable", AT),
+    "a row out": (lambda lines: lines[: AT - 1] + lines[AT:], "deleted", AT),
+    "a row twice": (lambda lines: lines[:AT] + lines[AT - 1 :], "moved", AT),
+    "two swapped": (_swap, "moved", AT),
+    "an empty line": (lambda lines: [*lines[: AT - 1], "\n", *lines[AT - 1 :]], "unreadable", AT),
+    "the end cut": (lambda lines: lines[:-3], "cut", len(EVENTS) - 2),
+    "cut within a line": (lambda lines: [*lines[:-1], lines[-1][:50]], "unreadable", len(EVENTS)),
+    "nothing left": (lambda lines: [], "cut", 1),
+    "a long line": (lambda lines: [*lines[: AT - 1], "x" * (1 << 20) + "\n"], "unreadable", AT),
+    "rows added": (lambda lines: lines + lines[-1:], "moved", len(EVENTS)),
+    "a byte added": (lambda lines: [*lines[:-1], lines[-1][:-1] + " \n"], "file", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_found_where_it_is(tmp_path: Path, name: str) -> None:
+    change, kind, position = DAMAGE[name]
+    file, manifest = write(tmp_path, EVENTS)
+    damaged = change(file.read_text(encoding="utf-8").splitlines(keepends=True))
+    file.write_text("".join(damaged), encoding="utf-8")
+    problems = found(file, manifest)
+    assert problems[0].kind == "file"
+    assert (kind, position) in {(p.kind, p.position) for p in problems}
+    by_rows = [p for p in problems if p.kind not in ("file", "manifest")]
+    assert len(by_rows) <= 3, "one damage makes few words"
+    # Also where the manifest's own numbers of bytes were made to fit.
+    text = file.read_bytes()
+    fitting = replace(manifest, size_bytes=len(text), sha256=sha256(text).hexdigest())
+    again = found(file, fitting)
+    assert [p for p in again if p.kind != "file"] == [p for p in problems if p.kind != "file"]
+    assert bool(again) == (kind != "file")
+
+
+def test_only_a_checkpoint_sees_a_file_made_anew(tmp_path: Path) -> None:
+    signed = EVENTS[-1].cursor
+    richer = [
+        replace(e, data=e.data.replace('"amount":', '"amount":9', 1)) if e.type == "CreditsGranted" else e
+        for e in EVENTS[:5]
+    ]
+    file, manifest = write(tmp_path, rehashed(richer))
+    assert found(file, manifest) == []
+    assert [p.kind for p in found(file, manifest, Cursor(4, EVENTS[3].hash))] == ["checkpoint"]
+    [short] = found(file, manifest, signed)
+    assert (short.kind, short.position) == ("checkpoint", signed.position)
+    file, manifest = write(tmp_path, EVENTS)
+    for at in (1, 7, len(EVENTS)):
+        assert found(file, manifest, EVENTS[at - 1].cursor) == []
+    file, manifest = write(tmp_path, EVENTS[9:], EVENTS[8].hash)
+    assert found(file, manifest, EVENTS[8].cursor) == []
+    assert [p.kind for p in found(file, manifest, Cursor(9, bytes(32)))] == ["checkpoint"]
+    assert [p.kind for p in found(file, manifest, EVENTS[7].cursor)] == ["checkpoint"]
+
+
+def test_the_rules_are_checked_on_a_whole_log(tmp_path: Path) -> None:
+    charged = next(i for i, e in enumerate(EVENTS) if e.type == "CreditsCharged")
+    old = json.loads(EVENTS[charged].data)
+    greedy = json.dumps(old | {"amount": old["amount"] + 500}, separators=(",", ":"))
+    events = rehashed([*EVENTS[:charged], replace(EVENTS[charged], data=greedy), *EVENTS[charged + 1 :]])
+    file, manifest = write(tmp_path, events)
+    problems = found(file, manifest)
+    assert problems and {"edited", "file", "manifest"}.isdisjoint(p.kind for p in problems)
+    assert charged + 1 in {p.position for p in problems}
+    skipped = [replace(e, version=e.version + (e.position > 30)) for e in EVENTS]
+    file, manifest = write(tmp_path, rehashed(skipped))
+    assert "stream" in {p.kind for p in found(file, manifest)}
+
+
+def test_a_video_after_the_refund_is_judged_with_its_jobs_history(tmp_path: Path) -> None:
+    from events.job import Video
+    from ledger import commands as c
+    from tests.support.desk import Desk
+
+    desk = Desk()
+    desk.open("a", 5)
+    desk.order("a", "o1", "j1")
+    desk.submit("j1")
+    desk.fail("a", "j1")
+    desk.open("b", 1)
+    desk.do(c.SucceedJob("j1", 1, 1, Video("v", "0" * 64, 1)))
+    assert desk.events[-1].type == "VideoGifted"
+    file, manifest = write(tmp_path, desk.events)
+    assert found(file, manifest) == []
+    twice = rehashed([*desk.events, replace(desk.events[-1], version=desk.events[-1].version + 1)])
+    file, manifest = write(tmp_path, twice)
+    assert [p.kind for p in found(file, manifest)] == ["outcome"]
+
+
+def test_totals_and_counts_must_be_those_of_the_manifest(tmp_path: Path) -> None:
+    file, manifest = write(tmp_path, EVENTS)
+    lying = (
+        replace(manifest, totals=manifest.totals | {"user": 10**6}),
+        replace(manifest, types=manifest.types | {"CreditsGranted": 1}),
+        replace(manifest, events=manifest.events + 1),
+        replace(manifest, head_hash="ab" * 32),
+    )
+    for other in lying:
+        assert {p.kind for p in found(file, other)} == {"manifest"}
+    assert [p.kind for p in found(file, replace(manifest, last_position=5))] == ["inserted"]
+    [problem, *_] = found(file, replace(manifest, first_position=3, hash_before="ab" * 32))
+    assert problem.kind == "moved"
+
+
+def test_an_unknown_event_is_said(tmp_path: Path) -> None:
+    for first in (1, 10):
+        rows = [replace(e, type="JobDreamt") if e.position == 33 else e for e in EVENTS]
+        events = rehashed(rows)
+        before = events[first - 2].hash if first > 1 else GENESIS_HASH
+        file, manifest = write(tmp_path, events[first - 1 :], before)
+        assert 33 in {p.position for p in found(file, manifest)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[1]", "\xff", '{"format":"jsonl"}', "x" * 1_000_001],
+)
+def test_what_is_no_manifest_is_said(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "log.jsonl.manifest.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(BadManifest):
+        read_manifest(path)
+    with pytest.raises(BadManifest):
+        read_manifest(tmp_path / "none")
+
+
+def test_a_manifest_that_cannot_be_is_said(tmp_path: Path) -> None:
+    _, manifest = write(tmp_path, EVENTS)
+    path = tmp_path / "other.json"
+    for wrong in (
+        replace(manifest, hash_before="ab" * 32), replace(manifest, sha256="ab"),
+        replace(manifest, first_position=0),
+        replace(manifest, last_position=-5), replace(manifest, columns=COLUMNS[1:]),
+    ):  # fmt: skip
+        path.write_text(wrong.text())
+        with pytest.raises(BadManifest):
+            read_manifest(path)
+
+
+def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
+    file, manifest = write(tmp_path, EVENTS)
+    file.unlink()
+    with pytest.raises(BadManifest, match="cannot be read"):
+        found(file, manifest)
