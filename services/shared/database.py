@@ -56,6 +56,22 @@ async def create_pool(
         raise start_error(error) from error
 
 
+async def patient_pool(settings: Settings, name: str) -> "Pool":
+    """A pool for one person's command that reads the whole log: no statement is too long."""
+    patient = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    try:
+        return await asyncpg.create_pool(
+            settings.require_database_url(),
+            min_size=1,
+            max_size=4,
+            timeout=CONNECT_TIMEOUT_S,
+            init=check_connection,
+            server_settings=server_settings(name, APP_ROLE) | patient,
+        )
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise start_error(error) from error
+
+
 async def connect(settings: Settings, name: str, *, role: str | None = APP_ROLE) -> "Connection":
     """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do."""
     try:

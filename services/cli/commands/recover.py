@@ -60,7 +60,7 @@ async def _recover(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     from services.shared import checkpoint_files as files
-    from services.shared.database import create_pool
+    from services.shared.database import patient_pool
     from services.shared.publishing.scripts import Scripts
     from services.shared.recovering.plan import make_plan
     from services.shared.recovering.repair import Repair, rows
@@ -68,7 +68,7 @@ async def _recover(
 
     key, folder = files.signing_key(settings), files.folder(settings)
     notes = [*notes, *files.kept_notes(folder)]
-    async with await create_pool(settings, "recover", max_size=4) as pool, command_client(settings) as redis:
+    async with await patient_pool(settings, "recover") as pool, command_client(settings) as redis:
         scripts = Scripts(redis, ledger_entries_max=settings.stream_entries_max)
         keys = [key.public] if key else []
         plan = await make_plan(pool, redis, scripts, notes=notes, keys=keys)
