@@ -27,6 +27,7 @@ from projections.verify.shapes import (
     Revoked,
     Row,
 )
+from projections.verify.snapshots import Snapshot, compare
 
 _STRANGERS_MAX = 10_000
 
@@ -44,6 +45,7 @@ class Rules:
         self.books: dict[str, int] = {}
         self.others: dict[str, int] = {}
         self.late: list[Row] = []
+        self.snapshots: dict[str, Snapshot] = {}
         self.position = after
         self._command_left = 0
         self._time_us = 0
@@ -115,6 +117,12 @@ class Rules:
             say("books", None, f"{spent} credits are booked as spent, jobs account for {self.jobs.spent}")
 
     def _account_moved(self, row: Row) -> None:
+        self._apply(row)
+        snapshot = self.snapshots.get(row[1])
+        if snapshot is not None and snapshot.version == row[2]:
+            compare(row[1], self.accounts[row[1]], snapshot, self._findings)
+
+    def _apply(self, row: Row) -> None:
         at, stream, version, name, _, _, data = row
         account = self.accounts.get(stream)
         if account is None:

@@ -7,6 +7,7 @@ import msgspec
 
 from events.streams import ACCOUNT, JOB
 from projections.problems import Findings
+from projections.verify import snapshots
 from projections.verify.chain import Progress
 from projections.verify.late import job_stream_of, judge, load_jobs
 from projections.verify.rules import Rules
@@ -48,6 +49,7 @@ class RulesWalk:
             if row is not None and row["recorded_at_us"] is not None:
                 left = row["position"] + row["command_events"] - 1 - self._after
                 rules.resume(max(left, 0), row["recorded_at_us"])
+        rules.snapshots = await snapshots.load(self._connection, self._findings)
         cursor = await self._connection.cursor(query("rules"), self._after)
         while rows := await cursor.fetch(PAGE):
             if self._after:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import asyncpg
 
@@ -38,6 +39,12 @@ _SLEEP_UNTIL = "SELECT pg_sleep(greatest($1::float8 - extract(epoch FROM clock_t
 async def write_log(url: str) -> None:
     """Some 60 events of every kind, a checkpoint in the middle and at the end, projections at the end."""
     settings = {"role": "neurocards_app"}
+    often = [patch(f"ledger.{module}.EVERY_VERSIONS", 5) for module in ("snapshots", "flight")]
+    with often[0], often[1]:
+        await _write(url, settings)
+
+
+async def _write(url: str, settings: dict[str, str]) -> None:
     async with asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=settings) as pool:
         async with Ledger(url, pool) as ledger:
             await _live(ledger, pool)
@@ -49,6 +56,7 @@ async def write_log(url: str) -> None:
         assert await make_checkpoint(pool, KEY) is not None
         kinds = {row[0] for row in await pool.fetch("SELECT DISTINCT type FROM events")}
         assert kinds == EVENT_TYPES.keys()
+        assert await pool.fetchval("SELECT count(*) FROM snapshots") == 2
 
 
 async def project(pool: Any) -> None:

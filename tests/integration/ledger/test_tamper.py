@@ -217,7 +217,8 @@ async def test_a_rewritten_tail_is_told_by_cursors_and_checkpoints(log: Damaged)
 
 async def test_a_wholly_rewritten_log_is_told_by_a_signed_checkpoint_alone(log: Damaged):
     await log.rewrite(0, lambda _, data: data + " ")
-    await log.sql("UPDATE cursors c SET hash = (SELECT e.hash FROM events e WHERE e.position = c.position)")
+    for table in ("cursors", "snapshots"):
+        await log.sql(f"UPDATE {table} c SET hash = e.hash FROM events e WHERE e.position = c.position")
     problems = await log.problems(KEY.public)
     assert [p.kind for p in problems] == ["rewritten"], problems
     assert "after position 0" in problems[0].message
@@ -227,7 +228,8 @@ async def test_a_wholly_rewritten_log_is_told_by_a_signed_checkpoint_alone(log: 
 async def test_what_is_written_anew_with_all_that_remembers_it_is_not_found_here(log: Damaged):
     """Said plainly: without a checkpoint kept elsewhere, or the public key, this cannot be told."""
     await log.rewrite(0, lambda _, data: data + " ")
-    await log.sql("UPDATE cursors c SET hash = (SELECT e.hash FROM events e WHERE e.position = c.position)")
+    for table in ("cursors", "snapshots"):
+        await log.sql(f"UPDATE {table} c SET hash = e.hash FROM events e WHERE e.position = c.position")
     await log.sql("DELETE FROM checkpoints")
     await log.sql("ALTER TABLE events ENABLE TRIGGER ALL")
     assert await log.problems(KEY.public) == []

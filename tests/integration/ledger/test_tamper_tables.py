@@ -1,13 +1,18 @@
 """Whatever is done to what is made of the log, and to what remembers it, is found and named."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
+import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ledger import noted
+from ledger.account_state import AccountState
 from ledger.checkpoints import Checkpoint
+from ledger.snapshots import Snapshot
 from tests.integration.ledger.tampering import KEY, OTHER_KEY, Damaged, write_log
 from tests.support.servers import SessionPostgres
 
@@ -52,6 +57,8 @@ async def log(log_url: str) -> AsyncIterator[Damaged]:
         ("UPDATE checkpoints SET note = 'x' WHERE number = 1", "checkpoint", "no signed note"),
         ("UPDATE checkpoints SET note = replace(note, 'state balances', 'state Balances') WHERE number = 1",
          "checkpoint", "does not fit the text"),
+        ("UPDATE snapshots SET position = position + 1 WHERE stream = 'account-a'", "snapshot", "not hold"),
+        ("UPDATE snapshots SET state = '{}' WHERE stream = 'account-a'", "snapshot", "cannot be read"),
         ("DROP INDEX events_one_refund_per_job", "guard", "events_one_refund_per_job"),
     ],
 )  # fmt: skip
@@ -72,6 +79,22 @@ async def test_a_row_of_a_read_model_that_no_event_has_made_is_found(log: Damage
     )
     problems = await log.problems()
     assert [(p.kind, "1 rows: ghost" in p.message) for p in problems] == [("projection", True)], problems
+
+
+@pytest.mark.parametrize("account", ("a", "b"))
+async def test_a_richer_cached_state_is_found(log: Damaged, account: str):
+    """With a right checksum: the appender would let it be spent."""
+    row = await log.connection.fetchrow("SELECT * FROM snapshots WHERE stream = $1", f"account-{account}")
+    assert row is not None
+    state = msgspec.json.decode(json.dumps(json.loads(row["state"])["state"]), type=AccountState)
+    lots = (replace(state.lots[0], amount=state.lots[0].amount + 100), *state.lots[1:])
+    richer = replace(state, lots=lots, balance=state.balance + 100)
+    made = Snapshot(row["stream"], row["version"], row["position"], row["hash"], richer)
+    await log.sql(
+        "UPDATE snapshots SET state = $2::text::json WHERE stream = $1", made.stream, made.sealed.decode()
+    )
+    problems = await log.problems()
+    assert [(p.kind, p.position) for p in problems] == [("snapshot", made.position)], problems
 
 
 async def test_a_checkpoint_replaced_by_one_of_another_key_is_found(log: Damaged):
