@@ -174,7 +174,7 @@ class Writer:
         cache = self._cache
         if cache.cursor.position and read.hash_at_cursor != cache.cursor.hash:
             logger.error("log_went_back", seen=cache.cursor.position, head=read.head.position)
-            cache.drop()
+            cache.went_back()
         elif read.streams is not None:
             fresh: States = {s: cache.entries[s][:2] for s in reads if s in cache.entries}
             folded(fresh, read.streams)

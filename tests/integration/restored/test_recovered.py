@@ -6,15 +6,17 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from events.envelope import Cursor
 from ledger.checkpoints import Checkpoint, Restored, parse
 from ledger.note import new_key, unverified_text
 from ledger.noted import stored
+from projections.check import check_ledger
 from projections.verified import verify_statement
 from services.shared.checkpoint_files import keep_note, kept_notes
-from services.shared.streams import LEDGER, encode_entry, entry_id
+from services.shared.streams import EPOCH, JOBS, LEDGER, encode_entry, entry_id
 from tests.integration.relay.conftest import Running
 from tests.integration.restored.world import (
     KEY,
@@ -23,6 +25,7 @@ from tests.integration.restored.world import (
     everything_published,
     explained,
     in_line,
+    put_log_back,
     relay_halted,
 )
 from tests.support.services import ROOT, clean_environment
@@ -124,3 +127,57 @@ async def command(story: Story, *arguments: str) -> Any:
         cwd=folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env), stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+
+
+async def test_a_redis_that_came_back_old_is_the_relays_to_bring_up(story: Story) -> None:
+    world = story.world
+    await world.relay.end()
+    old = {key: await world.redis.dump(key) for key in (LEDGER, JOBS, EPOCH)}
+    world.relay = Running(world.settings, world.pool, world.redis, {})
+    await world.play("on-", 10)
+    await eventually(lambda: everything_published(world), what="everything is published")
+    await world.relay.end()
+    for key, value in old.items():
+        assert value is not None
+        await world.redis.restore(key, 0, value, replace=True)
+    plan = await world.plan()
+    assert plan.streams.are == "behind" and plan.nothing_to_do
+    world.relay = Running(world.settings, world.pool, world.redis, {})
+    await in_line(story)
+
+
+async def test_a_recovery_that_was_killed_halfway_is_finished_by_the_next(
+    story: Story, owner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = story.world
+    await put_log_back(owner, story.n)
+    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+
+    async def die(*_: object, **__: object) -> None:
+        raise ConnectionError("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("services.shared.recovering.repair.rebuild", die)
+        with pytest.raises(ConnectionError):
+            await world.recover()
+    plan = await world.recover()
+    assert plan.lost is None and plan.projections and plan.make_streams
+    assert len(await stored(world.pool, kind="restored")) == 1
+    await explained(story)
+    world.notifier = world.new_notifier()
+    await in_line(story)
+
+
+async def test_without_a_key_everything_is_brought_into_line_and_nothing_signed(
+    story: Story, dump: Dump
+) -> None:
+    world = story.world
+    await dump.put_back()
+    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+    world.notifier = world.new_notifier()
+    await world.recover(signed=False)
+    assert any("nothing was signed" in words for words in world.said)
+    assert await stored(world.pool) == []
+    await eventually(lambda: not relay_halted(), 20, what="the relay goes on")
+    await world.caught_up()
+    assert await check_ledger(world.pool) == []
