@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.process import BaseProcess
@@ -32,17 +33,31 @@ ACCOUNTS = tuple(f"shared-{number}" for number in range(10))
 CREDITS = 100
 WRITERS = 4
 CALLERS = 64
+_CUT_ONE = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'neurocards-appender' AND datname = current_database()
+    ORDER BY random() LIMIT 1
+"""
 _BUSY = Failure("transient", "500", "busy")
 _context = multiprocessing.get_context("forkserver")
 
 
+Asked = c.OrderVideos | c.FailJob | c.GrantCredits
+
+
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What stands in a diary: a question (with its command), or an answer to one."""
+    """What stands in a diary: a question (one of the three), or an answer to one."""
 
     key: str
-    command: c.Command | None = None
+    order: c.OrderVideos | None = None
+    fail: c.FailJob | None = None
+    grant: c.GrantCredits | None = None
     receipt: Receipt | None = None
     refused: str = ""
+
+    @property
+    def command(self) -> Asked | None:
+        return self.order or self.fail or self.grant
 
 
 class Diary:
@@ -62,8 +77,8 @@ class Diary:
                 with contextlib.suppress(msgspec.DecodeError):
                     yield msgspec.json.decode(line, type=Line)
 
-    def unanswered(self) -> dict[str, c.Command]:
-        asked: dict[str, c.Command] = {}
+    def unanswered(self) -> dict[str, Asked]:
+        asked: dict[str, Asked] = {}
         for line in self.lines():
             if line.command is not None:
                 asked[line.key] = line.command
@@ -93,12 +108,14 @@ class Writer:
     async def call(self, stop: asyncio.Event) -> None:
         """One caller: one command after another. Now and then it asks twice at once, as a double tap does."""
         while not stop.is_set():
-            key, command = self._next()
+            line = self._next()
+            self._diary.note(line)
+            key, command = line.key, line.command
+            assert command is not None
             times = 2 if self._dice.random() < 0.1 else 1
-            self._diary.note(Line(key, command))
             await asyncio.gather(*(self.ask(key, command) for _ in range(times)))
 
-    async def ask(self, key: str, command: c.Command) -> None:
+    async def ask(self, key: str, command: Asked) -> None:
         try:
             receipt = await self._ledger.execute(command, key=key)
         except Rejected as error:
@@ -108,17 +125,19 @@ class Writer:
         if isinstance(command, c.OrderVideos):
             self._charged += [(job, command.account) for job in command.jobs]
 
-    def _next(self) -> tuple[str, c.Command]:
+    def _next(self) -> Line:
         name = f"{self._name}-{next(self._numbers)}"
         kind, account = self._dice.random(), self._dice.choice(ACCOUNTS)
         if kind < 0.3 and self._charged:
             job, owner = self._charged.pop(self._dice.randrange(len(self._charged)))
-            return f"fail:{name}", c.FailJob(job, owner, "operator", _BUSY)
+            return Line(f"fail:{name}", fail=c.FailJob(job, owner, "operator", _BUSY))
         if kind < 0.35:
-            return f"grant:{name}", c.GrantCredits(account, self._dice.randint(1, 3), "promo", "storm")
+            grant = c.GrantCredits(account, self._dice.randint(1, 3), "promo", "storm")
+            return Line(f"grant:{name}", grant=grant)
         jobs = tuple(f"{name}-{n}" for n in range(self._dice.randint(1, 3)))
         price = self._dice.randint(1, 4)
-        return f"order:{name}", c.OrderVideos(account, name, jobs, price, "m", "ugc", "p", "b", "ru", 900)
+        order = c.OrderVideos(account, name, jobs, price, "m", "ugc", "p", "b", "ru", 900)
+        return Line(f"order:{name}", order=order)
 
 
 class WriterProcess:
@@ -153,7 +172,7 @@ class WriterProcess:
 
 
 async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -> list[WriterProcess]:
-    """Four writers for so long, one killed every now and then; at the end all have their answers."""
+    """Four writers for so long; now and then one is killed, or cut off from Postgres. All get answers."""
     dice = random.Random(seed)
     writers = [WriterProcess(database_url, folder, f"w{n}", seed + 1000 * n) for n in range(WRITERS)]
     for writer in writers:
@@ -161,18 +180,36 @@ async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -
     for writer in writers:
         await writer.writes(1)
     end_at = time.monotonic() + seconds
+    owner = await asyncpg.connect(database_url)
     while time.monotonic() < end_at:
         victim = dice.choice(writers)
         await victim.writes(dice.randrange(100_000))
+        if dice.random() < 0.5:
+            await owner.execute(_CUT_ONE)
+            continue
         assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
         victim.start()
+    await owner.close()
     for writer in writers:
         await writer.writes(1)
         assert await writer.end(signal.SIGTERM) == 0, writer.name
     return writers
 
 
+def end_with_parent() -> None:
+    """End this process at once when the one that started it is gone."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _write(database_url: str, path: Path, name: str, seed: int) -> None:
+    end_with_parent()
     asyncio.run(_live(database_url, path, name, seed))
 
 

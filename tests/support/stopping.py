@@ -15,7 +15,7 @@ from ledger import commands as c
 from ledger.batch import BatchDecider
 from ledger.log import Ledger
 from ledger.wire import Wire, execute
-from tests.support.diaries import Diary, Line
+from tests.support.diaries import Diary, Line, end_with_parent
 
 _COMMIT: Final = execute("COMMIT")
 _BEGIN: Final = execute("BEGIN")
@@ -51,6 +51,7 @@ def stopping_process(database_url: str, diary: Path, point: str, commands: int) 
 
 
 def _main(database_url: str, path: Path, point: str, commands: int) -> None:
+    end_with_parent()
     asyncio.run(_append(database_url, Diary(path), point, commands))
 
 
