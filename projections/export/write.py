@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Progress = Callable[[int], None]
 """Called with the position reached."""
 
+_TELL_EVERY = 5000
+
 Write = Callable[[bytes], Any]
 
 Sums = tuple[str, str | None, int, int]
@@ -77,15 +79,17 @@ async def range_of(connection: "Connection", start: Point | None, end: Point = N
 
 async def copy(connection: "Connection", what: Range, form: str, write: Write, progress: Progress) -> int:
     """Send the rows as `jsonl` or `csv` to `write`; how many there were."""
-    done = 0
+    done = told = 0
 
     async def take(data: bytes) -> None:
-        nonlocal done
+        nonlocal done, told
         written = write(data)
         if isinstance(written, Awaitable):
             await written
         done += data.count(b"\n")
-        progress(min(what.first + done - 1, what.last))
+        if done - told >= _TELL_EVERY:
+            told = done
+            progress(min(what.first + done - 1, what.last))
 
     status = await connection.copy_from_query(
         query(f"export_{form}"), what.first, what.last, output=take, **COPY[form]
