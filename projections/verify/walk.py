@@ -1,6 +1,7 @@
 """The walk that follows what the rows say: feeds `Rules`, and looks up what those have forgotten."""
 
 from contextlib import suppress
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -93,6 +94,8 @@ class RulesWalk:
         rules = self.rules
         known = self._loaded | rules.accounts.keys() | rules.jobs.by_stream.keys()
         wanted = {row[1] for row in rows if row[2] > 1} - known
+        if rules.position == self._after:  # the page may begin inside a command: its job was charged before
+            wanted |= {row[1] for row in takewhile(lambda row: row[4] is None, rows)}
         self._loaded |= wanted
         if jobs := [stream for stream in wanted if stream.startswith(JOB)]:
             load_jobs(rules.jobs, await self._histories(jobs, self._after))
