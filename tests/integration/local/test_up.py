@@ -128,6 +128,9 @@ async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
     await connection.close()
+    key = killed.folder / "data/checkpoint.key"
+    signs = key.read_text()
+    assert key.stat().st_mode & 0o077 == 0 and signs.strip() not in killed.words
     killed.process.kill()
     killed.process.wait(10)
     again = start("--infra-only")  # at once, while the old servers may still be on their way out
@@ -135,6 +138,7 @@ async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
     connection = await asyncpg.connect(facts["database_url"])
     assert await connection.fetchval("SELECT count(*) FROM kept") == 1
     await connection.close()
+    assert key.read_text() == signs
     assert set(facts["pids"].values()).isdisjoint(killed.facts["pids"].values())
 
 
@@ -176,6 +180,8 @@ def test_everything_starts_heals_and_stops_within_ten_seconds(start: Start) -> N
     expected = {service.value for service in Service} - {"worker"} | {"worker-1", "worker-2"}
     assert set(facts["pids"]) == expected | {"postgres", "valkey"}
     assert httpx.get(facts["chat_url"]).status_code == 200
+    signed = up.folder / "data/checkpoints"
+    eventually_now(lambda: list(signed.glob("checkpoint-*.note")), what="the monitor signs the log")
 
     os.kill(facts["pids"]["relay"], signal.SIGKILL)
     eventually_now(

@@ -15,6 +15,7 @@ from projections.catalogue import PROJECTIONS
 from projections.check import check_ledger
 from projections.runner import Runner
 from projections.verified import verify_statement
+from projections.verify.run import verify_on
 from services.notifier.follower import Follower as NotifierFollower
 from services.projector.projector import Follower
 from services.shared.checkpoint_files import kept_notes
@@ -185,6 +186,8 @@ async def in_line(story: Story) -> None:
     await eventually(lambda: everything_published(world), what="everything is published again")
     assert await check_ledger(world.pool) == []
     assert await unkept(world.pool, [KEY.public]) == []
+    async with world.pool.acquire() as connection:
+        assert (await verify_on(connection, keys=[KEY.public])).problems == []
     assert (await world.plan()).nothing_to_do
 
 
