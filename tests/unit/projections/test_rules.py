@@ -1,6 +1,8 @@
 """The rules are silent on a right history and finds each way a history can be wrong."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from events.job import JobFailed, JobSucceeded, VideoGifted
 from projections.problems import Findings, Problem
 from projections.verify.late import job_stream_of, judge
 from projections.verify.rules import Rules
-from projections.verify.shapes import READ, Row
+from projections.verify.shapes import DECODE, READ, Row
 from tests.support.history import History, rehashed
 from tests.unit.projections.samples import (
     ACCOUNT,
@@ -27,6 +29,7 @@ from tests.unit.projections.samples import (
 FAILED = ("job-j", JobFailed("worker", TIMED_OUT))
 SUCCEEDED = ("job-j", JobSucceeded(1, 1, VIDEO))
 GIFT = ("job-j", VideoGifted(1, VIDEO))
+GOLDEN = Path(__file__).parents[1] / "events" / "golden.jsonl"
 ABOUT_JOBS = ("CreditsCharged", "CreditsRefunded")
 REFUND = (ACCOUNT, CreditsRefunded("j", 1, "timeout"))
 
@@ -141,3 +144,12 @@ def test_the_list_of_problems_ends():
         history.record((ACCOUNT, CreditsGranted(1, "bonus", "x")))
     problems, _ = audited([replace(e, version=7) for e in history.events])
     assert len(problems) == 100
+
+
+def test_every_shape_ever_written_can_be_read():
+    lines = [json.loads(line) for line in GOLDEN.read_text().splitlines() if line.strip()]
+    read = [line for line in lines if line["type"] in READ]
+    assert {line["type"] for line in read} == READ.keys()
+    for line in read:
+        data = line["data"]
+        DECODE[line["type"]](data if isinstance(data, str) else json.dumps(data))
