@@ -1,7 +1,7 @@
 """Events per second of `neurocards ledger verify`, beside reading them at all, and the memory it takes.
 
-NEUROCARDS_BENCH_EVENTS sets how many; 1 million by default. Memory is flat: it depends on accounts and on jobs
-that are open at one time, not on events.
+NEUROCARDS_BENCH_EVENTS sets how many; 1 million by default. Memory depends on how many accounts there are and
+how many jobs are open at one time, not on how many events.
 """
 
 import asyncio
