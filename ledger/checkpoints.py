@@ -22,7 +22,7 @@ import re
 
 import msgspec
 
-from events.envelope import Cursor
+from events.envelope import GENESIS_HASH, Cursor
 from ledger.note import MalformedNote
 
 WORDS_MAX = 500
@@ -90,7 +90,8 @@ class Restored(msgspec.Struct, frozen=True):
 
     def explains(self, place: Cursor, time_us: int) -> bool:
         """Whether this is why the log does not hold a place that was signed at that time."""
-        if place.position == self.lost.position and place.hash != self.lost.hash:
+        known = self.lost.hash != GENESIS_HASH  # zeros: only the position is remembered
+        if known and place.position == self.lost.position and place.hash != self.lost.hash:
             return False
         return self.kept.position < place.position <= self.lost.position and time_us <= self.time_us
 

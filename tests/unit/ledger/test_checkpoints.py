@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from events.envelope import GENESIS, Cursor
 from ledger.checkpoints import Books, Checkpoint, Restored, SignedState, one_line, parse, time_of, time_text
@@ -91,3 +92,9 @@ def test_times_keep_their_microsecond(time_us: int) -> None:
 )
 def test_what_a_restoration_explains(place: Cursor, time_us: int, explained: bool) -> None:
     assert RESTORED.explains(place, time_us) == explained
+
+
+def test_a_lost_place_of_which_only_the_position_is_known_may_have_had_any_hash() -> None:
+    vague = replace(RESTORED, lost=Cursor(12, bytes(32)))
+    assert vague.explains(Cursor(12, b"x" * 32), 0)
+    assert not vague.explains(Cursor(13, b"x" * 32), 0)
