@@ -1,14 +1,10 @@
-"""A Hypothesis state machine over the real database: whatever is asked of whoever, the model agrees.
-
-Time is the database's, and here a table says what time it is, so that days pass between two commands.
-"""
+"""A Hypothesis state machine over the real database: whatever is asked of whoever, the model agrees."""
 
 import asyncio
 import itertools
 import time
 from typing import Any
 
-import asyncpg
 import msgspec
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -19,61 +15,16 @@ from events.job import Failure
 from events.streams import account_stream
 from ledger import commands as c
 from ledger.errors import KeyReused, Rejected
-from ledger.log import Ledger
 from ledger.receipt import NOTHING_TO_DO, Receipt
 from ledger.sequence import require_sequence
 from projections.balances import BALANCES
 from projections.rebuild import rebuild
 from projections.runner import Runner
 from tests.support.model import Expected, Model, ModelAccount, Refused, expected_of
-from tests.support.writers import Writer
+from tests.support.world import World
 
-CLOCK = """
-CREATE SCHEMA test_clock;
-CREATE TABLE test_clock.clock (at timestamptz NOT NULL);
-INSERT INTO test_clock.clock VALUES ('2026-11-22');
-CREATE FUNCTION test_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql STABLE
-    AS 'SELECT at FROM test_clock.clock';
-GRANT USAGE ON SCHEMA test_clock TO PUBLIC;
-GRANT SELECT ON test_clock.clock TO PUBLIC;
-"""
 NAMES = ("a", "b")
 _EXAMPLES = itertools.count(1)
-
-
-class World:
-    """One database with a clock to turn, one ledger here and two in processes of their own."""
-
-    def __init__(self, database_url: str) -> None:
-        self.url = database_url
-        self.loop = asyncio.new_event_loop()
-        self.run = self.loop.run_until_complete
-        self.run(self._open())
-        self.writers = [Writer(database_url), Writer(database_url)]
-
-    async def _open(self) -> None:
-        self.owner = await asyncpg.connect(self.url)
-        await self.owner.execute(CLOCK)
-        name = await self.owner.fetchval("SELECT quote_ident(current_database())")
-        await self.owner.execute(f"ALTER DATABASE {name} SET search_path = public, test_clock, pg_catalog")
-        self.pool = await asyncpg.create_pool(self.url, min_size=1, max_size=2)
-        self.ledger = await Ledger(self.url, self.pool).__aenter__()
-
-    def close(self) -> None:
-        for writer in self.writers:
-            writer.close()
-        self.run(self.ledger.__aexit__())
-        self.run(self.pool.close())
-        self.run(self.owner.close())
-        self.loop.close()
-
-    def now_us(self) -> int:
-        sql = "SELECT (extract(epoch FROM at) * 1000000)::bigint FROM test_clock.clock"
-        return int(self.run(self.owner.fetchval(sql)))
-
-    def turn(self, us: int) -> None:
-        sql = "UPDATE test_clock.clock SET at = at + $1 * interval '1 microsecond'"
-        self.run(self.owner.execute(sql, us))
 
 
 AMOUNTS = st.integers(1, 4)

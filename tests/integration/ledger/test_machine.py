@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.integration.ledger.machine import LedgerMachine, World
+from tests.integration.ledger.machine import LedgerMachine
+from tests.support.world import World
 
 
 @pytest.fixture
