@@ -86,6 +86,11 @@ class Settings(SettingsFields):
         return self.kie_poll_seconds or (0.5 if self.uses_sandbox_for("kie") else 5.0)
 
     @cached_property
+    def kie_rest_s(self) -> float:
+        """The first rest of a key with trouble; the sandbox's trouble is over at once."""
+        return self.kie_rest_seconds or (1.0 if self.uses_sandbox_for("kie") else 15.0)
+
+    @cached_property
     def openai_base(self) -> str:
         return self._base(COMPANIES["openai"], self.openai_base_url, COMPANIES["openai"].live_base)
 

@@ -115,6 +115,18 @@ class SettingsFields(BaseSettings):
         le=60,
         description="First pause between two looks at a task, later thrice as long; empty: 5, sandbox 0.5",
     )
+    kie_creations_per_10_s: int = Field(
+        20, ge=1, le=100_000, description="Tasks KIE lets one account create in 10 seconds"
+    )
+    kie_rest_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="First rest of a KIE key without credits or rights, doubling up to 10 minutes; "
+        "empty: 15, or 1 in the sandbox",
+    )
+    user_in_flight_max: int = Field(
+        20, ge=1, le=10_000, description="Videos of one user that are rendered at the same time"
+    )
     kie_result_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Hosts videos may be fetched from, with those below them; empty: any public host"
     )

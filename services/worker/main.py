@@ -15,12 +15,13 @@ from services.shared.callback_urls import callback_url
 from services.shared.consumer.reading import BLOCK_S
 from services.shared.database import create_pool
 from services.shared.people import People
+from services.shared.provider_limits import ProviderLimits, ProviderRates
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
-from services.worker.tools import Accounts, Checkpoint, Timing, Tools, no_checkpoint
+from services.worker.tools import Checkpoint, Timing, Tools, no_checkpoint
 from services.worker.worker import Worker
 
 
@@ -33,6 +34,15 @@ async def serve(settings: Settings) -> None:
         runtime.spawn(worker.run(runtime.stop), "worker")
         runtime.ready()
         await runtime.wait()
+
+
+def provider_rates(settings: Settings) -> ProviderRates:
+    """The provider's limits as the settings have them."""
+    return ProviderRates(
+        creations=settings.kie_creations_per_10_s,
+        in_flight_max=settings.user_in_flight_max,
+        rest_s=settings.kie_rest_s,
+    )
 
 
 async def make_worker(
@@ -59,7 +69,8 @@ async def make_worker(
         door=Door(ledger, People(pool)),
         blobs=blobs,
         provider=kie,
-        accounts=Accounts(kie.accounts),
+        accounts=kie.accounts,
+        limits=ProviderLimits(redis, provider_rates(settings)),
         writer=writer,
         catalogue=load_catalogue(),
         clock=clock,

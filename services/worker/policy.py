@@ -13,6 +13,9 @@ RETRYABLE: Final = frozenset({"transient", "rate_limited"})
 ALARMING: Final = frozenset({"our_fault", "provider_auth", "provider_balance", "model_paused", "poison"})
 """Classes an operator should hear of: nothing gets better by itself."""
 
+RESTING: Final = frozenset({"provider_auth", "provider_balance"})
+"""Classes that are an account's own trouble: it rests, and another one is tried."""
+
 SUBMISSIONS_MAX: Final = 4
 RATE_LIMITED_MAX: Final = 12
 """Submissions that were only told "too many at once" cost nothing and are counted apart."""
@@ -27,13 +30,23 @@ LAST_LOOK_S: Final = 2.0
 
 
 def retry_pause_s(
-    state: JobState, failure: Failure, *, base_s: float, chance: float, retry_after_s: float | None = None
+    state: JobState,
+    failure: Failure,
+    *,
+    base_s: float,
+    chance: float,
+    retry_after_s: float | None = None,
+    accounts: int = 1,
 ) -> float | None:
     """How long to wait before the next submission; None when there is to be none.
 
     `state` is from before the failure is recorded. Exponential with full jitter: `chance` (0 to 1) picks a
-    point between nothing and the bound. What the provider asks for (`retry_after_s`) comes on top.
+    point between nothing and the bound. What the provider asks for (`retry_after_s`) comes on top. An
+    account's own trouble is tried with each of the others (`accounts` in all) at once.
     """
+    if failure.error_class in RESTING:  # by then that account rests, so the next one is another
+        before = [s for s in state.submissions if s.failure and s.failure.error_class in RESTING]
+        return 0.0 if len(before) + 1 < accounts else None
     if failure.error_class not in RETRYABLE:
         return None
     earlier = [s.failure for s in state.submissions if s.failure is not None]

@@ -20,7 +20,7 @@ from ledger.job_state import JobState
 from services.adapters.kie.failures import scrub
 from services.worker import fetching, plan, prompting, submitting, watching
 from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
-from services.worker.policy import ALARMING, retry_pause_s
+from services.worker.policy import ALARMING, RESTING, retry_pause_s
 from services.worker.tools import Tools
 
 logger = structlog.get_logger()
@@ -59,6 +59,7 @@ class JobRun:
             step = plan.next_step(self.state, self.run, self.tools.clock.now_us())
             match step:
                 case plan.Finished():
+                    await self.tools.limits.done(self.job, self.state.account)
                     return "finished"
                 case plan.Missing():
                     self.log.error("job_unknown_to_the_log")
@@ -137,7 +138,9 @@ class JobRun:
             base_s=timing.retry_base_s,
             chance=random.random(),
             retry_after_s=retry_after_s,
+            accounts=len(self.tools.accounts),
         )
+        await self._tell_limits(number, failure)
         retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
         assert self.run is not None
         command = FailSubmission(
@@ -150,6 +153,14 @@ class JobRun:
             else:
                 self.log.warning("submission_failed", submission=number, **_told(failure), again_in_s=pause_s)
         await self.tools.checkpoint("refused")
+
+    async def _tell_limits(self, number: int, failure: Failure) -> None:
+        """The submission is over; whether its account has trouble of its own."""
+        await self.tools.limits.done(self.job, self.state.account)
+        if failure.error_class in RESTING:
+            account = self.state.submissions[number - 1].provider_account
+            rest_s = await self.tools.limits.rest(account)
+            self.log.error("account_rests", account=account, for_s=rest_s, **_told(failure))
 
     async def scrubbed(self, failure: Failure) -> Failure:
         """The failure without anything the seller wrote, should the provider have quoted it."""

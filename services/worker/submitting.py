@@ -18,6 +18,7 @@ from ledger.commands import IntendSubmission, RecordAccepted
 from services.adapters.kie.catalogue import Model
 from services.adapters.kie.errors import KieError, KieNoAnswer, KieNotSent, KieRefused, OutcomeUnknown
 from services.shared.blobs import BlobError
+from services.worker import plan
 from services.worker.metrics import SUBMISSIONS
 from services.worker.policy import RETRYABLE, backoff_s
 from services.worker.prompting import ERASED, not_offered, prompt_text
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from services.worker.tools import ProviderAccount
 
 UPLOADS_MAX = 4
+TURN_LOOK_S = 2.0
+NO_ACCOUNT = Failure("provider_balance", "resting", "every provider account has trouble and rests")
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -59,13 +62,31 @@ async def _prepare(run: "JobRun") -> Ready | None:
     elif text is None:
         await run.fail(ERASED)
     else:
-        account = tools.accounts.choose()
+        account = await _turn(run)
+        if account is None:
+            return None
         client = tools.provider.client(account)
         assert client is not None, f"account {account} is not configured"
         image_url = await _upload(run, client, queued.photo)
         if image_url is not None:
             return Ready(account, client, model, text, image_url)
     return None
+
+
+async def _turn(run: "JobRun") -> str | None:
+    """The account whose turn it is to create for us; None when the job has something else to do by now."""
+    tools, step = run.tools, plan.next_step(run.state, run.run, run.tools.clock.now_us())
+    while True:
+        turn = await tools.limits.turn(run.job, run.state.account, tools.accounts)
+        if turn.account:
+            return turn.account
+        if turn.resting and turn.wait_s >= run.left_s():
+            await run.fail(NO_ACCOUNT)
+            return None
+        await asyncio.sleep(min(turn.wait_s, TURN_LOOK_S) * random.uniform(0.9, 1.1))
+        await run.reload()  # the monitor or an operator may have decided meanwhile
+        if plan.next_step(run.state, run.run, tools.clock.now_us()) != step:
+            return None
 
 
 async def _upload(run: "JobRun", client: "ProviderAccount", photo: str) -> str | None:
@@ -115,6 +136,7 @@ async def _call(run: "JobRun", number: int, ready: Ready) -> None:
     else:
         await tools.checkpoint("created")
         SUBMISSIONS.labels("accepted").inc()
+        await tools.limits.wake(ready.account)
         run.log.info("submission_accepted", submission=number, task=task, account=ready.account)
         await run.append(RecordAccepted(run.job, number, task), key=f"accept:{run.job}:{number}:{task}")
         await tools.checkpoint("accepted")

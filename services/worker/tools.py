@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import Any, Protocol
 
 from ledger.commands import REFUND_LIFE_S
@@ -11,6 +10,7 @@ from services.adapters.kie.catalogue import Catalogue
 from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import BlobStore, StoredBlob
 from services.shared.prompts import Script
+from services.shared.provider_limits import ProviderLimits
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
 
@@ -42,16 +42,6 @@ class Writer(Protocol):
 
     async def write(self, instructions: str, request: str, photo: bytes) -> Script:
         """Raises ScriptError."""
-
-
-class Accounts:
-    """Which account makes the next submission: each in turn. Health and limits will be asked here."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._turn = cycle(names)
-
-    def choose(self) -> str:
-        return next(self._turn)
 
 
 @dataclass(frozen=True)
@@ -87,7 +77,8 @@ class Tools:
     door: Door
     blobs: BlobStore
     provider: Provider
-    accounts: Accounts
+    accounts: Sequence[str]
+    limits: ProviderLimits
     writer: Writer
     catalogue: Catalogue
     clock: LedgerClock

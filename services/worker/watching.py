@@ -37,6 +37,7 @@ async def watch(run: "JobRun", submission: Submission) -> Urls | None:
         run.watched = Watched(submission.task)
     elif not await _wait(run):
         return None
+    await _read_slot(run, submission.provider_account)
     run.watched.polled_s = time.monotonic()
     run.watched.polls += 1
     record = await _look(run, submission, submission.task)
@@ -68,6 +69,13 @@ async def _wait(run: "JobRun") -> bool:
             return False
         if time.monotonic() >= due_s:
             return True
+
+
+async def _read_slot(run: "JobRun", account: str) -> None:
+    """Until the provider's limit lets us read; a hint that the task has changed lets us overtake."""
+    wait_s = await run.tools.limits.read_wait_s(account)
+    if wait_s > 0 and await run.pause(wait_s):
+        await run.pause(await run.tools.limits.read_wait_s(account, urgent=True))
 
 
 async def _look(run: "JobRun", submission: Submission, task: str) -> TaskRecord | None:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import asyncpg
+from redis.asyncio import Redis
 
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
@@ -13,9 +14,10 @@ from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import StoredBlob
 from services.shared.people import People
 from services.shared.prompts import Script
+from services.shared.provider_limits import ProviderLimits, ProviderRates
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
-from services.worker.tools import Accounts, ProviderAccount, Timing, Tools
+from services.worker.tools import ProviderAccount, Timing, Tools
 
 _VIDEO = b"video"
 
@@ -67,7 +69,7 @@ class NoBlobs:
         return None
 
 
-async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]") -> Tools:
+async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> Tools:
     """A worker's tools with an outside world that answers at once."""
     clock = LedgerClock(pool)
     await clock.sync()
@@ -76,7 +78,8 @@ async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]") ->
         door=Door(ledger, People(pool)),
         blobs=NoBlobs(),
         provider=InstantProvider(),
-        accounts=Accounts(["k1"]),
+        accounts=["k1"],
+        limits=ProviderLimits(redis, ProviderRates(creations=1_000_000, in_flight_max=1_000_000)),
         writer=InstantWriter(),
         catalogue=load_catalogue(),
         clock=clock,

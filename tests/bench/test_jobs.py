@@ -66,7 +66,7 @@ async def _measure(settings: Settings) -> None:
         xadd_per_s = await _raw_xadd(redis)
         pickups = await _pickups(settings, redis, blocking, shop)
         async with await create_pool(settings, "worker") as worker_pool:
-            tools = await instant_tools(ledger, worker_pool)
+            tools = await instant_tools(ledger, worker_pool, redis)
             worker = Worker(tools, redis, blocking, slots=512, lease_s=30)
             jobs_per_s = await _whole_jobs(worker, pool, shop)
     show(

@@ -1,5 +1,7 @@
 """When to try again, and when to look again."""
 
+from typing import Any
+
 import pytest
 
 from events.job import Failure
@@ -25,7 +27,7 @@ def state(*failures: Failure, task: str | None = None) -> JobState:
     return JobState(submissions=(*done, Submission(len(done) + 1, "k1", "m", task)))
 
 
-def pause(before: JobState, failure: Failure, chance: float = 1.0, **more: float) -> float | None:
+def pause(before: JobState, failure: Failure, chance: float = 1.0, **more: Any) -> float | None:
     return retry_pause_s(before, failure, base_s=2, chance=chance, **more)
 
 
@@ -87,3 +89,12 @@ def test_an_open_run_without_progress_counts_as_a_crash_in_the_making() -> None:
     assert crashes(JobState(crashes=2)) == 2
     assert crashes(JobState(crashes=2, run_open=True)) == 3
     assert crashes(JobState(crashes=2, run_open=True, progressed=True)) == 2
+
+
+@pytest.mark.parametrize("error_class", ["provider_auth", "provider_balance"])
+def test_an_accounts_own_trouble_is_tried_once_with_each_of_the_others(error_class: str) -> None:
+    trouble = Failure(error_class)
+    assert pause(state(), trouble, accounts=1) is None
+    assert pause(state(), trouble, accounts=2) == 0.0
+    assert pause(state(trouble), trouble, accounts=2) is None
+    assert pause(state(Failure("transient"), trouble), trouble, accounts=3) == 0.0

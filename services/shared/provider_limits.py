@@ -1,0 +1,167 @@
+"""How fast all our workers together may use the provider, and whose turn it is.
+
+The provider takes 20 creations in 10 seconds per account and 10 reads a second per key. Turns to create are
+given fairly between users; an account with trouble rests, and is tried again later. All of it is kept in
+Redis. While Redis is away each process keeps to the same limits alone: a creation too many is refused by the
+provider before anything is made, and tried again.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+logger = structlog.get_logger()
+
+_PREFIX: Final = "{neurocards}:kie:"
+_WAITING, _SEEN, _TAGS, _RESTING, _VIRTUAL = (
+    _PREFIX + name for name in ("waiting", "seen", "tags", "resting", "virtual")
+)
+_ANSWER_S = 0.5
+_AWAY_S = 5.0
+_AT_ONCE = 16
+"""Thousands of jobs may wait for a turn; the connections are for others too."""
+
+
+class ProviderRates(msgspec.Struct, frozen=True):
+    """Per account. `in_flight_max`: submissions of one user at once, each counted for `in_flight_s` at most.
+
+    Who waits and has not asked for `forget_s` loses their place: their process has died.
+    """
+
+    creations: int = 20
+    per_s: float = 10.0
+    reads_per_s: float = 10.0
+    urgent_share: float = 0.3
+    rest_s: float = 15.0
+    rest_s_max: float = 600.0
+    in_flight_max: int = 20
+    in_flight_s: float = 1800.0
+    forget_s: float = 6.0
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """With an `account`: create now, with it. Without: ask again after `wait_s`; `resting`: none is well."""
+
+    account: str
+    wait_s: float
+    resting: bool
+
+
+class ProviderLimits:
+    """The limiter. Never raises because of Redis."""
+
+    def __init__(self, redis: Redis | None, rates: ProviderRates | None = None) -> None:
+        self._rates = rates or ProviderRates()
+        self._redis = redis
+        self._own = _OwnLimits(self._rates)
+        self._away_until = 0.0
+        self._few = asyncio.Semaphore(_AT_ONCE)
+        if redis is not None:
+            here = files("services.shared")
+            self._turn = redis.register_script(here.joinpath("provider_turn.lua").read_text("utf-8"))
+            self._rest = redis.register_script(here.joinpath("provider_rest.lua").read_text("utf-8"))
+            self._read = redis.register_script(here.joinpath("provider_read.lua").read_text("utf-8"))
+
+    async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:
+        """Ask for a turn to create; `ticket` names who waits (the job) from one asking to the next."""
+        rates = self._rates
+        keys = [_WAITING, _SEEN, _TAGS, _RESTING, f"{_PREFIX}flight:{user}", _VIRTUAL]
+        keys += [f"{_PREFIX}made:{account}" for account in accounts]
+        limits = (rates.per_s * 1000, rates.creations, rates.forget_s * 1000, rates.in_flight_max)
+        numbers = [str(int(limit)) for limit in (*limits, rates.in_flight_s * 1000)]
+        args = [ticket, user, *numbers, *accounts]
+        answer = await self._ask(lambda: self._turn(keys=keys, args=args))
+        if answer is None:
+            return self._own.turn(accounts)
+        account, wait_ms, resting = answer
+        return Turn(account.decode(), int(wait_ms) / 1000, bool(resting))
+
+    async def done(self, ticket: str, user: str) -> None:
+        """The submission is over, or was never made: the user may have another one in flight."""
+        await self._ask(lambda: self._required.zrem(f"{_PREFIX}flight:{user}", ticket))
+
+    async def read_wait_s(self, account: str, *, urgent: bool = False) -> float:
+        """Reserve one read with the account's key; the seconds to wait before making it.
+
+        Urgent ones (the provider says that something is new) have a share of their own and overtake the rest.
+        """
+        share = self._rates.urgent_share if urgent else 1 - self._rates.urgent_share
+        interval_us = int(1e6 / (self._rates.reads_per_s * share))
+        lane = f"{account}:urgent" if urgent else account
+        key = f"{_PREFIX}reads:{lane}"
+        wait_us = await self._ask(lambda: self._read(keys=[key], args=[interval_us]))
+        return self._own.read_wait_s(lane, interval_us / 1e6) if wait_us is None else int(wait_us) / 1e6
+
+    async def rest(self, account: str) -> float:
+        """Leave the account alone for a while, twice as long each time in a row; the seconds."""
+        rates = self._rates
+        args: list[str | int] = [account, int(rates.rest_s * 1000), int(rates.rest_s_max * 1000)]
+        rest_ms = await self._ask(lambda: self._rest(keys=[_RESTING], args=args))
+        seconds = rates.rest_s if rest_ms is None else int(rest_ms) / 1000
+        self._own.rest(account, seconds)
+        return seconds
+
+    async def wake(self, account: str) -> None:
+        """The account has just worked."""
+        self._own.rest(account, 0)
+        await self._ask(lambda: self._required.hdel(_RESTING, account, f"{account}:row"))
+
+    @property
+    def _required(self) -> Redis:
+        assert self._redis is not None
+        return self._redis
+
+    async def _ask(self, call: Any) -> Any:
+        """What Redis answers; None while it is away."""
+        if self._redis is None or time.monotonic() < self._away_until:
+            return None
+        try:
+            async with self._few, asyncio.timeout(_ANSWER_S):
+                return await call()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._away_until = time.monotonic() + _AWAY_S
+            logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
+            return None
+
+
+class _OwnLimits:
+    """The same limits for this process alone, first come, first served."""
+
+    def __init__(self, rates: ProviderRates) -> None:
+        self._rates = rates
+        self._made: dict[str, deque[float]] = {}
+        self._read_at: dict[str, float] = {}
+        self._rests: dict[str, float] = {}
+
+    def turn(self, accounts: Sequence[str]) -> Turn:
+        now, rates = time.monotonic(), self._rates
+        well = [account for account in accounts if self._rests.get(account, 0.0) <= now]
+        if not well:
+            return Turn("", min(self._rests[account] for account in accounts) - now, True)
+        soonest = rates.per_s
+        for account in sorted(well, key=lambda name: len(self._made.setdefault(name, deque()))):
+            made = self._made[account]
+            while made and made[0] <= now - rates.per_s:
+                made.popleft()
+            if len(made) < rates.creations:
+                made.append(now)
+                return Turn(account, 0.0, False)
+            soonest = min(soonest, made[0] + rates.per_s - now)
+        return Turn("", soonest, False)
+
+    def read_wait_s(self, lane: str, interval_s: float) -> float:
+        now = time.monotonic()
+        at = max(self._read_at.get(lane, 0.0), now)
+        self._read_at[lane] = at + interval_s
+        return at - now
+
+    def rest(self, account: str, seconds: float) -> None:
+        self._rests[account] = time.monotonic() + seconds
