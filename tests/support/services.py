@@ -5,16 +5,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
 from services.shared.lifeline import VARIABLE as LIFELINE
 from services.shared.settings import Settings, variable_name
+from tests.support import zygote
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +29,8 @@ def clean_environment(**settings: Any) -> dict[str, str]:
 class ServiceProcess:
     """`neurocards serve <service>` in a folder of its own, so that no .env of the repository is read.
 
-    Ends with the test process, even when that is killed. `log` is everything it wrote.
+    Ends with the test process, even when that is killed. `log` is everything it wrote. It starts from the
+    zygote, unless `command` says what else to run.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class ServiceProcess:
     ) -> None:
         self.service = service
         self.name = name or service
-        self._command = list(command or (sys.executable, "-m", "services.cli", "serve", service))
+        self._command = list(command or ())
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "log"
@@ -51,7 +52,7 @@ class ServiceProcess:
         self._env = clean_environment(
             HEALTH_PORT=0, READY_FILE=self._ready_file, NEUROCARDS_DATA_DIR=self.folder / "data"
         ) | {key: str(value) for key, value in env.items()}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | zygote.Child | None = None
         self._lifeline: int | None = None
 
     def start(self, *, wait_s: float | None = 20) -> "ServiceProcess":
@@ -60,21 +61,30 @@ class ServiceProcess:
         reader, self._lifeline = os.pipe()
         try:
             with self.log_path.open("ab") as log:
-                self.process = subprocess.Popen(
-                    self._command,
-                    cwd=self.folder,
-                    env=self._env | {LIFELINE: str(reader), "PYTHONPATH": str(ROOT)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(reader,),
-                    start_new_session=True,
-                )
+                self.process = self._launch(log, reader)
         finally:
             os.close(reader)
         if wait_s is not None:
             self.wait_ready(wait_s)
         return self
+
+    def _launch(self, log: IO[bytes], lifeline: int) -> "subprocess.Popen[bytes] | zygote.Child":
+        env = self._env | {"PYTHONPATH": str(ROOT)}
+        if not self._command:
+            return zygote.start(
+                "services.cli", "serve", self.service,
+                cwd=self.folder, env=env, out=log, err=log, lifeline=lifeline,
+            )  # fmt: skip
+        return subprocess.Popen(
+            self._command,
+            cwd=self.folder,
+            env=env | {LIFELINE: str(lifeline)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(lifeline,),
+            start_new_session=True,
+        )
 
     def wait_ready(self, timeout_s: float = 20) -> dict[str, Any]:
         """What the process announced, once it is ready. AssertionError with its log otherwise."""

@@ -9,8 +9,7 @@ import pytest
 from services.local.valkey import EmbeddedValkey
 from tests.integration.bot.people import BotWorld, Visitor
 from tests.support import servers
-from tests.support.forked import ForkedService
-from tests.support.services import services_in
+from tests.support.services import ServiceProcess, services_in
 
 _user_ids = itertools.count(700_001)
 
@@ -29,7 +28,7 @@ def bot_world(
             sandbox = services.start("sandbox", SANDBOX_PORT=0)
             services.env["SANDBOX_URL"] = sandbox.facts["sandbox_url"]
             services.env["NEUROCARDS_DATA_DIR"] = folder / "data"
-            bot = ForkedService("bot", services.folder, services.env).start(wait_s=60)
+            bot = ServiceProcess("bot", services.folder, services.env).start(wait_s=60)
             try:
                 yield BotWorld(database_url, valkey, sandbox, bot)
             finally:

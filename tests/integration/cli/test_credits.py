@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 
 from ledger import commands as c
 from ledger.log import Ledger
-from tests.support.services import ROOT, clean_environment
+from tests.support.services import clean_environment
+from tests.support.zygote import neurocards
 
 WHY = ("--reason", "sorry for the wait", "--actor", "support-1")
 
@@ -21,14 +21,10 @@ class Desk:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self._folder = folder
-        self._env = clean_environment(PYTHONPATH=ROOT, DATABASE_URL=database_url)
+        self._env = clean_environment(DATABASE_URL=database_url)
 
     async def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        arguments = [sys.executable, "-m", "services.cli", "credits", *words]
-        return await asyncio.to_thread(
-            subprocess.run, arguments, cwd=self._folder, env=self._env,
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        return await asyncio.to_thread(neurocards, ["credits", *words], cwd=self._folder, env=self._env)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,8 @@ from services.shared.checkpoint_files import signing_key
 from services.shared.settings import load_settings
 from tests.integration.ledger.conftest import order, rich
 from tests.integration.relay.conftest import truncate_log
-from tests.support.services import ROOT, clean_environment
+from tests.support.services import clean_environment
+from tests.support.zygote import neurocards
 
 
 class Desk:
@@ -33,12 +32,8 @@ class Desk:
 
     async def __call__(self, *arguments: str, database: bool = True) -> Any:
         env = self._env | (self._database if database else {})
-        return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "services.cli", "ledger", *arguments],
-            cwd=self.folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env),
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        env = clean_environment(COLUMNS=120, **env)
+        return await asyncio.to_thread(neurocards, ["ledger", *arguments], cwd=self.folder, env=env)
 
     async def clean(self, *arguments: str, database: bool = True) -> None:
         """Silent and 0."""

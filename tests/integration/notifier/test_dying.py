@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from services.shared.settings import Settings
-from tests.support.forked import ForkedService
+from tests.support.services import ServiceProcess
 from tests.support.studio import PlacedOrder, Studio
 from tests.support.telegram import ScriptedTelegram, Step
 from tests.support.waiting import eventually
@@ -67,7 +67,7 @@ async def gate(database_url: str, what: str, when: str = "") -> AsyncIterator[Ga
         await owner.close()
 
 
-StartNotifier = Callable[[str], Awaitable[ForkedService]]
+StartNotifier = Callable[[str], Awaitable[ServiceProcess]]
 
 
 @pytest.fixture
@@ -83,10 +83,10 @@ async def start(
         "LEASE_SECONDS": LEASE_S,
         "LOG_FORMAT": "json",
     }
-    started: list[ForkedService] = []
+    started: list[ServiceProcess] = []
 
-    async def start(name: str) -> ForkedService:
-        started.append(ForkedService("notifier", tmp_path / "services", env, name=name))
+    async def start(name: str) -> ServiceProcess:
+        started.append(ServiceProcess("notifier", tmp_path / "services", env, name=name))
         return await asyncio.to_thread(started[-1].start, wait_s=40)
 
     yield start

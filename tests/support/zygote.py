@@ -1,0 +1,136 @@
+"""`python -m MODULE …` as a real process that starts at once: forked from one that has imported everything.
+
+Our services and commands spend most of a test's time on importing, and a suite starts hundreds of them. One
+zygote per test session imports once. What comes out of it is a process of its own, in a session of its own,
+with its own environment, folder, arguments and output; SIGKILL means SIGKILL. That each command also starts
+from nothing is shown by the tests of `up`, of the compose file and of the command line.
+
+A request over the Unix socket is a length, JSON, and the descriptors of stdout, stderr and (perhaps) a
+lifeline. The answers are the process id and, when it has ended, its wait status.
+"""
+
+import atexit
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from tests.support import servers
+from tests.support.wire import LENGTH, receive_number
+
+ROOT = Path(__file__).parents[2]
+_ANSWER_S_MAX = 60.0
+
+
+class Child:
+    """One process from the zygote, with what our tests use of a Popen."""
+
+    def __init__(self, connection: socket.socket, what: str) -> None:
+        self._connection = connection
+        self._what = what
+        self.pid: int = receive_number(connection)
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, negative for a signal. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._connection], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self._what, timeout or 0)
+            self.returncode = os.waitstatus_to_exitcode(receive_number(self._connection))
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signum)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    module: str,
+    *words: str,
+    cwd: Path,
+    env: Mapping[str, str],
+    out: IO[bytes],
+    err: IO[bytes],
+    lifeline: int | None = None,
+) -> Child:
+    """`python -m module words`, with nothing on stdin."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_ANSWER_S_MAX)
+    connection.connect(str(_session()))
+    request = {"module": module, "words": words, "cwd": str(cwd), "env": dict(env)}
+    body = json.dumps(request).encode()
+    fds = [out.fileno(), err.fileno(), *([] if lifeline is None else [lifeline])]
+    message = LENGTH.pack(len(body)) + body
+    sent = socket.send_fds(connection, [message], fds)
+    connection.sendall(message[sent:])
+    return Child(connection, " ".join((module, *words)))
+
+
+def neurocards(
+    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 60
+) -> "subprocess.CompletedProcess[str]":
+    """Run `neurocards words` to its end, as subprocess.run would."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = start("services.cli", *words, cwd=cwd, env=env, out=out, err=err)
+        try:
+            code = child.wait(timeout)
+        except BaseException:
+            child.kill()
+            child.wait(10)
+            raise
+        texts = [os.pread(file.fileno(), 1 << 28, 0).decode() for file in (out, err)]
+    return subprocess.CompletedProcess(list(words), code, *texts)
+
+
+def _session() -> Path:
+    """The session's zygote, started by whichever test process needs it first."""
+    pid = servers.session_pid()
+    folder = servers.session_folder(pid)
+    path = folder / "zygote"
+    with (folder / "zygote.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            with (folder / "zygote.log").open("wb") as log, socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(f"{path}.new")
+                listener.listen(128)
+                numbers = (str(listener.fileno()), str(pid))
+                server = subprocess.Popen(
+                    [sys.executable, "-m", "tests.support.zygote_server", *numbers],
+                    cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    pass_fds=(listener.fileno(),), start_new_session=True,
+                )  # fmt: skip
+                _started.append(server)
+            Path(f"{path}.new").rename(path)
+    return path
+
+
+_started: "list[subprocess.Popen[bytes]]" = []
+
+
+@atexit.register
+def _leave_to_session() -> None:
+    """It ends with the session, not with us; at the interpreter's end Popen need not complain."""
+    for process in _started:
+        process.returncode = process.poll() or 0
