@@ -12,7 +12,6 @@ import msgspec
 from events.codec import EVENT_TYPES, decode
 from events.envelope import Cursor, Recorded
 from events.errors import CodecError
-from events.streams import job_of
 from projections.errors import ProjectionError
 from projections.problems import Findings
 from projections.projection import AnyProjection
@@ -41,40 +40,28 @@ class Model:
         self.cursor = cursor
         self.rows: dict[str, Any] = {}
         self._whole = whole
-        self._over: set[str] = set()
+        self.over: set[str] = set()
         self._broken: set[str] = set()
         self._loaded: set[str] = set()
         self.late: list[Recorded] = []
         self._ahead: set[str] = set()
         self._seen = 0
-        self._forgotten = 0
         self._differing: list[str] = []
         self._different = 0
 
-    def fold(self, recorded: Recorded, event: Any, findings: Findings) -> None:
-        """One event up to the cursor. Of a row that is not in memory: it is kept in `late`."""
-        projection = self.projection
-        key: Any = projection.key_of(recorded)
-        row = self.rows.get(key)
-        if row is None and recorded.version > 1 and key not in self._loaded:
-            self.late.append(recorded)
-            return
-        if self._broken and key in self._broken:
-            return
-        try:
-            self.rows[key] = projection.evolve(row, recorded, event)
-        except ProjectionError as error:
-            self._broken.add(key)
-            findings.add("projection", recorded.position, f"{projection.name} cannot hold {key}: {error}")
-            return
-        if recorded.type in _ENDS and key == job_of(recorded.stream):
-            self._over.add(key)
+    def admits(self, recorded: Recorded, key: str) -> bool:
+        """Whether an event of a row that is not in memory can be folded now; else it is kept in `late`."""
+        if key in self._broken:
+            return False
+        if recorded.version == 1 or key in self._loaded:
+            return True
+        self.late.append(recorded)
+        return False
 
-    def breaks(self, recorded: Recorded) -> None:
-        """An event that cannot be read: what its row should be is not known."""
-        key = self.projection.key_of(recorded)
-        if key is not None:
-            self._broken.add(key)
+    def breaks(self, key: str) -> None:
+        """An event that cannot be read or folded: what its row should be is not known."""
+        self._broken.add(key)
+        self.rows.pop(key, None)
 
     async def take_late(self, connection: "Connection", fold: Callable[[list[Recorded]], None]) -> None:
         """Fold what came for rows that are not in memory, after what came before in their streams."""
@@ -89,10 +76,10 @@ class Model:
 
     async def forget(self, connection: "Connection") -> None:
         """Compare the rows that nothing more is expected for, and drop them; many at once."""
-        if len(self._over) < _AT_ONCE:
+        if len(self.over) < _AT_ONCE:
             return
-        over = {key: self.rows.pop(key) for key in self._over if key in self.rows}
-        self._over.clear()
+        over = {key: self.rows.pop(key) for key in self.over if key in self.rows}
+        self.over.clear()
         await self._compare(connection, over)
 
     async def finish(self, connection: "Connection", findings: Findings) -> None:
@@ -144,13 +131,14 @@ class Model:
 class Walk:
     """Goes through the log for all models, each until its cursor.
 
-    Whether an event matters to a read model may depend on its type and the kind of its stream only.
+    Whether an event matters to a read model may depend on its type and the kind of its stream only, and a
+    row's key is the stream's name without its kind.
     """
 
     def __init__(self, models: list[Model], findings: Findings) -> None:
         self._waiting = sorted(models, key=lambda model: model.cursor.position)
         self._findings = findings
-        self._routes: dict[tuple[str, str], list[Model]] = {}
+        self._routes: dict[tuple[str, str], list[tuple[Model, int]]] = {}
 
     async def run(self, connection: "Connection", after: int, progress: Progress) -> None:
         """All rows after a position, in the caller's snapshot; every model is compared."""
@@ -183,10 +171,11 @@ class Walk:
         return alone._fold
 
     def _fold(self, rows: list[Recorded]) -> None:
+        """The hot loop: everything here is paid for each event."""
         routes, findings = self._routes, self._findings
         for recorded in rows:
-            name = recorded.type
-            route = routes.get((recorded.stream[:_KIND_CHARS], name))
+            name, stream = recorded.type, recorded.stream
+            route = routes.get((stream[:_KIND_CHARS], name))
             if route is None:
                 route = self._route(recorded)
             decoder = _DECODE.get(name)
@@ -195,14 +184,30 @@ class Walk:
             except (CodecError, msgspec.DecodeError, UnicodeError) as error:
                 message = f"{name} at position {recorded.position} cannot be read: {error}"
                 findings.add("unreadable", recorded.position, message)
-                for model in route:
-                    model.breaks(recorded)
+                for model, skip in route:
+                    model.breaks(stream[skip:])
                 continue
-            for model in route:
-                model.fold(recorded, event, findings)
+            for model, skip in route:
+                key = stream[skip:]
+                row = model.rows.get(key)
+                if row is None and not model.admits(recorded, key):
+                    continue
+                try:
+                    model.rows[key] = model.projection.evolve(row, recorded, event)
+                except ProjectionError as error:
+                    model.breaks(key)
+                    message = f"{model.projection.name} cannot hold {key}: {error}"
+                    findings.add("projection", recorded.position, message)
+                if name in _ENDS:
+                    model.over.add(key)
 
-    def _route(self, recorded: Recorded) -> list[Model]:
-        found = [model for model in self._waiting if model.projection.key_of(recorded) is not None]
+    def _route(self, recorded: Recorded) -> list[tuple[Model, int]]:
+        """The models such an event matters to, each with how much of a stream's name is not its row's key."""
+        found = []
+        for model in self._waiting:
+            key = model.projection.key_of(recorded)
+            if key is not None:
+                found.append((model, len(recorded.stream) - len(key)))
         self._routes[recorded.stream[:_KIND_CHARS], recorded.type] = found
         return found
 

@@ -62,12 +62,13 @@ async def verify(
     *,
     after: Cursor = GENESIS,
     keys: Sequence[PublicKey] = (),
+    stages: Sequence[Stage] = STAGES,
     progress: Progress = silent,
 ) -> Report:
     """Verify the log after a place, and everything made of it. One process per walk.
 
-    With `keys` every stored checkpoint must be signed by one of them.
-    Raises WalkFailed, and what asyncpg raises when the database cannot be reached.
+    Without `models` in `stages` read models are not compared. With `keys` every stored checkpoint must be
+    signed by one of them. Raises WalkFailed, and what asyncpg raises when the database cannot be reached.
     """
     connection = await asyncpg.connect(source.url, server_settings=source.server_settings, timeout=10)
     try:
@@ -75,9 +76,10 @@ async def verify(
             snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
             walks = [
                 _in_process(Task(stage, source.url, source.server_settings, snapshot, after), progress)
-                for stage in STAGES
+                for stage in stages
             ]
-            walked = dict(zip(STAGES, await _all(walks), strict=True))
+            walked = {stage: Walked() for stage in STAGES}
+            walked |= dict(zip(stages, await _all(walks), strict=True))
             return await _conclude(connection, after, walked, keys)
     finally:
         connection.terminate()

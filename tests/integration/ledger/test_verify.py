@@ -114,6 +114,12 @@ async def test_the_command_is_silent_when_all_is_well(desk: Desk):
     await desk.clean("verify", "--from", "40")
 
 
+async def test_read_models_are_compared_unless_only_the_log_is_asked_for(desk: Desk, owner):
+    await owner.execute("UPDATE balances_v1 SET balance = balance + 1")
+    assert [row["kind"] for row in await desk.damaged("verify")] == ["projection"]
+    await desk.clean("verify", "--log-only")
+
+
 async def test_the_command_says_kind_and_place_and_ends_with_3(desk: Desk, owner):
     await owner.execute("ALTER TABLE events DISABLE TRIGGER ALL; DELETE FROM events WHERE position = 30")
     rows = await desk.damaged("verify")

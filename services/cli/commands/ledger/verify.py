@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from events.envelope import Cursor
     from ledger.note import PublicKey
     from projections.verify.run import Report, Source
+    from projections.verify.stages import Stage
     from services.shared.settings import Settings
 
 
@@ -39,6 +40,9 @@ def verify(
             "Default: that of the configured private key, if there is one.",
         ),
     ] = None,
+    log_only: Annotated[
+        bool, typer.Option("--log-only", help="Leave the read models alone: the log itself, faster.")
+    ] = False,
     output: Output = OutputFormat.table,
 ) -> None:  # fmt: skip
     """Check positions, hash chain, rules, books, read models, cursors and checkpoints.
@@ -54,7 +58,7 @@ def verify(
     configure_command_logging(settings, "verify")
     keys = public_keys(public_key) if public_key else _configured_key(settings)
     try:
-        report = asyncio.run(_verify(settings, begin, keys))
+        report = asyncio.run(_verify(settings, begin, keys, log_only))
     except NoteError as error:  # the file to begin from
         end_damaged([{"kind": "note", "position": None, "message": str(error)}], output)
         return
@@ -66,10 +70,11 @@ def verify(
         )
 
 
-async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey]) -> Report:
+async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], log_only: bool) -> Report:
     import asyncpg
 
     from projections.verify.run import verify as run
+    from projections.verify.stages import STAGES
     from services.cli.progress import walks
     from services.cli.reading import auditor_pool
     from services.shared.errors import StartError
@@ -79,8 +84,9 @@ async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey]) 
             after = await _beginning(pool, begin, keys)
             head = await pool.fetchval("SELECT max(position) FROM events") or 0
             source = await _source(pool, settings)
-            with walks("verify", ("chain", "rules", "models"), after.position, head) as progress:
-                return await run(source, after=after, keys=keys, progress=progress)
+            stages: tuple[Stage, ...] = ("chain", "rules") if log_only else STAGES
+            with walks("verify", stages, after.position, head) as progress:
+                return await run(source, after=after, keys=keys, stages=stages, progress=progress)
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
             hint = f"the database is older than this program ({error}); run `neurocards migrate`"
             raise StartError(hint) from error
