@@ -52,7 +52,9 @@ async def verify_statement(
     if answer.explained_by is not None:
         return Answer([], answer.explained_by)
     if not answer.held:
-        return Answer([Mismatch("log", head.position, answer.wrong)])
+        behind = await pool.fetchval("SELECT pg_is_in_recovery()")
+        hint = "; this is a replica, which may only be behind: ask the primary" if behind else ""
+        return Answer([Mismatch("log", head.position, answer.wrong + hint)])
     if not isinstance(statement, Checkpoint):
         return Answer([])
     return Answer([*await _root(pool, statement), *(await _deep(pool, statement) if deep else [])])

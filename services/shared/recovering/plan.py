@@ -71,7 +71,7 @@ async def make_plan(
     traces = [*signed, *cursors.values(), *([stream] if stream else [])]
     sure = max((trace.place.position for trace in signed if trace.held), default=0)
     kept, lost = _span(traces, streams, sure)
-    settled, waiting = await pool.fetchrow(query("deliveries_lost")) or (0, 0)
+    settled, waiting, all_waiting = await pool.fetchrow(query("deliveries_lost")) or (0, 0, 0)
     missing, extra = await pool.fetchrow(query("open_jobs_wrong")) or (0, 0)
     projections = tuple(name for name, t in cursors.items() if name in PROJECTIONS and not t.held)
     told = NOTIFIER in cursors and not cursors[NOTIFIER].held
@@ -79,8 +79,7 @@ async def make_plan(
         Step("log", _place("its head is", head), _sign(lost, kept)),
         _streams_step(streams),
         *(_cursor_step(name, trace) for name, trace in cursors.items()),
-        Step("messages", f"{settled} sent and {waiting} waiting that no event owes",
-             "kept as sent, and forgotten" if settled + waiting else ""),
+        _messages_step(settled, waiting, all_waiting - waiting if lost else 0),
         Step("open jobs", f"{missing} missing, {extra} too many",
              "as the log says" if missing + extra else ""),
         *(_note_step(trace, max(sure, kept.position)) for trace in signed if not trace.held),
@@ -133,6 +132,13 @@ def _streams_step(streams: Streams) -> Step:
         case "of another history":
             fork = f", as the log up to {streams.fork.position}" if streams.fork else ""
             return Step("streams", f"{last}{fork}", "what is lost saved to a file; made anew from the log")
+
+
+def _messages_step(settled: int, waiting: int, doubtful: int) -> Step:
+    found = f"{settled} sent and {waiting} waiting that no event owes"
+    if doubtful:
+        found += f"; {doubtful} waiting that may have been sent before the log went back"
+    return Step("messages", found, "kept as sent, and forgotten" if settled + waiting else "")
 
 
 def _cursor_step(name: str, trace: Trace) -> Step:
