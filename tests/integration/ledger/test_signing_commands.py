@@ -4,18 +4,24 @@ import asyncio
 import json
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
 from ledger import commands as c
 from ledger.log import Ledger
+from services.cli.main import app
 from services.shared.checkpoint_files import signing_key
 from services.shared.settings import load_settings
 from tests.integration.ledger.conftest import order, rich
 from tests.integration.relay.conftest import truncate_log
-from tests.support.services import clean_environment
-from tests.support.zygote import neurocards
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 class Desk:
@@ -27,13 +33,16 @@ class Desk:
             "NEUROCARDS_DATA_DIR": str(folder / "data"),
             "CHECKPOINT_KEY_FILE": str(folder / "key"),
             "CHECKPOINT_DIR": str(folder / "kept"),
+            "COLUMNS": "120",
         }
-        self._database = {"DATABASE_URL": database_url}
+        self._database_url = database_url
 
-    async def __call__(self, *arguments: str, database: bool = True) -> Any:
-        env = self._env | (self._database if database else {})
-        env = clean_environment(COLUMNS=120, **env)
-        return await asyncio.to_thread(neurocards, ["ledger", *arguments], cwd=self.folder, env=env)
+    async def __call__(self, *arguments: str, database: bool = True) -> Done:
+        env = self._env | {"DATABASE_URL": self._database_url if database else None}
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["ledger", *arguments], env=env)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Done(done.exit_code, done.stdout, done.stderr)
 
     async def clean(self, *arguments: str, database: bool = True) -> None:
         """Silent and 0."""
@@ -50,8 +59,10 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, database_url: str, ledger: Ledger) -> Desk:
-    """A ledger with a charge and its refund, a key, and a checkpoint in `note`."""
+async def desk(tmp_path: Path, database_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A ledger with two charges, a key, and a checkpoint in `note`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("services.cli.environment.configure_command_logging", lambda *_: None)
     await rich(ledger, "a")
     await ledger.execute(order("a", "o1", "j1", "j2"), key="order:o1")
     desk = Desk(tmp_path, database_url)
