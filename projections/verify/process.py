@@ -70,6 +70,8 @@ def main() -> None:
         uvloop.run(walk(task))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         _say(Said(error=f"{type(error).__name__}: {error}"))
+    except Exception as error:  # e.g. a column emptied by someone who removed its constraint
+        _say(Said(error=f"the log holds what no version of this program writes: {error!r}"))
 
 
 if __name__ == "__main__":

@@ -59,6 +59,8 @@ async def log(log_url: str) -> AsyncIterator[Damaged]:
          "checkpoint", "does not fit the text"),
         ("UPDATE snapshots SET position = position + 1 WHERE stream = 'account-a'", "snapshot", "not hold"),
         ("UPDATE snapshots SET state = '{}' WHERE stream = 'account-a'", "snapshot", "cannot be read"),
+        ("ALTER TABLE events DROP CONSTRAINT events_whole", "guard", "constraint events_whole"),
+        ("ALTER TABLE events ALTER COLUMN hash DROP NOT NULL", "guard", "not null hash"),
         ("DROP INDEX events_one_refund_per_job", "guard", "events_one_refund_per_job"),
     ],
 )  # fmt: skip

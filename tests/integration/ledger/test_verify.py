@@ -58,6 +58,14 @@ async def test_a_walk_that_cannot_be_finished_says_so(
         await verify(auditor(database_url))
 
 
+async def test_an_emptied_column_is_not_a_clean_log(traffic, owner, database_url: str):
+    await owner.execute(UNGUARD)
+    await owner.execute("ALTER TABLE events ALTER COLUMN hash DROP NOT NULL")
+    await owner.execute("UPDATE events SET hash = NULL WHERE position = 9")
+    with pytest.raises(WalkFailed, match="no version of this program"):
+        await verify(auditor(database_url))
+
+
 @pytest.mark.parametrize("page", (1, 2, 7))
 async def test_pages_of_any_size_find_the_same(traffic, owner, monkeypatch, page: int):
     for module in (chain, walk, models):
