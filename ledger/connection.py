@@ -14,7 +14,7 @@ from events.envelope import GENESIS, GENESIS_HASH, Cursor
 from ledger.batch import Decided, UsedKey
 from ledger.errors import LedgerError
 from ledger.receipt import Receipt
-from ledger.snapshots import FORMAT, Snapshot, StreamEvent
+from ledger.snapshots import FORMAT, PAGE_EVENTS, Snapshot, StreamEvent
 from ledger.sql import query
 from ledger.wire import Results, Row, Wire, execute, parse
 
@@ -59,6 +59,7 @@ _STATEMENTS: Final = {
 _BEGIN_AND_LOCK: Final = execute("BEGIN") + execute("LOCK")
 _COMMIT: Final = execute("COMMIT")
 _ROLLBACK: Final = execute("ROLLBACK")
+_PAGE: Final = str(PAGE_EVENTS).encode()
 _SNAPSHOT_BINARY: Final = bytes([0, 0, 0, 1, 0, 0])
 _INSERT_BINARY: Final = bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
 
@@ -123,13 +124,14 @@ class AppendConnection:
         return self._wire.ask(*messages)
 
     async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
-        """The events of each stream after its version, in order."""
+        """See ledger.snapshots.Source."""
         (rows,) = await self._wire.ask(_streams(versions))
         return _events(rows)
 
-    async def streams(self, streams: Iterable[str]) -> list[StreamEvent]:
-        """Each stream from its snapshot or its start, in order."""
-        (rows,) = await self._wire.ask(execute("COLD", SEPARATOR.join(streams).encode(), FORMAT.encode()))
+    async def streams(self, streams: Sequence[str]) -> list[StreamEvent]:
+        """See ledger.snapshots.Source."""
+        names = SEPARATOR.join(streams).encode()
+        (rows,) = await self._wire.ask(execute("COLD", names, FORMAT.encode(), _PAGE))
         return _events(rows)
 
     def keep(self, snapshots: Iterable[Snapshot]) -> "asyncio.Future[Results]":
@@ -188,9 +190,8 @@ class AppendConnection:
 
 
 def _streams(versions: Mapping[str, int]) -> bytes:
-    return execute(
-        "STREAMS", SEPARATOR.join(versions).encode(), SEPARATOR.join(map(str, versions.values())).encode()
-    )
+    after = SEPARATOR.join(map(str, versions.values()))
+    return execute("STREAMS", SEPARATOR.join(versions).encode(), after.encode(), _PAGE)
 
 
 def _events(rows: Sequence[Row]) -> list[StreamEvent]:

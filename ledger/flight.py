@@ -9,7 +9,6 @@ decided again.
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ from ledger.account_state import AccountState
 from ledger.batch import BatchDecider, Decided, Pending, UsedKey
 from ledger.cache import StreamCache
 from ledger.connection import AppendConnection, HeadRead
-from ledger.decide import State, initial
-from ledger.snapshots import EVERY_VERSIONS, Snapshot, States, folded, is_due
+from ledger.decide import State
+from ledger.snapshots import PAGE_EVENTS, Snapshot, States, folded, is_due, load
 from ledger.wire import Results
 
 logger = structlog.get_logger()
@@ -178,7 +177,8 @@ class Writer:
         elif read.streams is not None:
             fresh: States = {s: cache.entries[s][:2] for s in reads if s in cache.entries}
             folded(fresh, read.streams)
-            cache.refreshed(read.head, fresh)
+            if len(read.streams) < PAGE_EVENTS:  # else some may have more
+                cache.refreshed(read.head, fresh)
         self.contended = cache.observe(read.head)
         cold = cache.missing(reads)
         known = {stream: cache.entries[stream] for stream in cache.stale(reads.difference(cold))}
@@ -199,20 +199,11 @@ class Writer:
         return BatchDecider(head, now_us, known, used).decide_all(batch, rows_max)
 
     async def _load(
-        self, connection: AppendConnection, wanted: dict[str, tuple[int, State] | None]
+        self, connection: AppendConnection, wanted: Mapping[str, tuple[int, State] | None]
     ) -> States:
-        cold = [stream for stream, known in wanted.items() if known is None]
-        warm: States = {stream: known for stream, known in wanted.items() if known is not None}
-        states: States = {stream: (0, initial(stream)) for stream in cold}
-        if cold:
-            events = await connection.streams(cold)
-            warm |= dict.fromkeys(folded(states, events), (0, AccountState()))
-            if len(events) >= EVERY_VERSIONS:
-                counts = Counter(event[0] for event in events)
-                self._long |= {stream for stream, count in counts.items() if count >= EVERY_VERSIONS}
-        if warm:
-            folded(warm, await connection.streams_after({stream: warm[stream][0] for stream in warm}))
-        return states | warm
+        states, long = await load(connection, wanted)
+        self._long |= long
+        return states
 
 
 def _kept(done: "asyncio.Future[Results]") -> None:

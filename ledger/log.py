@@ -1,6 +1,6 @@
 """The ledger as the rest of the system sees it: commands in, receipts and events out."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import asyncpg
 
@@ -11,11 +11,13 @@ from ledger.account_state import AccountState
 from ledger.appender import Appender
 from ledger.batch import OpenJob
 from ledger.commands import Command
+from ledger.connection import SEPARATOR
 from ledger.decide import State, fold, initial
 from ledger.errors import IntegrityError
 from ledger.job_state import JobState
 from ledger.receipt import Receipt
-from ledger.snapshots import FORMAT, States, folded
+from ledger.snapshots import FORMAT, StreamEvent, load
+from ledger.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
 from ledger.sql import query
 
 NOTIFY_CHANNEL = "neurocards_events"
@@ -74,11 +76,7 @@ class LogReader:
         An empty state when it was never opened.
         """
         stream = account_stream(account)
-        states: States = {stream: (0, initial(stream))}
-        if folded(
-            states, [tuple(row) for row in await self._pool.fetch(query("append_cold"), stream, FORMAT)]
-        ):
-            states[stream] = (0, await self._state(stream))
+        states, _ = await load(_PoolSource(self._pool), {stream: None})
         state = states[stream][1]
         assert isinstance(state, AccountState)
         if any(lot.expires_at_us is not None for lot in state.lots):
@@ -96,6 +94,23 @@ class LogReader:
         for event in await self.stream(stream):
             state = fold(state, event.type, event.data)
         return state
+
+
+class _PoolSource:
+    """Streams for `ledger.snapshots.load`, over the pool."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def streams(self, streams: Sequence[str]) -> list[StreamEvent]:
+        names = SEPARATOR.join(streams)
+        rows = await self._pool.fetch(query("append_cold"), names, FORMAT, STREAM_PAGE_EVENTS)
+        return [tuple(row) for row in rows]
+
+    async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
+        names, after = SEPARATOR.join(versions), SEPARATOR.join(map(str, versions.values()))
+        rows = await self._pool.fetch(query("append_streams"), names, after, STREAM_PAGE_EVENTS)
+        return [tuple(row) for row in rows]
 
 
 class Ledger:

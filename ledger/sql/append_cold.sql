@@ -1,6 +1,6 @@
--- Streams from their snapshots, or else from their start: the snapshot as a row of type 'snapshot', then the events
--- after it. A snapshot counts only if the log still holds the very event it was made at.
--- $1 streams, joined by the unit separator, $2 format
+-- Streams from their snapshots, or else from their start: the snapshot as a row of type 'snapshot', then a page of the
+-- events after it. A snapshot counts only if the log still holds the very event it was made at.
+-- $1 streams, joined by the unit separator, $2 format, $3 at most so many events of each
 WITH wanted AS MATERIALIZED (
     SELECT w.stream, s.version, s.sealed
     FROM unnest(string_to_array($1, U&'\001F')) AS w (stream)
@@ -14,6 +14,11 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT stream, version, 'snapshot' AS type, sealed AS data FROM wanted WHERE version IS NOT NULL
 UNION ALL
-SELECT e.stream, e.version, e.type, e.data::text
-FROM wanted w JOIN events e ON e.stream = w.stream AND e.version > coalesce(w.version, 0)
+SELECT e.stream, e.version, e.type, e.data
+FROM wanted w
+CROSS JOIN LATERAL (
+    SELECT e.stream, e.version, e.type, e.data::text AS data
+    FROM events e WHERE e.stream = w.stream AND e.version > coalesce(w.version, 0)
+    ORDER BY e.version LIMIT $3::bigint
+) AS e
 ORDER BY stream, version

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger import commands as c
-from ledger import flight, snapshots
+from ledger import connection, log, snapshots
 from ledger.account_state import AccountState
 from ledger.decide import fold, initial
 from ledger.errors import InsufficientCredits
@@ -20,7 +20,6 @@ from tests.support.waiting import eventually
 def often(monkeypatch):
     """A snapshot every ten versions."""
     monkeypatch.setattr(snapshots, "EVERY_VERSIONS", 10)
-    monkeypatch.setattr(flight, "EVERY_VERSIONS", 10)
 
 
 async def stored(owner, stream="account-a"):
@@ -129,6 +128,22 @@ async def test_an_account_that_had_to_be_folded_long_is_kept_with_its_next_event
     async with Ledger(database_url, pool) as cold:
         await cold.execute(order("a", "next"), key="order:next")
     assert (await stored(owner))["version"] == 13
+
+
+async def test_a_long_account_is_read_in_pages(ledger, owner, database_url, pool, monkeypatch):
+    await with_snapshot(ledger, owner)
+    await rich(ledger, "b", 5)
+    await owner.execute("DELETE FROM snapshots")
+    for page in (1, 4, 12):
+        monkeypatch.setattr(snapshots, "PAGE_EVENTS", page)
+        monkeypatch.setattr(log, "STREAM_PAGE_EVENTS", page)
+        monkeypatch.setattr(connection, "_PAGE", str(page).encode())
+        assert await ledger.read.account("a") == await full_fold(ledger)
+        async with Ledger(database_url, pool) as cold:
+            orders = [cold.execute(order(name, f"{name}{page}"), key=f"order:{name}{page}") for name in "ab"]
+            await asyncio.gather(*orders)
+    assert (await ledger.read.account("b")).balance == 2
+    assert await ledger.read.account("a") == await full_fold(ledger)
 
 
 async def test_snapshots_are_kept_under_load_without_harm(ledger, owner, database_url, pool):
