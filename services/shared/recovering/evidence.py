@@ -3,7 +3,7 @@
 A place is *lost* when the log does not hold it and no signed restoration says why.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import asyncpg
@@ -104,14 +104,14 @@ async def stream_trace(
     return Streams("in line" if position == head.position else "behind", state), trace
 
 
-async def entries_after(redis: Redis, position: int) -> list[bytes]:
+async def entries_after(redis: Redis, position: int) -> AsyncIterator[bytes]:
     """The events that the stream holds after a position, as they stand in it: JSON, one each."""
-    found: list[bytes] = []
     after = f"({entry_id(position)}"
     while page := cast(Any, await redis.xrange(LEDGER, after, "+", count=500)):
-        found += [fields[b"event"] for _, fields in page if b"event" in fields]
+        for _, fields in page:
+            if b"event" in fields:
+                yield fields[b"event"]
         after = "(" + page[-1][0].decode()
-    return found
 
 
 async def _fork(pool: "Pool", redis: Redis, last: int, head: Cursor) -> tuple[Cursor | None, bool]:

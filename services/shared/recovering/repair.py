@@ -110,17 +110,18 @@ class Repair:
     async def _save_lost(self, plan: Plan) -> None:
         """What the streams hold of the lost events: nobody else has them any more."""
         after = plan.streams.fork.position if plan.streams.fork else 0
-        lines = await entries_after(self._redis, after)
-        if not lines:
-            return
+        state = plan.streams.state
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = f"lost-{after + 1:012d}-to-{plan.streams.state.ledger_last.partition('-')[0]}.jsonl"
-        path = self._folder / name
+        last = state.ledger_last.partition("-")[0]
+        path = self._folder / f"lost-{after + 1:012d}-to-{last}-of-epoch-{state.epoch or 0}.jsonl"
+        count = 0
         with path.open("wb") as file:
-            file.writelines(line + b"\n" for line in lines)
+            async for line in entries_after(self._redis, after):
+                file.write(line + b"\n")
+                count += 1
             file.flush()
             os.fsync(file.fileno())
-        self._say(f"{len(lines)} lost events saved from the stream to {path}")
+        self._say(f"{count} lost events saved from the stream to {path}")
 
     async def _sign(self, lost: Cursor, kept: Cursor, actor: str, reason: str) -> None:
         if self._key is None:
