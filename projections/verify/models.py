@@ -49,6 +49,10 @@ class Model:
         self._differing: list[str] = []
         self._different = 0
 
+    async def hold(self, connection: "Connection") -> None:
+        """Keep a rebuild from dropping the table while the walk goes on."""
+        await connection.execute(f"LOCK TABLE {self.table.name} IN ACCESS SHARE MODE")
+
     def admits(self, recorded: Recorded, key: str) -> bool:
         """Whether an event of a row that is not in memory can be folded now; else it is kept in `late`."""
         if key in self._broken:
@@ -107,16 +111,18 @@ class Model:
         stored = await self.table.load(connection, expected)
         for key, row in expected.items():
             found = stored.get(key)
+            self._seen += found is not None and key not in self._ahead
             if key in self._broken or found == row:
                 self._ahead.discard(key)
             elif found is not None and found.position > row.position and key not in self._ahead:
                 self._ahead.add(key)  # it has seen a later event of this job, which we have not yet
             elif found is None or found.position <= row.position:
                 self._differs(key)
-        self._seen += len(stored)
 
     async def _extra(self, connection: "Connection") -> None:
-        """Rows of the table that no event has made."""
+        """Rows of the table that no event has made; not looked for when there are as many as were seen."""
+        if await connection.fetchval(query("count_rows").format(table=self.table.name)) == self._seen:
+            return
         prefix = "account-" if self.projection.columns[0] == "account" else "job-"
         sql = query("extra_rows").format(table=self.table.name, key=self.projection.columns[0])
         for row in await connection.fetch(sql, prefix, self.cursor.position):
@@ -142,6 +148,8 @@ class Walk:
 
     async def run(self, connection: "Connection", after: int, progress: Progress) -> None:
         """All rows after a position, in the caller's snapshot; every model is compared."""
+        for model in self._waiting:
+            await model.hold(connection)
         cursor = await connection.cursor(query("models"), after)
         while page := await cursor.fetch(PAGE):
             rows = [as_recorded(row) for row in page]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import asyncpg
 
@@ -10,9 +9,12 @@ from events.codec import EVENT_TYPES
 from events.envelope import GENESIS, Recorded
 from events.job import Failure, Video
 from ledger import commands as c
+from ledger.account_state import AccountState
 from ledger.chain import event_hash
+from ledger.decide import fold, initial
 from ledger.log import Ledger, LogReader
 from ledger.note import PublicKey, new_key
+from ledger.snapshots import FORMAT, Snapshot
 from ledger.sql import query
 from projections.catalogue import PROJECTIONS
 from projections.checkpointing import make_checkpoint
@@ -39,12 +41,6 @@ _SLEEP_UNTIL = "SELECT pg_sleep(greatest($1::float8 - extract(epoch FROM clock_t
 async def write_log(url: str) -> None:
     """Some 60 events of every kind, a checkpoint in the middle and at the end, projections at the end."""
     settings = {"role": "neurocards_app"}
-    often = [patch(f"ledger.{module}.EVERY_VERSIONS", 5) for module in ("snapshots", "flight")]
-    with often[0], often[1]:
-        await _write(url, settings)
-
-
-async def _write(url: str, settings: dict[str, str]) -> None:
     async with asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=settings) as pool:
         async with Ledger(url, pool) as ledger:
             await _live(ledger, pool)
@@ -56,7 +52,23 @@ async def _write(url: str, settings: dict[str, str]) -> None:
         assert await make_checkpoint(pool, KEY) is not None
         kinds = {row[0] for row in await pool.fetch("SELECT DISTINCT type FROM events")}
         assert kinds == EVENT_TYPES.keys()
-        assert await pool.fetchval("SELECT count(*) FROM snapshots") == 2
+        await _keep_states(LogReader(pool), pool)
+
+
+async def _keep_states(reader: LogReader, pool: Any) -> None:
+    """Cached states of both accounts as they were a little while ago, as the appender keeps them."""
+    for stream in ("account-a", "account-b"):
+        *events, _, _ = await reader.stream(stream)
+        state = initial(stream)
+        for event in events:
+            state = fold(state, event.type, event.data)
+        assert isinstance(state, AccountState)
+        made = Snapshot(stream, event.version, event.position, event.hash, state)
+        await pool.execute(
+            "INSERT INTO snapshots (stream, version, position, hash, format, state) "
+            "VALUES ($1, $2, $3, $4, $5, $6::text::json)",
+            stream, made.version, made.position, made.hash, FORMAT, made.sealed.decode(),
+        )  # fmt: skip
 
 
 async def project(pool: Any) -> None:

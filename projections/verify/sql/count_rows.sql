@@ -1,0 +1,2 @@
+-- How many rows a read model has.
+SELECT count(*) FROM {table}
