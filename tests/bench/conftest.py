@@ -1,14 +1,24 @@
 """Benchmarks print tables; they assert only that the work was done right, never how fast."""
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from services.local.postgres import EmbeddedPostgres
 from services.shared.schema import migrate
 from tests.support.servers import short_folder
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Tables and warnings; no word of each migration."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

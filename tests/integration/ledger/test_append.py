@@ -10,6 +10,7 @@ from ledger.appender import Appender
 from ledger.errors import (
     AlreadyExists,
     InsufficientCredits,
+    InvalidCommand,
     KeyReused,
     LedgerBusy,
     LedgerError,
@@ -141,3 +142,9 @@ async def test_a_full_queue_says_so(database_url):
         appender.submit(c.OpenAccount("a3"), "k3")
     await asyncio.gather(*futures)
     await appender.close()
+
+
+@pytest.mark.parametrize("account", ["a\x1fb", "a\n", "\ud800"])
+async def test_an_id_that_could_be_taken_for_two_is_refused(ledger, account):
+    with pytest.raises(InvalidCommand):
+        await ledger.execute(c.OpenAccount(account), key="open")

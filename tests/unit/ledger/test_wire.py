@@ -24,6 +24,10 @@ class Transport:
     def is_closing(self) -> bool:
         return self.closing
 
+    def abort(self) -> None:
+        self.closing = True
+        self.protocol.connection_lost(None)
+
 
 def message(kind: bytes, body: bytes) -> bytes:
     return kind + pack(">i", len(body) + 4) + body
@@ -77,6 +81,16 @@ async def test_a_lost_connection_fails_all_that_wait_with_the_servers_last_word(
     assert wire.closed
     with pytest.raises(asyncpg.InterfaceError):
         await wire.ask(b"")
+
+
+async def test_a_server_that_falls_silent_is_given_up(wire):
+    wire._answer_s_max = 0.05
+    answered, unanswered = wire.ask(b""), wire.ask(b"")
+    wire.data_received(DONE + READY)
+    assert await answered == [[]]
+    with pytest.raises(TimeoutError):
+        await unanswered
+    assert wire.closed
 
 
 async def test_who_gave_up_does_not_shift_the_answers_of_others(wire):
