@@ -4,7 +4,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+)
 from events.codec import decode_data
 from events.streams import account_stream
 from ledger.job_state import JobState
@@ -21,7 +27,7 @@ JOBS_SHOWN = 5
 _CHARGES_READ = 60
 """Enough for OPERATIONS_SHOWN lines even when each is an order of several videos."""
 
-Credited = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked
+Credited = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
 Stage = Literal["queued", "writing", "rendering", "done", "failed", "gift"]
 
 
@@ -97,4 +103,4 @@ def _same_order(one: Credited, other: Credited) -> bool:
 
 
 def _signed(event: Credited) -> int:
-    return -event.amount if isinstance(event, CreditsCharged | CreditsRevoked) else event.amount
+    return event.amount if isinstance(event, CreditsGranted | CreditsRefunded) else -event.amount

@@ -7,7 +7,13 @@ from aiogram.utils.i18n import get_i18n, ngettext
 from aiogram.utils.i18n import gettext as _
 from babel.dates import format_datetime
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+)
 from services.bot.history import Operation, Stage
 
 _MOSCOW: Final = timezone(timedelta(hours=3))
@@ -69,6 +75,8 @@ def operation_name(operation: Operation) -> str:
             return _("refund: {reason}").format(reason=refund_reason(reason))
         case CreditsRevoked():
             return _("withdrawn")
+        case CreditsExpired():
+            return _("not used in time")
 
 
 def _grant_name(kind: str) -> str:

@@ -6,6 +6,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
+from ledger.lots import Lot
 from services.adapters.telegram import answer_tap
 from services.bot.history import Operation, ShownJob
 from services.bot.labels import credits_text, moment, operation_name, stage_name, style_name
@@ -31,18 +32,28 @@ async def cabinet_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Per
 
 async def cabinet_screen(shop: Shop, person: Person) -> Screen:
     """Everything about the account as it stands this moment."""
-    balance = (await shop.account(person)).balance
+    account = await shop.account(person)
     operations = await shop.history.operations(person.account)
     jobs = await shop.history.jobs(person.account)
     parts = [
         _("👤 <b>My account</b>"),
-        _("💳 Balance: <b>{balance}</b>").format(balance=credits_text(balance)),
+        _("💳 Balance: <b>{balance}</b>").format(balance=credits_text(account.balance)),
     ]
+    ending = [lot for lot in account.lots if lot.expires_at_us is not None]
+    if ending:
+        parts.append(_ending_line(ending))
     if operations:
         parts += ["", _("<b>Last operations</b>"), *map(_operation_line, operations)]
     if jobs:
         parts += ["", _("<b>Last videos</b>"), *map(_job_line, jobs)]
     return Screen("\n".join(parts), keyboard([create_button()], [home_button()]))
+
+
+def _ending_line(ending: list[Lot]) -> str:
+    """What ends first, and when: those are spent first, too."""
+    at_us = min(lot.expires_at_us for lot in ending if lot.expires_at_us is not None)
+    amount = sum(lot.amount for lot in ending if lot.expires_at_us == at_us)
+    return _("⏳ {credits} of them until {moment}").format(credits=credits_text(amount), moment=moment(at_us))
 
 
 def _operation_line(operation: Operation) -> str:
