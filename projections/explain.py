@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from events.account import CreditsGranted, CreditsRevoked
 from events.codec import Event, decode
@@ -91,6 +92,7 @@ def chain_of(
     steps: list[Step] = []
     by_position = {event.position: event for event in events}
     orders: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for recorded in by_position.values():
         event = decode(recorded)
         if paid := _payment(recorded, event):
@@ -99,9 +101,12 @@ def chain_of(
         steps.append(step)
         if step.job is not None and step.order is not None:
             orders[step.job] = step.order
-    steps = [
-        s if s.order or s.job is None else msgspec.structs.replace(s, order=orders.get(s.job)) for s in steps
-    ]
+        if step.job is not None and step.account is not None:
+            owners[step.job] = step.account
+    for n, step in enumerate(steps):
+        if step.job is not None:
+            order, account = step.order or orders.get(step.job), step.account or owners.get(step.job)
+            steps[n] = replace(step, order=order, account=account)
     steps += [_told(message) for message in messages]
     return Chain(kind, name, tuple(sorted(steps, key=_when)), left_out)
 

@@ -1,5 +1,6 @@
 """The journal: events in order, picked by type, account, job, payment and place."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -67,7 +68,9 @@ async def journal(reader: "Reader", wanted: Filter) -> tuple[list[Entry], bool]:
         rows = await reader.fetch(query("journal").format(order=order), first, last, types, limit)
         events = [Recorded(*row) for row in rows]
     kept = sorted(events[: wanted.limit], key=lambda e: e.position)
-    return [_entry(event) for event in kept], len(events) > wanted.limit
+    jobs = list({event.stream for event in kept if job_of(event.stream) is not None})
+    owners = {row["stream"]: row["account"] for row in await reader.fetch(query("job_owners"), jobs)}
+    return [_entry(event, owners) for event in kept], len(events) > wanted.limit
 
 
 async def _narrow(reader: "Reader", wanted: Filter) -> list[Recorded]:
@@ -92,12 +95,12 @@ async def _narrow(reader: "Reader", wanted: Filter) -> list[Recorded]:
     return events
 
 
-def _entry(recorded: Recorded) -> Entry:
+def _entry(recorded: Recorded, owners: Mapping[str, str | None]) -> Entry:
     event = decode(recorded)
     return Entry(
         recorded,
         STAGES.get(recorded.type, recorded.type),
         words_of(event),
-        account_of(recorded.stream) or getattr(event, "account", None),
+        account_of(recorded.stream) or owners.get(recorded.stream),
         job_of(recorded.stream) or getattr(event, "job", None),
     )

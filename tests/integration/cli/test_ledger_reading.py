@@ -156,6 +156,8 @@ def test_the_journal_is_picked_by_what_is_asked(run: Run, keep: Keep) -> None:
     for words, expected in by.items():
         assert positions(*words) == expected, words
     assert "more than 2" in run("ledger", "journal", "--limit", "2").err
+    rows = run("ledger", "journal", "--job", "j1", "-o", "jsonl").rows
+    assert {(row["account"], row["job"]) for row in rows} == {("a", "j1")}
     first = run("ledger", "journal", "--limit", "1", "-o", "jsonl").rows[0]
     assert (first["at"], first["hash"]) == (iso(desk.events[0].recorded_at_us), desk.events[0].hash.hex())
 

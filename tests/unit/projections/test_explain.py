@@ -43,7 +43,7 @@ def test_steps_are_in_order_and_once_each() -> None:
     assert times == sorted(times)
     assert chain.steps[0].what == "pay-1, 499.00 RUB" and chain.steps[0].position is None
     assert chain.jobs == ("j1",)
-    assert all(step.order == "o1" for step in chain.steps if step.job == "j1")
+    assert all((step.order, step.account) == ("o1", "a") for step in chain.steps if step.job == "j1")
     assert chain.steps[-1].what == "sent to the chat: why there is no video, message 77"
 
 
