@@ -7,17 +7,14 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.support import zygote
 from tests.support.services import ROOT, clean_environment
 
 ARGUMENTS = (sys.executable, "-m", "services.cli")
 
 
 def neurocards(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*ARGUMENTS, *words], cwd=folder,
-        env=clean_environment(PYTHONPATH=ROOT, SANDBOX_PORT=0, WEB_PORT=0, **env),
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    return zygote.neurocards(words, cwd=folder, env=clean_environment(SANDBOX_PORT=0, WEB_PORT=0, **env))
 
 
 def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, str]]:

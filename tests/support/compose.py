@@ -99,11 +99,5 @@ class Container:
         how, *command = self._service["healthcheck"]["test"]
         assert how == "CMD"
         command = [sys.executable if word == "python" else word for word in command]
-        done = subprocess.run(
-            command,
-            env=clean_environment(**self.env, PYTHONPATH=ROOT),
-            capture_output=True,
-            check=False,
-            timeout=30,
-        )
-        return done.returncode == 0
+        env = clean_environment(**self.env, PYTHONPATH=ROOT)
+        return subprocess.run(command, env=env, capture_output=True, check=False, timeout=30).returncode == 0

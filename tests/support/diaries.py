@@ -26,6 +26,7 @@ from ledger import commands as c
 from ledger.errors import Rejected
 from ledger.log import Ledger
 from ledger.receipt import Receipt
+from tests.support.forking import FORKING
 from tests.support.waiting import eventually
 
 ACCOUNTS = tuple(f"shared-{number}" for number in range(10))
@@ -39,7 +40,6 @@ _CUT_ONE = """
     ORDER BY random() LIMIT 1
 """
 _BUSY = Failure("transient", "500", "busy")
-_context = multiprocessing.get_context("forkserver")
 
 
 Asked = c.OrderVideos | c.FailJob | c.GrantCredits
@@ -153,7 +153,7 @@ class WriterProcess:
     def start(self) -> None:
         self.lives += 1
         url, path, name, seed = self._arguments
-        self._process = _context.Process(
+        self._process = FORKING.Process(
             target=_write, args=(url, path, f"{name}.{self.lives}", seed + self.lives), daemon=True
         )
         self._process.start()

@@ -4,7 +4,6 @@ Forked from a server that has the modules loaded, so that a test can afford a do
 """
 
 import asyncio
-import multiprocessing
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -14,14 +13,12 @@ from typing import Any
 from services.shared.runtime import Runtime
 from services.shared.settings import load_settings
 from services.worker.main import make_worker
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.support.mortal"])
+from tests.support.forking import FORKING
 
 
 def mortal_worker(point: str, settings: dict[str, Any], signum: int = signal.SIGKILL) -> BaseProcess:
     """Start it; it sends itself `signum` when a job first comes to `point`. Ends with this process."""
-    process = _context.Process(target=_main, args=(point, settings, signum), daemon=True)
+    process = FORKING.Process(target=_main, args=(point, settings, signum), daemon=True)
     process.start()
     return process
 

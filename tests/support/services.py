@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from services.shared.settings import Settings, variable_name
 from tests.support import zygote
 
 ROOT = Path(__file__).parents[2]
+_OURS = (sys.executable, "-m", "services.cli")
 
 
 def clean_environment(**settings: Any) -> dict[str, str]:
@@ -30,7 +32,7 @@ class ServiceProcess:
     """`neurocards serve <service>` in a folder of its own, so that no .env of the repository is read.
 
     Ends with the test process, even when that is killed. `log` is everything it wrote. It starts from the
-    zygote, unless `command` says what else to run.
+    zygote, unless `command` is another program.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class ServiceProcess:
     ) -> None:
         self.service = service
         self.name = name or service
-        self._command = list(command or ())
+        self._command = list(command or (*_OURS, "serve", service))
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "log"
@@ -70,9 +72,10 @@ class ServiceProcess:
 
     def _launch(self, log: IO[bytes], lifeline: int) -> "subprocess.Popen[bytes] | zygote.Child":
         env = self._env | {"PYTHONPATH": str(ROOT)}
-        if not self._command:
+        *program, ours = _OURS
+        if self._command[:3] == [*program, ours]:
             return zygote.start(
-                "services.cli", "serve", self.service,
+                ours, *self._command[3:],
                 cwd=self.folder, env=env, out=log, err=log, lifeline=lifeline,
             )  # fmt: skip
         return subprocess.Popen(

@@ -1,7 +1,6 @@
 """A process that stops itself (SIGSTOP) at a point of an append, and writes down what its callers hear."""
 
 import asyncio
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -16,10 +15,10 @@ from ledger.batch import BatchDecider
 from ledger.log import Ledger
 from ledger.wire import Wire, execute
 from tests.support.diaries import Diary, Line, end_with_parent
+from tests.support.forking import FORKING
 
 _COMMIT: Final = execute("COMMIT")
 _BEGIN: Final = execute("BEGIN")
-_context = multiprocessing.get_context("forkserver")
 
 POINTS: Final = {
     "asked for the lock, before the answer": lambda data: len(data) if data.startswith(_BEGIN) else None,
@@ -45,7 +44,7 @@ STOPPED: Final = Line("stopped")
 
 def stopping_process(database_url: str, diary: Path, point: str, commands: int) -> BaseProcess:
     """Start it: so many callers at once on account `a`. Once woken it ends when all have their answers."""
-    process = _context.Process(target=_main, args=(database_url, diary, point, commands), daemon=True)
+    process = FORKING.Process(target=_main, args=(database_url, diary, point, commands), daemon=True)
     process.start()
     return process
 

@@ -1,7 +1,6 @@
 """Writers in processes of their own, to ask at once, and to kill in the middle of it."""
 
 import asyncio
-import multiprocessing
 import os
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -11,9 +10,7 @@ from ledger.log import Ledger
 from ledger.receipt import Receipt
 from services.shared.database import create_pool
 from services.shared.settings import load_settings
-
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.support.writers"])
+from tests.support.forking import FORKING
 
 Asked = tuple[Command, str]
 """A command and its key."""
@@ -30,8 +27,8 @@ class Writer:
 
     def start(self) -> None:
         """Begin; again, once it was killed."""
-        self._ours, theirs = _context.Pipe()
-        self._process = _context.Process(target=_main, args=(self._database_url, theirs), daemon=True)
+        self._ours, theirs = FORKING.Pipe()
+        self._process = FORKING.Process(target=_main, args=(self._database_url, theirs), daemon=True)
         self._process.start()
         theirs.close()
         assert self._ours.recv() == "ready"

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Sequence
 from functools import partial
 from multiprocessing.process import BaseProcess
 
@@ -14,12 +15,14 @@ from tests.support.mortal import mortal_worker
 from tests.support.waiting import eventually
 from tests.support.workshop import Workshop
 
-POINTS = (
-    "started", "prompt_kept", "prompt_written", "uploaded", "accepted", "seen_done", "stored", "succeeded",
-    "created", "intended",
-)  # fmt: skip
 NEVER_CALLED = "intended"
 CALLED = "created"
+POINTS = (
+    NEVER_CALLED, CALLED,
+    "started", "prompt_kept", "prompt_written", "uploaded", "accepted", "seen_done", "stored", "succeeded",
+)  # fmt: skip
+MEANEST = (NEVER_CALLED, CALLED, "prompt_kept", "accepted", "stored")
+"""Where something has happened outside that the log does not have yet, and between."""
 
 
 async def ended(process: BaseProcess, timeout_s: float = 15) -> int:
@@ -29,10 +32,20 @@ async def ended(process: BaseProcess, timeout_s: float = 15) -> int:
     return process.exitcode
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 async def test_a_worker_killed_at_every_point(workshop: Workshop) -> None:
+    await kill_at(workshop, POINTS)
+
+
+@pytest.mark.slow
+async def test_a_worker_killed_at_the_meanest_points(workshop: Workshop) -> None:
+    await kill_at(workshop, MEANEST)
+
+
+async def kill_at(workshop: Workshop, points: Sequence[str]) -> None:
+    """One worker after another dies, each at its point; then one finishes all their jobs."""
     jobs: dict[str, str] = {}
-    for point in POINTS:
+    for point in points:
         # With a long lease none of them takes over what the one before has left.
         process = mortal_worker(point, workshop.process_settings(lease_seconds=300))
         (jobs[point],) = await workshop.order(deadline_s=12 if point == NEVER_CALLED else 300)
@@ -48,7 +61,7 @@ async def test_a_worker_killed_at_every_point(workshop: Workshop) -> None:
             assert state.outcome == "succeeded", point
         assert len(state.submissions) == 1, point
         assert state.run == (1 if point == "succeeded" else 2), point
-    assert len(await workshop.tasks()) == len(POINTS) - 1
+    assert len(await workshop.tasks()) == len(points) - 1
     await workshop.audit()
     await workshop.nothing_pending()
 
@@ -150,16 +163,16 @@ async def test_stopping_in_the_middle_of_a_call_finishes_it(workshop: Workshop) 
 
 async def test_ten_rolling_restarts_are_not_poison(workshop: Workshop) -> None:
     workshop.sandbox.fault("kie", "recordInfo", "server_error", times=None)  # nobody sees it done
-    running = await workshop.worker()
-    (job,) = await workshop.order()
+    running = await workshop.worker(lease_seconds=30)
+    (job,) = await workshop.order(deadline_s=300)
     await workshop.come_to(job, SubmissionAccepted)
     for run in range(2, 12):
-        following = await workshop.worker()
+        following = await workshop.worker(lease_seconds=30)
         await running.end()
         await eventually(partial(workshop.count, job, JobStarted, run), what=f"run {run}")
         running = following
     await workshop.sandbox.http.delete(f"{workshop.sandbox.url}/__sandbox/faults")
-    state = await workshop.ended(job)
+    state = await workshop.ended(job, 60)
     assert state.outcome == "succeeded" and state.crashes == 0 and state.run == 11
     assert len(await workshop.tasks()) == 1
     await workshop.audit()
