@@ -7,6 +7,7 @@ import asyncpg
 import structlog
 
 from events.envelope import Recorded
+from events.streams import job_of, job_stream
 from ledger.checkpoints import Checkpoint, parse_checkpoint
 from ledger.errors import IntegrityError
 from ledger.note import unverified_text
@@ -34,8 +35,11 @@ async def positions_of(reading: "Reading", name: str) -> list[int]:
     """
     if name.isascii() and name.isdigit() and len(name) < 19 and await hash_at(reading, int(name)):
         return [int(name)] if int(name) else []
-    rows = await reading.fetch(query("positions_of"), name, EVENTS_MAX)
-    return [row["position"] for row in rows]
+    made = await reading.fetch(query("command_made"), [f"order:{name}", name])
+    jobs = sorted({name} | {job for row in made if (job := job_of(row["stream"])) is not None})
+    streams = [*map(job_stream, jobs), f"payment-{name}"]
+    rows = await reading.fetch(query("positions_of"), streams, jobs, name, EVENTS_MAX)
+    return sorted({row["position"] for row in [*made, *rows]})[:EVENTS_MAX]
 
 
 async def prove(reading: "Reading", positions: Sequence[int], checkpoint_note: str) -> list[ProvenEvent]:

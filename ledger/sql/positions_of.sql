@@ -1,21 +1,10 @@
--- The positions that a name stands for: a job, its charge and refund, a payment, or an order with all its jobs.
--- Every part is read by an index. $1 the name, $2 at most so many
-WITH ordered AS (  -- the command that made the order
-    SELECT position, command_events FROM events WHERE key = ANY (ARRAY['order:' || $1, $1])
-), made AS (
-    SELECT e.position, e.stream FROM ordered o
-    JOIN events e ON e.position >= o.position AND e.position < o.position + o.command_events
-), jobs AS (
-    SELECT 'job-' || $1 AS stream UNION SELECT stream FROM made WHERE stream LIKE 'job-%'
-), named AS (
-    SELECT position FROM made
-    UNION SELECT position FROM events WHERE stream = 'payment-' || $1
-    UNION SELECT position FROM events
-          WHERE type IN ('CreditsGranted', 'CreditsRevoked') AND data ->> 'reference' = $1
-    UNION SELECT e.position FROM jobs JOIN events e USING (stream)
-    UNION SELECT e.position FROM jobs JOIN events e
-          ON e.type = 'CreditsCharged' AND e.data ->> 'job' = substr(jobs.stream, 5)
-    UNION SELECT e.position FROM jobs JOIN events e
-          ON e.type = 'CreditsRefunded' AND e.data ->> 'job' = substr(jobs.stream, 5)
-)
-SELECT position FROM named ORDER BY position LIMIT $2
+-- The positions of these streams, of these jobs' charges and refunds, and of what names a payment; each by an
+-- index. $1 streams, $2 jobs, $3 the payment, $4 at most so many
+SELECT position FROM events WHERE stream = ANY ($1::text[])
+UNION
+SELECT position FROM events WHERE type = 'CreditsCharged' AND data ->> 'job' = ANY ($2::text[])
+UNION
+SELECT position FROM events WHERE type = 'CreditsRefunded' AND data ->> 'job' = ANY ($2::text[])
+UNION
+SELECT position FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked') AND data ->> 'reference' = $3
+ORDER BY position LIMIT $4
