@@ -7,7 +7,7 @@ A file that begins at position 1 is the whole log so far, and all rules are chec
 overdraft, one outcome for every charge, books at zero.
 """
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
 
 from events.envelope import Cursor, Recorded
@@ -22,7 +22,8 @@ from projections.verify.rules import Rules
 from projections.verify.shapes import Row as RulesRow
 
 _TELL_EVERY = 2000
-_LATE_MAX = 100_000
+_ROWS_MORE_MAX = 10_000
+_LATE_AT_ONCE = 100_000
 """Events of jobs that were over already; each needs its job's history."""
 
 Progress = Callable[[int], None]
@@ -36,47 +37,62 @@ def verify_file(
     checkpoint: Cursor | None = None,
     progress: Progress = lambda position: None,
 ) -> Findings:
-    """What is wrong with the file, and where. Raises BadManifest when the file cannot be opened."""
+    """What is wrong with the file, and where. Raises BadManifest when the file cannot be read."""
     findings = Findings()
+    check_bytes(path, manifest, findings)
+    check_rows(path, manifest, findings, checkpoint=checkpoint, progress=progress)
+    return findings
+
+
+def check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
+    """Whether the file is, byte for byte, the one the manifest speaks of. Raises BadManifest."""
     try:
-        _check_bytes(path, manifest, findings)
-        check = FileCheck(manifest, findings, checkpoint)
+        size_bytes = path.stat().st_size
+        if size_bytes != manifest.size_bytes:
+            message = f"the file has {size_bytes} bytes, the manifest says {manifest.size_bytes}"
+            findings.add("file", None, message)
+        elif sha256_of(path) != manifest.sha256:
+            findings.add("file", None, "the file's SHA-256 is not that in the manifest: bytes were changed")
+    except OSError as error:
+        raise BadManifest(f"{path} cannot be read: {error.strerror}") from None
+
+
+def check_rows(
+    path: Path,
+    manifest: Manifest,
+    findings: Findings,
+    *,
+    checkpoint: Cursor | None = None,
+    progress: Progress = lambda position: None,
+) -> None:
+    """Whether its rows are what was written, and keep the rules. Raises BadManifest."""
+    check = FileCheck(manifest, findings, checkpoint)
+    try:
         for row in rows(path, manifest.format):
             check.add(row)
             if check.count % _TELL_EVERY == 0:
                 progress(manifest.first_position + check.count - 1)
-            if check.count > manifest.events + _LATE_MAX:
-                findings.add(
-                    "file", None, f"the file holds many more rows than the {manifest.events} it should"
-                )
-                return findings
+            if check.count > manifest.events + _ROWS_MORE_MAX:
+                message = f"the file holds many more rows than the {manifest.events} it should"
+                findings.add("file", None, message)
+                return
         late = check.finish()
         if check.rules is not None and check.sound:
-            if late:
-                _judge_late(path, manifest, check.rules, late, findings)
+            for begin in range(0, len(late), _LATE_AT_ONCE):
+                _judge(path, manifest, check.rules, late[begin : begin + _LATE_AT_ONCE], findings)
             check.rules.finish()
     except OSError as error:
         raise BadManifest(f"{path} cannot be read: {error.strerror}") from None
-    return findings
 
 
-def _check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
-    size_bytes = path.stat().st_size
-    if size_bytes != manifest.size_bytes:
-        message = f"the file has {size_bytes} bytes, the manifest says {manifest.size_bytes}"
-        findings.add("file", None, message)
-    elif sha256_of(path) != manifest.sha256:
-        findings.add("file", None, "the file's SHA-256 is not that in the manifest: bytes were changed")
-
-
-def _judge_late(
-    path: Path, manifest: Manifest, rules: Rules, late: list[RulesRow], findings: Findings
+def _judge(
+    path: Path, manifest: Manifest, rules: Rules, late: Sequence[RulesRow], findings: Findings
 ) -> None:
-    """Judge events of jobs that were over, with those jobs' histories from a second reading."""
-    histories: dict[str, list[RulesRow]] = {job_stream_of(row): [] for row in late[:_LATE_MAX]}
+    """Judge events of jobs that were over, with those jobs' histories from another reading."""
+    histories: dict[str, list[RulesRow]] = {job_stream_of(row): [] for row in late}
     for row in _histories(path, manifest, histories.keys()):
         histories[job_stream_of(row)].append(row)
-    for row in late[:_LATE_MAX]:
+    for row in late:
         rules.jobs.spent += judge(findings, row, histories[job_stream_of(row)])
 
 

@@ -105,20 +105,23 @@ def verify_export(
     checkpoint can tell that file and manifest were not made anew together.
     """
     from projections.export.manifest import path_of, read_manifest
-    from projections.export.verify import verify_file
+    from projections.export.verify import check_bytes, check_rows
+    from projections.problems import Findings
     from services.cli.progress import walks
     from services.cli.signing import end_damaged
 
     signed = _signed(checkpoint, public_key)
-    said = read_manifest(manifest or path_of(file))
+    said, findings = read_manifest(manifest or path_of(file)), Findings()
+    check_bytes(file, said, findings)
     with walks("verify-export", ("verify",), said.first_position - 1, said.last_position) as told:
 
         def tell(position: int) -> None:
             told("verify", position)
 
-        found = verify_file(file, said, checkpoint=signed, progress=tell).problems
-    if found:
-        end_damaged([{"kind": p.kind, "position": p.position, "message": p.message} for p in found], output)
+        check_rows(file, said, findings, checkpoint=signed, progress=tell)
+    if findings.problems:
+        found = [{"kind": p.kind, "position": p.position, "message": p.message} for p in findings.problems]
+        end_damaged(found, output)
 
 
 def _signed(checkpoint: Path | None, keys: list[str] | None) -> Cursor | None:
