@@ -119,10 +119,14 @@ class JobSucceeded(msgspec.Struct, frozen=True):
 
 
 class JobFailed(msgspec.Struct, frozen=True):
-    """The job ended without a video; its charge is refunded in the same transaction. Terminal."""
+    """The job ended without a video; its charge is refunded in the same transaction. Terminal.
+
+    `actor` is the operator who ended it, empty otherwise.
+    """
 
     by: FailedBy
     failure: Failure
+    actor: str = ""
 
 
 class VideoGifted(msgspec.Struct, frozen=True):

@@ -153,6 +153,7 @@ class FailJob(msgspec.Struct, frozen=True):
     failure: Failure
     run: int | None = None
     refund_life_s: int = REFUND_LIFE_S
+    actor: str = ""
 
 
 class ForgetAccount(msgspec.Struct, frozen=True):

@@ -135,7 +135,7 @@ def fail(state: JobState, payer: AccountState, command: FailJob, now_us: int) ->
         raise NotDue("the deadline has not passed")
     if command.by == "worker" and command.run != state.run and not due:
         raise StaleRun(command.run or 0, state.run)
-    return _failed(state, payer, command, JobFailed(command.by, command.failure), now_us)
+    return _failed(state, payer, command, JobFailed(command.by, command.failure, command.actor), now_us)
 
 
 def _failed(

@@ -67,6 +67,10 @@ ADVICE: Final[dict[str, Advice]] = {
             "Should this video still arrive, it is yours as a gift."
         ),
     ),
+    "cancelled": Advice(
+        _("Support has stopped this video."),
+        _("You can order it again at any time; if you did not ask for this, please write to support."),
+    ),
     "poison": _UNEXPLAINED,
     "unclassified": _UNEXPLAINED,
 }

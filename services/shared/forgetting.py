@@ -66,7 +66,7 @@ class Forgetting:
         telegram_id = await self._pool.fetchval(query("telegram_id"), account)
         files = await self._drop_chat_state(telegram_id) if telegram_id is not None else []
         texts, drafts, messages, photos = await self._unlink(account, telegram_id)
-        failed = await self._fail_open_jobs(account)
+        failed = await self._fail_open_jobs(account, actor)
         async for job in self._jobs(account):
             files += await self._files_of(job)
         unique = set(files + photos)
@@ -88,11 +88,11 @@ class Forgetting:
             texts = await connection.fetchval(query("forget_texts"), account)
             return texts, row["drafts"], row["messages"], photos
 
-    async def _fail_open_jobs(self, account: str) -> int:
+    async def _fail_open_jobs(self, account: str, actor: str) -> int:
         """Nothing new can come: the account is locked."""
         failed = 0
         for row in await self._pool.fetch(query("open_jobs_of"), account):
-            command = FailJob(row["job"], account, "operator", ERASED)
+            command = FailJob(row["job"], account, "operator", ERASED, actor=actor)
             try:
                 await self._ledger.execute(command, key=f"fail:{row['job']}:forget")
                 failed += 1

@@ -16,7 +16,7 @@ from services.shared.settings import load_settings
 PACKAGE = Path(__file__).parents[3] / "services" / "notifier"
 CLASSES = (
     "user_violation", "bad_image", "our_fault", "provider_auth", "provider_balance", "model_paused",
-    "rate_limited", "transient", "result_broken", "timeout", "poison", "unclassified",
+    "rate_limited", "transient", "result_broken", "timeout", "cancelled", "poison", "unclassified",
 )  # fmt: skip
 
 VIDEO = Delivery(

@@ -1,0 +1,124 @@
+"""`neurocards jobs list|show|cancel`: what is being made, what became of it, and ending it by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.when import From, clock, gap, iso, point
+
+if TYPE_CHECKING:
+    from ledger.job_state import JobState
+    from services.cli.reading import Pool
+    from services.shared.settings import Settings
+
+State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed", "open"]
+
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
+
+
+def register(app: typer.Typer) -> None:
+    jobs = typer.Typer(name="jobs", no_args_is_help=True, help="What is being made, and what became of it.")
+    jobs.command("list")(list_jobs)
+    jobs.command("show")(show)
+    jobs.command("cancel")(cancel)
+    app.add_typer(jobs)
+
+
+def list_jobs(
+    state: Annotated[
+        State | None,
+        typer.Option("--state", help="Only jobs in this state; `open`: all that have not ended."),
+    ] = None,
+    user: Annotated[str | None, typer.Option(metavar="USER", help="Only a user's jobs.")] = None,
+    error_class: Annotated[
+        str | None,
+        typer.Option("--class", metavar="CLASS", help="Only jobs whose last failure is of this class."),
+    ] = None,
+    since: From = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Jobs, the newest first, as the read model has them."""
+    from services.cli.job_reading import Wanted, find_jobs
+    from services.cli.reading import read
+    from services.cli.who import resolve_account
+
+    begin = point(since, "--from")
+    if since is not None and begin.time_us is None:
+        raise typer.BadParameter("give a time like 2026-11-30", param_hint="--from")
+
+    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
+        account = None if user is None else await resolve_account(settings, user)
+        return await find_jobs(pool, Wanted(state, account, error_class, begin.time_us, limit))
+
+    found = read("jobs", work)
+    emit([_line(row) if output is OutputFormat.table else _row(row) for row in found], output)
+    say(f"{len(found)} jobs" if len(found) < limit else f"the newest {limit}; raise --limit for more")
+
+
+def show(job: Job, output: Output = OutputFormat.table) -> None:
+    """One job from its payment to its message; the same as `ledger explain`."""
+    from services.cli.commands.ledger.explain import explain
+
+    explain(job, output)
+
+
+def cancel(
+    job: Job,
+    reason: Reason,
+    actor: Actor,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """End a job that has not ended: it fails, its credits come back, the seller is told. An event."""
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.job_reading import cancel_job, running_job
+    from services.cli.reading import read
+
+    async def look(pool: Pool, _: Settings) -> JobState:
+        return await running_job(pool, job)
+
+    state = read("jobs", look)
+    task = "" if state.live_submission is None else state.live_submission.task or "unknown"
+    row = {
+        "job": job,
+        "account": state.account,
+        "run": state.run,
+        "provider_task": task,
+        "refund": state.price,
+    }
+    emit([row], output)
+    if task:
+        say("the provider cannot be told to stop: a video that comes after all is given free")
+    confirm(dry_run, yes)
+    settings = settings_here()
+    configure_command_logging(settings, "jobs")
+    receipt = asyncio.run(cancel_job(settings, job, state.account, actor, reason))
+    say(f"cancelled at position {receipt.position}, {state.price} credits came back")
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    ended = row["ended_at_us"]
+    took = "" if ended is None else gap((ended - row["queued_at_us"]) / 1e6)
+    failure = " ".join(filter(None, (row["failure_class"], row["failure_message"][:60])))
+    return {
+        "job": row["job"],
+        "queued": clock(row["queued_at_us"]),
+        "state": row["state"],
+        "took": took,
+        "run": row["run"],
+        "submissions": row["submissions"],
+        "failure": failure,
+    }
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    times = {name.removesuffix("_us"): iso(row[name]) for name in row if name.endswith("_at_us")}
+    return {name: value for name, value in row.items() if not name.endswith("_at_us")} | times
