@@ -113,6 +113,22 @@ def test_doctor_on_a_machine_with_nothing_is_content(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     assert rows["embedded Postgres"]["state"] == rows["embedded Valkey"]["state"] == "ok"
     assert rows["BOT_TOKEN"]["found"] == "not set: telegram is the sandbox"
+    assert rows["CHECKPOINT_KEY_FILE"]["found"].startswith("not set")
+
+
+def test_doctor_looks_at_the_signing_key(tmp_path: Path) -> None:
+    from services.cli.doctor.signing import check_signing
+    from services.shared.checkpoint_files import make_key
+
+    key = make_key(tmp_path / "key", "a-log")
+    settings = load_settings(checkpoint_key_file=tmp_path / "key", checkpoint_dir=tmp_path)
+    (good,) = check_signing(settings)
+    assert (good.state, str(key.public) in good.found) == ("ok", True)
+    (tmp_path / "key").chmod(0o644)
+    assert [check.state for check in check_signing(settings)] == ["warn"]
+    (tmp_path / "key").write_text("nonsense")
+    (bad,) = check_signing(settings)
+    assert (bad.name, bad.state) == ("CHECKPOINT_KEY_FILE", "fail") and "nonsense" not in bad.found
 
 
 def test_doctor_finds_a_misspelt_setting(tmp_path: Path) -> None:
