@@ -71,29 +71,33 @@ class FileCheck:
 
     def _check_place(self, row: Recorded) -> None:
         expected, at = self._cursor.position + 1, row.position
-        if at != expected and _fits(self._cursor.hash, replace(row, position=expected)):
+        if at == expected and _fits(self._cursor.hash, row):
+            self._otherwise = None
+        elif at != expected and _fits(self._cursor.hash, replace(row, position=expected)):
             self._damage("edited", expected, f"the row of position {expected} calls itself position {at}")
             self._cursor = Cursor(expected, row.hash)
             return
-        if at < expected or (at > expected and at > self._manifest.last_position):
+        elif at < expected or (at > expected and at > self._manifest.last_position):
             self._damage("moved", at, f"position {at} stands where position {expected} should")
             return
-        if at > expected:
-            gone = (
-                f"position {expected} is" if at == expected + 1 else f"positions {expected} to {at - 1} are"
-            )
-            self._damage("deleted", expected, f"{gone} missing from the file")
+        elif at > expected:
+            gone = f"position {expected}" if at == expected + 1 else f"positions {expected} to {at - 1}"
+            self._damage("deleted", expected, f"missing from the file: {gone}")
             self._otherwise = None
-        elif not any(
-            _fits(before, row) for before in (self._cursor.hash, self._otherwise) if before is not None
-        ):
-            if self._cursor.hash:
-                message = f"the {row.type} at position {at} is not what was written: its hash does not follow"
-                self._damage("edited", at, message)
-            self._otherwise = _hash_after(self._cursor.hash, row)
         else:
-            self._otherwise = None
+            self._check_edited(row)
         self._cursor = row.cursor
+
+    def _check_edited(self, row: Recorded) -> None:
+        """A row in its place whose hash does not follow from the one before."""
+        if self._otherwise is not None and _fits(self._otherwise, row):
+            self._otherwise = None  # it was the hash before that was changed, and that has been said
+            return
+        if self._cursor.hash:
+            at = row.position
+            message = f"the {row.type} at position {at} is not what was written: its hash does not follow"
+            self._damage("edited", at, message)
+        self._otherwise = _hash_after(self._cursor.hash, row)
 
     def _add_credits(self, row: Recorded) -> None:
         try:
