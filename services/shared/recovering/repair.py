@@ -24,6 +24,7 @@ from ledger.noted import hash_at, store
 from ledger.tree import forget_tiles
 from projections import cursors
 from projections.rebuild import rebuild
+from projections.sql import query as projections_query
 from services.shared.checkpoint_files import keep_note
 from services.shared.errors import StartError
 from services.shared.publishing.making import StreamMaker
@@ -127,7 +128,7 @@ class Repair:
         if self._key is None:
             self._say("no key is configured, so nothing was signed: older checkpoints stay unexplained")
             return
-        row = await self._pool.fetchrow(query("signing_head"))
+        row = await self._pool.fetchrow(projections_query("signing_head"))
         assert row is not None
         head = Cursor(row["position"], row["hash"])
         statement = Restored(self._key.name, lost, kept, head, actor, reason, row["now_us"])

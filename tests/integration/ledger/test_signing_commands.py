@@ -9,8 +9,12 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
+from events.envelope import Cursor
 from ledger import commands as c
+from ledger.checkpoints import Restored, parse_checkpoint
 from ledger.log import Ledger
+from ledger.note import parse_private, unverified_text
+from ledger.noted import hash_at, store
 from services.cli.main import app
 from services.shared.checkpoint_files import signing_key
 from services.shared.settings import load_settings
@@ -141,6 +145,29 @@ async def test_the_whole_log_rewritten_with_right_hashes_is_seen(desk, owner, le
     assert row["position"] == 7 and "ends before" in row["message"]
     done = await desk("checkpoint")
     assert done.returncode == 3 and "nothing is signed" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["table", "file"])
+async def test_what_a_signed_restoration_has_lost_is_explained_and_no_damage(desk, owner, pool, where):
+    signed = parse_checkpoint(unverified_text((desk.folder / "note").read_text()))
+    await truncate_log(owner, 6)
+    hash_ = await hash_at(pool, 6)
+    assert hash_ is not None
+    kept, key = Cursor(6, hash_), parse_private((desk.folder / "key").read_text())
+    told = Restored(key.name, signed.head, kept, kept, "anna", "a dump was put back", signed.time_us + 1)
+    note = key.sign(told.text())
+    (desk.folder / "restored").write_text(note)
+    if where == "table":
+        await store(pool, note)
+    extra = () if where == "table" else ("--restored", "restored")
+    done = await desk("verify-checkpoint", "note", "-k", "pub", *extra)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "went back to 6 and lost what was up to 7, as anna signed" in done.stderr
+    assert "a dump was put back" in done.stderr
+    await desk.clean("verify-checkpoint", "restored", "-k", "pub")
+    (desk.folder / "other").write_text((await desk("keygen", "other-key")).stdout)
+    (row,) = await desk.damaged("verify-checkpoint", "restored", "-k", "other")
+    assert "not signed by" in row["message"]
 
 
 @pytest.mark.parametrize(
