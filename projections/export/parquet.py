@@ -35,6 +35,7 @@ def pyarrow() -> Any:
         raise ParquetMissing(
             "Parquet needs pyarrow: pip install 'neurocards[parquet]', or export jsonl or csv"
         ) from None
+    arrow.set_memory_pool(arrow.system_memory_pool())  # its own keeps what was freed: tens of megabytes
     return arrow
 
 
@@ -107,7 +108,6 @@ def _convert(receiver: int, file: WholeFile) -> None:
             source,
             arrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
             convert_options=convert,
-            memory_pool=arrow.system_memory_pool(),
         )
         waiting: list[Any] = []
         for batch in reader:

@@ -138,7 +138,7 @@ def _parquet(path: Path) -> Iterator[Row]:
             if not file.schema_arrow.equals(schema()):
                 yield Unreadable("the schema", f"is not that of an export: {', '.join(COLUMNS)}")
                 return
-            for batch in file.iter_batches(batch_size=2000):
+            for batch in file.iter_batches(batch_size=2000, use_threads=False):
                 columns: list[list[Any]] = [column.to_pylist() for column in batch.columns]
                 for cells in zip(*columns, strict=True):  # types are the schema's
                     yield _typed(cells)
