@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -118,6 +119,21 @@ def session_postgres() -> SessionPostgres:
     return SessionPostgres(server)
 
 
+def fresh_cluster(data: Path) -> None:
+    """What initdb makes, in a tenth of the time: a copy of one that it has made for the session."""
+    folder = session_folder(session_pid())
+    pristine = folder / "pristine"
+    with (folder / "pristine.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not pristine.exists():
+            with short_folder() as sockets:
+                server = EmbeddedPostgres(pristine, sockets, folder / "pristine.log", durable=False)
+                server.start()
+                server.stop()
+    # With its owner and modes, which Postgres insists on.
+    subprocess.run(["cp", "-a", str(pristine), str(data)], check=True)
+
+
 @contextmanager
 def own_valkey(folder: Path, *, durable: bool = False, databases: int = 16) -> Iterator[EmbeddedValkey]:
     """A Valkey of one's own, to kill or to fill; `durable` keeps its data over restarts."""
@@ -136,6 +152,7 @@ def own_valkey(folder: Path, *, durable: bool = False, databases: int = 16) -> I
 def own_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
     """A Postgres of one's own, to kill; without our tables."""
     with short_folder() as sockets:
+        fresh_cluster(sockets / "data")
         server = EmbeddedPostgres(sockets / "data", sockets, folder / "postgres.log", durable=False)
         server.start()
         try:

@@ -19,7 +19,7 @@ from services.cli.commands.serve import Service
 from services.local import processes
 from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
-from tests.support.servers import short_folder
+from tests.support.servers import fresh_cluster, short_folder
 from tests.support.services import ROOT, clean_environment
 from tests.support.waiting import eventually_now
 
@@ -78,7 +78,10 @@ Start = Callable[..., Started]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
+    """Over a database folder that is there already; that it starts from nothing the running system shows."""
     with short_folder() as folder:
+        (folder / "data").mkdir(mode=0o711)
+        fresh_cluster(folder / "data/postgres")
         running: list[Started] = []
 
         def start(*arguments: str, **env: Any) -> Started:
