@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from projections.export.write import Progress, Range
     from projections.tables import Connection
 
-_BLOCK_BYTES = 256 << 10
+_BLOCK_BYTES = 128 << 10
 """Of CSV at once; pyarrow reads several ahead."""
 
-_GROUP_ROWS = 10_000
+_GROUP_ROWS = 5_000
 """In a row group, at least."""
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 256 << 10
 """Go through the pipe at once."""
 
 _NUMBERS = ("position", "version", "command_events", "recorded_at_us")

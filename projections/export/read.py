@@ -15,7 +15,8 @@ from projections.export.manifest import COLUMNS, Format
 LINE_BYTES_MAX = 1 << 20
 """No event is nearly as long."""
 
-_PIECE_BYTES = 1 << 20
+_BUFFER_BYTES = 64 << 10
+"""For each column of a Parquet file."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -134,11 +135,11 @@ def _parquet(path: Path) -> Iterator[Row]:
 
     arrow = pyarrow()
     try:
-        with arrow.parquet.ParquetFile(path, memory_map=False, buffer_size=_PIECE_BYTES) as file:
+        with arrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
             if not file.schema_arrow.equals(schema()):
                 yield Unreadable("the schema", f"is not that of an export: {', '.join(COLUMNS)}")
                 return
-            for batch in file.iter_batches(batch_size=2000, use_threads=False):
+            for batch in file.iter_batches(batch_size=1000, use_threads=False):
                 columns: list[list[Any]] = [column.to_pylist() for column in batch.columns]
                 for cells in zip(*columns, strict=True):  # types are the schema's
                     yield _typed(cells)
