@@ -5,7 +5,7 @@ import os
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from projections.errors import ParquetMissing
+from projections.errors import ExportFailed, ParquetMissing
 from projections.export.files import WholeFile
 from projections.export.manifest import COLUMNS
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 128 << 10
 """Of CSV at once; pyarrow reads several ahead."""
 
-_GROUP_ROWS = 5_000
+_GROUP_ROWS = 8_000
 """In a row group, at least."""
+
+_PAGE_BYTES = 64 << 10
+"""Of one column."""
 
 _PIECE_BYTES = 256 << 10
 """Go through the pipe at once."""
@@ -56,7 +59,7 @@ async def write_parquet(
     pyarrow()
     receiver, sender = os.pipe()
     loop = asyncio.get_running_loop()
-    convert = loop.run_in_executor(None, _convert, receiver, file)
+    convert = loop.run_in_executor(None, _receive, receiver, file)
     waiting = bytearray()
 
     async def send() -> None:
@@ -87,6 +90,13 @@ def _write_all(sender: int, data: bytes) -> None:
         left = left[os.write(sender, left) :]
 
 
+def _receive(receiver: int, file: WholeFile) -> None:
+    try:
+        _convert(receiver, file)
+    except pyarrow().ArrowException as error:
+        raise ExportFailed(f"pyarrow cannot take the rows: {error}; export csv or jsonl") from None
+
+
 def _convert(receiver: int, file: WholeFile) -> None:
     """Until the pipe ends: CSV in, Parquet out, in small blocks: memory stays flat."""
     arrow = pyarrow()
@@ -101,7 +111,7 @@ def _convert(receiver: int, file: WholeFile) -> None:
         os.fdopen(receiver, "rb", buffering=0) as source,
         arrow.parquet.ParquetWriter(
             arrow.PythonFile(file, mode="w"), columns, compression="zstd", use_dictionary=["type"],
-            write_statistics=["position", "recorded_at_us"],
+            write_statistics=["position"], data_page_size=_PAGE_BYTES,
         ) as writer,
     ):  # fmt: skip
         reader = arrow.csv.open_csv(

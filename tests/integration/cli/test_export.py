@@ -166,6 +166,19 @@ def test_text_goes_to_stdout(run: Run, desk: Desk) -> None:
     assert run("ledger", "export", "--format", "csv", "--to", "1").out.startswith("position,stream,version")
 
 
+def test_white_space_that_we_would_not_write_is_survived(run: Run, keep: Keep, tmp_path: Path) -> None:
+    """JSON may hold line ends between its words; whoever writes past our code may put some there."""
+    events = random_desk(3, steps=10).events
+    keep(rehashed([replace(e, data=e.data.replace(":", ":\n", e.position == 5)) for e in events]))
+    files = {form: tmp_path / form for form in FORMS}
+    for form, file in files.items():
+        assert run("ledger", "export", "--format", form, "-f", str(file)).code == 0
+    for form in ("csv", "parquet"):
+        assert run("ledger", "verify-export", str(files[form])).code == 0
+    found = run("ledger", "verify-export", str(files["jsonl"]), "-o", "json").rows
+    assert (found[0]["kind"], found[0]["position"]) == ("unreadable", 5)
+
+
 def test_an_empty_log_is_an_empty_file(run: Run, tmp_path: Path) -> None:
     for form in FORMS:
         file = tmp_path / form
