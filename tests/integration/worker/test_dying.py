@@ -18,10 +18,10 @@ from tests.support.workshop import Workshop
 NEVER_CALLED = "intended"
 CALLED = "created"
 POINTS = (
-    NEVER_CALLED, CALLED,
     "started", "prompt_kept", "prompt_written", "uploaded", "accepted", "seen_done", "stored", "succeeded",
+    CALLED, NEVER_CALLED,
 )  # fmt: skip
-MEANEST = (NEVER_CALLED, CALLED, "prompt_kept", "accepted", "stored")
+MEANEST = ("prompt_kept", "accepted", "stored", CALLED, NEVER_CALLED)
 """Where something has happened outside that the log does not have yet, and between."""
 
 
