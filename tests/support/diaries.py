@@ -218,7 +218,17 @@ async def _live(database_url: str, path: Path, name: str, seed: int) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     diary = Diary(path)
     pool = asyncpg.create_pool(database_url, min_size=0, server_settings={"role": "neurocards_app"})
-    async with pool, Ledger(database_url, pool) as ledger:
+    async with contextlib.AsyncExitStack() as stack:
+        ledger = await _opened(stack, Ledger(database_url, await stack.enter_async_context(pool)))
         writer = Writer(ledger, diary, name, random.Random(seed))
         await asyncio.gather(*(writer.ask(*again) for again in diary.unanswered().items()))
         await asyncio.gather(*(writer.call(stop) for _ in range(CALLERS)))
+
+
+async def _opened(stack: contextlib.AsyncExitStack, ledger: Ledger) -> Ledger:
+    """Whoever is cut off while it connects for the first time ends, and is started again; here at once."""
+    while True:
+        try:
+            return await stack.enter_async_context(ledger)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await asyncio.sleep(0.05)
