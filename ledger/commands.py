@@ -126,10 +126,11 @@ class FailSubmission(msgspec.Struct, frozen=True):
 
 
 class HandBackJob(msgspec.Struct, frozen=True):
-    """Let go of the job in good order."""
+    """Let go of the job in good order. With `worker`, only if the run is that worker's."""
 
     job: str
     run: int
+    worker: str = ""
 
 
 class SucceedJob(msgspec.Struct, frozen=True):

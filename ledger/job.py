@@ -111,6 +111,8 @@ def hand_back(state: JobState, command: HandBackJob) -> Made:
     """JobHandedBack, or nothing when the job has moved on."""
     if state.outcome or not state.run_open or state.run != command.run:
         return []
+    if command.worker and command.worker != state.worker:
+        return []  # the run was started by another worker
     return [(job_stream(command.job), JobHandedBack(command.run))]
 
 

@@ -51,6 +51,7 @@ class JobState(msgspec.Struct, frozen=True):
     broken: str = ""
     queued: JobQueued | None = None
     run: int = 0
+    worker: str = ""
     run_open: bool = False
     progressed: bool = False
     crashes: int = 0
@@ -75,7 +76,12 @@ def evolve(state: JobState, event: JobEvent) -> JobState:
         case JobStarted():
             crashed = state.run_open and not state.progressed
             return replace(
-                state, run=event.run, run_open=True, progressed=False, crashes=state.crashes + crashed
+                state,
+                run=event.run,
+                worker=event.worker,
+                run_open=True,
+                progressed=False,
+                crashes=state.crashes + crashed,
             )
         case JobHandedBack():
             return replace(state, run_open=False)

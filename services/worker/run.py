@@ -44,6 +44,7 @@ class JobRun:
         self.tools = tools
         self.job = job
         self.run: int | None = None
+        self._starting: int | None = None
         self.state = JobState()
         self.watched = watching.Watched()
         self.prompt_text: str | None = None
@@ -214,13 +215,15 @@ class JobRun:
 
     async def hand_back(self) -> None:
         """Say that this run ends in good order."""
-        if self.run is not None:
+        run = self.run or self._starting  # cancelled while it was starting, it may have begun all the same
+        if run is not None:
             with contextlib.suppress(Rejected, KeyReused):
-                key = f"handback:{self.job}:{self.run}"
-                await self.tools.door.append(HandBackJob(self.job, self.run), key)
+                command = HandBackJob(self.job, run, self.tools.worker)
+                await self.tools.door.append(command, f"handback:{self.job}:{run}")
 
     async def _start(self, run: int) -> bool:
         command = StartJob(self.job, run, self.tools.worker)
+        self._starting = run
         if not await self.append(command, key=f"start:{self.job}:{run}"):
             return self.state.run < run  # else another was faster, and will see to the job
         self.run = run

@@ -68,6 +68,11 @@ def refund(made):
     return [(type(event).__name__, getattr(event, "amount", None)) for event in made]
 
 
+def test_a_run_is_handed_back_by_its_own_worker_only():
+    assert when(given(*STARTED), c.HandBackJob("j", 1, "w")) == [JobHandedBack(1)]
+    assert when(given(*STARTED), c.HandBackJob("j", 1, "another")) == []
+
+
 def test_runs_count_up_and_fence():
     assert when(given(QUEUED), c.StartJob("j", 1, "w")) == [JobStarted(1, "w")]
     assert when(given(*STARTED), c.StartJob("j", 2, "w2")) == [JobStarted(2, "w2")]

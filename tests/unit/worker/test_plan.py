@@ -14,7 +14,7 @@ DEADLINE_US = 1000
 QUEUED = JobQueued("a1", "o1", 1, 1, 1, "m", "ugc", "photos/p.jpg", "b1", "ru", DEADLINE_US)
 PROMPT = PromptWritten(1, "prompt-j1", "openai", "ugc@1")
 NEW = JobState(account="a1", price=1, queued=QUEUED)
-STARTED = replace(NEW, run=1, run_open=True)
+STARTED = replace(NEW, run=1, worker="w", run_open=True)
 PROMPTED = replace(STARTED, prompt=PROMPT, progressed=True)
 UNKNOWN = Submission(1, "k1", "m")
 RUNNING = Submission(1, "k1", "m", "t1")
