@@ -53,6 +53,17 @@ async def repeat(
                 await sleep(idle_s, stop, wake)
 
 
+def obey_cancellation() -> None:
+    """Raise CancelledError if this task was cancelled and the news was lost on the way.
+
+    redis-py sends with `asyncio.wait_for`, which in Python 3.11 returns as if nothing had happened when the
+    cancellation and the end of the sending come together.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def sleep(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> None:
     """Sleep so long, or until one of the events is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in (stop, wake) if event is not None]

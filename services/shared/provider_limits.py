@@ -18,6 +18,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.shared.periodic import obey_cancellation
+
 logger = structlog.get_logger()
 
 _PREFIX: Final = "{neurocards}:kie:"
@@ -125,11 +127,13 @@ class ProviderLimits:
             return None
         try:
             async with self._few, asyncio.timeout(_ANSWER_S):
-                return await call()
+                answer = await call()
         except (RedisError, OSError, TimeoutError) as error:
             self._away_until = time.monotonic() + _AWAY_S
             logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
             return None
+        obey_cancellation()
+        return answer
 
 
 class _OwnLimits:

@@ -18,6 +18,7 @@ from ledger.commands import Command, FailJob, FailSubmission, HandBackJob, Start
 from ledger.errors import KeyReused, Rejected
 from ledger.job_state import JobState
 from services.adapters.kie.failures import scrub
+from services.shared.periodic import obey_cancellation
 from services.worker import fetching, plan, prompting, submitting, watching
 from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
 from services.worker.policy import ALARMING, RESTING, retry_pause_s
@@ -57,6 +58,7 @@ class JobRun:
         """Until the job has ended, or another run has it."""
         self.state = await self.tools.door.job(self.job)
         while True:
+            obey_cancellation()
             step = plan.next_step(self.state, self.run, self.tools.clock.now_us())
             match step:
                 case plan.Finished():
