@@ -9,6 +9,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.integration.ledger.machine import LedgerMachine
 from tests.support.world import World
 
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
@@ -17,7 +19,6 @@ def world(database_url: str) -> Iterator[World]:
     world.close()
 
 
-@pytest.mark.timeout(600)
 def test_whatever_is_asked_for_a_long_time(world: World):
     run_state_machine_as_test(
         lambda: LedgerMachine(world),  # type: ignore[arg-type]

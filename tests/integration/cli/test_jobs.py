@@ -3,7 +3,6 @@
 import asyncio
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ from ledger.log import Ledger
 from projections.job_status import JOB_STATUS
 from projections.runner import Runner
 from services.shared.blobs import FolderBlobs
-from tests.support.services import ROOT, clean_environment
+from tests.support.services import clean_environment
 from tests.support.studio import Studio
+from tests.support.zygote import neurocards
 
 WHY = ("--reason", "asked by the seller", "--actor", "support-1")
 
@@ -24,14 +24,10 @@ class Desk:
 
     def __init__(self, folder: Path, database_url: str) -> None:
         self._folder = folder
-        self._env = clean_environment(PYTHONPATH=ROOT, DATABASE_URL=database_url)
+        self._env = clean_environment(DATABASE_URL=database_url)
 
     async def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        arguments = [sys.executable, "-m", "services.cli", "jobs", *words]
-        return await asyncio.to_thread(
-            subprocess.run, arguments, cwd=self._folder, env=self._env,
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+        return await asyncio.to_thread(neurocards, ("jobs", *words), cwd=self._folder, env=self._env)
 
     async def rows(self, *words: str) -> list[dict[str, Any]]:
         done = await self.run(*words, "-o", "json")

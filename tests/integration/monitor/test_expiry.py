@@ -9,6 +9,13 @@ from projections.runner import Runner
 from services.monitor.expiry import ExpirySweep
 from tests.integration.monitor.conftest import count
 
+LIFE_US = 2_000_000
+
+
+async def over(pool) -> None:
+    """Until every life of LIFE_US that has begun is over, by the database's clock."""
+    await pool.execute("SELECT pg_sleep($1)", LIFE_US / 1e6 + 0.01)
+
 
 async def give(ledger: Ledger, pool, account: str, *lives_us: int | None) -> None:
     now_us = await pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
@@ -28,14 +35,14 @@ async def catch_up(ledger: Ledger, pool) -> None:
 async def test_what_is_over_is_booked_once_whoever_asks(ledger: Ledger, pool, database_url: str):
     hour_us = 3_600_000_000
     await asyncio.gather(
-        give(ledger, pool, "a", 300_000, 300_000, hour_us),
-        give(ledger, pool, "b", 300_000),
+        give(ledger, pool, "a", LIFE_US, LIFE_US, hour_us),
+        give(ledger, pool, "b", LIFE_US),
         give(ledger, pool, "c", None),
     )
     await catch_up(ledger, pool)
     one, other = ExpirySweep(ledger, pool, page_accounts=1), ExpirySweep(ledger, pool)
     assert await one.run_once() == 0
-    await asyncio.sleep(0.31)  # the end of a life is a time by nature
+    await over(pool)
 
     assert await one.run_once() == 2
     # The read model still shows them as due: asking again changes nothing.
@@ -53,14 +60,14 @@ async def test_what_is_over_is_booked_once_whoever_asks(ledger: Ledger, pool, da
 async def test_one_account_that_cannot_be_read_does_not_keep_the_others(
     ledger: Ledger, pool, owner, database_url: str
 ):
-    await give(ledger, pool, "a", 200_000)
-    await give(ledger, pool, "b", 200_000)
+    await give(ledger, pool, "a", LIFE_US)
+    await give(ledger, pool, "b", LIFE_US)
     await catch_up(ledger, pool)
     await owner.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
     await owner.execute(
         "UPDATE events SET data = '{}' WHERE stream = 'account-a' AND type = 'CreditsGranted'"
     )
-    await asyncio.sleep(0.21)
+    await over(pool)
     async with Ledger(database_url, pool) as cold:
         await ExpirySweep(cold, pool).run_once()
     assert await pool.fetchval("SELECT stream FROM events WHERE type = 'CreditsExpired'") == "account-b"
