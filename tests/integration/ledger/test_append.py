@@ -89,7 +89,8 @@ async def test_a_reader_never_meets_a_lower_position_later(ledger, database_url,
     seen: list[tuple[int, str]] = []
     async with Ledger(database_url, pool) as another:
         slow = asyncio.create_task(ledger.execute(c.GrantCredits("slow", 1, "manual", "x"), key="slow"))
-        held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        held = """SELECT count(*) FROM pg_stat_activity
+                  WHERE wait_event = 'PgSleep' AND datname = current_database()"""
         await eventually(lambda: owner.fetchval(held))
         quick = asyncio.create_task(another.execute(c.GrantCredits("quick", 1, "manual", "x"), key="quick"))
         while len(seen) < 2:

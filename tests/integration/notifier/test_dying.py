@@ -31,6 +31,10 @@ GRANT EXECUTE ON FUNCTION hold() TO PUBLIC;
 CREATE TRIGGER hold BEFORE {what} ON deliveries FOR EACH ROW {when} EXECUTE FUNCTION hold()
 """
 
+# The server holds the databases of other test processes, too.
+_WAITING = """SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database
+WHERE locktype = 'advisory' AND objid = $1 AND NOT granted AND datname = current_database()"""
+
 
 class Gate:
     """Holds a statement on `deliveries`, as long as it is shut."""
@@ -40,18 +44,11 @@ class Gate:
 
     async def someone_waits(self) -> bool:
         """Whether a process has come to the step and is held there."""
-        waiting = (
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted)"
-        )
-        return bool(await self._owner.fetchval(waiting, _GATE))
+        return bool(await self._owner.fetchval(f"SELECT EXISTS ({_WAITING})", _GATE))
 
     async def open(self) -> None:
         """What died there is really dead: its backend ends with it, as on a lost connection. Then let go."""
-        await self._owner.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 "
-            "AND NOT granted",
-            _GATE,
-        )
+        await self._owner.execute(f"SELECT pg_terminate_backend(pid) FROM ({_WAITING}) AS w", _GATE)
         await self._owner.execute("DROP TRIGGER hold ON deliveries; DROP FUNCTION hold()")
         await self._owner.execute("SELECT pg_advisory_unlock($1)", _GATE)
 

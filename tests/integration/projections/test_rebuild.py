@@ -130,8 +130,9 @@ async def test_the_swap_waits_for_a_long_reader_without_making_others_wait(
     before = await owner.fetch("SELECT * FROM balances ORDER BY account")
 
     rebuilding = asyncio.create_task(rebuild(database_url, "balances", swap_timeout_s=30))
-    waits = """SELECT count(*) FROM pg_locks
-               WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'balances'::regclass"""
+    waits = """SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
+               WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'balances'::regclass
+               AND datname = current_database()"""
     await eventually(lambda: pool.fetchval(waits), what="the swap waits for the view")
     slowest = 0.0
     loop = asyncio.get_running_loop()
