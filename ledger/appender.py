@@ -23,7 +23,7 @@ from ledger.receipt import Receipt
 logger = structlog.get_logger()
 
 KEY_CHARS_MAX = 200
-OVERLAP_MIN = 16
+OVERLAP_MIN = 4
 """From so many commands on, half of them are decided while the other half is being written."""
 
 _LOST = (

@@ -69,6 +69,9 @@ class NoBlobs:
         return None
 
 
+UNLIMITED = ProviderRates(creations=1_000_000, in_flight_max=1_000_000, reads_per_s=1_000_000)
+
+
 async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> Tools:
     """A worker's tools with an outside world that answers at once."""
     clock = LedgerClock(pool)
@@ -79,7 +82,7 @@ async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", re
         blobs=NoBlobs(),
         provider=InstantProvider(),
         accounts=["k1"],
-        limits=ProviderLimits(redis, ProviderRates(creations=1_000_000, in_flight_max=1_000_000)),
+        limits=ProviderLimits(redis, UNLIMITED),
         writer=InstantWriter(),
         catalogue=load_catalogue(),
         clock=clock,
