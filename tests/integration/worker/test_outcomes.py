@@ -119,6 +119,8 @@ async def test_a_model_taken_out_of_the_catalogue(workshop: Workshop) -> None:
     (sora, gone) = await workshop.order(model="sora-2-image-to-video") + await workshop.order(
         model="gone/away"
     )
+    for job in (sora, gone):
+        await workshop.ended(job)  # the audit is of both
     await failed(workshop, sora, "model_paused")
     await failed(workshop, gone, "model_paused")
     assert await workshop.tasks() == []
