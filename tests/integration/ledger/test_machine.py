@@ -17,14 +17,24 @@ def world(database_url: str) -> Iterator[World]:
     world.close()
 
 
-def test_whatever_is_asked_the_ledger_does_what_the_model_says(world: World):
+def run(world: World, examples: int, steps: int) -> None:
     run_state_machine_as_test(
         lambda: LedgerMachine(world),  # type: ignore[arg-type]
         settings=settings(
-            max_examples=12,
-            stateful_step_count=20,
+            max_examples=examples,
+            stateful_step_count=steps,
             deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=(Phase.generate,),  # a race does not shrink
         ),
     )
+
+
+def test_whatever_is_asked_the_ledger_does_what_the_model_says(world: World):
+    run(world, 12, 20)
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(600)
+def test_whatever_is_asked_for_a_long_time(world: World):
+    run(world, 100, 40)
