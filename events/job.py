@@ -37,9 +37,10 @@ class Video(msgspec.Struct, frozen=True):
 
 
 class JobQueued(msgspec.Struct, frozen=True):
-    """A paid job waits to be worked on. Job `number` of `of` in its order; ends before `deadline_at_us`.
+    """A job waits to be worked on. Job `number` of `of` in its order; ends before `deadline_at_us`.
 
-    `parts` are those of its charge: where a refund goes back to.
+    `parts` are those of its charge: where a refund goes back to. A job that makes a failed one again names
+    it in `requeue_of`; only such a job may have the price 0 and no charge.
     """
 
     account: str
@@ -54,6 +55,7 @@ class JobQueued(msgspec.Struct, frozen=True):
     locale: str
     deadline_at_us: int
     parts: tuple[Part, ...] = ()
+    requeue_of: str = ""
 
 
 class JobStarted(msgspec.Struct, frozen=True):
@@ -110,6 +112,12 @@ class JobHandedBack(msgspec.Struct, frozen=True):
     run: int
 
 
+class JobReissued(msgspec.Struct, frozen=True):
+    """An unfinished job is given to the workers once more: no stream entry of it was in anybody's hands."""
+
+    number: int
+
+
 class JobSucceeded(msgspec.Struct, frozen=True):
     """The video is stored. Terminal."""
 
@@ -136,6 +144,22 @@ class VideoGifted(msgspec.Struct, frozen=True):
     video: Video
 
 
+class JobRequeued(msgspec.Struct, frozen=True):
+    """A failed job is made again, as the new job `as_job` at `price` credits (0: free). Once per job."""
+
+    as_job: str
+    price: int
+    reason: str
+    actor: str
+
+
+class DeadLetterDropped(msgspec.Struct, frozen=True):
+    """An operator has looked at the failed job and leaves it at that."""
+
+    reason: str
+    actor: str
+
+
 JobEvent = (
     JobQueued
     | JobStarted
@@ -145,7 +169,10 @@ JobEvent = (
     | SubmissionFailed
     | RetryScheduled
     | JobHandedBack
+    | JobReissued
     | JobSucceeded
     | JobFailed
     | VideoGifted
+    | JobRequeued
+    | DeadLetterDropped
 )

@@ -157,6 +157,34 @@ class FailJob(msgspec.Struct, frozen=True):
     actor: str = ""
 
 
+class ReissueJob(msgspec.Struct, frozen=True):
+    """Give an unfinished job to the workers once more, for the `number`th time: nobody holds its entry."""
+
+    job: str
+    number: int
+
+
+class RequeueJob(msgspec.Struct, frozen=True):
+    """Make a failed job again as the new job `as_job`, for `price` credits; 0: free."""
+
+    job: str
+    account: str
+    as_job: str
+    price: int
+    model: str
+    deadline_s: int
+    reason: str
+    actor: str
+
+
+class DropDeadLetter(msgspec.Struct, frozen=True):
+    """Leave a failed job at that: an operator has looked at it."""
+
+    job: str
+    reason: str
+    actor: str
+
+
 class ForgetAccount(msgspec.Struct, frozen=True):
     """Lock the account for good: whoever it was is being erased. Asking twice changes nothing."""
 
@@ -181,6 +209,9 @@ Command = (
     | HandBackJob
     | SucceedJob
     | FailJob
+    | ReissueJob
+    | RequeueJob
+    | DropDeadLetter
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -14,7 +14,7 @@ from events.codec import Event, decode_data
 from events.errors import CodecError
 from events.job import JobEvent
 from events.streams import ACCOUNT, JOB, account_stream, job_stream
-from ledger import account, account_state, job, job_state
+from ledger import account, account_state, dead_letter, job, job_state
 from ledger import commands as c
 from ledger.account import Made
 from ledger.account_state import AccountState
@@ -87,7 +87,7 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             | c.ForgetAccount()
         ):
             return (account_stream(command.account),)
-        case c.FailJob() | c.FailSubmission():
+        case c.FailJob() | c.FailSubmission() | c.RequeueJob():
             return (job_stream(command.job), account_stream(command.account))
         case (
             c.StartJob()
@@ -96,6 +96,8 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             | c.RecordAccepted()
             | c.HandBackJob()
             | c.SucceedJob()
+            | c.ReissueJob()
+            | c.DropDeadLetter()
         ):
             return (job_stream(command.job),)
         case _ as never:
@@ -132,6 +134,9 @@ JobCommand = (
     | c.HandBackJob
     | c.SucceedJob
     | c.FailJob
+    | c.ReissueJob
+    | c.RequeueJob
+    | c.DropDeadLetter
 )
 
 
@@ -154,6 +159,12 @@ def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> 
             return job.succeed(state, command)
         case c.FailJob():
             return job.fail(state, _account(view, command.account), command, now_us)
+        case c.ReissueJob():
+            return dead_letter.reissue(state, command, now_us)
+        case c.RequeueJob():
+            return dead_letter.requeue(state, _account(view, command.account), command, now_us)
+        case c.DropDeadLetter():
+            return dead_letter.drop(state, command)
         case _ as never:
             assert_never(never)
 

@@ -10,6 +10,8 @@ LedgerError
 │   ├── AlreadyExists           an id that must be new is taken
 │   ├── NoSuchJob
 │   ├── JobFinished             (outcome) the job has ended
+│   ├── JobUnfinished           the job has not ended yet
+│   ├── AlreadyRequeued         (as_job) the failed job is made again already
 │   ├── StaleRun                (run, current) another worker holds the job now
 │   ├── SubmissionOpen          an earlier submission's outcome is unknown, or its task still runs
 │   ├── NotDue                  too early: before the retry's time, or before the deadline
@@ -73,6 +75,18 @@ class JobFinished(Rejected):
     def __init__(self, outcome: str) -> None:
         super().__init__(f"the job has already {outcome}")
         self.outcome = outcome
+
+
+class JobUnfinished(Rejected):
+    """The job has not ended; what was asked for is for failed jobs."""
+
+
+class AlreadyRequeued(Rejected):
+    """The failed job is made again as `as_job` already; requeue that one if it fails."""
+
+    def __init__(self, as_job: str) -> None:
+        super().__init__(f"the job is made again as {as_job} already")
+        self.as_job = as_job
 
 
 class StaleRun(Rejected):

@@ -143,6 +143,8 @@ def fail(state: JobState, payer: AccountState, command: FailJob, now_us: int) ->
 def _failed(
     state: JobState, payer: AccountState, command: FailJob | FailSubmission, failed: JobFailed, now_us: int
 ) -> Made:
+    if not state.price:  # made again free of charge: there is nothing to give back
+        return [(job_stream(command.job), failed)]
     charge = Charge(state.account, command.job, state.price, state.parts)
     refunded = refund(payer, charge, failed.failure.error_class, now_us, command.refund_life_s)
     return [(job_stream(command.job), failed), *refunded]

@@ -7,11 +7,14 @@ from msgspec.structs import replace
 
 from events.account import Part
 from events.job import (
+    DeadLetterDropped,
     Failure,
     JobEvent,
     JobFailed,
     JobHandedBack,
     JobQueued,
+    JobReissued,
+    JobRequeued,
     JobStarted,
     JobSucceeded,
     PromptWritten,
@@ -41,7 +44,7 @@ class JobState(msgspec.Struct, frozen=True):
 
     `account`, `price`, `parts` (of the charge) and `outcome` are the minimal fold that a refund needs; they
     stay right even when `broken` says that some event could not be read. `crashes` counts runs that ended
-    without progress and without handing back.
+    without progress and without handing back. `requeued_as` is the job that makes this failed one again.
     """
 
     account: str = ""
@@ -60,6 +63,9 @@ class JobState(msgspec.Struct, frozen=True):
     retry_at_us: int | None = None
     failure: Failure | None = None
     video: Video | None = None
+    reissues: int = 0
+    requeued_as: str = ""
+    dropped: bool = False
 
     @property
     def live_submission(self) -> Submission | None:
@@ -104,6 +110,12 @@ def evolve(state: JobState, event: JobEvent) -> JobState:
             return replace(state, outcome="failed", failure=event.failure, run_open=False)
         case VideoGifted():
             return replace(state, video=event.video)
+        case JobReissued():
+            return replace(state, reissues=event.number)
+        case JobRequeued():
+            return replace(state, requeued_as=event.as_job)
+        case DeadLetterDropped():
+            return replace(state, dropped=True)
         case _ as never:
             assert_never(never)
 

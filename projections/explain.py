@@ -37,6 +37,9 @@ STAGES: Final = {
     "JobSucceeded": "video",
     "JobFailed": "failure",
     "VideoGifted": "video",
+    "JobReissued": "attempt",
+    "JobRequeued": "requeue",
+    "DeadLetterDropped": "failure",
 }
 """What each event is in the chain; an event type that is not here is a stage of its own."""
 

@@ -8,11 +8,14 @@ from msgspec.structs import replace
 from events.codec import Event
 from events.envelope import Recorded
 from events.job import (
+    DeadLetterDropped,
     Failure,
     JobEvent,
     JobFailed,
     JobHandedBack,
     JobQueued,
+    JobReissued,
+    JobRequeued,
     JobStarted,
     JobSucceeded,
     PromptWritten,
@@ -36,8 +39,9 @@ class JobStatus(msgspec.Struct, frozen=True, gc=False):
 
     `state`: queued → writing (the prompt) → submitting (to the provider) → rendering → succeeded or failed;
     retrying while it waits for the next submission at `retry_at_us`. A failed job whose video came later
-    has `gifted` and the video. `failure_*` are the job's, or while it runs the last submission's.
-    `price` is in credits. `position` is that of the job's last event. Times are epoch microseconds.
+    has `gifted` and the video. `failure_*` are the job's, or while it runs the last submission's. A failed
+    job that is made again has `requeued_as`, the new one `requeue_of`; `dropped`: an operator has left it at
+    that. `price` is in credits. `position` is that of the job's last event. Times are epoch microseconds.
     """
 
     job: str
@@ -70,6 +74,10 @@ class JobStatus(msgspec.Struct, frozen=True, gc=False):
     ended_at_us: int | None = None
     updated_at_us: int = 0
     position: int = 0
+    # Later than the first signed states: these stand at the end, see Projection.added.
+    requeue_of: str = ""
+    requeued_as: str = ""
+    dropped: bool = False
 
 
 def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus:
@@ -100,7 +108,7 @@ def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus
             return _with_failure(row, event.failure)
         case RetryScheduled():
             return replace(row, retry_at_us=event.at_us, state="retrying")
-        case JobHandedBack():
+        case JobHandedBack() | JobReissued():
             return row
         case JobSucceeded():
             won = _with_video(_with_failure(row, Failure("")), event.video)
@@ -110,6 +118,10 @@ def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus
             return replace(lost, state="failed", ended_at_us=recorded.recorded_at_us)
         case VideoGifted():
             return replace(_with_video(row, event.video), gifted=True)
+        case JobRequeued():
+            return replace(row, requeued_as=event.as_job)
+        case DeadLetterDropped():
+            return replace(row, dropped=True)
         case _ as never:
             assert_never(never)
 
@@ -129,6 +141,7 @@ def _queued(recorded: Recorded, event: JobQueued) -> JobStatus:
         deadline_at_us=event.deadline_at_us,
         updated_at_us=recorded.recorded_at_us,
         position=recorded.position,
+        requeue_of=event.requeue_of,
     )
 
 
@@ -149,4 +162,4 @@ def _key_of(recorded: Recorded) -> str | None:
     return job_of(recorded.stream)
 
 
-JOB_STATUS = Projection("job_status", JobStatus, _key_of, evolve)
+JOB_STATUS = Projection("job_status", JobStatus, _key_of, evolve, added=3)

@@ -20,7 +20,9 @@ class Projection(Generic[RowT]):
     `row` is a frozen struct; its fields are the table's columns, the first is the key. Every event touches
     at most one row: `key_of` says which, None when the event is none of this projection's business.
     `evolve` gives the row after the event. It knows nothing but its arguments. Fields that are more than one
-    value stand in `json_columns`.
+    value stand in `json_columns`. The last `added` fields are younger than the first signed state roots: a
+    row's canonical form leaves them out while they and all after them hold their defaults, so that a root
+    that was signed before they were there is found again.
     """
 
     name: str
@@ -28,6 +30,23 @@ class Projection(Generic[RowT]):
     key_of: Callable[[Recorded], str | None]
     evolve: Callable[[RowT | None, Recorded, Event], RowT]
     json_columns: tuple[str, ...] = ()
+    added: int = 0
+
+    def canonical(self, row: RowT) -> tuple[Any, ...]:
+        """The row's fields as its root covers them."""
+        values = msgspec.structs.astuple(row)
+        end = len(values)
+        for default in self._added_defaults:
+            if values[end - 1] != default:
+                break
+            end -= 1
+        return values[:end]
+
+    @cached_property
+    def _added_defaults(self) -> tuple[Any, ...]:
+        """From the last field on."""
+        defaults = self.row.__struct_defaults__
+        return defaults[: -self.added - 1 : -1] if self.added else ()
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

@@ -42,13 +42,14 @@ class RootHash:
     """Takes a projection's rows in order and gives their root."""
 
     def __init__(self, projection: AnyProjection) -> None:
+        self._canonical = projection.canonical
         name = projection.name.encode()
         self._digest = sha256(len(name).to_bytes(4, "big") + name)
         self.rows = 0
 
     def add(self, row: msgspec.Struct) -> None:
         """The next row."""
-        text = _encode(msgspec.structs.astuple(row))
+        text = _encode(self._canonical(row))
         self._digest.update(len(text).to_bytes(4, "big") + text)
         self.rows += 1
 

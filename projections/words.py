@@ -17,10 +17,13 @@ from events.account import (
 )
 from events.codec import Event
 from events.job import (
+    DeadLetterDropped,
     Failure,
     JobFailed,
     JobHandedBack,
     JobQueued,
+    JobReissued,
+    JobRequeued,
     JobStarted,
     JobSucceeded,
     PromptWritten,
@@ -51,7 +54,9 @@ def words_of(event: Event) -> str:
             return _credits(event)
         case JobQueued():
             numbered = f" {event.number} of {event.of}" if event.of > 1 else ""
-            return f"job{numbered} queued: {event.style}, {event.model}, until {_clock(event.deadline_at_us)}"
+            again = f", {event.requeue_of} again" if event.requeue_of else ""
+            until = _clock(event.deadline_at_us)
+            return f"job{numbered} queued: {event.style}, {event.model}{again}, until {until}"
         case JobStarted():
             return f"run {event.run} by {event.worker}"
         case PromptWritten():
@@ -66,12 +71,19 @@ def words_of(event: Event) -> str:
             return f"next submission from {_clock(event.at_us)} on"
         case JobHandedBack():
             return f"run {event.run} handed the job back"
+        case JobReissued():
+            return "given to the workers once more: its stream entry was in nobody's hands"
         case JobSucceeded():
             return f"video stored: {_video(event.video)}"
         case JobFailed():
             return f"failed by {event.by}: {_failure(event.failure)}"
         case VideoGifted():
             return f"late video, given free: {_video(event.video)}"
+        case JobRequeued():
+            price = _count(event.price) if event.price else "free"
+            return f"made again as {event.as_job}, {price}: {event.reason}, by {event.actor}"
+        case DeadLetterDropped():
+            return f"left at that: {event.reason}, by {event.actor}"
         case _ as never:
             assert_never(never)
 

@@ -6,12 +6,15 @@ from events.account import Part
 from events.streams import JOB
 from projections.problems import Findings
 
-FACTS = frozenset({"SubmissionAccepted", "VideoGifted"})
+FACTS = frozenset({"SubmissionAccepted", "VideoGifted", "JobRequeued", "DeadLetterDropped"})
 """What may still be recorded after a job's end."""
 
 
 class Job(msgspec.Struct, gc=False):
-    """A charged job that has not ended, or failed and is not refunded yet."""
+    """A job that has not ended, or failed and is not refunded yet.
+
+    Without a charge (`price` 0) it is one that makes a failed job again.
+    """
 
     account: str
     order: str
@@ -28,7 +31,7 @@ class Job(msgspec.Struct, gc=False):
     @property
     def over(self) -> bool:
         """Nothing more can be decided about it, only facts recorded."""
-        return self.outcome == "succeeded" or (self.outcome == "failed" and self.refunded)
+        return self.outcome == "succeeded" or (self.outcome == "failed" and (self.refunded or not self.price))
 
 
 class Queued(msgspec.Struct, gc=False):
@@ -39,6 +42,14 @@ class Queued(msgspec.Struct, gc=False):
     price: int
     deadline_at_us: int
     parts: tuple[Part, ...] = ()
+    requeue_of: str = ""
+
+
+class Requeued(msgspec.Struct, gc=False):
+    """What matters of JobRequeued."""
+
+    as_job: str
+    price: int
 
 
 class Jobs:
@@ -48,6 +59,7 @@ class Jobs:
         self.findings = findings
         self._keep = keep
         self.by_stream: dict[str, Job] = {}
+        self._free: set[str] = set()
         self.spent = 0
 
     def charged(
@@ -74,6 +86,24 @@ class Jobs:
         elif paid != (event.account, event.order, event.price, event.parts):
             self.findings.add("charge", position, f"{stream} was queued otherwise than charged")
         job.queued_at, job.deadline_at_us = position, event.deadline_at_us
+
+    def requeued(self, event: Requeued) -> None:
+        """A failed job is to be made again; in the same command it is queued, if free without a charge."""
+        if not event.price:
+            self._free.add(JOB + event.as_job)
+
+    def given(self, position: int, stream: str, event: Queued, *, judged: bool = False) -> bool:
+        """A job nobody was charged for is queued; whether it may be: it makes a failed one again.
+
+        `judged`: the walk has met it before, and the event that allows it may be out of sight.
+        """
+        if event.price or not event.requeue_of or not (judged or stream in self._free):
+            return False
+        self._free.discard(stream)
+        self.by_stream[stream] = Job(
+            event.account, event.order, 0, (), position, 1, position, event.deadline_at_us
+        )
+        return True
 
     def ended(self, position: int, stream: str, outcome: str) -> None:
         """JobSucceeded or JobFailed."""
@@ -116,7 +146,7 @@ class Jobs:
             if not job.queued_at:
                 message = f"{stream} was charged {job.price} credits and never queued"
                 self.findings.add("charge", job.charged_at, message)
-            elif job.outcome == "failed" and not job.refunded:
+            elif job.outcome == "failed" and job.price and not job.refunded:
                 message = f"{stream} failed and its {job.price} credits were not refunded"
                 self.findings.add("outcome", job.charged_at, message)
 

@@ -29,6 +29,19 @@ def move(jobs: Jobs, row: Row) -> None:
         jobs.ended(at, stream, OUTCOMES[name])
 
 
+def requeued(jobs: Jobs, row: Row) -> None:
+    """A failed job is to be made again."""
+    with suppress(msgspec.DecodeError, UnicodeError):  # other walks report what cannot be read
+        jobs.requeued(DECODE["JobRequeued"](row[6] or ""))
+
+
+def free_queued(jobs: Jobs, row: Row, *, judged: bool = False) -> bool:
+    """Whether this is a job without a charge, which makes a failed one again; it is known from then on."""
+    with suppress(msgspec.DecodeError, UnicodeError):
+        return jobs.given(row[0], row[1], DECODE["JobQueued"](row[6] or ""), judged=judged)
+    return False
+
+
 def job_stream_of(row: Row) -> str:
     """The stream of the job that a late row is about."""
     _, stream, _, name, _, _, data = row
@@ -80,6 +93,8 @@ def _replay(jobs: Jobs, row: Row) -> None:
     if not stream.startswith(ACCOUNT):
         if name in MOVES and stream in jobs.by_stream:
             move(jobs, row)
+        elif name == "JobQueued":
+            free_queued(jobs, row, judged=True)
         return
     with suppress(msgspec.DecodeError, UnicodeError):  # reported where the walk met it
         event = DECODE[name](data or "")

@@ -13,7 +13,7 @@ from events.streams import ACCOUNT, JOB
 from projections.problems import Findings
 from projections.verify import lots
 from projections.verify.jobs import Jobs
-from projections.verify.late import move
+from projections.verify.late import free_queued, move, requeued
 from projections.verify.lots import Account
 from projections.verify.shapes import (
     DECODE,
@@ -196,7 +196,11 @@ class Rules:
         """A row of a job that is over or never was, or of a stream of no known kind."""
         at, stream, version, name, *_ = row
         if stream.startswith(JOB):
+            if version == 1 and name == "JobQueued" and free_queued(self.jobs, row):
+                return
             self.late.append(row)
+            if name == "JobRequeued":
+                requeued(self.jobs, row)
         if name not in KNOWN or not stream.startswith(JOB):
             self._misplaced(row)
         if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:

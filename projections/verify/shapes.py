@@ -6,7 +6,7 @@ import msgspec
 
 from events.account import AccountEvent, GrantKind, Part, RevokeKind
 from events.codec import EVENT_TYPES
-from projections.verify.jobs import Queued
+from projections.verify.jobs import Queued, Requeued
 
 
 class Granted(msgspec.Struct, gc=False):
@@ -66,6 +66,7 @@ READ: Final[dict[str, type[Any]]] = {
     "CreditsRevoked": Revoked,
     "CreditsExpired": Expired,
     "JobQueued": Queued,
+    "JobRequeued": Requeued,
 }
 """The types whose data is needed, and what of it."""
 

@@ -99,6 +99,8 @@ class Messages:
         back = self._texts.gettext(
             "Your credit is back.", "Your credits are back: {count}.", delivery.refunded, locale=locale
         ).format(count=delivery.refunded)
+        if not delivery.refunded:
+            back = self._say("It was free for you.", locale)
         if balance is not None:
             back += " " + self._say("Your balance: {balance}.", locale).format(balance=balance)
         return "\n".join([*parts, "💳 " + back])

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from events.account import CreditsCharged
 from events.codec import decode
-from events.job import Failure, JobQueued, JobSucceeded, VideoGifted
+from events.job import Failure, JobQueued, JobRequeued, JobSucceeded, VideoGifted
 from events.streams import account_stream, job_stream
 from ledger.commands import FailJob, ForgetAccount
 from ledger.errors import JobFinished
@@ -116,6 +116,8 @@ class Forgetting:
                     files.append(photo)
                 case JobSucceeded(video=video) | VideoGifted(video=video):
                     files.append(video.blob)
+                case JobRequeued(as_job=again, price=0):  # no charge on the account leads there
+                    files += await self._files_of(again)
                 case _:
                     pass
         return files

@@ -24,7 +24,7 @@ EPOCH = PREFIX + "epoch"
 GENERATION = "generation"
 """The consumer group on `jobs`. The relay makes it with the stream, at the stream's beginning."""
 
-JOB_TYPES = frozenset({"JobQueued", "SubmissionAccepted"})
+JOB_TYPES = frozenset({"JobQueued", "JobReissued", "SubmissionAccepted"})
 """Events that are published to `jobs` too."""
 
 NO_ID = "0-0"

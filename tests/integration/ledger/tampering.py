@@ -114,6 +114,9 @@ async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.FailJob("j6", "a", "operator", BUSY), key="fail:j6")
     await ledger.execute(c.ForgetAccount("a", "asked", "operator-1"), key="forget:a")
     await ledger.execute(c.StartJob("j5", 1, "w1"), key="start:j5:1")
+    await ledger.execute(c.DropDeadLetter("j7", "seen", "op"), key="drop:j7")
+    await ledger.execute(c.RequeueJob("j7", "b", "j10", 0, "m", 900, "mended", "op"), key="requeue:j7")
+    await ledger.execute(c.ReissueJob("j10", 1), key="reissue:j10:1")
 
 
 async def _submit(ledger: Ledger, job: str) -> None:

@@ -5,9 +5,12 @@ import pytest
 from events.account import CreditsGranted
 from events.codec import Event
 from events.job import (
+    DeadLetterDropped,
     Failure,
     JobFailed,
     JobHandedBack,
+    JobReissued,
+    JobRequeued,
     JobStarted,
     JobSucceeded,
     PromptWritten,
@@ -48,6 +51,7 @@ def after(*events: Event) -> JobStatus:
         ((), "queued"),
         ((STARTED,), "writing"),
         ((STARTED, JobHandedBack(1)), "writing"),
+        ((STARTED, JobReissued(1)), "writing"),
         ((STARTED, PROMPT), "submitting"),
         ((STARTED, PROMPT, INTENDED), "submitting"),
         ((STARTED, PROMPT, INTENDED, ACCEPTED), "rendering"),
@@ -129,3 +133,8 @@ def test_an_account_event_in_a_job_stream_is_refused():
     (recorded,) = history.record((JOB, CreditsGranted(1, "bonus", "x")))
     with pytest.raises(UnfoldableEvent, match="CreditsGranted at position 1 is no job's event"):
         JOB_STATUS.fold_all([recorded])
+
+
+def test_a_failed_job_tells_what_an_operator_did_with_it():
+    row = after(FAILED, DeadLetterDropped("seen", "op"), JobRequeued("j2", 0, "mended", "op"))
+    assert (row.state, row.dropped, row.requeued_as) == ("failed", True, "j2")

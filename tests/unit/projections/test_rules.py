@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.codec import Event
 from events.envelope import Recorded
-from events.job import JobFailed, JobSucceeded, VideoGifted
+from events.job import DeadLetterDropped, JobFailed, JobRequeued, JobSucceeded, VideoGifted
 from projections.problems import Findings, Problem
 from projections.verify.late import job_stream_of, judge
 from projections.verify.rules import Rules
@@ -29,6 +30,8 @@ from tests.unit.projections.samples import (
 FAILED = ("job-j", JobFailed("worker", TIMED_OUT))
 SUCCEEDED = ("job-j", JobSucceeded(1, 1, VIDEO))
 GIFT = ("job-j", VideoGifted(1, VIDEO))
+AGAIN = ("job-j", JobRequeued("k", 0, "mended", "op"))
+FREE = ("job-k", replace(queued(order="k", price=0), requeue_of="j"))
 GOLDEN = Path(__file__).parents[1] / "events" / "golden.jsonl"
 ABOUT_JOBS = ("CreditsCharged", "CreditsRefunded")
 REFUND = (ACCOUNT, CreditsRefunded("j", 1, "timeout"))
@@ -78,8 +81,31 @@ def test_a_right_history_has_no_problems_and_tells_what_is_unfinished():
 
 
 @pytest.mark.parametrize(
+    "end", [("job-k", JobSucceeded(1, 1, VIDEO)), ("job-k", JobFailed("worker", TIMED_OUT))]
+)
+def test_a_failed_job_may_be_made_again_for_free(end: tuple[str, Event]):
+    dropped = ("job-j", DeadLetterDropped("seen", "op"))
+    gift = [] if isinstance(end[1], JobSucceeded) else [(("job-k", VideoGifted(1, VIDEO)),)]
+    history = history_with((FAILED, REFUND), (dropped,), (AGAIN, FREE), (end,), *gift)
+    assert audited(history.events) == ([], set())
+
+
+@pytest.mark.parametrize(
     ("history", "kind"),
     [
+        (lambda: history_with((FAILED, REFUND), (FREE,)), "charge"),
+        (lambda: history_with((FAILED, REFUND), (AGAIN, FREE), (("job-k", FREE[1]),)), "charge"),
+        (lambda: history_with((FAILED, REFUND), (AGAIN, ("job-k", queued(order="k", price=0)))), "charge"),
+        (lambda: history_with((FAILED, REFUND), (AGAIN, ("job-l", FREE[1]))), "charge"),
+        (lambda: history_with((FAILED, REFUND), (AGAIN, ("job-k", queued(order="k")))), "charge"),
+        (
+            lambda: history_with(
+                (FAILED, REFUND),
+                (AGAIN, FREE),
+                (("job-k", JobFailed("worker", TIMED_OUT)), (ACCOUNT, CreditsRefunded("k", 1, "timeout"))),
+            ),
+            "outcome",
+        ),
         (lambda: history_with((SUCCEEDED,), (SUCCEEDED,)), "outcome"),
         (lambda: history_with((SUCCEEDED,), (FAILED, REFUND)), "outcome"),
         (lambda: history_with((FAILED,)), "outcome"),
