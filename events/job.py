@@ -20,12 +20,17 @@ class Failure(msgspec.Struct, frozen=True):
     """Why something failed.
 
     `error_class` is one of the classes of the error policy (`user_violation`, `transient`, `timeout`, …),
-    `code` and `message` are the outside's own words, trimmed to MESSAGE_CHARS_MAX and free of personal data.
+    `code` and `message` are the outside's own words. `attempt` is the submission it happened in (0: before
+    the first), `task` the provider's task if there was one, `raw` the beginning of what the outside answered.
+    `message` and `raw` have at most MESSAGE_CHARS_MAX and are free of secrets and personal data.
     """
 
     error_class: str
     code: str = ""
     message: str = ""
+    attempt: int = 0
+    task: str = ""
+    raw: str = ""
 
 
 class Video(msgspec.Struct, frozen=True):

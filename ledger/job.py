@@ -4,7 +4,10 @@ Decisions (start, intend, fail) are fenced by the current run. Facts (a task the
 video) never are: what happened outside is recorded whoever reports it, even after a refund.
 """
 
+from msgspec.structs import replace
+
 from events.job import (
+    Failure,
     JobFailed,
     JobHandedBack,
     JobQueued,
@@ -100,10 +103,11 @@ def fail_submission(state: JobState, payer: AccountState, command: FailSubmissio
     if live is None or live.number != command.submission:
         raise InvalidCommand(f"submission {command.submission} is not the open one")
     stream = job_stream(command.job)
-    failed = SubmissionFailed(command.run, command.submission, command.failure)
+    failure = _placed(state, command.failure, command.submission)
+    failed = SubmissionFailed(command.run, command.submission, failure)
     if command.retry_at_us is not None and command.retry_at_us < queued.deadline_at_us:
         return [(stream, failed), (stream, RetryScheduled(command.run, command.retry_at_us))]
-    ended = JobFailed("worker", command.failure)
+    ended = JobFailed("worker", failure)
     return [(stream, failed), *_failed(state, payer, command, ended, now_us)]
 
 
@@ -137,7 +141,14 @@ def fail(state: JobState, payer: AccountState, command: FailJob, now_us: int) ->
         raise NotDue("the deadline has not passed")
     if command.by == "worker" and command.run != state.run and not due:
         raise StaleRun(command.run or 0, state.run)
-    return _failed(state, payer, command, JobFailed(command.by, command.failure, command.actor), now_us)
+    failure = _placed(state, command.failure, command.failure.attempt or len(state.submissions))
+    return _failed(state, payer, command, JobFailed(command.by, failure, command.actor), now_us)
+
+
+def _placed(state: JobState, failure: Failure, attempt: int) -> Failure:
+    """The failure with its submission's number and task, as far as they are known."""
+    tasks = [submission.task for submission in state.submissions if submission.number == attempt]
+    return replace(failure, attempt=attempt, task=(tasks[0] if tasks else None) or "")
 
 
 def _failed(

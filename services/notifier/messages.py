@@ -8,9 +8,9 @@ import msgspec
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import I18n
 
-from services.notifier.failures import advice_for
 from services.notifier.fold import ENDED, JobProgress, Kind
 from services.shared.buttons import Again, Menu, MenuAction
+from services.shared.error_policy import policy_for
 from services.shared.file_links import VALID_S, FileLinks
 from services.shared.i18n import locale_for
 
@@ -92,10 +92,10 @@ class Messages:
     def failure(self, delivery: Delivery, balance: int | None) -> str:
         """Why there is no video, what to change, and that the credit is back."""
         locale = locale_for(delivery.locale)
-        advice = advice_for(delivery.error_class)
+        policy = policy_for(delivery.error_class)
         title = "😔 <b>" + self._say("The video did not work out.", locale) + "</b>"
-        parts = [title, *self._which(delivery, locale), "", self._say(advice.happened, locale)]
-        parts += [self._say(advice.change, locale), ""]
+        parts = [title, *self._which(delivery, locale), "", self._say(policy.happened, locale)]
+        parts += [self._say(policy.advice, locale), ""]
         back = self._texts.gettext(
             "Your credit is back.", "Your credits are back: {count}.", delivery.refunded, locale=locale
         ).format(count=delivery.refunded)

@@ -1,20 +1,13 @@
-"""What follows from a failure, and when to look again: pure functions, chance comes in as a number.
+"""When to submit and when to look again: pure functions, chance comes in as a number.
 
-The fuller policy (resting an account, pausing a model, offering another one) hooks in here: everything that
-decides by error class does it through this module.
+What an error class leads to stands in services/shared/error_policy.py.
 """
 
 from typing import Final
 
 from events.job import Failure
 from ledger.job_state import JobState
-
-RETRYABLE: Final = frozenset({"transient", "rate_limited"})
-ALARMING: Final = frozenset({"our_fault", "provider_auth", "provider_balance", "model_paused", "poison"})
-"""Classes an operator should hear of: nothing gets better by itself."""
-
-RESTING: Final = frozenset({"provider_auth", "provider_balance"})
-"""Classes that are an account's own trouble: it rests, and another one is tried."""
+from services.shared.error_policy import policy_for
 
 SUBMISSIONS_MAX: Final = 4
 RATE_LIMITED_MAX: Final = 12
@@ -44,12 +37,13 @@ def retry_pause_s(
     point between nothing and the bound. What the provider asks for (`retry_after_s`) comes on top. An
     account's own trouble is tried with each of the others (`accounts` in all) at once.
     """
-    if failure.error_class in RESTING:  # by then that account rests, so the next one is another
-        before = [s for s in state.submissions if s.failure and s.failure.error_class in RESTING]
-        return 0.0 if len(before) + 1 < accounts else None
-    if failure.error_class not in RETRYABLE:
-        return None
+    policy = policy_for(failure.error_class)
     earlier = [s.failure for s in state.submissions if s.failure is not None]
+    if policy.rests_key:  # by then that account rests, so the next one is another
+        rested = sum(policy_for(f.error_class).rests_key for f in earlier)
+        return 0.0 if rested + 1 < accounts else None
+    if not policy.retries:
+        return None
     limited = [f for f in earlier if f.error_class == "rate_limited"]
     if failure.error_class == "rate_limited":
         tries, tries_max = len(limited) + 1, RATE_LIMITED_MAX
@@ -59,8 +53,7 @@ def retry_pause_s(
             tries_max = AMBIGUOUS_MAX
     if tries >= tries_max:
         return None
-    bound_s = min(RETRY_PAUSE_S_MAX, base_s * 2.0 ** (tries - 1))
-    return (retry_after_s or 0.0) + bound_s * chance
+    return (retry_after_s or 0.0) + jitter_s(tries, base_s, RETRY_PAUSE_S_MAX, chance)
 
 
 def poll_pause_s(polls: int, first_s: float, chance: float, left_s: float) -> float:
@@ -72,6 +65,11 @@ def poll_pause_s(polls: int, first_s: float, chance: float, left_s: float) -> fl
     if pause_s < left_s - LAST_LOOK_S:
         return pause_s
     return max(left_s - LAST_LOOK_S, left_s / 2, 0.0)
+
+
+def jitter_s(tries: int, base_s: float, max_s: float, chance: float) -> float:
+    """A pause after so many tries of what others try too: any point below a bound that doubles."""
+    return min(max_s, base_s * 2.0 ** min(tries - 1, 16)) * chance
 
 
 def backoff_s(failures: int, base_s: float, max_s: float, chance: float) -> float:

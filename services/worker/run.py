@@ -6,22 +6,17 @@ any moment. Every step is safe to begin again by another run.
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Coroutine
 from typing import Any, Literal
 
-import msgspec
 import structlog
 
 from events.job import Failure
-from ledger.commands import Command, FailJob, FailSubmission, HandBackJob, StartJob
+from ledger.commands import Command, HandBackJob, StartJob
 from ledger.errors import KeyReused, Rejected
 from ledger.job_state import JobState
-from services.adapters.kie.failures import scrub
 from services.shared.periodic import obey_cancellation
-from services.worker import fetching, plan, prompting, submitting, watching
-from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
-from services.worker.policy import ALARMING, RESTING, retry_pause_s
+from services.worker import failing, fetching, plan, prompting, submitting, watching
 from services.worker.tools import Tools
 
 logger = structlog.get_logger()
@@ -49,6 +44,8 @@ class JobRun:
         self.state = JobState()
         self.watched = watching.Watched()
         self.prompt_text: str | None = None
+        self.trouble: Failure | None = None
+        """What the provider last did instead of answering, scrubbed: told when the deadline ends the job."""
         self.log = logger.bind(job=job)
         self._hint = asyncio.Event()
         self._poked = False
@@ -83,7 +80,7 @@ class JobRun:
                 await self.pause(UNREADABLE_LOOK_S)
                 await self.reload()
             case plan.TimeOut(code):
-                await self.fail(Failure("timeout", code, "the deadline has passed"))
+                await self.fail(failing.timed_out(code, self.trouble))
             case plan.Poisoned():
                 await self.fail(Failure("poison", "", "too many runs ended without a word"))
             case plan.WritePrompt():
@@ -126,55 +123,11 @@ class JobRun:
 
     async def fail(self, failure: Failure) -> None:
         """End the job without a video, with its refund."""
-        life_s = self.tools.timing.refund_life_s
-        command = FailJob(self.job, self.state.account, "worker", failure, self.state.run, life_s)
-        if await self.append(command, key=f"fail:{self.job}:worker{self.state.run}"):
-            self._ended(failure)
+        await failing.fail(self, failure)
 
     async def refuse(self, number: int, failure: Failure, retry_after_s: float | None = None) -> None:
         """The submission came to nothing: plan another, or end the job."""
-        failure = await self.scrubbed(failure)
-        timing, now_us = self.tools.timing, self.tools.clock.now_us()
-        pause_s = retry_pause_s(
-            self.state,
-            failure,
-            base_s=timing.retry_base_s,
-            chance=random.random(),
-            retry_after_s=retry_after_s,
-            accounts=len(self.tools.accounts),
-        )
-        await self._tell_limits(number, failure)
-        retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
-        assert self.run is not None
-        command = FailSubmission(
-            self.job, self.state.account, self.run, number, failure, retry_at_us, timing.refund_life_s
-        )
-        if await self.append(command, key=f"refuse:{self.job}:{number}"):
-            SUBMISSIONS.labels(failure.error_class).inc()
-            if self.state.outcome:
-                self._ended(failure)
-            else:
-                self.log.warning("submission_failed", submission=number, **_told(failure), again_in_s=pause_s)
-        await self.tools.checkpoint("refused")
-
-    async def _tell_limits(self, number: int, failure: Failure) -> None:
-        """The submission is over; whether its account has trouble of its own."""
-        await self.tools.limits.done(self.job, self.state.account)
-        if failure.error_class in RESTING:
-            account = self.state.submissions[number - 1].provider_account
-            rest_s = await self.tools.limits.rest(account)
-            self.log.error("account_rests", account=account, for_s=rest_s, **_told(failure))
-
-    async def scrubbed(self, failure: Failure) -> Failure:
-        """The failure without anything the seller wrote, should the provider have quoted it."""
-        queued = self.state.queued
-        private: list[str] = []
-        if failure.message and queued is not None:
-            brief = await self.tools.door.brief(queued.brief)
-            private += [brief.product, brief.wishes] if brief else []
-            text = await prompting.prompt_text(self)
-            private += [text] if text else []
-        return msgspec.structs.replace(failure, message=scrub(failure.message, private))
+        await failing.refuse(self, number, failure, retry_after_s)
 
     async def pause(self, seconds: float) -> bool:
         """Sleep, or less when there is a hint; whether somebody asked us to look now."""
@@ -233,13 +186,3 @@ class JobRun:
         self.log.info("job_started")
         await self.tools.checkpoint("started")
         return True
-
-    def _ended(self, failure: Failure) -> None:
-        JOBS_ENDED.labels("failed", failure.error_class).inc()
-        alarm = failure.error_class in ALARMING
-        tell = self.log.error if alarm else self.log.warning
-        tell("job_failed", **_told(failure), alarm=alarm)
-
-
-def _told(failure: Failure) -> dict[str, str]:
-    return {"error_class": failure.error_class, "code": failure.code, "message": failure.message}

@@ -12,15 +12,18 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from events.job import Failure
 from ledger.commands import IntendSubmission, RecordAccepted
 from services.adapters.kie.catalogue import Model
 from services.adapters.kie.errors import KieError, KieNoAnswer, KieNotSent, KieRefused, OutcomeUnknown
 from services.shared.blobs import BlobError
+from services.shared.error_policy import policy_for
 from services.worker import plan
+from services.worker.failing import scrubbed, told
 from services.worker.metrics import SUBMISSIONS
-from services.worker.policy import RETRYABLE, backoff_s
+from services.worker.policy import jitter_s
 from services.worker.prompting import ERASED, not_offered, prompt_text
 
 if TYPE_CHECKING:
@@ -102,15 +105,23 @@ async def _upload(run: "JobRun", client: "ProviderAccount", photo: str) -> str |
             await run.fail(Failure("our_fault", "photo_missing", "the photo is no longer there"))
             return None
         except (KieError, OSError) as error:
-            failure = error.failure if isinstance(error, KieError) else Failure("transient", "storage")
-            run.log.warning("upload_failed", tries=tries, error=str(error))
-            passing = isinstance(error, KieNoAnswer | OSError) or failure.error_class in RETRYABLE
-            pause_s = backoff_s(tries, run.tools.timing.retry_base_s, 30.0, random.random())
+            failure = await _upload_failure(run, error)
+            run.log.warning("upload_failed", tries=tries, **told(failure))
+            passing = isinstance(error, KieNoAnswer | OSError) or policy_for(failure.error_class).retries
+            asked_s = (error.retry_after_s if isinstance(error, KieError) else None) or 0.0
+            pause_s = asked_s + jitter_s(tries, run.tools.timing.retry_base_s, 30.0, random.random())
             if not passing or tries == UPLOADS_MAX or pause_s >= run.left_s():
-                await run.fail(await run.scrubbed(failure))
+                await run.fail(failure)
                 return None
             await asyncio.sleep(pause_s)
     return None
+
+
+async def _upload_failure(run: "JobRun", error: KieError | OSError) -> Failure:
+    attempt = len(run.state.submissions) + 1
+    if isinstance(error, KieError):
+        return await scrubbed(run, replace(error.failure, attempt=attempt))
+    return Failure("transient", "storage", type(error).__name__, attempt=attempt)
 
 
 async def _call(run: "JobRun", number: int, ready: Ready) -> None:
@@ -131,7 +142,8 @@ async def _call(run: "JobRun", number: int, ready: Ready) -> None:
         await run.refuse(number, error.failure, error.retry_after_s)
     except OutcomeUnknown as error:
         SUBMISSIONS.labels("unknown").inc()
-        run.log.error("submission_outcome_unknown", submission=number, error=str(error))
+        run.trouble = await scrubbed(run, replace(error.failure, attempt=number))
+        run.log.error("submission_outcome_unknown", **told(run.trouble))
         await tools.checkpoint("unknown")
     else:
         await tools.checkpoint("created")

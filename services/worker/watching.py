@@ -5,12 +5,15 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec.structs import replace
 
 from events.job import Failure
 from ledger.job_state import Submission
 from services.adapters.kie.errors import KieError, TaskUnknown
 from services.adapters.kie.record import TaskRecord
+from services.shared.error_policy import policy_for
 from services.worker import plan
+from services.worker.failing import scrubbed, told
 from services.worker.metrics import POLLS
 from services.worker.policy import poll_pause_s
 
@@ -21,13 +24,15 @@ Urls = tuple[str, ...]
 
 
 class Watched(msgspec.Struct):
-    """Which task is looked at, how often it was, when last, and since when the provider does not know it."""
+    """The task looked at: how often, when last, when again at the earliest, what was wrong, since when."""
 
     task: str = ""
     polls: int = 0
     polled_s: float = 0.0
+    not_before_s: float = 0.0
     unknown_since_s: float | None = None
     odd: str = ""
+    heard: Failure | None = None
 
 
 async def watch(run: "JobRun", submission: Submission) -> Urls | None:
@@ -59,11 +64,13 @@ async def _wait(run: "JobRun") -> bool:
     """Until the next look is due or somebody asked for one; False when there is nothing left to look at."""
     timing, watched = run.tools.timing, run.watched
     step = plan.Watch(run.state.submissions[-1])
-    due_s = time.monotonic() + poll_pause_s(watched.polls - 1, timing.poll_s, random.random(), run.left_s())
+    now_s, left_s = time.monotonic(), run.left_s()
+    due_s = now_s + poll_pause_s(watched.polls - 1, timing.poll_s, random.random(), left_s)
+    due_s = max(due_s, min(watched.not_before_s, now_s + left_s))
     while True:
         poked = await run.pause(due_s - time.monotonic())
         if poked:
-            due_s = min(due_s, watched.polled_s + timing.poke_s)
+            due_s = min(due_s, max(watched.not_before_s, watched.polled_s + timing.poke_s))
         await run.reload()  # the monitor, an operator or another run may have decided meanwhile
         if plan.next_step(run.state, run.run, run.tools.clock.now_us()) != step:
             return False
@@ -90,15 +97,29 @@ async def _look(run: "JobRun", submission: Submission, task: str) -> TaskRecord 
         await _unknown(run, submission, error)
         return None
     except KieError as error:
-        POLLS.labels(error.failure.error_class).inc()
-        run.log.warning("look_failed", task=task, error=str(error))
+        await _not_seen(run, submission, error)
         return None
+    run.trouble = None
     run.watched.unknown_since_s = None
     POLLS.labels(record.state).inc()
     if record.odd and record.said != run.watched.odd:
         run.watched.odd = record.said
         run.log.warning("task_state_unknown", task=task, state=record.said)
     return record
+
+
+async def _not_seen(run: "JobRun", submission: Submission, error: KieError) -> None:
+    """No word about the task: it goes on without us, and the next look is not before the provider likes."""
+    watched = run.watched
+    watched.not_before_s = time.monotonic() + (error.retry_after_s or 0.0)
+    POLLS.labels(error.failure.error_class).inc()
+    if run.trouble is None or watched.heard != error.failure:  # else it is the same again
+        watched.heard = error.failure
+        assert submission.task is not None
+        failure = replace(error.failure, attempt=submission.number, task=submission.task)
+        run.trouble = await scrubbed(run, failure)
+    alarms = policy_for(error.failure.error_class).alarms
+    (run.log.error if alarms else run.log.warning)("look_failed", **told(run.trouble))
 
 
 async def _unknown(run: "JobRun", submission: Submission, error: TaskUnknown) -> None:
@@ -108,5 +129,6 @@ async def _unknown(run: "JobRun", submission: Submission, error: TaskUnknown) ->
     if run.watched.unknown_since_s is None:
         run.watched.unknown_since_s = now_s
     if now_s - run.watched.unknown_since_s >= run.tools.timing.unknown_task_s:
-        failure = Failure("unclassified", error.failure.code, "the provider does not know its own task")
+        words = "the provider does not know its own task"
+        failure = Failure("unclassified", error.failure.code, words, raw=error.failure.raw)
         await run.refuse(submission.number, failure)

@@ -8,27 +8,13 @@ sentence nobody has seen is `unclassified`, which ends in a refund and not in a 
 import re
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from events.codec import clean_text
 from events.job import MESSAGE_CHARS_MAX, Failure
-
-ErrorClass = Literal[
-    "user_violation",
-    "bad_image",
-    "our_fault",
-    "provider_auth",
-    "provider_balance",
-    "model_paused",
-    "rate_limited",
-    "transient",
-    "result_broken",
-    "timeout",
-    "poison",
-    "unclassified",
-]
+from services.shared.error_policy import ErrorClass
 
 
 class Signal(msgspec.Struct, frozen=True):

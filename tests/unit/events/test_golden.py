@@ -4,6 +4,7 @@ An event's fields may only grow, with defaults. Whoever adds one adds a line wit
 """
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -24,12 +25,20 @@ LINES = [msgspec.json.decode(line, type=Line) for line in TEXT.splitlines()]
 NEWEST = {line.type: line for line in LINES}
 
 
+def kept(written: Any, read: Any) -> Any:
+    """What is left of `read` without the fields, at any depth, that `written` does not have."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        return {field: kept(value, read.get(field)) for field, value in written.items()}
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        return [kept(*pair) for pair in zip(written, read, strict=True)]
+    return read
+
+
 @pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.shape}-{line.type}")
 def test_every_shape_ever_written_decodes_with_nothing_lost(line: Line):
     event = decode_data(line.type, line.data)
     written = msgspec.json.decode(line.data)
-    read = msgspec.json.decode(encode(event))
-    assert {field: read[field] for field in written} == written
+    assert kept(written, msgspec.json.decode(encode(event))) == written
 
 
 @pytest.mark.parametrize("name", EVENT_TYPES)

@@ -1,6 +1,7 @@
 """The job's rules: given what happened, when a command comes, then these events or this refusal."""
 
 import pytest
+from msgspec.structs import replace
 
 from events.account import CreditsRefunded, Part
 from events.job import (
@@ -40,6 +41,7 @@ PARTS = (Part(1, 3, "purchase"),)
 QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", DEADLINE, parts=PARTS)
 VIDEO = Video("videos/j-1.mp4", "00", 9)
 FAILURE = Failure("transient", "500", "Internal Error, Please try again later.")
+PLACED = replace(FAILURE, attempt=1, task="task")
 STARTED = [QUEUED, JobStarted(1, "w")]
 PROMPTED = [*STARTED, PromptWritten(1, "t", "openai", "ugc-1")]
 INTENDED = [*PROMPTED, SubmissionIntended(1, 1, "k1", "m")]
@@ -123,7 +125,7 @@ def test_nothing_is_submitted_while_a_submission_is_open():
 
 def test_a_retry_waits_for_its_time_and_takes_the_next_number():
     made = when(given(*ACCEPTED), c.FailSubmission("j", "a", 1, 1, FAILURE, retry_at_us=500))
-    assert made == [SubmissionFailed(1, 1, FAILURE), RetryScheduled(1, 500)]
+    assert made == [SubmissionFailed(1, 1, PLACED), RetryScheduled(1, 500)]
     state = given(*ACCEPTED, *made)
     with pytest.raises(NotDue):
         when(state, c.IntendSubmission("j", 1, 2, "k1", "m"), now_us=499)
@@ -138,8 +140,8 @@ def test_a_retry_waits_for_its_time_and_takes_the_next_number():
 def test_without_a_retry_inside_the_deadline_the_job_fails_and_is_refunded(retry_at_us):
     made = when(given(*ACCEPTED), c.FailSubmission("j", "a", 1, 1, FAILURE, retry_at_us))
     assert made == [
-        SubmissionFailed(1, 1, FAILURE),
-        JobFailed("worker", FAILURE),
+        SubmissionFailed(1, 1, PLACED),
+        JobFailed("worker", PLACED),
         CreditsRefunded("j", 3, "transient", PARTS),
     ]
 
@@ -156,7 +158,22 @@ def test_the_monitor_waits_for_the_deadline_and_then_needs_no_run():
     with pytest.raises(NotDue):
         when(given(*ACCEPTED), command, now_us=DEADLINE - 1)
     made = when(given(*ACCEPTED), command, now_us=DEADLINE)
-    assert made == [JobFailed("monitor", FAILURE), CreditsRefunded("j", 3, "transient", PARTS)]
+    assert made == [JobFailed("monitor", PLACED), CreditsRefunded("j", 3, "transient", PARTS)]
+
+
+@pytest.mark.parametrize(
+    ("history", "said", "attempt", "task"),
+    [
+        (STARTED, 0, 0, ""),  # before the first submission
+        (INTENDED, 0, 1, ""),  # nobody knows whether there is a task
+        (ACCEPTED, 0, 1, "task"),
+        (ACCEPTED, 2, 2, ""),  # while the second one was prepared
+    ],
+)
+def test_a_failure_says_in_which_submission_and_with_which_task(history, said, attempt, task):
+    failure = replace(FAILURE, attempt=said)
+    failed, _ = when(given(*history), c.FailJob("j", "a", "worker", failure, run=1))
+    assert (failed.failure.attempt, failed.failure.task) == (attempt, task)
 
 
 def test_there_is_one_end():

@@ -2,22 +2,21 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from babel.messages.extract import extract_from_dir
+from babel.messages.extract import extract_from_dir, extract_from_file
 from msgspec.structs import replace
 
-from services.notifier.failures import ADVICE, advice_for
 from services.notifier.messages import Delivery, Messages, StatusLine
+from services.shared.error_policy import POLICIES, ErrorClass
 from services.shared.file_links import FileLinks
 from services.shared.i18n import LOCALES, Catalogues, read_catalogue
 from services.shared.settings import load_settings
 
 PACKAGE = Path(__file__).parents[3] / "services" / "notifier"
-CLASSES = (
-    "user_violation", "bad_image", "our_fault", "provider_auth", "provider_balance", "model_paused",
-    "rate_limited", "transient", "result_broken", "timeout", "cancelled", "poison", "unclassified",
-)  # fmt: skip
+POLICY = PACKAGE.parent / "shared" / "error_policy.py"
+CLASSES = get_args(ErrorClass)
 
 VIDEO = Delivery(
     job="j1", kind="video", position=9, account="a1", order_id="o1", number=1, of_jobs=1, locale="ru",
@@ -39,7 +38,9 @@ def failure(error_class: str, **changes: object) -> Delivery:
 def test_both_catalogues_have_exactly_the_texts_that_are_used() -> None:
     keywords = {"_": None, "_say": None, "gettext": (1, 2)}
     used = set()
-    for _, _, msgid, _, _ in extract_from_dir(PACKAGE, keywords=keywords):
+    found = list(extract_from_dir(PACKAGE, keywords=keywords))
+    found += [(str(POLICY), *entry) for entry in extract_from_file("python", POLICY, keywords=keywords)]
+    for _, _, msgid, _, _ in found:
         used.add(msgid if isinstance(msgid, str) else msgid[0])
     for locale in LOCALES:
         catalogue = read_catalogue(PACKAGE / "locales", locale, "notifier")
@@ -53,9 +54,9 @@ def test_both_catalogues_have_exactly_the_texts_that_are_used() -> None:
                 assert locale == "en" or re.search("[а-яё]", text), (locale, msgid)
 
 
-def test_every_error_class_has_words() -> None:
-    assert set(ADVICE) == set(CLASSES)
-    assert advice_for("a class from a later version") == ADVICE["unclassified"]
+def test_a_class_of_a_later_version_is_told_as_unclassified(messages: Messages) -> None:
+    assert messages.failure(failure("from tomorrow"), 7) == messages.failure(failure("unclassified"), 7)
+    assert set(POLICIES) == set(CLASSES)
 
 
 @pytest.mark.parametrize("locale", LOCALES)

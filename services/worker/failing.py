@@ -1,0 +1,114 @@
+"""What is done about a failure: told to the ledger and the log with all its facts, and its consequences.
+
+What follows from a class is data (services/shared/error_policy.py); `_carry_out` is where it happens.
+"""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from events.job import MESSAGE_CHARS_MAX, Failure
+from ledger.commands import FailJob, FailSubmission
+from services.adapters.kie.failures import scrub
+from services.shared.error_policy import policy_for
+from services.worker import prompting
+from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
+from services.worker.policy import retry_pause_s
+
+if TYPE_CHECKING:
+    from services.worker.run import JobRun
+
+
+async def fail(run: "JobRun", failure: Failure) -> None:
+    """End the job without a video, with its refund; `failure` is in our own words, or scrubbed."""
+    life_s = run.tools.timing.refund_life_s
+    command = FailJob(run.job, run.state.account, "worker", failure, run.state.run, life_s)
+    if await run.append(command, key=f"fail:{run.job}:worker{run.state.run}"):
+        _ended(run)
+
+
+def timed_out(code: str, trouble: Failure | None) -> Failure:
+    """The deadline's failure, with what was last heard of the provider, if that was trouble."""
+    words = "the deadline has passed"
+    if trouble is None:
+        return Failure("timeout", code, words)
+    heard = " ".join(part for part in (trouble.error_class, trouble.code, trouble.message) if part)
+    return Failure("timeout", code, f"{words}; before it: {heard}"[:MESSAGE_CHARS_MAX], raw=trouble.raw)
+
+
+async def refuse(run: "JobRun", number: int, failure: Failure, retry_after_s: float | None) -> None:
+    """The submission came to nothing: plan another, or end the job."""
+    failure = await scrubbed(run, failure)
+    timing, now_us = run.tools.timing, run.tools.clock.now_us()
+    pause_s = retry_pause_s(
+        run.state,
+        failure,
+        base_s=timing.retry_base_s,
+        chance=random.random(),
+        retry_after_s=retry_after_s,
+        accounts=len(run.tools.accounts),
+    )
+    await _carry_out(run, number, failure)
+    retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
+    assert run.run is not None
+    command = FailSubmission(
+        run.job, run.state.account, run.run, number, failure, retry_at_us, timing.refund_life_s
+    )
+    if await run.append(command, key=f"refuse:{run.job}:{number}"):
+        SUBMISSIONS.labels(failure.error_class).inc()
+        if run.state.outcome:
+            _ended(run)
+        else:
+            recorded = run.state.submissions[number - 1].failure or failure
+            run.log.warning("submission_failed", **told(recorded), again_in_s=pause_s)
+    await run.tools.checkpoint("refused")
+
+
+async def scrubbed(run: "JobRun", failure: Failure) -> Failure:
+    """The failure without anything the seller wrote, should the outside have quoted it.
+
+    When the seller's texts are gone, nobody can tell their words from others: nothing of the outside is kept.
+    """
+    queued = run.state.queued
+    if queued is None or not (failure.message or failure.raw):
+        return failure
+    brief = await run.tools.door.brief(queued.brief)
+    prompt = await prompting.prompt_text(run)
+    run.prompt_text = None  # the next submission reads it again: it may have been erased by then
+    if brief is None or (prompt is None and run.state.prompt is not None):
+        return replace(failure, message="", raw="")
+    private = [brief.product, brief.wishes, prompt or ""]
+    return replace(failure, message=scrub(failure.message, private), raw=scrub(failure.raw, private))
+
+
+def told(failure: Failure) -> dict[str, Any]:
+    """The facts as fields of a log line, the same as in the ledger."""
+    return {
+        "error_class": failure.error_class,
+        "code": failure.code,
+        "message": failure.message,
+        "attempt": failure.attempt,
+        "task": failure.task,
+        "raw": failure.raw,
+    }
+
+
+async def _carry_out(run: "JobRun", number: int, failure: Failure) -> None:
+    """What a class leads to beside the job itself; the submission is over either way."""
+    limits, policy = run.tools.limits, policy_for(failure.error_class)
+    await limits.done(run.job, run.state.account)
+    if policy.rests_key:
+        account = run.state.submissions[number - 1].provider_account
+        rest_s = await limits.rest(account)
+        run.log.error("account_rests", account=account, for_s=rest_s, error_class=failure.error_class)
+
+
+def _ended(run: "JobRun") -> None:
+    failure = run.state.failure
+    if failure is None:  # somebody else ended it otherwise
+        return
+    policy = policy_for(failure.error_class)
+    JOBS_ENDED.labels("failed", failure.error_class).inc()
+    tell = run.log.error if policy.alarms else run.log.warning
+    tell("job_failed", **told(failure), alarm=policy.alarms, parked=policy.parks)
