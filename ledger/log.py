@@ -12,7 +12,7 @@ from ledger.appender import Appender
 from ledger.batch import OpenJob
 from ledger.commands import Command
 from ledger.connection import SEPARATOR
-from ledger.decide import State, fold, initial
+from ledger.decide import fold
 from ledger.errors import IntegrityError
 from ledger.job_state import JobState
 from ledger.receipt import Receipt
@@ -66,9 +66,16 @@ class LogReader:
 
     async def job(self, job: str) -> JobState:
         """The job as it stands; an empty state when it was never queued."""
-        state = await self._state(job_stream(job))
-        assert isinstance(state, JobState)
-        return state
+        return (await self.jobs([job]))[0]
+
+    async def jobs(self, jobs: Sequence[str]) -> list[JobState]:
+        """The jobs as they stand, in this order, from one statement; see `job`."""
+        states = {job_stream(job): JobState() for job in jobs}
+        for stream, kind, data in await self._pool.fetch(query("streams"), list(states)):
+            state = fold(states[stream], kind, data)
+            assert isinstance(state, JobState)
+            states[stream] = state
+        return [states[job_stream(job)] for job in jobs]
 
     async def account(self, account: str) -> AccountState:
         """The account as it stands now, without credits whose life is over though nobody has booked it yet.
@@ -88,12 +95,6 @@ class LogReader:
         """Unfinished jobs queued after a position (and up to another), in order."""
         rows = await self._pool.fetch(query("open_jobs"), after, 2**62 if up_to is None else up_to, limit)
         return [OpenJob(*row) for row in rows]
-
-    async def _state(self, stream: str) -> State:
-        state = initial(stream)
-        for event in await self.stream(stream):
-            state = fold(state, event.type, event.data)
-        return state
 
 
 class _PoolSource:

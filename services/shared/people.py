@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -36,6 +37,14 @@ class Brief(msgspec.Struct, frozen=True):
     wishes: str = ""
 
 
+class NewText(msgspec.Struct, frozen=True):
+    """A text to keep: its reference, whose it is, and its JSON."""
+
+    ref: str
+    account: str
+    body: str
+
+
 class Draft(msgspec.Struct, frozen=True):
     """An order before (and after) it is confirmed; see the table `drafts`."""
 
@@ -50,6 +59,11 @@ class Draft(msgspec.Struct, frozen=True):
     jobs: tuple[str, ...]
     price: int
     ordered: bool = False
+
+
+def as_brief(body: bytes | None) -> Brief | None:
+    """A stored text as the seller's words; None when it was erased."""
+    return None if body is None else msgspec.json.decode(body, type=Brief)
 
 
 _DRAFT_COLUMNS = "draft, account, chat_id, message_id, photo, brief, style, model, jobs, price, ordered"
@@ -105,10 +119,23 @@ class People:
         body = await self._pool.fetchval("SELECT body::text FROM texts WHERE ref = $1", ref)
         return None if body is None else str(body).encode()
 
+    async def texts(self, refs: Sequence[str]) -> list[bytes | None]:
+        """Several stored texts, in this order; see `text`."""
+        found: dict[str, str] = {ref: body for ref, body in await self._pool.fetch(query("texts"), refs)}
+        return [found[ref].encode() if ref in found else None for ref in refs]
+
+    async def keep_texts(self, texts: Sequence[NewText]) -> None:
+        """Store several texts, all or none. Of those that are there already the first is kept.
+
+        Raises ForeignKeyViolationError when one of the accounts does not exist.
+        """
+        # In one order, so that two who keep the same ones do not wait for each other.
+        columns = zip(*sorted(msgspec.structs.astuple(text) for text in texts), strict=True)
+        await self._pool.execute(query("keep_texts"), *columns)
+
     async def brief(self, ref: str) -> Brief | None:
         """The seller's words; None when they were erased."""
-        body = await self.text(ref)
-        return None if body is None else msgspec.json.decode(body, type=Brief)
+        return as_brief(await self.text(ref))
 
     async def save_draft(self, draft: Draft) -> Draft:
         """Store a new draft and return it; where its id is there already, return what was stored first."""

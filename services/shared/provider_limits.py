@@ -6,10 +6,9 @@ Redis. While Redis is away each process keeps to the same limits alone: a creati
 provider before anything is made, and tried again.
 """
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.shared.periodic import obey_cancellation
+from services.shared.redis_batcher import RedisBatcher
 
 logger = structlog.get_logger()
 
@@ -28,8 +27,6 @@ _WAITING, _SEEN, _TAGS, _RESTING, _VIRTUAL = (
 )
 _ANSWER_S = 0.5
 _AWAY_S = 5.0
-_AT_ONCE = 16
-"""Thousands of jobs may wait for a turn; the connections are for others too."""
 
 
 class ProviderRates(msgspec.Struct, frozen=True):
@@ -58,19 +55,14 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class ProviderLimits:
-    """The limiter. Never raises because of Redis."""
+    """The limiter. Never raises because of Redis. What many jobs ask at the same time goes there together."""
 
     def __init__(self, redis: Redis | None, rates: ProviderRates | None = None) -> None:
         self._rates = rates or ProviderRates()
-        self._redis = redis
+        self._redis = RedisBatcher(redis, _scripts(), answer_s=_ANSWER_S) if redis else None
         self._own = _OwnLimits(self._rates)
         self._away_until = 0.0
-        self._few = asyncio.Semaphore(_AT_ONCE)
-        if redis is not None:
-            here = files("services.shared")
-            self._turn = redis.register_script(here.joinpath("provider_turn.lua").read_text("utf-8"))
-            self._rest = redis.register_script(here.joinpath("provider_rest.lua").read_text("utf-8"))
-            self._read = redis.register_script(here.joinpath("provider_read.lua").read_text("utf-8"))
+        self._troubled: set[str] = set()
 
     async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:
         """Ask for a turn to create; `ticket` names who waits (the job) from one asking to the next."""
@@ -78,17 +70,19 @@ class ProviderLimits:
         keys = [_WAITING, _SEEN, _TAGS, _RESTING, f"{_PREFIX}flight:{user}", _VIRTUAL]
         keys += [f"{_PREFIX}made:{account}" for account in accounts]
         limits = (rates.per_s * 1000, rates.creations, rates.forget_s * 1000, rates.in_flight_max)
-        numbers = [str(int(limit)) for limit in (*limits, rates.in_flight_s * 1000)]
-        args = [ticket, user, *numbers, *accounts]
-        answer = await self._ask(lambda: self._turn(keys=keys, args=args))
+        numbers = [int(limit) for limit in (*limits, rates.in_flight_s * 1000)]
+        answer = await self._run("turn", keys, [ticket, user, *numbers, *accounts])
         if answer is None:
             return self._own.turn(accounts)
-        account, wait_ms, resting = answer
-        return Turn(account.decode(), int(wait_ms) / 1000, bool(resting))
+        chosen, wait_ms, resting, troubled = answer
+        account = chosen.decode()
+        if troubled:
+            self._troubled.add(account)
+        return Turn(account, int(wait_ms) / 1000, bool(resting))
 
     async def done(self, ticket: str, user: str) -> None:
         """The submission is over, or was never made: the user may have another one in flight."""
-        await self._ask(lambda: self._required.zrem(f"{_PREFIX}flight:{user}", ticket))
+        await self._ask(lambda redis: redis.ask("ZREM", f"{_PREFIX}flight:{user}", ticket))
 
     async def read_wait_s(self, account: str, *, urgent: bool = False) -> float:
         """Reserve one read with the account's key; the seconds to wait before making it.
@@ -98,42 +92,40 @@ class ProviderLimits:
         share = self._rates.urgent_share if urgent else 1 - self._rates.urgent_share
         interval_us = int(1e6 / (self._rates.reads_per_s * share))
         lane = f"{account}:urgent" if urgent else account
-        key = f"{_PREFIX}reads:{lane}"
-        wait_us = await self._ask(lambda: self._read(keys=[key], args=[interval_us]))
+        wait_us = await self._run("read", [f"{_PREFIX}reads:{lane}"], [interval_us])
         return self._own.read_wait_s(lane, interval_us / 1e6) if wait_us is None else int(wait_us) / 1e6
 
     async def rest(self, account: str) -> float:
         """Leave the account alone for a while, twice as long each time in a row; the seconds."""
         rates = self._rates
-        args: list[str | int] = [account, int(rates.rest_s * 1000), int(rates.rest_s_max * 1000)]
-        rest_ms = await self._ask(lambda: self._rest(keys=[_RESTING], args=args))
+        times_ms = (int(rates.rest_s * 1000), int(rates.rest_s_max * 1000))
+        rest_ms = await self._run("rest", [_RESTING], [account, *times_ms])
         seconds = rates.rest_s if rest_ms is None else int(rest_ms) / 1000
         self._own.rest(account, seconds)
+        self._troubled.add(account)
         return seconds
 
     async def wake(self, account: str) -> None:
         """The account has just worked."""
-        self._own.rest(account, 0)
-        await self._ask(lambda: self._required.hdel(_RESTING, account, f"{account}:row"))
+        if account in self._troubled:
+            self._troubled.discard(account)
+            self._own.rest(account, 0)
+            await self._ask(lambda redis: redis.ask("HDEL", _RESTING, account, f"{account}:row"))
 
-    @property
-    def _required(self) -> Redis:
-        assert self._redis is not None
-        return self._redis
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        return await self._ask(lambda redis: redis.run(script, keys, arguments))
 
-    async def _ask(self, call: Any) -> Any:
+    async def _ask(self, call: Callable[[RedisBatcher], Awaitable[Any]]) -> Any:
         """What Redis answers; None while it is away."""
         if self._redis is None or time.monotonic() < self._away_until:
             return None
         try:
-            async with self._few, asyncio.timeout(_ANSWER_S):
-                answer = await call()
+            return await call(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
-            self._away_until = time.monotonic() + _AWAY_S
-            logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
+            if time.monotonic() >= self._away_until:  # the first of those who asked together
+                self._away_until = time.monotonic() + _AWAY_S
+                logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
             return None
-        obey_cancellation()
-        return answer
 
 
 class _OwnLimits:
@@ -169,3 +161,10 @@ class _OwnLimits:
 
     def rest(self, account: str, seconds: float) -> None:
         self._rests[account] = time.monotonic() + seconds
+
+
+def _scripts() -> dict[str, str]:
+    here = files("services.shared")
+    return {
+        name: here.joinpath(f"provider_{name}.lua").read_text("utf-8") for name in ("turn", "rest", "read")
+    }

@@ -1,14 +1,16 @@
 """The ledger and the tables beside it, for someone who can wait: trouble with Postgres is waited out.
 
-A job is never dropped because Postgres is away; whoever asks here gets an answer or is cancelled.
+A job is never dropped because Postgres is away; whoever asks here gets an answer or is cancelled. What many
+jobs ask at the same time is one statement.
 """
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import asyncpg
+import msgspec
 import structlog
 
 from events.streams import job_of
@@ -17,7 +19,8 @@ from ledger.errors import LedgerBusy, LedgerUnavailable
 from ledger.job_state import JobState
 from ledger.log import Ledger
 from ledger.receipt import Receipt
-from services.shared.people import Brief, People
+from services.shared.batcher import Batcher
+from services.shared.people import Brief, NewText, People, as_brief
 from services.worker.policy import backoff_s
 
 logger = structlog.get_logger()
@@ -46,6 +49,9 @@ class Door:
     def __init__(self, ledger: Ledger, people: People) -> None:
         self._ledger = ledger
         self._people = people
+        self._jobs = Batcher(ledger.read.jobs)
+        self._texts = Batcher(people.texts)
+        self._new_texts = Batcher(self._keep_texts)
 
     async def append(self, command: Command, key: str) -> Receipt:
         """Execute the command. The same command is sent again until its outcome is known."""
@@ -53,7 +59,7 @@ class Door:
 
     async def job(self, job: str) -> JobState:
         """The job as it stands."""
-        return await _patiently(lambda: self._ledger.read.job(job), "read_job")
+        return await _patiently(lambda: self._jobs.ask(job), "read_job")
 
     async def job_at(self, position: int) -> tuple[str, str] | None:
         """The job that the event at a position is about, and the event's type; None for other events."""
@@ -65,15 +71,25 @@ class Door:
 
     async def brief(self, ref: str) -> Brief | None:
         """The seller's words; None when they were erased."""
-        return await _patiently(lambda: self._people.brief(ref), "read_text")
+        return as_brief(await self.text(ref))
 
     async def text(self, ref: str) -> bytes | None:
         """A stored text's JSON; None when there is none."""
-        return await _patiently(lambda: self._people.text(ref), "read_text")
+        return await _patiently(lambda: self._texts.ask(ref), "read_text")
 
     async def keep_text(self, account: str, body: dict[str, str], ref: str) -> None:
         """Store a text under `ref`, unless there is one. Raises ForeignKeyViolationError for no account."""
-        await _patiently(lambda: self._people.keep_text(account, body, ref), "keep_text")
+        text = NewText(ref, account, msgspec.json.encode(body).decode())
+        await _patiently(lambda: self._new_texts.ask(text), "keep_text")
+
+    async def _keep_texts(self, texts: Sequence[NewText]) -> Sequence[Exception | None]:
+        try:
+            await self._people.keep_texts(texts)
+        except asyncpg.ForeignKeyViolationError as error:
+            if len(texts) == 1:
+                return [error]
+            return [answer for text in texts for answer in await self._keep_texts([text])]
+        return [None] * len(texts)
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:

@@ -22,13 +22,18 @@ def _quiet() -> Iterator[None]:
 
 
 @pytest.fixture
-def durable_url(tmp_path: Path) -> Iterator[str]:
-    """A migrated database that really waits for its disk, as in production."""
+def durable(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A migrated Postgres that really waits for its disk, as in production."""
     with short_folder() as sockets:
         server = EmbeddedPostgres(sockets / "data", sockets, tmp_path / "postgres.log", durable=True)
         server.start()
         try:
             asyncio.run(migrate(server.url()))
-            yield server.url()
+            yield server
         finally:
             server.stop()
+
+
+@pytest.fixture
+def durable_url(durable: EmbeddedPostgres) -> str:
+    return durable.url()

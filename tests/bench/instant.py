@@ -1,7 +1,12 @@
-"""A provider, a writer and a blob store that answer at once: what is left is our own machinery."""
+"""A provider, a writer and a blob store that answer at once: what is left is our own machinery.
+
+`python -m tests.bench.instant` is a worker process with these.
+"""
 
 import secrets
+import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from hashlib import sha256
 from typing import Any
 
@@ -12,12 +17,18 @@ from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import StoredBlob
+from services.shared.consumer.reading import BLOCK_S
+from services.shared.database import create_pool
 from services.shared.people import People
 from services.shared.prompts import Script
 from services.shared.provider_limits import ProviderLimits, ProviderRates
+from services.shared.redis_client import blocking_client, command_client
+from services.shared.runtime import Runtime, run_service
+from services.shared.settings import Settings, load_settings
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
 from services.worker.tools import ProviderAccount, Timing, Tools
+from services.worker.worker import Worker
 
 _VIDEO = b"video"
 
@@ -89,3 +100,22 @@ async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", re
         timing=Timing(poll_s=0.1),
         callback_url=lambda job, submission: None,
     )
+
+
+async def serve(settings: Settings) -> None:
+    """The worker's process; see services.worker.main."""
+    async with Runtime(settings, "worker") as runtime, AsyncExitStack() as stack:
+        pool = await create_pool(settings, "worker")
+        stack.push_async_callback(pool.close)
+        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
+        redis = await stack.enter_async_context(command_client(settings))
+        blocking = await stack.enter_async_context(blocking_client(settings, BLOCK_S))
+        tools = await instant_tools(ledger, pool, redis)
+        worker = Worker(tools, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
+        runtime.spawn(worker.run(runtime.stop), "worker")
+        runtime.ready()
+        await runtime.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(run_service(serve, load_settings(), "worker"))

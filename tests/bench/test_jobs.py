@@ -1,8 +1,10 @@
 """From the order to the worker, and through a whole job, beside raw XADD in the same run."""
 
 import asyncio
-import itertools
+import os
+import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,21 +14,21 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from ledger import commands as c
 from ledger.log import Ledger
+from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.shared.consumer.consumer import Consumer
 from services.shared.consumer.hands import Fields
 from services.shared.consumer.reading import BLOCK_S
 from services.shared.database import create_pool
 from services.shared.logs import configure_logging
-from services.shared.people import Brief, People
+from services.shared.people import People
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.settings import Settings, load_settings
 from services.shared.streams import GENERATION, JOBS, decode_job
-from services.worker.worker import Worker
 from tests.bench.figures import Run, show
-from tests.bench.instant import instant_tools
+from tests.bench.load import cpu_s
+from tests.bench.shop import Shop
 from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually
 
@@ -35,27 +37,35 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.bench
 
-SELLERS = 64
-JOBS_COUNT = 3_000
+JOBS_COUNT = int(os.environ.get("NEUROCARDS_BENCH_JOBS", "6000"))
+WORKERS = int(os.environ.get("NEUROCARDS_BENCH_WORKERS", "2"))
 PICKUPS_PER_S = 100
 PICKUP_S = 5
 EVENTS_PER_JOB = 7  # charged, queued, started, prompt, intended, accepted, succeeded
 
 
-def test_jobs(durable_url: str, own_valkey: EmbeddedValkey, tmp_path: Path) -> None:
-    env = {"DATABASE_URL": durable_url, "REDIS_URL": own_valkey.url()}
+def test_jobs(durable: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: Path) -> None:
     settings = load_settings(
-        database_url=durable_url, redis_url=own_valkey.url(), data_dir=tmp_path, log_level="warning"
+        database_url=durable.url(), redis_url=own_valkey.url(), data_dir=tmp_path, log_level="warning"
     )
     configure_logging(settings, "bench")
+    env = {"DATABASE_URL": durable.url(), "REDIS_URL": own_valkey.url(), "LOG_LEVEL": "warning"}
     relay = ServiceProcess("relay", tmp_path, env).start()
+    command = [sys.executable, "-m", "tests.bench.instant"]
+    env |= {"WORKER_SLOTS": "512"}
+    workers = [
+        ServiceProcess("worker", tmp_path, env, name=f"worker-{n}", command=command) for n in range(WORKERS)
+    ]
+    assert durable.pid and own_valkey.pid
+    pids = {"Postgres": durable.pid, "Valkey": own_valkey.pid, "relay": relay.pid}
     try:
-        uvloop.run(_measure(settings))
+        uvloop.run(_measure(settings, workers, pids))
     finally:
-        relay.kill()
+        for process in (relay, *workers):
+            process.kill()
 
 
-async def _measure(settings: Settings) -> None:
+async def _measure(settings: Settings, workers: Sequence[ServiceProcess], pids: dict[str, int]) -> None:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "bench"))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
@@ -64,11 +74,11 @@ async def _measure(settings: Settings) -> None:
         shop = Shop(ledger, People(pool))
         await shop.open()
         xadd_per_s = await _raw_xadd(redis)
-        pickups = await _pickups(settings, redis, blocking, shop)
-        async with await create_pool(settings, "worker") as worker_pool:
-            tools = await instant_tools(ledger, worker_pool, redis)
-            worker = Worker(tools, redis, blocking, slots=512, lease_s=30)
-            jobs_per_s = await _whole_jobs(worker, pool, shop)
+        pickups = await _pickups(redis, blocking, shop)
+        for worker in workers:
+            worker.start()
+        pids |= {worker.name: worker.pid for worker in workers}
+        jobs_per_s, cost_us = await _whole_jobs(pool, shop, pids)
     show(
         f"Jobs: separate relay process, real Postgres and Valkey (raw pipelined XADD: {xadd_per_s:,.0f}/s)",
         ("what", "figure", "p50 ms", "p99 ms"),
@@ -82,35 +92,12 @@ async def _measure(settings: Settings) -> None:
             (f"whole jobs, {EVENTS_PER_JOB} events each", f"{jobs_per_s:,.0f} jobs/s", "", ""),
         ],
     )
-
-
-class Shop:
-    """Sellers with credits and one brief each."""
-
-    def __init__(self, ledger: Ledger, people: People) -> None:
-        self._ledger = ledger
-        self._people = people
-        self._serial = itertools.count()
-        self._sellers: list[tuple[str, str]] = []
-
-    async def open(self) -> None:
-        for seller in range(SELLERS):
-            account = (await self._people.account_of(seller, "ru")).account
-            brief = await self._people.keep_text(account, Brief("a blue mug"))
-            await self._ledger.execute(c.OpenAccount(account), key=f"open:{account}")
-            await self._ledger.execute(c.AcceptTerms(account, "1", 1_000_000), key=f"terms:{account}:1")
-            self._sellers.append((account, brief))
-
-    async def order(self) -> str:
-        """Order one video; the job's id."""
-        n = next(self._serial)
-        account, brief = self._sellers[n % SELLERS]
-        job = f"{n:024d}"
-        order = c.OrderVideos(
-            account, job, (job,), 1, "bytedance/seedance-2-fast", "ugc", "photos/p.jpg", brief, "en", 900
-        )
-        await self._ledger.execute(order, key=f"order:{job}")
-        return job
+    total_us = sum(cost_us.values())
+    show(
+        f"CPU time of a job, of {1e6 * (os.cpu_count() or 1) / jobs_per_s:,.0f} µs there were",
+        ("process", "µs"),
+        [(name, f"{us:,.0f}") for name, us in cost_us.items()] + [("all", f"{total_us:,.0f}")],
+    )
 
 
 class Stopwatch:
@@ -134,7 +121,7 @@ class Stopwatch:
         return
 
 
-async def _pickups(settings: Settings, redis: Redis, blocking: Redis, shop: Shop) -> Run:
+async def _pickups(redis: Redis, blocking: Redis, shop: Shop) -> Run:
     """Orders at a steady pace; from asking the ledger to a worker's hands."""
     watch = Stopwatch()
     consumer = Consumer(redis, blocking, watch, stream=JOBS, group=GENERATION, lease_s=30)
@@ -160,34 +147,27 @@ async def _pickups(settings: Settings, redis: Redis, blocking: Redis, shop: Shop
     return Run(time.perf_counter() - begin, [watch.at[job] - start for job, start in asked.items()])
 
 
-async def _whole_jobs(worker: Worker, pool: "Pool", shop: Shop) -> float:
-    """Jobs per second, from the first order to the last success; ordering included."""
-    stop = asyncio.Event()
-    work = asyncio.create_task(worker.run(stop))
-    done_before = await _succeeded(pool)
-    left = iter(range(JOBS_COUNT))
-    begin = time.perf_counter()
-
-    async def seller() -> None:
-        for _ in left:
-            await shop.order()
-
-    await asyncio.gather(*[seller() for _ in range(SELLERS)])
+async def _whole_jobs(pool: "Pool", shop: Shop, pids: Mapping[str, int]) -> tuple[float, dict[str, float]]:
+    """Jobs per second, from the first order to the last success, ordering included; and CPU µs per job."""
 
     async def all_done() -> bool:
-        return await _succeeded(pool) - done_before >= JOBS_COUNT
+        return await _unfinished(pool) == 0
 
-    await eventually(all_done, timeout_s=120, interval_s=0.1)
+    # What the stopwatch has picked up was acknowledged, and nobody works on it.
+    await pool.execute("DELETE FROM open_jobs")
+    await shop.order_many(WORKERS)
+    await eventually(all_done)
+    spent_s = {name: cpu_s(pid) for name, pid in pids.items()}
+    begin = time.perf_counter()
+    await shop.order_many(JOBS_COUNT)
+    await eventually(all_done, timeout_s=120, interval_s=0.05)
     elapsed = time.perf_counter() - begin
-    stop.set()
-    await work
-    return JOBS_COUNT / elapsed
+    cost_us = {name: (cpu_s(pid) - spent_s[name]) * 1e6 / JOBS_COUNT for name, pid in pids.items()}
+    return JOBS_COUNT / elapsed, cost_us
 
 
-async def _succeeded(pool: "Pool") -> int:
-    # The index of the guard "one end per job" makes this cheap enough to ask ten times a second.
-    sql = "SELECT count(*) FROM events WHERE type IN ('JobSucceeded', 'JobFailed')"
-    return int(await pool.fetchval(sql))
+async def _unfinished(pool: "Pool") -> int:
+    return int(await pool.fetchval("SELECT count(*) FROM open_jobs"))
 
 
 async def _raw_xadd(redis: Redis) -> float:

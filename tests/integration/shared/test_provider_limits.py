@@ -95,6 +95,28 @@ async def test_trouble_in_a_row_rests_longer_until_it_works_again(redis: Redis):
     assert await limits.rest("k1") == 0.05
 
 
+async def test_who_learns_of_trouble_from_a_turn_alone_says_that_it_is_over(redis: Redis):
+    limits, other = (ProviderLimits(redis, ProviderRates(rest_s=0.05)) for _ in range(2))
+    await limits.rest("k1")
+
+    async def turn() -> str:
+        return (await other.turn("j", "u", ("k1",))).account
+
+    assert await eventually(turn) == "k1"
+    await other.wake("k1")
+    assert await limits.rest("k1") == 0.05, "not twice as long: it has worked in between"
+
+
+async def test_a_server_that_has_forgotten_the_scripts_is_told_them_again(redis: Redis):
+    limits = ProviderLimits(redis, SLOW)
+    assert (await limits.turn("j1", "u", ("k1",))).account
+    await redis.script_flush()
+    turns = await asyncio.gather(*[limits.turn(f"j{n}", "u", ("k1",)) for n in (2, 3, 4, 5)])
+    assert sorted(turn.account for turn in turns) == ["", "k1", "k1", "k1"], (
+        "none counted twice or not at all"
+    )
+
+
 async def test_reads_are_spread_over_all_processes(redis: Redis):
     one, other = ProviderLimits(redis), ProviderLimits(redis)
     waits = [await limits.read_wait_s("k1") for limits in (one, other) * 5]

@@ -1,0 +1,65 @@
+"""One round trip for what many tasks ask at the same time.
+
+What is asked while an answer is under way waits, and goes out together with the next; who asks alone does not
+wait for company.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+
+class Batcher(Generic[Question, Answer]):
+    """Collects questions for `answer_all`, which answers up to `size_max` at a time, in their order.
+
+    An answer that is an exception is raised to whoever asked; what `answer_all` raises, to all of them.
+    """
+
+    def __init__(
+        self,
+        answer_all: Callable[[Sequence[Question]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        size_max: int = 200,
+    ) -> None:
+        self._answer_all = answer_all
+        self._size_max = size_max
+        self._waiting: deque[tuple[Question, asyncio.Future[Answer]]] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, question: Question) -> Answer:
+        """The answer, once its batch has come back."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((question, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work(), name="batcher")
+        return await future
+
+    async def _work(self) -> None:
+        try:
+            while batch := self._take():
+                answers: Sequence[Answer | Exception]
+                try:
+                    answers = await self._answer_all([question for question, _ in batch])
+                except Exception as error:  # each of those who asked gets it
+                    answers = [error] * len(batch)
+                for (_, future), answer in zip(batch, answers, strict=True):
+                    if future.done():
+                        continue  # whoever asked has gone
+                    if isinstance(answer, Exception):
+                        future.set_exception(answer)
+                    else:
+                        future.set_result(answer)
+        finally:
+            self._task = None
+
+    def _take(self) -> list[tuple[Question, "asyncio.Future[Answer]"]]:
+        taken: list[tuple[Question, asyncio.Future[Answer]]] = []
+        while self._waiting and len(taken) < self._size_max:
+            question, future = self._waiting.popleft()
+            if not future.done():
+                taken.append((question, future))
+        return taken
