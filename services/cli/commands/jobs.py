@@ -1,4 +1,4 @@
-"""`neurocards jobs list|show|cancel`: what is being made, what became of it, and ending it by hand."""
+"""`neurocards jobs list|show|retry|cancel|fail`: what is being made, and what is done about it by hand."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.cli.when import From, clock, gap, iso, point
 
 if TYPE_CHECKING:
     from ledger.job_state import JobState
+    from services.cli.job_changing import Requeue
     from services.cli.reading import Pool
     from services.shared.settings import Settings
 
@@ -24,7 +25,9 @@ def register(app: typer.Typer) -> None:
     jobs = typer.Typer(name="jobs", no_args_is_help=True, help="What is being made, and what became of it.")
     jobs.command("list")(list_jobs)
     jobs.command("show")(show)
+    jobs.command("retry")(retry)
     jobs.command("cancel")(cancel)
+    jobs.command("fail")(fail)
     app.add_typer(jobs)
 
 
@@ -67,6 +70,39 @@ def show(job: Job, output: Output = OutputFormat.table) -> None:
     explain(job, output)
 
 
+def retry(
+    job: Job,
+    reason: Reason,
+    actor: Actor,
+    charge: Annotated[
+        bool, typer.Option("--charge", help="Charge the seller like for an order; else it is free.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="MODEL", help="Make it with another model.")
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Make a failed job again, as a new job that the seller is told of. Asking twice is asking once."""
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.job_changing import Terms, apply_requeue, plan_requeue
+    from services.cli.reading import read
+
+    async def look(pool: Pool, settings: Settings) -> Requeue:
+        return await plan_requeue(pool, settings, job, Terms(actor, reason, charge, model))
+
+    plan = read("jobs", look)
+    emit([plan.as_row()], output)
+    confirm(dry_run, yes)
+    settings = settings_here()
+    configure_command_logging(settings, "jobs")
+    receipt = asyncio.run(apply_requeue(settings, plan))
+    say(f"made again as {plan.command.as_job} at position {receipt.position}")
+
+
 def cancel(
     job: Job,
     reason: Reason,
@@ -76,10 +112,39 @@ def cancel(
     output: Output = OutputFormat.table,
 ) -> None:
     """End a job that has not ended: it fails, its credits come back, the seller is told. An event."""
+    _end(job, "cancelled", reason, actor, dry_run, yes, output)
+
+
+def fail(
+    job: Job,
+    reason: Reason,
+    actor: Actor,
+    error_class: Annotated[
+        str,
+        typer.Option(
+            "--class", metavar="CLASS", help="What the seller is told: a class of the error policy."
+        ),
+    ] = "our_fault",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """End a job as failed, with the words of a class of errors; its credits come back. An event."""
+    from services.shared.error_policy import POLICIES
+
+    if error_class not in POLICIES:
+        raise typer.BadParameter(f"there are {', '.join(POLICIES)}", param_hint="--class")
+    _end(job, error_class, reason, actor, dry_run, yes, output)
+
+
+def _end(
+    job: str, error_class: str, reason: str, actor: str, dry_run: bool, yes: bool, output: OutputFormat
+) -> None:
     import asyncio
 
+    from events.job import Failure
     from services.cli.environment import configure_command_logging, settings_here
-    from services.cli.job_reading import cancel_job, running_job
+    from services.cli.job_changing import end_job, running_job
     from services.cli.reading import read
 
     async def look(pool: Pool, _: Settings) -> JobState:
@@ -93,6 +158,7 @@ def cancel(
         "run": state.run,
         "provider_task": task,
         "refund": state.price,
+        "class": error_class,
     }
     emit([row], output)
     if task:
@@ -100,8 +166,10 @@ def cancel(
     confirm(dry_run, yes)
     settings = settings_here()
     configure_command_logging(settings, "jobs")
-    receipt = asyncio.run(cancel_job(settings, job, state.account, actor, reason))
-    say(f"cancelled at position {receipt.position}, {state.price} credits came back")
+    receipt = asyncio.run(
+        end_job(settings, job, state.account, actor, Failure(error_class, "operator", reason))
+    )
+    say(f"ended at position {receipt.position}, {state.price} credits came back")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
