@@ -51,8 +51,20 @@ KIE_CALLBACK = (
     "callback_before_answer",
     "callback_bad_signature",
 )
-_OPENAI = ("quota", "rate_limit", "bad_key", "region", "server_error", "hang", "html_502")
-_OPENAI_ANSWER = ("refusal", "invalid_json", "truncated", "content_filter")
+_OPENAI = (
+    "quota",
+    "rate_limit",
+    "bad_key",
+    "region",
+    "no_model",
+    "bad_request",
+    "policy",
+    "server_error",
+    "hang",
+    "html_502",
+    "html_200",
+)
+_OPENAI_ANSWER = ("refusal", "invalid_json", "half_filled", "truncated", "content_filter")
 _YOOKASSA_READ = ("500_before", "429", "hang", "html_502", "reset")
 _YOOKASSA_WRITE = ("500_after", *_YOOKASSA_READ)
 

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 _HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_PROXY_URL = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
 _BOT_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
 
 
@@ -50,6 +51,18 @@ class SettingsFields(BaseSettings):
         None, description="OpenAI key for writing prompts; empty: sandbox"
     )
     openai_model: str = Field("gpt-4o-mini", min_length=1, description="The model that writes prompts")
+    openai_moderation_model: str = Field(
+        "omni-moderation-latest", min_length=1, description="The model that judges texts and photos"
+    )
+    openai_proxy: SecretStr | None = Field(
+        None, description="HTTP proxy for OpenAI, http://user:password@host:port; empty: straight"
+    )
+    openai_timeout_seconds: float = Field(
+        25, gt=0, le=300, description="How long OpenAI may take to write a prompt; there is one retry"
+    )
+    moderation: Literal["off", "text", "all"] = Field(
+        "all", description="What OpenAI judges before an order is charged: off, text, all (text and photo)"
+    )
     yookassa_shop_id: str | None = Field(None, description="YooKassa shop; empty: sandbox")
     yookassa_secret_key: SecretStr | None = Field(None, description="YooKassa secret key; empty: sandbox")
 
@@ -175,7 +188,7 @@ class SettingsFields(BaseSettings):
             [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
         )
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "moderation", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -185,6 +198,15 @@ class SettingsFields(BaseSettings):
     def _bot_token_shape(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not _BOT_TOKEN.fullmatch(value.get_secret_value()):
             raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
+        return value
+
+    @field_validator("openai_proxy")
+    @classmethod
+    def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _PROXY_URL.fullmatch(value.get_secret_value()):
+            raise ValueError(
+                "must look like http://user:password@host:port (http or https; SOCKS is not spoken)"
+            )
         return value
 
     @field_validator("database_url", "audit_database_url")

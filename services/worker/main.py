@@ -9,7 +9,7 @@ from functools import partial
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.gateway import Kie
-from services.adapters.openai import ScriptWriter
+from services.adapters.openai.writer import ScriptWriter
 from services.shared.blobs import open_blobs
 from services.shared.callback_urls import callback_url
 from services.shared.consumer.reading import BLOCK_S

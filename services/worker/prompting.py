@@ -14,7 +14,7 @@ import structlog
 from events.job import Failure, PromptSource
 from ledger.commands import RecordPrompt
 from services.adapters.kie.catalogue import Model
-from services.adapters.openai import ScriptError
+from services.adapters.openai.reasons import NoAnswer
 from services.shared import prompts
 from services.shared.blobs import BlobError
 from services.shared.people import Brief
@@ -98,14 +98,12 @@ async def _written(run: "JobRun") -> WrittenPrompt | Failure:
 
 async def _write(run: "JobRun", brief: Brief, model: Model, style: str, photo_key: str) -> WrittenPrompt:
     frame = prompts.Frame(model.duration_s, model.prompt_chars_max, model.people)
-    template = prompts.template_name(style)
+    form, template = prompts.script_form(style, frame), prompts.template_name(style)
     try:
         async with asyncio.timeout(max(0.1, run.left_s() * WRITING_SHARE)), run.tools.prompts:
             photo = await run.tools.blobs.get(photo_key)
-            script = await run.tools.writer.write(
-                prompts.instructions(style, frame), prompts.request(brief.product, brief.wishes), photo
-            )
-    except ScriptError as error:
+            script = await run.tools.writer.write(form, prompts.request(brief.product, brief.wishes), photo)
+    except NoAnswer as error:
         reason: str = error.reason
         run.log.warning("prompt_not_written", reason=reason, detail=error.detail)
     except TimeoutError:
@@ -115,7 +113,7 @@ async def _write(run: "JobRun", brief: Brief, model: Model, style: str, photo_ke
         reason = "photo"
         run.log.warning("prompt_not_written", reason=reason, detail=repr(error))
     else:
-        return WrittenPrompt(prompts.compose(style, script, frame), "openai", template)
+        return WrittenPrompt(prompts.compose(form, script), "openai", template)
     text = prompts.fallback(style, brief.product, brief.wishes, frame)
     source: PromptSource = "own" if style == "own" and brief.wishes.strip() else "fallback"
     return WrittenPrompt(text, source, template, reason)

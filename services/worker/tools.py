@@ -9,7 +9,7 @@ from ledger.commands import REFUND_LIFE_S
 from services.adapters.kie.catalogue import Catalogue
 from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import BlobStore, StoredBlob
-from services.shared.prompts import Script
+from services.shared.prompts import Script, ScriptForm
 from services.shared.provider_limits import ProviderLimits
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
@@ -40,8 +40,8 @@ class Provider(Protocol):
 class Writer(Protocol):
     """Whoever writes scripts."""
 
-    async def write(self, instructions: str, request: str, photo: bytes) -> Script:
-        """Raises ScriptError."""
+    async def write(self, form: ScriptForm, request: str, photo: bytes) -> Script:
+        """Raises NoAnswer."""
 
 
 @dataclass(frozen=True)

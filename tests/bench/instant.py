@@ -20,7 +20,7 @@ from services.shared.blobs import StoredBlob
 from services.shared.consumer.reading import BLOCK_S
 from services.shared.database import create_pool
 from services.shared.people import People
-from services.shared.prompts import Script
+from services.shared.prompts import Script, ScriptForm
 from services.shared.provider_limits import ProviderLimits, ProviderRates
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.runtime import Runtime, run_service
@@ -57,8 +57,8 @@ class InstantProvider:
 
 
 class InstantWriter:
-    async def write(self, instructions: str, request: str, photo: bytes) -> Script:
-        return Script("a blue mug", "a table", "steam rises", "slow push-in", "quiet")
+    async def write(self, form: ScriptForm, request: str, photo: bytes) -> Script:
+        return {name: "a blue mug on a table" for name in form.schema["properties"]}
 
 
 class NoBlobs:

@@ -23,6 +23,7 @@ class Probe:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     auth: tuple[str, str] | None = None
+    proxy: str | None = None
 
 
 async def check_companies(settings: Settings) -> list[Check]:
@@ -43,6 +44,7 @@ async def check_companies(settings: Settings) -> list[Check]:
 def _probes(settings: Settings) -> list[Probe]:
     token = settings.telegram_token.get_secret_value()
     openai = {"Authorization": f"Bearer {settings.openai_key.get_secret_value()}"}
+    proxy = settings.openai_proxy.get_secret_value() if settings.openai_proxy is not None else None
     shop = (settings.yookassa_shop, settings.yookassa_secret.get_secret_value())
     kie = [
         Probe("kie", "KIE_API_KEYS", f"{settings.kie_base}/api/v1/chat/credit",
@@ -52,16 +54,18 @@ def _probes(settings: Settings) -> list[Probe]:
     return [
         Probe("telegram", "BOT_TOKEN", f"{settings.telegram_base}/bot{token}/getMe"),
         *kie,
-        Probe("openai", "OPENAI_API_KEY", f"{settings.openai_base}/models", openai),
+        Probe("openai", "OPENAI_API_KEY", f"{settings.openai_base}/models", openai, proxy=proxy),
         Probe("yookassa", "YOOKASSA_SECRET_KEY", f"{settings.yookassa_base}/me", auth=shop),
     ]
 
 
 async def _ask(client: httpx.AsyncClient, probe: Probe, redaction: Redaction) -> Check:
     try:
-        answer = await client.get(
-            probe.url, headers=dict(probe.headers), auth=probe.auth or httpx.USE_CLIENT_DEFAULT
-        )
+        if probe.proxy is not None:
+            async with httpx.AsyncClient(timeout=_TIMEOUT_S, proxy=probe.proxy) as through:
+                answer = await _get(through, probe)
+        else:
+            answer = await _get(client, probe)
     except httpx.HTTPError as error:
         found = redaction.text(f"{probe.name} does not answer: {type(error).__name__}")
         return fail(probe.key_variable, found, "check the network and the address set for it")
@@ -71,6 +75,12 @@ async def _ask(client: httpx.AsyncClient, probe: Probe, redaction: Redaction) ->
     if status in (401, 403, 404):
         return fail(probe.key_variable, f"{probe.name} refuses the key ({status})", "set the right key")
     return warn(probe.key_variable, f"{probe.name} answers {status}", "try again later")
+
+
+async def _get(client: httpx.AsyncClient, probe: Probe) -> httpx.Response:
+    return await client.get(
+        probe.url, headers=dict(probe.headers), auth=probe.auth or httpx.USE_CLIENT_DEFAULT
+    )
 
 
 def _status(answer: httpx.Response) -> int:

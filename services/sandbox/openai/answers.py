@@ -55,6 +55,8 @@ def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) 
             return Answer("Sure! Here is your prompt: {'prompt': " + content[:60], None, "stop")
         case "truncated":
             return Answer(content[: len(content) // 2], None, "length")
+        case "half_filled":
+            return Answer(content[: content.rfind(",")] + "}", None, "stop")
         case "content_filter":
             return Answer("", None, "content_filter")
     return Answer(content, None, "stop")

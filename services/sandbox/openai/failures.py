@@ -74,6 +74,18 @@ async def refused(ctx: Context, request: web.Request, call: str, **words: str) -
         case "region":
             text = "Country, region, or territory not supported"
             return error(403, text, "request_forbidden", "unsupported_country_region_territory")
+        case "no_model":
+            text = f"The model `{words.get('model', '')}` does not exist or you do not have access to it."
+            return error(404, text, "invalid_request_error", "model_not_found")
+        case "bad_request":
+            return bad_request("Invalid value: 'x'.", "messages", "invalid_value")
+        case "policy":
+            text = "Your request was rejected as a result of our safety system."
+            return error(400, text, "invalid_request_error", "content_policy_violation")
+        case "html_200":
+            return web.Response(
+                text="<html><body>Sign in to the network</body></html>", content_type="text/html"
+            )
         case "server_error":
             return error(int(fault.args.get("status", 500)), SERVER_ERROR, "server_error")
         case "html_502":

@@ -72,6 +72,14 @@ def _scene(product: str) -> str:
     )
 
 
+def _beats(product: str) -> str:
+    pick = _Pick(product)
+    return (
+        f"0-1 s: exactly the photo, {product} stands still. 1-4 s: {pick(_MOVES)} while {pick(_LIGHTS)} "
+        "slides over its surface. 4-5 s: it holds still, sharp and centred."
+    )
+
+
 def _short(text: str) -> str:
     return " ".join(text.strip().strip("\"'«»").split())[:_PRODUCT_LENGTH_MAX] or _FALLBACK_PRODUCT
 
@@ -89,6 +97,16 @@ class _Pick:
 
 
 _MAKERS: dict[str, Callable[[str], str]] = {
+    "handling": _beats,
+    "action": _beats,
+    "idea": lambda p: f"{p.capitalize()} comes alive in calm, true light.",
+    "detail": lambda p: "The texture of its surface, close and sharp.",
+    "accent": lambda p: "none",
+    "finish": lambda p: _Pick(p)(_ENDINGS[:2]),
+    "sound": lambda p: "Quiet room tone.",
+    "move": lambda p: _Pick(p)(_MOVES).capitalize(),
+    "place": lambda p: _Pick(p)(_PLACES).capitalize(),
+    "backdrop": lambda p: _Pick(p)(_PLACES).capitalize(),
     "negative": lambda p: "blurry, distorted label, extra text, watermark, other brands, faces",
     "title": lambda p: f"Meet {p}",
     "hook": lambda p: f"You will want {p} today",

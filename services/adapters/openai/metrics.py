@@ -1,0 +1,25 @@
+"""What is counted about OpenAI, in whichever process calls it. All names begin with `neurocards_openai_`.
+
+`call` is `chat` or `moderation`. `result` is `ok`, `spared` (not made, the breaker was open), `cancelled`
+(its job ended first), or a reason from reasons.py.
+"""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CALLS: Final = Counter("neurocards_openai_calls_total", "Calls of OpenAI by result", ["call", "result"])
+CALL_SECONDS: Final = Histogram(
+    "neurocards_openai_call_seconds",
+    "How long a call of OpenAI took, its retry included",
+    ["call"],
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 60),
+)
+BREAKER_OPEN: Final = Gauge(
+    "neurocards_openai_breaker_open",
+    "1 while calls are spared for this reason, until one is answered",
+    ["reason"],
+)
+BREAKER_OPENINGS: Final = Counter(
+    "neurocards_openai_breaker_openings_total", "How often calls began to be spared", ["reason"]
+)
