@@ -8,12 +8,14 @@ WORKERS ?= 1
 CYCLES ?= 20
 # Test processes side by side (they wait as much as they work); 0 runs all in one process.
 JOBS ?= 4
+# Every chance of a chaos run follows from it; empty: a new one each time.
+SEED ?=
 
 NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgresql (17 or newer) and valkey \
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench chaos demo lock clean
+.PHONY: help install run test check format bench chaos chaos-ten demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -52,8 +54,11 @@ format: $(VENV)/.stamp-dev ## Bring the code into the project's format
 bench: $(VENV)/.stamp-dev ## Measure the ledger and the streams beside the machine's own limits
 	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s
 
-chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m chaos --numprocesses $(JOBS)
+chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things; SEED=7 for the same again
+	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS)
+
+chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
+	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)
 
 demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
 	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)

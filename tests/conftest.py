@@ -12,6 +12,7 @@ from services.local.valkey import EmbeddedValkey
 from services.shared.aiogram_models import build_when_used
 from services.shared.settings import Settings, variable_name
 from tests.support import servers
+from tests.support.arena import seed
 from tests.support.services import Services, services_in
 
 _DATABASES = 10_000
@@ -22,8 +23,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for field in Settings.model_fields:
         os.environ.pop(variable_name(field), None)
     Settings.model_config["env_file"] = None
+    seed.chosen()
     if runs_tests(config):
         build_when_used()
+
+
+def pytest_report_header() -> str:
+    return f"chaos: {seed.VARIABLE}={seed.chosen()} brings the same chances again"
 
 
 def runs_tests(config: pytest.Config) -> bool:

@@ -18,7 +18,7 @@ from services.shared.settings import Settings, variable_name
 from tests.support import zygote
 
 ROOT = Path(__file__).parents[2]
-_OURS = (sys.executable, "-m", "services.cli")
+CLI = "services.cli"
 
 
 def clean_environment(**settings: Any) -> dict[str, str]:
@@ -32,7 +32,7 @@ class ServiceProcess:
     """`neurocards serve <service>` in a folder of its own, so that no .env of the repository is read.
 
     Ends with the test process, even when that is killed. `log` is everything it wrote. It starts from the
-    zygote, unless `command` is another program.
+    zygote, unless `command` is another program. `module` is run in place of the command line's.
     """
 
     def __init__(
@@ -43,10 +43,12 @@ class ServiceProcess:
         *,
         name: str | None = None,
         command: Sequence[str] | None = None,
+        module: str = CLI,
     ) -> None:
         self.service = service
         self.name = name or service
-        self._command = list(command or (*_OURS, "serve", service))
+        self._module = module
+        self._command = list(command or (sys.executable, "-m", module, "serve", service))
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log_path = self.folder / "log"
@@ -72,10 +74,9 @@ class ServiceProcess:
 
     def _launch(self, log: IO[bytes], lifeline: int) -> "subprocess.Popen[bytes] | zygote.Child":
         env = self._env | {"PYTHONPATH": str(ROOT)}
-        *program, ours = _OURS
-        if self._command[:3] == [*program, ours]:
+        if self._command[:3] == [sys.executable, "-m", self._module]:
             return zygote.start(
-                ours, *self._command[3:],
+                self._module, *self._command[3:],
                 cwd=self.folder, env=env, out=log, err=log, lifeline=lifeline,
             )  # fmt: skip
         return subprocess.Popen(
@@ -189,10 +190,16 @@ class Services:
         self.all: list[ServiceProcess] = []
 
     def start(
-        self, service: str, *, name: str | None = None, wait_s: float | None = 20, **env: Any
+        self,
+        service: str,
+        *,
+        name: str | None = None,
+        wait_s: float | None = 20,
+        module: str = CLI,
+        **env: Any,
     ) -> ServiceProcess:
         """Start one; `name` tells two of a kind apart, `env` (variable names) comes on top."""
-        process = ServiceProcess(service, self.folder, self.env | env, name=name)
+        process = ServiceProcess(service, self.folder, self.env | env, name=name, module=module)
         self.all.append(process)
         return process.start(wait_s=wait_s)
 

@@ -63,14 +63,15 @@ async def check_all(
 async def settle(witness: Witness) -> list[str]:
     """Wait until no job is open and every reader is at the head; what is not so after a while."""
     deadline = time.monotonic() + _QUIET_TIMEOUT_S
-    while waiting := await _unsettled(witness):
+    while waiting := await unsettled(witness):
         if time.monotonic() > deadline:
             return waiting
         await asyncio.sleep(0.1)
     return []
 
 
-async def _unsettled(witness: Witness) -> list[str]:
+async def unsettled(witness: Witness) -> list[str]:
+    """What is open, owed or behind at this moment."""
     head = (await witness.log.head()).position
     waiting = [f"job {job.job} is still open" for job in await witness.log.open_jobs()]
     for row in await witness.pool.fetch("SELECT name, position FROM cursors WHERE active"):

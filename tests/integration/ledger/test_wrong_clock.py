@@ -1,7 +1,6 @@
 """An appender on a host whose clock is wrong by a day: every time that counts is the database's."""
 
 import multiprocessing
-import sys
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
@@ -11,6 +10,7 @@ from ledger import commands as c
 from ledger.log import Ledger
 from ledger.receipt import Receipt
 from ledger.sql import query
+from tests.support.wrong_clock import shift_clock
 
 DAY_S = 86_400
 HOUR_US = 3_600_000_000
@@ -59,38 +59,10 @@ def elsewhere(off_s: int, database_url: str, *asked: Asked) -> list[Receipt | st
 
 
 def _live(off_s: int, answers: Connection, database_url: str, asked: Sequence[Asked]) -> None:
-    _shift_clock(off_s)
+    shift_clock(off_s)
     import asyncio
 
     answers.send(asyncio.run(_ask(database_url, asked)))
-
-
-def _shift_clock(off_s: int) -> None:
-    """Every way in which Python tells the time of day; also where it was imported by name already."""
-    import datetime
-    import time
-
-    now, now_ns, real = time.time, time.time_ns, datetime.datetime
-
-    class Shifted(real):  # type: ignore[misc, valid-type]
-        @classmethod
-        def now(cls, tz=None):
-            return real.now(tz) + datetime.timedelta(seconds=off_s)
-
-        @classmethod
-        def utcnow(cls):
-            return cls.now(datetime.UTC).replace(tzinfo=None)
-
-        @classmethod
-        def today(cls):
-            return cls.now()
-
-    wrong = {now: lambda: now() + off_s, now_ns: lambda: now_ns() + off_s * 10**9, real: Shifted}
-    for module in list(sys.modules.values()):
-        for name, value in list(vars(module).items()):
-            if any(value is told for told in wrong):
-                setattr(module, name, wrong[value])
-    assert abs(time.time() - now() - off_s) < 1
 
 
 async def _ask(database_url: str, asked: Sequence[Asked]) -> list[Receipt | str]:

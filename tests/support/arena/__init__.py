@@ -1,0 +1,1 @@
+"""A whole running system of real processes to be struck, and the auditor who asks afterwards."""

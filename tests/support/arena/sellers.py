@@ -1,0 +1,133 @@
+"""Sellers with an account and a chat, and their orders, placed through the ledger as the bot does it."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import httpx
+import msgspec
+
+from ledger import commands as c
+from ledger.errors import LedgerBusy, LedgerUnavailable
+from ledger.log import Ledger
+from services.adapters.kie.catalogue import load_catalogue
+from services.cli.demo.sandbox import Sandbox
+from services.shared.blobs import one_chunk, open_blobs
+from services.shared.ids import new_id
+from services.shared.people import Brief, Draft, People
+from services.shared.settings import Settings
+from tests.support.outside import photo
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+CREDITS: Final = 100
+DEADLINE_S: Final = 40
+"""Of jobs that are expected to end well, also on a busy machine."""
+PHOTO: Final = "photos/cup.jpg"
+NO_PHOTO: Final = "photos/nobody-has-it.jpg"
+_PRODUCT = "Ceramic mug, blue glaze, 350 ml"
+_chats = itertools.count(900_001)
+
+
+class Seller(msgspec.Struct, frozen=True):
+    """An account that may order, and its chat."""
+
+    account: str
+    chat: int
+    credits: int
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What was ordered; each job costs one credit."""
+
+    order: str
+    seller: Seller
+    jobs: tuple[str, ...]
+    status_message: int
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """Something the provider does wrong with one job: `call`.`name` of services/sandbox/fault_names.py."""
+
+    name: str
+    call: str = "createTask"
+    times: int | None = None
+    after: int = 0
+    args: dict[str, Any] = {}
+
+    def rule(self, job: str) -> dict[str, Any]:
+        """As the sandbox's control API takes it; the address of the callback names the job."""
+        match = {"callback": f"/webhooks/kie/{job}/"}
+        return {"api": "kie", "fault": self.name, "match": match} | {
+            "call": self.call, "times": self.times, "after": self.after, "args": self.args,
+        }  # fmt: skip
+
+
+class Sellers:
+    """Everybody who has come to the arena, and all they ordered."""
+
+    def __init__(
+        self, ledger: Ledger, pool: "Pool", settings: Settings, http: httpx.AsyncClient, sandbox: Sandbox
+    ) -> None:
+        self._ledger = ledger
+        self._people = People(pool)
+        self._blobs = open_blobs(settings)
+        self._http = http
+        self._sandbox = sandbox
+        self._base = settings.sandbox_base
+        self._bot = f"{settings.telegram_base}/bot{settings.telegram_token.get_secret_value()}"
+        self.all: list[Seller] = []
+        self.orders: list[Order] = []
+
+    async def new(self, credits: int = CREDITS) -> Seller:
+        """Somebody says /start, accepts the terms, and is given credits."""
+        chat = next(_chats)
+        said = await self._http.post(f"{self._base}/chat/{chat}/send", json={"text": "/start"})
+        said.raise_for_status()
+        account = (await self._people.account_of(chat, "en")).account
+        await self._ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await self._ledger.execute(c.AcceptTerms(account, "1", credits), key=f"terms:{account}:1")
+        if not self.all:
+            await self._blobs.put(PHOTO, one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
+        self.all.append(Seller(account, chat, credits))
+        return self.all[-1]
+
+    async def order(
+        self,
+        seller: Seller,
+        *,
+        jobs: int = 1,
+        deadline_s: int = DEADLINE_S,
+        faults: Sequence[Fault] = (),
+        names: Sequence[str] = (),
+        photo: str = PHOTO,
+    ) -> Order:
+        """Charge and queue so many videos, with the status message as the bot leaves it."""
+        names = tuple(names) or tuple(new_id() for _ in range(jobs))
+        await self._sandbox.inject([fault.rule(job) for job in names for fault in faults])
+        brief = await self._people.keep_text(seller.account, Brief(_PRODUCT))
+        shown = await self._confirm_screen(seller.chat)
+        order, model = new_id(), load_catalogue().default.slug
+        await self._people.save_draft(
+            Draft(order, seller.account, seller.chat, shown, photo, brief, "ugc", model, names, 1, True)
+        )
+        command = c.OrderVideos(seller.account, order, names, 1, model, "ugc", photo, brief, "en", deadline_s)
+        await self._patiently(command, f"order:{order}")
+        self.orders.append(Order(order, seller, names, shown))
+        return self.orders[-1]
+
+    async def _patiently(self, command: c.OrderVideos, key: str) -> None:
+        """As the bot does: the same key again until there is an answer."""
+        while True:
+            try:
+                await self._ledger.execute(command, key=key)
+                return
+            except (LedgerUnavailable, LedgerBusy):
+                await asyncio.sleep(0.1)
+
+    async def _confirm_screen(self, chat: int) -> int:
+        answer = await self._http.post(f"{self._bot}/sendMessage", json={"chat_id": chat, "text": "Order?"})
+        return int(answer.raise_for_status().json()["result"]["message_id"])
