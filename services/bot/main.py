@@ -62,10 +62,12 @@ async def serve(settings: Settings) -> None:
 
                 async def work(over: asyncio.Event) -> None:
                     runner = InboxRunner(inbox, handler)
+                    runtime.health.tell({"inbox": runner.status})
                     polling = Polling(bot, inbox, runner, list(ALLOWED_UPDATES))
                     await both(runner.run(over), polling.run(over), over)
 
                 turn = Turn(settings, "bot", TURN_LOCK, runtime.stop)
+                runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
                 runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
                 runtime.spawn(clean(runtime, inbox), "clean")

@@ -1,14 +1,23 @@
 """`neurocards serve monitor`: nobody waits past the deadline, whatever else is dead. Needs Postgres alone."""
 
 import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import asyncpg
+from redis.asyncio import Redis
 
 from ledger.log import Ledger
 from services.adapters.kie.gateway import Kie
+from services.monitor.accounts import Balances, Rests
 from services.monitor.checkpoints import Checkpoints
 from services.monitor.deadlines import DeadlineSweep
 from services.monitor.expiry import ExpirySweep
+from services.monitor.lags import Lags
 from services.monitor.late import LateResults
+from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
+from services.monitor.unknown import UnknownSubmissions
 from services.shared.blobs import open_blobs
 from services.shared.checkpoint_files import signing_key
 from services.shared.database import create_pool
@@ -18,40 +27,66 @@ from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
 
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
 SWEEP_S = 1.0
-SUMMARY_S = 5.0
+MEASURE_S = 5.0
 EXPIRY_S = 10.0
 LATE_S = 30.0
+UNKNOWN_S = 15.0
+BALANCE_S = 60.0
 
 
 async def serve(settings: Settings) -> None:
     """Sweep until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=3))
+        pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=4))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "monitor"))
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        repeated = Repeated(runtime)
         sweep = DeadlineSweep(ledger, pool, refund_life_s=settings.refund_life_seconds)
-        expiry, summary = ExpirySweep(ledger, pool), OpenJobsSummary(pool)
 
         async def sweep_once() -> int:
             return (await sweep.run_once()).failed
 
-        async def summarise_once() -> int:
-            await summary.run_once()
-            return 0
-
-        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
-        runtime.spawn(repeat(sweep_once, runtime.stop, "deadlines", idle_s=SWEEP_S), "deadlines")
-        runtime.spawn(repeat(expiry.run_once, runtime.stop, "expiry", idle_s=EXPIRY_S), "expiry")
-        runtime.spawn(repeat(summarise_once, runtime.stop, "summary", idle_s=SUMMARY_S), "summary")
+        repeated.start("deadlines", sweep_once, SWEEP_S, at_once=True)
+        repeated.start("expiry", ExpirySweep(ledger, pool).run_once, EXPIRY_S, at_once=True)
         kie = await stack.enter_async_context(Kie(settings, open_blobs(settings)))
         redis = await stack.enter_async_context(command_client(settings)) if settings.redis_url else None
-        late = LateResults(ledger, pool, kie, ProviderLimits(redis), often_s=LATE_S)
-        runtime.spawn(repeat(late.run_once, runtime.stop, "late", idle_s=LATE_S), "late")
+        limits = ProviderLimits(redis)
+        late = LateResults(ledger, pool, kie, limits, often_s=LATE_S)
+        repeated.start("late", late.run_once, LATE_S, at_once=True)
+        measure(repeated, pool, redis, kie, limits)
         key = signing_key(settings)
         if key is not None and settings.checkpoint_every_seconds:
             signing = Checkpoints(settings, pool, key)
-            task = repeat(signing.run_once, runtime.stop, "checkpoints", idle_s=signing.idle_s)
-            runtime.spawn(task, "checkpoints")
+            repeated.start("checkpoints", signing.run_once, signing.idle_s)
         runtime.ready()
         await runtime.wait()
+
+
+class Repeated:
+    """Starts what is done again and again; /health/status tells when each was done last."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._rounds = Rounds()
+        runtime.health.tell({"rounds": self._rounds.status})
+
+    def start(
+        self, name: str, run_once: Callable[[], Awaitable[int]], idle_s: float, *, at_once: bool = False
+    ) -> None:
+        """`idle_s` between two rounds; none after one that did something when that is to be `at_once`."""
+        remembered = self._rounds.of(name, run_once, at_once=at_once)
+        self._runtime.spawn(repeat(remembered, self._runtime.stop, name, idle_s=idle_s), name)
+
+
+def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:
+    """Start what only looks: each fails by itself and changes nothing."""
+    repeated.start("summary", OpenJobsSummary(pool).measure, MEASURE_S)
+    repeated.start("lags", Lags(pool, redis).run_once, MEASURE_S)
+    repeated.start("rests", Rests(kie, limits).run_once, MEASURE_S)
+    repeated.start("unknown", UnknownSubmissions(pool).run_once, UNKNOWN_S)
+    repeated.start("balances", Balances(kie).run_once, BALANCE_S)

@@ -13,12 +13,43 @@ OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their de
 OLDEST_AT: Final = Gauge(
     "neurocards_oldest_open_job_timestamp_seconds", "When the oldest unfinished job was queued; 0 without one"
 )
-OLDEST_AGE: Final = Gauge(
-    "neurocards_oldest_open_job_age_seconds", "Age of the oldest unfinished job; 0 without one"
-)
 CHECKPOINT_AT: Final = Gauge(
     "neurocards_checkpoint_last_timestamp_seconds", "When the newest checkpoint was signed; 0 without one"
 )
 CHECKPOINT_FAILURES: Final = Counter(
     "neurocards_checkpoint_failures_total", "Checkpoints that could not be made; see the log"
+)
+IN_STATE: Final = Gauge(
+    "neurocards_jobs_in_state", "Unfinished jobs by state, as job_status has them", ["state"]
+)
+LAG: Final = Gauge(
+    "neurocards_consumer_lag_positions",
+    "Positions between the log's head and where a consumer is",
+    ["consumer"],
+)
+REDIS_FAILURES: Final = Counter(
+    "neurocards_monitor_redis_failures_total", "Looks at Redis that failed; nothing depends on them"
+)
+RESTING: Final = Gauge(
+    "neurocards_provider_account_resting", "1 while an account with trouble is left alone", ["account"]
+)
+BALANCE: Final = Gauge(
+    "neurocards_provider_balance_credits", "An account's balance, in the provider's credits", ["account"]
+)
+BALANCE_AT: Final = Gauge(
+    "neurocards_provider_balance_timestamp_seconds", "When the balance was read last", ["account"]
+)
+BALANCE_FAILURES: Final = Counter(
+    "neurocards_provider_balance_failures_total",
+    "Readings of the balance that failed, by class of error",
+    ["account", "error_class"],
+)
+UNKNOWN: Final = Gauge(
+    "neurocards_submissions_unknown", "Open jobs whose submission's outcome has been unknown for minutes"
+)
+UNCLAIMED: Final = Gauge(
+    "neurocards_jobs_unclaimed", "Unfinished jobs that no entry of the jobs stream will bring to a worker"
+)
+ROUND_AT: Final = Gauge(
+    "neurocards_monitor_round_timestamp_seconds", "When a task of the monitor last ended well", ["round"]
 )

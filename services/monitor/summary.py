@@ -1,15 +1,23 @@
-"""Measures the jobs that are open. By the database's clock, so that the monitor's own does not matter."""
+"""Measures the jobs that are open. By the database's clock, so that the monitor's own does not matter.
 
-from typing import TYPE_CHECKING
+How many there are, and how old, is read from what the ledger itself keeps; the state of each from the read
+model `job_status`, which may be behind.
+"""
+
+from typing import TYPE_CHECKING, get_args
 
 import asyncpg
 import msgspec
 
-from services.monitor.metrics import OLDEST_AGE, OLDEST_AT, OPEN, OVERDUE
+from projections.job_status import ENDED, State
+from services.monitor.metrics import IN_STATE, OLDEST_AT, OPEN, OVERDUE
 from services.monitor.sql import query
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
+
+
+STATES = tuple(state for state in get_args(State) if state not in ENDED)
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -35,5 +43,11 @@ class OpenJobsSummary:
         OPEN.set(found.open_jobs)
         OVERDUE.set(found.overdue_jobs)
         OLDEST_AT.set(found.oldest_at_s or 0)
-        OLDEST_AGE.set(0 if found.oldest_at_s is None else max(0.0, found.now_s - found.oldest_at_s))
+        states = {row["state"]: row["jobs"] for row in await self._pool.fetch(query("open_jobs_by_state"))}
+        for state in STATES:
+            IN_STATE.labels(state).set(states.get(state, 0))
         return found
+
+    async def measure(self) -> int:
+        """For `repeat`: how many jobs are open."""
+        return (await self.run_once()).open_jobs

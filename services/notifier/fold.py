@@ -135,7 +135,7 @@ def _end(changes: Changes, line: JobLine, event: Recorded) -> None:
             state, kind = "gifted", "gift"
         case "JobFailed":
             line = changes.lines[line.job] = replace(line, state="failed")
-            changes.owed.append(Owed(event.position, "failure", line, error_class=_class_of(event)))
+            changes.owed.append(Owed(event.position, "failure", line, error_class=class_of(event)))
             return
         case _:
             return
@@ -144,7 +144,7 @@ def _end(changes: Changes, line: JobLine, event: Recorded) -> None:
     changes.owed.append(Owed(event.position, kind, line, blob=video.blob, size_bytes=video.size_bytes))
 
 
-def _class_of(event: Recorded) -> str:
+def class_of(event: Recorded) -> str:
     """The failure's class; one that cannot be read is no reason to tell the seller nothing."""
     try:
         return _failed.decode(event.data).failure.error_class

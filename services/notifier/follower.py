@@ -5,15 +5,17 @@ notifiers only one can move the cursor.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import asyncpg
 
 from events.envelope import Cursor, Recorded
 from projections import cursors
 from services.notifier.fold import Changes, JobLine, Owed, fold, jobs_in
+from services.notifier.job_times import JobTimes
 from services.notifier.metrics import FOLLOWED_POSITION
 from services.notifier.sql import query
+from services.shared.head import HeadWatch
 
 if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
@@ -47,7 +49,13 @@ class Follower:
         self._feed = feed
         self._on_change = on_change
         self._wait_s = wait_s
+        self._times = JobTimes(pool)
         self._cursor: Cursor | None = None
+        self._position = 0
+
+    def status(self, head: HeadWatch) -> dict[str, Any]:
+        """How far the log is followed."""
+        return {"position": self._position, "lag": head.lag(self._position)}
 
     async def run_once(self) -> int:
         """Apply the next batch, waiting up to `wait_s` for one; how many events were applied.
@@ -56,26 +64,33 @@ class Follower:
         """
         if self._cursor is None:
             _, self._cursor = await cursors.where_is(self._pool, CONSUMER)
+            self._came_to(self._cursor)
         events = await self._feed.batch(self._cursor, limit=BATCH_EVENTS, wait_s=self._wait_s)
         if not events:
             return 0
         self._cursor = None  # until the transaction is over, only the stored place is sure
-        self._cursor, applied = await self._apply(events)
-        FOLLOWED_POSITION.set(self._cursor.position)
-        if applied:
+        self._cursor, fresh = await self._apply(events)
+        self._came_to(self._cursor)
+        if fresh:
             self._on_change()
-        return applied
+            await self._times.saw(fresh)
+        return len(fresh)
 
-    async def _apply(self, events: list[Recorded]) -> tuple[Cursor, int]:
+    def _came_to(self, cursor: Cursor) -> None:
+        self._position = cursor.position
+        FOLLOWED_POSITION.set(cursor.position)
+
+    async def _apply(self, events: list[Recorded]) -> tuple[Cursor, list[Recorded]]:
+        """The place reached, and the events that nobody else has applied."""
         async with self._pool.acquire() as connection, connection.transaction():
             place = await cursors.lock(connection, CONSUMER, events)
             if not place.fresh:
-                return place.cursor, 0  # another notifier has gone on; read on from there
+                return place.cursor, []  # another notifier has gone on; read on from there
             known = await connection.fetch(query("lines"), jobs_in(place.fresh))
             await _write(connection, fold({row["job"]: JobLine(*row) for row in known}, place.fresh))
             last = place.fresh[-1].cursor
             await cursors.move(connection, CONSUMER, place.version, last)
-        return last, len(place.fresh)
+        return last, place.fresh
 
 
 async def _write(connection: "Connection", changes: Changes) -> None:

@@ -5,9 +5,13 @@ Needs Postgres and Telegram. Without Redis it reads the log from Postgres and co
 
 import asyncio
 import contextlib
+from typing import TYPE_CHECKING
+
+import asyncpg
 
 from ledger.log import LogReader
 from services.adapters.telegram_sending import create_sending_bot
+from services.notifier.backlog import Backlog
 from services.notifier.deliveries import Deliveries
 from services.notifier.editor import Editor
 from services.notifier.follower import Follower
@@ -18,12 +22,16 @@ from services.shared.blobs import open_blobs
 from services.shared.database import create_pool
 from services.shared.feed import BLOCK_S_MAX, Feed
 from services.shared.file_links import FileLinks
+from services.shared.head import LOOK_S, HeadWatch
 from services.shared.i18n import Catalogues
 from services.shared.periodic import repeat
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
 from services.shared.telegram_limits import TelegramLimits
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
 
 IDLE_S = 0.5
 """How often the tables are looked at although nobody said that there is something."""
@@ -52,8 +60,21 @@ async def serve(settings: Settings) -> None:
         runtime.spawn(_send(sender, stop, drained), "send")
         runtime.spawn(_renew(sender, drained, settings.lease_seconds / 4), "renew")
         runtime.spawn(repeat(editor.run_once, stop, "edit", idle_s=IDLE_S, wake=editor.wake), "edit")
+        _tell_status(runtime, pool, follower, sender)
         runtime.ready()
         await runtime.wait()
+
+
+def _tell_status(runtime: Runtime, pool: "Pool", follower: Follower, sender: Sender) -> None:
+    head, backlog = HeadWatch(LogReader(pool)), Backlog(pool)
+    runtime.spawn(repeat(head.run_once, runtime.stop, "head", idle_s=LOOK_S), "head")
+    runtime.spawn(repeat(backlog.run_once, runtime.stop, "backlog", idle_s=LOOK_S), "backlog")
+    runtime.health.tell(
+        {
+            "notifier": lambda: follower.status(head),
+            "deliveries": lambda: {"pending": backlog.pending, **sender.status()},
+        }
+    )
 
 
 async def _send(sender: Sender, stop: asyncio.Event, drained: asyncio.Event) -> None:

@@ -75,6 +75,10 @@ class Sender:
         SENDING.set(len(self._held))
         return len(taken)
 
+    def status(self) -> dict[str, int]:
+        """What is being sent."""
+        return {"sending": len(self._held)}
+
     async def renew_once(self) -> int:
         """Keep what is being sent; how many."""
         held = list(self._held.values())

@@ -1,6 +1,7 @@
 """The projector's process: `neurocards serve projector`."""
 
 import contextlib
+from functools import partial
 
 from ledger.log import LogReader
 from projections.catalogue import PROJECTIONS
@@ -8,6 +9,8 @@ from projections.runner import Runner
 from services.projector.projector import Follower
 from services.shared.database import create_pool
 from services.shared.feed import BLOCK_S_MAX, Feed
+from services.shared.head import LOOK_S, HeadWatch
+from services.shared.periodic import repeat
 from services.shared.redis_client import blocking_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
@@ -19,10 +22,13 @@ async def serve(settings: Settings) -> None:
         pool = await stack.enter_async_context(await create_pool(settings, "projector"))
         runtime = await stack.enter_async_context(Runtime(settings, "projector"))
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        head = HeadWatch(LogReader(pool))
+        runtime.spawn(repeat(head.run_once, runtime.stop, "head", idle_s=LOOK_S), "head")
         for name, projection in PROJECTIONS.items():
             feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX))
             stack.push_async_callback(feed.close)
             follower = Follower(Runner(pool, projection), feed)
+            runtime.health.tell({name: partial(follower.status, head)})
             runtime.spawn(follower.run(runtime.stop), name)
         runtime.ready()
         await runtime.wait()

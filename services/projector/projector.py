@@ -1,6 +1,7 @@
 """Keeps one projection up with the log, whatever happens to Redis, Postgres or this process."""
 
 import asyncio
+from typing import Any
 
 import structlog
 
@@ -11,6 +12,7 @@ from projections.errors import ProjectionError
 from projections.runner import Runner
 from services.projector import metrics
 from services.shared.feed import Feed
+from services.shared.head import HeadWatch
 from services.shared.periodic import PASSING, sleep
 
 logger = structlog.get_logger()
@@ -30,6 +32,12 @@ class Follower:
         self._stopped_retry_s = stopped_retry_s
         self._name = runner.projection.name
         self._reached: Cursor | None = None
+        self._position = 0
+        self._stopped = ""
+
+    def status(self, head: HeadWatch) -> dict[str, Any]:
+        """Where the projection is, and why it cannot go on ("" while it can)."""
+        return {"position": self._position, "lag": head.lag(self._position), "stopped": self._stopped}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Apply events until `stop`.
@@ -42,6 +50,7 @@ class Follower:
             try:
                 await self._follow(stop)
             except _STOPS as error:
+                self._stopped = str(error)
                 metrics.STOPPED.labels(self._name).set(1)
                 logger.error(
                     "projection_stopped", projection=self._name, reason=str(error), kind=type(error).__name__
@@ -57,14 +66,19 @@ class Follower:
     async def _follow(self, stop: asyncio.Event) -> None:
         cursor = await self._runner.cursor()
         await self._notice_restore(cursor)
-        metrics.POSITION.labels(self._name).set(cursor.position)
+        self._came_to(cursor)
         while not stop.is_set():
             events = await self._feed.batch(cursor, limit=BATCH_EVENTS, wait_s=1.0)
             if events:
                 cursor = self._reached = await self._runner.apply(events)
                 metrics.APPLIED.labels(self._name).inc(len(events))
-                metrics.POSITION.labels(self._name).set(cursor.position)
                 metrics.STOPPED.labels(self._name).set(0)
+                self._stopped = ""
+                self._came_to(cursor)
+
+    def _came_to(self, cursor: Cursor) -> None:
+        self._position = cursor.position
+        metrics.POSITION.labels(self._name).set(cursor.position)
 
     async def _notice_restore(self, stored: Cursor) -> None:
         """A table that is behind where we left it was put back. Complain once if the log was too.

@@ -26,6 +26,7 @@ async def serve(settings: Settings) -> None:
         )
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         runtime.health.check("redis", redis.ping)
+        runtime.health.tell({"relay": relay.status})
         runtime.spawn(listener.run(runtime.stop), "listen")
         runtime.spawn(relay.run(runtime.stop), "relay")
         runtime.ready()

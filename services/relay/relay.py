@@ -9,7 +9,7 @@ Two relays at once only get in each other's way: of two scripts for the same pos
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import structlog
@@ -65,6 +65,17 @@ class Relay:
         self._trim_every_s = trim_every_s
         self._halted_retry_s = halted_retry_s
         self._trim_at = time.monotonic() + trim_every_s
+        self._position = self._head = 0
+        self._halted = ""
+
+    def status(self) -> dict[str, Any]:
+        """Where publishing is, the head as last seen, and why it is halted ("" while it is not)."""
+        return {
+            "position": self._position,
+            "head": self._head,
+            "lag": self._head - self._position,
+            "halted": self._halted,
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`. Waits out servers that are away, and streams that the log contradicts."""
@@ -77,10 +88,12 @@ class Relay:
                     pause_s = min(pause_s * 2, 5.0)
                     continue
                 metrics.HALTED.set(0)
+                self._halted = ""
                 pause_s = 0.1
                 await self._publish_from(place, stop)
             except IntegrityError as error:
                 metrics.HALTED.set(1)
+                self._halted = str(error)
                 logger.error("relay_halted", reason=str(error), retry_s=self._halted_retry_s)
                 await sleep(self._halted_retry_s, stop)
             except _TROUBLE as error:
@@ -91,7 +104,7 @@ class Relay:
 
     async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
         """Publish what follows `place`, until `stop` or until the streams are not where we left them."""
-        metrics.POSITION.set(place.cursor.position)
+        self._came_to(place.cursor.position)
         page = await self._page_after(place.cursor)
         while not stop.is_set():
             if page:
@@ -119,8 +132,13 @@ class Relay:
                 return None
             place = reached
             metrics.PUBLISHED.inc(len(batch))
-            metrics.POSITION.set(place.cursor.position)
+            self._came_to(place.cursor.position)
         return place
+
+    def _came_to(self, position: int) -> None:
+        self._position, self._head = position, max(position, self._head)
+        metrics.POSITION.set(position)
+        metrics.LAG.set(self._head - position)
 
     async def _page_after(self, cursor: Cursor) -> list[Recorded]:
         """The log after `cursor`, read together with the event there. Raises IntegrityError.
@@ -136,14 +154,16 @@ class Relay:
                 raise IntegrityError(f"the log changed at position {cursor.position} while it was read")
             del events[0]
         require_sequence(cursor, events)
+        if events:
+            self._head = max(self._head, events[-1].position)
         return events
 
     async def _housekeep(self, place: Place) -> None:
         if time.monotonic() < self._trim_at:
             return
         self._trim_at = time.monotonic() + self._trim_every_s
-        head = await self._reader.head()
-        metrics.LAG.set(max(head.position - place.cursor.position, 0))
+        self._head = (await self._reader.head()).position
+        self._came_to(place.cursor.position)
         trimmed = await self._scripts.trim_jobs(await self._pool.fetchval(query("lowest_unfinished")))
         if trimmed:
             logger.debug("jobs_trimmed", entries=trimmed)

@@ -8,7 +8,6 @@ import asyncio
 from typing import Any
 
 import structlog
-from prometheus_client import Counter
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -16,6 +15,7 @@ from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log import LogReader
 from ledger.sequence import require_sequence, sequence_break
+from services.shared.metrics import FEED_EVENTS
 from services.shared.streams import LEDGER, StreamError, decode_entry, entry_id
 
 logger = structlog.get_logger()
@@ -24,8 +24,6 @@ POLL_S = 1.0
 """How often Postgres is asked although the stream is silent."""
 BLOCK_S_MAX = 2.0
 """The longest block of a read; make the client with `blocking_client(settings, BLOCK_S_MAX)`."""
-
-EVENTS = Counter("neurocards_feed_events", "Events read by in-order consumers", ["source"])
 
 
 class Feed:
@@ -56,14 +54,14 @@ class Feed:
             events, usable = await self._from_stream(after, limit, block_s)
             if events:
                 self._poll_at = loop.time() + self._poll_s
-                EVENTS.labels("stream").inc(len(events))
+                FEED_EVENTS.labels("stream").inc(len(events))
                 return events
             if not usable or loop.time() >= self._poll_at:
                 events = await self._from_log(after, limit)
                 # As long as Postgres has what the stream has not, do not wait for the stream.
                 self._poll_at = loop.time() + (0 if events else self._poll_s)
                 if events:
-                    EVENTS.labels("log").inc(len(events))
+                    FEED_EVENTS.labels("log").inc(len(events))
                     return events
             if loop.time() >= give_up_at:
                 return []

@@ -1,12 +1,13 @@
-"""The small HTTP server beside every process: is it alive, is it ready, and its metrics.
+"""The small HTTP server beside every process: is it alive, is it ready, what is it doing, and its metrics.
 
 GET /health/live    200 while the process's loop turns
 GET /health/ready   200 when the process has started and every check passes; else 503 and which failed
-GET /metrics        Prometheus text
+GET /health/status  JSON of what the process is doing: facts it has in memory, nothing personal
+GET /metrics        Prometheus text (docs/metrics.md)
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import prometheus_client
@@ -14,6 +15,9 @@ from aiohttp import web
 
 Check = Callable[[], Awaitable[object]]
 """Raises when the process cannot do its work, e.g. `pool.fetchval("SELECT 1")`."""
+
+Fact = Callable[[], Any]
+"""Tells something that fits into JSON, at once and out of memory; no names of people, no texts."""
 
 _CHECK_TIMEOUT_S = 2.0
 _METRICS_HEADERS = {"Content-Type": prometheus_client.CONTENT_TYPE_LATEST}
@@ -25,10 +29,19 @@ class Health:
     def __init__(self) -> None:
         self.started = False
         self._checks: dict[str, Check] = {}
+        self._facts: dict[str, Fact] = {}
 
     def check(self, name: str, check: Check) -> None:
         """Ask `check` at every /health/ready; it must answer within two seconds."""
         self._checks[name] = check
+
+    def tell(self, facts: Mapping[str, Fact]) -> None:
+        """Show these in /health/status, each under its name."""
+        self._facts |= facts
+
+    def status(self) -> dict[str, Any]:
+        """Every fact by its name."""
+        return {name: fact() for name, fact in self._facts.items()}
 
     async def report(self) -> dict[str, str]:
         """Each check's name and "ok" or what is wrong."""
@@ -83,10 +96,18 @@ def health_routes(health: Health) -> list[web.RouteDef]:
         good = all(state == "ok" for state in report.values())
         return web.json_response(report, status=200 if good else 503)
 
+    async def status(request: web.Request) -> web.Response:
+        return web.json_response(health.status())
+
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=prometheus_client.generate_latest(), headers=_METRICS_HEADERS)
 
-    return [web.get("/health/live", live), web.get("/health/ready", ready), web.get("/metrics", metrics)]
+    return [
+        web.get("/health/live", live),
+        web.get("/health/ready", ready),
+        web.get("/health/status", status),
+        web.get("/metrics", metrics),
+    ]
 
 
 def address_of(runner: web.AppRunner) -> str:

@@ -17,6 +17,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.shared.metrics import LIMITER_ALONE, LIMITER_WAIT
 from services.shared.redis_batcher import RedisBatcher
 
 logger = structlog.get_logger()
@@ -93,7 +94,9 @@ class ProviderLimits:
         interval_us = int(1e6 / (self._rates.reads_per_s * share))
         lane = f"{account}:urgent" if urgent else account
         wait_us = await self._run("read", [f"{_PREFIX}reads:{lane}"], [interval_us])
-        return self._own.read_wait_s(lane, interval_us / 1e6) if wait_us is None else int(wait_us) / 1e6
+        wait_s = self._own.read_wait_s(lane, interval_us / 1e6) if wait_us is None else int(wait_us) / 1e6
+        LIMITER_WAIT.labels("read").observe(wait_s)
+        return wait_s
 
     async def rest(self, account: str) -> float:
         """Leave the account alone for a while, twice as long each time in a row; the seconds."""
@@ -112,6 +115,13 @@ class ProviderLimits:
             self._own.rest(account, 0)
             await self._ask(lambda redis: redis.ask("HDEL", _RESTING, account, f"{account}:row"))
 
+    async def rests(self, accounts: Sequence[str]) -> dict[str, float]:
+        """Per account the seconds of rest that are left; 0 for one that is well."""
+        left_ms = await self._run("rests", [_RESTING], accounts)
+        if left_ms is None:
+            return self._own.rests(accounts)
+        return {account: int(ms) / 1000 for account, ms in zip(accounts, left_ms, strict=True)}
+
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         return await self._ask(lambda redis: redis.run(script, keys, arguments))
 
@@ -124,6 +134,7 @@ class ProviderLimits:
         except (RedisError, OSError, TimeoutError) as error:
             if time.monotonic() >= self._away_until:  # the first of those who asked together
                 self._away_until = time.monotonic() + _AWAY_S
+                LIMITER_ALONE.inc()
                 logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
             return None
 
@@ -159,12 +170,15 @@ class _OwnLimits:
         self._read_at[lane] = at + interval_s
         return at - now
 
+    def rests(self, accounts: Sequence[str]) -> dict[str, float]:
+        now = time.monotonic()
+        return {account: max(self._rests.get(account, 0.0) - now, 0.0) for account in accounts}
+
     def rest(self, account: str, seconds: float) -> None:
         self._rests[account] = time.monotonic() + seconds
 
 
 def _scripts() -> dict[str, str]:
     here = files("services.shared")
-    return {
-        name: here.joinpath(f"provider_{name}.lua").read_text("utf-8") for name in ("turn", "rest", "read")
-    }
+    names = ("turn", "rest", "rests", "read")
+    return {name: here.joinpath(f"provider_{name}.lua").read_text("utf-8") for name in names}

@@ -18,6 +18,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
@@ -55,6 +56,15 @@ class Runtime:
         self.stop = asyncio.Event()
         """Set when the process should end: by a signal, or because a task failed."""
         self.health = Health()
+        began_s = time.monotonic()
+        self.health.tell(
+            {
+                "service": lambda: service,
+                "pid": os.getpid,
+                "state": self._state,
+                "up_s": lambda: round(time.monotonic() - began_s, 1),
+            }
+        )
         self._settings = settings
         self._tasks: dict[asyncio.Task[Any], bool] = {}
         self._failure: TaskFailed | None = None
@@ -117,6 +127,11 @@ class Runtime:
         await self._end_tasks()
         await self._stack.aclose()
         self._forget_signals()
+
+    def _state(self) -> str:
+        if self.stop.is_set():
+            return "stopping"
+        return "ready" if self.health.started else "starting"
 
     def _task_ended(self, task: asyncio.Task[Any]) -> None:
         may_end = self._tasks.pop(task)

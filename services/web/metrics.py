@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 CALLBACKS: Final = Counter(
     "neurocards_callbacks_total", "Provider callbacks, by what came of them", ["outcome"]
@@ -10,3 +10,4 @@ CALLBACKS: Final = Counter(
 REQUESTS: Final = Histogram(
     "neurocards_web_request_seconds", "Time to answer, by route and status", ["route", "status"]
 )
+IN_FLIGHT: Final = Gauge("neurocards_web_requests_in_flight", "Requests that are being answered")

@@ -1,13 +1,14 @@
 """Around every request: a log line without secrets, headers for browsers, errors without traces."""
 
 import time
+from collections import Counter
 from typing import Final
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from services.web.metrics import REQUESTS
+from services.web.metrics import IN_FLIGHT, REQUESTS
 
 logger = structlog.get_logger()
 
@@ -28,26 +29,38 @@ def route_of(request: web.Request) -> str:
     return resource.canonical if resource is not None else "no route"
 
 
-@web.middleware
-async def log_access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One line and one measurement per request."""
-    began = time.perf_counter()
-    status = 500
-    try:
-        response = await handler(request)
-        status = response.status
-        return response
-    except web.HTTPException as error:
-        status = error.status
-        raise
-    finally:
-        seconds = time.perf_counter() - began
-        route = route_of(request)
-        REQUESTS.labels(route, str(status)).observe(seconds)
-        log = logger.debug if route in _QUIET and status < 400 else logger.info
-        log(
-            "request_answered", method=request.method, route=route, status=status, ms=round(seconds * 1000, 1)
-        )
+class Access:
+    """One line and one measurement per request. `in_flight`: how many are being answered, by route."""
+
+    def __init__(self) -> None:
+        self.in_flight: Counter[str] = Counter()
+
+    @web.middleware
+    async def log(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The middleware."""
+        began = time.perf_counter()
+        route, status = route_of(request), 500
+        self._count(route, 1)
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        except web.HTTPException as error:
+            status = error.status
+            raise
+        finally:
+            self._count(route, -1)
+            seconds = time.perf_counter() - began
+            REQUESTS.labels(route, str(status)).observe(seconds)
+            log = logger.debug if route in _QUIET and status < 400 else logger.info
+            ms = round(seconds * 1000, 1)
+            log("request_answered", method=request.method, route=route, status=status, ms=ms)
+
+    def _count(self, route: str, change: int) -> None:
+        self.in_flight[route] += change
+        if not self.in_flight[route]:
+            del self.in_flight[route]
+        IN_FLIGHT.set(self.in_flight.total())
 
 
 @web.middleware

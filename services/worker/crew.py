@@ -1,7 +1,10 @@
 """The jobs a worker process has in hand: one task each, and the stream entries they are held by."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 
@@ -24,6 +27,7 @@ class Held:
         self.run = run
         self.entries = entries
         self.lost = False
+        self.taken_s = time.monotonic()
         self.task: asyncio.Task[None] | None = None
 
 
@@ -88,6 +92,17 @@ class Crew:
         """Until all have ended, or for so long."""
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        """What is in hand, by the step it is at, and for how long we have had the oldest of it."""
+        oldest_s = min((held.taken_s for held in self._held.values()), default=None)
+        return {
+            "slots": self._slots,
+            "jobs": len(self._held),
+            "jobs_by_step": dict(Counter(held.run.step for held in self._held.values())),
+            "entries_looked_up": len(self._looking_up),
+            "oldest_in_hand_s": None if oldest_s is None else round(time.monotonic() - oldest_s, 1),
+        }
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         working = [held.task for held in self._held.values() if held.task is not None]

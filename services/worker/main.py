@@ -31,6 +31,7 @@ async def serve(settings: Settings) -> None:
         worker = await make_worker(settings, stack)
         for name, check in worker.checks.items():
             runtime.health.check(name, check)
+        runtime.health.tell({"worker": worker.status})
         runtime.spawn(worker.run(runtime.stop), "worker")
         runtime.ready()
         await runtime.wait()

@@ -34,7 +34,7 @@ class Baffled(Exception):
 
 
 class JobRun:
-    """`state` is the job as last known; `run` is ours once started."""
+    """`state` is the job as last known; `run` is ours once started; `step` is the name of what it is at."""
 
     def __init__(self, tools: Tools, job: str) -> None:
         self.tools = tools
@@ -42,6 +42,7 @@ class JobRun:
         self.run: int | None = None
         self._starting: int | None = None
         self.state = JobState()
+        self.step = "Load"
         self.watched = watching.Watched()
         self.prompt_text: str | None = None
         self.trouble: Failure | None = None
@@ -57,6 +58,7 @@ class JobRun:
         while True:
             obey_cancellation()
             step = plan.next_step(self.state, self.run, self.tools.clock.now_us())
+            self.step = type(step).__name__
             match step:
                 case plan.Finished():
                     await self.tools.limits.done(self.job, self.state.account)

@@ -20,6 +20,7 @@ from services.adapters.kie.catalogue import Model
 from services.adapters.kie.errors import KieError, KieNoAnswer, KieNotSent, KieRefused, OutcomeUnknown
 from services.shared.blobs import BlobError
 from services.shared.error_policy import policy_for
+from services.shared.metrics import LIMITER_WAIT
 from services.worker import plan
 from services.worker.failing import scrubbed, told
 from services.worker.metrics import SUBMISSIONS
@@ -78,10 +79,12 @@ async def _prepare(run: "JobRun") -> Ready | None:
 
 async def _turn(run: "JobRun") -> str | None:
     """The account whose turn it is to create for us; None when the job has something else to do by now."""
+    began_s = time.monotonic()
     tools, step = run.tools, plan.next_step(run.state, run.run, run.tools.clock.now_us())
     while True:
         turn = await tools.limits.turn(run.job, run.state.account, tools.accounts)
         if turn.account:
+            LIMITER_WAIT.labels("turn").observe(time.monotonic() - began_s)
             return turn.account
         if turn.resting and turn.wait_s >= run.left_s():
             await run.fail(NO_ACCOUNT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
@@ -32,6 +33,10 @@ class Worker:
         self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)
         self._crew.consumer = self._consumer
         self.checks: dict[str, Check] = {}
+
+    def status(self) -> dict[str, Any]:
+        """What is in hand, the seat, and the lease."""
+        return self._crew.status() | self._consumer.status()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand back what is in hand; that takes seconds at most."""

@@ -43,6 +43,9 @@ def test_a_process_tells_its_health_and_ends_when_asked(start: Start) -> None:
     ready = process.health()
     assert (ready.status_code, ready.json()) == (200, {"started": "ok", "nothing": "ok"})
     assert "python_info" in httpx.get(f"{process.health_url}/metrics").text
+    status = httpx.get(f"{process.health_url}/health/status").json()
+    assert status.pop("up_s") >= 0
+    assert status == {"service": "fake", "pid": process.pid, "state": "ready"}
     assert process.stop() == 0
     assert "service_stopped" in process.log
 
@@ -58,6 +61,7 @@ def test_a_process_that_has_not_started_is_alive_and_not_ready(start: Start) -> 
     eventually_now(lambda: process.facts.get("health_url"))
     assert httpx.get(f"{process.health_url}/health/live").status_code == 200
     assert process.health().status_code == 503
+    assert httpx.get(f"{process.health_url}/health/status").json()["state"] == "starting"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
@@ -71,6 +75,7 @@ def test_a_second_signal_ends_it_at_once(start: Start) -> None:
     process = start("task-hangs")
     process.signal(signal.SIGTERM)
     eventually_now(lambda: "stopping" in process.log)
+    assert httpx.get(f"{process.health_url}/health/status").json()["state"] == "stopping"
     asked_at = time.monotonic()
     process.signal(signal.SIGTERM)
     assert ended(process) == 128 + signal.SIGTERM

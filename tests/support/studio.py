@@ -59,6 +59,7 @@ class Studio:
         deadline_s: int = 900,
         status_message: int | None = None,
         locale: str = "ru",
+        model: str = "m",
     ) -> PlacedOrder:
         """An order with its draft; `deadline_s` 1 or less is as good as overdue."""
         draft = f"o{next(self._numbers)}x{seller.account[:8]}"
@@ -73,14 +74,14 @@ class Studio:
                 "photos/p.jpg",
                 brief,
                 "ugc",
-                "m",
+                model,
                 names,
                 price,
                 True,
             )
         )
         command = c.OrderVideos(
-            seller.account, draft, names, price, "m", "ugc", "photos/p.jpg", brief, locale, deadline_s
+            seller.account, draft, names, price, model, "ugc", "photos/p.jpg", brief, locale, deadline_s
         )
         await self.ledger.execute(command, key=f"order:{draft}")
         return PlacedOrder(draft, seller, names, price, status_message)

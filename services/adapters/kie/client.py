@@ -26,6 +26,7 @@ from services.adapters.kie.failures import (
     failure_for,
     rule_for,
 )
+from services.adapters.kie.metrics import measured
 from services.adapters.kie.record import TaskRecord, parse_record
 
 CREATE_S = 30.0
@@ -72,6 +73,7 @@ class KieClient:
         self._upload_base = upload_base
         self._http = http
 
+    @measured("createTask")
     async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str:
         """Ask for a video; the task's id. Raises KieRefused, KieNotSent or OutcomeUnknown."""
         body: dict[str, Any] = {"model": model, "input": fields}
@@ -84,6 +86,7 @@ class KieClient:
             return task  # whatever the code says: a task has an id only when it exists
         raise _create_error(reply)
 
+    @measured("recordInfo")
     async def read_task(self, task: str) -> TaskRecord:
         """How the task stands. Raises TaskUnknown, KieRefused, or KieNoAnswer (ask again later)."""
         request = self._request(self._http.kept, "GET", "/api/v1/jobs/recordInfo", params={"taskId": task})
@@ -97,6 +100,7 @@ class KieClient:
             raise TaskUnknown(failure)
         raise KieRefused(failure, reply.retry_after_s)
 
+    @measured("upload")
     async def upload(self, data: bytes, file_name: str, mime: str = "image/jpeg") -> str:
         """Put a picture where the provider can fetch it; its URL, good for a day or more.
 
@@ -118,6 +122,7 @@ class KieClient:
             raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
         raise KieRefused(failure_for(reply.signal), reply.retry_after_s)
 
+    @measured("credit")
     async def credit(self) -> Decimal:
         """The account's balance in the provider's credits. Raises KieRefused or KieNoAnswer."""
         request = self._request(self._http.kept, "GET", "/api/v1/chat/credit")

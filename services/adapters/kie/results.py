@@ -17,6 +17,7 @@ from events.job import Failure
 from services.adapters.kie.envelope import trouble_named
 from services.adapters.kie.errors import KieNoAnswer, ResultBroken
 from services.adapters.kie.failures import scrub
+from services.adapters.kie.metrics import measured
 from services.shared.blobs import BlobStore, BlobTooLarge, StoredBlob
 
 VIDEO_BYTES_MAX = 300 * 1024 * 1024
@@ -44,6 +45,7 @@ class ResultFetcher:
         self._trusted = frozenset(trusted)
         self._only = tuple(only)
 
+    @measured("fetch")
     async def fetch(self, url: str, key: str) -> StoredBlob:
         """Store the video at `url` under `key`, whole or not at all. Raises ResultBroken."""
         try:

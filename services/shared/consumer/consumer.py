@@ -13,6 +13,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
@@ -49,6 +50,7 @@ class Consumer:
         self._hands = Hands(claim, holder)
         self._reader = Reader(redis, blocking, self._hands)
         self._sweeper = Sweeper(redis, self._scripts, self._hands, lease_s, self._seat_of)
+        self._renewed_at: float | None = None
 
     @property
     def name(self) -> str:
@@ -59,6 +61,19 @@ class Consumer:
     def held(self) -> int:
         """How many entries are in hand."""
         return len(self._hands.held)
+
+    def status(self) -> dict[str, Any]:
+        """Seat and lease: `renewed_s` is how long ago it was renewed, None before it ever was."""
+        loop = asyncio.get_running_loop()
+        renewed_s = None if self._renewed_at is None else round(loop.time() - self._renewed_at, 1)
+        return {
+            "seat": self.name,
+            "entries": self.held,
+            "to_acknowledge": len(self._hands.done),
+            "to_give_back": len(self._hands.released),
+            "lease_s": self._lease_s,
+            "renewed_s": renewed_s,
+        }
 
     async def start(self) -> None:
         """Make the group if need be and take a seat. Raises RedisError."""
@@ -116,6 +131,7 @@ class Consumer:
             self._hands.lose(held)
             await self._take_seat()
             return
+        self._renewed_at = asyncio.get_running_loop().time()
         self._hands.lose([entry for entry in held if states[entry] == OTHERS and entry in self._hands.held])
 
     async def leave(self) -> None:

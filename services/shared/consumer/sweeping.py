@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.shared.consumer.hands import Hands
+from services.shared.consumer.metrics import RECLAIMED
 from services.shared.consumer.scripts import Scripts
 
 logger = structlog.get_logger()
@@ -64,6 +65,7 @@ class Sweeper:
             self._cursor = swept.cursor
             found = [*swept.entries, *((entry, None) for entry in swept.vanished)]
             if found:
+                RECLAIMED.labels(claim.group).inc(len(found))
                 logger.info("entries_taken_over", consumer=claim.consumer, entries=len(found))
             if claim == self._hands.claim:
                 self._hands.take(found)

@@ -79,6 +79,10 @@ class InboxRunner:
         """Whether more is in hand than should be; whoever stores should hold back."""
         return len(self._in_hand) >= IN_HAND_MAX
 
+    def status(self) -> dict[str, int]:
+        """The backlog: updates taken and not settled (at most IN_HAND_MAX, others wait), and their chats."""
+        return {"updates": len(self._in_hand), "chats": len(self._chats)}
+
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is being handled then is finished, the rest stays in the inbox."""
         self._stop = stop

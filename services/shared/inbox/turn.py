@@ -34,6 +34,8 @@ class Turn:
         self._name = name
         self._lock = lock
         self._stop = stop
+        self.mine = False
+        """Whether this process has the turn."""
 
     async def run(self, work: Work) -> None:
         """Wait for the turn, work, and begin again when the turn was lost; until `stop`."""
@@ -75,9 +77,11 @@ class Turn:
         over = asyncio.Event()
         connection.add_termination_listener(lambda _: over.set())
         watcher = asyncio.create_task(self._watch(connection, over), name="turn-watch")
+        self.mine = True
         try:
             await work(over)
         finally:
+            self.mine = False
             watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher

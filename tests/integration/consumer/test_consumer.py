@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -60,6 +61,7 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: Hall) -> None:
 
 
 async def test_what_is_not_renewed_is_taken_over_and_never_stolen_back(hall: Hall) -> None:
+    reclaimed = REGISTRY.get_sample_value("neurocards_consumer_reclaimed_total", {"group": GROUP}) or 0
     await hall.add(1)
     frozen = await hall.new().start("read")
     await frozen.has("1-0")
@@ -68,6 +70,7 @@ async def test_what_is_not_renewed_is_taken_over_and_never_stolen_back(hall: Hal
     await frozen.consumer.renew()  # it wakes up
     assert frozen.bench.lost_entries == ["1-0"]
     assert await hall.owners() == {"1-0": other.consumer.name}
+    assert REGISTRY.get_sample_value("neurocards_consumer_reclaimed_total", {"group": GROUP}) == reclaimed + 1
 
 
 async def test_only_the_owner_acknowledges(hall: Hall) -> None:

@@ -1,0 +1,71 @@
+"""How our accounts with the provider stand: their balances, and which of them rest."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Protocol
+
+import structlog
+
+from services.adapters.kie.errors import KieError
+from services.monitor.metrics import BALANCE, BALANCE_AT, BALANCE_FAILURES, RESTING
+from services.shared.provider_limits import ProviderLimits
+
+logger = structlog.get_logger()
+
+
+class Account(Protocol):
+    """One account with the provider."""
+
+    async def credit(self) -> Decimal:
+        """The balance, within a bounded time. Raises KieError."""
+
+
+class Provider(Protocol):
+    """Whoever renders videos; see services.adapters.kie.gateway.Kie."""
+
+    @property
+    def accounts(self) -> Sequence[str]: ...
+
+    def client(self, account: str) -> Account | None: ...
+
+
+class Balances:
+    """`run_once` every minute or so."""
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    async def run_once(self) -> int:
+        """Read every account's balance; how many could be read. Never raises because of the provider."""
+        return sum(await asyncio.gather(*(self._read(account) for account in self._provider.accounts)))
+
+    async def _read(self, account: str) -> int:
+        client = self._provider.client(account)
+        if client is None:
+            return 0
+        try:
+            balance = await client.credit()
+        except KieError as error:
+            BALANCE_FAILURES.labels(account, error.failure.error_class).inc()
+            logger.warning("balance_not_read", account=account, error=str(error))
+            return 0
+        BALANCE.labels(account).set(float(balance))
+        BALANCE_AT.labels(account).set(time.time())
+        return 1
+
+
+class Rests:
+    """`run_once` every few seconds."""
+
+    def __init__(self, provider: Provider, limits: ProviderLimits) -> None:
+        self._provider = provider
+        self._limits = limits
+
+    async def run_once(self) -> int:
+        """Look which accounts rest; how many do."""
+        rests = await self._limits.rests(self._provider.accounts)
+        for account, left_s in rests.items():
+            RESTING.labels(account).set(left_s > 0)
+        return sum(left_s > 0 for left_s in rests.values())

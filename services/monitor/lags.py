@@ -1,0 +1,73 @@
+"""How far every consumer is behind the log: also those whose own process is dead."""
+
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.monitor.metrics import LAG, REDIS_FAILURES
+from services.monitor.sql import query
+from services.shared.periodic import obey_cancellation
+from services.shared.streams import GENERATION, JOBS, LEDGER, position_of
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+RELAY = "relay"
+
+
+class Lags:
+    """`run_once` every few seconds. In Redis nothing is measured while that is away."""
+
+    def __init__(self, pool: "Pool", redis: Redis | None) -> None:
+        self._pool = pool
+        self._redis = redis
+
+    async def run_once(self) -> int:
+        """Read the positions and set the gauges. Raises what asyncpg raises."""
+        head = 0
+        for name, position, head in await self._pool.fetch(query("lags")):
+            LAG.labels(name).set(max(head - position, 0))
+        if self._redis is not None:
+            await self._in_redis(self._redis, head)
+        return 0
+
+    async def _in_redis(self, redis: Redis, head: int) -> None:
+        try:
+            published, queued, delivered = await _positions(redis)
+        except (RedisError, OSError) as error:
+            obey_cancellation()
+            REDIS_FAILURES.inc()
+            logger.warning("lags_not_read", error=repr(error))
+            for consumer in (RELAY, GENERATION):
+                LAG.labels(consumer).set(float("nan"))
+            return
+        LAG.labels(RELAY).set(max(head - published, 0))
+        LAG.labels(GENERATION).set(max(queued - delivered, 0))
+
+
+async def _positions(redis: Redis) -> tuple[int, int, int]:
+    """Of the last event published, of the newest entry of `jobs`, and of the last one given to a worker."""
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.xinfo_stream(LEDGER)
+        pipe.xinfo_stream(JOBS)
+        pipe.xinfo_groups(JOBS)
+        ledger, jobs, groups = await pipe.execute(raise_on_error=False)
+    delivered = next(
+        (group["last-delivered-id"] for group in _found(groups, []) if group["name"] == GENERATION.encode()),
+        b"0-0",
+    )
+    return (
+        position_of(_found(ledger, {}).get("last-generated-id", b"0-0")) or 0,
+        position_of(_found(jobs, {}).get("last-generated-id", b"0-0")) or 0,
+        position_of(delivered) or 0,
+    )
+
+
+def _found(reply: Any, nothing: Any) -> Any:
+    """The reply; `nothing` for a stream that is missing (the server says so as an error)."""
+    return nothing if isinstance(reply, Exception) else reply

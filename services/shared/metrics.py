@@ -1,0 +1,19 @@
+"""Metrics of what several processes use."""
+
+from typing import Final
+
+from prometheus_client import Counter, Histogram
+
+LIMITER_WAIT: Final = Histogram(
+    "neurocards_limiter_wait_seconds",
+    "How long jobs were kept waiting for a turn to create, and for a read",
+    ["what"],
+    buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300),
+)
+LIMITER_ALONE: Final = Counter(
+    "neurocards_limiter_without_redis_total",
+    "Times that Redis did not answer and each process kept the limits alone",
+)
+FEED_EVENTS: Final = Counter(
+    "neurocards_feed_events_total", "Events read by in-order consumers, by where from", ["source"]
+)
