@@ -22,6 +22,9 @@ CHECKPOINT_FAILURES: Final = Counter(
 IN_STATE: Final = Gauge(
     "neurocards_jobs_in_state", "Unfinished jobs by state, as job_status has them", ["state"]
 )
+DEAD_LETTERS: Final = Gauge(
+    "neurocards_dead_letters", "Failed jobs that wait for an operator, by class of error", ["error_class"]
+)
 LAG: Final = Gauge(
     "neurocards_consumer_lag_positions",
     "Positions between the log's head and where a consumer is",

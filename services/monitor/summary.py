@@ -1,4 +1,6 @@
-"""Measures the jobs that are open. By the database's clock, so that the monitor's own does not matter.
+"""Measures the jobs that are open, and the failed ones that wait for an operator.
+
+By the database's clock, so that the monitor's own does not matter.
 
 How many there are, and how old, is read from what the ledger itself keeps; the state of each from the read
 model `job_status`, which may be behind.
@@ -10,13 +12,15 @@ import asyncpg
 import msgspec
 
 from projections.job_status import ENDED, State
-from services.monitor.metrics import IN_STATE, OLDEST_AT, OPEN, OVERDUE
+from services.monitor.metrics import DEAD_LETTERS, IN_STATE, OLDEST_AT, OPEN, OVERDUE
 from services.monitor.sql import query
+from services.shared.error_policy import POLICIES
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 
+PARKED = tuple(name for name, policy in POLICIES.items() if policy.parks)
 STATES = tuple(state for state in get_args(State) if state not in ENDED)
 
 
@@ -46,6 +50,10 @@ class OpenJobsSummary:
         states = {row["state"]: row["jobs"] for row in await self._pool.fetch(query("open_jobs_by_state"))}
         for state in STATES:
             IN_STATE.labels(state).set(states.get(state, 0))
+        rows = await self._pool.fetch(query("dead_letters"), PARKED)
+        parked = {row["failure_class"]: row["jobs"] for row in rows}
+        for error_class in PARKED:
+            DEAD_LETTERS.labels(error_class).set(parked.get(error_class, 0))
         return found
 
     async def measure(self) -> int:

@@ -149,6 +149,21 @@ async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) 
     assert states == {"queued": 2, "writing": 1, "rendering": 1, "retrying": 0}
 
 
+async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
+    order = await studio.order(await studio.seller(), 4)
+    for job, error_class in zip(order.jobs, ("poison", "poison", "our_fault", "timeout"), strict=True):
+        await studio.fail(order, job, error_class)
+    await ledger.execute(c.DropDeadLetter(order.jobs[0], "seen", "me"), key="drop")
+    runner = Runner(pool, JOB_STATUS)
+    await runner.apply(await ledger.read.events_after(0))
+    await OpenJobsSummary(pool).run_once()
+    assert (
+        metric("dead_letters", error_class="poison") == metric("dead_letters", error_class="our_fault") == 1
+    )
+    assert metric("dead_letters", error_class="result_broken") == 0
+    assert REGISTRY.get_sample_value("neurocards_dead_letters", {"error_class": "timeout"}) is None
+
+
 async def test_an_unknown_submission_is_counted_and_told_once(
     studio: Studio, pool: "Pool", ledger: Ledger
 ) -> None:
