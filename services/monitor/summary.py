@@ -1,9 +1,7 @@
 """Measures the jobs that are open, and the failed ones that wait for an operator.
 
-By the database's clock, so that the monitor's own does not matter.
-
-How many there are, and how old, is read from what the ledger itself keeps; the state of each from the read
-model `job_status`, which may be behind.
+By the database's clock, so that the monitor's own does not matter. How many there are, and how old, is read
+from what the ledger itself keeps; the state of each from the read model `job_status`, which may be behind.
 """
 
 from typing import TYPE_CHECKING, get_args
