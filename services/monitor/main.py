@@ -17,6 +17,7 @@ from services.monitor.lags import Lags
 from services.monitor.late import LateResults
 from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
+from services.monitor.unclaimed import UnclaimedJobs
 from services.monitor.unknown import UnknownSubmissions
 from services.shared.blobs import open_blobs
 from services.shared.checkpoint_files import signing_key
@@ -35,6 +36,7 @@ MEASURE_S = 5.0
 EXPIRY_S = 10.0
 LATE_S = 30.0
 UNKNOWN_S = 15.0
+UNCLAIMED_S = 15.0
 BALANCE_S = 60.0
 
 
@@ -58,6 +60,10 @@ async def serve(settings: Settings) -> None:
         limits = ProviderLimits(redis)
         late = LateResults(ledger, pool, kie, limits, often_s=LATE_S)
         repeated.start("late", late.run_once, LATE_S, at_once=True)
+        if redis is not None:
+            lease_s = settings.lease_seconds
+            unclaimed = UnclaimedJobs(ledger, pool, redis, unmoved_s=2 * lease_s)
+            repeated.start("unclaimed", unclaimed.run_once, min(UNCLAIMED_S, lease_s))
         measure(repeated, pool, redis, kie, limits)
         key = signing_key(settings)
         if key is not None and settings.checkpoint_every_seconds:

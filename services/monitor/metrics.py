@@ -53,6 +53,9 @@ UNKNOWN: Final = Gauge(
 UNCLAIMED: Final = Gauge(
     "neurocards_jobs_unclaimed", "Unfinished jobs that no entry of the jobs stream will bring to a worker"
 )
+REISSUED: Final = Counter(
+    "neurocards_jobs_reissued_total", "Unclaimed jobs that were given to the workers once more"
+)
 ROUND_AT: Final = Gauge(
     "neurocards_monitor_round_timestamp_seconds", "When a task of the monitor last ended well", ["round"]
 )
