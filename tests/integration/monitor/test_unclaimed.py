@@ -6,93 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from events.job import JobReissued
 from ledger import commands as c
 from ledger.log import Ledger
 from services.monitor.unclaimed import (
     REISSUES_MAX,
-    Entry,
-    Streams,
     Unclaimed,
     UnclaimedJobs,
-    reaches_somebody,
 )
 from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
-from services.shared.streams import GENERATION, JOBS, LEDGER, entry_id, job_entry
+from services.shared.streams import GENERATION, JOBS, entry_id
 from tests.integration.monitor.conftest import count
 from tests.support.services import Services
+from tests.support.shelf import Shelf
 from tests.support.studio import PlacedOrder, Studio
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-
-NOBODY, PENDING, THERE = Entry(False, False), Entry(True, False), Entry(False, True)
-
-
-@pytest.mark.parametrize(
-    ("entry", "delivered", "reaches"),
-    [
-        (THERE, 4, True),  # still to be delivered
-        (THERE, 5, False),  # delivered, and in nobody's hands
-        (NOBODY, 4, False),  # deleted before it was delivered
-        (NOBODY, 9, False),
-        (PENDING, 9, True),  # also when it was trimmed
-        (Entry(True, True), 9, True),
-        (NOBODY, None, True),  # without a group all is given again
-    ],
-)
-def test_who_will_be_given_an_entry(entry: Entry, delivered: int | None, reaches: bool) -> None:
-    assert reaches_somebody((5,), Streams(9, delivered, {5: entry})) == reaches
-
-
-def test_one_entry_of_several_is_enough_and_what_is_not_published_yet_will_be() -> None:
-    lost = {5: NOBODY, 8: NOBODY}
-    assert not reaches_somebody((5, 8), Streams(8, 8, lost))
-    assert reaches_somebody((5, 8), Streams(8, 8, lost | {5: PENDING})), "after a wipe there is the first one"
-    assert reaches_somebody((5, 8), Streams(8, 6, lost | {8: THERE}))
-    assert reaches_somebody((5, 8), Streams(7, 6, lost)), "the relay is behind"
-
-
-class Shelf:
-    """Relay and workers as far as the streams show them."""
-
-    def __init__(self, redis: Redis, ledger: Ledger, pool: "Pool") -> None:
-        self.redis = redis
-        self._ledger = ledger
-        self._pool = pool
-        self._published = 0
-
-    async def publish(self, *, jobs: bool = True) -> None:
-        """All there is, as the relay does it; not to `jobs` when that is to be lost."""
-        if not await self.redis.exists(JOBS):
-            await self.redis.xgroup_create(JOBS, GENERATION, id="0", mkstream=True)
-        for event in await self._ledger.read.events_after(self._published, 10_000):
-            self._published = event.position
-            await self.redis.xadd(LEDGER, {"event": "x"}, id=entry_id(event.position))
-            entry = job_entry(event)
-            if jobs and entry is not None:
-                await self.redis.xadd(
-                    JOBS, {"job": entry.job, "type": entry.type}, id=entry_id(event.position)
-                )
-
-    async def deliver(self, entries: int = 1000) -> None:
-        await self.redis.xreadgroup(GENERATION, "w1", {JOBS: ">"}, count=entries)
-
-    async def entry(self, job: str, number: int = 0) -> str:
-        """The ID of the job's first entry, or of that of its reissue `number`."""
-        rows = await self._pool.fetch(
-            "SELECT position FROM events WHERE stream = $1 AND type IN ('JobQueued', 'JobReissued')"
-            " ORDER BY position",
-            f"job-{job}",
-        )
-        return entry_id(rows[number]["position"])
-
-    def monitor(self, redis: Redis | None = None, *, unmoved_s: float = 0.0) -> UnclaimedJobs:
-        return UnclaimedJobs(self._ledger, self._pool, redis or self.redis, unmoved_s=unmoved_s)
 
 
 @pytest.fixture
