@@ -119,7 +119,8 @@ class LateResults:
             if record.state == "running":
                 return 0
             if record.state == "fail" or not record.urls:
-                logger.info("late_result_failed", job=late.job, task=live.task)
+                said = record.failure.error_class if record.failure else ""
+                logger.info("late_result_failed", job=late.job, task=live.task, error_class=said)
                 self._over.add(late.job)
                 return 0
             stored = await self._provider.fetch(record.urls[0], f"videos/{late.job}-{live.number}.mp4")

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from events.job import MESSAGE_CHARS_MAX, Failure
 from ledger.commands import FailJob, FailSubmission
-from services.adapters.kie.failures import scrub
 from services.shared.error_policy import policy_for
+from services.shared.scrubbing import scrub
 from services.worker import prompting
 from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
 from services.worker.policy import retry_pause_s

@@ -51,10 +51,6 @@ async def watch(run: "JobRun", submission: Submission) -> Urls | None:
     await run.tools.checkpoint("seen_done")
     if record.failure is not None:
         await run.refuse(submission.number, record.failure)
-    elif not record.urls:
-        await run.refuse(
-            submission.number, Failure("result_broken", "", "a success without a video's address")
-        )
     else:
         return record.urls
     return None

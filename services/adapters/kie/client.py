@@ -16,14 +16,12 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
-from events.job import Failure
 from services.adapters.kie.envelope import Reply, ask
 from services.adapters.kie.errors import KieRefused, OutcomeUnknown, TaskUnknown
 from services.adapters.kie.failures import (
     CREATE_FAILED,
     UNCLASSIFIED,
     Rule,
-    failure_for,
     rule_for,
 )
 from services.adapters.kie.metrics import measured
@@ -95,7 +93,7 @@ class KieClient:
             return parse_record(reply.fields)
         if not reply.enveloped and not _refused_by_http(reply):
             raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
-        failure = failure_for(reply.signal)
+        failure = reply.failure()
         if reply.code in ("404", "422") or (reply.ok and not reply.fields):
             raise TaskUnknown(failure)
         raise KieRefused(failure, reply.retry_after_s)
@@ -120,7 +118,7 @@ class KieClient:
             return url
         if reply.ok or (not reply.enveloped and not _refused_by_http(reply)):
             raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
-        raise KieRefused(failure_for(reply.signal), reply.retry_after_s)
+        raise KieRefused(reply.failure(), reply.retry_after_s)
 
     @measured("credit")
     async def credit(self) -> Decimal:
@@ -136,7 +134,7 @@ class KieClient:
                 return balance
         if reply.ok or not reply.enveloped:
             raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
-        raise KieRefused(failure_for(reply.signal), reply.retry_after_s)
+        raise KieRefused(reply.failure(), reply.retry_after_s)
 
     def _request(self, client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Request:
         return client.build_request(method, self._api_base + path, headers=self._headers(), **more)
@@ -148,17 +146,16 @@ class KieClient:
 def _create_error(reply: Reply) -> KieRefused | OutcomeUnknown:
     if not reply.enveloped:
         if _refused_by_http(reply):
-            return KieRefused(failure_for(reply.signal), reply.retry_after_s)
+            return KieRefused(reply.failure(), reply.retry_after_s)
         return OutcomeUnknown(reply.unusable)
     if reply.ok:
-        return OutcomeUnknown(Failure("transient", "200", "accepted without a task id"))
+        return OutcomeUnknown(reply.unusable)
     rule: Rule = rule_for(reply.signal)
-    failure = failure_for(reply.signal, rule)
-    if reply.http_status >= 500 and rule.maybe_created:
-        return OutcomeUnknown(failure)
+    if rule.maybe_created and (reply.http_status >= 500 or reply.http_status == 408):
+        return OutcomeUnknown(reply.failure(rule))
     if rule is UNCLASSIFIED and reply.code in CREATE_FAILED.codes:
-        failure = failure_for(reply.signal, CREATE_FAILED)
-    return KieRefused(failure, reply.retry_after_s)
+        rule = CREATE_FAILED
+    return KieRefused(reply.failure(rule), reply.retry_after_s)
 
 
 def _refused_by_http(reply: Reply) -> bool:

@@ -13,9 +13,13 @@ import msgspec
 
 from events.job import Failure
 from services.adapters.kie.errors import KieNoAnswer, KieNotSent, OutcomeUnknown
-from services.adapters.kie.failures import Signal, scrub
+from services.adapters.kie.failures import Rule, Signal, failure_for
+from services.adapters.kie.retry_after import retry_after
+from services.shared.scrubbing import scrub
 
 REPLY_BYTES_MAX = 1024 * 1024
+RAW_BYTES_MAX = 16 * 1024
+"""More than `scrub` will keep, since escapes and what it takes out take room."""
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -26,7 +30,7 @@ _NEVER_SENT = (
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP reply. `enveloped` says whether it was KIE's own JSON; if not, `text` is how the body began."""
+    """An HTTP reply. `enveloped` says whether it was KIE's own JSON; `raw` is how the body began."""
 
     http_status: int
     enveloped: bool
@@ -34,6 +38,7 @@ class Reply(msgspec.Struct, frozen=True):
     text: str = ""
     data: Any = None
     retry_after_s: float | None = None
+    raw: str = ""
 
     @property
     def ok(self) -> bool:
@@ -47,27 +52,32 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def signal(self) -> Signal:
-        return Signal(self.http_status, self.code, "", self.text if self.enveloped else "")
+        return Signal(self.http_status, self.code, "", self.text)
+
+    def failure(self, rule: Rule | None = None) -> Failure:
+        """The failure of a reply that says no."""
+        return failure_for(self.signal, rule, self.raw)
 
     @property
     def unusable(self) -> Failure:
         """The failure of a reply that makes no sense."""
-        words = f"HTTP {self.http_status}, not the expected JSON: {self.text}"
-        return Failure("transient", str(self.http_status), scrub(words))
+        words = "an answer without what was asked for" if self.enveloped else "not the expected JSON"
+        said = f"HTTP {self.http_status}, {words}"
+        return Failure("transient", str(self.http_status), said, raw=scrub(self.raw or "an empty body"))
 
 
 def parse_reply(http_status: int, headers: httpx.Headers, body: bytes) -> Reply:
     """The reply, enveloped or not. Never raises."""
-    retry_after_s = _seconds(headers.get("retry-after", ""))
+    raw = _beginning(body)
     try:
         found = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = None
     code = found.get("code") if isinstance(found, dict) else None
     if isinstance(code, bool) or not isinstance(code, int | str) or not str(code).isdigit():
-        return Reply(http_status, False, text=_beginning(body), retry_after_s=retry_after_s)
-    words = found.get("msg") or found.get("message") or ""
-    return Reply(http_status, True, str(code), str(words), found.get("data"), retry_after_s)
+        return Reply(http_status, False, retry_after_s=retry_after(headers), raw=raw)
+    words, data = found.get("msg") or found.get("message") or "", found.get("data")
+    return Reply(http_status, True, str(code), str(words), data, retry_after(headers, found), raw)
 
 
 async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: float) -> Reply:
@@ -79,11 +89,11 @@ async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: flo
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > REPLY_BYTES_MAX:
-                    words = f"a reply of more than {REPLY_BYTES_MAX} bytes"
-                    raise OutcomeUnknown(Failure("transient", str(response.status_code), words))
+                    words, raw = f"a reply of more than {REPLY_BYTES_MAX} bytes", scrub(_beginning(body))
+                    raise OutcomeUnknown(Failure("transient", str(response.status_code), words, raw=raw))
         finally:
             await response.aclose()
-    return parse_reply(response.status_code, response.headers, bytes(body))
+    return parse_reply(response.status_code, response.headers, _without_key(request, bytes(body)))
 
 
 @contextlib.asynccontextmanager
@@ -101,16 +111,14 @@ async def trouble_named(total_s: float) -> AsyncIterator[None]:
 
 
 def _failure(error: Exception) -> Failure:
-    return Failure("transient", type(error).__name__, scrub(str(error)))
+    return failure_for(Signal(exception=type(error).__name__, text=str(error)))
 
 
-def _beginning(body: bytes) -> str:
-    return body[:200].decode("utf-8", "replace").strip() or "an empty body"
+def _without_key(request: httpx.Request, body: bytes) -> bytes:
+    """An answer that repeats our key is cleaned first; `scrub` knows only what keys look like."""
+    key = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    return body.replace(key, b"***") if key else body
 
 
-def _seconds(value: str) -> float | None:
-    try:
-        seconds = float(value)
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds <= 3600 else None
+def _beginning(body: bytes | bytearray) -> str:
+    return body[:RAW_BYTES_MAX].decode("utf-8", "replace").strip()

@@ -14,12 +14,14 @@ from events.job import Failure
 
 
 class KieError(NeurocardsError):
-    """Base. `failure` is fit for an event; `retry_after_s` is the provider's own wish, if it had one."""
+    """Base. `failure` is fit for an event once the seller's own words are taken out of it.
+
+    Until then they may be in its message, so the error itself tells only class and code: any log line may
+    have it. `retry_after_s` is the provider's own wish, if it had one.
+    """
 
     def __init__(self, failure: Failure, retry_after_s: float | None = None) -> None:
-        super().__init__(
-            f"{failure.error_class}: {failure.message or 'no words'} (code {failure.code or '-'})"
-        )
+        super().__init__(f"{failure.error_class} (code {failure.code or '-'})")
         self.failure = failure
         self.retry_after_s = retry_after_s
 
@@ -49,4 +51,5 @@ class ResultBroken(KieError):
 
     def __init__(self, failure: Failure, *, passing: bool = False) -> None:
         super().__init__(failure)
+        self.args = (failure.message,)  # in our words, about the file and its host
         self.passing = passing

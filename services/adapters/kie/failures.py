@@ -6,32 +6,40 @@ sentence nobody has seen is `unclassified`, which ends in a refund and not in a 
 """
 
 import re
-from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
 import msgspec
 
-from events.codec import clean_text
-from events.job import MESSAGE_CHARS_MAX, Failure
+from events.job import Failure
 from services.shared.error_policy import ErrorClass
+from services.shared.scrubbing import scrub
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """What was heard: the HTTP status, the envelope's `code`, a finished task's `failCode`, and the words."""
+    """What was heard: the HTTP status, the envelope's `code`, a finished task's `failCode`, and the words.
+
+    `exception` is the name of the exception when nothing was heard at all.
+    """
 
     http_status: int = 200
     code: str = ""
     fail_code: str = ""
     text: str = ""
+    exception: str = ""
+
+    @property
+    def said_code(self) -> str:
+        """The code that counts."""
+        return self.exception or self.fail_code or self.code or str(self.http_status)
 
 
 class Rule(msgspec.Struct, frozen=True, dict=True):
     """Fits when `text` is found (any letter case) and, where given, a code is one of `codes`.
 
-    Codes are compared with `failCode` for a finished task, else with the envelope's code, else with the HTTP
-    status. `maybe_created`: an answer like this to createTask, when it came with a real HTTP 5xx, does not
-    prove that no task was made.
+    Codes are compared with the exception's name, else with a finished task's `failCode`, else with the
+    envelope's code, else with the HTTP status. `maybe_created`: an answer like this to createTask, when it
+    came with a real HTTP 5xx or 408, does not prove that no task was made.
     """
 
     name: str
@@ -45,9 +53,19 @@ class Rule(msgspec.Struct, frozen=True, dict=True):
         return re.compile(self.text, re.IGNORECASE)
 
     def fits(self, signal: Signal) -> bool:
-        code = signal.fail_code or signal.code or str(signal.http_status)
-        return (not self.codes or code in self.codes) and self.pattern.search(signal.text) is not None
+        if self.codes and signal.said_code not in self.codes:
+            return False
+        return self.pattern.search(signal.text) is not None
 
+
+NO_ANSWER_RULES: Final = (
+    Rule("misconfigured", "our_fault", codes=("UnsupportedProtocol", "LocalProtocolError")),
+    Rule("not_connected", "transient", codes=("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")),
+    Rule("cut_off", "transient", codes=("ReadError", "WriteError", "CloseError", "RemoteProtocolError")),
+    Rule("too_slow", "transient", codes=("ReadTimeout", "WriteTimeout", "TimeoutError")),
+    Rule("garbled", "transient", codes=("DecodingError",)),
+)
+"""For exceptions, by name. Their words are about the connection and decide nothing."""
 
 RULES: Final = (
     # The model and our account with the provider.
@@ -57,13 +75,16 @@ RULES: Final = (
     ),
     Rule("unknown_model", "our_fault", r"model name you specified is not supported"),
     Rule("rejected_field", "our_fault", r"is not supported for image-to-video"),
-    Rule("missing_field", "our_fault", r"\bis required\b"),
+    Rule(
+        "missing_field", "our_fault", r"^\w+( (field|parameter))? is required\b|^missing required parameter\b"
+    ),
     # The user's picture and words.
     Rule("face", "user_violation", r"photorealistic people|may contain real person|PrivacyInformation"),
     Rule("people", "user_violation", r"public error (minor|prominent people) upload"),
     Rule("guardrails", "user_violation", r"violate our guardrails|similarity to third-party content"),
-    Rule("policy", "user_violation", r"violating content polic|Prohibited Use policy|unsafe image upload"),
-    Rule("sensitive", "user_violation", r"\w*SensitiveContentDetected"),
+    Rule("policy", "user_violation", r"violating content polic|Prohibited Use policy"),
+    Rule("unsafe_image", "user_violation", r"public error unsafe image upload"),
+    Rule("sensitive", "user_violation", r"\b\w+SensitiveContentDetected\b"),
     Rule("ratio", "bad_image", r"^ratio error\b"),
     Rule("language", "our_fault", r"only English prompts are supported"),
     # Passing trouble. A picture that was not fetched is uploaded anew with the next submission.
@@ -73,7 +94,7 @@ RULES: Final = (
     Rule("blank_task", "transient", r"task id is blank"),
     Rule("internal_error", "transient", r"^internal (server )?error\b", maybe_created=True),
     Rule("server_error", "transient", r"^server error\b", maybe_created=True),
-    Rule("timed_out", "transient", r"\btimed out\b|no results were returned", maybe_created=True),
+    Rule("timed_out", "transient", r"\btimed out\W*$|no results were returned", maybe_created=True),
     # Words that say nothing, with a code that does.
     Rule("auth", "provider_auth", codes=("401", "403")),
     Rule("balance", "provider_balance", codes=("402", "433")),
@@ -91,50 +112,18 @@ CREATE_FAILED: Final = Rule("create_failed", "transient", codes=("500",), maybe_
 TASK_RULES: Final = tuple(rule for rule in RULES if rule.name != "bad_request")
 """A finished task's failCode 422 says nothing about our request; its words decide or nothing does."""
 
-_URL = re.compile(r"https?://\S+")
-_KEYLIKE = re.compile(r"\b(?:sk-)?[A-Za-z0-9_-]{32,}\b")
-_WORD = re.compile(r"\w+")
-_PRIVATE_RUN_WORDS = 3
-_HARMLESS_CHARS = 3
-_READ_CHARS_MAX = 4 * MESSAGE_CHARS_MAX
+_CODE_CHARS_MAX: Final = 32
+_NOT_OF_A_CODE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def rule_for(signal: Signal) -> Rule:
     """The first rule that fits; UNCLASSIFIED when none does."""
-    rules = TASK_RULES if signal.fail_code else RULES
+    rules = NO_ANSWER_RULES if signal.exception else TASK_RULES if signal.fail_code else RULES
     return next((rule for rule in rules if rule.fits(signal)), UNCLASSIFIED)
 
 
-def failure_for(signal: Signal, rule: Rule | None = None) -> Failure:
-    """The failure to record: class, the provider's own code, and its words without addresses and keys."""
-    code = signal.fail_code or signal.code or str(signal.http_status)
-    return Failure((rule or rule_for(signal)).error_class, code[:32], scrub(signal.text))
-
-
-def scrub(text: str, private: Iterable[str] = ()) -> str:
-    """The words fit for an event: no addresses, no keys, nothing the user wrote (`private`), and short.
-
-    Of private texts every run of three words, and every shorter text as a whole, is blacked out.
-    """
-    text = _KEYLIKE.sub("…", _URL.sub("<url>", clean_text(text[:_READ_CHARS_MAX])))
-    return " ".join(_blacked_out(text, private).split())[:MESSAGE_CHARS_MAX]
-
-
-def _blacked_out(text: str, private: Iterable[str]) -> str:
-    words = list(_WORD.finditer(text))
-    said = [word[0].casefold() for word in words]
-    hidden: set[int] = set()
-    for secret in private:
-        written = [word.casefold() for word in _WORD.findall(secret)]
-        size = min(len(written), _PRIVATE_RUN_WORDS)
-        if len("".join(written)) <= _HARMLESS_CHARS:
-            continue
-        runs = {tuple(written[at : at + size]) for at in range(len(written) - size + 1)}
-        for at in range(len(said) - size + 1):
-            if tuple(said[at : at + size]) in runs:
-                hidden.update(range(at, at + size))
-    for at in sorted(hidden, reverse=True):
-        # From the end, so that the places before stay right; neighbours melt into one mark.
-        end = words[at + 1].start() if at + 1 in hidden else words[at].end()
-        text = text[: words[at].start()] + ("" if at + 1 in hidden else "…") + text[end:]
-    return text
+def failure_for(signal: Signal, rule: Rule | None = None, raw: str = "") -> Failure:
+    """The failure to record: class, the provider's own code, its words and its answer (`raw`), scrubbed."""
+    code = _NOT_OF_A_CODE.sub("", scrub(signal.said_code))[:_CODE_CHARS_MAX]
+    error_class = (rule or rule_for(signal)).error_class
+    return Failure(error_class, code, scrub(signal.text), raw=scrub(raw))

@@ -6,6 +6,7 @@ import msgspec
 
 from events.job import Failure
 from services.adapters.kie.failures import Signal, failure_for
+from services.shared.scrubbing import scrub
 
 TaskState = Literal["running", "success", "fail"]
 
@@ -17,7 +18,7 @@ class TaskRecord(msgspec.Struct, frozen=True):
     """`said` is the provider's own word for the state; one nobody knows counts as running.
 
     `callback_url` is the one its creator gave, whoever that was: ours proves that the task is ours.
-    `failure` is set when the state is `fail`; `urls` may be empty even on `success`.
+    `failure` is set when the state is `fail`, and on a `success` without any `urls`.
     """
 
     task: str
@@ -40,7 +41,8 @@ def parse_record(data: dict[str, Any]) -> TaskRecord:
     callback_url = _callback_url(data.get("param"))
     match said.lower():
         case "success" | "succeeded" | "completed":
-            return TaskRecord(task, "success", said, _urls(data.get("resultJson")), None, callback_url)
+            urls = _urls(data.get("resultJson"))
+            return TaskRecord(task, "success", said, urls, None if urls else _no_urls(data), callback_url)
         case "fail" | "failed":
             return TaskRecord(task, "fail", said, (), _failure(data), callback_url)
         case _:
@@ -50,7 +52,17 @@ def parse_record(data: dict[str, Any]) -> TaskRecord:
 def _failure(data: dict[str, Any]) -> Failure:
     # Without a code the words alone decide; "501" is what the provider calls a generation that failed.
     code = str(data.get("failCode") or "") or "501"
-    return failure_for(Signal(fail_code=code, text=str(data.get("failMsg") or "")))
+    return failure_for(Signal(fail_code=code, text=str(data.get("failMsg") or "")), raw=_raw(data))
+
+
+def _no_urls(data: dict[str, Any]) -> Failure:
+    return Failure("result_broken", "", "a success without a video's address", raw=scrub(_raw(data)))
+
+
+def _raw(data: dict[str, Any]) -> str:
+    """What the provider said of the task; `param` only repeats what it was sent."""
+    said = {name: value for name, value in data.items() if name != "param"}
+    return msgspec.json.encode(said).decode()
 
 
 def _urls(result: Any) -> tuple[str, ...]:
@@ -70,6 +82,6 @@ def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {}
     return value if isinstance(value, dict) else {}

@@ -16,9 +16,9 @@ import httpx
 from events.job import Failure
 from services.adapters.kie.envelope import trouble_named
 from services.adapters.kie.errors import KieNoAnswer, ResultBroken
-from services.adapters.kie.failures import scrub
 from services.adapters.kie.metrics import measured
 from services.shared.blobs import BlobStore, BlobTooLarge, StoredBlob
+from services.shared.scrubbing import scrub
 
 VIDEO_BYTES_MAX = 300 * 1024 * 1024
 DOWNLOAD_S = 180.0

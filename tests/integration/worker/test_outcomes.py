@@ -1,6 +1,7 @@
 """One job, every way it can end."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from events.job import JobFailed, RetryScheduled, SubmissionAccepted, SubmissionFailed, SubmissionIntended
 from ledger.job_state import JobState
@@ -191,11 +192,37 @@ async def test_what_the_seller_wrote_does_not_come_back_in_a_failure(workshop: W
     words = f"Your prompt about {PRODUCT} was flagged by Website as violating content policies."
     workshop.sandbox.fault("kie", "createTask", "policy", args={"msg": words})
     await workshop.worker()
-    (job,) = await workshop.order()
-    await failed(workshop, job, "user_violation")
+    with capture_logs() as logs:
+        (job,) = await workshop.order()
+        await failed(workshop, job, "user_violation")
+    (task,) = await workshop.tasks()
     for event in await workshop.events(job):
         if isinstance(event, SubmissionFailed | JobFailed):
-            assert "глазурь" not in event.failure.message and "flagged" in event.failure.message
+            failure = event.failure
+            assert "flagged by Website" in failure.message and "flagged by Website" in failure.raw
+            assert (failure.attempt, failure.task) == (1, task["taskId"])
+            assert "глазурь" not in failure.message + failure.raw
+    (line,) = [line for line in logs if line["event"] == "job_failed"]
+    assert {name: line[name] for name in ("attempt", "task", "code", "message", "raw")} == {
+        name: getattr(failure, name) for name in ("attempt", "task", "code", "message", "raw")
+    }
+    assert "глазурь" not in repr(logs)
+
+
+async def test_what_was_heard_instead_of_an_answer_is_in_the_ledger(workshop: Workshop) -> None:
+    workshop.sandbox.fault("kie", "createTask", "html_502", times=1)
+    workshop.sandbox.fault("kie", "recordInfo", "truncated_json", times=None)
+    await workshop.worker()
+    (unknown,) = await workshop.order(deadline_s=2)
+    await workshop.come_to(unknown, SubmissionIntended)
+    (unseen,) = await workshop.order(deadline_s=2)
+    for job, code, raw in ((unknown, "outcome_unknown", "Bad Gateway"), (unseen, "no_result", '{"code"')):
+        state = await workshop.ended(job)
+        assert state.failure is not None and state.failure.code == code
+        assert raw in state.failure.raw and state.failure.attempt == 1
+        assert bool(state.failure.task) == (job == unseen)
+        assert "глазурь" not in state.failure.raw
+    await workshop.audit()
 
 
 async def test_an_erased_text_ends_the_job(workshop: Workshop) -> None:

@@ -1,83 +1,10 @@
 """Every sentence of the provider that is known, and the class it means."""
 
+import httpx
 import pytest
 
-from services.adapters.kie.failures import RULES, Signal, failure_for, rule_for, scrub
-
-BALANCE = (
-    "Credits insufficient : Your current balance isn't enough to run this request. Please top up to continue."
-)
-SERVER = "Server Error - An unexpected error occurred while processing the request"
-MAINTAINED = "The server is currently being maintained, please try again later~"
-FLOW = (
-    "Your request was rejected by Flow({}). You may consider using our other fallback channels, "
-    "which are likely to succeed. Please refer to the documentation."
-)
-
-REPLIES = [
-    ("401", "You do not have access permissions", "provider_auth"),
-    ("401", "Unauthorized", "provider_auth"),
-    ("401", "Authentication failed: Invalid API Key", "provider_auth"),
-    ("402", BALANCE, "provider_balance"),
-    ("500", BALANCE, "provider_balance"),
-    ("433", "", "provider_balance"),
-    ("422", "The model name you specified is not supported.", "our_fault"),
-    ("422", "ratio is not supported for image-to-video", "our_fault"),
-    ("500", "image_urls is required", "our_fault"),
-    ("500", "This field is required", "our_fault"),
-    ("500", "prompt is required", "our_fault"),
-    ("400", "taskId parameter is required", "our_fault"),
-    ("400", "Missing required parameter: uploadPath", "our_fault"),
-    ("400", "Base64 decoding failed: Invalid Base64 format", "our_fault"),
-    ("404", "Task not found", "our_fault"),
-    ("405", "Method Not Allowed", "our_fault"),
-    ("422", "recordInfo is null", "our_fault"),
-    ("500", "This interface is temporarily paused.", "model_paused"),
-    ("505", "", "model_paused"),
-    ("429", "Rate limit exceeded", "rate_limited"),
-    ("429", "", "rate_limited"),
-    ("455", MAINTAINED, "transient"),
-    ("455", "", "transient"),
-    ("500", SERVER, "transient"),
-    ("500", "Internal server error", "transient"),
-    ("500", "", "transient"),
-    ("408", "", "transient"),
-    ("550", "Connection Denied", "transient"),
-    ("451", "Failed to fetch the image. Kindly verify any access limits set by you or your service provider.",
-     "transient"),
-    ("451", "", "transient"),
-    ("500", "words that nobody has seen yet", "unclassified"),
-    ("501", "", "unclassified"),
-]  # fmt: skip
-
-TASKS = [
-    ("500", "This content may violate our guardrails concerning similarity to third-party content.",
-     "user_violation"),
-    ("500", "We currently do not support uploads of images containing photorealistic people.",
-     "user_violation"),
-    ("500", "Internal Error, Please try again later.", "transient"),
-    ("500", "Internal server error", "transient"),
-    ("500", MAINTAINED, "transient"),
-    ("422", "task id is blank", "transient"),
-    ("500", "The generation timed out", "transient"),
-    ("500", "timeout while downloading", "transient"),
-    ("500", "no results were returned", "transient"),
-    ("402", BALANCE, "provider_balance"),
-    ("500", "The input image may contain real person.", "user_violation"),
-    ("400", "InputImageSensitiveContentDetected.PrivacyInformation", "user_violation"),
-    ("400", "OutputVideoSensitiveContentDetected", "user_violation"),
-    ("500", "The request violates Google's Generative AI Prohibited Use policy, please change the prompt.",
-     "user_violation"),
-    ("400", "Your prompt was flagged by Website as violating content policies.", "user_violation"),
-    ("400", "Only English prompts are supported at this time.", "our_fault"),
-    ("400", "public error unsafe image upload.", "user_violation"),
-    ("422", FLOW.format("public error minor upload"), "user_violation"),
-    ("422", FLOW.format("public error prominent people upload"), "user_violation"),
-    ("422", "Ratio error", "bad_image"),
-    ("422", "words that nobody has seen yet", "unclassified"),
-    ("500", "words that nobody has seen yet", "unclassified"),
-    ("500", "", "transient"),
-]  # fmt: skip
+from services.adapters.kie.failures import NO_ANSWER_RULES, RULES, Signal, failure_for, rule_for
+from tests.unit.kie.sentences import REPLIES, TASKS
 
 
 @pytest.mark.parametrize(("code", "text", "error_class"), REPLIES)
@@ -106,20 +33,45 @@ def test_every_rule_is_reached_by_a_sentence() -> None:
     assert {rule_for(signal).name for signal in signals} >= {rule.name for rule in RULES}
 
 
+def transport_errors(parent: type[Exception] = httpx.TransportError) -> set[str]:
+    """The names of all that can happen to a connection."""
+    found = {parent.__name__} - {"TransportError", "TimeoutException", "NetworkError", "ProtocolError"}
+    return found.union(*(transport_errors(child) for child in parent.__subclasses__()))
+
+
+def test_every_way_to_get_no_answer_has_a_rule() -> None:
+    known = {code for rule in NO_ANSWER_RULES for code in rule.codes}
+    assert transport_errors() <= known
+    assert failure_for(Signal(exception="ReadTimeout")).error_class == "transient"
+    assert failure_for(Signal(exception="UnsupportedProtocol")).error_class == "our_fault"
+
+
+def test_an_exceptions_words_decide_nothing() -> None:
+    for name, error_class in (("ConnectError", "transient"), ("SomethingNew", "unclassified")):
+        failure = failure_for(Signal(exception=name, text="host paused.test: credits insufficient"))
+        assert (failure.error_class, failure.code) == (error_class, name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The consent of the person is required",
+        "The model timed out of patience with this prompt",
+        "unsafe image upload",
+        "a SensitiveContentDetectedly odd word",
+    ],
+)
+def test_nothing_is_broader_than_the_sentences(text: str) -> None:
+    assert rule_for(Signal(200, "500", "", text)).error_class == "unclassified"
+
+
+def test_a_code_is_a_code_whatever_the_provider_puts_there() -> None:
+    failure = failure_for(Signal(fail_code="Синяя кружка https://x.example/a?b=1 " + "k1" * 40, text=""))
+    assert failure.code == "url"
+    assert len(failure_for(Signal(fail_code="x" * 99)).code) == 32
+
+
 def test_words_in_a_prompt_do_not_decide() -> None:
     """An over-broad word would call this a violation, a face, or a balance."""
     for text in ("error in content service", "person count unavailable", "credit card video", "sora 2"):
         assert rule_for(Signal(200, "500", "", text)).error_class == "unclassified"
-
-
-def test_what_the_user_wrote_is_blacked_out() -> None:
-    said = "Your prompt 'Большая синяя кружка с ручкой для чая' was flagged, mug from Kazan; see it"
-    words = scrub(said, ["большая синяя  кружка с ручкой для чая и кофе", "mug from Kazan", "it"])
-    assert words == "Your prompt '…' was flagged, …; see it"
-
-
-def test_addresses_keys_and_length_are_cut() -> None:
-    words = scrub(
-        "see https://tempfile.example.com/a/b.jpg?x=1 key sk-" + "a1" * 20 + "\x00 " + "long " * 400
-    )
-    assert words.startswith("see <url> key … long") and len(words) <= 500
