@@ -52,6 +52,8 @@ class Flow(msgspec.Struct, omit_defaults=True):
     wishes: str = ""
     draft: str = ""
     """Id of the draft that the count step will make; the same when asked twice."""
+    route: tuple[str, ...] = ()
+    """The names of the steps that are gone through again, where not all are; empty: the usual way."""
 
 
 def storage(redis: Redis) -> RedisStorage:
@@ -73,6 +75,19 @@ async def keep(state: FSMContext, flow: Flow) -> None:
     """Remember the flow."""
     data: dict[str, Any] = msgspec.to_builtins(flow)
     await state.set_data(data)
+
+
+def step_after(step: str, flow: Flow, usual: State) -> str:
+    """The step after `step`: the next of the flow's route, or the usual one. Asked twice, it is the same."""
+    name = step_name(step)
+    if name in flow.route[:-1]:
+        usual = getattr(Create, flow.route[flow.route.index(name) + 1])
+    return str(usual.state)
+
+
+def step_name(step: str | None) -> str:
+    """`photo` of `Create:photo`; nothing for no step."""
+    return (step or "").rpartition(":")[2]
 
 
 def from_draft(draft: Draft, brief: Brief) -> Flow:

@@ -11,14 +11,17 @@ from aiogram.types import BotCommand
 
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
+from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram import create_bot, is_transient
 from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
 from services.bot.flow import storage
 from services.bot.handler import BotHandler
 from services.bot.history import History
+from services.bot.moderation import Moderation
 from services.bot.person import Locales
 from services.bot.polling import Polling
 from services.bot.shop import Shop
+from services.bot.verdicts import Verdicts
 from services.shared.blobs import open_blobs
 from services.shared.database import create_pool
 from services.shared.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
@@ -43,19 +46,21 @@ async def serve(settings: Settings) -> None:
         pool = await create_pool(settings, "bot", max_size=_POOL_MAX)
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         redis = command_client(settings)
-        bot = create_bot(settings)
+        bot, moderator = create_bot(settings), Moderator(settings)
         try:
             async with pool, Ledger(settings.require_database_url(), pool) as ledger:
                 texts, locales = bot_texts(), Locales()
                 history = History(pool, ledger.read)
+                people, blobs = People(pool), open_blobs(settings)
                 shop = Shop(
                     settings,
-                    People(pool),
+                    people,
                     ledger,
-                    open_blobs(settings),
+                    blobs,
                     history,
                     load_catalogue(),
                     texts,
+                    Moderation(settings.moderation, moderator, Verdicts(pool), people, blobs),
                 )
                 handler = BotHandler(bot, build_dispatcher(shop, storage(redis), locales), texts, locales)
                 inbox = Inbox(pool)
@@ -75,6 +80,7 @@ async def serve(settings: Settings) -> None:
                 await runtime.wait()
         finally:
             await bot.session.close()
+            await moderator.close()
             await redis.aclose()
 
 

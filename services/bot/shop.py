@@ -9,6 +9,7 @@ from ledger.account_state import AccountState
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import Catalogue, Model
 from services.bot.history import History
+from services.bot.moderation import Moderation
 from services.shared.blobs import BlobStore
 from services.shared.i18n import Catalogues
 from services.shared.people import People
@@ -46,6 +47,7 @@ class Shop:
     history: History
     catalogue: Catalogue
     texts: Catalogues
+    moderation: Moderation
 
     @property
     def model(self) -> Model:

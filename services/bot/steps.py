@@ -58,7 +58,8 @@ def wishes(flow: Flow) -> Screen:
     if flow.style == OWN:
         text = _(
             "✏️ <b>Write your prompt.</b>\n"
-            "Describe what happens in the video: place, action, camera, mood. Up to {chars} characters."
+            "Describe what happens in the video: place, action, camera, mood. "
+            "No text on the screen: video models cannot spell. Up to {chars} characters."
         ).format(chars=TEXT_CHARS_MAX)
         return Screen(text, keyboard([_drop_button()]))
     text = _(

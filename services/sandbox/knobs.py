@@ -44,7 +44,8 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     callback_hmac_key: str = ""  # signs KIE callbacks when not empty
     callback_retry_seconds: list[float] = msgspec.field(default_factory=lambda: [5.0, 15.0, 45.0])
     callback_timeout_seconds: float = 15.0
-    moderation_word: str = "flagged-by-moderation"
+    moderation_word: str = "flagged-by-moderation"  # also with a category: `flagged-by-moderation:hate`
+    moderation_colour: str = "#ff00ff"  # photos whose mean colour is near it are flagged
     yookassa_notification_url: str = ""  # empty: no notifications are sent
     yookassa_events: list[str] = msgspec.field(
         default_factory=lambda: [

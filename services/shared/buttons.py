@@ -85,6 +85,12 @@ class ChangeDraft(CallbackData, prefix="change"):
     draft: str
 
 
+class Mend(CallbackData, prefix="mend"):
+    """Change what is not allowed in the draft, and nothing else."""
+
+    draft: str
+
+
 class Cancel(CallbackData, prefix="cancel"):
     """Drop the draft; nothing happens once it is ordered."""
 

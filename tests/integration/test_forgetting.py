@@ -76,12 +76,16 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
     await redis.mset({mine: '{"photo": "photos/chat.jpg", "product": "my secret mug"}', theirs: "{}"})
     await archive.blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=99)
     await archive.blobs.put("photos/of-another.jpg", one_chunk(b"photo"), size_bytes_max=99)
+    await archive.blobs.put("photos/refused.jpg", one_chunk(b"photo"), size_bytes_max=99)
+    for owner, photo in ((account, "photos/refused.jpg"), (archive.other.account, "photos/of-another.jpg")):
+        judged = "INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, '{}'), ($1, 'text:00', '{}')"
+        await pool.execute(judged, owner, photo)
     before = await ledger.read.head()
 
     erased = await erase(forgetting, account)
 
     assert (erased.telegram_id_known, erased.jobs_failed) == (True, 2)
-    for table in ("texts", "drafts"):
+    for table in ("texts", "drafts", "verdicts"):
         count = f"SELECT count(*) FROM {table} WHERE account = $1"
         assert await pool.fetchval(count, account) == 0
         assert await pool.fetchval(count, archive.other.account) > 0

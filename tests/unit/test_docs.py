@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from events.codec import EVENT_TYPES
+from services.adapters.openai.reasons import Reason
 from tests.support.services import ROOT
 
 DOCS = sorted([*Path(ROOT, "docs").glob("*.md"), Path(ROOT, "README.md")])
@@ -21,3 +23,12 @@ def test_every_event_is_listed_and_nothing_else():
 def test_links_between_documents_lead_somewhere(path: Path):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text())
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def test_every_reason_of_openai_is_listed_and_nothing_else():
+    text = Path(ROOT, "docs/prompts.md").read_text()
+    table = text.partition("| what happens |")[2].partition("\n\n")[0]
+    listed = {
+        reason for row in table.splitlines()[2:] for reason in re.findall(r"`(\w+)`", row.split("|")[2])
+    }
+    assert listed == set(get_args(Reason))

@@ -15,6 +15,14 @@ CALL_SECONDS: Final = Histogram(
     ["call"],
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 10, 25, 60),
 )
+MODERATED: Final = Counter(
+    "neurocards_openai_moderated_total",
+    "Parts of orders (photo, product, wishes) judged: passed, flagged, or skipped for want of an answer",
+    ["part", "verdict"],
+)
+MODERATION_FLAGS: Final = Counter(
+    "neurocards_openai_moderation_flags_total", "What flagged parts were flagged for", ["part", "kind"]
+)
 BREAKER_OPEN: Final = Gauge(
     "neurocards_openai_breaker_open",
     "1 while calls are spared for this reason, until one is answered",

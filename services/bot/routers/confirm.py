@@ -20,6 +20,7 @@ from services.adapters.telegram import answer_tap, edit_text
 from services.bot import steps
 from services.bot.flow import Create, Flow, keep, load
 from services.bot.labels import credits_text, videos_text
+from services.bot.moderation_words import refused
 from services.bot.screens import Screen, home_button, keyboard
 from services.bot.shop import Person, Shop
 from services.bot.talk import say, show, without_buttons
@@ -104,6 +105,10 @@ async def order(
         return
     needed = draft.price * len(draft.jobs)
     balance = (await shop.account(person)).balance
+    if balance >= needed and (found := await shop.moderation.findings(draft)):
+        await show(bot, query, refused(draft, found))
+        await answer_tap(bot, query.id, _("Nothing was charged: please change the order."))
+        return
     if balance >= needed and await _place(query, bot, shop, person, draft, model):
         await settle(shop, state, draft)
         text = _("✅ Accepted: {videos}, {price} charged.")

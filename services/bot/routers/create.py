@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from services.adapters.telegram import answer_tap
 from services.bot import steps
 from services.bot.contents import content_of
-from services.bot.flow import COUNTS, OWN, STYLES, Create, Flow, keep, load
+from services.bot.flow import COUNTS, OWN, STYLES, Create, Flow, keep, load, step_after, step_name
 from services.bot.intake import accepted_text, is_rest, refuse_text, take_photo
 from services.bot.labels import style_mark, style_name
 from services.bot.routers.confirm import offer
@@ -70,14 +70,19 @@ async def photo(message: Message, bot: Bot, shop: Shop, person: Person, state: F
     blob = await take_photo(message, bot, shop, person)
     if blob is None:
         return
-    flow = Flow(photo=blob, photo_message=message.message_id, album=message.media_group_id or "")
+    here = await state.get_state()
+    kept = flow if step_name(here) in flow.route else Flow()  # only some parts are changed, or it begins anew
+    album = message.media_group_id or ""
+    flow = replace(kept, photo=blob, photo_message=message.message_id, album=album, album_told=False)
     if message.caption and (product := accepted_text(message.caption)):
         flow = replace(flow, product=product)
     await keep(state, flow)
     if replaced:
         await say(bot, person.chat_id, Screen(_("📷 I have taken the new photo instead of the old one.")))
-    step = Create.style if flow.product else Create.product
-    await ask(bot, shop, person, state, str(step.state), flow)
+    step = step_after(str(Create.photo.state), flow, Create.style if flow.product else Create.product)
+    if kept.route and here == Create.product.state:
+        step = str(here)  # the words are still waited for
+    await ask(bot, shop, person, state, step, flow)
 
 
 @router.message(StateFilter(Create), is_photo)
@@ -114,7 +119,8 @@ async def product(message: Message, bot: Bot, shop: Shop, person: Person, state:
         await say(bot, person.chat_id, Screen(_("✍️ I have taken the new description.")))
     flow = replace(flow, product=text)
     await keep(state, flow)
-    await ask(bot, shop, person, state, str(Create.style.state), flow)
+    step = step_after(str(await state.get_state()), flow, Create.style)
+    await ask(bot, shop, person, state, step, flow)
 
 
 @router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(STYLES)))
@@ -159,7 +165,7 @@ async def no_wishes(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, 
 
 
 async def _to_count(bot: Bot, shop: Shop, person: Person, state: FSMContext, flow: Flow) -> None:
-    flow = replace(flow, draft=new_id())
+    flow = replace(flow, draft=new_id(), route=())
     await keep(state, flow)
     await ask(bot, shop, person, state, str(Create.count.state), flow)
 

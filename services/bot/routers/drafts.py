@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from services.adapters.telegram import answer_tap, edit_buttons
 from services.bot import steps
 from services.bot.flow import Create, from_draft, keep, load
+from services.bot.moderation import Part
 from services.bot.routers.confirm import is_ordered, leave, own_draft, settle
 from services.bot.screens import Screen, create_button, home_button, keyboard
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask, say, show, without_buttons
-from services.shared.buttons import Again, Cancel, ChangeDraft, Menu, MenuAction
+from services.shared.buttons import Again, Cancel, ChangeDraft, Mend, Menu, MenuAction
 from services.shared.people import Draft
 
 router = Router(name="drafts")
@@ -57,6 +58,23 @@ async def change(
         await shop.people.drop_draft(draft.draft)
 
 
+@router.callback_query(Mend.filter())
+async def mend(
+    query: CallbackQuery, callback_data: Mend, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    """Ask anew for the parts that are not allowed, one after another, then for the number of videos."""
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if await is_ordered(shop, draft):
+        await answer_tap(bot, query.id, _("Too late to change: the order is placed already."), alert=True)
+        return
+    parts = tuple(await shop.moderation.findings(draft))
+    if await _once_more(query, bot, shop, person, state, draft, parts):
+        await show(bot, query, Screen(_("✏️ Let us change the order.")))
+        await shop.people.drop_draft(draft.draft)
+
+
 @router.callback_query(Again.filter())
 async def again(
     query: CallbackQuery, callback_data: Again, bot: Bot, shop: Shop, person: Person, state: FSMContext
@@ -73,9 +91,15 @@ async def again(
 
 
 async def _once_more(
-    query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext, draft: Draft
+    query: CallbackQuery,
+    bot: Bot,
+    shop: Shop,
+    person: Person,
+    state: FSMContext,
+    draft: Draft,
+    parts: tuple[Part, ...] = (),
 ) -> bool:
-    """Ask for the number with what the draft holds; False when its photo or words are gone."""
+    """Ask for `parts` and the number with what the draft holds; False when its photo or words are gone."""
     brief = await shop.people.brief(draft.brief)
     if brief is None or await shop.blobs.size_bytes(draft.photo) is None:
         text = _("📷 The photo of this order is no longer kept. Please start anew with a photo.")
@@ -86,8 +110,11 @@ async def _once_more(
     previous = await load(state)
     if previous.draft == draft.draft:
         flow = replace(flow, photo_message=previous.photo_message)
+    if parts:
+        flow = replace(flow, route=(*parts, "count"))
     await keep(state, flow)
-    await ask(bot, shop, person, state, str(Create.count.state), flow)
+    step = getattr(Create, parts[0]) if parts else Create.count
+    await ask(bot, shop, person, state, str(step.state), flow)
     await answer_tap(bot, query.id)
     return True
 

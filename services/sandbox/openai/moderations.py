@@ -1,11 +1,20 @@
-"""`POST /v1/moderations`: flags what holds the word of the setting `moderation_word`."""
+"""`POST /v1/moderations`: flags texts that hold a word, and photos that are of one colour.
+
+The word is the setting `moderation_word`; `flagged-by-moderation:sexual/minors` flags for that category, the
+word alone for violence. A photo is flagged for graphic violence when its mean colour is near the setting
+`moderation_colour` (magenta), so a person can try it with any picture painted so.
+"""
 
 from __future__ import annotations
 
-from itertools import chain
+import base64
+import binascii
+import io
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
+from PIL import Image, ImageColor
 
 from services.sandbox.context import Context
 from services.sandbox.knobs import knobs
@@ -27,44 +36,93 @@ _CATEGORIES = (
     "violence",
     "violence/graphic",
 )
-_FLAGGED_AS = "violence"
+_TEXT_ONLY = frozenset(
+    name for name in _CATEGORIES if name.split("/")[0] in ("harassment", "hate", "illicit")
+)
+_TEXT_ONLY |= {"sexual/minors"}
+_WORD_ALONE = "violence"
+_COLOUR = "violence/graphic"
+_COLOUR_REACH = 60
+"""How far, in each of red, green and blue."""
+
+
+class _Input:
+    """What one result is about."""
+
+    def __init__(self, texts: Sequence[str] = (), pictures: Sequence[str] = ()) -> None:
+        self.texts = texts
+        self.pictures = pictures
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
     async def moderate(request: web.Request) -> web.StreamResponse:
         body = await failures.json_object(request)
         inputs = _inputs((body or {}).get("input"))
-        refused = await failures.refused(ctx, request, "moderations", prompt="\n".join(chain(*inputs)))
+        said = "\n".join(text for each in inputs for text in each.texts)
+        refused = await failures.refused(ctx, request, "moderations", prompt=said)
         if isinstance(refused, web.Response):
             return refused
         if body is None:
             return failures.not_json()
         if not inputs:
             return failures.bad_request("'input' is a required property", "input")
-        word = knobs(ctx).moderation_word.lower()
-        results = [_result(any(word in text.lower() for text in texts)) for texts in inputs]
+        try:
+            results = [_result(each, _found(ctx, each)) for each in inputs]
+        except (OSError, ValueError, binascii.Error):
+            return failures.bad_request("Invalid image data.", "input", "invalid_image")
         model = str(body.get("model", "omni-moderation-latest"))
         return failures.good({"id": digest("modr-", body), "model": model, "results": results})
 
     return [web.post("/v1/moderations", moderate)]
 
 
-def _inputs(given: Any) -> list[list[str]]:
-    """Texts per result: one result for a string or for typed parts, one for each string of a list."""
+def _inputs(given: Any) -> list[_Input]:
+    """One for a string or for typed parts, one for each string of a list."""
     if isinstance(given, str):
-        return [[given]]
+        return [_Input([given])]
     if not isinstance(given, list) or not given:
         return []
     if all(isinstance(item, str) for item in given):
-        return [[item] for item in given]
-    return [[str(part.get("text", "")) for part in given if isinstance(part, dict)]]
+        return [_Input([item]) for item in given]
+    parts = [part for part in given if isinstance(part, dict)]
+    urls = [part["image_url"].get("url", "") for part in parts if isinstance(part.get("image_url"), dict)]
+    return [_Input([str(part["text"]) for part in parts if "text" in part], [str(url) for url in urls])]
 
 
-def _result(flagged: bool) -> dict[str, Any]:
-    bad = {name: flagged and name == _FLAGGED_AS for name in _CATEGORIES}
+def _found(ctx: Context, each: _Input) -> set[str]:
+    """The categories to flag."""
+    word, found = knobs(ctx).moderation_word.lower(), set[str]()
+    for text in each.texts:
+        _, hit, rest = text.lower().partition(word)
+        if hit:
+            named = rest.removeprefix(":").split()[:1] if rest.startswith(":") else []
+            found |= {name for name in named if name in _CATEGORIES} or {_WORD_ALONE}
+    colour = ImageColor.getrgb(knobs(ctx).moderation_colour)
+    return found | {_COLOUR for url in each.pictures if _is_near(_mean_colour(url), colour)}
+
+
+def _mean_colour(url: str) -> tuple[int, ...]:
+    """Of a picture in a data URL; others are not fetched, and grey. Raises OSError, ValueError."""
+    if not url.startswith("data:"):
+        return (127, 127, 127)
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2], validate=True))) as image:
+        pixel = image.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
+    assert isinstance(pixel, tuple)
+    return pixel
+
+
+def _is_near(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    return all(abs(a - b) <= _COLOUR_REACH for a, b in zip(one, other[:3], strict=True))
+
+
+def _result(each: _Input, found: set[str]) -> dict[str, Any]:
+    bad = {name: name in found for name in _CATEGORIES}
+    kinds = (["text"] if each.texts else []) + (["image"] if each.pictures else [])
     return {
-        "flagged": flagged,
+        "flagged": bool(found),
         "categories": bad,
         "category_scores": {name: 0.98 if is_bad else 0.0001 for name, is_bad in bad.items()},
-        "category_applied_input_types": {name: ["text"] for name in _CATEGORIES},
+        "category_applied_input_types": {
+            name: [kind for kind in kinds if kind == "text" or name not in _TEXT_ONLY] for name in _CATEGORIES
+        },
     }

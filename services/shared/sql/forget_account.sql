@@ -7,6 +7,8 @@ WITH unlinked AS (
     UPDATE deliveries SET state = CASE WHEN state IN ('pending', 'sending') THEN 'skipped' ELSE state END,
                           message_id = NULL, file_id = NULL, last_error = NULL
     WHERE account = $1 RETURNING 1
+), unjudged AS (
+    DELETE FROM verdicts WHERE account = $1
 ), statuses AS (
     UPDATE order_statuses SET abandoned = true, last_error = NULL WHERE account = $1
 )

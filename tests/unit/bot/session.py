@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,8 +19,10 @@ from ledger.decide import State, decide, evolve, initial, streams_read
 from ledger.job_state import JobState
 from ledger.receipt import Receipt
 from services.adapters.kie.catalogue import load_catalogue
+from services.adapters.openai.moderation import Kinds
 from services.adapters.telegram import create_bot
 from services.bot.main import bot_texts
+from services.bot.moderation import Moderation
 from services.bot.shop import Shop
 from services.shared.blobs import BlobError, StoredBlob
 from services.shared.people import Account, Brief, Draft
@@ -165,12 +167,48 @@ class MemoryBlobs:
         return len(self.kept[key]) if key in self.kept else None
 
 
+class MemoryJudge:
+    """Flags what a test says is bad; `failure` is raised instead of any verdict."""
+
+    def __init__(self) -> None:
+        self.bad: dict[str | bytes, Kinds] = {}
+        self.failure: Exception | None = None
+        self.asked: list[str | bytes] = []
+
+    async def texts(self, texts: Sequence[str]) -> list[Kinds]:
+        return [self._judged(text) for text in texts]
+
+    async def photo(self, photo: bytes) -> Kinds:
+        return self._judged(photo)
+
+    def _judged(self, content: str | bytes) -> Kinds:
+        self.asked.append(content)
+        if self.failure is not None:
+            raise self.failure
+        return self.bad.get(content, ())
+
+
+class MemoryVerdicts:
+    """Verdicts in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Kinds] = {}
+
+    async def known(self, account: str, contents: Sequence[str]) -> dict[str, Kinds]:
+        return {name: self.kept[account, name] for name in contents if (account, name) in self.kept}
+
+    async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None:
+        self.kept |= {(account, content): kinds for content, kinds in verdicts.items()}
+
+
 def memory_shop(**settings: Any) -> Shop:
     people: Any = MemoryPeople()
     ledger: Any = MemoryLedger()
     blobs: Any = MemoryBlobs()
     history: Any = SimpleNamespace(operations=_nothing, jobs=_nothing)
-    return Shop(load_settings(**settings), people, ledger, blobs, history, load_catalogue(), TEXTS)
+    read = load_settings(**settings)
+    moderation = Moderation(read.moderation, MemoryJudge(), MemoryVerdicts(), people, blobs)
+    return Shop(read, people, ledger, blobs, history, load_catalogue(), TEXTS, moderation)
 
 
 async def _nothing(account: str) -> list[Any]:

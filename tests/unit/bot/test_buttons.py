@@ -13,7 +13,7 @@ DRAFT = "0123456789abcdef01234567"
 
 MADE: list[CallbackData] = [
     *(b.Menu(action=action) for action in b.MenuAction),
-    *(kind(draft=DRAFT) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft)),
+    *(kind(draft=DRAFT) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft, b.Mend)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
     *(b.ChooseStyle(style=style) for style in ("ugc", "commercial", "own")),
     b.ChooseCount(count=5),

@@ -1,0 +1,125 @@
+"""Before an order is charged: are its photo and words within the rules of those who make the video?
+
+Each part is judged on its own, so that a seller can be told which one to change, and each verdict is
+remembered with exactly what it was given on: ten taps, a restart, another try with the same photo ask nothing
+again. Where no verdict can be had in time, the order goes through (logged, counted): the provider judges as
+well, and a seller must not wait for OpenAI. That is not remembered, so the next order asks again.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import structlog
+
+from services.adapters.openai.metrics import MODERATED, MODERATION_FLAGS
+from services.adapters.openai.moderation import Kinds
+from services.adapters.openai.reasons import NoAnswer
+from services.bot.verdicts import text_content
+from services.shared.blobs import BlobError, BlobStore
+from services.shared.people import Draft, People
+
+logger = structlog.get_logger()
+
+Part = Literal["photo", "product", "wishes"]
+Findings = Mapping[Part, Kinds]
+"""What is wrong with each part that is not right, in the order in which they are asked for."""
+
+Mode = Literal["off", "text", "all"]
+
+
+class Judge(Protocol):
+    """Whoever judges; both raise NoAnswer."""
+
+    async def texts(self, texts: Sequence[str]) -> list[Kinds]: ...
+
+    async def photo(self, photo: bytes) -> Kinds: ...
+
+
+class Remembered(Protocol):
+    """Where verdicts are kept."""
+
+    async def known(self, account: str, contents: Sequence[str]) -> dict[str, Kinds]: ...
+
+    async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None: ...
+
+
+class Moderation:
+    """Judges drafts; one per process."""
+
+    def __init__(
+        self, mode: Mode, judge: Judge, verdicts: Remembered, people: People, blobs: BlobStore
+    ) -> None:
+        self._mode = mode
+        self._judge = judge
+        self._verdicts = verdicts
+        self._people = people
+        self._blobs = blobs
+
+    async def findings(self, draft: Draft) -> Findings:
+        """What must be changed before this draft may be ordered; empty: it may. Within a few seconds."""
+        texts = await self._texts(draft)
+        contents: dict[Part, str] = {"photo": draft.photo} if self._mode == "all" else {}
+        contents |= {part: text_content(text) for part, text in texts.items()}
+        if not contents:
+            return {}
+        verdicts = await self._verdicts.known(draft.account, list(contents.values()))
+        new = {part: content for part, content in contents.items() if content not in verdicts}
+        unread = {part: text for part, text in texts.items() if part in new}
+        given: dict[Part, Kinds] = {}
+        for judged in await asyncio.gather(
+            self._judge_photo(draft) if "photo" in new else _nothing(),
+            self._judge_texts(draft, unread) if unread else _nothing(),
+        ):
+            given |= judged
+        self._tell(draft, given)
+        await self._verdicts.keep(draft.account, {contents[part]: kinds for part, kinds in given.items()})
+        verdicts |= {contents[part]: kinds for part, kinds in given.items()}
+        return {part: kinds for part, content in contents.items() if (kinds := verdicts.get(content))}
+
+    async def _texts(self, draft: Draft) -> dict[Part, str]:
+        if self._mode == "off":
+            return {}
+        brief = await self._people.brief(draft.brief)
+        if brief is None:  # erased: there is nothing to order either
+            return {}
+        texts: dict[Part, str] = {"product": brief.product, "wishes": brief.wishes}
+        return {part: text for part, text in texts.items() if text}
+
+    async def _judge_texts(self, draft: Draft, texts: Mapping[Part, str]) -> dict[Part, Kinds]:
+        try:
+            return dict(zip(texts, await self._judge.texts(list(texts.values())), strict=True))
+        except NoAnswer as error:
+            return _skipped(draft, list(texts), error.reason, error.detail)
+
+    async def _judge_photo(self, draft: Draft) -> dict[Part, Kinds]:
+        try:
+            return {"photo": await self._judge.photo(await self._blobs.get(draft.photo))}
+        except NoAnswer as error:
+            return _skipped(draft, ["photo"], error.reason, error.detail)
+        except (BlobError, OSError) as error:
+            return _skipped(draft, ["photo"], "photo", repr(error))
+
+    def _tell(self, draft: Draft, given: Mapping[Part, Kinds]) -> None:
+        """Count and log new verdicts, never their content."""
+        for part, kinds in given.items():
+            MODERATED.labels(part, "flagged" if kinds else "passed").inc()
+            for kind in kinds:
+                MODERATION_FLAGS.labels(part, kind).inc()
+            if "minors" in kinds:
+                logger.error(
+                    "moderation_alarm", draft=draft.draft, account=draft.account, part=part, kinds=kinds
+                )
+            elif kinds:
+                logger.warning("moderation_flagged", draft=draft.draft, part=part, kinds=kinds)
+
+
+def _skipped(draft: Draft, parts: Sequence[Part], reason: str, detail: str) -> dict[Part, Kinds]:
+    for part in parts:
+        MODERATED.labels(part, "skipped").inc()
+    logger.warning("moderation_skipped", draft=draft.draft, parts=list(parts), reason=reason, detail=detail)
+    return {}
+
+
+async def _nothing() -> dict[Part, Kinds]:
+    return {}
