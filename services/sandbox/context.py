@@ -91,6 +91,7 @@ class SandboxSettings:
 
     bot_token: str = "111111:sandbox"  # noqa: S105 - opens nothing but the sandbox
     kie_api_keys: tuple[str, ...] = ("sandbox-key-1",)
+    kie_webhook_hmac_key: str = ""
     openai_api_key: str = "sk-sandbox"
     yookassa_shop_id: str = "100500"
     yookassa_secret_key: str = "test_sandbox"  # noqa: S105

@@ -48,12 +48,14 @@ async def serve(settings: Settings) -> None:
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:
     """The keys the other processes will come with, real or not."""
+    hmac_key = settings.kie_webhook_hmac_key
     return SandboxSettings(
         bot_token=settings.telegram_token.get_secret_value(),
         kie_api_keys=tuple(key.get_secret_value() for key in settings.kie_keys),
         openai_api_key=settings.openai_key.get_secret_value(),
         yookassa_shop_id=settings.yookassa_shop,
         yookassa_secret_key=settings.yookassa_secret.get_secret_value(),
+        kie_webhook_hmac_key=hmac_key.get_secret_value() if hmac_key else "",
         render_seconds=settings.sandbox_render_seconds,
     )
 

@@ -83,6 +83,9 @@ class SettingsFields(BaseSettings):
     callback_secret: SecretStr | None = Field(
         None, min_length=16, description="Secret in callback addresses; empty: derived from the KIE keys"
     )
+    kie_webhook_hmac_key: SecretStr | None = Field(
+        None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
+    )
     forget_secret: SecretStr | None = Field(
         None,
         min_length=16,

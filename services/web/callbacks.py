@@ -5,6 +5,7 @@ whose `callBackUrl` is exactly the address that was called belongs to the submis
 although the answer to its creation was lost, and a forged call changes nothing.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -33,23 +34,27 @@ class Accounts(Protocol):
 
 
 class CallbackDesk:
-    """Takes calls whose secret is right."""
+    """Takes calls whose secret (and signature) is right; `hint` is told of each job whose task has news."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, accounts: Accounts) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, accounts: Accounts, hint: Callable[[str], None]
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._accounts = accounts
+        self._hint = hint
 
-    async def take(self, job: str, number: int, body: bytes) -> Outcome:
-        """Look at what the call is about. `later`: somebody is away, it should be sent again."""
-        outcome = await self._take(job, number, body)
+    async def take(self, job: str, number: int, task: str | None) -> Outcome:
+        """Look at the task a call is about. `later`: somebody is away, it should be sent again."""
+        outcome = await self._take(job, number, task)
         CALLBACKS.labels(outcome).inc()
+        if outcome in ("recorded", "known"):
+            self._hint(job)
         log = logger.info if outcome in ("recorded", "known") else logger.warning
         log("callback_taken", job=job, submission=number, outcome=outcome)
         return outcome
 
-    async def _take(self, job: str, number: int, body: bytes) -> Outcome:
-        task = task_in(body)
+    async def _take(self, job: str, number: int, task: str | None) -> Outcome:
         if task is None:
             return "no_task"
         state = await self._ledger.read.job(job)

@@ -3,6 +3,7 @@
 import contextlib
 
 from aiohttp import web
+from redis.asyncio import Redis
 
 from ledger.log import Ledger
 from services.adapters.kie.gateway import Kie
@@ -11,11 +12,13 @@ from services.shared.database import create_pool
 from services.shared.errors import StartError
 from services.shared.file_links import FileLinks
 from services.shared.health import address_of
+from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
 from services.web.app import build_app
 from services.web.callbacks import CallbackDesk
 from services.web.files import Files
+from services.web.waking import Waker
 from services.web.webhooks import KieWebhook
 
 SHUTDOWN_S = 5.0
@@ -28,9 +31,11 @@ async def serve(settings: Settings) -> None:
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         blobs = open_blobs(settings)
         kie = await stack.enter_async_context(Kie(settings, blobs))
+        waker = Waker(_redis(settings, stack))
         runtime = await stack.enter_async_context(Runtime(settings, "web"))
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
-        webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie))
+        runtime.spawn(waker.run(), "wake")
+        webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)
         app = build_app(runtime.health, [*webhook.routes(), *files.routes()])
 
@@ -45,3 +50,12 @@ async def serve(settings: Settings) -> None:
         runtime.announce(web_url=address_of(runner))
         runtime.ready()
         await runtime.wait()
+
+
+def _redis(settings: Settings, stack: contextlib.AsyncExitStack) -> Redis | None:
+    """Whatever Redis there is: without one, and while it is away, workers look by themselves."""
+    if settings.redis_url is None:
+        return None
+    redis = command_client(settings, max_connections=2)
+    stack.push_async_callback(redis.aclose)
+    return redis

@@ -1,6 +1,7 @@
 """POST /webhooks/kie/{job}/{submission}/{secret}: the provider calls when a task is done."""
 
 import asyncio
+import time
 from typing import Final
 
 import asyncpg
@@ -9,7 +10,9 @@ from aiohttp import web
 
 from services.shared.callback_urls import PREFIX, secret_is_right
 from services.shared.settings import Settings
-from services.web.callbacks import CallbackDesk, Outcome
+from services.web.callbacks import CallbackDesk, Outcome, task_in
+from services.web.metrics import CALLBACKS
+from services.web.signatures import flaw_in
 
 logger = structlog.get_logger()
 
@@ -48,8 +51,10 @@ class KieWebhook:
                 body = await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
+        task = task_in(body)
+        self._require_signature(job, task, request)
         try:
-            outcome = await self._desk.take(job, number, body)
+            outcome = await self._desk.take(job, number, task)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             logger.warning("callback_without_database", job=job, error=repr(error))
             outcome = "later"
@@ -57,3 +62,14 @@ class KieWebhook:
         if status == 200:
             return web.json_response({"code": 200, "msg": "success"})
         return web.json_response({"code": status, "msg": outcome}, status=status)
+
+    def _require_signature(self, job: str, task: str | None, request: web.Request) -> None:
+        """Raise 401 for a call that the provider has not signed, if it signs; nothing is read for it."""
+        key = self._settings.kie_webhook_hmac_key
+        if key is None:
+            return
+        flaw = flaw_in(key.get_secret_value().encode(), task, request.headers, time.time())
+        if flaw is not None:
+            CALLBACKS.labels("unsigned").inc()
+            logger.warning("callback_not_signed", job=job, flaw=flaw)
+            raise web.HTTPUnauthorized

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from ledger.log import Ledger
-from services.adapters.kie.gateway import Kie
+from services.adapters.kie.gateway import Kie, account_name
 from services.shared.blobs import FolderBlobs
 from services.shared.callback_urls import callback_url
 from services.shared.database import create_pool
@@ -28,6 +28,17 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 PUBLIC = "https://cards.example"
+OK = {"code": 200, "msg": "success"}
+
+
+def finished(task: str) -> dict[str, object]:
+    """What the provider calls back with."""
+    return {"code": 200, "msg": "Playground task completed successfully.", "data": {"taskId": task}}
+
+
+async def task_of(ledger: Ledger, job: str) -> str | None:
+    """The recorded task of the first submission."""
+    return (await ledger.read.job(job)).submissions[0].task
 
 
 class ScriptedKie:
@@ -104,12 +115,22 @@ def studio(settings: Settings, ledger: Ledger, pool: "Pool") -> Studio:
     return Studio(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
 
 
+@pytest.fixture
+async def job(studio: Studio, settings: Settings) -> str:
+    """A job with an intent whose outcome is unknown: the answer to createTask was lost."""
+    order = await studio.order(await studio.seller())
+    await studio.start(order.jobs[0])
+    await studio.submit(order.jobs[0], provider_account=account_name(settings.kie_keys[0]))
+    return order.jobs[0]
+
+
 class Browser:
     """Whoever calls: the provider, a person, a stranger."""
 
-    def __init__(self, base: str, http: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(self, base: str, http: aiohttp.ClientSession, settings: Settings, hinted: list[str]) -> None:
         self.base = base
         self.http = http
+        self.hinted = hinted
         self._settings = settings
 
     def path(self, job: str, submission: int = 1) -> str:
@@ -118,10 +139,10 @@ class Browser:
         assert url is not None
         return url.removeprefix(PUBLIC)
 
-    async def call_back(self, path: str, body: Any) -> tuple[int, Any]:
+    async def call_back(self, path: str, body: Any, **signed: str) -> tuple[int, Any]:
         """Status and JSON of the answer to a callback; `body` as JSON unless it is bytes."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in signed.items()}
         async with self.http.post(self.base + path, data=data, headers=headers) as reply:
             text = await reply.text()
             return reply.status, json.loads(text) if text.startswith("{") else text
@@ -132,8 +153,9 @@ async def browser(settings: Settings, ledger: Ledger, studio: Studio) -> AsyncIt
     async with Kie(settings, studio.blobs) as kie, aiohttp.ClientSession() as http:
         health = Health()
         health.started = True
-        webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie))
+        hinted: list[str] = []
+        webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, hinted.append))
         files = Files(FileLinks(settings), studio.blobs)
         runner, base = await listening(build_app(health, [*webhook.routes(), *files.routes()]))
-        yield Browser(base, http, settings)
+        yield Browser(base, http, settings, hinted)
         await runner.cleanup()

@@ -13,30 +13,11 @@ from ledger.errors import LedgerUnavailable
 from ledger.log import Ledger
 from services.adapters.kie.gateway import account_name
 from services.shared.settings import Settings
-from tests.integration.web.conftest import PUBLIC, Browser, ScriptedKie
+from tests.integration.web.conftest import OK, PUBLIC, Browser, ScriptedKie, finished, task_of
 from tests.support.studio import Studio
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-
-OK = {"code": 200, "msg": "success"}
-
-
-@pytest.fixture
-async def job(studio: Studio, settings: Settings) -> str:
-    """A job with an intent whose outcome is unknown: the answer to createTask was lost."""
-    order = await studio.order(await studio.seller())
-    await studio.start(order.jobs[0])
-    await studio.submit(order.jobs[0], provider_account=account_name(settings.kie_keys[0]))
-    return order.jobs[0]
-
-
-def finished(task: str) -> dict[str, object]:
-    return {"code": 200, "msg": "Playground task completed successfully.", "data": {"taskId": task}}
-
-
-async def task_of(ledger: Ledger, job: str) -> str | None:
-    return (await ledger.read.job(job)).submissions[0].task
 
 
 async def test_a_call_before_the_acceptance_records_the_task(
@@ -46,6 +27,7 @@ async def test_a_call_before_the_acceptance_records_the_task(
     assert await browser.call_back(browser.path(job), finished("t1")) == (200, OK)
     assert await task_of(ledger, job) == "t1"
     assert provider.reads == [("t1", "Bearer key-one")]
+    assert browser.hinted == [job]
 
 
 async def test_called_again_nothing_changes(
@@ -57,6 +39,36 @@ async def test_called_again_nothing_changes(
     for _ in range(3):
         assert await browser.call_back(browser.path(job), finished("t1")) == (200, OK)
     assert await ledger.read.head() == head
+    assert len(provider.reads) == 1
+
+
+async def test_a_call_about_a_known_task_wakes_its_holder(
+    studio: Studio, browser: Browser, provider: ScriptedKie, ledger: Ledger
+) -> None:
+    order = await studio.order(await studio.seller())
+    await studio.start(order.jobs[0])
+    await studio.submit(order.jobs[0], task="t1")
+    head = await ledger.read.head()
+    assert await browser.call_back(browser.path(order.jobs[0]), finished("t1")) == (200, OK)
+    assert browser.hinted == [order.jobs[0]]
+    assert not provider.reads and await ledger.read.head() == head
+
+
+async def test_calls_in_the_wrong_order_find_their_own_submissions(
+    job: str, browser: Browser, provider: ScriptedKie, ledger: Ledger, settings: Settings
+) -> None:
+    """The second submission's call comes first, then that of the first, which was given up."""
+    account = (await ledger.read.job(job)).account
+    refused = c.FailSubmission(job, account, 1, 1, Failure("transient"), retry_at_us=1)
+    await ledger.execute(refused, key=f"refuse:{job}:1")
+    intent = c.IntendSubmission(job, 1, 2, account_name(settings.kie_keys[0]), "m")
+    await ledger.execute(intent, key=f"intend:{job}:2")
+    for number in (2, 1):
+        provider.made(f"t{number}", PUBLIC + browser.path(job, number))
+        assert (await browser.call_back(browser.path(job, number), finished(f"t{number}")))[0] == 200
+    assert [s.task for s in (await ledger.read.job(job)).submissions] == ["t1", "t2"]
+    # And neither address takes the other one's task.
+    assert (await browser.call_back(browser.path(job, 1), finished("t2")))[0] == 404
 
 
 async def test_a_wrong_secret_is_not_even_looked_at(
@@ -105,6 +117,7 @@ async def test_what_the_body_says_is_not_believed(
     head = await ledger.read.head()
     assert (await browser.call_back(browser.path(job), forged))[0] == 404
     assert await ledger.read.head() == head
+    assert not browser.hinted
 
 
 async def test_nonsense_is_answered_and_changes_nothing(
