@@ -2,6 +2,7 @@
 
 ACCOUNT = "account-"
 JOB = "job-"
+PAYMENT = "payment-"
 
 
 def account_stream(account: str) -> str:
@@ -14,6 +15,11 @@ def job_stream(job: str) -> str:
     return JOB + job
 
 
+def payment_stream(payment: str) -> str:
+    """`p1` → `payment-p1`."""
+    return PAYMENT + payment
+
+
 def account_of(stream: str) -> str | None:
     """`account-a1` → `a1`; None for a stream of another kind."""
     return stream[len(ACCOUNT) :] if stream.startswith(ACCOUNT) else None
@@ -22,3 +28,8 @@ def account_of(stream: str) -> str | None:
 def job_of(stream: str) -> str | None:
     """`job-j1` → `j1`; None for a stream of another kind."""
     return stream[len(JOB) :] if stream.startswith(JOB) else None
+
+
+def payment_of(stream: str) -> str | None:
+    """`payment-p1` → `p1`; None for a stream of another kind."""
+    return stream[len(PAYMENT) :] if stream.startswith(PAYMENT) else None

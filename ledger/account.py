@@ -72,7 +72,7 @@ def open_account(state: AccountState, command: OpenAccount) -> Made:
 
 def accept_terms(state: AccountState, command: AcceptTerms) -> Made:
     """TermsAccepted, and the welcome bonus with the first agreement."""
-    _require_open(state, command.account)
+    require_open(state, command.account)
     if state.terms == command.terms:
         return []
     stream = account_stream(command.account)
@@ -86,7 +86,7 @@ def accept_terms(state: AccountState, command: AcceptTerms) -> Made:
 
 def grant(state: AccountState, command: GrantCredits, now_us: int) -> Made:
     """CreditsGranted: a debt is settled first, the rest makes a new lot."""
-    _require_open(state, command.account)
+    require_open(state, command.account)
     _require_amount(command.amount)
     if command.expires_at_us is not None and command.expires_at_us <= now_us:
         raise InvalidCommand("the grant would expire before it is made; give it a later end of life")
@@ -113,7 +113,7 @@ def revoke(state: AccountState, command: RevokeCredits, now_us: int) -> Made:
 
     The lot that `lot` names is drawn first, then the others in the order they would be spent in.
     """
-    _require_open(state, command.account)
+    require_open(state, command.account)
     _require_amount(command.amount)
     made, state = expire(state, command.account, now_us)
     named = tuple(lot for lot in state.lots if lot.number == command.lot)
@@ -151,13 +151,13 @@ def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s
 
 def expire_credits(state: AccountState, command: ExpireCredits, now_us: int) -> Made:
     """CreditsExpired for every lot whose life is over; nothing when there is none."""
-    _require_open(state, command.account)
+    require_open(state, command.account)
     return expire(state, command.account, now_us)[0]
 
 
 def forget(state: AccountState, command: ForgetAccount) -> Made:
     """AccountForgotten, once."""
-    _require_open(state, command.account)
+    require_open(state, command.account)
     if state.forgotten:
         return []
     if not command.actor or not command.reason:
@@ -167,7 +167,7 @@ def forget(state: AccountState, command: ForgetAccount) -> Made:
 
 def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> Made:
     """Per job CreditsCharged and JobQueued, all or nothing."""
-    _require_open(state, command.account)
+    require_open(state, command.account)
     if state.forgotten:
         raise Forgotten(f"account {command.account} was erased; nothing can be ordered on it")
     if not state.terms:
@@ -205,7 +205,8 @@ def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> Made
     return made
 
 
-def _require_open(state: AccountState, account: str) -> None:
+def require_open(state: AccountState, account: str) -> None:
+    """Raises NotOpened, or UnreadableAccount."""
     if not state.opened:
         raise NotOpened(f"account {account} does not exist")
     if state.broken:

@@ -10,6 +10,7 @@ import msgspec
 
 from events.account import GrantKind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
+from ledger.commands_payment import HINTS, PaymentCommand
 
 REFUND_LIFE_S = 7 * 24 * 3600
 """The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
@@ -212,17 +213,18 @@ Command = (
     | ReissueJob
     | RequeueJob
     | DropDeadLetter
+    | PaymentCommand
 )
 
 _encode = msgspec.json.Encoder().encode
 _FIELDS = {
-    cls: tuple((field.name, field.default) for field in msgspec.structs.fields(cls))
+    cls: tuple((f.name, f.default) for f in msgspec.structs.fields(cls) if f.name != HINTS.get(cls))
     for cls in typing.get_args(Command)
 }
 
 
 def body(command: Command) -> bytes:
-    """The canonical bytes of a command: its name and every field that is not equal to its default.
+    """The canonical bytes of a command: its name and every field that is not equal to its default, but HINTS.
 
     Not msgspec's `omit_defaults`: that looks whether a value *is* the default, so the same command from
     another process would have another body.

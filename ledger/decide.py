@@ -13,15 +13,18 @@ from events.account import AccountEvent, Part
 from events.codec import Event, decode_data
 from events.errors import CodecError
 from events.job import JobEvent
-from events.streams import ACCOUNT, JOB, account_stream, job_stream
-from ledger import account, account_state, dead_letter, job, job_state
+from events.payment import PaymentEvent
+from events.streams import ACCOUNT, JOB, PAYMENT, account_stream, job_stream, payment_stream
+from ledger import account, account_state, dead_letter, job, job_state, payment, payment_state, refund
 from ledger import commands as c
+from ledger import commands_payment as p
 from ledger.account import Made
 from ledger.account_state import AccountState
 from ledger.errors import InvalidCommand, LedgerError
 from ledger.job_state import JobState, Outcome
+from ledger.payment_state import PaymentState
 
-State = AccountState | JobState
+State = AccountState | JobState | PaymentState
 
 _OUTCOMES: dict[str, Outcome] = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 
@@ -43,6 +46,8 @@ def initial(stream: str) -> State:
         return AccountState()
     if stream.startswith(JOB):
         return JobState()
+    if stream.startswith(PAYMENT):
+        return PaymentState()
     raise InvalidCommand(f"stream {stream!r} is of no known kind")
 
 
@@ -50,6 +55,8 @@ def evolve(state: State, event: Event) -> State:
     """The state after `event`."""
     if isinstance(state, AccountState):
         return account_state.evolve(state, cast(AccountEvent, event))
+    if isinstance(state, PaymentState):
+        return payment_state.evolve(state, cast(PaymentEvent, event))
     return job_state.evolve(state, cast(JobEvent, event))
 
 
@@ -62,7 +69,7 @@ def fold(state: State, type_name: str, data: str) -> State:
     try:
         return evolve(state, decode_data(type_name, data))
     except CodecError as error:
-        if isinstance(state, AccountState):
+        if isinstance(state, AccountState | PaymentState):
             return replace(state, broken=str(error))
         broken = replace(state, broken=str(error), outcome=_OUTCOMES.get(type_name, state.outcome))
         if type_name != "JobQueued":
@@ -100,6 +107,10 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             | c.DropDeadLetter()
         ):
             return (job_stream(command.job),)
+        case p.RecordPaymentCreated() | p.CancelPayment() | p.ExpirePayment():
+            return (payment_stream(command.payment),)
+        case p.OrderPayment() | p.SettlePayment() | p.IntendRefund() | p.FailRefund() | p.RecordRefund():
+            return (payment_stream(command.payment), account_stream(command.account))
         case _ as never:
             assert_never(never)
 
@@ -121,6 +132,17 @@ def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
             return account.forget(_account(view, command.account), command)
         case c.ExpireCredits():
             return account.expire_credits(_account(view, command.account), command, now_us)
+        case (
+            p.OrderPayment()
+            | p.RecordPaymentCreated()
+            | p.SettlePayment()
+            | p.CancelPayment()
+            | p.ExpirePayment()
+            | p.IntendRefund()
+            | p.FailRefund()
+            | p.RecordRefund()
+        ):
+            return _decide_payment(view, command, now_us)
         case _:
             return _decide_job(view, command, now_us)
 
@@ -169,6 +191,29 @@ def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> 
             assert_never(never)
 
 
+def _decide_payment(view: Mapping[str, State], command: p.PaymentCommand, now_us: int) -> Made:
+    state = _payment(view, command.payment)
+    match command:
+        case p.OrderPayment():
+            return payment.order(state, _account(view, command.account), command)
+        case p.RecordPaymentCreated():
+            return payment.record_created(state, command)
+        case p.SettlePayment():
+            return payment.settle(state, _account(view, command.account), command, now_us)
+        case p.CancelPayment():
+            return payment.cancel(state, command)
+        case p.ExpirePayment():
+            return payment.expire(state, command)
+        case p.IntendRefund():
+            return refund.intend(state, _account(view, command.account), command, now_us)
+        case p.FailRefund():
+            return refund.fail(state, _account(view, command.account), command, now_us)
+        case p.RecordRefund():
+            return refund.record(state, _account(view, command.account), command, now_us)
+        case _ as never:
+            assert_never(never)
+
+
 def _account(view: Mapping[str, State], account_id: str) -> AccountState:
     state = view[account_stream(account_id)]
     if not isinstance(state, AccountState):
@@ -180,4 +225,11 @@ def _job(view: Mapping[str, State], job_id: str) -> JobState:
     state = view[job_stream(job_id)]
     if not isinstance(state, JobState):
         raise LedgerError(f"stream of job {job_id} holds another kind of state")
+    return state
+
+
+def _payment(view: Mapping[str, State], payment_id: str) -> PaymentState:
+    state = view[payment_stream(payment_id)]
+    if not isinstance(state, PaymentState):
+        raise LedgerError(f"stream of payment {payment_id} holds another kind of state")
     return state

@@ -17,8 +17,13 @@ LedgerError
 │   ├── NotDue                  too early: before the retry's time, or before the deadline
 │   ├── TooLate                 the job's deadline has passed
 │   ├── TaskMismatch            a task id that fits no recorded intent, or another than recorded
+│   ├── NoSuchPayment
+│   ├── NotPaid                 money of this id is not recorded: settle the payment first
+│   ├── NoSuchRefund            no refund of this id was intended
+│   ├── RefundTooLarge          (amount_minor, left_minor) more than is left of what was paid
 │   ├── UnreadableAccount       the account's events cannot be folded; nothing may be spent
-│   └── UnreadableJob           the job's events cannot be folded; it can still be failed and refunded
+│   ├── UnreadableJob           the job's events cannot be folded; it can still be failed and refunded
+│   └── UnreadablePayment       the payment's events cannot be folded; nothing is decided about it
 ├── KeyReused                   the key belongs to a command with another body
 ├── LedgerBusy                  the queue is full: wait and ask again with the same key
 ├── LedgerUnavailable           no answer from Postgres in time: ask again with the same key
@@ -114,12 +119,37 @@ class TaskMismatch(Rejected):
     """The task fits no recorded intent, or another task is recorded for it."""
 
 
+class NoSuchPayment(Rejected):
+    """The payment was never ordered, or belongs to another account."""
+
+
+class NotPaid(Rejected):
+    """No money of this id is recorded, so none can go back: settle the payment first."""
+
+
+class NoSuchRefund(Rejected):
+    """No refund of this id was intended."""
+
+
+class RefundTooLarge(Rejected):
+    """More money than is left of what was paid, in the smallest unit."""
+
+    def __init__(self, amount_minor: int, left_minor: int) -> None:
+        super().__init__(f"{amount_minor} of the smallest unit cannot go back, {left_minor} are left")
+        self.amount_minor = amount_minor
+        self.left_minor = left_minor
+
+
 class UnreadableAccount(Rejected):
     """The account's events cannot be folded by this version; refunds still arrive."""
 
 
 class UnreadableJob(Rejected):
     """The job's events cannot be folded by this version; failing and refunding it still works."""
+
+
+class UnreadablePayment(Rejected):
+    """The payment's events cannot be folded by this version."""
 
 
 class KeyReused(LedgerError):

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import asyncpg
 
 from events.envelope import GENESIS, Cursor, Recorded
-from events.streams import account_stream, job_stream
+from events.streams import account_stream, job_stream, payment_stream
 from ledger.account import expire
 from ledger.account_state import AccountState
 from ledger.appender import Appender
@@ -15,6 +15,7 @@ from ledger.connection import SEPARATOR
 from ledger.decide import fold
 from ledger.errors import IntegrityError
 from ledger.job_state import JobState
+from ledger.payment_state import PaymentState
 from ledger.receipt import Receipt
 from ledger.snapshots import FORMAT, StreamEvent, load
 from ledger.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
@@ -89,6 +90,14 @@ class LogReader:
         if any(lot.expires_at_us is not None for lot in state.lots):
             now_us = await self._pool.fetchval(query("clock"))
             _, state = expire(state, account, now_us)
+        return state
+
+    async def payment(self, payment: str) -> PaymentState:
+        """The payment as it stands; an empty state when it was never ordered."""
+        stream = payment_stream(payment)
+        states, _ = await load(_PoolSource(self._pool), {stream: None})
+        state = states[stream][1]
+        assert isinstance(state, PaymentState)
         return state
 
     async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:

@@ -40,6 +40,15 @@ STAGES: Final = {
     "JobReissued": "attempt",
     "JobRequeued": "requeue",
     "DeadLetterDropped": "failure",
+    "PaymentOrdered": "order",
+    "PaymentCreated": "payment",
+    "PaymentSucceeded": "payment",
+    "PaymentCancelled": "payment",
+    "PaymentExpired": "payment",
+    "PaymentFlagged": "payment",
+    "RefundIntended": "refund",
+    "RefundFailed": "refund",
+    "PaymentRefunded": "refund",
 }
 """What each event is in the chain; an event type that is not here is a stage of its own."""
 

@@ -34,6 +34,18 @@ from events.job import (
     Video,
     VideoGifted,
 )
+from events.payment import (
+    PaymentCancelled,
+    PaymentCreated,
+    PaymentEvent,
+    PaymentExpired,
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentRefunded,
+    PaymentSucceeded,
+    RefundFailed,
+    RefundIntended,
+)
 
 _WHOLE = {"XTR", "JPY", "KRW", "VND", "CLP"}
 """Currencies without a smaller unit; XTR is Telegram's Stars."""
@@ -84,6 +96,37 @@ def words_of(event: Event) -> str:
             return f"made again as {event.as_job}, {price}: {event.reason}, by {event.actor}"
         case DeadLetterDropped():
             return f"left at that: {event.reason}, by {event.actor}"
+        case _:
+            return _payment(event)
+
+
+def _payment(event: PaymentEvent) -> str:
+    match event:
+        case PaymentOrdered():
+            price = money(Paid(event.amount_minor, event.currency))
+            marks = ", test" * event.test + ", restored from the provider's record" * event.restored
+            return f"{event.package} ordered: {_count(event.credits)} for {price} by {event.provider}{marks}"
+        case PaymentCreated():
+            return f"the provider knows it as {event.provider_payment}"
+        case PaymentSucceeded():
+            return f"paid: {money(Paid(event.amount_minor, event.currency))}, {event.provider_payment}"
+        case PaymentCancelled():
+            return f"cancelled by {event.party}: {event.reason}"
+        case PaymentExpired():
+            return f"given up: {event.reason}"
+        case PaymentFlagged():
+            paid = money(Paid(event.amount_minor, event.currency))
+            return f"flagged, {event.problem} differs: {paid}, {event.provider_payment}; nothing is credited"
+        case RefundIntended():
+            back = money(Paid(event.amount_minor, event.currency))
+            said = f"{event.reason}, by {event.actor}"
+            return f"refund of {back} begun, {_count(event.credits)} reserved for it: {said}"
+        case RefundFailed():
+            return f"refund failed, {_count(event.credits)} come back: {event.reason}"
+        case PaymentRefunded():
+            back = money(Paid(event.amount_minor, event.currency))
+            begun = "" if event.refund else ", not begun here"
+            return f"{back} went back for {_count(event.credits)}, {event.provider_refund}{begun}"
         case _ as never:
             assert_never(never)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from events.streams import ACCOUNT, JOB
+from events.streams import ACCOUNT, JOB, PAYMENT
 from projections.problems import Findings
 from projections.verify import lots
 from projections.verify.jobs import Jobs
@@ -20,6 +20,8 @@ from projections.verify.shapes import (
     KNOWN,
     MOVES,
     OF_ACCOUNTS,
+    OF_JOBS,
+    OF_PAYMENTS,
     SPENT,
     Charged,
     Granted,
@@ -80,7 +82,7 @@ class Rules:
                     job.version = version
                 if name in MOVES:
                     move(jobs, row)
-                elif name not in KNOWN or name in OF_ACCOUNTS:
+                elif name not in OF_JOBS:
                     self._misplaced(row)
             elif stream.startswith(ACCOUNT):
                 self._account_moved(row)
@@ -201,7 +203,9 @@ class Rules:
             self.late.append(row)
             if name == "JobRequeued":
                 requeued(self.jobs, row)
-        if name not in KNOWN or not stream.startswith(JOB):
+        if name not in (
+            OF_JOBS if stream.startswith(JOB) else OF_PAYMENTS if stream.startswith(PAYMENT) else ()
+        ):
             self._misplaced(row)
         if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:
             expected = self.others[stream] = self.others.get(stream, 0) + 1

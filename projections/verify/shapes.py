@@ -6,6 +6,8 @@ import msgspec
 
 from events.account import AccountEvent, GrantKind, Part, RevokeKind
 from events.codec import EVENT_TYPES
+from events.job import JobEvent
+from events.payment import PaymentEvent
 from projections.verify.jobs import Queued, Requeued
 
 
@@ -72,6 +74,8 @@ READ: Final[dict[str, type[Any]]] = {
 
 DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in READ.items()}
 OF_ACCOUNTS: Final = frozenset(cls.__name__ for cls in get_args(AccountEvent))
+OF_JOBS: Final = frozenset(cls.__name__ for cls in get_args(JobEvent))
+OF_PAYMENTS: Final = frozenset(cls.__name__ for cls in get_args(PaymentEvent))
 OUTCOMES: Final = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
 """The job's events that the books must know of."""

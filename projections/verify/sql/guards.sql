@@ -2,7 +2,9 @@
 WITH wanted (what, name) AS (VALUES
     ('trigger', 'events_append_only'), ('index', 'events_pkey'), ('index', 'events_stream_version'),
     ('index', 'events_key'), ('index', 'events_one_charge_per_job'), ('index', 'events_one_refund_per_job'),
-    ('index', 'events_one_end_per_job'), ('index', 'events_one_gift_per_job'), ('constraint', 'events_whole'),
+    ('index', 'events_one_end_per_job'), ('index', 'events_one_gift_per_job'),
+    ('index', 'events_one_success_per_payment'), ('index', 'events_one_refunded_per_refund'),
+    ('index', 'events_one_order_per_payment'), ('constraint', 'events_whole'),
     ('not null', 'position'), ('not null', 'stream'), ('not null', 'version'), ('not null', 'type'),
     ('not null', 'data'), ('not null', 'recorded_at_us'), ('not null', 'hash')
 )

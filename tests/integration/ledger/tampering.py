@@ -9,6 +9,7 @@ from events.codec import EVENT_TYPES
 from events.envelope import GENESIS, Recorded
 from events.job import Failure, Video
 from ledger import commands as c
+from ledger import commands_payment as p
 from ledger.account_state import AccountState
 from ledger.chain import event_hash
 from ledger.decide import fold, initial
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 KEY = new_key("neurocards/tampering")
 OTHER_KEY = new_key("neurocards/tampering")
+_TERMS = (False, None, "5 videos", "ru")
+"""Of orders: no test, credits for ever, the receipt's line, the locale."""
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
 BUSY = Failure("transient", "500", "busy")
 UNGUARD = "ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE checkpoints DISABLE TRIGGER ALL;"
@@ -88,6 +91,7 @@ async def _live(ledger: Ledger, pool: Any) -> None:
     await ledger.execute(c.GrantCredits("a", 8, "promo", "code", None, ends_us), key="promo:a")
     await ledger.execute(c.GrantCredits("a", 10, "purchase", "pack", "payment-1"), key="buy:a")
     await ledger.execute(order("a", "o1", "j1", "j2", "j3", price=2), key="order:o1")
+    await _pay(ledger)
     await _submit(ledger, "j1")
     await ledger.execute(c.SucceedJob("j1", 1, 1, VIDEO), key="succeed:j1")
     await pool.execute(_SLEEP_UNTIL, ends_us / 1e6)
@@ -117,6 +121,27 @@ async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.DropDeadLetter("j7", "seen", "op"), key="drop:j7")
     await ledger.execute(c.RequeueJob("j7", "b", "j10", 0, "m", 900, "mended", "op"), key="requeue:j7")
     await ledger.execute(c.ReissueJob("j10", 1), key="reissue:j10:1")
+
+
+async def _pay(ledger: Ledger) -> None:
+    """Of one payment everything comes and half goes back, one is flagged, one given up, one cancelled."""
+    for payment in ("p1", "p2", "p3", "p4"):
+        await pay(ledger, p.OrderPayment(payment, "b", "yookassa", "five", 5, 39_000, "RUB", "1", *_TERMS))
+    for payment in ("p1", "p2", "p4"):
+        await pay(ledger, p.RecordPaymentCreated(payment, f"yk-{payment}"))
+    await pay(ledger, p.SettlePayment("p1", "b", "yookassa", "yk-p1", 39_000, "RUB", "1", False))
+    await pay(ledger, p.SettlePayment("p2", "b", "yookassa", "yk-p2", 100, "RUB", "1", False))
+    await pay(ledger, p.ExpirePayment("p3", "no answer for 7 days"))
+    await pay(ledger, p.CancelPayment("p4", "yk-p4", "card_expired", "yoo_money"))
+    for refund in ("r1", "r2"):
+        await pay(ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "op", "asked"))
+    await pay(ledger, p.FailRefund("p1", "b", "r1", "insufficient_funds"))
+    await pay(ledger, p.RecordRefund("p1", "b", "yookassa", "yk-p1", "yr-2", 19_500, "r2"))
+
+
+async def pay(ledger: Ledger, command: p.PaymentCommand) -> None:
+    """Under the key that everybody uses."""
+    await ledger.execute(command, key=p.key_of(command))
 
 
 async def _submit(ledger: Ledger, job: str) -> None:

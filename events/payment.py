@@ -1,0 +1,120 @@
+"""What can happen to one payment: one attempt of a seller to buy a package. No person, no secret, no link.
+
+Money is a whole number of the currency's smallest unit (kopecks; Stars have none). `provider_payment` and
+`provider_refund` are the provider's own ids: YooKassa's, or Telegram's charge id.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Provider = Literal["yookassa", "stars"]
+Problem = Literal["account", "shop", "test", "currency", "amount"]
+
+
+class PaymentOrdered(msgspec.Struct, frozen=True):
+    """A package is to be bought at this price. Committed before the provider is asked.
+
+    `shop` is the provider's shop, empty for Stars; `test`: no real money. The credits live for `life_s` from
+    the payment on, None: for ever. `line` is what the receipt calls them. `restored`: rebuilt from what the
+    provider keeps, after our log went back in time.
+    """
+
+    account: str
+    provider: Provider
+    package: str
+    credits: int
+    amount_minor: int
+    currency: str
+    shop: str
+    test: bool
+    life_s: int | None
+    line: str
+    locale: str
+    restored: bool = False
+
+
+class PaymentCreated(msgspec.Struct, frozen=True):
+    """The provider knows the payment, under this id."""
+
+    provider_payment: str
+
+
+class PaymentSucceeded(msgspec.Struct, frozen=True):
+    """The money came; its credits are granted in the same transaction, as lot number `lot`.
+
+    Once per `provider_payment`: a second one means that the money came twice.
+    """
+
+    provider: Provider
+    provider_payment: str
+    amount_minor: int
+    currency: str
+    lot: int
+
+
+class PaymentCancelled(msgspec.Struct, frozen=True):
+    """The provider's final no, in the provider's own words."""
+
+    provider_payment: str
+    reason: str
+    party: str
+
+
+class PaymentExpired(msgspec.Struct, frozen=True):
+    """We stopped asking about it. Money that comes later is credited all the same."""
+
+    reason: str
+
+
+class PaymentFlagged(msgspec.Struct, frozen=True):
+    """Money came that is not what was ordered, as to `problem`: nothing is credited, a person must look."""
+
+    provider_payment: str
+    problem: Problem
+    amount_minor: int
+    currency: str
+
+
+class RefundIntended(msgspec.Struct, frozen=True):
+    """Money is about to go back. Its `credits` are revoked in the same transaction, before it leaves."""
+
+    refund: str
+    provider_payment: str
+    amount_minor: int
+    currency: str
+    credits: int
+    actor: str
+    reason: str
+
+
+class RefundFailed(msgspec.Struct, frozen=True):
+    """The intended refund did not happen; the `credits` it had taken are granted again."""
+
+    refund: str
+    reason: str
+    credits: int
+
+
+class PaymentRefunded(msgspec.Struct, frozen=True):
+    """Money went back. It took `credits`: those of the intended `refund`, or now, if it names none."""
+
+    provider_payment: str
+    provider_refund: str
+    amount_minor: int
+    currency: str
+    credits: int
+    refund: str = ""
+
+
+PaymentEvent = (
+    PaymentOrdered
+    | PaymentCreated
+    | PaymentSucceeded
+    | PaymentCancelled
+    | PaymentExpired
+    | PaymentFlagged
+    | RefundIntended
+    | RefundFailed
+    | PaymentRefunded
+)

@@ -1,0 +1,139 @@
+"""What may be asked about a payment. Facts (created, settled, refunded) are what was read from the provider.
+
+Whoever meets a fact first records it: bot, web, monitor and operators use the same keys, `key_of`.
+"""
+
+from typing import Final, assert_never
+
+import msgspec
+
+from events.payment import PaymentOrdered, Provider
+
+
+class OrderPayment(msgspec.Struct, frozen=True):
+    """Buy a package. `payment` is a new id; committed before the provider is asked."""
+
+    payment: str
+    account: str
+    provider: Provider
+    package: str
+    credits: int
+    amount_minor: int
+    currency: str
+    shop: str
+    test: bool
+    life_s: int | None
+    line: str
+    locale: str
+
+
+class RecordPaymentCreated(msgspec.Struct, frozen=True):
+    """The provider knows the payment. A fact."""
+
+    payment: str
+    provider_payment: str
+
+
+class SettlePayment(msgspec.Struct, frozen=True):
+    """The provider says, asked with our own credentials, that this money came. A fact.
+
+    It is compared with the order. `ordered` is the order as the provider's metadata have it, used only when
+    ours is not in the log.
+    """
+
+    payment: str
+    account: str
+    provider: Provider
+    provider_payment: str
+    amount_minor: int
+    currency: str
+    shop: str
+    test: bool
+    ordered: PaymentOrdered | None = None
+
+
+class CancelPayment(msgspec.Struct, frozen=True):
+    """The provider's final no; `provider_payment` is empty when it was not even created. A fact."""
+
+    payment: str
+    provider_payment: str
+    reason: str
+    party: str
+
+
+class ExpirePayment(msgspec.Struct, frozen=True):
+    """Stop asking about the payment."""
+
+    payment: str
+    reason: str
+
+
+class IntendRefund(msgspec.Struct, frozen=True):
+    """Reserve the credits of a refund that is about to be asked for; `refund` is a new id."""
+
+    payment: str
+    account: str
+    refund: str
+    provider_payment: str
+    amount_minor: int
+    actor: str
+    reason: str
+
+
+class FailRefund(msgspec.Struct, frozen=True):
+    """The intended refund has not happened and will not."""
+
+    payment: str
+    account: str
+    refund: str
+    reason: str
+
+
+class RecordRefund(msgspec.Struct, frozen=True):
+    """Money went back. A fact; `refund` names the intended one it is, as far as the caller knows."""
+
+    payment: str
+    account: str
+    provider: Provider
+    provider_payment: str
+    provider_refund: str
+    amount_minor: int
+    refund: str = ""
+
+
+PaymentCommand = (
+    OrderPayment
+    | RecordPaymentCreated
+    | SettlePayment
+    | CancelPayment
+    | ExpirePayment
+    | IntendRefund
+    | FailRefund
+    | RecordRefund
+)
+
+HINTS: Final[dict[type, str]] = {SettlePayment: "ordered", RecordRefund: "refund"}
+"""Fields that are no part of what is asked: one caller knows more than another, the fact is the same."""
+
+
+def key_of(command: PaymentCommand) -> str:
+    """The idempotency key of the command."""
+    match command:
+        case OrderPayment():
+            return f"order-payment:{command.payment}"
+        case RecordPaymentCreated():
+            return f"payment-created:{command.payment}:{command.provider_payment}"
+        case SettlePayment():
+            return f"payment:{command.provider}:{command.provider_payment}"
+        case CancelPayment():
+            return f"payment-cancelled:{command.payment}:{command.provider_payment}"
+        case ExpirePayment():
+            return f"payment-expired:{command.payment}"
+        case IntendRefund():
+            return f"refund-intended:{command.refund}"
+        case FailRefund():
+            return f"refund-failed:{command.refund}"
+        case RecordRefund():
+            return f"refund:{command.provider}:{command.provider_refund}"
+        case _ as never:
+            assert_never(never)

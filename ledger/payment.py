@@ -1,0 +1,206 @@
+"""The payment's rules: pure functions over its state and its account's. No clock, no randomness, no I/O.
+
+What was read from the provider is a fact and is recorded whatever we thought of the payment: money that comes
+after a cancellation or after we gave up is credited. An order is a decision and can be refused. For money
+that goes back see `ledger.refund`.
+"""
+
+from msgspec.structs import replace
+
+from events.account import AccountOpened, Paid
+from events.payment import (
+    PaymentCancelled,
+    PaymentCreated,
+    PaymentExpired,
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentSucceeded,
+    Problem,
+)
+from events.streams import account_stream, payment_stream
+from ledger import account, account_state, payment_state
+from ledger.account import AMOUNT_MAX, Made, grant
+from ledger.account_state import AccountState
+from ledger.commands import GrantCredits
+from ledger.commands_payment import (
+    CancelPayment,
+    ExpirePayment,
+    OrderPayment,
+    RecordPaymentCreated,
+    SettlePayment,
+)
+from ledger.errors import (
+    AlreadyExists,
+    Forgotten,
+    InvalidCommand,
+    NoSuchPayment,
+    TermsNotAccepted,
+    UnreadablePayment,
+)
+from ledger.payment_state import PaymentState
+
+MONEY_MAX = 10**12
+"""In the smallest unit; only to keep nonsense out."""
+
+ID_CHARS_MAX = 128
+
+
+def order(state: PaymentState, buyer: AccountState, command: OrderPayment) -> Made:
+    """PaymentOrdered; nothing when this very order stands."""
+    ordered = PaymentOrdered(
+        account=command.account,
+        provider=command.provider,
+        package=command.package,
+        credits=command.credits,
+        amount_minor=command.amount_minor,
+        currency=command.currency,
+        shop=command.shop,
+        test=command.test,
+        life_s=command.life_s,
+        line=command.line,
+        locale=command.locale,
+    )
+    if state.ordered is not None:
+        if replace(state.ordered, restored=False) == ordered:
+            return []
+        raise AlreadyExists(f"payment {command.payment} was ordered otherwise")
+    account.require_open(buyer, command.account)
+    if buyer.forgotten:
+        raise Forgotten(f"account {command.account} was erased; nothing can be ordered on it")
+    if not buyer.terms:
+        raise TermsNotAccepted("agree to the terms first")
+    _require_order(ordered)
+    return [(payment_stream(command.payment), ordered)]
+
+
+def record_created(state: PaymentState, command: RecordPaymentCreated) -> Made:
+    """PaymentCreated, once per id of the provider's."""
+    require_ordered(state)
+    require_id(command.provider_payment)
+    if command.provider_payment in state.created:
+        return []
+    return [(payment_stream(command.payment), PaymentCreated(command.provider_payment))]
+
+
+def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now_us: int) -> Made:
+    """PaymentSucceeded and CreditsGranted, once per id of the provider's; or PaymentFlagged.
+
+    An order that is not in the log is restored first. Flagged money of which some has gone back stays so.
+    """
+    require_id(command.provider_payment)
+    stream, restored = payment_stream(command.payment), _restored(state, payer, command)
+    for _, event in restored:
+        if isinstance(event, PaymentOrdered):
+            state = payment_state.evolve(state, event)
+        elif isinstance(event, AccountOpened):
+            payer = account_state.evolve(payer, event)
+    ordered = require_ordered(state)
+    received = state.received_as(command.provider_payment)
+    if received is not None and (received.credits or received.refunded_minor or received.reserved_minor):
+        return []
+    if problem := _mismatch(ordered, command):
+        if (command.provider_payment, problem) in state.flags:
+            return []
+        flagged = PaymentFlagged(command.provider_payment, problem, command.amount_minor, command.currency)
+        return [*restored, (stream, flagged)]
+    succeeded = PaymentSucceeded(
+        command.provider,
+        command.provider_payment,
+        command.amount_minor,
+        command.currency,
+        payer.lots_made + 1,
+    )
+    bought = GrantCredits(
+        command.account,
+        ordered.credits,
+        "purchase",
+        ordered.package,
+        reference(ordered, command.provider_payment),
+        end_of_life(ordered, now_us),
+        Paid(command.amount_minor, command.currency),
+    )
+    return [*restored, (stream, succeeded), *grant(payer, bought, now_us)]
+
+
+def cancel(state: PaymentState, command: CancelPayment) -> Made:
+    """PaymentCancelled, once per id of the provider's; nothing once the money has come."""
+    require_ordered(state)
+    if state.succeeded or command.provider_payment in state.cancelled:
+        return []
+    cancelled = PaymentCancelled(command.provider_payment, command.reason, command.party)
+    return [(payment_stream(command.payment), cancelled)]
+
+
+def expire(state: PaymentState, command: ExpirePayment) -> Made:
+    """PaymentExpired; nothing when it is decided already."""
+    require_ordered(state)
+    if state.received or state.cancelled or state.expired:
+        return []
+    return [(payment_stream(command.payment), PaymentExpired(command.reason))]
+
+
+def _restored(state: PaymentState, payer: AccountState, command: SettlePayment) -> Made:
+    """The order out of the provider's metadata when the log has none, with its account if need be."""
+    if state.ordered is not None or state.broken:
+        return []
+    if command.ordered is None:
+        raise NoSuchPayment(f"payment {command.payment} was never ordered")
+    _require_order(command.ordered)
+    made: Made = [(payment_stream(command.payment), replace(command.ordered, restored=True))]
+    if not payer.opened and command.ordered.account == command.account:
+        made.append((account_stream(command.account), AccountOpened("restored")))
+    return made
+
+
+def _mismatch(ordered: PaymentOrdered, command: SettlePayment) -> Problem | None:
+    """In what the money is not what was ordered; the first of several."""
+    if command.account != ordered.account:
+        return "account"
+    if (command.provider, command.shop) != (ordered.provider, ordered.shop):
+        return "shop"
+    if command.test != ordered.test:
+        return "test"
+    if command.currency != ordered.currency:
+        return "currency"
+    return "amount" if command.amount_minor != ordered.amount_minor else None
+
+
+def reference(ordered: PaymentOrdered, provider_payment: str) -> str:
+    """How grants and revocations name the payment."""
+    return f"{ordered.provider}:{provider_payment}"
+
+
+def end_of_life(ordered: PaymentOrdered, now_us: int) -> int | None:
+    """Of credits that are granted now."""
+    return None if ordered.life_s is None else now_us + ordered.life_s * 1_000_000
+
+
+def require_ordered(state: PaymentState, account_id: str | None = None) -> PaymentOrdered:
+    """The order; with `account_id` it must be that account's."""
+    if state.broken:
+        raise UnreadablePayment(f"the payment cannot be read: {state.broken}")
+    if state.ordered is None or account_id not in (None, state.ordered.account):
+        raise NoSuchPayment("there is no such payment of this account")
+    return state.ordered
+
+
+def _require_order(ordered: PaymentOrdered) -> None:
+    if not 0 < ordered.credits <= AMOUNT_MAX:
+        raise InvalidCommand(f"a package has 1 to {AMOUNT_MAX} credits, not {ordered.credits}")
+    if not ordered.account or not ordered.package or not ordered.currency:
+        raise InvalidCommand("an order names an account, a package and a currency")
+    if ordered.life_s is not None and ordered.life_s <= 0:
+        raise InvalidCommand(f"credits that live for {ordered.life_s} seconds are none")
+    require_money(ordered.amount_minor)
+
+
+def require_money(amount_minor: int) -> None:
+    """Raises InvalidCommand."""
+    if not 0 < amount_minor <= MONEY_MAX:
+        raise InvalidCommand(f"an amount of money is 1 to {MONEY_MAX}, not {amount_minor}")
+
+
+def require_id(name: str) -> None:
+    """Raises InvalidCommand."""
+    if not 0 < len(name) <= ID_CHARS_MAX:
+        raise InvalidCommand(f"an id has 1 to {ID_CHARS_MAX} characters")

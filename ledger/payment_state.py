@@ -1,0 +1,178 @@
+"""What the rules know of a payment, folded from its events. Pure: no clock, no randomness, no I/O."""
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from events.payment import (
+    PaymentCancelled,
+    PaymentCreated,
+    PaymentEvent,
+    PaymentExpired,
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentRefunded,
+    PaymentSucceeded,
+    Problem,
+    RefundFailed,
+    RefundIntended,
+)
+
+
+class Received(msgspec.Struct, frozen=True):
+    """Money that came under one id of the provider's.
+
+    `credits` were granted for it as lot `lot`; none when it was flagged. `refunded_minor` has gone back and
+    `reserved_minor` is about to; `revoked` credits were taken for both.
+    """
+
+    provider_payment: str
+    amount_minor: int
+    currency: str
+    credits: int = 0
+    lot: int = 0
+    refunded_minor: int = 0
+    reserved_minor: int = 0
+    revoked: int = 0
+
+    @property
+    def refundable_minor(self) -> int:
+        """What may still be sent back."""
+        return max(self.amount_minor - self.refunded_minor - self.reserved_minor, 0)
+
+    def credits_of(self, amount_minor: int) -> int:
+        """How many credits more are taken when so much more goes back (or, below zero, fewer).
+
+        The rule for parts: of C credits bought for A, those of R refunded in all are C·R/A, rounded half up,
+        and never more than C. Whatever the parts are, the whole takes exactly C.
+        """
+        if not self.credits:
+            return 0
+        going = self.refunded_minor + self.reserved_minor + amount_minor
+        due = (2 * self.credits * going + self.amount_minor) // (2 * self.amount_minor)
+        return min(due, self.credits) - self.revoked
+
+    def amount_of(self, credits: int) -> int:
+        """How much more to send back for so many credits more: A·N/C in all, rounded half up."""
+        wanted = self.revoked + credits
+        due = (2 * self.amount_minor * wanted + self.credits) // (2 * self.credits)
+        return due - self.refunded_minor - self.reserved_minor
+
+
+class PaymentState(msgspec.Struct, frozen=True):
+    """What the rules need to know of a payment.
+
+    `created` and `cancelled` are ids at the provider. `refunds` are the provider's refunds recorded,
+    `intents` those of ours whose outcome is open, `closed` the ids of the others. `broken` says why an event
+    could not be read: then nothing is decided.
+    """
+
+    ordered: PaymentOrdered | None = None
+    created: tuple[str, ...] = ()
+    received: tuple[Received, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    expired: bool = False
+    flags: tuple[tuple[str, Problem], ...] = ()
+    refunds: tuple[str, ...] = ()
+    intents: tuple[RefundIntended, ...] = ()
+    closed: tuple[str, ...] = ()
+    broken: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether money that was ordered has come."""
+        return any(received.credits for received in self.received)
+
+    def received_as(self, provider_payment: str) -> Received | None:
+        """The money that came under this id."""
+        for received in self.received:
+            if received.provider_payment == provider_payment:
+                return received
+        return None
+
+
+def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
+    """The state after `event`."""
+    match event:
+        case PaymentOrdered():
+            return replace(state, ordered=event)
+        case PaymentCreated():
+            return replace(state, created=(*state.created, event.provider_payment))
+        case PaymentSucceeded():
+            credits = state.ordered.credits if state.ordered is not None else 0
+            received = Received(
+                event.provider_payment, event.amount_minor, event.currency, credits, event.lot
+            )
+            return _with_received(state, received)
+        case PaymentCancelled():
+            return replace(state, cancelled=(*state.cancelled, event.provider_payment))
+        case PaymentExpired():
+            return replace(state, expired=True)
+        case PaymentFlagged():
+            known = state.received_as(event.provider_payment)
+            flagged = replace(state, flags=(*state.flags, (event.provider_payment, event.problem)))
+            received = known or Received(event.provider_payment, event.amount_minor, event.currency)
+            return _with_received(flagged, received)
+        case RefundIntended():
+            intended = replace(state, intents=(*state.intents, event))
+            return _going_back(
+                intended, event.provider_payment, reserved=event.amount_minor, by=event.credits
+            )
+        case RefundFailed():
+            closed, intent = _closed(state, event.refund)
+            if intent is None:
+                return closed
+            return _going_back(
+                closed, intent.provider_payment, reserved=-intent.amount_minor, by=-event.credits
+            )
+        case PaymentRefunded():
+            return _refunded(state, event)
+        case _ as never:
+            assert_never(never)
+
+
+def _refunded(state: PaymentState, event: PaymentRefunded) -> PaymentState:
+    state = replace(state, refunds=(*state.refunds, event.provider_refund))
+    closed, intent = _closed(state, event.refund)
+    reserved = intent.amount_minor if intent is not None else 0
+    taken = intent.credits if intent is not None else 0
+    return _going_back(
+        closed,
+        event.provider_payment,
+        refunded=event.amount_minor,
+        reserved=-reserved,
+        by=event.credits - taken,
+    )
+
+
+def _closed(state: PaymentState, refund: str) -> tuple[PaymentState, RefundIntended | None]:
+    """The state without this open intent, and the intent."""
+    for intent in state.intents:
+        if intent.refund == refund:
+            left = tuple(other for other in state.intents if other is not intent)
+            return replace(state, intents=left, closed=(*state.closed, refund)), intent
+    return state, None
+
+
+def _going_back(
+    state: PaymentState, provider_payment: str, *, refunded: int = 0, reserved: int = 0, by: int = 0
+) -> PaymentState:
+    received = state.received_as(provider_payment)
+    if received is None:
+        return state
+    changed = replace(
+        received,
+        refunded_minor=received.refunded_minor + refunded,
+        reserved_minor=received.reserved_minor + reserved,
+        revoked=received.revoked + by,
+    )
+    return _with_received(state, changed)
+
+
+def _with_received(state: PaymentState, received: Received) -> PaymentState:
+    name = received.provider_payment
+    if state.received_as(name) is None:
+        return replace(state, received=(*state.received, received))
+    changed = tuple(received if old.provider_payment == name else old for old in state.received)
+    return replace(state, received=changed)

@@ -1,0 +1,81 @@
+"""Payments as given, when and then: an order of 5 credits for 390 RUB, and what comes of it."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from events.account import AccountEvent, CreditsGranted, CreditsRevoked, Paid, Part
+from events.payment import PaymentEvent, PaymentOrdered, PaymentSucceeded, RefundIntended
+from ledger import commands_payment as p
+from ledger.account_state import AccountState
+from ledger.decide import State, decide, evolve
+from ledger.payment_state import PaymentState, Received
+
+ORDERED = PaymentOrdered(
+    "a", "yookassa", "credits-5", 5, 39_000, "RUB", "100500", False, None, "5 videos", "ru"
+)
+ORDER = p.OrderPayment(
+    "p", "a", "yookassa", "credits-5", 5, 39_000, "RUB", "100500", False, None, "5 videos", "ru"
+)
+SETTLE = p.SettlePayment("p", "a", "yookassa", "yk-1", 39_000, "RUB", "100500", False)
+INTEND = p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "op", "asked")
+BUYER = AccountState(opened=True, terms="1")
+SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 1)
+GRANTED = CreditsGranted(5, "purchase", "credits-5", "yookassa:yk-1", lot=1, paid=Paid(39_000, "RUB"))
+FOUND = p.RecordRefund("p", "a", "yookassa", "yk-1", "yr-1", 39_000)
+OURS = replace(FOUND, refund="r1")
+FAIL = p.FailRefund("p", "a", "r1", "insufficient_funds")
+INTENDED = RefundIntended("r1", "yk-1", 39_000, "RUB", 5, "op", "asked")
+
+
+class Desk:
+    """The payment `p` and its account `a`: commands are decided and what they make is folded."""
+
+    def __init__(self, *given: PaymentEvent, payer: AccountState = BUYER) -> None:
+        self.payment = PaymentState()
+        self.payer = payer
+        for event in given:
+            self._fold(event)
+
+    def do(self, command: p.PaymentCommand, now_us: int = 0) -> list[Any]:
+        """The events made, folded in."""
+        view: dict[str, State] = {
+            "payment-p": self.payment,
+            "account-a": self.payer,
+            "account-b": AccountState(),
+        }
+        made = decide(view, command, now_us)
+        for stream, event in made:
+            kind = "payment-p" if isinstance(event, PaymentEvent) else "account-a"
+            assert stream == kind
+            self._fold(event)
+        return [event for _, event in made]
+
+    def _fold(self, event: Any) -> None:
+        if isinstance(event, AccountEvent):
+            payer = evolve(self.payer, event)
+            assert isinstance(payer, AccountState)
+            self.payer = payer
+        else:
+            payment = evolve(self.payment, event)
+            assert isinstance(payment, PaymentState)
+            self.payment = payment
+
+
+def revoked(credits: int, *parts: Part, actor: str = "", reference: str = "yookassa:yk-1") -> CreditsRevoked:
+    """What a refund takes."""
+    return CreditsRevoked(credits, "refund", reference, "payment", tuple(parts), actor)
+
+
+def paid(credits: int = 5, amount_minor: int = 39_000, payer: AccountState = BUYER) -> Desk:
+    """The payment has succeeded."""
+    desk = Desk(replace(ORDERED, credits=credits, amount_minor=amount_minor), payer=payer)
+    desk.do(replace(SETTLE, amount_minor=amount_minor))
+    return desk
+
+
+def received(desk: Desk, name: str = "yk-1") -> Received:
+    """The money that came."""
+    found = desk.payment.received_as(name)
+    assert isinstance(found, Received)
+    return found
