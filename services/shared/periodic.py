@@ -4,7 +4,7 @@ The shape of every maintenance task: `run_once()` does what there is to do now a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import asyncpg
 import structlog
@@ -62,6 +62,15 @@ def obey_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def end_tasks(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Cancel until they have ended: redis-py's `wait_for` can swallow a cancellation before Python 3.12."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
 
 
 async def sleep(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> None:

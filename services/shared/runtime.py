@@ -14,6 +14,7 @@ is set without being told it may, stops the process: its error is logged and `wa
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -101,6 +102,7 @@ class Runtime:
 
     def ready(self) -> None:
         """The process can do its work from now on."""
+        _spare_the_collector()
         self.health.started = True
         self.announce(ready=True)
         logger.info("service_ready", pid=os.getpid())
@@ -175,6 +177,16 @@ class Runtime:
             os._exit(128 + signum)
         logger.info("stopping", signal=signum.name)
         self.stop.set()
+
+
+def _spare_the_collector() -> None:
+    """What was imported stays for good: look through it never again, and through the rest not so often.
+
+    A worker under full load spent a fifth of its time on it; cycles are few, everything else goes without.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 20)
 
 
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from services.shared import wake
 from services.shared.consumer.consumer import Consumer
 from services.shared.health import Check
+from services.shared.periodic import end_tasks
 from services.shared.streams import GENERATION, JOBS
 from services.worker.crew import Crew
 from services.worker.policy import backoff_s
@@ -61,9 +62,9 @@ class Worker:
                 task.result()  # none of them ends by itself: raises its error
         finally:
             stopping.cancel()
-            await _end(reading)
+            await end_tasks(reading)
             await self._let_go()
-            await _end(keeping)
+            await end_tasks(keeping)
             await self._leave()
 
     async def _begin(self, stop: asyncio.Event) -> bool:
@@ -102,12 +103,3 @@ class Worker:
                 await wake.wake_sweepers(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("seat_not_left", error=repr(error))  # the lease will see to it
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel until they have ended: redis-py's `wait_for` can swallow a cancellation before Python 3.12."""
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=0.1)

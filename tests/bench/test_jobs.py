@@ -23,6 +23,7 @@ from services.shared.consumer.reading import BLOCK_S
 from services.shared.database import create_pool
 from services.shared.logs import configure_logging
 from services.shared.people import People
+from services.shared.periodic import end_tasks
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.settings import Settings, load_settings
 from services.shared.streams import GENERATION, JOBS, decode_job
@@ -140,9 +141,7 @@ async def _pickups(redis: Redis, blocking: Redis, shop: Shop) -> Run:
         orders.append(asyncio.create_task(one()))
     await asyncio.gather(*orders)
     await eventually(lambda: watch.at.keys() >= asked.keys())
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await end_tasks(tasks)
     await consumer.leave()
     return Run(time.perf_counter() - begin, [watch.at[job] - start for job, start in asked.items()])
 

@@ -92,6 +92,9 @@ def compose(form: ScriptForm, script: Script) -> str:
 def _body(template: str, script: Script, room: int) -> str:
     """The filled template; where it is too long, the longest fields are cut, all to the same length."""
     low, high = 0, max(map(length, script.values()))
+    whole = _clipped(template, script, high)
+    if length(whole) <= room:  # nearly always
+        return whole
     while low < high:
         most = (low + high + 1) // 2
         if length(_clipped(template, script, most)) <= room:

@@ -9,7 +9,7 @@ _JOINERS: Final = "\u200d\ufe0e\ufe0f"
 
 def length(text: str) -> int:
     """How long a provider may find it: an emoji counts as two."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clip(text: str, length_max: int) -> str:
