@@ -14,8 +14,8 @@ from services.local.folder import DataFolder
 from services.local.log_tail import WarningTail
 
 READY_TIMEOUT_S = 60.0
-STOP_GRACE_S = 6.0
-"""Longer than a service gives its own tasks (services/shared/runtime.py)."""
+STOP_GRACE_S = 20.0
+"""Longer than any service takes (services/shared/runtime.py, services/worker/worker.py)."""
 
 
 class Supervisor:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 IDLE_S = 0.5
 """How often the tables are looked at although nobody said that there is something."""
+GRACE_S = 12.0
+"""So long a stop waits for what is being sent: cut off, nobody would know whether it arrived."""
 
 
 async def serve(settings: Settings) -> None:
@@ -44,7 +46,7 @@ async def serve(settings: Settings) -> None:
         redis = await stack.enter_async_context(command_client(settings))
         bot = create_sending_bot(settings)
         stack.push_async_callback(bot.session.close)
-        runtime = await stack.enter_async_context(Runtime(settings, "notifier"))
+        runtime = await stack.enter_async_context(Runtime(settings, "notifier", grace_s=GRACE_S))
         reader, limits = LogReader(pool), TelegramLimits(redis)
         messages = Messages(Catalogues("services.notifier", "notifier"), FileLinks(settings))
         feed = Feed(reader, blocking_client(settings, BLOCK_S_MAX))

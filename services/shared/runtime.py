@@ -8,8 +8,9 @@
             runtime.ready()
             await runtime.wait()
 
-SIGTERM or SIGINT sets `stop`; a second one ends the process at once. A task that fails, or ends before `stop`
-is set without being told it may, stops the process: its error is logged and `wait()` raises TaskFailed.
+SIGTERM or SIGINT sets `stop`; a second one ends the process at once, and so does time, should it hang. A task
+that fails, or ends before `stop` is set without being told it may, stops the process: its error is logged and
+`wait()` raises TaskFailed.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -38,7 +40,9 @@ logger = structlog.get_logger()
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_GRACE_S = 4.0
-"""Tasks that have not ended so long after `stop` are cancelled."""
+"""Tasks that have not ended so long after `stop` are cancelled, unless their service needs longer."""
+CLOSE_S = 5.0
+"""How long the rest may take (a server that is silent while we leave it) before the process just ends."""
 
 
 class TaskFailed(NeurocardsError):
@@ -50,9 +54,12 @@ class TaskFailed(NeurocardsError):
 
 
 class Runtime:
-    """One process's life. Enter it once, inside the running loop."""
+    """One process's life. Enter it once, inside the running loop.
 
-    def __init__(self, settings: Settings, service: str) -> None:
+    `grace_s`: so long its tasks have to end once they are told to.
+    """
+
+    def __init__(self, settings: Settings, service: str, *, grace_s: float = STOP_GRACE_S) -> None:
         self.service = service
         self.stop = asyncio.Event()
         """Set when the process should end: by a signal, or because a task failed."""
@@ -67,6 +74,7 @@ class Runtime:
             }
         )
         self._settings = settings
+        self._grace_s = grace_s
         self._tasks: dict[asyncio.Task[Any], bool] = {}
         self._failure: TaskFailed | None = None
         self._facts: dict[str, Any] = {"pid": os.getpid(), "service": service, "ready": False}
@@ -150,10 +158,10 @@ class Runtime:
 
     async def _end_tasks(self) -> None:
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_GRACE_S)
+            await asyncio.wait(self._tasks, timeout=self._grace_s)
         late = list(self._tasks)
         for task in late:
-            logger.warning("task_cancelled", task=task.get_name(), after_s=STOP_GRACE_S)
+            logger.warning("task_cancelled", task=task.get_name(), after_s=self._grace_s)
             task.cancel()
         if late:
             await asyncio.wait(late, timeout=1)
@@ -176,6 +184,10 @@ class Runtime:
             sys.stderr.flush()
             os._exit(128 + signum)
         logger.info("stopping", signal=signum.name)
+        # A thread: it ends us even when the loop hangs.
+        overdue = threading.Timer(self._grace_s + CLOSE_S, _end_overdue, [self._grace_s + CLOSE_S])
+        overdue.daemon = True
+        overdue.start()
         self.stop.set()
 
 
@@ -187,6 +199,12 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 20)
+
+
+def _end_overdue(after_s: float) -> None:
+    logger.error("stop_overdue", after_s=after_s)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:

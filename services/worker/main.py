@@ -22,12 +22,12 @@ from services.shared.settings import Settings
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
 from services.worker.tools import Checkpoint, Timing, Tools, no_checkpoint
-from services.worker.worker import Worker
+from services.worker.worker import GRACE_S, Worker
 
 
 async def serve(settings: Settings) -> None:
     """Work on jobs until stopped. Raises StartError when Postgres cannot be used."""
-    async with Runtime(settings, "worker") as runtime, AsyncExitStack() as stack:
+    async with Runtime(settings, "worker", grace_s=GRACE_S) as runtime, AsyncExitStack() as stack:
         worker = await make_worker(settings, stack)
         for name, check in worker.checks.items():
             runtime.health.check(name, check)

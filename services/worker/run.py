@@ -25,7 +25,7 @@ Ending = Literal["finished", "missing", "let_go"]
 
 REJECTIONS_MAX = 20
 UNREADABLE_LOOK_S = 15.0
-CRITICAL_S = 6.0
+CRITICAL_S = 8.0
 """How long a stop waits for a call whose outcome would else be unknown."""
 
 

@@ -13,15 +13,18 @@ from services.shared.consumer.consumer import Consumer
 from services.shared.health import Check
 from services.shared.periodic import end_tasks
 from services.shared.streams import GENERATION, JOBS
-from services.worker.crew import Crew
+from services.worker.crew import HAND_BACK_S, Crew
 from services.worker.policy import backoff_s
+from services.worker.run import CRITICAL_S
 from services.worker.tools import Tools
 
 logger = structlog.get_logger()
 
 FIRST_WAVE_S = 0.7
-STOP_S = 6.0
+STOP_S = CRITICAL_S + HAND_BACK_S
 LEAVE_S = 1.0
+GRACE_S = STOP_S + 2 * LEAVE_S + 1.0
+"""Whoever cancels `run` waits so long after its stop, or jobs in the middle of a call are not handed back."""
 
 
 class Worker:
@@ -92,9 +95,12 @@ class Worker:
             return
         logger.info("handing_back", jobs=len(self._crew))
         self._crew.let_go()
+        began_s = asyncio.get_running_loop().time()
         await self._crew.wait_ended(FIRST_WAVE_S)
-        await wake.wake_sweepers(self._redis)
-        await self._crew.wait_ended(STOP_S - FIRST_WAVE_S)
+        with contextlib.suppress(TimeoutError):  # without the hint they look by themselves
+            async with asyncio.timeout(LEAVE_S):
+                await wake.wake_sweepers(self._redis)
+        await self._crew.wait_ended(began_s + STOP_S - asyncio.get_running_loop().time())
 
     async def _leave(self) -> None:
         try:

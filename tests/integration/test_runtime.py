@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.shared.runtime import CLOSE_S, STOP_GRACE_S
 from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually_now
 
@@ -86,6 +87,17 @@ def test_a_hanging_task_does_not_stop_it_from_stopping(start: Start) -> None:
     process = start("task-hangs")
     assert process.stop(8) == 0
     assert "task_cancelled" in process.log
+
+
+@pytest.mark.slow
+def test_a_stop_that_hangs_is_over_in_time_all_the_same(start: Start) -> None:
+    """What is left to do waits for something that does not come; not even a second signal is heard."""
+    process = start("stop-hangs")
+    process.signal(signal.SIGTERM)
+    eventually_now(lambda: "waited" in process.log, what="it hangs")
+    process.signal(signal.SIGTERM)
+    assert process.wait_ended(STOP_GRACE_S + CLOSE_S + 10) == 1
+    assert "stop_overdue" in process.log
 
 
 def test_a_failing_task_ends_the_process_and_its_error_is_logged_once(start: Start) -> None:

@@ -43,6 +43,12 @@ async def serve(settings: Settings) -> None:
         runtime.ready()
         await runtime.wait()
         logger.info("waited")
+        if mode == "stop-hangs":
+            _hang()
+
+
+def _hang() -> None:
+    time.sleep(3600)
 
 
 async def _fail() -> None:

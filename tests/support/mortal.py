@@ -13,6 +13,7 @@ from typing import Any
 from services.shared.runtime import Runtime
 from services.shared.settings import load_settings
 from services.worker.main import make_worker
+from services.worker.worker import GRACE_S
 from tests.support.forking import FORKING
 
 
@@ -37,7 +38,7 @@ async def _work(point: str, settings: dict[str, Any], signum: int) -> None:
             os.kill(os.getpid(), signum)
 
     loaded = load_settings(**settings)
-    async with Runtime(loaded, "worker") as runtime, AsyncExitStack() as stack:
+    async with Runtime(loaded, "worker", grace_s=GRACE_S) as runtime, AsyncExitStack() as stack:
         worker = await make_worker(loaded, stack, strike)
         runtime.spawn(worker.run(runtime.stop), "worker")
         await runtime.wait()

@@ -1,7 +1,7 @@
 """A notifier in the test's own process, step by step, on real servers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +24,14 @@ from services.shared.i18n import Catalogues
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.settings import Settings, load_settings
 from services.shared.telegram_limits import Rates, TelegramLimits
-from tests.support.studio import Studio
+from tests.support.services import ServiceProcess
+from tests.support.studio import PlacedOrder, Studio
 from tests.support.telegram import ScriptedTelegram
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
+LEASE_S = 1
 FAST = Rates(all_per_s=1000, all_burst=100, chat_per_s=1000, chat_burst=100)
 
 
@@ -130,3 +132,38 @@ async def new_notifier(settings: Settings, pool: "Pool") -> AsyncIterator[NewNot
 @pytest.fixture
 async def notifier(new_notifier: NewNotifier) -> Notifier:
     return new_notifier()
+
+
+StartNotifier = Callable[[str], Awaitable[ServiceProcess]]
+
+
+@pytest.fixture
+async def start(
+    telegram: ScriptedTelegram, settings: Settings, database_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[StartNotifier]:
+    """Starts notifiers as processes."""
+    env = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "TELEGRAM_API_URL": telegram.base,
+        "NEUROCARDS_DATA_DIR": settings.data_dir,
+        "LEASE_SECONDS": LEASE_S,
+        "LOG_FORMAT": "json",
+    }
+    started: list[ServiceProcess] = []
+
+    async def start(name: str) -> ServiceProcess:
+        started.append(ServiceProcess("notifier", tmp_path / "services", env, name=name))
+        return await asyncio.to_thread(started[-1].start, wait_s=40)
+
+    yield start
+    for process in started:
+        await asyncio.to_thread(process.kill)
+        print(f"--- {process.name} ---\n{process.log}")  # noqa: T201 - shown when the test fails
+
+
+async def finished(studio: Studio) -> PlacedOrder:
+    seller = await studio.seller()
+    order = await studio.order(seller)
+    await studio.finish(order.jobs[0], b"the film")
+    return order

@@ -5,24 +5,21 @@ A trigger holds the statement of a step until the test lets go, so that the proc
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
-from services.shared.settings import Settings
-from tests.support.services import ServiceProcess
-from tests.support.studio import PlacedOrder, Studio
+from tests.integration.notifier.conftest import LEASE_S, StartNotifier, finished
+from tests.support.studio import Studio
 from tests.support.telegram import ScriptedTelegram, Step
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
-LEASE_S = 1
 _GATE = 77
 _HOLD = """
 CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -62,41 +59,6 @@ async def gate(database_url: str, what: str, when: str = "") -> AsyncIterator[Ga
         yield Gate(owner)
     finally:
         await owner.close()
-
-
-StartNotifier = Callable[[str], Awaitable[ServiceProcess]]
-
-
-@pytest.fixture
-async def start(
-    telegram: ScriptedTelegram, settings: Settings, database_url: str, redis_url: str, tmp_path: Path
-) -> AsyncIterator[StartNotifier]:
-    """Starts notifiers as processes."""
-    env = {
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "TELEGRAM_API_URL": telegram.base,
-        "NEUROCARDS_DATA_DIR": settings.data_dir,
-        "LEASE_SECONDS": LEASE_S,
-        "LOG_FORMAT": "json",
-    }
-    started: list[ServiceProcess] = []
-
-    async def start(name: str) -> ServiceProcess:
-        started.append(ServiceProcess("notifier", tmp_path / "services", env, name=name))
-        return await asyncio.to_thread(started[-1].start, wait_s=40)
-
-    yield start
-    for process in started:
-        await asyncio.to_thread(process.kill)
-        print(f"--- {process.name} ---\n{process.log}")  # noqa: T201 - shown when the test fails
-
-
-async def finished(studio: Studio) -> PlacedOrder:
-    seller = await studio.seller()
-    order = await studio.order(seller)
-    await studio.finish(order.jobs[0], b"the film")
-    return order
 
 
 async def settled(pool: "Pool") -> bool:
