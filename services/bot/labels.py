@@ -102,6 +102,8 @@ def refund_reason(error_class: str) -> str:
             return _("the photo did not suit")
         case "timeout":
             return _("not ready in time")
+        case "overloaded":
+            return _("too many orders at that time")
         case "cancelled":
             return _("stopped by support")
         case "model_paused" | "provider_balance" | "rate_limited" | "transient":

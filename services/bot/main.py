@@ -27,7 +27,11 @@ from services.shared.database import create_pool
 from services.shared.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
 from services.shared.inbox import Inbox, InboxRunner, Turn
 from services.shared.inbox.trouble import DATABASE_AWAY
+from services.shared.load.load import MEASURE_EVERY_S, Outlook, capacity
+from services.shared.models.book import CircuitBook
+from services.shared.models.circuits import READ_EVERY_S, Circuits
 from services.shared.people import People
+from services.shared.periodic import repeat
 from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
@@ -61,6 +65,8 @@ async def serve(settings: Settings) -> None:
                     load_catalogue(),
                     texts,
                     Moderation(settings.moderation, moderator, Verdicts(pool), people, blobs),
+                    Circuits(CircuitBook(pool)),
+                    Outlook(pool, capacity(settings)),
                 )
                 handler = BotHandler(bot, build_dispatcher(shop, storage(redis), locales), texts, locales)
                 inbox = Inbox(pool)
@@ -76,12 +82,20 @@ async def serve(settings: Settings) -> None:
                 runtime.spawn(turn.run(work), "updates")
                 runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
                 runtime.spawn(clean(runtime, inbox), "clean")
+                spawn_views(runtime, shop)
                 runtime.ready()
                 await runtime.wait()
         finally:
             await bot.session.close()
             await moderator.close()
             await redis.aclose()
+
+
+def spawn_views(runtime: Runtime, shop: Shop) -> None:
+    """Keep what handlers ask without waiting up to date."""
+    circuits, times = shop.circuits, shop.outlook.times
+    runtime.spawn(repeat(circuits.refresh, runtime.stop, "circuits", idle_s=READ_EVERY_S), "circuits")
+    runtime.spawn(repeat(times.measure, runtime.stop, "render_times", idle_s=MEASURE_EVERY_S), "render_times")
 
 
 def bot_texts() -> Catalogues:

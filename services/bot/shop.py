@@ -1,6 +1,6 @@
 """What handlers work with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +12,9 @@ from services.bot.history import History
 from services.bot.moderation import Moderation
 from services.shared.blobs import BlobStore
 from services.shared.i18n import Catalogues
+from services.shared.load.estimate import Estimate
+from services.shared.load.load import Outlook
+from services.shared.models.circuits import Circuits
 from services.shared.people import People
 from services.shared.settings import Settings
 
@@ -48,11 +51,27 @@ class Shop:
     catalogue: Catalogue
     texts: Catalogues
     moderation: Moderation
+    circuits: Circuits = field(default_factory=Circuits)
+    outlook: Outlook = field(default_factory=Outlook)
 
     @property
     def model(self) -> Model:
-        """The model new orders are made with."""
-        return self.catalogue.default
+        """The model new orders are made with: the default one, or while it rests its first alternative."""
+        candidates = self.catalogue.candidates(self.catalogue.default)
+        return next((model for model in candidates if self._well(model)), self.catalogue.default)
+
+    def takes_orders(self, model: Model | None) -> bool:
+        """Whether an order of this model can be made now, by it or by an alternative."""
+        return model is not None and any(map(self._well, self.catalogue.candidates(model)))
+
+    def _well(self, model: Model) -> bool:
+        """Whether a submission may be let through: one whose rest is over needs orders to be tried."""
+        circuit = self.circuits.of(model.slug)
+        return circuit.available or circuit.half_open(self.circuits.now_us())
+
+    async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
+        """When so many videos would be there, were they ordered now."""
+        return await self.outlook.estimate(model, person.account, jobs, self.deadline_s(model))
 
     def deadline_s(self, model: Model) -> int:
         """How long a job may take: JOB_DEADLINE_SECONDS, or less where the model says so."""

@@ -1,5 +1,7 @@
 """The screens of making an order, one per step, in the current language."""
 
+import math
+
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import gettext as _
 
@@ -69,8 +71,8 @@ def wishes(flow: Flow) -> Screen:
     return Screen(text, keyboard([button(_("⏭ Skip"), SkipWishes().pack())], [_drop_button()]))
 
 
-def count(flow: Flow, model: Model, balance: int, short_of: int = 0) -> Screen:
-    """How many; `short_of`: a number was chosen whose price, this many credits, is not there."""
+def count(flow: Flow, model: Model, balance: int, problem: str = "") -> Screen:
+    """How many; `problem`: why the number that was chosen cannot be ordered now."""
     parts = [
         _(
             "🔢 <b>How many videos shall I make?</b>\nEach one comes out different. One video costs {price}."
@@ -78,18 +80,20 @@ def count(flow: Flow, model: Model, balance: int, short_of: int = 0) -> Screen:
         _("🎨 Style: {style}").format(style=style_name(flow.style)),
         _("💳 Balance: {balance}").format(balance=credits_text(balance)),
     ]
-    if short_of:
-        parts.append(
-            "\n"
-            + _(
-                "❗️ <b>Not enough credits:</b> {needed} needed. Choose fewer, or look into your account."
-            ).format(needed=credits_text(short_of))
-        )
+    if problem:
+        parts.append("\n" + problem)
     numbers = [button(videos_text(number), ChooseCount(count=number).pack()) for number in COUNTS]
     rows = [numbers, [button(_("🎨 Another style"), OtherStyle().pack())]]
-    if short_of:
+    if problem:
         rows.append([cabinet_button()])
     return Screen("\n".join(parts), keyboard(*rows, [_drop_button()]))
+
+
+def short_text(needed: int) -> str:
+    """Why a number of videos cannot be ordered: its price, so many credits, is not there."""
+    return _(
+        "❗️ <b>Not enough credits:</b> {needed} needed. Choose fewer, or look into your account."
+    ).format(needed=credits_text(needed))
 
 
 def confirm(draft: Draft, brief: Brief, balance: int, *, photo_quoted: bool) -> Screen:
@@ -137,7 +141,7 @@ def short_of_credits(draft: Draft, balance: int) -> Screen:
     return Screen(text, markup)
 
 
-def queued(draft: Draft, expected_s: int) -> Screen:
+def queued(draft: Draft, expected_s: float) -> Screen:
     """Shown from the tap on until the notifier has something newer to show."""
     text = _(
         "⏳ <b>Your order is in the queue</b>\n"
@@ -158,14 +162,29 @@ def cancelled() -> Screen:
 
 def unavailable(draft: Draft | None = None) -> Screen:
     """The model does not take orders at the moment."""
-    text = _(
-        "🛠 Videos are temporarily unavailable: the video service is paused. "
-        "Nothing was charged. Please try again later."
-    )
     rows = [[home_button()]]
     if draft is not None:
         rows.insert(0, [again_button(draft)])
-    return Screen(text, keyboard(*rows))
+    return Screen(unavailable_text(), keyboard(*rows))
+
+
+def unavailable_text() -> str:
+    return _(
+        "🛠 Videos are temporarily unavailable: the video service is paused. "
+        "Nothing was charged. Please try again later."
+    )
+
+
+def overloaded(draft: Draft, late_s: float) -> Screen:
+    """The order would not be in time; it can still be confirmed later."""
+    return Screen(overloaded_text(late_s), confirm_buttons(draft))
+
+
+def overloaded_text(late_s: float) -> str:
+    return _(
+        "🚦 <b>Very many orders right now:</b> a video would not be ready in time. "
+        "Nothing was charged. Try again in about {minutes} min."
+    ).format(minutes=max(1, math.ceil(late_s / 60)))
 
 
 def again_button(draft: Draft) -> InlineKeyboardButton:

@@ -35,8 +35,9 @@ class ErrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     `happened` and `advice` are msgids of the notifier's catalogue. `retries`: another submission may help.
     `rests_key`: the trouble is the provider account's own; it rests, and each of the others is tried.
-    `pauses_model`: no job can have this model for now. `alarms`: an operator should hear of it now, since
-    nothing gets better by itself. `parks`: the job is a dead letter, for an operator to look at in peace.
+    `pauses_model`: no job can have this model for now. `blames_model`: it is the model's or the provider's
+    trouble; many in a row, and the model rests. `alarms`: an operator should hear of it now, since nothing
+    gets better by itself. `parks`: the job is a dead letter, for an operator to look at in peace.
     """
 
     happened: str
@@ -44,6 +45,7 @@ class ErrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
     retries: bool = False
     rests_key: bool = False
     pauses_model: bool = False
+    blames_model: bool = False
     alarms: bool = False
     parks: bool = False
 
@@ -86,11 +88,12 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
     "provider_balance": ErrorPolicy(happened=_UNAVAILABLE, advice=_ALERTED, rests_key=True, alarms=True),
     "model_paused": ErrorPolicy(happened=_UNAVAILABLE, advice=_ALERTED, pauses_model=True, alarms=True),
     "rate_limited": ErrorPolicy(happened=_BUSY, advice=_IN_MINUTES, retries=True),
-    "transient": ErrorPolicy(happened=_BUSY, advice=_IN_MINUTES, retries=True),
+    "transient": ErrorPolicy(happened=_BUSY, advice=_IN_MINUTES, retries=True, blames_model=True),
     "result_broken": ErrorPolicy(
         happened=_("A video was made, but its file came to us damaged."),
         advice=_("Please try again: this is rare and mostly works the second time."),
         parks=True,
+        blames_model=True,
     ),
     "timeout": ErrorPolicy(
         happened=_("The video was not ready in time."),
@@ -98,6 +101,7 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
             "The service is slow at the moment; try again in half an hour. "
             "Should this video still arrive, it is yours as a gift."
         ),
+        blames_model=True,
     ),
     "overloaded": ErrorPolicy(
         happened=_("There are more orders than usual, and your video could not have been ready in time."),
@@ -112,7 +116,7 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
         happened=_("Your data was erased, so this video was stopped."),
         advice=_("To begin anew, send /start."),
     ),
-    "unclassified": ErrorPolicy(happened=_UNEXPLAINED, advice=_LOOKING, parks=True),
+    "unclassified": ErrorPolicy(happened=_UNEXPLAINED, advice=_LOOKING, blames_model=True, parks=True),
 }
 
 

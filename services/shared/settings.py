@@ -91,6 +91,11 @@ class Settings(SettingsFields):
         return self.kie_rest_seconds or (1.0 if self.uses_sandbox_for("kie") else 15.0)
 
     @cached_property
+    def model_rest_s(self) -> float:
+        """The first rest of a model with trouble; the sandbox's trouble is over at once."""
+        return self.model_rest_seconds or (2.0 if self.uses_sandbox_for("kie") else 60.0)
+
+    @cached_property
     def openai_base(self) -> str:
         return self._base(COMPANIES["openai"], self.openai_base_url, COMPANIES["openai"].live_base)
 

@@ -3,21 +3,18 @@
 Services use `Settings` in settings.py, which adds what follows from them. `.env.example` is made from here.
 """
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import NoDecode, SettingsConfigDict
+
+from services.shared.settings_checks import SettingsChecks
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
-_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-_PROXY_URL = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
-_BOT_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
 
-
-class SettingsFields(BaseSettings):
+class SettingsFields(SettingsChecks):
     """All settings. Names in the environment are the fields' names in capitals, or the alias."""
 
     model_config = SettingsConfigDict(
@@ -140,6 +137,19 @@ class SettingsFields(BaseSettings):
         description="First rest of a KIE key without credits or rights, doubling up to 10 minutes; "
         "empty: 15, or 1 in the sandbox",
     )
+    model_failures_max: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="Submissions in a row that end in the provider's trouble until their model rests",
+    )
+    model_rest_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=900,
+        description="First rest of a model that is paused or failing, doubling up to 15 minutes; then one "
+        "submission is let through to see; empty: 60, or 2 in the sandbox",
+    )
     user_in_flight_max: int = Field(
         20, ge=1, le=10_000, description="Videos of one user that are rendered at the same time"
     )
@@ -183,58 +193,6 @@ class SettingsFields(BaseSettings):
         "info", description="debug, info, warning, error"
     )
     log_format: Literal["console", "json"] = Field("console", description="console or json")
-
-    @field_validator("kie_api_keys", "kie_result_hosts", mode="before")
-    @classmethod
-    def _split_list(cls, value: Any) -> Any:
-        return (
-            [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-        )
-
-    @field_validator("log_level", "log_format", "moderation", mode="before")
-    @classmethod
-    def _lower(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("bot_token")
-    @classmethod
-    def _bot_token_shape(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _BOT_TOKEN.fullmatch(value.get_secret_value()):
-            raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
-        return value
-
-    @field_validator("openai_proxy")
-    @classmethod
-    def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _PROXY_URL.fullmatch(value.get_secret_value()):
-            raise ValueError(
-                "must look like http://user:password@host:port (http or https; SOCKS is not spoken)"
-            )
-        return value
-
-    @field_validator("database_url", "audit_database_url")
-    @classmethod
-    def _postgres_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("postgresql://", "postgres://")):
-            raise ValueError("must begin with postgresql://")
-        return value
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        return value
-
-    @field_validator(
-        "telegram_api_url", "kie_api_url", "kie_upload_url", "openai_base_url",
-        "yookassa_api_url", "public_url", "sandbox_url",
-    )  # fmt: skip
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is not None and not _HTTP_URL.fullmatch(value):
-            raise ValueError("must be an address like https://example.com, without query or spaces")
-        return value.rstrip("/") if value else None
 
     @model_validator(mode="after")
     def _across_fields(self) -> Self:

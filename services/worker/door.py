@@ -7,7 +7,7 @@ jobs ask at the same time is one statement.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import msgspec
@@ -77,7 +77,7 @@ class Door:
         """A stored text's JSON; None when there is none."""
         return await _patiently(lambda: self._texts.ask(ref), "read_text")
 
-    async def keep_text(self, account: str, body: dict[str, str], ref: str) -> None:
+    async def keep_text(self, account: str, body: dict[str, Any], ref: str) -> None:
         """Store a text under `ref`, unless there is one. Raises ForeignKeyViolationError for no account."""
         text = NewText(ref, account, msgspec.json.encode(body).decode())
         await _patiently(lambda: self._new_texts.ask(text), "keep_text")
@@ -90,6 +90,10 @@ class Door:
                 return [error]
             return [answer for text in texts for answer in await self._keep_texts([text])]
         return [None] * len(texts)
+
+    async def wait_out(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
+        """The answer to something else that is asked of Postgres."""
+        return await _patiently(ask, what)
 
 
 async def _patiently(ask: Callable[[], Awaitable[T]], what: str) -> T:

@@ -12,7 +12,7 @@ from events.job import MESSAGE_CHARS_MAX, Failure
 from ledger.commands import FailJob, FailSubmission
 from services.shared.error_policy import policy_for
 from services.shared.scrubbing import scrub
-from services.worker import prompting
+from services.worker import choosing, prompting
 from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
 from services.worker.policy import retry_pause_s
 
@@ -50,6 +50,10 @@ async def refuse(run: "JobRun", number: int, failure: Failure, retry_after_s: fl
         accounts=len(run.tools.accounts),
     )
     await _carry_out(run, number, failure)
+    if policy_for(failure.error_class).pauses_model:
+        # Told first: only then it is known whether another model takes over.
+        await choosing.tell_refused(run, number, failure)
+        pause_s = 0.0 if await choosing.another(run, number) else None
     retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
     assert run.run is not None
     command = FailSubmission(
@@ -57,6 +61,8 @@ async def refuse(run: "JobRun", number: int, failure: Failure, retry_after_s: fl
     )
     if await run.append(command, key=f"refuse:{run.job}:{number}"):
         SUBMISSIONS.labels(failure.error_class).inc()
+        if policy_for(failure.error_class).blames_model:
+            await choosing.tell_refused(run, number, failure)
         if run.state.outcome:
             _ended(run)
         else:

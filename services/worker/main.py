@@ -14,6 +14,9 @@ from services.shared.blobs import open_blobs
 from services.shared.callback_urls import callback_url
 from services.shared.consumer.reading import BLOCK_S
 from services.shared.database import create_pool
+from services.shared.load.load import RenderTimes
+from services.shared.models.book import CircuitBook, rhythm
+from services.shared.models.circuits import Circuits
 from services.shared.people import People
 from services.shared.provider_limits import ProviderLimits, ProviderRates
 from services.shared.redis_client import blocking_client, command_client
@@ -82,6 +85,8 @@ async def make_worker(
         ),
         callback_url=partial(callback_url, settings),
         checkpoint=checkpoint,
+        circuits=Circuits(CircuitBook(pool, rhythm(settings))),
+        render_times=RenderTimes(pool),
     )
     worker = Worker(tools, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
     worker.checks = {"postgres": lambda: pool.fetchval("SELECT 1"), "redis": redis.ping}

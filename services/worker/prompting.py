@@ -18,6 +18,7 @@ from services.adapters.openai.reasons import NoAnswer
 from services.shared import prompts
 from services.shared.blobs import BlobError
 from services.shared.people import Brief
+from services.worker.choosing import not_offered
 from services.worker.metrics import PROMPTS
 
 if TYPE_CHECKING:
@@ -31,12 +32,17 @@ ERASED = Failure("unclassified", "text_erased", "the seller's text is no longer 
 
 
 class WrittenPrompt(msgspec.Struct, frozen=True):
-    """The stored text of a prompt; the event repeats all but the words."""
+    """The stored text of a prompt; the event repeats all but the words.
+
+    `prompt` is for the model that was ordered, `script` what the writing model answered: out of it the prompt
+    for an alternative is made.
+    """
 
     prompt: str
     source: PromptSource
     template: str
     reason: str = ""
+    script: prompts.Script | None = None
 
 
 async def write_prompt(run: "JobRun") -> None:
@@ -74,21 +80,38 @@ async def prompt_text(run: "JobRun") -> str | None:
     return run.prompt_text
 
 
+async def prompt_for(run: "JobRun", model: Model) -> str | None:
+    """The prompt in the form that `model` takes; None when its words were erased.
+
+    An alternative may take less text and render longer: the same script, or the seller's words, are put
+    together anew for it; the words also when the style's form has changed since. What was written without
+    people stays without, and has none added.
+    """
+    queued = run.state.queued
+    assert queued is not None
+    ordered = run.tools.catalogue.model(queued.model)
+    if ordered is None or model.slug == ordered.slug or run.state.prompt is None:
+        return await prompt_text(run)
+    kept = await _kept(run, run.state.prompt.prompt)
+    brief = await run.tools.door.brief(queued.brief)
+    if kept is None or brief is None:
+        return None
+    frame = prompts.Frame(model.duration_s, model.prompt_chars_max, ordered.people)
+    if kept.script is not None and kept.template == prompts.template_name(queued.style):
+        return prompts.compose(prompts.script_form(queued.style, frame), kept.script)
+    return prompts.fallback(queued.style, brief.product, brief.wishes, frame)
+
+
 async def _kept(run: "JobRun", ref: str) -> WrittenPrompt | None:
     stored = await run.tools.door.text(ref)
     return None if stored is None else msgspec.json.decode(stored, type=WrittenPrompt)
-
-
-def not_offered(model: str) -> Failure:
-    """The failure of a job whose model was taken out of the catalogue, or paused in it, after the order."""
-    return Failure("model_paused", "not_offered", f"{model} is not offered any more")
 
 
 async def _written(run: "JobRun") -> WrittenPrompt | Failure:
     queued = run.state.queued
     assert queued is not None
     model = run.tools.catalogue.model(queued.model)
-    if model is None or not model.enabled:
+    if model is None or not run.tools.catalogue.candidates(model):
         return not_offered(queued.model)
     brief = await run.tools.door.brief(queued.brief)
     if brief is None:
@@ -113,7 +136,7 @@ async def _write(run: "JobRun", brief: Brief, model: Model, style: str, photo_ke
         reason = "photo"
         run.log.warning("prompt_not_written", reason=reason, detail=repr(error))
     else:
-        return WrittenPrompt(prompts.compose(form, script), "openai", template)
+        return WrittenPrompt(prompts.compose(form, script), "openai", template, script=script)
     text = prompts.fallback(style, brief.product, brief.wishes, frame)
     source: PromptSource = "own" if style == "own" and brief.wishes.strip() else "fallback"
     return WrittenPrompt(text, source, template, reason)

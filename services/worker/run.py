@@ -16,7 +16,8 @@ from ledger.commands import Command, HandBackJob, StartJob
 from ledger.errors import KeyReused, Rejected
 from ledger.job_state import JobState
 from services.shared.periodic import obey_cancellation
-from services.worker import failing, fetching, plan, prompting, submitting, watching
+from services.shared.photo_size import PhotoSize
+from services.worker import choosing, failing, fetching, plan, prompting, submitting, watching
 from services.worker.tools import Tools
 
 logger = structlog.get_logger()
@@ -47,6 +48,7 @@ class JobRun:
         self.prompt_text: str | None = None
         self.trouble: Failure | None = None
         """What the provider last did instead of answering, scrubbed: told when the deadline ends the job."""
+        self.photo_size: PhotoSize | None = None
         self.log = logger.bind(job=job)
         self._hint = asyncio.Event()
         self._poked = False
@@ -62,6 +64,7 @@ class JobRun:
             match step:
                 case plan.Finished():
                     await self.tools.limits.done(self.job, self.state.account)
+                    await choosing.tell_ended(self)
                     return "finished"
                 case plan.Missing():
                     self.log.error("job_unknown_to_the_log")

@@ -21,11 +21,11 @@ from services.adapters.kie.errors import KieError, KieNoAnswer, KieNotSent, KieR
 from services.shared.blobs import BlobError
 from services.shared.error_policy import policy_for
 from services.shared.metrics import LIMITER_WAIT
-from services.worker import plan
+from services.worker import choosing, plan
 from services.worker.failing import scrubbed, told
 from services.worker.metrics import SUBMISSIONS
 from services.worker.policy import jitter_s
-from services.worker.prompting import ERASED, not_offered, prompt_text
+from services.worker.prompting import ERASED, prompt_for
 
 if TYPE_CHECKING:
     from services.worker.run import JobRun
@@ -58,27 +58,29 @@ async def submit(run: "JobRun", number: int) -> None:
 async def _prepare(run: "JobRun") -> Ready | None:
     tools, queued = run.tools, run.state.queued
     assert queued is not None
-    model = tools.catalogue.model(queued.model)
-    text = await prompt_text(run)
+    model = await choosing.choose(run)
+    if model is None:
+        return None
+    text = await prompt_for(run, model)
     run.prompt_text = None  # a retry reads it again: it may have been erased by then
-    if model is None or not model.enabled:
-        await run.fail(not_offered(queued.model))
-    elif text is None:
+    if text is None:
         await run.fail(ERASED)
     else:
-        account = await _turn(run)
+        account = await _turn(run, model)
         if account is None:
             return None
         client = tools.provider.client(account)
         assert client is not None, f"account {account} is not configured"
         image_url = await _upload(run, client, queued.photo)
-        if image_url is not None:
+        if image_url is not None and await choosing.still(run, model):
             return Ready(account, client, model, text, image_url)
+        # An operator has paused it meanwhile, or others saw its trouble: the turn is not used.
+        await tools.limits.done(run.job, run.state.account)
     return None
 
 
-async def _turn(run: "JobRun") -> str | None:
-    """The account whose turn it is to create for us; None when the job has something else to do by now."""
+async def _turn(run: "JobRun", model: Model) -> str | None:
+    """The account whose turn it is to create for us; None when there is something else to do by now."""
     began_s = time.monotonic()
     tools, step = run.tools, plan.next_step(run.state, run.run, run.tools.clock.now_us())
     while True:
@@ -92,6 +94,8 @@ async def _turn(run: "JobRun") -> str | None:
         await asyncio.sleep(min(turn.wait_s, TURN_LOOK_S) * random.uniform(0.9, 1.1))
         await run.reload()  # the monitor or an operator may have decided meanwhile
         if plan.next_step(run.state, run.run, tools.clock.now_us()) != step:
+            return None
+        if not await choosing.still(run, model):
             return None
 
 
@@ -154,4 +158,5 @@ async def _call(run: "JobRun", number: int, ready: Ready) -> None:
         await tools.limits.wake(ready.account)
         run.log.info("submission_accepted", submission=number, task=task, account=ready.account)
         await run.append(RecordAccepted(run.job, number, task), key=f"accept:{run.job}:{number}:{task}")
+        await choosing.tell_accepted(run, number, ready.model.slug)
         await tools.checkpoint("accepted")

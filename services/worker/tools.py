@@ -9,6 +9,8 @@ from ledger.commands import REFUND_LIFE_S
 from services.adapters.kie.catalogue import Catalogue
 from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import BlobStore, StoredBlob
+from services.shared.load.load import RenderTimes
+from services.shared.models.circuits import Circuits
 from services.shared.prompts import Script, ScriptForm
 from services.shared.provider_limits import ProviderLimits
 from services.worker.clock import LedgerClock
@@ -85,6 +87,8 @@ class Tools:
     timing: Timing
     callback_url: Callable[[str, int], str | None]
     checkpoint: Checkpoint = no_checkpoint
+    circuits: Circuits = field(default_factory=Circuits)
+    render_times: RenderTimes = field(default_factory=RenderTimes)
     # Photos are held in memory while they travel: not all slots at once.
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
     prompts: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(16))

@@ -28,9 +28,21 @@ class ImageLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ratio_min: float
     ratio_max: float
 
+    def take(self, size_bytes: int, width: int, height: int) -> bool:
+        """Whether the model accepts a photo of this size."""
+        return (
+            size_bytes <= self.size_bytes_max
+            and self.side_px_min <= min(width, height)
+            and max(width, height) <= self.side_px_max
+            and self.ratio_min <= width / height <= self.ratio_max
+        )
+
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model. `expected_s` is how long it usually renders, `deadline_s` when a job is given up."""
+    """One model. `expected_s` is how long it usually renders, `deadline_s` when a job is given up.
+
+    `alternatives` are the slugs of models that may make the video in its place, the best first.
+    """
 
     slug: str
     title: str
@@ -45,6 +57,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: bool = True
     adapts_to_photo: bool = False
     options: dict[str, Any] = {}
+    alternatives: tuple[str, ...] = ()
 
     @property
     def enabled(self) -> bool:
@@ -72,6 +85,11 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The model, paused or not; None when the catalogue does not know it."""
         return next((model for model in self.models if model.slug == slug), None)
 
+    def candidates(self, model: Model) -> tuple[Model, ...]:
+        """Who may make a video that was ordered from `model`, the first choice first; only enabled ones."""
+        others = (self.model(slug) for slug in model.alternatives)
+        return tuple(each for each in (model, *others) if each is not None and each.enabled)
+
 
 def parse_catalogue(text: str) -> Catalogue:
     """Read and check a catalogue. Raises CatalogueError."""
@@ -87,10 +105,24 @@ def parse_catalogue(text: str) -> Catalogue:
             raise CatalogueError(f"{model.slug}: there is no input builder {model.builder!r}")
         if not 0 < model.expected_s < model.deadline_s or model.price_credits < 1:
             raise CatalogueError(f"{model.slug}: expected_s must be below deadline_s, the price at least 1")
+        _check_alternatives(catalogue, model)
     default = catalogue.model(catalogue.default_slug)
     if default is None or not default.enabled:
         raise CatalogueError(f"the default model {catalogue.default_slug!r} is unknown or paused")
     return catalogue
+
+
+def _check_alternatives(catalogue: Catalogue, model: Model) -> None:
+    if model.slug in model.alternatives or len(set(model.alternatives)) != len(model.alternatives):
+        raise CatalogueError(f"{model.slug}: an alternative is another model, and is named once")
+    for slug in model.alternatives:
+        other = catalogue.model(slug)
+        if other is None:
+            raise CatalogueError(f"{model.slug}: the alternative {slug!r} is unknown")
+        if other.price_credits > model.price_credits:
+            raise CatalogueError(f"{model.slug}: the alternative {slug} has a higher price")
+        if model.people and not other.people:
+            raise CatalogueError(f"{model.slug}: the alternative {slug} refuses the people in its prompts")
 
 
 @cache

@@ -100,8 +100,13 @@ async def order(
         await answer_tap(bot, query.id, _("This order is placed already: one tap is enough."))
         return
     model = shop.catalogue.model(draft.model)
-    if model is None or not model.enabled or model.price_credits != draft.price:
-        await _refuse_outdated(query, bot, draft, model)
+    if model is None or not shop.takes_orders(model) or model.price_credits != draft.price:
+        await _refuse_outdated(query, bot, shop, draft, model)
+        return
+    late_s = await too_late_s(shop, person, model, len(draft.jobs))
+    if late_s:
+        await show(bot, query, steps.overloaded(draft, late_s))
+        await answer_tap(bot, query.id, _("Very many orders right now."))
         return
     needed = draft.price * len(draft.jobs)
     balance = (await shop.account(person)).balance
@@ -120,11 +125,20 @@ async def order(
     await answer_tap(bot, query.id, _("Not enough credits."))
 
 
+async def too_late_s(shop: Shop, person: Person, model: Model, jobs: int) -> float:
+    """By how many seconds an order made now would miss its deadline; 0 when it would be in time."""
+    late_s = (await shop.estimate(model, person, jobs)).too_late_s(shop.deadline_s(model))
+    if late_s:
+        logger.warning("order_discouraged", model=model.slug, jobs=jobs, late_s=round(late_s))
+    return late_s
+
+
 async def _place(
     query: CallbackQuery, bot: Bot, shop: Shop, person: Person, draft: Draft, model: Model
 ) -> bool:
     """Show that it is queued and order; False when the credits do not suffice after all."""
-    queued = steps.queued(draft, model.expected_s)
+    expected_s = (await shop.estimate(model, person, len(draft.jobs))).usual_s
+    queued = steps.queued(draft, expected_s)
     message_id = query.message.message_id if query.message is not None else draft.message_id
     if message_id is None or not await edit_text(bot, person.chat_id, message_id, queued.text):
         message_id = await say(bot, person.chat_id, queued)
@@ -164,8 +178,10 @@ async def leave(state: FSMContext, draft: Draft) -> None:
         await state.clear()
 
 
-async def _refuse_outdated(query: CallbackQuery, bot: Bot, draft: Draft, model: Model | None) -> None:
-    if model is None or not model.enabled:
+async def _refuse_outdated(
+    query: CallbackQuery, bot: Bot, shop: Shop, draft: Draft, model: Model | None
+) -> None:
+    if model is None or not shop.takes_orders(model):
         await show(bot, query, steps.unavailable(draft))
         await answer_tap(bot, query.id, _("Temporarily unavailable."))
         return

@@ -13,7 +13,7 @@ from services.bot.contents import content_of
 from services.bot.flow import COUNTS, OWN, STYLES, Create, Flow, keep, load, step_after, step_name
 from services.bot.intake import accepted_text, is_rest, refuse_text, take_photo
 from services.bot.labels import style_mark, style_name
-from services.bot.routers.confirm import offer
+from services.bot.routers.confirm import offer, too_late_s
 from services.bot.screens import Screen
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask, ask_again, say, show, without_buttons
@@ -47,7 +47,7 @@ async def begin_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Perso
 
 async def start(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
     """Begin anew. What was being made is left; a confirm screen further up still works."""
-    if not shop.model.enabled:
+    if not shop.takes_orders(shop.model):
         await say(bot, person.chat_id, steps.unavailable())
         return
     await keep(state, Flow())
@@ -194,8 +194,17 @@ async def count(
     balance = (await shop.account(person)).balance
     needed = shop.model.price_credits * callback_data.count
     if balance < needed:
-        await show(bot, query, steps.count(flow, shop.model, balance, short_of=needed))
+        await show(bot, query, steps.count(flow, shop.model, balance, problem=steps.short_text(needed)))
         await answer_tap(bot, query.id, _("Not enough credits."))
+        return
+    if not shop.takes_orders(shop.model):
+        await show(bot, query, steps.count(flow, shop.model, balance, problem=steps.unavailable_text()))
+        await answer_tap(bot, query.id, _("Temporarily unavailable."))
+        return
+    late_s = await too_late_s(shop, person, shop.model, callback_data.count)
+    if late_s:
+        await show(bot, query, steps.count(flow, shop.model, balance, problem=steps.overloaded_text(late_s)))
+        await answer_tap(bot, query.id, _("Very many orders right now."))
         return
     await offer(bot, shop, person, state, flow, callback_data.count, balance)
     await without_buttons(bot, query)

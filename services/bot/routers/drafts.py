@@ -83,7 +83,7 @@ async def again(
     draft = await own_draft(query, bot, shop, person, callback_data.draft)
     if draft is None:
         return
-    if not shop.model.enabled:
+    if not shop.takes_orders(shop.model):
         await say(bot, person.chat_id, steps.unavailable(draft))
         await answer_tap(bot, query.id)
         return

@@ -8,19 +8,23 @@ from typing import Any, Literal
 
 import msgspec
 
+from services.adapters.kie.catalogue import load_catalogue
+
 Outcome = Literal["video", "refund"]
 
 
 class Injected(msgspec.Struct, frozen=True):
     """A fault of the sandbox, for this cycle's calls only: `word` of the call's context holds the cycle's.
 
-    The context holds the product's name (`prompt`) or the seller's chat id (`chat`). `times` None: always.
+    The context holds the product's name (`prompt`) or the seller's chat id (`chat`). `model`: only calls for
+    this one. `times` None: always.
     """
 
     api: str
     call: str
     fault: str
     word: Literal["prompt", "chat"] = "prompt"
+    model: str = ""
     times: int | None = None
     after: int = 0
     args: dict[str, Any] = {}
@@ -34,7 +38,7 @@ class Injected(msgspec.Struct, frozen=True):
             "fault": self.fault,
             "times": self.times,
             "after": self.after,
-            "match": {self.word: words[self.word]},
+            "match": {self.word: words[self.word]} | ({"model": self.model} if self.model else {}),
             "args": self.args,
         }
 
@@ -84,10 +88,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="paused",
-        injected="the model is paused",
-        expected="refund",
-        faults=(_kie("paused"),),
-        error_class="model_paused",
+        injected="the model is paused, another one takes over",
+        faults=(Injected("kie", "createTask", "paused", model=load_catalogue().default_slug),),
+        leaves='"error_class":"model_paused"',
     ),
     Scenario(
         name="no balance",

@@ -50,7 +50,6 @@ REFUSALS = {
     "policy": "user_violation",
     "face": "user_violation",
     "google_policy": "user_violation",
-    "paused": "model_paused",
     "no_balance": "provider_balance",
     "no_balance_500": "provider_balance",
     "task_no_balance": "provider_balance",

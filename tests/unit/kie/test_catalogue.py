@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from services.adapters.kie.catalogue import CatalogueError, Model, load_catalogue, parse_catalogue
+from services.adapters.kie.catalogue import (
+    CatalogueError,
+    ImageLimits,
+    Model,
+    load_catalogue,
+    parse_catalogue,
+)
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     slug: page["input"]
@@ -61,6 +67,34 @@ def test_the_default_is_alive_and_sora_is_not() -> None:
     assert catalogue.model("nobody/knows-this") is None
 
 
+def test_every_model_that_is_offered_has_an_alternative_that_is() -> None:
+    catalogue = load_catalogue()
+    for model in catalogue.models:
+        if model.enabled:
+            mine, *others = catalogue.candidates(model)
+            assert mine is model and others and all(other.enabled for other in others)
+
+
+def test_a_model_that_is_not_offered_leaves_its_alternatives() -> None:
+    text = 'default = "b"\n' + entry(status="paused", alternatives='["b"]') + entry(slug="b")
+    catalogue = parse_catalogue(text)
+    assert [model.slug for model in catalogue.candidates(catalogue.models[0])] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("size", "taken"),
+    [
+        ((1000, 600, 800), True),
+        ((1001, 600, 800), False),
+        ((1000, 299, 300), False),
+        ((1000, 2001, 2001), False),
+        ((1000, 400, 1001), False),
+    ],
+)
+def test_which_photos_a_model_takes(size: tuple[int, int, int], taken: bool) -> None:
+    assert ImageLimits(1000, 300, 2000, 0.4, 2.5).take(*size) == taken
+
+
 BROKEN = [
     ('default = "m"\nmodels = []', "unknown or paused"),
     ("not toml at all", "cannot be read"),
@@ -76,10 +110,18 @@ def test_a_broken_catalogue_is_refused(text: str, reason: str) -> None:
 IMAGE = "{size_bytes_max=1, side_px_min=1, side_px_max=2, ratio_min=0.1, ratio_max=2}"
 
 
-def entry(builder: str = "kling_2_6", price: int = 1, status: str = "enabled") -> str:
+def entry(
+    builder: str = "kling_2_6",
+    price: int = 1,
+    status: str = "enabled",
+    slug: str = "m",
+    alternatives: str = "[]",
+    people: str = "true",
+) -> str:
     return (
-        f'[[models]]\nslug="m"\ntitle="M"\nbuilder="{builder}"\nprice_credits={price}\nstatus="{status}"\n'
+        f'[[models]]\nslug="{slug}"\ntitle="M"\nbuilder="{builder}"\nprice_credits={price}\nstatus="{status}"\n'
         f"duration_s=5\nexpected_s=60\nprompt_chars_max=100\nimage={IMAGE}\n"
+        f"alternatives={alternatives}\npeople={people}\n"
     )
 
 
@@ -91,6 +133,11 @@ def test_contradictions_are_refused() -> None:
         (entry(price=0), "at least 1"),
         (entry(status="paused"), "unknown or paused"),
         (entry() + entry(), "twice"),
+        (entry(alternatives='["x"]'), "unknown"),
+        (entry(alternatives='["m"]'), "another model"),
+        (entry(alternatives='["b", "b"]') + entry(slug="b"), "named once"),
+        (entry(alternatives='["b"]') + entry(slug="b", price=2), "higher price"),
+        (entry(alternatives='["b"]') + entry(slug="b", people="false"), "refuses the people"),
     ]:
         with pytest.raises(CatalogueError, match=reason):
             parse_catalogue(default + text)

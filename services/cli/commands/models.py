@@ -1,0 +1,108 @@
+"""`neurocards models list|history|pause|resume`: which video models may be used, and saying so by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.when import clock, iso
+
+if TYPE_CHECKING:
+    from services.cli.reading import Pool
+    from services.shared.settings import Settings
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's slug, as in the list.")]
+
+
+def register(app: typer.Typer) -> None:
+    models = typer.Typer(
+        name="models", no_args_is_help=True, help="Which video models may be used; pausing one by hand."
+    )
+    models.command("list")(list_models)
+    models.command("history")(history)
+    models.command("pause")(pause)
+    models.command("resume")(resume)
+    app.add_typer(models)
+
+
+def list_models(output: Output = OutputFormat.table) -> None:
+    """Every model of the catalogue as it stands. `alternative`: who makes its videos meanwhile."""
+    from services.cli.model_reading import rows
+    from services.cli.reading import read
+
+    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
+        return await rows(pool)
+
+    emit([_shown(row, output) for row in read("models", work)], output)
+
+
+def history(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only this one.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Every change of a model's state, the newest first: who or what, why, when."""
+    from services.cli.model_reading import changes
+    from services.cli.reading import read
+
+    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
+        return await changes(pool, model, limit)
+
+    emit([_shown(row, output) for row in read("models", work)], output)
+
+
+def pause(
+    model: Model,
+    reason: Reason,
+    actor: Actor,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Let no more videos be made by a model, until it is resumed. Every process obeys within seconds.
+
+    What is rendered already goes on. Waiting jobs go to an alternative; without one they are refunded.
+    """
+    _change(model, "paused", actor, reason, dry_run, yes, output)
+
+
+def resume(
+    model: Model,
+    reason: Reason,
+    actor: Actor,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Let a model make videos again, whoever or whatever paused it, or although it was failing."""
+    _change(model, "available", actor, reason, dry_run, yes, output)
+
+
+def _change(
+    model: str, state: str, actor: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat
+) -> None:
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.model_reading import Plan, apply, plan
+
+    settings = settings_here()
+    configure_command_logging(settings, "models")
+    planned: Plan = asyncio.run(plan(settings, model, state))
+    emit([planned.as_row() | {"reason": reason, "actor": actor}], output)
+    if planned.done_before:
+        say(f"{model} is {state} already; nothing was changed")
+        return
+    confirm(dry_run, yes)
+    after = asyncio.run(apply(settings, planned, actor, reason))
+    say(f"{model} is {after.state} since {iso(after.since_us)}; every process obeys within seconds")
+
+
+def _shown(row: dict[str, Any], output: OutputFormat) -> dict[str, Any]:
+    """Times as people or as programs read them."""
+    write = clock if output is OutputFormat.table else iso
+    times = {name: write(value) for name, value in row.items() if name.endswith("_us")}
+    return {name.removesuffix("_us"): times.get(name, value) for name, value in row.items()}

@@ -1,0 +1,1 @@
+"""How long a video takes just now: render times out of the log, what waits, and the estimate made of both."""

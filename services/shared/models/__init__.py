@@ -1,0 +1,1 @@
+"""Which video models may be used just now: rules (circuit), their record (book), a cached view (circuits)."""
