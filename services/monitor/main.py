@@ -8,6 +8,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from ledger.log import Ledger
+from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.gateway import Kie
 from services.monitor.accounts import Balances, Rests
 from services.monitor.checkpoints import Checkpoints
@@ -15,6 +16,7 @@ from services.monitor.deadlines import DeadlineSweep
 from services.monitor.expiry import ExpirySweep
 from services.monitor.lags import Lags
 from services.monitor.late import LateResults
+from services.monitor.models import ModelStates
 from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
 from services.monitor.unclaimed import UnclaimedJobs
@@ -22,6 +24,7 @@ from services.monitor.unknown import UnknownSubmissions
 from services.shared.blobs import open_blobs
 from services.shared.checkpoint_files import signing_key
 from services.shared.database import create_pool
+from services.shared.models.book import CircuitBook
 from services.shared.periodic import repeat
 from services.shared.provider_limits import ProviderLimits
 from services.shared.redis_client import command_client
@@ -94,5 +97,8 @@ def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, lim
     repeated.start("summary", OpenJobsSummary(pool).measure, MEASURE_S)
     repeated.start("lags", Lags(pool, redis).run_once, MEASURE_S)
     repeated.start("rests", Rests(kie, limits).run_once, MEASURE_S)
+    book, catalogue = CircuitBook(pool), load_catalogue()
+    models = ModelStates(book, (model.slug for model in catalogue.models if model.enabled))
+    repeated.start("models", models.run_once, MEASURE_S)
     repeated.start("unknown", UnknownSubmissions(pool).run_once, UNKNOWN_S)
     repeated.start("balances", Balances(kie).run_once, BALANCE_S)

@@ -36,6 +36,9 @@ REDIS_FAILURES: Final = Counter(
 RESTING: Final = Gauge(
     "neurocards_provider_account_resting", "1 while an account with trouble is left alone", ["account"]
 )
+MODEL_STATE: Final = Gauge(
+    "neurocards_model_state", "1 for the state that a model is in, 0 for the others", ["model", "state"]
+)
 BALANCE: Final = Gauge(
     "neurocards_provider_balance_credits", "An account's balance, in the provider's credits", ["account"]
 )

@@ -97,7 +97,7 @@ async def test_in_order_consumers_tell_where_they_are(
 
 async def test_a_monitor_tells_when_each_round_ended_well(system: Services, order: PlacedOrder) -> None:
     (monitor,) = await start(system, "monitor")
-    rounds = {"deadlines", "expiry", "late", "summary", "lags", "rests", "unknown", "balances"}
+    rounds = {"deadlines", "expiry", "late", "summary", "lags", "rests", "models", "unknown", "balances"}
 
     def all_done(facts: Facts) -> bool:
         return all(facts["rounds"][name]["ago_s"] is not None for name in rounds)

@@ -19,9 +19,11 @@ from projections.runner import Runner
 from services.adapters.kie.errors import KieRefused, OutcomeUnknown
 from services.monitor.accounts import Balances, Rests
 from services.monitor.lags import Lags
+from services.monitor.models import ModelStates
 from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
 from services.monitor.unknown import UnknownSubmissions
+from services.shared.models.book import CircuitBook
 from services.shared.provider_limits import ProviderLimits, ProviderRates
 from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
@@ -84,6 +86,20 @@ async def test_resting_accounts_are_seen_by_whoever_asks(redis: Redis) -> None:
     await workers.wake("r1")
     assert await rests.run_once() == 0
     assert metric("provider_account_resting", account="r1") == 0
+
+
+async def test_the_state_of_every_model(pool: "Pool") -> None:
+    book = CircuitBook(pool)
+    models = ModelStates(book, ("good", "closed"))
+    assert await models.run_once() == 0
+    await book.pause("closed", "me", "too expensive today")
+    assert await models.run_once() == 1
+    states = {m: metric("model_state", model=m, state="paused") for m in ("good", "closed")}
+    assert states == {"good": 0, "closed": 1}
+    assert metric("model_state", model="closed", state="available") == 0
+    await book.resume("closed", "me", "again")
+    assert await models.run_once() == 0
+    assert metric("model_state", model="closed", state="available") == 1
 
 
 async def test_without_redis_a_process_tells_what_it_knows_itself() -> None:
