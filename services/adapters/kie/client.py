@@ -10,7 +10,7 @@ idempotency key, so it tells three outcomes apart:
 
 import math
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -32,6 +32,10 @@ READ_S = 15.0
 UPLOAD_S = 60.0
 TASK_CHARS_MAX = 128
 UPLOAD_PATH = "images/neurocards"
+CONNECTIONS: Final[dict[str, Any]] = {
+    "timeout": httpx.Timeout(connect=5.0, read=25.0, write=25.0, pool=10.0),
+    "headers": {"User-Agent": "neurocards/1.0 (httpx)"},  # the upload host refuses unusual ones
+}
 
 
 class KieHttp(msgspec.Struct, frozen=True):
@@ -47,12 +51,10 @@ class KieHttp(msgspec.Struct, frozen=True):
     @classmethod
     def open(cls, *, use_proxies: bool) -> "KieHttp":
         """Two clients with separate limits for connecting, reading, writing and waiting for a connection."""
-        timeouts = httpx.Timeout(connect=5.0, read=25.0, write=25.0, pool=10.0)
-        agent = {"User-Agent": "neurocards/1.0 (httpx)"}  # the upload host refuses unusual ones
 
         def client(kept: int) -> httpx.AsyncClient:
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept, keepalive_expiry=15)
-            return httpx.AsyncClient(timeout=timeouts, limits=limits, headers=agent, trust_env=use_proxies)
+            return httpx.AsyncClient(limits=limits, trust_env=use_proxies, **CONNECTIONS)
 
         return cls(once=client(0), kept=client(20))
 

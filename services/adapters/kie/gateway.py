@@ -3,11 +3,11 @@
 import hashlib
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from services.adapters.kie.client import KieClient, KieHttp
+from services.adapters.kie.client import CONNECTIONS, KieClient, KieHttp
+from services.adapters.kie.public_only import origin_of, public_client
 from services.adapters.kie.results import ResultFetcher
 from services.shared.blobs import BlobStore, StoredBlob
 from services.shared.settings import Settings
@@ -30,8 +30,10 @@ class Kie:
             )
             for key in settings.kie_keys
         }
-        trusted = {urlsplit(base).netloc for base in (settings.kie_base, settings.kie_upload_base)}
-        self._results = ResultFetcher(self._http.kept, blobs, trusted, settings.kie_result_hosts)
+        bases = (settings.kie_base, settings.kie_upload_base)
+        trusted = {origin for base in bases if (origin := origin_of(base)) is not None}
+        files = public_client(trusted, use_proxies=not sandboxed, **CONNECTIONS)
+        self._results = ResultFetcher(files, blobs, trusted, settings.kie_result_hosts)
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -52,4 +54,5 @@ class Kie:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._results.close()
         await self._http.close()

@@ -1,7 +1,8 @@
 """What a fault does to a call. (What it does to a task is told in `tasks.py`.)
 
-Faults that answer with an envelope take `code` and `msg` as arguments. A broken answer leaves open whether
-the task was made; `accepted` (true or false) decides, by default as written in `MAKES_A_TASK`.
+Faults that answer with an envelope take `code`, `msg` and `retry_after` (a header) as arguments. A broken
+answer leaves open whether the task was made; `accepted` (true or false) decides, by default as written in
+`MAKES_A_TASK`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,10 @@ async def act(request: web.Request, fault: Fault, settings: Knobs, good: dict[st
         case "hang":
             return await broken.hang(request, float(fault.args.get("seconds", broken.HANG_DEFAULT_S)))
     code, msg = _ENVELOPES[fault.name]
-    return answer(failure(int(fault.args.get("code", code)), str(fault.args.get("msg", msg))), settings)
+    response = answer(failure(int(fault.args.get("code", code)), str(fault.args.get("msg", msg))), settings)
+    if "retry_after" in fault.args:
+        response.headers["Retry-After"] = str(fault.args["retry_after"])
+    return response
 
 
 def is_call_fault(fault: Fault | None) -> bool:

@@ -101,6 +101,8 @@ async def test_trouble_that_may_pass(addresses: Any, blobs: FolderBlobs, trouble
         "https:///a",
         "https://files.test:99999/a",
         "not an address",
+        "https://files.test\\@inside.test/a",
+        "https://files.test/\x01",
         "",
     ],
 )
@@ -124,10 +126,10 @@ async def test_a_redirect_is_checked_too(addresses: Any, blobs: FolderBlobs) -> 
 
 async def test_the_sandbox_on_this_machine_is_trusted_by_host_and_port(blobs: FolderBlobs) -> None:
     url = "http://127.0.0.1:8081/kie/v/t1.mp4"
-    await fetcher(blobs, {url: MP4}, trusted=["127.0.0.1:8081"]).fetch(url, KEY)
+    await fetcher(blobs, {url: MP4}, trusted=[("127.0.0.1", 8081)]).fetch(url, KEY)
     with pytest.raises(ResultBroken):
         other = "http://127.0.0.1:8082/kie/v/t1.mp4"
-        await fetcher(blobs, {other: MP4}, trusted=["127.0.0.1:8081"]).fetch(other, KEY)
+        await fetcher(blobs, {other: MP4}, trusted=[("127.0.0.1", 8081)]).fetch(other, KEY)
 
 
 async def test_a_list_of_hosts_excludes_all_others(addresses: Any, blobs: FolderBlobs) -> None:
