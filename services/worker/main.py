@@ -68,6 +68,8 @@ async def make_worker(
     stack.push_async_callback(writer.close)
     clock = LedgerClock(pool)
     await clock.sync()
+    circuits = Circuits(CircuitBook(pool, rhythm(settings)))
+    await circuits.refresh()  # before the first job: a model that is paused is not to be asked
     tools = Tools(
         worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
         door=Door(ledger, People(pool)),
@@ -85,7 +87,7 @@ async def make_worker(
         ),
         callback_url=partial(callback_url, settings),
         checkpoint=checkpoint,
-        circuits=Circuits(CircuitBook(pool, rhythm(settings))),
+        circuits=circuits,
         render_times=RenderTimes(pool),
     )
     worker = Worker(tools, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
