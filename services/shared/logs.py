@@ -26,6 +26,7 @@ _QUIET = {
     "httpx": "warning",
     "httpcore": "warning",
     "aiohttp.access": "warning",
+    "urllib3": "warning",
     "asyncio": "warning",
     "PIL": "info",
 }

@@ -20,10 +20,10 @@ from services.shared.companies import (
     CompanyName,
 )
 from services.shared.errors import SettingsError
-from services.shared.settings_fields import SettingsFields
+from services.shared.settings_payments import PaymentFields
 
 
-class Settings(SettingsFields):
+class Settings(PaymentFields):
     """Every setting, and the addresses and keys to use, sandbox or real."""
 
     def _has_key(self, name: CompanyName) -> bool:
@@ -114,6 +114,22 @@ class Settings(SettingsFields):
     @cached_property
     def yookassa_secret(self) -> SecretStr:
         return self.yookassa_secret_key or SecretStr(COMPANIES["yookassa"].sandbox_key)
+
+    @property
+    def yookassa_test(self) -> bool:
+        """Whether this is a test shop: its payments say so, and bring credits of test orders only."""
+        return self.yookassa_secret.get_secret_value().startswith("test_")
+
+    @property
+    def payment_return(self) -> str:
+        """Where a payer's browser goes afterwards, paid or not."""
+        chat = f"{self.sandbox_base}/" if self.uses_sandbox_for("telegram") else "https://t.me"
+        return self.payment_return_url or chat
+
+    @property
+    def web_proxies_count(self) -> int:
+        """Our own proxies before the web process. The sandbox stands for the one that a real shop has."""
+        return self.web_proxies if self.web_proxies is not None else int(self.uses_sandbox_for("yookassa"))
 
     @cached_property
     def callback_key(self) -> SecretStr:

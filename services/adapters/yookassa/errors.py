@@ -1,0 +1,58 @@
+"""Errors of speaking to YooKassa.
+
+YooKassaError
+├── Refused             it answered no: nothing was made (code, description, parameter)
+│   ├── NotFound        it knows no such object, or it is another shop's
+│   ├── BadCredentials  it does not take the shop's id and key
+│   └── KeyTaken        our idempotency key was used for other data: *something* was made under it
+└── NoAnswer            nothing usable came back
+    ├── Unavailable     the request was not carried out: never sent, or turned away for now
+    └── Unknown         it may have been carried out: ask again with the same key and the same data
+
+After NoAnswer the same call may always be made again: reads change nothing, and writes carry a key.
+"""
+
+from events.errors import NeurocardsError
+
+
+class YooKassaError(NeurocardsError):
+    """Base of what the adapter raises."""
+
+
+class Refused(YooKassaError):
+    """The provider answered no. `code` is its word, e.g. `invalid_request`; `parameter` what it is about."""
+
+    def __init__(self, code: str, description: str, parameter: str = "") -> None:
+        about = f" ({parameter})" if parameter else ""
+        super().__init__(f"YooKassa refused: {code}{about}: {description or 'no words'}")
+        self.code = code
+        self.description = description
+        self.parameter = parameter
+
+
+class NotFound(Refused):
+    """There is no such object in this shop."""
+
+
+class BadCredentials(Refused):
+    """YOOKASSA_SHOP_ID and YOOKASSA_SECRET_KEY are not a pair it knows, or may not do this."""
+
+
+class KeyTaken(Refused):
+    """The idempotency key stands for a request with other data, made within a day."""
+
+
+class NoAnswer(YooKassaError):
+    """Nothing usable came back; `reason` is one word for metrics and logs."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"YooKassa: {reason}{f': {detail}' if detail else ''}")
+        self.reason = reason
+
+
+class Unavailable(NoAnswer):
+    """Not carried out: no connection, no free thread, or too many requests."""
+
+
+class Unknown(NoAnswer):
+    """Nobody can say whether it was carried out."""

@@ -1,0 +1,163 @@
+"""YooKassa as one process uses it: calls in threads of its own, never more than there are.
+
+The SDK blocks. A thread that waits for a hung call is lost until the read times out; so threads are counted,
+calls that change something get at most half of them, and who finds none free within a while is told
+`Unavailable` instead of waiting for ever. A caller that is cancelled leaves its thread to end by itself.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+from services.adapters.yookassa import records
+from services.adapters.yookassa.errors import NoAnswer, Refused, Unavailable
+from services.adapters.yookassa.metrics import CALL_SECONDS, CALLS
+from services.adapters.yookassa.records import Page, PaymentRecord, RefundRecord, ShopRecord
+from services.adapters.yookassa.transport import Address, Bound, Transport
+from services.shared.settings import Settings
+
+FREE_THREAD_S: Final = 5.0
+PAGE_ITEMS: Final = 100
+
+Value = TypeVar("Value")
+
+
+class YooKassa:
+    """One shop. An async context manager that owns threads and connections.
+
+    Every call raises Refused (a final no), Unavailable (not carried out) or Unknown (perhaps carried out);
+    see errors.py. `shop` and `test` are what its objects should say.
+    """
+
+    def __init__(self, settings: Settings, *, free_thread_s: float = FREE_THREAD_S) -> None:
+        self.shop = settings.yookassa_shop
+        self.test = settings.yookassa_test
+        self._address = Address(
+            base=settings.yookassa_base,
+            shop=settings.yookassa_shop,
+            secret=settings.yookassa_secret,
+            connect_s=settings.yookassa_connect_seconds,
+            read_s=settings.yookassa_read_seconds,
+            use_proxies=not settings.uses_sandbox_for("yookassa"),
+        )
+        threads = settings.yookassa_threads
+        self._free_thread_s = free_thread_s
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="yookassa")
+        self._free = asyncio.Semaphore(threads)
+        self._free_for_writing = asyncio.Semaphore(max(1, threads // 2))
+        self._own = threading.local()
+        self._transports: list[Transport] = []
+
+    async def create_payment(self, body: Mapping[str, Any], key: str) -> PaymentRecord:
+        """Ask for a payment. The same key and body again give the same payment, for a day."""
+        reply = await self._write("create", lambda sdk: sdk.payment.create(dict(body), key))
+        return records.payment(reply)
+
+    async def payment(self, payment_id: str) -> PaymentRecord:
+        """The payment as it is now. Raises NotFound."""
+        return records.payment(await self._read("get", lambda sdk: sdk.payment.find_one(payment_id)))
+
+    async def payments(self, since: str, cursor: str | None = None) -> Page[PaymentRecord]:
+        """Payments created at or after `since` (ISO 8601), the newest first."""
+        query = _query(since, cursor)
+        return records.page_of_payments(await self._read("list", lambda sdk: sdk.payment.list(query)))
+
+    async def create_refund(self, body: Mapping[str, Any], key: str) -> RefundRecord:
+        """Send money back. The same key and body again give the same refund, for a day."""
+        reply = await self._write("refund", lambda sdk: sdk.refund.create(dict(body), key))
+        return records.refund(reply)
+
+    async def refund(self, refund_id: str) -> RefundRecord:
+        """The refund as it is now. Raises NotFound."""
+        return records.refund(await self._read("get_refund", lambda sdk: sdk.refund.find_one(refund_id)))
+
+    async def refunds(
+        self, since: str | None = None, cursor: str | None = None, *, payment_id: str | None = None
+    ) -> Page[RefundRecord]:
+        """Refunds created at or after `since`, or those of one payment, the newest first."""
+        query = _query(since, cursor) | ({"payment_id": payment_id} if payment_id else {})
+        reply = await self._read("list_refunds", lambda sdk: sdk.refund.list(query))
+        return records.page_of_refunds(reply)
+
+    async def me(self) -> ShopRecord:
+        """The shop whose key this is."""
+        return records.shop(await self._read("me", lambda sdk: sdk.shop.get_account_settings()))
+
+    async def _read(self, call: str, ask: Callable[[Bound], Any]) -> Any:
+        return await self._in_thread(call, ask, (self._free,))
+
+    async def _write(self, call: str, ask: Callable[[Bound], Any]) -> Any:
+        return await self._in_thread(call, ask, (self._free_for_writing, self._free))
+
+    async def _in_thread(
+        self, call: str, ask: Callable[[Bound], Any], turns: tuple[asyncio.Semaphore, ...]
+    ) -> Any:
+        held: list[asyncio.Semaphore] = []
+        try:
+            async with asyncio.timeout(self._free_thread_s):
+                for turn in turns:
+                    await turn.acquire()
+                    held.append(turn)
+            work = asyncio.get_running_loop().run_in_executor(self._executor, self._run, call, ask)
+        except BaseException as error:
+            for turn in held:
+                turn.release()
+            if isinstance(error, TimeoutError):
+                CALLS.labels(call, "unavailable").inc()
+                raise Unavailable("no_free_thread", f"none within {self._free_thread_s:g} s") from None
+            raise
+
+        def ended(done: "asyncio.Future[Any]") -> None:
+            for turn in held:
+                turn.release()
+            if not done.cancelled():
+                done.exception()  # seen, also when nobody waits for it any more
+
+        work.add_done_callback(ended)
+        # Whoever is cancelled stops waiting; the thread is given back when the call has really ended.
+        return await asyncio.shield(work)
+
+    def _run(self, call: str, ask: Callable[[Bound], Any]) -> Any:
+        """In a thread of the pool."""
+        bound: Bound | None = getattr(self._own, "bound", None)
+        if bound is None:
+            transport = Transport(self._address)
+            self._transports.append(transport)
+            bound = self._own.bound = Bound(transport)
+        began, result = time.perf_counter(), "unknown"
+        try:
+            reply = bound.run(ask)
+            result = "ok"
+            return reply
+        except Refused:
+            result = "refused"
+            raise
+        except NoAnswer as error:
+            result = "unavailable" if isinstance(error, Unavailable) else "unknown"
+            raise
+        finally:
+            CALLS.labels(call, result).inc()
+            CALL_SECONDS.labels(call).observe(time.perf_counter() - began)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        for transport in self._transports:
+            transport.close()
+
+
+def _query(since: str | None, cursor: str | None) -> dict[str, Any]:
+    query: dict[str, Any] = {"limit": PAGE_ITEMS}
+    if since is not None:
+        query["created_at.gte"] = since
+    if cursor is not None:
+        query["cursor"] = cursor
+    return query

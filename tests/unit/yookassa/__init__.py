@@ -1,0 +1,1 @@
+"""The YooKassa adapter."""
