@@ -42,6 +42,7 @@ class Erased(msgspec.Struct, frozen=True):
     jobs_failed: int
     texts: int
     drafts: int
+    payments: int
     messages: int
     files: int
 
@@ -65,17 +66,22 @@ class Forgetting:
             await self._ledger.execute(command, key=f"forget:{account}")
         telegram_id = await self._pool.fetchval(query("telegram_id"), account)
         files = await self._drop_chat_state(telegram_id) if telegram_id is not None else []
-        texts, drafts, messages, photos = await self._unlink(account, telegram_id)
+        counts, photos = await self._unlink(account, telegram_id)
         failed = await self._fail_open_jobs(account, actor)
         async for job in self._jobs(account):
             files += await self._files_of(job)
         unique = set(files + photos)
         for file in unique:
             await self._blobs.delete(file)
-        return Erased(account, telegram_id is not None, failed, texts, drafts, messages, len(unique))
+        return Erased(account, telegram_id is not None, failed, *counts, len(unique))
 
-    async def _unlink(self, account: str, telegram_id: int | None) -> tuple[int, int, int, list[str]]:
-        """From here on nobody can tell whose account it was. Counts of texts, drafts, messages; photos."""
+    async def _unlink(
+        self, account: str, telegram_id: int | None
+    ) -> tuple[tuple[int, int, int, int], list[str]]:
+        """From here on nobody can tell whose account it was. Counts as in Erased, and photos.
+
+        A payment that is under way can still be paid, and is credited; where its receipt goes is forgotten.
+        """
         async with self._pool.acquire() as connection, connection.transaction():
             if telegram_id is not None:
                 person = forgotten_name(self._settings, telegram_id)
@@ -86,7 +92,7 @@ class Forgetting:
             assert row is not None
             # After the drafts, which refer to them: one statement would check that too early.
             texts = await connection.fetchval(query("forget_texts"), account)
-            return texts, row["drafts"], row["messages"], photos
+            return (texts, row["drafts"], row["payments"], row["messages"]), photos
 
     async def _fail_open_jobs(self, account: str, actor: str) -> int:
         """Nothing new can come: the account is locked."""

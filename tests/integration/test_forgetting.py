@@ -126,7 +126,7 @@ async def test_asking_again_mends_what_was_interrupted(
                 await erase(forgetting, account)
     await erase(forgetting, account)
     done = await erase(forgetting, account)
-    assert done == Erased(account, False, 0, 0, 0, 0, done.files)
+    assert done == Erased(account, False, 0, 0, 0, 0, 0, done.files)
     types = [event.type for event in await ledger.read.stream(f"account-{account}")]
     assert types.count("AccountForgotten") == 1
     assert await check_ledger(pool) == []

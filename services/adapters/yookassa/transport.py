@@ -177,12 +177,14 @@ def _checked(response: requests.Response) -> Any:
 
 
 def _refuse(status: int, said: dict[str, Any], reason: str) -> NoReturn:
+    if "code" not in said and status not in (405, 415):  # whoever said this, it was not the provider
+        raise Unavailable(f"http_{status}", reason[:WORDS_MAX])
     code = str(said.get("code") or f"http_{status}")[:WORDS_MAX]
     words = str(said.get("description") or reason)[:WORDS_MAX]
     parameter = str(said.get("parameter") or "")[:WORDS_MAX]
     if status == 401:
         raise BadCredentials(code, words, parameter)
-    if status in (404, 410) and said:
+    if status in (404, 410):
         raise NotFound(code, words, parameter)
     if status == 400 and parameter == _KEY_HEADER and "duplicate" in words.lower():
         raise KeyTaken(code, words, parameter)

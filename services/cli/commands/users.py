@@ -50,8 +50,9 @@ def forget(
     confirm(dry_run, yes)
     erased = asyncio.run(_forget(settings, user, actor, reason))
     say(
-        f"erased: {erased.texts} texts, {erased.drafts} drafts, {erased.files} files, {erased.messages} "
-        f"messages' ids; {erased.jobs_failed} unfinished jobs were refunded"
+        f"erased: {erased.texts} texts, {erased.drafts} drafts, {erased.payments} payments' links, "
+        f"{erased.files} files, {erased.messages} messages' ids; "
+        f"{erased.jobs_failed} unfinished jobs were refunded"
     )
     if not erased.telegram_id_known:
         say("whose account it was had been erased before; what was left is gone now")

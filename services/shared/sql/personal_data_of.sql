@@ -2,5 +2,6 @@
 SELECT EXISTS (SELECT FROM accounts WHERE account = $1 AND telegram_id IS NOT NULL) AS telegram_id_known,
        (SELECT count(*) FROM texts WHERE account = $1) AS texts,
        (SELECT count(*) FROM drafts WHERE account = $1) AS drafts,
+       (SELECT count(*) FROM payment_links WHERE account = $1) AS payments,
        (SELECT count(*) FROM deliveries WHERE account = $1) AS messages,
        (SELECT count(*) FROM open_jobs WHERE account = $1) AS unfinished_jobs

@@ -177,8 +177,8 @@ REPLIES = {
     "half a payment": (200, '{"id": "x", "status": "succeeded"}', Unknown),
     "processing": (202, '{"type": "processing", "retry_after": 1800}', Unknown),
     "a redirect": (302, "", Unknown),
-    "forbidden by a proxy": (403, "<html>no</html>", Refused),
-    "not found by a proxy": (404, "<html>no</html>", Refused),
+    "forbidden by a proxy": (403, "<html>no</html>", Unavailable),
+    "not found by a proxy": (404, "<html>no</html>", Unavailable),
     "no such method": (405, "", Refused),
     "gateway timeout": (504, "", Unknown),
 }

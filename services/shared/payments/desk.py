@@ -1,0 +1,218 @@
+"""The desk where credits are bought: orders, and what providers say came of them. Knows no provider.
+
+    order ──▶ the provider's own module asks for it ──▶ … ──▶ credit, cancel or expire
+
+Everything that happens to a payment can be told by several at once: the bot, a notification, the button "I
+have paid", the monitor. Each brings what it read from the provider, and the ledger makes one of it.
+
+    row of links and watch ──▶ PaymentOrdered ──▶ words kept ──▶ provider asked ──▶ PaymentCreated
+
+A process can die between any two of these. Before PaymentOrdered: nobody was asked, the row is swept away.
+After it: the monitor finds the row and goes on with the same key and the same words.
+"""
+
+import contextlib
+from typing import TYPE_CHECKING, Final, Literal
+
+import asyncpg
+import msgspec
+import structlog
+
+from events.payment import PaymentOrdered, Provider
+from ledger.commands_payment import (
+    CancelPayment,
+    ExpirePayment,
+    OrderPayment,
+    RecordPaymentCreated,
+    SettlePayment,
+    key_of,
+)
+from ledger.errors import KeyReused, Rejected
+from ledger.log import Ledger
+from ledger.payment_state import PaymentState
+from services.shared.ids import new_id
+from services.shared.payments.errors import ContactNeeded, NotSold
+from services.shared.payments.links import Link, Links
+from services.shared.payments.metrics import SETTLED, alarm
+from services.shared.payments.packages import Package, load_packages
+from services.shared.payments.yookassa_words import contact_in
+from services.shared.settings import Settings
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+GIVE_UP_S: Final = 7 * 86_400.0
+"""So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
+
+Standing = Literal["ordered", "pending", "paid", "flagged", "cancelled", "expired"]
+Outcome = Literal["credited", "known", "flagged", "pending", "cancelled", "foreign", "recorded"]
+
+
+class PaymentView(msgspec.Struct, frozen=True):
+    """How a payment stands. `confirmation_url` only while it can be paid."""
+
+    payment: str
+    ordered: PaymentOrdered
+    standing: Standing
+    provider_payment: str = ""
+    confirmation_url: str | None = None
+
+
+class Desk:
+    """Orders payments and records what became of them."""
+
+    def __init__(
+        self, settings: Settings, ledger: Ledger, pool: "Pool", *, links: Links | None = None
+    ) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.links = links or Links(pool)
+        self.packages = load_packages(settings)
+
+    def package(self, package_id: str) -> Package:
+        """Raises NotSold."""
+        for package in self.packages:
+            if package.id == package_id:
+                return package
+        raise NotSold(f"no package is called {package_id!r}")
+
+    async def order(
+        self,
+        account: str,
+        package_id: str,
+        provider: Provider,
+        *,
+        locale: str,
+        contact: str | None = None,
+        chat_id: int | None = None,
+        message_id: int | None = None,
+        draft: str | None = None,
+        payment: str | None = None,
+    ) -> str:
+        """Order a package at today's price; the payment's id. With `payment`, asking twice is asking once.
+
+        `contact` is where the receipt goes: an e-mail or a phone number, needed when YOOKASSA_RECEIPTS is on.
+        Raises NotSold, ContactNeeded, what the ledger raises (TermsNotAccepted, Forgotten, LedgerBusy, …) and
+        what an absent database raises; after the last two it may stand: ask again with the same `payment`.
+        """
+        package = self.package(package_id)
+        price = package.price(provider)
+        if price is None:
+            raise NotSold(f"package {package_id} is not sold by {provider}")
+        receipt_to = contact_in(contact) if contact else None
+        if provider == "yookassa" and self.settings.yookassa_receipts and receipt_to is None:
+            raise ContactNeeded("the receipt needs an e-mail address or a phone number")
+        payment = payment or new_id()
+        command = OrderPayment(
+            payment=payment,
+            account=account,
+            provider=provider,
+            package=package.id,
+            credits=package.credits,
+            amount_minor=price.amount_minor,
+            currency=price.currency,
+            shop=self.settings.yookassa_shop if provider == "yookassa" else "",
+            test=self.settings.yookassa_test if provider == "yookassa" else False,
+            life_s=package.life_s,
+            line=package.line,
+            locale=locale,
+        )
+        await self.links.open(Link(payment, account, receipt_to, None, chat_id, message_id, draft), provider)
+        try:
+            await self.ledger.execute(command, key=key_of(command))
+        except Rejected:
+            if (await self.ledger.read.payment(payment)).ordered is None:
+                await self.links.unopen(payment)
+            raise
+        return payment
+
+    async def view(self, payment: str) -> PaymentView | None:
+        """How it stands in the ledger; None when there is no such payment."""
+        state = await self.ledger.read.payment(payment)
+        if state.ordered is None:
+            return None
+        standing = standing_of(state)
+        link = await self.links.link(payment) if standing == "pending" else None
+        paid = [received.provider_payment for received in state.received]
+        return PaymentView(
+            payment,
+            state.ordered,
+            standing,
+            provider_payment=next(iter((*paid, *reversed(state.created))), ""),
+            confirmation_url=link.confirmation_url if link else None,
+        )
+
+    async def credit(self, command: SettlePayment) -> Outcome:
+        """Record money as it was read from the provider, once; flagged when it is not what was ordered."""
+        before = await self.ledger.read.payment(command.payment)
+        known = before.received_as(command.provider_payment)
+        if known is not None and known.credits:
+            await self.links.unwatch(command.payment)
+            return self._count(command.provider, "known")
+        await self.ledger.execute(command, key=key_of(command))
+        after = await self.ledger.read.payment(command.payment)
+        came = after.received_as(command.provider_payment)
+        words = {"payment": command.payment, "provider_payment": command.provider_payment}
+        if came is None or not came.credits:
+            problems = [problem for name, problem in after.flags if name == command.provider_payment]
+            if known is None:
+                alarm("flagged", problem=", ".join(problems), amount_minor=command.amount_minor, **words)
+            await self.links.unwatch(command.payment)
+            return self._count(command.provider, "flagged")
+        await self._notice(before, after, command)
+        await self.links.unwatch(command.payment)
+        logger.info("payment_credited", credits=came.credits, **words)
+        return self._count(command.provider, "credited")
+
+    async def _notice(self, before: PaymentState, after: PaymentState, command: SettlePayment) -> None:
+        """What is unusual about money that was credited."""
+        words = {"payment": command.payment, "provider_payment": command.provider_payment}
+        if before.succeeded:
+            alarm("paid_twice", **words)
+        if after.ordered is not None and after.ordered.restored and before.ordered is None:
+            alarm("restored", **words)
+        if before.cancelled or before.expired:
+            logger.warning("payment_came_late", **words)
+        if (await self.ledger.read.account(command.account)).forgotten:
+            alarm("forgotten_account", **words)
+
+    async def created(self, payment: str, provider_payment: str) -> None:
+        """Record that the provider knows the payment."""
+        command = RecordPaymentCreated(payment, provider_payment)
+        await self.ledger.execute(command, key=key_of(command))
+
+    async def cancel(
+        self, payment: str, provider: Provider, provider_payment: str, reason: str, party: str
+    ) -> Outcome:
+        """Record the provider's final no. Changes nothing once money has come."""
+        command = CancelPayment(payment, provider_payment, reason or "unknown", party or provider)
+        with contextlib.suppress(KeyReused):  # somebody recorded it before, in other words
+            await self.ledger.execute(command, key=key_of(command))
+        await self.links.unwatch(payment)
+        return self._count(provider, "cancelled")
+
+    async def expire(self, payment: str, reason: str) -> None:
+        """Stop asking about it."""
+        command = ExpirePayment(payment, reason)
+        with contextlib.suppress(KeyReused):
+            await self.ledger.execute(command, key=key_of(command))
+        await self.links.unwatch(payment)
+
+    def _count(self, provider: str, outcome: Outcome) -> Outcome:
+        SETTLED.labels(provider, outcome).inc()
+        return outcome
+
+
+def standing_of(state: PaymentState) -> Standing:
+    """In one word; money that came counts more than anything said before."""
+    if state.succeeded:
+        return "paid"
+    if state.received:
+        return "flagged"
+    if state.cancelled:
+        return "cancelled"
+    if state.expired:
+        return "expired"
+    return "pending" if state.created else "ordered"

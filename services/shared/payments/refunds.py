@@ -1,0 +1,175 @@
+"""Money that goes back on an operator's word: shown first, reserved, sent, recorded.
+
+    plan ──▶ RefundIntended + CreditsRevoked ──▶ the provider, with our key ──▶ PaymentRefunded
+                                                          │ no
+                                                          └──▶ RefundFailed + CreditsGranted
+
+The credits are gone before the money is: nobody spends what is being paid back. An outcome nobody knows
+leaves the intent open; the monitor asks again with the same key and the same words for a day, then searches
+the provider's list, and only what is certainly not there fails.
+"""
+
+import contextlib
+from typing import Literal
+
+import msgspec
+import structlog
+
+from events.payment import PaymentOrdered, RefundIntended
+from ledger.commands_payment import FailRefund, IntendRefund, key_of
+from ledger.errors import KeyReused
+from ledger.payment_state import PaymentState, Received
+from services.adapters.yookassa.errors import BadCredentials, KeyTaken, NoAnswer, Refused
+from services.adapters.yookassa.records import RefundRecord
+from services.shared.ids import new_id
+from services.shared.payments import yookassa_words as words
+from services.shared.payments.errors import NothingToRefund
+from services.shared.payments.metrics import alarm
+from services.shared.payments.yookassa_desk import KEY_REMEMBERED_S, SURELY_UNMADE_S, YooKassaDesk
+
+logger = structlog.get_logger()
+
+Sent = Literal["refunded", "refused", "unknown", "over"]
+
+
+class RefundPlan(msgspec.Struct, frozen=True):
+    """What a refund would do. `spent` of those `bought` are used up; `balance_after` may be below zero."""
+
+    payment: str
+    account: str
+    provider_payment: str
+    refund: str
+    amount_minor: int
+    currency: str
+    credits: int
+    bought: int
+    spent: int
+    balance: int
+    balance_after: int
+
+
+class YooKassaRefunds:
+    """Refunds of payments by YooKassa."""
+
+    def __init__(self, desk: YooKassaDesk) -> None:
+        self._yookassa = desk
+        self._desk = desk.desk
+
+    async def plan(self, payment: str, credits: int | None = None) -> RefundPlan:
+        """What sending back the price of `credits` (all that is left, if None) would do. Changes nothing.
+
+        Raises NothingToRefund. Look at the payment first (`check`), so that the ledger knows all there is.
+        """
+        state = await self._desk.ledger.read.payment(payment)
+        ordered = state.ordered
+        if ordered is None:
+            raise NothingToRefund(f"there is no payment {payment}")
+        received = _refundable(state)
+        if received is None:
+            raise NothingToRefund(f"payment {payment} has no money left to send back")
+        amount_minor = received.refundable_minor
+        if credits is not None:
+            left = received.credits - received.revoked
+            if not 0 < credits <= left:
+                raise NothingToRefund(f"of payment {payment} {left} credits are left, not {credits}")
+            amount_minor = min(received.amount_of(credits), received.refundable_minor)
+        taken = received.credits_of(amount_minor)
+        account = await self._desk.ledger.read.account(ordered.account)
+        in_lot = sum(lot.amount for lot in account.lots if lot.number == received.lot)
+        return RefundPlan(
+            payment=payment,
+            account=ordered.account,
+            provider_payment=received.provider_payment,
+            refund=new_id(),
+            amount_minor=amount_minor,
+            currency=ordered.currency,
+            credits=taken,
+            bought=received.credits,
+            spent=max(received.credits - received.revoked - in_lot, 0),
+            balance=account.balance,
+            balance_after=account.balance - taken,
+        )
+
+    async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
+        """Reserve the credits and send the money. `unknown`: the monitor goes on until it is known."""
+        command = IntendRefund(
+            payment=plan.payment,
+            account=plan.account,
+            refund=plan.refund,
+            provider_payment=plan.provider_payment,
+            amount_minor=plan.amount_minor,
+            actor=actor,
+            reason=reason,
+        )
+        await self._desk.links.watch(plan.payment, plan.refund, plan.account, "yookassa")
+        await self._desk.ledger.execute(command, key=key_of(command))
+        return await self.follow(plan.payment, plan.refund)
+
+    async def follow(self, payment: str, refund: str) -> Sent:
+        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end."""
+        state = await self._desk.ledger.read.payment(payment)
+        intent = next((intent for intent in state.intents if intent.refund == refund), None)
+        if intent is None or state.ordered is None:
+            if refund in state.closed:
+                await self._desk.links.unwatch(payment, refund)
+                return "over"
+            return "unknown"  # not in the ledger: its process died before, or has not come that far
+        try:
+            record = await self._sent(payment, state.ordered, intent)
+        except NoAnswer as error:
+            logger.warning("refund_unknown", payment=payment, refund=refund, error=str(error))
+            return "unknown"
+        except (BadCredentials, KeyTaken) as error:
+            alarm("refund_stuck", payment=payment, refund=refund, error=str(error))
+            return "unknown"
+        except Refused as error:
+            return await self._fail(payment, state.ordered, intent, error.code)
+        if record is None or record.status == "pending":
+            return "unknown"
+        if record.status == "canceled":
+            return await self._fail(payment, state.ordered, intent, record.cancel_reason or "canceled")
+        await self._yookassa.record_refund(payment, state, record)
+        return "refunded"
+
+    async def _sent(
+        self, payment: str, ordered: PaymentOrdered, intent: RefundIntended
+    ) -> RefundRecord | None:
+        """The provider's record of the refund, made or found. None: it is not known."""
+        link = await self._desk.links.link(payment)
+        told = words.refund_words(self._desk.settings, intent, ordered, link.contact if link else None)
+        asked = await self._desk.links.ask(
+            payment, intent.refund, ordered.account, msgspec.json.encode(told).decode()
+        )
+        shop = self._yookassa.shop
+        if asked.age_s < KEY_REMEMBERED_S:
+            return await shop.create_refund(
+                msgspec.json.decode(asked.request), words.refund_key(intent.refund)
+            )
+        cursor: str | None = None
+        while True:
+            page = await shop.refunds(cursor=cursor, payment_id=intent.provider_payment)
+            for record in page.items:
+                if record.metadata.get("refund") == intent.refund:
+                    return record
+            cursor = page.cursor
+            if cursor is None:
+                break
+        if asked.age_s >= SURELY_UNMADE_S:
+            raise Refused("never_made", "the provider has no such refund")
+        return None
+
+    async def _fail(self, payment: str, ordered: PaymentOrdered, intent: RefundIntended, reason: str) -> Sent:
+        command = FailRefund(payment, ordered.account, intent.refund, reason)
+        with contextlib.suppress(KeyReused):  # the monitor was faster, and was given another reason
+            await self._desk.ledger.execute(command, key=key_of(command))
+        await self._desk.links.unwatch(payment, intent.refund)
+        alarm("refund_failed", payment=payment, refund=intent.refund, reason=reason)
+        return "refused"
+
+
+def _refundable(state: PaymentState) -> Received | None:
+    """The money to send back: the newest of which some is left."""
+    for received in reversed(state.received):
+        if received.refundable_minor:
+            return received
+    return None

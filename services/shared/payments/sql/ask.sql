@@ -1,0 +1,12 @@
+-- About to ask the provider: the words to ask with, the first ever used, and for how many seconds it has been looked
+-- after; NULL when it is not. $1 payment, $2 refund, $3 account, $4 the words if there are none yet
+WITH words AS (
+    INSERT INTO payment_requests (payment, refund, account, request) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (payment, refund) DO UPDATE SET request = payment_requests.request
+    RETURNING request
+)
+SELECT request, (
+    SELECT extract(epoch FROM clock_timestamp() - opened_at)::float8 FROM payment_watch
+    WHERE payment = $1 AND refund = $2
+) AS age_s
+FROM words

@@ -1,0 +1,1 @@
+"""Money through YooKassa: the desk, notifications, the monitor's part, refunds, comparisons."""

@@ -1,0 +1,1 @@
+"""Packages and the pure parts of the payment desk."""
