@@ -1,4 +1,4 @@
-"""`neurocards serve web`: where the outside reaches us. Provider callbacks and links to large videos."""
+"""`neurocards serve web`: where the outside reaches us. Callbacks, notifications, links to large videos."""
 
 import contextlib
 
@@ -7,11 +7,14 @@ from redis.asyncio import Redis
 
 from ledger.log import Ledger
 from services.adapters.kie.gateway import Kie
+from services.adapters.yookassa.gateway import YooKassa
 from services.shared.blobs import open_blobs
 from services.shared.database import create_pool
 from services.shared.errors import StartError
 from services.shared.file_links import FileLinks
 from services.shared.health import address_of
+from services.shared.payments.desk import Desk
+from services.shared.payments.yookassa_desk import Notified, YooKassaDesk
 from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
@@ -20,6 +23,7 @@ from services.web.callbacks import CallbackDesk
 from services.web.files import Files
 from services.web.waking import Waker
 from services.web.webhooks import KieWebhook
+from services.web.yookassa import YooKassaWebhook
 
 SHUTDOWN_S = 5.0
 
@@ -37,7 +41,9 @@ async def serve(settings: Settings) -> None:
         runtime.spawn(waker.run(), "wake")
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)
-        app = build_app(runtime.health, [*webhook.routes(), *files.routes()])
+        shop = await stack.enter_async_context(YooKassa(settings))
+        money = YooKassaWebhook(settings, Notified(YooKassaDesk(Desk(settings, ledger, pool), shop)))
+        app = build_app(runtime.health, [*webhook.routes(), *money.routes(), *files.routes()])
 
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()

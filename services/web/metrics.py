@@ -7,6 +7,9 @@ from prometheus_client import Counter, Gauge, Histogram
 CALLBACKS: Final = Counter(
     "neurocards_callbacks_total", "Provider callbacks, by what came of them", ["outcome"]
 )
+NOTIFICATIONS: Final = Counter(
+    "neurocards_payments_notifications_total", "YooKassa's notifications, by what came of them", ["outcome"]
+)
 REQUESTS: Final = Histogram(
     "neurocards_web_request_seconds", "Time to answer, by route and status", ["route", "status"]
 )
