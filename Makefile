@@ -3,6 +3,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 1
 CYCLES ?= 20
@@ -51,8 +52,14 @@ format: $(VENV)/.stamp-dev ## Bring the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.stamp-dev ## Measure the ledger and the streams beside the machine's own limits
-	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s
+# The job queues that ours is measured beside; without them the rest is measured all the same.
+$(PEERS)/.stamp: requirements-peers.lock
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+	  --requirement requirements-peers.lock && touch $@ || echo "The peers of the benchmark are not installed."
+
+bench: $(VENV)/.stamp-dev $(PEERS)/.stamp ## Measure everything beside the machine's own limits, or ONLY=jobs, ONLY=ledger, …
+	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s $(if $(ONLY),-k $(ONLY))
 
 chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things; SEED=7 for the same again
 	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS)
@@ -67,5 +74,5 @@ lock: $(VENV)/.stamp-dev ## Pin the dependencies of pyproject.toml anew (needs u
 	.ci/lock
 
 clean: ## Remove the environment, caches and build leftovers; the data in .neurocards stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

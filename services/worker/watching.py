@@ -76,9 +76,13 @@ async def _wait(run: "JobRun") -> bool:
 
 async def _read_slot(run: "JobRun", account: str) -> None:
     """Until the provider's limit lets us read; a hint that the task has changed lets us overtake."""
-    wait_s = await run.tools.limits.read_wait_s(account)
-    if wait_s > 0 and await run.pause(wait_s):
-        await run.pause(await run.tools.limits.read_wait_s(account, urgent=True))
+    limits, urgent = run.tools.limits, False
+    due_s = time.monotonic() + await limits.read_wait_s(account)
+    while (left_s := due_s - time.monotonic()) > 0:
+        poked = await run.pause(left_s)  # news of another kind end it too, and give no right to overtake
+        if poked and not urgent:
+            urgent = True
+            due_s = min(due_s, time.monotonic() + await limits.read_wait_s(account, urgent=True))
 
 
 async def _look(run: "JobRun", submission: Submission, task: str) -> TaskRecord | None:

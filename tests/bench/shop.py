@@ -9,6 +9,7 @@ from services.shared.people import Brief, People
 
 SELLERS = 64
 DEADLINE_S = 900
+PHOTO = "photos/p.jpg"
 
 
 class Shop:
@@ -34,7 +35,7 @@ class Shop:
         account, brief = self._sellers[n % SELLERS]
         job = f"{n:024d}"
         order = c.OrderVideos(
-            account, job, (job,), 1, "bytedance/seedance-2-fast", "ugc", "photos/p.jpg", brief, "en",
+            account, job, (job,), 1, "bytedance/seedance-2-fast", "ugc", PHOTO, brief, "en",
             DEADLINE_S,
         )  # fmt: skip
         await self._ledger.execute(order, key=f"order:{job}")

@@ -1,4 +1,7 @@
-"""From the order to the worker, and through a whole job, beside raw XADD in the same run."""
+"""From the order to the worker and through a whole job, beside raw XADD and other job queues in the same run.
+
+NEUROCARDS_BENCH_JOBS sets how many jobs, NEUROCARDS_BENCH_WORKERS how many worker processes.
+"""
 
 import asyncio
 import os
@@ -7,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import asyncpg
 import pytest
@@ -29,6 +32,7 @@ from services.shared.settings import Settings, load_settings
 from services.shared.streams import GENERATION, JOBS, decode_job
 from tests.bench.figures import Run, show
 from tests.bench.load import cpu_s
+from tests.bench.peers.queues import QUEUES, installed, measure
 from tests.bench.shop import Shop
 from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually
@@ -40,6 +44,7 @@ pytestmark = pytest.mark.bench
 
 JOBS_COUNT = int(os.environ.get("NEUROCARDS_BENCH_JOBS", "6000"))
 WORKERS = int(os.environ.get("NEUROCARDS_BENCH_WORKERS", "2"))
+OTHERS_COUNT = 2_000
 PICKUPS_PER_S = 100
 PICKUP_S = 5
 EVENTS_PER_JOB = 7  # charged, queued, started, prompt, intended, accepted, succeeded
@@ -60,13 +65,24 @@ def test_jobs(durable: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: P
     assert durable.pid and own_valkey.pid
     pids = {"Postgres": durable.pid, "Valkey": own_valkey.pid, "relay": relay.pid}
     try:
-        uvloop.run(_measure(settings, workers, pids))
+        ours = uvloop.run(_measure(settings, workers, pids))
     finally:
         for process in (relay, *workers):
             process.kill()
+    _show_ours(ours)
+    _show_queues(ours, durable.url(), own_valkey.url())
 
 
-async def _measure(settings: Settings, workers: Sequence[ServiceProcess], pids: dict[str, int]) -> None:
+class Ours(NamedTuple):
+    """What this run came to. `cpu_us` is CPU time per whole job, by process."""
+
+    pickups: Run
+    jobs_per_s: float
+    cpu_us: dict[str, float]
+    xadd_per_s: float
+
+
+async def _measure(settings: Settings, workers: Sequence[ServiceProcess], pids: dict[str, int]) -> Ours:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "bench"))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
@@ -79,25 +95,33 @@ async def _measure(settings: Settings, workers: Sequence[ServiceProcess], pids: 
         for worker in workers:
             worker.start()
         pids |= {worker.name: worker.pid for worker in workers}
-        jobs_per_s, cost_us = await _whole_jobs(pool, shop, pids)
+        jobs_per_s, cpu_us = await _whole_jobs(pool, shop, pids)
+    return Ours(pickups, jobs_per_s, cpu_us, xadd_per_s)
+
+
+def _show_ours(ours: Ours) -> None:
+    there_were_us = 1e6 * (os.cpu_count() or 1) / ours.jobs_per_s
+    rows = [*ours.cpu_us.items(), ("all", sum(ours.cpu_us.values()))]
     show(
-        f"Jobs: separate relay process, real Postgres and Valkey (raw pipelined XADD: {xadd_per_s:,.0f}/s)",
-        ("what", "figure", "p50 ms", "p99 ms"),
-        [
-            (
-                f"order → pick-up at {PICKUPS_PER_S}/s",
-                f"{len(pickups.latencies_s)} orders",
-                pickups.percentile_ms(50),
-                pickups.percentile_ms(99),
-            ),
-            (f"whole jobs, {EVENTS_PER_JOB} events each", f"{jobs_per_s:,.0f} jobs/s", "", ""),
-        ],
-    )
-    total_us = sum(cost_us.values())
-    show(
-        f"CPU time of a job, of {1e6 * (os.cpu_count() or 1) / jobs_per_s:,.0f} µs there were",
+        f"CPU time of a whole job ({ours.jobs_per_s:,.0f}/s), of {there_were_us:,.0f} µs of all cores",
         ("process", "µs"),
-        [(name, f"{us:,.0f}") for name, us in cost_us.items()] + [("all", f"{total_us:,.0f}")],
+        [(name, f"{us:,.0f}") for name, us in rows],
+    )
+
+
+def _show_queues(ours: Ours, postgres_url: str, redis_url: str) -> None:
+    """Ours, and the others on the same servers."""
+    p50_ms, p99_ms = ours.pickups.percentile_ms(50), ours.pickups.percentile_ms(99)
+    what = f"ours, whole jobs of {EVENTS_PER_JOB} events"
+    rows = [(what, f"{ours.jobs_per_s:,.0f}", p50_ms, p99_ms)]
+    for name in QUEUES if installed() else ():
+        others = measure(name, redis_url, postgres_url, OTHERS_COUNT)
+        rows.append((f"{name}, empty jobs", f"{others.per_s:,.0f}", others.p50_ms, others.p99_ms))
+    missing = "" if installed() else "; the other queues are not installed, `make bench` does that"
+    show(
+        f"Jobs, two workers; raw pipelined XADD: {ours.xadd_per_s:,.0f}/s{missing}",
+        ("what", "jobs/s", f"p50 ms to the start at {PICKUPS_PER_S}/s", "p99 ms"),
+        rows,
     )
 
 
@@ -156,12 +180,14 @@ async def _whole_jobs(pool: "Pool", shop: Shop, pids: Mapping[str, int]) -> tupl
     await pool.execute("DELETE FROM open_jobs")
     await shop.order_many(WORKERS)
     await eventually(all_done)
-    spent_s = {name: cpu_s(pid) for name, pid in pids.items()}
+    spent_s, own_s = {name: cpu_s(pid) for name, pid in pids.items()}, time.process_time()
     begin = time.perf_counter()
     await shop.order_many(JOBS_COUNT)
     await eventually(all_done, timeout_s=120, interval_s=0.05)
     elapsed = time.perf_counter() - begin
-    cost_us = {name: (cpu_s(pid) - spent_s[name]) * 1e6 / JOBS_COUNT for name, pid in pids.items()}
+    used_s = {"orders": time.process_time() - own_s}
+    used_s |= {name: cpu_s(pid) - spent_s[name] for name, pid in pids.items()}
+    cost_us = {name: used * 1e6 / JOBS_COUNT for name, used in used_s.items()}
     return JOBS_COUNT / elapsed, cost_us
 
 

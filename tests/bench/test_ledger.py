@@ -17,7 +17,7 @@ from ledger import commands as c
 from ledger.log import Ledger, LogReader
 from tests.bench.big_log import fill
 from tests.bench.figures import Figure, Run, board, show
-from tests.bench.peers import EventSourced, PlainLedger, copy_per_s
+from tests.bench.peers.ledgers import EventSourced, PlainLedger, copy_per_s
 from tests.bench.writer import Report, Task, Writer
 
 pytestmark = pytest.mark.bench
