@@ -5,7 +5,7 @@ something about a job that its worker waits for (a callback, a task found) says 
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import structlog
@@ -19,11 +19,17 @@ logger = structlog.get_logger()
 CHANNEL: Final = PREFIX + "wake"
 SWEEP: Final = b"sweep"
 _JOB: Final = b"job:"
+_BETWEEN: Final = "\n"
 
 
 async def wake_job(redis: Redis, job: str) -> None:
     """Have whoever works on the job look at it now. Never raises."""
-    await _publish(redis, _JOB + job.encode())
+    await wake_jobs(redis, [job])
+
+
+async def wake_jobs(redis: Redis, jobs: Iterable[str]) -> None:
+    """The same for several jobs, with one message."""
+    await _publish(redis, _JOB + _BETWEEN.join(jobs).encode())
 
 
 async def wake_sweepers(redis: Redis) -> None:
@@ -43,7 +49,8 @@ async def listen(redis: Redis, on_job: Callable[[str], None], on_sweep: Callable
                     if data == SWEEP:
                         on_sweep()
                     elif data.startswith(_JOB):
-                        on_job(data.removeprefix(_JOB).decode("utf-8", "replace"))
+                        for job in data.removeprefix(_JOB).decode("utf-8", "replace").split(_BETWEEN):
+                            on_job(job)
         except (RedisError, OSError) as error:
             logger.warning("wake_interrupted", error=repr(error))
             await asyncio.sleep(1.0)

@@ -86,8 +86,12 @@ class Worker:
         return False
 
     async def _pass_on(self) -> None:
+        elsewhere = self._crew.elsewhere
         while True:
-            await wake.wake_job(self._redis, await self._crew.elsewhere.get())
+            jobs = [await elsewhere.get()]
+            while not elsewhere.empty():  # what has come meanwhile goes out together
+                jobs.append(elsewhere.get_nowait())
+            await wake.wake_jobs(self._redis, jobs)
 
     async def _let_go(self) -> None:
         """Most runs wait for something and end at once; those in the middle of a call get a few seconds."""
