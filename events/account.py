@@ -33,9 +33,14 @@ class Paid(msgspec.Struct, frozen=True):
 
 
 class AccountOpened(msgspec.Struct, frozen=True):
-    """An account exists from here on. `origin` says by which door, e.g. `start` or `referral`."""
+    """An account exists from here on. `origin` says by which door, e.g. `start` or `referral`.
+
+    `invited_by` is the account whose link brought it, empty for none. It is said once and here, so nobody can
+    be invited later, by another, or by someone whom they have invited themselves.
+    """
 
     origin: str = "start"
+    invited_by: str = ""
 
 
 class TermsAccepted(msgspec.Struct, frozen=True):
@@ -116,6 +121,19 @@ class CreditsExpired(msgspec.Struct, frozen=True):
     due_at_us: int
 
 
+class InvitationRewarded(msgspec.Struct, frozen=True):
+    """The invited account has bought or made a first video, and both sides got their bonus: once, ever.
+
+    The grants stand in the same transaction. `credits` came here, `inviter_credits` to the inviter; 0: none.
+    `job` is the video that counts, empty when it was a purchase.
+    """
+
+    inviter: str
+    credits: int
+    inviter_credits: int
+    job: str = ""
+
+
 class AccountForgotten(msgspec.Struct, frozen=True):
     """Whoever this was asked to be erased: profile, texts and photos go, the account's credits are locked.
 
@@ -134,5 +152,6 @@ AccountEvent = (
     | CreditsRefunded
     | CreditsRevoked
     | CreditsExpired
+    | InvitationRewarded
     | AccountForgotten
 )

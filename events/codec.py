@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import msgspec
 
-from events import account, job, payment
+from events import account, job, payment, promo
 from events.envelope import Recorded
 from events.errors import CodecError, UnknownEventType
 
-Event = account.AccountEvent | job.JobEvent | payment.PaymentEvent
+Event = account.AccountEvent | job.JobEvent | payment.PaymentEvent | promo.PromoEvent
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {cls.__name__: cls for cls in typing.get_args(Event)}
 

@@ -3,6 +3,7 @@
 ACCOUNT = "account-"
 JOB = "job-"
 PAYMENT = "payment-"
+PROMO = "promo-"
 
 
 def account_stream(account: str) -> str:
@@ -18,6 +19,11 @@ def job_stream(job: str) -> str:
 def payment_stream(payment: str) -> str:
     """`p1` → `payment-p1`."""
     return PAYMENT + payment
+
+
+def promo_stream(code: str) -> str:
+    """`SPRING` → `promo-SPRING`."""
+    return PROMO + code
 
 
 def account_of(stream: str) -> str | None:

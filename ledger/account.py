@@ -63,11 +63,17 @@ def expire(state: AccountState, account: str, now_us: int) -> tuple[Made, Accoun
     return made, state
 
 
-def open_account(state: AccountState, command: OpenAccount) -> Made:
-    """AccountOpened, or nothing when it is open already."""
+def open_account(state: AccountState, command: OpenAccount, inviter: AccountState | None = None) -> Made:
+    """AccountOpened, or nothing when it is open already. Who is said to invite must be there."""
     if state.opened:
         return []
-    return [(account_stream(command.account), AccountOpened(command.origin))]
+    if inviter is not None:
+        if command.invited_by == command.account:
+            raise InvalidCommand("nobody invites themselves")
+        require_open(inviter, command.invited_by)
+        if inviter.forgotten:
+            raise Forgotten(f"account {command.invited_by} was erased; it invites nobody")
+    return [(account_stream(command.account), AccountOpened(command.origin, command.invited_by))]
 
 
 def accept_terms(state: AccountState, command: AcceptTerms) -> Made:

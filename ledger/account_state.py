@@ -14,6 +14,7 @@ from events.account import (
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
+    InvitationRewarded,
     Part,
     TermsAccepted,
 )
@@ -30,6 +31,10 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     in; `debt` is what is missing below zero: then there are no lots. `balance` is lots less debt. `lots_made`
     is the number of the newest lot. Nothing can be ordered once the account is `forgotten`. `broken` says
     why an event could not be read: then nothing may be spent, but refunds still arrive.
+
+    `invited_by` is the inviter's account; once `rewarded`, that is settled. `bought`: credits were paid for.
+    `promos` are references of promo codes used: an account knows its own few codes, so a code need not know
+    its many accounts.
     """
 
     opened: bool = False
@@ -40,6 +45,10 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     lots_made: int = 0
     debt: int = 0
     forgotten: bool = False
+    invited_by: str = ""
+    rewarded: bool = False
+    bought: bool = False
+    promos: tuple[str, ...] = ()
 
     def available(self, now_us: int) -> int:
         """The balance without lots whose life is over though nobody has booked it yet."""
@@ -70,9 +79,11 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
             part = Part(event.lot, event.amount, event.kind)
             return _holding(state, taken(state.lots, (part,)), state.debt)
         case AccountOpened():
-            return replace(state, opened=True)
+            return replace(state, opened=True, invited_by=event.invited_by)
         case TermsAccepted():
             return replace(state, terms=event.terms)
+        case InvitationRewarded():
+            return replace(state, rewarded=True)
         case AccountForgotten():
             return replace(state, forgotten=True)
         case _ as never:
@@ -84,11 +95,27 @@ def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
     kept = event.amount - event.settled
     part = Part(number, kept, event.kind, event.expires_at_us)
     lots = given(state.lots, (part,)) if kept else state.lots
-    return replace(_holding(state, lots, state.debt - event.settled), lots_made=max(number, state.lots_made))
+    state = replace(_holding(state, lots, state.debt - event.settled), lots_made=max(number, state.lots_made))
+    if event.kind == "purchase":
+        return replace(state, bought=True)
+    if event.kind == "promo" and event.reference is not None and event.reference.startswith("promo:"):
+        return replace(state, promos=(*state.promos, event.reference))
+    return state
 
 
 def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
     balance = total(lots) - debt
     return AccountState(
-        state.opened, state.terms, balance, state.broken, lots, state.lots_made, debt, state.forgotten
+        state.opened,
+        state.terms,
+        balance,
+        state.broken,
+        lots,
+        state.lots_made,
+        debt,
+        state.forgotten,
+        state.invited_by,
+        state.rewarded,
+        state.bought,
+        state.promos,
     )

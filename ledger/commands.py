@@ -11,16 +11,18 @@ import msgspec
 from events.account import GrantKind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
 from ledger.commands_payment import HINTS, PaymentCommand
+from ledger.commands_promo import GiftCommand
 
 REFUND_LIFE_S = 7 * 24 * 3600
 """The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
 
 
 class OpenAccount(msgspec.Struct, frozen=True):
-    """Make the account known. Asking for one that is open changes nothing."""
+    """Make the account known, maybe by another's invitation. Asking for one that is open changes nothing."""
 
     account: str
     origin: str = "start"
+    invited_by: str = ""
 
 
 class AcceptTerms(msgspec.Struct, frozen=True):
@@ -214,6 +216,7 @@ Command = (
     | RequeueJob
     | DropDeadLetter
     | PaymentCommand
+    | GiftCommand
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -14,17 +14,40 @@ from events.codec import Event, decode_data
 from events.errors import CodecError
 from events.job import JobEvent
 from events.payment import PaymentEvent
-from events.streams import ACCOUNT, JOB, PAYMENT, account_stream, job_stream, payment_stream
-from ledger import account, account_state, dead_letter, job, job_state, payment, payment_state, refund
+from events.promo import PromoEvent
+from events.streams import (
+    ACCOUNT,
+    JOB,
+    PAYMENT,
+    PROMO,
+    account_stream,
+    job_stream,
+    payment_stream,
+    promo_stream,
+)
+from ledger import (
+    account,
+    account_state,
+    dead_letter,
+    invitation,
+    job,
+    job_state,
+    payment_state,
+    promo_state,
+)
 from ledger import commands as c
 from ledger import commands_payment as p
+from ledger import commands_promo as g
+from ledger import view as view_of
 from ledger.account import Made
 from ledger.account_state import AccountState
-from ledger.errors import InvalidCommand, LedgerError
+from ledger.decide_money import decide_payment, decide_promo
+from ledger.errors import InvalidCommand
 from ledger.job_state import JobState, Outcome
 from ledger.payment_state import PaymentState
+from ledger.promo_state import PromoState
 
-State = AccountState | JobState | PaymentState
+State = AccountState | JobState | PaymentState | PromoState
 
 _OUTCOMES: dict[str, Outcome] = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 
@@ -48,6 +71,8 @@ def initial(stream: str) -> State:
         return JobState()
     if stream.startswith(PAYMENT):
         return PaymentState()
+    if stream.startswith(PROMO):
+        return PromoState()
     raise InvalidCommand(f"stream {stream!r} is of no known kind")
 
 
@@ -57,6 +82,8 @@ def evolve(state: State, event: Event) -> State:
         return account_state.evolve(state, cast(AccountEvent, event))
     if isinstance(state, PaymentState):
         return payment_state.evolve(state, cast(PaymentEvent, event))
+    if isinstance(state, PromoState):
+        return promo_state.evolve(state, cast(PromoEvent, event))
     return job_state.evolve(state, cast(JobEvent, event))
 
 
@@ -69,7 +96,7 @@ def fold(state: State, type_name: str, data: str) -> State:
     try:
         return evolve(state, decode_data(type_name, data))
     except CodecError as error:
-        if isinstance(state, AccountState | PaymentState):
+        if isinstance(state, AccountState | PaymentState | PromoState):
             return replace(state, broken=str(error))
         broken = replace(state, broken=str(error), outcome=_OUTCOMES.get(type_name, state.outcome))
         if type_name != "JobQueued":
@@ -86,7 +113,6 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
     match command:
         case (
             c.OrderVideos()
-            | c.OpenAccount()
             | c.AcceptTerms()
             | c.GrantCredits()
             | c.RevokeCredits()
@@ -94,6 +120,8 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             | c.ForgetAccount()
         ):
             return (account_stream(command.account),)
+        case c.OpenAccount():
+            return _accounts(command.account, command.invited_by)
         case c.FailJob() | c.FailSubmission() | c.RequeueJob():
             return (job_stream(command.job), account_stream(command.account))
         case (
@@ -111,6 +139,13 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             return (payment_stream(command.payment),)
         case p.OrderPayment() | p.SettlePayment() | p.IntendRefund() | p.FailRefund() | p.RecordRefund():
             return (payment_stream(command.payment), account_stream(command.account))
+        case g.CreatePromo() | g.DisablePromo():
+            return (promo_stream(command.code),)
+        case g.RedeemPromo():
+            return (promo_stream(command.code), account_stream(command.account))
+        case g.RewardInvitation():
+            jobs = (job_stream(command.job),) if command.job else ()
+            return (*_accounts(command.account, command.inviter), *jobs)
         case _ as never:
             assert_never(never)
 
@@ -119,19 +154,20 @@ def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
     """The events the command makes, with their streams; none when there is nothing to do. Raises Rejected."""
     match command:
         case c.OrderVideos():
-            return account.order_videos(_account(view, command.account), command, now_us)
+            return account.order_videos(view_of.account(view, command.account), command, now_us)
         case c.OpenAccount():
-            return account.open_account(_account(view, command.account), command)
+            inviter = view_of.account(view, command.invited_by) if command.invited_by else None
+            return account.open_account(view_of.account(view, command.account), command, inviter)
         case c.AcceptTerms():
-            return account.accept_terms(_account(view, command.account), command)
+            return account.accept_terms(view_of.account(view, command.account), command)
         case c.GrantCredits():
-            return account.grant(_account(view, command.account), command, now_us)
+            return account.grant(view_of.account(view, command.account), command, now_us)
         case c.RevokeCredits():
-            return account.revoke(_account(view, command.account), command, now_us)
+            return account.revoke(view_of.account(view, command.account), command, now_us)
         case c.ForgetAccount():
-            return account.forget(_account(view, command.account), command)
+            return account.forget(view_of.account(view, command.account), command)
         case c.ExpireCredits():
-            return account.expire_credits(_account(view, command.account), command, now_us)
+            return account.expire_credits(view_of.account(view, command.account), command, now_us)
         case (
             p.OrderPayment()
             | p.RecordPaymentCreated()
@@ -142,7 +178,13 @@ def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
             | p.FailRefund()
             | p.RecordRefund()
         ):
-            return _decide_payment(view, command, now_us)
+            return decide_payment(view, command, now_us)
+        case g.CreatePromo() | g.DisablePromo() | g.RedeemPromo():
+            return decide_promo(view, command, now_us)
+        case g.RewardInvitation():
+            invited, inviting = view_of.account(view, command.account), view_of.account(view, command.inviter)
+            made = view_of.job(view, command.job) if command.job else None
+            return invitation.reward(invited, inviting, made, command, now_us)
         case _:
             return _decide_job(view, command, now_us)
 
@@ -163,7 +205,7 @@ JobCommand = (
 
 
 def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> Made:
-    state = _job(view, command.job)
+    state = view_of.job(view, command.job)
     match command:
         case c.StartJob():
             return job.start(state, command, now_us)
@@ -174,62 +216,23 @@ def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> 
         case c.RecordAccepted():
             return job.record_accepted(state, command)
         case c.FailSubmission():
-            return job.fail_submission(state, _account(view, command.account), command, now_us)
+            return job.fail_submission(state, view_of.account(view, command.account), command, now_us)
         case c.HandBackJob():
             return job.hand_back(state, command)
         case c.SucceedJob():
             return job.succeed(state, command)
         case c.FailJob():
-            return job.fail(state, _account(view, command.account), command, now_us)
+            return job.fail(state, view_of.account(view, command.account), command, now_us)
         case c.ReissueJob():
             return dead_letter.reissue(state, command, now_us)
         case c.RequeueJob():
-            return dead_letter.requeue(state, _account(view, command.account), command, now_us)
+            return dead_letter.requeue(state, view_of.account(view, command.account), command, now_us)
         case c.DropDeadLetter():
             return dead_letter.drop(state, command)
         case _ as never:
             assert_never(never)
 
 
-def _decide_payment(view: Mapping[str, State], command: p.PaymentCommand, now_us: int) -> Made:
-    state = _payment(view, command.payment)
-    match command:
-        case p.OrderPayment():
-            return payment.order(state, _account(view, command.account), command)
-        case p.RecordPaymentCreated():
-            return payment.record_created(state, command)
-        case p.SettlePayment():
-            return payment.settle(state, _account(view, command.account), command, now_us)
-        case p.CancelPayment():
-            return payment.cancel(state, command)
-        case p.ExpirePayment():
-            return payment.expire(state, command)
-        case p.IntendRefund():
-            return refund.intend(state, _account(view, command.account), command, now_us)
-        case p.FailRefund():
-            return refund.fail(state, _account(view, command.account), command, now_us)
-        case p.RecordRefund():
-            return refund.record(state, _account(view, command.account), command, now_us)
-        case _ as never:
-            assert_never(never)
-
-
-def _account(view: Mapping[str, State], account_id: str) -> AccountState:
-    state = view[account_stream(account_id)]
-    if not isinstance(state, AccountState):
-        raise LedgerError(f"stream of account {account_id} holds another kind of state")
-    return state
-
-
-def _job(view: Mapping[str, State], job_id: str) -> JobState:
-    state = view[job_stream(job_id)]
-    if not isinstance(state, JobState):
-        raise LedgerError(f"stream of job {job_id} holds another kind of state")
-    return state
-
-
-def _payment(view: Mapping[str, State], payment_id: str) -> PaymentState:
-    state = view[payment_stream(payment_id)]
-    if not isinstance(state, PaymentState):
-        raise LedgerError(f"stream of payment {payment_id} holds another kind of state")
-    return state
+def _accounts(*accounts: str) -> tuple[str, ...]:
+    """The streams of these accounts, each once; an empty name is none."""
+    return tuple(account_stream(account) for account in dict.fromkeys(accounts) if account)

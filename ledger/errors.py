@@ -21,14 +21,20 @@ LedgerError
 │   ├── NotPaid                 money of this id is not recorded: settle the payment first
 │   ├── NoSuchRefund            no refund of this id was intended
 │   ├── RefundTooLarge          (amount_minor, left_minor) more than is left of what was paid
+│   ├── NoSuchPromo
+│   ├── PromoOver               (why) the code gives nothing any more: disabled, ended, or used up
+│   ├── AlreadyRedeemed         this account has used the code
 │   ├── UnreadableAccount       the account's events cannot be folded; nothing may be spent
 │   ├── UnreadableJob           the job's events cannot be folded; it can still be failed and refunded
-│   └── UnreadablePayment       the payment's events cannot be folded; nothing is decided about it
+│   ├── UnreadablePayment       the payment's events cannot be folded; nothing is decided about it
+│   └── UnreadablePromo         the code's events cannot be folded; it gives nothing
 ├── KeyReused                   the key belongs to a command with another body
 ├── LedgerBusy                  the queue is full: wait and ask again with the same key
 ├── LedgerUnavailable           no answer from Postgres in time: ask again with the same key
 └── IntegrityError              the log is not what a cursor or the chain says it must be
 """
+
+from typing import Literal
 
 from events.errors import NeurocardsError
 
@@ -140,6 +146,22 @@ class RefundTooLarge(Rejected):
         self.left_minor = left_minor
 
 
+class NoSuchPromo(Rejected):
+    """There is no such promo code."""
+
+
+class PromoOver(Rejected):
+    """The code gives nothing any more; `why` says since when: it is disabled, it has ended, it is used up."""
+
+    def __init__(self, why: Literal["disabled", "ended", "used up"]) -> None:
+        super().__init__(f"the code gives nothing any more: {why}")
+        self.why = why
+
+
+class AlreadyRedeemed(Rejected):
+    """The account has used this code; it works once."""
+
+
 class UnreadableAccount(Rejected):
     """The account's events cannot be folded by this version; refunds still arrive."""
 
@@ -150,6 +172,10 @@ class UnreadableJob(Rejected):
 
 class UnreadablePayment(Rejected):
     """The payment's events cannot be folded by this version."""
+
+
+class UnreadablePromo(Rejected):
+    """The code's events cannot be folded by this version."""
 
 
 class KeyReused(LedgerError):

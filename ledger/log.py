@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import asyncpg
 
 from events.envelope import GENESIS, Cursor, Recorded
-from events.streams import account_stream, job_stream, payment_stream
+from events.streams import account_stream, job_stream, payment_stream, promo_stream
 from ledger.account import expire
 from ledger.account_state import AccountState
 from ledger.appender import Appender
@@ -16,6 +16,7 @@ from ledger.decide import fold
 from ledger.errors import IntegrityError
 from ledger.job_state import JobState
 from ledger.payment_state import PaymentState
+from ledger.promo_state import PromoState
 from ledger.receipt import Receipt
 from ledger.snapshots import FORMAT, StreamEvent, load
 from ledger.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
@@ -98,6 +99,14 @@ class LogReader:
         states, _ = await load(_PoolSource(self._pool), {stream: None})
         state = states[stream][1]
         assert isinstance(state, PaymentState)
+        return state
+
+    async def promo(self, code: str) -> PromoState:
+        """The promo code as it stands; an empty state when there is none."""
+        stream = promo_stream(code)
+        states, _ = await load(_PoolSource(self._pool), {stream: None})
+        state = states[stream][1]
+        assert isinstance(state, PromoState)
         return state
 
     async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:

@@ -14,6 +14,7 @@ from events.account import (
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
+    InvitationRewarded,
     TermsAccepted,
 )
 from events.codec import Event
@@ -81,6 +82,8 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
             return replace(row, terms=terms)
         case AccountOpened():
             return replace(row, opened_at_us=recorded.recorded_at_us)
+        case InvitationRewarded():
+            return row  # its credits are grants beside it
         case _ as never:
             assert_never(never)
 

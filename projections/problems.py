@@ -22,6 +22,7 @@ Kind = Literal[
     "lots",  # credits were not drawn from, or given back to, the lots they should
     "charge",  # a job charged twice, or queued without its charge
     "outcome",  # a job with no outcome, two, or a refund that mirrors no charge
+    "gift",  # a promo code or an invitation gave what it should not, or did not give what it should
     "books",  # the double entry does not balance
     # What was made of the log.
     "open_jobs",  # the table of unfinished jobs is not what the log says

@@ -11,6 +11,7 @@ from events.account import (
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
+    InvitationRewarded,
     Paid,
     Part,
     TermsAccepted,
@@ -46,6 +47,7 @@ from events.payment import (
     RefundFailed,
     RefundIntended,
 )
+from events.promo import PromoCreated, PromoDisabled, PromoEvent, PromoRedeemed
 
 _WHOLE = {"XTR", "JPY", "KRW", "VND", "CLP"}
 """Currencies without a smaller unit; XTR is Telegram's Stars."""
@@ -56,12 +58,8 @@ AccountCredits = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevo
 def words_of(event: Event) -> str:
     """One line."""
     match event:
-        case AccountOpened():
-            return f"account opened ({event.origin})"
-        case TermsAccepted():
-            return f"terms {event.terms} accepted"
-        case AccountForgotten():
-            return "who it was is forgotten"
+        case AccountOpened() | TermsAccepted() | InvitationRewarded() | AccountForgotten():
+            return _account(event)
         case CreditsGranted() | CreditsCharged() | CreditsRefunded() | CreditsRevoked() | CreditsExpired():
             return _credits(event)
         case JobQueued():
@@ -96,8 +94,42 @@ def words_of(event: Event) -> str:
             return f"made again as {event.as_job}, {price}: {event.reason}, by {event.actor}"
         case DeadLetterDropped():
             return f"left at that: {event.reason}, by {event.actor}"
+        case PromoCreated() | PromoDisabled() | PromoRedeemed():
+            return _promo(event)
         case _:
             return _payment(event)
+
+
+def _account(event: AccountOpened | TermsAccepted | InvitationRewarded | AccountForgotten) -> str:
+    match event:
+        case AccountOpened():
+            return f"account opened ({event.origin})" + f", invited by {event.invited_by}" * bool(
+                event.invited_by
+            )
+        case InvitationRewarded():
+            why = f"video {event.job}" if event.job else "purchase"
+            both = f"{event.credits} credits here, {event.inviter_credits} to {event.inviter}"
+            return f"invitation rewarded after the first {why}: {both}"
+        case TermsAccepted():
+            return f"terms {event.terms} accepted"
+        case AccountForgotten():
+            return "who it was is forgotten"
+        case _ as never:
+            assert_never(never)
+
+
+def _promo(event: PromoEvent) -> str:
+    match event:
+        case PromoCreated():
+            until = "" if event.expires_at_us is None else f", until {_clock(event.expires_at_us)}"
+            gives = f"{_count(event.amount)} for each of {event.uses_max}"
+            return f"code {event.code} gives {gives}{until}: {event.reason}, by {event.actor}"
+        case PromoDisabled():
+            return f"code disabled: {event.reason}, by {event.actor}"
+        case PromoRedeemed():
+            return f"code used by account {event.account}"
+        case _ as never:
+            assert_never(never)
 
 
 def _payment(event: PaymentEvent) -> str:

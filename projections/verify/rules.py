@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from events.streams import ACCOUNT, JOB, PAYMENT
+from events.streams import ACCOUNT, JOB, PAYMENT, PROMO
 from projections.problems import Findings
 from projections.verify import lots
 from projections.verify.jobs import Jobs
@@ -22,6 +22,7 @@ from projections.verify.shapes import (
     OF_ACCOUNTS,
     OF_JOBS,
     OF_PAYMENTS,
+    OF_PROMOS,
     SPENT,
     Charged,
     Granted,
@@ -203,9 +204,8 @@ class Rules:
             self.late.append(row)
             if name == "JobRequeued":
                 requeued(self.jobs, row)
-        if name not in (
-            OF_JOBS if stream.startswith(JOB) else OF_PAYMENTS if stream.startswith(PAYMENT) else ()
-        ):
+        kinds = ((JOB, OF_JOBS), (PAYMENT, OF_PAYMENTS), (PROMO, OF_PROMOS))
+        if not any(name in names for prefix, names in kinds if stream.startswith(prefix)):
             self._misplaced(row)
         if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:
             expected = self.others[stream] = self.others.get(stream, 0) + 1

@@ -8,6 +8,7 @@ from events.account import AccountEvent, GrantKind, Part, RevokeKind
 from events.codec import EVENT_TYPES
 from events.job import JobEvent
 from events.payment import PaymentEvent
+from events.promo import PromoEvent
 from projections.verify.jobs import Queued, Requeued
 
 
@@ -76,6 +77,7 @@ DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in READ.it
 OF_ACCOUNTS: Final = frozenset(cls.__name__ for cls in get_args(AccountEvent))
 OF_JOBS: Final = frozenset(cls.__name__ for cls in get_args(JobEvent))
 OF_PAYMENTS: Final = frozenset(cls.__name__ for cls in get_args(PaymentEvent))
+OF_PROMOS: Final = frozenset(cls.__name__ for cls in get_args(PromoEvent))
 OUTCOMES: Final = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
 """The job's events that the books must know of."""

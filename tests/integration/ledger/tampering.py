@@ -10,6 +10,7 @@ from events.envelope import GENESIS, Recorded
 from events.job import Failure, Video
 from ledger import commands as c
 from ledger import commands_payment as p
+from ledger import commands_promo as g
 from ledger.account_state import AccountState
 from ledger.chain import event_hash
 from ledger.decide import fold, initial
@@ -92,6 +93,7 @@ async def _live(ledger: Ledger, pool: Any) -> None:
     await ledger.execute(c.GrantCredits("a", 10, "purchase", "pack", "payment-1"), key="buy:a")
     await ledger.execute(order("a", "o1", "j1", "j2", "j3", price=2), key="order:o1")
     await _pay(ledger)
+    await _give(ledger)
     await _submit(ledger, "j1")
     await ledger.execute(c.SucceedJob("j1", 1, 1, VIDEO), key="succeed:j1")
     await pool.execute(_SLEEP_UNTIL, ends_us / 1e6)
@@ -137,6 +139,19 @@ async def _pay(ledger: Ledger) -> None:
         await pay(ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "op", "asked"))
     await pay(ledger, p.FailRefund("p1", "b", "r1", "insufficient_funds"))
     await pay(ledger, p.RecordRefund("p1", "b", "yookassa", "yk-p1", "yr-2", 19_500, "r2"))
+
+
+async def _give(ledger: Ledger) -> None:
+    """A code is used and disabled; `a` has invited `c`, who buys."""
+    await ledger.execute(c.OpenAccount("c", "referral", "a"), key="open:c")
+    await ledger.execute(c.GrantCredits("c", 5, "purchase", "pack", "payment-2"), key="buy:c")
+    for command in (
+        g.CreatePromo("SPRING", 3, 10, None, None, "op", "sale"),
+        g.RedeemPromo("SPRING", "b"),
+        g.DisablePromo("SPRING", "op", "over"),
+        g.RewardInvitation("c", "a", 2, 1),
+    ):
+        await ledger.execute(command, key=g.key_of(command))
 
 
 async def pay(ledger: Ledger, command: p.PaymentCommand) -> None:

@@ -1,0 +1,35 @@
+"""What can happen to one promo code. Its stream is named by the code itself, as `ledger.promo` writes it."""
+
+import msgspec
+
+
+class PromoCreated(msgspec.Struct, frozen=True):
+    """The code gives `amount` credits to each of at most `uses_max` accounts, before `expires_at_us`.
+
+    The credits live for `life_s` from the redeeming on. None: for ever, both.
+    """
+
+    code: str
+    amount: int
+    uses_max: int
+    expires_at_us: int | None
+    life_s: int | None
+    actor: str
+    reason: str
+
+
+class PromoDisabled(msgspec.Struct, frozen=True):
+    """From here on the code gives nothing. What it gave stays."""
+
+    actor: str
+    reason: str
+
+
+class PromoRedeemed(msgspec.Struct, frozen=True):
+    """The account used the code; its credits are granted in the same transaction, as its lot `lot`."""
+
+    account: str
+    lot: int
+
+
+PromoEvent = PromoCreated | PromoDisabled | PromoRedeemed

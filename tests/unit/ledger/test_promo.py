@@ -1,0 +1,131 @@
+"""Promo codes: given what was, when somebody redeems, then what is made or why not."""
+
+import pytest
+from msgspec.structs import replace
+
+from events.account import CreditsGranted
+from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
+from ledger import account_state, promo_state
+from ledger import commands_promo as g
+from ledger.account_state import AccountState
+from ledger.decide import decide, fold
+from ledger.errors import (
+    AlreadyExists,
+    AlreadyRedeemed,
+    Forgotten,
+    InvalidCommand,
+    NoSuchPromo,
+    NotOpened,
+    PromoOver,
+    TermsNotAccepted,
+    UnreadablePromo,
+)
+from ledger.promo import is_code, normalised
+from ledger.promo_state import PromoState
+
+CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "olga", "sale")
+CREATE = g.CreatePromo("SPRING", 3, 2, 1_000, 60, "olga", "sale")
+REDEEM = g.RedeemPromo("SPRING", "a")
+DISABLE = g.DisablePromo("SPRING", "olga", "leaked")
+MEMBER = AccountState(opened=True, terms="1")
+
+
+def code(*events):
+    state = PromoState()
+    for event in events:
+        state = promo_state.evolve(state, event)
+    return state
+
+
+def when(state, command, account=MEMBER, now_us=10):
+    return decide({"promo-SPRING": state, "account-a": account}, command, now_us)
+
+
+def test_a_code_gives_its_credits_with_their_life_and_says_so_on_both_sides():
+    made = when(code(CREATED), REDEEM)
+    granted = CreditsGranted(3, "promo", "SPRING", "promo:SPRING", 60_000_010, lot=1)
+    assert made == [("promo-SPRING", PromoRedeemed("a", 1)), ("account-a", granted)]
+
+
+def test_the_account_remembers_and_the_code_counts():
+    account = account_state.evolve(MEMBER, when(code(CREATED), REDEEM)[1][1])
+    with pytest.raises(AlreadyRedeemed):
+        when(code(CREATED, PromoRedeemed("a", 1)), REDEEM, account)
+    assert when(code(CREATED, PromoRedeemed("b", 1)), REDEEM)
+    with pytest.raises(PromoOver, match="used up"):
+        when(code(CREATED, PromoRedeemed("b", 1), PromoRedeemed("c", 1)), REDEEM)
+
+
+@pytest.mark.parametrize(
+    ("state", "account", "now_us", "error"),
+    [
+        (code(), MEMBER, 10, NoSuchPromo),
+        (code(CREATED, PromoDisabled("o", "r")), MEMBER, 10, PromoOver),
+        (code(CREATED), MEMBER, 1_000, PromoOver),
+        (replace(code(CREATED), broken="?"), MEMBER, 10, UnreadablePromo),
+        (code(CREATED), AccountState(), 10, NotOpened),
+        (code(CREATED), AccountState(opened=True), 10, TermsNotAccepted),
+        (code(CREATED), replace(MEMBER, forgotten=True), 10, Forgotten),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_nothing_is_given(state, account, now_us, error):
+    with pytest.raises(error):
+        when(state, REDEEM, account, now_us)
+
+
+def test_it_is_good_until_its_very_end():
+    assert when(code(CREATED), REDEEM, now_us=999)
+
+
+def test_an_unreadable_event_breaks_the_code_and_nothing_else():
+    assert fold(code(CREATED), "PromoRedeemed", "{}").broken
+
+
+def test_a_code_is_made_once_and_never_changed():
+    assert when(code(), CREATE) == [("promo-SPRING", CREATED)]
+    assert when(code(CREATED), CREATE) == []
+    with pytest.raises(AlreadyExists):
+        when(code(CREATED), replace(CREATE, amount=4))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"code": "spring"}, {"code": "AB"}, {"code": "-AB"}, {"code": "A" * 33}, {"code": "A B"},
+        {"amount": 0}, {"amount": 1_000_001}, {"uses_max": 0}, {"uses_max": 10_001},
+        {"expires_at_us": 10}, {"life_s": 0}, {"actor": ""}, {"reason": ""},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_code_that_makes_no_sense_is_refused(change):
+    command = replace(CREATE, **change)
+    with pytest.raises(InvalidCommand):
+        decide({f"promo-{command.code}": code()}, command, 10)
+
+
+def test_a_code_is_disabled_once_by_someone_for_some_reason():
+    assert when(code(CREATED), DISABLE) == [("promo-SPRING", PromoDisabled("olga", "leaked"))]
+    assert when(code(CREATED, PromoDisabled("x", "y")), DISABLE) == []
+    with pytest.raises(NoSuchPromo):
+        when(code(), DISABLE)
+    with pytest.raises(InvalidCommand):
+        when(code(CREATED), replace(DISABLE, actor=""))
+
+
+@pytest.mark.parametrize(
+    "text", ["spring-25", " SPRING -25", "ѕpring-25".upper(), "sрring-25", "SPRING-２５"]
+)
+def test_case_spaces_and_look_alikes_make_no_difference(text):
+    assert normalised(text.replace("Ѕ", "S")) == "SPRING-25"
+
+
+def test_what_is_no_code_is_known_without_a_look():
+    assert is_code("SPRING-25")
+    assert not any(map(is_code, ["", "AB", "ÄÖÜ", "A_B", "ПРИВЕТ", "A" * 33, "SPRING\n"]))
+
+
+def test_whoever_asks_for_the_same_uses_the_same_key():
+    reward = g.RewardInvitation("a", "b", 1, 1)
+    keys = [g.key_of(command) for command in (CREATE, DISABLE, REDEEM, reward)]
+    assert keys == ["promo-created:SPRING", "promo-disabled:SPRING", "promo:SPRING:a", "referral:a"]
