@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from events.job import JobStarted
+from ledger.sql import query
 from services.shared.ids import new_id
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
@@ -81,9 +82,7 @@ async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: A
         intended_us = (await arena.witness.story(late))[-1].recorded_at_us
 
         async def long_ago() -> bool:
-            now_us = await arena.witness.pool.fetchval(
-                "SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
-            )
+            now_us = await arena.witness.pool.fetchval(query("clock"))
             return bool(now_us > intended_us + (CALL_WITHIN_S + 0.5) * 1e6)
 
         await eventually(long_ago, CALL_WITHIN_S + 5, interval_s=0.1, what="the intent is old")

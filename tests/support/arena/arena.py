@@ -21,7 +21,10 @@ from typing import Any
 import httpx
 
 from ledger.log import Ledger
+from ledger.sql import query
+from services.cli.demo.chat import Chat, Message
 from services.cli.demo.sandbox import Sandbox
+from services.cli.demo.seller import finals
 from services.cli.demo.witness import Witness
 from services.local.valkey import EmbeddedValkey
 from services.shared.settings import Settings, load_settings
@@ -29,7 +32,7 @@ from services.shared.sockets import free_port
 from services.shared.streams import GENERATION, JOBS
 from tests.support.arena.auditor import audit, told
 from tests.support.arena.evidence import Evidence
-from tests.support.arena.sellers import DEADLINE_S, Order, Seller, Sellers
+from tests.support.arena.sellers import DEADLINE_S, Order, Seller, Sellers, patiently
 from tests.support.arena.strikes import Strikes
 from tests.support.jobs import Jobs
 from tests.support.services import CLI, ServiceProcess, Services
@@ -203,8 +206,8 @@ class Arena(Jobs):
         waiting = set(jobs)
 
         async def none_open() -> bool:
-            open_jobs = {job.job for job in await self.ledger.read.open_jobs(limit=10_000)}
-            return not waiting & open_jobs
+            found = await patiently(lambda: self.ledger.read.open_jobs(limit=10_000))
+            return not waiting & {job.job for job in found}
 
         await eventually(none_open, timeout_s, interval_s=0.05, what="all jobs ended")
 
@@ -217,6 +220,30 @@ class Arena(Jobs):
             assert state.outcome == "succeeded", f"job {job} {state.outcome}: {state.failure}"
             assert len(state.submissions) == submissions, f"job {job}: {len(state.submissions)} submissions"
 
+    async def come_to_any(self, job: str, event: str) -> None:
+        """Until the job's stream holds such an event."""
+        await eventually(lambda: self.has(job, event), DEADLINE_S, what=f"{event} of {job}")
+
+    async def finals(self, job: str) -> list[Message]:
+        """The last words in the chat about the job's order."""
+        order = next(order for order in self.sellers.orders if job in order.jobs)
+        chat = Chat(self.http, self.settings.sandbox_base, order.seller.chat)
+        await chat.look()
+        return finals(chat, order.order)
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The provider's book."""
+        answer = await self.http.get(f"{self.settings.sandbox_base}/__sandbox/book")
+        found: list[dict[str, Any]] = answer.json()["kie"]["tasks"]
+        return found
+
+    async def left_s(self, job: str) -> float:
+        """Seconds to the job's deadline by the database's clock."""
+        queued = (await self.job(job)).queued
+        assert queued is not None
+        now_us = await self.witness.pool.fetchval(query("clock"))
+        return float(queued.deadline_at_us - now_us) / 1e6
+
     async def nothing_pending(self) -> bool:
         """Whether every entry was acknowledged."""
         pending: Any = await self.witness.redis.xpending(JOBS, GENERATION)
@@ -225,3 +252,9 @@ class Arena(Jobs):
     async def audit(self) -> Evidence:
         """Wait until all has come to rest; AuditFailed when a promise was broken."""
         return await audit(self)
+
+
+async def often_late(arena: Arena) -> None:
+    """A monitor that looks for late results every half second, not every half minute."""
+    arena.begin("monitor", ODD_PACE='{"services.monitor.main.LATE_S": 0.5}')
+    await arena.ready("monitor")
