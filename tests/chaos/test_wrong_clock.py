@@ -31,7 +31,7 @@ async def test_of_one_worker(arena: Arena, off_s: int) -> None:
 
 
 async def test_of_everybody(arena: Arena) -> None:
-    """But the outside's; and the notifier's, whose Telegram library notices how a clock is made wrong here."""
+    """But the outside's; and the notifier's, whose Telegram library minds how a clock is made wrong here."""
     off_s = arena.dice.choice((HOUR_S, -HOUR_S))
     wrong = [service for service in SERVICES if service != "notifier"]
     async with arena.opened(0, without=wrong):

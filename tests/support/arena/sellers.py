@@ -1,6 +1,7 @@
 """Sellers with an account and a chat, and their orders, placed through the ledger as the bot does it."""
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 CREDITS: Final = 100
 DEADLINE_S: Final = 40
 """Of jobs that are expected to end well, also on a busy machine."""
+CONFIRM: Final = "Order?"
 PHOTO: Final = "photos/cup.jpg"
 NO_PHOTO: Final = "photos/nobody-has-it.jpg"
 _PRODUCT = "Ceramic mug, blue glaze, 350 ml"
@@ -138,5 +140,9 @@ class Sellers:
         await patiently(lambda: self._ledger.execute(command, key=key))
 
     async def _confirm_screen(self, chat: int) -> int:
-        answer = await self._http.post(f"{self._bot}/sendMessage", json={"chat_id": chat, "text": "Order?"})
-        return int(answer.raise_for_status().json()["result"]["message_id"])
+        """The id of the message, however often it takes to send it."""
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                body = {"chat_id": chat, "text": CONFIRM}
+                answer = await self._http.post(f"{self._bot}/sendMessage", json=body)
+                return int(answer.raise_for_status().json()["result"]["message_id"])
