@@ -11,11 +11,12 @@ import pytest
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(100)]
+pytestmark = pytest.mark.timeout(100)
 
 KINDS = ("callback_before_answer", "callback_twice", "callback_forged", "callback_never")
 
 
+@pytest.mark.chaos
 async def test_whatever_the_provider_calls(arena: Arena) -> None:
     """Four of each, and each kind with the answer to its creation lost as well, but for the silent one."""
     lost = Fault("drop_after_accept", times=1)
@@ -30,6 +31,7 @@ async def test_whatever_the_provider_calls(arena: Arena) -> None:
         await arena.audit()
 
 
+@pytest.mark.chaos
 async def test_what_others_call_changes_nothing(arena: Arena) -> None:
     """Somebody who knows the addresses says that other tasks are ours, that ours has failed, and nonsense."""
     async with arena.opened(2, SANDBOX_RENDER_SECONDS=1.5):
@@ -59,6 +61,7 @@ def _wrong(url: str) -> str:
     return url[:-4] + ("0000" if url[-4:] != "0000" else "1111")
 
 
+@pytest.mark.chaos
 async def test_web_is_away_when_they_come(arena: Arena) -> None:
     """The provider calls again later; until then looking has to do, and an unknown task waits for it."""
     async with arena.opened(1, SANDBOX_RENDER_SECONDS=0.5):

@@ -16,7 +16,7 @@ import pytest
 from services.local import postgres
 from tests.support.arena.arena import Arena
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.timeout(150)
 
 JOBS = 10
 
@@ -61,6 +61,7 @@ async def all_made(arena: Arena, jobs: list[str]) -> None:
     await arena.audit()
 
 
+@pytest.mark.chaos
 async def test_postgres_is_killed_and_restarted(
     arena_of_its_own: Arena, own_postgres: postgres.EmbeddedPostgres
 ) -> None:
@@ -79,6 +80,7 @@ async def test_postgres_is_killed_and_restarted(
         await all_made(arena, jobs)
 
 
+@pytest.mark.chaos
 async def test_its_backends_are_killed_again_and_again(arena: Arena) -> None:
     async with arena.opened(2, SANDBOX_RENDER_SECONDS=1):
 
@@ -92,6 +94,7 @@ async def test_its_backends_are_killed_again_and_again(arena: Arena) -> None:
         await all_made(arena, jobs)
 
 
+@pytest.mark.chaos
 async def test_it_has_no_connection_left(arena_of_its_own: Arena) -> None:
     """Everyone loses theirs, and somebody else takes them all for two seconds."""
     arena = arena_of_its_own
@@ -113,6 +116,7 @@ async def test_it_has_no_connection_left(arena_of_its_own: Arena) -> None:
         await all_made(arena, jobs)
 
 
+@pytest.mark.chaos
 async def test_every_pool_is_used_up(arena: Arena) -> None:
     """Statements hang on a lock, so nobody gets a connection from their own pool."""
     async with arena.opened(2, SANDBOX_RENDER_SECONDS=1):

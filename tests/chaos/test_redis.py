@@ -13,7 +13,7 @@ import pytest
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
+pytestmark = pytest.mark.timeout(150)
 
 JOBS_PER_WAVE = 8
 STUMBLES = Fault("server_error", times=1)
@@ -53,6 +53,7 @@ async def all_made(arena: Arena, jobs: list[str]) -> None:
     await arena.audit()
 
 
+@pytest.mark.chaos
 async def test_redis_is_killed_and_comes_back_empty(arena: Arena) -> None:
     async with arena.opened(2, SANDBOX_RENDER_SECONDS=1):
         jobs = await wave(arena)
@@ -62,6 +63,7 @@ async def test_redis_is_killed_and_comes_back_empty(arena: Arena) -> None:
         await all_made(arena, jobs)
 
 
+@pytest.mark.chaos
 async def test_redis_is_flushed_again_and_again(arena: Arena) -> None:
     async with arena.opened(3, SANDBOX_RENDER_SECONDS=1):
         jobs = await wave(arena)
@@ -69,6 +71,7 @@ async def test_redis_is_flushed_again_and_again(arena: Arena) -> None:
         await all_made(arena, jobs + more)
 
 
+@pytest.mark.chaos
 async def test_work_is_finished_while_redis_stays_away(arena: Arena) -> None:
     """What is in hand needs no Redis to be finished and told; what comes meanwhile is made afterwards."""
     async with arena.opened(2, SANDBOX_RENDER_SECONDS=1):
