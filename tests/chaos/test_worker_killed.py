@@ -24,6 +24,8 @@ from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(200)
 
+PARTS: Final = 2
+"""So that several test processes share them."""
 SHORT_S: Final = 7
 """Deadline of a job whose submission's outcome will stay unknown."""
 
@@ -64,10 +66,11 @@ MEANEST: Final = tuple(
 )
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.chaos
-async def test_a_worker_is_killed_at_each_step(arena: Arena, workers: int) -> None:
-    steps = list(STEPS)
+async def test_a_worker_is_killed_at_each_step(arena: Arena, workers: int, part: int) -> None:
+    steps = list(STEPS[part::PARTS])
     arena.dice.shuffle(steps)
     await kill_at(arena, steps, workers)
 
