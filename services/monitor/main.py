@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.gateway import Kie
+from services.adapters.yookassa.gateway import YooKassa
 from services.monitor.accounts import Balances, Rests
 from services.monitor.checkpoints import Checkpoints
 from services.monitor.deadlines import DeadlineSweep
@@ -17,6 +18,7 @@ from services.monitor.expiry import ExpirySweep
 from services.monitor.lags import Lags
 from services.monitor.late import LateResults
 from services.monitor.models import ModelStates
+from services.monitor.payments import DailyComparison, PaymentsMeasured
 from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
 from services.monitor.unclaimed import UnclaimedJobs
@@ -25,6 +27,11 @@ from services.shared.blobs import open_blobs
 from services.shared.checkpoint_files import signing_key
 from services.shared.database import create_pool
 from services.shared.models.book import CircuitBook
+from services.shared.payments.comparison import Comparison
+from services.shared.payments.desk import Desk
+from services.shared.payments.refunds import YooKassaRefunds
+from services.shared.payments.watching import Watching
+from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.periodic import repeat
 from services.shared.provider_limits import ProviderLimits
 from services.shared.redis_client import command_client
@@ -41,12 +48,14 @@ LATE_S = 30.0
 UNKNOWN_S = 15.0
 UNCLAIMED_S = 15.0
 BALANCE_S = 60.0
+PAYMENTS_S = 2.0
+COMPARE_S = 60.0
 
 
 async def serve(settings: Settings) -> None:
     """Sweep until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=4))
+        pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=6))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "monitor"))
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
@@ -68,6 +77,8 @@ async def serve(settings: Settings) -> None:
             unclaimed = UnclaimedJobs(ledger, pool, redis, unmoved_s=2 * lease_s)
             repeated.start("unclaimed", unclaimed.run_once, min(UNCLAIMED_S, lease_s))
         measure(repeated, pool, redis, kie, limits)
+        shop = await stack.enter_async_context(YooKassa(settings))
+        look_after_money(repeated, settings, Desk(settings, ledger, pool), shop, pool)
         key = signing_key(settings)
         if key is not None and settings.checkpoint_every_seconds:
             signing = Checkpoints(settings, pool, key)
@@ -90,6 +101,22 @@ class Repeated:
         """`idle_s` between two rounds; none after one that did something when that is to be `at_once`."""
         remembered = self._rounds.of(name, run_once, at_once=at_once)
         self._runtime.spawn(repeat(remembered, self._runtime.stop, name, idle_s=idle_s), name)
+
+
+def look_after_money(
+    repeated: Repeated, settings: Settings, desk: Desk, shop: YooKassa, pool: "Pool"
+) -> None:
+    """Start what payments need: looking after the open ones, comparing the books, measuring."""
+    yookassa = YooKassaDesk(desk, shop)
+    watching = Watching(yookassa, YooKassaRefunds(yookassa))
+    repeated.start("payments", watching.run_once, PAYMENTS_S, at_once=True)
+    repeated.start("payments_measured", PaymentsMeasured(pool).run_once, MEASURE_S)
+    every_s = settings.payments_compare_seconds
+    if every_s:
+        daily = DailyComparison(
+            Comparison(pool, yookassa), every_s=every_s, days=settings.payments_compare_days
+        )
+        repeated.start("payments_compared", daily.run_once, min(COMPARE_S, every_s))
 
 
 def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:

@@ -50,6 +50,19 @@ BALANCE_FAILURES: Final = Counter(
     "Readings of the balance that failed, by class of error",
     ["account", "error_class"],
 )
+PAYMENTS_OPEN: Final = Gauge(
+    "neurocards_payments_open", "Payments and refunds that are not final and looked after", ["object"]
+)
+OLDEST_REFUND_AT: Final = Gauge(
+    "neurocards_payments_oldest_refund_timestamp_seconds",
+    "When the oldest refund without an outcome was begun; 0 without one",
+)
+COMPARED_AT: Final = Gauge(
+    "neurocards_payments_compared_timestamp_seconds", "When the provider's book was compared last; 0: never"
+)
+DIFFERENCES: Final = Gauge(
+    "neurocards_payments_differences", "What the last comparison found and could not put right", ["kind"]
+)
 UNKNOWN: Final = Gauge(
     "neurocards_submissions_unknown", "Open jobs whose submission's outcome has been unknown for minutes"
 )

@@ -7,5 +7,5 @@ import multiprocessing
 from typing import Final
 
 FORKING: Final = multiprocessing.get_context("forkserver")
-_USERS = ("mortal", "writers", "diaries", "stopping")
+_USERS = ("mortal", "writers", "diaries", "stopping", "dying_till")
 FORKING.set_forkserver_preload([f"tests.support.{name}" for name in _USERS])

@@ -17,7 +17,7 @@ import structlog
 
 from events.payment import PaymentOrdered, RefundIntended
 from ledger.commands_payment import FailRefund, IntendRefund, key_of
-from ledger.errors import KeyReused
+from ledger.errors import KeyReused, Rejected
 from ledger.payment_state import PaymentState, Received
 from services.adapters.yookassa.errors import BadCredentials, KeyTaken, NoAnswer, Refused
 from services.adapters.yookassa.records import RefundRecord
@@ -29,7 +29,7 @@ from services.shared.payments.yookassa_desk import KEY_REMEMBERED_S, SURELY_UNMA
 
 logger = structlog.get_logger()
 
-Sent = Literal["refunded", "refused", "unknown", "over"]
+Sent = Literal["refunded", "refused", "unknown", "over", "absent"]
 
 
 class RefundPlan(msgspec.Struct, frozen=True):
@@ -55,10 +55,13 @@ class YooKassaRefunds:
         self._yookassa = desk
         self._desk = desk.desk
 
-    async def plan(self, payment: str, credits: int | None = None) -> RefundPlan:
+    async def plan(
+        self, payment: str, credits: int | None = None, *, refund: str | None = None
+    ) -> RefundPlan:
         """What sending back the price of `credits` (all that is left, if None) would do. Changes nothing.
 
-        Raises NothingToRefund. Look at the payment first (`check`), so that the ledger knows all there is.
+        `refund` is its id, a new one if None. Raises NothingToRefund. Look at the payment first (`check`), so
+        that the ledger knows all there is.
         """
         state = await self._desk.ledger.read.payment(payment)
         ordered = state.ordered
@@ -80,7 +83,7 @@ class YooKassaRefunds:
             payment=payment,
             account=ordered.account,
             provider_payment=received.provider_payment,
-            refund=new_id(),
+            refund=refund or new_id(),
             amount_minor=amount_minor,
             currency=ordered.currency,
             credits=taken,
@@ -102,18 +105,25 @@ class YooKassaRefunds:
             reason=reason,
         )
         await self._desk.links.watch(plan.payment, plan.refund, plan.account, "yookassa")
-        await self._desk.ledger.execute(command, key=key_of(command))
+        try:
+            await self._desk.ledger.execute(command, key=key_of(command))
+        except Rejected:
+            await self._desk.links.unwatch(plan.payment, plan.refund)
+            raise
         return await self.follow(plan.payment, plan.refund)
 
     async def follow(self, payment: str, refund: str) -> Sent:
-        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end."""
+        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end.
+
+        `absent`: it is not in the ledger; its process died before, or has not come that far.
+        """
         state = await self._desk.ledger.read.payment(payment)
         intent = next((intent for intent in state.intents if intent.refund == refund), None)
         if intent is None or state.ordered is None:
             if refund in state.closed:
                 await self._desk.links.unwatch(payment, refund)
                 return "over"
-            return "unknown"  # not in the ledger: its process died before, or has not come that far
+            return "absent"
         try:
             record = await self._sent(payment, state.ordered, intent)
         except NoAnswer as error:

@@ -9,8 +9,6 @@ from typing import Final
 
 import structlog
 
-from events.errors import NeurocardsError
-from ledger.errors import LedgerBusy, LedgerUnavailable
 from services.adapters.yookassa.errors import NoAnswer
 from services.shared.payments.desk import GIVE_UP_S, standing_of
 from services.shared.payments.errors import NotMade, NotMadeYet
@@ -18,6 +16,7 @@ from services.shared.payments.links import Watched
 from services.shared.payments.metrics import alarm
 from services.shared.payments.refunds import YooKassaRefunds
 from services.shared.payments.yookassa_desk import YooKassaDesk
+from services.shared.periodic import PASSING
 
 logger = structlog.get_logger()
 
@@ -46,10 +45,9 @@ class Watching:
                     pass
                 case NoAnswer() | NotMadeYet():
                     logger.info("payment_not_read", payment=row.payment, refund=row.refund, error=str(answer))
-                case LedgerBusy() | LedgerUnavailable():
-                    raise answer
-                case NeurocardsError():
-                    alarm("stuck", payment=row.payment, refund=row.refund, error=str(answer))
+                case Exception() if not isinstance(answer, PASSING):
+                    # One that cannot be looked at must not keep the others, or the monitor's other work.
+                    alarm("stuck", payment=row.payment, refund=row.refund, error=repr(answer))
                 case _:
                     raise answer
         return len(rows)
@@ -57,7 +55,9 @@ class Watching:
     async def _look(self, row: Watched) -> None:
         if row.refund:
             if row.provider == "yookassa":
-                await self._refunds.follow(row.payment, row.refund)
+                sent = await self._refunds.follow(row.payment, row.refund)
+                if sent == "absent" and row.age_s > UNORDERED_S:
+                    await self._desk.links.unwatch(row.payment, row.refund)
             return
         state = await self._desk.ledger.read.payment(row.payment)
         if state.ordered is None:

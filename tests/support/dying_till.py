@@ -1,0 +1,101 @@
+"""A process that buys and refunds, and kills itself at a named point, with nothing tidied up."""
+
+import asyncio
+import os
+import signal
+from multiprocessing.process import BaseProcess
+from typing import Any, Final
+
+import aiohttp
+
+from ledger.commands import Command
+from ledger.log import Ledger
+from ledger.receipt import Receipt
+from services.adapters.yookassa.gateway import YooKassa
+from services.shared.database import create_pool
+from services.shared.payments.desk import Desk
+from services.shared.payments.links import Links
+from services.shared.payments.refunds import YooKassaRefunds
+from services.shared.payments.yookassa_desk import YooKassaDesk
+from tests.support.forking import FORKING
+from tests.support.till import till_settings
+
+POINTS: Final = (
+    "open", "OrderPayment", "ask", "create_payment", "set_url", "RecordPaymentCreated", "paid", "payment",
+    "SettlePayment", "unwatch", "watch", "IntendRefund", "ask refund", "create_refund", "RecordRefund",
+    "unwatch refund",
+)  # fmt: skip
+"""In this order; a process struck at one has done it and nothing after it. `paid` is the payer's doing."""
+
+
+def dying_till(point: str, database_url: str, sandbox_url: str, account: str, payment: str) -> BaseProcess:
+    """Start it: it orders, pays and refunds, and is dead right after `point`."""
+    process = FORKING.Process(
+        target=_main, args=(point, database_url, sandbox_url, account, payment), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _main(*args: str) -> None:
+    asyncio.run(_live(*args))
+
+
+class _Strikes:
+    def __init__(self, point: str) -> None:
+        self._point = point
+
+    def at(self, point: str) -> None:
+        if point == self._point:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def after(self, thing: Any, method: str, *, refund_argument: int | None = None) -> None:
+        """Strike after `method` of `thing`; for a refund the point is called `<method> refund`."""
+        done = getattr(thing, method)
+
+        async def doing(*args: Any, **more: Any) -> Any:
+            result = await done(*args, **more)
+            about = args[refund_argument : refund_argument + 1] if refund_argument is not None else ()
+            self.at(f"{method} refund" if any(about) else method)
+            return result
+
+        setattr(thing, method, doing)
+
+
+async def _live(point: str, database_url: str, sandbox_url: str, account: str, payment: str) -> None:
+    settings = till_settings(database_url, sandbox_url)
+    strikes = _Strikes(point)
+    async with (
+        await create_pool(settings, "dying") as pool,
+        Ledger(database_url, pool) as ledger,
+        YooKassa(settings) as shop,
+    ):
+        links = Links(pool, first_look_s=0)
+        for method in ("open", "set_url"):
+            strikes.after(links, method)
+        for method in ("ask", "watch", "unwatch"):
+            strikes.after(links, method, refund_argument=1 if method != "watch" else None)
+        for method in ("create_payment", "payment", "create_refund"):
+            strikes.after(shop, method)
+        execute = ledger.execute
+
+        async def executing(command: Command, *, key: str) -> Receipt:
+            receipt = await execute(command, key=key)
+            strikes.at(type(command).__name__)
+            return receipt
+
+        ledger.execute = executing  # type: ignore[method-assign]
+        desk = YooKassaDesk(Desk(settings, ledger, pool, links=links), shop)
+        await desk.desk.order(account, "credits-5", "yookassa", locale="ru", payment=payment)
+        view = await desk.make(payment)
+        assert view.confirmation_url
+        async with aiohttp.ClientSession() as http:
+            page = http.post(view.confirmation_url, data={"action": "pay"}, allow_redirects=False)
+            async with page as reply:
+                assert reply.status == 303
+        strikes.at("paid")
+        assert (await desk.check(payment)).standing == "paid"
+        refunds = YooKassaRefunds(desk)
+        plan = await refunds.plan(payment, 2)
+        await refunds.carry_out(plan, actor="me", reason="sorry")
+    os._exit(99)  # the point was never come to
