@@ -1,11 +1,12 @@
-"""Keeps each order's status message up to date: only the latest state, at most about one edit a second.
+"""Keeps the status messages of orders and payments up to date: only the latest state, at most about one edit
+a second.
 
 Editing twice to the same text shows nothing ("message is not modified"), so a crash between an edit and its
 record only repeats the edit.
 """
 
 import asyncio
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from aiogram import Bot
@@ -13,9 +14,9 @@ from aiogram import Bot
 from services.adapters.telegram import edit_text
 from services.adapters.telegram_sending import classify
 from services.notifier.backoff import backoff_s
-from services.notifier.messages import Messages, StatusLine
+from services.notifier.messages import Shown
 from services.notifier.metrics import STATUS_EDITS
-from services.notifier.statuses import Status, Statuses
+from services.notifier.statuses import Status
 from services.shared.periodic import PASSING
 from services.shared.telegram_limits import TelegramLimits
 
@@ -28,13 +29,31 @@ ATTEMPTS_MAX: Final = 30
 """Failed edits in a row; with the backoff some two hours."""
 
 
+class Board(Protocol):
+    """Status messages of one kind: which show less than they should, and what they should show."""
+
+    async def claim(self, limit: int) -> list[Status]:
+        """Take up to `limit` due ones."""
+
+    async def contents(self, taken: list[Status]) -> dict[str, Shown]:
+        """What each should show, at least as new as the version taken."""
+
+    async def shown(self, status: Status, pause_s: float) -> None:
+        """It shows the version taken; edit it again `pause_s` from now at the earliest."""
+
+    async def retry(self, status: Status, wait_s: float, reason: str | None) -> None:
+        """Not this time; without a reason it was only a matter of pace."""
+
+    async def abandon(self, status: Status, reason: str) -> None:
+        """It cannot be edited any more."""
+
+
 class Editor:
     """`run_once` again and again."""
 
-    def __init__(self, bot: Bot, statuses: Statuses, messages: Messages, limits: TelegramLimits) -> None:
+    def __init__(self, bot: Bot, statuses: Board, limits: TelegramLimits) -> None:
         self._bot = bot
         self._statuses = statuses
-        self._messages = messages
         self._limits = limits
         self.wake = asyncio.Event()
         """Set when there may be something to show."""
@@ -43,22 +62,22 @@ class Editor:
         """Bring the status messages that are due up to date; how many were taken."""
         taken = await self._statuses.claim(BATCH)
         if taken:
-            lines = await self._statuses.lines([status.order_id for status in taken])
-            await asyncio.gather(*(self._guarded(status, *lines[status.order_id]) for status in taken))
+            contents = await self._statuses.contents(taken)
+            await asyncio.gather(*(self._guarded(status, contents.get(status.name)) for status in taken))
         return len(taken)
 
-    async def _guarded(self, status: Status, locale: str, lines: list[StatusLine]) -> None:
+    async def _guarded(self, status: Status, content: Shown | None) -> None:
         try:
-            await self._show(status, locale, lines)
+            await self._show(status, content)
         except PASSING as error:  # taken until its lease ends
-            logger.warning("status_interrupted", order=status.order_id, error=repr(error))
+            logger.warning("status_interrupted", status=status.name, error=repr(error))
         except Exception:
-            logger.exception("status_failed_unexpectedly", order=status.order_id)
+            logger.exception("status_failed_unexpectedly", status=status.name)
 
-    async def _show(self, status: Status, locale: str, lines: list[StatusLine]) -> None:
+    async def _show(self, status: Status, content: Shown | None) -> None:
         chat_id, message_id = status.chat_id, status.message_id
-        if not status.known or chat_id is None:
-            return await self._abandon(status, "the account was erased, or the order had no draft")
+        if not status.known or chat_id is None or content is None:
+            return await self._abandon(status, "the account was erased, or it has no message in a chat")
         if message_id is None:
             return await self._again(status, "the message is not there yet", None)
         slot = await self._limits.take(chat_id, wait_s_max=SLOT_WAIT_S, urgent=False)
@@ -66,9 +85,8 @@ class Editor:
             STATUS_EDITS.labels("paced").inc()
             return await self._statuses.retry(status, slot.wait_s, None)
         await asyncio.sleep(slot.wait_s)
-        text = self._messages.status(lines, status.locale or locale)
         try:
-            there = await edit_text(self._bot, chat_id, message_id, text)
+            there = await edit_text(self._bot, chat_id, message_id, content.text, content.buttons)
         except Exception as error:
             return await self._failed(status, chat_id, error)
         if not there:
@@ -83,7 +101,7 @@ class Editor:
         if verdict.outcome == "gone":
             return await self._abandon(status, verdict.reason)
         if verdict.outcome in ("refused", "too_large"):
-            logger.error("status_edit_failed", order=status.order_id, reason=verdict.reason)
+            logger.error("status_edit_failed", status=status.name, reason=verdict.reason)
             return await self._abandon(status, verdict.reason)
         if verdict.after_s is not None:
             await self._limits.pause(chat_id, verdict.after_s)
@@ -91,9 +109,9 @@ class Editor:
 
     async def _again(self, status: Status, reason: str, after_s: float | None) -> None:
         if status.attempts >= ATTEMPTS_MAX:
-            logger.error("status_edit_failed", order=status.order_id, reason=reason)
+            logger.error("status_edit_failed", status=status.name, reason=reason)
             return await self._abandon(status, reason)
-        logger.info("status_not_edited", order=status.order_id, reason=reason)
+        logger.info("status_not_edited", status=status.name, reason=reason)
         return await self._statuses.retry(status, after_s or backoff_s(status.attempts + 1), reason)
 
     async def _abandon(self, status: Status, reason: str) -> None:

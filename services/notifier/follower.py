@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import asyncpg
 
 from events.envelope import Cursor, Recorded
+from events.streams import payment_of
 from projections import cursors
 from services.notifier.fold import Changes, JobLine, Owed, fold, jobs_in
 from services.notifier.job_times import JobTimes
@@ -88,6 +89,7 @@ class Follower:
                 return place.cursor, []  # another notifier has gone on; read on from there
             known = await connection.fetch(query("lines"), jobs_in(place.fresh))
             await _write(connection, fold({row["job"]: JobLine(*row) for row in known}, place.fresh))
+            await _write_payments(connection, place.fresh)
             last = place.fresh[-1].cursor
             await cursors.move(connection, CONSUMER, place.version, last)
         return last, place.fresh
@@ -108,6 +110,17 @@ async def _write(connection: "Connection", changes: Changes) -> None:
         await connection.execute(
             query("deliveries_owe"), *zip(*(_delivery(owed) for owed in changes.owed), strict=True)
         )
+
+
+async def _write_payments(connection: "Connection", events: list[Recorded]) -> None:
+    """What their chats are told is read from the log when it is said; here only that there is something."""
+    streams = {event.stream for event in events if payment_of(event.stream) is not None}
+    if not streams:
+        return
+    await connection.execute(query("payments_want"), sorted(streams))
+    came = [event.position for event in events if event.type == "PaymentSucceeded"]
+    if came:
+        await connection.execute(query("payments_owe"), came)
 
 
 def _delivery(owed: Owed) -> tuple[str | int, ...]:

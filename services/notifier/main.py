@@ -1,4 +1,4 @@
-"""`neurocards serve notifier`: tells every seller what became of their videos.
+"""`neurocards serve notifier`: tells every seller what became of their videos and payments.
 
 Needs Postgres and Telegram. Without Redis it reads the log from Postgres and counts its own pace.
 """
@@ -16,6 +16,8 @@ from services.notifier.deliveries import Deliveries
 from services.notifier.editor import Editor
 from services.notifier.follower import Follower
 from services.notifier.messages import Messages
+from services.notifier.payment_messages import PaymentMessages
+from services.notifier.payment_statuses import PaymentStatuses
 from services.notifier.sender import Sender
 from services.notifier.statuses import Statuses
 from services.shared.blobs import open_blobs
@@ -48,20 +50,24 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(bot.session.close)
         runtime = await stack.enter_async_context(Runtime(settings, "notifier", grace_s=GRACE_S))
         reader, limits = LogReader(pool), TelegramLimits(redis)
-        messages = Messages(Catalogues("services.notifier", "notifier"), FileLinks(settings))
+        texts = Catalogues("services.notifier", "notifier")
+        messages, of_payments = Messages(texts, FileLinks(settings)), PaymentMessages(texts)
         feed = Feed(reader, blocking_client(settings, BLOCK_S_MAX))
         stack.push_async_callback(feed.close)
         deliveries = Deliveries(pool, settings.lease_seconds)
-        sender = Sender(bot, deliveries, messages, open_blobs(settings), reader, limits)
-        editor = Editor(bot, Statuses(pool, settings.lease_seconds), messages, limits)
-        follower = Follower(pool, feed, on_change=lambda: _wake(sender, editor))
+        sender = Sender(bot, deliveries, messages, of_payments, open_blobs(settings), reader, limits)
+        orders = Statuses(pool, settings.lease_seconds, messages)
+        payments = PaymentStatuses(pool, settings.lease_seconds, reader, of_payments)
+        editors = [Editor(bot, orders, limits), Editor(bot, payments, limits)]
+        follower = Follower(pool, feed, on_change=lambda: _wake(sender, *editors))
 
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         stop, drained = runtime.stop, asyncio.Event()
         runtime.spawn(repeat(follower.run_once, stop, "follow", idle_s=0), "follow")
         runtime.spawn(_send(sender, stop, drained), "send")
         runtime.spawn(_renew(sender, drained, settings.lease_seconds / 4), "renew")
-        runtime.spawn(repeat(editor.run_once, stop, "edit", idle_s=IDLE_S, wake=editor.wake), "edit")
+        for editor in editors:
+            runtime.spawn(repeat(editor.run_once, stop, "edit", idle_s=IDLE_S, wake=editor.wake), "edit")
         _tell_status(runtime, pool, follower, sender)
         runtime.ready()
         await runtime.wait()
@@ -96,6 +102,6 @@ async def _renew(sender: Sender, drained: asyncio.Event, every_s: float) -> None
     await repeat(renew_once, drained, "renew", idle_s=every_s)
 
 
-def _wake(sender: Sender, editor: Editor) -> None:
-    sender.wake.set()
-    editor.wake.set()
+def _wake(*parts: Sender | Editor) -> None:
+    for part in parts:
+        part.wake.set()

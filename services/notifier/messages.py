@@ -39,6 +39,7 @@ class Delivery(msgspec.Struct, frozen=True):
     unknown_sends: int
     chat_id: int | None
     repeatable: bool
+    back_to: str
     owed_at_s: float
     age_s: float
 
@@ -51,6 +52,13 @@ class StatusLine(msgspec.Struct, frozen=True):
     lost: bool = False
     blob: str = ""
     owed_at_s: float = 0
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a status message shows."""
+
+    text: str
+    buttons: InlineKeyboardMarkup | None = None
 
 
 _MARKS: Final[dict[JobProgress, str]] = {

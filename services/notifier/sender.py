@@ -22,6 +22,7 @@ from services.notifier.backoff import backoff_s
 from services.notifier.deliveries import Deliveries
 from services.notifier.messages import Delivery, Messages
 from services.notifier.metrics import DELIVERIES, SENDING
+from services.notifier.payment_messages import PaymentMessages
 from services.notifier.upload import BlobFile, upload_timeout_s
 from services.shared.blobs import BlobStore
 from services.shared.periodic import PASSING
@@ -48,6 +49,7 @@ class Sender:
         bot: Bot,
         deliveries: Deliveries,
         messages: Messages,
+        payments: PaymentMessages,
         blobs: BlobStore,
         reader: LogReader,
         limits: TelegramLimits,
@@ -55,6 +57,7 @@ class Sender:
         self._bot = bot
         self._deliveries = deliveries
         self._messages = messages
+        self._payments = payments
         self._blobs = blobs
         self._reader = reader
         self._limits = limits
@@ -69,8 +72,7 @@ class Sender:
             return 0
         taken = await self._deliveries.claim(free)
         for delivery in taken:
-            before = self._holding(delivery)
-            task = asyncio.create_task(self._guarded(delivery, before), name=f"send-{delivery.job}")
+            task = asyncio.create_task(self._guarded(delivery), name=f"send-{delivery.job}")
             self._held[task] = delivery
             task.add_done_callback(self._let_go)
         SENDING.set(len(self._held))
@@ -96,17 +98,7 @@ class Sender:
         SENDING.set(len(self._held))
         self.wake.set()
 
-    def _holding(self, delivery: Delivery) -> asyncio.Task[None] | None:
-        """Our own task with the same delivery, if its lease has run out under it.
-
-        It cannot reach Postgres, perhaps to note that the message has arrived: no reason to repeat it.
-        """
-        same = (delivery.job, delivery.kind)
-        return next((task for task, held in self._held.items() if (held.job, held.kind) == same), None)
-
-    async def _guarded(self, delivery: Delivery, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait([before])
+    async def _guarded(self, delivery: Delivery) -> None:
         try:
             await self._deliver(delivery)
         except PASSING as error:  # the row stays taken until its lease ends, then it is somebody's again
@@ -119,9 +111,9 @@ class Sender:
             return await self._skip(delivery, "the account was erased")
         if delivery.unknown_sends >= 2:
             return await self._end(delivery, UNKNOWN_TWICE)
-        if delivery.kind != "failure" and await self._blobs.size_bytes(delivery.blob) is None:
+        if _has_file(delivery) and await self._blobs.size_bytes(delivery.blob) is None:
             return await self._again(delivery, "the video is not in the blob store", MISSING_GIVE_UP_S)
-        balance = await self._balance(delivery) if delivery.kind == "failure" else None
+        balance = None if _has_file(delivery) else await self._balance(delivery)
         slot = await self._limits.take(delivery.chat_id, wait_s_max=SLOT_WAIT_S)
         if not slot.taken:
             await self._deliveries.retry(delivery, slot.wait_s, None)
@@ -137,6 +129,9 @@ class Sender:
         return await self._record_sent(delivery, message)
 
     async def _send(self, delivery: Delivery, chat_id: int, balance: int | None) -> Message:
+        if delivery.kind in ("paid", "paid_again"):
+            shown = self._payments.received(delivery, balance)
+            return await self._bot.send_message(chat_id, shown.text, reply_markup=shown.buttons)
         buttons = self._messages.buttons(delivery)
         if delivery.kind == "failure":
             text = self._messages.failure(delivery, balance)
@@ -191,7 +186,7 @@ class Sender:
             case "unknown":
                 # Once more, and a second time it ends in _deliver.
                 await self._deliveries.retry(delivery, backoff_s(1), verdict.reason, may_have_arrived=True)
-            case "too_large" | "refused" if delivery.kind != "failure" and not self._sends_link(delivery):
+            case "too_large" | "refused" if _has_file(delivery) and not self._sends_link(delivery):
                 await self._deliveries.retry(delivery, 0, verdict.reason, as_link=True)
             case "too_large" | "refused":
                 await self._end(delivery, verdict.reason)
@@ -205,7 +200,7 @@ class Sender:
         if delivery.age_s > give_up_s:
             return await self._end(delivery, f"given up: {reason}")
         # Perhaps it is this file that Telegram stumbles over; behind it the chat's other messages wait.
-        as_link = delivery.kind != "failure" and delivery.attempts >= AS_LINK_AFTER
+        as_link = _has_file(delivery) and delivery.attempts >= AS_LINK_AFTER
         await self._deliveries.retry(delivery, backoff_s(delivery.attempts + 1), reason, as_link=as_link)
 
     async def _end(self, delivery: Delivery, reason: str) -> None:
@@ -217,3 +212,7 @@ class Sender:
         await self._deliveries.end(delivery, "skipped", reason)
         DELIVERIES.labels(delivery.kind, "skipped").inc()
         logger.info("delivery_skipped", job=delivery.job, kind=delivery.kind, reason=reason)
+
+
+def _has_file(delivery: Delivery) -> bool:
+    return delivery.kind in ("video", "gift")

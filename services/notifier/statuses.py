@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import msgspec
 
-from services.notifier.messages import StatusLine
+from services.notifier.messages import Messages, Shown, StatusLine
 from services.notifier.sql import query
 
 if TYPE_CHECKING:
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A taken row of `order_statuses`: what to edit.
+    """A taken row of `order_statuses` or `payment_statuses`: what to edit. `name` is the order or payment.
 
     `known` is False when the account was erased; there is no `chat_id` without a draft, and no `message_id`
     before the bot has sent the message.
     """
 
-    order_id: str
+    name: str
     version: int
     claims: int
     attempts: int
@@ -33,15 +33,25 @@ class Status(msgspec.Struct, frozen=True):
 class Statuses:
     """Takes status messages that show less than they should, and writes down what they show."""
 
-    def __init__(self, pool: "Pool", lease_s: float) -> None:
+    def __init__(self, pool: "Pool", lease_s: float, messages: Messages) -> None:
         self._pool = pool
         self._lease_s = lease_s
+        self._messages = messages
 
     async def claim(self, limit: int) -> list[Status]:
         """Take up to `limit` due ones."""
         return [Status(*row) for row in await self._pool.fetch(query("statuses_claim"), limit, self._lease_s)]
 
-    async def lines(self, orders: list[str]) -> dict[str, tuple[str, list[StatusLine]]]:
+    async def contents(self, taken: list[Status]) -> dict[str, Shown]:
+        """Each order's status message."""
+        lines = await self._lines([status.name for status in taken])
+        shown = {}
+        for status in taken:
+            locale, of_order = lines.get(status.name, ("", []))
+            shown[status.name] = Shown(self._messages.status(of_order, status.locale or locale))
+        return shown
+
+    async def _lines(self, orders: list[str]) -> dict[str, tuple[str, list[StatusLine]]]:
         """Per order the language it was made in and its lines, at least as new as the version taken."""
         found: dict[str, tuple[str, list[StatusLine]]] = defaultdict(lambda: ("", []))
         for order_id, number, state, locale, lost, blob, owed_at_s in await self._pool.fetch(
@@ -53,16 +63,14 @@ class Statuses:
 
     async def shown(self, status: Status, pause_s: float) -> None:
         """It shows the version taken; edit it again `pause_s` from now at the earliest."""
-        await self._pool.execute(
-            query("status_shown"), status.order_id, status.claims, status.version, pause_s
-        )
+        await self._pool.execute(query("status_shown"), status.name, status.claims, status.version, pause_s)
 
     async def retry(self, status: Status, wait_s: float, reason: str | None) -> None:
         """Not this time; without a reason it was only a matter of pace."""
         await self._pool.execute(
-            query("status_retry"), status.order_id, status.claims, wait_s, reason, reason is not None
+            query("status_retry"), status.name, status.claims, wait_s, reason, reason is not None
         )
 
     async def abandon(self, status: Status, reason: str) -> None:
         """It cannot be edited any more."""
-        await self._pool.execute(query("status_abandon"), status.order_id, status.claims, reason)
+        await self._pool.execute(query("status_abandon"), status.name, status.claims, reason)

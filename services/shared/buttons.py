@@ -16,6 +16,7 @@ class MenuAction(StrEnum):
     HOME = "home"
     CREATE = "create"
     CABINET = "cabinet"
+    TOPUP = "topup"
     SUPPORT = "support"
     LANGUAGE = "language"
     RESUME = "resume"
@@ -89,6 +90,55 @@ class Mend(CallbackData, prefix="mend"):
     """Change what is not allowed in the draft, and nothing else."""
 
     draft: str
+
+
+class TopUp(CallbackData, prefix="topup"):
+    """To the packages, from the order `draft`."""
+
+    draft: str
+
+
+class Buy(CallbackData, prefix="buy"):
+    """Buy a package. `draft` is the order to come back to; empty: none."""
+
+    package: str
+    draft: str
+
+
+class PayBy(CallbackData, prefix="payby"):
+    """Buy a package and pay so."""
+
+    provider: str
+    package: str
+    draft: str
+
+
+class Packages(CallbackData, prefix="packs"):
+    """From how to pay, or a payment that came to nothing, back to the packages."""
+
+    draft: str
+
+
+class CheckPayment(CallbackData, prefix="paid"):
+    """Look now: "I have paid"."""
+
+    payment: str
+
+
+class BackToOrder(CallbackData, prefix="backto"):
+    """From buying back to the order that was being made."""
+
+    draft: str
+
+
+class AdminDo(CallbackData, prefix="admdo"):
+    """Do what the command above asks for, if it still says what `digest` was made of."""
+
+    digest: str
+
+
+class AdminDrop(CallbackData, prefix="admno"):
+    """Leave it."""
 
 
 class Cancel(CallbackData, prefix="cancel"):

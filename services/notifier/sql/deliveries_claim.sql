@@ -24,9 +24,12 @@ SET claims = d.claims + 1,
 FROM due
 LEFT JOIN accounts a ON a.account = due.account
 LEFT JOIN drafts o ON o.draft = due.order_id
+LEFT JOIN payment_links l ON l.payment = due.job AND due.kind IN ('paid', 'paid_again')
+LEFT JOIN drafts b ON b.draft = l.draft
 WHERE d.job = due.job AND d.kind = due.kind
 RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
           coalesce(a.locale, d.locale) AS locale, d.refunded, d.error_class, d.blob, d.size_bytes, d.as_link,
           d.claims, d.attempts, d.unknown_sends, a.telegram_id AS chat_id, o.draft IS NOT NULL AS repeatable,
+          CASE WHEN b.ordered THEN '' ELSE coalesce(l.draft, '') END AS back_to,
           extract(epoch FROM d.owed_at)::float8 AS owed_at_s,
           extract(epoch FROM clock_timestamp() - d.owed_at)::float8 AS age_s

@@ -14,6 +14,8 @@ from services.notifier.deliveries import Deliveries
 from services.notifier.editor import Editor
 from services.notifier.follower import Follower
 from services.notifier.messages import Messages
+from services.notifier.payment_messages import PaymentMessages
+from services.notifier.payment_statuses import PaymentStatuses
 from services.notifier.sender import Sender
 from services.notifier.statuses import Statuses
 from services.shared.blobs import FolderBlobs
@@ -81,11 +83,16 @@ class Notifier:
         self.redis = command_client(settings)
         self.feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0)
         limits = TelegramLimits(self.redis, rates)
-        messages = Messages(Catalogues("services.notifier", "notifier"), FileLinks(settings))
+        texts, reader = Catalogues("services.notifier", "notifier"), LogReader(pool)
+        messages, of_payments = Messages(texts, FileLinks(settings)), PaymentMessages(texts)
         blobs = FolderBlobs(settings.data_dir / "blobs")
         self.follower = Follower(pool, self.feed, wait_s=0)
-        self.sender = Sender(self.bot, Deliveries(pool, lease_s), messages, blobs, LogReader(pool), limits)
-        self.editor = Editor(self.bot, Statuses(pool, lease_s), messages, limits)
+        self.sender = Sender(
+            self.bot, Deliveries(pool, lease_s), messages, of_payments, blobs, reader, limits
+        )
+        self.editor = Editor(self.bot, Statuses(pool, lease_s, messages), limits)
+        payments = PaymentStatuses(pool, lease_s, reader, of_payments)
+        self.payment_editor = Editor(self.bot, payments, limits)
 
     async def follow(self) -> None:
         """Until nothing new is in the log."""
@@ -98,7 +105,7 @@ class Notifier:
             await self.sender.drain()
 
     async def edit(self) -> None:
-        while await self.editor.run_once():
+        while await self.editor.run_once() + await self.payment_editor.run_once():
             pass
 
     async def run(self) -> None:

@@ -11,11 +11,21 @@ from services.shared.i18n import LOCALES
 DRAFT = "0123456789abcdef01234567"
 """As long as `new_id` makes them; a fixed one, so that every test process has the same test names."""
 
+PACKAGE_CHARS = 24
+"""As long as a package's id may be."""
+
 MADE: list[CallbackData] = [
     *(b.Menu(action=action) for action in b.MenuAction),
     *(kind(draft=DRAFT) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft, b.Mend)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
     *(b.ChooseStyle(style=style) for style in ("ugc", "commercial", "own")),
+    *(kind(draft=draft) for kind in (b.TopUp, b.Packages) for draft in ("", DRAFT)),
+    *(b.Buy(package="p" * PACKAGE_CHARS, draft=draft) for draft in ("", DRAFT)),
+    *(b.PayBy(provider=p, package="p" * PACKAGE_CHARS, draft=DRAFT) for p in ("yookassa", "stars")),
+    b.BackToOrder(draft=DRAFT),
+    b.CheckPayment(payment=DRAFT),
+    b.AdminDo(digest=DRAFT),
+    b.AdminDrop(),
     b.ChooseCount(count=5),
     b.AcceptTerms(version="2026-11"),
     b.SkipWishes(),

@@ -21,7 +21,7 @@ CLASSES = get_args(ErrorClass)
 VIDEO = Delivery(
     job="j1", kind="video", position=9, account="a1", order_id="o1", number=1, of_jobs=1, locale="ru",
     refunded=0, error_class="", blob="videos/v.mp4", size_bytes=5, as_link=False, claims=1, attempts=0,
-    unknown_sends=0, chat_id=5, repeatable=True, owed_at_s=1_000.0, age_s=0.0,
+    unknown_sends=0, chat_id=5, repeatable=True, back_to="", owed_at_s=1_000.0, age_s=0.0,
 )  # fmt: skip
 
 

@@ -5,5 +5,6 @@ SELECT count(*) FILTER (WHERE d.state NOT IN ('pending', 'sending')) AS settled,
        (SELECT count(*) FROM deliveries WHERE state IN ('pending', 'sending')) AS all_waiting
 FROM deliveries d
 WHERE d.position > 0 AND NOT EXISTS (
-    SELECT FROM events e WHERE e.position = d.position AND e.stream = 'job-' || d.job
-      AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed' ELSE 'VideoGifted' END)
+    SELECT FROM events e WHERE e.position = d.position AND e.stream IN ('job-' || d.job, 'payment-' || d.job)
+      AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed'
+                               WHEN 'gift' THEN 'VideoGifted' ELSE 'PaymentSucceeded' END)

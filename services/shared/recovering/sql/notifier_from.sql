@@ -6,5 +6,7 @@ SELECT least(
     (SELECT min(e.position) - 1 FROM events e
      WHERE e.type IN ('JobSucceeded', 'JobFailed', 'VideoGifted') AND NOT EXISTS (
          SELECT FROM deliveries d WHERE d.job = substr(e.stream, 5)
-           AND d.kind = CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'JobFailed' THEN 'failure' ELSE 'gift' END))
+           AND d.kind = CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'JobFailed' THEN 'failure' ELSE 'gift' END)),
+    (SELECT min(e.position) - 1 FROM events e
+     WHERE e.type = 'PaymentSucceeded' AND NOT EXISTS (SELECT FROM deliveries d WHERE d.position = e.position))
 )

@@ -1,0 +1,166 @@
+"""What sellers read about their payments, made from the payment as the ledger has it."""
+
+from typing import Final
+
+import msgspec
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.utils.i18n import I18n
+
+from events.payment import PaymentOrdered
+from ledger.payment_state import PaymentState
+from services.notifier.messages import Delivery, Shown
+from services.shared.buttons import BackToOrder, CheckPayment, Menu, MenuAction, TopUp
+from services.shared.i18n import locale_for
+from services.shared.money import money_text
+from services.shared.payments.desk import standing_of
+
+_NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")
+_LATE: Final = ("expired_on_confirmation", "expired_on_capture", "internal_timeout", "rejected_by_timeout")
+_CARD: Final = (
+    "card_expired",
+    "invalid_card_number",
+    "invalid_csc",
+    "country_forbidden",
+    "payment_method_restricted",
+)
+_BANK: Final = (
+    "3d_secure_failed", "call_issuer", "fraud_suspected", "general_decline", "issuer_unavailable",
+    "identification_required", "permission_revoked",
+)  # fmt: skip
+
+
+class Link(msgspec.Struct, frozen=True):
+    """What is kept of a payment outside the log: where to pay, the order to come back to, the last no."""
+
+    payment: str
+    url: str | None
+    back_to: str
+    cancelled_for: str
+
+
+class PaymentMessages:
+    """Writes each message in the seller's language."""
+
+    def __init__(self, texts: I18n) -> None:
+        self._texts = texts
+
+    def status(self, state: PaymentState, language: str, link: Link) -> Shown:
+        """How the payment stands, with what can be done about it."""
+        ordered, locale = state.ordered, locale_for(language)
+        assert ordered is not None
+        what = self._what(ordered, locale)
+        match standing_of(state):
+            case "paid":
+                return Shown(
+                    "\n".join(["✅ " + self._say("<b>Paid</b>", locale), what, *self._back(state, locale)])
+                )
+            case "flagged":
+                text = self._say("The payment is not what was ordered. Support is looking into it.", locale)
+                return Shown(f"⚠️ {text}\n{what}")
+            case "cancelled":
+                text = "❌ " + self._say("<b>The payment did not go through</b>", locale)
+                return self._once_more([text, what, self._reason(link, locale)], locale, link)
+            case "expired":
+                text = "⌛ " + self._say("<b>The time to pay is over</b>", locale)
+                return self._once_more([text, what, self._say("Nothing was charged.", locale)], locale, link)
+            case "ordered" | "pending" if ordered.provider == "stars":
+                text = self._say(
+                    "Pay with the button of the invoice below. This message changes by itself.", locale
+                )
+                return self._once_more([f"⭐ {what}", text], locale, link)
+            case "pending" if link.url:
+                return self._to_pay(ordered, locale, link)
+            case _:
+                return Shown("⏳ " + self._say("Preparing the payment, one moment…", locale) + f"\n{what}")
+
+    def received(self, delivery: Delivery, balance: int | None) -> Shown:
+        """Credits came."""
+        locale = locale_for(delivery.locale)
+        count = self._texts.gettext(
+            "{count} credit", "{count} credits", delivery.refunded, locale=locale
+        ).format(count=delivery.refunded)
+        title = self._say("Credits received", locale)
+        parts = [f"💳 <b>{title}: {count}</b>"]
+        if delivery.kind == "paid_again":
+            parts.append(
+                self._say(
+                    "This order was paid more than once, so its credits came again. "
+                    "If that was a mistake, write to /support: we will send the money back.",
+                    locale,
+                )
+            )
+        if balance is not None:
+            parts.append(self._say("Your balance: {balance}.", locale).format(balance=balance))
+        menu = _menu("☰ " + self._say("Menu", locale), MenuAction.HOME)
+        if delivery.back_to:
+            text = "↩️ " + self._say("Back to my order", locale)
+            rows = [[_button(text, BackToOrder(draft=delivery.back_to).pack())], [menu]]
+        else:
+            rows = [[_menu("🎬 " + self._say("Create a video", locale), MenuAction.CREATE)], [menu]]
+        return Shown("\n".join(parts), InlineKeyboardMarkup(inline_keyboard=rows))
+
+    def _to_pay(self, ordered: PaymentOrdered, locale: str, link: Link) -> Shown:
+        price = money_text(ordered.amount_minor, ordered.currency, locale)
+        text = self._say(
+            "Pay on YooKassa's page. This message changes by itself when the money is there.", locale
+        )
+        paid = self._say("I have paid", locale)
+        rows = [
+            [InlineKeyboardButton(text=self._say("Pay {price}", locale).format(price=price), url=link.url)],
+            [_button("✅ " + paid, CheckPayment(payment=link.payment).pack())],
+            [self._another(locale, link.back_to)],
+        ]
+        shown = f"💳 {self._what(ordered, locale)}\n{text}"
+        return Shown(shown, InlineKeyboardMarkup(inline_keyboard=rows))
+
+    def _once_more(self, parts: list[str], locale: str, link: Link) -> Shown:
+        rows = [[self._another(locale, link.back_to)]]
+        return Shown("\n".join(parts), InlineKeyboardMarkup(inline_keyboard=rows))
+
+    def _another(self, locale: str, back_to: str) -> InlineKeyboardButton:
+        return _button("🔄 " + self._say("Choose again", locale), TopUp(draft=back_to).pack())
+
+    def _what(self, ordered: PaymentOrdered, locale: str) -> str:
+        count = self._texts.gettext(
+            "{count} credit", "{count} credits", ordered.credits, locale=locale
+        ).format(count=ordered.credits)
+        return f"{count}: {money_text(ordered.amount_minor, ordered.currency, locale)}"
+
+    def _back(self, state: PaymentState, locale: str) -> list[str]:
+        back = sum(received.refunded_minor for received in state.received)
+        if not back or state.ordered is None:
+            return []
+        text = self._say("Sent back to you: {amount}", locale)
+        return ["↩️ " + text.format(amount=money_text(back, state.ordered.currency, locale))]
+
+    def _reason(self, link: Link, locale: str) -> str:
+        nothing = self._say("Nothing was charged.", locale)
+        return f"{self._say(_why(link.cancelled_for), locale)} {nothing}"
+
+    def _say(self, msgid: str, locale: str) -> str:
+        return self._texts.gettext(msgid, locale=locale)
+
+
+def _button(text: str, data: str) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data)
+
+
+def _menu(text: str, action: MenuAction) -> InlineKeyboardButton:
+    return _button(text, Menu(action=action).pack())
+
+
+def _(msgid: str) -> str:
+    return msgid
+
+
+def _why(reason: str) -> str:
+    """The provider's word for its no, as a sentence."""
+    if reason in _NO_MONEY:
+        return _("There was not enough money, or a limit was reached.")
+    if reason in _LATE:
+        return _("It was not paid in time.")
+    if reason in _CARD:
+        return _("The card was not accepted. Please try another one.")
+    if reason in _BANK:
+        return _("The bank declined it. Please try another way to pay.")
+    return _("The payment service declined it. Please try again or another way.")
