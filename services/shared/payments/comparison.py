@@ -215,17 +215,22 @@ class Comparison:
         )
 
     async def _note(self, report: Report, found: Difference | None) -> None:
-        if found is None:
-            return
-        report.differences.append(found)
-        if found.kind != "foreign":
-            told = msgspec.to_builtins(found)
-            alarm(f"difference_{told.pop('kind')}", **told)
-        await self._pool.execute(
-            query("difference_add"), report.comparison, found.kind, found.object, found.payment,
-            found.provider_payment, found.provider_refund, found.ours_minor, found.theirs_minor,
-            found.currency, found.repaired, found.note,
-        )  # fmt: skip
+        await note_difference(self._pool, report, found)
+
+
+async def note_difference(pool: "Pool", report: Report, found: Difference | None) -> None:
+    """Keep what was found, and tell operators unless it is none of ours."""
+    if found is None:
+        return
+    report.differences.append(found)
+    if found.kind != "foreign":
+        told = msgspec.to_builtins(found)
+        alarm(f"difference_{told.pop('kind')}", **told)
+    await pool.execute(
+        query("difference_add"), report.comparison, found.kind, found.object, found.payment,
+        found.provider_payment, found.provider_refund, found.ours_minor, found.theirs_minor,
+        found.currency, found.repaired, found.note,
+    )  # fmt: skip
 
 
 def _iso(moment: datetime.datetime) -> str:

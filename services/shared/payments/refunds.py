@@ -23,6 +23,7 @@ from services.adapters.yookassa.errors import BadCredentials, KeyTaken, NoAnswer
 from services.adapters.yookassa.records import RefundRecord
 from services.shared.ids import new_id
 from services.shared.payments import yookassa_words as words
+from services.shared.payments.desk import Desk
 from services.shared.payments.errors import NothingToRefund
 from services.shared.payments.metrics import alarm
 from services.shared.payments.yookassa_desk import KEY_REMEMBERED_S, SURELY_UNMADE_S, YooKassaDesk
@@ -48,6 +49,39 @@ class RefundPlan(msgspec.Struct, frozen=True):
     balance_after: int
 
 
+async def plan_refund(desk: Desk, payment: str, credits: int | None, refund: str | None) -> RefundPlan:
+    """The plan of either provider. Raises NothingToRefund."""
+    state = await desk.ledger.read.payment(payment)
+    ordered = state.ordered
+    if ordered is None:
+        raise NothingToRefund(f"there is no payment {payment}")
+    received = _refundable(state)
+    if received is None:
+        raise NothingToRefund(f"payment {payment} has no money left to send back")
+    amount_minor = received.refundable_minor
+    if credits is not None:
+        left = received.credits - received.revoked
+        if not 0 < credits <= left:
+            raise NothingToRefund(f"of payment {payment} {left} credits are left, not {credits}")
+        amount_minor = min(received.amount_of(credits), received.refundable_minor)
+    taken = received.credits_of(amount_minor)
+    account = await desk.ledger.read.account(ordered.account)
+    in_lot = sum(lot.amount for lot in account.lots if lot.number == received.lot)
+    return RefundPlan(
+        payment=payment,
+        account=ordered.account,
+        provider_payment=received.provider_payment,
+        refund=refund or new_id(),
+        amount_minor=amount_minor,
+        currency=ordered.currency,
+        credits=taken,
+        bought=received.credits,
+        spent=max(received.credits - received.revoked - in_lot, 0),
+        balance=account.balance,
+        balance_after=account.balance - taken,
+    )
+
+
 class YooKassaRefunds:
     """Refunds of payments by YooKassa."""
 
@@ -63,35 +97,7 @@ class YooKassaRefunds:
         `refund` is its id, a new one if None. Raises NothingToRefund. Look at the payment first (`check`), so
         that the ledger knows all there is.
         """
-        state = await self._desk.ledger.read.payment(payment)
-        ordered = state.ordered
-        if ordered is None:
-            raise NothingToRefund(f"there is no payment {payment}")
-        received = _refundable(state)
-        if received is None:
-            raise NothingToRefund(f"payment {payment} has no money left to send back")
-        amount_minor = received.refundable_minor
-        if credits is not None:
-            left = received.credits - received.revoked
-            if not 0 < credits <= left:
-                raise NothingToRefund(f"of payment {payment} {left} credits are left, not {credits}")
-            amount_minor = min(received.amount_of(credits), received.refundable_minor)
-        taken = received.credits_of(amount_minor)
-        account = await self._desk.ledger.read.account(ordered.account)
-        in_lot = sum(lot.amount for lot in account.lots if lot.number == received.lot)
-        return RefundPlan(
-            payment=payment,
-            account=ordered.account,
-            provider_payment=received.provider_payment,
-            refund=refund or new_id(),
-            amount_minor=amount_minor,
-            currency=ordered.currency,
-            credits=taken,
-            bought=received.credits,
-            spent=max(received.credits - received.revoked - in_lot, 0),
-            balance=account.balance,
-            balance_after=account.balance - taken,
-        )
+        return await plan_refund(self._desk, payment, credits, refund)
 
     async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
         """Reserve the credits and send the money. `unknown`: the monitor goes on until it is known."""

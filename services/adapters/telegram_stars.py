@@ -1,0 +1,152 @@
+"""Telegram Stars through the Bot API: invoices, the answer before a payment, refunds, the list of movements.
+
+StarsError
+├── NotRefundable   Telegram knows no such charge of this user
+└── StarsNoAnswer   nothing usable came back; every call here may be made again
+
+A refund that was made before counts as made: repeating it changes nothing.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Final, Literal
+
+import aiohttp
+import msgspec
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramBadRequest
+from aiogram.types import LabeledPrice, StarTransaction, TransactionPartnerUser
+
+from events.errors import NeurocardsError
+from services.adapters.telegram import says
+
+STARS: Final = "XTR"
+PAGE: Final = 100
+TITLE_CHARS_MAX: Final = 32
+DESCRIPTION_CHARS_MAX: Final = 255
+_REFUSAL_CHARS_MAX: Final = 200
+_REASON_CHARS_MAX: Final = 300
+_FAILURES: Final = (AiogramError, aiohttp.ClientError)
+
+
+class StarsError(NeurocardsError):
+    """Base of this module's errors."""
+
+
+class NotRefundable(StarsError):
+    """Telegram refuses for good."""
+
+
+class StarsNoAnswer(StarsError):
+    """Telegram cannot be reached, or stumbles: ask again later."""
+
+
+class StarMovement(msgspec.Struct, frozen=True):
+    """Stars that came (`in`) for an invoice or went back (`out`); `charge` is the payment's id in both."""
+
+    charge: str
+    direction: Literal["in", "out"]
+    amount: int
+    at_s: int
+    user_id: int
+    payload: str
+
+
+async def send_invoice(
+    bot: Bot, chat_id: int, *, title: str, description: str, payload: str, label: str, amount: int
+) -> int:
+    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors."""
+    sent = await bot.send_invoice(
+        chat_id,
+        title=title[:TITLE_CHARS_MAX],
+        description=description[:DESCRIPTION_CHARS_MAX],
+        payload=payload,
+        currency=STARS,
+        prices=[LabeledPrice(label=label, amount=amount)],
+    )
+    return sent.message_id
+
+
+async def answer_pre_checkout(bot: Bot, query_id: str, refusal: str) -> bool:
+    """Agree to a payment, or with `refusal`, a sentence for the payer, do not. Whether it was in time."""
+    try:
+        if refusal:
+            await bot.answer_pre_checkout_query(
+                query_id, ok=False, error_message=refusal[:_REFUSAL_CHARS_MAX]
+            )
+        else:
+            await bot.answer_pre_checkout_query(query_id, ok=True)
+    except TelegramBadRequest as error:
+        if not says(error, ("query is too old", "query id is invalid")):
+            raise
+        return False
+    return True
+
+
+async def refund(bot: Bot, user_id: int, charge: str) -> None:
+    """Send the Stars of a charge back. Raises NotRefundable and StarsNoAnswer."""
+    try:
+        await bot.refund_star_payment(user_id, charge)
+    except TelegramBadRequest as error:
+        if says(error, ("charge_already_refunded",)):
+            return
+        raise NotRefundable(error.message) from error
+    except _FAILURES as error:
+        raise StarsNoAnswer(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
+
+
+async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement]:
+    """Stars that came for invoices or went back since a time, oldest first. Raises StarsNoAnswer.
+
+    Telegram lists from the very first one on, so the page to begin at is searched for by halving.
+    """
+    offset = await _first_page(bot, since_s)
+    while page := await _page(bot, offset):
+        for movement in page:
+            if movement is not None and movement.at_s >= since_s:
+                yield movement
+        offset += PAGE
+
+
+async def _first_page(bot: Bot, since_s: float) -> int:
+    """The offset of a page at or before the first movement since then."""
+    low, high = 0, 1  # in pages; page `low` begins before `since_s`, or is the first
+    while await _begins_before(bot, high * PAGE, since_s):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if await _begins_before(bot, middle * PAGE, since_s):
+            low = middle
+        else:
+            high = middle
+    return low * PAGE
+
+
+async def _begins_before(bot: Bot, offset: int, since_s: float) -> bool:
+    found = await _transactions(bot, offset, 1)
+    return bool(found) and found[0].date.timestamp() < since_s
+
+
+async def _page(bot: Bot, offset: int) -> list[StarMovement | None]:
+    """One page; None for what is no payment of a user's."""
+    return [_movement(transaction) for transaction in await _transactions(bot, offset, PAGE)]
+
+
+async def _transactions(bot: Bot, offset: int, limit: int) -> list[StarTransaction]:
+    try:
+        return (await bot.get_star_transactions(offset=offset, limit=limit)).transactions
+    except _FAILURES as error:
+        raise StarsNoAnswer(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
+
+
+def _movement(transaction: StarTransaction) -> StarMovement | None:
+    partner = transaction.source or transaction.receiver
+    if not isinstance(partner, TransactionPartnerUser) or not partner.invoice_payload:
+        return None
+    return StarMovement(
+        transaction.id,
+        "in" if transaction.source is not None else "out",
+        transaction.amount,
+        int(transaction.date.timestamp()),
+        partner.user.id,
+        partner.invoice_payload,
+    )

@@ -1,0 +1,128 @@
+"""Telegram's list of Stars against the ledger, as `comparison` does with YooKassa's book.
+
+What the ledger says is read before the list: what comes in between is in the list only, and settled from it.
+"""
+
+import datetime
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+import structlog
+
+from ledger.errors import Rejected
+from services.adapters import telegram_stars
+from services.adapters.telegram_stars import STARS, StarMovement
+from services.shared.payments import stars_words as words
+from services.shared.payments.comparison import FRESH_S, Difference, Report, note_difference
+from services.shared.payments.sql import query
+from services.shared.payments.stars_desk import StarsDesk
+from services.shared.people import People
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+PROVIDER: Final = "stars"
+
+
+class StarsComparison:
+    """Compares Telegram's list with the ledger."""
+
+    def __init__(self, pool: "Pool", desk: StarsDesk, people: People) -> None:
+        self._pool = pool
+        self._stars = desk
+        self._read = desk.desk.ledger.read
+        self._people = people
+
+    async def run(self, days: int, *, every_s: float = 0) -> Report | None:
+        """Compare the last `days`; None when somebody has begun to within `every_s`.
+
+        Raises StarsNoAnswer, and what the ledger and Postgres raise; the row of a comparison that was broken
+        off has no end.
+        """
+        begun = await self._pool.fetchrow(query("comparison_begin"), PROVIDER, days, every_s)
+        if begun is None:
+            return None
+        report = Report(begun["comparison"], begun["since"], differences=[])
+        came = await self._pool.fetch(query("succeeded_since"), PROVIDER, report.since)
+        went = await self._pool.fetch(query("refunded_since"), PROVIDER, report.since)
+        seen: dict[str, set[str]] = {"in": set(), "out": set()}
+        async for movement in telegram_stars.movements(self._stars.bot, report.since.timestamp()):
+            seen[movement.direction].add(movement.charge)
+            if movement.direction == "in":
+                report.payments += 1
+            else:
+                report.refunds += 1
+            await note_difference(self._pool, report, await self._movement(movement))
+        for row in came:
+            if row["provider_payment"] not in seen["in"]:
+                await note_difference(self._pool, report, _extra(row, "payment"))
+        for row in went:
+            if row["provider_refund"] not in seen["out"]:
+                await note_difference(self._pool, report, _extra(row, "refund"))
+        await self._pool.execute(query("comparison_end"), report.comparison, report.payments, report.refunds)
+        logger.info(
+            "stars_compared", payments=report.payments, refunds=report.refunds,
+            differences=len(report.differences), open=len(report.open_differences),
+        )  # fmt: skip
+        return report
+
+    async def _movement(self, movement: StarMovement) -> Difference | None:
+        """Settle what Telegram's list says, and say what was not known."""
+        known = words.payload_in(movement.payload)
+        back = movement.direction == "out"
+        found = Difference(
+            kind="missing", object="refund" if back else "payment",
+            payment="" if known is None else known.payment, provider_payment=movement.charge,
+            provider_refund=movement.charge if back else "", theirs_minor=movement.amount, currency=STARS,
+        )  # fmt: skip
+        if known is None:
+            return msgspec.structs.replace(found, kind="foreign")
+        before = await self._ours(known.payment, movement)
+        account = await self._account(known.payment, movement.user_id)
+        settle = self._stars.refunded if back else self._stars.paid
+        note = ""
+        try:
+            await settle(movement.payload, account, movement.charge, STARS, movement.amount)
+        except Rejected as error:
+            note = str(error)
+        ours = await self._ours(known.payment, movement)
+        found = msgspec.structs.replace(found, ours_minor=ours, note=note)
+        if ours is None:
+            return found
+        if not back and await self._is_flagged(known.payment, movement.charge):
+            return msgspec.structs.replace(found, kind="flagged")
+        if ours != movement.amount:
+            return msgspec.structs.replace(found, kind="amount")
+        fresh = datetime.datetime.now(datetime.UTC).timestamp() - movement.at_s < FRESH_S
+        return None if before is not None or fresh else msgspec.structs.replace(found, repaired=True)
+
+    async def _ours(self, payment: str, movement: StarMovement) -> int | None:
+        """What the ledger has of a movement; None: nothing."""
+        state = await self._read.payment(payment)
+        received = state.received_as(movement.charge)
+        if received is None or (movement.direction == "out" and movement.charge not in state.refunds):
+            return None
+        return received.refunded_minor if movement.direction == "out" else received.amount_minor
+
+    async def _is_flagged(self, payment: str, charge: str) -> bool:
+        received = (await self._read.payment(payment)).received_as(charge)
+        return received is not None and not received.credits
+
+    async def _account(self, payment: str, user_id: int) -> str:
+        """Whose Stars they are; of somebody who was erased, the order tells."""
+        person = await self._people.of_telegram(user_id)
+        ordered = (await self._read.payment(payment)).ordered
+        if person is not None:
+            return person.account
+        return ordered.account if ordered is not None else ""
+
+
+def _extra(row: asyncpg.Record, what: str) -> Difference:
+    return Difference(
+        kind="extra", object="refund" if what == "refund" else "payment", payment=row["payment"],
+        provider_payment=row["provider_payment"], provider_refund=row.get("provider_refund") or "",
+        ours_minor=row["amount_minor"], currency=STARS, note="unknown to Telegram",
+    )  # fmt: skip

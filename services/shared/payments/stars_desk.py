@@ -1,0 +1,107 @@
+"""Payments in Telegram Stars. Telegram asks before it takes them, tells when it has, and keeps a list.
+
+What it tells (`successful_payment`, `refunded_payment`) comes to us alone, over our own connection with our
+own token: it is believed. What was missed is found in the list (`stars_comparison`).
+"""
+
+from typing import Final
+
+import structlog
+from aiogram import Bot
+
+from ledger.commands_payment import RecordRefund, SettlePayment, key_of
+from services.adapters import telegram_stars
+from services.shared.payments import stars_words as words
+from services.shared.payments.desk import Desk, Outcome, standing_of
+from services.shared.payments.errors import NotMade
+from services.shared.payments.metrics import SETTLED, alarm
+
+logger = structlog.get_logger()
+
+PAYABLE: Final = ("ordered", "pending")
+
+
+class StarsDesk:
+    """The desk's hands at Telegram."""
+
+    def __init__(self, desk: Desk, bot: Bot) -> None:
+        self.desk = desk
+        self.bot = bot
+
+    async def invoice(self, payment: str, chat_id: int, *, title: str, description: str) -> bool:
+        """Send the invoice of an ordered payment; False when it is paid or over already.
+
+        Asked twice it may come twice: of several only one can be paid (`refusal`). Raises NotMade when there
+        is no such payment, and aiogram's errors.
+        """
+        state = await self.desk.ledger.read.payment(payment)
+        if state.ordered is None:
+            raise NotMade(f"there is no payment {payment}")
+        if standing_of(state) not in PAYABLE:
+            return False
+        await telegram_stars.send_invoice(
+            self.bot,
+            chat_id,
+            title=title,
+            description=description,
+            payload=words.payload_of(payment, state.ordered),
+            label=title,
+            amount=state.ordered.amount_minor,
+        )
+        return True
+
+    async def refusal(self, payload: str, account: str, currency: str, amount: int) -> words.Refusal:
+        """Whether Telegram may take the Stars, from the ledger as it is now."""
+        known = words.payload_in(payload)
+        if known is None:
+            return "unknown"
+        state = await self.desk.ledger.read.payment(known.payment)
+        payer = await self.desk.ledger.read.account(account)
+        return words.refusal(state, payer, account, currency, amount)
+
+    async def paid(self, payload: str, account: str, charge: str, currency: str, amount: int) -> Outcome:
+        """Telegram has taken Stars of this account. Once per charge."""
+        known = words.payload_in(payload)
+        if known is None:
+            alarm("foreign", provider_payment=charge)
+            SETTLED.labels("stars", "foreign").inc()
+            return "foreign"
+        return await self.desk.credit(
+            SettlePayment(
+                payment=known.payment,
+                account=account,
+                provider="stars",
+                provider_payment=charge,
+                amount_minor=amount,
+                currency=currency,
+                shop="",
+                test=False,
+                ordered=words.order_in(known, account, amount),
+            )
+        )
+
+    async def refunded(self, payload: str, account: str, charge: str, currency: str, amount: int) -> Outcome:
+        """Telegram has given the Stars of a charge back. Once per charge: Stars go back as a whole."""
+        known = words.payload_in(payload)
+        if known is None:
+            alarm("foreign", provider_payment=charge)
+            return "foreign"
+        payment = known.payment
+        if (await self.desk.ledger.read.payment(payment)).received_as(charge) is None:
+            await self.paid(payload, account, charge, currency, amount)  # it must have come before
+        return await self.record_refund(payment, charge, amount)
+
+    async def record_refund(self, payment: str, charge: str, amount: int) -> Outcome:
+        """Tell the ledger that the Stars of a charge went back, as a whole: the charge names the refund."""
+        state = await self.desk.ledger.read.payment(payment)
+        if state.ordered is None or charge in state.refunds:
+            return "known"
+        intent = next((i.refund for i in state.intents if i.provider_payment == charge), "")
+        command = RecordRefund(payment, state.ordered.account, "stars", charge, charge, amount, intent)
+        await self.desk.ledger.execute(command, key=key_of(command))
+        if intent:
+            await self.desk.links.unwatch(payment, intent)
+        else:
+            alarm("refunded_elsewhere", payment=payment, provider_refund=charge)
+        logger.info("payment_refunded", payment=payment, provider_refund=charge)
+        return "recorded"

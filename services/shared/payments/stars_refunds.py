@@ -1,0 +1,89 @@
+"""Stars that go back on an operator's word: reserved first, sent, recorded, as YooKassa's are (`refunds`).
+
+Telegram gives a charge back as a whole, and once: asking again says that it has been done, so that an unknown
+outcome is found out by the same call. The person of an erased account is found in Telegram's own list.
+"""
+
+import contextlib
+
+import structlog
+
+from ledger.commands_payment import FailRefund, IntendRefund, key_of
+from ledger.errors import KeyReused
+from services.adapters import telegram_stars
+from services.adapters.telegram_stars import NotRefundable, StarsNoAnswer
+from services.shared.payments.errors import NothingToRefund
+from services.shared.payments.metrics import alarm
+from services.shared.payments.refunds import RefundPlan, Sent, plan_refund
+from services.shared.payments.stars_desk import StarsDesk
+from services.shared.people import People
+
+logger = structlog.get_logger()
+
+
+class StarsRefunds:
+    """Refunds of payments in Stars; its methods are those of YooKassaRefunds."""
+
+    def __init__(self, desk: StarsDesk, people: People) -> None:
+        self._stars = desk
+        self._desk = desk.desk
+        self._people = people
+
+    async def plan(
+        self, payment: str, credits: int | None = None, *, refund: str | None = None
+    ) -> RefundPlan:
+        """What sending all of a charge back would do. Raises NothingToRefund, also for a part."""
+        plan = await plan_refund(self._desk, payment, None, refund)
+        if credits is not None and credits != plan.credits:
+            raise NothingToRefund(f"Stars go back as a whole: {plan.credits} credits of payment {payment}")
+        return plan
+
+    async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
+        """Reserve the credits and send the Stars. `unknown`: `follow` goes on until it is known."""
+        command = IntendRefund(
+            payment=plan.payment,
+            account=plan.account,
+            refund=plan.refund,
+            provider_payment=plan.provider_payment,
+            amount_minor=plan.amount_minor,
+            actor=actor,
+            reason=reason,
+        )
+        await self._desk.links.watch(plan.payment, plan.refund, plan.account, "stars")
+        await self._desk.ledger.execute(command, key=key_of(command))
+        return await self.follow(plan.payment, plan.refund)
+
+    async def follow(self, payment: str, refund: str) -> Sent:
+        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end."""
+        state = await self._desk.ledger.read.payment(payment)
+        intent = next((intent for intent in state.intents if intent.refund == refund), None)
+        if intent is None or state.ordered is None:
+            if refund in state.closed:
+                await self._desk.links.unwatch(payment, refund)
+                return "over"
+            return "unknown"  # not in the ledger: its process died before, or has not come that far
+        try:
+            user_id = await self._payer(state.ordered.account, intent.provider_payment)
+            await telegram_stars.refund(self._stars.bot, user_id, intent.provider_payment)
+        except StarsNoAnswer as error:
+            logger.warning("refund_unknown", payment=payment, refund=refund, error=str(error))
+            return "unknown"
+        except NotRefundable as error:
+            command = FailRefund(payment, state.ordered.account, refund, str(error))
+            with contextlib.suppress(KeyReused):  # somebody was faster, in other words
+                await self._desk.ledger.execute(command, key=key_of(command))
+            await self._desk.links.unwatch(payment, refund)
+            alarm("refund_failed", payment=payment, refund=refund, reason=str(error))
+            return "refused"
+        await self._stars.record_refund(payment, intent.provider_payment, intent.amount_minor)
+        return "refunded"
+
+    async def _payer(self, account: str, charge: str) -> int:
+        """Raises NotRefundable when nobody knows any more who it was, and StarsNoAnswer."""
+        person = await self._people.find(account)
+        if person is not None:
+            return person.telegram_id
+        async for movement in telegram_stars.movements(self._stars.bot, 0):
+            if movement.charge == charge:
+                return movement.user_id
+        raise NotRefundable("Telegram's list has no such charge")
