@@ -5,10 +5,10 @@ from aiogram.fsm.storage.base import BaseStorage
 from aiogram.fsm.strategy import FSMStrategy
 
 from services.bot.person import Locales, PersonMiddleware
-from services.bot.routers import cabinet, confirm, create, drafts, fallback, menu, terms
+from services.bot.routers import admin, cabinet, confirm, create, drafts, fallback, menu, stars, terms, topup
 from services.bot.shop import Consents, Shop
 
-ALLOWED_UPDATES = ("message", "callback_query")
+ALLOWED_UPDATES = ("message", "callback_query", "pre_checkout_query")
 
 
 def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispatcher:
@@ -17,11 +17,15 @@ def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispa
     who = PersonMiddleware(shop, Consents(shop.ledger), locales)
     dispatcher.message.outer_middleware(who)
     dispatcher.callback_query.outer_middleware(who)
+    dispatcher.pre_checkout_query.outer_middleware(who)
     dispatcher.include_routers(
         fallback.foreign,
+        stars.router,
         terms.router,
+        admin.router,
         menu.router,
         cabinet.router,
+        topup.router,
         confirm.router,
         drafts.router,
         create.router,

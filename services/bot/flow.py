@@ -35,6 +35,24 @@ class Create(StatesGroup):
     confirm = State()
 
 
+class TopUpStep(StatesGroup):
+    """The only step of buying that waits for words."""
+
+    contact = State()
+
+
+class Buying(msgspec.Struct, frozen=True):
+    """The package that is being bought while the receipt's address is asked for."""
+
+    payment: str
+    package: str
+    draft: str
+    message_id: int
+    """The message that will show how the payment stands."""
+    back: str | None
+    """The step that was left for it."""
+
+
 class Flow(msgspec.Struct, omit_defaults=True):
     """What has been gathered so far. New fields need defaults: a flow may be older than the code."""
 
@@ -52,6 +70,9 @@ class Flow(msgspec.Struct, omit_defaults=True):
     wishes: str = ""
     draft: str = ""
     """Id of the draft that the count step will make; the same when asked twice."""
+    buying: Buying | None = None
+    contact_message: int = 0
+    """The message with the receipt's address; should it come again, it is no text for an order."""
     route: tuple[str, ...] = ()
     """The names of the steps that are gone through again, where not all are; empty: the usual way."""
 

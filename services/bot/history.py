@@ -75,6 +75,11 @@ class History:
                 found.append(Operation(event, _signed(event), 1, at_us))
         return found
 
+    async def job_names(self, account: str) -> list[str]:
+        """The ids of the last JOBS_SHOWN jobs, newest first."""
+        rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
+        return [job for job, _ in rows]
+
     async def jobs(self, account: str) -> list[ShownJob]:
         """The last JOBS_SHOWN jobs, newest first."""
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)

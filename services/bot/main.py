@@ -13,6 +13,7 @@ from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram import create_bot, is_transient
+from services.adapters.yookassa.gateway import YooKassa
 from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
 from services.bot.flow import storage
 from services.bot.handler import BotHandler
@@ -21,6 +22,7 @@ from services.bot.moderation import Moderation
 from services.bot.person import Locales
 from services.bot.polling import Polling
 from services.bot.shop import Shop
+from services.bot.till import Till
 from services.bot.verdicts import Verdicts
 from services.shared.blobs import open_blobs
 from services.shared.database import create_pool
@@ -30,6 +32,9 @@ from services.shared.inbox.trouble import DATABASE_AWAY
 from services.shared.load.load import MEASURE_EVERY_S, Outlook, capacity
 from services.shared.models.book import CircuitBook
 from services.shared.models.circuits import READ_EVERY_S, Circuits
+from services.shared.payments.desk import Desk
+from services.shared.payments.stars_desk import StarsDesk
+from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.people import People
 from services.shared.periodic import repeat
 from services.shared.redis_client import command_client
@@ -52,7 +57,8 @@ async def serve(settings: Settings) -> None:
         redis = command_client(settings)
         bot, moderator = create_bot(settings), Moderator(settings)
         try:
-            async with pool, Ledger(settings.require_database_url(), pool) as ledger:
+            url = settings.require_database_url()
+            async with pool, Ledger(url, pool) as ledger, YooKassa(settings) as yookassa:
                 texts, locales = bot_texts(), Locales()
                 history = History(pool, ledger.read)
                 people, blobs = People(pool), open_blobs(settings)
@@ -65,6 +71,7 @@ async def serve(settings: Settings) -> None:
                     load_catalogue(),
                     texts,
                     Moderation(settings.moderation, moderator, Verdicts(pool), people, blobs),
+                    open_till(Desk(settings, ledger, pool), yookassa, bot),
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),
                 )
@@ -89,6 +96,11 @@ async def serve(settings: Settings) -> None:
             await bot.session.close()
             await moderator.close()
             await redis.aclose()
+
+
+def open_till(desk: Desk, yookassa: YooKassa, bot: Bot) -> Till:
+    """The desk with its hands at both providers."""
+    return Till(desk, YooKassaDesk(desk, yookassa), StarsDesk(desk, bot))
 
 
 def spawn_views(runtime: Runtime, shop: Shop) -> None:
@@ -128,9 +140,12 @@ def commands(texts: Catalogues, locale: str) -> list[BotCommand]:
         "menu": _("Menu"),
         "create": _("Create a video"),
         "cabinet": _("Balance and history"),
+        "topup": _("Buy credits"),
         "help": _("How it works"),
         "language": _("Language"),
         "support": _("Support"),
+        "paysupport": _("Questions about a payment"),
+        "terms": _("The terms"),
         "cancel": _("Drop the current order"),
     }
     return [BotCommand(command=name, description=text) for name, text in described.items()]

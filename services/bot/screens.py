@@ -9,7 +9,7 @@ from msgspec import Struct
 from services.bot.labels import credits_text
 from services.bot.shop import TERMS_VERSION, Shop
 from services.bot.words import TEXT_CHARS_MAX, quote
-from services.shared.buttons import AcceptTerms, ChooseLanguage, Menu, MenuAction
+from services.shared.buttons import AcceptTerms, ChooseLanguage, Menu, MenuAction, TopUp
 
 LANGUAGE_NAMES: Final = {"ru": "🇷🇺 Русский", "en": "🇬🇧 English"}
 
@@ -44,12 +44,17 @@ def cabinet_button() -> InlineKeyboardButton:
     return menu_button(_("👤 My account"), MenuAction.CABINET)
 
 
+def topup_button(draft: str = "") -> InlineKeyboardButton:
+    """To the packages; `draft`: the order to come back to."""
+    return button(_("💳 Top up"), TopUp(draft=draft).pack())
+
+
 def home_button() -> InlineKeyboardButton:
     return menu_button(_("☰ Menu"), MenuAction.HOME)
 
 
-def terms(shop: Shop, locale: str) -> Screen:
-    """The terms, before anything else."""
+def terms(shop: Shop, locale: str, *, accepted: bool = False) -> Screen:
+    """The terms: before anything else, or to be read again."""
     parts = [
         _(
             "👋 <b>Hello! I am NeuroCards.</b>\n"
@@ -64,9 +69,11 @@ def terms(shop: Shop, locale: str) -> Screen:
             "• Your photo and text go to the AI services that make the video, and nowhere else."
         ).format(price=credits_text(shop.model.price_credits)),
     ]
-    if shop.settings.free_credits:
+    if shop.settings.free_credits and not accepted:
         gift = credits_text(shop.settings.free_credits)
         parts.append(_("🎁 As a welcome gift you get <b>{gift}</b>.").format(gift=gift))
+    if accepted:
+        return Screen("\n\n".join(parts), keyboard([home_button()]))
     parts.append(_("By tapping the button you accept the terms."))
     other = "en" if locale == "ru" else "ru"
     rows = keyboard(
@@ -96,8 +103,10 @@ def _menu_keyboard(unfinished: bool) -> InlineKeyboardMarkup:
     rows = [[create_button()]]
     if unfinished:
         rows.insert(0, [menu_button(_("↩️ Go on with my order"), MenuAction.RESUME)])
-    rows.append([cabinet_button(), menu_button(_("💬 Support"), MenuAction.SUPPORT)])
-    rows.append([menu_button(_("🌐 Language"), MenuAction.LANGUAGE)])
+    rows.append([cabinet_button(), topup_button()])
+    rows.append(
+        [menu_button(_("💬 Support"), MenuAction.SUPPORT), menu_button(_("🌐 Language"), MenuAction.LANGUAGE)]
+    )
     return keyboard(*rows)
 
 
@@ -110,8 +119,9 @@ def help_screen(shop: Shop) -> Screen:
         "3. Choose a style and, if you like, add wishes.\n"
         "4. Choose how many videos and confirm. One video costs {price}.\n\n"
         "If a video does not work out, the credits come back by themselves, and I will tell you why.\n\n"
-        "/menu – menu\n/cabinet – balance and history\n/cancel – drop the current order\n"
-        "/language – language\n/support – support"
+        "/menu – menu\n/cabinet – balance and history\n/topup – buy credits\n"
+        "/cancel – drop the current order\n/language – language\n/support – support\n"
+        "/paysupport – questions about a payment\n/terms – the terms"
     ).format(chars=TEXT_CHARS_MAX, price=credits_text(shop.model.price_credits))
     return Screen(text, keyboard([create_button()], [home_button()]))
 

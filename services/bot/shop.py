@@ -10,6 +10,7 @@ from ledger.log import Ledger
 from services.adapters.kie.catalogue import Catalogue, Model
 from services.bot.history import History
 from services.bot.moderation import Moderation
+from services.bot.till import Till
 from services.shared.blobs import BlobStore
 from services.shared.i18n import Catalogues
 from services.shared.load.estimate import Estimate
@@ -51,6 +52,7 @@ class Shop:
     catalogue: Catalogue
     texts: Catalogues
     moderation: Moderation
+    till: Till
     circuits: Circuits = field(default_factory=Circuits)
     outlook: Outlook = field(default_factory=Outlook)
 

@@ -8,7 +8,15 @@ from aiogram.utils.i18n import gettext as _
 from services.adapters.kie.catalogue import Model
 from services.bot.flow import COUNTS, OWN, STYLES, Flow
 from services.bot.labels import credits_text, style_mark, style_name, videos_text
-from services.bot.screens import Screen, button, cabinet_button, home_button, keyboard, menu_button
+from services.bot.screens import (
+    Screen,
+    button,
+    cabinet_button,
+    home_button,
+    keyboard,
+    menu_button,
+    topup_button,
+)
 from services.bot.words import TEXT_CHARS_MAX, quote
 from services.shared.buttons import (
     Again,
@@ -71,8 +79,8 @@ def wishes(flow: Flow) -> Screen:
     return Screen(text, keyboard([button(_("⏭ Skip"), SkipWishes().pack())], [_drop_button()]))
 
 
-def count(flow: Flow, model: Model, balance: int, problem: str = "") -> Screen:
-    """How many; `problem`: why the number that was chosen cannot be ordered now."""
+def count(flow: Flow, model: Model, balance: int, problem: str = "", *, short: bool = False) -> Screen:
+    """How many; `problem`: why the number that was chosen cannot be ordered now; `short`: of credits."""
     parts = [
         _(
             "🔢 <b>How many videos shall I make?</b>\nEach one comes out different. One video costs {price}."
@@ -85,14 +93,14 @@ def count(flow: Flow, model: Model, balance: int, problem: str = "") -> Screen:
     numbers = [button(videos_text(number), ChooseCount(count=number).pack()) for number in COUNTS]
     rows = [numbers, [button(_("🎨 Another style"), OtherStyle().pack())]]
     if problem:
-        rows.append([cabinet_button()])
+        rows.append([topup_button(flow.draft) if short else cabinet_button()])
     return Screen("\n".join(parts), keyboard(*rows, [_drop_button()]))
 
 
 def short_text(needed: int) -> str:
     """Why a number of videos cannot be ordered: its price, so many credits, is not there."""
     return _(
-        "❗️ <b>Not enough credits:</b> {needed} needed. Choose fewer, or look into your account."
+        "❗️ <b>Not enough credits:</b> {needed} needed. Choose fewer, or top up: your order stays."
     ).format(needed=credits_text(needed))
 
 
@@ -134,10 +142,11 @@ def short_of_credits(draft: Draft, balance: int) -> Screen:
     needed = draft.price * len(draft.jobs)
     text = _(
         "💳 <b>Not enough credits</b>\n"
-        "This order of {videos} costs {needed}, your balance is {balance}. Nothing was charged."
+        "This order of {videos} costs {needed}, your balance is {balance}. Nothing was charged. "
+        "Top up and come back: your order stays as it is."
     ).format(videos=videos_text(len(draft.jobs)), needed=credits_text(needed), balance=credits_text(balance))
     markup = confirm_buttons(draft)
-    markup.inline_keyboard.append([cabinet_button()])
+    markup.inline_keyboard.insert(0, [topup_button(draft.draft)])
     return Screen(text, markup)
 
 

@@ -6,8 +6,8 @@ from aiogram.types import CallbackQuery, ReplyParameters
 from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import edit_buttons, edit_text
-from services.bot import steps
-from services.bot.flow import Create, Flow, load
+from services.bot import steps, topup_screens
+from services.bot.flow import Create, Flow, TopUpStep, load
 from services.bot.screens import Screen
 from services.bot.shop import Person, Shop
 
@@ -60,6 +60,8 @@ async def ask_again(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> 
 
 async def step_screen(shop: Shop, person: Person, step: str, flow: Flow) -> Screen:
     """The screen of a step other than the confirm screen."""
+    if step == TopUpStep.contact.state:
+        return topup_screens.contact(flow.buying.draft if flow.buying else "")
     if step == Create.photo.state:
         return steps.photo()
     if step == Create.product.state:

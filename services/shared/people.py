@@ -86,6 +86,13 @@ class People:
         assert row is not None
         return Account(*row)
 
+    async def of_telegram(self, telegram_id: int) -> Account | None:
+        """The user's account; None when they were never here, or were erased."""
+        row = await self._pool.fetchrow(
+            "SELECT account, telegram_id, locale FROM accounts WHERE telegram_id = $1", telegram_id
+        )
+        return Account(*row) if row else None
+
     async def find(self, account: str) -> Account | None:
         """Who the account is; None when unknown or erased."""
         row = await self._pool.fetchrow(

@@ -20,10 +20,10 @@ from services.shared.companies import (
     CompanyName,
 )
 from services.shared.errors import SettingsError
-from services.shared.settings_payments import PaymentFields
+from services.shared.settings_admins import AdminFields
 
 
-class Settings(PaymentFields):
+class Settings(AdminFields):
     """Every setting, and the addresses and keys to use, sandbox or real."""
 
     def _has_key(self, name: CompanyName) -> bool:

@@ -22,10 +22,8 @@ from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import NO_PHOTO, PHOTO, Fault
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(200)]
 
-PARTS: Final = 2
-"""So that several test processes share them."""
 SHORT_S: Final = 7
 """Deadline of a job whose submission's outcome will stay unknown."""
 
@@ -66,11 +64,9 @@ MEANEST: Final = tuple(
 )
 
 
-@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.chaos
-async def test_a_worker_is_killed_at_each_step(arena: Arena, workers: int, part: int) -> None:
-    steps = list(STEPS[part::PARTS])
+async def test_a_worker_is_killed_at_each_step(arena: Arena, workers: int) -> None:
+    steps = list(STEPS)
     arena.dice.shuffle(steps)
     await kill_at(arena, steps, workers)
 
@@ -114,7 +110,6 @@ async def check(arena: Arena, job: str, step: Step) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.chaos
 async def test_a_worker_is_killed_while_it_stops(arena: Arena, when: str) -> None:
     """It was told to stop, hands back what it has, and dies in the middle of that."""
     async with arena.opened(1, odd=True, SANDBOX_RENDER_SECONDS=1), arena.keeper():
@@ -126,8 +121,3 @@ async def test_a_worker_is_killed_while_it_stops(arena: Arena, when: str) -> Non
         await arena.strikes.wait(job)
         await arena.succeeded([job])
         await arena.audit()
-
-
-@pytest.mark.short
-async def test_a_worker_is_killed_at_the_meanest_steps(arena: Arena) -> None:
-    await kill_at(arena, MEANEST, 1)

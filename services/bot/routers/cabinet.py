@@ -10,7 +10,7 @@ from ledger.lots import Lot
 from services.adapters.telegram import answer_tap
 from services.bot.history import Operation, ShownJob
 from services.bot.labels import credits_text, moment, operation_name, stage_name, style_name
-from services.bot.screens import Screen, create_button, home_button, keyboard
+from services.bot.screens import Screen, create_button, home_button, keyboard, topup_button
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask_again, say
 from services.shared.buttons import Menu, MenuAction
@@ -46,7 +46,7 @@ async def cabinet_screen(shop: Shop, person: Person) -> Screen:
         parts += ["", _("<b>Last operations</b>"), *map(_operation_line, operations)]
     if jobs:
         parts += ["", _("<b>Last videos</b>"), *map(_job_line, jobs)]
-    return Screen("\n".join(parts), keyboard([create_button()], [home_button()]))
+    return Screen("\n".join(parts), keyboard([topup_button(), create_button()], [home_button()]))
 
 
 def _ending_line(ending: list[Lot]) -> str:

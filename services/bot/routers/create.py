@@ -194,7 +194,9 @@ async def count(
     balance = (await shop.account(person)).balance
     needed = shop.model.price_credits * callback_data.count
     if balance < needed:
-        await show(bot, query, steps.count(flow, shop.model, balance, problem=steps.short_text(needed)))
+        await show(
+            bot, query, steps.count(flow, shop.model, balance, problem=steps.short_text(needed), short=True)
+        )
         await answer_tap(bot, query.id, _("Not enough credits."))
         return
     if not shop.takes_orders(shop.model):

@@ -12,11 +12,12 @@ from services.bot import steps
 from services.bot.flow import Create, from_draft, keep, load
 from services.bot.moderation import Part
 from services.bot.routers.confirm import is_ordered, leave, own_draft, settle
+from services.bot.routers.topup import leave_contact
 from services.bot.screens import Screen, create_button, home_button, keyboard
 from services.bot.shop import Person, Shop
-from services.bot.talk import ask, say, show, without_buttons
-from services.shared.buttons import Again, Cancel, ChangeDraft, Mend, Menu, MenuAction
-from services.shared.people import Draft
+from services.bot.talk import ask, ask_again, say, show, without_buttons
+from services.shared.buttons import Again, BackToOrder, Cancel, ChangeDraft, Mend, Menu, MenuAction
+from services.shared.people import Brief, Draft
 
 router = Router(name="drafts")
 
@@ -117,6 +118,32 @@ async def _once_more(
     await ask(bot, shop, person, state, str(step.state), flow)
     await answer_tap(bot, query.id)
     return True
+
+
+@router.callback_query(BackToOrder.filter())
+async def back(
+    query: CallbackQuery, callback_data: BackToOrder, bot: Bot, shop: Shop, person: Person, state: FSMContext
+) -> None:
+    """From buying credits to where the order was left: the confirm screen, or the step before the draft."""
+    await leave_contact(state)
+    flow = await load(state)
+    if await shop.people.draft(callback_data.draft) is None:
+        there = flow.draft == callback_data.draft and await ask_again(bot, shop, person, state)
+        await answer_tap(bot, query.id, "" if there else _("There is no order to go on with."))
+        return
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if await is_ordered(shop, draft):
+        await answer_tap(bot, query.id, _("This order is placed already: one tap is enough."))
+        return
+    photo = flow.photo_message if flow.draft == draft.draft else 0
+    brief = await shop.people.brief(draft.brief) or Brief("")
+    screen = steps.confirm(draft, brief, (await shop.account(person)).balance, photo_quoted=bool(photo))
+    if draft.message_id is not None:
+        await edit_buttons(bot, person.chat_id, draft.message_id)
+    await shop.people.set_draft_message(draft.draft, await say(bot, person.chat_id, screen, answer_to=photo))
+    await answer_tap(bot, query.id)
 
 
 @router.message(Command("cancel"))

@@ -9,7 +9,7 @@ from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import answer_tap
 from services.bot.contents import Content, content_of
-from services.bot.flow import Create
+from services.bot.flow import Create, TopUpStep
 from services.bot.screens import Screen, create_button, home_button, keyboard
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask_again, say
@@ -61,6 +61,8 @@ def _wrong_here(message: Message, content: Content, step: Any) -> str:
         return _("📷 This is not a photo. Please send a photo of the product.")
     if step in (Create.product.state, Create.wishes.state) and content != "text":
         return _("✍️ Here I need text. Please write a message.")
+    if step == TopUpStep.contact.state:
+        return _("✍️ Here I need an e-mail or a phone number for the receipt.")
     if step == Create.confirm.state:
         return _("👆 Please use the buttons under the order.")
     if step is not None:

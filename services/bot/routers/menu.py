@@ -7,7 +7,7 @@ from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import answer_tap
-from services.bot import screens
+from services.bot import screens, topup_screens
 from services.bot.screens import Screen, home_button, keyboard
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask_again, say, show
@@ -39,6 +39,18 @@ async def show_menu(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> 
 @router.message(Command("help"))
 async def help_wanted(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
     await say(bot, person.chat_id, screens.help_screen(shop))
+    await ask_again(bot, shop, person, state)
+
+
+@router.message(Command("paysupport"))
+async def pay_support(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await say(bot, person.chat_id, topup_screens.pay_support(shop.settings.support_contact, person.account))
+    await ask_again(bot, shop, person, state)
+
+
+@router.message(Command("terms"))
+async def terms(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    await say(bot, person.chat_id, screens.terms(shop, person.locale, accepted=True))
     await ask_again(bot, shop, person, state)
 
 

@@ -17,6 +17,7 @@ from ledger.account_state import AccountState
 from ledger.commands import Command
 from ledger.decide import State, decide, evolve, initial, streams_read
 from ledger.job_state import JobState
+from ledger.payment_state import PaymentState
 from ledger.receipt import Receipt
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.openai.moderation import Kinds
@@ -27,6 +28,7 @@ from services.bot.shop import Shop
 from services.shared.blobs import BlobError, StoredBlob
 from services.shared.people import Account, Brief, Draft
 from services.shared.settings import load_settings
+from tests.unit.bot.till import memory_till
 
 TEXTS = bot_texts()
 
@@ -84,7 +86,7 @@ class MemoryLedger:
         self.states: dict[str, State] = {}
         self.placed: list[Command] = []
         self.keys: dict[str, Receipt] = {}
-        self.read = SimpleNamespace(account=self._account, job=self._job)
+        self.read = SimpleNamespace(account=self._account, job=self._job, payment=self._payment)
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
         if key in self.keys:
@@ -103,6 +105,9 @@ class MemoryLedger:
     async def _job(self, job: str) -> JobState:
         return cast(JobState, self.states.get(f"job-{job}", JobState()))
 
+    async def _payment(self, payment: str) -> PaymentState:
+        return cast(PaymentState, self.states.get(f"payment-{payment}", PaymentState()))
+
 
 class MemoryPeople:
     """People without a database."""
@@ -118,6 +123,10 @@ class MemoryPeople:
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
         return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale))
+
+    async def of_telegram(self, telegram_id: int) -> Account | None:
+        locale = self.locales.get(telegram_id)
+        return None if locale is None else Account(f"a{telegram_id}", telegram_id, locale)
 
     async def set_locale(self, account: str, locale: str) -> None:
         self.locales[int(account[1:])] = locale
@@ -205,10 +214,20 @@ def memory_shop(**settings: Any) -> Shop:
     people: Any = MemoryPeople()
     ledger: Any = MemoryLedger()
     blobs: Any = MemoryBlobs()
-    history: Any = SimpleNamespace(operations=_nothing, jobs=_nothing)
+    history: Any = SimpleNamespace(operations=_nothing, jobs=_nothing, job_names=_nothing)
     read = load_settings(**settings)
     moderation = Moderation(read.moderation, MemoryJudge(), MemoryVerdicts(), people, blobs)
-    return Shop(read, people, ledger, blobs, history, load_catalogue(), TEXTS, moderation)
+    return Shop(
+        read,
+        people,
+        ledger,
+        blobs,
+        history,
+        load_catalogue(),
+        TEXTS,
+        moderation,
+        memory_till(read, ledger, recorded_bot()[0]),
+    )
 
 
 async def _nothing(account: str) -> list[Any]:

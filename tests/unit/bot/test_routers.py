@@ -15,7 +15,18 @@ from services.adapters.kie.catalogue import Catalogue
 from services.bot.dispatcher import build_dispatcher
 from services.bot.flow import Create
 from services.bot.person import Locales
-from services.bot.routers import cabinet, confirm, create, drafts, fallback, menu, terms
+from services.bot.routers import (
+    admin,
+    cabinet,
+    confirm,
+    create,
+    drafts,
+    fallback,
+    menu,
+    stars,
+    terms,
+    topup,
+)
 from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.shared.buttons import AcceptTerms, ChooseCount, Menu, MenuAction, Order
 from services.shared.people import Brief, Draft, forgotten_name
@@ -35,7 +46,7 @@ class Desk:
         self.storage = MemoryStorage()
         for router in (
             fallback.foreign, terms.router, menu.router, cabinet.router, confirm.router, drafts.router,
-            create.router, fallback.router,
+            create.router, fallback.router, stars.router, admin.router, topup.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage, Locales())
