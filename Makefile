@@ -62,7 +62,8 @@ bench: $(VENV)/.stamp-dev $(PEERS)/.stamp ## Measure everything beside the machi
 	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s $(if $(ONLY),-k $(ONLY))
 
 chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things; SEED=7 for the same again
-	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS)
+	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS) \
+	  tests/integration tests/chaos
 
 chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
 	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)

@@ -72,7 +72,8 @@ class Sender:
             return 0
         taken = await self._deliveries.claim(free)
         for delivery in taken:
-            task = asyncio.create_task(self._guarded(delivery), name=f"send-{delivery.job}")
+            before = self._holding(delivery)
+            task = asyncio.create_task(self._guarded(delivery, before), name=f"send-{delivery.job}")
             self._held[task] = delivery
             task.add_done_callback(self._let_go)
         SENDING.set(len(self._held))
@@ -98,7 +99,17 @@ class Sender:
         SENDING.set(len(self._held))
         self.wake.set()
 
-    async def _guarded(self, delivery: Delivery) -> None:
+    def _holding(self, delivery: Delivery) -> asyncio.Task[None] | None:
+        """Our own task with the same delivery, if its lease has run out under it.
+
+        It cannot reach Postgres, perhaps to note that the message has arrived: no reason to repeat it.
+        """
+        same = (delivery.job, delivery.kind)
+        return next((task for task, held in self._held.items() if (held.job, held.kind) == same), None)
+
+    async def _guarded(self, delivery: Delivery, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         try:
             await self._deliver(delivery)
         except PASSING as error:  # the row stays taken until its lease ends, then it is somebody's again

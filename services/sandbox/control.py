@@ -68,10 +68,10 @@ class _Control:
         return web.json_response({"ok": True, "removed": removed})
 
     async def seed(self, request: web.Request) -> web.Response:
-        """`{"seed": 7, "rate": 0.2, "only": ["kie"]}`"""
+        """`{"seed": 7, "rate": 0.2, "only": ["kie"], "args": {"hang": {"seconds": 2}}}`"""
         try:
             wanted = msgspec.convert(await _json(request), _Seed)
-            self._faults().seed(wanted.seed, wanted.rate, wanted.only)
+            self._faults().seed(wanted.seed, wanted.rate, wanted.only, wanted.args)
         except (FaultError, _Refused, msgspec.ValidationError) as error:
             return _refusal(error)
         return web.json_response({"ok": True})
@@ -115,6 +115,7 @@ class _Seed(msgspec.Struct, forbid_unknown_fields=True):
     seed: int
     rate: float
     only: list[str] | None = None
+    args: dict[str, dict[str, Any]] | None = None
 
 
 async def _json(request: web.Request) -> Any:

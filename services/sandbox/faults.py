@@ -20,7 +20,7 @@ _RULE_KIND = "fault_rule"
 _TAKEN_KIND = "fault_taken"
 _SEED_KIND = "fault_seed"
 _RULES_MAX = 1000
-_TAKEN_MAX = 1000
+_TAKEN_MAX = 5000
 
 
 class FaultError(NeurocardsError):
@@ -61,6 +61,7 @@ class _Seeded(msgspec.Struct):
     rate: float
     only: list[str] | None
     calls: dict[str, int]
+    args: dict[str, dict[str, Any]] = {}
 
 
 class Faults:
@@ -96,11 +97,17 @@ class Faults:
             self._store.delete(_SEED_KIND, "current")
         return len(doomed)
 
-    def seed(self, seed: int, rate: float, only: list[str] | None = None) -> None:
+    def seed(
+        self,
+        seed: int,
+        rate: float,
+        only: list[str] | None = None,
+        args: dict[str, dict[str, Any]] | None = None,
+    ) -> None:
         """Random faults on a share `rate` (0..1) of all calls; the n-th call of a kind always fares alike.
 
         `only` narrows them: entries are an API (`kie`), a call (`kie.recordInfo`) or a fault (`policy`).
-        A rate of 0 switches them off.
+        `args` are each fault's arguments, by its name. A rate of 0 switches them off.
         """
         if not 0 <= rate <= 1:
             raise FaultError(f"rate must be between 0 and 1, not {rate}")
@@ -109,7 +116,7 @@ class Faults:
                 self._candidates(api, call, [entry]) for api in self._names for call in self._names[api]
             ):
                 raise FaultError(f"nothing is called {entry!r}; use an API, api.call, or a fault's name")
-        self._seeded = _Seeded(seed, rate, only, {})
+        self._seeded = _Seeded(seed, rate, only, {}, args or {})
         self._save_seed()
 
     def take(self, api: str, call: str, **context: str) -> Fault | None:
@@ -153,7 +160,8 @@ class Faults:
         # A generator per call and not one for all: the order in which different calls come is not
         # reproducible, the number of a call within its kind is.
         dice = random.Random(f"{seeded.seed}:{name}:{number}")
-        return Fault(dice.choice(candidates)) if dice.random() < seeded.rate else None
+        fault = dice.choice(candidates)
+        return Fault(fault, seeded.args.get(fault, {})) if dice.random() < seeded.rate else None
 
     def _candidates(self, api: str, call: str, only: list[str] | None) -> list[str]:
         names = self._names.get(api, {}).get(call, ())

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "pytest", "-m", "chaos or short", "-q")
+COMMAND = (sys.executable, "-m", "pytest", "-m", "chaos or short", "-q", "tests/integration", "tests/chaos")
 
 
 def run(seed: int, jobs: int) -> tuple[bool, float]:

@@ -16,9 +16,7 @@ STRIKES = 10
 PAUSE_S = 2.0
 
 
-@pytest.mark.parametrize("seed", range(5))
-async def test_a_storm(play: Play, seed: int) -> None:
-    dice = random.Random(seed)
+async def test_a_storm(play: Play, dice: random.Random) -> None:
     sellers = [play.seller() for _ in range(SELLERS)]
     orders, _ = await asyncio.gather(
         asyncio.gather(*(come_later(play, seller, dice.uniform(0, 10)) for seller in sellers)),

@@ -11,12 +11,13 @@ from typing import Final
 import pytest
 
 from events.job import JobStarted
+from ledger.sql import query
 from services.shared.ids import new_id
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.timeout(200)
 
 POINTS: Final = tuple(
     f"{when} {what}"
@@ -31,6 +32,7 @@ CALL_WITHIN_S: Final = 5.0
 """Of services/worker/tools.py: no call is made longer than this after its intent."""
 
 
+@pytest.mark.chaos
 async def test_a_frozen_worker_wakes_up_when_another_has_finished(arena: Arena) -> None:
     await freeze_at(arena, [*MEANEST, *arena.dice.sample([p for p in POINTS if p not in MEANEST], 8)])
 
@@ -71,6 +73,7 @@ async def another_has(arena: Arena, job: str) -> None:
     await eventually(begun if started else lambda: arena.has(job, "JobStarted"), what=f"another run of {job}")
 
 
+@pytest.mark.chaos
 async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: Arena) -> None:
     """By then others may have counted the intent in. Nobody can know, so the deadline refunds."""
     async with arena.opened(2, odd=True):
@@ -81,9 +84,7 @@ async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: A
         intended_us = (await arena.witness.story(late))[-1].recorded_at_us
 
         async def long_ago() -> bool:
-            now_us = await arena.witness.pool.fetchval(
-                "SELECT (extract(epoch FROM clock_timestamp()) * 1e6)::bigint"
-            )
+            now_us = await arena.witness.pool.fetchval(query("clock"))
             return bool(now_us > intended_us + (CALL_WITHIN_S + 0.5) * 1e6)
 
         await eventually(long_ago, CALL_WITHIN_S + 5, interval_s=0.1, what="the intent is old")
@@ -95,6 +96,7 @@ async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: A
         await arena.audit()
 
 
+@pytest.mark.short
 async def test_the_answer_arrives_after_another_run_has_started(arena: Arena) -> None:
     """The provider says nothing more, so only the frozen worker can bring the task; it is not lost."""
     async with arena.opened(2, odd=True):

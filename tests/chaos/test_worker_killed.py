@@ -22,8 +22,10 @@ from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import NO_PHOTO, PHOTO, Fault
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(200)]
+pytestmark = pytest.mark.timeout(200)
 
+PARTS: Final = 2
+"""So that several test processes share them."""
 SHORT_S: Final = 7
 """Deadline of a job whose submission's outcome will stay unknown."""
 
@@ -64,9 +66,11 @@ MEANEST: Final = tuple(
 )
 
 
+@pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("workers", [1, 3])
-async def test_a_worker_is_killed_at_each_step(arena: Arena, workers: int) -> None:
-    steps = list(STEPS)
+@pytest.mark.chaos
+async def test_a_worker_is_killed_at_each_step(arena: Arena, workers: int, part: int) -> None:
+    steps = list(STEPS[part::PARTS])
     arena.dice.shuffle(steps)
     await kill_at(arena, steps, workers)
 
@@ -110,6 +114,7 @@ async def check(arena: Arena, job: str, step: Step) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.chaos
 async def test_a_worker_is_killed_while_it_stops(arena: Arena, when: str) -> None:
     """It was told to stop, hands back what it has, and dies in the middle of that."""
     async with arena.opened(1, odd=True, SANDBOX_RENDER_SECONDS=1), arena.keeper():
@@ -121,3 +126,8 @@ async def test_a_worker_is_killed_while_it_stops(arena: Arena, when: str) -> Non
         await arena.strikes.wait(job)
         await arena.succeeded([job])
         await arena.audit()
+
+
+@pytest.mark.short
+async def test_a_worker_is_killed_at_the_meanest_steps(arena: Arena) -> None:
+    await kill_at(arena, MEANEST, 1)

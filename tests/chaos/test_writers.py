@@ -1,4 +1,4 @@
-"""Four processes, 64 callers each, ten accounts, for half a minute, kill -9 at random."""
+"""Four processes, 64 callers each, ten accounts, for a third of a minute, kill -9 at random."""
 
 import pytest
 
@@ -10,16 +10,15 @@ from tests.support.diaries_audit import survives_killed_writers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
-SECONDS = 30
+SECONDS = 20
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_no_overdraft_no_gap_nothing_lost_nothing_twice(database_url, tmp_path, seed):
+async def test_no_overdraft_no_gap_nothing_lost_nothing_twice(database_url, tmp_path, dice):
     async with (
         await create_pool(load_settings(database_url=database_url), "test") as pool,
         Ledger(database_url, pool) as ledger,
     ):
         writers = await survives_killed_writers(
-            ledger, pool, database_url, tmp_path, seconds=SECONDS, seed=seed
+            ledger, pool, database_url, tmp_path, seconds=SECONDS, seed=dice.randrange(1_000_000)
         )
     assert sum(writer.lives for writer in writers) > 2 * WRITERS, "hardly anybody was killed"

@@ -39,9 +39,9 @@ class Sandbox:
     async def clear_faults(self) -> None:
         await self._request("DELETE", "faults")
 
-    async def seed(self, seed: int, rate: float, only: list[str] | None = None) -> None:
-        """Random faults on a share of all calls; a rate of 0 ends them."""
-        await self._request("POST", "seed", {"seed": seed, "rate": rate, "only": only})
+    async def seed(self, seed: int, rate: float, **more: Any) -> None:
+        """Random faults on a share of all calls; a rate of 0 ends them. `more`: `only`, `args`."""
+        await self._request("POST", "seed", {"seed": seed, "rate": rate, **more})
 
     async def change(self, **settings: Any) -> None:
         """Turn the sandbox's knobs, e.g. `render_seconds`."""

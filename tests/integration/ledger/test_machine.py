@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.ledger.machine import LedgerMachine
+from tests.support.arena.seed import chosen
 from tests.support.world import World
 
 
@@ -19,7 +20,7 @@ def world(database_url: str) -> Iterator[World]:
 
 def run(world: World, examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        lambda: LedgerMachine(world),  # type: ignore[arg-type]
+        seed(chosen())(lambda: LedgerMachine(world)),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -37,4 +38,4 @@ def test_whatever_is_asked_the_ledger_does_what_the_model_says(world: World):
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_whatever_is_asked_for_a_long_time(world: World):
-    run(world, 100, 40)
+    run(world, 40, 40)

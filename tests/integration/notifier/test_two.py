@@ -2,9 +2,10 @@
 
 import asyncio
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import pytest
 
 from services.notifier.follower import Follower
 from services.shared.redis_client import command_client
@@ -180,6 +181,32 @@ async def test_the_pace_of_a_chat_is_kept_by_all_together(
     await eventually(lambda: send(both[0]))
     times = [call.at_s for call in telegram.called("sendVideo")]
     assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 0.2
+
+
+async def test_who_cannot_note_it_for_longer_than_the_lease_does_not_send_again(
+    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Postgres is away once the message has arrived; back again, the row looks like one nobody has."""
+    seller = await studio.seller()
+    order = await studio.order(seller)
+    await studio.finish(order.jobs[0])
+    notifier = new_notifier(lease_s=0.1)
+    note, back = notifier.sender._deliveries.sent, asyncio.Event()
+
+    async def note_when_back(*arguments: Any) -> bool:
+        if not back.is_set():
+            raise OSError("Postgres is away")
+        return await note(*arguments)
+
+    monkeypatch.setattr(notifier.sender._deliveries, "sent", note_when_back)
+    await notifier.follow()
+    assert await notifier.sender.run_once() == 1
+    await eventually(lambda: telegram.sent(seller.chat_id))
+    await eventually(notifier.sender.run_once, what="the row is taken once more")
+    back.set()
+    await notifier.sender.drain()
+    await notifier.run()
+    assert len(telegram.sent(seller.chat_id)) == 1
 
 
 async def test_the_follower_needs_no_projection(

@@ -21,7 +21,10 @@ from typing import Any
 import httpx
 
 from ledger.log import Ledger
+from ledger.sql import query
+from services.cli.demo.chat import Chat, Message
 from services.cli.demo.sandbox import Sandbox
+from services.cli.demo.seller import finals
 from services.cli.demo.witness import Witness
 from services.local.valkey import EmbeddedValkey
 from services.shared.settings import Settings, load_settings
@@ -29,14 +32,14 @@ from services.shared.sockets import free_port
 from services.shared.streams import GENERATION, JOBS
 from tests.support.arena.auditor import audit, told
 from tests.support.arena.evidence import Evidence
-from tests.support.arena.sellers import DEADLINE_S, Order, Seller, Sellers
+from tests.support.arena.processes import Processes
+from tests.support.arena.sellers import DEADLINE_S, Order, Seller, Sellers, patiently
 from tests.support.arena.strikes import Strikes
 from tests.support.jobs import Jobs
-from tests.support.services import CLI, ServiceProcess, Services
+from tests.support.services import Services
 from tests.support.waiting import eventually
 
 HOST = "127.0.0.1"
-ODD = "tests.support.arena.odd"
 PACE = {
     "LEASE_SECONDS": 1,
     "KIE_POLL_SECONDS": 0.2,
@@ -48,7 +51,7 @@ PACE = {
 SERVICES = ("relay", "projector", "notifier", "monitor", "web")
 
 
-class Arena(Jobs):
+class Arena(Processes, Jobs):
     """Everything runs, and the test may strike. Use `opened`."""
 
     def __init__(
@@ -70,16 +73,13 @@ class Arena(Jobs):
             "SANDBOX_URL": f"http://{HOST}:{self._ports['SANDBOX_PORT']}",
             "NEUROCARDS_DATA_DIR": self.data, "ODD_STRIKES": folder / "strikes",
         }  # fmt: skip
-        self.services = Services(folder / "services", env)
+        Processes.__init__(self, Services(folder / "services", env))
         self.settings: Settings = load_settings(
             database_url=database_url,
             redis_url=valkey.url(),
             data_dir=self.data,
             sandbox_url=env["SANDBOX_URL"],
         )
-        self.running: dict[str, ServiceProcess] = {}
-        self.notifier_died = False
-        """Whether a send may have been cut off by the end of its sender."""
         self._note = note
         self.longest_deadline_s = 0.0
         self._stack = AsyncExitStack()
@@ -122,70 +122,6 @@ class Arena(Jobs):
         for name in names:
             self.running[name].wait_ready()
 
-    # Processes
-
-    def begin(self, service: str, *, name: str | None = None, odd: bool = False, **env: Any) -> str:
-        """Start one without waiting for it; its name. With ODD_… in `env` it is an odd one."""
-        odd = odd or any(variable.startswith("ODD_") for variable in env)
-        name = name or service
-        module = ODD if odd else CLI
-        self.running[name] = self.services.start(service, name=name, wait_s=None, module=module, **env)
-        return name
-
-    async def ready(self, *names: str) -> None:
-        """Until they say that they are."""
-        for name in names:
-            await asyncio.to_thread(self.running[name].wait_ready)
-
-    async def workers(self, count: int, *, odd: bool = False, **env: Any) -> list[str]:
-        """Start so many more; their names."""
-        have = len(self.worker_names)
-        names = [
-            self.begin("worker", name=f"worker-{have + number}", odd=odd, **env)
-            for number in range(1, count + 1)
-        ]
-        await self.ready(*names)
-        return names
-
-    @property
-    def worker_names(self) -> list[str]:
-        return [name for name in self.running if name.startswith("worker")]
-
-    def kill(self, *names: str) -> None:
-        """SIGKILL."""
-        for name in names:
-            self.notifier_died |= name.startswith("notifier")
-            self.running[name].kill()
-
-    async def revive(self, *names: str) -> None:
-        """Start again those of them that do not run, or all that do not."""
-        dead = [name for name in names or self.running if not self.running[name].running]
-        for name in dead:
-            self.running[name].restart(wait_s=None)
-        await self.ready(*dead)
-
-    @contextlib.asynccontextmanager
-    async def keeper(self) -> AsyncIterator[None]:
-        """Meanwhile whoever dies is started again at once, as a supervisor does."""
-
-        async def keep() -> None:
-            while True:
-                for process in self.running.values():
-                    if not process.running:
-                        process.restart(wait_s=None)
-                await asyncio.sleep(0.05)
-
-        keeping = asyncio.create_task(keep())
-        try:
-            yield
-        finally:
-            keeping.cancel()
-            await asyncio.gather(keeping, return_exceptions=True)
-            await self.revive()
-
-    def by_pid(self, pid: int) -> ServiceProcess:
-        return next(process for process in self.running.values() if process.process and process.pid == pid)
-
     # Orders
 
     async def order(self, seller: Seller | None = None, **options: Any) -> Order:
@@ -203,8 +139,8 @@ class Arena(Jobs):
         waiting = set(jobs)
 
         async def none_open() -> bool:
-            open_jobs = {job.job for job in await self.ledger.read.open_jobs(limit=10_000)}
-            return not waiting & open_jobs
+            found = await patiently(lambda: self.ledger.read.open_jobs(limit=10_000))
+            return not waiting & {job.job for job in found}
 
         await eventually(none_open, timeout_s, interval_s=0.05, what="all jobs ended")
 
@@ -217,6 +153,30 @@ class Arena(Jobs):
             assert state.outcome == "succeeded", f"job {job} {state.outcome}: {state.failure}"
             assert len(state.submissions) == submissions, f"job {job}: {len(state.submissions)} submissions"
 
+    async def come_to_any(self, job: str, event: str) -> None:
+        """Until the job's stream holds such an event."""
+        await eventually(lambda: self.has(job, event), DEADLINE_S, what=f"{event} of {job}")
+
+    async def finals(self, job: str) -> list[Message]:
+        """The last words in the chat about the job's order."""
+        order = next(order for order in self.sellers.orders if job in order.jobs)
+        chat = Chat(self.http, self.settings.sandbox_base, order.seller.chat)
+        await chat.look()
+        return finals(chat, order.order)
+
+    async def tasks(self) -> list[dict[str, Any]]:
+        """The provider's book."""
+        answer = await self.http.get(f"{self.settings.sandbox_base}/__sandbox/book")
+        found: list[dict[str, Any]] = answer.json()["kie"]["tasks"]
+        return found
+
+    async def left_s(self, job: str) -> float:
+        """Seconds to the job's deadline by the database's clock."""
+        queued = (await self.job(job)).queued
+        assert queued is not None
+        now_us = await self.witness.pool.fetchval(query("clock"))
+        return float(queued.deadline_at_us - now_us) / 1e6
+
     async def nothing_pending(self) -> bool:
         """Whether every entry was acknowledged."""
         pending: Any = await self.witness.redis.xpending(JOBS, GENERATION)
@@ -225,3 +185,9 @@ class Arena(Jobs):
     async def audit(self) -> Evidence:
         """Wait until all has come to rest; AuditFailed when a promise was broken."""
         return await audit(self)
+
+
+async def often_late(arena: Arena) -> None:
+    """A monitor that looks for late results every half second, not every half minute."""
+    arena.begin("monitor", ODD_PACE='{"services.monitor.main.LATE_S": 0.5}')
+    await arena.ready("monitor")

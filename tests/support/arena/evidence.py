@@ -16,7 +16,7 @@ from services.cli.demo.chat import Chat, Message
 from services.cli.demo.sandbox import TaskSeen
 from services.shared.stream_check import check_streams
 from services.shared.streams import GENERATION, JOBS
-from tests.support.arena.sellers import Order, Seller
+from tests.support.arena.sellers import CONFIRM, Order, Seller
 
 if TYPE_CHECKING:
     from tests.support.arena.arena import Arena
@@ -98,7 +98,7 @@ async def collect(arena: "Arena", left_open: list[str]) -> Evidence:
         deliveries=[Delivered(*row) for row in rows],
         lost=sends_spoilt(spoilt, LOST_ANSWERS),
         unanswered=sends_spoilt(spoilt, UNANSWERED),
-        blocked=set(sends_spoilt(spoilt, ("blocked",))),
+        blocked=set(sends_spoilt(spoilt, ("blocked",), (*SENDS, "editMessageText"))),
         told={account: (await witness.log.account(account)).balance for account in accounts},
         projected={row["account"]: row["balance"] for row in projected},
         problems=await _problems(arena),
@@ -113,12 +113,16 @@ async def faults_taken(arena: "Arena") -> list[dict[str, Any]]:
     return taken
 
 
-def sends_spoilt(taken: list[dict[str, Any]], faults: Collection[str]) -> Counter[int]:
-    """Sends that met one of these faults, by chat."""
+def sends_spoilt(
+    taken: list[dict[str, Any]], faults: Collection[str], calls: Collection[str] = SENDS
+) -> Counter[int]:
+    """What was sent to sellers and met one of these faults, by chat."""
     return Counter(
         int(fault["context"]["chat"])
         for fault in taken
-        if fault["api"] == "telegram" and fault["call"] in SENDS and fault["fault"] in faults
+        if (fault["api"], fault["context"].get("text")) != ("telegram", CONFIRM)
+        and fault["call"] in calls
+        and fault["fault"] in faults
     )
 
 

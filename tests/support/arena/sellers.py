@@ -1,22 +1,23 @@
 """Sellers with an account and a chat, and their orders, placed through the ledger as the bot does it."""
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 import httpx
 import msgspec
 
 from ledger import commands as c
-from ledger.errors import LedgerBusy, LedgerUnavailable
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.cli.demo.sandbox import Sandbox
 from services.shared.blobs import one_chunk, open_blobs
 from services.shared.ids import new_id
 from services.shared.people import Brief, Draft, People
+from services.shared.periodic import PASSING
 from services.shared.settings import Settings
 from tests.support.outside import photo
 
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
 CREDITS: Final = 100
 DEADLINE_S: Final = 40
 """Of jobs that are expected to end well, also on a busy machine."""
+CONFIRM: Final = "Order?"
 PHOTO: Final = "photos/cup.jpg"
 NO_PHOTO: Final = "photos/nobody-has-it.jpg"
 _PRODUCT = "Ceramic mug, blue glaze, 350 ml"
-_chats = itertools.count(900_001)
+T = TypeVar("T")
+CHATS = itertools.count(900_001)
 
 
 class Seller(msgspec.Struct, frozen=True):
@@ -66,6 +69,15 @@ class Fault(msgspec.Struct, frozen=True):
         }  # fmt: skip
 
 
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again until Postgres answers."""
+    while True:
+        try:
+            return await ask()
+        except PASSING:
+            await asyncio.sleep(0.1)
+
+
 class Sellers:
     """Everybody who has come to the arena, and all they ordered."""
 
@@ -84,16 +96,21 @@ class Sellers:
 
     async def new(self, credits: int = CREDITS) -> Seller:
         """Somebody says /start, accepts the terms, and is given credits."""
-        chat = next(_chats)
-        said = await self._http.post(f"{self._base}/chat/{chat}/send", json={"text": "/start"})
+        chat = next(CHATS)
+        account = (await patiently(lambda: self._people.account_of(chat, "en"))).account
+        await self._execute(c.OpenAccount(account), f"open:{account}")
+        await self._execute(c.AcceptTerms(account, "1", credits), f"terms:{account}:1")
+        seller = Seller(account, chat, credits)
+        await self.come(seller)
+        return seller
+
+    async def come(self, seller: Seller) -> None:
+        """Someone whose account is there already opens the chat."""
+        said = await self._http.post(f"{self._base}/chat/{seller.chat}/send", json={"text": "/start"})
         said.raise_for_status()
-        account = (await self._people.account_of(chat, "en")).account
-        await self._ledger.execute(c.OpenAccount(account), key=f"open:{account}")
-        await self._ledger.execute(c.AcceptTerms(account, "1", credits), key=f"terms:{account}:1")
         if not self.all:
             await self._blobs.put(PHOTO, one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
-        self.all.append(Seller(account, chat, credits))
-        return self.all[-1]
+        self.all.append(seller)
 
     async def order(
         self,
@@ -108,26 +125,24 @@ class Sellers:
         """Charge and queue so many videos, with the status message as the bot leaves it."""
         names = tuple(names) or tuple(new_id() for _ in range(jobs))
         await self._sandbox.inject([fault.rule(job) for job in names for fault in faults])
-        brief = await self._people.keep_text(seller.account, Brief(_PRODUCT))
+        order, model, brief = new_id(), load_catalogue().default.slug, new_id()
+        await patiently(lambda: self._people.keep_text(seller.account, Brief(_PRODUCT), brief))
         shown = await self._confirm_screen(seller.chat)
-        order, model = new_id(), load_catalogue().default.slug
-        await self._people.save_draft(
-            Draft(order, seller.account, seller.chat, shown, photo, brief, "ugc", model, names, 1, True)
-        )
+        draft = Draft(order, seller.account, seller.chat, shown, photo, brief, "ugc", model, names, 1, True)
+        await patiently(lambda: self._people.save_draft(draft))
         command = c.OrderVideos(seller.account, order, names, 1, model, "ugc", photo, brief, "en", deadline_s)
-        await self._patiently(command, f"order:{order}")
+        await self._execute(command, f"order:{order}")
         self.orders.append(Order(order, seller, names, shown))
         return self.orders[-1]
 
-    async def _patiently(self, command: c.OrderVideos, key: str) -> None:
+    async def _execute(self, command: c.Command, key: str) -> None:
         """As the bot does: the same key again until there is an answer."""
-        while True:
-            try:
-                await self._ledger.execute(command, key=key)
-                return
-            except (LedgerUnavailable, LedgerBusy):
-                await asyncio.sleep(0.1)
+        await patiently(lambda: self._ledger.execute(command, key=key))
 
     async def _confirm_screen(self, chat: int) -> int:
-        answer = await self._http.post(f"{self._bot}/sendMessage", json={"chat_id": chat, "text": "Order?"})
-        return int(answer.raise_for_status().json()["result"]["message_id"])
+        """The id of the message, however often it takes to send it."""
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                body = {"chat_id": chat, "text": CONFIRM}
+                answer = await self._http.post(f"{self._bot}/sendMessage", json=body)
+                return int(answer.raise_for_status().json()["result"]["message_id"])

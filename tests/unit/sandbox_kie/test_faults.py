@@ -203,6 +203,17 @@ async def test_seeded_faults_come_again_with_the_same_seed(sandbox):
     assert set(await outcomes_without(sandbox)) == {"success"}
 
 
+async def test_seeded_faults_take_their_arguments(sandbox):
+    seed = {
+        "seed": 1,
+        "rate": 1,
+        "only": ["server_error"],
+        "args": {"server_error": {"msg": "our own words"}},
+    }
+    assert (await sandbox.post("/__sandbox/seed", seed))["ok"]
+    assert (await ask(sandbox))["msg"] == "our own words"
+
+
 async def outcomes_without(sandbox) -> list[str]:
     return [(await ask(sandbox))["msg"] for _ in range(5)]
 
