@@ -48,11 +48,15 @@ class ProviderRates(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """With an `account`: create now, with it. Without: ask again after `wait_s`; `resting`: none is well."""
+    """With an `account`: create now, with it. Without: ask again after `wait_s`; `resting`: none is well.
+
+    `slot` names the place in the account's window, see `renew`.
+    """
 
     account: str
     wait_s: float
     resting: bool
+    slot: str = ""
 
 
 class ProviderLimits:
@@ -75,11 +79,21 @@ class ProviderLimits:
         answer = await self._run("turn", keys, [ticket, user, *numbers, *accounts])
         if answer is None:
             return self._own.turn(accounts)
-        chosen, wait_ms, resting, troubled = answer
+        chosen, wait_ms, resting, troubled, slot = answer
         account = chosen.decode()
         if troubled:
             self._troubled.add(account)
-        return Turn(account, int(wait_ms) / 1000, bool(resting))
+        return Turn(account, int(wait_ms) / 1000, bool(resting), slot.decode())
+
+    async def renew(self, turn: Turn) -> float:
+        """Count a turn whose call was held up from now on; 0, or the seconds to wait before asking again.
+
+        Without this, calls that were held up one by one would come in a bunch that the provider refuses.
+        """
+        window_ms = int(self._rates.per_s * 1000)
+        arguments = (turn.slot, window_ms, self._rates.creations)
+        wait_ms = await self._run("renew", [f"{_PREFIX}made:{turn.account}"], arguments)
+        return self._own.renew(turn.account) if wait_ms is None else int(wait_ms) / 1000
 
     async def done(self, ticket: str, user: str) -> None:
         """The submission is over, or was never made: the user may have another one in flight."""
@@ -164,6 +178,16 @@ class _OwnLimits:
             soonest = min(soonest, made[0] + rates.per_s - now)
         return Turn("", soonest, False)
 
+    def renew(self, account: str) -> float:
+        now, rates = time.monotonic(), self._rates
+        made = self._made.setdefault(account, deque())
+        while made and made[0] <= now - rates.per_s:
+            made.popleft()
+        if len(made) >= rates.creations:
+            return made[0] + rates.per_s - now
+        made.append(now)  # counted twice for a while: this errs to the safe side
+        return 0.0
+
     def read_wait_s(self, lane: str, interval_s: float) -> float:
         now = time.monotonic()
         at = max(self._read_at.get(lane, 0.0), now)
@@ -180,5 +204,5 @@ class _OwnLimits:
 
 def _scripts() -> dict[str, str]:
     here = files("services.shared")
-    names = ("turn", "rest", "rests", "read")
+    names = ("turn", "renew", "rest", "rests", "read")
     return {name: here.joinpath(f"provider_{name}.lua").read_text("utf-8") for name in names}

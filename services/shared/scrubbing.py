@@ -20,7 +20,7 @@ _CUT_TAIL: Final = re.compile(r"[\w%&;:.\\/+=-]{0,400}")
 _ESCAPE: Final = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|([nrtbf])|(?=[\"'/]))")
 _TAG: Final = re.compile(r"<[/!]?[A-Za-z][^<>]{0,300}>|<!--.{0,300}?-->")
 _SECRETS: Final = (
-    (re.compile(r"[a-z][a-z0-9+.-]{1,20}://[^\s\"'<>]*", re.IGNORECASE), "[url]"),
+    (re.compile(r"[a-z0-9+.-]{0,21}://[^\s\"'<>]*", re.IGNORECASE), "[url]"),
     (re.compile(r"\bbearer\s+[^\s\"',<>]+", re.IGNORECASE), f"Bearer {HIDDEN}"),
     (re.compile(r"(?<!\d)\d{6,20}:[A-Za-z0-9_-]{20,}"), HIDDEN),  # Telegram's tokens
     (re.compile(r"(?<![\w-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{32,}"), HIDDEN),
@@ -52,8 +52,8 @@ def _plain(text: str) -> str:
     text = html.unescape(_TAG.sub(" ", text))
     text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " " if found[2] else "", text)
     # An address must go before what is escaped in it is made plain, and what was one escaped, afterwards.
-    text = _without_secrets(unquote(_without_secrets(text), errors="replace"))
-    return unicodedata.normalize("NFC", clean_text(text))
+    text = _without_secrets(clean_text(unquote(_without_secrets(text), errors="replace")))
+    return unicodedata.normalize("NFC", text)
 
 
 def _without_secrets(text: str) -> str:

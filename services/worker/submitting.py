@@ -21,6 +21,7 @@ from services.adapters.kie.errors import KieError, KieNoAnswer, KieNotSent, KieR
 from services.shared.blobs import BlobError
 from services.shared.error_policy import policy_for
 from services.shared.metrics import LIMITER_WAIT
+from services.shared.provider_limits import Turn
 from services.worker import choosing, plan
 from services.worker.failing import scrubbed, told
 from services.worker.metrics import SUBMISSIONS
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 UPLOADS_MAX = 4
 TURN_LOOK_S = 2.0
+TURN_GOOD_S = 0.25
+"""A call that comes later after its turn is counted from when it is made."""
 NO_ACCOUNT = Failure("provider_balance", "resting", "every provider account has trouble and rests")
 
 
@@ -66,28 +69,29 @@ async def _prepare(run: "JobRun") -> Ready | None:
     if text is None:
         await run.fail(ERASED)
     else:
-        account = await _turn(run, model)
-        if account is None:
+        turn = await _turn(run, model)
+        if turn is None:
             return None
-        client = tools.provider.client(account)
-        assert client is not None, f"account {account} is not configured"
+        given_s = time.monotonic()
+        client = tools.provider.client(turn.account)
+        assert client is not None, f"account {turn.account} is not configured"
         image_url = await _upload(run, client, queued.photo)
-        if image_url is not None and await choosing.still(run, model):
-            return Ready(account, client, model, text, image_url)
+        if image_url is not None and await _still_in_turn(run, turn, given_s, model):
+            return Ready(turn.account, client, model, text, image_url)
         # An operator has paused it meanwhile, or others saw its trouble: the turn is not used.
         await tools.limits.done(run.job, run.state.account)
     return None
 
 
-async def _turn(run: "JobRun", model: Model) -> str | None:
-    """The account whose turn it is to create for us; None when there is something else to do by now."""
+async def _turn(run: "JobRun", model: Model) -> Turn | None:
+    """Our turn to create, with an account; None when there is something else to do by now."""
     began_s = time.monotonic()
     tools, step = run.tools, plan.next_step(run.state, run.run, run.tools.clock.now_us())
     while True:
         turn = await tools.limits.turn(run.job, run.state.account, tools.accounts)
         if turn.account:
             LIMITER_WAIT.labels("turn").observe(time.monotonic() - began_s)
-            return turn.account
+            return turn
         if turn.resting and turn.wait_s >= run.left_s():
             await run.fail(NO_ACCOUNT)
             return None
@@ -97,6 +101,17 @@ async def _turn(run: "JobRun", model: Model) -> str | None:
             return None
         if not await choosing.still(run, model):
             return None
+
+
+async def _still_in_turn(run: "JobRun", turn: Turn, given_s: float, model: Model) -> bool:
+    """Whether to call now. A turn that was held up is counted from now on, or has to be waited for again."""
+    while await choosing.still(run, model):
+        if time.monotonic() - given_s < TURN_GOOD_S:
+            return True
+        if not (wait_s := await run.tools.limits.renew(turn)):
+            return True
+        await asyncio.sleep(min(wait_s, TURN_LOOK_S))
+    return False
 
 
 async def _upload(run: "JobRun", client: "ProviderAccount", photo: str) -> str | None:

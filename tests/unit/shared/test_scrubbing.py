@@ -79,6 +79,8 @@ def test_what_is_hidden_does_not_leave_another_run_around_it() -> None:
 @pytest.mark.parametrize("kind", SECRETS)
 @patient
 @given(st.sampled_from(WRAPPINGS), st.text(max_size=20))
+@example(str, "://")
+@example(WRAPPINGS[1], ":\x00//")
 def test_no_secret_is_left(kind: str, wrap: Callable[[str], str], around: str) -> None:
     secret, telling = SECRETS[kind]
     for said in (wrap(f"{around} {secret} {around}"), wrap(f'{around} "{secret}",')):
