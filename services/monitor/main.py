@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.gateway import Kie
+from services.adapters.telegram import create_bot
 from services.adapters.yookassa.gateway import YooKassa
 from services.monitor.accounts import Balances, Rests
 from services.monitor.checkpoints import Checkpoints
@@ -30,8 +31,12 @@ from services.shared.models.book import CircuitBook
 from services.shared.payments.comparison import Comparison
 from services.shared.payments.desk import Desk
 from services.shared.payments.refunds import YooKassaRefunds
+from services.shared.payments.stars_comparison import StarsComparison
+from services.shared.payments.stars_desk import StarsDesk
+from services.shared.payments.stars_refunds import StarsRefunds
 from services.shared.payments.watching import Watching
 from services.shared.payments.yookassa_desk import YooKassaDesk
+from services.shared.people import People
 from services.shared.periodic import repeat
 from services.shared.provider_limits import ProviderLimits
 from services.shared.redis_client import command_client
@@ -78,7 +83,10 @@ async def serve(settings: Settings) -> None:
             repeated.start("unclaimed", unclaimed.run_once, min(UNCLAIMED_S, lease_s))
         measure(repeated, pool, redis, kie, limits)
         shop = await stack.enter_async_context(YooKassa(settings))
-        look_after_money(repeated, settings, Desk(settings, ledger, pool), shop, pool)
+        bot = create_bot(settings)
+        stack.push_async_callback(bot.session.close)
+        desk = Desk(settings, ledger, pool)
+        look_after_money(repeated, settings, YooKassaDesk(desk, shop), StarsDesk(desk, bot), pool)
         key = signing_key(settings)
         if key is not None and settings.checkpoint_every_seconds:
             signing = Checkpoints(settings, pool, key)
@@ -104,19 +112,21 @@ class Repeated:
 
 
 def look_after_money(
-    repeated: Repeated, settings: Settings, desk: Desk, shop: YooKassa, pool: "Pool"
+    repeated: Repeated, settings: Settings, yookassa: YooKassaDesk, stars: StarsDesk, pool: "Pool"
 ) -> None:
     """Start what payments need: looking after the open ones, comparing the books, measuring."""
-    yookassa = YooKassaDesk(desk, shop)
-    watching = Watching(yookassa, YooKassaRefunds(yookassa))
+    people = People(pool)
+    watching = Watching(yookassa, YooKassaRefunds(yookassa), StarsRefunds(stars, people))
     repeated.start("payments", watching.run_once, PAYMENTS_S, at_once=True)
     repeated.start("payments_measured", PaymentsMeasured(pool).run_once, MEASURE_S)
     every_s = settings.payments_compare_seconds
-    if every_s:
-        daily = DailyComparison(
-            Comparison(pool, yookassa), every_s=every_s, days=settings.payments_compare_days
-        )
-        repeated.start("payments_compared", daily.run_once, min(COMPARE_S, every_s))
+    books: dict[str, Comparison | StarsComparison] = {
+        "payments": Comparison(pool, yookassa),
+        "stars": StarsComparison(pool, stars, people),
+    }
+    for name, book in books.items() if every_s else ():
+        daily = DailyComparison(book, every_s=every_s, days=settings.payments_compare_days)
+        repeated.start(f"{name}_compared", daily.run_once, min(COMPARE_S, every_s))
 
 
 def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:

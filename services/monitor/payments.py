@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 import asyncpg
 import structlog
 
+from services.adapters.telegram_stars import StarsError
 from services.adapters.yookassa.errors import YooKassaError
 from services.monitor.metrics import COMPARED_AT, DIFFERENCES, OLDEST_REFUND_AT, PAYMENTS_OPEN
 from services.monitor.sql import query
 from services.shared.payments.comparison import Comparison, Kind
 from services.shared.payments.metrics import alarm
 from services.shared.payments.sql import query as payments_query
+from services.shared.payments.stars_comparison import StarsComparison
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -27,7 +29,7 @@ KINDS: Final[tuple[Kind, ...]] = ("missing", "extra", "amount", "flagged", "fore
 class DailyComparison:
     """`run_once` every minute: compares when the last comparison is old enough."""
 
-    def __init__(self, comparison: Comparison, *, every_s: float, days: int) -> None:
+    def __init__(self, comparison: Comparison | StarsComparison, *, every_s: float, days: int) -> None:
         self._comparison = comparison
         self._every_s = every_s
         self._days = days
@@ -36,7 +38,7 @@ class DailyComparison:
         """Whether both books were compared. The provider's trouble is an alarm; it is tried again."""
         try:
             report = await self._comparison.run(self._days, every_s=self._every_s)
-        except YooKassaError as error:
+        except (YooKassaError, StarsError) as error:
             alarm("not_compared", error=str(error))
             return 0
         return 0 if report is None else 1
@@ -55,10 +57,11 @@ class PaymentsMeasured:
         PAYMENTS_OPEN.labels("payment").set(row["payments"])
         PAYMENTS_OPEN.labels("refund").set(row["refunds"])
         OLDEST_REFUND_AT.set(row["oldest_refund_at_s"])
-        compared = await self._pool.fetchrow(query("newest_comparison"))
-        rows = await self._pool.fetch(query("differences"), compared["comparison"] if compared else 0)
+        compared = await self._pool.fetchrow(query("newest_comparisons"))
+        assert compared is not None
+        rows = await self._pool.fetch(query("differences"), compared["comparisons"])
         found: dict[str, int] = {kind: count for kind, count in rows}
-        COMPARED_AT.set(compared["ended_s"] if compared else 0)
+        COMPARED_AT.set(compared["ended_s"])
         for kind in KINDS:
             DIFFERENCES.labels(kind).set(found.get(kind, 0))
         return 0

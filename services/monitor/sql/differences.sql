@@ -1,2 +1,2 @@
--- What a comparison found and could not put right, by kind. $1 comparison
-SELECT kind, count(*) FROM payment_differences WHERE comparison = $1 AND NOT repaired GROUP BY kind
+-- What comparisons found and could not put right, by kind. $1 comparisons
+SELECT kind, count(*) FROM payment_differences WHERE comparison = ANY ($1) AND NOT repaired GROUP BY kind

@@ -9,7 +9,7 @@ import contextlib
 import structlog
 
 from ledger.commands_payment import FailRefund, IntendRefund, key_of
-from ledger.errors import KeyReused
+from ledger.errors import KeyReused, Rejected
 from services.adapters import telegram_stars
 from services.adapters.telegram_stars import NotRefundable, StarsNoAnswer
 from services.shared.payments.errors import NothingToRefund
@@ -50,18 +50,25 @@ class StarsRefunds:
             reason=reason,
         )
         await self._desk.links.watch(plan.payment, plan.refund, plan.account, "stars")
-        await self._desk.ledger.execute(command, key=key_of(command))
+        try:
+            await self._desk.ledger.execute(command, key=key_of(command))
+        except Rejected:
+            await self._desk.links.unwatch(plan.payment, plan.refund)
+            raise
         return await self.follow(plan.payment, plan.refund)
 
     async def follow(self, payment: str, refund: str) -> Sent:
-        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end."""
+        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end.
+
+        `absent`: it is not in the ledger; its process died before, or has not come that far.
+        """
         state = await self._desk.ledger.read.payment(payment)
         intent = next((intent for intent in state.intents if intent.refund == refund), None)
         if intent is None or state.ordered is None:
             if refund in state.closed:
                 await self._desk.links.unwatch(payment, refund)
                 return "over"
-            return "unknown"  # not in the ledger: its process died before, or has not come that far
+            return "absent"
         try:
             user_id = await self._payer(state.ordered.account, intent.provider_payment)
             await telegram_stars.refund(self._stars.bot, user_id, intent.provider_payment)

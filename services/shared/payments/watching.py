@@ -15,6 +15,7 @@ from services.shared.payments.errors import NotMade, NotMadeYet
 from services.shared.payments.links import Watched
 from services.shared.payments.metrics import alarm
 from services.shared.payments.refunds import YooKassaRefunds
+from services.shared.payments.stars_refunds import StarsRefunds
 from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.periodic import PASSING
 
@@ -29,10 +30,17 @@ UNORDERED_S: Final = 3600.0
 class Watching:
     """`run_once` every few seconds."""
 
-    def __init__(self, desk: YooKassaDesk, refunds: YooKassaRefunds, *, give_up_s: float = GIVE_UP_S) -> None:
+    def __init__(
+        self,
+        desk: YooKassaDesk,
+        refunds: YooKassaRefunds,
+        stars: StarsRefunds | None = None,
+        *,
+        give_up_s: float = GIVE_UP_S,
+    ) -> None:
         self._yookassa = desk
         self._desk = desk.desk
-        self._refunds = refunds
+        self._refunds = {"yookassa": refunds, "stars": stars}
         self._give_up_s = give_up_s
 
     async def run_once(self) -> int:
@@ -54,8 +62,9 @@ class Watching:
 
     async def _look(self, row: Watched) -> None:
         if row.refund:
-            if row.provider == "yookassa":
-                sent = await self._refunds.follow(row.payment, row.refund)
+            refunds = self._refunds[row.provider]
+            if refunds is not None:
+                sent = await refunds.follow(row.payment, row.refund)
                 if sent == "absent" and row.age_s > UNORDERED_S:
                     await self._desk.links.unwatch(row.payment, row.refund)
             return

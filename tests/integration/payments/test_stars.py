@@ -10,15 +10,20 @@ from ledger import commands as c
 from ledger.log import Ledger
 from services.adapters import telegram_stars
 from services.adapters.telegram import create_bot
+from services.adapters.yookassa.gateway import YooKassa
 from services.sandbox import chat, control, telegram
 from services.sandbox.context import WallClock
 from services.shared.database import create_pool
 from services.shared.payments.desk import Desk
 from services.shared.payments.errors import NothingToRefund
+from services.shared.payments.links import Links
+from services.shared.payments.refunds import YooKassaRefunds
 from services.shared.payments.stars_comparison import StarsComparison
 from services.shared.payments.stars_desk import StarsDesk
 from services.shared.payments.stars_refunds import StarsRefunds
 from services.shared.payments.stars_words import payload_of
+from services.shared.payments.watching import Watching
+from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.people import People
 from tests.support.outside import Outside, outside
 from tests.support.till import till_settings
@@ -34,6 +39,7 @@ class StarsTill:
     """One person, their Stars, and the desk."""
 
     def __init__(self, pool: "Pool", desk: StarsDesk, sandbox: Outside) -> None:
+        self.pool = pool
         self.stars = desk
         self.sandbox = sandbox
         self.people = People(pool)
@@ -187,3 +193,19 @@ async def test_the_list_is_entered_at_the_days_that_are_compared(shop: StarsTill
     store.put("telegram_star_transaction", "1501", newest)
     found = [m.charge async for m in telegram_stars.movements(shop.stars.bot, newest["date"] - 60)]
     assert found == [charge]
+
+
+async def test_the_monitor_follows_an_open_refund_to_its_end(shop: StarsTill) -> None:
+    payment = await shop.order()
+    await shop.told(payment, await shop.pay(payment))
+    shop.sandbox.fault("telegram", "refundStarPayment", "drop_before")
+    plan = await shop.refunds.plan(payment)
+    assert await shop.refunds.carry_out(plan, actor="me", reason="asked") == "unknown"
+    desk = shop.stars.desk
+    links = Links(shop.pool, first_look_s=0)
+    await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
+    async with YooKassa(desk.settings) as yookassa:
+        other = YooKassaDesk(Desk(desk.settings, desk.ledger, shop.pool, links=links), yookassa)
+        assert await Watching(other, YooKassaRefunds(other), shop.refunds).run_once() == 1
+    assert plan.refund in (await desk.ledger.read.payment(payment)).closed
+    assert await shop.balance() == 0
