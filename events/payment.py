@@ -41,7 +41,7 @@ class PaymentCreated(msgspec.Struct, frozen=True):
 
 
 class PaymentSucceeded(msgspec.Struct, frozen=True):
-    """The money came; its credits are granted in the same transaction, as lot number `lot`.
+    """The money came; the order's `credits` are granted in the same transaction, as lot number `lot`.
 
     Once per `provider_payment`: a second one means that the money came twice.
     """
@@ -50,6 +50,7 @@ class PaymentSucceeded(msgspec.Struct, frozen=True):
     provider_payment: str
     amount_minor: int
     currency: str
+    credits: int
     lot: int
 
 

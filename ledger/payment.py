@@ -108,6 +108,7 @@ def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now
         command.provider_payment,
         command.amount_minor,
         command.currency,
+        ordered.credits,
         payer.lots_made + 1,
     )
     bought = GrantCredits(
@@ -134,7 +135,7 @@ def cancel(state: PaymentState, command: CancelPayment) -> Made:
 def expire(state: PaymentState, command: ExpirePayment) -> Made:
     """PaymentExpired; nothing when it is decided already."""
     require_ordered(state)
-    if state.received or state.cancelled or state.expired:
+    if state.received or state.refused or state.expired:
         return []
     return [(payment_stream(command.payment), PaymentExpired(command.reason))]
 

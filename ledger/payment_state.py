@@ -84,6 +84,11 @@ class PaymentState(msgspec.Struct, frozen=True):
         """Whether money that was ordered has come."""
         return any(received.credits for received in self.received)
 
+    @property
+    def refused(self) -> bool:
+        """Whether the provider has said no to all it knows of."""
+        return bool(self.cancelled) and set(self.created) <= set(self.cancelled)
+
     def received_as(self, provider_payment: str) -> Received | None:
         """The money that came under this id."""
         for received in self.received:
@@ -100,9 +105,8 @@ def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
         case PaymentCreated():
             return replace(state, created=(*state.created, event.provider_payment))
         case PaymentSucceeded():
-            credits = state.ordered.credits if state.ordered is not None else 0
             received = Received(
-                event.provider_payment, event.amount_minor, event.currency, credits, event.lot
+                event.provider_payment, event.amount_minor, event.currency, event.credits, event.lot
             )
             return _with_received(state, received)
         case PaymentCancelled():

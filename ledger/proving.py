@@ -31,11 +31,12 @@ logger = structlog.get_logger()
 async def positions_of(reading: "Reading", name: str) -> list[int]:
     """The positions that a name stands for, in order: a position itself, or a job, order, payment or charge.
 
-    A charge is named by its job. Empty when there is nothing of that name.
+    A charge is named by its job, a payment by our id or as `yookassa:<the provider's>`. Empty when there is
+    nothing of that name.
     """
     if name.isascii() and name.isdigit() and len(name) < 19 and await hash_at(reading, int(name)):
         return [int(name)] if int(name) else []
-    made = await reading.fetch(query("command_made"), [f"order:{name}", name])
+    made = await reading.fetch(query("command_made"), [f"order:{name}", f"payment:{name}", name])
     jobs = sorted({name} | {job for row in made if (job := job_of(row["stream"])) is not None})
     streams = [*map(job_stream, jobs), f"payment-{name}"]
     rows = await reading.fetch(query("positions_of"), streams, jobs, name, EVENTS_MAX)

@@ -5,9 +5,10 @@ from typing import Final
 from projections.balances import BALANCES
 from projections.errors import NoSuchProjection
 from projections.job_status import JOB_STATUS
+from projections.payments import PAYMENTS
 from projections.projection import AnyProjection
 
-PROJECTIONS: Final[dict[str, AnyProjection]] = {p.name: p for p in (BALANCES, JOB_STATUS)}
+PROJECTIONS: Final[dict[str, AnyProjection]] = {p.name: p for p in (BALANCES, JOB_STATUS, PAYMENTS)}
 
 
 def projection(name: str) -> AnyProjection:

@@ -1,7 +1,7 @@
 """Finds what an id names and reads everything that led to it and followed from it.
 
-By indexes only: a job's stream, charge and refund, an order's idempotency key, a payment's reference, an
-account's grants.
+By indexes only: a job's stream, charge and refund, an order's idempotency key, a payment's stream and
+reference, an account's grants.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from events.account import CreditsCharged, CreditsExpired, CreditsGranted, CreditsRevoked
 from events.codec import decode
 from events.envelope import Recorded
-from events.streams import account_stream, job_of
+from events.streams import account_stream, job_of, payment_of
 from projections.errors import NothingOfThatName
 from projections.explain import Chain, Kind, Message, chain_of
 from projections.sql import query
@@ -26,7 +26,10 @@ _POSITION_DIGITS_MAX = 18
 
 
 async def explain(reader: "Reader", name: str) -> Chain:
-    """The chain of a job, order, payment, charge or position. Raises NothingOfThatName."""
+    """The chain of a job, order, payment, charge or position; a payment by our id or the provider's.
+
+    Raises NothingOfThatName.
+    """
     name = name.strip()
     if not 0 < len(name) <= ID_CHARS_MAX:
         raise NothingOfThatName(f"an id has 1 to {ID_CHARS_MAX} characters")
@@ -53,8 +56,10 @@ async def _of_event(reader: "Reader", recorded: Recorded) -> Chain:
         jobs = [recorded, *await _events(reader, "explain_jobs", [job])]
         kind: Kind = "charge" if isinstance(event, CreditsCharged) else "job"
         return await _of_jobs(reader, kind, name if kind == "charge" else job, jobs)
+    if (payment := payment_of(recorded.stream)) is not None:
+        return await _of_grants(reader, "payment", payment, await _events(reader, "explain_payment", payment))
     if isinstance(event, CreditsGranted):
-        return await _of_grants(reader, "grant", name, [recorded])
+        return await _of_grants(reader, "grant", name, [recorded, *await _payments(reader, [recorded])])
     events = [recorded]
     if isinstance(event, CreditsRevoked) and event.reference is not None:
         events += await _events(reader, "explain_payment", event.reference)
@@ -62,10 +67,10 @@ async def _of_event(reader: "Reader", recorded: Recorded) -> Chain:
 
 
 async def _of_jobs(reader: "Reader", kind: Kind, name: str, events: list[Recorded]) -> Chain:
-    """Whole jobs with the grants that paid for them."""
-    return chain_of(
-        kind, name, [*events, *await _grants(reader, events)], await _messages(reader, _jobs(events))
-    )
+    """Whole jobs with the grants that paid for them, and those grants' payments."""
+    grants = await _grants(reader, events)
+    events = [*events, *grants, *await _payments(reader, grants)]
+    return chain_of(kind, name, events, await _messages(reader, _jobs(events)))
 
 
 async def _of_grants(reader: "Reader", kind: Kind, name: str, events: list[Recorded]) -> Chain:
@@ -99,6 +104,15 @@ async def _grants(reader: "Reader", events: Sequence[Recorded]) -> list[Recorded
     for stream, numbers in lots.items():
         found += await _events(reader, "explain_lots", stream, sorted(numbers))
     return found
+
+
+async def _payments(reader: "Reader", grants: Iterable[Recorded]) -> list[Recorded]:
+    """The payments that these grants name, as far as they are in the log."""
+    found: list[Recorded] = []
+    for reference in dict.fromkeys(getattr(decode(grant), "reference", None) for grant in grants):
+        if reference is not None:
+            found += await _events(reader, "explain_payment", reference)
+    return [recorded for recorded in found if payment_of(recorded.stream) is not None]
 
 
 async def _jobs_of_order(reader: "Reader", order: str) -> list[str]:

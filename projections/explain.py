@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from events.account import CreditsGranted, CreditsRevoked
 from events.codec import Event, decode
 from events.envelope import Recorded
-from events.streams import account_of, job_of
+from events.payment import PaymentSucceeded, RefundIntended
+from events.streams import account_of, job_of, payment_of
 from projections.words import money, words_of
 
 Kind = Literal["job", "order", "payment", "grant", "charge", "event"]
@@ -109,9 +110,11 @@ def chain_of(
     by_position = {event.position: event for event in events}
     orders: dict[str, str] = {}
     owners: dict[str, str] = {}
-    for recorded in by_position.values():
-        event = decode(recorded)
-        if paid := _payment(recorded, event):
+    payers: dict[str, str] = {}
+    decoded = [(recorded, decode(recorded)) for recorded in by_position.values()]
+    known = {_reference(event) for _, event in decoded}
+    for recorded, event in decoded:
+        if (paid := _payment(recorded, event)) and paid.reference not in known:
             steps.append(paid)
         step = _step(recorded, event)
         steps.append(step)
@@ -119,17 +122,21 @@ def chain_of(
             orders[step.job] = step.order
         if step.job is not None and step.account is not None:
             owners[step.job] = step.account
+        if (payment := payment_of(recorded.stream)) is not None and step.account is not None:
+            payers[payment] = step.account
     for n, step in enumerate(steps):
         if step.job is not None:
             order, account = step.order or orders.get(step.job), step.account or owners.get(step.job)
             steps[n] = replace(step, order=order, account=account)
+        elif step.account is None and step.reference is not None:
+            steps[n] = replace(step, account=payers.get(step.reference))
     steps += [_told(message) for message in messages]
     return Chain(kind, name, tuple(sorted(steps, key=_when)), left_out)
 
 
 def _when(step: Step) -> tuple[int, int, int]:
-    """A payment comes right before its grant, a message after the events of its moment."""
-    rank = 0 if step.stage == "payment" else 2 if step.stage == "message" else 1
+    """A payment outside comes right before its grant, a message after the events of its moment."""
+    rank = 2 if step.stage == "message" else 1 if step.position is not None else 0
     return step.at_us, rank, step.position or 0
 
 
@@ -143,13 +150,24 @@ def _step(recorded: Recorded, event: Event) -> Step:
         account_of(recorded.stream) or getattr(event, "account", None),
         job_of(recorded.stream) or getattr(event, "job", None),
         getattr(event, "order", None),
-        getattr(event, "reference", None),
+        getattr(event, "reference", None) or payment_of(recorded.stream),
         recorded.data,
     )
 
 
+def _reference(event: Event) -> str | None:
+    """What grants and revocations call it that go with it."""
+    match event:
+        case PaymentSucceeded():
+            return f"{event.provider}:{event.provider_payment}"
+        case RefundIntended():
+            return event.refund
+        case _:
+            return None
+
+
 def _payment(recorded: Recorded, event: Event) -> Step | None:
-    """The money that a grant or revocation names: it moved before, outside."""
+    """The money that a grant or revocation names, and the log does not: it moved before, outside."""
     if not isinstance(event, CreditsGranted | CreditsRevoked) or event.reference is None:
         return None
     what = event.reference

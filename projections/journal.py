@@ -68,8 +68,8 @@ async def journal(reader: "Reader", wanted: Filter) -> tuple[list[Entry], bool]:
         rows = await reader.fetch(query("journal").format(order=order), first, last, types, limit)
         events = [Recorded(*row) for row in rows]
     kept = sorted(events[: wanted.limit], key=lambda e: e.position)
-    jobs = list({event.stream for event in kept if job_of(event.stream) is not None})
-    owners = {row["stream"]: row["account"] for row in await reader.fetch(query("job_owners"), jobs)}
+    owned = list({event.stream for event in kept if account_of(event.stream) is None})
+    owners = {row["stream"]: row["account"] for row in await reader.fetch(query("owners"), owned)}
     return [_entry(event, owners) for event in kept], len(events) > wanted.limit
 
 

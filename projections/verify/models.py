@@ -123,7 +123,7 @@ class Model:
         """Rows of the table that no event has made; not looked for when there are as many as were seen."""
         if await connection.fetchval(query("count_rows").format(table=self.table.name)) == self._seen:
             return
-        prefix = "account-" if self.projection.columns[0] == "account" else "job-"
+        prefix = f"{self.projection.columns[0]}-"
         sql = query("extra_rows").format(table=self.table.name, key=self.projection.columns[0])
         for row in await connection.fetch(sql, prefix, self.cursor.position):
             self._differs(row[0])

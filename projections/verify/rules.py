@@ -15,9 +15,10 @@ from projections.verify import lots
 from projections.verify.jobs import Jobs
 from projections.verify.late import free_queued, move, requeued
 from projections.verify.lots import Account
+from projections.verify.payments import Payments
+from projections.verify.places import broken_command, misplaced, wrong_version
 from projections.verify.shapes import (
     DECODE,
-    KNOWN,
     MOVES,
     OF_ACCOUNTS,
     OF_JOBS,
@@ -44,6 +45,7 @@ class Rules:
     def __init__(self, findings: Findings, *, after: int = 0) -> None:
         self._findings = findings
         self.jobs = Jobs(findings)
+        self.payments = Payments(findings, whole=not after)
         self.accounts: dict[str, Account] = {}
         self.books: dict[str, int] = {}
         self.others: dict[str, int] = {}
@@ -59,6 +61,7 @@ class Rules:
         """The next rows."""
         position, left, now_us = self.position, self._command_left, self._time_us
         say, jobs, by_stream = self._findings.add, self.jobs, self.jobs.by_stream
+        payments, due = self.payments, self.payments.due
         for row in rows:
             at, stream, version, name, count, time_us, _ = row
             position += 1
@@ -66,9 +69,12 @@ class Rules:
                 say("sequence", at, f"position {at} stands where {position} should")
             position = at
             if (count is None) != (left > 0):
-                self._broken_command(at, left)
+                broken_command(self._findings, at, left)
             if count is not None:
                 left = count
+                payments.whole = True
+                if due:
+                    payments.command_over()
             elif time_us != now_us:
                 say("command", at, f"position {at} has another time than its command")
             if time_us < now_us:
@@ -79,14 +85,16 @@ class Rules:
             if job is not None:
                 job.version += 1
                 if job.version != version:
-                    self._wrong_version(at, stream, version, job.version)
+                    wrong_version(self._findings, at, stream, version, job.version)
                     job.version = version
                 if name in MOVES:
                     move(jobs, row)
                 elif name not in OF_JOBS:
-                    self._misplaced(row)
+                    misplaced(self._findings, row)
             elif stream.startswith(ACCOUNT):
                 self._account_moved(row)
+            elif stream.startswith(PAYMENT):
+                self._payment_moved(row)
             else:
                 self._stranger(row)
         self.position, self._command_left, self._time_us = position, left, now_us
@@ -103,12 +111,20 @@ class Rules:
         self.accounts |= past.accounts
         self.opening += sum(account.balance for account in past.accounts.values())
 
+    def load_payments(self, history: Iterable[Row]) -> None:
+        """Make payments known from their rows before the first one."""
+        past = Rules(Findings())
+        for row in history:
+            past._payment_moved(row)
+        self.payments.take_over(past.payments)
+
     def finish(self) -> None:
         """What can be said at the end of the log only."""
         say = self._findings.add
         if self._command_left:
             say("command", self.position, f"{self._command_left} events of the last command are missing")
         self.jobs.finish()
+        self.payments.command_over()
         held = sum(account.balance for account in self.accounts.values()) - self.opening
         if total := sum(self.books.values()) + held:
             say("books", None, f"the books sum to {total}, not to zero")
@@ -132,14 +148,14 @@ class Rules:
             account = self.accounts[stream] = Account()
         account.version += 1
         if version != account.version:
-            self._wrong_version(at, stream, version, account.version)
+            wrong_version(self._findings, at, stream, version, account.version)
             account.version = version
         decode = DECODE.get(name) if name in OF_ACCOUNTS else None
         if decode is None:
             account.opened = account.opened or name == "AccountOpened"
             account.locked = account.locked or name == "AccountForgotten"
             if name not in OF_ACCOUNTS:
-                self._misplaced(row)
+                misplaced(self._findings, row)
             return
         try:
             event = decode(data or "")
@@ -183,9 +199,13 @@ class Rules:
             case Granted():
                 ends = event.expires_at_us
                 wrong = lots.granted(account, amount, event.kind, ends, event.lot, event.settled)
+                if event.kind == "purchase" and event.reference is not None:
+                    self.payments.granted(at, stream, event.reference, amount, event.lot, event.paid)
                 self._post(f"issued:{event.kind}", -amount)
             case Revoked():
                 wrong = lots.revoked(account, amount, event.parts, now_us)
+                if event.kind == "payment" and event.reference is not None:
+                    self.payments.revoked(at, stream, event.reference, amount)
                 self._post(f"revoked:{event.kind}", amount)
             case _:
                 wrong = lots.expired(account, event.lot, amount, event.kind, event.due_at_us, now_us)
@@ -194,6 +214,19 @@ class Rules:
 
     def _post(self, name: str, amount: int) -> None:
         self.books[name] = self.books.get(name, 0) + amount
+
+    def _payment_moved(self, row: Row) -> None:
+        at, stream, version, name, _, _, data = row
+        event = None
+        if name not in OF_PAYMENTS:
+            misplaced(self._findings, row)
+        elif decode := DECODE.get(name):
+            try:
+                event = decode(data or "")
+            except (msgspec.DecodeError, UnicodeError) as error:
+                self._findings.add("unreadable", at, f"{name} at position {at} cannot be read: {error}")
+                return
+        self.payments.moved(at, stream, version, event)
 
     def _stranger(self, row: Row) -> None:
         """A row of a job that is over or never was, or of a stream of no known kind."""
@@ -204,28 +237,11 @@ class Rules:
             self.late.append(row)
             if name == "JobRequeued":
                 requeued(self.jobs, row)
-        kinds = ((JOB, OF_JOBS), (PAYMENT, OF_PAYMENTS), (PROMO, OF_PROMOS))
+        kinds = ((JOB, OF_JOBS), (PROMO, OF_PROMOS))
         if not any(name in names for prefix, names in kinds if stream.startswith(prefix)):
-            self._misplaced(row)
+            misplaced(self._findings, row)
         if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:
             expected = self.others[stream] = self.others.get(stream, 0) + 1
             if version != expected:
-                self._wrong_version(at, stream, version, expected)
+                wrong_version(self._findings, at, stream, version, expected)
                 self.others[stream] = version
-
-    def _wrong_version(self, at: int, stream: str, version: int, expected: int) -> None:
-        self._findings.add("stream", at, f"{stream} has version {version} where {expected} should be")
-
-    def _misplaced(self, row: Row) -> None:
-        at, stream, _, name, *_ = row
-        if name in KNOWN:
-            self._findings.add("stream", at, f"{name} at position {at} cannot stand in {stream}")
-        else:
-            self._findings.add("unreadable", at, f"unknown event type {name!r} at position {at}")
-
-    def _broken_command(self, at: int, left: int) -> None:
-        if left:
-            message = f"a command begins at position {at} where {left} events of the one before should stand"
-        else:
-            message = f"position {at} belongs to no command: the one before it is complete"
-        self._findings.add("command", at, message)

@@ -4,12 +4,13 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from events.account import AccountEvent, GrantKind, Part, RevokeKind
+from events.account import AccountEvent, GrantKind, Paid, Part, RevokeKind
 from events.codec import EVENT_TYPES
 from events.job import JobEvent
 from events.payment import PaymentEvent
 from events.promo import PromoEvent
 from projections.verify.jobs import Queued, Requeued
+from projections.verify.money import FailedRefund, Flagged, Intended, Ordered, Succeeded, WentBack
 
 
 class Granted(msgspec.Struct, gc=False):
@@ -17,9 +18,11 @@ class Granted(msgspec.Struct, gc=False):
 
     amount: int
     kind: GrantKind
+    reference: str | None = None
     expires_at_us: int | None = None
     lot: int = 0
     settled: int = 0
+    paid: Paid | None = None
 
 
 class Charged(msgspec.Struct, gc=False):
@@ -44,6 +47,7 @@ class Revoked(msgspec.Struct, gc=False):
     """Of CreditsRevoked."""
 
     amount: int
+    reference: str | None = None
     kind: RevokeKind = "manual"
     parts: tuple[Part, ...] = ()
 
@@ -70,6 +74,12 @@ READ: Final[dict[str, type[Any]]] = {
     "CreditsExpired": Expired,
     "JobQueued": Queued,
     "JobRequeued": Requeued,
+    "PaymentOrdered": Ordered,
+    "PaymentSucceeded": Succeeded,
+    "PaymentFlagged": Flagged,
+    "RefundIntended": Intended,
+    "RefundFailed": FailedRefund,
+    "PaymentRefunded": WentBack,
 }
 """The types whose data is needed, and what of it."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from events.streams import ACCOUNT, JOB
+from events.streams import ACCOUNT, JOB, PAYMENT
 from projections.problems import Findings
 from projections.verify import snapshots
 from projections.verify.chain import Progress
@@ -93,6 +93,7 @@ class RulesWalk:
         """Bring to memory what the page goes on with and the walk has not seen the beginning of."""
         rules = self.rules
         known = self._loaded | rules.accounts.keys() | rules.jobs.by_stream.keys()
+        known |= rules.payments.by_stream.keys()
         wanted = {row[1] for row in rows if row[2] > 1} - known
         if rules.position == self._after:  # the page may begin inside a command: its job was charged before
             wanted |= {row[1] for row in takewhile(lambda row: row[4] is None, rows)}
@@ -101,3 +102,5 @@ class RulesWalk:
             load_jobs(rules.jobs, await self._histories(jobs, self._after))
         if accounts := [stream for stream in wanted if stream.startswith(ACCOUNT)]:
             rules.load_accounts(await self._connection.fetch(query("histories"), accounts, [], self._after))
+        if payments := [stream for stream in wanted if stream.startswith(PAYMENT)]:
+            rules.load_payments(await self._connection.fetch(query("histories"), payments, [], self._after))

@@ -9,6 +9,7 @@ from events.account import GrantKind
 from events.envelope import Recorded
 from events.job import Failure, Video
 from ledger import commands as c
+from ledger import commands_payment as p
 from ledger.decide import State, decide, evolve, initial, streams_read
 from ledger.errors import Rejected
 from tests.support.history import History
@@ -82,7 +83,7 @@ class Desk:
 
 
 def random_desk(seed: int, steps: int = 120) -> Desk:
-    """Grants that expire or do not, orders, failures, videos, revocations, and days that pass."""
+    """Grants that expire or do not, payments, orders, failures, videos, revocations, and days that pass."""
     chance, desk = random.Random(seed), Desk()
     open_jobs: list[tuple[str, str]] = []
     for account in ACCOUNTS:
@@ -91,7 +92,7 @@ def random_desk(seed: int, steps: int = 120) -> Desk:
         account = chance.choice(ACCOUNTS)
         try:
             match chance.choice(
-                ("grant", "grant", "order", "order", "order", "end", "end", "revoke", "wait")
+                ("grant", "grant", "order", "order", "order", "end", "end", "revoke", "wait", "pay")
             ):
                 case "grant":
                     kinds: tuple[GrantKind, ...] = ("purchase", "bonus", "promo", "referral")
@@ -110,6 +111,8 @@ def random_desk(seed: int, steps: int = 120) -> Desk:
                     else:
                         desk.submit(job)
                         desk.succeed(job)
+                case "pay":
+                    _pay(desk, chance, account, f"pay{step}")
                 case "revoke":
                     desk.do(
                         c.RevokeCredits(account, chance.randrange(1, 12), "r", f"p{step}", kind="payment")
@@ -119,6 +122,26 @@ def random_desk(seed: int, steps: int = 120) -> Desk:
         except Rejected:
             continue
     return desk
+
+
+def _pay(desk: Desk, chance: random.Random, account: str, payment: str) -> None:
+    """A payment that is given up, flagged, or comes, maybe goes back in parts, and maybe comes twice."""
+    credits, price = chance.choice(((5, 39_000), (10, 69_000), (3, 100)))
+    terms = ("package", credits, price, "RUB", "1", False, chance.choice((None, 86_400)), "videos", "ru")
+    desk.do(p.OrderPayment(payment, account, "yookassa", *terms))
+    if chance.random() < 0.2:
+        desk.do(p.ExpirePayment(payment, "no answer for 7 days"))
+    for number in range(chance.choice((0, 1, 1, 1, 2))):
+        name, paid = f"{payment}-{number}", price + (chance.random() < 0.1)
+        desk.do(p.SettlePayment(payment, account, "yookassa", name, paid, "RUB", "1", False))
+        if chance.random() < 0.5:
+            part = chance.randrange(1, price)
+            refund = f"r-{name}"
+            desk.do(p.IntendRefund(payment, account, refund, name, part, "op", "asked"))
+            if chance.random() < 0.5:
+                desk.do(p.FailRefund(payment, account, refund, "insufficient_funds"))
+            rest = chance.choice((part, price - part))
+            desk.do(p.RecordRefund(payment, account, "yookassa", name, f"g-{name}", rest))
 
 
 async def store(url: str, events: Iterable[Recorded]) -> None:

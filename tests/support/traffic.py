@@ -1,9 +1,10 @@
-"""Orders and jobs with every ending, made through the real ledger; the same for the same seed."""
+"""Payments, orders and jobs with every ending, made through the real ledger; the same for the same seed."""
 
 import random
 
 from events.job import Failure, Video
 from ledger import commands as c
+from ledger import commands_payment as p
 from ledger.log import Ledger
 
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
@@ -37,8 +38,10 @@ class Traffic:
         if not self.accounts:
             await self.open_accounts()
         for _ in range(steps):
-            kind = self._random.randrange(10)
-            if kind < 4 or not self._new + self._submitted:
+            kind = self._random.randrange(11)
+            if kind == 10:
+                await self.pay()
+            elif kind < 4 or not self._new + self._submitted:
                 await self.order(self._random.choice((1, 1, 3)))
             elif kind < 6 and self._new:
                 await self._submit(self._take(self._new))
@@ -61,6 +64,18 @@ class Traffic:
         self._new += names
         self._owner |= dict.fromkeys(names, account)
         return list(names)
+
+    async def pay(self) -> None:
+        """A payment that comes, and of which maybe a part goes back."""
+        account = self._random.choice(self.accounts)
+        self._count += 1
+        name = f"{self._prefix}p{self._count}"
+        terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
+        await self._do(p.OrderPayment(name, account, "yookassa", *terms))
+        await self._do(p.SettlePayment(name, account, "yookassa", f"yk-{name}", 39_000, "RUB", "1", False))
+        if self._random.random() < 0.3:
+            refund = p.RecordRefund(name, account, "yookassa", f"yk-{name}", f"yr-{name}", 7_800)
+            await self._do(refund)
 
     async def fail(self, job: str) -> None:
         """The job ends without a video and is refunded."""

@@ -26,6 +26,7 @@ LEDGER_CHECKS: dict[str, tuple[Kind, ...]] = {
     "one charge, one outcome": ("charge", "outcome", "open_jobs"),
     "books sum to zero, nothing overdrawn": ("books", "overdraft", "lots"),
     "gifts once each, from what gives them": ("gift",),
+    "credits are what was paid": ("payment",),
     "the chain holds": (*CHAIN_KINDS, "stream", "command", "unreadable", "guard"),
     "read models are what the log says": ("projection", "cursor", "snapshot", "checkpoint"),
 }

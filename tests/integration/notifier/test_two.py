@@ -216,7 +216,8 @@ async def test_the_follower_needs_no_projection(
     order = await studio.order(seller)
     owner = await asyncpg.connect(database_url)
     await owner.execute(
-        "DROP VIEW balances, job_status CASCADE; DROP TABLE balances_v1, job_status_v1 CASCADE"
+        "DROP VIEW balances, job_status, payments CASCADE;"
+        "DROP TABLE balances_v1, job_status_v1, payments_v1 CASCADE"
     )
     await owner.close()
     assert isinstance(notifier.follower, Follower)

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from ledger import commands as c
 from ledger.errors import IntegrityError
+from projections.catalogue import PROJECTIONS
 from projections.check import check_ledger
 from projections.checkpointing import make_checkpoint
 from projections.verified import verify_statement
@@ -88,7 +89,7 @@ async def test_only_the_log_put_back_what_is_ahead_is_rebuilt_and_nothing_sent_t
 
     world.notifier = world.new_notifier()
     plan = await world.recover()
-    assert set(plan.projections) == {"balances", "job_status"} and plan.notifier and plan.open_jobs
+    assert set(plan.projections) == PROJECTIONS.keys() and plan.notifier and plan.open_jobs
     assert (await explained(story)).kept.position == n
     while await world.notifier.run_once():
         pass

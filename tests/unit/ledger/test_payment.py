@@ -216,6 +216,11 @@ def test_giving_up_is_for_what_is_undecided():
         assert Desk(ORDERED, event).do(command) == []
 
 
+def test_a_newer_attempt_than_the_one_refused_can_still_be_given_up():
+    desk = Desk(ORDERED, PaymentCreated("yk-1"), PaymentCancelled("yk-1", "r", "p"), PaymentCreated("yk-2"))
+    assert desk.do(p.ExpirePayment("p", "no answer")) == [PaymentExpired("no answer")]
+
+
 def test_nothing_happens_to_what_was_never_ordered():
     for command in (CANCEL, p.ExpirePayment("p", "r"), p.RecordPaymentCreated("p", "yk-1")):
         with pytest.raises(NoSuchPayment):

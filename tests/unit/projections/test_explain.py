@@ -10,6 +10,7 @@ from events.envelope import Recorded
 from events.errors import UnknownEventType
 from events.streams import account_stream
 from ledger import commands as c
+from ledger import commands_payment as p
 from projections.explain import STAGES, Message, chain_of
 from projections.words import money, words_of
 from tests.support.desk import Desk
@@ -87,3 +88,24 @@ def test_words_name_what_matters() -> None:
     [recorded] = history.record((account_stream("a"), granted))
     words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by olga"
     assert words_of(decode(recorded)) == words
+
+
+def test_a_payment_in_the_log_is_shown_once_and_with_its_account() -> None:
+    desk = Desk()
+    desk.open("a", 0)
+    terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
+    desk.do(p.OrderPayment("p1", "a", "yookassa", *terms))
+    desk.do(p.RecordPaymentCreated("p1", "yk-1"))
+    desk.do(p.SettlePayment("p1", "a", "yookassa", "yk-1", 39_000, "RUB", "1", False))
+    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 19_500, "op", "asked"))
+    desk.do(p.FailRefund("p1", "a", "r1", "insufficient_funds"))
+    desk.do(p.RecordRefund("p1", "a", "yookassa", "yk-1", "yr-1", 39_000))
+    chain = chain_of("payment", "p1", desk.events[2:])
+    assert [step.stage for step in chain.steps] == [
+        "order", "payment", "payment", "grant", "refund", "revocation", "refund", "grant", "refund",
+        "revocation",
+    ]  # fmt: skip
+    assert all(step.position is not None and step.account == "a" for step in chain.steps)
+    assert chain.steps[0].what == "five ordered: 5 credits for 390.00 RUB by yookassa"
+    without = chain_of("job", "j", [e for e in desk.events[2:] if e.type == "CreditsGranted"])
+    assert [step.stage for step in without.steps] == ["payment", "grant"] * 2

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.unit.test_architecture import imports
 
 ROOT = Path(__file__).parents[3]
-RULES = ("rules", "lots", "jobs", "late", "shapes")
+RULES = ("rules", "lots", "jobs", "late", "shapes", "payments", "money", "places")
 
 
 def test_the_rules_import_nothing_of_the_ledger():
