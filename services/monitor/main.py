@@ -16,6 +16,7 @@ from services.monitor.accounts import Balances, Rests
 from services.monitor.checkpoints import Checkpoints
 from services.monitor.deadlines import DeadlineSweep
 from services.monitor.expiry import ExpirySweep
+from services.monitor.invitations import InvitationSweep
 from services.monitor.lags import Lags
 from services.monitor.late import LateResults
 from services.monitor.models import ModelStates
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 SWEEP_S = 1.0
 MEASURE_S = 5.0
 EXPIRY_S = 10.0
+INVITATIONS_S = 10.0
 LATE_S = 30.0
 UNKNOWN_S = 15.0
 UNCLAIMED_S = 15.0
@@ -72,6 +74,7 @@ async def serve(settings: Settings) -> None:
 
         repeated.start("deadlines", sweep_once, SWEEP_S, at_once=True)
         repeated.start("expiry", ExpirySweep(ledger, pool).run_once, EXPIRY_S, at_once=True)
+        repeated.start("invitations", InvitationSweep(settings, ledger, pool).run_once, INVITATIONS_S)
         kie = await stack.enter_async_context(Kie(settings, open_blobs(settings)))
         redis = await stack.enter_async_context(command_client(settings)) if settings.redis_url else None
         limits = ProviderLimits(redis)

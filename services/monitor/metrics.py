@@ -7,6 +7,7 @@ from prometheus_client import Counter, Gauge
 FAILED: Final = Counter("neurocards_jobs_timed_out_total", "Jobs failed and refunded at their deadline")
 EXPIRED: Final = Counter("neurocards_expiries_total", "Commands that booked credits whose life was over")
 GIFTS: Final = Counter("neurocards_gifts_total", "Late videos given free")
+INVITATIONS: Final = Counter("neurocards_invitations_rewarded_total", "Invited accounts rewarded")
 STUCK: Final = Gauge("neurocards_jobs_stuck", "Overdue jobs that could not be failed; see the log")
 OPEN: Final = Gauge("neurocards_jobs_open", "Unfinished jobs")
 OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their deadline")

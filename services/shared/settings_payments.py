@@ -71,6 +71,12 @@ class PaymentFields(SettingsFields):
         7, ge=1, le=366, description="How many days back payments and refunds are compared"
     )
 
+    referral_after: Literal["purchase", "video"] = Field(
+        "purchase", description="purchase, video: what of an invited friend brings both sides their bonus"
+    )
+    referral_credits: int = Field(2, ge=0, le=1000, description="Bonus for who invited; 0: none")
+    referred_credits: int = Field(2, ge=0, le=1000, description="Bonus for the invited friend; 0: none")
+
     @field_validator("yookassa_sources", mode="before")
     @classmethod
     def _networks(cls, value: Any) -> Any:

@@ -1,0 +1,114 @@
+"""`neurocards promo create|list|disable`: codes that give credits. Each change is one event."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.when import clock, iso, point
+
+if TYPE_CHECKING:
+    from ledger.commands_promo import CreatePromo, DisablePromo
+    from services.cli.reading import Pool
+    from services.shared.settings import Settings
+
+Code = Annotated[
+    str,
+    typer.Argument(metavar="CODE", help="3 to 32 letters A-Z, digits, hyphens; case makes no difference."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    promo = typer.Typer(name="promo", no_args_is_help=True, help="Codes that give credits, once per account.")
+    promo.command("create")(create)
+    promo.command("list")(list_codes)
+    promo.command("disable")(disable)
+    app.add_typer(promo)
+
+
+def create(
+    code: Code,
+    credits: Annotated[int, typer.Option("--credits", min=1, help="What each account gets.")],
+    uses: Annotated[int, typer.Option("--uses", min=1, help="By how many accounts at most.")],
+    reason: Reason,
+    actor: Actor,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="TIME", help="When the code ends, ISO 8601; never if left out."),
+    ] = None,
+    life_days: Annotated[
+        int | None,
+        typer.Option("--life-days", min=1, max=3650, help="How long its credits live; for ever if left out."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Make a code. It is never changed: disable it and make another."""
+    from ledger.commands_promo import CreatePromo
+    from ledger.promo import normalised
+
+    ends_at_us = point(expires, "--expires").time_us
+    if expires is not None and ends_at_us is None:
+        raise typer.BadParameter("give a time like 2026-12-31", param_hint="--expires")
+    life_s = None if life_days is None else life_days * 86_400
+    command = CreatePromo(normalised(code), credits, uses, ends_at_us, life_s, actor, reason)
+    row = {
+        "code": command.code, "credits": credits, "uses_max": uses, "expires_at": iso(ends_at_us),
+        "life_days": life_days, "reason": reason, "actor": actor,
+    }  # fmt: skip
+    _change(command, row, dry_run, yes, output)
+
+
+def disable(
+    code: Code,
+    reason: Reason,
+    actor: Actor,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Let a code give nothing more. What it gave stays."""
+    from ledger.commands_promo import DisablePromo
+    from ledger.promo import normalised
+
+    command = DisablePromo(normalised(code), actor, reason)
+    _change(command, {"code": command.code, "reason": reason, "actor": actor}, dry_run, yes, output)
+
+
+def list_codes(output: Output = OutputFormat.table) -> None:
+    """All codes, the newest first, and how often each was used."""
+    from services.cli.promo_changing import codes
+    from services.cli.reading import read
+
+    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
+        return await codes(pool)
+
+    rows = read("promo", work)
+    when = clock if output is OutputFormat.table else iso
+    emit([row | {"expires_at": when(row["expires_at"]), "created_at": when(row["created_at"])} for row in rows],
+         output)  # fmt: skip
+    say(f"{len(rows)} codes")
+
+
+def _change(
+    command: CreatePromo | DisablePromo, row: dict[str, Any], dry_run: bool, yes: bool, output: OutputFormat
+) -> None:
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.promo_changing import apply, plan
+
+    settings = settings_here()
+    configure_command_logging(settings, "promo")
+    changes = asyncio.run(plan(settings, command))
+    emit([row], output)
+    if not changes:
+        say("it is so already; nothing was changed")
+        return
+    confirm(dry_run, yes)
+    receipt = asyncio.run(apply(settings, command))
+    say(f"done at position {receipt.position}")
