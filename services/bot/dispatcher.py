@@ -5,7 +5,19 @@ from aiogram.fsm.storage.base import BaseStorage
 from aiogram.fsm.strategy import FSMStrategy
 
 from services.bot.person import Locales, PersonMiddleware
-from services.bot.routers import admin, cabinet, confirm, create, drafts, fallback, menu, stars, terms, topup
+from services.bot.routers import (
+    admin,
+    cabinet,
+    confirm,
+    create,
+    drafts,
+    fallback,
+    menu,
+    promo,
+    stars,
+    terms,
+    topup,
+)
 from services.bot.shop import Consents, Shop
 
 ALLOWED_UPDATES = ("message", "callback_query", "pre_checkout_query")
@@ -25,6 +37,7 @@ def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispa
         admin.router,
         menu.router,
         cabinet.router,
+        promo.router,
         topup.router,
         confirm.router,
         drafts.router,

@@ -88,7 +88,7 @@ def _grant_name(kind: str) -> str:
         case "promo":
             return _("promo code")
         case "referral":
-            return _("for an invited friend")
+            return _("for an invitation")
         case _other:
             return _("from support")
 

@@ -141,6 +141,7 @@ def commands(texts: Catalogues, locale: str) -> list[BotCommand]:
         "create": _("Create a video"),
         "cabinet": _("Balance and history"),
         "topup": _("Buy credits"),
+        "promo": _("Use a promo code"),
         "help": _("How it works"),
         "language": _("Language"),
         "support": _("Support"),

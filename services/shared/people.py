@@ -106,6 +106,14 @@ class People:
         """Whether someone of this `forgotten_name` had an account that was erased."""
         return bool(await self._pool.fetchval(query("was_forgotten"), name))
 
+    async def wrong_codes(self, account: str) -> int:
+        """How many promo codes the account has tried in vain within the last hour."""
+        return int(await self._pool.fetchval(query("wrong_codes"), account))
+
+    async def note_wrong_code(self, account: str) -> None:
+        """Count one more."""
+        await self._pool.execute(query("wrong_code_note"), account)
+
     async def set_locale(self, account: str, locale: str) -> None:
         """Remember the user's language."""
         await self._pool.execute("UPDATE accounts SET locale = $2 WHERE account = $1", account, locale)

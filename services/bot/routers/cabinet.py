@@ -8,11 +8,13 @@ from aiogram.utils.i18n import gettext as _
 
 from ledger.lots import Lot
 from services.adapters.telegram import answer_tap
+from services.bot import gifts
 from services.bot.history import Operation, ShownJob
 from services.bot.labels import credits_text, moment, operation_name, stage_name, style_name
 from services.bot.screens import Screen, create_button, home_button, keyboard, topup_button
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask_again, say
+from services.bot.words import quote
 from services.shared.buttons import Menu, MenuAction
 
 router = Router(name="cabinet")
@@ -20,17 +22,17 @@ router = Router(name="cabinet")
 
 @router.message(Command("cabinet", "balance"))
 async def cabinet(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
-    await say(bot, person.chat_id, await cabinet_screen(shop, person))
+    await say(bot, person.chat_id, await cabinet_screen(bot, shop, person))
     await ask_again(bot, shop, person, state)
 
 
 @router.callback_query(Menu.filter_action(MenuAction.CABINET))
 async def cabinet_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Person) -> None:
-    await say(bot, person.chat_id, await cabinet_screen(shop, person))
+    await say(bot, person.chat_id, await cabinet_screen(bot, shop, person))
     await answer_tap(bot, query.id)
 
 
-async def cabinet_screen(shop: Shop, person: Person) -> Screen:
+async def cabinet_screen(bot: Bot, shop: Shop, person: Person) -> Screen:
     """Everything about the account as it stands this moment."""
     account = await shop.account(person)
     operations = await shop.history.operations(person.account)
@@ -46,7 +48,21 @@ async def cabinet_screen(shop: Shop, person: Person) -> Screen:
         parts += ["", _("<b>Last operations</b>"), *map(_operation_line, operations)]
     if jobs:
         parts += ["", _("<b>Last videos</b>"), *map(_job_line, jobs)]
+    if gifts.invites(shop):
+        parts += ["", _invite_line(shop, await gifts.link(bot, person))]
+    parts += ["", _("🎟 A promo code? Send /promo and the code.")]
     return Screen("\n".join(parts), keyboard([topup_button(), create_button()], [home_button()]))
+
+
+def _invite_line(shop: Shop, link: str) -> str:
+    """The link to give to friends, and what it brings."""
+    if shop.settings.referral_after == "purchase":
+        text = _("👥 Invite a friend: after their first top-up you get {yours}, they get {theirs}.")
+    else:
+        text = _("👥 Invite a friend: after their first video you get {yours}, they get {theirs}.")
+    yours = credits_text(shop.settings.referral_credits)
+    theirs = credits_text(shop.settings.referred_credits)
+    return f"{text.format(yours=yours, theirs=theirs)}\n{quote(link)}"
 
 
 def _ending_line(ending: list[Lot]) -> str:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from aiogram import Bot, Router
+from aiogram.filters import CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
@@ -10,7 +11,7 @@ from aiogram.utils.i18n import gettext as _
 from ledger import commands as c
 from ledger.errors import KeyReused
 from services.adapters.telegram import answer_tap
-from services.bot import screens
+from services.bot import gifts, screens
 from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.bot.talk import say, show
 from services.shared.buttons import AcceptTerms, ChooseLanguage
@@ -27,6 +28,13 @@ async def not_accepted(event: TelegramObject, person: Person) -> bool:
 
 router.message.filter(not_accepted)
 router.callback_query.filter(not_accepted)
+
+
+@router.message(CommandStart(deep_link=True))
+async def follow_link(message: Message, command: CommandObject, bot: Bot, shop: Shop, person: Person) -> None:
+    """Somebody comes by a link, maybe a friend's."""
+    await gifts.remember_inviter(shop, person, command.args or "")
+    await show_terms(message, bot, shop, person)
 
 
 @router.message()

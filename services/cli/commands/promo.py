@@ -89,8 +89,8 @@ def list_codes(output: Output = OutputFormat.table) -> None:
 
     rows = read("promo", work)
     when = clock if output is OutputFormat.table else iso
-    emit([row | {"expires_at": when(row["expires_at"]), "created_at": when(row["created_at"])} for row in rows],
-         output)  # fmt: skip
+    times = ("expires_at", "created_at")
+    emit([row | {name: when(row[name]) for name in times} for row in rows], output)
     say(f"{len(rows)} codes")
 
 

@@ -11,6 +11,8 @@ WITH unlinked AS (
     DELETE FROM payment_links WHERE account = $1 RETURNING 1
 ), unasked AS (
     DELETE FROM payment_requests WHERE account = $1
+), untried AS (
+    DELETE FROM wrong_codes WHERE account = $1
 ), unjudged AS (
     DELETE FROM verdicts WHERE account = $1
 ), statuses AS (

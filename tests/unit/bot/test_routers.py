@@ -23,6 +23,7 @@ from services.bot.routers import (
     drafts,
     fallback,
     menu,
+    promo,
     stars,
     terms,
     topup,
@@ -47,6 +48,7 @@ class Desk:
         for router in (
             fallback.foreign, terms.router, menu.router, cabinet.router, confirm.router, drafts.router,
             create.router, fallback.router, stars.router, admin.router, topup.router,
+            promo.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage, Locales())

@@ -1,0 +1,7 @@
+-- Promo codes that did not work, as tried in the chat: so that nobody guesses them by the thousand.
+CREATE TABLE wrong_codes (
+    account  text        NOT NULL,
+    tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX wrong_codes_account ON wrong_codes (account, tried_at);
+GRANT SELECT, INSERT, DELETE ON wrong_codes TO neurocards_app;

@@ -1,0 +1,110 @@
+"""Promo codes and invitations in the chat."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ledger import commands_promo as g
+from ledger.account_state import AccountState
+from ledger.log import Ledger
+from services.shared.database import create_pool
+from services.shared.people import forgotten_name
+from services.shared.settings import load_settings
+from tests.integration.bot.people import TERMS, BotWorld, Visitor
+
+
+@asynccontextmanager
+async def ledger_of(world: BotWorld) -> AsyncIterator[Ledger]:
+    settings = load_settings(database_url=world.database_url)
+    async with await create_pool(settings, "test") as pool, Ledger(world.database_url, pool) as ledger:
+        yield ledger
+
+
+async def state_of(visitor: Visitor) -> AccountState:
+    world = visitor.world
+    (row,) = await world.rows("SELECT account FROM accounts WHERE telegram_id = $1", visitor.chat.user_id)
+    async with ledger_of(world) as ledger:
+        return await ledger.read.account(row["account"])
+
+
+async def make(world: BotWorld, code: str, uses: int) -> None:
+    command = g.CreatePromo(code, 3, uses, None, None, "op", "sale")
+    async with ledger_of(world) as ledger:
+        await ledger.execute(command, key=g.key_of(command))
+
+
+async def test_a_code_gives_its_credits_once(visitor: Visitor, other_visitor: Visitor, world: BotWorld):
+    await make(world, "SPRING-25", 1)
+    await visitor.enter()
+    await visitor.say("/promo")
+    await visitor.hears("in one message")
+    await visitor.say("/promo  spring -25")
+    assert "+3 credits" in await visitor.hears("The code works") and "5 credits" in visitor.words
+    await visitor.say("/promo SPRING-25")
+    await visitor.hears("already")
+    await visitor.say("/cabinet")
+    await visitor.hears(r"\+3 · promo code")
+    await other_visitor.enter()
+    await other_visitor.say("/promo SPRING-25")
+    await other_visitor.hears("разобрали")
+    assert (await state_of(visitor)).balance == 5
+
+
+async def test_nobody_guesses_codes_for_long(visitor: Visitor, world: BotWorld):
+    await make(world, "HIDDEN", 1)
+    await visitor.enter()
+    for number in range(10):
+        await visitor.say(f"/promo {'GUESS' if number % 2 else 'ПРИВЕТ'}{number}")
+        await visitor.hears("no such code")
+    await visitor.say("/promo HIDDEN")
+    await visitor.hears("Too many")
+    assert (await state_of(visitor)).balance == 2
+    await world.rows("UPDATE wrong_codes SET tried_at = tried_at - interval '1 hour'")
+    await visitor.say("/promo HIDDEN")
+    await visitor.hears("The code works")
+
+
+async def link_of(visitor: Visitor) -> str:
+    await visitor.say("/cabinet")
+    found = re.search(
+        r"https://t\.me/neurocards_bot\?start=(ref_[0-9a-f]{24})", await visitor.hears("Invite|Пригласите")
+    )
+    assert found is not None
+    return found[1]
+
+
+async def test_a_friend_comes_by_the_link_and_is_invited_for_good(
+    visitor: Visitor, other_visitor: Visitor, world: BotWorld
+):
+    await visitor.enter()
+    link = await link_of(visitor)
+    assert str(visitor.chat.user_id) not in link
+    await other_visitor.say(f"/start {link}")
+    await other_visitor.press(TERMS)
+    await other_visitor.hears("Добро пожаловать")
+    friend = await state_of(other_visitor)
+    assert (f"ref_{friend.invited_by}", friend.balance) == (link, 2)
+
+    theirs = await link_of(other_visitor)
+    await visitor.say(f"/start {theirs}")  # in a circle
+    await visitor.hears("Menu")
+    await visitor.say(f"/start {link}")  # oneself
+    await visitor.hears("Menu")
+    assert (await state_of(visitor)).invited_by == ""
+
+
+async def test_links_that_lead_to_nobody_and_people_who_come_back_are_not_invited(
+    visitor: Visitor, other_visitor: Visitor, world: BotWorld
+):
+    await visitor.say("/start ref_0123456789abcdef01234567")
+    await visitor.press(TERMS)
+    await visitor.hears("Welcome")
+    assert (await state_of(visitor)).invited_by == ""
+    link = await link_of(visitor)
+    name = forgotten_name(load_settings(database_url=world.database_url), other_visitor.chat.user_id)
+    await world.rows("INSERT INTO forgotten (person) VALUES ($1)", name)
+    await other_visitor.say(f"/start {link}")
+    await other_visitor.press(TERMS)
+    await other_visitor.hears("Добро пожаловать")
+    back = await state_of(other_visitor)
+    assert (back.invited_by, back.balance) == ("", 0)
