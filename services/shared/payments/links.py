@@ -45,7 +45,7 @@ class Watched(msgspec.Struct, frozen=True):
 
 
 class Links:
-    """Reads and writes the tables of 0006_payments.sql. Every method is one statement."""
+    """Reads and writes the tables of 0007_payments.sql. Every method is one statement."""
 
     def __init__(self, pool: "Pool", *, first_look_s: float = FIRST_LOOK_S) -> None:
         self._pool = pool
