@@ -8,6 +8,8 @@ from ledger import commands as c
 from ledger.log import Ledger
 from services.monitor.invitations import InvitationSweep
 from services.shared.settings import load_settings
+from tests.integration.ledger.conftest import order
+from tests.integration.ledger.tampering import VIDEO, project
 from tests.integration.monitor.conftest import count
 
 
@@ -83,3 +85,18 @@ async def test_nothing_is_given_while_both_bonuses_are_none(ledger, pool, sweep)
     assert await sweep(referral_credits=0, referred_credits=0).run_once() == 0
     assert await sweep(referral_credits=0).run_once() == 1
     assert (await balance(ledger, "f"), await balance(ledger, "host")) == (7, 0)
+
+
+async def test_the_first_video_counts_where_that_is_the_setting(ledger, pool, sweep):
+    await invited(ledger, "f", "g")
+    await ledger.execute(c.AcceptTerms("f", "1", 5), key="terms:f")
+    await ledger.execute(order("f", "o", "j"), key="order:o")
+    await ledger.execute(c.StartJob("j", 1, "w"), key="start:j")
+    await ledger.execute(c.RecordPrompt("j", 1, "prompt", "openai", "ugc"), key="prompt:j")
+    await ledger.execute(c.IntendSubmission("j", 1, 1, "key-1", "m"), key="intend:j")
+    await ledger.execute(c.RecordAccepted("j", 1, "task-j"), key="accept:j")
+    await ledger.execute(c.SucceedJob("j", 1, 1, VIDEO), key="succeed:j")
+    await project(pool)
+    assert await sweep().run_once() == 0
+    assert await sweep(referral_after="video").run_once() == 1
+    assert (await balance(ledger, "f"), await balance(ledger, "host")) == (6, 2)
