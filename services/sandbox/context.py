@@ -95,6 +95,7 @@ class SandboxSettings:
     openai_api_key: str = "sk-sandbox"
     yookassa_shop_id: str = "100500"
     yookassa_secret_key: str = "test_sandbox"  # noqa: S105
+    yookassa_notification_url: str = ""  # what a shop's owner would set in the cabinet
     render_seconds: float = 6.0
     # Messages per second to one chat, and how many may come at once. Telegram's own limit is about 1;
     # generous here, so that only a test that asks for it meets a 429.

@@ -71,6 +71,7 @@ def knobs(ctx: Context) -> Knobs:
     changed = ctx.store.get(_KIND, _KEY) or {}
     at_start = {
         "render_seconds": ctx.settings.render_seconds,
+        "yookassa_notification_url": ctx.settings.yookassa_notification_url,
         "callback_hmac_key": ctx.settings.kie_webhook_hmac_key,
         "telegram_chat_rate": ctx.settings.telegram_chat_rate,
         "telegram_chat_burst": ctx.settings.telegram_chat_burst,

@@ -12,6 +12,7 @@ from services.sandbox.app import build_app
 from services.sandbox.context import Context, SandboxSettings
 from services.sandbox.faults import Faults
 from services.sandbox.store import Store
+from services.shared.callback_urls import YOOKASSA_PATH
 from services.shared.errors import StartError
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
@@ -55,6 +56,7 @@ def sandbox_settings(settings: Settings) -> SandboxSettings:
         openai_api_key=settings.openai_key.get_secret_value(),
         yookassa_shop_id=settings.yookassa_shop,
         yookassa_secret_key=settings.yookassa_secret.get_secret_value(),
+        yookassa_notification_url=settings.public_base + YOOKASSA_PATH,
         kie_webhook_hmac_key=hmac_key.get_secret_value() if hmac_key else "",
         render_seconds=settings.sandbox_render_seconds,
     )

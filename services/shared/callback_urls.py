@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from services.shared.settings import Settings
 
 PREFIX = "/webhooks/kie"
+YOOKASSA_PATH = "/webhooks/yookassa"
+"""Where YooKassa's notifications are sent to; told to it once, in its cabinet."""
 _SECRET_CHARS = 32
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 

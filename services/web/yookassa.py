@@ -23,6 +23,7 @@ from aiohttp import web
 
 from ledger.errors import LedgerError
 from services.adapters.yookassa.errors import NotFound, YooKassaError
+from services.shared.callback_urls import YOOKASSA_PATH
 from services.shared.payments.desk import Outcome
 from services.shared.payments.metrics import alarm
 from services.shared.payments.yookassa_desk import Notified
@@ -31,7 +32,6 @@ from services.web.metrics import NOTIFICATIONS
 
 logger = structlog.get_logger()
 
-PATH: Final = "/webhooks/yookassa"
 BODY_BYTES_MAX: Final = 64 * 1024
 BODY_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 25.0
@@ -73,7 +73,7 @@ class YooKassaWebhook:
         self._networks = [ipaddress.ip_network(network) for network in settings.yookassa_sources]
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.post(PATH, self.called)]
+        return [web.post(YOOKASSA_PATH, self.called)]
 
     async def called(self, request: web.Request) -> web.Response:
         """See the module's text for what each status means."""

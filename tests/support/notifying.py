@@ -8,10 +8,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from services.shared.callback_urls import YOOKASSA_PATH
 from services.shared.health import Health, address_of
 from services.shared.payments.yookassa_desk import Notified
 from services.web.app import build_app
-from services.web.yookassa import PATH, YooKassaWebhook
+from services.web.yookassa import YooKassaWebhook
 from tests.support.till import Till
 
 GENUINE = "185.71.76.5"
@@ -21,7 +22,7 @@ class Wire:
     """Sends to our address what YooKassa, or somebody else, would."""
 
     def __init__(self, base: str, http: aiohttp.ClientSession) -> None:
-        self.url = base + PATH
+        self.url = base + YOOKASSA_PATH
         self._http = http
 
     async def send(

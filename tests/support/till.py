@@ -14,6 +14,7 @@ import msgspec
 
 from ledger import commands as c
 from ledger.log import Ledger
+from projections.check import check_ledger
 from services.adapters.yookassa.gateway import YooKassa
 from services.sandbox import control, yookassa
 from services.sandbox.context import WallClock
@@ -123,11 +124,14 @@ class Till:
     async def credits_are_money(self) -> dict[str, Money]:
         """Check that the ledger's credits are what the provider's book says they must be; what that is.
 
-        Independent of the rules that made the events: it reads the provider's book and adds up events.
+        Independent of the rules that made the events: it reads the provider's book and adds up events. The
+        auditor's own checks of the log must be content as well.
         """
         expected = await self._by_the_book()
         found = await self._by_the_ledger()
         assert found == expected
+        assert await self.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
+        assert await check_ledger(self.pool) == []
         return found
 
     async def _by_the_book(self) -> dict[str, Money]:

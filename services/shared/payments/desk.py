@@ -11,6 +11,7 @@ A process can die between any two of these. Before PaymentOrdered: nobody was as
 After it: the monitor finds the row and goes on with the same key and the same words.
 """
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -19,6 +20,7 @@ import msgspec
 import structlog
 
 from events.payment import PaymentOrdered, Provider
+from ledger.account_state import AccountState
 from ledger.commands_payment import (
     CancelPayment,
     ExpirePayment,
@@ -144,39 +146,32 @@ class Desk:
             confirmation_url=link.confirmation_url if link else None,
         )
 
-    async def credit(self, command: SettlePayment) -> Outcome:
-        """Record money as it was read from the provider, once; flagged when it is not what was ordered."""
-        before = await self.ledger.read.payment(command.payment)
+    async def credit(self, command: SettlePayment, before: PaymentState | None = None) -> Outcome:
+        """Record money as it was read from the provider, once; flagged when it is not what was ordered.
+
+        `before` is the payment's state, if the caller has just read it.
+        """
+        before = before or await self.ledger.read.payment(command.payment)
         known = before.received_as(command.provider_payment)
         if known is not None and known.credits:
             await self.links.unwatch(command.payment)
             return self._count(command.provider, "known")
         await self.ledger.execute(command, key=key_of(command))
-        after = await self.ledger.read.payment(command.payment)
+        after, buyer, _ = await asyncio.gather(
+            self.ledger.read.payment(command.payment),
+            self.ledger.read.account(command.account),
+            self.links.unwatch(command.payment),
+        )
         came = after.received_as(command.provider_payment)
         words = {"payment": command.payment, "provider_payment": command.provider_payment}
         if came is None or not came.credits:
             problems = [problem for name, problem in after.flags if name == command.provider_payment]
             if known is None:
                 alarm("flagged", problem=", ".join(problems), amount_minor=command.amount_minor, **words)
-            await self.links.unwatch(command.payment)
             return self._count(command.provider, "flagged")
-        await self._notice(before, after, command)
-        await self.links.unwatch(command.payment)
+        _notice(before, after, buyer, words)
         logger.info("payment_credited", credits=came.credits, **words)
         return self._count(command.provider, "credited")
-
-    async def _notice(self, before: PaymentState, after: PaymentState, command: SettlePayment) -> None:
-        """What is unusual about money that was credited."""
-        words = {"payment": command.payment, "provider_payment": command.provider_payment}
-        if before.succeeded:
-            alarm("paid_twice", **words)
-        if after.ordered is not None and after.ordered.restored and before.ordered is None:
-            alarm("restored", **words)
-        if before.cancelled or before.expired:
-            logger.warning("payment_came_late", **words)
-        if (await self.ledger.read.account(command.account)).forgotten:
-            alarm("forgotten_account", **words)
 
     async def created(self, payment: str, provider_payment: str) -> None:
         """Record that the provider knows the payment."""
@@ -203,6 +198,18 @@ class Desk:
     def _count(self, provider: str, outcome: Outcome) -> Outcome:
         SETTLED.labels(provider, outcome).inc()
         return outcome
+
+
+def _notice(before: PaymentState, after: PaymentState, buyer: AccountState, words: dict[str, str]) -> None:
+    """Tell what is unusual about money that was credited."""
+    if before.succeeded:
+        alarm("paid_twice", **words)
+    if after.ordered is not None and after.ordered.restored and before.ordered is None:
+        alarm("restored", **words)
+    if before.cancelled or before.expired:
+        logger.warning("payment_came_late", **words)
+    if buyer.forgotten:
+        alarm("forgotten_account", **words)
 
 
 def standing_of(state: PaymentState) -> Standing:

@@ -79,13 +79,15 @@ class YooKassaDesk:
         payment = words.payment_in(record)
         if payment is None:
             return self._foreign(record)
-        ordered = (await self.desk.ledger.read.payment(payment)).ordered is not None
+        state = await self.desk.ledger.read.payment(payment)
+        ordered = state.ordered is not None
         if record.status == "succeeded" and record.paid:
             command = words.settle_command(payment, record)
             if not ordered and command.ordered is None:
                 return self._foreign(record)
-            outcome = await self.desk.credit(command)
-            await self._sync_refunds(payment, record)
+            outcome = await self.desk.credit(command, state)
+            if record.refunded_minor:
+                await self._sync_refunds(payment, record)
             return outcome
         if record.status == "canceled":
             if not ordered:  # lost with a part of the log, and nothing came of it

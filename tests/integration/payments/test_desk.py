@@ -1,10 +1,12 @@
 """Buying at the desk: every fault of the provider, the same words every time, and credits that are money."""
 
 import asyncio
+import json
 
 import pytest
 
-from ledger.errors import TermsNotAccepted
+from ledger import commands as c
+from ledger.errors import Forgotten, TermsNotAccepted
 from services.adapters.yookassa.errors import BadCredentials, NoAnswer
 from services.shared.payments.errors import ContactNeeded, NotMade, NotSold
 from services.shared.payments.yookassa_desk import YooKassaDesk
@@ -139,7 +141,6 @@ async def test_what_is_not_sold_is_not_ordered(shop, settings, ledger, pool, san
 
 
 async def test_no_terms_no_order(shop):
-    from ledger import commands as c
 
     await shop.ledger.execute(c.OpenAccount("new"), key="open:new")
     with pytest.raises(TermsNotAccepted):
@@ -216,3 +217,34 @@ async def test_another_account_in_the_metadata_credits_nobody(shop, alarms):
     assert (await shop.yookassa.check(payment)).standing == "flagged"
     assert (await shop.ledger.read.account(other)).balance == 0
     assert alarms() == {"flagged": 1}
+
+
+async def test_what_is_paid_twice_is_credited_twice_and_told(shop, alarms):
+    """The key was forgotten, and somebody made the payment anew: the money came twice."""
+    buyer = await shop.buyer()
+    payment = await shop.paid(buyer)
+    (words,) = [
+        json.loads(row["request"]) for row in await shop.pool.fetch("SELECT request FROM payment_requests")
+    ]
+    second = await shop.shop.create_payment(words, "another-key")
+    async with shop.sandbox.http.post(second.confirmation_url, data={"action": "pay"}, allow_redirects=False):
+        pass
+    assert await shop.yookassa.settle(await shop.shop.payment(second.id)) == "credited"
+    assert (await shop.ledger.read.account(buyer)).balance == 10
+    assert len(await shop.credits_are_money()) == 2
+    assert alarms() == {"paid_twice": 1}
+    assert (await shop.desk.view(payment)).standing == "paid"
+
+
+async def test_whoever_was_erased_meanwhile_is_credited_and_told(shop, alarms):
+    buyer = await shop.buyer()
+    payment = await shop.pending(buyer)
+    await shop.press(payment)
+    await shop.ledger.execute(c.ForgetAccount(buyer, "asked", "me"), key=f"forget:{buyer}")
+    await shop.pool.execute("DELETE FROM payment_links")
+    await shop.pool.execute("DELETE FROM payment_requests")
+    await shop.watching.run_once()
+    assert len(await shop.credits_are_money()) == 1
+    assert alarms() == {"forgotten_account": 1}
+    with pytest.raises(Forgotten):
+        await shop.order(buyer)

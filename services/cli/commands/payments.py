@@ -1,0 +1,179 @@
+"""`neurocards payments list|show|reconcile|refund`: money that came in, and what is done about it by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.errors import ExitCode
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.when import From, clock, iso, point
+
+if TYPE_CHECKING:
+    from services.cli.reading import Pool
+    from services.shared.payments.comparison import Report
+    from services.shared.payments.refunds import RefundPlan, Sent
+    from services.shared.settings import Settings
+
+State = Literal[
+    "ordered", "pending", "succeeded", "cancelled", "expired", "flagged", "refunding", "refunded_partly",
+    "refunded", "open",
+]  # fmt: skip
+Payment = Annotated[
+    str, typer.Argument(metavar="PAYMENT", help="A payment's id: ours, or the provider's if it was paid.")
+]
+_TIMES = ("ordered_at_us", "settled_at_us")
+
+
+def register(app: typer.Typer) -> None:
+    payments = typer.Typer(name="payments", no_args_is_help=True, help="Money that came in, and goes back.")
+    payments.command("list")(list_payments)
+    payments.command("show")(show)
+    payments.command("reconcile")(reconcile)
+    payments.command("refund")(refund)
+    app.add_typer(payments)
+
+
+def list_payments(
+    state: Annotated[
+        State | None, typer.Option("--state", help="Only in this state; `open`: those that wait for money.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(metavar="USER", help="Only a user's payments.")] = None,
+    provider: Annotated[
+        Literal["yookassa", "stars"] | None, typer.Option(help="Only payments made this way.")
+    ] = None,
+    since: From = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Payments, the newest first, as the read model has them. Money is in kopecks, or Stars."""
+    from services.cli.paying import WantedPayments, find_payments
+    from services.cli.reading import read
+    from services.cli.who import resolve_account
+
+    begin = point(since, "--from")
+    if since is not None and begin.time_us is None:
+        raise typer.BadParameter("give a time like 2026-11-30", param_hint="--from")
+
+    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
+        account = None if user is None else await resolve_account(settings, user)
+        return await find_payments(pool, WantedPayments(state, account, provider, begin.time_us, limit))
+
+    found = read("payments", work)
+    when = clock if output is OutputFormat.table else iso
+    emit([_timed(row, when) for row in found], output)
+    say(f"{len(found)} payments" if len(found) < limit else f"the newest {limit}; raise --limit for more")
+
+
+def show(payment: Payment, output: Output = OutputFormat.table) -> None:
+    """What happened to one payment, event by event."""
+    from services.cli.paying import history
+    from services.cli.reading import read
+
+    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
+        return await history(pool, payment)
+
+    when = clock if output is OutputFormat.table else iso
+    rows = read("payments", work)
+    emit([{"time": when(row.pop("time_us")), **row} for row in rows], output)
+
+
+def reconcile(
+    days: Annotated[int, typer.Option(min=1, max=366, help="How many days back.")] = 7,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Compare YooKassa's book with the ledger, and credit what had escaped us. 3: somebody must look."""
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.paying import operator
+
+    settings = settings_here()
+    configure_command_logging(settings, "payments")
+    say(f"reading payments and refunds of the last {days} days from YooKassa…")
+
+    async def work() -> Report:
+        async with operator(settings) as desk:
+            return await desk.compare(days)
+
+    report = asyncio.run(work())
+    emit([_difference(found) for found in report.differences], output)
+    left = len(report.open_differences)
+    say(
+        f"{report.payments} payments and {report.refunds} refunds compared; "
+        f"{len(report.differences)} differences, {left} of them for you to look at (docs/payments.md)"
+    )
+    if left:
+        raise typer.Exit(ExitCode.INTEGRITY)
+
+
+def refund(
+    payment: Payment,
+    reason: Reason,
+    actor: Actor,
+    credits: Annotated[
+        int | None, typer.Option(min=1, help="Send back the price of so many credits; all if left out.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="Name this refund: asking twice with one name is asking once."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Send a payment's money back and take its credits. 5: nobody knows yet whether the money went."""
+    import asyncio
+
+    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.paying import KEY, operator
+
+    if key is not None and not KEY.fullmatch(key):
+        raise typer.BadParameter("1 to 64 letters, digits, - and _", param_hint="--key")
+    settings = settings_here()
+    configure_command_logging(settings, "payments")
+
+    async def work() -> Sent:
+        async with operator(settings) as desk:
+            if key is not None and not dry_run and (sent := await desk.done_before(payment, key)):
+                say("this refund was begun before")
+                return sent
+            plan = await desk.plan_refund(payment, credits, key, look=not dry_run)
+            emit([_plan(plan)], output)
+            confirm(dry_run, yes)
+            say(f"refund {plan.refund}; to ask again without doing it again: --key {plan.refund}")
+            return await desk.refund(plan, actor, reason)
+
+    _end(asyncio.run(work()))
+
+
+def _end(sent: Sent) -> None:
+    match sent:
+        case "refunded":
+            say("done")
+        case "over":
+            say("it has come to its end; `neurocards payments show` tells to which")
+        case "refused":
+            say("YooKassa refused; the credits are back, and the log says why")
+            raise typer.Exit(ExitCode.FAILURE)
+        case _:
+            say("not known yet: the credits are reserved, and the monitor goes on until it is known")
+            raise typer.Exit(ExitCode.PARTLY)
+
+
+def _plan(plan: RefundPlan) -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.structs.asdict(plan) | {"below_zero": max(-plan.balance_after, 0)}
+
+
+def _difference(found: Any) -> dict[str, Any]:
+    import msgspec
+
+    return msgspec.structs.asdict(found)
+
+
+def _timed(row: dict[str, Any], when: Any) -> dict[str, Any]:
+    return {name.removesuffix("_us"): when(v) if name in _TIMES else v for name, v in row.items()}

@@ -1,0 +1,121 @@
+"""What `neurocards payments` reads and does."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import msgspec
+
+from events.codec import decode
+from events.streams import payment_stream
+from ledger.log import Ledger, LogReader
+from projections.errors import NothingOfThatName
+from projections.words import words_of
+from services.adapters.yookassa.gateway import YooKassa
+from services.cli.operating import open_ledger
+from services.shared.payments.comparison import Comparison, Report
+from services.shared.payments.desk import Desk
+from services.shared.payments.errors import NothingToRefund
+from services.shared.payments.refunds import RefundPlan, Sent, YooKassaRefunds
+from services.shared.payments.yookassa_desk import YooKassaDesk
+from services.shared.settings import Settings
+from services.shared.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class WantedPayments(msgspec.Struct, frozen=True):
+    """Which payments; None: whatever it is. `state` is one of the read model's, or `open`."""
+
+    state: str | None
+    account: str | None
+    provider: str | None
+    since_us: int | None
+    limit: int
+
+
+async def find_payments(pool: "Pool", wanted: WantedPayments) -> list[dict[str, Any]]:
+    """Rows of the read model, the newest first."""
+    rows = await pool.fetch(query("find_payments"), *msgspec.structs.astuple(wanted))
+    return [dict(row) for row in rows]
+
+
+async def payment_named(pool: "Pool", name: str) -> str:
+    """Our id of the payment that is called so, by us or by its provider. Raises NothingOfThatName."""
+    found: str | None = await pool.fetchval(query("payment_named"), name.strip())
+    if found is None:
+        raise NothingOfThatName(
+            f"no payment is called {name!r}; give our id, or the provider's once it is paid"
+        )
+    return found
+
+
+async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:
+    """What happened to a payment: position, time (epoch µs), type and words. Raises NothingOfThatName."""
+    stream = payment_stream(await payment_named(pool, name))
+    return [
+        {
+            "payment": stream.removeprefix(payment_stream("")),
+            "position": recorded.position,
+            "time_us": recorded.recorded_at_us,
+            "type": recorded.type,
+            "what": words_of(decode(recorded)),
+        }
+        for recorded in await LogReader(pool).stream(stream)
+    ]
+
+
+class Operator:
+    """The desk as an operator's command has it."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, pool: "Pool", shop: YooKassa) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._yookassa = YooKassaDesk(Desk(settings, ledger, pool), shop)
+        self._refunds = YooKassaRefunds(self._yookassa)
+
+    async def compare(self, days: int) -> Report:
+        """Compare YooKassa's book of the last days with the ledger."""
+        report = await Comparison(self._pool, self._yookassa).run(days)
+        assert report is not None  # nobody else's is waited for
+        return report
+
+    async def plan_refund(self, name: str, credits: int | None, key: str | None, *, look: bool) -> RefundPlan:
+        """What a refund would do; with `look`, after the payment has been read from the provider anew.
+
+        Raises NothingOfThatName, NothingToRefund, and what the provider's adapter raises.
+        """
+        payment = await payment_named(self._pool, name)
+        ordered = (await self._ledger.read.payment(payment)).ordered
+        if ordered is not None and ordered.provider != "yookassa":
+            raise NothingToRefund(f"payment {payment} came by {ordered.provider}, not by YooKassa")
+        if look:
+            await self._look(payment)
+        return await self._refunds.plan(payment, credits, refund=key)
+
+    async def _look(self, payment: str) -> None:
+        state = await self._ledger.read.payment(payment)
+        for received in state.received:
+            await self._yookassa.settle(await self._yookassa.shop.payment(received.provider_payment))
+
+    async def done_before(self, name: str, key: str) -> Sent | None:
+        """What became of the refund of this name, going on with it; None when there is none."""
+        payment = await payment_named(self._pool, name)
+        sent = await self._refunds.follow(payment, key)
+        return None if sent == "absent" else sent
+
+    async def refund(self, plan: RefundPlan, actor: str, reason: str) -> Sent:
+        """Do it."""
+        return await self._refunds.carry_out(plan, actor=actor, reason=reason)
+
+
+@asynccontextmanager
+async def operator(settings: Settings) -> AsyncIterator[Operator]:
+    """Raises StartError with what to do."""
+    async with open_ledger(settings) as (ledger, pool), YooKassa(settings) as shop:
+        yield Operator(settings, ledger, pool, shop)
