@@ -241,7 +241,8 @@ class Rules:
         if not any(name in names for prefix, names in kinds if stream.startswith(prefix)):
             misplaced(self._findings, row)
         if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:
-            expected = self.others[stream] = self.others.get(stream, 0) + 1
+            before = version - 1 if self._partial else 0  # of what was before the walk nothing is known here
+            expected = self.others[stream] = self.others.get(stream, before) + 1
             if version != expected:
                 wrong_version(self._findings, at, stream, version, expected)
                 self.others[stream] = version

@@ -10,7 +10,7 @@ from events.streams import ACCOUNT, JOB, PAYMENT
 from projections.problems import Findings
 from projections.verify import snapshots
 from projections.verify.chain import Progress
-from projections.verify.late import job_stream_of, judge, load_jobs
+from projections.verify.late import job_stream_of, judge, load_jobs, requeued
 from projections.verify.rules import Rules
 from projections.verify.shapes import Row
 from projections.verify.sql import query
@@ -50,6 +50,7 @@ class RulesWalk:
             if row is not None and row["recorded_at_us"] is not None:
                 left = row["position"] + row["command_events"] - 1 - self._after
                 rules.resume(max(left, 0), row["recorded_at_us"])
+                await self._begun(row["position"])
         rules.snapshots = await snapshots.load(self._connection, self._findings)
         cursor = await self._connection.cursor(query("rules"), self._after)
         while rows := await cursor.fetch(PAGE):
@@ -61,6 +62,13 @@ class RulesWalk:
             self._progress("rules", rules.position)
         rules.finish()
         return rules
+
+    async def _begun(self, first: int) -> None:
+        """The walk may begin inside a command: it may have said before that a job is made again for free."""
+        cursor = await self._connection.cursor(query("rules"), first - 1)
+        for row in await cursor.fetch(self._after - first + 1):
+            if row[3] == "JobRequeued":
+                requeued(self.rules.jobs, row)
 
     def open_jobs(self) -> dict[str, OpenJob]:
         """The jobs that have not ended, by id."""

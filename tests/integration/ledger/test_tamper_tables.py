@@ -13,6 +13,7 @@ from ledger import noted
 from ledger.account_state import AccountState
 from ledger.checkpoints import Checkpoint
 from ledger.snapshots import Snapshot
+from projections.verify.run import verify_on
 from tests.integration.ledger.tampering import KEY, OTHER_KEY, Damaged, write_log
 from tests.support.servers import SessionPostgres
 
@@ -128,3 +129,9 @@ async def test_a_checkpoint_replaced_by_one_of_another_place_is_found(log: Damag
     problems = await log.problems(KEY.public)
     assert [(p.kind, p.position) for p in problems] == [("rewritten", head.position)], problems
     assert [p.kind for p in await log.problems()] == ["checkpoint"]  # without the key it may be the liar
+
+
+async def test_events_of_all_kinds_are_right_from_any_place_on(log: Damaged):
+    for row in await log.rows():
+        report = await verify_on(log.connection, after=row.cursor)
+        assert report.problems == [], row.position
