@@ -38,4 +38,4 @@ def test_whatever_is_asked_the_ledger_does_what_the_model_says(world: World):
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 def test_whatever_is_asked_for_a_long_time(world: World):
-    run(world, 40, 40)
+    run(world, 30, 40)
