@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 1
 CYCLES ?= 20
 # Test processes side by side (they wait as much as they work); 0 runs all in one process.
-JOBS ?= 4
+JOBS ?= 6
 # Every chance of a chaos run follows from it; empty: a new one each time.
 SEED ?=
 
@@ -59,7 +59,7 @@ $(PEERS)/.stamp: requirements-peers.lock
 	  --requirement requirements-peers.lock && touch $@ || echo "The peers of the benchmark are not installed."
 
 bench: $(VENV)/.stamp-dev $(PEERS)/.stamp ## Measure everything beside the machine's own limits, or ONLY=jobs, ONLY=ledger, …
-	$(BIN)/python -m pytest tests/bench -m bench --timeout 900 -s $(if $(ONLY),-k $(ONLY))
+	$(BIN)/python -m pytest tests/bench tests/integration/payments -m bench --timeout 900 -s $(if $(ONLY),-k $(ONLY))
 
 chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things; SEED=7 for the same again
 	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS) \

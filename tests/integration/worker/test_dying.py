@@ -27,7 +27,7 @@ async def ended(process: BaseProcess, timeout_s: float = 15) -> int:
     return process.exitcode
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 async def test_a_worker_killed_at_the_meanest_points(workshop: Workshop) -> None:
     """One worker after another dies, each at its point; then one finishes all their jobs."""
     jobs: dict[str, str] = {}
