@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import msgspec
+from aiogram import Bot
 
 from events.codec import decode
 from events.streams import payment_stream
 from ledger.log import Ledger, LogReader
 from projections.errors import NothingOfThatName
 from projections.words import words_of
+from services.adapters.telegram import create_bot
 from services.adapters.yookassa.gateway import YooKassa
 from services.cli.operating import open_ledger
 from services.shared.payments.comparison import Comparison, Report
 from services.shared.payments.desk import Desk
-from services.shared.payments.errors import NothingToRefund
 from services.shared.payments.refunds import RefundPlan, Sent, YooKassaRefunds
+from services.shared.payments.stars_comparison import StarsComparison
+from services.shared.payments.stars_desk import StarsDesk
+from services.shared.payments.stars_refunds import StarsRefunds
 from services.shared.payments.yookassa_desk import YooKassaDesk
+from services.shared.people import People
 from services.shared.settings import Settings
 from services.shared.sql import query
 
@@ -73,15 +78,23 @@ async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:
 class Operator:
     """The desk as an operator's command has it."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, pool: "Pool", shop: YooKassa) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, pool: "Pool", shop: YooKassa, bot: Bot) -> None:
         self._ledger = ledger
         self._pool = pool
-        self._yookassa = YooKassaDesk(Desk(settings, ledger, pool), shop)
-        self._refunds = YooKassaRefunds(self._yookassa)
+        desk, people = Desk(settings, ledger, pool), People(pool)
+        self._yookassa, stars = YooKassaDesk(desk, shop), StarsDesk(desk, bot)
+        self._refunds: dict[str, YooKassaRefunds | StarsRefunds] = {
+            "yookassa": YooKassaRefunds(self._yookassa),
+            "stars": StarsRefunds(stars, people),
+        }
+        self._books: dict[str, Comparison | StarsComparison] = {
+            "yookassa": Comparison(pool, self._yookassa),
+            "stars": StarsComparison(pool, stars, people),
+        }
 
-    async def compare(self, days: int) -> Report:
-        """Compare YooKassa's book of the last days with the ledger."""
-        report = await Comparison(self._pool, self._yookassa).run(days)
+    async def compare(self, provider: str, days: int) -> Report:
+        """Compare the provider's book of the last days with the ledger."""
+        report = await self._books[provider].run(days)
         assert report is not None  # nobody else's is waited for
         return report
 
@@ -91,31 +104,40 @@ class Operator:
         Raises NothingOfThatName, NothingToRefund, and what the provider's adapter raises.
         """
         payment = await payment_named(self._pool, name)
-        ordered = (await self._ledger.read.payment(payment)).ordered
-        if ordered is not None and ordered.provider != "yookassa":
-            raise NothingToRefund(f"payment {payment} came by {ordered.provider}, not by YooKassa")
         if look:
             await self._look(payment)
-        return await self._refunds.plan(payment, credits, refund=key)
+        return await (await self._of(payment)).plan(payment, credits, refund=key)
+
+    async def _of(self, payment: str) -> YooKassaRefunds | StarsRefunds:
+        """The refunds of the payment's provider; a payment nobody ordered is refused by either."""
+        ordered = (await self._ledger.read.payment(payment)).ordered
+        return self._refunds[ordered.provider if ordered is not None else "yookassa"]
 
     async def _look(self, payment: str) -> None:
+        """At YooKassa, whose cabinet may have refunded some; Stars go back as a whole, and by us alone."""
         state = await self._ledger.read.payment(payment)
+        if state.ordered is None or state.ordered.provider != "yookassa":
+            return
         for received in state.received:
             await self._yookassa.settle(await self._yookassa.shop.payment(received.provider_payment))
 
     async def done_before(self, name: str, key: str) -> Sent | None:
         """What became of the refund of this name, going on with it; None when there is none."""
         payment = await payment_named(self._pool, name)
-        sent = await self._refunds.follow(payment, key)
+        sent = await (await self._of(payment)).follow(payment, key)
         return None if sent == "absent" else sent
 
     async def refund(self, plan: RefundPlan, actor: str, reason: str) -> Sent:
         """Do it."""
-        return await self._refunds.carry_out(plan, actor=actor, reason=reason)
+        return await (await self._of(plan.payment)).carry_out(plan, actor=actor, reason=reason)
 
 
 @asynccontextmanager
 async def operator(settings: Settings) -> AsyncIterator[Operator]:
     """Raises StartError with what to do."""
     async with open_ledger(settings) as (ledger, pool), YooKassa(settings) as shop:
-        yield Operator(settings, ledger, pool, shop)
+        bot = create_bot(settings)
+        try:
+            yield Operator(settings, ledger, pool, shop, bot)
+        finally:
+            await bot.session.close()

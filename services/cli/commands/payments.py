@@ -81,10 +81,14 @@ def show(payment: Payment, output: Output = OutputFormat.table) -> None:
 
 
 def reconcile(
+    provider: Annotated[
+        Literal["yookassa", "stars"],
+        typer.Option(help="Whose book: YooKassa's, or Telegram's list of Stars."),
+    ] = "yookassa",
     days: Annotated[int, typer.Option(min=1, max=366, help="How many days back.")] = 7,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Compare YooKassa's book with the ledger, and credit what had escaped us. 3: somebody must look."""
+    """Compare the provider's book with the ledger, and credit what had escaped us. 3: somebody must look."""
     import asyncio
 
     from services.cli.environment import configure_command_logging, settings_here
@@ -92,11 +96,11 @@ def reconcile(
 
     settings = settings_here()
     configure_command_logging(settings, "payments")
-    say(f"reading payments and refunds of the last {days} days from YooKassa…")
+    say(f"reading payments and refunds of the last {days} days from {provider}…")
 
     async def work() -> Report:
         async with operator(settings) as desk:
-            return await desk.compare(days)
+            return await desk.compare(provider, days)
 
     report = asyncio.run(work())
     emit([_difference(found) for found in report.differences], output)
@@ -124,7 +128,10 @@ def refund(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Send a payment's money back and take its credits. 5: nobody knows yet whether the money went."""
+    """Send a payment's money back and take its credits. 5: nobody knows yet whether the money went.
+
+    Stars go back as a whole.
+    """
     import asyncio
 
     from services.cli.environment import configure_command_logging, settings_here
@@ -156,7 +163,7 @@ def _end(sent: Sent) -> None:
         case "over":
             say("it has come to its end; `neurocards payments show` tells to which")
         case "refused":
-            say("YooKassa refused; the credits are back, and the log says why")
+            say("the provider refused; the credits are back, and the log says why")
             raise typer.Exit(ExitCode.FAILURE)
         case _:
             say("not known yet: the credits are reserved, and the monitor goes on until it is known")

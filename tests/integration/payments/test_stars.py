@@ -1,6 +1,10 @@
 """Stars at the desk: refunds on an operator's word, and Telegram's list against the ledger."""
 
+import asyncio
+import json
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -26,7 +30,9 @@ from services.shared.payments.watching import Watching
 from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.people import People
 from tests.support.outside import Outside, outside
+from tests.support.services import clean_environment
 from tests.support.till import till_settings
+from tests.support.zygote import neurocards
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -209,3 +215,30 @@ async def test_the_monitor_follows_an_open_refund_to_its_end(shop: StarsTill) ->
         assert await Watching(other, YooKassaRefunds(other), shop.refunds).run_once() == 1
     assert plan.refund in (await desk.ledger.read.payment(payment)).closed
     assert await shop.balance() == 0
+
+
+async def test_the_commands_refund_stars_and_compare_them(
+    shop: StarsTill, database_url: str, tmp_path: Path
+) -> None:
+    env = clean_environment(DATABASE_URL=database_url, SANDBOX_URL=shop.sandbox.url)
+
+    async def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        return await asyncio.to_thread(neurocards, ["payments", *words, "-o", "json"], cwd=tmp_path, env=env)
+
+    payment = await shop.order()
+    await shop.pay(payment)  # Telegram's message about it is lost
+    compared = await run("reconcile", "--provider", "stars")
+    assert compared.returncode == 0 and "1 payments and 0 refunds compared" in compared.stderr
+    assert (
+        json.loads(compared.stdout) == []
+    )  # so fresh that it may still be told: no difference, but credited
+    assert await shop.balance() == 5
+    why = ("--reason", "asked", "--actor", "support-1", "--yes")
+    part = await run("refund", payment, "--credits", "2", *why)
+    assert part.returncode == 1 and "as a whole" in part.stderr
+    done = await run("refund", payment, *why)
+    assert done.returncode == 0, done.stderr
+    assert await shop.balance() == 0
+    assert [movement.direction async for movement in telegram_stars.movements(shop.stars.bot, 0)] == [
+        "in", "out",
+    ]  # fmt: skip
