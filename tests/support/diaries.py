@@ -230,5 +230,5 @@ async def _opened(stack: contextlib.AsyncExitStack, ledger: Ledger) -> Ledger:
     while True:
         try:
             return await stack.enter_async_context(ledger)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
             await asyncio.sleep(0.05)
