@@ -38,7 +38,7 @@ async def serve(settings: Settings) -> None:
         waker = Waker(_redis(settings, stack))
         runtime = await stack.enter_async_context(Runtime(settings, "web"))
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
-        runtime.spawn(waker.run(), "wake")
+        runtime.spawn(waker.run(runtime.stop), "wake")
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)
         shop = await stack.enter_async_context(YooKassa(settings))

@@ -9,7 +9,7 @@ from typing import Final
 
 from redis.asyncio import Redis
 
-from services.shared.periodic import obey_cancellation
+from services.shared.periodic import end_tasks, obey_cancellation
 from services.shared.wake import wake_job
 
 SEND_S_MAX: Final = 1.0
@@ -28,8 +28,19 @@ class Waker:
         if self._redis is not None and not self._waiting.full():
             self._waiting.put_nowait(job)
 
-    async def run(self) -> None:
-        """Send the hints, for ever."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Send the hints until `stop`; those that wait then are dropped."""
+        sending = asyncio.create_task(self._send_all(), name="hints")
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopping, sending], return_when=asyncio.FIRST_COMPLETED)
+            if sending.done():
+                sending.result()  # it does not end by itself: raises its error
+        finally:
+            stopping.cancel()
+            await end_tasks([sending])
+
+    async def _send_all(self) -> None:
         while True:
             job = await self._waiting.get()
             if self._redis is not None:

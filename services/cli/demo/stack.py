@@ -212,7 +212,8 @@ class Stack:
         """Whether `up` has told its addresses and every service says that it is ready."""
         found = self._told()
         started = self.names()
-        if not started or not all(self.facts(name).get("ready") for name in started):
+        # `found` too: what was not there when it was read may be there now.
+        if not found or not started or not all(self.facts(name).get("ready") for name in started):
             return False
         self._addresses = found
         return True

@@ -82,7 +82,7 @@ async def test_a_hint_reaches_who_listens(redis: Redis) -> None:
     waker = Waker(redis)
     tasks = [
         asyncio.create_task(wake.listen(redis, heard.append, lambda: None)),
-        asyncio.create_task(waker.run()),
+        asyncio.create_task(waker.run(asyncio.Event())),
     ]
 
     async def hint() -> bool:
@@ -99,7 +99,7 @@ async def test_a_hint_reaches_who_listens(redis: Redis) -> None:
 async def test_while_redis_is_away_nobody_waits_for_it() -> None:
     redis = command_client(load_settings(redis_url="redis://127.0.0.1:1"))
     waker = Waker(redis)
-    sending = asyncio.create_task(waker.run())
+    sending = asyncio.create_task(waker.run(asyncio.Event()))
     for _ in range(3000):  # more than are put aside
         waker.hint("j1")
     await eventually(lambda: waker._waiting.qsize() < WAITING_MAX - 1, what="two hints tried")
