@@ -6,6 +6,7 @@
 from typing import Any
 
 SHARED = {
+    "tests/e2e/test_buying.py": "one system",
     "tests/e2e/test_cycle.py": "one system",
     "tests/e2e/test_killed.py": "one system",
     "tests/chaos/test_every_moment.py": "every moment",

@@ -1,5 +1,6 @@
 """People who chat with a running bot, and what they and the ledger see then."""
 
+import asyncio
 import io
 import json
 import re
@@ -139,10 +140,14 @@ class Visitor:
 
     async def tap(self, button: Button, *, wait_s: float = WAIT_S) -> str:
         """Tap; the text of the toast."""
+        return (await self.tap_at_once(button, wait_s=wait_s))[0]
+
+    async def tap_at_once(self, button: Button, times: int = 1, *, wait_s: float = WAIT_S) -> list[str]:
+        """Tap so often at the same time; the toasts. What follows from any of them counts as news."""
         await self.chat.look()
         self._mark = self.chat.seen
-        answer = await self.chat.tap(button, wait_s=wait_s)
-        return str((answer or {}).get("text", ""))
+        taps = [self.chat.tap(button, wait_s=wait_s) for _ in range(times)]
+        return [str((answer or {}).get("text", "")) for answer in await asyncio.gather(*taps)]
 
     async def press(self, data: str) -> str:
         """Wait for such a button and tap it."""

@@ -1,6 +1,5 @@
 """Asking twice is asking once: double taps, replayed updates, kill -9 at the worst moments, lost places."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -17,7 +16,7 @@ ALREADY = "This order is placed already: one tap is enough."
 async def test_ten_taps_at_once_are_one_order(visitor: Visitor) -> None:
     await visitor.enter()
     confirm = await visitor.to_confirm()
-    toasts = await asyncio.gather(*(visitor.tap(confirm) for _ in range(10)))
+    toasts = await visitor.tap_at_once(confirm, 10)
     assert sorted(toasts) == sorted([ACCEPTED] + [ALREADY] * 9)
     assert await visitor.books() == Books(1, 1, 1)
 
@@ -27,7 +26,7 @@ async def test_double_taps_on_every_step_lead_to_one_screen(visitor: Visitor) ->
     await visitor.to_style()
     for data in (ChooseStyle(style="ugc").pack(), SKIP, ChooseCount(count=1).pack()):
         button = await visitor.sees(data)
-        toasts = await asyncio.gather(visitor.tap(button), visitor.tap(button))
+        toasts = await visitor.tap_at_once(button, 2)
         assert sorted(toasts) == ["", "This step is over. Go on below, or open the /menu."]
     await visitor.sees(ORDER)
     drafts = await visitor.world.rows("SELECT 1 FROM drafts WHERE chat_id = $1", visitor.chat.user_id)
