@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 import structlog
 
-from events.payment import PaymentOrdered, RefundIntended
+from events.payment import PaymentOrdered, Provider, RefundIntended
 from ledger.commands_payment import FailRefund, IntendRefund, key_of
 from ledger.errors import KeyReused, Rejected
 from ledger.payment_state import PaymentState, Received
@@ -82,6 +82,25 @@ async def plan_refund(desk: Desk, payment: str, credits: int | None, refund: str
     )
 
 
+async def reserve(desk: Desk, plan: RefundPlan, provider: Provider, *, actor: str, reason: str) -> None:
+    """Take the credits before the money leaves; the monitor looks after the rest. Raises Rejected."""
+    command = IntendRefund(
+        payment=plan.payment,
+        account=plan.account,
+        refund=plan.refund,
+        provider_payment=plan.provider_payment,
+        amount_minor=plan.amount_minor,
+        actor=actor,
+        reason=reason,
+    )
+    await desk.links.watch(plan.payment, plan.refund, plan.account, provider)
+    try:
+        await desk.ledger.execute(command, key=key_of(command))
+    except Rejected:
+        await desk.links.unwatch(plan.payment, plan.refund)
+        raise
+
+
 class YooKassaRefunds:
     """Refunds of payments by YooKassa."""
 
@@ -101,21 +120,7 @@ class YooKassaRefunds:
 
     async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
         """Reserve the credits and send the money. `unknown`: the monitor goes on until it is known."""
-        command = IntendRefund(
-            payment=plan.payment,
-            account=plan.account,
-            refund=plan.refund,
-            provider_payment=plan.provider_payment,
-            amount_minor=plan.amount_minor,
-            actor=actor,
-            reason=reason,
-        )
-        await self._desk.links.watch(plan.payment, plan.refund, plan.account, "yookassa")
-        try:
-            await self._desk.ledger.execute(command, key=key_of(command))
-        except Rejected:
-            await self._desk.links.unwatch(plan.payment, plan.refund)
-            raise
+        await reserve(self._desk, plan, "yookassa", actor=actor, reason=reason)
         return await self.follow(plan.payment, plan.refund)
 
     async def follow(self, payment: str, refund: str) -> Sent:

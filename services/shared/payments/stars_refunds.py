@@ -8,13 +8,13 @@ import contextlib
 
 import structlog
 
-from ledger.commands_payment import FailRefund, IntendRefund, key_of
-from ledger.errors import KeyReused, Rejected
+from ledger.commands_payment import FailRefund, key_of
+from ledger.errors import KeyReused
 from services.adapters import telegram_stars
 from services.adapters.telegram_stars import NotRefundable, StarsNoAnswer
 from services.shared.payments.errors import NothingToRefund
 from services.shared.payments.metrics import alarm
-from services.shared.payments.refunds import RefundPlan, Sent, plan_refund
+from services.shared.payments.refunds import RefundPlan, Sent, plan_refund, reserve
 from services.shared.payments.stars_desk import StarsDesk
 from services.shared.people import People
 
@@ -40,21 +40,7 @@ class StarsRefunds:
 
     async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
         """Reserve the credits and send the Stars. `unknown`: `follow` goes on until it is known."""
-        command = IntendRefund(
-            payment=plan.payment,
-            account=plan.account,
-            refund=plan.refund,
-            provider_payment=plan.provider_payment,
-            amount_minor=plan.amount_minor,
-            actor=actor,
-            reason=reason,
-        )
-        await self._desk.links.watch(plan.payment, plan.refund, plan.account, "stars")
-        try:
-            await self._desk.ledger.execute(command, key=key_of(command))
-        except Rejected:
-            await self._desk.links.unwatch(plan.payment, plan.refund)
-            raise
+        await reserve(self._desk, plan, "stars", actor=actor, reason=reason)
         return await self.follow(plan.payment, plan.refund)
 
     async def follow(self, payment: str, refund: str) -> Sent:
