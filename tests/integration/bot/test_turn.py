@@ -38,10 +38,12 @@ async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'neurocards-one-turn' AND datname = current_database()"
             )
-            return holders[:2] == ["a", "a!"]
+            return "a!" in holders  # the second may begin before the first has noticed
 
         await eventually(lost, interval_s=0.5, what="the first notices that it lost the turn")
-    await eventually(lambda: len(holders) >= 3, what="someone has the turn again")
+    await eventually(
+        lambda: len(holders) - holders.index("a!") + holders.count("b") >= 2, what="someone has it again"
+    )
     for stop in stops.values():
         stop.set()
     await asyncio.gather(first, second)
