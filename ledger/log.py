@@ -34,6 +34,11 @@ class LogReader:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """For reads that go with these."""
+        return self._pool
+
     async def head(self) -> Cursor:
         """The last position and its hash; GENESIS when the log is empty."""
         row = await self._pool.fetchrow("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1")

@@ -24,7 +24,7 @@ from ledger import account_state
 from ledger.account_state import AccountState
 from ledger.lots import Lots
 from projections.errors import UnfoldableEvent
-from projections.projection import Projection
+from projections.projection import OnePerStream
 
 
 class Balance(msgspec.Struct, frozen=True, gc=False):
@@ -107,4 +107,4 @@ def _key_of(recorded: Recorded) -> str | None:
     return account_of(recorded.stream)
 
 
-BALANCES = Projection("balances", Balance, _key_of, evolve, json_columns=("lots",))
+BALANCES = OnePerStream("balances", Balance, evolve, _key_of, json_columns=("lots",))

@@ -28,7 +28,7 @@ from events.job import (
 )
 from events.streams import job_of
 from projections.errors import UnfoldableEvent
-from projections.projection import Projection
+from projections.projection import OnePerStream
 
 State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed"]
 ENDED = ("succeeded", "failed")
@@ -162,4 +162,4 @@ def _key_of(recorded: Recorded) -> str | None:
     return job_of(recorded.stream)
 
 
-JOB_STATUS = Projection("job_status", JobStatus, _key_of, evolve, added=3)
+JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, _key_of, added=3)

@@ -21,7 +21,7 @@ from events.streams import payment_of
 from ledger import payment_state
 from ledger.payment_state import PaymentState, Received
 from projections.errors import UnfoldableEvent
-from projections.projection import Projection
+from projections.projection import OnePerStream
 
 State = Literal[
     "ordered",
@@ -146,4 +146,4 @@ def _key_of(recorded: Recorded) -> str | None:
     return payment_of(recorded.stream)
 
 
-PAYMENTS = Projection("payments", Payment, _key_of, evolve, json_columns=("received", "intents"))
+PAYMENTS = OnePerStream("payments", Payment, evolve, _key_of, json_columns=("received", "intents"))

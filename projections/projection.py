@@ -1,36 +1,102 @@
-"""What a projection is: a name, a row, a key, a fold. Pure."""
+"""What a projection is: a name, a row, and how events change rows. Pure.
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+A page of the log goes through it in three steps, so that whoever has a table reads it twice at most per page:
+
+    reads = projection.read(page)                     # decoded, and only what matters
+    earlier = …                                       # what projection.lacking(reads) asks for; see recall.py
+    changes = projection.changes(reads, earlier)      # which rows change, and by what
+    rows = …                                          # what there is of those rows
+    projection.fold(rows, changes)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 
-from events.codec import Event, decode
+from events.codec import EVENT_TYPES, Event, decode
 from events.envelope import Recorded
+from events.errors import UnknownEventType
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
+Earlier = Mapping[str, Sequence[Event]]
+"""Stream → events of it that came before a page, in order."""
+
+
+class Read(NamedTuple):
+    """An event that matters to a projection, decoded."""
+
+    recorded: Recorded
+    event: Event
+
+
+class Change(NamedTuple):
+    """What an event does to the row `key`: `what` is given to `evolve`."""
+
+    key: str
+    recorded: Recorded
+    what: Any
+
 
 @dataclass(frozen=True)
-class Projection(Generic[RowT]):
+class Projection(ABC, Generic[RowT]):
     """One read model.
 
-    `row` is a frozen struct; its fields are the table's columns, the first is the key. Every event touches
-    at most one row: `key_of` says which, None when the event is none of this projection's business.
-    `evolve` gives the row after the event. It knows nothing but its arguments. Fields that are more than one
-    value stand in `json_columns`. The last `added` fields are younger than the first signed state roots: a
-    row's canonical form leaves them out while they and all after them hold their defaults, so that a root
-    that was signed before they were there is found again.
+    `row` is a frozen struct; its fields are the table's columns, the first is the key. `evolve` gives the row
+    after a change, out of the row before it (None: there was none). It knows nothing but its arguments.
+    Fields that are more than one value stand in `json_columns`. The last `added` fields are younger than the
+    first signed state roots: a row's canonical form leaves them out while they and all after them hold their
+    defaults, so that a root that was signed before they were there is found again.
     """
 
     name: str
     row: type[RowT]
-    key_of: Callable[[Recorded], str | None]
-    evolve: Callable[[RowT | None, Recorded, Event], RowT]
-    json_columns: tuple[str, ...] = ()
-    added: int = 0
+    evolve: Callable[[RowT | None, Recorded, Any], RowT]
+    json_columns: tuple[str, ...] = field(default=(), kw_only=True)
+    added: int = field(default=0, kw_only=True)
+
+    @abstractmethod
+    def concerns(self, recorded: Recorded) -> bool:
+        """Whether the event can matter, told without decoding it."""
+
+    @abstractmethod
+    def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
+        """What the events of a page change, in order."""
+
+    def lacking(self, reads: Iterable[Read]) -> dict[str, int]:
+        """Streams of which `changes` needs what came before the page, and below which version."""
+        del reads
+        return {}
+
+    def read(self, page: Iterable[Recorded]) -> list[Read]:
+        """What of a page matters, decoded.
+
+        Raises CodecError, and UnknownEventType also for an event that seems to be none of this projection's
+        business: a type this code does not know may mean anything.
+        """
+        reads = []
+        for recorded in page:
+            if self.concerns(recorded):
+                reads.append(Read(recorded, decode(recorded)))
+            elif recorded.type not in EVENT_TYPES:
+                raise UnknownEventType(recorded.type, recorded.position)
+        return reads
+
+    def fold(self, rows: dict[str, RowT], changes: Iterable[Change]) -> None:
+        """Change `rows` in place."""
+        evolve = self.evolve
+        for key, recorded, what in changes:
+            rows[key] = evolve(rows.get(key), recorded, what)
+
+    def fold_all(self, events: Iterable[Recorded]) -> dict[str, RowT]:
+        """The rows that follow from these events alone: whole streams, from their first events on."""
+        rows: dict[str, RowT] = {}
+        self.fold(rows, self.changes(self.read(events), {}))
+        return rows
 
     def canonical(self, row: RowT) -> tuple[Any, ...]:
         """The row's fields as its root covers them."""
@@ -66,24 +132,75 @@ class Projection(Generic[RowT]):
             columns[index] = decoder.decode(columns[index])
         return self.row(*columns)
 
-    def fold(self, rows: dict[str, RowT], recorded: Recorded) -> str | None:
-        """Fold one event into `rows`, in place; the key of the row it changed.
 
-        Raises UnknownEventType also for an event on another projection's stream: a type this code does not
-        know may mean anything.
-        """
-        event = decode(recorded)
-        key = self.key_of(recorded)
-        if key is not None:
-            rows[key] = self.evolve(rows.get(key), recorded, event)
-        return key
+@dataclass(frozen=True)
+class OnePerStream(Projection[RowT]):
+    """One row for each stream of a kind, folded from that stream's events alone.
 
-    def fold_all(self, events: Iterable[Recorded]) -> dict[str, RowT]:
-        """The rows that follow from these events alone."""
-        rows: dict[str, RowT] = {}
-        for recorded in events:
-            self.fold(rows, recorded)
-        return rows
+    `key_of` says which row an event belongs to, None when the event is none of this projection's business;
+    `evolve` is given the event. Whether an event matters depends on its type and the kind of its stream only,
+    and a row's key is the stream's name without its kind.
+    """
+
+    key_of: Callable[[Recorded], str | None]
+
+    def concerns(self, recorded: Recorded) -> bool:
+        return self.key_of(recorded) is not None
+
+    def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
+        del earlier
+        key_of = self.key_of
+        return [Change(key, r, event) for r, event in reads if (key := key_of(r)) is not None]
+
+
+@dataclass(frozen=True)
+class ManyRows(Projection[RowT]):
+    """An event may change any number of rows; a row may be changed by events of many streams.
+
+    `reads` are the types of the events that matter. `spread` says what an event does to which rows, as
+    (key, change) pairs. Some events cannot be understood alone (a failure does not name the job's model):
+    where `depends` says so, `spread` is given the `recalls` events of the same stream that came before, in
+    order; otherwise none. So nothing private has to be kept beside the rows: what is looked up again is the
+    log itself.
+
+    `by_stream`: a row is changed by the events of one stream only.
+    """
+
+    reads: frozenset[str]
+    spread: Callable[[Recorded, Event, Sequence[Event]], Iterable[tuple[str, Any]]]
+    depends: Callable[[Event], bool] = field(kw_only=True)
+    recalls: frozenset[str] = field(kw_only=True)
+    by_stream: bool = field(default=False, kw_only=True)
+
+    def concerns(self, recorded: Recorded) -> bool:
+        return recorded.type in self.reads or recorded.type in self.recalls
+
+    def lacking(self, reads: Iterable[Read]) -> dict[str, int]:
+        first: dict[str, int] = {}
+        lacking: dict[str, int] = {}
+        for recorded, event in reads:
+            version = first.setdefault(recorded.stream, recorded.version)
+            if version > 1 and self.depends(event):
+                lacking[recorded.stream] = version
+        return lacking
+
+    def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
+        reads = list(reads)
+        known = {r.stream: list(earlier.get(r.stream, ())) for r, event in reads if self.depends(event)}
+        made: list[Change] = []
+        for recorded, event in reads:
+            before = known.get(recorded.stream)
+            if recorded.type in self.reads:
+                given = before if before is not None and self.depends(event) else ()
+                made += [Change(key, recorded, what) for key, what in self.spread(recorded, event, given)]
+            if before is not None and recorded.type in self.recalls:
+                before.append(event)
+        return made
 
 
 AnyProjection = Projection[Any]
+
+
+def names_of(*types: type[Any]) -> frozenset[str]:
+    """The names of event types, as they stand in the log."""
+    return frozenset(each.__name__ for each in types)

@@ -18,6 +18,7 @@ from ledger.sequence import require_sequence
 from projections import cursors
 from projections.catalogue import projection as projection_of
 from projections.projection import AnyProjection
+from projections.recall import changes_of
 from projections.tables import Table
 
 if TYPE_CHECKING:
@@ -100,7 +101,6 @@ async def build(reader: LogReader, name: str, up_to: int) -> tuple[StateRoot, di
     rows: dict[str, Any] = {}
     cursor = GENESIS
     async for events in pages(reader, GENESIS, up_to):
-        for recorded in events:
-            projection.fold(rows, recorded)
+        projection.fold(rows, await changes_of(reader.pool, projection, events))
         cursor = events[-1].cursor
     return StateRoot(name, 0, cursor, len(rows), root_of(projection, rows)), rows

@@ -11,6 +11,7 @@ from events.envelope import Cursor, Recorded
 from ledger.log import LogReader
 from projections import cursors
 from projections.projection import AnyProjection
+from projections.recall import changes_of
 from projections.tables import Table
 
 if TYPE_CHECKING:
@@ -53,12 +54,12 @@ async def apply(
     locked = await cursors.lock(connection, projection.name, batch, version=version)
     if not locked.fresh:
         return locked.cursor
-    table = Table(projection, locked.version)
-    keys = {key for recorded in locked.fresh if (key := projection.key_of(recorded)) is not None}
-    rows = await table.load(connection, keys)
-    for recorded in locked.fresh:
-        projection.fold(rows, recorded)
-    await table.store(connection, [rows[key] for key in keys])
+    changes = await changes_of(connection, projection, locked.fresh)
+    if changes:
+        table = Table(projection, locked.version)
+        rows = await table.load(connection, {key for key, _, _ in changes})
+        projection.fold(rows, changes)
+        await table.store(connection, list(rows.values()))
     reached = locked.fresh[-1].cursor
     await cursors.move(connection, projection.name, locked.version, reached)
     return reached

@@ -1,10 +1,10 @@
 """The walk that folds every read model anew, to compare it row by row with its table at its cursor.
 
 A job's row is compared and forgotten when the job has ended; should an event come later, the row is folded
-again from its stream. Accounts' rows are kept to the end.
+again from its stream. Accounts' rows are kept to the end, and rows of many events (`many_rows`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -14,16 +14,17 @@ from events.envelope import Cursor, Recorded
 from events.errors import CodecError
 from projections.errors import ProjectionError
 from projections.problems import Findings
-from projections.projection import AnyProjection
+from projections.projection import AnyProjection, ManyRows, OnePerStream, Read
 from projections.tables import Table
 from projections.verify.chain import Progress
+from projections.verify.differing import Differing
+from projections.verify.many_rows import ManyRowsModel, as_recorded
 from projections.verify.sql import query
 
 if TYPE_CHECKING:
     from projections.tables import Connection
 
 PAGE = 1000
-KEYS_SHOWN = 5
 _AT_ONCE = 1000
 _KIND_CHARS = 4
 """So many characters of a stream's name tell its kind."""
@@ -32,9 +33,9 @@ _DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in EVENT_
 
 
 class Model:
-    """One read model: rows folded and not compared yet."""
+    """One read model with a row per stream: rows folded and not compared yet."""
 
-    def __init__(self, projection: AnyProjection, version: int, cursor: Cursor, *, whole: bool) -> None:
+    def __init__(self, projection: OnePerStream[Any], version: int, cursor: Cursor, *, whole: bool) -> None:
         self.projection = projection
         self.table = Table(projection, version)
         self.cursor = cursor
@@ -46,12 +47,7 @@ class Model:
         self.late: list[Recorded] = []
         self._ahead: set[str] = set()
         self._seen = 0
-        self._differing: list[str] = []
-        self._different = 0
-
-    async def hold(self, connection: "Connection") -> None:
-        """Keep a rebuild from dropping the table while the walk goes on."""
-        await connection.execute(f"LOCK TABLE {self.table.name} IN ACCESS SHARE MODE")
+        self._differing = Differing(projection.name)
 
     def admits(self, recorded: Recorded, key: str) -> bool:
         """Whether an event of a row that is not in memory can be folded now; else it is kept in `late`."""
@@ -67,7 +63,7 @@ class Model:
         self._broken.add(key)
         self.rows.pop(key, None)
 
-    async def take_late(self, connection: "Connection", fold: Callable[[list[Recorded]], None]) -> None:
+    async def take_late(self, connection: "Connection", fold: Callable[[list[Recorded]], object]) -> None:
         """Fold what came for rows that are not in memory, after what came before in their streams."""
         late, self.late = self.late, []
         if late:
@@ -88,22 +84,15 @@ class Model:
 
     async def finish(self, connection: "Connection", findings: Findings) -> None:
         """The walk is where the table is: compare the rest, and look for rows the log knows nothing of."""
-        name, position = self.projection.name, self.cursor.position
         keys = list(self.rows)
         for begin in range(0, len(keys), PAGE):
             some = {key: self.rows.pop(key) for key in keys[begin : begin + PAGE]}
             await self._compare(connection, some)
         for key in self._ahead:
-            self._differs(key)
+            self._differing.add(key)
         if self._whole:
             await self._extra(connection)
-        if self._different:
-            shown = ", ".join(self._differing[:KEYS_SHOWN])
-            more = ", …" if self._different > KEYS_SHOWN else ""
-            message = (
-                f"{name} differs from the log at position {position} in {self._different} rows: {shown}{more}"
-            )
-            findings.add("projection", position, message)
+        self._differing.tell(self.cursor.position, findings)
 
     async def _compare(self, connection: "Connection", expected: dict[str, Any]) -> None:
         if not expected:
@@ -117,7 +106,7 @@ class Model:
             elif found is not None and found.position > row.position and key not in self._ahead:
                 self._ahead.add(key)  # it has seen a later event of this job, which we have not yet
             elif found is None or found.position <= row.position:
-                self._differs(key)
+                self._differing.add(key)
 
     async def _extra(self, connection: "Connection") -> None:
         """Rows of the table that no event has made; not looked for when there are as many as were seen."""
@@ -126,22 +115,16 @@ class Model:
         prefix = f"{self.projection.columns[0]}-"
         sql = query("extra_rows").format(table=self.table.name, key=self.projection.columns[0])
         for row in await connection.fetch(sql, prefix, self.cursor.position):
-            self._differs(row[0])
+            self._differing.add(row[0])
 
-    def _differs(self, key: str) -> None:
-        self._different += 1
-        if len(self._differing) < KEYS_SHOWN:
-            self._differing.append(key)
+
+AnyModel = Model | ManyRowsModel
 
 
 class Walk:
-    """Goes through the log for all models, each until its cursor.
+    """Goes through the log for all models, each until its cursor."""
 
-    Whether an event matters to a read model may depend on its type and the kind of its stream only, and a
-    row's key is the stream's name without its kind.
-    """
-
-    def __init__(self, models: list[Model], findings: Findings) -> None:
+    def __init__(self, models: Sequence[AnyModel], findings: Findings) -> None:
         self._waiting = sorted(models, key=lambda model: model.cursor.position)
         self._findings = findings
         self._routes: dict[tuple[str, str], list[tuple[Model, int]]] = {}
@@ -149,38 +132,47 @@ class Walk:
     async def run(self, connection: "Connection", after: int, progress: Progress) -> None:
         """All rows after a position, in the caller's snapshot; every model is compared."""
         for model in self._waiting:
-            await model.hold(connection)
+            # Keeps a rebuild from dropping the table while the walk goes on.
+            await connection.execute(f"LOCK TABLE {model.table.name} IN ACCESS SHARE MODE")
         cursor = await connection.cursor(query("models"), after)
         while page := await cursor.fetch(PAGE):
             rows = [as_recorded(row) for row in page]
             while self._waiting and self._waiting[0].cursor.position < rows[-1].position:
                 stop = self._waiting[0].cursor.position
                 done = [row for row in rows if row.position <= stop]
-                self._fold(done)
+                await self._take(connection, done)
                 rows = rows[len(done) :]
                 await self._finish_first(connection)
-            self._fold(rows)
+            await self._take(connection, rows)
             for model in self._waiting:
-                await model.take_late(connection, self._folding(model))
-                await model.forget(connection)
+                if isinstance(model, Model):
+                    await model.take_late(connection, self._folding(model))
+                    await model.forget(connection)
             progress("models", page[-1][0])
         while self._waiting:
             await self._finish_first(connection)
 
+    async def _take(self, connection: "Connection", rows: list[Recorded]) -> None:
+        reads = self._fold(rows)
+        for model in self._waiting:
+            if isinstance(model, ManyRowsModel):
+                await model.take(connection, reads, self._findings)
+
     async def _finish_first(self, connection: "Connection") -> None:
         model = self._waiting.pop(0)
-        await model.take_late(connection, self._folding(model))
+        if isinstance(model, Model):
+            await model.take_late(connection, self._folding(model))
         await model.finish(connection, self._findings)
         self._routes.clear()
 
-    def _folding(self, model: Model) -> Callable[[list[Recorded]], None]:
+    def _folding(self, model: Model) -> Callable[[list[Recorded]], object]:
         """Folds events into one model alone."""
-        alone = Walk([model], self._findings)
-        return alone._fold
+        return Walk([model], self._findings)._fold
 
-    def _fold(self, rows: list[Recorded]) -> None:
-        """The hot loop: everything here is paid for each event."""
-        routes, findings = self._routes, self._findings
+    def _fold(self, rows: list[Recorded]) -> list[Read]:
+        """The hot loop: everything here is paid for each event. What could be decoded is given back."""
+        routes = self._routes
+        reads: list[Read] = []
         for recorded in rows:
             name, stream = recorded.type, recorded.stream
             route = routes.get((stream[:_KIND_CHARS], name))
@@ -190,11 +182,9 @@ class Walk:
             try:
                 event = decoder(recorded.data) if decoder is not None else decode(recorded)
             except (CodecError, msgspec.DecodeError, UnicodeError) as error:
-                message = f"{name} at position {recorded.position} cannot be read: {error}"
-                findings.add("unreadable", recorded.position, message)
-                for model, skip in route:
-                    model.breaks(stream[skip:])
+                self._unreadable(recorded, error, route)
                 continue
+            reads.append(Read(recorded, event))
             for model, skip in route:
                 key = stream[skip:]
                 row = model.rows.get(key)
@@ -205,22 +195,37 @@ class Walk:
                 except ProjectionError as error:
                     model.breaks(key)
                     message = f"{model.projection.name} cannot hold {key}: {error}"
-                    findings.add("projection", recorded.position, message)
+                    self._findings.add("projection", recorded.position, message)
                 if name in _ENDS:
                     model.over.add(key)
+        return reads
+
+    def _unreadable(self, recorded: Recorded, error: Exception, route: list[tuple[Model, int]]) -> None:
+        message = f"{recorded.type} at position {recorded.position} cannot be read: {error}"
+        self._findings.add("unreadable", recorded.position, message)
+        for model, skip in route:
+            model.breaks(recorded.stream[skip:])
+        for other in self._waiting:
+            if isinstance(other, ManyRowsModel) and other.projection.concerns(recorded):
+                other.breaks()
 
     def _route(self, recorded: Recorded) -> list[tuple[Model, int]]:
         """The models such an event matters to, each with how much of a stream's name is not its row's key."""
         found = []
         for model in self._waiting:
-            key = model.projection.key_of(recorded)
-            if key is not None:
+            key = model.projection.key_of(recorded) if isinstance(model, Model) else None
+            if key is not None and isinstance(model, Model):
                 found.append((model, len(recorded.stream) - len(key)))
         self._routes[recorded.stream[:_KIND_CHARS], recorded.type] = found
         return found
 
 
-def as_recorded(row: Any) -> Recorded:
-    """What a fold may look at of a row; the rest is left empty."""
-    position, stream, version, name, data, time_us = row
-    return Recorded(position, stream, version, name, data, None, None, None, time_us, b"")
+def model_of(projection: AnyProjection, version: int, cursor: Cursor, *, whole: bool) -> AnyModel:
+    """What follows the read model through the log."""
+    match projection:
+        case OnePerStream():
+            return Model(projection, version, cursor, whole=whole)
+        case ManyRows():
+            return ManyRowsModel(projection, version, cursor, whole=whole)
+        case _:
+            raise TypeError(f"{type(projection).__name__} has no way to be verified")

@@ -50,7 +50,9 @@ async def walk_models(connection: "Connection", after: Cursor, progress: Progres
     rows = await connection.fetch(projections_query("active_cursors"), list(PROJECTIONS))
     places = {row["name"]: (row["version"], Cursor(row["position"], row["hash"])) for row in rows}
     whole = not after.position
-    found = [models.Model(p, *places[name], whole=whole) for name, p in PROJECTIONS.items() if name in places]
+    found = [
+        models.model_of(p, *places[name], whole=whole) for name, p in PROJECTIONS.items() if name in places
+    ]
     for name in PROJECTIONS.keys() - places.keys():
         findings.add("projection", None, f"{name} has no table; run `neurocards migrate`")
     await models.Walk(found, findings).run(connection, after.position, progress)

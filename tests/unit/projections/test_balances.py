@@ -58,8 +58,7 @@ def test_folding_in_two_parts_is_folding_at_once():
     whole = BALANCES.fold_all(history.events)
     for cut in range(len(history.events)):
         rows = BALANCES.fold_all(history.events[:cut])
-        for recorded in history.events[cut:]:
-            BALANCES.fold(rows, recorded)
+        BALANCES.fold(rows, BALANCES.changes(BALANCES.read(history.events[cut:]), {}))
         assert rows == whole
 
 
