@@ -41,6 +41,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CHAIN_KINDS: tuple[Kind, ...] = KINDS[: KINDS.index("stream")]
 """Damage to the rows themselves."""
+DATABASE_KINDS: tuple[Kind, ...] = KINDS[: KINDS.index("streams")]
+"""What verifying a database can find."""
 
 PROBLEMS_MAX = 100
 """A check stops to list more; one broken link often breaks all that follow."""

@@ -5,6 +5,7 @@
 Started by `projections.verify.run` only.
 """
 
+import os
 import sys
 import time
 from typing import Any
@@ -17,17 +18,19 @@ from events.envelope import Cursor
 from projections.verify.stages import WALKS, Stage, Walked
 
 _EVERY_S = 0.2
+_NICE = 10
 _LINE_BYTES_MAX = 1024 * 1024
 
 
 class Task(msgspec.Struct):
-    """Which walk, and over which snapshot of which database."""
+    """Which walk, and over which snapshot of which database; `gentle`: after everybody else's work."""
 
     stage: Stage
     url: str
     server_settings: dict[str, str]
     snapshot: str
     after: Cursor
+    gentle: bool = False
 
 
 class Said(msgspec.Struct, omit_defaults=True):
@@ -66,6 +69,8 @@ def _say(said: Said) -> None:
 def main() -> None:
     """Read the task, do it."""
     task = msgspec.json.decode(sys.stdin.buffer.readline(_LINE_BYTES_MAX), type=Task)
+    if task.gentle:
+        os.nice(_NICE)
     try:
         uvloop.run(walk(task))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

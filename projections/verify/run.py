@@ -64,8 +64,11 @@ async def verify(
     keys: Sequence[PublicKey] = (),
     stages: Sequence[Stage] = STAGES,
     progress: Progress = silent,
+    gentle: bool = False,
 ) -> Report:
     """Verify the log after a place, and everything made of it. One process per walk.
+
+    All walks go on at the same time; when `gentle`, one after the other and after everybody else's work.
 
     Without `models` in `stages` read models are not compared. With `keys` every stored checkpoint must be
     signed by one of them. Raises WalkFailed, and what asyncpg raises when the database cannot be reached.
@@ -74,12 +77,12 @@ async def verify(
     try:
         async with connection.transaction(**_SNAPSHOT):
             snapshot = await connection.fetchval("SELECT pg_export_snapshot()")
-            walks = [
-                _in_process(Task(stage, source.url, source.server_settings, snapshot, after), progress)
-                for stage in stages
+            tasks = [
+                Task(stage, source.url, source.server_settings, snapshot, after, gentle) for stage in stages
             ]
+            walk = _one_by_one if gentle else _at_once
             walked = {stage: Walked() for stage in STAGES}
-            walked |= dict(zip(stages, await _all(walks), strict=True))
+            walked |= dict(zip(stages, await walk(tasks, progress), strict=True))
             return await _conclude(connection, after, walked, keys)
     finally:
         connection.terminate()
@@ -119,9 +122,13 @@ async def _conclude(
     return Report(findings.problems[:PROBLEMS_MAX], findings.count + more, chain.head, chain.count)
 
 
-async def _all(walks: list[Any]) -> list[Walked]:
+async def _one_by_one(walks: Sequence[Task], progress: Progress) -> list[Walked]:
+    return [await _in_process(walk, progress) for walk in walks]
+
+
+async def _at_once(walks: Sequence[Task], progress: Progress) -> list[Walked]:
     """All to their ends; when one fails the others are stopped."""
-    tasks = [asyncio.ensure_future(walk) for walk in walks]
+    tasks = [asyncio.ensure_future(_in_process(walk, progress)) for walk in walks]
     try:
         return list(await asyncio.gather(*tasks))
     finally:

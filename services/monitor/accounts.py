@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from services.adapters.kie.errors import KieError
-from services.monitor.metrics import BALANCE, BALANCE_AT, BALANCE_FAILURES, RESTING
+from services.monitor.metrics import BALANCE, BALANCE_AT, BALANCE_FAILURES, RESTING, SPENT
 from services.shared.provider_limits import ProviderLimits
 
 logger = structlog.get_logger()
@@ -36,6 +36,7 @@ class Balances:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
+        self._seen: dict[str, float] = {}
 
     async def run_once(self) -> int:
         """Read every account's balance; how many could be read. Never raises because of the provider."""
@@ -51,7 +52,11 @@ class Balances:
             BALANCE_FAILURES.labels(account, error.failure.error_class).inc()
             logger.warning("balance_not_read", account=account, error=str(error))
             return 0
-        BALANCE.labels(account).set(float(balance))
+        now = float(balance)
+        BALANCE.labels(account).set(now)
+        # A balance that was topped up in between says less than was spent, never more.
+        SPENT.labels(account).inc(max(self._seen.get(account, now) - now, 0))
+        self._seen[account] = now
         BALANCE_AT.labels(account).set(time.time())
         return 1
 

@@ -7,7 +7,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.monitor.metrics import LAG, REDIS_FAILURES
+from services.monitor.metrics import LAG, REDIS_FAILURES, UNAPPLIED_AT
 from services.monitor.sql import query
 from services.shared.periodic import obey_cancellation
 from services.shared.streams import GENERATION, JOBS, LEDGER, position_of
@@ -21,20 +21,33 @@ RELAY = "relay"
 
 
 class Lags:
-    """`run_once` every few seconds. In Redis nothing is measured while that is away."""
+    """`run_once` every few seconds.
+
+    While Redis is away no position in it is known, but what was published last was: nothing since.
+    """
 
     def __init__(self, pool: "Pool", redis: Redis | None) -> None:
         self._pool = pool
         self._redis = redis
+        self._published: int | None = None
 
     async def run_once(self) -> int:
         """Read the positions and set the gauges. Raises what asyncpg raises."""
         head = 0
-        for name, position, head in await self._pool.fetch(query("lags")):
+        for name, position, head, unapplied_at_s in await self._pool.fetch(query("lags")):
             LAG.labels(name).set(max(head - position, 0))
+            UNAPPLIED_AT.labels(name).set(unapplied_at_s or 0)
         if self._redis is not None:
             await self._in_redis(self._redis, head)
+            await self._unpublished()
         return 0
+
+    async def _unpublished(self) -> None:
+        if self._published is None:
+            UNAPPLIED_AT.labels(RELAY).set(float("nan"))
+            return
+        recorded_at_s = await self._pool.fetchval(query("recorded_at"), self._published + 1)
+        UNAPPLIED_AT.labels(RELAY).set(recorded_at_s or 0)
 
     async def _in_redis(self, redis: Redis, head: int) -> None:
         try:
@@ -46,6 +59,7 @@ class Lags:
             for consumer in (RELAY, GENERATION):
                 LAG.labels(consumer).set(float("nan"))
             return
+        self._published = published
         LAG.labels(RELAY).set(max(head - published, 0))
         LAG.labels(GENERATION).set(max(queued - delivered, 0))
 

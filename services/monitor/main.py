@@ -25,6 +25,7 @@ from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
 from services.monitor.unclaimed import UnclaimedJobs
 from services.monitor.unknown import UnknownSubmissions
+from services.monitor.verification import Verification
 from services.shared.blobs import open_blobs
 from services.shared.checkpoint_files import signing_key
 from services.shared.database import create_pool
@@ -90,6 +91,9 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(bot.session.close)
         desk = Desk(settings, ledger, pool)
         look_after_money(repeated, settings, YooKassaDesk(desk, shop), StarsDesk(desk, bot), pool)
+        if settings.verify_every_seconds:
+            verification = Verification(settings, pool, runtime.stop)
+            repeated.start("verification", verification.run_once, verification.idle_s)
         key = signing_key(settings)
         if key is not None and settings.checkpoint_every_seconds:
             signing = Checkpoints(settings, pool, key)

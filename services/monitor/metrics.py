@@ -14,6 +14,14 @@ OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their de
 OLDEST_AT: Final = Gauge(
     "neurocards_oldest_open_job_timestamp_seconds", "When the oldest unfinished job was queued; 0 without one"
 )
+UNSTARTED_AT: Final = Gauge(
+    "neurocards_oldest_unstarted_job_timestamp_seconds",
+    "When the oldest job was queued that no worker has started; 0 without one",
+)
+DEADLINE_AT: Final = Gauge(
+    "neurocards_earliest_deadline_timestamp_seconds",
+    "The earliest deadline of an unfinished job; 0 without one",
+)
 CHECKPOINT_AT: Final = Gauge(
     "neurocards_checkpoint_last_timestamp_seconds", "When the newest checkpoint was signed; 0 without one"
 )
@@ -29,6 +37,11 @@ DEAD_LETTERS: Final = Gauge(
 LAG: Final = Gauge(
     "neurocards_consumer_lag_positions",
     "Positions between the log's head and where a consumer is",
+    ["consumer"],
+)
+UNAPPLIED_AT: Final = Gauge(
+    "neurocards_consumer_oldest_unapplied_timestamp_seconds",
+    "When the oldest event was recorded that a consumer has not applied; 0 without one",
     ["consumer"],
 )
 REDIS_FAILURES: Final = Counter(
@@ -51,12 +64,22 @@ BALANCE_FAILURES: Final = Counter(
     "Readings of the balance that failed, by class of error",
     ["account", "error_class"],
 )
+SPENT: Final = Counter(
+    "neurocards_provider_spent_credits_total",
+    "How much an account's balance has gone down between readings, in the provider's credits",
+    ["account"],
+)
 PAYMENTS_OPEN: Final = Gauge(
     "neurocards_payments_open", "Payments and refunds that are not final and looked after", ["object"]
 )
 OLDEST_REFUND_AT: Final = Gauge(
     "neurocards_payments_oldest_refund_timestamp_seconds",
     "When the oldest refund without an outcome was begun; 0 without one",
+)
+UNCREDITED_AT: Final = Gauge(
+    "neurocards_payments_oldest_uncredited_timestamp_seconds",
+    "Since when there is money that brought no credits; 0 without any",
+    ["why"],
 )
 COMPARED_AT: Final = Gauge(
     "neurocards_payments_compared_timestamp_seconds", "When the provider's book was compared last; 0: never"
@@ -72,6 +95,20 @@ UNCLAIMED: Final = Gauge(
 )
 REISSUED: Final = Counter(
     "neurocards_jobs_reissued_total", "Unclaimed jobs that were given to the workers once more"
+)
+VERIFIED_AT: Final = Gauge(
+    "neurocards_verification_last_timestamp_seconds",
+    "When the log was verified last, what came since and the whole; 0: never",
+    ["scope"],
+)
+VERIFIED_POSITION: Final = Gauge(
+    "neurocards_verification_position", "Position up to which the log was verified"
+)
+PROBLEMS: Final = Gauge(
+    "neurocards_verification_problems", "What verifying found since the log was verified as a whole", ["kind"]
+)
+VERIFICATION_FAILURES: Final = Counter(
+    "neurocards_verification_failures_total", "Verifications that could not be finished; see the log"
 )
 ROUND_AT: Final = Gauge(
     "neurocards_monitor_round_timestamp_seconds", "When a task of the monitor last ended well", ["round"]

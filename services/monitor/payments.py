@@ -11,7 +11,13 @@ import structlog
 
 from services.adapters.telegram_stars import StarsError
 from services.adapters.yookassa.errors import YooKassaError
-from services.monitor.metrics import COMPARED_AT, DIFFERENCES, OLDEST_REFUND_AT, PAYMENTS_OPEN
+from services.monitor.metrics import (
+    COMPARED_AT,
+    DIFFERENCES,
+    OLDEST_REFUND_AT,
+    PAYMENTS_OPEN,
+    UNCREDITED_AT,
+)
 from services.monitor.sql import query
 from services.shared.payments.comparison import Comparison, Kind
 from services.shared.payments.metrics import alarm
@@ -57,6 +63,10 @@ class PaymentsMeasured:
         PAYMENTS_OPEN.labels("payment").set(row["payments"])
         PAYMENTS_OPEN.labels("refund").set(row["refunds"])
         OLDEST_REFUND_AT.set(row["oldest_refund_at_s"])
+        uncredited = await self._pool.fetchrow(query("uncredited"))
+        assert uncredited is not None
+        for why, since_s in uncredited.items():
+            UNCREDITED_AT.labels(why).set(since_s)
         compared = await self._pool.fetchrow(query("newest_comparisons"))
         assert compared is not None
         rows = await self._pool.fetch(query("differences"), compared["comparisons"])

@@ -10,7 +10,15 @@ import asyncpg
 import msgspec
 
 from projections.job_status import ENDED, State
-from services.monitor.metrics import DEAD_LETTERS, IN_STATE, OLDEST_AT, OPEN, OVERDUE
+from services.monitor.metrics import (
+    DEAD_LETTERS,
+    DEADLINE_AT,
+    IN_STATE,
+    OLDEST_AT,
+    OPEN,
+    OVERDUE,
+    UNSTARTED_AT,
+)
 from services.monitor.sql import query
 from services.shared.error_policy import POLICIES
 
@@ -23,11 +31,13 @@ STATES = tuple(state for state in get_args(State) if state not in ENDED)
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """`oldest_at_s` is epoch seconds, None when no job is open."""
+    """Times are epoch seconds, None without such a job: see open_jobs_summary.sql."""
 
     open_jobs: int
     overdue_jobs: int
     oldest_at_s: float | None
+    unstarted_at_s: float | None
+    deadline_at_s: float | None
     now_s: float
 
 
@@ -45,6 +55,8 @@ class OpenJobsSummary:
         OPEN.set(found.open_jobs)
         OVERDUE.set(found.overdue_jobs)
         OLDEST_AT.set(found.oldest_at_s or 0)
+        UNSTARTED_AT.set(found.unstarted_at_s or 0)
+        DEADLINE_AT.set(found.deadline_at_s or 0)
         states = {row["state"]: row["jobs"] for row in await self._pool.fetch(query("open_jobs_by_state"))}
         for state in STATES:
             IN_STATE.labels(state).set(states.get(state, 0))

@@ -186,6 +186,12 @@ class SettingsFields(SettingsChecks):
     checkpoint_every_seconds: float = Field(
         3600, ge=0, description="How often the monitor makes a checkpoint when there is a key; 0: never"
     )
+    verify_every_seconds: float = Field(
+        300, ge=0, description="How often the monitor verifies what came into the log since; 0: never"
+    )
+    verify_whole_every_seconds: float = Field(
+        86_400, ge=60, description="How often it verifies the whole log, and everything made of it"
+    )
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
 

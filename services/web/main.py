@@ -14,7 +14,8 @@ from services.shared.errors import StartError
 from services.shared.file_links import FileLinks
 from services.shared.health import address_of
 from services.shared.payments.desk import Desk
-from services.shared.payments.yookassa_desk import Notified, YooKassaDesk
+from services.shared.payments.notified import Notified
+from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings

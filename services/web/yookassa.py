@@ -26,7 +26,7 @@ from services.adapters.yookassa.errors import NotFound, YooKassaError
 from services.shared.callback_urls import YOOKASSA_PATH
 from services.shared.payments.desk import Outcome
 from services.shared.payments.metrics import alarm
-from services.shared.payments.yookassa_desk import Notified
+from services.shared.payments.notified import Notified
 from services.shared.settings import Settings
 from services.web.metrics import NOTIFICATIONS
 
@@ -36,6 +36,7 @@ BODY_BYTES_MAX: Final = 64 * 1024
 BODY_S_MAX: Final = 5.0
 ANSWER_S_MAX: Final = 25.0
 """Longer than this nobody waits for us; the work goes on and the next delivery finds it done."""
+PUT_OFF_S_MAX: Final = 2.0
 
 _ID: Final = re.compile(r"[0-9A-Za-z-]{1,64}")
 _UNUSED: Final = frozenset({"payment_method", "payout", "deal", "personal_data", "invoice"})
@@ -58,10 +59,11 @@ _STATUS: Final[dict[Answer, int]] = {
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """All that is taken from a notification: what kind of object to look at, and its id."""
+    """All that is taken from a notification: what kind of object to look at, its id, whether money came."""
 
     kind: str
     id: str
+    paid: bool = False
 
 
 class YooKassaWebhook:
@@ -107,7 +109,18 @@ class YooKassaWebhook:
             YooKassaError, LedgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError,
         ) as error:  # fmt: skip
             logger.warning("notification_not_taken", object=notice.id, error=repr(error))
+            await self._put_off(notice)
             return "later"
+
+    async def _put_off(self, notice: Notice) -> None:
+        """Somebody has paid and has no credits: that must be seen, even if YooKassa never comes again."""
+        if not notice.paid:
+            return
+        try:
+            async with asyncio.timeout(PUT_OFF_S_MAX):
+                await self._notified.put_off(notice.id)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            logger.warning("notification_not_kept", object=notice.id, error=repr(error))
 
 
 def source_of(
@@ -147,7 +160,9 @@ def notice_in(body: bytes) -> Notice | None:
     if not isinstance(event, str) or not isinstance(name, str) or not _ID.fullmatch(name):
         return None
     kind = event.partition(".")[0]
-    return Notice(kind, name) if kind in {"payment", "refund", *_UNUSED} else None
+    if kind not in {"payment", "refund", *_UNUSED}:
+        return None
+    return Notice(kind, name, paid=event == "payment.succeeded")
 
 
 async def _body(request: web.Request) -> bytes:

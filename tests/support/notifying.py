@@ -10,7 +10,7 @@ from aiohttp import web
 
 from services.shared.callback_urls import YOOKASSA_PATH
 from services.shared.health import Health, address_of
-from services.shared.payments.yookassa_desk import Notified
+from services.shared.payments.notified import Notified
 from services.web.app import build_app
 from services.web.yookassa import YooKassaWebhook
 from tests.support.till import Till

@@ -91,6 +91,14 @@ class Links:
         """It is final."""
         await self._pool.execute(query("unwatch"), payment, refund)
 
+    async def tell(self, provider_payment: str) -> None:
+        """A notification said that it was paid, and nobody could look: have it looked at at once."""
+        await self._pool.execute(query("tell"), provider_payment)
+
+    async def looked(self, payment: str) -> None:
+        """The provider has let us read it."""
+        await self._pool.execute(query("looked"), payment)
+
     async def due(self, limit: int, most_s: float) -> list[Watched]:
         """Take what is due, at most `limit`; each comes again after a growing pause of at most `most_s`."""
         rows = await self._pool.fetch(query("due"), limit, self._first_look_s, most_s)

@@ -78,6 +78,7 @@ class Watching:
             return
         if row.provider == "yookassa":
             await self._yookassa.check(row.payment)
+            await self._desk.links.looked(row.payment)
         if row.age_s > self._give_up_s:
             # What is final by now was recorded, and then this changes nothing.
             await self._desk.expire(row.payment, "not paid within 7 days")

@@ -218,30 +218,3 @@ def _ago(seconds: float) -> str:
     """A time so long ago, as the provider's lists take it."""
     moment = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class Notified:
-    """What a notification is about, looked at once by all that tell of the same thing."""
-
-    def __init__(self, desk: YooKassaDesk) -> None:
-        self._desk = desk
-        self._payments = Coalescing(self._payment)
-        self._refunds = Coalescing(self._refund)
-
-    async def payment(self, provider_payment: str) -> Outcome:
-        """Raises NotFound when the shop has none of it, NoAnswer, and what the ledger and Postgres raise."""
-        return await self._payments.run(provider_payment)
-
-    async def refund(self, provider_refund: str) -> Outcome:
-        """As `payment`."""
-        return await self._refunds.run(provider_refund)
-
-    async def _payment(self, provider_payment: str) -> Outcome:
-        if await self._desk.desk.links.payment_of("yookassa", provider_payment) is not None:
-            return "known"  # a payment that has succeeded changes no more; its refunds are told of as such
-        return await self._desk.settle(await self._desk.shop.payment(provider_payment))
-
-    async def _refund(self, provider_refund: str) -> Outcome:
-        if await self._desk.desk.links.refund_known(provider_refund):
-            return "known"
-        return await self._desk.settle_refund(await self._desk.shop.refund(provider_refund))

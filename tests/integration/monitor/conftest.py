@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
 from ledger.log import Ledger
 from services.shared.blobs import FolderBlobs
 from services.shared.database import create_pool
+from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
 from tests.support.studio import PlacedOrder, Studio
 
@@ -28,6 +31,12 @@ async def pool(database_url: str) -> AsyncIterator["Pool"]:
 async def ledger(database_url: str, pool: "Pool") -> AsyncIterator[Ledger]:
     async with Ledger(database_url, pool) as ledger:
         yield ledger
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with command_client(load_settings(redis_url=redis_url)) as client:
+        yield client
 
 
 @pytest.fixture
@@ -54,3 +63,16 @@ async def count(pool: "Pool", type_name: str) -> int:
     found = await pool.fetchval("SELECT count(*) FROM events WHERE type = $1", type_name)
     assert isinstance(found, int)
     return found
+
+
+async def recorded_at(pool: "Pool", position: int) -> float:
+    """When the event there was recorded, epoch seconds."""
+    at_us = await pool.fetchval("SELECT recorded_at_us FROM events WHERE position = $1", position)
+    return float(at_us / 1e6)
+
+
+def metric(name: str, **labels: str) -> float:
+    """What this process shows; the name without `neurocards_`."""
+    value = REGISTRY.get_sample_value(f"neurocards_{name}", labels)
+    assert value is not None, name
+    return value

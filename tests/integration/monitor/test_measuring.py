@@ -1,9 +1,8 @@
 """What the monitor only measures: it is right, it fails by itself, and two of them change nothing."""
 
-import math
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
@@ -18,26 +17,17 @@ from projections.job_status import JOB_STATUS
 from projections.runner import Runner
 from services.adapters.kie.errors import KieRefused, OutcomeUnknown
 from services.monitor.accounts import Balances, Rests
-from services.monitor.lags import Lags
 from services.monitor.models import ModelStates
 from services.monitor.rounds import Rounds
 from services.monitor.summary import OpenJobsSummary
 from services.monitor.unknown import UnknownSubmissions
 from services.shared.models.book import CircuitBook
 from services.shared.provider_limits import ProviderLimits, ProviderRates
-from services.shared.redis_client import command_client
-from services.shared.settings import load_settings
-from services.shared.streams import GENERATION, JOBS, LEDGER
+from tests.integration.monitor.conftest import metric, recorded_at
 from tests.support.studio import Studio
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
-
-
-def metric(name: str, **labels: str) -> float:
-    value = REGISTRY.get_sample_value(f"neurocards_{name}", labels)
-    assert value is not None, name
-    return value
 
 
 class Accounts:
@@ -72,6 +62,16 @@ async def test_balances_are_read_and_trouble_with_one_account_is_counted() -> No
     assert metric(failures, account="b2", error_class="provider_auth") == 1
     assert metric(failures, account="b3", error_class="transient") == 1
     assert REGISTRY.get_sample_value("neurocards_provider_balance_credits", {"account": "b2"}) is None
+
+
+async def test_what_was_spent_is_what_balances_went_down_by() -> None:
+    accounts = Accounts(s1=Decimal(10), s2=Decimal(5))
+    balances = Balances(accounts)
+    for one, two in (("10", "5"), ("7.5", "5"), ("107", "4"), ("106", "4")):  # s1 was topped up in between
+        accounts.answers = {"s1": Decimal(one), "s2": Decimal(two)}
+        await balances.run_once()
+    spent = {account: metric("provider_spent_credits_total", account=account) for account in ("s1", "s2")}
+    assert spent == {"s1": 3.5, "s2": 1}
 
 
 async def test_resting_accounts_are_seen_by_whoever_asks(redis: Redis) -> None:
@@ -110,47 +110,6 @@ async def test_without_redis_a_process_tells_what_it_knows_itself() -> None:
     assert rests["a"] > 0 and rests["b"] == 0
 
 
-@pytest.fixture
-async def redis(redis_url: str) -> Any:
-    async with command_client(load_settings(redis_url=redis_url)) as client:
-        yield client
-
-
-async def test_the_lag_of_every_consumer(studio: Studio, pool: "Pool", redis: Redis, ledger: Ledger) -> None:
-    order = await studio.order(await studio.seller(), 3)
-    head = (await ledger.read.head()).position
-    queued = [job.position for job in await ledger.read.open_jobs()]
-    lags = Lags(pool, redis)
-    await lags.run_once()  # no stream is there yet
-    assert metric("consumer_lag_positions", consumer="relay") == head
-    assert metric("consumer_lag_positions", consumer="generation") == 0
-
-    await redis.xadd(LEDGER, {"event": "x"}, id=f"{head - 1}-0")
-    for position, job in zip(queued, order.jobs, strict=True):
-        await redis.xadd(JOBS, {"job": job, "type": "JobQueued"}, id=f"{position}-0")
-    await redis.xgroup_create(JOBS, GENERATION, id="0")
-    await redis.xreadgroup(GENERATION, "w1", {JOBS: ">"}, count=1)
-    runner = Runner(pool, JOB_STATUS)
-    await runner.apply(await ledger.read.events_after(0, head - 2))
-    await lags.run_once()
-    assert metric("consumer_lag_positions", consumer="relay") == 1
-    assert metric("consumer_lag_positions", consumer="generation") == queued[-1] - queued[0]
-    assert metric("consumer_lag_positions", consumer="job_status") == 2
-    assert metric("consumer_lag_positions", consumer="notifier") == head
-
-
-async def test_a_redis_that_is_away_is_counted_and_the_others_are_measured(
-    studio: Studio, pool: "Pool", ledger: Ledger, tmp_path: Any
-) -> None:
-    await studio.seller()
-    before = metric("monitor_redis_failures_total")
-    async with command_client(load_settings(redis_url=f"unix://{tmp_path}/nowhere.sock")) as away:
-        await Lags(pool, away).run_once()
-    assert metric("monitor_redis_failures_total") == before + 1
-    assert math.isnan(metric("consumer_lag_positions", consumer="relay"))
-    assert metric("consumer_lag_positions", consumer="notifier") == (await ledger.read.head()).position
-
-
 async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
     order = await studio.order(await studio.seller(), 4)
     await studio.start(order.jobs[0])
@@ -163,6 +122,20 @@ async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) 
     assert await OpenJobsSummary(pool).measure() == 3 + len(late.jobs)
     states = {s: metric("jobs_in_state", state=s) for s in ("queued", "writing", "rendering", "retrying")}
     assert states == {"queued": 2, "writing": 1, "rendering": 1, "retrying": 0}
+
+
+async def test_the_oldest_jobs_are_told_without_any_read_model(studio: Studio, pool: "Pool") -> None:
+    await OpenJobsSummary(pool).run_once()
+    names = ("oldest_open_job", "oldest_unstarted_job", "earliest_deadline")
+    assert [metric(f"{name}_timestamp_seconds") for name in names] == [0, 0, 0]
+    order = await studio.order(await studio.seller(), 2, deadline_s=900)
+    await studio.order(order.seller, deadline_s=60)
+    await studio.start(order.jobs[0])
+    await OpenJobsSummary(pool).run_once()
+    jobs = {row["job"]: row for row in await pool.fetch("SELECT * FROM open_jobs")}
+    began = [await recorded_at(pool, jobs[job]["position"]) for job in order.jobs]
+    earliest = min(row["deadline_at_us"] for row in jobs.values()) / 1e6
+    assert [metric(f"{name}_timestamp_seconds") for name in names] == pytest.approx([*began, earliest])
 
 
 async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledger) -> None:

@@ -3,8 +3,10 @@
 import asyncio
 
 import pytest
+from prometheus_client import REGISTRY
 
 from ledger.log import Ledger
+from services.monitor.payments import PaymentsMeasured
 from services.shared.database import create_pool
 from services.shared.settings import Settings
 from services.web.yookassa import BODY_BYTES_MAX
@@ -218,3 +220,31 @@ async def test_a_refund_of_a_payment_we_did_not_know_to_be_paid(shop, wire):
     (money,) = (await shop.credits_are_money()).values()
     assert (money.credits, money.revoked) == (5, 5)
     assert await standing(shop, payment) == "paid"
+
+
+def uncredited_since(why: str) -> float | None:
+    return REGISTRY.get_sample_value("neurocards_payments_oldest_uncredited_timestamp_seconds", {"why": why})
+
+
+async def test_money_that_is_told_of_and_cannot_be_read_is_seen_and_looked_at_next(shop, wire, sandbox):
+    payment, name = await paid_at_the_provider(shop)
+    lie = await shop.provider_payment(await shop.pending())
+    await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp() + interval '6 hours'")
+    sandbox.fault("yookassa", "get", "500_before", times=5)
+    assert {await wire.send(name), await wire.send(lie), await wire.send(name)} == {503}
+    measured = PaymentsMeasured(shop.pool)
+    await measured.run_once()
+    since = uncredited_since("unread")
+    told_at = await shop.pool.fetchval("SELECT extract(epoch FROM min(told_at))::float8 FROM payment_watch")
+    assert since == told_at is not None
+    await shop.watching.run_once()  # the provider is still away
+    await measured.run_once()
+    assert uncredited_since("unread") == since
+
+    assert await wire.send(name, "payment.canceled") == 200  # whatever it says, it has been read now
+    await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
+    await shop.watching.run_once()
+    await measured.run_once()
+    assert await standing(shop, payment) == "paid"
+    assert uncredited_since("unread") == 0
+    assert await shop.pool.fetchval("SELECT count(*) FROM payment_watch") == 1  # nobody has paid the other

@@ -49,7 +49,8 @@ def test_the_source_is_what_our_own_proxies_say(peer, forwarded, proxies, source
 def test_the_kind_of_object(event, kind) -> None:
     body = {"type": "notification", "event": event, "object": {"id": "2d7e5f1a-000f", "paid": True}}
     notice = notice_in(json.dumps(body).encode())
-    assert notice == (Notice(kind, "2d7e5f1a-000f") if kind else None)
+    paid = event == "payment.succeeded"
+    assert notice == (Notice(kind, "2d7e5f1a-000f", paid) if kind else None)
 
 
 @pytest.mark.parametrize(
