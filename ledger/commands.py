@@ -117,7 +117,10 @@ class RecordAccepted(msgspec.Struct, frozen=True):
 
 
 class FailSubmission(msgspec.Struct, frozen=True):
-    """The submission came to nothing. With `retry_at_us` try again then; without, fail the job and refund."""
+    """The submission came to nothing. With `retry_at_us` try again then; without, fail the job and refund.
+
+    Of a run that has lost the job only the refusal is recorded, a fact; the one that has it asks again.
+    """
 
     job: str
     account: str

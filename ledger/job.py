@@ -73,6 +73,8 @@ def intend(state: JobState, command: IntendSubmission, now_us: int) -> Made:
         raise InvalidCommand("there is no prompt to submit yet")
     if state.live_submission is not None:
         raise SubmissionOpen(f"submission {state.live_submission.number} is not over")
+    if state.undecided is not None:
+        raise SubmissionOpen(f"submission {state.undecided.number} failed; say first what follows")
     if command.submission != len(state.submissions) + 1:
         raise InvalidCommand(f"the next submission is number {len(state.submissions) + 1}")
     if state.retry_at_us is not None and now_us < state.retry_at_us:
@@ -96,19 +98,31 @@ def record_accepted(state: JobState, command: RecordAccepted) -> Made:
 
 
 def fail_submission(state: JobState, payer: AccountState, command: FailSubmission, now_us: int) -> Made:
-    """SubmissionFailed with either RetryScheduled or the job's failure and refund."""
-    queued = _require_run(state, command.run)
+    """SubmissionFailed with either RetryScheduled or the job's failure and refund.
+
+    That a call was refused is a fact that only its caller knows, what follows is a decision: a run that has
+    lost the job records the refusal alone, and the run that has it says what follows with a command like it.
+    """
+    queued = _require_running(state)
     _require_payer(state, command)
-    live = state.live_submission
-    if live is None or live.number != command.submission:
-        raise InvalidCommand(f"submission {command.submission} is not the open one")
+    open_one = state.live_submission or state.undecided
+    known = open_one is not None and open_one.number == command.submission
     stream = job_stream(command.job)
     failure = _placed(state, command.failure, command.submission)
     failed = SubmissionFailed(command.run, command.submission, failure)
+    if command.run != state.run or not state.run_open:
+        if open_one is None or not known or open_one.task or open_one.failure:
+            raise StaleRun(command.run, state.run)
+        return [(stream, failed)]
+    if open_one is None or not known:
+        raise InvalidCommand(f"submission {command.submission} is not the open one")
+    if open_one.failure is not None:
+        failure, facts = open_one.failure, []
+    else:
+        facts = [(stream, failed)]
     if command.retry_at_us is not None and command.retry_at_us < queued.deadline_at_us:
-        return [(stream, failed), (stream, RetryScheduled(command.run, command.retry_at_us))]
-    ended = JobFailed("worker", failure)
-    return [(stream, failed), *_failed(state, payer, command, ended, now_us)]
+        return [*facts, (stream, RetryScheduled(command.run, command.retry_at_us))]
+    return [*facts, *_failed(state, payer, command, JobFailed("worker", failure), now_us)]
 
 
 def hand_back(state: JobState, command: HandBackJob) -> Made:

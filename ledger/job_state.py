@@ -73,6 +73,13 @@ class JobState(msgspec.Struct, frozen=True):
         last = self.submissions[-1] if self.submissions else None
         return last if last is not None and last.failure is None else None
 
+    @property
+    def undecided(self) -> Submission | None:
+        """The last submission, if it came to nothing and nobody has said yet what follows."""
+        last = self.submissions[-1] if self.submissions else None
+        failed = last is not None and last.failure is not None
+        return last if failed and self.retry_at_us is None and not self.outcome else None
+
 
 def evolve(state: JobState, event: JobEvent) -> JobState:
     """The state after `event`."""

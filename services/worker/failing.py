@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from events.job import MESSAGE_CHARS_MAX, Failure
 from ledger.commands import FailJob, FailSubmission
+from ledger.job_state import JobState, Submission
 from services.shared.error_policy import policy_for
 from services.shared.scrubbing import scrub
 from services.worker import choosing, prompting
@@ -40,35 +41,57 @@ def timed_out(code: str, trouble: Failure | None) -> Failure:
 async def refuse(run: "JobRun", number: int, failure: Failure, retry_after_s: float | None) -> None:
     """The submission came to nothing: plan another, or end the job."""
     failure = await scrubbed(run, failure)
-    timing, now_us = run.tools.timing, run.tools.clock.now_us()
-    pause_s = retry_pause_s(
-        run.state,
-        failure,
-        base_s=timing.retry_base_s,
-        chance=random.random(),
-        retry_after_s=retry_after_s,
-        accounts=len(run.tools.accounts),
-    )
+    pause_s = _pause_s(run, run.state, failure, retry_after_s)
     await _carry_out(run, number, failure)
     if policy_for(failure.error_class).pauses_model:
         # Told first: only then it is known whether another model takes over.
         await choosing.tell_refused(run, number, failure)
         pause_s = 0.0 if await choosing.another(run, number) else None
-    retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
-    assert run.run is not None
-    command = FailSubmission(
-        run.job, run.state.account, run.run, number, failure, retry_at_us, timing.refund_life_s
-    )
-    if await run.append(command, key=f"refuse:{run.job}:{number}"):
+    if await _decide(run, number, failure, pause_s):
         SUBMISSIONS.labels(failure.error_class).inc()
         if policy_for(failure.error_class).blames_model:
             await choosing.tell_refused(run, number, failure)
-        if run.state.outcome:
-            _ended(run)
-        else:
-            recorded = run.state.submissions[number - 1].failure or failure
-            run.log.warning("submission_failed", **told(recorded), again_in_s=pause_s)
     await run.tools.checkpoint("refused")
+
+
+async def conclude(run: "JobRun", submission: Submission) -> None:
+    """Say what follows from a refusal that a run without the job has recorded, and carried out."""
+    failure = submission.failure
+    assert failure is not None
+    before = replace(run.state, submissions=(*run.state.submissions[:-1], replace(submission, failure=None)))
+    pause_s = _pause_s(run, before, failure, None)
+    if policy_for(failure.error_class).pauses_model:
+        pause_s = 0.0 if await choosing.another(run, submission.number) else None
+    await _decide(run, submission.number, failure, pause_s)
+
+
+def _pause_s(run: "JobRun", before: JobState, failure: Failure, retry_after_s: float | None) -> float | None:
+    return retry_pause_s(
+        before,
+        failure,
+        base_s=run.tools.timing.retry_base_s,
+        chance=random.random(),
+        retry_after_s=retry_after_s,
+        accounts=len(run.tools.accounts),
+    )
+
+
+async def _decide(run: "JobRun", number: int, failure: Failure, pause_s: float | None) -> bool:
+    """Whether the ledger took it."""
+    life_s, now_us = run.tools.timing.refund_life_s, run.tools.clock.now_us()
+    retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
+    assert run.run is not None
+    command = FailSubmission(run.job, run.state.account, run.run, number, failure, retry_at_us, life_s)
+    if not await run.append(command, key=f"refuse:{run.job}:{number}:{run.run}"):
+        return False
+    recorded = run.state.submissions[number - 1].failure or failure
+    if run.state.outcome:
+        _ended(run)
+    elif run.state.undecided is not None:
+        run.log.warning("submission_failed", **told(recorded), decided_by=f"run {run.state.run}")
+    else:
+        run.log.warning("submission_failed", **told(recorded), again_in_s=pause_s)
+    return True
 
 
 async def scrubbed(run: "JobRun", failure: Failure) -> Failure:

@@ -71,6 +71,12 @@ class AwaitTask(msgspec.Struct, frozen=True):
     submission: Submission
 
 
+class Conclude(msgspec.Struct, frozen=True):
+    """A run that had lost the job recorded that this submission was refused: say what follows."""
+
+    submission: Submission
+
+
 class Watch(msgspec.Struct, frozen=True):
     """The provider works on it: look until it is done."""
 
@@ -89,6 +95,7 @@ Step = (
     | Rest
     | Submit
     | AwaitTask
+    | Conclude
     | Watch
 )
 
@@ -112,6 +119,8 @@ def next_step(state: JobState, run: int | None, now_us: int) -> Step:
     live = state.live_submission
     if live is not None:
         return AwaitTask(live) if live.task is None else Watch(live)
+    if state.undecided is not None:
+        return Conclude(state.undecided)
     if state.retry_at_us is not None and now_us < state.retry_at_us:
         return Rest(state.retry_at_us)
     return Submit(len(state.submissions) + 1)

@@ -98,6 +98,8 @@ class JobRun:
             case plan.AwaitTask():
                 await self.pause(self.tools.timing.look_s)
                 await self.reload()
+            case plan.Conclude(submission):
+                await failing.conclude(self, submission)
             case plan.Watch(submission):
                 urls = await watching.watch(self, submission)
                 if urls is not None:

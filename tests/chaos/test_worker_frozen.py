@@ -75,11 +75,11 @@ async def another_has(arena: Arena, job: str) -> None:
 
 @pytest.mark.chaos
 async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: Arena) -> None:
-    """By then others may have counted the intent in. Nobody can know, so the deadline refunds."""
+    """By then others may have counted the intent in. It says so, and who has the job makes another call."""
     async with arena.opened(2, odd=True):
         late = new_id()
         arena.strikes.plan(late, "after IntendSubmission", signal.SIGSTOP)
-        await arena.order(names=[late], deadline_s=int(CALL_WITHIN_S) + 4)
+        await arena.order(names=[late])
         frozen = arena.by_pid(await arena.strikes.wait(late))
         intended_us = (await arena.witness.story(late))[-1].recorded_at_us
 
@@ -89,10 +89,10 @@ async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: A
 
         await eventually(long_ago, CALL_WITHIN_S + 5, interval_s=0.1, what="the intent is old")
         frozen.signal(signal.SIGCONT)
-        await arena.all_ended([late])
-        state = await arena.job(late)
-        assert state.failure is not None and state.failure.error_class == "timeout"
-        assert await arena.sandbox.tasks() == []
+        await arena.succeeded([late], submissions=2)
+        first, _ = (await arena.job(late)).submissions
+        assert first.failure is not None and first.failure.code == "not_sent"
+        assert [(task.job, task.submission) for task in await arena.sandbox.tasks()] == [(late, 2)]
         await arena.audit()
 
 

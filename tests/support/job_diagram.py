@@ -34,6 +34,8 @@ def stage(state: JobState) -> str:
         return "gifted" if state.video else "requeued" if state.requeued_as else "failed"
     if live is not None:
         return "rendering" if live.task else "unknown"
+    if state.undecided is not None:
+        return "refused"
     if state.prompt is not None:
         return "retrying" if state.retry_at_us is not None else "prompted"
     return "writing" if state.run else "queued"
@@ -51,6 +53,8 @@ def commands(state: JobState) -> Iterator[tuple[c.Command, int]]:
         yield c.RecordAccepted("j", number, "task"), now_us
         for retry_at_us in (None, RETRY_US):
             yield c.FailSubmission("j", "a", run, number, FAILURE, retry_at_us), now_us
+        if run > 1:
+            yield c.FailSubmission("j", "a", run - 1, number, FAILURE, RETRY_US), now_us
         yield c.HandBackJob("j", run), now_us
         yield c.SucceedJob("j", run, number, VIDEO), now_us
         yield c.FailJob("j", "a", "worker", FAILURE, run), now_us

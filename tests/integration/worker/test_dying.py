@@ -9,7 +9,8 @@ from multiprocessing.process import BaseProcess
 
 import pytest
 
-from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionIntended
+from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionFailed, SubmissionIntended
+from ledger.commands import StartJob
 from tests.support.mortal import mortal_worker
 from tests.support.waiting import eventually
 from tests.support.workshop import Workshop
@@ -110,6 +111,32 @@ async def test_a_call_is_not_made_long_after_its_intent(workshop: Workshop) -> N
     first = state.submissions[0].failure
     assert first is not None and first.code == "not_sent"
     await workshop.audit()
+
+
+async def test_a_refusal_heard_after_the_job_was_lost_leads_to_a_retry_by_who_has_it(
+    workshop: Workshop,
+) -> None:
+    calling, lost = asyncio.Event(), asyncio.Event()
+
+    async def lose(point: str) -> None:
+        if point == "intended" and not lost.is_set():
+            calling.set()
+            await lost.wait()
+
+    first = await workshop.worker(lose, lease_seconds=30)
+    job = await workshop.order_with_fault("server_error", times=1)
+    await asyncio.wait_for(calling.wait(), 10)
+    await workshop.ledger.execute(StartJob(job, 2, "another worker"), key=f"start:{job}:2")
+    lost.set()
+    await workshop.come_to(job, SubmissionFailed)
+    assert (await workshop.types(job))[-2:] == ["JobStarted", "SubmissionFailed"]  # and no decision
+    await first.end()
+    await workshop.worker()
+    state = await workshop.ended(job)
+    assert state.outcome == "succeeded" and len(state.submissions) == 2
+    assert len(await workshop.tasks()) == 1
+    await workshop.audit()
+    await workshop.nothing_pending()
 
 
 async def test_stopping_hands_back_at_once(workshop: Workshop) -> None:

@@ -107,6 +107,26 @@ def test_facts_are_recorded_whoever_brings_them():
     assert when(done, c.SucceedJob("j", 1, 1, VIDEO)) == [JobSucceeded(1, 1, VIDEO)]
 
 
+def test_a_refusal_that_a_run_hears_after_it_lost_the_job_is_a_fact_and_the_holder_decides():
+    lost = given(*INTENDED, JobStarted(2, "w2"))
+    made = when(lost, c.FailSubmission("j", "a", 1, 1, FAILURE))
+    assert [event for event in made if not isinstance(event, SubmissionFailed)] == []
+    state = given(*INTENDED, JobStarted(2, "w2"), *made)
+    with pytest.raises(SubmissionOpen):  # not even the holder may go on without a decision
+        when(state, c.IntendSubmission("j", 2, 2, "k1", "m"), now_us=500)
+    with pytest.raises(StaleRun):
+        when(state, c.FailSubmission("j", "a", 1, 1, FAILURE))
+    refused = made[0].failure
+    assert when(state, c.FailSubmission("j", "a", 2, 1, refused, 500)) == [RetryScheduled(2, 500)]
+    ends = when(state, c.FailSubmission("j", "a", 2, 1, refused))
+    assert ends == [JobFailed("worker", refused), CreditsRefunded("j", 3, "transient", PARTS)]
+
+
+def test_of_a_task_that_is_known_only_the_holder_says_that_it_failed():
+    with pytest.raises(StaleRun):
+        when(given(*ACCEPTED, JobStarted(2, "w2")), c.FailSubmission("j", "a", 1, 1, FAILURE))
+
+
 def test_a_task_is_recorded_once_and_even_after_a_refund():
     late = given(*INTENDED, JobFailed("monitor", FAILURE))
     assert when(late, c.RecordAccepted("j", 1, "task")) == [SubmissionAccepted(1, "task")]
