@@ -11,7 +11,6 @@ import signal
 import pytest
 
 from tests.support.arena.arena import Arena
-from tests.support.arena.evidence import faults_taken
 from tests.support.arena.sellers import Fault
 
 pytestmark = pytest.mark.timeout(150)
@@ -45,27 +44,12 @@ async def flush(arena: Arena, times: int) -> None:
 
 
 async def all_made(arena: Arena, jobs: list[str]) -> None:
-    """Each job has its video, from one task.
-
-    But for one that stumbled: when a wipe gives the job to another run just as the provider refuses, the
-    refusal comes from a run that has lost it and is not believed. Nobody knows then; the deadline refunds.
-    """
+    """Each job has its video, from one task; also one refused while a wipe gave it to another run."""
     await arena.all_ended(jobs)
-    made = []
     for job in jobs:
         state = await arena.job(job)
-        if state.outcome == "succeeded":
-            made.append(job)
-            continue
-        assert state.failure is not None and state.failure.code == "outcome_unknown", (
-            f"{job}: {state.failure}"
-        )
-        refused = [
-            fault for fault in await faults_taken(arena) if job in fault["context"].get("callback", "")
-        ]
-        assert refused and state.run > 1, f"job {job} was not refused by anybody"
-    assert sorted(task.job for task in await arena.sandbox.tasks()) == sorted(made)
-    assert len(made) >= len(jobs) - 2, f"{len(made)} of {len(jobs)} made"
+        assert state.outcome == "succeeded", f"{job}: {state.failure}"
+    assert sorted(task.job for task in await arena.sandbox.tasks()) == sorted(jobs)
     await arena.audit()
 
 
