@@ -60,3 +60,48 @@ def _lines(what: str, parts: Sequence[str], begin: int, end: int) -> Iterator[Pr
         say(f"{what}: {done:,} of {end - begin:,} events, {rate:,.0f}/s{left}")
 
     yield tell
+
+
+@contextmanager
+def shares(what: str, parts: Sequence[str]) -> Iterator[Callable[[str, int, int], None]]:
+    """Parts of which the whole becomes known on the way; called with the part, bytes done, bytes in all."""
+    with _byte_bars(parts) if sys.stderr.isatty() else _byte_lines(what) as progress:
+        yield progress
+
+
+@contextmanager
+def _byte_bars(parts: Sequence[str]) -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        bars = {part: shown.add_task(part, total=None) for part in parts}
+        yield lambda part, done, total: shown.update(bars[part], completed=done, total=total)
+
+
+@contextmanager
+def _byte_lines(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    began = said_at = time.monotonic()
+
+    def tell(part: str, done: int, total: int) -> None:
+        nonlocal said_at
+        now = time.monotonic()
+        if now - said_at < LINE_EVERY_S:
+            return
+        said_at = now
+        rate = done / (now - began)
+        left = f", {(total - done) / rate:.0f} s left" if rate else ""
+        say(f"{what}: {part}, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {rate / 1e6:,.0f} MB/s{left}")
+
+    yield tell

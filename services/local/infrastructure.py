@@ -6,6 +6,7 @@ from collections.abc import Callable
 import asyncpg
 import structlog
 
+from services.local.backups.repository import open_repository
 from services.local.folder import DataFolder
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
@@ -14,6 +15,8 @@ from services.shared.settings import Settings
 logger = structlog.get_logger()
 
 DATABASE = "neurocards"
+ARCHIVE_TIMEOUT_S = 60
+"""How much of the newest log is in no archive at most, when the machine is lost."""
 _WATCH_INTERVAL_S = 0.5
 
 
@@ -27,7 +30,9 @@ class Infrastructure:
         self._postgres: EmbeddedPostgres | None = None
         self._valkey: EmbeddedValkey | None = None
         if settings.database_url is None:
-            self._postgres = EmbeddedPostgres(folder.postgres, sockets, folder.log_path("postgres"))
+            self._postgres = EmbeddedPostgres(
+                folder.postgres, sockets, folder.log_path("postgres"), options=archiving(settings)
+            )
         if settings.redis_url is None:
             self._valkey = EmbeddedValkey(folder.valkey, sockets, folder.log_path("valkey"))
 
@@ -66,6 +71,18 @@ class Infrastructure:
         """Both at once; their data is whole on disk afterwards."""
         servers = [server for server in (self._postgres, self._valkey) if server]
         await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
+
+
+def archiving(settings: Settings) -> dict[str, str]:
+    """Postgres's settings that keep WAL for restores: always with BACKUP_DIR, else once there is a backup."""
+    repository = open_repository(settings)
+    if settings.backup_dir is not None:
+        repository.prepare()
+    return {
+        "archive_mode": "on",
+        "archive_command": repository.archive_command(only_with_backups=settings.backup_dir is None),
+        "archive_timeout": f"{ARCHIVE_TIMEOUT_S}s",
+    }
 
 
 async def _ensure_database(url: str) -> None:

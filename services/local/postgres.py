@@ -1,4 +1,8 @@
-"""A real Postgres on a Unix socket, whose data survives whatever happens to us."""
+"""A real Postgres on a Unix socket, whose data survives whatever happens to us.
+
+A restore makes a data folder beside the one in use, `postgres.restored`. The next start takes it, and keeps
+the one that was there under another name.
+"""
 
 import contextlib
 import os
@@ -6,6 +10,8 @@ import pwd
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -19,7 +25,8 @@ from services.shared.errors import StartError
 
 logger = structlog.get_logger()
 
-_START_TIMEOUT_S = 60
+START_TIMEOUT_S = 60
+RESTORED = "restored"
 _DURABLE = {"max_connections": "200", "shared_buffers": "128MB", "synchronous_commit": "on"}
 _FORGETFUL = {
     "max_connections": "300",
@@ -38,9 +45,19 @@ class EmbeddedPostgres:
     """One Postgres in `data`. `durable=False` (tests) skips fsync: it survives our end, not the machine's."""
 
     def __init__(
-        self, data: Path, sockets: Path, log_path: Path, *, durable: bool = True, watched_pid: int = 0
+        self,
+        data: Path,
+        sockets: Path,
+        log_path: Path,
+        *,
+        durable: bool = True,
+        watched_pid: int = 0,
+        options: Mapping[str, str] | None = None,
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.data = data
+        self._options = options or {}
+        self._start_timeout_s = start_timeout_s
         self._sockets = sockets / "pg"
         self._log_path = log_path
         self._durable = durable
@@ -61,8 +78,10 @@ class EmbeddedPostgres:
         self._sockets.chmod(0o700)
         self._give(self._sockets)
         if (self.data / "PG_VERSION").exists():
-            self._check_version(programs)
             self._end_leftover()
+        self._take_restored()
+        if (self.data / "PG_VERSION").exists():
+            self._check_version(programs)
         else:
             self._initialise(programs)
         self._run(programs)
@@ -88,6 +107,7 @@ class EmbeddedPostgres:
             "jit": "off",
             "log_timezone": "UTC",
             **(_DURABLE if self._durable else _FORGETFUL),
+            **self._options,
         }
         flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         run_as = RunAs(self._user.pw_uid, self._user.pw_gid) if self._user else RunAs()
@@ -96,7 +116,7 @@ class EmbeddedPostgres:
             "Postgres", command, self._log_path, signal.SIGINT, run_as=run_as, watched_pid=self._watched_pid
         )
         self.program.start()
-        self.program.wait_until(self._is_ready, _START_TIMEOUT_S)
+        self.program.wait_until(self._is_ready, self._start_timeout_s)
 
     def _is_ready(self) -> bool:
         """The postmaster's own word, in the last line of its pid file; a dead one may have left one."""
@@ -146,6 +166,18 @@ class EmbeddedPostgres:
             processes.end(pid, signal.SIGINT)
         else:
             pid_file.unlink(missing_ok=True)
+
+    def _take_restored(self) -> None:
+        """Use what a restore has made. Whoever dies between the renames goes on here at the next start."""
+        restored = self.data.with_name(f"{self.data.name}.{RESTORED}")
+        if not restored.exists():
+            return
+        if self.data.exists():
+            now = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+            before = self.data.with_name(f"{self.data.name}.before-{now}")
+            self.data.rename(before)
+            logger.warning("restored_data_taken", kept=str(before))
+        restored.rename(self.data)
 
     def _give(self, folder: Path) -> None:
         if self._user:

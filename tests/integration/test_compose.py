@@ -25,11 +25,14 @@ from tests.support.waiting import eventually
 
 SERVERS = {"postgres", "valkey"}
 ONCE = {"migrate"}
+BACKUPS = {"backup", "backup-folder"}
+"""Run by hand, or to make a volume; tests/integration/local/test_backups.py plays what they do."""
+OTHERS = SERVERS | ONCE | BACKUPS
 
 
 def ours(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The services that run our image and stay."""
-    return {name: service for name, service in compose["services"].items() if name not in SERVERS | ONCE}
+    return {name: service for name, service in compose["services"].items() if name not in OTHERS}
 
 
 def test_every_process_is_there_and_three_workers() -> None:
@@ -81,7 +84,7 @@ def test_the_sandbox_is_a_profile_and_needs_no_keys() -> None:
     profiles = {
         name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service
     }
-    assert profiles == {"sandbox": ["sandbox"]}
+    assert profiles == {"sandbox": ["sandbox"], "backup": ["backup"]}
     assert not any(
         re.search(r"\$\{\w+:?\?", line) for line in (ROOT / "docker-compose.yml").read_text().splitlines()
     )
@@ -125,6 +128,7 @@ def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path
     env = {
         "PATH": f"{find_postgres().folder}:{os.environ['PATH']}",
         "PGHOST": socket_folder,
+        "PGDATA": str(own_postgres.data),
         "POSTGRES_USER": "neurocards",
         "POSTGRES_DB": "neurocards",
         "SERVICE_PASSWORD": "it's a password",
@@ -138,7 +142,9 @@ def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path
 
 @pytest.fixture
 def containers(network: Network, tmp_path: Path) -> Iterator[dict[str, Container]]:
-    services = {name: service for name, service in load()["services"].items() if name not in SERVERS}
+    services = {
+        name: service for name, service in load()["services"].items() if name not in SERVERS | BACKUPS
+    }
     made = {
         name: Container(name, service, network, tmp_path / "containers") for name, service in services.items()
     }
@@ -153,7 +159,7 @@ async def test_every_command_becomes_healthy_answers_a_chat_and_stops(
 ) -> None:
     compose = load()
     for name in in_order(compose["services"]):
-        if name in SERVERS:
+        if name in SERVERS | BACKUPS:
             continue
         container = containers[name]
         container.start()

@@ -1,0 +1,1 @@
+"""Backups: what can be decided without a server."""
