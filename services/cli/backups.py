@@ -85,7 +85,7 @@ def reaches(repository: Repository, backup: Backup) -> str | None:
     if not names or gaps(names, backup):
         return None
     newest = max(repository.wal_path(name).stat().st_mtime for name in names)
-    found = datetime.fromtimestamp(newest, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    found = datetime.fromtimestamp(newest, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
     return max(found, backup.ended_at)
 
 

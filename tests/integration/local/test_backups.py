@@ -1,17 +1,19 @@
 """Backup and point-in-time restore on a real Postgres that archives as docker-compose.yml tells it to."""
 
+import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
+from typer.testing import CliRunner, Result
 
 from ledger.log import Ledger
 from projections.check import check_ledger
+from services.cli import environment
+from services.cli.main import app
 from services.local.backups.files import own_like
 from services.local.backups.repository import Repository
 from services.local.backups.restoring import choose, restore_beside
@@ -22,7 +24,6 @@ from services.shared.schema import migrate
 from services.shared.settings import Settings, load_settings
 from tests.support.compose import load
 from tests.support.servers import fresh_cluster, short_folder
-from tests.support.services import ROOT, clean_environment
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 
@@ -68,18 +69,16 @@ class Place:
             backup_dir=self.repository.root,
         )
 
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """`neurocards backup …` as a person runs it."""
-        env = clean_environment(
-            PYTHONPATH=ROOT,
-            DATABASE_URL=self.server.url("neurocards"),
-            NEUROCARDS_DATA_DIR=self.folder.root,
-            BACKUP_DIR=self.repository.root,
-        )
-        return subprocess.run(
-            [sys.executable, "-m", "services.cli", "backup", *words],
-            env=env, cwd=self.folder.root, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+    async def command(self, *words: str) -> Result:
+        """`neurocards backup …`, in this process."""
+        env = {
+            "DATABASE_URL": self.server.url("neurocards"),
+            "NEUROCARDS_DATA_DIR": str(self.folder.root),
+            "BACKUP_DIR": str(self.repository.root),
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(environment, "configure_command_logging", lambda *_: None)
+            return await asyncio.to_thread(CliRunner().invoke, app, ["backup", *words], env=env)
 
 
 @pytest.fixture
@@ -129,8 +128,8 @@ async def test_back_to_a_moment_between_two_backups_in_both_ways(place: Place) -
     elsewhere = place.folder.root / "elsewhere"
     elsewhere.mkdir()
     own_like(elsewhere, place.folder.postgres)
-    done = place.command("restore", "--to", str(kept), "--into", str(elsewhere), "--yes", "-o", "json")
-    assert done.returncode == 0, done.stderr
+    done = await place.command("restore", "--to", str(kept), "--into", str(elsewhere), "--yes", "-o", "json")
+    assert done.exit_code == 0, done.stderr
     moment = datetime.fromisoformat(json.loads(done.stdout)[0]["to"])
     other = place.postgres(elsewhere, "other", {"hot_standby": "off"})
     other.start()
@@ -160,22 +159,25 @@ async def test_damage_is_found_and_named(place: Place) -> None:
     blob.parent.mkdir(parents=True)
     blob.write_bytes(b"photo")
     await play(url, "a-")
-    assert place.command("take", "--keep", "2").returncode == 0
+    assert (await place.command("take", "--keep", "2")).exit_code == 0
     await play(url, "b-")
     await archived(place)
     backup, repository = place.repository.find(None), place.repository
-    done = place.command("check", "--deep", "-o", "json")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = await place.command("check", "--deep", "-o", "json")
+    assert done.exit_code == 0, done.stdout + done.stderr
     parts = [row["part"] for row in json.loads(done.stdout)]
     assert parts == ["database", "files", "wal", "restored"]
+
+    (row,) = json.loads((await place.command("list", "-o", "json")).stdout)
+    assert (row["label"], row["files"]) == (backup.label, 1) and row["reaches"] > row["ended_at"]
 
     folder = repository.folder(backup.label)
     (folder / "files/blobs/photos/a.jpg").write_bytes(b"phot0")
     version = folder / "postgres/PG_VERSION"
     version.write_text("17\n")
     repository.wal_path(repository.wal_names()[-1]).write_bytes(b"damaged")
-    done = place.command("check", "-o", "json")
-    assert done.returncode == 3, done.stderr
+    done = await place.command("check", "-o", "json")
+    assert done.exit_code == 3, done.stderr
     database, files, wal = (row["result"] for row in json.loads(done.stdout))
     assert "PG_VERSION" in database
     assert files == "blobs/photos/a.jpg is not what was backed up"
