@@ -18,6 +18,7 @@ from ledger.job_state import JobState
 from ledger.payment_state import PaymentState
 from ledger.promo_state import PromoState
 from ledger.receipt import Receipt
+from ledger.sequence import require_sequence
 from ledger.snapshots import FORMAT, StreamEvent, load
 from ledger.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
 from ledger.sql import query
@@ -47,6 +48,26 @@ class LogReader:
     async def events_after(self, position: int, limit: int = PAGE_EVENTS) -> list[Recorded]:
         """Up to `limit` events after `position`, in order."""
         return [Recorded(*row) for row in await self._pool.fetch(query("events_after"), position, limit)]
+
+    async def events_at(self, positions: Sequence[int]) -> list[Recorded]:
+        """The events at these positions, those that there are, in no order."""
+        return [Recorded(*row) for row in await self._pool.fetch(query("events_at"), positions)]
+
+    async def following(self, cursor: Cursor, limit: int = PAGE_EVENTS) -> list[Recorded]:
+        """Up to `limit` events right after the cursor, dense and chained to it. Raises IntegrityError.
+
+        One statement, so one snapshot: either the log still holds what the cursor saw, or it went back.
+        """
+        if not cursor.position:
+            events = await self.events_after(0, limit)
+        else:
+            events = await self.events_after(cursor.position - 1, limit + 1)
+            if not events or events[0].cursor != cursor:
+                await self.check(cursor)  # says what is wrong
+                raise IntegrityError(f"the log changed at position {cursor.position} while it was read")
+            del events[0]
+        require_sequence(cursor, events)
+        return events
 
     async def scan(self, position: int = 0, page: int = PAGE_EVENTS) -> AsyncIterator[Recorded]:
         """All events after `position`, page by page, to the head as it is when reached."""

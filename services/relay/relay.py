@@ -19,13 +19,12 @@ from redis.exceptions import RedisError
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log import LogReader
-from ledger.sequence import require_sequence
 from services.relay import metrics
 from services.relay.recovery import Recovery, is_at
-from services.relay.sql import query
 from services.shared.listen import LogListener
 from services.shared.periodic import PASSING, sleep
 from services.shared.publishing.scripts import Place, Scripts
+from services.shared.publishing.sql import query
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -141,19 +140,8 @@ class Relay:
         metrics.LAG.set(self._head - position)
 
     async def _page_after(self, cursor: Cursor) -> list[Recorded]:
-        """The log after `cursor`, read together with the event there. Raises IntegrityError.
-
-        One statement, so one snapshot: either the log still holds what we published last, or it went back.
-        """
-        if not cursor.position:
-            events = await self._reader.events_after(0, PAGE_EVENTS)
-        else:
-            events = await self._reader.events_after(cursor.position - 1, PAGE_EVENTS + 1)
-            if not events or events[0].cursor != cursor:
-                await self._reader.check(cursor)  # says what is wrong
-                raise IntegrityError(f"the log changed at position {cursor.position} while it was read")
-            del events[0]
-        require_sequence(cursor, events)
+        """The log after `cursor`. Raises IntegrityError."""
+        events = await self._reader.following(cursor, PAGE_EVENTS)
         if events:
             self._head = max(self._head, events[-1].position)
         return events

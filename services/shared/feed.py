@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log import LogReader
-from ledger.sequence import require_sequence, sequence_break
+from ledger.sequence import sequence_break
 from services.shared.metrics import FEED_EVENTS
 from services.shared.streams import LEDGER, StreamError, decode_entry, entry_id
 
@@ -57,7 +57,7 @@ class Feed:
                 FEED_EVENTS.labels("stream").inc(len(events))
                 return events
             if not usable or loop.time() >= self._poll_at:
-                events = await self._from_log(after, limit)
+                events = await self._reader.following(after, limit)
                 # As long as Postgres has what the stream has not, do not wait for the stream.
                 self._poll_at = loop.time() + (0 if events else self._poll_s)
                 if events:
@@ -107,17 +107,4 @@ class Feed:
             await self._reader.check(events[-1].cursor)
         except IntegrityError as error:
             raise StreamError(f"the stream is ahead of the log: {error}") from None
-        return events
-
-    async def _from_log(self, after: Cursor, limit: int) -> list[Recorded]:
-        if after.position == 0:
-            events = await self._reader.events_after(0, limit)
-        else:
-            # One statement, so one snapshot: the event at the cursor and what follows it.
-            events = await self._reader.events_after(after.position - 1, limit + 1)
-            if not events or events[0].cursor != after:
-                await self._reader.check(after)  # says what is wrong
-                raise IntegrityError(f"the log changed at position {after.position} while it was read")
-            del events[0]
-        require_sequence(after, events)
         return events

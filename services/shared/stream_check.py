@@ -1,13 +1,15 @@
-"""Compares the streams with the log, entry by entry."""
+"""Compares the streams with the log, entry by entry, and checks the chain while it reads."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import msgspec
 from redis.asyncio import Redis
 
-from events.envelope import Recorded
+from events.envelope import Cursor, Recorded
 from events.streams import job_of
+from ledger.chain import follows
 from ledger.log import LogReader
 from projections.problems import Findings, Problem
 from services.shared.streams import (
@@ -24,31 +26,52 @@ from services.shared.streams import (
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
+Told = Callable[[int], None]
+
 _PAGE = 500
 _EVENTS_AT = "SELECT position, stream, type FROM events WHERE position = ANY ($1::bigint[])"
 
 
 class StreamReport(msgspec.Struct, frozen=True):
-    """What was compared. `behind` events of the log are not published yet, which is no problem by itself."""
+    """What was compared. `behind` events of the log are not published yet, which is no problem by itself.
+
+    `first` and `last` are the positions of the first and the last entry of `ledger`, 0 without any.
+    """
 
     ledger_entries: int
     jobs_entries: int
     behind: int
     problems: list[Problem]
+    first: int = 0
+    last: int = 0
+    found: int = 0
+    """How many problems there are; not all may be listed."""
 
 
-async def check_streams(redis: Redis, pool: "Pool") -> StreamReport:
+async def check_streams(redis: Redis, pool: "Pool", told: Told = lambda _: None) -> StreamReport:
     """Whether every entry of both streams is what the log holds, and every unfinished job is in `jobs`.
 
-    May run while everything else does.
+    May run while everything else does. `told` hears which position of `ledger` the check has come to.
     """
     check = _StreamCheck(redis, pool)
-    await check.ledger()
+    await check.ledger(told)
+    last = check.cursor.position if check.cursor else 0
     await check.jobs()
-    await check.unfinished()
+    await check.unfinished(last)
     head = await check.reader.head()
-    behind = max(head.position - check.last, 0)
-    return StreamReport(check.ledger_entries, len(check.in_jobs), behind, check.findings.problems)
+    behind = max(head.position - last, 0)
+    findings = check.findings
+    return StreamReport(
+        check.ledger_entries, len(check.in_jobs), behind, findings.problems, check.first, last, findings.count
+    )
+
+
+async def jobs_problem(redis: Redis, pool: "Pool", published: int) -> str | None:
+    """What is wrong with `jobs`, when `ledger` has come to the position `published`; None if nothing is."""
+    check = _StreamCheck(redis, pool)
+    await check.jobs()
+    await check.unfinished(published)
+    return check.findings.problems[0].message if check.findings.problems else None
 
 
 class _StreamCheck:
@@ -58,20 +81,21 @@ class _StreamCheck:
         self.reader = LogReader(pool)
         self.findings = Findings()
         self.ledger_entries = 0
-        self.last = 0
+        self.first = 0
+        self.cursor: Cursor | None = None
         self.in_jobs: set[int] = set()
 
-    async def ledger(self) -> None:
-        """Dense, and each entry equal to the row of the log, down to the text."""
+    async def ledger(self, told: Told) -> None:
+        """Dense, chained, and each entry equal to the row of the log, down to the text."""
         after = "-"
         while page := await self._page(LEDGER, after):
             known = [position for entry, _ in page if (position := position_of(entry)) is not None]
-            rows = await self.reader.events_after(min(known) - 1, len(page)) if known else []
-            stored = {row.position: row for row in rows}
+            stored = {row.position: row for row in await self.reader.events_at(known)}
             for entry, fields in page:
                 await self._ledger_entry(entry, fields, stored)
             self.ledger_entries += len(page)
             after = "(" + page[-1][0].decode()
+            told(self.cursor.position if self.cursor else 0)
 
     async def _ledger_entry(
         self, entry: bytes, fields: dict[bytes, bytes], stored: dict[int, Recorded]
@@ -81,12 +105,22 @@ class _StreamCheck:
         except StreamError as error:
             self._wrong(position_of(entry), str(error))
             return
-        position = recorded.position
-        if self.last and position != self.last + 1 and not await self._trimmed_after(self.last):
-            self._wrong(position, f"{LEDGER} has {position} after {self.last}")
-        self.last = position
-        if recorded != stored.get(position):
-            self._wrong(position, f"{LEDGER} and log differ at position {position}")
+        position, before = recorded.position, self.cursor
+        self.first = self.first or position
+        self.cursor = recorded.cursor
+        row = stored.get(position)
+        if recorded != row:
+            differs = (
+                "the log has none" if row is None else f"{', '.join(_differences(recorded, row))} differ"
+            )
+            self._wrong(position, f"{LEDGER} and log differ at position {position}: {differs}")
+        if before is None:
+            return
+        if position == before.position + 1:
+            if not follows(before.hash, recorded):
+                self._wrong(position, f"{LEDGER}: the hash at {position} does not follow from the one before")
+        elif not await self._trimmed_after(before.position):
+            self._wrong(position, f"{LEDGER} has {position} after {before.position}")
 
     async def _trimmed_after(self, position: int) -> bool:
         """Whether the stream was cut while we read it, so that what we read last is gone."""
@@ -113,21 +147,21 @@ class _StreamCheck:
             self.in_jobs.update(positions)
             after = "(" + page[-1][0].decode()
 
-    async def unfinished(self) -> None:
+    async def unfinished(self, published: int) -> None:
         """Every unfinished job that was published is still in `jobs`."""
-        missing = await self._missing()
+        missing = await self._missing(published)
         if missing:  # it may have ended, and its entry been trimmed, after we had read the stream
-            still_open = await self._missing()
+            still_open = await self._missing(published)
             for position, job in sorted(missing.items() & still_open.items()):
                 self._wrong(position, f"unfinished job {job} is not in {JOBS}")
 
-    async def _missing(self) -> dict[int, str]:
+    async def _missing(self, published: int) -> dict[int, str]:
         found: dict[int, str] = {}
         after = 0
         while page := await self.reader.open_jobs(after, limit=_PAGE):
             found |= {job.position: job.job for job in page}
             after = page[-1].position
-        return {p: job for p, job in found.items() if p <= self.last and p not in self.in_jobs}
+        return {p: job for p, job in found.items() if p <= published and p not in self.in_jobs}
 
     async def _page(
         self, stream: str, after: str, count: int = _PAGE
@@ -136,3 +170,8 @@ class _StreamCheck:
 
     def _wrong(self, position: int | None, message: str) -> None:
         self.findings.add("streams", position, message)
+
+
+def _differences(entry: Recorded, row: Recorded) -> list[str]:
+    """The columns in which the two differ."""
+    return [name for name in Recorded.__struct_fields__ if getattr(entry, name) != getattr(row, name)]

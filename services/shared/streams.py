@@ -49,6 +49,11 @@ class JobEntry(msgspec.Struct, frozen=True):
     type: str
 
 
+def seat_key(group: str, consumer: str) -> str:
+    """Held by the process that reads under this name as long as it renews it; see `shared/consumer`."""
+    return f"{PREFIX}seat:{group}:{consumer}"
+
+
 def entry_id(position: int) -> str:
     """7 → `7-0`."""
     return f"{position}-0"

@@ -24,7 +24,7 @@ from services.shared.consumer.hands import Hands, Holder
 from services.shared.consumer.reading import Reader, make_group
 from services.shared.consumer.scripts import OTHERS, Claim, Scripts
 from services.shared.consumer.sweeping import Sweeper
-from services.shared.streams import PREFIX
+from services.shared.streams import seat_key
 
 logger = structlog.get_logger()
 
@@ -163,7 +163,7 @@ class Consumer:
         raise RedisError(f"all {SEATS_MAX} seats are taken")
 
     def _seat_of(self, consumer: str) -> str:
-        return f"{PREFIX}seat:{self._hands.claim.group}:{consumer}"
+        return seat_key(self._hands.claim.group, consumer)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]], failed: str) -> bool:
         try:

@@ -1,6 +1,5 @@
 """Making both streams anew from the log, in a new epoch: after a wipe, or when they hold another history."""
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -10,6 +9,7 @@ from events.envelope import GENESIS, Cursor, Recorded
 from ledger.log import LogReader
 from services.shared.publishing.errors import StreamDisagrees
 from services.shared.publishing.scripts import Place, Scripts, StreamState
+from services.shared.publishing.sql import query
 from services.shared.streams import NO_ID, JobEntry, entry_id
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ logger = structlog.get_logger()
 
 OPEN_JOBS_MAX = 300_000
 _PAGE_JOBS = 1000
-_NEEDED_AFTER = files(__package__).joinpath("needed_after.sql").read_text("utf-8")
 
 
 class StreamMaker:
@@ -34,9 +33,14 @@ class StreamMaker:
         self._scripts = scripts
         self._reach_back = reach_back
 
-    async def make_anew(self, seen: StreamState, head: Cursor, reason: str) -> Place | None:
-        """The place after the base; None when the streams have changed since they were seen."""
-        position = await self.base(head)
+    async def make_anew(
+        self, seen: StreamState, head: Cursor, reason: str, *, without_history: bool = False
+    ) -> Place | None:
+        """The place after the base; None when the streams have changed since they were seen.
+
+        `without_history`: the base is the head, as somebody will put the history there.
+        """
+        position = head.position if without_history else await self.base(head)
         # Read after the head, so that every unfinished job up to the base is seen.
         jobs = await self._open_jobs(position) if position else []
         if len(jobs) >= OPEN_JOBS_MAX:
@@ -54,7 +58,7 @@ class StreamMaker:
 
     async def base(self, head: Cursor) -> int:
         """After which position publishing begins when the streams are made anew."""
-        needed = await self._pool.fetchval(_NEEDED_AFTER)
+        needed = await self._pool.fetchval(query("needed_after"))
         wanted = head.position if needed is None else min(needed, head.position)
         return max(wanted, head.position - self._reach_back, 0)
 

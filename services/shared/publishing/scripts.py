@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from redis.asyncio import Redis
@@ -18,6 +18,8 @@ from events.envelope import Cursor, Recorded
 from services.shared import streams
 from services.shared.publishing.errors import StreamDisagrees
 from services.shared.streams import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, StreamError, entry_id
+
+Swapped = Literal["swapped", "behind", "gone", "differs"]
 
 
 class StreamState(msgspec.Struct, frozen=True):
@@ -44,7 +46,7 @@ class Scripts:
     """Runs the scripts, by their SHA-1 where the server knows them already."""
 
     def __init__(self, redis: Redis, *, ledger_entries_max: int) -> None:
-        self._redis = redis
+        self.redis = redis
         self._ledger_entries_max = ledger_entries_max
 
     async def state(self, *, believing: bool = True) -> StreamState:
@@ -97,16 +99,55 @@ class Scripts:
         done, epoch = await self._run("recover", [LEDGER, JOBS, EPOCH], arguments + _job_arguments(jobs))
         return epoch.decode() if done else None
 
+    async def build(
+        self, key: str, first: int, entries: Sequence[bytes], *, begun: bool, keep_s: int
+    ) -> bool:
+        """Add the entries of the events from position `first` on to a stream that is being built.
+
+        It must end right before them, or not be there unless it has `begun`; returns whether that was so. It
+        is gone after `keep_s` seconds unless more is added to it.
+        """
+        before = entry_id(first - 1) if begun else streams.NO_ID
+        (last,) = await self._run("build", [key], [before, first, keep_s, *entries])
+        return bool(last.decode() == entry_id(first + len(entries) - 1))
+
+    async def swap(
+        self, key: str, epoch: str, built: Cursor, entries: int, following: Sequence[Recorded]
+    ) -> tuple[Swapped, int]:
+        """Put the stream built up to a place at `key` into the place of `ledger`; see swap.lua.
+
+        What happened, and the position that the built stream has come to with those of `following` it needed.
+        """
+        arguments: list[bytes | str | int] = [
+            epoch,
+            entry_id(built.position),
+            entries,
+            len(streams.entry_ending(built.hash)),
+            built.position + 1,
+        ]
+        arguments += [streams.encode_entry(event) for event in following]
+        keys = [LEDGER, EPOCH, key, f"{key}:old"]
+        what, last = await self._run("swap", keys, arguments)
+        return what.decode(), streams.position_of(last) or 0
+
+    async def forget(self, key: str) -> None:
+        """Remove a stream that was built in vain."""
+        await self.redis.unlink(key)
+
+    async def trim_ledger(self, entries: int) -> int:
+        """Keep only so many of the newest entries of `ledger`; how many were removed."""
+        return int(await self.redis.xtrim(LEDGER, maxlen=entries, approximate=False))
+
     async def trim_jobs(self, lowest: int) -> int:
         """Remove entries of `jobs` below a position; how many."""
-        return int(await self._redis.xtrim(JOBS, minid=entry_id(lowest), approximate=False))
+        return int(await self.redis.xtrim(JOBS, minid=entry_id(lowest), approximate=False))
 
     async def _run(self, name: str, keys: list[str], arguments: list[bytes | str | int]) -> list[Any]:
         text, digest = _script(name)
         try:
-            answer: Any = await self._redis.evalsha(digest, len(keys), *keys, *arguments)
+            answer: Any = await self.redis.evalsha(digest, len(keys), *keys, *arguments)
         except NoScriptError:
-            answer = await self._redis.eval(text, len(keys), *keys, *arguments)
+            answer = await self.redis.eval(text, len(keys), *keys, *arguments)
         return list(answer)
 
 

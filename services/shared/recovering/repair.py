@@ -27,6 +27,7 @@ from projections.rebuild import rebuild
 from projections.sql import query as projections_query
 from services.shared.checkpoint_files import keep_note
 from services.shared.errors import StartError
+from services.shared.publishing.errors import StreamsBusy
 from services.shared.publishing.making import StreamMaker
 from services.shared.publishing.scripts import Scripts
 from services.shared.recovering.evidence import entries_after
@@ -44,10 +45,6 @@ _STREAM_TRIES = 20
 
 class RecoveryUnderWay(LedgerError):
     """Another `neurocards recover` is at work on this database."""
-
-
-class StreamsBusy(LedgerError):
-    """Something writes to the streams all the time, so that they cannot be made anew."""
 
 
 class Repair:

@@ -106,7 +106,7 @@ async def test_streams_of_an_old_backup_are_made_anew_when_too_far_behind(
     await relay.end()
     epoch = await redis.get(EPOCH)
     await traffic.play(60)
-    monkeypatch.setattr("services.relay.recovery.BEHIND_EVENTS_MAX", 50)
+    monkeypatch.setattr("services.shared.publishing.judging.BEHIND_EVENTS_MAX", 50)
 
     await start_relay(reach_back=10)
 

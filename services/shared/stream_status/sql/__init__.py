@@ -1,4 +1,4 @@
-"""The relay's queries, one file each; the file's first line says what it answers."""
+"""The status's queries, one file each; the file's first line says what it answers."""
 
 from functools import cache
 from importlib.resources import files
