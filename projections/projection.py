@@ -162,15 +162,12 @@ class ManyRows(Projection[RowT]):
     where `depends` says so, `spread` is given the `recalls` events of the same stream that came before, in
     order; otherwise none. So nothing private has to be kept beside the rows: what is looked up again is the
     log itself.
-
-    `by_stream`: a row is changed by the events of one stream only.
     """
 
     reads: frozenset[str]
     spread: Callable[[Recorded, Event, Sequence[Event]], Iterable[tuple[str, Any]]]
     depends: Callable[[Event], bool] = field(kw_only=True)
     recalls: frozenset[str] = field(kw_only=True)
-    by_stream: bool = field(default=False, kw_only=True)
 
     def concerns(self, recorded: Recorded) -> bool:
         return recorded.type in self.reads or recorded.type in self.recalls

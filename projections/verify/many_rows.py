@@ -1,13 +1,11 @@
-"""Folds a read model whose rows are made of many events, page by page, to compare it with its table.
+"""Folds a read model whose rows are made of many streams' events, page by page, to compare it with its table.
 
-Where the walk begins in the middle of the log, only rows that are made of one stream's events can be folded
-anew: the others would need the log from its start, and are not compared then.
+That needs the log from its start: where the walk begins later, such a read model is not compared.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from events.codec import decode
 from events.envelope import Cursor, Recorded
 from events.errors import CodecError
 from projections.errors import ProjectionError
@@ -27,22 +25,18 @@ PAGE = 1000
 class ManyRowsModel:
     """One read model: its rows as they follow from the log so far."""
 
-    def __init__(self, projection: ManyRows[Any], version: int, cursor: Cursor, *, whole: bool) -> None:
+    def __init__(self, projection: ManyRows[Any], version: int, cursor: Cursor) -> None:
         self.projection = projection
         self.table = Table(projection, version)
         self.cursor = cursor
         self._rows: dict[str, Any] = {}
-        self._whole = whole
-        self._begun: set[str] = set()
-        self._followed = whole or projection.by_stream
+        self._followed = True
         self._differing = Differing(projection.name)
 
     async def take(self, connection: "Connection", reads: Sequence[Read], findings: Findings) -> None:
         """The next events, all that could be decoded. What cannot be folded ends the comparison."""
         mine = [read for read in reads if self.projection.concerns(read.recorded)] if self._followed else []
         try:
-            if not self._whole:
-                mine = [*await self._from_their_starts(connection, mine), *mine]
             earlier = await recall(connection, self.projection, mine)
             self.projection.fold(self._rows, self.projection.changes(mine, earlier))
         except (CodecError, ProjectionError) as error:
@@ -68,8 +62,7 @@ class ManyRowsModel:
             for key in some:
                 if found.get(key) != self._rows[key]:
                     self._differing.add(key)
-        if self._whole:
-            await self._extra(connection, stored)
+        await self._extra(connection, stored)
         self._differing.tell(self.cursor.position, findings)
 
     async def _extra(self, connection: "Connection", stored: int) -> None:
@@ -80,17 +73,6 @@ class ManyRowsModel:
         async for row in self.table.scan(connection):
             if getattr(row, key) not in self._rows:
                 self._differing.add(getattr(row, key))
-
-    async def _from_their_starts(self, connection: "Connection", reads: Sequence[Read]) -> list[Read]:
-        """What came before in streams that are met for the first time."""
-        first = {r.stream: r.version for r, _ in reversed(reads) if r.stream not in self._begun}
-        self._begun |= first.keys()
-        streams = [stream for stream, version in first.items() if version > 1]
-        if not streams:
-            return []
-        found = await connection.fetch(query("streams_before"), streams, reads[0].recorded.position)
-        rows = [as_recorded(row) for row in found]
-        return [Read(row, decode(row)) for row in rows if self.projection.concerns(row)]
 
 
 def as_recorded(row: Any) -> Recorded:

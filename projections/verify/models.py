@@ -220,12 +220,12 @@ class Walk:
         return found
 
 
-def model_of(projection: AnyProjection, version: int, cursor: Cursor, *, whole: bool) -> AnyModel:
-    """What follows the read model through the log."""
+def model_of(projection: AnyProjection, version: int, cursor: Cursor, *, whole: bool) -> AnyModel | None:
+    """What follows the read model through the log; None when it can only be followed from the log's start."""
     match projection:
         case OnePerStream():
             return Model(projection, version, cursor, whole=whole)
         case ManyRows():
-            return ManyRowsModel(projection, version, cursor, whole=whole)
+            return ManyRowsModel(projection, version, cursor) if whole else None
         case _:
             raise TypeError(f"{type(projection).__name__} has no way to be verified")

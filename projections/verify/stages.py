@@ -55,7 +55,9 @@ async def walk_models(connection: "Connection", after: Cursor, progress: Progres
     ]
     for name in PROJECTIONS.keys() - places.keys():
         findings.add("projection", None, f"{name} has no table; run `neurocards migrate`")
-    await models.Walk(found, findings).run(connection, after.position, progress)
+    await models.Walk([model for model in found if model is not None], findings).run(
+        connection, after.position, progress
+    )
     return Walked(findings.problems, findings.count)
 
 

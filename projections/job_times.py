@@ -1,0 +1,116 @@
+"""How long each job spent in which state: for percentiles, and for what a seller is told to expect."""
+
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from events.codec import Event
+from events.envelope import Recorded
+from events.job import (
+    JobEvent,
+    JobFailed,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionIntended,
+)
+from events.streams import job_of
+from projections.errors import UnfoldableEvent
+from projections.job_status import ENDED, State
+from projections.projection import OnePerStream
+
+Outcome = Literal["", "succeeded", "failed"]
+
+
+class JobTimes(msgspec.Struct, frozen=True, gc=False):
+    """One job, and the microseconds it has spent in each state until `since_us`, when it came to `state`.
+
+    The states are those of job_status; `queued_us` is the wait for a worker, `rendering_us` is from the
+    provider's acceptance of a task on, over all submissions, and together they are the job's whole life once
+    it has ended. `made_us` is the rendering of the one submission that became the video; None when there is
+    no video, or its acceptance was not the last one. `model` is that of the newest submission, before it
+    that of the order. What comes after the end (a late task, a gift) adds nothing.
+    """
+
+    job: str
+    model: str
+    queued_at_us: int
+    state: State
+    since_us: int
+    outcome: Outcome = ""
+    queued_us: int = 0
+    writing_us: int = 0
+    submitting_us: int = 0
+    rendering_us: int = 0
+    retrying_us: int = 0
+    made_us: int | None = None
+    submissions: int = 0
+    ended_at_us: int | None = None
+    position: int = 0
+
+
+def evolve(row: JobTimes | None, recorded: Recorded, event: Event) -> JobTimes:
+    """The job's row after the event."""
+    if not isinstance(event, JobEvent):
+        raise UnfoldableEvent(f"{recorded.type} at position {recorded.position} is no job's event")
+    now_us = recorded.recorded_at_us
+    if isinstance(event, JobQueued):
+        job = job_of(recorded.stream) or ""
+        return JobTimes(job, event.model, now_us, "queued", now_us, position=recorded.position)
+    if row is None:
+        raise UnfoldableEvent(f"{recorded.type} at position {recorded.position} comes before JobQueued")
+    row = replace(row, position=recorded.position)
+    if row.state in ENDED:
+        return row
+    match event:
+        case JobStarted() if row.state == "queued":
+            return _moved(row, "writing", now_us)
+        case PromptWritten():
+            return _moved(row, "submitting", now_us)
+        case SubmissionIntended():
+            row = replace(row, model=event.model, submissions=event.submission)
+            return _moved(row, "submitting", now_us)
+        case SubmissionAccepted() if event.submission == row.submissions:
+            return _moved(row, "rendering", now_us)
+        case RetryScheduled():
+            return _moved(row, "retrying", now_us)
+        case JobSucceeded():
+            made = row.state == "rendering" and event.submission == row.submissions
+            made_us = now_us - row.since_us if made else None
+            ended = _moved(row, "succeeded", now_us)
+            return replace(ended, outcome="succeeded", ended_at_us=now_us, made_us=made_us)
+        case JobFailed():
+            return replace(_moved(row, "failed", now_us), outcome="failed", ended_at_us=now_us)
+        case _:
+            return row
+
+
+def _moved(row: JobTimes, state: State, now_us: int) -> JobTimes:
+    """The row in its next state, the time in the one before counted."""
+    if row.state == state:
+        return row
+    spent_us = now_us - row.since_us
+    match row.state:
+        case "queued":
+            return replace(row, state=state, since_us=now_us, queued_us=row.queued_us + spent_us)
+        case "writing":
+            return replace(row, state=state, since_us=now_us, writing_us=row.writing_us + spent_us)
+        case "submitting":
+            return replace(row, state=state, since_us=now_us, submitting_us=row.submitting_us + spent_us)
+        case "rendering":
+            return replace(row, state=state, since_us=now_us, rendering_us=row.rendering_us + spent_us)
+        case "retrying":
+            return replace(row, state=state, since_us=now_us, retrying_us=row.retrying_us + spent_us)
+        case _:
+            return row
+
+
+def _key_of(recorded: Recorded) -> str | None:
+    return job_of(recorded.stream)
+
+
+JOB_TIMES = OnePerStream("job_times", JobTimes, evolve, _key_of)
