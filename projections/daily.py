@@ -96,36 +96,36 @@ def evolve(row: Day | None, recorded: Recorded, counted: Counted) -> Day:
     """The day's row with one thing more."""
     if row is None:
         row = Day(day_name(recorded.recorded_at_us))
-    row = replace(row, position=recorded.position)
+    position = recorded.position
     match counted:
         case CreditsCharged():
-            return replace(row, charged=row.charged + counted.amount)
+            return replace(row, position=position, charged=row.charged + counted.amount)
         case JobQueued():
             first = counted.number == 1 and not counted.requeue_of
-            return replace(row, jobs=row.jobs + 1, orders=row.orders + first)
+            return replace(row, position=position, jobs=row.jobs + 1, orders=row.orders + first)
         case JobSucceeded():
-            return replace(row, videos=row.videos + 1)
+            return replace(row, position=position, videos=row.videos + 1)
         case Made():
-            return replace(row, made=_with_made(row.made, counted))
+            return replace(row, position=position, made=_with_made(row.made, counted))
         case JobFailed():
-            return replace(row, failures=row.failures + 1)
+            return replace(row, position=position, failures=row.failures + 1)
         case VideoGifted():
-            return replace(row, gifts=row.gifts + 1)
+            return replace(row, position=position, gifts=row.gifts + 1)
         case CreditsGranted(amount=amount):
             sold = row.sold + (amount if counted.kind == "purchase" else 0)
-            return replace(row, granted=row.granted + amount, sold=sold)
+            return replace(row, position=position, granted=row.granted + amount, sold=sold)
         case CreditsRefunded():
-            return replace(row, refunded=row.refunded + counted.amount)
+            return replace(row, position=position, refunded=row.refunded + counted.amount)
         case CreditsRevoked():
-            return replace(row, revoked=row.revoked + counted.amount)
+            return replace(row, position=position, revoked=row.revoked + counted.amount)
         case CreditsExpired():
-            return replace(row, expired=row.expired + counted.amount)
+            return replace(row, position=position, expired=row.expired + counted.amount)
         case AccountOpened():
-            return replace(row, registrations=row.registrations + 1)
+            return replace(row, position=position, registrations=row.registrations + 1)
         case Money():
-            return replace(row, money=_with_money(row.money, counted))
+            return replace(row, position=position, money=_with_money(row.money, counted))
         case _:
-            return row
+            return replace(row, position=position)
 
 
 def _with_made(all_made: tuple[Made, ...], more: Made) -> tuple[Made, ...]:

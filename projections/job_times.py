@@ -63,50 +63,52 @@ def evolve(row: JobTimes | None, recorded: Recorded, event: Event) -> JobTimes:
         return JobTimes(job, event.model, now_us, "queued", now_us, position=recorded.position)
     if row is None:
         raise UnfoldableEvent(f"{recorded.type} at position {recorded.position} comes before JobQueued")
-    row = replace(row, position=recorded.position)
     if row.state in ENDED:
-        return row
+        return replace(row, position=recorded.position)
     match event:
         case JobStarted() if row.state == "queued":
-            return _moved(row, "writing", now_us)
+            return _moved(row, "writing", recorded)
         case PromptWritten():
-            return _moved(row, "submitting", now_us)
+            return _moved(row, "submitting", recorded)
         case SubmissionIntended():
             row = replace(row, model=event.model, submissions=event.submission)
-            return _moved(row, "submitting", now_us)
+            return _moved(row, "submitting", recorded)
         case SubmissionAccepted() if event.submission == row.submissions:
-            return _moved(row, "rendering", now_us)
+            return _moved(row, "rendering", recorded)
         case RetryScheduled():
-            return _moved(row, "retrying", now_us)
+            return _moved(row, "retrying", recorded)
         case JobSucceeded():
             made = row.state == "rendering" and event.submission == row.submissions
             made_us = now_us - row.since_us if made else None
-            ended = _moved(row, "succeeded", now_us)
-            return replace(ended, outcome="succeeded", ended_at_us=now_us, made_us=made_us)
+            row = replace(row, outcome="succeeded", ended_at_us=now_us, made_us=made_us)
+            return _moved(row, "succeeded", recorded)
         case JobFailed():
-            return replace(_moved(row, "failed", now_us), outcome="failed", ended_at_us=now_us)
+            row = replace(row, outcome="failed", ended_at_us=now_us)
+            return _moved(row, "failed", recorded)
         case _:
-            return row
+            return replace(row, position=recorded.position)
 
 
-def _moved(row: JobTimes, state: State, now_us: int) -> JobTimes:
+def _moved(row: JobTimes, state: State, recorded: Recorded) -> JobTimes:
     """The row in its next state, the time in the one before counted."""
+    now_us, position = recorded.recorded_at_us, recorded.position
     if row.state == state:
-        return row
+        return replace(row, position=position)
     spent_us = now_us - row.since_us
     match row.state:
         case "queued":
-            return replace(row, state=state, since_us=now_us, queued_us=row.queued_us + spent_us)
+            spent = {"queued_us": row.queued_us + spent_us}
         case "writing":
-            return replace(row, state=state, since_us=now_us, writing_us=row.writing_us + spent_us)
+            spent = {"writing_us": row.writing_us + spent_us}
         case "submitting":
-            return replace(row, state=state, since_us=now_us, submitting_us=row.submitting_us + spent_us)
+            spent = {"submitting_us": row.submitting_us + spent_us}
         case "rendering":
-            return replace(row, state=state, since_us=now_us, rendering_us=row.rendering_us + spent_us)
+            spent = {"rendering_us": row.rendering_us + spent_us}
         case "retrying":
-            return replace(row, state=state, since_us=now_us, retrying_us=row.retrying_us + spent_us)
+            spent = {"retrying_us": row.retrying_us + spent_us}
         case _:
-            return row
+            spent = {}
+    return replace(row, state=state, since_us=now_us, position=position, **spent)
 
 
 def _key_of(recorded: Recorded) -> str | None:

@@ -1,6 +1,7 @@
 """Counts, times and lots: they agree with what is folded elsewhere, whatever the pages are."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -52,7 +53,7 @@ def history_of(stream: str, *events: Event) -> list[Recorded]:
     return history.events
 
 
-def in_pages(projection: ManyRows, events: list[Recorded], size: int) -> dict[str, object]:
+def in_pages(projection: ManyRows[Any], events: list[Recorded], size: int) -> dict[str, object]:
     """Folded page by page, looking up what a page lacks in what came before it."""
     rows: dict[str, object] = {}
     for begin in range(0, len(events), size):
@@ -67,7 +68,7 @@ def in_pages(projection: ManyRows, events: list[Recorded], size: int) -> dict[st
 
 
 @pytest.mark.parametrize("projection", [LOTS, ERROR_STATS, DAILY], ids=lambda p: p.name)
-def test_pages_of_any_size_make_the_same_rows(projection: ManyRows) -> None:
+def test_pages_of_any_size_make_the_same_rows(projection: ManyRows[Any]) -> None:
     history = History()
     for event in MADE:
         history.record((JOB, event))
