@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import httpx
 import pytest
+import yaml
 
 from services.cli.commands.serve import Service
 from services.local.postgres import EmbeddedPostgres
@@ -23,7 +24,8 @@ from tests.support.compose import Container, Network, in_order, load
 from tests.support.services import ROOT
 from tests.support.waiting import eventually
 
-SERVERS = {"postgres", "valkey"}
+WATCHING = {"prometheus", "alertmanager", "grafana"}
+SERVERS = {"postgres", "valkey"} | WATCHING
 ONCE = {"migrate"}
 BACKUPS = {"backup", "backup-folder"}
 """Run by hand, or to make a volume; tests/integration/local/test_backups.py plays what they do."""
@@ -84,13 +86,38 @@ def test_the_sandbox_is_a_profile_and_needs_no_keys() -> None:
     profiles = {
         name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service
     }
-    assert profiles == {"sandbox": ["sandbox"], "backup": ["backup"]}
+    watching = {name: ["alerts"] for name in WATCHING}
+    assert profiles == {"sandbox": ["sandbox"], "backup": ["backup"]} | watching
     assert not any(
         re.search(r"\$\{\w+:?\?", line) for line in (ROOT / "docker-compose.yml").read_text().splitlines()
     )
     known = {variable_name(field) for field in Settings.model_fields}
     for name, service in ours(compose).items():
         assert set(service["environment"]) <= known, name
+
+
+def test_whoever_watches_is_pinned_has_few_rights_and_sees_every_process() -> None:
+    compose = load()
+    for name in WATCHING:
+        service = compose["services"][name]
+        assert re.fullmatch(r"[\w/]+:v?\d+\.\d+\.\d+", service["image"]), name
+        assert service["read_only"] is True and service["cap_drop"] == ["ALL"], name
+        assert service["healthcheck"]["test"] and service["restart"] == "unless-stopped", name
+        folders = [volume.split(":") for volume in service["volumes"] if volume.startswith("./")]
+        assert all((ROOT / folder).is_dir() and mode == "ro" for folder, _, mode in folders), name
+    scraped = yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
+    port = compose["services"]["relay"]["environment"]["HEALTH_PORT"]
+    targets = {
+        target: group["labels"]["service"]
+        for group in scraped["static_configs"]
+        for target in group["targets"]
+    }
+    expected = {
+        f"{name}:{port}": service["command"][1]
+        for name, service in ours(compose).items()
+        if name != "sandbox"
+    }
+    assert targets == expected
 
 
 def test_keys_from_the_environment_reach_every_process() -> None:
