@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
@@ -24,8 +25,15 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(variable_name(field), None)
     Settings.model_config["env_file"] = None
     seed.chosen()
+    _keep_no_logger()
     if runs_tests(config):
         build_when_used()
+
+
+def _keep_no_logger() -> None:
+    """Else capture_logs sees nothing of a logger that a former test has used under another configuration."""
+    configure = structlog.configure
+    structlog.configure = lambda **how: configure(**how | {"cache_logger_on_first_use": False})
 
 
 def pytest_report_header() -> str:

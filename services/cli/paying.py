@@ -1,22 +1,18 @@
-"""What `neurocards payments` reads and does."""
+"""What `neurocards payments reconcile|refund` do."""
 
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
-import msgspec
 from aiogram import Bot
 
-from events.codec import decode
-from events.streams import payment_stream
-from ledger.log import Ledger, LogReader
-from projections.errors import NothingOfThatName
-from projections.words import words_of
+from ledger.log import Ledger
 from services.adapters.telegram import create_bot
 from services.adapters.yookassa.gateway import YooKassa
 from services.cli.operating import open_ledger
+from services.cli.payment_reading import payment_named
 from services.shared.payments.comparison import Comparison, Report
 from services.shared.payments.desk import Desk
 from services.shared.payments.refunds import RefundPlan, Sent, YooKassaRefunds
@@ -26,53 +22,11 @@ from services.shared.payments.stars_refunds import StarsRefunds
 from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.people import People
 from services.shared.settings import Settings
-from services.shared.sql import query
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-class WantedPayments(msgspec.Struct, frozen=True):
-    """Which payments; None: whatever it is. `state` is one of the read model's, or `open`."""
-
-    state: str | None
-    account: str | None
-    provider: str | None
-    since_us: int | None
-    limit: int
-
-
-async def find_payments(pool: "Pool", wanted: WantedPayments) -> list[dict[str, Any]]:
-    """Rows of the read model, the newest first."""
-    rows = await pool.fetch(query("find_payments"), *msgspec.structs.astuple(wanted))
-    return [dict(row) for row in rows]
-
-
-async def payment_named(pool: "Pool", name: str) -> str:
-    """Our id of the payment that is called so, by us or by its provider. Raises NothingOfThatName."""
-    found: str | None = await pool.fetchval(query("payment_named"), name.strip())
-    if found is None:
-        raise NothingOfThatName(
-            f"no payment is called {name!r}; give our id, or the provider's once it is paid"
-        )
-    return found
-
-
-async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:
-    """What happened to a payment: position, time (epoch µs), type and words. Raises NothingOfThatName."""
-    stream = payment_stream(await payment_named(pool, name))
-    return [
-        {
-            "payment": stream.removeprefix(payment_stream("")),
-            "position": recorded.position,
-            "time_us": recorded.recorded_at_us,
-            "type": recorded.type,
-            "what": words_of(decode(recorded)),
-        }
-        for recorded in await LogReader(pool).stream(stream)
-    ]
 
 
 class Operator:

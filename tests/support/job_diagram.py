@@ -4,6 +4,7 @@ python -m tests.support.job_diagram     # the diagram for docs/jobs.md
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import cast
 
 from events.job import Failure, JobEvent, JobQueued, Video
@@ -66,7 +67,8 @@ def commands(state: JobState) -> Iterator[tuple[c.Command, int]]:
         yield c.DropDeadLetter("j", "seen", "op"), now_us
 
 
-def edges() -> list[Edge]:
+@cache
+def edges() -> tuple[Edge, ...]:
     """All that can happen, each once, in the order in which it is found from a queued job on."""
     first = evolve(JobState(), QUEUED)
     found: dict[Edge, None] = {("[*]", "JobQueued", stage(first)): None}
@@ -89,7 +91,7 @@ def edges() -> list[Edge]:
             if after not in seen:
                 seen.add(after)
                 waiting.append(after)
-    return list(found)
+    return tuple(found)
 
 
 def diagram() -> str:

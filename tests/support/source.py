@@ -2,9 +2,11 @@
 
 import ast
 import gc
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def parse(path: Path) -> ast.Module:
     """The module's tree, made while the garbage collector rests.
 

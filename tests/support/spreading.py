@@ -1,4 +1,4 @@
-"""How pytest-xdist spreads the tests: one by one, but all that share a running system to one process.
+"""How pytest-xdist spreads the tests: one by one, but to one process all that share what is costly.
 
 (xdist's own `loadgroup` does this by a suffix to a test's id, which pytest 9 no longer lets it add.)
 """
@@ -6,6 +6,10 @@
 from typing import Any
 
 SHARED = {
+    "tests/unit/test_architecture.py": "source",
+    "tests/unit/test_tidy.py": "source",
+    "tests/unit/test_metrics_doc.py": "source",
+    "tests/unit/ledger/test_job_diagram.py": "job diagram",
     "tests/e2e/test_buying.py": "one system",
     "tests/e2e/test_cycle.py": "one system",
     "tests/e2e/test_killed.py": "one system",

@@ -49,7 +49,7 @@ def list_payments(
     output: Output = OutputFormat.table,
 ) -> None:
     """Payments, the newest first, as the read model has them. Money is in kopecks, or Stars."""
-    from services.cli.paying import WantedPayments, find_payments
+    from services.cli.payment_reading import WantedPayments, find_payments
     from services.cli.reading import read
     from services.cli.who import resolve_account
 
@@ -69,7 +69,7 @@ def list_payments(
 
 def show(payment: Payment, output: Output = OutputFormat.table) -> None:
     """What happened to one payment, event by event."""
-    from services.cli.paying import history
+    from services.cli.payment_reading import history
     from services.cli.reading import read
 
     async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
@@ -92,6 +92,9 @@ def reconcile(
     import asyncio
 
     from services.cli.environment import configure_command_logging, settings_here
+    from services.shared.aiogram_models import build_when_used
+
+    build_when_used()
     from services.cli.paying import operator
 
     settings = settings_here()
@@ -135,6 +138,9 @@ def refund(
     import asyncio
 
     from services.cli.environment import configure_command_logging, settings_here
+    from services.shared.aiogram_models import build_when_used
+
+    build_when_used()
     from services.cli.paying import KEY, operator
 
     if key is not None and not KEY.fullmatch(key):

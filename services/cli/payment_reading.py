@@ -1,0 +1,57 @@
+"""What `neurocards payments list|show` read: without the bot and the shop that paying.py has."""
+
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from events.codec import decode
+from events.streams import payment_stream
+from ledger.log import LogReader
+from projections.errors import NothingOfThatName
+from projections.words import words_of
+from services.shared.sql import query
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+
+class WantedPayments(msgspec.Struct, frozen=True):
+    """Which payments; None: whatever it is. `state` is one of the read model's, or `open`."""
+
+    state: str | None
+    account: str | None
+    provider: str | None
+    since_us: int | None
+    limit: int
+
+
+async def find_payments(pool: "Pool", wanted: WantedPayments) -> list[dict[str, Any]]:
+    """Rows of the read model, the newest first."""
+    rows = await pool.fetch(query("find_payments"), *msgspec.structs.astuple(wanted))
+    return [dict(row) for row in rows]
+
+
+async def payment_named(pool: "Pool", name: str) -> str:
+    """Our id of the payment that is called so, by us or by its provider. Raises NothingOfThatName."""
+    found: str | None = await pool.fetchval(query("payment_named"), name.strip())
+    if found is None:
+        raise NothingOfThatName(
+            f"no payment is called {name!r}; give our id, or the provider's once it is paid"
+        )
+    return found
+
+
+async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:
+    """What happened to a payment: position, time (epoch µs), type and words. Raises NothingOfThatName."""
+    stream = payment_stream(await payment_named(pool, name))
+    return [
+        {
+            "payment": stream.removeprefix(payment_stream("")),
+            "position": recorded.position,
+            "time_us": recorded.recorded_at_us,
+            "type": recorded.type,
+            "what": words_of(decode(recorded)),
+        }
+        for recorded in await LogReader(pool).stream(stream)
+    ]
