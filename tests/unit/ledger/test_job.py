@@ -106,17 +106,16 @@ def test_facts_are_recorded_whoever_brings_them():
 def test_a_refusal_heard_by_a_run_that_lost_the_job_is_a_fact_and_the_holder_decides():
     lost = given(*INTENDED, JobStarted(2, "w2"))
     (failed,) = when(lost, c.FailSubmission("j", "a", 1, 1, FAILURE))
-    assert isinstance(failed, SubmissionFailed)
-    state = given(*INTENDED, JobStarted(2, "w2"), failed)
+    state = job_state.evolve(lost, failed)
     with pytest.raises(SubmissionOpen):  # not even the holder may go on without a decision
         when(state, c.IntendSubmission("j", 2, 2, "k1", "m"), now_us=500)
     for stale in (state, given(*ACCEPTED, JobStarted(2, "w2"))):  # a known task is the holder's to judge
         with pytest.raises(StaleRun):
             when(stale, c.FailSubmission("j", "a", 1, 1, FAILURE))
-    decides = c.FailSubmission("j", "a", 2, 1, failed.failure, retry_at_us=500)
-    assert when(state, decides) == [RetryScheduled(2, 500)]
-    ends = when(state, replace(decides, retry_at_us=None))
-    assert ends == [JobFailed("worker", failed.failure), CreditsRefunded("j", 3, "transient", PARTS)]
+    again = c.FailSubmission("j", "a", 2, 1, failed.failure, retry_at_us=500)
+    assert when(state, again) == [RetryScheduled(2, 500)]
+    ends = when(state, replace(again, retry_at_us=None))
+    assert refund(ends) == [("JobFailed", None), ("CreditsRefunded", 3)]
 
 
 def test_a_task_is_recorded_once_and_even_after_a_refund():
