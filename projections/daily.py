@@ -157,7 +157,7 @@ DAILY = ManyRows(
         JobQueued, JobFailed, *_FROM_EARLIER,
     ),
     spread,
-    depends=lambda event: isinstance(event, _FROM_EARLIER),
+    depends=lambda _, event: isinstance(event, _FROM_EARLIER),
     recalls=names_of(JobQueued, SubmissionIntended, PaymentOrdered, PaymentSucceeded),
     json_columns=("money", "made"),
 )  # fmt: skip

@@ -90,6 +90,6 @@ ERROR_STATS = ManyRows(
     evolve,
     names_of(*_FAILURES),
     spread,
-    depends=lambda event: isinstance(event, _FAILURES),
+    depends=lambda _, event: isinstance(event, _FAILURES),
     recalls=names_of(JobQueued, SubmissionIntended),
 )

@@ -140,11 +140,20 @@ def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot
             return row
 
 
-def _unlisted(event: Event) -> bool:
-    """Whether the event does not say which lots it is about."""
-    if isinstance(event, CreditsGranted):
-        return not event.lot
-    return isinstance(event, CreditsCharged | CreditsRevoked) and not event.parts
+def _unlisted(recorded: Recorded, event: Event) -> bool:
+    """Whether the event was written before events said which lots they are about.
+
+    A revocation may be about none, when all is owed: then it says so, and no history has to be looked up.
+    """
+    match event:
+        case CreditsGranted():
+            return not event.lot
+        case CreditsCharged():
+            return not event.parts
+        case CreditsRevoked():
+            return '"parts":' not in recorded.data
+        case _:
+            return False
 
 
 LOTS = ManyRows(

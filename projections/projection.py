@@ -166,7 +166,7 @@ class ManyRows(Projection[RowT]):
 
     reads: frozenset[str]
     spread: Callable[[Recorded, Event, Sequence[Event]], Iterable[tuple[str, Any]]]
-    depends: Callable[[Event], bool] = field(kw_only=True)
+    depends: Callable[[Recorded, Event], bool] = field(kw_only=True)
     recalls: frozenset[str] = field(kw_only=True)
 
     def concerns(self, recorded: Recorded) -> bool:
@@ -177,18 +177,18 @@ class ManyRows(Projection[RowT]):
         lacking: dict[str, int] = {}
         for recorded, event in reads:
             version = first.setdefault(recorded.stream, recorded.version)
-            if version > 1 and self.depends(event):
+            if version > 1 and self.depends(recorded, event):
                 lacking[recorded.stream] = version
         return lacking
 
     def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
         reads = list(reads)
-        known = {r.stream: list(earlier.get(r.stream, ())) for r, event in reads if self.depends(event)}
+        known = {r.stream: list(earlier.get(r.stream, ())) for r, event in reads if self.depends(r, event)}
         made: list[Change] = []
         for recorded, event in reads:
             before = known.get(recorded.stream)
             if recorded.type in self.reads:
-                given = before if before is not None and self.depends(event) else ()
+                given = before if before is not None and self.depends(recorded, event) else ()
                 made += [Change(key, recorded, what) for key, what in self.spread(recorded, event, given)]
             if before is not None and recorded.type in self.recalls:
                 before.append(event)

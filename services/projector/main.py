@@ -6,6 +6,7 @@ from functools import partial
 from ledger.log import LogReader
 from projections.catalogue import PROJECTIONS
 from projections.runner import Runner
+from services.projector.common import Common
 from services.projector.projector import Follower
 from services.shared.database import create_pool
 from services.shared.feed import BLOCK_S_MAX, Feed
@@ -15,19 +16,25 @@ from services.shared.redis_client import blocking_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
 
+AT_ONCE = {"balances", "job_status", "payments"}
+"""What a seller looks at. Statistics may be a moment late: a batch costs more than the events in it."""
+PACE_S = 0.25
+
 
 async def serve(settings: Settings) -> None:
-    """Run every projection, each from its own feed, until told to stop."""
+    """Run every projection until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "projector"))
         runtime = await stack.enter_async_context(Runtime(settings, "projector"))
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         head = HeadWatch(LogReader(pool))
         runtime.spawn(repeat(head.run_once, runtime.stop, "head", idle_s=LOOK_S), "head")
+        common = Common()
         for name, projection in PROJECTIONS.items():
             feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX))
             stack.push_async_callback(feed.close)
-            follower = Follower(Runner(pool, projection), feed)
+            pace_s = 0 if name in AT_ONCE else PACE_S
+            follower = Follower(Runner(pool, projection), common.of(feed), pace_s=pace_s)
             runtime.health.tell({name: partial(follower.status, head)})
             runtime.spawn(follower.run(runtime.stop), name)
         runtime.ready()

@@ -11,7 +11,7 @@ from ledger.errors import IntegrityError
 from projections.errors import ProjectionError
 from projections.runner import Runner
 from services.projector import metrics
-from services.shared.feed import Feed
+from services.projector.common import Source
 from services.shared.head import HeadWatch
 from services.shared.periodic import PASSING, sleep
 
@@ -26,8 +26,12 @@ _STOPS = (CodecError, ProjectionError, IntegrityError)
 class Follower:
     """One projection and its feed."""
 
-    def __init__(self, runner: Runner, feed: Feed, *, stopped_retry_s: float = STOPPED_RETRY_S) -> None:
+    def __init__(
+        self, runner: Runner, feed: Source, *, pace_s: float = 0, stopped_retry_s: float = STOPPED_RETRY_S
+    ) -> None:
+        """`pace_s`: pause so long after a batch that was not full, to apply fewer and larger ones."""
         self._runner = runner
+        self._pace_s = pace_s
         self._feed = feed
         self._stopped_retry_s = stopped_retry_s
         self._name = runner.projection.name
@@ -75,6 +79,8 @@ class Follower:
                 metrics.STOPPED.labels(self._name).set(0)
                 self._stopped = ""
                 self._came_to(cursor)
+            if self._pace_s and 0 < len(events) < BATCH_EVENTS:
+                await sleep(self._pace_s, stop)
 
     def _came_to(self, cursor: Cursor) -> None:
         self._position = cursor.position
