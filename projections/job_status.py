@@ -1,6 +1,7 @@
 """Where each job stands, for the seller's status message, the cabinet and the operator's pages."""
 
-from typing import Literal, assert_never
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -32,9 +33,10 @@ from projections.projection import OnePerStream
 
 State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed"]
 ENDED = ("succeeded", "failed")
+_NO_FAILURE: Final = Failure("")
 
 
-class JobStatus(msgspec.Struct, frozen=True, gc=False):
+class JobStatus(msgspec.Struct, gc=False):
     """One job: number `number` of `of_jobs` in its order.
 
     `state`: queued → writing (the prompt) → submitting (to the provider) → rendering → succeeded or failed;
@@ -42,6 +44,8 @@ class JobStatus(msgspec.Struct, frozen=True, gc=False):
     has `gifted` and the video. `failure_*` are the job's, or while it runs the last submission's. A failed
     job that is made again has `requeued_as`, the new one `requeue_of`; `dropped`: an operator has left it at
     that. `price` is in credits. `position` is that of the job's last event. Times are epoch microseconds.
+
+    Not frozen, for speed: `evolve` makes one new row and fills that in.
     """
 
     job: str
@@ -81,52 +85,87 @@ class JobStatus(msgspec.Struct, frozen=True, gc=False):
 
 
 def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus:
-    """The job's row after the event."""
-    if not isinstance(event, JobEvent):
-        raise UnfoldableEvent(f"{recorded.type} at position {recorded.position} is no job's event")
-    if isinstance(event, JobQueued):
+    """The job's row after the event: a new one, `row` stays as it is."""
+    change = _CHANGES.get(type(event))
+    if row is None or change is None:
         return _queued(recorded, event)
-    if row is None:
-        raise UnfoldableEvent(f"{recorded.type} at position {recorded.position} comes before JobQueued")
     row = replace(row, updated_at_us=recorded.recorded_at_us, position=recorded.position)
-    ended = row.state in ENDED
-    match event:
-        case JobStarted():
-            state: State = "writing" if row.state == "queued" else row.state
-            started_at_us = row.started_at_us or recorded.recorded_at_us
-            return replace(row, run=event.run, worker=event.worker, state=state, started_at_us=started_at_us)
-        case PromptWritten():
-            return replace(row, prompt_source=event.source, state=row.state if ended else "submitting")
-        case SubmissionIntended():
-            return replace(row, submissions=event.submission, task="", retry_at_us=None, state="submitting")
-        case SubmissionAccepted():
-            # A fact, recorded even after a refund, and maybe of an earlier submission.
-            latest = event.submission == row.submissions
-            state = "rendering" if latest and not ended else row.state
-            return replace(row, task=event.task if latest else row.task, state=state)
-        case SubmissionFailed():
-            return _with_failure(row, event.failure)
-        case RetryScheduled():
-            return replace(row, retry_at_us=event.at_us, state="retrying")
-        case JobHandedBack() | JobReissued():
-            return row
-        case JobSucceeded():
-            won = _with_video(_with_failure(row, Failure("")), event.video)
-            return replace(won, state="succeeded", ended_at_us=recorded.recorded_at_us, retry_at_us=None)
-        case JobFailed():
-            lost = replace(_with_failure(row, event.failure), failed_by=event.by, retry_at_us=None)
-            return replace(lost, state="failed", ended_at_us=recorded.recorded_at_us)
-        case VideoGifted():
-            return replace(_with_video(row, event.video), gifted=True)
-        case JobRequeued():
-            return replace(row, requeued_as=event.as_job)
-        case DeadLetterDropped():
-            return replace(row, dropped=True)
-        case _ as never:
-            assert_never(never)
+    change(row, recorded, event)
+    return row
 
 
-def _queued(recorded: Recorded, event: JobQueued) -> JobStatus:
+def _started(row: JobStatus, recorded: Recorded, event: JobStarted) -> None:
+    row.run = event.run
+    row.worker = event.worker
+    if row.state == "queued":
+        row.state = "writing"
+    if row.started_at_us is None:
+        row.started_at_us = recorded.recorded_at_us
+
+
+def _prompted(row: JobStatus, _: Recorded, event: PromptWritten) -> None:
+    row.prompt_source = event.source
+    if row.state not in ENDED:
+        row.state = "submitting"
+
+
+def _intended(row: JobStatus, _: Recorded, event: SubmissionIntended) -> None:
+    row.submissions = event.submission
+    row.task = ""
+    row.retry_at_us = None
+    row.state = "submitting"
+
+
+def _accepted(row: JobStatus, _: Recorded, event: SubmissionAccepted) -> None:
+    """A fact, recorded even after a refund, and maybe of an earlier submission."""
+    if event.submission == row.submissions:
+        row.task = event.task
+        if row.state not in ENDED:
+            row.state = "rendering"
+
+
+def _refused(row: JobStatus, _: Recorded, event: SubmissionFailed) -> None:
+    _fail(row, event.failure)
+
+
+def _waits(row: JobStatus, _: Recorded, event: RetryScheduled) -> None:
+    row.retry_at_us = event.at_us
+    row.state = "retrying"
+
+
+def _unchanged(_row: JobStatus, _recorded: Recorded, _event: Event) -> None:
+    pass
+
+
+def _succeeded(row: JobStatus, recorded: Recorded, event: JobSucceeded) -> None:
+    _fail(row, _NO_FAILURE)
+    _show(row, event.video)
+    _end(row, "succeeded", recorded)
+
+
+def _failed(row: JobStatus, recorded: Recorded, event: JobFailed) -> None:
+    _fail(row, event.failure)
+    row.failed_by = event.by
+    _end(row, "failed", recorded)
+
+
+def _gifted(row: JobStatus, _: Recorded, event: VideoGifted) -> None:
+    _show(row, event.video)
+    row.gifted = True
+
+
+def _requeued(row: JobStatus, _: Recorded, event: JobRequeued) -> None:
+    row.requeued_as = event.as_job
+
+
+def _dropped(row: JobStatus, _recorded: Recorded, _event: DeadLetterDropped) -> None:
+    row.dropped = True
+
+
+def _queued(recorded: Recorded, event: Event) -> JobStatus:
+    if not isinstance(event, JobQueued):
+        wrong = "comes before JobQueued" if isinstance(event, JobEvent) else "is no job's event"
+        raise UnfoldableEvent(f"{recorded.type} at position {recorded.position} {wrong}")
     return JobStatus(
         job=job_of(recorded.stream) or "",
         account=event.account,
@@ -145,17 +184,40 @@ def _queued(recorded: Recorded, event: JobQueued) -> JobStatus:
     )
 
 
-def _with_failure(row: JobStatus, failure: Failure) -> JobStatus:
-    return replace(
-        row,
-        failure_class=failure.error_class,
-        failure_code=failure.code,
-        failure_message=failure.message,
-    )
+def _fail(row: JobStatus, failure: Failure) -> None:
+    row.failure_class = failure.error_class
+    row.failure_code = failure.code
+    row.failure_message = failure.message
 
 
-def _with_video(row: JobStatus, video: Video) -> JobStatus:
-    return replace(row, video=video.blob, video_sha256=video.sha256, video_size_bytes=video.size_bytes)
+def _show(row: JobStatus, video: Video) -> None:
+    row.video = video.blob
+    row.video_sha256 = video.sha256
+    row.video_size_bytes = video.size_bytes
+
+
+def _end(row: JobStatus, state: State, recorded: Recorded) -> None:
+    row.state = state
+    row.ended_at_us = recorded.recorded_at_us
+    row.retry_at_us = None
+
+
+_CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
+    JobStarted: _started,
+    PromptWritten: _prompted,
+    SubmissionIntended: _intended,
+    SubmissionAccepted: _accepted,
+    SubmissionFailed: _refused,
+    RetryScheduled: _waits,
+    JobHandedBack: _unchanged,
+    JobReissued: _unchanged,
+    JobSucceeded: _succeeded,
+    JobFailed: _failed,
+    VideoGifted: _gifted,
+    JobRequeued: _requeued,
+    DeadLetterDropped: _dropped,
+}
+"""What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 
 
 def _key_of(recorded: Recorded) -> str | None:
