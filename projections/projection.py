@@ -23,6 +23,8 @@ from events.errors import UnknownEventType
 
 RowT = TypeVar("RowT", bound=msgspec.Struct)
 
+_encode = msgspec.json.Encoder().encode
+
 Earlier = Mapping[str, Sequence[Event]]
 """Stream → events of it that came before a page, in order."""
 
@@ -86,6 +88,11 @@ class Projection(ABC, Generic[RowT]):
                 raise UnknownEventType(recorded.type, recorded.position)
         return reads
 
+    def begins(self, recorded: Recorded) -> bool:
+        """Whether a row that this event changes cannot have been there before, told without looking."""
+        del recorded
+        return False
+
     def fold(self, rows: dict[str, RowT], changes: Iterable[Change]) -> None:
         """Change `rows` in place."""
         evolve = self.evolve
@@ -132,6 +139,16 @@ class Projection(ABC, Generic[RowT]):
             columns[index] = decoder.decode(columns[index])
         return self.row(*columns)
 
+    def to_columns(self, row: RowT) -> tuple[Any, ...]:
+        """The row's columns as they are copied into its table, JSON as text."""
+        values = msgspec.structs.astuple(row)
+        if not self._json:
+            return values
+        columns = list(values)
+        for index, _ in self._json:
+            columns[index] = _encode(columns[index]).decode()
+        return tuple(columns)
+
 
 @dataclass(frozen=True)
 class OnePerStream(Projection[RowT]):
@@ -146,6 +163,9 @@ class OnePerStream(Projection[RowT]):
 
     def concerns(self, recorded: Recorded) -> bool:
         return self.key_of(recorded) is not None
+
+    def begins(self, recorded: Recorded) -> bool:
+        return recorded.version == 1
 
     def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
         del earlier

@@ -42,6 +42,14 @@ class Table:
         if rows:
             await connection.execute(self._query("store_rows"), _encoder.encode(rows).decode())
 
+    async def insert(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
+        """Add rows whose keys are not there yet; much faster than `store` for many."""
+        if rows:
+            to_columns = self.projection.to_columns
+            await connection.copy_records_to_table(
+                self.name, records=map(to_columns, rows), columns=self.projection.columns
+            )
+
     async def scan(self, connection: "Connection", prefetch: int = 2000) -> AsyncIterator[Any]:
         """All rows in the order of their keys' bytes; needs a transaction."""
         async for row in connection.cursor(self._query("all_rows"), prefetch=prefetch):

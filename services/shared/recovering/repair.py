@@ -23,7 +23,7 @@ from ledger.note import PrivateKey
 from ledger.noted import hash_at, store
 from ledger.tree import forget_tiles
 from projections import cursors
-from projections.rebuild import rebuild
+from projections.rebuild import How, rebuild
 from projections.sql import query as projections_query
 from services.shared.checkpoint_files import keep_note
 from services.shared.errors import StartError
@@ -93,7 +93,7 @@ class Repair:
             await self._notifier()
         for name in plan.projections:
             try:
-                done = await rebuild(self._database_url, name, from_log=True)
+                done = await rebuild(self._database_url, name, How(from_log=True))
             except asyncpg.InsufficientPrivilegeError as error:
                 raise StartError(
                     "only the tables' owner can rebuild a projection: run it again with the DATABASE_URL "

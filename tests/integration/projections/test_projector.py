@@ -61,7 +61,7 @@ async def test_a_rebuild_under_a_running_projector(
     await traffic.play(30)
     await eventually(lambda: all_at_head(pool, ledger))
     for name in PROJECTIONS:
-        assert (await rebuild(database_url, name)).differed == ()
+        assert (await rebuild(database_url, name)).differences.rows == 0
     await traffic.play(10)
     await eventually(lambda: all_at_head(pool, ledger))
     assert await check_ledger(pool) == []

@@ -7,7 +7,7 @@ import pytest
 
 from ledger.log import Ledger, LogReader
 from projections.errors import NoSuchProjection, RebuildDiffers, RebuildRunning, SwapTimedOut
-from projections.rebuild import Rebuilt, rebuild
+from projections.rebuild import How, Rebuilt, rebuild
 from projections.root import build, state_root
 from tests.integration.projections.conftest import bring_up
 from tests.support.traffic import Traffic
@@ -38,7 +38,7 @@ async def test_rebuilt_equals_live_and_only_the_table_changes(
 
     result = await rebuild(database_url, name)
 
-    assert result.differed == ()
+    assert result.differences.rows == 0
     after = await state_root(pool, name)
     assert (after.root, after.rows, after.cursor) == (live.root, live.rows, live.cursor)
     assert result.state == after
@@ -58,7 +58,7 @@ async def test_rebuilt_equals_live_and_only_the_table_changes(
 async def test_rebuild_while_orders_come_in_and_the_projector_runs(
     ledger: Ledger, pool, database_url, name: str, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.PAGE_EVENTS", 20)
+    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 20)
     await Traffic(ledger, prefix="before-").play(60)
     await bring_up(pool, name)
     stop = asyncio.Event()
@@ -85,7 +85,7 @@ async def test_rebuild_while_orders_come_in_and_the_projector_runs(
     tasks = [asyncio.create_task(work()) for work in (order, project, read)]
     for _ in range(3):
         result = await rebuild(database_url, name)
-        assert result.differed == ()
+        assert result.differences.rows == 0
     stop.set()
     await asyncio.gather(*tasks)
 
@@ -113,8 +113,8 @@ async def test_a_live_table_that_is_wrong_is_told_and_kept_until_the_difference_
     assert found.value.keys == ("a0", "a1", "zz")
     assert (await state_root(pool, "balances")).version == 1
 
-    result = await rebuild(database_url, "balances", accept_difference=True)
-    assert result.differed == ("a0", "a1", "zz")
+    result = await rebuild(database_url, "balances", How(accept_difference=True))
+    assert result.differences.keys == ("a0", "a1", "zz")
     assert (await state_root(pool, "balances")).root == right.root
     assert await tables(owner, "balances") == {f"balances_v{result.state.version}"}
 
@@ -128,7 +128,7 @@ async def test_the_swap_waits_for_a_long_reader_without_making_others_wait(
     await reader.start()
     before = await owner.fetch("SELECT * FROM balances ORDER BY account")
 
-    rebuilding = asyncio.create_task(rebuild(database_url, "balances", swap_timeout_s=30))
+    rebuilding = asyncio.create_task(rebuild(database_url, "balances", How(swap_timeout_s=30)))
     waits = """SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
                WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'balances'::regclass
                AND datname = current_database()"""
@@ -161,7 +161,7 @@ async def test_a_swap_that_never_gets_the_view_gives_up_and_can_be_repeated(
     async with owner.transaction():
         await owner.fetch("SELECT * FROM balances")
         with pytest.raises(SwapTimedOut, match="try again"):
-            await rebuild(database_url, "balances", swap_timeout_s=0.1)
+            await rebuild(database_url, "balances", How(swap_timeout_s=0.1))
     assert (await state_root(pool, "balances")).version == 1
     assert (await rebuild(database_url, "balances")).state.version > 1
     assert len(await versions(owner, "balances")) == 1
@@ -192,7 +192,7 @@ async def test_two_rebuilds_of_one_projection_do_not_meet(traffic: Traffic, catc
 async def test_a_rebuild_that_was_killed_leaves_nothing_behind_that_matters(
     traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 10)
     await traffic.play(60)
     await catch_up("balances")
 

@@ -1,0 +1,73 @@
+"""A rebuild's connections, the lock against a second one, and cleaning up after a cancelled one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+from projections.errors import RebuildRunning
+from projections.projection import AnyProjection
+from projections.rebuilding import fresh
+
+if TYPE_CHECKING:
+    Plain = asyncpg.Connection[asyncpg.Record]
+
+_LOCK: Final = 7_300_003
+_SETTINGS: Final = {"application_name": "neurocards-rebuild", "timezone": "UTC", "jit": "off"}
+_CLEAN_TIMEOUT_S: Final = 20
+
+
+@dataclass(frozen=True)
+class Connections:
+    """`work` writes and holds the lock, `log` reads events, `lookups` rows of fresh tables and what events
+    recall; `live` asks where the live tables are, and holds them still for a moment.
+    """
+
+    work: "Plain"
+    log: "Plain"
+    lookups: "Plain"
+    live: "Plain"
+
+
+@asynccontextmanager
+async def connect(database_url: str, projections: Sequence[AnyProjection]) -> AsyncIterator[Connections]:
+    """Connections for a rebuild of these, which nobody else rebuilds meanwhile. Raises RebuildRunning."""
+    opened: list[Plain] = []
+    try:
+        for _ in range(4):
+            opened.append(await asyncpg.connect(database_url, server_settings=_SETTINGS))
+        for projection in projections:
+            if not await opened[0].fetchval(
+                "SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, projection.name
+            ):
+                raise RebuildRunning(f"another rebuild of {projection.name} is under way; wait for it")
+        yield Connections(*opened)
+    finally:
+        for connection in reversed(opened):
+            await connection.close(timeout=_CLEAN_TIMEOUT_S)
+
+
+async def forget(database_url: str, projections: Sequence[AnyProjection]) -> None:
+    """Drop what a cancelled rebuild has made, unless somebody else rebuilds by now."""
+    connection = await asyncpg.connect(database_url, server_settings=_SETTINGS)
+    try:
+        for projection in projections:
+            locked = "SELECT pg_try_advisory_lock($1, hashtext($2))"
+            if await connection.fetchval(locked, _LOCK, projection.name):
+                await fresh.clean(connection, projection)
+    finally:
+        await connection.close()
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> list[Any]:
+    """All to their ends; when one fails the others are stopped."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
