@@ -17,7 +17,7 @@ from events.account import (
 )
 from events.codec import Event
 from events.envelope import Recorded
-from events.streams import account_of
+from events.streams import ACCOUNT, account_of
 from ledger import account_state
 from ledger.account_state import AccountState
 from ledger.lots import Lots
@@ -106,8 +106,4 @@ def _move(row: Balance, event: AccountEvent, amount: int) -> None:
             row.next_expiry_at_us = ends
 
 
-def _key_of(recorded: Recorded) -> str | None:
-    return account_of(recorded.stream)
-
-
-BALANCES = OnePerStream("balances", Balance, evolve, _key_of, json_columns=("lots",))
+BALANCES = OnePerStream("balances", Balance, evolve, ACCOUNT, json_columns=("lots",))

@@ -27,7 +27,7 @@ from events.job import (
     Video,
     VideoGifted,
 )
-from events.streams import job_of
+from events.streams import JOB, job_of
 from projections.errors import UnfoldableEvent
 from projections.projection import OnePerStream
 
@@ -220,8 +220,4 @@ _CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
 """What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 
 
-def _key_of(recorded: Recorded) -> str | None:
-    return job_of(recorded.stream)
-
-
-JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, _key_of, added=3)
+JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, JOB, added=3)

@@ -17,7 +17,7 @@ from events.payment import (
     PaymentSucceeded,
     RefundIntended,
 )
-from events.streams import payment_of
+from events.streams import PAYMENT, payment_of
 from ledger import payment_state
 from ledger.payment_state import PaymentState, Received
 from projections.errors import UnfoldableEvent
@@ -142,8 +142,4 @@ def _state(refunding: bool, successes: int, paid: int, refunded: int) -> State:
     return "succeeded" if successes else "flagged"
 
 
-def _key_of(recorded: Recorded) -> str | None:
-    return payment_of(recorded.stream)
-
-
-PAYMENTS = OnePerStream("payments", Payment, evolve, _key_of, json_columns=("received", "intents"))
+PAYMENTS = OnePerStream("payments", Payment, evolve, PAYMENT, json_columns=("received", "intents"))

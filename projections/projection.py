@@ -11,13 +11,15 @@ A page of the log goes through it in three steps, so that whoever has a table re
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
+from msgspec import DecodeError
 
-from events.codec import EVENT_TYPES, Event, decode
+from events.codec import DECODE, EVENT_TYPES, Event, decode
 from events.envelope import Recorded
 from events.errors import UnknownEventType
 
@@ -36,12 +38,8 @@ class Read(NamedTuple):
     event: Event
 
 
-class Change(NamedTuple):
-    """What an event does to the row `key`: `what` is given to `evolve`."""
-
-    key: str
-    recorded: Recorded
-    what: Any
+Change = tuple[str, Recorded, Any]
+"""What an event does to a row: the row's key, the event, and what of it is given to `evolve`."""
 
 
 @dataclass(frozen=True)
@@ -154,23 +152,38 @@ class Projection(ABC, Generic[RowT]):
 class OnePerStream(Projection[RowT]):
     """One row for each stream of a kind, folded from that stream's events alone.
 
-    `key_of` says which row an event belongs to, None when the event is none of this projection's business;
-    `evolve` is given the event. Whether an event matters depends on its type and the kind of its stream only,
-    and a row's key is the stream's name without its kind.
+    `kind` is what these streams' names begin with, and what follows is the row's key. `evolve` is given the
+    event.
     """
 
-    key_of: Callable[[Recorded], str | None]
+    kind: str
 
     def concerns(self, recorded: Recorded) -> bool:
-        return self.key_of(recorded) is not None
+        return recorded.stream.startswith(self.kind)
+
+    def key_of(self, recorded: Recorded) -> str | None:
+        """The row that the event belongs to; None when it is none of this projection's business."""
+        return recorded.stream[len(self.kind) :] if self.concerns(recorded) else None
 
     def begins(self, recorded: Recorded) -> bool:
         return recorded.version == 1
 
     def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
         del earlier
-        key_of = self.key_of
-        return [Change(key, r, event) for r, event in reads if (key := key_of(r)) is not None]
+        skip = len(self.kind)
+        return [(recorded.stream[skip:], recorded, event) for recorded, event in reads]
+
+    def changes_in(self, page: Sequence[Recorded]) -> list[Change]:
+        """`changes` of what is `read` of a page, in a third of the time: most of a rebuild is this."""
+        kind, skip = self.kind, len(self.kind)
+        if EVENT_TYPES.keys() >= {recorded.type for recorded in page}:
+            with suppress(DecodeError):  # then told by `read`, which knows where
+                return [
+                    (recorded.stream[skip:], recorded, DECODE[recorded.type](recorded.data))
+                    for recorded in page
+                    if recorded.stream.startswith(kind)
+                ]
+        return self.changes(self.read(page), {})
 
 
 @dataclass(frozen=True)
@@ -209,7 +222,7 @@ class ManyRows(Projection[RowT]):
             before = known.get(recorded.stream)
             if recorded.type in self.reads:
                 given = before if before is not None and self.depends(recorded, event) else ()
-                made += [Change(key, recorded, what) for key, what in self.spread(recorded, event, given)]
+                made += [(key, recorded, what) for key, what in self.spread(recorded, event, given)]
             if before is not None and recorded.type in self.recalls:
                 before.append(event)
         return made

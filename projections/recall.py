@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from events.codec import Event, decode_data
-from projections.projection import AnyProjection, Change, ManyRows, Read
+from projections.projection import AnyProjection, Change, ManyRows, OnePerStream, Read
 from projections.sql import query
 
 if TYPE_CHECKING:
@@ -30,5 +30,7 @@ async def recall(
 
 async def changes_of(reader: "Reader", projection: AnyProjection, page: Sequence[Any]) -> list[Change]:
     """What a page of the log changes. Raises UnknownEventType and CodecError."""
+    if isinstance(projection, OnePerStream):
+        return projection.changes_in(page)
     reads = projection.read(page)
     return projection.changes(reads, await recall(reader, projection, reads))

@@ -91,7 +91,7 @@ class Filling:
 
     async def _load(self, changes: list[Change]) -> None:
         """Read the rows of these changes that were forgotten, or never were."""
-        keys = {change.key for change in changes} - self._young.keys() - self._old.keys()
+        keys = {key for key, _, _ in changes} - self._young.keys() - self._old.keys()
         found = await self.table.load(self._lookups, keys)
         self._old |= found
         self._absent |= keys - found.keys()

@@ -5,11 +5,11 @@ again from its stream. Accounts' rows are kept to the end, and rows of many even
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from events.codec import EVENT_TYPES, decode
+from events.codec import DECODE, decode
 from events.envelope import Cursor, Recorded
 from events.errors import CodecError
 from projections.errors import ProjectionError
@@ -29,7 +29,6 @@ _AT_ONCE = 1000
 _KIND_CHARS = 4
 """So many characters of a stream's name tell its kind."""
 _ENDS = frozenset({"JobSucceeded", "JobFailed"})
-_DECODE: Final = {name: msgspec.json.Decoder(cls).decode for name, cls in EVENT_TYPES.items()}
 
 
 class Model:
@@ -178,7 +177,7 @@ class Walk:
             route = routes.get((stream[:_KIND_CHARS], name))
             if route is None:
                 route = self._route(recorded)
-            decoder = _DECODE.get(name)
+            decoder = DECODE.get(name)
             try:
                 event = decoder(recorded.data) if decoder is not None else decode(recorded)
             except (CodecError, msgspec.DecodeError, UnicodeError) as error:
