@@ -18,7 +18,7 @@ from events.job import (
     SubmissionAccepted,
     SubmissionIntended,
 )
-from events.streams import job_of
+from events.streams import JOB, job_of
 from projections.errors import UnfoldableEvent
 from projections.job_status import ENDED, State
 from projections.projection import OnePerStream
@@ -111,8 +111,4 @@ def _moved(row: JobTimes, state: State, recorded: Recorded) -> JobTimes:
     return replace(row, state=state, since_us=now_us, position=position, **spent)
 
 
-def _key_of(recorded: Recorded) -> str | None:
-    return job_of(recorded.stream)
-
-
-JOB_TIMES = OnePerStream("job_times", JobTimes, evolve, _key_of)
+JOB_TIMES = OnePerStream("job_times", JobTimes, evolve, JOB)

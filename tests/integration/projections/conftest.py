@@ -28,6 +28,18 @@ async def bring_up(pool: "Pool", name: str, *, up_to: int | None = None, page: i
     return cursor
 
 
+async def versions(owner: "Pool", name: str) -> list[tuple[int, bool]]:
+    """A projection's versions, and which of them is the active one."""
+    rows = await owner.fetch("SELECT version, active FROM cursors WHERE name = $1 ORDER BY version", name)
+    return [(row["version"], row["active"]) for row in rows]
+
+
+async def tables(owner: "Pool", name: str) -> set[str]:
+    """The tables that a projection has."""
+    rows = await owner.fetch("SELECT tablename FROM pg_tables WHERE tablename LIKE $1", f"{name}_v%")
+    return {row["tablename"] for row in rows}
+
+
 @pytest.fixture
 def catch_up(pool: "Pool") -> CatchUp:
     """Brings every projection (or the one named) up to the head (or to a position)."""
