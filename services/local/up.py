@@ -16,6 +16,7 @@ from services.local.folder import DataFolder
 from services.local.infrastructure import Infrastructure
 from services.local.supervisor import Supervisor
 from services.shared import checkpoint_files
+from services.shared.companies import COMPANIES
 from services.shared.errors import StartError
 from services.shared.schema import migrate
 from services.shared.settings import Settings
@@ -142,6 +143,8 @@ class Up:
             "web_url": settings.public_base,
             "chat_url": f"{settings.sandbox_base}/" if settings.uses_sandbox_for("telegram") else None,
             "sandbox_url": settings.sandbox_base if settings.needs_sandbox else None,
+            "sandbox_for": [name for name in COMPANIES if settings.uses_sandbox_for(name)],
+            "embedded": infrastructure.embedded,
             "pid": os.getpid(),
             "pids": infrastructure.pids() | (self._supervisor.pids() if self._supervisor else {}),
         }

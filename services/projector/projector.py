@@ -18,7 +18,8 @@ from services.shared.periodic import PASSING, sleep
 logger = structlog.get_logger()
 
 BATCH_EVENTS = 1000
-STOPPED_RETRY_S = 30.0
+STOPPED_RETRY_S = 5.0
+"""Soon, since after `neurocards recover` sellers wait for what these tables show."""
 _STOPS = (CodecError, ProjectionError, IntegrityError)
 """Nothing but a person helps: newer code, a rebuild, or `neurocards recover`."""
 
@@ -54,7 +55,7 @@ class Follower:
             try:
                 await self._follow(stop)
             except _STOPS as error:
-                self._stopped = str(error)
+                self._stopped, self._reached = str(error), None  # the complaint is made
                 metrics.STOPPED.labels(self._name).set(1)
                 logger.error(
                     "projection_stopped", projection=self._name, reason=str(error), kind=type(error).__name__

@@ -49,16 +49,17 @@ def recover(
         else:
             confirm(dry_run, yes)
 
-    unexplained = asyncio.run(_recover(settings, notes, actor, reason, decide))
+    unexplained = asyncio.run(recover_here(settings, notes, actor, reason, decide))
     for words in unexplained:
         say(words)
     if unexplained:
         raise typer.Exit(ExitCode.INTEGRITY)
 
 
-async def _recover(
+async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
+    """Plan, let `decide` see the rows and whether there is nothing to do, repair; what stays unexplained."""
     from services.shared import checkpoint_files as files
     from services.shared.database import patient_pool
     from services.shared.publishing.scripts import Scripts

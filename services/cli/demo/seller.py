@@ -42,12 +42,14 @@ class Seller:
         """What had been seen before the seller's last act; the bot's answer comes after it."""
 
     async def begin(self) -> None:
-        """Start the bot and accept its terms."""
+        """Start the bot, and accept its terms if it asks for that."""
         for left in reversed(range(_TRIES)):
             try:
                 await self._say("/start")
-                await self._press(ACCEPT_TERMS)
-                await self._see(CREATE)
+                if (shown := await self._see(ACCEPT_TERMS, CREATE)).data.startswith(ACCEPT_TERMS):
+                    self._mark = self.chat.seen
+                    await self.chat.tap(shown)
+                    await self._see(CREATE)
                 return
             except ChatError:
                 if self.chat.button(CREATE):
@@ -126,11 +128,14 @@ class Seller:
         self._mark = self.chat.seen
         await self.chat.tap(button)
 
-    async def _see(self, prefix: str, *, fresh: bool = True) -> Button:
+    async def _see(self, *prefixes: str, fresh: bool = True) -> Button:
+        """The newest button that begins with the first of these for which there is one."""
         since = self._mark if fresh else 0
-        button: Button = await self.chat.until(
-            lambda chat: chat.button(prefix, since=since), STEP_TIMEOUT_S, f"a button {prefix}"
-        )
+
+        def found(chat: Chat) -> Button | None:
+            return next(filter(None, (chat.button(prefix, since=since) for prefix in prefixes)), None)
+
+        button: Button = await self.chat.until(found, STEP_TIMEOUT_S, f"a button {' or '.join(prefixes)}")
         return button
 
     async def _answer(self, what: str) -> None:

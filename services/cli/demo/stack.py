@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import services
+from services.cli.demo.running import RunningStack
 from services.local import processes
 from services.local.folder import DataFolder
 from services.shared.errors import StartError
@@ -39,23 +40,21 @@ QUICK: Mapping[str, Any] = {
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 40.0
 _HOST = "127.0.0.1"
-_SERVERS = ("postgres", "valkey")
 _ROOT = Path(services.__file__).parents[1]
 
 
-class Stack:
+class Stack(RunningStack):
     """One `neurocards up` over `folder`; stop it and start it again, and it goes on where it was."""
 
     def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:
+        super().__init__(DataFolder(folder / "data"))
         self.folder = folder
         self.workers = workers
-        self.data = DataFolder(folder / "data")
         # Chosen once, since after a restart the provider calls back where it was told before.
         ports = {"SANDBOX_PORT": free_port(_HOST), "WEB_PORT": free_port(_HOST)}
         self._settings = {**QUICK, **ports, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None
-        self._addresses: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -112,22 +111,6 @@ class Stack:
         self._addresses = {}
 
     @property
-    def database_url(self) -> str:
-        return str(self._addresses["database_url"])
-
-    @property
-    def redis_url(self) -> str:
-        return str(self._addresses["redis_url"])
-
-    @property
-    def sandbox_url(self) -> str:
-        return str(self._addresses["sandbox_url"])
-
-    @property
-    def web_url(self) -> str:
-        return str(self._addresses["web_url"])
-
-    @property
     def settings(self) -> Settings:
         """What the services run with."""
         known = {field: self._settings[variable_name(field)] for field in self._own_fields()}
@@ -149,43 +132,6 @@ class Stack:
     def log_path(self) -> Path:
         """What `neurocards up` itself said: restarts, warnings of all services."""
         return self.folder / "up.log"
-
-    def names(self) -> list[str]:
-        """The services, also one that is just being started again, e.g. worker-2."""
-        return sorted(name for name in self._running_pids() if name not in _SERVERS)
-
-    def facts(self, name: str) -> dict[str, Any]:
-        """What a service announced last: pid, ready, its addresses."""
-        with contextlib.suppress(OSError, ValueError):
-            found: dict[str, Any] = json.loads((self.data.run / f"{name}.json").read_text(encoding="utf-8"))
-            return found
-        return {}
-
-    def pid(self, name: str) -> int:
-        """The process id of a service or of postgres or valkey. Raises StartError when it does not run."""
-        pids = self._running_pids()
-        found = pids.get(name) if name in _SERVERS else self.facts(name).get("pid", pids.get(name))
-        if not isinstance(found, int) or not processes.alive(found):
-            raise StartError(f"{name} is not running")
-        return found
-
-    async def kill(self, name: str) -> int:
-        """SIGKILL one process, and return its id once it is gone; the supervisor starts it again."""
-        pid = self.pid(name)
-        os.kill(pid, signal.SIGKILL)
-        await self._until(lambda: not processes.alive(pid), 10, f"{name} to be gone after SIGKILL")
-        return pid
-
-    async def back(self, name: str, killed: int, timeout_s: float = 40) -> None:
-        """Until a process that was killed runs again and is ready."""
-
-        def is_back() -> bool:
-            is_server = name in _SERVERS
-            facts = {"pid": self._running_pids().get(name), "ready": True} if is_server else self.facts(name)
-            pid, ready = facts.get("pid"), facts.get("ready")
-            return isinstance(pid, int) and pid != killed and bool(ready) and processes.alive(pid)
-
-        await self._until(is_back, timeout_s, f"{name} to run again")
 
     def log_tail(self, name: str, lines: int = 40) -> str:
         """The end of a service's log; `up`: of what the supervisor said."""
@@ -218,6 +164,10 @@ class Stack:
         self._addresses = found
         return True
 
+    def _still(self) -> None:
+        if self.exit_code is not None:
+            raise StartError(f"`neurocards up` ended with code {self.exit_code}:\n{self.log_tail('up', 15)}")
+
     def _told(self) -> dict[str, Any]:
         """What our own `up` has written down; never what one before it has left behind.
 
@@ -227,18 +177,3 @@ class Stack:
             found: dict[str, Any] = json.loads(self.data.addresses.read_text(encoding="utf-8"))
             return found if self._process is not None and found.get("pid") == self._process.pid else {}
         return {}
-
-    def _running_pids(self) -> dict[str, Any]:
-        pids: dict[str, Any] = self._told().get("pids", {})
-        return pids
-
-    async def _until(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not done():
-            if self.exit_code is not None:
-                raise StartError(
-                    f"`neurocards up` ended with code {self.exit_code}:\n{self.log_tail('up', 15)}"
-                )
-            if time.monotonic() > deadline:
-                raise StartError(f"waited {timeout_s:g} s for {what}:\n{self.log_tail('up', 15)}")
-            await asyncio.sleep(0.05)
