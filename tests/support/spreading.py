@@ -13,6 +13,7 @@ SHARED = {
     "tests/e2e/test_buying.py": "one system",
     "tests/e2e/test_cycle.py": "one system",
     "tests/e2e/test_killed.py": "one system",
+    "tests/chaos/test_drills.py": "drills",
     "tests/chaos/test_every_moment.py": "every moment",
     "tests/chaos/test_storm.py": "storm",
 }

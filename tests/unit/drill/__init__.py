@@ -1,0 +1,1 @@
+"""Drills: what may be struck, and what counts as kept."""
