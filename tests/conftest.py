@@ -1,7 +1,8 @@
 """Fixtures for every test. Servers start when the first test asks for one; unit tests start none."""
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ def pytest_report_header() -> str:
 def runs_tests(config: pytest.Config) -> bool:
     """Not in a process that only hands tests out to others."""
     return "PYTEST_XDIST_WORKER" in os.environ or not config.getoption("numprocesses", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Whatever is there before the first test stays: the garbage collector need not look at it again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
