@@ -63,7 +63,7 @@ bench: $(VENV)/.stamp-dev $(PEERS)/.stamp ## Measure everything beside the machi
 
 chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things; SEED=7 for the same again
 	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS) \
-	  tests/integration tests/chaos
+	  tests/integration tests/e2e tests/chaos
 
 chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
 	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)

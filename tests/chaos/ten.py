@@ -12,7 +12,17 @@ import sys
 import time
 from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "pytest", "-m", "chaos or short", "-q", "tests/integration", "tests/chaos")
+COMMAND = (
+    sys.executable,
+    "-m",
+    "pytest",
+    "-m",
+    "chaos or short",
+    "-q",
+    "tests/integration",
+    "tests/e2e",
+    "tests/chaos",
+)
 
 
 def run(seed: int, jobs: int) -> tuple[bool, float]:

@@ -74,7 +74,7 @@ async def test_web_is_away_when_they_come(arena: Arena) -> None:
         await arena.audit()
 
 
-@pytest.mark.short
+@pytest.mark.chaos
 async def test_one_of_each(arena: Arena) -> None:
     async with arena.opened(1):
         faults: list[Any] = [Fault(kind, call="callback") for kind in KINDS]

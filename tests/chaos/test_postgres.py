@@ -127,7 +127,7 @@ async def test_every_pool_is_used_up(arena: Arena) -> None:
         await all_made(arena, jobs)
 
 
-@pytest.mark.short
+@pytest.mark.chaos
 async def test_backends_are_killed_a_few_times(arena: Arena) -> None:
     async with arena.opened(1):
         jobs = await arena.jobs_of(5)

@@ -96,7 +96,7 @@ async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: A
         await arena.audit()
 
 
-@pytest.mark.short
+@pytest.mark.chaos
 async def test_the_answer_arrives_after_another_run_has_started(arena: Arena) -> None:
     """The provider says nothing more, so only the frozen worker can bring the task; it is not lost."""
     async with arena.opened(2, odd=True):

@@ -54,7 +54,7 @@ async def test_a_button_tapped_three_times_charges_once(play: Play) -> None:
     assert await play.settled(seller, order) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 async def test_a_job_is_taken_over_when_the_whole_system_stops_and_starts(play: Play) -> None:
     seller = play.seller()
     order = await play.order(seller)
