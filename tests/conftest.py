@@ -48,7 +48,7 @@ def runs_tests(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Whatever is there before the first test stays: the garbage collector need not look at it again and again."""
+    """What is there before the first test stays: the collector need not look at it again and again."""
     gc.disable()
     try:
         return (yield)
