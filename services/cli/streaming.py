@@ -1,7 +1,8 @@
 """What the commands about streams share: both servers, and words for a person when one does not answer."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import uvloop
@@ -29,27 +30,38 @@ class Servers:
         self.redis = scripts.redis
 
 
-def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
-    """Run one command on both servers. Raises StartError when one of them does not answer."""
+@asynccontextmanager
+async def open_servers(settings: Settings, command: str) -> AsyncIterator[Servers]:
+    """Both servers. Raises StartError when one of them does not answer, now or later."""
+    async with await patient_pool(settings, command) as pool, command_client(settings) as redis:
+        try:
+            yield Servers(settings, pool, Scripts(redis, ledger_entries_max=settings.stream_entries_max))
+        except RedisError as error:
+            raise StartError(redis_trouble(error)) from error
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+            hint = f"the database is older than this program ({error}); run `neurocards migrate`"
+            raise StartError(hint) from error
+        except asyncpg.PostgresConnectionError as error:
+            raise StartError(f"Postgres broke off: {error}; try again") from error
+
+
+def run_command(command: str, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
+    """Run one command with the settings of here, its logs on stderr."""
     from services.cli.environment import configure_command_logging, settings_here
 
     settings = settings_here()
     configure_command_logging(settings, command)
+    return uvloop.run(work(settings))
 
-    async def run() -> T:
-        async with await patient_pool(settings, command) as pool, command_client(settings) as redis:
-            scripts = Scripts(redis, ledger_entries_max=settings.stream_entries_max)
-            try:
-                return await work(Servers(settings, pool, scripts))
-            except RedisError as error:
-                raise StartError(redis_trouble(error)) from error
-            except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-                hint = f"the database is older than this program ({error}); run `neurocards migrate`"
-                raise StartError(hint) from error
-            except asyncpg.PostgresConnectionError as error:
-                raise StartError(f"Postgres broke off: {error}; try again") from error
 
-    return uvloop.run(run())
+def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
+    """Run one command on both servers. Raises StartError when one of them does not answer."""
+
+    async def run(settings: Settings) -> T:
+        async with open_servers(settings, command) as servers:
+            return await work(servers)
+
+    return run_command(command, run)
 
 
 def redis_trouble(error: RedisError) -> str:

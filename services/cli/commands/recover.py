@@ -29,17 +29,13 @@ def recover(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """After a restore, a failover to a replica that was behind, or a Redis with another history.
+    """After a restore, a failover to a replica that was behind, or a Redis that came back otherwise.
 
     Compares everything that remembers a place with the log, shows what it will do, does it, and signs a
     statement that explains older checkpoints. Safe to repeat. Services may run meanwhile.
     """
-    import asyncio
+    from services.cli.streaming import run_command
 
-    from services.cli.environment import configure_command_logging, settings_here
-
-    settings = settings_here()
-    configure_command_logging(settings, "recover")
     notes = [read_note(path) for path in checkpoint or ()]
 
     def decide(rows: list[dict[str, str]], nothing_to_do: bool) -> None:
@@ -49,7 +45,9 @@ def recover(
         else:
             confirm(dry_run, yes)
 
-    unexplained = asyncio.run(recover_here(settings, notes, actor, reason, decide))
+    unexplained = run_command(
+        "recover", lambda settings: recover_here(settings, notes, actor, reason, decide)
+    )
     for words in unexplained:
         say(words)
     if unexplained:
@@ -60,24 +58,23 @@ async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     """Plan, let `decide` see the rows and whether there is nothing to do, repair; what stays unexplained."""
+    from services.cli.streaming import open_servers
     from services.shared import checkpoint_files as files
-    from services.shared.database import patient_pool
-    from services.shared.publishing.scripts import Scripts
     from services.shared.recovering.plan import make_plan
     from services.shared.recovering.repair import Repair, rows
-    from services.shared.redis_client import command_client
 
     key, folder = files.signing_key(settings), files.folder(settings)
     notes = [*notes, *files.kept_notes(folder)]
-    async with await patient_pool(settings, "recover") as pool, command_client(settings) as redis:
-        scripts = Scripts(redis, ledger_entries_max=settings.stream_entries_max)
-        keys = [key.public] if key else []
-        plan = await make_plan(pool, redis, scripts, notes=notes, keys=keys)
+    keys, reach_back = [key.public] if key else [], settings.stream_recover_events
+    say("comparing everything that remembers a place with the log; a long log takes some seconds")
+    async with open_servers(settings, "recover") as servers:
+        pool, scripts = servers.pool, servers.scripts
+        plan = await make_plan(pool, scripts, notes=notes, keys=keys, reach_back=reach_back)
         decide(rows(plan), plan.nothing_to_do)
         if not plan.nothing_to_do:
             repair = Repair(
-                pool, redis, scripts, database_url=settings.require_database_url(), folder=folder, key=key,
-                reach_back=settings.stream_recover_events, say=say,
+                pool, scripts, database_url=settings.require_database_url(), folder=folder, key=key,
+                reach_back=reach_back, say=say,
             )  # fmt: skip
             await repair.run(plan, actor, reason)
         return plan.unexplained

@@ -14,14 +14,16 @@ from events.envelope import GENESIS, GENESIS_HASH, Cursor, Recorded
 from ledger.checkpoints import Restored, Statement, parse, time_text
 from ledger.note import NoteError, PublicKey, open_note, unverified_text
 from ledger.noted import hash_at, kind_of, recent_notes, verdict
+from services.shared.publishing.judging import Judge
 from services.shared.publishing.scripts import Scripts, StreamState
 from services.shared.recovering.sql import query
+from services.shared.stream_check import jobs_problem
 from services.shared.streams import LEDGER, NO_ID, StreamError, decode_entry, entry_id, position_of
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
-StreamsAre = Literal["in line", "empty", "behind", "of another history", "not ours"]
+StreamsAre = Literal["in line", "empty", "behind", "incomplete", "of another history", "not ours"]
 
 
 class Trace(msgspec.Struct, frozen=True):
@@ -41,12 +43,16 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """What Redis holds. `fork`: the last entry that the log holds, if the streams went on otherwise."""
+    """What Redis holds. `fork`: the last entry that the log holds, if the streams went on otherwise.
+
+    `lacking` says what is missing of streams that are incomplete.
+    """
 
     are: StreamsAre
     state: StreamState
     fork: Cursor | None = None
     last: Recorded | None = None
+    lacking: str = ""
 
 
 async def restorations(pool: "Pool", notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:
@@ -77,13 +83,16 @@ async def cursor_traces(pool: "Pool", known: Sequence[Restored]) -> dict[str, Tr
 
 
 async def stream_trace(
-    pool: "Pool", redis: Redis, scripts: Scripts, head: Cursor, known: Sequence[Restored]
+    pool: "Pool", scripts: Scripts, judge: Judge, head: Cursor, known: Sequence[Restored]
 ) -> tuple[Streams, Trace | None]:
     """What the streams hold, and the place that their last entry remembers."""
+    redis = scripts.redis
     state = await scripts.state(believing=False)
     position, jobs = position_of(state.ledger_last), position_of(state.jobs_last or NO_ID)
     if state.ledger_last == NO_ID:
-        return Streams("in line" if not head.position and not jobs else "empty", state), None
+        if jobs or await judge.unusable(state, GENESIS, head):
+            return Streams("empty", state), None
+        return await _whole(pool, scripts, judge, state, head), None
     if position is None or jobs is None:
         return Streams("not ours", state), None
     last = state.last
@@ -93,7 +102,7 @@ async def stream_trace(
         if position > head.position:
             place = Cursor(position, GENESIS_HASH)  # its hash is not known any more
             return Streams("of another history", state), Trace("stream", place, held=False)
-        return Streams("in line" if position == head.position else "behind", state), None
+        return await _whole(pool, scripts, judge, state, head), None
     trace = await _trace(pool, "stream", last.cursor, last.recorded_at_us, known)
     if not trace.held:
         fork, began_otherwise = await _fork(pool, redis, position, head)
@@ -101,7 +110,17 @@ async def stream_trace(
         return Streams("of another history", state, fork, last), None if began_otherwise else trace
     if jobs > position:
         return Streams("not ours", state), trace
-    return Streams("in line" if position == head.position else "behind", state), trace
+    return await _whole(pool, scripts, judge, state, head), trace
+
+
+async def _whole(pool: "Pool", scripts: Scripts, judge: Judge, state: StreamState, head: Cursor) -> Streams:
+    """Of streams whose end the log holds: whether all is there that workers and relay need."""
+    cursor = await judge.confirmed(state, head)
+    lacking = await judge.unusable(state, cursor, head)
+    lacking = lacking or await jobs_problem(scripts.redis, pool, cursor.position)
+    if lacking is not None:
+        return Streams("incomplete", state, lacking=lacking)
+    return Streams("in line" if cursor.position == head.position else "behind", state)
 
 
 async def entries_after(redis: Redis, position: int) -> AsyncIterator[bytes]:

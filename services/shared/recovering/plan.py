@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
 
 from events.envelope import GENESIS, GENESIS_HASH, Cursor
 from ledger.log import LogReader
 from ledger.note import PublicKey
 from projections.catalogue import PROJECTIONS
+from services.shared.publishing.judging import Judge
+from services.shared.publishing.making import StreamMaker
 from services.shared.publishing.scripts import Scripts
 from services.shared.recovering.evidence import (
     Streams,
@@ -59,13 +60,17 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 async def make_plan(
-    pool: "Pool", redis: Redis, scripts: Scripts, *, notes: Iterable[str], keys: Sequence[PublicKey]
+    pool: "Pool", scripts: Scripts, *, notes: Iterable[str], keys: Sequence[PublicKey], reach_back: int
 ) -> Plan:
-    """Look at everything; changes nothing. `notes` are signed ones kept outside the database."""
+    """Look at everything; changes nothing. `notes` are signed ones kept outside the database.
+
+    `reach_back` is how much history streams made anew would have at most.
+    """
     notes = list(notes)
     head = await LogReader(pool).head()
     known = await restorations(pool, notes, keys)
-    streams, stream = await stream_trace(pool, redis, scripts, head, known)
+    judge = Judge(pool, StreamMaker(pool, scripts, reach_back=reach_back))
+    streams, stream = await stream_trace(pool, scripts, judge, head, known)
     cursors = await cursor_traces(pool, known)
     signed = await note_traces(pool, notes, keys, known)
     traces = [*signed, *cursors.values(), *([stream] if stream else [])]
@@ -125,6 +130,8 @@ def _streams_step(streams: Streams) -> Step:
             return Step("streams", f"{last}, as the log")
         case "behind":
             return Step("streams", f"{last}; the relay will bring them up to the log")
+        case "incomplete":
+            return Step("streams", f"{last}, but {streams.lacking}", "made anew from the log")
         case "empty":
             return Step("streams", "empty", "made anew from the log")
         case "not ours":

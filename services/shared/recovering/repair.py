@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import asyncpg
 import msgspec
 import structlog
-from redis.asyncio import Redis
 
 from events.envelope import Cursor
 from ledger.checkpoints import Restored, time_text
@@ -53,7 +52,6 @@ class Repair:
     def __init__(
         self,
         pool: "Pool",
-        redis: Redis,
         scripts: Scripts,
         *,
         database_url: str,
@@ -63,7 +61,6 @@ class Repair:
         say: Callable[[str], None],
     ) -> None:
         self._pool = pool
-        self._redis = redis
         self._scripts = scripts
         self._database_url = database_url
         self._folder = folder
@@ -114,7 +111,7 @@ class Repair:
         path = self._folder / f"lost-{after + 1:012d}-to-{last}-of-epoch-{state.epoch or 0}.jsonl"
         count = 0
         with path.open("wb") as file:
-            async for line in entries_after(self._redis, after):
+            async for line in entries_after(self._scripts.redis, after):
                 file.write(line + b"\n")
                 count += 1
             file.flush()

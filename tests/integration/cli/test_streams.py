@@ -143,3 +143,25 @@ async def test_trim_keeps_what_is_unfinished(
     oldest = (await ledger.read.open_jobs())[0]
     first = cast(Any, await redis.xrange(JOBS, count=1))[0][0]
     assert first == entry_id(oldest.position).encode()
+
+
+async def test_recover_makes_good_what_redis_has_lost(
+    run: Run, redis_url: str, traffic: Traffic, publish, redis: Redis, streams: Streams, tmp_path
+):
+    def recover(*words: str, **env: str) -> Done:
+        kept = {"REDIS_URL": redis_url, "CHECKPOINT_DIR": str(tmp_path), "NEUROCARDS_DATA_DIR": str(tmp_path)}
+        return run("recover", *WHO, "-o", "json", *words, **kept | env)
+
+    await traffic.play(20)
+    done = await asyncio.to_thread(recover, REDIS_URL="redis://127.0.0.1:1/0")
+    assert done.code == 1 and "Redis does not answer" in done.err
+    for lost, said in ((LEDGER, "empty"), (JOBS, "a stream is missing")):
+        await publish()
+        assert "nothing to do" in (await asyncio.to_thread(recover)).err
+        await redis.delete(lost)
+        planned = await asyncio.to_thread(recover, "--dry-run")
+        step = next(row for row in planned.rows if row["part"] == "streams")
+        assert said in step["found"] and step["action"] == "made anew from the log"
+        assert (await asyncio.to_thread(recover)).code == 2
+        assert (await asyncio.to_thread(recover, "--yes")).code == 0
+        assert (await streams("verify")).code == 0

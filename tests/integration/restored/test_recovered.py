@@ -69,6 +69,14 @@ async def test_a_redis_that_came_back_empty_or_of_another_system(story: Story) -
     plan = await world.recover()
     assert (plan.streams.are, plan.lost) == ("empty", None)
     assert await everything_published(world)
+    assert (await world.plan()).nothing_to_do
+
+    open_job = entry_id((await world.ledger.read.open_jobs())[0].position)
+    for spoil in (("DEL", JOBS), ("DEL", EPOCH), ("XDEL", JOBS, open_job)):
+        await world.redis.execute_command(*spoil)
+        plan = await world.recover()
+        assert (plan.streams.are, plan.lost) == ("incomplete", None)
+        assert await everything_published(world)
 
     strange = replace((await world.ledger.read.events_after(2, 1))[0], hash=b"\x07" * 32)
     for position in (3, story.n):

@@ -109,13 +109,15 @@ class World:
 
     async def plan(self) -> Plan:
         notes = kept_notes(self.folder)
-        return await make_plan(self.pool, self.redis, self._scripts(), notes=notes, keys=[self.key.public])
+        return await make_plan(
+            self.pool, self._scripts(), notes=notes, keys=[self.key.public], reach_back=10_000
+        )
 
     async def recover(self, *, signed: bool = True) -> Plan:
         """What `neurocards recover` does."""
         plan = await self.plan()
         repair = Repair(
-            self.pool, self.redis, self._scripts(), database_url=self.settings.require_database_url(),
+            self.pool, self._scripts(), database_url=self.settings.require_database_url(),
             folder=self.folder, key=self.key if signed else None, reach_back=10_000, say=self.said.append,
         )  # fmt: skip
         await repair.run(plan, "anna", "a dump was put back")
