@@ -40,7 +40,7 @@ def _stream(line: StreamLine) -> Row:
         "first": line.first,
         "last": line.last,
         "its end": line.tail,
-        "memory": f"{line.memory_bytes / 1e6:.1f} MB",
+        "memory": _size(line.memory_bytes),
     }
 
 
@@ -64,3 +64,8 @@ def _consumer(line: ConsumerLine) -> Row:
 
 def _gap(seconds: float | None) -> str:
     return "" if seconds is None else gap(seconds)
+
+
+def _size(size: int) -> str:
+    """`47.5 MB`, `3 kB`."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1000:.0f} kB"

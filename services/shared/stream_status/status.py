@@ -44,7 +44,8 @@ class StreamLine(msgspec.Struct, frozen=True):
 class ReaderLine(msgspec.Struct, frozen=True):
     """Who follows the log: the relay, an in-order consumer (its cursor is in Postgres), a consumer group.
 
-    `lag_s` is the age of the oldest event that it has not applied, or not been given; 0 when there is none.
+    `lag` counts positions, from the oldest event that it has not applied or not been given up to the newest;
+    `lag_s` is that oldest event's age. Both are 0 when there is none.
     `moved_s` is how long ago a cursor was moved last. `held`: the log still holds what it has applied.
     """
 
@@ -194,8 +195,8 @@ def _cursor(row: asyncpg.Record, end: int, now_us: int) -> ReaderLine:
 def _group(group: Group, found: InRedis, age_s: Callable[[int | None], float | None]) -> ReaderLine:
     delivered = position_of(group.delivered)
     stream = next(stream for stream in found.streams if stream.name == group.stream)
-    last = position_of(stream.last)
-    lag = None if delivered is None or last is None else max(last - delivered, 0)
+    last = position_of(stream.last) or 0
+    lag = 0 if group.next is None else last - group.next + 1
     return ReaderLine(
         group.name,
         delivered,
