@@ -198,6 +198,13 @@ class SettingsFields(SettingsChecks):
     verify_whole_every_seconds: float = Field(
         86_400, ge=60, description="How often it verifies the whole log, and everything made of it"
     )
+    margin_rates: str = Field(
+        "",
+        pattern=r"^([A-Z]{3}=\d+(\.\d+)?(,|$))*$",
+        description="For the margin in `neurocards stats daily`: what one of each is worth in a currency of "
+        "your choice, which is 1 itself, with KIE for a credit of the video provider, e.g. "
+        "RUB=1,XTR=1.2,KIE=0.45; empty: no margin is shown",
+    )
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
 

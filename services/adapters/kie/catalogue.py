@@ -41,6 +41,8 @@ class ImageLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model. `expected_s` is how long it usually renders, `deadline_s` when a job is given up.
 
+    `price_credits` is what a seller pays, in our credits; `provider_credits` what we pay, in the provider's.
+
     `alternatives` are the slugs of models that may make the video in its place, the best first.
     """
 
@@ -48,6 +50,7 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     builder: str
     price_credits: int
+    provider_credits: int
     duration_s: int
     expected_s: int
     prompt_chars_max: int
@@ -103,8 +106,10 @@ def parse_catalogue(text: str) -> Catalogue:
     for model in catalogue.models:
         if model.builder not in BUILDERS:
             raise CatalogueError(f"{model.slug}: there is no input builder {model.builder!r}")
-        if not 0 < model.expected_s < model.deadline_s or model.price_credits < 1:
-            raise CatalogueError(f"{model.slug}: expected_s must be below deadline_s, the price at least 1")
+        if not 0 < model.expected_s < model.deadline_s:
+            raise CatalogueError(f"{model.slug}: expected_s must be below deadline_s")
+        if min(model.price_credits, model.provider_credits) < 1:
+            raise CatalogueError(f"{model.slug}: the price is at least 1, ours and the provider's")
         _check_alternatives(catalogue, model)
     default = catalogue.model(catalogue.default_slug)
     if default is None or not default.enabled:

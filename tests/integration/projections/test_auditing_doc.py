@@ -8,6 +8,7 @@ import typer
 from services.cli.main import app
 from services.cli.reading import auditor_pool
 from services.shared.settings import Settings
+from tests.integration.projections.conftest import CatchUp
 from tests.support.desk import random_desk, store
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -15,13 +16,16 @@ TEXT = (DOCS / "auditing.md").read_text(encoding="utf-8")
 [SQL] = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 
 
-async def test_every_query_answers_and_kept_promises_are_empty(settings: Settings, database_url: str) -> None:
+async def test_every_query_answers_and_kept_promises_are_empty(
+    settings: Settings, database_url: str, catch_up: CatchUp
+) -> None:
     desk = random_desk(4)
     for stream in {e.stream for e in desk.events if e.type == "JobQueued"}:
         job = stream.removeprefix("job-")
         if not any(e.stream == stream and e.type in ("JobSucceeded", "JobFailed") for e in desk.events):
             desk.fail(next(e.data.split('"')[3] for e in desk.events if e.stream == stream), job)
     await store(database_url, desk.events)
+    await catch_up("lots")
     queries = [query.strip() for query in re.split(r";[^\n]*\n", SQL) if query.strip()]
     assert len(queries) >= 11
     async with auditor_pool(settings) as pool:

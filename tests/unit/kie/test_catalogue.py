@@ -13,6 +13,8 @@ from services.adapters.kie.catalogue import (
     load_catalogue,
     parse_catalogue,
 )
+from services.sandbox.kie.prices import price
+from services.sandbox.knobs import Knobs
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     slug: page["input"]
@@ -75,6 +77,12 @@ def test_every_model_that_is_offered_has_an_alternative_that_is() -> None:
             assert mine is model and others and all(other.enabled for other in others)
 
 
+def test_the_sandbox_takes_what_the_catalogue_says() -> None:
+    for model in load_catalogue().models:
+        taken = price(model.slug, model.input("p", "https://x.test/p.jpg"), Knobs())
+        assert taken == model.provider_credits, model.slug
+
+
 def test_a_model_that_is_not_offered_leaves_its_alternatives() -> None:
     text = 'default = "b"\n' + entry(status="paused", alternatives='["b"]') + entry(slug="b")
     catalogue = parse_catalogue(text)
@@ -119,7 +127,8 @@ def entry(
     people: str = "true",
 ) -> str:
     return (
-        f'[[models]]\nslug="{slug}"\ntitle="M"\nbuilder="{builder}"\nprice_credits={price}\nstatus="{status}"\n'
+        f'[[models]]\nslug="{slug}"\ntitle="M"\nbuilder="{builder}"\nprice_credits={price}\n'
+        f'provider_credits=5\nstatus="{status}"\n'
         f"duration_s=5\nexpected_s=60\nprompt_chars_max=100\nimage={IMAGE}\n"
         f"alternatives={alternatives}\npeople={people}\n"
     )
