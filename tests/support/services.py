@@ -175,6 +175,17 @@ class ServiceProcess:
             self.stop()
         return self.start(wait_s=wait_s)
 
+    @contextlib.contextmanager
+    def restarted_with(self, **env: Any) -> "Iterator[ServiceProcess]":
+        """For a while with other settings."""
+        before = self._env
+        self._env = before | {key: str(value) for key, value in env.items()}
+        try:
+            yield self.restart()
+        finally:
+            self._env = before
+            self.restart()
+
     def _let_go(self) -> None:
         if self._lifeline is not None:
             os.close(self._lifeline)
