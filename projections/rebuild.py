@@ -4,21 +4,21 @@
            (one pass)                                                     the view, the active version
 
 While it runs the live tables are read and written as ever. Nothing outside these tables is touched. Whoever
-is cancelled leaves nothing behind; whoever is killed leaves a table that is right up to its cursor: the next
-rebuild goes on with it (`resume`) or drops it.
+is cancelled leaves nothing behind; whoever is killed, or loses the database, leaves a table that is right up
+to its cursor: the next rebuild goes on with it (`resume`) or drops it.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from events.envelope import Cursor
 from projections import cursors
 from projections.catalogue import projection as projection_of
-from projections.errors import RebuildDiffers
+from projections.errors import RebuildDiffers, RebuildRunning, SwapTimedOut
 from projections.projection import AnyProjection
 from projections.rebuilding import comparing, fresh
 from projections.rebuilding.comparing import NONE, Differences
@@ -33,6 +33,9 @@ from projections.tables import Table
 CLOSE_EVENTS = 5000
 """So near to the live table a fresh one counts as caught up; the rest is applied while the live one waits."""
 
+_BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What has come so far is left to be gone on with."""
+
 Progress = Callable[[int, int], None]
 """Called with the position reached and the position aimed at."""
 
@@ -40,18 +43,21 @@ Progress = Callable[[int, int], None]
 class How(msgspec.Struct, frozen=True, kw_only=True):
     """What a rebuild is to do.
 
-    `check`: compare, and swap nothing. `accept_difference`: swap also what differs. `from_log`: the live
-    table is of a history that the log does not hold, so it is not compared; the fresh one goes up to the
-    head. `resume`: go on with what a killed rebuild has left. `source` makes the source of events out of the
-    log's own.
+    `check`: compare, and swap nothing. `accept` is asked whether a table that differs shall be swapped in.
+    `from_log`: the live table is of a history that the log does not hold, so it is not compared; the fresh
+    one goes up to the head. `resume`: go on with what a killed rebuild has left. `show` so many rows
+    that differ. `source` makes the source of events out of the log's own. `tell` hears what comes after the
+    pass over the log.
     """
 
     check: bool = False
-    accept_difference: bool = False
+    accept: Callable[[StateRoot, Differences], bool] = lambda *_: False
     from_log: bool = False
     resume: bool = False
+    show: int = comparing.ROWS_SHOWN
     swap_timeout_s: float = 60
     source: Callable[[Source], Source] = lambda log: log
+    tell: Callable[[str], None] = lambda _: None
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
@@ -76,7 +82,7 @@ async def rebuild(
     how = how or How()
     (done,) = await rebuild_all(database_url, [name], how, progress=progress)
     found = done.differences
-    if found.rows and not how.accept_difference:
+    if found.rows and not done.swapped:
         raise RebuildDiffers(name, done.state.cursor.position, found.keys, found.rows)
     return done
 
@@ -93,7 +99,9 @@ async def rebuild_all(
     try:
         async with connect(database_url, projections) as connections:
             return await _Rebuild(connections, projections, how, progress).run()
-    except asyncio.CancelledError:
+    except (*_BROKEN_OFF, RebuildRunning, SwapTimedOut):
+        raise
+    except BaseException:
         await forget(database_url, projections)
         raise
 
@@ -137,11 +145,11 @@ class _Rebuild:
             while True:
                 start = min((f.reached for f in fillings), key=lambda cursor: cursor.position)
                 target = min([await self._goal(one.table.projection.name) for one in begun])
+                self._tell(start.position, target)
                 async for page in pages(self._source, start, target):
                     for filling in fillings:
                         await filling.take(page)
-                    if self._progress is not None:
-                        self._progress(page[-1].position, target)
+                    self._tell(page[-1].position, target)
                 if target - start.position < CLOSE_EVENTS:
                     break
             for filling in fillings:
@@ -151,15 +159,21 @@ class _Rebuild:
                 await filling.stop()
         return [filling.reached for filling in fillings]
 
+    def _tell(self, position: int, target: int) -> None:
+        if self._progress is not None:
+            self._progress(position, target)
+
     async def _goal(self, name: str) -> int:
         return (await goal(self._to.live, name, from_log=self._how.from_log)).position
 
     async def _conclude(self, begun: Begun, swapper: Swapper) -> Rebuilt:
         """Compare one table, and swap it in where that is wanted."""
         how = self._how
+        name = begun.table.projection.name
+        how.tell(f"{name}: all events are applied; it is compared and its indexes are made")
         await self._to.work.execute(f"ANALYZE {begun.table.name}")
         state, live, differences = await self._judge(begun, swapper)
-        swap = not how.check and (not differences.rows or how.accept_difference)
+        swap = not how.check and (not differences.rows or how.accept(state, differences))
         if swap:
             await swapper.swap(how.swap_timeout_s)
         await fresh.clean(self._to.work, begun.table.projection)
@@ -173,7 +187,9 @@ class _Rebuild:
         async with swapper.meeting() as at:
             root, differences, _ = await together(
                 comparing.root_of_table(self._to.lookups, begun.table),
-                self._nothing() if self._how.from_log else comparing.compare(self._to.log, live, begun.table),
+                self._nothing()
+                if self._how.from_log
+                else comparing.compare(self._to.log, live, begun.table, self._how.show),
                 self._nothing() if self._how.check else fresh.index(self._to.work, begun, live),
             )
             state = _state(begun.table, at, root)

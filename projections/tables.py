@@ -18,12 +18,17 @@ _encoder = msgspec.json.Encoder()
 
 
 class Table:
-    """One version of a projection's table. Every call runs on the connection given, in its transaction."""
+    """One version of a projection's table. Every call runs on the connection given, in its transaction.
 
-    def __init__(self, projection: AnyProjection, version: int) -> None:
+    With a `schema`: a table there that is no version of it and has no cursor.
+    """
+
+    def __init__(self, projection: AnyProjection, version: int, *, schema: str = "") -> None:
         self.projection = projection
         self.version = version
-        self.name = f"{projection.name}_v{version}"
+        self._schema = schema
+        self._plain = projection.name if schema else f"{projection.name}_v{version}"
+        self.name = f"{schema}.{self._plain}" if schema else self._plain
         columns = projection.columns
         self._names = {
             "table": self.name,
@@ -47,7 +52,10 @@ class Table:
         if rows:
             to_columns = self.projection.to_columns
             await connection.copy_records_to_table(
-                self.name, records=map(to_columns, rows), columns=self.projection.columns
+                self._plain,
+                records=map(to_columns, rows),
+                columns=self.projection.columns,
+                schema_name=self._schema or None,
             )
 
     async def scan(self, connection: "Connection", prefetch: int = 2000) -> AsyncIterator[Any]:

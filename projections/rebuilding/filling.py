@@ -31,17 +31,18 @@ class Writer:
     """One connection that several tables are written over, one after the other."""
 
     def __init__(self, connection: "Connection") -> None:
-        self._connection = connection
+        self.connection = connection
         self._lock = asyncio.Lock()
 
     async def write(self, table: Table, made: Sequence[Any], changed: Sequence[Any], to: Cursor) -> None:
         """New rows, changed rows and the cursor."""
-        async with self._lock, self._connection.transaction():
+        async with self._lock, self.connection.transaction():
             # Lost in a crash together with the cursor; the swap's own commit makes it durable.
-            await self._connection.execute("SET LOCAL synchronous_commit = off")
-            await table.insert(self._connection, made)
-            await table.store(self._connection, changed)
-            await cursors.move(self._connection, table.projection.name, table.version, to)
+            await self.connection.execute("SET LOCAL synchronous_commit = off")
+            await table.insert(self.connection, made)
+            await table.store(self.connection, changed)
+            if table.version:
+                await cursors.move(self.connection, table.projection.name, table.version, to)
 
 
 class Filling:
@@ -109,6 +110,8 @@ class Filling:
         self._old, self._young, self._events = young, {}, 0
         self._writing = asyncio.create_task(self._writer.write(self.table, made, changed, self.reached))
         await asyncio.sleep(0)  # lets it begin before we are busy
+        if self._writer.connection is self._lookups:
+            await self._written()
 
     async def _written(self) -> None:
         """Also raises what the last write raised."""

@@ -1,0 +1,156 @@
+"""What `neurocards replay` does: runs a rebuild at a low priority, shows its progress, ends it tidily."""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack, suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import asyncpg
+import msgspec
+import structlog
+import uvloop
+from redis.exceptions import RedisError
+
+from projections.moments import Point, moment
+from projections.rebuild import How, Rebuilt, rebuild_all
+from projections.rebuilding.comparing import Differences
+from projections.rebuilding.source import Source
+from projections.root import StateRoot
+from projections.scratch import Into, build_at
+from services.cli.environment import configure_command_logging, settings_here
+from services.cli.output import say
+from services.cli.progress import Progress, walks
+from services.cli.streaming import redis_trouble
+from services.shared.database import patient_pool, start_error
+from services.shared.errors import StartError
+from services.shared.redis_client import command_client
+from services.shared.settings import Settings
+from services.shared.stream_source import StreamSource
+
+T = TypeVar("T")
+
+NICENESS = 10
+_PART = "events"
+
+logger = structlog.get_logger()
+
+
+class Replayed(msgspec.Struct, Generic[T]):
+    """What was done, and how many events came from the stream and from Postgres; None: it was not asked."""
+
+    done: list[T]
+    streamed: int | None = None
+    filled: int = 0
+
+
+def run_replay(
+    names: list[str],
+    accept: Callable[[StateRoot, Differences], bool],
+    *,
+    from_stream: bool,
+    check: bool,
+    resume: bool,
+    show: int,
+    why: str,
+) -> Replayed[Rebuilt]:
+    """Rebuild, compare and swap. Raises StartError and what `projections.rebuild` raises."""
+
+    async def work(settings: Settings, source: Callable[[Source], Source], bar: "_Bar") -> list[Rebuilt]:
+        how = How(check=check, accept=accept, resume=resume, show=show, source=source, tell=say)
+        done = await rebuild_all(settings.require_database_url(), names, how, progress=bar.show)
+        for one in done:
+            if one.swapped and one.differences.rows:
+                position, rows = one.state.cursor.position, one.differences.rows
+                logger.warning(
+                    "difference_accepted", projection=one.state.name, position=position, rows=rows, why=why
+                )
+        return done
+
+    return _run(work, from_stream=from_stream)
+
+
+def run_at(
+    names: list[str], point: Point, schema: str, folder: Path | None, *, from_stream: bool
+) -> Replayed[StateRoot]:
+    """Build as of a moment, aside. Raises StartError, NothingOfThatName, ScratchTaken."""
+
+    async def work(settings: Settings, source: Callable[[Source], Source], bar: "_Bar") -> list[StateRoot]:
+        async with await patient_pool(settings, "replay") as pool:
+            at = await moment(pool, point)
+        into = Into(schema, folder)
+        url = settings.require_database_url()
+        return await build_at(url, names, at.position, into, source=source, progress=bar.show)
+
+    return _run(work, from_stream=from_stream)
+
+
+def _run(
+    work: Callable[[Settings, Callable[[Source], Source], "_Bar"], Awaitable[list[T]]], *, from_stream: bool
+) -> Replayed[T]:
+    settings = settings_here()
+    configure_command_logging(settings, "replay")
+    _make_way()
+    return uvloop.run(_guarded(settings, work, from_stream))
+
+
+async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed[Any]:
+    """The work with its source; a polite end of the process ends it as Ctrl-C does."""
+    this = asyncio.current_task()
+    assert this is not None
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    used: list[StreamSource] = []
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(command_client(settings)) if from_stream else None
+
+        def source(log: Source) -> Source:
+            if redis is None:
+                return log
+            used.append(StreamSource(redis, log))
+            return used[-1]
+
+        bar = stack.enter_context(_Bar())
+        try:
+            done = await work(settings, source, bar)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise StartError(
+                "only the tables' owner can do this: set the DATABASE_URL that `neurocards migrate` uses"
+            ) from error
+        except RedisError as error:
+            raise StartError(redis_trouble(error)) from error
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+            raise start_error(error) from error
+    return Replayed(done, used[0].streamed if used else None, used[0].filled if used else 0)
+
+
+class _Bar:
+    """Progress from where the pass begins, which is known when it does."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._walk: Progress | None = None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, position: int, target: int) -> None:
+        """The pass has come to a position, and aims at another."""
+        if self._walk is None:
+            self._walk = self._stack.enter_context(walks("replay", [_PART], position, target))
+        self._walk(_PART, position)
+
+
+def _make_way() -> None:
+    """The live system goes first; and what a rebuild makes holds no cycles worth looking for often."""
+    with suppress(OSError):
+        os.nice(NICENESS - os.nice(0))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
