@@ -172,6 +172,9 @@ def _root(state: StateRoot) -> dict[str, Any]:
 
 def _emit_all(done: list[Rebuilt], output: OutputFormat) -> None:
     rows = [_root(one.state) | _outcome(one) for one in done]
+    if output is OutputFormat.table:
+        for row in rows:
+            row["live_root"] = "the same" if row["live_root"] == row["root"] else row["live_root"]
     fields = [_fields(one) for one in done]
     if output is not OutputFormat.table:
         emit([row | {"differences": shown} for row, shown in zip(rows, fields, strict=True)], output)
