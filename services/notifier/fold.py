@@ -16,7 +16,7 @@ from events.streams import job_of
 
 logger = structlog.get_logger()
 
-Kind = Literal["video", "failure", "gift", "paid", "paid_again"]
+Kind = Literal["video", "failure", "gift", "paid", "paid_again", "referral", "referred"]
 JobProgress = Literal["queued", "writing", "rendering", "retrying", "done", "failed", "gifted"]
 
 ENDED: frozenset[JobProgress] = frozenset({"done", "failed", "gifted"})

@@ -5,10 +5,12 @@ notifiers only one can move the cursor.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import asyncpg
 
+from events.account import CreditsGranted
+from events.codec import decode
 from events.envelope import Cursor, Recorded
 from events.streams import payment_of
 from projections import cursors
@@ -90,6 +92,7 @@ class Follower:
             known = await connection.fetch(query("lines"), jobs_in(place.fresh))
             await _write(connection, fold({row["job"]: JobLine(*row) for row in known}, place.fresh))
             await _write_payments(connection, place.fresh)
+            await _write_bonuses(connection, place.fresh)
             last = place.fresh[-1].cursor
             await cursors.move(connection, CONSUMER, place.version, last)
         return last, place.fresh
@@ -121,6 +124,14 @@ async def _write_payments(connection: "Connection", events: list[Recorded]) -> N
     came = [event.position for event in events if event.type == "PaymentSucceeded"]
     if came:
         await connection.execute(query("payments_owe"), came)
+
+
+async def _write_bonuses(connection: "Connection", events: list[Recorded]) -> None:
+    """What an invitation brought either side; other grants are told by whoever made them."""
+    granted = [event for event in events if event.type == "CreditsGranted"]
+    came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind == "referral"]
+    if came:
+        await connection.execute(query("bonuses_owe"), came)
 
 
 def _delivery(owed: Owed) -> tuple[str | int, ...]:

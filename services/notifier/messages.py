@@ -113,6 +113,20 @@ class Messages:
             back += " " + self._say("Your balance: {balance}.", locale).format(balance=balance)
         return "\n".join([*parts, "💳 " + back])
 
+    def bonus(self, delivery: Delivery, balance: int | None) -> str:
+        """An invitation has brought credits, to who was invited or to who invited them."""
+        locale = locale_for(delivery.locale)
+        why = self._say("You came by a friend's invitation.", locale)
+        if delivery.kind == "referral":
+            why = self._say("Your friend has begun: thank you for the invitation.", locale)
+        count = self._texts.gettext(
+            "{count} bonus credit", "{count} bonus credits", delivery.refunded, locale=locale
+        ).format(count=delivery.refunded)
+        parts = [f"🎁 <b>{count}</b>", why]
+        if balance is not None:
+            parts.append(self._say("Your balance: {balance}.", locale).format(balance=balance))
+        return "\n".join(parts)
+
     def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup:
         """Once more with this product, and the menu."""
         locale = locale_for(delivery.locale)

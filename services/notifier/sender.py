@@ -144,7 +144,9 @@ class Sender:
             shown = self._payments.received(delivery, balance)
             return await self._bot.send_message(chat_id, shown.text, reply_markup=shown.buttons)
         buttons = self._messages.buttons(delivery)
-        if delivery.kind == "failure":
+        if delivery.kind in ("referral", "referred"):
+            text = self._messages.bonus(delivery, balance)
+        elif delivery.kind == "failure":
             text = self._messages.failure(delivery, balance)
         elif self._sends_link(delivery):
             text = self._messages.video(replace(delivery, as_link=True))

@@ -42,11 +42,11 @@ class Studio:
         self.blobs = blobs
         self._numbers = itertools.count(1)
 
-    async def seller(self, *, credits: int = 100, locale: str = "ru") -> Seller:
+    async def seller(self, *, credits: int = 100, locale: str = "ru", invited_by: str = "") -> Seller:
         """Someone new, with so many credits."""
         account = await self.people.account_of(next(_CHATS), locale)
         name = account.account
-        await self.ledger.execute(c.OpenAccount(name), key=f"open:{name}")
+        await self.ledger.execute(c.OpenAccount(name, invited_by=invited_by), key=f"open:{name}")
         await self.ledger.execute(c.AcceptTerms(name, "1", credits), key=f"terms:{name}:1")
         return Seller(name, account.telegram_id)
 
