@@ -85,42 +85,24 @@ def replay(
     What does not differ is swapped without asking: nobody can see it. 3 when something differs; it is not
     swapped then. Ctrl-C leaves nothing behind.
     """
-    from services.cli.replaying import run_at, run_replay
+    from services.cli.replaying import run_replay
 
     chosen = _names(names)
     if until is not None:
         if check or resume or accept_difference:
-            raise typer.BadParameter(
-                "it builds aside: nothing is compared, gone on with or swapped", param_hint="--to"
-            )
-        at = run_at(chosen, period(None, until)[1], *_into(into), from_stream=from_stream)
-        emit([_root(state) for state in at.done], output)
-        _tell_source(at)
+            raise typer.BadParameter("builds aside: nothing is compared or swapped", param_hint="--to")
+        _replay_at(chosen, until, into, from_stream, output)
         return
     if into is not None:
         raise typer.BadParameter(
-            "only with --to; without it the live tables are what is built", param_hint="--into"
+            "only with --to; else it is the live tables' next version", param_hint="--into"
         )
     if accept_difference and not (actor and reason):
         raise typer.BadParameter("needs --actor and --reason", param_hint="--accept-difference")
-
-    unconfirmed: list[str] = []
-
-    def accept(state: StateRoot, differences: Differences) -> bool:
-        if not accept_difference:
-            return False
-        for field in differences.shown:
-            say(f"{state.name} {field.key}, {field.column}: {field.live!r} becomes {field.rebuilt!r}")
-        say(f"{state.name}: {differences.rows} rows differ at position {state.cursor.position}")
-        try:
-            confirm(False, yes)
-        except typer.Exit:
-            unconfirmed.append(state.name)
-        return state.name not in unconfirmed
-
+    accepting = _Accepting(accept_difference, yes)
     replayed = run_replay(
         chosen,
-        accept,
+        accepting,
         from_stream=from_stream,
         check=check or dry_run,
         resume=resume,
@@ -129,10 +111,42 @@ def replay(
     )
     _emit_all(replayed.done, output)
     _tell_source(replayed)
-    if unconfirmed:
+    if accepting.unconfirmed:
         raise typer.Exit(ExitCode.USAGE)
     if any(done.differences.rows and not done.swapped for done in replayed.done):
         raise typer.Exit(ExitCode.INTEGRITY)
+
+
+def _replay_at(
+    names: list[str], until: str, into: str | None, from_stream: bool, output: OutputFormat
+) -> None:
+    from services.cli.replaying import run_at
+
+    at = run_at(names, period(None, until)[1], *_into(into), from_stream=from_stream)
+    emit([_root(state) for state in at.done], output)
+    _tell_source(at)
+
+
+class _Accepting:
+    """Asks whether a table that differs shall be swapped in, where that may be asked at all."""
+
+    def __init__(self, wanted: bool, yes: bool) -> None:
+        self._wanted = wanted
+        self._yes = yes
+        self.unconfirmed = False
+
+    def __call__(self, state: StateRoot, differences: Differences) -> bool:
+        if not self._wanted:
+            return False
+        for field in differences.shown:
+            say(f"{state.name} {field.key}, {field.column}: {field.live!r} becomes {field.rebuilt!r}")
+        say(f"{state.name}: {differences.rows} rows differ at position {state.cursor.position}")
+        try:
+            confirm(False, self._yes)
+        except typer.Exit:
+            self.unconfirmed = True
+            return False
+        return True
 
 
 def _names(names: list[str]) -> list[str]:
