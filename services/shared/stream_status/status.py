@@ -110,7 +110,10 @@ async def status_without_redis(pool: "Pool", reason: str) -> Status:
 
 
 async def _status(pool: "Pool", found: InRedis | None, reason: str | None, lease_s: float) -> Status:
-    async with pool.acquire() as connection:
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),  # all as of one moment
+    ):
         head = await connection.fetchrow(query("head"))
         assert head is not None
         cursors = await connection.fetch(query("readers"))
