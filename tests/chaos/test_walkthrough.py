@@ -1,0 +1,89 @@
+"""The walk-through of docs/operations.md: what stands there is typed, and must do what is said."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.cli.demo.chat import Chat
+from services.cli.demo.seller import Product, Seller, photo_of
+from services.cli.demo.stack import Stack
+from tests.support.servers import short_folder
+from tests.support.services import ROOT, clean_environment
+
+STARTS = "make run"
+ORDERS = "# in the chat: order a video"
+SANDBOX = "http://127.0.0.1:8081"
+USER = 4242
+
+
+def lines() -> list[str]:
+    """The commands, in order."""
+    text = (
+        Path(ROOT, "docs/operations.md").read_text().partition("\n## Walk-through\n")[2].partition("\n## ")[0]
+    )
+    return re.findall(r"^    (\S.*)$", text, re.MULTILINE)
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[Stack]:
+    with short_folder() as folder:
+        async with Stack(folder, JOB_DEADLINE_SECONDS=60) as running:
+            yield running
+
+
+class Terminal:
+    """The second one: variables stay from command to command."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._variables = stack.folder / "variables"
+        self._variables.touch()
+
+    def type(self, line: str) -> str:
+        """What it prints. AssertionError when it ends with another code than 0."""
+        program = f'neurocards() {{ {shlex.quote(sys.executable)} -m services.cli "$@"; }}'
+        whole = f". {self._variables}; {program}; {line}; code=$?; set > {self._variables}.new; exit $code"
+        env = clean_environment(
+            PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=self._stack.data.root, JOB_DEADLINE_SECONDS=60
+        )
+        done = subprocess.run(
+            ["bash", "-c", whole], cwd=self._stack.folder, env=env,
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        kept = re.findall(r"^(?:ACCOUNT|JOB|YESTERDAY)=.*$", Path(f"{self._variables}.new").read_text(), re.M)
+        self._variables.write_text("\n".join(kept))
+        return done.stdout
+
+
+def test_it_begins_with_a_start_and_goes_through_everything() -> None:
+    words = " ".join(lines())
+    assert lines()[0] == STARTS
+    for part in ("drill", "streams rebuild", "explain", "statement", "prove", "restore", "recover"):
+        assert f" {part} " in words
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(400)
+async def test_what_stands_there_works(stack: Stack) -> None:
+    terminal, said = Terminal(stack), {}
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        seller = Seller(Chat(http, stack.sandbox_url, USER))
+        for line in lines()[1:]:
+            if line == ORDERS:
+                await seller.begin()
+                confirm = await seller.draft(Product("Tea cup", photo_of((200, 40, 40), (30, 60, 190))))
+                await seller.results(await seller.order(confirm), 1, 120)
+            else:
+                said[line] = terminal.type(line.replace(SANDBOX, stack.sandbox_url))
+    assert "user_violation" in said["neurocards ledger explain $JOB"]
+    assert "JobFailed" in said["neurocards ledger verify-proof proof.json --public-key key.pub"]
+    statement = said["neurocards ledger statement $ACCOUNT"]
+    # 2 were given and 5 granted; the first order, that before `yesterday` and the last stand.
+    assert re.search(r"closing\s+4\b", statement), statement
