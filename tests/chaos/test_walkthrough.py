@@ -65,7 +65,7 @@ class Terminal:
 def test_it_begins_with_a_start_and_goes_through_everything() -> None:
     words = " ".join(lines())
     assert lines()[0] == STARTS
-    for part in ("drill", "streams rebuild", "explain", "statement", "prove", "restore", "recover"):
+    for part in ("drill", "streams rebuild", "replay", "explain", "statement", "prove", "restore", "recover"):
         assert f" {part} " in words
 
 
