@@ -1,5 +1,6 @@
 """How far every consumer is behind the log: also those whose own process is dead."""
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 RELAY = "relay"
+ANSWER_S = 4.0
+"""A frozen Redis, as redis-py tries again and again, keeps one waiting for minutes."""
 
 
 class Lags:
@@ -51,8 +54,9 @@ class Lags:
 
     async def _in_redis(self, redis: Redis, head: int) -> None:
         try:
-            published, queued, delivered = await _positions(redis)
-        except (RedisError, OSError) as error:
+            async with asyncio.timeout(ANSWER_S):
+                published, queued, delivered = await _positions(redis)
+        except (RedisError, OSError, TimeoutError) as error:
             obey_cancellation()
             REDIS_FAILURES.inc()
             logger.warning("lags_not_read", error=repr(error))

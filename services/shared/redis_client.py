@@ -3,6 +3,8 @@
 Two kinds, never mixed:
 - `command_client` for everything that answers at once. It retries a lost connection a few times, so what it
   sends must be safe to send twice: explicit stream IDs, scripts that check, SETs; never `XADD *` or INCR.
+  No health checks before commands: with retries, redis-py 8 checks a frozen server for ever, each check
+  within the one before; a dead connection is noticed by the command itself.
 - `blocking_client` for XREAD and XREADGROUP with BLOCK. No retries: an abandoned blocked read can swallow an
   entry, so after any error its user reads its own pending entries again; a retry inside would hide that.
 """
@@ -20,7 +22,6 @@ from services.shared.settings import Settings
 COMMAND_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
 BLOCK_MARGIN_S = 3.0
-_KEEPALIVE_S = 15
 
 
 def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
@@ -31,7 +32,7 @@ def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
         protocol=2,
         socket_timeout=COMMAND_TIMEOUT_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        health_check_interval=_KEEPALIVE_S,
+        health_check_interval=0,
         max_connections=max_connections,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],

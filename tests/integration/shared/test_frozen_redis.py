@@ -1,0 +1,52 @@
+"""A Redis that takes connections and says nothing is away like one that is not there: nobody waits for it."""
+
+import os
+import signal
+import time
+
+import pytest
+from redis.exceptions import RedisError
+
+from services.local.valkey import EmbeddedValkey
+from services.monitor.lags import Lags
+from services.shared import redis_client
+from services.shared.settings import load_settings
+from tests.integration.monitor.conftest import metric
+
+
+@pytest.fixture
+def frozen(own_valkey: EmbeddedValkey):
+    """A way to freeze it; it goes on at the end."""
+    assert own_valkey.pid is not None
+    pid = own_valkey.pid
+    yield lambda: os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_command_on_a_connection_that_was_idle_ends_with_an_error(
+    own_valkey: EmbeddedValkey, frozen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(redis_client, "CONNECT_TIMEOUT_S", 0.05)
+    async with redis_client.command_client(load_settings(redis_url=own_valkey.url())) as client:
+        await client.ping()
+        for connection in client.connection_pool._available_connections:
+            connection.next_health_check = 0  # long ago
+        frozen()
+        with pytest.raises(RedisError):
+            await client.get("x")
+
+
+async def test_the_monitor_measures_what_it_can_meanwhile(
+    own_valkey: EmbeddedValkey, frozen, pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.monitor.lags.ANSWER_S", 0.1)
+    before = metric("monitor_redis_failures_total")
+    async with redis_client.command_client(load_settings(redis_url=own_valkey.url())) as client:
+        lags = Lags(pool, client)
+        await lags.run_once()
+        frozen()
+        began_s = time.monotonic()
+        await lags.run_once()
+        assert time.monotonic() - began_s < redis_client.COMMAND_TIMEOUT_S
+    assert metric("monitor_redis_failures_total") == before + 1
