@@ -109,7 +109,7 @@ def _stream(name: str, found: list[Any]) -> Stream:
         except StreamError:
             foreign = True
     first_id = first[0][0].decode() if first else ""
-    return Stream(name, True, info["length"], first_id, last_id, int(memory or 0), tail, foreign)
+    return Stream(name, True, info["length"], first_id, last_id, _found(memory, 0) or 0, tail, foreign)
 
 
 def _group(stream: str, raw: dict[str, Any], pending: Any, following: Any) -> Group:

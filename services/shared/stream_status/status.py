@@ -149,13 +149,12 @@ def _positions(found: InRedis) -> list[int]:
 
 def _stream(stream: Stream, end: int, events: Mapping[int, Event], newest_open: int) -> StreamLine:
     first = position_of(stream.first) if stream.first else None
-    return StreamLine(
-        stream.name, stream.entries, first, position_of(stream.last), _tail(stream, end, events, newest_open),
-        stream.memory_bytes,
-    )  # fmt: skip
+    tail = tail_of(stream, end, events, newest_open)
+    last = position_of(stream.last)
+    return StreamLine(stream.name, stream.entries, first, last, tail, stream.memory_bytes)
 
 
-def _tail(stream: Stream, end: int, events: Mapping[int, Event], newest_open: int) -> Tail:
+def tail_of(stream: Stream, end: int, events: Mapping[int, Event], newest_open: int) -> Tail:
     """What the stream's end is beside the log, which for `jobs` is what was published of it."""
     last = position_of(stream.last)
     if not stream.there:

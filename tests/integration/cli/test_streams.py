@@ -148,13 +148,11 @@ async def test_trim_keeps_what_is_unfinished(
 async def test_recover_makes_good_what_redis_has_lost(
     run: Run, redis_url: str, traffic: Traffic, publish, redis: Redis, streams: Streams, tmp_path
 ):
-    def recover(*words: str, **env: str) -> Done:
+    def recover(*words: str) -> Done:
         kept = {"REDIS_URL": redis_url, "CHECKPOINT_DIR": str(tmp_path), "NEUROCARDS_DATA_DIR": str(tmp_path)}
-        return run("recover", *WHO, "-o", "json", *words, **kept | env)
+        return run("recover", *WHO, "-o", "json", *words, **kept)
 
     await traffic.play(20)
-    done = await asyncio.to_thread(recover, REDIS_URL="redis://127.0.0.1:1/0")
-    assert done.code == 1 and "Redis does not answer" in done.err
     for lost, said in ((LEDGER, "empty"), (JOBS, "a stream is missing")):
         await publish()
         assert "nothing to do" in (await asyncio.to_thread(recover)).err

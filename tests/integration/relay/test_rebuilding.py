@@ -96,20 +96,22 @@ async def test_the_relay_publishes_meanwhile(
     known = (await published()).last
 
     async def go_on() -> None:
-        await traffic.play(20)
+        await traffic.play(10)
         await published()
 
     for script in scripts:
         before(*script, go_on)
     done = await rebuild()
 
-    assert done is not None and done.last >= known + 20 * len(scripts)
+    assert done is not None and done.last >= known + 10 * len(scripts)
     report = await published()
     assert (report.problems, report.first, await copies(redis)) == ([], 1, [])
 
 
-@pytest.mark.parametrize("script", [("build", 1), ("build", 4), ("swap", 1)])
-@pytest.mark.parametrize("relayed", [True, False])
+@pytest.mark.parametrize(
+    ("script", "relayed"),
+    [(("build", 1), True), (("build", 4), False), (("swap", 1), True), (("swap", 1), False)],
+)
 async def test_a_wipe_meanwhile(
     traffic: Traffic, start_relay, published, redis, before, rebuild: Rebuilds, script, relayed: bool
 ):
