@@ -29,18 +29,28 @@ async def find_jobs(pool: "Pool", wanted: Wanted) -> list[dict[str, Any]]:
 
 
 class DeadLetters(msgspec.Struct, frozen=True):
-    """Which dead letters: failed jobs of these classes that nobody has made again or dropped. None: all."""
+    """Which dead letters: failed jobs of these classes that nobody has made again or dropped. None: all.
+
+    `group` is the short id of a class and the first line of a cause.
+    """
 
     classes: list[str]
     model: str | None
     since_us: int | None
+    group: str | None
     limit: int
 
 
 async def find_dead_letters(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
     """Rows of job_status, the newest first."""
-    rows = await pool.fetch(query("find_dead_letters"), *msgspec.structs.astuple(wanted))
-    return [dict(row) for row in rows]
+    sql = query("find_dead_letters").format(cause=query("dead_letter_cause"))
+    return [dict(row) for row in await pool.fetch(sql, *msgspec.structs.astuple(wanted))]
+
+
+async def dead_letter_groups(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
+    """Dead letters by class and first line of the cause, the largest groups first; all of them."""
+    sql = query("dead_letter_groups").format(cause=query("dead_letter_cause"))
+    return [dict(row) for row in await pool.fetch(sql, wanted.classes, wanted.model, wanted.since_us)]
 
 
 async def rows_of(pool: "Pool", jobs: list[str]) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def walks(what: str, parts: Sequence[str], begin: int, end: int) -> Iterator[Progress]:
+def walks(what: str, parts: Sequence[str], begin: int, end: int, unit: str = "events") -> Iterator[Progress]:
     """Parts that each go through the positions after `begin` to `end`, at the same time."""
-    with _bars(parts, begin, end) if sys.stderr.isatty() else _lines(what, parts, begin, end) as progress:
+    shown = _bars(parts, begin, end) if sys.stderr.isatty() else _lines(what, parts, begin, end, unit)
+    with shown as progress:
         yield progress
 
 
@@ -43,7 +44,7 @@ def _bars(parts: Sequence[str], begin: int, end: int) -> Iterator[Progress]:
 
 
 @contextmanager
-def _lines(what: str, parts: Sequence[str], begin: int, end: int) -> Iterator[Progress]:
+def _lines(what: str, parts: Sequence[str], begin: int, end: int, unit: str) -> Iterator[Progress]:
     started = said_at = time.monotonic()
     reached = dict.fromkeys(parts, begin)
 
@@ -57,7 +58,7 @@ def _lines(what: str, parts: Sequence[str], begin: int, end: int) -> Iterator[Pr
         done = min(reached.values()) - begin
         rate = done / (now - started)
         left = f", {(end - begin - done) / rate:.0f} s left" if rate else ""
-        say(f"{what}: {done:,} of {end - begin:,} events, {rate:,.0f}/s{left}")
+        say(f"{what}: {done:,} of {end - begin:,} {unit}, {rate:,.0f}/s{left}")
 
     yield tell
 

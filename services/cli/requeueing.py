@@ -1,8 +1,16 @@
-"""Bulk changes of dead letters: planned one by one, then applied one by one; each is known by its own key."""
+"""Bulk changes of dead letters: planned one by one, then applied one by one; each is known by its own key.
+
+A plan is frozen by what was shown: nothing else is done, however many dead letters have come since. It may be
+stopped anywhere; what was done stays done, and asking again goes on with the rest, since each job's key makes
+asking twice asking once.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from events.errors import NeurocardsError
 from ledger.errors import LedgerError
@@ -10,6 +18,7 @@ from ledger.log import Ledger
 from services.cli.environment import configure_command_logging, settings_here
 from services.cli.job_changing import NotOffered, Requeue, Terms, drop, plan_requeue
 from services.cli.operating import open_ledger
+from services.cli.progress import walks
 from services.cli.reading import read
 from services.shared.settings import Settings
 
@@ -19,6 +28,20 @@ if TYPE_CHECKING:
 Refused = list[tuple[str, str]]
 """Jobs, and why not."""
 
+_PLANNED = ("job", "as_job", "model", "charge")
+
+
+class BadPlan(NeurocardsError):
+    """The file is not what `--dry-run -o json` or `-o jsonl` of the same command printed."""
+
+
+class Applied(msgspec.Struct):
+    """How a bulk change ended: jobs done and refused; `stopped` by Ctrl-C before the rest."""
+
+    done: int = 0
+    refused: Refused = []
+    stopped: bool = False
+
 
 def plan_all(jobs: Sequence[str], terms: Terms) -> tuple[list[Requeue], Refused]:
     """What the ledger would do, and what it would refuse. Raises NothingOfThatName for a job nobody knows."""
@@ -26,18 +49,43 @@ def plan_all(jobs: Sequence[str], terms: Terms) -> tuple[list[Requeue], Refused]
     async def work(pool: "Pool", settings: Settings) -> tuple[list[Requeue], Refused]:
         plans: list[Requeue] = []
         refused: Refused = []
-        for job in dict.fromkeys(jobs):
-            try:
-                plans.append(await plan_requeue(pool, settings, job, terms))
-            except (LedgerError, NotOffered) as error:
-                refused.append((job, str(error)))
+        with walks("plan", ["planned"], 0, len(jobs), "jobs") as progress:
+            for number, job in enumerate(jobs, start=1):
+                try:
+                    plans.append(await plan_requeue(pool, settings, job, terms))
+                except (LedgerError, NotOffered) as error:
+                    refused.append((job, str(error)))
+                progress("planned", number)
         return plans, refused
 
     return read("dead-letters", work)
 
 
-def apply_all(plans: Sequence[Requeue]) -> Refused:
-    """Make them again; those that were refused meanwhile, and why."""
+def read_plan(file: Path) -> dict[str, dict[str, Any]]:
+    """Job → its row of the plan that was shown. Raises BadPlan."""
+    try:
+        text = file.read_bytes()
+        rows = msgspec.json.decode(text) if text.lstrip()[:1] == b"[" else _lines(text)
+        return {row["job"]: {name: row[name] for name in _PLANNED} for row in rows}
+    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+        raise BadPlan(f"{file} is no plan as --dry-run -o json prints it: {error!r}") from error
+
+
+def _lines(text: bytes) -> list[Any]:
+    return [msgspec.json.decode(line) for line in text.splitlines() if line.strip()]
+
+
+def require_planned(plans: Sequence[Requeue], shown: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise BadPlan when what would be done is not what was shown."""
+    for plan in plans:
+        row = plan.as_row()
+        now = {name: row[name] for name in _PLANNED}
+        if now != shown[plan.job]:
+            raise BadPlan(f"{plan.job} was planned as {shown[plan.job]} and would be {now}; plan again")
+
+
+def apply_all(plans: Sequence[Requeue]) -> Applied:
+    """Make them again."""
     by_job = {plan.job: plan for plan in plans}
 
     async def one(ledger: Ledger, job: str) -> object:
@@ -46,23 +94,29 @@ def apply_all(plans: Sequence[Requeue]) -> Refused:
     return _each(list(by_job), one)
 
 
-def drop_all(jobs: Sequence[str], actor: str, reason: str) -> Refused:
-    """Leave them at that; those that were refused, and why."""
+def drop_all(jobs: Sequence[str], actor: str, reason: str) -> Applied:
+    """Leave them at that."""
     return _each(jobs, lambda ledger, job: drop(ledger, job, actor, reason))
 
 
-def _each(jobs: Sequence[str], one: Callable[[Ledger, str], Awaitable[object]]) -> Refused:
+def _each(jobs: Sequence[str], one: Callable[[Ledger, str], Awaitable[object]]) -> Applied:
     settings = settings_here()
     configure_command_logging(settings, "dead-letters")
+    applied = Applied()
 
-    async def run() -> Refused:
-        refused: Refused = []
+    async def run() -> None:
         async with open_ledger(settings) as (ledger, _):
-            for job in jobs:
-                try:
-                    await one(ledger, job)
-                except NeurocardsError as error:
-                    refused.append((job, str(error)))
-        return refused
+            with walks("apply", ["applied"], 0, len(jobs), "jobs") as progress:
+                for number, job in enumerate(jobs, start=1):
+                    try:
+                        await one(ledger, job)
+                        applied.done += 1
+                    except NeurocardsError as error:
+                        applied.refused.append((job, str(error)))
+                    progress("applied", number)
 
-    return asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        applied.stopped = True
+    return applied

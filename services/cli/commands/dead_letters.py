@@ -1,10 +1,11 @@
-"""`neurocards dead-letters list|show|requeue|drop`: failed jobs that an operator should look at.
+"""`neurocards dead-letters list|groups|show|requeue|drop`: failed jobs that an operator should look at.
 
 Their sellers have their credits back. Which classes of errors are parked here is said by the error policy.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,15 +16,22 @@ from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import From, clock, point
 
 if TYPE_CHECKING:
-    from services.cli.job_changing import Requeue
+    from collections.abc import Sequence
+
+    from services.cli.job_reading import DeadLetters
     from services.cli.reading import Pool
+    from services.cli.requeueing import Applied
     from services.shared.settings import Settings
+
+_STOPPED = 130
+"""As after a Ctrl-C."""
 
 Jobs = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs by id; or select by class.")]
 Class = Annotated[
     str | None, typer.Option("--class", metavar="CLASS", help="Only those whose failure is of this class.")
 ]
 Model = Annotated[str | None, typer.Option("--of-model", metavar="MODEL", help="Only those of this model.")]
+Group = Annotated[str | None, typer.Option("--group", metavar="ID", help="Only this group; see `groups`.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 
 
@@ -32,6 +40,7 @@ def register(app: typer.Typer) -> None:
         name="dead-letters", no_args_is_help=True, help="Failed jobs that an operator should look at."
     )
     letters.command("list")(list_letters)
+    letters.command("groups")(groups)
     letters.command("show")(show)
     letters.command("requeue")(requeue)
     letters.command("drop")(drop)
@@ -41,14 +50,35 @@ def register(app: typer.Typer) -> None:
 def list_letters(
     error_class: Class = None,
     of_model: Model = None,
+    group: Group = None,
     since: From = None,
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
     """Dead letters, the newest first: failed, refunded, and neither made again nor dropped."""
-    rows = _selected(None, error_class, of_model, since, limit)
+    rows = _selected(None, _wanted(error_class, of_model, group, since, limit))
     emit([_line(row) for row in rows] if output is OutputFormat.table else rows, output)
     say(f"{len(rows)} dead letters" if len(rows) < limit else f"the newest {limit}; raise --limit for more")
+
+
+def groups(
+    error_class: Class = None,
+    of_model: Model = None,
+    since: From = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Dead letters by class and first line of the cause, the most first; requeue or drop one by its id."""
+    from services.cli.job_reading import dead_letter_groups
+    from services.cli.reading import read
+
+    wanted = _wanted(error_class, of_model, None, since, 1)
+
+    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
+        return await dead_letter_groups(pool, wanted)
+
+    rows = read("dead-letters", work)
+    emit([_group_line(row) for row in rows] if output is OutputFormat.table else rows, output)
+    say(f"{sum(row['jobs'] for row in rows)} dead letters in {len(rows)} groups")
 
 
 def show(
@@ -67,6 +97,7 @@ def requeue(
     jobs: Jobs = None,
     error_class: Class = None,
     of_model: Model = None,
+    group: Group = None,
     since: From = None,
     limit: Limit = 50,
     charge: Annotated[
@@ -75,24 +106,35 @@ def requeue(
     model: Annotated[
         str | None, typer.Option("--model", metavar="MODEL", help="Make them with another model.")
     ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="What --dry-run -o json printed: exactly these jobs."),
+    ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
     """Make them again, each as a new job. What is shown is what is done; applying twice is applying once."""
+    from services.cli import requeueing
     from services.cli.job_changing import Terms
-    from services.cli.requeueing import plan_all
 
-    chosen = [row["job"] for row in _selected(jobs, error_class, of_model, since, limit)]
-    plans, refused = plan_all(chosen, Terms(actor, reason, charge, model))
+    wanted = _wanted(error_class, of_model, group, since, limit)
+    shown = requeueing.read_plan(plan) if plan else {}
+    if shown and (jobs or _narrowed(wanted)):
+        raise typer.BadParameter("the plan says which; name none beside it", param_hint="--plan")
+    chosen = list(shown) or [row["job"] for row in _selected(jobs, wanted)]
+    plans, refused = requeueing.plan_all(chosen, Terms(actor, reason, charge, model))
     for job, why in refused:
         say(f"left out: {job}: {why}")
-    emit([plan.as_row() for plan in plans], output)
+    if shown:
+        requeueing.require_planned(plans, shown)
+    emit([each.as_row() for each in plans], output)
     _require(plans)
-    credits = sum(plan.command.price for plan in plans)
+    credits = sum(each.command.price for each in plans)
     say(f"{len(plans)} jobs to be made again, {credits} credits to be charged")
+    _say_limit(chosen if not (jobs or shown) else [], limit)
     confirm(dry_run, yes)
-    _do(plans)
+    _conclude("made again", len(plans), requeueing.apply_all(plans))
 
 
 def drop(
@@ -101,6 +143,7 @@ def drop(
     jobs: Jobs = None,
     error_class: Class = None,
     of_model: Model = None,
+    group: Group = None,
     since: From = None,
     limit: Limit = 50,
     dry_run: DryRun = False,
@@ -110,20 +153,19 @@ def drop(
     """Leave them at that: they have been looked at and are not listed any more. Each is an event."""
     from services.cli.requeueing import drop_all
 
-    rows = _selected(jobs, error_class, of_model, since, limit)
+    rows = _selected(jobs, _wanted(error_class, of_model, group, since, limit))
     emit([_line(row) for row in rows], output)
     _require(rows)
+    say(f"{len(rows)} dead letters to be dropped")
+    _say_limit([] if jobs else rows, limit)
     confirm(dry_run, yes)
-    failed = drop_all([row["job"] for row in rows], actor, reason)
-    _conclude("dropped", len(rows), failed)
+    _conclude("dropped", len(rows), drop_all([row["job"] for row in rows], actor, reason))
 
 
-def _selected(
-    jobs: list[str] | None, error_class: str | None, of_model: str | None, since: str | None, limit: int
-) -> list[dict[str, Any]]:
-    """The selection, frozen: what is shown now is what is changed then."""
-    from services.cli.job_reading import DeadLetters, find_dead_letters, rows_of
-    from services.cli.reading import read
+def _wanted(
+    error_class: str | None, of_model: str | None, group: str | None, since: str | None, limit: int
+) -> DeadLetters:
+    from services.cli.job_reading import DeadLetters
     from services.shared.error_policy import POLICIES
 
     parked = [name for name, policy in POLICIES.items() if policy.parks]
@@ -132,14 +174,24 @@ def _selected(
     begin = point(since, "--from")
     if since is not None and begin.time_us is None:
         raise typer.BadParameter("give a time like 2026-11-30", param_hint="--from")
-    if jobs and (error_class or of_model or since):
-        raise typer.BadParameter("name jobs, or select them; not both")
     classes = parked if error_class is None else [error_class]
+    return DeadLetters(classes, of_model, begin.time_us, group, limit)
+
+
+def _narrowed(wanted: DeadLetters) -> bool:
+    return len(wanted.classes) == 1 or bool(wanted.model or wanted.since_us or wanted.group)
+
+
+def _selected(jobs: list[str] | None, wanted: DeadLetters) -> list[dict[str, Any]]:
+    """The selection, frozen: what is shown now is what is changed then."""
+    from services.cli.job_reading import find_dead_letters, rows_of
+    from services.cli.reading import read
+
+    if jobs and _narrowed(wanted):
+        raise typer.BadParameter("name jobs, or select them; not both")
 
     async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
-        if jobs:
-            return await rows_of(pool, jobs)
-        return await find_dead_letters(pool, DeadLetters(classes, of_model, begin.time_us, limit))
+        return await rows_of(pool, jobs) if jobs else await find_dead_letters(pool, wanted)
 
     return read("dead-letters", work)
 
@@ -150,18 +202,33 @@ def _require(chosen: list[Any]) -> None:
         raise typer.Exit(ExitCode.OK)
 
 
-def _do(plans: list[Requeue]) -> None:
-    from services.cli.requeueing import apply_all
+def _say_limit(selected: Sequence[object], limit: int) -> None:
+    if len(selected) == limit:
+        say(f"only the newest {limit}: raise --limit for more, or ask again when these are done")
 
-    _conclude("made again", len(plans), apply_all(plans))
 
-
-def _conclude(what: str, of: int, failed: list[tuple[str, str]]) -> None:
-    for job, why in failed:
+def _conclude(what: str, of: int, applied: Applied) -> None:
+    for job, why in applied.refused:
         say(f"not {what}: {job}: {why}")
-    say(f"{of - len(failed)} of {of} {what}")
-    if failed:
-        raise typer.Exit(ExitCode.PARTLY if len(failed) < of else ExitCode.FAILURE)
+    say(f"{applied.done} of {of} {what}")
+    if applied.stopped:
+        say("stopped; the same command goes on with the rest")
+        raise typer.Exit(_STOPPED)
+    if applied.refused:
+        raise typer.Exit(ExitCode.PARTLY if applied.done else ExitCode.FAILURE)
+
+
+def _group_line(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "group": row["group"],
+        "class": row["failure_class"],
+        "jobs": row["jobs"],
+        "sellers": row["sellers"],
+        "first": clock(row["first_at_us"]),
+        "last": clock(row["last_at_us"]),
+        "models": row["models"],
+        "cause": row["cause"][:80],
+    }
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Dead letters: seen, made again or dropped, from the command line."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from projections.check import check_ledger
 from projections.job_status import JOB_STATUS
 from projections.runner import Runner
 from services.adapters.kie.catalogue import load_catalogue
+from services.cli import requeueing
+from services.cli.job_changing import drop
 from services.shared.blobs import FolderBlobs
 from tests.integration.cli.counter import WHY, Counter
 from tests.support.studio import PlacedOrder, Studio
@@ -74,6 +77,54 @@ async def test_a_class_is_made_again_and_asking_twice_is_asking_once(
         assert len(await ledger.read.open_jobs()) == 2
     assert await listed(desk, ledger, pool) == {order.jobs[2]}
     assert await check_ledger_of_jobs(pool) == []
+
+
+async def test_groups_are_seen_and_one_is_made_again_as_it_was_planned(
+    desk: Counter, ledger: Ledger, pool: "Pool", order: PlacedOrder, tmp_path: Path
+) -> None:
+    await catch_up(ledger, pool)
+    groups = await desk.rows("dead-letters", "groups")
+    assert [(row["failure_class"], row["jobs"], row["sellers"]) for row in groups] == [
+        ("poison", 2, 1), ("our_fault", 1, 1),
+    ]  # fmt: skip
+    poison = groups[0]
+    assert poison["first_at_us"] < poison["last_at_us"] and poison["cause"]
+    assert "our_fault" in (await desk.run("dead-letters", "groups")).stdout
+    group = ("--group", poison["group"])
+    assert await listed(desk, ledger, pool, *group) == {*order.jobs[:2]}
+
+    words = ("dead-letters", "requeue", *WHY, *MODEL)
+    plan = tmp_path / "plan"
+    shown = await desk.run(*words, *group, "--dry-run", "-o", "jsonl")
+    plan.write_text(shown.stdout)
+    assert (await desk.run(*words, *group, "--plan", str(plan), "--yes")).returncode == 2
+    charged = await desk.run(*words, "--charge", "--plan", str(plan), "--yes")
+    assert charged.returncode == 1 and "plan again" in charged.stderr
+    for open_jobs in (2, 2):  # asked again, it has nothing to do
+        done = await desk.run(*words, "--plan", str(plan), "--yes")
+        assert done.returncode == 0, done.stderr
+        assert len(await ledger.read.open_jobs()) == open_jobs
+    (tmp_path / "other").write_text("{}")
+    assert (await desk.run(*words, "--plan", str(tmp_path / "other"), "--yes")).returncode == 1
+
+
+async def test_what_was_stopped_goes_on_when_it_is_asked_for_again(
+    ledger: Ledger, pool: "Pool", order: PlacedOrder, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr(requeueing, "configure_command_logging", lambda *_: None)
+    jobs = order.jobs[:3]
+
+    async def stopped_at_the_second(ledger: Ledger, job: str) -> object:
+        if job == jobs[1]:
+            raise KeyboardInterrupt
+        return await drop(ledger, job, "op", "seen")
+
+    stopped = await asyncio.to_thread(requeueing._each, jobs, stopped_at_the_second)
+    assert (stopped.done, stopped.stopped) == (1, True)
+    rest = await asyncio.to_thread(requeueing.drop_all, jobs, "op", "seen")
+    assert (rest.done, rest.refused, rest.stopped) == (3, [], False)
+    assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'DeadLetterDropped'") == 3
 
 
 async def test_what_is_refused_is_left_out_and_said(
