@@ -135,3 +135,20 @@ async def test_events_of_all_kinds_are_right_from_any_place_on(log: Damaged):
     for row in await log.rows():
         report = await verify_on(log.connection, after=row.cursor)
         assert report.problems == [], row.position
+
+
+@pytest.mark.parametrize(
+    ("type_name", "written", "instead", "kind", "words"),
+    [
+        ("PaymentSucceeded", "39000", "390", "payment", "ordered otherwise than it is credited"),
+        ("PromoCreated", '"amount":3', '"amount":2', "gift", "without its 2 credits"),
+    ],
+)
+async def test_what_is_told_otherwise_with_hashes_that_fit_is_told_by_the_rules(
+    log: Damaged, type_name: str, written: str, instead: str, kind: str, words: str
+):
+    await log.rewrite(0, lambda type_, data: data.replace(written, instead) if type_ == type_name else data)
+    assert await log.chain_breaks() == []
+    assert any(words in problem.message for problem in await log.problems() if problem.kind == kind)
+    unsettled = await log.connection.fetchval("SELECT count(*) FROM audit.unsettled_payments")
+    assert unsettled == (kind == "payment")
