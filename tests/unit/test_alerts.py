@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from projections.problems import DATABASE_KINDS
+from services.cli.main import app
 from services.shared.error_policy import POLICIES
 from tests.support.services import ROOT
 from tests.support.watching import (
@@ -173,3 +175,22 @@ def test_routes_and_silences_name_alerts_that_there_are() -> None:
     text = (ROOT / "docker/alertmanager/alertmanager.yml").read_text(encoding="utf-8")
     named = re.findall(r'alertname =~? "?([\w|]+)', text)
     assert {name for names in named for name in names.split("|")} <= ALERTS.keys()
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every command that the runbook tells somebody to type, without `neurocards`, word by word."""
+    text = RUNBOOK.read_text(encoding="utf-8")
+    quoted = re.findall(r"`neurocards ([^`]+)`", text) + re.findall(
+        r"^    neurocards (.+)$", text, re.MULTILINE
+    )
+    return sorted({tuple(re.sub(r'#.*|"[^"]*"', "", line).split()) for line in quoted} - {("…",)})
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_what_the_runbook_says_to_type_can_be_typed(words: tuple[str, ...]) -> None:
+    found: Any = typer.main.get_command(app)
+    while words and not words[0].startswith("-") and hasattr(found, "commands"):
+        assert words[0] in found.commands
+        found, words = found.commands[words[0]], words[1:]
+    options = {option for parameter in found.params for option in parameter.opts} | {"--help"}
+    assert {word for word in words if word.startswith("-")} <= options

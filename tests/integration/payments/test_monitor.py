@@ -7,6 +7,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ledger import commands_payment as p
+from projections.payments import PAYMENTS
+from projections.runner import Runner
 from services.monitor.payments import DailyComparison, PaymentsMeasured
 from services.shared.payments.comparison import Kind
 from services.shared.payments.watching import Watching
@@ -144,6 +146,26 @@ async def test_every_kind_of_difference_is_found_and_told(shop, alarms):
     assert value("neurocards_payments_differences", {"kind": "extra"}) == 1
     assert value("neurocards_payments_differences", {"kind": "missing"}) == 0
     assert (value("neurocards_payments_compared_timestamp_seconds") or 0) > 0
+
+
+async def test_money_that_brought_no_credits_is_seen_for_a_day(shop, alarms):
+    wrong = await shop.pending()
+    shop.rewrite(await shop.provider_payment(wrong), amount={"value": "1.00", "currency": "RUB"})
+    await shop.press(wrong)
+    await shop.paid()
+    await shop.watching.run_once()
+    await Runner(shop.pool, PAYMENTS).apply(await shop.ledger.read.events_after(0))
+    measured = PaymentsMeasured(shop.pool)
+
+    async def since() -> float:
+        await measured.run_once()
+        labels = {"why": "flagged"}
+        return REGISTRY.get_sample_value("neurocards_payments_oldest_uncredited_timestamp_seconds", labels)
+
+    flagged_us = await shop.pool.fetchval("SELECT recorded_at_us FROM events WHERE type = 'PaymentFlagged'")
+    assert await since() == pytest.approx(flagged_us / 1e6)
+    await shop.pool.execute("UPDATE payments_v1 SET updated_at_us = updated_at_us - 86400 * 1000000::bigint")
+    assert await since() == 0
 
 
 async def test_a_refund_from_the_cabinet_and_one_that_is_none(shop, alarms):
