@@ -157,7 +157,7 @@ async def test_money_that_brought_no_credits_is_seen_for_a_day(shop, alarms):
     await Runner(shop.pool, PAYMENTS).apply(await shop.ledger.read.events_after(0))
     measured = PaymentsMeasured(shop.pool)
 
-    async def since() -> float:
+    async def since() -> float | None:
         await measured.run_once()
         labels = {"why": "flagged"}
         return REGISTRY.get_sample_value("neurocards_payments_oldest_uncredited_timestamp_seconds", labels)
