@@ -14,6 +14,7 @@ from ledger.noted import StoredNote, hash_at, store, stored
 from ledger.tree import Tree, forget_tiles
 from projections import checkpointing
 from projections.catalogue import PROJECTIONS
+from projections.check import check_ledger
 from projections.checkpointing import CheckpointUnderWay, make_checkpoint, rebuilt_states
 from projections.root import build, state_root
 from projections.runner import Runner
@@ -56,6 +57,31 @@ async def test_an_empty_log_can_be_signed(pool):
     checkpoint = said(await make(pool))
     assert (checkpoint.head.position, checkpoint.root) == (0, root_of([]))
     assert await rebuilt_states(pool, checkpoint) == []
+
+
+async def test_projections_that_came_later_catch_up_and_leave_older_notes_true(
+    traffic, ledger, pool, owner, monkeypatch
+):
+    await traffic.play(30)
+    await project(ledger, pool)
+    late = ("lots", "job_times", "error_stats", "daily")
+    with monkeypatch.context() as before:  # as it was signed when there were only the others
+        before.setattr(checkpointing, "PROJECTIONS", {n: p for n, p in PROJECTIONS.items() if n not in late})
+        old = said(await make(pool))
+    assert not {state.name for state in old.states} & set(late)
+    for name in late:  # as the migration leaves them
+        await owner.execute(f"TRUNCATE {name}_v1")
+        await owner.execute("UPDATE cursors SET position = 0, hash = DEFAULT WHERE name = $1", name)
+
+    assert await check_ledger(pool) == []
+    young = said(await make(pool))
+    assert {state.position for state in young.states if state.name in late} == {0}
+    await project(ledger, pool)
+    assert await check_ledger(pool) == []
+    new = said(await make(pool))
+    assert {state.position for state in new.states} == {new.head.position}
+    for note in (old, young, new):
+        assert await rebuilt_states(pool, note) == []
 
 
 async def test_a_checkpoint_says_what_is_true(traffic, ledger, pool):

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from ledger.log import Ledger
+from projections.job_times import JOB_TIMES
+from projections.runner import Runner
 from services.adapters.kie.catalogue import load_catalogue
 from services.shared.blobs import FolderBlobs
 from services.shared.load.estimate import MEASURED_MIN, Capacity
@@ -53,6 +55,11 @@ async def test_few_videos_are_no_measurement(ledger: Ledger, pool: Any, tmp_path
     await studio.finish(order.jobs[0])
     await times.measure()
     assert 0 < times._measured["m"].usual_s <= times._measured["m"].p95_s
+    await Runner(pool, JOB_TIMES).apply(await ledger.read.events_after(0))
+    usual_s = await pool.fetchval(
+        "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY made_us) / 1e6 FROM job_times"
+    )
+    assert usual_s == times._measured["m"].usual_s, "measured in the log as in the read model"
 
 
 async def test_the_whole_time_of_a_job(ledger: Ledger, pool: Any, tmp_path: Path) -> None:
