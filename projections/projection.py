@@ -215,16 +215,17 @@ class ManyRows(Projection[RowT]):
         return lacking
 
     def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
-        reads = list(reads)
-        known = {r.stream: list(earlier.get(r.stream, ())) for r, event in reads if self.depends(r, event)}
+        judged = [(read, self.depends(*read)) for read in reads]
+        streams = {recorded.stream for (recorded, _), depends in judged if depends}
+        known = {stream: list(earlier.get(stream, ())) for stream in streams}
         made: list[Change] = []
-        for recorded, event in reads:
-            before = known.get(recorded.stream)
-            if recorded.type in self.reads:
-                given = before if before is not None and self.depends(recorded, event) else ()
+        for (recorded, event), depends in judged:
+            stream, name = recorded.stream, recorded.type
+            if name in self.reads:
+                given = known[stream] if depends else ()
                 made += [(key, recorded, what) for key, what in self.spread(recorded, event, given)]
-            if before is not None and recorded.type in self.recalls:
-                before.append(event)
+            if stream in known and name in self.recalls:
+                known[stream].append(event)
         return made
 
 
