@@ -1,4 +1,5 @@
-"""Scenario 6: the relay is killed inside a batch; two relays at once; Redis is flushed between two batches.
+"""Scenario 6: the relay is killed inside a batch; two relays at once; Redis is flushed between two batches;
+the stream is rebuilt under it.
 
 Batches are of five events here, so that a few orders are many batches.
 """
@@ -11,7 +12,7 @@ from typing import Any, get_args
 
 import pytest
 
-from services.shared.publishing import scripts
+from services.shared.publishing import rebuilding, scripts
 from tests.support.arena.arena import Arena
 from tests.support.redis_proxy import Fate, RedisProxy
 
@@ -90,3 +91,29 @@ async def test_redis_is_flushed_between_two_batches(arena: Arena, proxy: RedisPr
         await all_made(arena, jobs)
         assert len(flushing) >= 3
         await asyncio.gather(*flushing)
+
+
+async def test_rebuilt_under_a_relay_that_publishes(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rebuilds at once, over and over; some are cut off in the middle, some meet a FLUSHALL."""
+    monkeypatch.setattr(rebuilding, "PAGE_EVENTS", 5)
+    async with arena.opened(2, without=["relay"]):
+        arena.begin("relay", **SMALL)
+        ordering = asyncio.create_task(orders(arena, 24))
+        done = 0
+        while not ordering.done() or done < 5:
+            both = [asyncio.create_task(rebuild(arena)) for _ in range(2)]
+            await asyncio.sleep(arena.dice.uniform(0, 0.05))
+            match arena.dice.choice(("cut", "flush", "let")):
+                case "cut":
+                    both[0].cancel()
+                case "flush":
+                    await arena.witness.redis.flushall()
+            ended = await asyncio.gather(*both, return_exceptions=True)
+            assert [e for e in ended if isinstance(e, Exception)] == []
+            done += sum(isinstance(one, rebuilding.Rebuilt) for one in ended)
+        await all_made(arena, await ordering)
+
+
+async def rebuild(arena: Arena) -> rebuilding.Rebuilt | None:
+    writes = scripts.Scripts(arena.witness.redis, ledger_entries_max=100_000)
+    return await rebuilding.Rebuild(arena.witness.pool, writes, entries=100_000, reach_back=10_000).run()
