@@ -23,7 +23,7 @@ Reason = Annotated[
 
 
 def confirm(dry_run: bool, yes: bool) -> None:
-    """Go on, or end the command: exit code 0 after a dry run, 2 when it is not confirmed."""
+    """Go on, or end the command: 0 after a dry run, 2 when it is not confirmed, 130 after Ctrl-C."""
     if dry_run:
         say("nothing was changed; leave out --dry-run to do it")
         raise typer.Exit(ExitCode.OK)
@@ -32,6 +32,12 @@ def confirm(dry_run: bool, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         say("not confirmed: there is no terminal to ask on; repeat with --yes")
         raise typer.Exit(ExitCode.USAGE)
-    if not typer.confirm("Do it?", err=True):
+    try:
+        meant = typer.confirm("Do it?", err=True)
+    except typer.Abort as abort:  # Ctrl-C, or the end of the input
+        interrupted = isinstance(abort.__context__, KeyboardInterrupt)
+        say("\nnot confirmed; nothing was changed")
+        raise typer.Exit(ExitCode.INTERRUPTED if interrupted else ExitCode.USAGE) from None
+    if not meant:
         say("not confirmed; nothing was changed")
         raise typer.Exit(ExitCode.USAGE)

@@ -11,6 +11,13 @@ def configure_command_logging(settings: Settings, command: str) -> None:
     configure_logging(settings if chosen else settings.replace(log_level="warning"), command)
 
 
+def prepare(command: str) -> Settings:
+    """The settings of one command, with its logs set up. Raises SettingsError."""
+    settings = settings_here()
+    configure_command_logging(settings, command)
+    return settings
+
+
 def settings_here() -> Settings:
     """The settings, with DATABASE_URL and REDIS_URL of a running `neurocards up` where they are not set."""
     settings = load_settings()

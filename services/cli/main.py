@@ -19,7 +19,6 @@ app = typer.Typer(
     cls=TidyGroup,
     help="A seller sends a product photo in a chat and gets a promo video back; every credit is an event.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

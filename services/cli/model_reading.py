@@ -48,16 +48,18 @@ async def rows(pool: "Pool") -> list[dict[str, Any]]:
 
 
 async def changes(pool: "Pool", model: str | None, limit: int) -> list[dict[str, Any]]:
-    """Rows of the history, the newest first."""
-    return [msgspec.structs.asdict(change) for change in await CircuitBook(pool).changes(model, limit)]
+    """Rows of the history, the newest first. Raises NothingOfThatName."""
+    found = await CircuitBook(pool).changes(model, limit)
+    if not found and model is not None:
+        _require_known(model, {})
+    return [msgspec.structs.asdict(change) for change in found]
 
 
 async def plan(settings: Settings, model: str, state: str) -> Plan:
     """What changing the state would mean now. Raises NothingOfThatName."""
     async with await create_pool(settings, "operator", max_size=1) as pool:
         _, known = await CircuitBook(pool).read()
-        if model not in known and load_catalogue().model(model) is None:
-            raise NothingOfThatName(f"there is no model {model!r}; see `neurocards models list`")
+        _require_known(model, known)
         open_jobs = await pool.fetchval(query("open_jobs_of_model"), model)
         return Plan(known.get(model) or Circuit(model), state, open_jobs)
 
@@ -68,6 +70,11 @@ async def apply(settings: Settings, planned: Plan, actor: str, reason: str) -> C
         book = CircuitBook(pool)
         change = book.pause if planned.state == "paused" else book.resume
         return await change(planned.before.model, actor, reason)
+
+
+def _require_known(model: str, known: dict[str, Circuit]) -> None:
+    if model not in known and load_catalogue().model(model) is None:
+        raise NothingOfThatName(f"there is no model {model!r}; see `neurocards models list`")
 
 
 def _row(slug: str, known: dict[str, Circuit], catalogue: Catalogue, now_us: int) -> dict[str, Any]:

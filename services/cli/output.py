@@ -1,13 +1,19 @@
 """Data goes to stdout in the form that was asked for; progress and words go to stderr."""
 
+from __future__ import annotations
+
+import io
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 class OutputFormat(StrEnum):
@@ -21,8 +27,11 @@ Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="Form of th
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*|")
 """What stands to the right in its column; nothing is as good as a number."""
 
-_WIDE = 400
-"""Columns of a table that goes into a pipe or file: nothing is cut to a screen that is not there."""
+_WIDE = 1_000_000
+"""Columns of a table that goes into a pipe or file: a row is a line there, whatever is in it."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+"""Ends of lines, and what could steer a terminal: some cells hold words from outside."""
 
 
 def say(words: str) -> None:
@@ -48,14 +57,27 @@ def _table(rows: list[dict[str, Any]], title: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    terminal = sys.stdout.isatty()
-    console = Console(file=sys.stdout, width=None if terminal else _WIDE, soft_wrap=not terminal)
+    if not rows:
+        return
     table = Table(
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    for name in rows[0] if rows else ():
+    for name in rows[0]:
         numbers = all(_NUMBER.fullmatch(str(row[name] if row[name] is not None else "")) for row in rows)
         table.add_column(name.replace("_", " "), justify="right" if numbers else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    console.print(table)
+        table.add_row(*(cell(value) for value in row.values()))
+    if sys.stdout.isatty():
+        Console(file=sys.stdout).print(table)
+        return
+    console = Console(file=io.StringIO(), width=_WIDE, color_system=None, force_terminal=False)
+    with console.capture() as captured:
+        console.print(table)
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def cell(value: Any) -> Text:
+    """What a table shows of a value: as it is, on one line, never read as markup."""
+    from rich.text import Text
+
+    return Text("" if value is None else _CONTROL.sub(" ", str(value)))

@@ -76,10 +76,9 @@ def reading_settings(role: str | None, statement_timeout_s: float | None = None)
 
 def read(command: str, work: Callable[["Pool", Settings], Awaitable[T]]) -> T:
     """Run one reading command: settings, logs, a pool, the work. Raises StartError without our tables."""
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
 
-    settings = settings_here()
-    configure_command_logging(settings, command)
+    settings = prepare(command)
 
     async def run() -> T:
         async with auditor_pool(settings) as pool:

@@ -15,7 +15,7 @@ import msgspec
 from events.errors import NeurocardsError
 from ledger.errors import LedgerError
 from ledger.log import Ledger
-from services.cli.environment import configure_command_logging, settings_here
+from services.cli.environment import prepare
 from services.cli.job_changing import NotOffered, Requeue, Terms, drop, plan_requeue
 from services.cli.operating import open_ledger
 from services.cli.progress import walks
@@ -100,8 +100,7 @@ def drop_all(jobs: Sequence[str], actor: str, reason: str) -> Applied:
 
 
 def _each(jobs: Sequence[str], one: Callable[[Ledger, str], Awaitable[object]]) -> Applied:
-    settings = settings_here()
-    configure_command_logging(settings, "dead-letters")
+    settings = prepare("dead-letters")
     applied = Applied()
 
     async def run() -> None:

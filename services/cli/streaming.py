@@ -47,10 +47,9 @@ async def open_servers(settings: Settings, command: str) -> AsyncIterator[Server
 
 def run_command(command: str, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
     """Run one command with the settings of here, its logs on stderr."""
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
 
-    settings = settings_here()
-    configure_command_logging(settings, command)
+    settings = prepare(command)
     return uvloop.run(work(settings))
 
 

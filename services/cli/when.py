@@ -26,6 +26,17 @@ From = Annotated[
         help="The first moment that counts; a date alone is its midnight. Default: the beginning.",
     ),
 ]  # fmt: skip
+FromTime = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="TIME",
+        help="The first moment that counts, ISO 8601, UTC unless it has a zone; a date is its midnight.",
+    ),
+]  # fmt: skip
+ToTime = Annotated[
+    str | None,
+    typer.Option("--to", metavar="TIME", help="The first moment that does not count. Default: now."),
+]
 To = Annotated[
     str | None,
     typer.Option(
@@ -63,6 +74,11 @@ def time_us(text: str, option: str | None = None, *, also: str = "") -> int:
         hint = f"give {also}a time like 2026-11-30 or 2026-11-30T12:00:00+03:00"
         raise typer.BadParameter(f"{text!r} is not one: {hint}", param_hint=option) from None
     return (time - _EPOCH) // _MICROSECOND
+
+
+def optional_us(text: str | None, option: str) -> int | None:
+    """`time_us` of an option that may be left out."""
+    return None if text is None else time_us(text, option)
 
 
 def period(start: str | None, end: str | None) -> tuple[Point | None, Point]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import completing
 from services.cli.asking import DryRun, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
     from services.local.backups.repository import Repository
     from services.shared.settings import Settings
 
-Label = Annotated[str | None, typer.Argument(metavar="[BACKUP]", help="A backup's name, as `list` shows it.")]
+Label = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="BACKUP", autocompletion=completing.backups, help="A backup's name, as `list` shows it."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -134,9 +140,8 @@ def restore(
 
 
 def _repository(command: str) -> tuple[Settings, Repository]:
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.local.backups.repository import open_repository
 
-    settings: Any = settings_here()
-    configure_command_logging(settings, command)
+    settings: Any = prepare(command)
     return settings, open_repository(settings)

@@ -8,14 +8,14 @@ import typer
 
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import point
+from services.cli.when import optional_us
 
 if TYPE_CHECKING:
     from ledger.commands import GrantCredits, RevokeCredits
     from ledger.receipt import Receipt
 
 User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
-Amount = Annotated[int, typer.Argument(min=1, help="Whole credits.")]
+Amount = Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="Whole credits.")]
 Key = Annotated[
     str | None,
     typer.Option(
@@ -50,9 +50,7 @@ def grant(
     """Give credits. They are spent before bought ones."""
     from ledger.commands import GrantCredits
 
-    ends_at_us = point(expires, "--expires").time_us
-    if expires is not None and ends_at_us is None:
-        raise typer.BadParameter("give a time like 2026-12-31", param_hint="--expires")
+    ends_at_us = optional_us(expires, "--expires")
 
     def command(account: str) -> GrantCredits:
         return GrantCredits(account, amount, "manual", reason, expires_at_us=ends_at_us, actor=actor)
@@ -83,11 +81,10 @@ def _change(user: str, make: Any, key: str | None, dry_run: bool, yes: bool, out
     import asyncio
 
     from services.cli.changing import Change, apply, plan
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.shared.ids import new_id
 
-    settings = settings_here()
-    configure_command_logging(settings, "credits")
+    settings = prepare("credits")
     key = key or new_id()
 
     planned: Change = asyncio.run(plan(settings, user, make, key))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import From, clock, point
+from services.cli.when import FromTime, clock, optional_us
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,14 +24,22 @@ if TYPE_CHECKING:
     from services.cli.requeueing import Applied
     from services.shared.settings import Settings
 
-_STOPPED = 130
-"""As after a Ctrl-C."""
-
-Jobs = Annotated[list[str] | None, typer.Argument(metavar="[JOB]...", help="Jobs by id; or select by class.")]
+Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Jobs by id; or select by class.")]
 Class = Annotated[
-    str | None, typer.Option("--class", metavar="CLASS", help="Only those whose failure is of this class.")
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="CLASS",
+        autocompletion=completing.parked_classes,
+        help="Only those whose failure is of this class.",
+    ),
 ]
-Model = Annotated[str | None, typer.Option("--of-model", metavar="MODEL", help="Only those of this model.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--of-model", metavar="MODEL", autocompletion=completing.models, help="Only those of this model."
+    ),
+]
 Group = Annotated[str | None, typer.Option("--group", metavar="ID", help="Only this group; see `groups`.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 
@@ -51,7 +60,7 @@ def list_letters(
     error_class: Class = None,
     of_model: Model = None,
     group: Group = None,
-    since: From = None,
+    since: FromTime = None,
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
@@ -64,7 +73,7 @@ def list_letters(
 def groups(
     error_class: Class = None,
     of_model: Model = None,
-    since: From = None,
+    since: FromTime = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Dead letters by class and first line of the cause, the most first; requeue or drop one by its id."""
@@ -98,13 +107,16 @@ def requeue(
     error_class: Class = None,
     of_model: Model = None,
     group: Group = None,
-    since: From = None,
+    since: FromTime = None,
     limit: Limit = 50,
     charge: Annotated[
         bool, typer.Option("--charge", help="Charge the seller like for an order; else it is free.")
     ] = False,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="MODEL", help="Make them with another model.")
+        str | None,
+        typer.Option(
+            "--model", metavar="MODEL", autocompletion=completing.models, help="Make them with another model."
+        ),
     ] = None,
     plan: Annotated[
         Path | None,
@@ -144,7 +156,7 @@ def drop(
     error_class: Class = None,
     of_model: Model = None,
     group: Group = None,
-    since: From = None,
+    since: FromTime = None,
     limit: Limit = 50,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -171,11 +183,8 @@ def _wanted(
     parked = [name for name, policy in POLICIES.items() if policy.parks]
     if error_class is not None and error_class not in parked:
         raise typer.BadParameter(f"there are {', '.join(parked)}", param_hint="--class")
-    begin = point(since, "--from")
-    if since is not None and begin.time_us is None:
-        raise typer.BadParameter("give a time like 2026-11-30", param_hint="--from")
     classes = parked if error_class is None else [error_class]
-    return DeadLetters(classes, of_model, begin.time_us, group, limit)
+    return DeadLetters(classes, of_model, optional_us(since, "--from"), group, limit)
 
 
 def _narrowed(wanted: DeadLetters) -> bool:
@@ -213,7 +222,7 @@ def _conclude(what: str, of: int, applied: Applied) -> None:
     say(f"{applied.done} of {of} {what}")
     if applied.stopped:
         say("stopped; the same command goes on with the rest")
-        raise typer.Exit(_STOPPED)
+        raise typer.Exit(ExitCode.INTERRUPTED)
     if applied.refused:
         raise typer.Exit(ExitCode.PARTLY if applied.done else ExitCode.FAILURE)
 

@@ -37,7 +37,7 @@ def demo(
             outcome = asyncio.run(run(cycles, workers, chosen, watch))
     except KeyboardInterrupt:
         say("stopped")
-        raise typer.Exit(130) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     _emit(outcome, output)
     if not outcome.good:
         say(f"FAILED. Play it again with --seed {chosen}; logs and data are in {outcome.folder}")

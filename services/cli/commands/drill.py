@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def drill(
-    what: Annotated[What, typer.Argument(help="What breaks, or is done to it.", show_default=False)],
+    what: Annotated[
+        What,
+        typer.Argument(metavar="|".join(What), help="What breaks, or is done to it.", show_default=False),
+    ],
     every: Annotated[
         float, typer.Option(min=0.1, max=60, help="A new seller comes every so many seconds.")
     ] = 1.0,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import From, clock, gap, iso, point
+from services.cli.when import FromTime, clock, gap, iso, optional_us
 
 if TYPE_CHECKING:
     from ledger.job_state import JobState
@@ -39,9 +40,14 @@ def list_jobs(
     user: Annotated[str | None, typer.Option(metavar="USER", help="Only a user's jobs.")] = None,
     error_class: Annotated[
         str | None,
-        typer.Option("--class", metavar="CLASS", help="Only jobs whose last failure is of this class."),
+        typer.Option(
+            "--class",
+            metavar="CLASS",
+            autocompletion=completing.error_classes,
+            help="Only jobs whose last failure is of this class.",
+        ),
     ] = None,
-    since: From = None,
+    since: FromTime = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     output: Output = OutputFormat.table,
 ) -> None:
@@ -50,13 +56,12 @@ def list_jobs(
     from services.cli.reading import read
     from services.cli.who import resolve_account
 
-    begin = point(since, "--from")
-    if since is not None and begin.time_us is None:
-        raise typer.BadParameter("give a time like 2026-11-30", param_hint="--from")
+    begin_us = optional_us(since, "--from")
+    _require_class(error_class)
 
     async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
         account = None if user is None else await resolve_account(settings, user)
-        return await find_jobs(pool, Wanted(state, account, error_class, begin.time_us, limit))
+        return await find_jobs(pool, Wanted(state, account, error_class, begin_us, limit))
 
     found = read("jobs", work)
     emit([_line(row) if output is OutputFormat.table else _row(row) for row in found], output)
@@ -78,7 +83,10 @@ def retry(
         bool, typer.Option("--charge", help="Charge the seller like for an order; else it is free.")
     ] = False,
     model: Annotated[
-        str | None, typer.Option("--model", metavar="MODEL", help="Make it with another model.")
+        str | None,
+        typer.Option(
+            "--model", metavar="MODEL", autocompletion=completing.models, help="Make it with another model."
+        ),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -87,7 +95,7 @@ def retry(
     """Make a failed job again, as a new job that the seller is told of. Asking twice is asking once."""
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.cli.job_changing import Terms, apply_requeue, plan_requeue
     from services.cli.reading import read
 
@@ -97,8 +105,7 @@ def retry(
     plan = read("jobs", look)
     emit([plan.as_row()], output)
     confirm(dry_run, yes)
-    settings = settings_here()
-    configure_command_logging(settings, "jobs")
+    settings = prepare("jobs")
     receipt = asyncio.run(apply_requeue(settings, plan))
     say(f"made again as {plan.command.as_job} at position {receipt.position}")
 
@@ -122,7 +129,10 @@ def fail(
     error_class: Annotated[
         str,
         typer.Option(
-            "--class", metavar="CLASS", help="What the seller is told: a class of the error policy."
+            "--class",
+            metavar="CLASS",
+            autocompletion=completing.error_classes,
+            help="What the seller is told: a class of the error policy.",
         ),
     ] = "our_fault",
     dry_run: DryRun = False,
@@ -130,11 +140,15 @@ def fail(
     output: Output = OutputFormat.table,
 ) -> None:
     """End a job as failed, with the words of a class of errors; its credits come back. An event."""
+    _require_class(error_class)
+    _end(job, error_class, reason, actor, dry_run, yes, output)
+
+
+def _require_class(error_class: str | None) -> None:
     from services.shared.error_policy import POLICIES
 
-    if error_class not in POLICIES:
+    if error_class is not None and error_class not in POLICIES:
         raise typer.BadParameter(f"there are {', '.join(POLICIES)}", param_hint="--class")
-    _end(job, error_class, reason, actor, dry_run, yes, output)
 
 
 def _end(
@@ -143,7 +157,7 @@ def _end(
     import asyncio
 
     from events.job import Failure
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.cli.job_changing import end_job, running_job
     from services.cli.reading import read
 
@@ -164,8 +178,7 @@ def _end(
     if task:
         say("the provider cannot be told to stop: a video that comes after all is given free")
     confirm(dry_run, yes)
-    settings = settings_here()
-    configure_command_logging(settings, "jobs")
+    settings = prepare("jobs")
     receipt = asyncio.run(
         end_job(settings, job, state.account, actor, Failure(error_class, "operator", reason))
     )

@@ -13,12 +13,11 @@ def migrate(output: Output = OutputFormat.table) -> None:
     """Apply the migrations that are missing; safe to run twice, and from two places at once."""
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.shared.database import wait_for_database
     from services.shared.schema import migrate as apply
 
-    settings = settings_here()
-    configure_command_logging(settings, "migrate")
+    settings = prepare("migrate")
     url = settings.require_database_url()
 
     async def run() -> list[str]:

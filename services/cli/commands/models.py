@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import clock, iso
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
     from services.cli.reading import Pool
     from services.shared.settings import Settings
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's slug, as in the list.")]
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", autocompletion=completing.models, help="A model's slug, as in the list."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +44,9 @@ def list_models(output: Output = OutputFormat.table) -> None:
 
 
 def history(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Only this one.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="MODEL", autocompletion=completing.models, help="Only this one.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     output: Output = OutputFormat.table,
 ) -> None:
@@ -86,11 +92,10 @@ def _change(
 ) -> None:
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.cli.model_reading import Plan, apply, plan
 
-    settings = settings_here()
-    configure_command_logging(settings, "models")
+    settings = prepare("models")
     planned: Plan = asyncio.run(plan(settings, model, state))
     emit([planned.as_row() | {"reason": reason, "actor": actor}], output)
     if planned.done_before:

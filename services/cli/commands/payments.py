@@ -9,7 +9,7 @@ import typer
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import From, clock, iso, point
+from services.cli.when import FromTime, clock, iso, optional_us
 
 if TYPE_CHECKING:
     from services.cli.reading import Pool
@@ -44,7 +44,7 @@ def list_payments(
     provider: Annotated[
         Literal["yookassa", "stars"] | None, typer.Option(help="Only payments made this way.")
     ] = None,
-    since: From = None,
+    since: FromTime = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
     output: Output = OutputFormat.table,
 ) -> None:
@@ -53,13 +53,11 @@ def list_payments(
     from services.cli.reading import read
     from services.cli.who import resolve_account
 
-    begin = point(since, "--from")
-    if since is not None and begin.time_us is None:
-        raise typer.BadParameter("give a time like 2026-11-30", param_hint="--from")
+    begin_us = optional_us(since, "--from")
 
     async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
         account = None if user is None else await resolve_account(settings, user)
-        return await find_payments(pool, WantedPayments(state, account, provider, begin.time_us, limit))
+        return await find_payments(pool, WantedPayments(state, account, provider, begin_us, limit))
 
     found = read("payments", work)
     when = clock if output is OutputFormat.table else iso
@@ -91,14 +89,13 @@ def reconcile(
     """Compare the provider's book with the ledger, and credit what had escaped us. 3: somebody must look."""
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.shared.aiogram_models import build_when_used
 
     build_when_used()
     from services.cli.paying import operator
 
-    settings = settings_here()
-    configure_command_logging(settings, "payments")
+    settings = prepare("payments")
     say(f"reading payments and refunds of the last {days} days from {provider}…")
 
     async def work() -> Report:
@@ -137,7 +134,7 @@ def refund(
     """
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.shared.aiogram_models import build_when_used
 
     build_when_used()
@@ -145,8 +142,7 @@ def refund(
 
     if key is not None and not KEY.fullmatch(key):
         raise typer.BadParameter("1 to 64 letters, digits, - and _", param_hint="--key")
-    settings = settings_here()
-    configure_command_logging(settings, "payments")
+    settings = prepare("payments")
 
     async def work() -> Sent:
         async with operator(settings) as desk:

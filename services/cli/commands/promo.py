@@ -8,7 +8,7 @@ import typer
 
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import clock, iso, point
+from services.cli.when import clock, iso, optional_us
 
 if TYPE_CHECKING:
     from ledger.commands_promo import CreatePromo, DisablePromo
@@ -51,9 +51,7 @@ def create(
     from ledger.commands_promo import CreatePromo
     from ledger.promo import normalised
 
-    ends_at_us = point(expires, "--expires").time_us
-    if expires is not None and ends_at_us is None:
-        raise typer.BadParameter("give a time like 2026-12-31", param_hint="--expires")
+    ends_at_us = optional_us(expires, "--expires")
     life_s = None if life_days is None else life_days * 86_400
     command = CreatePromo(normalised(code), credits, uses, ends_at_us, life_s, actor, reason)
     row = {
@@ -99,11 +97,10 @@ def _change(
 ) -> None:
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.cli.promo_changing import apply, plan
 
-    settings = settings_here()
-    configure_command_logging(settings, "promo")
+    settings = prepare("promo")
     changes = asyncio.run(plan(settings, command))
     emit([row], output)
     if not changes:

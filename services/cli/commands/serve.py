@@ -24,7 +24,12 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    service: Annotated[Service, typer.Argument(help="The process to run.", show_default=False)],
+    service: Annotated[
+        Service,
+        typer.Argument(
+            metavar="SERVICE", help=f"The process to run: {', '.join(Service)}.", show_default=False
+        ),
+    ],
 ) -> None:
     """Run one process until SIGTERM or Ctrl-C; logs go to stderr."""
     import gc

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import completing
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import clock, gap, time_us
+from services.cli.when import FromTime, ToTime, clock, gap, time_us
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
 
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
-
-Begin = Annotated[
-    str | None,
-    typer.Option(
-        "--from", metavar="TIME", help="The first moment that counts, ISO 8601, UTC unless it has a zone."
-    ),
-]
-End = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="The first one that does not. Default: now.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -42,8 +33,8 @@ def register(app: typer.Typer) -> None:
 
 
 def errors(
-    begin: Begin = None,
-    end: End = None,
+    begin: FromTime = None,
+    end: ToTime = None,
     hourly: Annotated[bool, typer.Option("--hourly", help="Each hour for itself.")] = False,
     output: Output = OutputFormat.table,
 ) -> None:
@@ -61,9 +52,12 @@ def errors(
 
 
 def times(
-    begin: Begin = None,
-    end: End = None,
-    model: Annotated[str | None, typer.Option("--model", metavar="MODEL", help="Only this one.")] = None,
+    begin: FromTime = None,
+    end: ToTime = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", autocompletion=completing.models, help="Only this one."),
+    ] = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """How long jobs that ended in this time spent in each state, by model. Default: the last 24 hours.
@@ -79,7 +73,7 @@ def times(
     say(f"{ended} jobs ended from {clock(within.begin_us)} to {clock(within.end_us)} UTC")
 
 
-def daily(begin: Begin = None, end: End = None, output: Output = OutputFormat.table) -> None:
+def daily(begin: FromTime = None, end: ToTime = None, output: Output = OutputFormat.table) -> None:
     """What each day (of UTC) came to: people, orders, videos, credits, money. Default: the last 14 days.
 
     `cost`: what the videos cost in the provider's credits, by today's catalogue. A margin needs MARGIN_RATES.

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.output import say
+from services.cli.output import Output, OutputFormat, say
 
 
 def register(app: typer.Typer) -> None:
@@ -14,9 +14,12 @@ def register(app: typer.Typer) -> None:
 def up(
     workers: Annotated[int, typer.Option(help="How many generation workers.", min=1, max=64)] = 1,
     infra_only: Annotated[bool, typer.Option("--infra-only", help="Only the databases, migrated.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON line on stdout when ready.")] = False,
+    output: Output = OutputFormat.table,
 ) -> None:
-    """Start everything: databases, the sandbox for what has no key, all services. Ctrl-C stops it."""
+    """Start everything: databases, the sandbox for what has no key, all services. Ctrl-C stops it.
+
+    When everything is ready, stdout says where it is, once; with `-o json` in one line.
+    """
     import asyncio
     import json
 
@@ -29,7 +32,10 @@ def up(
     configure_command_logging(settings, "up")
 
     def ready(facts: dict[str, Any]) -> None:
-        typer.echo(json.dumps(facts) if as_json else _words(facts, infra_only))
+        if output is OutputFormat.table:
+            typer.echo(_words(facts, infra_only))
+        else:  # one line in both, so that whoever waits for it reads a line
+            typer.echo(json.dumps(facts))
 
     lifeline.hold()  # whoever started us in a program of theirs takes us along when they die
 

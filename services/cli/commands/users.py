@@ -42,10 +42,9 @@ def forget(
     """
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
 
-    settings = settings_here()
-    configure_command_logging(settings, "users")
+    settings = prepare("users")
     emit([asyncio.run(_plan(settings, user))], output)
     confirm(dry_run, yes)
     erased = asyncio.run(_forget(settings, user, actor, reason))

@@ -71,7 +71,7 @@ async def test_a_revocation_may_leave_less_than_zero_and_says_so_first(desk: Des
     ("words", "code", "says"),
     [
         (("grant", "nobody", "5", *WHY, "--yes"), 4, "there is no account"),
-        (("grant", "a", "0", *WHY, "--yes"), 2, "amount"),
+        (("grant", "a", "0", *WHY, "--yes"), 2, "CREDITS"),
         (("grant", "a", "2000000", *WHY, "--yes"), 1, "1 to 1000000"),
         (("grant", "a", "5", "--reason", "x", "--yes"), 2, "--actor"),
         (("grant", "a", "5", *WHY, "--expires", "2020-01-01", "--yes"), 1, "expire before"),

@@ -38,4 +38,4 @@ async def test_a_code_is_made_listed_and_disabled(tmp_path, database_url, ledger
     told = ("code", "credits", "used", "uses_max", "disabled", "actor")
     assert [listed[name] for name in told] == ["SPRING-25", 3, 1, 2, True, "olga"]
     missing = await promo("disable", "WINTER", *WHY, "--yes")
-    assert missing.returncode == 1 and "no code WINTER" in missing.stderr
+    assert missing.returncode == 4 and "no code WINTER" in missing.stderr

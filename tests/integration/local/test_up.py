@@ -39,7 +39,7 @@ class Started:
         } | env
         self._words = (folder / "words").open("a+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "services.cli", "up", "--json", *arguments],
+            [sys.executable, "-m", "services.cli", "up", "-o", "json", *arguments],
             cwd=folder, env=clean_environment(**env), stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=self._words, text=True, start_new_session=True,
         )  # fmt: skip

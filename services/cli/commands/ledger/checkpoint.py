@@ -28,11 +28,10 @@ def checkpoint(
     """Sign the log as it is now; stored in the database and in CHECKPOINT_DIR. Needs the private key."""
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
     from services.shared import checkpoint_files as files
 
-    settings = settings_here()
-    configure_command_logging(settings, "checkpoint")
+    settings = prepare("checkpoint")
     key, where = files.require_signing_key(settings), files.folder(settings)
     made = asyncio.run(_make(settings, key, where))
     written = [files.keep_note(where, made.note)]
@@ -57,7 +56,7 @@ async def _make(settings: "Settings", key: Any, where: Path) -> Any:
 
 
 def verify_checkpoint(
-    file: Annotated[Path, typer.Argument(help="The signed note.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The signed note.", show_default=False)],
     public_key: PublicKeys,
     offline: Annotated[bool, typer.Option("--offline", help="The signature only; no database.")] = False,
     deep: Annotated[
@@ -76,11 +75,10 @@ def verify_checkpoint(
     import asyncio
 
     from ledger.note import NoteError
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
 
     keys = public_keys(public_key)
-    settings = settings_here()
-    configure_command_logging(settings, "verify-checkpoint")
+    settings = prepare("verify-checkpoint")
     try:
         note = read_note(file)
         extra = [read_note(path) for path in restored or ()]

@@ -93,7 +93,9 @@ async def _export(
 
 
 def verify_export(
-    file: Annotated[Path, typer.Argument(help="The exported file; its manifest stands beside it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The exported file; its manifest stands beside it.")
+    ],
     manifest: Elsewhere = None,
     checkpoint: Check = None,
     public_key: Keys = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import completing
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import From, To, clock, iso, period
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 Types = Annotated[
     list[str] | None,
-    typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated."),
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        autocompletion=completing.event_types,
+        help="Only events of this type; may be repeated.",
+    ),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many; `export` has no limit.")]
 

@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def keygen(
-    file: Annotated[Path, typer.Argument(help="The new file for the private key.", show_default=False)],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The new file for the private key.", show_default=False)
+    ],
     name: Annotated[
         str | None,
         typer.Option(

@@ -37,10 +37,9 @@ def prove(
     """Write a small file that proves what the log says of one thing, to be checked without a database."""
     import asyncio
 
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
 
-    settings = settings_here()
-    configure_command_logging(settings, "prove")
+    settings = prepare("prove")
     under = read_note(checkpoint) if checkpoint else None
     text, count = asyncio.run(_prove(settings, name, under))
     if to == Path("-"):
@@ -67,7 +66,7 @@ async def _prove(settings: "Settings", name: str, under: str | None) -> tuple[st
 
 
 def verify_proof(
-    file: Annotated[Path, typer.Argument(help="The proof.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The proof.", show_default=False)],
     public_key: PublicKeys,
     output: Output = OutputFormat.table,
 ) -> None:

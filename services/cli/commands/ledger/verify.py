@@ -52,10 +52,9 @@ def verify(
     import asyncio
 
     from ledger.note import NoteError
-    from services.cli.environment import configure_command_logging, settings_here
+    from services.cli.environment import prepare
 
-    settings = settings_here()
-    configure_command_logging(settings, "verify")
+    settings = prepare("verify")
     keys = public_keys(public_key) if public_key else _configured_key(settings)
     try:
         report = asyncio.run(_verify(settings, begin, keys, log_only))
