@@ -21,7 +21,7 @@ from projections.rebuilding.comparing import Differences
 from projections.rebuilding.source import Source
 from projections.root import StateRoot
 from projections.scratch import Into, build_at
-from services.cli.environment import configure_command_logging, settings_here
+from services.cli.environment import prepare
 from services.cli.output import say
 from services.cli.progress import Progress, walks
 from services.cli.streaming import redis_trouble
@@ -91,8 +91,7 @@ def run_at(
 def _run(
     work: Callable[[Settings, Callable[[Source], Source], "_Bar"], Awaitable[list[T]]], *, from_stream: bool
 ) -> Replayed[T]:
-    settings = settings_here()
-    configure_command_logging(settings, "replay")
+    settings = prepare("replay")
     _make_way()
     return uvloop.run(_guarded(settings, work, from_stream))
 

@@ -217,7 +217,7 @@ def test_the_shell_completes_commands_and_names_without_any_server(tmp_path):
         asked = {"_NEUROCARDS_COMPLETE": "complete_bash", "COMP_WORDS": words}
         env = asked | {
             "COMP_CWORD": str(words.count(" ")),
-            "PYTHONPATH": ROOT,
+            "PYTHONPATH": str(ROOT),
             "DATABASE_URL": "postgresql://nobody:x@192.0.2.1/none",
         }
         code = "from services.cli.main import app; app(prog_name='neurocards')"

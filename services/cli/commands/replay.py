@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli import completing
 from services.cli.asking import DryRun, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
@@ -22,8 +23,12 @@ ALL = "all"
 SCHEMA = "schema:"
 
 Names = Annotated[
-    list[str], typer.Argument(metavar="PROJECTION…|all", help="Read models by name; they share one pass.")
-]
+    list[str],
+    typer.Argument(
+        metavar="PROJECTION|all", autocompletion=completing.projections_or_all,
+        help="Read models by name; they share one pass.",
+    ),
+]  # fmt: skip
 FromStream = Annotated[
     bool,
     typer.Option(
