@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import optional_us
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from ledger.commands import GrantCredits, RevokeCredits
     from ledger.receipt import Receipt
 
-User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
 Amount = Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="Whole credits.")]
 Key = Annotated[
     str | None,

@@ -13,6 +13,7 @@ import typer
 from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
+from services.cli.options import Charge, Job, Limit, WithModel
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import FromTime, clock, optional_us
 
@@ -41,7 +42,6 @@ Model = Annotated[
     ),
 ]
 Group = Annotated[str | None, typer.Option("--group", metavar="ID", help="Only this group; see `groups`.")]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -90,10 +90,7 @@ def groups(
     say(f"{sum(row['jobs'] for row in rows)} dead letters in {len(rows)} groups")
 
 
-def show(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")],
-    output: Output = OutputFormat.table,
-) -> None:
+def show(job: Job, output: Output = OutputFormat.table) -> None:
     """One dead letter from its payment to its message; the same as `ledger explain`."""
     from services.cli.commands.ledger.explain import explain
 
@@ -109,15 +106,8 @@ def requeue(
     group: Group = None,
     since: FromTime = None,
     limit: Limit = 50,
-    charge: Annotated[
-        bool, typer.Option("--charge", help="Charge the seller like for an order; else it is free.")
-    ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", metavar="MODEL", autocompletion=completing.models, help="Make them with another model."
-        ),
-    ] = None,
+    charge: Charge = False,
+    model: WithModel = None,
     plan: Annotated[
         Path | None,
         typer.Option("--plan", metavar="FILE", help="What --dry-run -o json printed: exactly these jobs."),

@@ -8,6 +8,7 @@ import typer
 
 from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.options import Charge, Job, Limit, WithModel
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import FromTime, clock, gap, iso, optional_us
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from services.shared.settings import Settings
 
 State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed", "open"]
-
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +47,7 @@ def list_jobs(
         ),
     ] = None,
     since: FromTime = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
     """Jobs, the newest first, as the read model has them."""
@@ -79,15 +78,8 @@ def retry(
     job: Job,
     reason: Reason,
     actor: Actor,
-    charge: Annotated[
-        bool, typer.Option("--charge", help="Charge the seller like for an order; else it is free.")
-    ] = False,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", metavar="MODEL", autocompletion=completing.models, help="Make it with another model."
-        ),
-    ] = None,
+    charge: Charge = False,
+    model: WithModel = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,

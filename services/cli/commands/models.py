@@ -8,6 +8,7 @@ import typer
 
 from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.options import Limit
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import clock, iso
 
@@ -47,7 +48,7 @@ def history(
     model: Annotated[
         str | None, typer.Argument(metavar="MODEL", autocompletion=completing.models, help="Only this one.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
     """Every change of a model's state, the newest first: who or what, why, when."""

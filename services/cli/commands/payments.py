@@ -8,6 +8,7 @@ import typer
 
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
+from services.cli.options import Limit
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import FromTime, clock, iso, optional_us
 
@@ -45,7 +46,7 @@ def list_payments(
         Literal["yookassa", "stars"] | None, typer.Option(help="Only payments made this way.")
     ] = None,
     since: FromTime = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 50,
+    limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
     """Payments, the newest first, as the read model has them. Money is in kopecks, or Stars."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
     from services.shared.forgetting import Erased
     from services.shared.settings import Settings
-
-User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
 
 
 def register(app: typer.Typer) -> None:

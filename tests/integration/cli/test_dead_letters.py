@@ -12,7 +12,7 @@ from projections.check import check_ledger
 from projections.job_status import JOB_STATUS
 from projections.runner import Runner
 from services.adapters.kie.catalogue import load_catalogue
-from services.cli import requeueing
+from services.cli import environment, requeueing
 from services.cli.job_changing import drop
 from services.shared.blobs import FolderBlobs
 from tests.integration.cli.counter import WHY, Counter
@@ -112,7 +112,7 @@ async def test_what_was_stopped_goes_on_when_it_is_asked_for_again(
     ledger: Ledger, pool: "Pool", order: PlacedOrder, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setattr(requeueing, "configure_command_logging", lambda *_: None)
+    monkeypatch.setattr(environment, "configure_command_logging", lambda *_: None)
     jobs = order.jobs[:3]
 
     async def stopped_at_the_second(ledger: Ledger, job: str) -> object:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import At, clock, iso, point
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from projections.asof import BalanceAt
     from services.cli.reading import Pool
     from services.shared.settings import Settings
-
-User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
 
 
 def register(app: typer.Typer) -> None:

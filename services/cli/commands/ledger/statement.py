@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.cli.commands.ledger.balance import User
+from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.when import From, To, clock, iso, period
 
