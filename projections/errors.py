@@ -8,6 +8,7 @@ ProjectionError
 ├── NoSuchProjection            the name is not one of PROJECTIONS, or the database has no table for it
 ├── RebuildRunning              another rebuild of this projection holds its lock
 ├── RebuildDiffers              the rebuilt rows are not the live ones at the same position
+├── SecondHalfFailed            the process for a long log's second half could not finish
 ├── ScratchTaken                what was to be built aside is there already
 ├── ExportFailed                a file of the log cannot be written
 │   └── ParquetMissing          the library for it is not installed
@@ -66,6 +67,10 @@ class RebuildDiffers(ProjectionError):
 
 class SwapTimedOut(ProjectionError):
     """Long readers kept the view locked for too long; nothing was changed, try again later."""
+
+
+class SecondHalfFailed(ProjectionError):
+    """The process that folds a long log's second half could not finish."""
 
 
 class ScratchTaken(ProjectionError):

@@ -23,21 +23,15 @@ from projections.projection import AnyProjection
 from projections.rebuilding import comparing, fresh
 from projections.rebuilding.comparing import NONE, Differences
 from projections.rebuilding.connections import Connections, connect, forget, together
-from projections.rebuilding.filling import Filling, Writer
 from projections.rebuilding.fresh import Begun
-from projections.rebuilding.source import LogSource, Source, pages
-from projections.rebuilding.swapping import Swapper, goal
+from projections.rebuilding.passing import Pass, Progress, silent
+from projections.rebuilding.source import LogSource, Source
+from projections.rebuilding.swapping import Swapper
 from projections.root import RootHash, StateRoot
 from projections.tables import Table
 
-CLOSE_EVENTS = 5000
-"""So near to the live table a fresh one counts as caught up; the rest is applied while the live one waits."""
-
 _BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What has come so far is left to be gone on with."""
-
-Progress = Callable[[int, int], None]
-"""Called with the position reached and the position aimed at."""
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +50,7 @@ class How(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     show: int = comparing.ROWS_SHOWN
     swap_timeout_s: float = 60
-    source: Callable[[Source], Source] = lambda log: log
+    source: Callable[[Source], Source] | None = None
     tell: Callable[[str], None] = lambda _: None
 
 
@@ -76,7 +70,7 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 
 async def rebuild(
-    database_url: str, name: str, how: How | None = None, *, progress: Progress | None = None
+    database_url: str, name: str, how: How | None = None, *, progress: Progress = silent
 ) -> Rebuilt:
     """Rebuild one projection. Raises RebuildDiffers unless the difference is accepted; see `rebuild_all`."""
     how = how or How()
@@ -88,7 +82,7 @@ async def rebuild(
 
 
 async def rebuild_all(
-    database_url: str, names: Sequence[str], how: How, *, progress: Progress | None = None
+    database_url: str, names: Sequence[str], how: How, *, progress: Progress = silent
 ) -> list[Rebuilt]:
     """Rebuild projections in one pass over the log; each that is right is swapped in.
 
@@ -98,7 +92,7 @@ async def rebuild_all(
     projections = [projection_of(name) for name in names]
     try:
         async with connect(database_url, projections) as connections:
-            return await _Rebuild(connections, projections, how, progress).run()
+            return await _Rebuild(connections, projections, how, progress, database_url).run()
     except (*_BROKEN_OFF, RebuildRunning, SwapTimedOut):
         raise
     except BaseException:
@@ -112,18 +106,26 @@ class _Rebuild:
         connections: Connections,
         projections: Sequence[AnyProjection],
         how: How,
-        progress: Progress | None,
+        progress: Progress,
+        database_url: str,
     ) -> None:
         self._to = connections
         self._projections = projections
         self._how = how
-        self._progress = progress
-        self._source = how.source(LogSource(connections.log))
+        log = LogSource(connections.log)
+        self._source: Source = how.source(log) if how.source else log
+        self._pass = Pass(
+            connections,
+            self._source,
+            database_url=None if how.source else database_url,
+            from_log=how.from_log,
+            progress=progress,
+        )
         self._began = time.monotonic()
 
     async def run(self) -> list[Rebuilt]:
         begun = [await self._begin(projection) for projection in self._projections]
-        reached = await self._fill(begun)
+        reached = await self._pass.fill(begun)
         done = []
         for one, cursor in zip(begun, reached, strict=True):
             swapper = Swapper(self._to, self._source, one.table, cursor, from_log=self._how.from_log)
@@ -136,35 +138,6 @@ class _Rebuild:
             await fresh.clean(self._to.work, projection)
             found = await fresh.create(self._to.work, projection)
         return found
-
-    async def _fill(self, begun: Sequence[Begun]) -> list[Cursor]:
-        """Fill all tables in one pass, to near where the live ones are; where each has come to."""
-        writer = Writer(self._to.work)
-        fillings = [Filling(one.table, one.reached, self._to.lookups, writer) for one in begun]
-        try:
-            while True:
-                start = min((f.reached for f in fillings), key=lambda cursor: cursor.position)
-                target = min([await self._goal(one.table.projection.name) for one in begun])
-                self._tell(start.position, target)
-                async for page in pages(self._source, start, target):
-                    for filling in fillings:
-                        await filling.take(page)
-                    self._tell(page[-1].position, target)
-                if target - start.position < CLOSE_EVENTS:
-                    break
-            for filling in fillings:
-                await filling.finish()
-        finally:
-            for filling in fillings:
-                await filling.stop()
-        return [filling.reached for filling in fillings]
-
-    def _tell(self, position: int, target: int) -> None:
-        if self._progress is not None:
-            self._progress(position, target)
-
-    async def _goal(self, name: str) -> int:
-        return (await goal(self._to.live, name, from_log=self._how.from_log)).position
 
     async def _conclude(self, begun: Begun, swapper: Swapper) -> Rebuilt:
         """Compare one table, and swap it in where that is wanted."""

@@ -11,12 +11,15 @@ import asyncpg
 from projections.errors import RebuildRunning
 from projections.projection import AnyProjection
 from projections.rebuilding import fresh
+from projections.sql import query
 
 if TYPE_CHECKING:
     Plain = asyncpg.Connection[asyncpg.Record]
 
 _LOCK: Final = 7_300_003
-_SETTINGS: Final = {"application_name": "neurocards-rebuild", "timezone": "UTC", "jit": "off"}
+LATE_LOCK: Final = 7_300_006
+"""Held by a process that folds the second half, which may outlive a killed rebuild for a moment."""
+SETTINGS: Final = {"application_name": "neurocards-rebuild", "timezone": "UTC", "jit": "off"}
 _CLEAN_TIMEOUT_S: Final = 20
 
 
@@ -38,12 +41,15 @@ async def connect(database_url: str, projections: Sequence[AnyProjection]) -> As
     opened: list[Plain] = []
     try:
         for _ in range(4):
-            opened.append(await asyncpg.connect(database_url, server_settings=_SETTINGS))
+            opened.append(await asyncpg.connect(database_url, server_settings=SETTINGS))
         for projection in projections:
             if not await opened[0].fetchval(
                 "SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, projection.name
             ):
                 raise RebuildRunning(f"another rebuild of {projection.name} is under way; wait for it")
+            async with opened[0].transaction():
+                if not await opened[0].fetchval(query("try_late_lock"), LATE_LOCK, projection.name):
+                    raise RebuildRunning(f"a rebuild of {projection.name} is just ending; try again")
         yield Connections(*opened)
     finally:
         for connection in reversed(opened):
@@ -52,12 +58,12 @@ async def connect(database_url: str, projections: Sequence[AnyProjection]) -> As
 
 async def forget(database_url: str, projections: Sequence[AnyProjection]) -> None:
     """Drop what a cancelled rebuild has made, unless somebody else rebuilds by now."""
-    connection = await asyncpg.connect(database_url, server_settings=_SETTINGS)
+    connection = await asyncpg.connect(database_url, server_settings=SETTINGS)
     try:
         for projection in projections:
             locked = "SELECT pg_try_advisory_lock($1, hashtext($2))"
             if await connection.fetchval(locked, _LOCK, projection.name):
-                await fresh.clean(connection, projection)
+                await fresh.clean(connection, projection, lock_timeout_s=10)
     finally:
         await connection.close()
 

@@ -39,10 +39,13 @@ class Writer:
         async with self._lock, self.connection.transaction():
             # Lost in a crash together with the cursor; the swap's own commit makes it durable.
             await self.connection.execute("SET LOCAL synchronous_commit = off")
-            await table.insert(self.connection, made)
-            await table.store(self.connection, changed)
-            if table.version:
-                await cursors.move(self.connection, table.projection.name, table.version, to)
+            await self._write(table, made, changed, to)
+
+    async def _write(self, table: Table, made: Sequence[Any], changed: Sequence[Any], to: Cursor) -> None:
+        await table.insert(self.connection, made)
+        await table.store(self.connection, changed)
+        if table.version:
+            await cursors.move(self.connection, table.projection.name, table.version, to)
 
 
 class Filling:
@@ -93,17 +96,22 @@ class Filling:
     async def _load(self, changes: list[Change]) -> None:
         """Read the rows of these changes that were forgotten, or never were."""
         keys = {key for key, _, _ in changes} - self._young.keys() - self._old.keys()
-        found = await self.table.load(self._lookups, keys)
+        found = await self._read_back(keys, self.reached.position + 1)
         self._old |= found
         self._absent |= keys - found.keys()
+
+    async def _read_back(self, keys: set[str], before: int) -> dict[str, Any]:
+        """What there is of these rows, as of the events before a position."""
+        del before
+        return await self.table.load(self._lookups, keys)
 
     async def finish(self) -> None:
         """Write everything."""
         await self._write()
-        await self._written()
+        await self.settle()
 
     async def _write(self) -> None:
-        await self._written()
+        await self.settle()
         young, old = self._young, self._old
         made = [row for key, row in young.items() if key not in old]
         changed = [row for key, row in young.items() if key in old]
@@ -111,13 +119,18 @@ class Filling:
         self._writing = asyncio.create_task(self._writer.write(self.table, made, changed, self.reached))
         await asyncio.sleep(0)  # lets it begin before we are busy
         if self._writer.connection is self._lookups:
-            await self._written()
+            await self.settle()
 
-    async def _written(self) -> None:
-        """Also raises what the last write raised."""
+    async def settle(self) -> None:
+        """Wait for a write that is under way. Raises what it raised."""
         if self._writing is not None:
             await self._writing
             self._writing = None
+
+    async def jump(self, connection: "Connection", to: Cursor) -> None:
+        """Somebody else has brought the finished table further, in the caller's transaction."""
+        await cursors.move(connection, self._projection.name, self.table.version, to)
+        self._old, self.reached = {}, to
 
     async def stop(self) -> None:
         """End a write that is under way; nothing of it stays."""

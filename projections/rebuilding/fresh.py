@@ -10,7 +10,7 @@ import structlog
 from events.envelope import GENESIS, Cursor
 from ledger.noted import hash_at
 from projections import cursors
-from projections.projection import AnyProjection
+from projections.projection import AnyProjection, OnePerStream
 from projections.sql import query
 from projections.tables import Table
 
@@ -59,6 +59,10 @@ async def left_over(connection: "Connection", projection: AnyProjection) -> Begu
             found = Begun(Table(projection, row["version"]), reached)
     await clean(connection, projection, keep=found.table.version if found else 0)
     if found is not None:
+        await connection.execute(query("drop_version").format(table=found.table.late().name))
+        if isinstance(projection, OnePerStream):
+            delete = query("delete_after").format(table=found.table.name)
+            await connection.execute(delete, found.reached.position)
         for index in await connection.fetch(query("indexes_of"), found.table.name):
             await connection.execute(f"DROP INDEX {index['name']}")
     return found
@@ -83,7 +87,9 @@ async def swap_in(connection: "Connection", table: Table, retired: int) -> None:
     await connection.execute(query("activate_version"), projection.name, table.version)
 
 
-async def clean(connection: "Connection", projection: AnyProjection, *, keep: int = 0) -> None:
+async def clean(
+    connection: "Connection", projection: AnyProjection, *, keep: int = 0, lock_timeout_s: float = 0.1
+) -> None:
     """Drop versions nobody reads; one that a long reader still holds is left for the next rebuild."""
     for row in await connection.fetch(query("versions"), projection.name):
         if row["version"] == keep:
@@ -91,8 +97,9 @@ async def clean(connection: "Connection", projection: AnyProjection, *, keep: in
         table = Table(projection, row["version"])
         try:
             async with connection.transaction():
-                await connection.execute(LOCK_TIMEOUT)
-                await connection.execute(query("drop_version").format(table=table.name))
+                await connection.execute(f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}")
+                for name in (table.late().name, table.name):
+                    await connection.execute(query("drop_version").format(table=name))
                 await connection.execute(query("forget_version"), projection.name, table.version)
         except asyncpg.LockNotAvailableError:
             logger.info("old_version_kept", table=table.name, reason="a long query still reads it")

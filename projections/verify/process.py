@@ -6,7 +6,6 @@ Started by `projections.verify.run` only.
 """
 
 import os
-import sys
 import time
 from typing import Any
 
@@ -15,11 +14,11 @@ import msgspec
 import uvloop
 
 from events.envelope import Cursor
+from projections.in_process import read_task, say
 from projections.verify.stages import WALKS, Stage, Walked
 
 _EVERY_S = 0.2
 _NICE = 10
-_LINE_BYTES_MAX = 1024 * 1024
 
 
 class Task(msgspec.Struct):
@@ -50,33 +49,28 @@ async def walk(task: Task) -> None:
         nonlocal said_at
         if time.monotonic() - said_at > _EVERY_S:
             said_at = time.monotonic()
-            _say(Said(at=position))
+            say(Said(at=position))
 
     try:
         snapshot: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
         async with connection.transaction(**snapshot):
             await connection.execute(f"SET TRANSACTION SNAPSHOT '{task.snapshot}'")
-            _say(Said(walked=await WALKS[task.stage](connection, task.after, progress)))
+            say(Said(walked=await WALKS[task.stage](connection, task.after, progress)))
     finally:
         connection.terminate()
 
 
-def _say(said: Said) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def main() -> None:
     """Read the task, do it."""
-    task = msgspec.json.decode(sys.stdin.buffer.readline(_LINE_BYTES_MAX), type=Task)
+    task: Task = read_task(Task)
     if task.gentle:
         os.nice(_NICE)
     try:
         uvloop.run(walk(task))
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        _say(Said(error=f"{type(error).__name__}: {error}"))
+        say(Said(error=f"{type(error).__name__}: {error}"))
     except Exception as error:  # e.g. a column emptied by someone who removed its constraint
-        _say(Said(error=f"the log holds what no version of this program writes: {error!r}"))
+        say(Said(error=f"the log holds what no version of this program writes: {error!r}"))
 
 
 if __name__ == "__main__":

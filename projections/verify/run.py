@@ -4,10 +4,7 @@ report = await verify(source)       # report.problems == [] means that everythin
 """
 
 import asyncio
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -17,6 +14,7 @@ from events.envelope import GENESIS, Cursor
 from ledger import noted
 from ledger.errors import LedgerError
 from ledger.note import PublicKey
+from projections.in_process import in_process
 from projections.problems import CHAIN_KINDS, PROBLEMS_MAX, Findings, Problem
 from projections.verify import gifts, notes, tables, witnesses
 from projections.verify.chain import Progress
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from projections.tables import Connection
 
 _SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
-_LINE_BYTES_MAX = 64 * 1024 * 1024
-_ROOT = str(Path(__file__).parents[2])
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -138,17 +134,8 @@ async def _at_once(walks: Sequence[Task], progress: Progress) -> list[Walked]:
 
 
 async def _in_process(task: Task, progress: Progress) -> Walked:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "projections.verify.process",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=_LINE_BYTES_MAX,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((_ROOT, os.environ.get("PYTHONPATH", "")))},
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(msgspec.json.encode(task) + b"\n")
-        await process.stdin.drain()
-        async for line in process.stdout:
+    async with in_process("projections.verify.process", task) as lines:
+        async for line in lines:
             said = msgspec.json.decode(line, type=Said)
             if said.error:
                 raise WalkFailed(f"the walk `{task.stage}` could not be finished: {said.error}")
@@ -156,8 +143,3 @@ async def _in_process(task: Task, progress: Progress) -> Walked:
                 return said.walked
             progress(task.stage, said.at)
         raise WalkFailed(f"the walk `{task.stage}` ended without a result; is there enough memory?")
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        process._transport.close()  # type: ignore[attr-defined]

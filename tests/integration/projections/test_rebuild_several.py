@@ -1,14 +1,17 @@
 """Rebuilding several projections in one pass, in bounded memory; dying, being cancelled, going on."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 import msgspec
 import pytest
 
+from events.envelope import Cursor
 from ledger.log import LogReader
 from projections.catalogue import PROJECTIONS
 from projections.rebuild import How, rebuild, rebuild_all
+from projections.rebuilding import second_half
 from projections.root import build, state_root
 from tests.integration.projections.conftest import tables, versions
 from tests.support.traffic import Traffic
@@ -58,6 +61,53 @@ async def test_rows_that_memory_has_forgotten_are_read_back(
 
     assert {one.state.name: one.state.root for one in done} == live
     assert all(one.swapped and not one.differences.rows for one in done)
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["small pages", "a process"])
+async def test_two_halves_at_once_make_the_same_rows(
+    traffic: Traffic, pool, catch_up, database_url, monkeypatch, here: bool
+):
+    monkeypatch.setattr("projections.rebuilding.passing.HALVES_FROM_EVENTS", 100)
+    if here:
+        monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 7)
+        monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 2)
+        monkeypatch.setattr("projections.rebuilding.second_half._run", second_half.fold)
+    await traffic.play(60)
+    await catch_up()
+    live = {name: await state_root(pool, name) for name in NAMES}
+    told: list[int] = []
+
+    done = await rebuild_all(database_url, NAMES, How(), progress=lambda at, _: told.append(at))
+
+    assert {one.state.name: (one.state.root, one.state.cursor) for one in done} == {
+        name: (root.root, root.cursor) for name, root in live.items()
+    }
+    assert all(one.swapped and not one.differences.rows for one in done)
+    assert told == sorted(told) and told[-1] == live["balances"].cursor.position
+
+
+async def test_what_a_second_half_has_left_does_not_stand_in_the_way(
+    traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
+):
+    monkeypatch.setattr("projections.rebuilding.passing.HALVES_FROM_EVENTS", 100)
+    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 7)
+    monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 2)
+
+    async def die(task: second_half.Task, progress: Callable[[int], None]) -> Cursor:
+        await second_half.fold(task, progress)
+        raise ConnectionError
+
+    await traffic.play(60)
+    await catch_up()
+    with monkeypatch.context() as dying, pytest.raises(ConnectionError):
+        dying.setattr("projections.rebuilding.second_half._run", die)
+        await rebuild_all(database_url, ["balances", "job_status"], How())
+    assert await tables(owner, "balances") == {"balances_v1", "balances_v2", "balances_v2_late"}
+
+    monkeypatch.setattr("projections.rebuilding.second_half._run", second_half.fold)
+    for done in await rebuild_all(database_url, ["balances", "job_status"], How(resume=True)):
+        assert (done.swapped, done.state.version) == (True, 2)
+    assert await tables(owner, "balances") == {"balances_v2"}
 
 
 async def test_a_killed_rebuild_is_gone_on_with(
