@@ -103,9 +103,8 @@ class Projection(ABC, Generic[RowT]):
         self.fold(rows, self.changes(self.read(events), {}))
         return rows
 
-    def canonical(self, row: RowT) -> tuple[Any, ...]:
-        """The row's fields as its root covers them."""
-        values = msgspec.structs.astuple(row)
+    def canonical(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What of a row's fields its root covers."""
         end = len(values)
         for default in self._added_defaults:
             if values[end - 1] != default:

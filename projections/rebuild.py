@@ -27,7 +27,7 @@ from projections.rebuilding.fresh import Begun
 from projections.rebuilding.passing import Pass, Progress, silent
 from projections.rebuilding.source import LogSource, Source
 from projections.rebuilding.swapping import Swapper
-from projections.root import RootHash, StateRoot
+from projections.root import RootHash, StateRoot, root_of_table
 from projections.tables import Table
 
 _BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -159,7 +159,7 @@ class _Rebuild:
         live = Table(begun.table.projection, version)
         async with swapper.meeting() as at:
             root, differences, _ = await together(
-                comparing.root_of_table(self._to.lookups, begun.table),
+                root_of_table(self._to.lookups, begun.table),
                 self._nothing()
                 if self._how.from_log
                 else comparing.compare(self._to.log, live, begun.table, self._how.show),
@@ -168,7 +168,7 @@ class _Rebuild:
             state = _state(begun.table, at, root)
             if self._how.from_log:
                 return state, None, NONE
-            old = await comparing.root_of_table(self._to.log, live) if differences.rows else root
+            old = await root_of_table(self._to.log, live) if differences.rows else root
             return state, _state(live, at, old), differences
 
     async def _nothing(self) -> Any:

@@ -22,6 +22,8 @@ from projections.recall import changes_of
 from projections.tables import Table
 
 if TYPE_CHECKING:
+    from projections.tables import Connection
+
     Pool = asyncpg.Pool[asyncpg.Record]
 
 PAGE_EVENTS = 2000
@@ -50,7 +52,11 @@ class RootHash:
 
     def add(self, row: msgspec.Struct) -> None:
         """The next row."""
-        text = _encode(self._canonical(row))
+        self.add_values(msgspec.structs.astuple(row))
+
+    def add_values(self, values: tuple[Any, ...]) -> None:
+        """The fields of the next row."""
+        text = _encode(self._canonical(values))
         self._digest.update(len(text).to_bytes(4, "big") + text)
         self.rows += 1
 
@@ -72,15 +78,26 @@ def in_order(rows: dict[str, Any]) -> Iterable[Any]:
     return (rows[key] for key in sorted(rows))
 
 
+async def root_of_table(connection: "Connection", table: Table) -> RootHash:
+    """The root of a table's rows, in the caller's transaction."""
+    digest = RootHash(table.projection)
+    if table.projection.json_columns:
+        async for row in table.scan(connection):
+            digest.add(row)
+        return digest
+    async for page in table.scan_columns(connection):  # a column is a field: no row need be made of them
+        for columns in page:
+            digest.add_values(tuple(columns))
+    return digest
+
+
 async def state_root(pool: "Pool", name: str) -> StateRoot:
     """The root of what a projection's view shows, read in one snapshot. Raises NoSuchProjection."""
     projection = projection_of(name)
     snapshot: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
     async with pool.acquire() as connection, connection.transaction(**snapshot):
         version, cursor = await cursors.where_is(connection, name)
-        digest = RootHash(projection)
-        async for row in Table(projection, version).scan(connection):
-            digest.add(row)
+        digest = await root_of_table(connection, Table(projection, version))
         return StateRoot(name, version, cursor, digest.rows, digest.hexdigest())
 
 

@@ -19,10 +19,9 @@ from projections.catalogue import projection as projection_of
 from projections.errors import ScratchTaken
 from projections.export.files import WholeFile
 from projections.projection import AnyProjection
-from projections.rebuilding.comparing import root_of_table
 from projections.rebuilding.filling import Filling, Writer
 from projections.rebuilding.source import LogSource, Source, pages
-from projections.root import StateRoot
+from projections.root import StateRoot, root_of_table
 from projections.sql import query
 from projections.tables import Table
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 _encoder = msgspec.json.Encoder()
+_PAGE = 2000
 
 
 class Table:
@@ -64,10 +65,17 @@ class Table:
                 schema_name=self._schema or None,
             )
 
-    async def scan(self, connection: "Connection", prefetch: int = 2000) -> AsyncIterator[Any]:
+    async def scan(self, connection: "Connection") -> AsyncIterator[Any]:
         """All rows in the order of their keys' bytes; needs a transaction."""
-        async for row in connection.cursor(self._query("all_rows"), prefetch=prefetch):
-            yield self.projection.from_columns(row)
+        async for page in self.scan_columns(connection):
+            for row in page:
+                yield self.projection.from_columns(row)
+
+    async def scan_columns(self, connection: "Connection") -> AsyncIterator[list[asyncpg.Record]]:
+        """The same as pages of columns, JSON as text."""
+        cursor = await connection.cursor(self._query("all_rows"))
+        while page := await cursor.fetch(_PAGE):
+            yield page
 
     def _query(self, name: str) -> str:
         return query(name).format_map(self._names)

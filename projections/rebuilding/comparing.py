@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from projections.root import RootHash
 from projections.sql import query
 from projections.tables import Table
 
@@ -87,11 +86,3 @@ def _there(row: Any) -> str:
 def _comparable(table: str, column: str, of: Table) -> str:
     """JSON has no equality; its text has."""
     return f"{table}.{column}" + ("::text" if column in of.projection.json_columns else "")
-
-
-async def root_of_table(connection: "Connection", table: Table) -> RootHash:
-    """The root of a table's rows, in the caller's transaction."""
-    digest = RootHash(table.projection)
-    async for row in table.scan(connection):
-        digest.add(row)
-    return digest

@@ -147,6 +147,7 @@ class LateWriter(Writer):
 async def fold(task: Task, progress: Callable[[int], None]) -> Cursor:
     """Do the task; where it has come to."""
     opened: list[asyncpg.Connection[asyncpg.Record]] = []
+    fillings: list[LateFilling] = []
     try:
         for _ in range(3):
             opened.append(await asyncpg.connect(task.url, server_settings=task.server_settings))
@@ -155,7 +156,7 @@ async def fold(task: Task, progress: Callable[[int], None]) -> Cursor:
             await work.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", LATE_LOCK, name)
         writer = LateWriter(work)
         tables = [Table(projection_of(name), version) for name, version in task.versions.items()]
-        fillings = [LateFilling(table, task.after, lookups, writer) for table in tables]
+        fillings += [LateFilling(table, task.after, lookups, writer) for table in tables]
         async for page in pages(LogSource(log), task.after, task.up_to):
             for filling in fillings:
                 await filling.take(page)
@@ -164,6 +165,8 @@ async def fold(task: Task, progress: Callable[[int], None]) -> Cursor:
             await filling.finish()
         return fillings[0].reached
     finally:
+        for filling in fillings:
+            await filling.stop()
         for connection in opened:
             connection.terminate()
 
