@@ -13,6 +13,7 @@ from services.adapters.kie.gateway import Kie
 from services.adapters.telegram import create_bot
 from services.adapters.yookassa.gateway import YooKassa
 from services.monitor.accounts import Balances, Rests
+from services.monitor.archive import Archive
 from services.monitor.checkpoints import Checkpoints
 from services.monitor.deadlines import DeadlineSweep
 from services.monitor.expiry import ExpirySweep
@@ -54,6 +55,7 @@ EXPIRY_S = 10.0
 INVITATIONS_S = 10.0
 LATE_S = 30.0
 UNKNOWN_S = 15.0
+ARCHIVE_S = 15.0
 UNCLAIMED_S = 15.0
 BALANCE_S = 60.0
 PAYMENTS_S = 2.0
@@ -144,5 +146,6 @@ def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, lim
     book, catalogue = CircuitBook(pool), load_catalogue()
     models = ModelStates(book, (model.slug for model in catalogue.models if model.enabled))
     repeated.start("models", models.run_once, MEASURE_S)
+    repeated.start("archive", Archive(pool).run_once, ARCHIVE_S)
     repeated.start("unknown", UnknownSubmissions(pool).run_once, UNKNOWN_S)
     repeated.start("balances", Balances(kie).run_once, BALANCE_S)

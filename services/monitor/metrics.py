@@ -113,3 +113,9 @@ VERIFICATION_FAILURES: Final = Counter(
 ROUND_AT: Final = Gauge(
     "neurocards_monitor_round_timestamp_seconds", "When a task of the monitor last ended well", ["round"]
 )
+ARCHIVED_AT: Final = Gauge(
+    "neurocards_wal_archived_timestamp_seconds", "When Postgres last had a WAL file archived; 0: never"
+)
+ARCHIVE_FAILED_AT: Final = Gauge(
+    "neurocards_wal_archive_failed_timestamp_seconds", "When archiving a WAL file last failed; 0: never"
+)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner, Result
 
 from ledger.log import Ledger
@@ -20,6 +21,7 @@ from services.local.backups.restoring import choose, restore_beside
 from services.local.backups.taking import take
 from services.local.folder import DataFolder
 from services.local.postgres import EmbeddedPostgres
+from services.monitor.archive import Archive
 from services.shared.schema import migrate
 from services.shared.settings import Settings, load_settings
 from tests.support.compose import load
@@ -182,3 +184,35 @@ async def test_damage_is_found_and_named(place: Place) -> None:
     assert "PG_VERSION" in database
     assert files == "blobs/photos/a.jpg is not what was backed up"
     assert "cannot be read" in wal
+
+
+async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -> None:
+    url, away = place.server.url("neurocards"), place.repository.root / "away"
+
+    def since() -> tuple[float, float]:
+        """When archiving last worked, and when it last failed."""
+        names = (
+            "neurocards_wal_archived_timestamp_seconds",
+            "neurocards_wal_archive_failed_timestamp_seconds",
+        )
+        worked, failed = (REGISTRY.get_sample_value(name) or 0 for name in names)
+        return worked, failed
+
+    async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
+        await archived(place)
+        place.repository.wal.rename(away)
+        await pool.execute("CREATE TABLE more ()")
+        name = await pool.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
+
+        async def told() -> bool:
+            await Archive(pool).run_once()
+            worked, failed = since()
+            return failed > worked > 0
+
+        await eventually(told, what="the failure is told")
+        away.rename(place.repository.wal)
+        await pool.execute("CREATE TABLE even_more ()")
+        await pool.execute("SELECT pg_switch_wal()")  # which makes Postgres look again at once
+        await eventually(
+            lambda: place.repository.wal_path(name).exists(), what=f"{name} is archived after all"
+        )
