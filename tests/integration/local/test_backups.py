@@ -113,8 +113,16 @@ async def archived(place: Place) -> None:
     """Wait until all WAL there is now has come to the archive."""
     connection = await asyncpg.connect(place.server.url())
     name = await connection.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
-    await connection.close()
-    await eventually(lambda: place.repository.wal_path(name).exists(), what=f"{name} in the archive")
+
+    async def come() -> bool:
+        """By Postgres's own word, which comes after the file."""
+        last = await connection.fetchval("SELECT last_archived_wal FROM pg_stat_archiver")
+        return last is not None and last >= name
+
+    try:
+        await eventually(come, 30, what=f"{name} in the archive")
+    finally:
+        await connection.close()
 
 
 async def test_back_to_a_moment_between_two_backups_in_both_ways(place: Place) -> None:
@@ -209,7 +217,7 @@ async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -
             worked, failed = since()
             return failed > worked > 0
 
-        await eventually(told, what="the failure is told")
+        await eventually(told, 30, what="the failure is told")
         away.rename(place.repository.wal)
         await pool.execute("CREATE TABLE even_more ()")
         await pool.execute("SELECT pg_switch_wal()")  # which makes Postgres look again at once
