@@ -35,6 +35,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import InlineKeyboardMarkup
 
 from events.codec import clean_text
+from services.shared import tracing
 from services.shared.settings import Settings
 
 logger = structlog.get_logger()
@@ -69,7 +70,8 @@ class ObeyFlood(BaseRequestMiddleware):
         left_s = self._patience_s
         while True:
             try:
-                return await make_request(bot, method)
+                with tracing.span(f"telegram {method.__api_method__}", "client"):
+                    return await make_request(bot, method)
             except TelegramRetryAfter as error:
                 if error.retry_after > left_s:
                     raise

@@ -47,7 +47,7 @@ class BotHandler:
         except Exception as error:
             if not telegram.is_chat_gone(error):
                 raise
-            logger.info("chat_is_gone", update_id=stored.update_id)
+            logger.info("chat_is_gone")
 
     def is_transient(self, error: BaseException) -> bool:
         """Telegram, Redis, Postgres or the ledger are away or too busy."""

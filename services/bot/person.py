@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiogram import BaseMiddleware
 from aiogram.types import Chat, TelegramObject, User
+from structlog.contextvars import bind_contextvars
 
 from services.bot.shop import Consents, Person, Shop
 from services.shared.i18n import locale_for
@@ -46,6 +47,7 @@ class PersonMiddleware(BaseMiddleware):
         if user is None or user.is_bot or (chat is not None and chat.type != "private"):
             return None
         account = await self._shop.people.account_of(user.id, locale_for(user.language_code))
+        bind_contextvars(account=account.account)
         accepted = await self._consents.given(account.account)
         self._locales.note(user.id, account.locale)
         data["person"] = Person(account.account, account.locale, user.id, accepted)

@@ -50,7 +50,7 @@ class Balances:
             balance = await client.credit()
         except KieError as error:
             BALANCE_FAILURES.labels(account, error.failure.error_class).inc()
-            logger.warning("balance_not_read", account=account, error=str(error))
+            logger.warning("balance_not_read", provider_account=account, error=str(error))
             return 0
         now = float(balance)
         BALANCE.labels(account).set(now)

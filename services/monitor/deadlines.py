@@ -18,6 +18,7 @@ from ledger.errors import JobFinished, LedgerBusy, LedgerUnavailable, NotDue
 from ledger.log import Ledger
 from services.monitor.metrics import FAILED, STUCK
 from services.monitor.sql import query
+from services.shared import tracing
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -82,16 +83,20 @@ class DeadlineSweep:
                 return swept
             after = (page[-1].deadline_at_us, page[-1].job)
 
-    async def _fail(self, job: _Overdue) -> None:
+    async def _fail(self, job: _Overdue) -> int:
+        """The position of what was appended; raises what `execute` raises."""
         command = FailJob(job.job, job.account, "monitor", TIMED_OUT, refund_life_s=self._refund_life_s)
-        await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
+        with tracing.span("end overdue job", job=job.job, account=job.account) as span:
+            receipt = await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
+            span.set(position=receipt.position)
+        return receipt.position
 
-    def _count(self, swept: Swept, job: _Overdue, answer: BaseException | None) -> None:
+    def _count(self, swept: Swept, job: _Overdue, answer: int | BaseException) -> None:
         match answer:
-            case None:
+            case int():
                 swept.failed += 1
                 FAILED.inc()
-                logger.warning("job_timed_out", job=job.job)
+                logger.warning("job_timed_out", job=job.job, account=job.account, position=answer)
             case JobFinished() | NotDue():
                 swept.ended += 1
             case LedgerUnavailable() | LedgerBusy():
@@ -99,6 +104,6 @@ class DeadlineSweep:
             case Exception():
                 swept.stuck += 1
                 self._stuck_until[job.job] = time.monotonic() + STUCK_PAUSE_S
-                logger.error("job_not_failed", job=job.job, exc_info=answer)
+                logger.error("job_not_failed", job=job.job, account=job.account, exc_info=answer)
             case _:
                 raise answer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import asyncpg
 import msgspec
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from events.job import Video
 from ledger.commands import SucceedJob
@@ -91,7 +92,8 @@ class LateResults:
                 if late.job not in self._over and self._look_at.get(late.job, 0.0) <= time.monotonic():
                     pause_s = self._often_s if late.age_s < SELDOM_AFTER_S else SELDOM_S
                     self._look_at[late.job] = time.monotonic() + pause_s
-                    gifts += await self._look(late)
+                    with bound_contextvars(job=late.job, account=late.account):
+                        gifts += await self._look(late)
             if len(page) < PAGE_JOBS:
                 break
             after = (page[-1].ended_at_us, page[-1].job)
@@ -120,7 +122,7 @@ class LateResults:
                 return 0
             if record.state == "fail" or not record.urls:
                 said = record.failure.error_class if record.failure else ""
-                logger.info("late_result_failed", job=late.job, task=live.task, error_class=said)
+                logger.info("late_result_failed", task=live.task, error_class=said)
                 self._over.add(late.job)
                 return 0
             stored = await self._provider.fetch(record.urls[0], f"videos/{late.job}-{live.number}.mp4")
@@ -133,11 +135,11 @@ class LateResults:
         self._over.add(late.job)
         if receipt.events:
             GIFTS.inc()
-            logger.info("late_video_gifted", job=late.job, after_s=round(late.age_s))
+            logger.info("late_video_gifted", after_s=round(late.age_s), position=receipt.position)
         return receipt.events
 
     def _failed(self, late: _Late, error: Exception) -> None:
-        logger.warning("late_result_not_fetched", job=late.job, error=repr(error))
+        logger.warning("late_result_not_fetched", error=repr(error))
         if isinstance(error, ResultBroken):
             self._tries[late.job] = self._tries.get(late.job, 0) + 1
             if self._tries[late.job] >= TRIES_MAX:

@@ -25,6 +25,7 @@ import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from structlog.contextvars import bound_contextvars
 
 from ledger.commands import ReissueJob
 from ledger.errors import Rejected
@@ -66,6 +67,7 @@ class Unclaimed(msgspec.Struct, frozen=True):
     """A job and the positions of all its entries, none of which will bring it to anybody."""
 
     job: str
+    account: str
     positions: tuple[int, ...]
 
 
@@ -100,7 +102,11 @@ class UnclaimedJobs:
             return 0
         twice = self._seen & before
         UNCLAIMED.set(len(twice))
-        return sum([await self._reissue(unclaimed) for unclaimed in sorted(twice, key=lambda u: u.positions)])
+        reissued = 0
+        for unclaimed in sorted(twice, key=lambda u: u.positions):
+            with bound_contextvars(job=unclaimed.job, account=unclaimed.account):
+                reissued += await self._reissue(unclaimed)
+        return reissued
 
     async def look(self) -> set[Unclaimed]:
         """Every unclaimed job to which nothing has happened for a while. Raises RedisError, OSError."""
@@ -117,7 +123,7 @@ class UnclaimedJobs:
 
     async def _look_closely(self, jobs: Sequence[str]) -> set[Unclaimed]:
         rows = await self._pool.fetch(query("entries_of"), jobs, self._unmoved_s)
-        suspects = [Unclaimed(row["job"], tuple(row["positions"])) for row in rows]
+        suspects = [Unclaimed(row["job"], row["account"], tuple(row["positions"])) for row in rows]
         if not suspects:
             return set()
         streams = await self._ask(position for suspect in suspects for position in suspect.positions)
@@ -137,15 +143,20 @@ class UnclaimedJobs:
     async def _reissue(self, unclaimed: Unclaimed) -> int:
         number = len(unclaimed.positions)  # the first is from JobQueued
         if number > REISSUES_MAX:
-            logger.error("job_unclaimed_again", job=unclaimed.job, reissues=number - 1)
+            logger.error("job_unclaimed_again", reissues=number - 1)
             return 0
         try:
             command = ReissueJob(unclaimed.job, number)
             receipt = await self._ledger.execute(command, key=f"reissue:{unclaimed.job}:{number}")
         except Rejected as error:  # it has ended, or its time is up
-            logger.info("job_not_reissued", job=unclaimed.job, reason=str(error))
+            logger.info("job_not_reissued", reason=str(error))
             return 0
         if receipt.events:
             REISSUED.inc()
-            logger.error("job_reissued", job=unclaimed.job, number=number, positions=unclaimed.positions)
+            logger.error(
+                "job_reissued",
+                number=number,
+                position=receipt.position,
+                before=unclaimed.positions,
+            )
         return receipt.events

@@ -37,8 +37,9 @@ class UnknownSubmissions:
             logger.warning(
                 "submission_still_unknown",
                 job=job,
+                account=row["account"],
                 submission=submission,
-                account=row["provider_account"],
+                provider_account=row["provider_account"],
                 for_s=round(row["unknown_s"]),
             )
         self._told = set(found)

@@ -6,10 +6,11 @@ record only repeats the edit.
 """
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import structlog
 from aiogram import Bot
+from structlog.contextvars import bind_contextvars
 
 from services.adapters.telegram import edit_text
 from services.adapters.telegram_sending import classify
@@ -31,6 +32,9 @@ ATTEMPTS_MAX: Final = 30
 
 class Board(Protocol):
     """Status messages of one kind: which show less than they should, and what they should show."""
+
+    subject: Literal["order", "payment"]
+    """What their names name."""
 
     async def claim(self, limit: int) -> list[Status]:
         """Take up to `limit` due ones."""
@@ -67,12 +71,13 @@ class Editor:
         return len(taken)
 
     async def _guarded(self, status: Status, content: Shown | None) -> None:
+        bind_contextvars(**{self._statuses.subject: status.name})
         try:
             await self._show(status, content)
         except PASSING as error:  # taken until its lease ends
-            logger.warning("status_interrupted", status=status.name, error=repr(error))
+            logger.warning("status_interrupted", error=repr(error))
         except Exception:
-            logger.exception("status_failed_unexpectedly", status=status.name)
+            logger.exception("status_failed_unexpectedly")
 
     async def _show(self, status: Status, content: Shown | None) -> None:
         chat_id, message_id = status.chat_id, status.message_id
@@ -101,7 +106,7 @@ class Editor:
         if verdict.outcome == "gone":
             return await self._abandon(status, verdict.reason)
         if verdict.outcome in ("refused", "too_large"):
-            logger.error("status_edit_failed", status=status.name, reason=verdict.reason)
+            logger.error("status_edit_failed", reason=verdict.reason)
             return await self._abandon(status, verdict.reason)
         if verdict.after_s is not None:
             await self._limits.pause(chat_id, verdict.after_s)
@@ -109,9 +114,9 @@ class Editor:
 
     async def _again(self, status: Status, reason: str, after_s: float | None) -> None:
         if status.attempts >= ATTEMPTS_MAX:
-            logger.error("status_edit_failed", status=status.name, reason=reason)
+            logger.error("status_edit_failed", reason=reason)
             return await self._abandon(status, reason)
-        logger.info("status_not_edited", status=status.name, reason=reason)
+        logger.info("status_not_edited", reason=reason)
         return await self._statuses.retry(status, after_s or backoff_s(status.attempts + 1), reason)
 
     async def _abandon(self, status: Status, reason: str) -> None:

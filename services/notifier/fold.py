@@ -106,7 +106,9 @@ def fold(known: Mapping[str, JobLine], events: Iterable[Recorded]) -> Changes:
         try:
             _fold_one(changes, changes.lines.get(job) or known.get(job), job, event)
         except msgspec.DecodeError as error:
-            logger.error("event_unreadable", position=event.position, type=event.type, error=str(error))
+            logger.error(
+                "event_unreadable", job=job, position=event.position, type=event.type, error=str(error)
+            )
     return changes
 
 

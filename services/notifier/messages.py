@@ -43,6 +43,15 @@ class Delivery(msgspec.Struct, frozen=True):
     owed_at_s: float
     age_s: float
 
+    @property
+    def is_payment(self) -> bool:
+        """Whether it tells of money; `job` is the payment then."""
+        return self.kind in ("paid", "paid_again")
+
+    @property
+    def has_file(self) -> bool:
+        return self.kind in ("video", "gift")
+
 
 class StatusLine(msgspec.Struct, frozen=True):
     """One job of an order. `lost`: its video was made, but handing it over failed."""

@@ -1,6 +1,6 @@
 """The status messages of payments, as the editor uses them; what they show is read from the log."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 class PaymentStatuses:
     """As `Statuses`, for payments."""
+
+    subject: Literal["order", "payment"] = "payment"
 
     def __init__(self, pool: "Pool", lease_s: float, reader: LogReader, messages: PaymentMessages) -> None:
         self._pool = pool

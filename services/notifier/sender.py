@@ -15,6 +15,7 @@ import structlog
 from aiogram import Bot
 from aiogram.types import Message
 from msgspec.structs import replace
+from structlog.contextvars import bind_contextvars
 
 from ledger.log import LogReader
 from services.adapters.telegram_sending import UPLOAD_BYTES_MAX, classify, file_id_of
@@ -23,6 +24,7 @@ from services.notifier.deliveries import Deliveries
 from services.notifier.messages import Delivery, Messages
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
+from services.notifier.telling import about, span_of
 from services.notifier.upload import BlobFile, upload_timeout_s
 from services.shared.blobs import BlobStore
 from services.shared.periodic import PASSING
@@ -108,30 +110,32 @@ class Sender:
         return next((task for task, held in self._held.items() if (held.job, held.kind) == same), None)
 
     async def _guarded(self, delivery: Delivery, before: asyncio.Task[None] | None) -> None:
+        bind_contextvars(**about(delivery))  # in every line of this task, whoever writes it
         if before is not None:
             await asyncio.wait([before])
         try:
-            await self._deliver(delivery)
+            with span_of(delivery):
+                await self._deliver(delivery)
         except PASSING as error:  # the row stays taken until its lease ends, then it is somebody's again
-            logger.warning("delivery_interrupted", job=delivery.job, kind=delivery.kind, error=repr(error))
+            logger.warning("delivery_interrupted", error=repr(error))
         except Exception:
-            logger.exception("delivery_failed_unexpectedly", job=delivery.job, kind=delivery.kind)
+            logger.exception("delivery_failed_unexpectedly")
 
     async def _deliver(self, delivery: Delivery) -> None:
         if delivery.chat_id is None:
             return await self._skip(delivery, "the account was erased")
         if delivery.unknown_sends >= 2:
             return await self._end(delivery, UNKNOWN_TWICE)
-        if _has_file(delivery) and await self._blobs.size_bytes(delivery.blob) is None:
+        if delivery.has_file and await self._blobs.size_bytes(delivery.blob) is None:
             return await self._again(delivery, "the video is not in the blob store", MISSING_GIVE_UP_S)
-        balance = None if _has_file(delivery) else await self._balance(delivery)
+        balance = None if delivery.has_file else await self._balance(delivery)
         slot = await self._limits.take(delivery.chat_id, wait_s_max=SLOT_WAIT_S)
         if not slot.taken:
             await self._deliveries.retry(delivery, slot.wait_s, None)
             return None
         await asyncio.sleep(slot.wait_s)
         if not await self._deliveries.begin(delivery):
-            logger.warning("delivery_taken_over", job=delivery.job, kind=delivery.kind)
+            logger.warning("delivery_taken_over")
             return None
         try:
             message = await self._send(delivery, delivery.chat_id, balance)
@@ -140,7 +144,7 @@ class Sender:
         return await self._record_sent(delivery, message)
 
     async def _send(self, delivery: Delivery, chat_id: int, balance: int | None) -> Message:
-        if delivery.kind in ("paid", "paid_again"):
+        if delivery.is_payment:
             shown = self._payments.received(delivery, balance)
             return await self._bot.send_message(chat_id, shown.text, reply_markup=shown.buttons)
         buttons = self._messages.buttons(delivery)
@@ -174,32 +178,25 @@ class Sender:
             try:
                 first = await self._deliveries.sent(delivery, message.message_id, file_id_of(message))
             except PASSING as error:
-                logger.warning("delivery_record_failed", job=delivery.job, error=repr(error))
+                logger.warning("delivery_record_failed", error=repr(error))
                 await asyncio.sleep(backoff_s(attempt))
                 continue
             DELIVERIES.labels(delivery.kind, "sent" if first else "sent_again").inc()
             log = logger.info if first else logger.warning
-            log(
-                "delivery_sent",
-                job=delivery.job,
-                kind=delivery.kind,
-                first=first,
-                age_s=round(delivery.age_s, 1),
-            )
+            log("delivery_sent", first=first, age_s=round(delivery.age_s, 1))
             return
 
     async def _failed(self, delivery: Delivery, error: Exception) -> None:
         verdict = classify(error)
         DELIVERIES.labels(delivery.kind, verdict.outcome).inc()
-        log = logger.bind(job=delivery.job, kind=delivery.kind, outcome=verdict.outcome)
-        log.warning("delivery_not_sent", reason=verdict.reason)
+        logger.warning("delivery_not_sent", outcome=verdict.outcome, reason=verdict.reason)
         match verdict.outcome:
             case "gone":
                 await self._end(delivery, verdict.reason)
             case "unknown":
                 # Once more, and a second time it ends in _deliver.
                 await self._deliveries.retry(delivery, backoff_s(1), verdict.reason, may_have_arrived=True)
-            case "too_large" | "refused" if _has_file(delivery) and not self._sends_link(delivery):
+            case "too_large" | "refused" if delivery.has_file and not self._sends_link(delivery):
                 await self._deliveries.retry(delivery, 0, verdict.reason, as_link=True)
             case "too_large" | "refused":
                 await self._end(delivery, verdict.reason)
@@ -213,19 +210,15 @@ class Sender:
         if delivery.age_s > give_up_s:
             return await self._end(delivery, f"given up: {reason}")
         # Perhaps it is this file that Telegram stumbles over; behind it the chat's other messages wait.
-        as_link = _has_file(delivery) and delivery.attempts >= AS_LINK_AFTER
+        as_link = delivery.has_file and delivery.attempts >= AS_LINK_AFTER
         await self._deliveries.retry(delivery, backoff_s(delivery.attempts + 1), reason, as_link=as_link)
 
     async def _end(self, delivery: Delivery, reason: str) -> None:
         await self._deliveries.end(delivery, "failed", reason)
         DELIVERIES.labels(delivery.kind, "failed").inc()
-        logger.error("delivery_failed", job=delivery.job, kind=delivery.kind, reason=reason)
+        logger.error("delivery_failed", reason=reason)
 
     async def _skip(self, delivery: Delivery, reason: str) -> None:
         await self._deliveries.end(delivery, "skipped", reason)
         DELIVERIES.labels(delivery.kind, "skipped").inc()
-        logger.info("delivery_skipped", job=delivery.job, kind=delivery.kind, reason=reason)
-
-
-def _has_file(delivery: Delivery) -> bool:
-    return delivery.kind in ("video", "gift")
+        logger.info("delivery_skipped", reason=reason)

@@ -1,7 +1,7 @@
 """The tables behind the status messages, as the editor uses them. Each method is one statement."""
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 import msgspec
@@ -32,6 +32,8 @@ class Status(msgspec.Struct, frozen=True):
 
 class Statuses:
     """Takes status messages that show less than they should, and writes down what they show."""
+
+    subject: Literal["order", "payment"] = "order"
 
     def __init__(self, pool: "Pool", lease_s: float, messages: Messages) -> None:
         self._pool = pool

@@ -58,11 +58,20 @@ class Follower:
                 self._stopped, self._reached = str(error), None  # the complaint is made
                 metrics.STOPPED.labels(self._name).set(1)
                 logger.error(
-                    "projection_stopped", projection=self._name, reason=str(error), kind=type(error).__name__
+                    "projection_stopped",
+                    projection=self._name,
+                    position=self._position,
+                    reason=str(error),
+                    kind=type(error).__name__,
                 )
                 await sleep(self._stopped_retry_s, stop)
             except PASSING as error:
-                logger.warning("projection_interrupted", projection=self._name, error=repr(error))
+                logger.warning(
+                    "projection_interrupted",
+                    projection=self._name,
+                    position=self._position,
+                    error=repr(error),
+                )
                 await sleep(pause_s, stop)
                 pause_s = min(pause_s * 2, 5.0)
             else:

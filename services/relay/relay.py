@@ -21,6 +21,8 @@ from ledger.errors import IntegrityError
 from ledger.log import LogReader
 from services.relay import metrics
 from services.relay.recovery import Recovery, is_at
+from services.relay.spans import record_sends
+from services.shared import tracing
 from services.shared.listen import LogListener
 from services.shared.periodic import PASSING, sleep
 from services.shared.publishing.scripts import Place, Scripts
@@ -93,11 +95,15 @@ class Relay:
             except IntegrityError as error:
                 metrics.HALTED.set(1)
                 self._halted = str(error)
-                logger.error("relay_halted", reason=str(error), retry_s=self._halted_retry_s)
+                logger.error(
+                    "relay_halted", position=self._position, reason=str(error), retry_s=self._halted_retry_s
+                )
                 await sleep(self._halted_retry_s, stop)
             except _TROUBLE as error:
                 metrics.TROUBLES.inc()
-                logger.warning("relay_interrupted", error=repr(error), retry_s=pause_s)
+                logger.warning(
+                    "relay_interrupted", position=self._position, error=repr(error), retry_s=pause_s
+                )
                 await sleep(pause_s, stop)
                 pause_s = min(pause_s * 2, 5.0)
 
@@ -125,6 +131,7 @@ class Relay:
 
     async def _publish(self, place: Place, page: Sequence[Recorded]) -> Place | None:
         for batch in _batches(page):
+            began_ns = time.time_ns()
             reached = await self._scripts.publish(place, batch)
             if reached is None:
                 logger.debug("streams_elsewhere", expected=place.cursor.position)
@@ -132,6 +139,8 @@ class Relay:
             place = reached
             metrics.PUBLISHED.inc(len(batch))
             self._came_to(place.cursor.position)
+            if tracing.on():
+                record_sends(batch, (began_ns, time.time_ns()))
         return place
 
     def _came_to(self, position: int) -> None:

@@ -5,6 +5,7 @@ wait for company.
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
@@ -35,7 +36,8 @@ class Batcher(Generic[Question, Answer]):
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._task is None:
-            self._task = asyncio.create_task(self._work(), name="batcher")
+            # In a context of its own: what it logs is not about the job of whoever happened to ask first.
+            self._task = asyncio.create_task(self._work(), name="batcher", context=contextvars.Context())
         return await future
 
     async def _work(self) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from events.errors import NeurocardsError
 from services.shared.ids import new_id
 from services.shared.settings import Settings
+from services.shared.tracing import traced
 
 CHUNK_BYTES = 256 * 1024
 _KEY = re.compile(r"[a-z0-9][a-z0-9_\-]*(/[a-z0-9][a-z0-9_\-.]*)*")
@@ -68,6 +69,7 @@ class FolderBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @traced("store")
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
         path = self._path(key)
         partial = path.with_name(f".{path.name}.{new_id()}")

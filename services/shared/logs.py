@@ -9,10 +9,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, TextIO
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from pydantic import SecretStr
 
+from services.shared import tracing
 from services.shared.settings import Settings
 
 _HIDDEN = "[hidden]"
@@ -43,6 +45,7 @@ def configure_logging(settings: Settings, service: str, stream: TextIO | None = 
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
         _with_service(service),
+        _with_trace,
         Redaction(secret_values(settings)),
     ]
     renderer: structlog.typing.Processor = (
@@ -86,6 +89,9 @@ def secret_values(settings: Settings) -> list[str]:
             if isinstance(item, SecretStr):
                 found.add(item.get_secret_value())
     found.add(settings.callback_key.get_secret_value())
+    for url in (settings.database_url, settings.audit_database_url, settings.redis_url):
+        password = urlsplit(url or "").password
+        found |= {password, unquote(password)} if password else set()
     return sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
 
 
@@ -121,6 +127,11 @@ class Redaction:
         if self._values is not None:
             value = self._values.sub(_HIDDEN, value)
         return _SECRET_TEXT.sub(lambda match: f"{match['before']}{_HIDDEN}", value)
+
+
+def _with_trace(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event.update(tracing.current_ids())
+    return event
 
 
 def _with_service(

@@ -30,7 +30,7 @@ import structlog
 import uvloop
 
 from events.errors import NeurocardsError
-from services.shared import lifeline
+from services.shared import lifeline, tracing
 from services.shared.errors import SettingsError, StartError
 from services.shared.health import Health, HealthServer
 from services.shared.logs import configure_logging
@@ -210,6 +210,7 @@ def _end_overdue(after_s: float) -> None:
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:
     """Run one process to its end; its exit code. An error raised on purpose is logged as one line."""
     configure_logging(settings, service)
+    tracing.set_up(settings, service)
     os.umask(0o077)  # photos and videos are their owners'
     lifeline.hold()
 
@@ -226,5 +227,7 @@ def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings
         return 1
     except KeyboardInterrupt:  # before the signals were ours
         return 130
+    finally:
+        tracing.close()
     logger.info("service_stopped")
     return 0

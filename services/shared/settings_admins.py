@@ -6,12 +6,12 @@ from typing import Annotated, Any, Final
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from services.shared.settings_payments import PaymentFields
+from services.shared.settings_traces import TraceFields
 
 _ADMIN: Final = re.compile(r"[a-z0-9_-]{1,32}=[1-9][0-9]{0,17}")
 
 
-class AdminFields(PaymentFields):
+class AdminFields(TraceFields):
     """Names instead of Telegram ids are what events say, since they hold no personal data."""
 
     admin_ids: Annotated[tuple[str, ...], NoDecode] = Field(

@@ -58,7 +58,7 @@ class SettingsChecks(BaseSettings):
 
     @field_validator(
         "telegram_api_url", "kie_api_url", "kie_upload_url", "openai_base_url",
-        "yookassa_api_url", "public_url", "sandbox_url", check_fields=False,
+        "yookassa_api_url", "public_url", "sandbox_url", "otel_exporter_otlp_endpoint", check_fields=False,
     )  # fmt: skip
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:

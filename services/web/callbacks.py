@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from ledger.commands import RecordAccepted
 from ledger.errors import LedgerBusy, LedgerUnavailable, Rejected, TaskMismatch
@@ -58,6 +59,7 @@ class CallbackDesk:
         if task is None:
             return "no_task"
         state = await self._ledger.read.job(job)
+        bind_contextvars(account=state.account)
         submission = next((s for s in state.submissions if s.number == number), None)
         if submission is None:
             return "unknown"
@@ -86,7 +88,9 @@ class CallbackDesk:
 
     async def _record(self, job: str, number: int, task: str) -> Outcome:
         try:
-            await self._ledger.execute(RecordAccepted(job, number, task), key=f"accept:{job}:{number}:{task}")
+            command = RecordAccepted(job, number, task)
+            receipt = await self._ledger.execute(command, key=f"accept:{job}:{number}:{task}")
+            bind_contextvars(position=receipt.position)
         except TaskMismatch:
             # One call of ours made two tasks: both may cost money, so somebody should know.
             logger.error("submission_has_two_tasks", job=job, submission=number, task=task)

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from structlog.contextvars import clear_contextvars
 
 from services.web.metrics import IN_FLIGHT, REQUESTS
 
@@ -38,6 +39,7 @@ class Access:
     @web.middleware
     async def log(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The middleware."""
+        clear_contextvars()  # of the request before this one on the same connection
         began = time.perf_counter()
         route, status = route_of(request), 500
         self._count(route, 1)

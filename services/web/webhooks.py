@@ -7,11 +7,14 @@ from typing import Final
 import asyncpg
 import structlog
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
+from services.shared import tracing
 from services.shared.callback_urls import PREFIX, secret_is_right
 from services.shared.settings import Settings
 from services.web.callbacks import CallbackDesk, Outcome, task_in
 from services.web.metrics import CALLBACKS
+from services.web.middleware import route_of
 from services.web.signatures import flaw_in
 
 logger = structlog.get_logger()
@@ -46,6 +49,7 @@ class KieWebhook:
         job, number = request.match_info["job"], int(request.match_info["submission"])
         if not secret_is_right(self._settings, job, number, request.match_info["secret"]):
             raise web.HTTPNotFound
+        bind_contextvars(job=job, submission=number)
         try:
             async with asyncio.timeout(BODY_S_MAX):
                 body = await request.read()
@@ -53,15 +57,22 @@ class KieWebhook:
             raise web.HTTPRequestTimeout from None
         task = task_in(body)
         self._require_signature(job, task, request)
-        try:
-            outcome = await self._desk.take(job, number, task)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            logger.warning("callback_without_database", job=job, error=repr(error))
-            outcome = "later"
+        outcome = await self._take(job, number, task, route_of(request))
         status = _STATUS[outcome]
         if status == 200:
             return web.json_response({"code": 200, "msg": "success"})
         return web.json_response({"code": status, "msg": outcome}, status=status)
+
+    async def _take(self, job: str, number: int, task: str | None, route: str) -> Outcome:
+        call = {"http.request.method": "POST", "http.route": route}
+        with tracing.span(f"POST {route}", "server", job=job, attributes=call, submission=number) as span:
+            try:
+                outcome = await self._desk.take(job, number, task)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                logger.warning("callback_without_database", job=job, error=repr(error))
+                outcome = "later"
+            span.set(outcome=outcome)
+        return outcome
 
     def _require_signature(self, job: str, task: str | None, request: web.Request) -> None:
         """Raise 401 for a call that the provider has not signed, if it signs; nothing is read for it."""

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
+from services.shared import tracing
 from services.shared.consumer.consumer import Consumer
 from services.shared.consumer.hands import Fields
-from services.shared.streams import StreamError, decode_job, position_of
+from services.shared.streams import GENERATION, JOBS, StreamError, decode_job, position_of
 from services.worker.metrics import JOBS_HELD, LEASES_LOST, RUNS_ENDED
 from services.worker.run import Ending, JobRun
 from services.worker.tools import Tools
@@ -148,9 +150,10 @@ class Crew:
             self._tell_done([entry])
 
     async def _work(self, job: str, held: Held) -> None:
+        bind_contextvars(job=job)  # in every line of this task, whoever writes it
         ending: Ending | None = None
         try:
-            ending = await held.run.work()
+            ending = await _traced(held)
             RUNS_ENDED.labels(ending).inc()
         except asyncio.CancelledError:
             RUNS_ENDED.labels("lease_lost" if held.lost else "handed_back").inc()
@@ -159,7 +162,7 @@ class Crew:
         except Exception:
             # The entry stays pending: after the lease another run tries; a job that always fails is poison.
             RUNS_ENDED.labels("crashed").inc()
-            logger.exception("run_crashed", job=job)
+            logger.exception("run_crashed")
         finally:
             self._remove(job, held, ending)
 
@@ -168,7 +171,7 @@ class Crew:
             async with asyncio.timeout(HAND_BACK_S):
                 await held.run.hand_back()
         except TimeoutError:
-            logger.warning("not_handed_back", job=held.run.job)
+            logger.warning("not_handed_back")
         if self.consumer is not None and not held.lost:
             for entry in held.entries:
                 self.consumer.release(entry)
@@ -196,3 +199,21 @@ class Crew:
             self._room.set()
         else:
             self._room.clear()
+
+
+async def _traced(held: Held) -> Ending:
+    """The run in the job's trace, as what the entries in the stream led to."""
+    run = held.run
+    message = {
+        "messaging.system": "redis",
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": JOBS,
+        "messaging.consumer.group.name": GENERATION,
+        "messaging.message.id": min(held.entries, default=""),
+    }
+    with tracing.span("process jobs", "consumer", job=run.job, attributes=message) as span:
+        try:
+            return await run.work()
+        finally:
+            span.set(account=run.state.account, run=run.run or 0, outcome=run.state.outcome or "")

@@ -88,9 +88,11 @@ async def _decide(run: "JobRun", number: int, failure: Failure, pause_s: float |
     if run.state.outcome:
         _ended(run)
     elif run.state.undecided is not None:
-        run.log.warning("submission_failed", **told(recorded), decided_by=f"run {run.state.run}")
+        run.log.warning(
+            "submission_failed", **told(recorded), decided_by=f"run {run.state.run}", position=run.position
+        )
     else:
-        run.log.warning("submission_failed", **told(recorded), again_in_s=pause_s)
+        run.log.warning("submission_failed", **told(recorded), again_in_s=pause_s, position=run.position)
     return True
 
 
@@ -130,7 +132,9 @@ async def _carry_out(run: "JobRun", number: int, failure: Failure) -> None:
     if policy.rests_key:
         account = run.state.submissions[number - 1].provider_account
         rest_s = await limits.rest(account)
-        run.log.error("account_rests", account=account, for_s=rest_s, error_class=failure.error_class)
+        run.log.error(
+            "account_rests", provider_account=account, for_s=rest_s, error_class=failure.error_class
+        )
 
 
 def _ended(run: "JobRun") -> None:
@@ -140,4 +144,4 @@ def _ended(run: "JobRun") -> None:
     policy = policy_for(failure.error_class)
     JOBS_ENDED.labels("failed", failure.error_class).inc()
     tell = run.log.error if policy.alarms else run.log.warning
-    tell("job_failed", **told(failure), alarm=policy.alarms, parked=policy.parks)
+    tell("job_failed", **told(failure), alarm=policy.alarms, parked=policy.parks, position=run.position)

@@ -11,6 +11,7 @@ from ledger.commands import SucceedJob
 from ledger.job_state import Submission
 from services.adapters.kie.errors import ResultBroken
 from services.shared.blobs import BlobError, StoredBlob
+from services.shared.tracing import traced
 from services.worker.metrics import FETCH_SECONDS, JOBS_ENDED
 from services.worker.policy import backoff_s
 
@@ -26,6 +27,7 @@ def video_key(job: str, submission: int) -> str:
     return f"videos/{job}-{submission}.mp4"
 
 
+@traced("fetch")
 async def fetch(run: "JobRun", submission: Submission, urls: tuple[str, ...]) -> None:
     """Store the video and end the job; or refuse the submission when there is no video to be had."""
     started_s = time.monotonic()
@@ -45,7 +47,9 @@ async def fetch(run: "JobRun", submission: Submission, urls: tuple[str, ...]) ->
     if await run.append(command, key=f"succeed:{run.job}:{run.run}"):
         FETCH_SECONDS.observe(time.monotonic() - started_s)
         JOBS_ENDED.labels(run.state.outcome, "").inc()
-        run.log.info("job_succeeded", submission=submission.number, size_bytes=stored.size_bytes)
+        run.log.info(
+            "job_succeeded", submission=submission.number, size_bytes=stored.size_bytes, position=run.position
+        )
     await run.tools.checkpoint("succeeded")
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import msgspec
-import structlog
 
 from events.job import Failure, PromptSource
 from ledger.commands import RecordPrompt
@@ -18,13 +17,13 @@ from services.adapters.openai.reasons import NoAnswer
 from services.shared import prompts
 from services.shared.blobs import BlobError
 from services.shared.people import Brief
+from services.shared.scrubbing import scrub
+from services.shared.tracing import traced
 from services.worker.choosing import not_offered
 from services.worker.metrics import PROMPTS
 
 if TYPE_CHECKING:
     from services.worker.run import JobRun
-
-logger = structlog.get_logger()
 
 WRITING_SHARE = 1 / 3
 """Writing may take this part of the time that is left; then the template has to do."""
@@ -45,6 +44,7 @@ class WrittenPrompt(msgspec.Struct, frozen=True):
     script: prompts.Script | None = None
 
 
+@traced("prompt")
 async def write_prompt(run: "JobRun") -> None:
     """Write, keep and record the prompt; or fail the job when there is nothing to make it of."""
     assert run.run is not None
@@ -67,7 +67,13 @@ async def write_prompt(run: "JobRun") -> None:
     if await run.append(command, key=f"prompt:{run.job}:{run.run}"):
         run.prompt_text = kept.prompt
         PROMPTS.labels(kept.source, kept.reason).inc()
-        run.log.info("prompt_written", source=kept.source, template=kept.template, reason=kept.reason)
+        run.log.info(
+            "prompt_written",
+            source=kept.source,
+            template=kept.template,
+            reason=kept.reason,
+            position=run.position,
+        )
         await run.tools.checkpoint("prompt_written")
     return None
 
@@ -128,7 +134,9 @@ async def _write(run: "JobRun", brief: Brief, model: Model, style: str, photo_ke
             script = await run.tools.writer.write(form, prompts.request(brief.product, brief.wishes), photo)
     except NoAnswer as error:
         reason: str = error.reason
-        run.log.warning("prompt_not_written", reason=reason, detail=error.detail)
+        run.log.warning(
+            "prompt_not_written", reason=reason, detail=scrub(error.detail, [brief.product, brief.wishes])
+        )
     except TimeoutError:
         reason = "timeout"
         run.log.warning("prompt_not_written", reason=reason)

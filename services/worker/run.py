@@ -10,11 +10,14 @@ from collections.abc import Coroutine
 from typing import Any, Literal
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from events.job import Failure
 from ledger.commands import Command, HandBackJob, StartJob
 from ledger.errors import KeyReused, Rejected
 from ledger.job_state import JobState
+from ledger.receipt import Receipt
+from services.shared import tracing
 from services.shared.periodic import obey_cancellation
 from services.shared.photo_size import PhotoSize
 from services.worker import choosing, failing, fetching, plan, prompting, submitting, watching
@@ -50,13 +53,17 @@ class JobRun:
         """What the provider last did instead of answering, scrubbed: told when the deadline ends the job."""
         self.photo_size: PhotoSize | None = None
         self.log = logger.bind(job=job)
+        self.position = 0
+        """Of the first event that this run has appended last."""
         self._hint = asyncio.Event()
         self._poked = False
         self._rejections = 0
 
     async def work(self) -> Ending:
         """Until the job has ended, or another run has it."""
-        self.state = await self.tools.door.job(self.job)
+        await self.reload()
+        self.log = self.log.bind(account=self.state.account)
+        bind_contextvars(account=self.state.account)
         while True:
             obey_cancellation()
             step = plan.next_step(self.state, self.run, self.tools.clock.now_us())
@@ -110,7 +117,7 @@ class JobRun:
     async def append(self, command: Command, key: str) -> bool:
         """Write down what happened; whether the ledger took it. `state` is up to date afterwards."""
         try:
-            receipt = await self.tools.door.append(command, key)
+            receipt = await self._appended(command, key)
         except (Rejected, KeyReused) as error:
             self.log.info("command_rejected", command=type(command).__name__, reason=str(error))
             self._rejections += 1
@@ -123,6 +130,15 @@ class JobRun:
         predicted = plan.after(self.state, command, receipt)
         self.state = predicted if predicted is not None else await self.tools.door.job(self.job)
         return True
+
+    async def _appended(self, command: Command, key: str) -> Receipt:
+        name = type(command).__name__
+        call = {"db.system.name": "postgresql", "db.operation.name": "append"}
+        with tracing.span(f"append {name}", "client", attributes=call) as span:
+            receipt = await self.tools.door.append(command, key)
+            span.set(position=receipt.position, events=receipt.events)
+        self.position = receipt.position or self.position
+        return receipt
 
     async def reload(self) -> None:
         """See what others have written about the job."""
@@ -147,8 +163,9 @@ class JobRun:
 
     async def pause_until(self, at_us: int) -> None:
         """Sleep until the ledger's time is `at_us`; hints do not hurry it."""
-        while (left_us := at_us - self.tools.clock.now_us()) > 0:
-            await asyncio.sleep(min(left_us / 1_000_000, 30.0) + 0.001)
+        with tracing.span("rest"):
+            while (left_us := at_us - self.tools.clock.now_us()) > 0:
+                await asyncio.sleep(min(left_us / 1_000_000, 30.0) + 0.001)
 
     def left_s(self) -> float:
         """Seconds to the deadline; may be negative."""
@@ -190,6 +207,7 @@ class JobRun:
             return self.state.run < run  # else another was faster, and will see to the job
         self.run = run
         self.log = self.log.bind(run=run)
-        self.log.info("job_started")
+        bind_contextvars(run=run)
+        self.log.info("job_started", position=self.position)
         await self.tools.checkpoint("started")
         return True

@@ -22,6 +22,7 @@ from services.shared.blobs import BlobError
 from services.shared.error_policy import policy_for
 from services.shared.metrics import LIMITER_WAIT
 from services.shared.provider_limits import Turn
+from services.shared.tracing import traced
 from services.worker import choosing, plan
 from services.worker.failing import scrubbed, told
 from services.worker.metrics import SUBMISSIONS
@@ -49,6 +50,7 @@ class Ready(msgspec.Struct, frozen=True):
     image_url: str
 
 
+@traced("submit")
 async def submit(run: "JobRun", number: int) -> None:
     """Make submission `number`, or fail the job when it cannot be made."""
     ready = await _prepare(run)
@@ -171,7 +173,9 @@ async def _call(run: "JobRun", number: int, ready: Ready) -> None:
         await tools.checkpoint("created")
         SUBMISSIONS.labels("accepted").inc()
         await tools.limits.wake(ready.account)
-        run.log.info("submission_accepted", submission=number, task=task, account=ready.account)
-        await run.append(RecordAccepted(run.job, number, task), key=f"accept:{run.job}:{number}:{task}")
+        run.log.info("task_created", submission=number, task=task, provider_account=ready.account)
+        command = RecordAccepted(run.job, number, task)
+        if await run.append(command, key=f"accept:{run.job}:{number}:{task}"):
+            run.log.info("submission_accepted", submission=number, task=task, position=run.position)
         await choosing.tell_accepted(run, number, ready.model.slug)
         await tools.checkpoint("accepted")

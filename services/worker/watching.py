@@ -12,6 +12,7 @@ from ledger.job_state import Submission
 from services.adapters.kie.errors import KieError, TaskUnknown
 from services.adapters.kie.record import TaskRecord
 from services.shared.error_policy import policy_for
+from services.shared.tracing import traced
 from services.worker import plan
 from services.worker.failing import scrubbed, told
 from services.worker.metrics import POLLS
@@ -35,6 +36,7 @@ class Watched(msgspec.Struct):
     heard: Failure | None = None
 
 
+@traced("poll")
 async def watch(run: "JobRun", submission: Submission) -> Urls | None:
     """One pause and one look. The result's URLs once there is a video; None: nothing to fetch yet."""
     assert submission.task is not None
@@ -89,7 +91,7 @@ async def _look(run: "JobRun", submission: Submission, task: str) -> TaskRecord 
     client = run.tools.provider.client(submission.provider_account)
     if client is None:
         POLLS.labels("no_key").inc()
-        run.log.error("account_not_configured", account=submission.provider_account, task=task)
+        run.log.error("account_not_configured", provider_account=submission.provider_account, task=task)
         return None
     try:
         record = await client.read_task(task)

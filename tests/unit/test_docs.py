@@ -10,6 +10,7 @@ from events.codec import EVENT_TYPES
 from services.adapters.openai.reasons import Reason
 from tests.support.services import ROOT
 
+LAYERS = ("ledger", "projections", "services")
 DOCS = sorted([*Path(ROOT, "docs").glob("*.md"), Path(ROOT, "README.md")])
 
 
@@ -32,3 +33,14 @@ def test_every_reason_of_openai_is_listed_and_nothing_else():
         reason for row in table.splitlines()[2:] for reason in re.findall(r"`(\w+)`", row.split("|")[2])
     }
     assert listed == set(get_args(Reason))
+
+
+def test_every_name_that_the_logs_document_explains_is_logged():
+    table = (
+        Path(ROOT, "docs/logs.md").read_text().partition("## Names worth knowing")[2].partition("\n## ")[0]
+    )
+    names = {name for row in table.splitlines() for name in re.findall(r"`([a-z]+_[a-z_]+)`", row)}
+    code = "".join(path.read_text() for layer in LAYERS for path in Path(ROOT, layer).rglob("*.py"))
+    fields = {"again_in_s", "age_s"}
+    assert len(names) > 30
+    assert {name for name in names - fields if f'"{name}"' not in code} == set()

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, cast
 from prometheus_client import Histogram
 
 from services.adapters.kie.errors import KieError, KieNotSent, OutcomeUnknown
+from services.shared import tracing
 
 CALL_SECONDS: Final = Histogram(
     "neurocards_provider_call_seconds",
@@ -20,7 +21,7 @@ CallT = TypeVar("CallT", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 def measured(call: str) -> Callable[[CallT], CallT]:
-    """Measure every await of the decorated function. Cancelled ones are not counted."""
+    """Measure and trace every await of the decorated function. Cancelled ones are not counted."""
 
     def decorate(ask: CallT) -> CallT:
         @functools.wraps(ask)
@@ -30,16 +31,18 @@ def measured(call: str) -> Callable[[CallT], CallT]:
             def observe(result: str) -> None:
                 CALL_SECONDS.labels(call, result).observe(time.monotonic() - began_s)
 
-            try:
-                answer = await ask(*args, **kwargs)
-            except KieError as error:
-                observe(result_of(error))
-                raise
-            except Exception:  # our own storage, while fetching
-                observe("error")
-                raise
-            observe("ok")
-            return answer
+            with tracing.span(f"kie {call}", "client") as span:
+                try:
+                    answer = await ask(*args, **kwargs)
+                except KieError as error:
+                    observe(result_of(error))
+                    span.set(error_class=error.failure.error_class)
+                    raise
+                except Exception:  # our own storage, while fetching
+                    observe("error")
+                    raise
+                observe("ok")
+                return answer
 
         return cast("CallT", asked)
 

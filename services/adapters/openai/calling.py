@@ -10,11 +10,16 @@ import openai
 from services.adapters.openai.breaker import Breaker
 from services.adapters.openai.metrics import CALL_SECONDS, CALLS
 from services.adapters.openai.reasons import NoAnswer, reason_of
+from services.shared import tracing
 from services.shared.settings import Settings
 
 RETRIES_MAX: Final = 1
 
 CallName = Literal["chat", "moderation"]
+_CONVENTION: Final = {
+    "chat": {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"},
+    "moderation": {"gen_ai.operation.name": "moderation", "gen_ai.provider.name": "openai"},
+}
 Answer = TypeVar("Answer")
 Value = TypeVar("Value")
 
@@ -50,8 +55,9 @@ class Caller:
             raise
         begun = time.monotonic()
         try:
-            async with asyncio.timeout(self._within_s):
-                value = read(await request())
+            with tracing.span(self._call, "client", attributes=_CONVENTION[self._call]):
+                async with asyncio.timeout(self._within_s):
+                    value = read(await request())
         except asyncio.CancelledError:
             self._breaker.give_back(admitted)
             CALLS.labels(self._call, "cancelled").inc()

@@ -6,6 +6,8 @@ commit on, can then never be overwritten by us. After a kill between the commit 
 comes again, and the ledger says that it is done.
 """
 
+import time
+
 import structlog
 from aiogram import Bot, Router
 from aiogram.fsm.context import FSMContext
@@ -17,7 +19,7 @@ from ledger import commands as c
 from ledger.errors import InsufficientCredits, KeyReused
 from services.adapters.kie.catalogue import Model
 from services.adapters.telegram import answer_tap, edit_text
-from services.bot import steps
+from services.bot import spans, steps
 from services.bot.flow import Create, Flow, keep, load
 from services.bot.labels import credits_text, videos_text
 from services.bot.moderation_words import refused
@@ -92,6 +94,7 @@ async def is_ordered(shop: Shop, draft: Draft) -> bool:
 async def order(
     query: CallbackQuery, callback_data: Order, bot: Bot, shop: Shop, person: Person, state: FSMContext
 ) -> None:
+    tapped_ns = time.time_ns()
     draft = await own_draft(query, bot, shop, person, callback_data.draft)
     if draft is None:
         return
@@ -114,7 +117,7 @@ async def order(
         await show(bot, query, refused(draft, found))
         await answer_tap(bot, query.id, _("Nothing was charged: please change the order."))
         return
-    if balance >= needed and await _place(query, bot, shop, person, draft, model):
+    if balance >= needed and await _place(query, bot, shop, person, draft, model, tapped_ns):
         await settle(shop, state, draft)
         text = _("✅ Accepted: {videos}, {price} charged.")
         text = text.format(videos=videos_text(len(draft.jobs)), price=credits_text(needed))
@@ -134,7 +137,13 @@ async def too_late_s(shop: Shop, person: Person, model: Model, jobs: int) -> flo
 
 
 async def _place(
-    query: CallbackQuery, bot: Bot, shop: Shop, person: Person, draft: Draft, model: Model
+    query: CallbackQuery,
+    bot: Bot,
+    shop: Shop,
+    person: Person,
+    draft: Draft,
+    model: Model,
+    tapped_ns: int,
 ) -> bool:
     """Show that it is queued and order; False when the credits do not suffice after all."""
     expected_s = (await shop.estimate(model, person, len(draft.jobs))).usual_s
@@ -155,14 +164,16 @@ async def _place(
         locale=person.locale,
         deadline_s=shop.deadline_s(model),
     )
+    began_ns = time.time_ns()
     try:
         receipt = await shop.ledger.execute(command, key=f"order:{draft.draft}")
     except InsufficientCredits:
         return False
     except KeyReused:  # committed meanwhile with another language or deadline: it is the same order
-        logger.info("order_found", order=draft.draft)
+        logger.info("order_found", order=draft.draft, jobs=list(draft.jobs))
         return True
-    logger.info("order_placed", order=draft.draft, jobs=len(draft.jobs), position=receipt.position)
+    spans.record_order(command, receipt.position, tapped_ns, (began_ns, time.time_ns()))
+    logger.info("order_placed", order=draft.draft, jobs=list(draft.jobs), position=receipt.position)
     return True
 
 

@@ -1,6 +1,6 @@
 -- Open jobs whose last submission was announced more than $1 seconds ago and has neither a task nor a failure:
--- job, submission, provider account, for how many seconds
-SELECT o.job, i.submission, i.provider_account,
+-- job, account, submission, provider account, for how many seconds
+SELECT o.job, o.account, i.submission, i.provider_account,
        (extract(epoch FROM clock_timestamp()) - i.recorded_at_us / 1000000.0)::float8 AS unknown_s
 FROM open_jobs o
 CROSS JOIN LATERAL (

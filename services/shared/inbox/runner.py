@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 import structlog
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from services.shared.inbox.metrics import IN_HAND, UPDATES
 from services.shared.inbox.store import Inbox, StoredUpdate
@@ -134,6 +135,8 @@ class InboxRunner:
 
     async def _settle(self, stored: StoredUpdate) -> None:
         """Handle until it is handled, parked, or the process ends."""
+        clear_contextvars()  # what handlers bind, e.g. the account, is in every line about this update
+        bind_contextvars(update_id=stored.update_id)
         begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
         if begun is not None and begun > BEGUN_MAX:
             await self._park(stored, f"{begun - 1} processes ended while handling it")
@@ -169,7 +172,7 @@ class InboxRunner:
         UPDATES.labels("failed").inc()
         failures = await self._surely(lambda: self._inbox.failed(stored.update_id, reason))
         if failures == 1:
-            logger.error("update_failed", update_id=stored.update_id, exc_info=error)
+            logger.error("update_failed", exc_info=error)
             await self._tell(self._handler.failed(stored, error))
         if failures is not None and failures >= FAILURES_MAX:
             await self._park(stored, reason)
@@ -180,7 +183,7 @@ class InboxRunner:
     async def _park(self, stored: StoredUpdate, reason: str) -> None:
         UPDATES.labels("parked").inc()
         await self._surely(lambda: self._inbox.park(stored.update_id, reason))
-        logger.error("update_parked", update_id=stored.update_id, reason=reason)
+        logger.error("update_parked", reason=reason)
 
     async def _tell(self, words: Awaitable[None]) -> None:
         try:
