@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 
 import pytest
 from redis.exceptions import RedisError
@@ -40,13 +39,12 @@ async def test_a_command_on_a_connection_that_was_idle_ends_with_an_error(
 async def test_the_monitor_measures_what_it_can_meanwhile(
     own_valkey: EmbeddedValkey, frozen, pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.monitor.lags.ANSWER_S", 0.1)
-    before = metric("monitor_redis_failures_total")
+    monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT_S", 3600)
     async with redis_client.command_client(load_settings(redis_url=own_valkey.url())) as client:
         lags = Lags(pool, client)
         await lags.run_once()
+        before = metric("monitor_redis_failures_total")
         frozen()
-        began_s = time.monotonic()
+        monkeypatch.setattr("services.monitor.lags.ANSWER_S", 0.1)
         await lags.run_once()
-        assert time.monotonic() - began_s < redis_client.COMMAND_TIMEOUT_S
     assert metric("monitor_redis_failures_total") == before + 1
