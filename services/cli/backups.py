@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -172,7 +173,9 @@ async def go_back(
             say(f"{way.into} is ready; Postgres recovers when it starts there")
         else:
             folder.prepare()
-            found = await restore_beside(repository, way.backup, folder, way.to, archiving(settings), say)
+            # Nobody may start on the old one meanwhile: what they write would be gone at their next start.
+            with contextlib.nullcontext() if way.running else folder.lock():
+                found = await restore_beside(repository, way.backup, folder, way.to, archiving(settings), say)
             at = _time(found.recorded_at_us)
             say(f"restored up to position {found.position}, {at}, timeline {found.timeline}")
     lost = not (settings.data_dir.expanduser() / files.BLOBS).exists()

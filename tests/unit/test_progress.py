@@ -38,3 +38,21 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch, capsys, end: int):
     assert out == ""
     assert "chain" in err
     assert "rules" in err
+
+
+def test_bytes_have_their_rate_and_time_left_too(monkeypatch, capsys):
+    now = iter((0.0, 5.0, 20.0))
+    monkeypatch.setattr("services.cli.progress.time.monotonic", lambda: next(now))
+    with progress.shares("backup", ("database", "files")) as tell:
+        tell("database", 1_000_000, 400_000_000)
+        tell("database", 100_000_000, 400_000_000)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "backup: database, 100 of 400 MB, 5 MB/s, 60 s left\n")
+
+
+def test_bytes_on_a_terminal_are_bars(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.shares("backup", ("database", "files")) as tell:
+        tell("database", 5, 10)
+    out, err = capsys.readouterr()
+    assert out == "" and "database" in err and "files" in err
