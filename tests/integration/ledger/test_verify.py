@@ -78,6 +78,20 @@ async def test_pages_of_any_size_find_the_same(traffic, owner, monkeypatch, page
     assert [p.kind for p in (await verify_on(owner)).problems] == ["projection"]
 
 
+async def test_rows_made_of_many_events_are_compared_too(traffic, owner):
+    await owner.execute("UPDATE daily_v1 SET videos = videos + 1")
+    await owner.execute("DELETE FROM lots_v1 WHERE lot_id = (SELECT min(lot_id) FROM lots_v1)")
+    await owner.execute("INSERT INTO error_stats_v1 SELECT 'x', 0, 'm', 'c', 1, 0, '', '', 0, 1")
+    found = sorted(p.message for p in (await verify_on(owner)).problems if p.kind == "projection")
+    assert [message.split()[0] for message in found] == ["daily", "error_stats", "lots"]
+    assert all("in 1 rows" in message for message in found)
+    first = "(SELECT min(position) FROM events WHERE type = 'JobQueued')"
+    await owner.execute(UNGUARD + f"UPDATE events SET data = '{{}}' WHERE position = {first}")
+    report = await verify_on(owner)  # what days and errors should be is not known then
+    kinds = {p.message.split()[0] for p in report.problems if p.kind == "projection"}
+    assert "lots" in kinds and not kinds & {"daily", "error_stats"}
+
+
 async def test_it_can_begin_anywhere(traffic, owner, pool):
     head = await owner.fetchval("SELECT max(position) FROM events")
     for position in range(1, head + 1, 3):
