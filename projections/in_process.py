@@ -1,6 +1,7 @@
 """Work in a process of its own, so that it has a core: a task goes in as one JSON line, lines come out."""
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -39,6 +40,13 @@ async def in_process(module: str, task: msgspec.Struct) -> AsyncIterator[AsyncIt
 def read_task(kind: type[Any]) -> Any:
     """In the process: its task."""
     return msgspec.json.decode(sys.stdin.buffer.readline(LINE_BYTES_MAX), type=kind)
+
+
+def spare_collector() -> None:
+    """Look for cycles rarely: whoever folds millions of events makes none, and would spend a tenth on it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def say(said: msgspec.Struct) -> None:

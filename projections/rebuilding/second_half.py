@@ -29,7 +29,7 @@ from events.errors import NeurocardsError
 from ledger.errors import IntegrityError
 from projections.catalogue import projection as projection_of
 from projections.errors import SecondHalfFailed
-from projections.in_process import in_process, read_task, say
+from projections.in_process import in_process, read_task, say, spare_collector
 from projections.projection import OnePerStream
 from projections.rebuilding.connections import LATE_LOCK
 from projections.rebuilding.filling import Filling, Writer
@@ -186,6 +186,7 @@ async def _report(task: Task) -> None:
 def main() -> None:
     """Read the task, do it."""
     task: Task = read_task(Task)
+    spare_collector()
     try:
         uvloop.run(_report(task))
     except NeurocardsError as error:

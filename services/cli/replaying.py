@@ -1,7 +1,6 @@
 """What `neurocards replay` does: runs a rebuild at a low priority, shows its progress, ends it tidily."""
 
 import asyncio
-import gc
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ import structlog
 import uvloop
 from redis.exceptions import RedisError
 
+from projections.in_process import spare_collector
 from projections.moments import Point, moment
 from projections.rebuild import How, Rebuilt, rebuild_all
 from projections.rebuilding.comparing import Differences
@@ -147,9 +147,7 @@ class _Bar:
 
 
 def _make_way() -> None:
-    """The live system goes first; and what a rebuild makes holds no cycles worth looking for often."""
+    """The live system goes first."""
     with suppress(OSError):
         os.nice(NICENESS - os.nice(0))
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    spare_collector()
