@@ -52,7 +52,7 @@ async def build_at(
     position: int,
     into: Into,
     *,
-    source: Callable[[Source], Source] = lambda log: log,
+    source: Callable[[Source], Source] | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[StateRoot]:
     """The projections' states after a position, which the log must have reached.
@@ -67,8 +67,9 @@ async def build_at(
         _tables(work, projections, into) as tables,
     ):
         writer = Writer(work)
+        events: Source = LogSource(log) if source is None else source(LogSource(log))
         fillings = [Filling(table, GENESIS, work, writer) for table in tables]
-        async for page in pages(source(LogSource(log)), GENESIS, position):
+        async for page in pages(events, GENESIS, position):
             for filling in fillings:
                 await filling.take(page)
             progress(page[-1].position, position)

@@ -33,6 +33,9 @@ from services.shared.stream_source import StreamSource
 
 T = TypeVar("T")
 
+Through = Callable[[Source], Source]
+"""Makes the source of events out of the log's own; None: the log it is."""
+
 NICENESS = 10
 _PART = "events"
 
@@ -59,7 +62,7 @@ def run_replay(
 ) -> Replayed[Rebuilt]:
     """Rebuild, compare and swap. Raises StartError and what `projections.rebuild` raises."""
 
-    async def work(settings: Settings, source: Callable[[Source], Source], bar: "_Bar") -> list[Rebuilt]:
+    async def work(settings: Settings, source: Through | None, bar: "_Bar") -> list[Rebuilt]:
         how = How(check=check, accept=accept, resume=resume, show=show, source=source, tell=say)
         done = await rebuild_all(settings.require_database_url(), names, how, progress=bar.show)
         for one in done:
@@ -78,7 +81,7 @@ def run_at(
 ) -> Replayed[StateRoot]:
     """Build as of a moment, aside. Raises StartError, NothingOfThatName, ScratchTaken."""
 
-    async def work(settings: Settings, source: Callable[[Source], Source], bar: "_Bar") -> list[StateRoot]:
+    async def work(settings: Settings, source: Through | None, bar: "_Bar") -> list[StateRoot]:
         async with await patient_pool(settings, "replay") as pool:
             at = await moment(pool, point)
         into = Into(schema, folder)
@@ -89,7 +92,7 @@ def run_at(
 
 
 def _run(
-    work: Callable[[Settings, Callable[[Source], Source], "_Bar"], Awaitable[list[T]]], *, from_stream: bool
+    work: Callable[[Settings, Through | None, "_Bar"], Awaitable[list[T]]], *, from_stream: bool
 ) -> Replayed[T]:
     settings = prepare("replay")
     _make_way()
@@ -107,14 +110,13 @@ async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed
         redis = await stack.enter_async_context(command_client(settings)) if from_stream else None
 
         def source(log: Source) -> Source:
-            if redis is None:
-                return log
+            assert redis is not None
             used.append(StreamSource(redis, log))
             return used[-1]
 
         bar = stack.enter_context(_Bar())
         try:
-            done = await work(settings, source, bar)
+            done = await work(settings, source if from_stream else None, bar)
         except asyncpg.InsufficientPrivilegeError as error:
             raise StartError(
                 "only the tables' owner can do this: set the DATABASE_URL that `neurocards migrate` uses"
