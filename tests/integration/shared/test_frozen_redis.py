@@ -4,6 +4,7 @@ import os
 import signal
 
 import pytest
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.local.valkey import EmbeddedValkey
@@ -27,6 +28,7 @@ async def test_a_command_on_a_connection_that_was_idle_ends_with_an_error(
 ) -> None:
     monkeypatch.setattr(redis_client, "COMMAND_TIMEOUT_S", 0.05)
     monkeypatch.setattr(redis_client, "CONNECT_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(redis_client, "ExponentialWithJitterBackoff", lambda **_: NoBackoff())
     async with redis_client.command_client(load_settings(redis_url=own_valkey.url())) as client:
         await client.ping()
         for connection in client.connection_pool._available_connections:
