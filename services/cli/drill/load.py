@@ -76,7 +76,7 @@ class Load:
         task = self._tasks[sale.user_id]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        sale.tries = 0
+        sale.tries, sale.ordered = 0, False
         self._tasks[sale.user_id] = asyncio.create_task(self._sell(sale), name=f"sale {sale.user_id}")
 
     async def end(self) -> None:
@@ -92,8 +92,11 @@ class Load:
         return sum(any(button.data.startswith(AGAIN) for button in its) for its in buttons)
 
     async def _sell(self, sale: Sale) -> None:
-        """Once round; what goes wrong for good is the sale's problem, not an exception."""
-        while sale.tries < TRIES_MAX:
+        """Once round; what goes wrong for good is the sale's problem, not an exception.
+
+        Who has ordered and hears nothing within what is promised does not try again: a promise was broken.
+        """
+        while sale.tries < TRIES_MAX and not sale.ordered:
             sale.tries += 1
             try:
                 await self._once(sale, self._sellers[sale.user_id])
