@@ -24,6 +24,7 @@ from services.local.backups.restoring import (
     recovered,
     recovery,
     restore_beside,
+    timeline_of,
 )
 from services.local.backups.swapping import restart_postgres, running_postgres
 from services.local.folder import DataFolder
@@ -169,7 +170,8 @@ async def go_back(
     folder = DataFolder(settings.data_dir)
     with repository.lock():
         if way.into is not None:
-            prepare_elsewhere(repository, way.backup, way.into, recovery(repository, way.to, None))
+            leading = recovery(repository, way.to, timeline_of(way.into))
+            prepare_elsewhere(repository, way.backup, way.into, leading)
             say(f"{way.into} is ready; Postgres recovers when it starts there")
         else:
             folder.prepare()

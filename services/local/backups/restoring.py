@@ -66,8 +66,9 @@ def recovery(
     repository: Repository, to: datetime | None, timeline: int | None, pg_wal: Path | None = None
 ) -> dict[str, str]:
     """Postgres's settings that lead to that moment; None: to the end of what there is."""
-    target = {} if to is None else {"recovery_target_time": to.astimezone(UTC).isoformat(sep=" ")}
-    return target | {
+    return {
+        # Said also when there is none: an earlier restore may have left one in the configuration.
+        "recovery_target_time": "" if to is None else to.astimezone(UTC).isoformat(sep=" "),
         "restore_command": repository.restore_command(pg_wal),
         "recovery_target_timeline": str(timeline or "latest"),
         "recovery_target_action": "promote",
