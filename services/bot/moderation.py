@@ -18,6 +18,7 @@ from services.adapters.openai.reasons import NoAnswer
 from services.bot.verdicts import text_content
 from services.shared.blobs import BlobError, BlobStore
 from services.shared.people import Draft, People
+from services.shared.scrubbing import scrub
 
 logger = structlog.get_logger()
 
@@ -90,7 +91,7 @@ class Moderation:
         try:
             return dict(zip(texts, await self._judge.texts(list(texts.values())), strict=True))
         except NoAnswer as error:
-            return _skipped(draft, list(texts), error.reason, error.detail)
+            return _skipped(draft, list(texts), error.reason, scrub(error.detail, texts.values()))
 
     async def _judge_photo(self, draft: Draft) -> dict[Part, Kinds]:
         try:

@@ -13,6 +13,7 @@ import typer
 from services import __version__
 from services.cli import commands
 from services.cli.errors import TidyGroup
+from services.shared.unwanted import keep_out
 
 app = typer.Typer(
     name="neurocards",
@@ -38,6 +39,7 @@ def neurocards(
     ] = False,
 ) -> None:
     """Where every command begins; each has its own --help."""
+    keep_out()
 
 
 for _module in iter_modules(commands.__path__):

@@ -26,6 +26,7 @@ _SECRET_TEXT = re.compile(
 _MAX_TEXT = 20_000
 _QUIET = {
     "httpx": "warning",
+    "httpx2": "warning",
     "httpcore": "warning",
     "aiohttp.access": "warning",
     "urllib3": "warning",

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from services.shared.runtime import CLOSE_S, STOP_GRACE_S
-from tests.support.services import ServiceProcess
+from tests.support.services import ServiceProcess, Services
 from tests.support.waiting import eventually_now
 
 Start = Callable[..., ServiceProcess]
@@ -130,3 +130,12 @@ def test_a_process_ends_with_its_starter_even_when_its_loop_hangs(start: Start) 
         process._let_go()  # what the system does when the starter is killed
     eventually_now(lambda: not good.running, 5, what="the process to end")
     eventually_now(lambda: not hanging.running, 15, what="the hanging process to end")
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9"])
+def test_opentelemetry_is_loaded_only_when_traces_are_on(services: Services, endpoint: str) -> None:
+    """In a process that has imported all services."""
+    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    process = services.start("fake", module="tests.support.loaded_modules", wait_s=None, **settings)
+    assert process.wait_ended(20) == 0
+    assert ("opentelemetry.sdk" in process.log.partition("loaded:")[2]) == bool(endpoint)

@@ -24,6 +24,13 @@ DEADLINE_S = 60
 ANSWER_S = DEADLINE_S + 60.0
 """What is promised: a seller hears back within the deadline plus a minute."""
 RED, BLUE = (200, 40, 40), (30, 60, 190)
+PLANTED = {
+    "CALLBACK_SECRET": "planted-callback-secret",
+    "FORGET_SECRET": "planted-forget-secret",
+    "KIE_WEBHOOK_HMAC_KEY": "planted-hmac-key",
+    "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%20planted-collector-key",
+}
+"""Secrets of the shared stack beside the sandbox's own keys: no log may have them."""
 _LOG_LINES = 25
 _user_ids = itertools.count(500_001)
 

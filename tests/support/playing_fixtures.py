@@ -3,22 +3,37 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from services.cli.demo.stack import Stack
 from services.cli.demo.witness import Witness
-from tests.support.playing import CREDITS, DEADLINE_S, Play, told
+from tests.support.collector import Collector, collecting
+from tests.support.playing import CREDITS, DEADLINE_S, PLANTED, Play, told
 from tests.support.servers import short_folder
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def collector() -> Iterator[Collector]:
+    """Where the stack's traces go."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def stack(collector: Collector) -> Iterator[Stack]:
     """One `neurocards up` for all tests of this process; spreading.py sends them all to one."""
     # Not in pytest's own folder: every pytest that starts closes that to Postgres's user.
     with short_folder() as folder:
-        running = Stack(folder, FREE_CREDITS=CREDITS, JOB_DEADLINE_SECONDS=DEADLINE_S)
+        settings: dict[str, Any] = {
+            "FREE_CREDITS": CREDITS,
+            "JOB_DEADLINE_SECONDS": DEADLINE_S,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            **PLANTED,
+        }
+        running = Stack(folder, **settings)
         asyncio.run(running.start())
         try:
             yield running

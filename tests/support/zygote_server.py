@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import Any, Never
 
 from services.shared.lifeline import VARIABLE as LIFELINE
+from services.shared.unwanted import keep_out
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
 _SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox")
@@ -129,6 +130,7 @@ def _alive(pid: int) -> bool:
 def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
+    keep_out()
     for name in _IMPORTED:
         import_module(name)
     gc.freeze()  # the children share these pages as long as nobody counts through them

@@ -1,14 +1,16 @@
 """Logs: readable or JSON, and no secret gets out, whichever way it came in."""
 
+import asyncio
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import structlog
 
+from services.shared.batcher import Batcher
 from services.shared.logs import configure_logging
 from services.shared.settings import Settings, load_settings
 
@@ -95,3 +97,35 @@ def test_huge_and_binary_values_are_cut(settings: Settings) -> None:
     [line] = lines(settings, lambda: structlog.get_logger().info("got", body="x" * 100_000, raw=b"\x00" * 10))
     assert len(line["body"]) < 25_000
     assert line["raw"] == "<10 bytes>"
+
+
+def test_every_secret_setting_and_every_servers_password_is_hidden_by_its_value() -> None:
+    planted = {
+        field: f"12345678:planted-{field}" if field == "bot_token" else f"https://planted-{field}:1"
+        for field, info in Settings.model_fields.items()
+        if "SecretStr" in str(info.annotation)
+    }
+    assert len(planted) >= 8
+    passwords = {
+        f"{name}_url": f"{scheme}://user:planted%40{name}@host/1"
+        for name, scheme in (("database", "postgresql"), ("audit_database", "postgresql"), ("redis", "redis"))
+    }
+    settings = load_settings(**planted, **passwords, yookassa_shop_id="1", log_format="json")
+    values = [*planted.values(), *(f"planted@{name.removesuffix('_url')}" for name in passwords)]
+    values.append(settings.callback_key.get_secret_value())
+    found = lines(settings, lambda: [structlog.get_logger().info("said", words=value) for value in values])
+    assert [line["words"] for line in found] == ["[hidden]"] * len(values)
+
+
+def test_what_belongs_to_a_batch_is_not_told_of_whoever_asked_first(settings: Settings) -> None:
+    async def answer_all(questions: Sequence[int]) -> list[int]:
+        structlog.get_logger().info("asked", questions=len(questions))
+        return list(questions)
+
+    async def ask() -> None:
+        with structlog.contextvars.bound_contextvars(job="j1"):
+            await Batcher(answer_all).ask(1)
+            structlog.get_logger().info("answered")
+
+    found = lines(settings, lambda: asyncio.run(ask()))
+    assert [(line["event"], line.get("job")) for line in found] == [("asked", None), ("answered", "j1")]

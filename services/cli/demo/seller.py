@@ -57,11 +57,13 @@ class Seller:
                 if not left:
                     raise
 
-    async def draft(self, product: Product, *, style: str = "ugc", videos: int = 1) -> Button:
+    async def draft(
+        self, product: Product, *, style: str = "ugc", videos: int = 1, wishes: str = ""
+    ) -> Button:
         """Through all steps up to the confirm screen; its order button."""
         for left in reversed(range(_TRIES)):
             try:
-                return await self._steps(product, style, videos)
+                return await self._steps(product, style, videos, wishes)
             except ChatError:  # the place in the flow was lost on the way; a person begins anew
                 if not left:
                     raise
@@ -106,7 +108,7 @@ class Seller:
                     raise
         raise AssertionError("unreachable")
 
-    async def _steps(self, product: Product, style: str, videos: int) -> Button:
+    async def _steps(self, product: Product, style: str, videos: int, wishes: str) -> Button:
         await self._press(CREATE, fresh=False)
         await self._answer("the question for a photo")
         self._mark = self.chat.seen
@@ -114,7 +116,11 @@ class Seller:
         await self._answer("the question about the product")
         await self._say(product.name)
         await self._press(STYLE + style)
-        await self._press(SKIP_WISHES)
+        if wishes:
+            await self._answer("the question about wishes")
+            await self._say(wishes)
+        else:
+            await self._press(SKIP_WISHES)
         await self._press(COUNT + str(videos))
         return await self._see(ORDER)
 

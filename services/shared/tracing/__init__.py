@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, ParamSpec, Protocol, TypeVar
 import structlog
 
 from services.shared.settings import Settings
+from services.shared.unwanted import let_in
 
 logger = structlog.get_logger()
 
@@ -77,6 +78,7 @@ def set_up(settings: Settings, service: str) -> None:
     global _tracer  # noqa: PLW0603 - one per process, like its logging
     if settings.otel_exporter_otlp_endpoint is None:
         return
+    let_in()
     try:
         from services.shared.tracing.opentelemetry import OpenTelemetryTracer
     except ImportError as error:

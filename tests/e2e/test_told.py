@@ -1,0 +1,117 @@
+"""What a job's logs and its trace tell, and what they never do: keys, passwords, and what a seller wrote.
+
+The last module of those that share one system: it reads what all of them have made it log.
+"""
+
+import base64
+import json
+import re
+from collections import defaultdict
+from typing import Any
+
+from services.cli.demo.stack import Stack
+from services.shared.callback_urls import callback_secret
+from services.shared.checkpoint_files import KEY_FILE
+from services.shared.companies import COMPANIES, YOOKASSA_SANDBOX_SHOP
+from services.shared.settings import Settings
+from services.shared.tracing.ids import ids_of
+from tests.support.collector import Collector
+from tests.support.playing import ANSWER_S, PLANTED, Play
+from tests.support.waiting import eventually
+
+SMALL_VIDEOS = True
+WISHES = "Zimtsterne tanzen langsam im Dampf um die Tasse"
+TELLS_OF = {
+    "job_started": "JobStarted",
+    "prompt_written": "PromptWritten",
+    "submission_failed": "SubmissionFailed",
+    "submission_accepted": "SubmissionAccepted",
+    "job_succeeded": "JobSucceeded",
+    "delivery_sent": "JobSucceeded",
+}
+"""Log lines that mean an event, and the event."""
+LAST = {"order", "send jobs", "process jobs", "deliver"}
+"""Of each process the span that it sends after the others of the job."""
+
+
+async def test_logs_and_trace_tell_a_jobs_story_and_no_secret(
+    play: Play, stack: Stack, collector: Collector
+) -> None:
+    seller = play.seller()
+    product = play.product(seller)
+    await seller.begin()
+    confirm = await seller.draft(product, wishes=WISHES)
+    key, said = COMPANIES["kie"].sandbox_key, f"{product.name}: {WISHES}"
+    words = f"Internal error, please try again later: {said} https://host/?key={key}"
+    fault = {"api": "kie", "call": "createTask", "fault": "task_transient", "args": {"msg": words}}
+    await play.sandbox.inject([fault | {"match": {"prompt": product.name}}])
+    order = await seller.order(confirm)
+    await seller.results(order, 1, ANSWER_S)
+    (job,) = await play.jobs(seller)
+    lines = await eventually(lambda: lines_of(stack, job), ANSWER_S, what="the last line about the job")
+
+    account = lines["order_placed"][0]["account"]
+    types = {event.position: event.type for event in await play.witness.story(job)}
+    assert types.items() >= {lines["order_placed"][0]["position"] + 1: "JobQueued"}.items()
+    for event, event_type in TELLS_OF.items():
+        assert lines[event], f"no line {event}"
+        assert {types.get(line["position"]) for line in lines[event]} == {event_type}, event
+    missing = [line for found in lines.values() for line in found if line.get("account") != account]
+    assert missing == []
+    assert "please try again later" in lines["submission_failed"][0]["message"]
+
+    trace = ids_of(job).trace
+    await eventually(
+        lambda: {span.name for span in collector.of(trace)} >= LAST,
+        ANSWER_S,
+        what="the last span of each process",
+    )
+    spans = collector.of(trace)
+    known = {span.span for span in spans}
+    assert {"bot", "relay", "worker", "notifier"} <= {span.service for span in spans}
+    assert [span.name for span in spans if not span.parent] == ["order"]
+    assert [span.name for span in spans if span.parent and span.parent not in known] == []
+    names = [span.name for span in spans]
+    assert {"send jobs", "process jobs", "prompt", "chat", "poll", "fetch", "store", "deliver"} <= set(names)
+    assert names.count("submit") == names.count("kie createTask") == 2
+    traced = {line.get("trace_id") for line in lines["job_started"]}
+    assert traced == {f"{trace:032x}"}
+
+    found = {path.name: told_in(path.read_text("utf-8", "replace"), stack, job) for path in logs(stack)}
+    assert {name: words for name, words in found.items() if words} == {}
+    assert told_in(str(collector.spans), stack, job) == []
+
+
+async def lines_of(stack: Stack, job: str) -> dict[str, list[dict[str, Any]]] | None:
+    """The log lines about the job by their event, once the last one is there."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for path in logs(stack):
+        for text in path.read_text("utf-8", "replace").splitlines():
+            line = json.loads(text) if job in text and text.startswith("{") else {}
+            if line.get("job") == job or job in line.get("jobs", ()):
+                found[line["event"]].append(line)
+    return found if "delivery_sent" in found and "job_succeeded" in found else None
+
+
+def logs(stack: Stack) -> list[Any]:
+    return [stack.log_path, *sorted(stack.data.logs.glob("*.log"))]
+
+
+def told_in(text: str, stack: Stack, job: str) -> list[str]:
+    """Which of the things that nobody may read in a log stand in it."""
+    settings = stack.settings
+    found = [word for word in secrets_of(stack, settings, job) if word in text]
+    return found + re.findall(r"(?i)tea cup|zimtsterne|[\w.+-]+@[\w-]+\.[a-z]{2,}\b", text)
+
+
+def secrets_of(stack: Stack, settings: Settings, job: str) -> list[str]:
+    shop = f"{YOOKASSA_SANDBOX_SHOP}:{COMPANIES['yookassa'].sandbox_key}"
+    signing = (stack.data.root / KEY_FILE).read_text().split("+")[-1].strip()
+    return [
+        *(company.sandbox_key for company in COMPANIES.values()),
+        *PLANTED.values(),
+        "planted-collector-key",
+        base64.b64encode(shop.encode()).decode(),
+        signing,
+        *(callback_secret(settings, job, number) for number in (1, 2)),
+    ]
