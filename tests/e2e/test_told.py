@@ -72,8 +72,18 @@ async def test_logs_and_trace_tell_a_jobs_story_and_no_secret(
     assert [span.name for span in spans if not span.parent] == ["order"]
     assert [span.name for span in spans if span.parent and span.parent not in known] == []
     names = [span.name for span in spans]
-    assert {"send jobs", "process jobs", "prompt", "chat", "poll", "fetch", "store", "deliver"} <= set(names)
-    assert names.count("submit") == names.count("kie createTask") == 2
+    assert {
+        "send jobs",
+        "process jobs",
+        "prompt",
+        "chat",
+        "submit",
+        "poll",
+        "fetch",
+        "store",
+        "deliver",
+    } <= set(names)
+    assert names.count("kie createTask") == 2
     traced = {line.get("trace_id") for line in lines["job_started"]}
     assert traced == {f"{trace:032x}"}
 
@@ -86,8 +96,9 @@ async def lines_of(stack: Stack, job: str) -> dict[str, list[dict[str, Any]]] | 
     """The log lines about the job by their event, once the last one is there."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in logs(stack):
-        for text in path.read_text("utf-8", "replace").splitlines():
-            line = json.loads(text) if job in text and text.startswith("{") else {}
+        for text in path.read_text("utf-8", "replace").splitlines(keepends=True):
+            whole = text.startswith("{") and text.endswith("}\n")
+            line = json.loads(text) if whole and job in text else {}
             if line.get("job") == job or job in line.get("jobs", ()):
                 found[line["event"]].append(line)
     return found if "delivery_sent" in found and "job_succeeded" in found else None
