@@ -7,6 +7,7 @@ import base64
 import json
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.cli.demo.stack import Stack
@@ -15,7 +16,7 @@ from services.shared.checkpoint_files import KEY_FILE
 from services.shared.companies import COMPANIES, YOOKASSA_SANDBOX_SHOP
 from services.shared.settings import Settings
 from services.shared.tracing.ids import ids_of
-from tests.support.collector import Collector
+from tests.support.collector import Collector, Received
 from tests.support.playing import ANSWER_S, PLANTED, Play
 from tests.support.waiting import eventually
 
@@ -38,6 +39,24 @@ LAST = {"order", "send jobs", "process jobs", "deliver"}
 async def test_logs_and_trace_tell_a_jobs_story_and_no_secret(
     play: Play, stack: Stack, collector: Collector
 ) -> None:
+    job = await made_with_one_failure(play)
+    lines = await eventually(lambda: lines_of(stack, job), ANSWER_S, what="the last line about the job")
+    tell_the_story(lines, {event.position: event.type for event in await play.witness.story(job)})
+
+    trace = ids_of(job).trace
+    await eventually(
+        lambda: {span.name for span in collector.of(trace)} >= LAST, ANSWER_S, what="each process's last span"
+    )
+    hang_together(collector.of(trace))
+    assert {line.get("trace_id") for line in lines["job_started"]} == {f"{trace:032x}"}
+
+    found = {path.name: told_in(path.read_text("utf-8", "replace"), stack, job) for path in logs(stack)}
+    assert {name: words for name, words in found.items() if words} == {}
+    assert told_in(str(collector.spans), stack, job) == []
+
+
+async def made_with_one_failure(play: Play) -> str:
+    """A job whose provider failed once and repeated what it was sent, key and all."""
     seller = play.seller()
     product = play.product(seller)
     await seller.begin()
@@ -46,52 +65,30 @@ async def test_logs_and_trace_tell_a_jobs_story_and_no_secret(
     words = f"Internal error, please try again later: {said} https://host/?key={key}"
     fault = {"api": "kie", "call": "createTask", "fault": "task_transient", "args": {"msg": words}}
     await play.sandbox.inject([fault | {"match": {"prompt": product.name}}])
-    order = await seller.order(confirm)
-    await seller.results(order, 1, ANSWER_S)
+    await seller.results(await seller.order(confirm), 1, ANSWER_S)
     (job,) = await play.jobs(seller)
-    lines = await eventually(lambda: lines_of(stack, job), ANSWER_S, what="the last line about the job")
+    return job
 
+
+def tell_the_story(lines: Mapping[str, list[dict[str, Any]]], types: Mapping[int, str]) -> None:
+    """Every line has the account, and those that mean an event its position."""
     account = lines["order_placed"][0]["account"]
-    types = {event.position: event.type for event in await play.witness.story(job)}
-    assert types.items() >= {lines["order_placed"][0]["position"] + 1: "JobQueued"}.items()
+    assert types[lines["order_placed"][0]["position"] + 1] == "JobQueued"  # after its charge
     for event, event_type in TELLS_OF.items():
-        assert lines[event], f"no line {event}"
-        assert {types.get(line["position"]) for line in lines[event]} == {event_type}, event
-    missing = [line for found in lines.values() for line in found if line.get("account") != account]
-    assert missing == []
+        assert {types.get(line["position"]) for line in lines.get(event, ())} == {event_type}, event
+    assert [line for found in lines.values() for line in found if line.get("account") != account] == []
     assert "please try again later" in lines["submission_failed"][0]["message"]
 
-    trace = ids_of(job).trace
-    await eventually(
-        lambda: {span.name for span in collector.of(trace)} >= LAST,
-        ANSWER_S,
-        what="the last span of each process",
-    )
-    spans = collector.of(trace)
-    known = {span.span for span in spans}
+
+def hang_together(spans: Sequence[Received]) -> None:
+    """One tree, from the tap, with every process in it."""
     assert {span.service for span in spans} >= SERVICES
     assert [span.name for span in spans if not span.parent] == ["order"]
-    orphans = [span.name for span in spans if span.service in SERVICES and span.parent not in {"", *known}]
-    assert orphans == []
+    known = {"", *(span.span for span in spans)}
+    assert [span.name for span in spans if span.service in SERVICES and span.parent not in known] == []
     names = [span.name for span in spans]
-    assert {
-        "send jobs",
-        "process jobs",
-        "prompt",
-        "chat",
-        "submit",
-        "poll",
-        "fetch",
-        "store",
-        "deliver",
-    } <= set(names)
+    assert {"prompt", "chat", "submit", "poll", "fetch", "store"} <= set(names)
     assert names.count("kie createTask") == 2
-    traced = {line.get("trace_id") for line in lines["job_started"]}
-    assert traced == {f"{trace:032x}"}
-
-    found = {path.name: told_in(path.read_text("utf-8", "replace"), stack, job) for path in logs(stack)}
-    assert {name: words for name, words in found.items() if words} == {}
-    assert told_in(str(collector.spans), stack, job) == []
 
 
 async def lines_of(stack: Stack, job: str) -> dict[str, list[dict[str, Any]]] | None:
