@@ -1,11 +1,13 @@
 """What the commands about streams share: both servers, and words for a person when one does not answer."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 import uvloop
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from services.shared.database import patient_pool
@@ -13,6 +15,7 @@ from services.shared.errors import StartError
 from services.shared.publishing.scripts import Scripts
 from services.shared.redis_client import command_client
 from services.shared.settings import Settings
+from services.shared.stream_status.status import Status, status_without_redis, stream_status
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -61,6 +64,17 @@ def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
             return await work(servers)
 
     return run_command(command, run)
+
+
+async def status_of(redis: Redis, pool: "Pool", lease_s: float) -> Status:
+    """The streams' status; what Postgres alone can tell, when Redis does not answer in time."""
+    try:
+        async with asyncio.timeout(3):
+            return await stream_status(redis, pool, lease_s=lease_s)
+    except RedisError as error:
+        return await status_without_redis(pool, redis_trouble(error))
+    except TimeoutError:
+        return await status_without_redis(pool, "Redis does not answer at REDIS_URL within 3 s")
 
 
 def redis_trouble(error: RedisError) -> str:

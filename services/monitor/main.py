@@ -148,4 +148,4 @@ def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, lim
     repeated.start("models", models.run_once, MEASURE_S)
     repeated.start("archive", Archive(pool).run_once, ARCHIVE_S)
     repeated.start("unknown", UnknownSubmissions(pool).run_once, UNKNOWN_S)
-    repeated.start("balances", Balances(kie).run_once, BALANCE_S)
+    repeated.start("balances", Balances(kie, redis).run_once, BALANCE_S)

@@ -60,21 +60,9 @@ def status(output: Output = OutputFormat.table) -> None:
 
 
 async def _look(servers: Servers) -> Status:
-    import asyncio
+    from services.cli.streaming import status_of
 
-    from redis.exceptions import RedisError
-
-    from services.cli.streaming import redis_trouble
-    from services.shared.stream_status.status import status_without_redis, stream_status
-
-    lease_s = servers.settings.lease_seconds
-    try:
-        async with asyncio.timeout(3):
-            return await stream_status(servers.redis, servers.pool, lease_s=lease_s)
-    except RedisError as error:
-        return await status_without_redis(servers.pool, redis_trouble(error))
-    except TimeoutError:
-        return await status_without_redis(servers.pool, "Redis does not answer at REDIS_URL within 3 s")
+    return await status_of(servers.redis, servers.pool, servers.settings.lease_seconds)
 
 
 def _summary(found: Status) -> str:
