@@ -53,7 +53,7 @@ def drawn(facts: Facts, width: int = 140, pulse: Pulse | None = None) -> str:
 def test_it_tells_what_goes_on():
     shown = drawn(FACTS)
     for words in (
-        "log at 1,234,567", "60.0", "2.00 ordered · 2.20 submitted · 1.50 made · 0.30 failed",
+        "log at 1,234,567", "60.0", "2.00 ordered · 1.50 made · 0.30 failed", "2.20",
         "3 queued · 12 rendering", "12.0 s over its deadline", "dead letters 6", "verified 2 h ago",
         "16 of 20", "rests 9.0 s", "2 submissions wait", "until resumed", "ann: ugly [videos]",
         "500 [bold]over[/bold]", "and 2 more", "renewed 1.5 s ago", "1 min 1 s", "q leaves",

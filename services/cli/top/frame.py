@@ -78,10 +78,10 @@ def _throughput(log: InPostgres, pulse: Pulse) -> RenderableType:
     table = _grid()
     now = "" if pulse.now is None else f"   now {pulse.now:,.1f} {pulse.bars()}"
     table.add_row("events/s", Text.assemble(f"{of.per_s(of.events):,.1f}", (now, "cyan")))
-    jobs = (f"{of.per_s(of.jobs_queued):,.2f} ordered", f"{of.per_s(of.submissions):,.2f} submitted",
-            f"{of.per_s(of.videos):,.2f} made")  # fmt: skip
-    failed = f" · {of.per_s(of.failures):,.2f} failed"
-    table.add_row("jobs/s", Text.assemble(" · ".join(jobs), (failed, "yellow" if of.failures else "")))
+    jobs = f"{of.per_s(of.jobs_queued):,.2f} ordered · {of.per_s(of.videos):,.2f} made · "
+    failed = (f"{of.per_s(of.failures):,.2f} failed", "yellow" if of.failures else "")
+    table.add_row("jobs/s", Text.assemble(jobs, failed))
+    table.add_row("submissions/s", f"{of.per_s(of.submissions):,.2f}")
     table.add_row("over", f"the last {gap(of.seconds)}: {of.events:,} events")
     return table
 
@@ -197,9 +197,11 @@ def _grid() -> Table:
 def _table(*names: str) -> Table:
     """Columns by their names; one that begins with `>` has numbers."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in names:
+    for number, name in enumerate(names):
         justify: Any = "right" if name.startswith(">") else "left"
-        table.add_column(name.removeprefix(">"), justify=justify, overflow="fold")
+        whole = number == 0  # what a line is about stays on one
+        fold: Any = "ellipsis" if whole else "fold"
+        table.add_column(name.removeprefix(">"), justify=justify, no_wrap=whole, overflow=fold)
     return table
 
 
