@@ -103,7 +103,7 @@ def test_the_pulse_is_between_two_looks():
     assert (pulse.now, pulse.bars()) == (100.0, "▄▂█")
     pulse.beat(6.0, 10)  # the log went back
     assert (pulse.now, pulse.bars()) == (None, "")
-    assert "now 100.0" in drawn(FACTS, pulse=_beaten())
+    assert "100.0 █" in drawn(FACTS, pulse=_beaten())
 
 
 def _beaten() -> Pulse:

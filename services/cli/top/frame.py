@@ -76,8 +76,9 @@ def _is_wrong(line: StreamLine) -> bool:
 def _throughput(log: InPostgres, pulse: Pulse) -> RenderableType:
     of = log.throughput
     table = _grid()
-    now = "" if pulse.now is None else f"   now {pulse.now:,.1f} {pulse.bars()}"
-    table.add_row("events/s", Text.assemble(f"{of.per_s(of.events):,.1f}", (now, "cyan")))
+    table.add_row("events/s", f"{of.per_s(of.events):,.1f}")
+    if pulse.now is not None:
+        table.add_row("now", Text(f"{pulse.now:,.1f} {pulse.bars()}", "cyan"))
     jobs = f"{of.per_s(of.jobs_queued):,.2f} ordered · {of.per_s(of.videos):,.2f} made · "
     failed = (f"{of.per_s(of.failures):,.2f} failed", "yellow" if of.failures else "")
     table.add_row("jobs/s", Text.assemble(jobs, failed))

@@ -8,7 +8,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 class Pulse:
     """The events per second between the newest looks."""
 
-    def __init__(self, kept: int = 60) -> None:
+    def __init__(self, kept: int = 24) -> None:
         self._rates: deque[float] = deque(maxlen=kept)
         self._last: tuple[float, int] | None = None
 

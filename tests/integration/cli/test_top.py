@@ -97,11 +97,11 @@ runpy.run_module("services.cli", run_name="__main__")
 
 
 class Terminal:
-    """A command on a terminal of 100 columns and 30 lines."""
+    """A command on a terminal of 100 columns and 60 lines."""
 
     def __init__(self, folder: Path, *words: str, **env: str) -> None:
         self._ours, theirs = pty.openpty()
-        self.resize(30, 100)
+        self.resize(60, 100)
         self.before = termios.tcgetattr(theirs)
         self._theirs = theirs
         self.shown = b""
@@ -162,7 +162,7 @@ async def test_on_a_terminal_it_goes_on_until_a_key_and_leaves_it_clean(
         await traffic.open_accounts(1)
         await traffic.order(1)
         await terminal.until(lambda shown: b"1 queued" in shown)
-        terminal.resize(30, 140)
+        terminal.resize(60, 140)
         await terminal.until(lambda shown: "─" * 110 in shown.decode(errors="ignore"))
         terminal.type(key)
         assert await terminal.end() == code
