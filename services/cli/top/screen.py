@@ -83,6 +83,8 @@ def _keys_unseen(terminal: int) -> Iterator[None]:
 
 async def watch(settings: Settings, every_s: float) -> None:
     """Show the view until somebody leaves."""
+    for name in ("COLUMNS", "LINES"):  # rich would believe them, and they do not change with the window
+        os.environ.pop(name, None)
     console, screen, pulse = Console(), Screen(), Pulse()
     async with Looking(settings) as looking:
         with screen.watched(), Live(console=console, screen=True, auto_refresh=False) as live:

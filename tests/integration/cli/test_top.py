@@ -107,7 +107,7 @@ class Terminal:
         self.shown = b""
         self.process = subprocess.Popen(
             [sys.executable, "-c", _ON_TERMINAL, *words], cwd=folder, stdin=theirs, stdout=theirs,
-            stderr=theirs, env=clean_environment(PYTHONPATH=ROOT, TERM="xterm-256color", **env),
+            stderr=theirs, env=clean_environment(PYTHONPATH=ROOT, TERM="xterm-256color", COLUMNS=70, **env),
             start_new_session=True,
         )  # fmt: skip
         os.set_blocking(self._ours, False)
