@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from events.job import MESSAGE_CHARS_MAX
@@ -83,6 +83,7 @@ def test_what_is_hidden_does_not_leave_another_run_around_it() -> None:
 @example(WRAPPINGS[1], ":\x00//")
 def test_no_secret_is_left(kind: str, wrap: Callable[[str], str], around: str) -> None:
     secret, telling = SECRETS[kind]
+    assume("webhooks" not in around and telling not in around)
     for said in (wrap(f"{around} {secret} {around}"), wrap(f'{around} "{secret}",')):
         assert telling not in scrub(said)
         assert "webhooks" not in scrub(said) and "://" not in scrub(said)
