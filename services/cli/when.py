@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from projections.moments import Point
 
 METAVAR = "TIME|POSITION"
@@ -106,6 +108,14 @@ def clock(time_us: int | None) -> str:
     """`2026-11-22 11:04:39`: for people."""
     text = iso(time_us)
     return "" if text is None else text[:19].replace("T", " ")
+
+
+def timed(row: Mapping[str, Any], write: Callable[[int | None], str | None] = iso) -> dict[str, Any]:
+    """A row with its times (`…_us`, epoch microseconds) as `write` writes them, under names without `_us`."""
+    return {
+        name.removesuffix("_us"): write(value) if name.endswith("_us") else value
+        for name, value in row.items()
+    }
 
 
 def gap(seconds: float) -> str:

@@ -15,7 +15,7 @@ from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.options import Charge, Job, Limit, WithModel
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import FromTime, clock, optional_us
+from services.cli.when import FromTime, clock, optional_us, timed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +66,7 @@ def list_letters(
 ) -> None:
     """Dead letters, the newest first: failed, refunded, and neither made again nor dropped."""
     rows = _selected(None, _wanted(error_class, of_model, group, since, limit))
-    emit([_line(row) for row in rows] if output is OutputFormat.table else rows, output)
+    emit([_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
     say(f"{len(rows)} dead letters" if len(rows) < limit else f"the newest {limit}; raise --limit for more")
 
 
@@ -86,7 +86,7 @@ def groups(
         return await dead_letter_groups(pool, wanted)
 
     rows = read("dead-letters", work)
-    emit([_group_line(row) for row in rows] if output is OutputFormat.table else rows, output)
+    emit([_group_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
     say(f"{sum(row['jobs'] for row in rows)} dead letters in {len(rows)} groups")
 
 

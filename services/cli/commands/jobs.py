@@ -10,7 +10,7 @@ from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.options import Charge, Job, Limit, WithModel
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import FromTime, clock, gap, iso, optional_us
+from services.cli.when import FromTime, clock, gap, optional_us, timed
 
 if TYPE_CHECKING:
     from ledger.job_state import JobState
@@ -63,7 +63,7 @@ def list_jobs(
         return await find_jobs(pool, Wanted(state, account, error_class, begin_us, limit))
 
     found = read("jobs", work)
-    emit([_line(row) if output is OutputFormat.table else _row(row) for row in found], output)
+    emit([_line(row) if output is OutputFormat.table else timed(row) for row in found], output)
     say(f"{len(found)} jobs" if len(found) < limit else f"the newest {limit}; raise --limit for more")
 
 
@@ -190,8 +190,3 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "submissions": row["submissions"],
         "failure": failure,
     }
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    times = {name.removesuffix("_us"): iso(row[name]) for name in row if name.endswith("_at_us")}
-    return {name: value for name, value in row.items() if not name.endswith("_at_us")} | times

@@ -10,7 +10,7 @@ from services.cli import completing
 from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.options import Limit
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import clock, iso
+from services.cli.when import clock, iso, timed
 
 if TYPE_CHECKING:
     from services.cli.reading import Pool
@@ -41,7 +41,7 @@ def list_models(output: Output = OutputFormat.table) -> None:
     async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
         return await rows(pool)
 
-    emit([_shown(row, output) for row in read("models", work)], output)
+    emit([timed(row, clock if output is OutputFormat.table else iso) for row in read("models", work)], output)
 
 
 def history(
@@ -58,7 +58,7 @@ def history(
     async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
         return await changes(pool, model, limit)
 
-    emit([_shown(row, output) for row in read("models", work)], output)
+    emit([timed(row, clock if output is OutputFormat.table else iso) for row in read("models", work)], output)
 
 
 def pause(
@@ -105,10 +105,3 @@ def _change(
     confirm(dry_run, yes)
     after = asyncio.run(apply(settings, planned, actor, reason))
     say(f"{model} is {after.state} since {iso(after.since_us)}; every process obeys within seconds")
-
-
-def _shown(row: dict[str, Any], output: OutputFormat) -> dict[str, Any]:
-    """Times as people or as programs read them."""
-    write = clock if output is OutputFormat.table else iso
-    times = {name: write(value) for name, value in row.items() if name.endswith("_us")}
-    return {name.removesuffix("_us"): times.get(name, value) for name, value in row.items()}

@@ -10,7 +10,7 @@ from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.options import Limit
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import FromTime, clock, iso, optional_us
+from services.cli.when import FromTime, clock, iso, optional_us, timed
 
 if TYPE_CHECKING:
     from services.cli.reading import Pool
@@ -25,7 +25,6 @@ State = Literal[
 Payment = Annotated[
     str, typer.Argument(metavar="PAYMENT", help="A payment's id: ours, or the provider's if it was paid.")
 ]
-_TIMES = ("ordered_at_us", "settled_at_us")
 
 
 def register(app: typer.Typer) -> None:
@@ -62,7 +61,7 @@ def list_payments(
 
     found = read("payments", work)
     when = clock if output is OutputFormat.table else iso
-    emit([_timed(row, when) for row in found], output)
+    emit([timed(row, when) for row in found], output)
     say(f"{len(found)} payments" if len(found) < limit else f"the newest {limit}; raise --limit for more")
 
 
@@ -183,7 +182,3 @@ def _difference(found: Any) -> dict[str, Any]:
     import msgspec
 
     return msgspec.structs.asdict(found)
-
-
-def _timed(row: dict[str, Any], when: Any) -> dict[str, Any]:
-    return {name.removesuffix("_us"): when(v) if name in _TIMES else v for name, v in row.items()}

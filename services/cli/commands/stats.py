@@ -9,7 +9,7 @@ import typer
 
 from services.cli import completing
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import FromTime, ToTime, clock, gap, time_us
+from services.cli.when import FromTime, ToTime, clock, gap, time_us, timed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,7 +46,8 @@ def errors(
 
     within = _range(begin, end, _DAY_S)
     rows = _read("error_stats", lambda pool: statistics.errors(pool, within, hourly=hourly))
-    emit([_error_line(row, hourly) for row in rows] if output is OutputFormat.table else rows, output)
+    as_table = output is OutputFormat.table
+    emit([_error_line(row, hourly) if as_table else timed(row) for row in rows], output)
     failed = sum(row["jobs_failed"] for row in rows)
     say(f"{failed} jobs failed from {clock(within.begin_us)} to {clock(within.end_us)} UTC, whole hours")
 
