@@ -58,7 +58,9 @@ def history(
     async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
         return await changes(pool, model, limit)
 
-    emit([timed(row, clock if output is OutputFormat.table else iso) for row in read("models", work)], output)
+    rows = read("models", work)
+    emit([timed(row, clock if output is OutputFormat.table else iso) for row in rows], output)
+    say(f"{len(rows)} changes" if len(rows) < limit else f"the newest {limit}; raise --limit for more")
 
 
 def pause(
