@@ -53,7 +53,7 @@ async def test_a_walk_that_cannot_be_finished_says_so(
     """E.g. its process was killed for want of memory: that is no clean log."""
     (tmp_path / "uvloop.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))))
-    monkeypatch.setattr("projections.verify.run._ROOT", str(tmp_path) + os.pathsep + str(Path.cwd()))
+    monkeypatch.setattr("projections.in_process._ROOT", str(tmp_path) + os.pathsep + str(Path.cwd()))
     with pytest.raises(WalkFailed, match="without a result"):
         await verify(auditor(database_url))
 
