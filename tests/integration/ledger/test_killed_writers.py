@@ -5,7 +5,7 @@ import pytest
 from tests.support.diaries import WRITERS
 from tests.support.diaries_audit import survives_killed_writers
 
-SECONDS = 4
+SECONDS = 2
 SEED = 11
 
 

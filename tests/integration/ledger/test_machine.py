@@ -32,7 +32,7 @@ def run(world: World, examples: int, steps: int) -> None:
 
 
 def test_whatever_is_asked_the_ledger_does_what_the_model_says(world: World):
-    run(world, 12, 20)
+    run(world, 8, 16)
 
 
 @pytest.mark.chaos

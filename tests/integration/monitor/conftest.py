@@ -1,6 +1,7 @@
 """Monitors in the test's own process, and orders whose time is up."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,12 +50,19 @@ async def overdue(
 ) -> PlacedOrder:
     """An order past its deadline."""
     seller = await studio.seller(credits=credits)
-    order = await studio.order(seller, jobs, deadline_s=1)
+    deadline_s = 2 if submitted else 1
+    order = await studio.order(seller, jobs, deadline_s=deadline_s)
+    over_s = time.monotonic() + deadline_s
+
+    async def submit(job: str) -> None:
+        await studio.start(job)
+        await studio.submit(job, task=f"task-{job}")
+
     if submitted:
-        for job in order.jobs:
-            await studio.start(job)
-            await studio.submit(job, task=f"task-{job}")
-    await asyncio.sleep(1.01)  # the deadline is a time by nature, and a second its smallest unit
+        await asyncio.gather(*map(submit, order.jobs))
+    await asyncio.sleep(
+        over_s + 0.01 - time.monotonic()
+    )  # the deadline is a time by nature, in whole seconds
     return order
 
 

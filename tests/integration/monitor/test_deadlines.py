@@ -69,14 +69,16 @@ async def test_racing_a_success_the_seller_has_a_video_or_the_credit(
     assert not await pool.fetch("SELECT * FROM audit.chain_breaks")
 
 
-async def test_a_backlog_of_thousands_is_worked_through(studio: Studio, ledger: Ledger, pool: "Pool") -> None:
-    seller = await studio.seller(credits=2000)
-    await asyncio.gather(*(studio.order(seller, 50, deadline_s=1) for _ in range(40)))
+async def test_a_backlog_of_a_thousand_is_worked_through(
+    studio: Studio, ledger: Ledger, pool: "Pool"
+) -> None:
+    seller = await studio.seller(credits=1000)
+    await asyncio.gather(*(studio.order(seller, 50, deadline_s=1) for _ in range(20)))
     await asyncio.sleep(1.01)
     async with asyncio.timeout(20):
         swept = await DeadlineSweep(ledger, pool, page_jobs=300).run_once()
-    assert swept == Swept(found=2000, failed=2000)
-    assert (await ledger.read.account(seller.account)).balance == 2000
+    assert swept == Swept(found=1000, failed=1000)
+    assert (await ledger.read.account(seller.account)).balance == 1000
     assert await pool.fetchval("SELECT count(*) FROM open_jobs") == 0
 
 
