@@ -4,13 +4,13 @@ import asyncio
 import time
 from typing import Final
 
-import asyncpg
 import structlog
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
 from services.shared import tracing
 from services.shared.callback_urls import PREFIX, secret_is_right
+from services.shared.periodic import PASSING
 from services.shared.settings import Settings
 from services.web.callbacks import CallbackDesk, Outcome, task_in
 from services.web.metrics import CALLBACKS
@@ -68,7 +68,7 @@ class KieWebhook:
         with tracing.span(f"POST {route}", "server", job=job, attributes=call, submission=number) as span:
             try:
                 outcome = await self._desk.take(job, number, task)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            except PASSING as error:
                 logger.warning("callback_without_database", job=job, error=repr(error))
                 outcome = "later"
             span.set(outcome=outcome)

@@ -16,7 +16,6 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-import asyncpg
 import msgspec
 import structlog
 from aiohttp import web
@@ -27,6 +26,7 @@ from services.shared.callback_urls import YOOKASSA_PATH
 from services.shared.payments.desk import Outcome
 from services.shared.payments.metrics import alarm
 from services.shared.payments.notified import Notified
+from services.shared.periodic import PASSING
 from services.shared.settings import Settings
 from services.web.metrics import NOTIFICATIONS
 
@@ -105,9 +105,7 @@ class YooKassaWebhook:
         except NotFound:
             alarm("unknown_object", object=notice.id, kind_of=notice.kind)
             return "unknown"
-        except (
-            YooKassaError, LedgerError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError,
-        ) as error:  # fmt: skip
+        except (YooKassaError, LedgerError, *PASSING) as error:
             logger.warning("notification_not_taken", object=notice.id, error=repr(error))
             await self._put_off(notice)
             return "later"
@@ -119,7 +117,7 @@ class YooKassaWebhook:
         try:
             async with asyncio.timeout(PUT_OFF_S_MAX):
                 await self._notified.put_off(notice.id)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except PASSING as error:
             logger.warning("notification_not_kept", object=notice.id, error=repr(error))
 
 

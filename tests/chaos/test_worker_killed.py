@@ -61,9 +61,6 @@ STEPS: Final = (
     *both("FailSubmission", "refund", fault=REFUSES),
     *both("FailJob", "refund", photo=NO_PHOTO, submissions=0),
 )  # fmt: skip
-MEANEST: Final = tuple(
-    step for step in STEPS if step.point in ("after IntendSubmission", "after create_task", "after fetch")
-)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
@@ -126,8 +123,3 @@ async def test_a_worker_is_killed_while_it_stops(arena: Arena, when: str) -> Non
         await arena.strikes.wait(job)
         await arena.succeeded([job])
         await arena.audit()
-
-
-@pytest.mark.short
-async def test_a_worker_is_killed_at_the_meanest_steps(arena: Arena) -> None:
-    await kill_at(arena, MEANEST, 1)

@@ -11,8 +11,6 @@ from tests.support.playing import Play
 MOMENTS: dict[Victim, str] = {
     "bot": "order",
     "worker": "SubmissionAccepted",
-    "relay": "JobQueued",
-    "notifier": "JobSucceeded",
     "valkey": "order",
     "wipe": "JobQueued",
 }

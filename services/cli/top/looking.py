@@ -31,6 +31,7 @@ from services.cli.top.sql import query
 from services.shared.database import APP_ROLE, CONNECT_TIMEOUT_S, server_settings, start_error
 from services.shared.error_policy import POLICIES
 from services.shared.models.book import CircuitBook
+from services.shared.periodic import PASSING
 from services.shared.provider_accounts import look as look_at_provider
 from services.shared.provider_limits import ProviderRates
 from services.shared.redis_client import command_client
@@ -64,7 +65,7 @@ class Looking:
         try:
             async with asyncio.timeout(ANSWER_S):
                 found = await self._look()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except PASSING as error:
             await self._drop_pool()
             words = "Postgres does not answer in time" if self._is_late(error) else str(start_error(error))
             found = msgspec.structs.replace(self._last, postgres=words)

@@ -14,13 +14,13 @@ import structlog
 
 from services.shared.database import connect
 from services.shared.errors import StartError
+from services.shared.periodic import PASSING
 from services.shared.settings import Settings
 
 logger = structlog.get_logger()
 
 _ASK_AGAIN_S: Final = 0.5
 _PING_S: Final = 5.0
-_LOST: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 Work = Callable[[asyncio.Event], Awaitable[None]]
 """Works until the event is set: the turn is over, or the process ends."""
@@ -63,7 +63,7 @@ class Turn:
             try:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
                     return True
-            except _LOST as error:
+            except PASSING as error:
                 logger.warning("turn_lost", reason=repr(error))
                 await _pause(self._stop, _ASK_AGAIN_S)
                 return False
@@ -93,7 +93,7 @@ class Turn:
                 await _pause(self._stop, _PING_S)
                 if not self._stop.is_set():
                     await connection.fetchval("SELECT 1", timeout=_PING_S)
-        except _LOST as error:
+        except PASSING as error:
             logger.warning("turn_lost", reason=repr(error))
         finally:
             over.set()

@@ -176,7 +176,7 @@ def test_a_configured_port_that_is_taken_is_named(start: Start) -> None:
     assert f"SANDBOX_PORT: port {port} is taken" in up.words and "Traceback" not in up.words
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 def test_everything_starts_heals_and_stops_within_ten_seconds(start: Start) -> None:
     up = start("--workers", "2", SANDBOX_RENDER_SECONDS=1)
     facts = up.wait_ready()

@@ -45,6 +45,7 @@ async def test_what_no_restore_explains_stays_unexplained(story: Story, dump: Du
     assert (await verify_statement(world.pool, story.signed, [new_key("other").public])).damage
 
 
+@pytest.mark.chaos
 async def test_a_second_restore_after_a_recovery_is_another_loss(story: Story, dump: Dump) -> None:
     world = story.world
     for _ in range(2):
@@ -174,6 +175,7 @@ async def test_a_recovery_that_was_killed_halfway_is_finished_by_the_next(
     await in_line(story)
 
 
+@pytest.mark.chaos
 async def test_without_a_key_everything_is_brought_into_line_and_nothing_signed(
     story: Story, dump: Dump
 ) -> None:
