@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 1
 CYCLES ?= 20
 # Test processes side by side (they wait as much as they work); 0 runs all in one process.
-JOBS ?= 6
+JOBS ?= 8
 # Every chance of a chaos run follows from it; empty: a new one each time.
 SEED ?=
 

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for field in Settings.model_fields:
         os.environ.pop(variable_name(field), None)
     Settings.model_config["env_file"] = None
+    # A shell's job in the background ignores Ctrl-C, and so would every process that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seed.chosen()
     _keep_no_logger()
     if runs_tests(config):
