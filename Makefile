@@ -12,6 +12,10 @@ JOBS ?= 8
 # Every chance of a chaos run follows from it; empty: a new one each time.
 SEED ?=
 
+# pytest rewrites the asserts of each test module once; without this each of the test processes does all of them.
+COLLECT = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq
+REWRITTEN = test -d tests/__pycache__ || { $(COLLECT) tests/unit >/dev/null & $(COLLECT) tests/integration >/dev/null; wait; }
+
 NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgresql (17 or newer) and valkey \
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
@@ -41,6 +45,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
+	@$(REWRITTEN)
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
 
 check: $(VENV)/.stamp-dev ## Formatting, lint and types

@@ -3,6 +3,7 @@
 import io
 
 import httpx
+import pytest
 from PIL import Image
 
 from services.shared.buttons import Cancel, ChooseCount, ChooseStyle, Mend, Order
@@ -55,6 +56,7 @@ async def test_bad_words_and_a_bad_photo_are_changed_one_after_another_and_nothi
     assert "flagged-by-moderation" not in world.bot.log, "what was written is not logged"
 
 
+@pytest.mark.chaos
 async def test_ten_taps_and_a_restart_ask_once(
     visitor: Visitor, world: BotWorld, http: httpx.AsyncClient
 ) -> None:

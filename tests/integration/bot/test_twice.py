@@ -92,6 +92,7 @@ async def _settled(world: BotWorld, visitor: Visitor) -> bool:
     return not await world.rows("SELECT 1 FROM updates WHERE user_id = $1", visitor.chat.user_id)
 
 
+@pytest.mark.chaos
 async def test_kill_9_loses_no_message(visitor: Visitor, world: BotWorld) -> None:
     """What was said while the bot was dead or dying is answered by the next one, in order."""
     await visitor.enter()
@@ -102,6 +103,7 @@ async def test_kill_9_loses_no_message(visitor: Visitor, world: BotWorld) -> Non
     await visitor.sees(ChooseStyle.__prefix__)
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("end", ["kill", "stop"])
 async def test_a_restart_loses_nobodys_place(visitor: Visitor, world: BotWorld, end: str) -> None:
     await visitor.enter()

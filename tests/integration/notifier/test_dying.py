@@ -120,6 +120,7 @@ async def test_killed_while_telegram_has_the_request(
     assert await pool.fetchval("SELECT unknown_sends FROM deliveries") == 1
 
 
+@pytest.mark.chaos
 async def test_killed_again_and_again_it_stops_at_one_double(
     studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
@@ -166,6 +167,7 @@ async def test_a_graceful_stop_finishes_what_is_being_sent(
     assert len(telegram.sent(order.seller.chat_id)) == 1
 
 
+@pytest.mark.chaos
 async def test_a_long_upload_is_kept_without_bothering_the_database(
     studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
 ) -> None:

@@ -70,6 +70,7 @@ async def noticed(world: World) -> None:
             continue
 
 
+@pytest.mark.chaos
 async def test_only_the_log_put_back_what_is_ahead_is_rebuilt_and_nothing_sent_twice(
     story: Story, owner: Any
 ) -> None:
@@ -101,6 +102,7 @@ async def test_only_the_log_put_back_what_is_ahead_is_rebuilt_and_nothing_sent_t
     await in_line(story)
 
 
+@pytest.mark.chaos
 async def test_a_job_ended_again_after_the_restore_is_told_once(story: Story, owner: Any) -> None:
     """Its message was sent in the lost history; the same message is not sent again, another one is."""
     world = story.world

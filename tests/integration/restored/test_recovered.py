@@ -32,6 +32,7 @@ from tests.support.services import ROOT, clean_environment
 from tests.support.waiting import eventually
 
 
+@pytest.mark.chaos
 async def test_what_no_restore_explains_stays_unexplained(story: Story, dump: Dump) -> None:
     world = story.world
     await dump.put_back()
@@ -91,6 +92,7 @@ async def test_a_redis_that_came_back_empty_or_of_another_system(story: Story) -
     await in_line(story)
 
 
+@pytest.mark.chaos
 async def test_a_tampered_log_is_not_explained_by_recovering(story: Story, owner: Any) -> None:
     """What was signed later still stands, so this is no restore."""
     world = story.world
@@ -136,6 +138,7 @@ async def command(story: Story, *arguments: str) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.chaos
 async def test_a_redis_that_came_back_old_is_the_relays_to_bring_up(story: Story) -> None:
     world = story.world
     await world.relay.end()
