@@ -11,7 +11,6 @@ from tests.support.playing import Play
 MOMENTS: dict[Victim, str] = {
     "bot": "order",
     "worker": "SubmissionAccepted",
-    "valkey": "order",
     "wipe": "JobQueued",
 }
 

@@ -133,6 +133,7 @@ async def _revoked(buyer: Buyer, credits: int) -> bool:
     return [revoked["amount"] for revoked in await buyer.events("CreditsRevoked")] == [credits]
 
 
+@pytest.mark.chaos
 async def test_a_bot_killed_between_payment_and_grant_loses_nothing(buyer: Buyer, world: BotWorld) -> None:
     """The payment waits for the log, which somebody else holds; there the bot dies."""
     invoice = await buyer.order_by_stars()
