@@ -3,6 +3,7 @@
 from typing import Any
 
 import asyncpg
+import pytest
 
 from ledger.connection import APPEND_LOCK
 from services.bot.dispatcher import ALLOWED_UPDATES
