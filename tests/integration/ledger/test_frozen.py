@@ -21,7 +21,7 @@ HELD_S_MAX = 5.0
 BUSY_MACHINE_S = 2.0
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_stopped_process_lets_the_others_go_on_and_then_tells_the_truth(
     ledger, database_url, tmp_path, point
