@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import msgspec
+
+BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a database that restarts, fails over or is out of reach raises; a TimeoutError is an OSError."""
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 _ROOT = str(Path(__file__).parents[1])

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import asyncpg
 import msgspec
 
 from events.envelope import Cursor
 from projections import cursors
 from projections.catalogue import projection as projection_of
 from projections.errors import RebuildDiffers, RebuildRunning, SwapTimedOut
+from projections.in_process import BROKEN_OFF
 from projections.projection import AnyProjection
 from projections.rebuilding import comparing, fresh
 from projections.rebuilding.comparing import NONE, Differences
@@ -29,9 +29,6 @@ from projections.rebuilding.source import LogSource, Source
 from projections.rebuilding.swapping import Swapper
 from projections.root import RootHash, StateRoot, root_of_table
 from projections.tables import Table
-
-_BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What has come so far is left to be gone on with."""
 
 
 class How(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +90,7 @@ async def rebuild_all(
     try:
         async with connect(database_url, projections) as connections:
             return await _Rebuild(connections, projections, how, progress, database_url).run()
-    except (*_BROKEN_OFF, RebuildRunning, SwapTimedOut):
+    except (*BROKEN_OFF, RebuildRunning, SwapTimedOut):  # what has come so far is left to be gone on with
         raise
     except BaseException:
         await forget(database_url, projections)

@@ -29,7 +29,7 @@ from events.errors import NeurocardsError
 from ledger.errors import IntegrityError
 from projections.catalogue import projection as projection_of
 from projections.errors import SecondHalfFailed
-from projections.in_process import in_process, read_task, say, spare_collector
+from projections.in_process import BROKEN_OFF, in_process, read_task, say, spare_collector
 from projections.projection import OnePerStream
 from projections.rebuilding.connections import LATE_LOCK
 from projections.rebuilding.filling import Filling, Writer
@@ -191,7 +191,7 @@ def main() -> None:
         uvloop.run(_report(task))
     except NeurocardsError as error:
         say(Said(error=str(error), broken=isinstance(error, IntegrityError)))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except BROKEN_OFF as error:
         say(Said(error=f"{type(error).__name__}: {error}"))
 
 

@@ -14,7 +14,7 @@ import msgspec
 import uvloop
 
 from events.envelope import Cursor
-from projections.in_process import read_task, say
+from projections.in_process import BROKEN_OFF, read_task, say
 from projections.verify.stages import WALKS, Stage, Walked
 
 _EVERY_S = 0.2
@@ -67,7 +67,7 @@ def main() -> None:
         os.nice(_NICE)
     try:
         uvloop.run(walk(task))
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except BROKEN_OFF as error:
         say(Said(error=f"{type(error).__name__}: {error}"))
     except Exception as error:  # e.g. a column emptied by someone who removed its constraint
         say(Said(error=f"the log holds what no version of this program writes: {error!r}"))
