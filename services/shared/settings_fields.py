@@ -53,7 +53,7 @@ class SettingsFields(SettingsChecks):
     openai_api_key: SecretStr | None = Field(
         None, description="OpenAI key for writing prompts; empty: sandbox"
     )
-    openai_model: str = Field("gpt-4o-mini", min_length=1, description="The model that writes prompts")
+    openai_model: str = Field("gpt-6-luna", min_length=1, description="The model that writes prompts")
     openai_moderation_model: str = Field(
         "omni-moderation-latest", min_length=1, description="The model that judges texts and photos"
     )
@@ -62,6 +62,12 @@ class SettingsFields(SettingsChecks):
     )
     openai_timeout_seconds: float = Field(
         25, gt=0, le=300, description="How long OpenAI may take to write a prompt; there is one retry"
+    )
+    prompt_fallback_share_max: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of prompts written without OpenAI within an hour, above which there is an alert",
     )
     moderation: Literal["off", "text", "all"] = Field(
         "all", description="What OpenAI judges before an order is charged: off, text, all (text and photo)"

@@ -9,6 +9,7 @@ from functools import partial
 from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.gateway import Kie
+from services.adapters.openai.models import ModelEnds
 from services.adapters.openai.writer import ScriptWriter
 from services.shared.blobs import open_blobs
 from services.shared.callback_urls import callback_url
@@ -24,6 +25,7 @@ from services.shared.runtime import Runtime
 from services.shared.settings import Settings
 from services.worker.clock import LedgerClock
 from services.worker.door import Door
+from services.worker.metrics import FALLBACK_SHARE_MAX
 from services.worker.tools import Checkpoint, Timing, Tools, no_checkpoint
 from services.worker.worker import GRACE_S, Worker
 
@@ -35,6 +37,10 @@ async def serve(settings: Settings) -> None:
         for name, check in worker.checks.items():
             runtime.health.check(name, check)
         runtime.health.tell({"worker": worker.status})
+        ends = ModelEnds(settings)
+        stack.push_async_callback(ends.close)
+        worker.background.append(ends.run)
+        FALLBACK_SHARE_MAX.set(settings.prompt_fallback_share_max)
         runtime.spawn(worker.run(runtime.stop), "worker")
         runtime.ready()
         await runtime.wait()

@@ -33,7 +33,8 @@ class Worker:
     def __init__(self, tools: Tools, redis: Redis, blocking: Redis, *, slots: int, lease_s: float) -> None:
         self._redis = redis
         self._crew = Crew(tools, slots)
-        self._background = (tools.clock.run, tools.circuits.run, tools.render_times.run)
+        self.background = [tools.clock.run, tools.circuits.run, tools.render_times.run]
+        """What runs beside the jobs and never ends by itself."""
         self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)
         self._crew.consumer = self._consumer
         self.checks: dict[str, Check] = {}
@@ -52,7 +53,7 @@ class Worker:
         ]
         keeping = [
             asyncio.create_task(self._consumer.keep(), name="keep"),
-            *(asyncio.create_task(run(), name=run.__qualname__) for run in self._background),
+            *(asyncio.create_task(run(), name=run.__qualname__) for run in self.background),
             asyncio.create_task(self._pass_on(), name="pass_on"),
             asyncio.create_task(
                 wake.listen(self._redis, self._crew.hint, self._consumer.sweep_soon), name="wake"

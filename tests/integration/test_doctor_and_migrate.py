@@ -1,13 +1,20 @@
 """`neurocards migrate` and `neurocards doctor` against real servers and a sandbox-like company."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 
+from services.sandbox import openai
+from services.sandbox.openai.models import MODELS
 from tests.support import zygote
+from tests.support.outside import outside
 from tests.support.services import ROOT, clean_environment
 
 ARGUMENTS = (sys.executable, "-m", "services.cli")
@@ -75,8 +82,6 @@ async def test_keys_are_tried_and_not_shown(tmp_path: Path) -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
-        import asyncio
-
         for keys, code in (("good-key", 0), ("good-key,bad-key-secret", 1)):
             done = await asyncio.to_thread(
                 neurocards, "doctor", "-o", "jsonl", folder=tmp_path, KIE_API_URL=url, KIE_API_KEYS=keys
@@ -85,3 +90,18 @@ async def test_keys_are_tried_and_not_shown(tmp_path: Path) -> None:
             assert "bad-key-secret" not in done.stdout + done.stderr
     finally:
         await runner.cleanup()
+
+
+async def test_the_doctor_tells_when_the_configured_models_end(tmp_path: Path) -> None:
+    end = datetime.now(UTC).date() + timedelta(days=40)
+    async with outside({"/openai": openai.routes}) as sandbox:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(MODELS, "gpt-4o-mini", replace(MODELS["gpt-4o-mini"], shutdown_date=str(end)))
+            done = await asyncio.to_thread(
+                neurocards, "doctor", "-o", "json", folder=tmp_path, OPENAI_API_KEY="sk-x",
+                OPENAI_BASE_URL=f"{sandbox.url}/openai/v1", OPENAI_MODEL="gpt-4o-mini",
+                OPENAI_MODERATION_MODEL="gone",
+            )  # fmt: skip
+    found = rows(done)
+    assert found["OPENAI_MODEL"]["state"] == "warn" and f"{end}, in 40 days" in found["OPENAI_MODEL"]["found"]
+    assert found["OPENAI_MODERATION_MODEL"]["state"] == "fail" and done.returncode == 1

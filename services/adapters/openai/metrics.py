@@ -31,3 +31,8 @@ BREAKER_OPEN: Final = Gauge(
 BREAKER_OPENINGS: Final = Counter(
     "neurocards_openai_breaker_openings_total", "How often calls began to be spared", ["reason"]
 )
+MODEL_END: Final = Gauge(
+    "neurocards_openai_model_end_timestamp_seconds",
+    "When a model in use leaves the API, or was found to be gone; 0: no end is announced",
+    ["model"],
+)

@@ -1,17 +1,20 @@
 """A script for one product: its photo and the seller's words in, the fields of the style out."""
 
-from typing import Final
+from typing import Final, Literal
 
+import openai
 from openai.types.chat import ChatCompletion
 
 from services.adapters.openai.breaker import Breaker
 from services.adapters.openai.calling import RETRIES_MAX, Caller, open_client
+from services.adapters.openai.models import can_leave_off_thinking
 from services.adapters.openai.pictures import picture_of
 from services.adapters.openai.reasons import NoAnswer
 from services.shared.prompts.scripts import BadScript, Script, ScriptForm, read_script
 from services.shared.settings import Settings
 
-ANSWER_TOKENS_MAX: Final = 1200
+ANSWER_TOKENS_MAX: Final = 4000
+"""A script takes a tenth. The rest is for hidden thoughts, which count too, where they cannot be left off."""
 
 
 class ScriptWriter:
@@ -20,6 +23,9 @@ class ScriptWriter:
     def __init__(self, settings: Settings, breaker: Breaker | None = None) -> None:
         self._client = open_client(settings)
         self._model = settings.openai_model
+        self._effort: Literal["none"] | openai.Omit = (
+            "none" if can_leave_off_thinking(self._model) else openai.omit
+        )
         within_s = settings.openai_timeout_seconds * (RETRIES_MAX + 1)
         self._caller = Caller("chat", within_s, breaker or Breaker())
 
@@ -47,6 +53,7 @@ class ScriptWriter:
                     "json_schema": {"name": "script", "strict": True, "schema": form.schema},
                 },
                 max_completion_tokens=ANSWER_TOKENS_MAX,
+                reasoning_effort=self._effort,
             ),
             lambda answer: script_of(answer, form),
         )

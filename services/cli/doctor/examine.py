@@ -4,6 +4,7 @@ from services.cli.doctor.check import Check, fail
 from services.cli.doctor.companies import check_companies
 from services.cli.doctor.connections import check_database, check_redis_server
 from services.cli.doctor.machine import check_env_file, check_folder, check_ports, check_programs
+from services.cli.doctor.openai_models import check_models
 from services.cli.doctor.signing import check_signing
 from services.cli.environment import settings_here
 from services.shared.errors import SettingsError
@@ -27,4 +28,5 @@ async def examine() -> list[Check]:
         *await check_database(settings),
         *await check_redis_server(settings),
         *await check_companies(settings),
+        *await check_models(settings),
     ]

@@ -6,11 +6,9 @@ from aiohttp import web
 
 from services.sandbox.context import Context
 from services.sandbox.openai import chat, failures, moderations, responses
+from services.sandbox.openai.models import MODELS, listed
 
 __all__ = ["routes"]
-
-_MODELS = ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", "gpt-4o", "gpt-4o-2024-08-06", "omni-moderation-latest")
-_MODELS_CREATED = 1_721_172_741
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
@@ -20,17 +18,17 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         refused = await failures.refused(ctx, request, "models")
         if isinstance(refused, web.Response):
             return refused
-        return failures.good({"object": "list", "data": [_model(name) for name in _MODELS]})
+        return failures.good({"object": "list", "data": [listed(name) for name in MODELS]})
 
     async def one_model(request: web.Request) -> web.StreamResponse:
         name = request.match_info["model"]
         refused = await failures.refused(ctx, request, "models", model=name)
         if isinstance(refused, web.Response):
             return refused
-        if name not in _MODELS:
+        if name not in MODELS:
             text = f"The model '{name}' does not exist"
             return failures.error(404, text, "invalid_request_error", "model_not_found", "model")
-        return failures.good(_model(name))
+        return failures.good(listed(name))
 
     async def unknown(request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/openai")
@@ -45,7 +43,3 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.get("/v1/models/{model}", one_model),
         web.route("*", "/{unknown:.*}", unknown),
     ]
-
-
-def _model(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": _MODELS_CREATED, "owned_by": "system"}

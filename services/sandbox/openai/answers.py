@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from services.sandbox.context import Fault
 from services.sandbox.openai.schema import check_strict, fill
 from services.sandbox.openai.words import product_of, text_for
 
-# What an alias stands for, as the API's answers show it.
-_SNAPSHOTS = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18", "gpt-4o": "gpt-4o-2024-08-06"}
 _REFUSAL = "I'm sorry, but I can't help with that request."
 _PICTURE_TOKENS = 85
+_TOKEN_CHARS = 4
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`finish` is stop, length or content_filter; `refusal` is set instead of `content`."""
+    """`finish` is stop, length or content_filter; `refusal` is set instead of `content`.
+
+    `thought`: hidden tokens that came before it.
+    """
 
     content: str | None
     refusal: str | None
     finish: str
+    thought: int = 0
 
 
 def texts_of(messages: list[Any]) -> list[str]:
@@ -62,8 +65,14 @@ def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) 
     return Answer(content, None, "stop")
 
 
-def snapshot(model: str) -> str:
-    return _SNAPSHOTS.get(model, model)
+def capped(answer: Answer, thought: int, cap: Any) -> Answer:
+    """The answer as far as a cap in tokens lets it come after so many hidden ones; None is no cap."""
+    if not isinstance(cap, int) or answer.content is None:
+        return replace(answer, thought=thought)
+    if thought + count_tokens(answer.content) <= cap:
+        return replace(answer, thought=thought)
+    said = answer.content[: max(0, cap - thought) * _TOKEN_CHARS]
+    return replace(answer, content=said, finish="length", thought=min(thought, cap))
 
 
 def digest(prefix: str, *parts: Any) -> str:
@@ -75,7 +84,9 @@ def digest(prefix: str, *parts: Any) -> str:
 def count_tokens(messages: Any) -> int:
     """Roughly four characters a token; a picture costs the same whatever its size."""
     if isinstance(messages, str):
-        return _PICTURE_TOKENS if messages.startswith(("data:", "http")) else max(1, len(messages) // 4)
+        return (
+            _PICTURE_TOKENS if messages.startswith(("data:", "http")) else -(-len(messages) // _TOKEN_CHARS)
+        )
     if isinstance(messages, dict):
         return sum(count_tokens(value) for value in messages.values())
     return sum(count_tokens(item) for item in messages) if isinstance(messages, list) else 0

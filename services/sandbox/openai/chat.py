@@ -9,7 +9,8 @@ from aiohttp import web
 
 from services.sandbox.context import Context
 from services.sandbox.openai import failures
-from services.sandbox.openai.answers import Answer, compose, count_tokens, digest, snapshot, texts_of
+from services.sandbox.openai.answers import Answer, capped, compose, count_tokens, digest, texts_of
+from services.sandbox.openai.models import effort_problem, snapshot, thought_tokens
 from services.sandbox.openai.schema import BadSchema
 
 
@@ -28,6 +29,8 @@ def routes(ctx: Context) -> list[web.RouteDef]:
             return problem
         try:
             answer = compose(texts, _form(body), refused)
+            thought = thought_tokens(body["model"], body.get("reasoning_effort"))
+            answer = capped(answer, thought, body.get("max_completion_tokens"))
         except BadSchema as error:
             return failures.bad_request(str(error), "response_format")
         completion = _completion(body, answer, int(ctx.clock.now()))
@@ -50,7 +53,7 @@ def _problem(body: dict[str, Any]) -> web.Response | None:
         for part in content if isinstance(content, list) else []:
             if isinstance(part, dict) and part.get("type") == "image_url" and not _picture(part):
                 return failures.bad_request("Invalid image URL.", "messages", "invalid_image_url")
-    return None
+    return effort_problem(body["model"], body.get("reasoning_effort"))
 
 
 def _picture(part: dict[str, Any]) -> bool:
@@ -69,7 +72,8 @@ def _form(body: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _completion(body: dict[str, Any], answer: Answer, created: int) -> dict[str, Any]:
-    asked, said = count_tokens(body["messages"]), count_tokens(answer.content or answer.refusal or "")
+    asked = count_tokens(body["messages"])
+    said = count_tokens(answer.content or answer.refusal or "") + answer.thought
     message: dict[str, Any] = {
         "role": "assistant",
         "content": answer.content,
@@ -89,7 +93,7 @@ def _completion(body: dict[str, Any], answer: Answer, created: int) -> dict[str,
             "total_tokens": asked + said,
             "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
             "completion_tokens_details": {
-                "reasoning_tokens": 0,
+                "reasoning_tokens": answer.thought,
                 "audio_tokens": 0,
                 "accepted_prediction_tokens": 0,
                 "rejected_prediction_tokens": 0,

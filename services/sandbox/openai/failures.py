@@ -66,7 +66,7 @@ async def refused(ctx: Context, request: web.Request, call: str, **words: str) -
         case "quota":
             return error(429, QUOTA, "insufficient_quota", "insufficient_quota")
         case "rate_limit":
-            return _rate_limited(fault, words.get("model", "gpt-4o-mini"))
+            return _rate_limited(fault, words.get("model", "gpt-6-luna"))
         case "bad_key":
             text = f"Incorrect API key provided: {_masked(key)}. You can find your API key at "
             text += "https://platform.openai.com/account/api-keys."

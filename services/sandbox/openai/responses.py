@@ -8,7 +8,8 @@ from aiohttp import web
 
 from services.sandbox.context import Context
 from services.sandbox.openai import failures
-from services.sandbox.openai.answers import Answer, compose, count_tokens, digest, snapshot, texts_of
+from services.sandbox.openai.answers import Answer, capped, compose, count_tokens, digest, texts_of
+from services.sandbox.openai.models import effort_problem, snapshot, thought_tokens
 from services.sandbox.openai.schema import BadSchema
 
 
@@ -29,8 +30,13 @@ def routes(ctx: Context) -> list[web.RouteDef]:
             return failures.bad_request(
                 "Streaming is not part of this sandbox.", "stream", "unsupported_value"
             )
+        reasoning = body.get("reasoning")
+        effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
+        if problem := effort_problem(model, effort):
+            return problem
         try:
             answer = compose(texts, _form(body), refused)
+            answer = capped(answer, thought_tokens(model, effort), body.get("max_output_tokens"))
         except BadSchema as error:
             return failures.bad_request(str(error), "text.format.schema", "invalid_json_schema")
         return failures.good(_response(body, answer, int(ctx.clock.now())))
@@ -57,7 +63,8 @@ def _response(body: dict[str, Any], answer: Answer, created: int) -> dict[str, A
     reason = reasons.get(answer.finish)
     status = "completed" if reason is None else "incomplete"
     message = {"type": "message", "id": digest("msg_", body), "status": status, "role": "assistant"}
-    asked, said = count_tokens(body.get("input")), count_tokens(answer.content or answer.refusal or "")
+    asked = count_tokens(body.get("input"))
+    said = count_tokens(answer.content or answer.refusal or "") + answer.thought
     return {
         "id": digest("resp_", body),
         "object": "response",
@@ -79,7 +86,7 @@ def _response(body: dict[str, Any], answer: Answer, created: int) -> dict[str, A
             "input_tokens": asked,
             "input_tokens_details": {"cached_tokens": 0},
             "output_tokens": said,
-            "output_tokens_details": {"reasoning_tokens": 0},
+            "output_tokens_details": {"reasoning_tokens": answer.thought},
             "total_tokens": asked + said,
         },
         "metadata": {},

@@ -13,6 +13,7 @@ from services.adapters.openai.breaker import Breaker
 from services.adapters.openai.pictures import data_url
 from services.adapters.openai.reasons import NoAnswer, Reason
 from services.adapters.openai.writer import ScriptWriter
+from services.sandbox.openai.models import MODELS
 from services.shared import prompts
 from services.shared.settings import Settings, load_settings
 from tests.support.outside import Outside, photo
@@ -39,6 +40,21 @@ async def test_a_script_comes_back_in_the_fields_of_its_style(writer: ScriptWrit
     assert list(script) == [field.name for field in prompts.style(style).fields]
     form = prompts.script_form(style, prompts.Frame(5, 20_000, people=False))
     assert all(words in prompts.compose(form, script) for words in script.values())
+
+
+@pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-4o-mini"])
+async def test_models_that_think_and_models_that_cannot_write_alike(
+    settings: Settings, calls: Calls, model: str
+) -> None:
+    """Hidden thoughts count against the cap: left to think, a model is cut before the first word."""
+    writer = ScriptWriter(settings.replace(openai_model=model))
+    assert (await write(writer))["handling"]
+    await writer.close()
+    assert calls == ["chat/completions"]
+
+
+def test_the_default_model_stays() -> None:
+    assert MODELS[load_settings().openai_model].shutdown_date is None
 
 
 # What happens, the reason it becomes, and how often OpenAI is called before we say so.

@@ -1,17 +1,14 @@
 """The official SDK, unchanged, against the sandbox."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import openai
 import pytest
-from openai import AsyncOpenAI
 from pydantic import BaseModel, Field
 
-from services.sandbox import openai as sandboxed
 from services.sandbox.fault_names import FAULT_NAMES
-from tests.support.outside import Outside, outside
+from tests.unit.sandbox_openai.conftest import client_of
 
 MODEL = "gpt-4o-mini"
 ASK: Any = [
@@ -32,22 +29,6 @@ class Script(BaseModel):
     shots: list[Shot]
     note: str | None
     spoken: bool
-
-
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Outside]:
-    async with outside({"/openai": sandboxed.routes}) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(sandbox) -> AsyncIterator[AsyncOpenAI]:
-    async with client_of(sandbox) as made:
-        yield made
-
-
-def client_of(sandbox: Outside, key: str = "sk-sandbox") -> AsyncOpenAI:
-    return AsyncOpenAI(api_key=key, base_url=f"{sandbox.url}/openai/v1", timeout=5, max_retries=0)
 
 
 async def test_structured_output_fits_the_schema_and_speaks_of_the_product(client):

@@ -1,0 +1,84 @@
+"""What has to be known of OpenAI's models: which think before they answer, and when each leaves the API."""
+
+import asyncio
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time
+from typing import Final
+
+import openai
+import structlog
+from openai.types import Model
+
+from services.adapters.openai.calling import open_client
+from services.adapters.openai.metrics import MODEL_END
+from services.adapters.openai.reasons import NoAnswer, reason_of
+from services.shared.settings import Settings
+
+logger = structlog.get_logger()
+
+SOON_DAYS: Final = 60
+"""An end so near is worth a warning; OpenAI announces it three months before, or later."""
+WITHIN_S: Final = 10.0
+EVERY_S: Final = 3600.0
+_CAN_LEAVE_OFF: Final = re.compile(r"(?:^|[/:])gpt-(?:5\.[1-9]|[6-9]|1\d)(?!\d)(?!.*-chat)")
+
+
+def can_leave_off_thinking(model: str) -> bool:
+    """Whether the model takes `reasoning_effort="none"`: GPT-5.1 and later, also fine-tuned or by a proxy."""
+    return _CAN_LEAVE_OFF.search(model) is not None
+
+
+def models_in_use(settings: Settings) -> dict[str, str]:
+    """The configured models, by the settings field that names each."""
+    fields = ["openai_model"] + (["openai_moderation_model"] if settings.moderation != "off" else [])
+    return {field: getattr(settings, field) for field in fields}
+
+
+async def end_of(client: openai.AsyncOpenAI, model: str, today: date) -> date | None:
+    """The day a model leaves the API, `today` for one that is not there; None: no end announced.
+
+    Raises NoAnswer.
+    """
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            found = await client.models.retrieve(model)
+        if not isinstance(found, Model):
+            raise NoAnswer("bad_answer", "no model")
+        return None if found.shutdown_date is None else date.fromisoformat(found.shutdown_date)
+    except NoAnswer:
+        raise
+    except Exception as error:
+        if isinstance(error, openai.NotFoundError) and error.code == "model_not_found":
+            return today
+        raise NoAnswer(reason_of(error), str(error)) from error
+
+
+class ModelEnds:
+    """Measures when the models in use end, and warns. One per process; `close` it at the end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._client = open_client(settings)
+        self._models: Iterable[str] = models_in_use(settings).values()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def run(self) -> None:
+        """Measure once an hour. Never returns; cancel it."""
+        while True:
+            await self.measure()
+            await asyncio.sleep(EVERY_S)
+
+    async def measure(self) -> None:
+        """Ask for each. What gives no answer keeps what was known of it."""
+        today = datetime.now(UTC).date()
+        for model in self._models:
+            try:
+                end = await end_of(self._client, model, today)
+            except NoAnswer as error:
+                logger.info("openai_model_end_unknown", model=model, reason=error.reason, detail=error.detail)
+                continue
+            MODEL_END.labels(model).set(datetime.combine(end, time(), UTC).timestamp() if end else 0)
+            if end is not None and (end - today).days <= SOON_DAYS:
+                logger.warning("openai_model_ends", model=model, on=str(end), in_days=(end - today).days)
