@@ -1,4 +1,4 @@
-"""`neurocards up`: everything on this machine, from nothing, until Ctrl-C."""
+"""`neurocards up`: everything on this machine, from nothing, until Ctrl-C or until the terminal is gone."""
 
 import asyncio
 import json
@@ -15,9 +15,11 @@ from services.local.child import Spec
 from services.local.folder import DataFolder
 from services.local.infrastructure import Infrastructure
 from services.local.supervisor import Supervisor
+from services.local.terminal import terminal_gone, whoever_hears
 from services.shared import checkpoint_files
 from services.shared.companies import COMPANIES
 from services.shared.errors import StartError
+from services.shared.lifeline import end_at_once, hangup_is_ignored
 from services.shared.schema import migrate
 from services.shared.settings import Settings
 from services.shared.sockets import free_port, port_is_free
@@ -25,7 +27,7 @@ from services.shared.sockets import free_port, port_is_free
 logger = structlog.get_logger()
 
 SERVICES = ("relay", "projector", "notifier", "monitor", "worker", "web", "bot")
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host"}
 
 
@@ -47,17 +49,19 @@ class Up:
     ) -> None:
         self._folder = DataFolder(settings.data_dir)
         self._options = options
-        self._say = say
-        self._ready = ready
+        self._say = whoever_hears(say)
+        self._ready = whoever_hears(ready)
         self._settings = settings
         self._supervisor: Supervisor | None = None
         self._stop = asyncio.Event()
+        self._asked = 0
 
     async def run(self) -> None:
         """Until a signal. Raises StartError when something cannot start; then nothing is left running."""
         self._folder.prepare()
         with self._folder.lock():
             self._catch_signals()
+            terminal = asyncio.create_task(self._stop_without_terminal(), name="terminal")
             self._settings = self._with_free_ports(self._settings)
             self._ensure_signing_key()
             infrastructure = Infrastructure(self._settings, self._folder)
@@ -67,6 +71,7 @@ class Up:
                     await self._run_on(infrastructure)
             finally:
                 await infrastructure.stop()
+                terminal.cancel()
 
     async def _run_on(self, infrastructure: Infrastructure) -> None:
         if infrastructure.embedded:
@@ -177,13 +182,19 @@ class Up:
         loop = asyncio.get_running_loop()
         for signum in STOP_SIGNALS:
             loop.add_signal_handler(signum, self._signalled)
+        if not hangup_is_ignored():  # no word of a person: a closing terminal sends several
+            loop.add_signal_handler(signal.SIGHUP, self._stop.set)
 
     def _signalled(self) -> None:
-        if self._stop.is_set():  # the second one: no more patience; the databases' guards end them
+        self._asked += 1
+        if self._asked > 1:  # no more patience; the databases' guards end them
             if self._supervisor:
                 self._supervisor.kill()
-            sys.stderr.flush()
-            os._exit(130)
+            end_at_once(130)
+        self._stop.set()
+
+    async def _stop_without_terminal(self) -> None:
+        await terminal_gone()
         self._stop.set()
 
 

@@ -5,11 +5,13 @@ the system closes that end, and the child reads the end of the file. This works
 wherever pipes do, not only on Linux.
 """
 
+import contextlib
 import os
 import signal
 import sys
 import threading
 import time
+from typing import NoReturn
 
 VARIABLE = "NEUROCARDS_LIFELINE_FD"
 """The number of the reading end, in the child's environment; the child inherits that descriptor."""
@@ -29,7 +31,20 @@ def hold() -> None:
 def _wait_for_the_end(fd: int) -> None:
     while os.read(fd, 1):
         pass
-    sys.stderr.write("the process that started this one is gone; stopping\n")
+    with contextlib.suppress(OSError):  # so may be whoever reads this
+        sys.stderr.write("the process that started this one is gone; stopping\n")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE_S)  # a thread of its own, so that a loop that hangs does not matter
     os._exit(1)
+
+
+def end_at_once(code: int) -> NoReturn:
+    """End this process, whoever still works; what it said last is shown if somebody is there to see it."""
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(code)
+
+
+def hangup_is_ignored() -> bool:
+    """Whether we were started to survive the terminal, as `nohup` does."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -8,9 +8,10 @@
             runtime.ready()
             await runtime.wait()
 
-SIGTERM or SIGINT sets `stop`; a second one ends the process at once, and so does time, should it hang. A task
-that fails, or ends before `stop` is set without being told it may, stops the process: its error is logged and
-`wait()` raises TaskFailed.
+SIGTERM or SIGINT sets `stop`; a second one ends the process at once, and so does time, should it hang. SIGHUP
+only sets `stop`, however often it comes (a closing terminal sends several); ignored (`nohup`) it stays so. A
+task that fails, or ends before `stop` is set without being told it may, stops the process: its error is
+logged and `wait()` raises TaskFailed.
 """
 
 import asyncio
@@ -19,7 +20,6 @@ import gc
 import json
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -38,7 +38,7 @@ from services.shared.settings import Settings
 
 logger = structlog.get_logger()
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_GRACE_S = 4.0
 """Tasks that have not ended so long after `stop` are cancelled, unless their service needs longer."""
 CLOSE_S = 5.0
@@ -77,6 +77,7 @@ class Runtime:
         self._grace_s = grace_s
         self._tasks: dict[asyncio.Task[Any], bool] = {}
         self._failure: TaskFailed | None = None
+        self._asked = 0
         self._facts: dict[str, Any] = {"pid": os.getpid(), "service": service, "ready": False}
         self._stack = contextlib.AsyncExitStack()
 
@@ -169,6 +170,8 @@ class Runtime:
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for signum in STOP_SIGNALS:
+            if signum == signal.SIGHUP and lifeline.hangup_is_ignored():
+                continue
             with contextlib.suppress(ValueError, RuntimeError):  # not the main thread: a test runs us
                 loop.add_signal_handler(signum, self._signalled, signum)
 
@@ -179,10 +182,10 @@ class Runtime:
                 loop.remove_signal_handler(signum)
 
     def _signalled(self, signum: signal.Signals) -> None:
-        if self.stop.is_set():
+        self._asked += signum != signal.SIGHUP
+        if self._asked > 1:
             logger.warning("stopped_at_once", signal=signum.name)
-            sys.stderr.flush()
-            os._exit(128 + signum)
+            lifeline.end_at_once(128 + signum)
         logger.info("stopping", signal=signum.name)
         # A thread: it ends us even when the loop hangs.
         overdue = threading.Timer(self._grace_s + CLOSE_S, _end_overdue, [self._grace_s + CLOSE_S])
@@ -203,8 +206,7 @@ def _spare_the_collector() -> None:
 
 def _end_overdue(after_s: float) -> None:
     logger.error("stop_overdue", after_s=after_s)
-    sys.stderr.flush()
-    os._exit(1)
+    lifeline.end_at_once(1)
 
 
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:

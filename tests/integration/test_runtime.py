@@ -65,11 +65,20 @@ def test_a_process_that_has_not_started_is_alive_and_not_ready(start: Start) -> 
     assert httpx.get(f"{process.health_url}/health/status").json()["state"] == "starting"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_either_signal_stops(start: Start, signum: signal.Signals) -> None:
     process = start("good")
     process.signal(signum)
     assert ended(process) == 0
+
+
+def test_a_hangup_is_no_impatience(start: Start) -> None:
+    process = start("task-hangs")
+    process.signal(signal.SIGTERM)
+    eventually_now(lambda: "stopping" in process.log)
+    process.signal(signal.SIGHUP)
+    assert ended(process) == 0
+    assert "stopped_at_once" not in process.log and process.log.count('"stopping"') == 2
 
 
 def test_a_second_signal_ends_it_at_once(start: Start) -> None:
