@@ -4,6 +4,7 @@ Each module in `services/cli/commands/` is one group of commands and registers i
 need only when they run, so that `neurocards --help` answers at once.
 """
 
+import os
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Annotated
@@ -39,6 +40,7 @@ def neurocards(
     ] = False,
 ) -> None:
     """Where every command begins; each has its own --help."""
+    os.umask(0o077)  # photos, logs, backups, exports: what any command or process writes is its owner's
     keep_out()
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from services.local.system_user import make_private
 from services.shared.errors import StartError
 
 _SOCKET_PATH_BYTES = 100
@@ -40,14 +41,10 @@ class DataFolder:
 
     def prepare(self) -> None:
         """Make the folders, readable to nobody else. Raises StartError when that is not possible."""
-        # Postgres runs as another user when we are root, and has to get through to its own folder.
-        mode = 0o711 if os.geteuid() == 0 else 0o700
         try:
-            for folder in (self.root, self.run):
+            for folder in (self.root, self.run, self.logs, self.valkey):
                 folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(mode)
-            for folder in (self.logs, self.valkey):
-                folder.mkdir(exist_ok=True, mode=0o700)
+                make_private(folder)
         except OSError as error:
             raise StartError(
                 f"NEUROCARDS_DATA_DIR: cannot write to {self.root}: {error.strerror}; choose another folder"
@@ -117,7 +114,7 @@ class DataFolder:
                     folder.mkdir(exist_ok=True)
                     if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
                         raise StartError(f"{folder} belongs to someone else; remove it or set TMPDIR")
-                    folder.chmod(0o711 if os.geteuid() == 0 else 0o700)
+                    make_private(folder)
                 if _holds_sockets(own / name):
                     return own / name
         raise StartError("no folder for the databases' sockets has a short enough path: set TMPDIR to one")

@@ -71,8 +71,8 @@ class EmbeddedPostgres:
         self.stop()
         self._user = server_user()
         if self._user:
-            make_reachable(self.data)
-            make_reachable(self._sockets)
+            make_reachable(self.data, self._user.pw_gid)
+            make_reachable(self._sockets, self._user.pw_gid)
             make_runnable(programs.folder, self._user)
         self._sockets.mkdir(exist_ok=True, mode=0o700)
         self._sockets.chmod(0o700)

@@ -1,4 +1,7 @@
-"""Postgres refuses to run as root. For root, a system user of its own runs it."""
+"""Postgres refuses to run as root. For root, a system user of its own runs it.
+
+Our folders are closed to everybody else; where that user has to get through, its group may pass, not list.
+"""
 
 import os
 import pwd
@@ -14,6 +17,7 @@ from services.shared.errors import StartError
 logger = structlog.get_logger()
 
 NAME = "neurocards"
+_PASSAGE = 0o710
 
 
 def server_user() -> pwd.struct_passwd | None:
@@ -42,18 +46,33 @@ def server_user() -> pwd.struct_passwd | None:
         ) from None
 
 
-def make_reachable(path: Path) -> None:
-    """Let every user pass through (not list) the folders above `path`; a change is logged."""
+def make_private(folder: Path) -> None:
+    """Close a folder of ours to others. A group that it was opened for stays: its Postgres may be running."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    folder.chmod(_PASSAGE if mode == _PASSAGE else 0o700)
+
+
+def make_reachable(path: Path, gid: int) -> None:
+    """Let a group pass through (not list) the folders above `path`.
+
+    A folder in which another group has rights stays that group's: all are let through it, and that is logged.
+    """
     for folder in path.resolve().parents:
-        mode = folder.stat().st_mode
-        if not mode & stat.S_IXOTH:
-            folder.chmod(mode | stat.S_IXOTH)
+        found = folder.stat()
+        theirs = found.st_gid == gid
+        if found.st_mode & (stat.S_IXOTH | (stat.S_IXGRP if theirs else 0)):
+            continue
+        if theirs or not found.st_mode & stat.S_IRWXG:
+            os.chown(folder, -1, gid)
+            folder.chmod(found.st_mode | stat.S_IXGRP)
+        else:
+            folder.chmod(found.st_mode | stat.S_IXOTH)
             logger.warning("folder_opened_for_passing_through", folder=str(folder), why=f"{path} is below it")
 
 
 def make_runnable(programs: Path, user: pwd.struct_passwd) -> None:
     """Let `user` run the programs in this folder, also when they were installed with a strict umask."""
-    make_reachable(programs / "postgres")
+    make_reachable(programs / "postgres", user.pw_gid)
     if _runs(programs / "postgres", user):
         return
     inside_wheel = programs.parent.parent

@@ -5,6 +5,7 @@ import pytest
 from services.cli.demo.scenarios import SCENARIOS
 from services.cli.demo.seller import is_video
 from tests.support.playing import BLUE, CREDITS, RED, Play
+from tests.support.private_files import others_may
 from tests.support.video import film_of
 
 SMALL_VIDEOS = False
@@ -18,6 +19,8 @@ async def test_the_seller_gets_a_video_in_which_their_photo_moves(play: Play) ->
     (message,) = await seller.results(order, 1, 0)
     film = film_of(await seller.chat.file(message["video"]["file_id"]))
     assert film.codec == "h264"
+    assert list((play.stack.folder / "data/blobs").rglob("*.mp4")), "as photos lie there"
+    assert others_may(play.stack.folder / "data") == []
     assert len(film.frames) >= 40
     assert 3 <= film.duration_s <= 10
     assert film.moves() > 2

@@ -133,6 +133,7 @@ def test_doctor_looks_at_the_signing_key(tmp_path: Path) -> None:
 
 def test_doctor_finds_a_misspelt_setting(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("KIE_API_KEY=abc\nSOMETHING_ELSE=1\n")
+    (tmp_path / ".env").chmod(0o600)
     done = neurocards("doctor", "-o", "jsonl", folder=tmp_path, SANDBOX_PORT="0", WEB_PORT="0")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [row["advice"] for row in rows if row["name"] == ".env"] == ["did you mean KIE_API_KEYS?"]

@@ -30,6 +30,8 @@ def check_env_file() -> list[Check]:
         for name, match in near.items()
         if match
     ]
+    if Path(".env").stat().st_mode & 0o077:
+        checks.append(warn(".env", "others can read it, and the keys in it", "chmod 600 .env"))
     return checks or [ok(".env", "every name in it is known or another program's")]
 
 

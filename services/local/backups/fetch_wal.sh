@@ -6,6 +6,7 @@
 # Exit code 1 says that there is none, which is how recovery finds the end. A file that cannot be read must not
 # look like that: above 125 Postgres gives up instead of ending too early.
 set -u
+umask 077
 kept=$3/$1.gz
 if [ -e "$kept" ]; then
     gzip -dc "$kept" > "$2.part" && mv "$2.part" "$2" && exit 0

@@ -26,7 +26,7 @@ import msgspec
 
 from events.errors import NeurocardsError
 from services.local.backups.wal import segment_of, unneeded
-from services.local.system_user import make_reachable, server_user
+from services.local.system_user import make_private, make_reachable, server_user
 from services.shared.settings import Settings
 
 FOLDER = "backups"
@@ -81,22 +81,25 @@ class Repository:
         user = server_user()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self.root.chmod(0o711 if user else 0o700)
-            for name in _SCRIPTS:
-                fresh = self.root / f"{name}.new"
-                shutil.copyfile(Path(__file__).with_name(name), fresh)
-                fresh.chmod(0o644)
-                fresh.replace(self.root / name)
+            make_private(self.root)
             if not self.wal.exists():
                 self.wal.mkdir(mode=0o700)
                 if user:
                     os.chown(self.wal, user.pw_uid, user.pw_gid)
+            owner = self.wal.stat()  # the user of another container's Postgres, perhaps
+            for name in _SCRIPTS:
+                fresh = self.root / f"{name}.new"
+                shutil.copyfile(Path(__file__).with_name(name), fresh)
+                fresh.chmod(0o600)
+                if user:
+                    os.chown(fresh, owner.st_uid, owner.st_gid)
+                fresh.replace(self.root / name)
         except OSError as error:
             raise BackupError(
                 f"BACKUP_DIR: cannot write to {self.root}: {error.strerror}; choose another folder"
             ) from None
         if user:
-            make_reachable(self.wal)
+            make_reachable(self.wal, owner.st_gid)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -25,7 +25,7 @@ from services.local.backups.repository import Backup, BackupError, NoSuchBackup,
 from services.local.folder import DataFolder
 from services.local.postgres import RESTORED, EmbeddedPostgres
 from services.local.programs import find_client, find_postgres
-from services.local.system_user import server_user
+from services.local.system_user import make_private, server_user
 from services.shared.errors import StartError
 
 Say = Callable[[str], None]
@@ -141,7 +141,7 @@ async def recovered(
     await asyncio.to_thread(prepare, repository, backup, work, uid, gid)
     sockets = folder.socket_folder() / "r"
     sockets.mkdir(exist_ok=True)
-    sockets.chmod(0o711 if user else 0o700)
+    make_private(sockets)
     log = folder.log_path(_RESTORING)
     # Nobody is let in before it is through, and so it does not matter what the server was sized for.
     options = {"hot_standby": "off", **settings}
