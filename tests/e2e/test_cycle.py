@@ -1,12 +1,18 @@
 """A person's whole path, on a system as `neurocards up` starts it."""
 
+import json
+
 import pytest
 
 from services.cli.demo.scenarios import SCENARIOS
 from services.cli.demo.seller import is_video
+from services.shared.settings import load_settings
 from tests.support.playing import BLUE, CREDITS, RED, Play
 from tests.support.private_files import others_may
 from tests.support.video import film_of
+from tests.support.waiting import eventually
+
+MODEL = load_settings().openai_model
 
 SMALL_VIDEOS = False
 
@@ -27,6 +33,22 @@ async def test_the_seller_gets_a_video_in_which_their_photo_moves(play: Play) ->
     for frame in (0, -1):
         assert film.share_of(RED, frame) > 0.1
         assert film.share_of(BLUE, frame) > 0.02
+
+
+async def test_the_worker_tells_who_writes_its_prompts_and_how_long_the_model_stays(play: Play) -> None:
+    seller = play.seller()
+    assert await play.settled(seller, await play.order(seller)) == 1
+    worker = json.loads((play.stack.folder / "data/run/worker.json").read_text())["health_url"]
+
+    async def told() -> bool:
+        metrics = (await play._http.get(f"{worker}/metrics")).text
+        return (
+            'neurocards_worker_prompts_total{reason="",source="openai"}' in metrics
+            and f'neurocards_openai_model_end_timestamp_seconds{{model="{MODEL}"}} 0.0' in metrics
+            and "neurocards_worker_prompt_fallback_share_max 0.2" in metrics
+        )
+
+    await eventually(told)
 
 
 async def test_a_refusal_brings_the_credit_back_and_says_what_to_change(play: Play) -> None:
