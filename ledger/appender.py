@@ -1,8 +1,9 @@
 """Group commit under one lock: in each process one appender takes what is waiting and writes it together.
 
 The lock makes positions dense and in commit order. What was asked for is answered only after the commit,
-rejections included, since they were decided on what the transaction saw. When the connection is lost the
-outcome of a commit is unknown; the batch runs again and the keys, read under the lock, tell what was written.
+rejections included, since they were decided on what the transaction saw. When the connection is lost, or
+anything else happens that nobody thought of, the outcome of a commit is unknown; the batch runs again and the
+keys, read under the lock, tell what was written. Nothing that may be durable is answered with an error.
 """
 
 import asyncio
@@ -13,11 +14,12 @@ from hashlib import sha256
 import asyncpg
 import structlog
 
-from ledger.batch import Answer, Pending
+from ledger.batch import Answer, Pending, require_name
 from ledger.commands import Command, body
 from ledger.decide import streams_read
-from ledger.errors import AlreadyExists, InvalidCommand, LedgerBusy, LedgerError, LedgerUnavailable
+from ledger.errors import AlreadyExists, LedgerBusy, LedgerError, LedgerUnavailable
 from ledger.flight import Flight, Writer
+from ledger.postgres import TRANSIENT, refuses_data
 from ledger.receipt import Receipt
 
 logger = structlog.get_logger()
@@ -26,17 +28,7 @@ KEY_CHARS_MAX = 200
 OVERLAP_MIN = 4
 """From so many commands on, half of them are decided while the other half is being written."""
 
-_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # "cannot switch to state": the backend died between two statements
-    asyncpg.OperatorInterventionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    OSError,
-    TimeoutError,
-)
-_WAIT = (asyncpg.LockNotAvailableError, asyncpg.QueryCanceledError, asyncpg.InsufficientResourcesError)
+_AGAIN_S = 0.1
 
 
 class Appender:
@@ -88,8 +80,7 @@ class Appender:
         future = asyncio.get_running_loop().create_future()
         reads = streams_read(command)
         for stream in reads:
-            if not stream.isprintable():
-                raise InvalidCommand(f"{stream!r} names no stream; an id is made of printable characters")
+            require_name(stream)
         body_hash = sha256(body(command)).digest()
         self._queue.append(Pending(command, key, body_hash, reads, future))
         self._wake.set()
@@ -110,7 +101,8 @@ class Appender:
                     logger.exception("append_failed")
                     self._writer.drop()
                     failed = [*(flight.batch if flight else []), *batch]
-                    _publish(failed, [LedgerError(f"append failed: {error!r}")] * len(failed))
+                    unknown = LedgerUnavailable(f"append failed, ask again with the same key: {error!r}")
+                    _publish(failed, [unknown] * len(failed))
                     flight = None
             if not flight:
                 self._writer.keep_snapshots()
@@ -137,9 +129,9 @@ class Appender:
             if not batch:
                 return None
             flight = await writer.send(batch, before)
-        except (*_LOST, asyncpg.PostgresError) as error:
-            await self._failed(error)
-            if before and any(not pending.future.done() for pending in before.batch):
+        except Exception as error:  # whatever it was: the batch before may be durable, this one perhaps
+            self._failed(error)
+            if before:
                 await self._append(list(before.batch))
             await self._append(batch)
             return None
@@ -147,38 +139,44 @@ class Appender:
         self._queue.extendleft(reversed(batch[len(flight.batch) :]))
         return flight
 
-    async def _append(self, batch: list[Pending]) -> None:
-        """One batch alone, again and again until its outcome is known."""
-        give_up_at = asyncio.get_running_loop().time() + self._give_up_s
-        cold = False
+    async def _append(self, batch: list[Pending], give_up_at: float | None = None) -> None:
+        """One batch alone, again and again until its outcome is known.
+
+        Every attempt reads the keys under the lock, so what an earlier one has committed is found. What no
+        attempt can help is refused, alone, after one more look whether its key stands in the log.
+        """
+        now = asyncio.get_running_loop().time
+        give_up_at = give_up_at or now() + self._give_up_s
+        cold, refusal = False, None
         while batch := [pending for pending in batch if not pending.future.done()]:
             try:
+                if refusal is not None:
+                    return _publish(batch, await self._writer.receipts(batch, refusal))
                 flight = await self._writer.send(batch, None)
                 await flight.committed
                 self._writer.landed(flight)
-            except _LOST + _WAIT as error:
-                await self._failed(error)
-                if asyncio.get_running_loop().time() >= give_up_at:
+            except Exception as error:  # nothing that may be durable is answered with an error
+                self._failed(error)
+                if now() >= give_up_at:
                     unavailable = LedgerUnavailable(f"no answer in {self._give_up_s} s: {error!r}")
                     return _publish(batch, [unavailable] * len(batch))
-                await asyncio.sleep(0.1)
-            except asyncpg.PostgresError as error:
-                await self._failed(error)
-                if isinstance(error, asyncpg.UniqueViolationError) and not cold:
-                    cold = True  # the cache was wrong; once more from what the log says
-                elif len(batch) > 1:
-                    for pending in batch:
-                        await self._append([pending])
-                else:
-                    return _publish(batch, [_refusal(error)])
+                if not isinstance(error, TRANSIENT):
+                    if not cold:
+                        cold = True  # the cache was wrong; once more from what the log says
+                        continue
+                    if len(batch) > 1:
+                        for pending in batch:
+                            await self._append([pending], give_up_at)
+                        return None
+                    refusal = refusal or _refusal(error)
+                await asyncio.sleep(_AGAIN_S)
         return None
 
-    async def _failed(self, error: Exception) -> None:
-        """End the transaction and forget what is remembered; the connection too, if it is what failed."""
-        logger.warning("append_interrupted", error=repr(error))
-        await self._writer.roll_back()
-        lost = isinstance(error, _LOST) and not isinstance(error, _WAIT)
-        self._writer.drop(keep_connection=not lost)
+    def _failed(self, error: Exception) -> None:
+        """Forget what is remembered, and the connection: on the next one the keys tell what has happened."""
+        expected = isinstance(error, (*TRANSIENT, asyncpg.PostgresError))
+        logger.warning("append_interrupted", error=repr(error), exc_info=None if expected else error)
+        self._writer.drop()
 
 
 def _land(flight: Flight) -> None:
@@ -195,7 +193,12 @@ def _publish(batch: Sequence[Pending], answers: Sequence[Answer]) -> None:
             pending.future.set_exception(answer)
 
 
-def _refusal(error: asyncpg.PostgresError) -> LedgerError:
+def _refusal(error: Exception) -> LedgerError | None:
+    """What a command is told that alone makes this happen again and again; None: not before giving up."""
     if isinstance(error, asyncpg.UniqueViolationError):
         return AlreadyExists(f"already in the log: {error.constraint_name}")
-    return LedgerError(f"Postgres refused the event: {error}")
+    if refuses_data(error):
+        return LedgerError(f"Postgres refused the event: {error}")
+    if isinstance(error, asyncpg.PostgresError):
+        return None
+    return LedgerError(f"append failed: {error!r}")

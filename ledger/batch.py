@@ -15,10 +15,13 @@ from events.streams import job_of
 from ledger.chain import event_hash
 from ledger.commands import Command
 from ledger.decide import State, decide, evolve
-from ledger.errors import AlreadyExists, KeyReused
+from ledger.errors import AlreadyExists, InvalidCommand, KeyReused, LedgerError
 from ledger.receipt import NOTHING_TO_DO, Receipt
 
 Answer = Receipt | Exception
+
+STREAM_CHARS_MAX = 200
+"""An index row holds no more than a few thousand bytes."""
 
 
 class OpenJob(msgspec.Struct, frozen=True):
@@ -47,8 +50,28 @@ class UsedKey(msgspec.Struct, frozen=True):
     receipt: Receipt
 
 
+def answer_of(pending: Pending, used: Mapping[str, UsedKey]) -> Receipt | KeyReused | None:
+    """What the log says of its key; None when it does not stand there."""
+    found = used.get(pending.key)
+    if found is not None and found.body_hash != pending.body_hash:
+        return KeyReused(pending.key)
+    return found.receipt if found else None
+
+
+def require_name(stream: str) -> None:
+    """Raises InvalidCommand unless this can name a stream."""
+    if len(stream) > STREAM_CHARS_MAX or not stream.isprintable():
+        raise InvalidCommand(
+            f"{stream[:STREAM_CHARS_MAX]!r} names no stream; an id is made of printable characters, "
+            f"{STREAM_CHARS_MAX} at most with what it is an id of"
+        )
+
+
 class Decided(msgspec.Struct):
-    """What a batch comes to: rows to insert, answers in its order, states and used keys after the commit."""
+    """What a batch comes to: rows to insert, answers in its order, and what is so after the commit.
+
+    `states` are those of the streams it writes.
+    """
 
     now_us: int
     cursor: Cursor
@@ -79,17 +102,17 @@ class BatchDecider:
                 break
             try:
                 answer: Answer = self._decide_one(pending)
-            except Exception as error:  # whatever a decision raises is that command's answer alone
+            except LedgerError as error:
                 answer = error
+            except Exception as error:  # a bug, or StopIteration, which no future takes: that command's alone
+                answer = LedgerError(f"{type(pending.command).__name__} cannot be decided: {error!r}")
+                answer.__cause__ = error
             self.result.answers.append(answer)
         return self.result
 
-    def _decide_one(self, pending: Pending) -> Receipt:
-        used = self._used.get(pending.key)
-        if used is not None:
-            if used.body_hash != pending.body_hash:
-                raise KeyReused(pending.key)
-            return used.receipt
+    def _decide_one(self, pending: Pending) -> Answer:
+        if (answer := answer_of(pending, self._used)) is not None:
+            return answer
         current = {stream: self._current(stream) for stream in pending.reads}
         view = {stream: state for stream, (_, state) in current.items()}
         made = decide(view, pending.command, self._now_us)
@@ -98,6 +121,7 @@ class BatchDecider:
         encoded = [(stream, event, encode(event)) for stream, event in made]
         placed: list[tuple[str, int, Event, str]] = []
         for stream, event, data in encoded:
+            require_name(stream)
             version, state = current.get(stream) or (0, None)
             if state is None and version == 0 and stream in self._created:
                 raise AlreadyExists(f"stream {stream} exists already")
@@ -115,6 +139,7 @@ class BatchDecider:
         current: Mapping[str, tuple[int, State | None]],
     ) -> Receipt:
         result, now_us = self.result, self._now_us
+        rows: list[Recorded] = []
         receipt = Receipt(result.cursor.position + 1, len(placed), now_us)
         position, previous = result.cursor.position, result.cursor.hash
         key: str | None = pending.key
@@ -126,12 +151,15 @@ class BatchDecider:
             previous = event_hash(
                 previous, position, stream, version, name, data, key, body_hash, count, now_us
             )
-            result.rows.append(
+            rows.append(
                 Recorded(position, stream, version, name, data, key, body_hash, count, now_us, previous)
             )
             key = body_hash = count = None
-            self._track_open_job(stream, event, position)
-        for stream, (version, state) in current.items():
+        result.rows += rows  # all that can raise has been done
+        for row, (stream, _, event, _) in zip(rows, placed, strict=True):
+            self._track_open_job(stream, event, row.position)
+        for stream in {stream for stream, *_ in placed}:  # not those that were only read
+            version, state = current[stream]
             if state is None:
                 self._created.add(stream)
             else:

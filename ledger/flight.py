@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import asyncpg
 import structlog
 
 from events.envelope import Cursor
 from ledger.account_state import AccountState
-from ledger.batch import BatchDecider, Decided, Pending, UsedKey
+from ledger.batch import Answer, BatchDecider, Decided, Pending, UsedKey, answer_of
 from ledger.cache import StreamCache
 from ledger.connection import AppendConnection, HeadRead
 from ledger.decide import State
+from ledger.errors import LedgerError
 from ledger.snapshots import PAGE_EVENTS, Snapshot, States, folded, is_due, load
 from ledger.wire import Results
 
@@ -72,26 +72,25 @@ class Writer:
         if self._connection is not None:
             await self._connection.close()
 
-    def drop(self, *, keep_connection: bool = False) -> None:
-        """Forget everything: after an error nothing remembered may be trusted."""
+    def drop(self) -> None:
+        """Forget everything: after an error nothing remembered may be trusted, the connection included."""
         self._cache.drop()
-        if self._connection is not None and not keep_connection:
+        if self._connection is not None:
             self._connection.terminate()
             self._connection = None
 
-    async def roll_back(self) -> None:
-        """After an error: end the transaction, or the connection when even that fails."""
-        if self._connection is not None and not self._connection.closed:
-            try:
-                await self._connection.rollback()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                self._connection.terminate()
+    async def receipts(self, batch: Sequence[Pending], otherwise: LedgerError) -> list[Answer]:
+        """What the keys stand for in the log, read under the lock: whoever had it before is through."""
+        connection = await self.connect()
+        read = HeadRead(await connection.begin([pending.key for pending in batch], 0))
+        await connection.rollback()
+        return [answer_of(pending, read.used) or otherwise for pending in batch]
 
     async def send(self, batch: Sequence[Pending], before: Flight | None) -> Flight:
         """Decide the batch and send it; `before`, if it is still under way, lands meanwhile.
 
-        What there is no room for is left out: see the flight's own batch. Raises what asyncpg raises, of
-        either.
+        What there is no room for is left out: see the flight's own batch. Whatever it raises, of either,
+        leaves open what became of them.
         """
         connection, cache = await self.connect(), self._cache
         reads = {stream for pending in batch for stream in pending.reads}
@@ -128,8 +127,12 @@ class Writer:
         if self._to_keep and self._connection is not None:
             snapshots = [self._to_keep[stream] for stream in sorted(self._to_keep)]
             self._to_keep = {}
-            self._keeping = self._connection.keep(snapshots)
-            self._keeping.add_done_callback(_kept)
+            try:
+                self._keeping = self._connection.keep(snapshots)
+            except Exception as error:  # a cache: nothing that stands in the log may depend on it
+                logger.warning("snapshots_not_kept", error=repr(error))
+            else:
+                self._keeping.add_done_callback(_kept)
 
     def landed(self, flight: Flight) -> None:
         """The flight is durable: only now publish what it has changed."""

@@ -3,15 +3,18 @@
 import asyncio
 from hashlib import sha256
 
+import pytest
+
 from events import codec
 from events.envelope import GENESIS, GENESIS_HASH
 from events.job import Failure
 from ledger import batch as batch_module
+from ledger import chain
 from ledger import commands as c
 from ledger.batch import BatchDecider, Pending
 from ledger.chain import follows
 from ledger.decide import fold, initial, streams_read
-from ledger.errors import AlreadyExists, InsufficientCredits, KeyReused
+from ledger.errors import AlreadyExists, InsufficientCredits, InvalidCommand, KeyReused, LedgerError
 from ledger.receipt import NOTHING_TO_DO, Receipt
 
 
@@ -79,10 +82,50 @@ def test_a_decision_that_raises_leaves_no_trace(monkeypatch):
 
     monkeypatch.setattr(batch_module, "encode", encode)
     result = decided(OPEN, TERMS, order("o1", "bad1", "bad2"), order("o2", "j1", "j2"))
-    assert str(result.answers[2]) == "boom"
+    assert isinstance(result.answers[2], LedgerError)
+    assert "boom" in str(result.answers[2])
     assert isinstance(result.answers[3], Receipt)
     assert not any("bad" in row.data + row.stream for row in result.rows)
     assert set(result.opened) == {"j1", "j2"}
+
+
+def test_a_decision_that_raises_what_no_future_takes_is_an_error_all_the_same(monkeypatch):
+    def decide(*args):
+        raise StopIteration
+
+    monkeypatch.setattr(batch_module, "decide", decide)
+    assert [type(answer) for answer in decided(OPEN).answers] == [LedgerError]
+
+
+def test_a_hash_that_cannot_be_made_leaves_no_half_of_a_command(monkeypatch):
+    def event_hash(previous, position, stream, *others):
+        if stream == "job-bad":
+            raise UnicodeError("boom")
+        return chain.event_hash(previous, position, stream, *others)
+
+    monkeypatch.setattr(batch_module, "event_hash", event_hash)
+    result = decided(OPEN, TERMS, order("o1", "bad"), order("o2", "j1"))
+    assert isinstance(result.answers[2], LedgerError)
+    assert [row.position for row in result.rows] == [1, 2, 3, 4, 5]
+    assert [row.stream for row in result.rows[3:]] == ["account-a", "job-j1"]
+    assert result.states["account-a"] == decided(OPEN, TERMS, order("o2", "j1")).states["account-a"]
+
+
+@pytest.mark.parametrize("job", ["two\x1fnames", "two\nlines", "x" * 300])
+def test_what_cannot_name_a_stream_is_that_command_s_error(job: str):
+    result = decided(OPEN, TERMS, order("o1", job), order("o2", "j1"))
+    assert isinstance(result.answers[2], InvalidCommand)
+    assert isinstance(result.answers[3], Receipt)
+    assert len(result.rows) == 5
+
+
+def test_states_are_those_of_the_streams_that_were_written():
+    """What was only read stands in none of the rows, and nobody may look for it there."""
+    result = decided(OPEN, ("open2", c.OpenAccount("b", invited_by="a")))
+    assert set(result.states) == {"account-a", "account-b"}
+    known = {"account-a": result.states["account-a"]}
+    alone = decided(("open2", c.OpenAccount("b", invited_by="a")), known=known)
+    assert set(alone.states) == {"account-b"}
 
 
 def test_a_job_can_be_made_only_once():

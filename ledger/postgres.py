@@ -1,0 +1,36 @@
+"""What Postgres raises when it is away, busy or can only be read, as opposed to refusing what we write."""
+
+from typing import Final
+
+import asyncpg
+from asyncpg.connect_utils import SessionAttribute
+
+READ_WRITE: Final = SessionAttribute.read_write
+"""Of the hosts in the URL only one that takes writes; InternalClientError when there is none."""
+
+CONNECTION_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,  # also for bad arguments, then a ValueError too
+    asyncpg.InternalClientError,  # the backend died between two statements; no host takes writes
+    asyncpg.OperatorInterventionError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,  # a replica, or a primary out of disk: another connection may do
+    OSError,
+    TimeoutError,
+)
+"""The connection is of no use any more; what was asked on it last may have happened."""
+
+TRANSIENT: Final = (
+    *CONNECTION_LOST,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.TransactionRollbackError,
+)
+"""A database that restarts, fails over, is full, read-only, busy or out of reach: asking again helps."""
+
+_DATA_CLASSES: Final = ("22", "23")
+
+
+def refuses_data(error: BaseException) -> bool:
+    """Whether Postgres says that the rows are wrong (class 22 or 23): no other attempt will do."""
+    return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in _DATA_CLASSES
