@@ -13,6 +13,7 @@ import asyncpg
 from events.envelope import GENESIS, GENESIS_HASH, Cursor
 from ledger.batch import Decided, UsedKey
 from ledger.errors import LedgerError
+from ledger.postgres import READ_WRITE
 from ledger.receipt import Receipt
 from ledger.snapshots import FORMAT, PAGE_EVENTS, Snapshot, StreamEvent
 from ledger.sql import query
@@ -32,6 +33,7 @@ ANSWER_S_MAX = 10.0
 _SERVER_SETTINGS = {
     "application_name": "neurocards-appender",
     "timezone": "UTC",
+    "synchronous_commit": "on",
     "lock_timeout": "4s",
     "statement_timeout": "4s",
     "idle_in_transaction_session_timeout": "3s",
@@ -65,10 +67,16 @@ _INSERT_BINARY: Final = bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
 
 
 class HeadRead:
-    """What the log says under the lock. `streams` is None when that was not asked for."""
+    """What the log says under the lock. `streams` is None when that was not asked for.
+
+    Raises ReadOnlySQLTransactionError where nothing can be written: a server like that may be behind, and
+    even a rejection that was decided on what it says could be wrong.
+    """
 
     def __init__(self, results: Results) -> None:
-        _, _, ((now_us, position, hash_, time_us, hash_at_cursor),), keys, *streams = results
+        _, _, ((now_us, position, hash_, time_us, hash_at_cursor, read_only),), keys, *streams = results
+        if read_only != b"off":
+            raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
         self.head: Cursor = GENESIS
         self.now_us = _int(now_us)
         self.hash_at_cursor = _bytes(hash_at_cursor) if hash_at_cursor is not None else None
@@ -91,20 +99,32 @@ class AppendConnection:
 
     @classmethod
     async def open(cls, database_url: str, role: str | None) -> "AppendConnection":
-        """Connect. Raises LedgerError when Postgres would answer before a commit is durable."""
+        """Connect to the host that takes writes.
+
+        Raises LedgerError when it would answer before a commit is durable.
+        """
         settings = _SERVER_SETTINGS | ({"role": role} if role else {})
         connection = await asyncpg.connect(
-            database_url, server_settings=settings, timeout=5, command_timeout=10
+            database_url,
+            server_settings=settings,
+            timeout=5,
+            command_timeout=10,
+            target_session_attrs=READ_WRITE,
         )
-        durable = await connection.fetchval("SHOW synchronous_commit")
-        if durable not in ("on", "remote_apply"):
-            await connection.close()
-            raise LedgerError(f"synchronous_commit is {durable!r}; set it to on, or paid credits get lost")
-        if connection.get_server_version().major >= 17:
-            # Older servers bound only each statement and each silence between two.
-            await connection.execute("SET transaction_timeout = '5s'")
-        wire = Wire(connection, answer_s_max=ANSWER_S_MAX)
-        await wire.ask(*[parse(name, sql) for name, sql in _STATEMENTS.items()])
+        try:
+            durable = await connection.fetchval("SHOW synchronous_commit")
+            if durable not in ("on", "remote_apply"):
+                raise LedgerError(
+                    f"synchronous_commit is {durable!r}; set it to on, or paid credits get lost"
+                )
+            if connection.get_server_version().major >= 17:
+                # Older servers bound only each statement and each silence between two.
+                await connection.execute("SET transaction_timeout = '5s'")
+            wire = Wire(connection, answer_s_max=ANSWER_S_MAX)
+            await wire.ask(*[parse(name, sql) for name, sql in _STATEMENTS.items()])
+        except BaseException:
+            connection.terminate()
+            raise
         return cls(wire)
 
     def begin(

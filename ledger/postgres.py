@@ -14,6 +14,7 @@ CONNECTION_LOST: Final = (
     asyncpg.InternalClientError,  # the backend died between two statements; no host takes writes
     asyncpg.OperatorInterventionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,  # a replica, or a primary out of disk: another connection may do
     OSError,
     TimeoutError,

@@ -14,6 +14,7 @@ import asyncpg
 import msgspec
 
 from events.envelope import GENESIS, Cursor
+from ledger.postgres import READ_WRITE
 from projections import cursors
 from projections.catalogue import projection as projection_of
 from projections.errors import ScratchTaken
@@ -92,7 +93,9 @@ def _require_free(projections: Sequence[AnyProjection], into: Into) -> None:
 
 @asynccontextmanager
 async def _connected(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    connection = await asyncpg.connect(database_url, server_settings=_SETTINGS)
+    connection = await asyncpg.connect(
+        database_url, server_settings=_SETTINGS, target_session_attrs=READ_WRITE
+    )
     try:
         yield connection
     finally:

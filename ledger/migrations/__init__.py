@@ -15,6 +15,7 @@ import asyncpg
 import structlog
 
 from ledger.errors import IntegrityError
+from ledger.postgres import READ_WRITE
 
 logger = structlog.get_logger()
 
@@ -31,7 +32,7 @@ async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migratio
 
     Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since.
     """
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(database_url, target_session_attrs=READ_WRITE)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute(_TABLE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from ledger.postgres import READ_WRITE
 from projections.errors import RebuildRunning
 from projections.projection import AnyProjection
 from projections.rebuilding import fresh
@@ -41,7 +42,9 @@ async def connect(database_url: str, projections: Sequence[AnyProjection]) -> As
     opened: list[Plain] = []
     try:
         for _ in range(4):
-            opened.append(await asyncpg.connect(database_url, server_settings=SETTINGS))
+            opened.append(
+                await asyncpg.connect(database_url, server_settings=SETTINGS, target_session_attrs=READ_WRITE)
+            )
         for projection in projections:
             if not await opened[0].fetchval(
                 "SELECT pg_try_advisory_lock($1, hashtext($2))", _LOCK, projection.name
@@ -58,7 +61,9 @@ async def connect(database_url: str, projections: Sequence[AnyProjection]) -> As
 
 async def forget(database_url: str, projections: Sequence[AnyProjection]) -> None:
     """Drop what a cancelled rebuild has made, unless somebody else rebuilds by now."""
-    connection = await asyncpg.connect(database_url, server_settings=SETTINGS)
+    connection = await asyncpg.connect(
+        database_url, server_settings=SETTINGS, target_session_attrs=READ_WRITE
+    )
     try:
         for projection in projections:
             locked = "SELECT pg_try_advisory_lock($1, hashtext($2))"

@@ -27,6 +27,7 @@ import uvloop
 from events.envelope import Cursor, Recorded
 from events.errors import NeurocardsError
 from ledger.errors import IntegrityError
+from ledger.postgres import READ_WRITE
 from projections.catalogue import projection as projection_of
 from projections.errors import SecondHalfFailed
 from projections.in_process import BROKEN_OFF, in_process, read_task, say, spare_collector
@@ -150,7 +151,11 @@ async def fold(task: Task, progress: Callable[[int], None]) -> Cursor:
     fillings: list[LateFilling] = []
     try:
         for _ in range(3):
-            opened.append(await asyncpg.connect(task.url, server_settings=task.server_settings))
+            opened.append(
+                await asyncpg.connect(
+                    task.url, server_settings=task.server_settings, target_session_attrs=READ_WRITE
+                )
+            )
         log, lookups, work = opened
         for name in task.versions:
             await work.execute("SELECT pg_advisory_lock_shared($1, hashtext($2))", LATE_LOCK, name)

@@ -81,6 +81,10 @@ def trouble_of(error: Exception) -> str | None:
             asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError()
         ):
             return f"the database is older than this program ({error}); run `neurocards migrate`"
+        case asyncpg.ReadOnlySQLTransactionError() | asyncpg.TargetServerAttributeNotMatched():
+            from services.shared.database import start_error
+
+            return str(start_error(error))
         case (
             asyncpg.PostgresConnectionError() | asyncpg.QueryCanceledError() | asyncpg.CannotConnectNowError()
         ):

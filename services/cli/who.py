@@ -32,7 +32,7 @@ async def _of_telegram(settings: Settings, telegram_id: int) -> str | None:
 
     if settings.database_url is None:
         raise SettingsError(["DATABASE_URL: is needed to find a Telegram user; or give the account's id"])
-    connection = await connect(settings, "who")
+    connection = await connect(settings, "who", writes=False)
     try:
         found = await connection.fetchval("SELECT account FROM accounts WHERE telegram_id = $1", telegram_id)
     finally:

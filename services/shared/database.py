@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from ledger.postgres import READ_WRITE
 from services.shared.errors import StartError, UnsafeDatabase
 from services.shared.settings import Settings
 
@@ -21,8 +22,10 @@ APP_ROLE = "neurocards_app"
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 20.0
 
+_REFUSED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.TargetServerAttributeNotMatched)
 _SERVER_SETTINGS = {
     "timezone": "UTC",
+    "synchronous_commit": "on",
     "lock_timeout": "5s",
     "statement_timeout": "15s",
     "idle_in_transaction_session_timeout": "15s",
@@ -37,7 +40,8 @@ async def create_pool(
 ) -> "Pool":
     """A pool of connections named `neurocards-<name>`. Raises StartError with what to do.
 
-    Each connection is checked to commit durably.
+    Each connection is checked to commit durably and to take writes, also later: one that can only read may
+    be a replica that is behind, so it is no good for reading either.
     """
     url = settings.require_database_url()
     try:
@@ -49,10 +53,12 @@ async def create_pool(
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=300,
             init=check_connection,
+            setup=_require_writable,
             reset=_keep_session,
+            target_session_attrs=READ_WRITE,
             server_settings=server_settings(name, role),
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except _REFUSED as error:
         raise start_error(error) from error
 
 
@@ -68,21 +74,27 @@ async def patient_pool(settings: Settings, name: str) -> "Pool":
             init=check_connection,
             server_settings=server_settings(name, APP_ROLE) | patient,
         )
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except _REFUSED as error:
         raise start_error(error) from error
 
 
-async def connect(settings: Settings, name: str, *, role: str | None = APP_ROLE) -> "Connection":
-    """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do."""
+async def connect(
+    settings: Settings, name: str, *, role: str | None = APP_ROLE, writes: bool = True
+) -> "Connection":
+    """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do.
+
+    Without `writes` also to a server that can only be read.
+    """
     try:
         connection = await asyncpg.connect(
             settings.require_database_url(),
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings=server_settings(name, role),
+            target_session_attrs=READ_WRITE if writes else None,
         )
         await check_connection(connection)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except _REFUSED as error:
         raise start_error(error) from error
     return connection
 
@@ -98,6 +110,12 @@ async def _keep_session(connection: Any) -> None:
 
     What asyncpg does besides, rolling back a transaction left open, it does all the same.
     """
+
+
+async def _require_writable(connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    """Before each use: a session turns read-only in the middle when a disk is full. The pool ends it then."""
+    if getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on":
+        raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
 
 
 async def check_connection(connection: "Connection | asyncpg.pool.PoolConnectionProxy[Any]") -> None:
@@ -122,6 +140,8 @@ def start_error(error: BaseException) -> StartError:
             hint = f"the role {APP_ROLE} is not there or not granted to us; run `neurocards migrate`"
         case asyncpg.InsufficientPrivilegeError():
             hint = f"the user in DATABASE_URL may not act as {APP_ROLE}: grant it that role"
+        case asyncpg.TargetServerAttributeNotMatched() | asyncpg.ReadOnlySQLTransactionError():
+            hint = "Postgres at DATABASE_URL can only be read: is it a replica, or is its disk full?"
         case asyncpg.PostgresError():
             hint = f"Postgres refused the connection: {error}"
         case _:

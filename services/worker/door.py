@@ -18,6 +18,7 @@ from ledger.commands import Command
 from ledger.errors import LedgerBusy, LedgerUnavailable
 from ledger.job_state import JobState
 from ledger.log import Ledger
+from ledger.postgres import TRANSIENT
 from ledger.receipt import Receipt
 from services.shared.batcher import Batcher
 from services.shared.people import Brief, NewText, People, as_brief
@@ -27,19 +28,7 @@ logger = structlog.get_logger()
 
 T = TypeVar("T")
 
-PASSING: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that died between two messages
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.LockNotAvailableError,
-    OSError,
-    TimeoutError,
-    LedgerBusy,
-    LedgerUnavailable,
-)
+PASSING: Final = (*TRANSIENT, LedgerBusy, LedgerUnavailable)
 """What a database that restarts, fails over, is full or out of reach raises."""
 
 

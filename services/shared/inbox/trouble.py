@@ -3,24 +3,15 @@
 import time
 from typing import Final
 
-import asyncpg
 import structlog
+
+from ledger.postgres import TRANSIENT
 
 logger = structlog.get_logger()
 
 _EVERY_S: Final = 30.0
 
-DATABASE_AWAY: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.LockNotAvailableError,
-    OSError,
-    TimeoutError,
-)
-"""What asyncpg raises when Postgres is away or busy, and also, as an InterfaceError, for bad arguments."""
+DATABASE_AWAY: Final = TRANSIENT
 
 
 def is_database_away(error: BaseException) -> bool:

@@ -8,11 +8,7 @@ import pytest
 from events.account import CreditsGranted
 from ledger import commands as c
 from ledger.appender import Appender
-from ledger.errors import (
-    InsufficientCredits,
-    LedgerError,
-    LedgerUnavailable,
-)
+from ledger.errors import InsufficientCredits, LedgerUnavailable
 from ledger.log import Ledger
 from ledger.receipt import Receipt
 from tests.integration.ledger.conftest import order, positions, rich
@@ -142,10 +138,3 @@ async def test_a_log_that_went_back_is_noticed_and_nothing_stale_is_used(ledger,
     again = await ledger.execute(c.GrantCredits("a", 5, "manual", "x"), key="grant")
     assert again.position == 4
     assert CreditsGranted.__name__ == (await ledger.read.events_after(3))[0].type
-
-
-async def test_an_unsafe_database_is_refused_at_the_start(database_url, owner):
-    database = await owner.fetchval("SELECT current_database()")
-    await owner.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
-    with pytest.raises(LedgerError, match="synchronous_commit"):
-        await Appender(database_url).start()

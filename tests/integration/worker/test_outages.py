@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import asyncpg
+
 from events.job import SubmissionAccepted, SubmissionIntended
 from services.local.valkey import EmbeddedValkey
 from services.shared.streams import GENERATION, JOBS
@@ -64,6 +66,25 @@ async def test_every_connection_to_postgres_is_cut_again_and_again(workshop: Wor
     for job in jobs:
         state = await workshop.ended(job)
         assert state.outcome == "succeeded" and len(state.submissions) == 1
+    assert len(await workshop.tasks()) == 5
+    await workshop.audit()
+    await workshop.nothing_pending()
+
+
+async def test_the_database_can_only_be_read_for_a_while(
+    workshop: Workshop, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    workshop.sandbox.turn(render_seconds=0.5)
+    await workshop.worker()
+    jobs = await workshop.order(5)
+    database = await owner.fetchval("SELECT current_database()")
+    for setting in ("on", "off", "on", "off"):  # as a server does whose disk is full
+        await owner.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = {setting}")
+        await workshop.cut_postgres()
+        await asyncio.sleep(0.3)  # the trouble itself, not a wait for something
+    for job in jobs:
+        state = await workshop.ended(job)
+        assert state.outcome == "succeeded" and state.crashes == 0 and len(state.submissions) == 1
     assert len(await workshop.tasks()) == 5
     await workshop.audit()
     await workshop.nothing_pending()
