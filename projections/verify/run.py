@@ -16,7 +16,7 @@ from ledger.errors import LedgerError
 from ledger.note import PublicKey
 from projections.in_process import in_process
 from projections.problems import CHAIN_KINDS, PROBLEMS_MAX, Findings, Problem
-from projections.verify import gifts, notes, tables, witnesses
+from projections.verify import clock, gifts, notes, tables, witnesses
 from projections.verify.chain import Progress
 from projections.verify.locate import locate
 from projections.verify.process import Said, Task
@@ -113,6 +113,7 @@ async def _conclude(
         if problem.kind != "sequence" or problem.position not in placed:
             findings.add(problem.kind, problem.position, problem.message)
     await gifts.check(connection, after.position, findings)
+    await clock.check(connection, after.position, findings)
     await tables.check_open_jobs(connection, walked["rules"].open_jobs, after.position, findings)
     more = sum(w.found - len(w.problems) for w in walked.values())
     return Report(findings.problems[:PROBLEMS_MAX], findings.count + more, chain.head, chain.count)

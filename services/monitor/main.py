@@ -20,6 +20,7 @@ from services.monitor.expiry import ExpirySweep
 from services.monitor.invitations import InvitationSweep
 from services.monitor.lags import Lags
 from services.monitor.late import LateResults
+from services.monitor.log_time import LogTime
 from services.monitor.models import ModelStates
 from services.monitor.payments import DailyComparison, PaymentsMeasured
 from services.monitor.rounds import Rounds
@@ -142,6 +143,7 @@ def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, lim
     """Start what only looks: each fails by itself and changes nothing."""
     repeated.start("summary", OpenJobsSummary(pool).measure, MEASURE_S)
     repeated.start("lags", Lags(pool, redis).run_once, MEASURE_S)
+    repeated.start("log_time", LogTime(pool).run_once, MEASURE_S)
     repeated.start("rests", Rests(kie, limits).run_once, MEASURE_S)
     book, catalogue = CircuitBook(pool), load_catalogue()
     models = ModelStates(book, (model.slug for model in catalogue.models if model.enabled))

@@ -34,6 +34,11 @@ IN_STATE: Final = Gauge(
 DEAD_LETTERS: Final = Gauge(
     "neurocards_dead_letters", "Failed jobs that wait for an operator, by class of error", ["error_class"]
 )
+LOG_AHEAD: Final = Gauge(
+    "neurocards_log_ahead_seconds",
+    "By how much the newest event's time is ahead of a clock; below 0 when it is past",
+    ["clock"],
+)
 LAG: Final = Gauge(
     "neurocards_consumer_lag_positions",
     "Positions between the log's head and where a consumer is",

@@ -27,7 +27,7 @@ LEDGER_CHECKS: dict[str, tuple[Kind, ...]] = {
     "books sum to zero, nothing overdrawn": ("books", "overdraft", "lots"),
     "gifts once each, from what gives them": ("gift",),
     "credits are what was paid": ("payment",),
-    "the chain holds": (*CHAIN_KINDS, "stream", "command", "unreadable", "guard"),
+    "the chain holds": (*CHAIN_KINDS, "stream", "command", "clock", "unreadable", "guard"),
     "read models are what the log says": ("projection", "cursor", "snapshot", "checkpoint"),
 }
 

@@ -1,0 +1,90 @@
+"""The database's clock was ahead once: what it has written is found, and measured."""
+
+import time
+
+import pytest
+
+from ledger import commands as c
+from ledger import connection
+from ledger.log import Ledger
+from ledger.sql import query
+from projections.verify import clock
+from projections.verify.run import verify_on
+from services.monitor.log_time import LogTime
+from tests.integration.ledger.conftest import rich
+from tests.integration.ledger.tampering import project
+from tests.integration.monitor.conftest import metric
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def ahead(monkeypatch):
+    """Appenders that connect from now on take the database's clock for being ahead."""
+
+    def by(seconds: float) -> None:
+        later = f"clock_timestamp() + interval '{seconds} s'"
+        sql = query("append_head").replace("clock_timestamp()", later)
+        monkeypatch.setitem(connection._STATEMENTS, "HEAD", sql)
+
+    return by
+
+
+async def written(database_url: str, pool, ahead, seconds: float) -> None:
+    """Three events as they should be, one with a clock ahead, and one after that."""
+    async with Ledger(database_url, pool) as ledger:
+        await rich(ledger, "a")
+    ahead(seconds)
+    async with Ledger(database_url, pool) as ledger:
+        await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="ahead")
+    ahead(0)
+    async with Ledger(database_url, pool) as ledger:
+        await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="after")
+    await project(pool)
+
+
+async def test_events_later_than_now_are_found(database_url, pool, owner, ahead):
+    await written(database_url, pool, ahead, 400 * DAY_S)
+    (problem,) = (await verify_on(owner)).problems
+    assert (problem.kind, problem.position) == ("clock", 4)
+    assert "2 events from position 4 on" in problem.message
+    assert "the database's clock" in problem.message or "machine" in problem.message
+    assert "399 days" in problem.message or "400 days" in problem.message
+    await LogTime(pool).run_once()
+    for name in ("database", "monitor"):
+        assert 399 * DAY_S < metric("log_ahead_seconds", clock=name) < 401 * DAY_S
+
+
+async def test_clocks_that_differ_a_little_are_no_damage(database_url, pool, owner, ahead):
+    await written(database_url, pool, ahead, clock.AHEAD_S_MAX / 2)
+    assert (await verify_on(owner)).problems == []
+    assert 0 < await measured(pool) < clock.AHEAD_S_MAX
+
+
+async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_still(
+    database_url, pool, owner, ahead, monkeypatch
+):
+    """By the database's clock all is well, and a day behind it is what everybody else has."""
+    await written(database_url, pool, ahead, 0)
+    assert (await verify_on(owner)).problems == []
+    assert await measured(pool) <= 0
+    now_s = time.time
+    monkeypatch.setattr("projections.verify.clock.time.time_ns", lambda: int((now_s() - DAY_S) * 1e9))
+    (problem,) = (await verify_on(owner)).problems
+    assert (problem.kind, problem.position) == ("clock", 1)
+    assert "the machine that verifies" in problem.message
+    monkeypatch.setattr("services.monitor.log_time.time.time", lambda: now_s() - DAY_S)
+    await measured(pool)
+    assert metric("log_ahead_seconds", clock="monitor") > DAY_S - 3600
+
+
+async def test_only_what_came_after_a_place_is_looked_at(database_url, pool, owner, ahead):
+    await written(database_url, pool, ahead, 400 * DAY_S)
+    async with Ledger(database_url, pool) as ledger:
+        head = await ledger.read.head()
+    assert [p.kind for p in (await verify_on(owner, after=head)).problems] == []
+
+
+async def measured(pool) -> float:
+    await LogTime(pool).run_once()
+    return metric("log_ahead_seconds", clock="database")
