@@ -54,6 +54,18 @@ class BotHandler:
         passing = (RedisError, LedgerBusy, LedgerUnavailable)
         return telegram.is_transient(error) or is_database_away(error) or isinstance(error, passing)
 
+    async def flooded(self, stored: StoredUpdate) -> None:
+        _ = self._speech(stored)
+        text = _(
+            "✋ Too many messages at once: I read only the newest ones. "
+            "If something important is missing, please send it again."
+        )
+        try:
+            await self._say(stored, text)
+        except Exception as error:
+            if not telegram.is_chat_gone(error):
+                raise
+
     async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
         if not telegram.is_transient(error):  # else nothing can be said anyway
             _ = self._speech(stored)

@@ -79,10 +79,10 @@ async def serve(settings: Settings) -> None:
                 inbox = Inbox(pool)
 
                 async def work(over: asyncio.Event) -> None:
-                    runner = InboxRunner(inbox, handler)
-                    runtime.health.tell({"inbox": runner.status})
-                    polling = Polling(bot, inbox, runner, list(ALLOWED_UPDATES))
-                    await both(runner.run(over), polling.run(over), over)
+                    money, rest = (InboxRunner(inbox, handler, urgent=urgent) for urgent in (True, False))
+                    runtime.health.tell({"inbox_urgent": money.status, "inbox": rest.status})
+                    polling = Polling(bot, inbox, lambda: wake(money, rest), list(ALLOWED_UPDATES))
+                    await together(over, money.run(over), rest.run(over), polling.run(over))
 
                 turn = Turn(settings, "bot", TURN_LOCK, runtime.stop)
                 runtime.health.tell({"has_turn": lambda: turn.mine})
@@ -115,8 +115,14 @@ def bot_texts() -> Catalogues:
     return Catalogues("services.bot", "bot")
 
 
-async def both(handling: Awaitable[None], polling: Awaitable[None], over: asyncio.Event) -> None:
-    """Handle and poll; when one fails, end the other in good order and raise."""
+def wake(*runners: InboxRunner) -> None:
+    """Something was stored, for one of them."""
+    for runner in runners:
+        runner.wake()
+
+
+async def together(over: asyncio.Event, *parts: Awaitable[None]) -> None:
+    """Handle and poll; when one fails, end the others in good order and raise."""
 
     async def until_over(part: Awaitable[None]) -> None:
         try:
@@ -124,7 +130,7 @@ async def both(handling: Awaitable[None], polling: Awaitable[None], over: asynci
         finally:
             over.set()
 
-    results = await asyncio.gather(until_over(handling), until_over(polling), return_exceptions=True)
+    results = await asyncio.gather(*map(until_over, parts), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):
             raise result

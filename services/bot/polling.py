@@ -1,6 +1,7 @@
 """Long polling: updates go from getUpdates into the inbox, and are confirmed by the next offset only then."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -10,7 +11,7 @@ from aiogram.methods import TelegramMethod
 
 from services.adapters.telegram import is_transient
 from services.shared.errors import StartError
-from services.shared.inbox import Inbox, InboxRunner
+from services.shared.inbox import Inbox
 from services.shared.inbox.trouble import Pauses, Trouble, is_database_away
 
 logger = structlog.get_logger()
@@ -18,7 +19,6 @@ logger = structlog.get_logger()
 POLL_S: Final = 25
 _ANSWER_MARGIN_S: Final = 15
 _RIVAL_PAUSE_S: Final = 3.0
-_FULL_PAUSE_S: Final = 0.2
 
 
 class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
@@ -33,12 +33,14 @@ class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
 
 
 class Polling:
-    """Polls until told to stop."""
+    """Polls until told to stop; no backlog stops it, since Postgres holds that. Calls `stored` after storing."""
 
-    def __init__(self, bot: Bot, inbox: Inbox, runner: InboxRunner, allowed_updates: list[str]) -> None:
+    def __init__(
+        self, bot: Bot, inbox: Inbox, stored: Callable[[], None], allowed_updates: list[str]
+    ) -> None:
         self._bot = bot
         self._inbox = inbox
-        self._runner = runner
+        self._stored = stored
         self._allowed_updates = allowed_updates
         self._trouble = Trouble("getting updates")
 
@@ -48,9 +50,6 @@ class Polling:
         offset, pauses = None, Pauses()
         try:
             while not stop.is_set():
-                if self._runner.full:
-                    await _wait(stopped, _FULL_PAUSE_S)
-                    continue
                 try:
                     updates = await self._get(offset, stopped)
                     await self._inbox.store(updates)
@@ -61,7 +60,7 @@ class Polling:
                 pauses = Pauses()
                 if updates:
                     offset = max(int(update["update_id"]) for update in updates) + 1
-                    self._runner.wake()
+                    self._stored()
         finally:
             stopped.cancel()
 

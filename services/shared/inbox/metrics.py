@@ -5,6 +5,10 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 UPDATES: Final = Counter(
-    "neurocards_updates_total", "Updates handled, attempts failed, and updates parked", ["outcome"]
+    "neurocards_updates_total",
+    "Updates handled, attempts failed, updates parked, and updates left out of a flood",
+    ["outcome"],
 )
-IN_HAND: Final = Gauge("neurocards_updates_in_hand", "Updates this process has taken and not yet settled")
+IN_HAND: Final = Gauge(
+    "neurocards_updates_in_hand", "Updates this process has taken and not yet settled", ["lane"]
+)

@@ -1,9 +1,12 @@
-"""Takes updates out of the inbox and has them handled: each chat in order, different chats side by side.
+"""Takes updates of one lane out of the inbox and has them handled: a chat's in order, chats side by side.
 
 handled                     deleted
 trouble of the surroundings waits and tries again, up to WAIT_S_MAX; the person is told after a moment
 handler raised              the person is told and it is logged, both once; tried again; then parked
 took its process with it    parked once BEGUN_MAX processes had begun it
+left out of a flood         told with the next one of its chat, once per flood
+
+Between two updates of a chat every other chat that waits has one handled: each queues anew for a slot.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from services.shared.inbox.flood import FloodNotices
 from services.shared.inbox.metrics import IN_HAND, UPDATES
 from services.shared.inbox.store import Inbox, StoredUpdate
 from services.shared.inbox.trouble import DATABASE_AWAY, Pauses, Trouble
@@ -42,6 +46,9 @@ class InboxHandler(Protocol):
     def is_transient(self, error: BaseException) -> bool:
         """Whether the surroundings are to blame and waiting helps."""
 
+    async def flooded(self, stored: StoredUpdate) -> None:
+        """Said before `stored` is handled: earlier ones of its chat were left out. May raise as `handle`."""
+
     async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
         """The surroundings are in trouble: the answer will be late."""
 
@@ -50,18 +57,21 @@ class InboxHandler(Protocol):
 
 
 class InboxRunner:
-    """Handles what is in the inbox until told to stop. One runner at a time: see `Turn`."""
+    """Handles one lane of the inbox until told to stop. One runner per lane at a time: see `Turn`."""
 
     def __init__(
         self,
         inbox: Inbox,
         handler: InboxHandler,
         *,
+        urgent: bool = False,
         chats_at_once: int = CHATS_AT_ONCE,
         retry_first_s: float = RETRY_FIRST_S,
     ) -> None:
         self._inbox = inbox
         self._handler = handler
+        self._urgent = urgent
+        self._notices = FloodNotices()
         self._retry_first_s = retry_first_s
         self._slots = asyncio.Semaphore(chats_at_once)
         self._wake = asyncio.Event()
@@ -74,11 +84,6 @@ class InboxRunner:
     def wake(self) -> None:
         """Something was stored."""
         self._wake.set()
-
-    @property
-    def full(self) -> bool:
-        """Whether more is in hand than should be; whoever stores should hold back."""
-        return len(self._in_hand) >= IN_HAND_MAX
 
     def status(self) -> dict[str, int]:
         """The backlog: updates taken and not settled (at most IN_HAND_MAX, others wait), and their chats."""
@@ -97,7 +102,7 @@ class InboxRunner:
                 await self._pause(pauses.next_s())
                 continue
             pauses = Pauses()
-            IN_HAND.set(len(self._in_hand))
+            IN_HAND.labels("urgent" if self._urgent else "ordinary").set(len(self._in_hand))
             await _first_of(stop, self._wake, timeout_s=POLL_S)
         if self._tasks:
             await asyncio.wait(self._tasks)
@@ -108,7 +113,7 @@ class InboxRunner:
         room = IN_HAND_MAX - len(self._in_hand)
         if room <= 0:
             return
-        for stored in await self._inbox.waiting(self._in_hand, room):
+        for stored in await self._inbox.waiting(self._urgent, self._in_hand, room):
             self._in_hand.add(stored.update_id)
             queue = self._chats.get(stored.chat_id)
             if queue is None:
@@ -138,13 +143,18 @@ class InboxRunner:
         clear_contextvars()  # what handlers bind, e.g. the account, is in every line about this update
         bind_contextvars(update_id=stored.update_id)
         begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
-        if begun is not None and begun > BEGUN_MAX:
-            await self._park(stored, f"{begun - 1} processes ended while handling it")
+        if begun is None:  # gone: left out of a flood, or its person was erased; or the process ends
+            return
+        if begun.processes > BEGUN_MAX:
+            await self._park(stored, f"{begun.processes - 1} processes ended while handling it")
             return
         pauses, told = Pauses(), False
         while not self._stop.is_set():
             try:
                 async with self._slots:
+                    if begun.dropped and not self._notices.given(stored.chat_id):
+                        await self._handler.flooded(stored)
+                        self._notices.note(stored.chat_id)
                     await self._handler.handle(stored)
             except Exception as error:  # sorted below: wait, try again, or park
                 if not self._handler.is_transient(error):

@@ -2,15 +2,21 @@
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
+import structlog
 
+from services.shared.inbox.metrics import UPDATES
 from services.shared.inbox.sql import query
+
+logger = structlog.get_logger()
 
 ERROR_CHARS_MAX: Final = 2000
 PARKED_DAYS: Final = 14
+PER_CHAT_MAX: Final = 20
+"""Ordinary updates of one chat that are kept waiting; of more the newest."""
 
 
 class StoredUpdate(msgspec.Struct, frozen=True):
@@ -27,29 +33,49 @@ class StoredUpdate(msgspec.Struct, frozen=True):
         return dict(json.loads(self.body))
 
 
+class Begun(NamedTuple):
+    """An update that is being taken in hand."""
+
+    processes: int
+    """How many have done so, this one included."""
+    dropped: int
+    """How many updates of its chat were left out before it."""
+
+
 class Inbox:
-    """Reads and writes `updates`. Every method is one statement; asyncpg's errors come through."""
+    """Reads and writes `updates`. Every method is one transaction; asyncpg's errors come through."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool
 
     async def store(self, updates: Sequence[dict[str, Any]]) -> None:
-        """Keep Update objects; durable when this returns. One that is there already is left alone."""
-        rows = [
-            (u["update_id"], *whose(u), json.dumps(u, ensure_ascii=True, separators=(",", ":")))
-            for u in updates
-        ]
-        if rows:
-            await self._pool.execute(query("store"), *(list(column) for column in zip(*rows, strict=True)))
+        """Keep Update objects; durable when this returns. One that is there already is left alone.
 
-    async def waiting(self, in_hand: Collection[int], limit: int) -> list[StoredUpdate]:
-        """The oldest `limit` updates that wait, without those in hand."""
-        rows = await self._pool.fetch(query("waiting"), list(in_hand), limit)
+        Of a chat's flood only the newest PER_CHAT_MAX are kept; `begin` tells of the rest.
+        """
+        if not updates:
+            return
+        bodies = [json.dumps(u, ensure_ascii=True, separators=(",", ":")) for u in updates]
+        ids = [u["update_id"] for u in updates]
+        chats, users = map(list, zip(*map(whose, updates), strict=True))
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                query("store"), ids, chats, users, [is_urgent(u) for u in updates], bodies
+            )
+            dropped = await connection.fetchval(query("drop_floods"), sorted(set(chats)), PER_CHAT_MAX)
+        if dropped:
+            UPDATES.labels("dropped").inc(dropped)
+            logger.warning("updates_dropped", count=dropped)
+
+    async def waiting(self, urgent: bool, in_hand: Collection[int], limit: int) -> list[StoredUpdate]:
+        """Updates of one lane that wait and are not in hand: every chat's first, then every second, …"""
+        rows = await self._pool.fetch(query("waiting"), urgent, list(in_hand), limit, PER_CHAT_MAX)
         return [StoredUpdate(*row) for row in rows]
 
-    async def begin(self, update_id: int) -> int:
-        """Count that a process takes it in hand, and return the count."""
-        return int(await self._pool.fetchval(query("begin"), update_id) or 0)
+    async def begin(self, update_id: int) -> Begun | None:
+        """Count that a process takes it in hand; None when it is gone."""
+        row = await self._pool.fetchrow(query("begin"), update_id)
+        return Begun(*row) if row else None
 
     async def failed(self, update_id: int, error: str) -> int:
         """Count that its handler raised, and return the count."""
@@ -81,6 +107,12 @@ def whose(update: dict[str, Any]) -> tuple[int, int | None]:
         own = user_id is not None and _part(chat).get("type", "private") == "private"
         return (user_id if own else _id(chat) or user_id) or 0, user_id
     return 0, None
+
+
+def is_urgent(update: dict[str, Any]) -> bool:
+    """Whether it is about money: Telegram asks before a payment and waits ten seconds, or tells of one."""
+    message = _part(update.get("message"))
+    return "pre_checkout_query" in update or "successful_payment" in message or "refunded_payment" in message
 
 
 def _id(value: Any) -> int | None:

@@ -2,11 +2,14 @@
 
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from services.local.valkey import EmbeddedValkey
+from services.shared.database import create_pool
+from services.shared.settings import Settings, load_settings
 from tests.integration.bot.people import BotWorld, Visitor
 from tests.support import servers
 from tests.support.services import ServiceProcess, services_in
@@ -60,3 +63,14 @@ def visitor(world: BotWorld, http: httpx.AsyncClient) -> Visitor:
 def other_visitor(world: BotWorld, http: httpx.AsyncClient) -> Visitor:
     """Somebody else, with a Russian client."""
     return world.visitor(http, next(_user_ids), "ru")
+
+
+@pytest.fixture
+async def settings(database_url: str) -> Settings:
+    return load_settings(database_url=database_url)
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[Any]:
+    async with await create_pool(settings, "test") as pool:
+        yield pool

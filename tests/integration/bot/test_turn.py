@@ -7,13 +7,8 @@ import pytest
 
 from services.shared.database import create_pool
 from services.shared.inbox import Turn
-from services.shared.settings import Settings, load_settings
+from services.shared.settings import Settings
 from tests.support.waiting import eventually
-
-
-@pytest.fixture
-def settings(database_url: str) -> Settings:
-    return load_settings(database_url=database_url)
 
 
 async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:

@@ -37,14 +37,6 @@ class MemoryInbox:
             self._stop.set()
 
 
-class Runner:
-    full = False
-    woken = 0
-
-    def wake(self) -> None:
-        self.woken += 1
-
-
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_wait(stopped: Any, seconds: float) -> None:
@@ -59,9 +51,8 @@ async def poll(*answers: Any, enough: int = 1, fail: list[Exception] | None = No
     stop = asyncio.Event()
     inbox: Any = MemoryInbox(stop, enough)
     inbox.fail = fail or []
-    runner: Any = Runner()
     async with asyncio.timeout(5):
-        await Polling(bot, inbox, runner, ["message"]).run(stop)
+        await Polling(bot, inbox, lambda: None, ["message"]).run(stop)
     return session, inbox
 
 

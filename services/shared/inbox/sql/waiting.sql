@@ -1,4 +1,9 @@
--- The oldest updates that wait and are not in $1 (ids in hand), at most $2.
-SELECT update_id, chat_id, user_id, body::text, failures FROM updates
-WHERE parked_at IS NULL AND NOT update_id = ANY ($1::bigint[])
-ORDER BY update_id LIMIT $2
+-- Updates that wait, urgent ones or ordinary ones ($1), without $2 (ids in hand), at most $3, and of each chat the
+-- first $4. Every chat's first comes before any chat's second.
+SELECT update_id, chat_id, user_id, body::text, failures
+FROM (
+    SELECT update_id, row_number() OVER (PARTITION BY chat_id ORDER BY update_id) AS place
+    FROM updates WHERE urgent = $1 AND parked_at IS NULL
+) AS places JOIN updates USING (update_id)
+WHERE place <= $4 AND NOT update_id = ANY ($2::bigint[])
+ORDER BY place, update_id LIMIT $3
