@@ -13,6 +13,7 @@ from ledger.log import Ledger
 from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram import create_bot, is_transient
+from services.adapters.telegram_rate_limit import RateLimit
 from services.adapters.yookassa.gateway import YooKassa
 from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
 from services.bot.flow import storage
@@ -40,6 +41,7 @@ from services.shared.periodic import repeat
 from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
+from services.shared.telegram_limits import TelegramLimits, rates_for
 
 logger = structlog.get_logger()
 
@@ -56,6 +58,7 @@ async def serve(settings: Settings) -> None:
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         redis = command_client(settings)
         bot, moderator = create_bot(settings), Moderator(settings)
+        bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
             url = settings.require_database_url()
             async with pool, Ledger(url, pool) as ledger, YooKassa(settings) as yookassa:

@@ -33,7 +33,7 @@ class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
 
 
 class Polling:
-    """Polls until told to stop; no backlog stops it, since Postgres holds that. Calls `stored` after storing."""
+    """Polls until told to stop; no backlog stops it: Postgres holds that. Calls `stored` after storing."""
 
     def __init__(
         self, bot: Bot, inbox: Inbox, stored: Callable[[], None], allowed_updates: list[str]

@@ -30,7 +30,7 @@ from services.shared.periodic import repeat
 from services.shared.redis_client import blocking_client, command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
-from services.shared.telegram_limits import TelegramLimits
+from services.shared.telegram_limits import TelegramLimits, rates_for
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -49,7 +49,7 @@ async def serve(settings: Settings) -> None:
         bot = create_sending_bot(settings)
         stack.push_async_callback(bot.session.close)
         runtime = await stack.enter_async_context(Runtime(settings, "notifier", grace_s=GRACE_S))
-        reader, limits = LogReader(pool), TelegramLimits(redis)
+        reader, limits = LogReader(pool), TelegramLimits(redis, rates_for(settings))
         texts = Catalogues("services.notifier", "notifier")
         messages, of_payments = Messages(texts, FileLinks(settings)), PaymentMessages(texts)
         feed = Feed(reader, blocking_client(settings, BLOCK_S_MAX))

@@ -14,6 +14,8 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.shared.settings import Settings
+
 logger = structlog.get_logger()
 
 _ALL_KEY = "{neurocards}:telegram:all"
@@ -30,6 +32,13 @@ class Rates(msgspec.Struct, frozen=True):
     all_burst: int = 5
     chat_per_s: float = 1
     chat_burst: int = 3
+
+
+def rates_for(settings: Settings) -> Rates:
+    """What Telegram takes; its sandbox takes more, since its people do not wait like real ones."""
+    if settings.uses_sandbox_for("telegram"):
+        return Rates(all_per_s=500, all_burst=50, chat_per_s=50, chat_burst=20)
+    return Rates()
 
 
 class Slot(msgspec.Struct, frozen=True):
