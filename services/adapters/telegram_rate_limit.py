@@ -26,29 +26,17 @@ class RateLimit(BaseRequestMiddleware):
         self._limits = limits
 
     async def __call__(
-        self,
-        make_request: NextRequestMiddlewareType[TelegramType],
-        bot: Bot,
-        method: TelegramMethod[TelegramType],
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[Any]
     ) -> Any:
-        chat_id = _written_to(method)
-        if chat_id is None:
+        chat_id = getattr(method, "chat_id", None)
+        if not method.__api_method__.startswith(("send", "edit")) or not isinstance(chat_id, int):
             return await make_request(bot, method)
         slot = await self._limits.take(chat_id, wait_s_max=PATIENCE_S)
         if not slot.taken:
-            raise TelegramRetryAfter(
-                method=method, message="our own limit", retry_after=math.ceil(slot.wait_s)
-            )
+            raise TelegramRetryAfter(method, "our own limit", math.ceil(slot.wait_s))
         await asyncio.sleep(slot.wait_s)
         try:
             return await make_request(bot, method)
         except TelegramRetryAfter as error:
             await self._limits.pause(chat_id, error.retry_after)
             raise
-
-
-def _written_to(method: TelegramMethod[Any]) -> int | None:
-    """The chat that a message or an edit goes to; None for what shows nothing in a chat."""
-    chat_id = getattr(method, "chat_id", None)
-    writes = method.__api_method__.startswith(("send", "edit"))
-    return chat_id if writes and isinstance(chat_id, int) else None

@@ -84,7 +84,7 @@ async def serve(settings: Settings) -> None:
                 async def work(over: asyncio.Event) -> None:
                     money, rest = (InboxRunner(inbox, handler, urgent=urgent) for urgent in (True, False))
                     runtime.health.tell({"inbox_urgent": money.status, "inbox": rest.status})
-                    polling = Polling(bot, inbox, lambda: wake(money, rest), list(ALLOWED_UPDATES))
+                    polling = Polling(bot, inbox, [money, rest], list(ALLOWED_UPDATES))
                     await together(over, money.run(over), rest.run(over), polling.run(over))
 
                 turn = Turn(settings, "bot", TURN_LOCK, runtime.stop)
@@ -116,12 +116,6 @@ def spawn_views(runtime: Runtime, shop: Shop) -> None:
 def bot_texts() -> Catalogues:
     """The bot's catalogues."""
     return Catalogues("services.bot", "bot")
-
-
-def wake(*runners: InboxRunner) -> None:
-    """Something was stored, for one of them."""
-    for runner in runners:
-        runner.wake()
 
 
 async def together(over: asyncio.Event, *parts: Awaitable[None]) -> None:

@@ -1,7 +1,6 @@
 """Long polling: updates go from getUpdates into the inbox, and are confirmed by the next offset only then."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -11,7 +10,7 @@ from aiogram.methods import TelegramMethod
 
 from services.adapters.telegram import is_transient
 from services.shared.errors import StartError
-from services.shared.inbox import Inbox
+from services.shared.inbox import Inbox, InboxRunner
 from services.shared.inbox.trouble import Pauses, Trouble, is_database_away
 
 logger = structlog.get_logger()
@@ -33,14 +32,14 @@ class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
 
 
 class Polling:
-    """Polls until told to stop; no backlog stops it: Postgres holds that. Calls `stored` after storing."""
+    """Polls until told to stop; no backlog stops it: Postgres holds that."""
 
     def __init__(
-        self, bot: Bot, inbox: Inbox, stored: Callable[[], None], allowed_updates: list[str]
+        self, bot: Bot, inbox: Inbox, runners: list[InboxRunner], allowed_updates: list[str]
     ) -> None:
         self._bot = bot
         self._inbox = inbox
-        self._stored = stored
+        self._runners = runners
         self._allowed_updates = allowed_updates
         self._trouble = Trouble("getting updates")
 
@@ -60,7 +59,8 @@ class Polling:
                 pauses = Pauses()
                 if updates:
                     offset = max(int(update["update_id"]) for update in updates) + 1
-                    self._stored()
+                    for runner in self._runners:
+                        runner.wake()
         finally:
             stopped.cancel()
 

@@ -11,6 +11,7 @@ Between two updates of a chat every other chat that waits has one handled: each 
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
@@ -18,9 +19,8 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from services.shared.inbox.flood import FloodNotices
 from services.shared.inbox.metrics import IN_HAND, UPDATES
-from services.shared.inbox.store import Inbox, StoredUpdate
+from services.shared.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
 from services.shared.inbox.trouble import DATABASE_AWAY, Pauses, Trouble
 
 logger = structlog.get_logger()
@@ -35,6 +35,7 @@ TELL_AFTER_S: Final = 2.0
 """A hiccup shorter than this is not worth a word to the person."""
 POLL_S: Final = 2.0
 RETRY_FIRST_S: Final = 1.0
+FLOOD_REST_S: Final = 60.0
 
 
 class InboxHandler(Protocol):
@@ -71,7 +72,7 @@ class InboxRunner:
         self._inbox = inbox
         self._handler = handler
         self._urgent = urgent
-        self._notices = FloodNotices()
+        self._told_at: dict[int, float] = {}
         self._retry_first_s = retry_first_s
         self._slots = asyncio.Semaphore(chats_at_once)
         self._wake = asyncio.Event()
@@ -114,8 +115,10 @@ class InboxRunner:
         if room <= 0:
             return
         for stored in await self._inbox.waiting(self._urgent, self._in_hand, room):
-            self._in_hand.add(stored.update_id)
             queue = self._chats.get(stored.chat_id)
+            if queue is not None and len(queue) >= PER_CHAT_MAX:
+                continue
+            self._in_hand.add(stored.update_id)
             if queue is None:
                 queue = self._chats[stored.chat_id] = deque()
                 task = asyncio.create_task(
@@ -145,16 +148,16 @@ class InboxRunner:
         begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
         if begun is None:  # gone: left out of a flood, or its person was erased; or the process ends
             return
-        if begun.processes > BEGUN_MAX:
-            await self._park(stored, f"{begun.processes - 1} processes ended while handling it")
+        processes, dropped = begun
+        if processes > BEGUN_MAX:
+            await self._park(stored, f"{processes - 1} processes ended while handling it")
             return
         pauses, told = Pauses(), False
         while not self._stop.is_set():
             try:
                 async with self._slots:
-                    if begun.dropped and not self._notices.given(stored.chat_id):
-                        await self._handler.flooded(stored)
-                        self._notices.note(stored.chat_id)
+                    if dropped:
+                        await self._tell_of_flood(stored)
                     await self._handler.handle(stored)
             except Exception as error:  # sorted below: wait, try again, or park
                 if not self._handler.is_transient(error):
@@ -175,6 +178,14 @@ class InboxRunner:
                 UPDATES.labels("handled").inc()
                 await self._surely(lambda: self._inbox.done(stored.update_id))
                 return
+
+    async def _tell_of_flood(self, stored: StoredUpdate) -> None:
+        """Once per flood: losses of one chat that are less than FLOOD_REST_S apart."""
+        now, chat_id = time.monotonic(), stored.chat_id
+        self._told_at = {chat: at for chat, at in self._told_at.items() if now - at < FLOOD_REST_S}
+        if chat_id not in self._told_at:
+            await self._handler.flooded(stored)
+        self._told_at[chat_id] = time.monotonic()
 
     async def _failed(self, stored: StoredUpdate, error: Exception) -> bool:
         """Count the failure; whether that was the last attempt."""

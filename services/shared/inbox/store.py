@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -33,15 +33,6 @@ class StoredUpdate(msgspec.Struct, frozen=True):
         return dict(json.loads(self.body))
 
 
-class Begun(NamedTuple):
-    """An update that is being taken in hand."""
-
-    processes: int
-    """How many have done so, this one included."""
-    dropped: int
-    """How many updates of its chat were left out before it."""
-
-
 class Inbox:
     """Reads and writes `updates`. Every method is one transaction; asyncpg's errors come through."""
 
@@ -69,13 +60,16 @@ class Inbox:
 
     async def waiting(self, urgent: bool, in_hand: Collection[int], limit: int) -> list[StoredUpdate]:
         """Updates of one lane that wait and are not in hand: every chat's first, then every second, …"""
-        rows = await self._pool.fetch(query("waiting"), urgent, list(in_hand), limit, PER_CHAT_MAX)
+        rows = await self._pool.fetch(query("waiting"), urgent, list(in_hand), limit)
         return [StoredUpdate(*row) for row in rows]
 
-    async def begin(self, update_id: int) -> Begun | None:
-        """Count that a process takes it in hand; None when it is gone."""
+    async def begin(self, update_id: int) -> tuple[int, int] | None:
+        """Count that a process takes it in hand: how many have, and how many updates were left out before it.
+
+        None when it is gone.
+        """
         row = await self._pool.fetchrow(query("begin"), update_id)
-        return Begun(*row) if row else None
+        return tuple(row) if row else None
 
     async def failed(self, update_id: int, error: str) -> int:
         """Count that its handler raised, and return the count."""

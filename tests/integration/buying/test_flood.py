@@ -4,6 +4,8 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from services.shared.inbox.store import PER_CHAT_MAX
 from tests.integration.bot.people import CREATE, BotWorld
 from tests.integration.buying.buyer import Buyer
@@ -12,6 +14,7 @@ from tests.support.waiting import eventually
 FLOOD = 1600
 
 
+@pytest.mark.chaos
 async def test_a_flood_of_one_person_is_nobody_elses_wait(
     buyer: Buyer, other_buyer: Buyer, world: BotWorld
 ) -> None:
@@ -25,6 +28,7 @@ async def test_a_flood_of_one_person_is_nobody_elses_wait(
     seen = buyer.chat.seen
     for start in range(0, FLOOD, 100):
         await asyncio.gather(*(buyer.chat.say(f"message {n}") for n in range(start, start + 100)))
+    await eventually(lambda: _all_came(world, buyer, before), 120, what="the flood in the inbox")
     assert (await other_buyer.pay_stars(invoice))["state"] == "paid"
     await other_buyer.say("/menu")
     await other_buyer.sees(CREATE)
@@ -42,6 +46,10 @@ async def test_a_flood_of_one_person_is_nobody_elses_wait(
 async def _waiting(world: BotWorld, buyer: Buyer) -> int:
     rows = await world.rows("SELECT count(*) FROM updates WHERE chat_id = $1", buyer.chat.user_id)
     return int(rows[0][0])
+
+
+async def _all_came(world: BotWorld, buyer: Buyer, before: int) -> bool:
+    return await _waiting(world, buyer) + _dropped(world, before) == FLOOD
 
 
 async def _none_waits(world: BotWorld, buyer: Buyer) -> bool:

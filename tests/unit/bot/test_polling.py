@@ -52,7 +52,7 @@ async def poll(*answers: Any, enough: int = 1, fail: list[Exception] | None = No
     inbox: Any = MemoryInbox(stop, enough)
     inbox.fail = fail or []
     async with asyncio.timeout(5):
-        await Polling(bot, inbox, lambda: None, ["message"]).run(stop)
+        await Polling(bot, inbox, [], ["message"]).run(stop)
     return session, inbox
 
 
