@@ -4,6 +4,7 @@ from aiogram import Dispatcher
 from aiogram.fsm.storage.base import BaseStorage
 from aiogram.fsm.strategy import FSMStrategy
 
+from services.bot.middleware import RepeatedTaps
 from services.bot.person import Locales, PersonMiddleware
 from services.bot.routers import (
     admin,
@@ -11,6 +12,7 @@ from services.bot.routers import (
     confirm,
     create,
     drafts,
+    edits,
     fallback,
     menu,
     promo,
@@ -20,15 +22,16 @@ from services.bot.routers import (
 )
 from services.bot.shop import Consents, Shop
 
-ALLOWED_UPDATES = ("message", "callback_query", "pre_checkout_query")
+ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_query")
 
 
 def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispatcher:
     """A dispatcher for one process. Handlers get `shop` and `person`."""
     dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, shop=shop)
-    who = PersonMiddleware(shop, Consents(shop.ledger), locales)
-    dispatcher.message.outer_middleware(who)
-    dispatcher.callback_query.outer_middleware(who)
+    who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
+    for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
+        observer.outer_middleware(who)
+        observer.outer_middleware(taps)
     dispatcher.pre_checkout_query.outer_middleware(who)
     dispatcher.include_routers(
         fallback.foreign,
@@ -42,6 +45,7 @@ def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispa
         confirm.router,
         drafts.router,
         create.router,
+        edits.router,
         fallback.router,
     )
     return dispatcher

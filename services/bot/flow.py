@@ -12,6 +12,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.fsm.storage.base import DefaultKeyBuilder
 from aiogram.fsm.storage.redis import RedisStorage
+from aiogram.types import TelegramObject
 from redis.asyncio import Redis
 
 from services.shared.ids import new_id
@@ -56,6 +57,10 @@ class Buying(msgspec.Struct, frozen=True):
 class Flow(msgspec.Struct, omit_defaults=True):
     """What has been gathered so far. New fields need defaults: a flow may be older than the code."""
 
+    id: str = ""
+    """Which making of an order this is; the buttons of its steps carry it."""
+    early: dict[str, Any] = {}
+    """The message with a photo that came before the terms were accepted."""
     photo: str = ""
     """Blob key of the prepared photo."""
     photo_message: int = 0
@@ -66,8 +71,11 @@ class Flow(msgspec.Struct, omit_defaults=True):
     cut_text: int = 0
     """The message whose text was refused as the beginning of a longer one; its rest may follow."""
     product: str = ""
+    product_message: int = 0
+    """The message that says so."""
     style: str = ""
     wishes: str = ""
+    wishes_message: int = 0
     draft: str = ""
     """Id of the draft that the count step will make; the same when asked twice."""
     buying: Buying | None = None
@@ -98,6 +106,20 @@ async def keep(state: FSMContext, flow: Flow) -> None:
     await state.set_data(data)
 
 
+async def is_current(event: TelegramObject, callback_data: Any, state: FSMContext) -> bool:
+    """A filter: whether the button is of the order being made; or Redis kept the step and lost the order."""
+    flow, step = await load(state), await state.get_state()
+    return flow.id == callback_data.flow or (not flow.id and (step or "").startswith("Create:"))
+
+
+async def unfinished(state: FSMContext) -> Flow | None:
+    """The order being made, if another would lose it: it has a photo, and no draft keeps it yet."""
+    flow, step = await load(state), await state.get_state()
+    if step == TopUpStep.contact.state and flow.buying is not None:
+        step = flow.buying.back
+    return flow if flow.photo and step not in (None, Create.photo.state, Create.confirm.state) else None
+
+
 def step_after(step: str, flow: Flow, usual: State) -> str:
     """The step after `step`: the next of the flow's route, or the usual one. Asked twice, it is the same."""
     name = step_name(step)
@@ -114,5 +136,12 @@ def step_name(step: str | None) -> str:
 def from_draft(draft: Draft, brief: Brief) -> Flow:
     """The flow that would lead to another order like `draft`."""
     return Flow(
-        photo=draft.photo, product=brief.product, wishes=brief.wishes, style=draft.style, draft=new_id()
+        id=new_id(),
+        photo=draft.photo,
+        product=brief.product,
+        product_message=draft.product_message,
+        wishes=brief.wishes,
+        wishes_message=draft.wishes_message,
+        style=draft.style,
+        draft=new_id(),
     )

@@ -62,7 +62,7 @@ async def refuse_text(message: Message, bot: Bot, person: Person, state: FSMCont
     A client cuts a long text into several messages: what follows directly upon a refused full one is its
     rest, and must not be taken for a short text of its own.
     """
-    raw = message.text or ""
+    raw = message.text or message.caption or ""
     text = tidy(raw)
     too_long = len(text) > TEXT_CHARS_MAX
     if too_long:

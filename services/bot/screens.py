@@ -53,8 +53,8 @@ def home_button() -> InlineKeyboardButton:
     return menu_button(_("☰ Menu"), MenuAction.HOME)
 
 
-def terms(shop: Shop, locale: str, *, accepted: bool = False) -> Screen:
-    """The terms: before anything else, or to be read again."""
+def terms(shop: Shop, locale: str, *, accepted: bool = False, photo: bool = False) -> Screen:
+    """The terms: before anything else, or to be read again. `photo`: one has come and waits for them."""
     parts = [
         _(
             "👋 <b>Hello! I am NeuroCards.</b>\n"
@@ -74,6 +74,8 @@ def terms(shop: Shop, locale: str, *, accepted: bool = False) -> Screen:
         parts.append(_("🎁 As a welcome gift you get <b>{gift}</b>.").format(gift=gift))
     if accepted:
         return Screen("\n\n".join(parts), keyboard([home_button()]))
+    if photo:
+        parts.append(_("📷 Your photo is kept: as soon as you accept, we go on with it."))
     parts.append(_("By tapping the button you accept the terms."))
     other = "en" if locale == "ru" else "ru"
     rows = keyboard(

@@ -24,6 +24,8 @@ from services.shared.buttons import (
     ChangeDraft,
     ChooseCount,
     ChooseStyle,
+    Describe,
+    Drop,
     MenuAction,
     Order,
     OtherStyle,
@@ -34,24 +36,24 @@ from services.shared.people import Brief, Draft
 _QUOTED_CHARS = 300
 
 
-def photo() -> Screen:
+def photo(flow: Flow) -> Screen:
     text = _(
         "📷 <b>Send a photo of the product.</b>\n"
         "Best of all: the whole product in good light, without people and without text over it. "
         "As a photo or as a file (JPEG, PNG, WebP), up to 20 MB."
     )
-    return Screen(text, keyboard([_drop_button()]))
+    return Screen(text, keyboard([_drop_button(flow)]))
 
 
-def product() -> Screen:
+def product(flow: Flow) -> Screen:
     text = _(
         "✍️ <b>Now describe the product.</b>\n"
         "What it is, whom it is for and what is special about it. A few sentences, up to {chars} characters."
     ).format(chars=TEXT_CHARS_MAX)
-    return Screen(text, keyboard([_drop_button()]))
+    return Screen(text, keyboard([_drop_button(flow)]))
 
 
-def style() -> Screen:
+def style(flow: Flow) -> Screen:
     text = _(
         "🎨 <b>Choose a style.</b>\n"
         "🤳 <b>UGC blogger</b>: lively, as if filmed on a phone.\n"
@@ -59,9 +61,10 @@ def style() -> Screen:
         "✏️ <b>Own prompt</b>: you describe the scene yourself."
     )
     rows = [
-        [button(f"{style_mark(name)} {style_name(name)}", ChooseStyle(style=name).pack())] for name in STYLES
+        [button(f"{style_mark(name)} {style_name(name)}", ChooseStyle(style=name, flow=flow.id).pack())]
+        for name in STYLES
     ]
-    return Screen(text, keyboard(*rows, [_drop_button()]))
+    return Screen(text, keyboard(*rows, [_drop_button(flow)]))
 
 
 def wishes(flow: Flow) -> Screen:
@@ -71,12 +74,14 @@ def wishes(flow: Flow) -> Screen:
             "Describe what happens in the video: place, action, camera, mood. "
             "No text on the screen: video models cannot spell. Up to {chars} characters."
         ).format(chars=TEXT_CHARS_MAX)
-        return Screen(text, keyboard([_drop_button()]))
+        return Screen(text, keyboard([_drop_button(flow)]))
     text = _(
         "💡 <b>Any wishes?</b>\n"
         "The place, the mood, what must be seen. Write them, or skip this step. Up to {chars} characters."
     ).format(chars=TEXT_CHARS_MAX)
-    return Screen(text, keyboard([button(_("⏭ Skip"), SkipWishes().pack())], [_drop_button()]))
+    return Screen(
+        text, keyboard([button(_("⏭ Skip"), SkipWishes(flow=flow.id).pack())], [_drop_button(flow)])
+    )
 
 
 def count(flow: Flow, model: Model, balance: int, problem: str = "", *, short: bool = False) -> Screen:
@@ -90,11 +95,26 @@ def count(flow: Flow, model: Model, balance: int, problem: str = "", *, short: b
     ]
     if problem:
         parts.append("\n" + problem)
-    numbers = [button(videos_text(number), ChooseCount(count=number).pack()) for number in COUNTS]
-    rows = [numbers, [button(_("🎨 Another style"), OtherStyle().pack())]]
+    numbers = [
+        button(videos_text(number), ChooseCount(count=number, flow=flow.id).pack()) for number in COUNTS
+    ]
+    rows = [numbers, [button(_("🎨 Another style"), OtherStyle(flow=flow.id).pack())]]
     if problem:
         rows.append([topup_button(flow.draft) if short else cabinet_button()])
-    return Screen("\n".join(parts), keyboard(*rows, [_drop_button()]))
+    return Screen("\n".join(parts), keyboard(*rows, [_drop_button(flow)]))
+
+
+def new_words(flow: Flow) -> Screen:
+    """A text where a style is waited for: is it a better description, or a word about the styles?"""
+    text = _("✍️ Shall this be the new description? If not, just choose a style above.")
+    return Screen(text, keyboard([button(_("✅ Yes, take it"), Describe(flow=flow.id).pack())]))
+
+
+def in_the_making(flow: Flow) -> Screen:
+    """Another order would lose this one."""
+    text = _("✋ You are making an order already. Go on with it, or cancel it to begin another one.")
+    rows = [[menu_button(_("↩️ Go on with my order"), MenuAction.RESUME)], [_drop_button(flow)]]
+    return Screen(text, keyboard(*rows))
 
 
 def short_text(needed: int) -> str:
@@ -200,5 +220,5 @@ def again_button(draft: Draft) -> InlineKeyboardButton:
     return button(_("🔄 Try again"), Again(draft=draft.draft).pack())
 
 
-def _drop_button() -> InlineKeyboardButton:
-    return menu_button(_("✖️ Cancel"), MenuAction.CANCEL)
+def _drop_button(flow: Flow) -> InlineKeyboardButton:
+    return button(_("✖️ Cancel"), Drop(flow=flow.id).pack())

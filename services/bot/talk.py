@@ -61,13 +61,13 @@ async def ask_again(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> 
 async def step_screen(shop: Shop, person: Person, step: str, flow: Flow) -> Screen:
     """The screen of a step other than the confirm screen."""
     if step == TopUpStep.contact.state:
-        return topup_screens.contact(flow.buying.draft if flow.buying else "")
+        return topup_screens.contact(flow.buying)
     if step == Create.photo.state:
-        return steps.photo()
+        return steps.photo(flow)
     if step == Create.product.state:
-        return steps.product()
+        return steps.product(flow)
     if step == Create.style.state:
-        return steps.style()
+        return steps.style(flow)
     if step == Create.wishes.state:
         return steps.wishes(flow)
     return steps.count(flow, shop.model, (await shop.account(person)).balance)

@@ -7,6 +7,7 @@ from aiogram.utils.i18n import get_i18n, ngettext
 from aiogram.utils.i18n import gettext as _
 
 from events.payment import Provider
+from services.bot.flow import Buying
 from services.bot.labels import credits_text
 from services.bot.screens import Screen, button, cabinet_button, keyboard
 from services.bot.till import Till
@@ -50,13 +51,14 @@ def how_to_pay(till: Till, package: Package, draft: str) -> Screen:
     return Screen("\n".join(parts), keyboard(*rows))
 
 
-def contact(draft: str) -> Screen:
+def contact(buying: Buying | None) -> Screen:
     """Where the receipt goes."""
     text = _(
         "🧾 <b>Where shall the receipt go?</b>\n"
         "Write your e-mail or phone number: the law asks for a receipt. It is used for nothing else."
     )
-    return Screen(text, keyboard([button(_("◀️ Other packages"), Packages(draft=draft).pack())]))
+    back = Packages(draft=buying.draft, payment=buying.payment) if buying else Packages(draft="")
+    return Screen(text, keyboard([button(_("◀️ Other packages"), back.pack())]))
 
 
 def not_a_contact() -> Screen:

@@ -1,7 +1,8 @@
 """What the chat's buttons carry. Shared, since the notifier's messages have buttons the bot answers.
 
 A button stays in a chat for years and anyone's client can send any data: whoever handles one checks whose
-the draft is and whether its step is still on. Telegram takes 1 to 64 bytes.
+the draft is and whether its step is still on. The steps of an order carry its `flow`, so that what is left of
+an earlier one changes nothing in this one. Telegram takes 1 to 64 bytes.
 """
 
 from enum import StrEnum
@@ -21,8 +22,6 @@ class MenuAction(StrEnum):
     LANGUAGE = "language"
     RESUME = "resume"
     """Back to the step of the order being made."""
-    CANCEL = "cancel"
-    """Drop the order being made."""
 
 
 class Menu(CallbackData, prefix="menu"):
@@ -55,23 +54,41 @@ class ChooseLanguage(CallbackData, prefix="lang"):
 
 
 class ChooseStyle(CallbackData, prefix="style"):
-    """The style of the draft being made."""
+    """The style of the order being made."""
 
     style: str
+    flow: str = ""
 
 
 class SkipWishes(CallbackData, prefix="nowish"):
     """No wishes."""
+
+    flow: str = ""
 
 
 class ChooseCount(CallbackData, prefix="count"):
     """How many videos to order."""
 
     count: int
+    flow: str = ""
 
 
 class OtherStyle(CallbackData, prefix="restyle"):
     """From the number of videos back to the style."""
+
+    flow: str = ""
+
+
+class Describe(CallbackData, prefix="words"):
+    """Take the text that was answered with this button as the description."""
+
+    flow: str = ""
+
+
+class Drop(CallbackData, prefix="drop"):
+    """Drop the order being made."""
+
+    flow: str = ""
 
 
 class Order(CallbackData, prefix="order"):
@@ -114,9 +131,10 @@ class PayBy(CallbackData, prefix="payby"):
 
 
 class Packages(CallbackData, prefix="packs"):
-    """From how to pay, or a payment that came to nothing, back to the packages."""
+    """From how to pay, or from where the receipt of `payment` goes, back to the packages."""
 
     draft: str
+    payment: str = ""
 
 
 class CheckPayment(CallbackData, prefix="paid"):

@@ -59,6 +59,9 @@ class Draft(msgspec.Struct, frozen=True):
     jobs: tuple[str, ...]
     price: int
     ordered: bool = False
+    product_message: int = 0
+    """The message whose words are the product; 0: none."""
+    wishes_message: int = 0
 
 
 def as_brief(body: bytes | None) -> Brief | None:
@@ -66,7 +69,7 @@ def as_brief(body: bytes | None) -> Brief | None:
     return None if body is None else msgspec.json.decode(body, type=Brief)
 
 
-_DRAFT_COLUMNS = "draft, account, chat_id, message_id, photo, brief, style, model, jobs, price, ordered"
+_DRAFT_COLUMNS = ", ".join(Draft.__struct_fields__)
 
 
 class People:
@@ -129,6 +132,10 @@ class People:
         )  # fmt: skip
         return ref
 
+    async def change_text(self, ref: str, body: msgspec.Struct) -> None:
+        """Replace a stored text; one that an order was placed with, or that was erased, stays as it is."""
+        await self._pool.execute(query("change_text"), ref, msgspec.json.encode(body).decode())
+
     async def text(self, ref: str) -> bytes | None:
         """The stored JSON; None when it was erased."""
         body = await self._pool.fetchval("SELECT body::text FROM texts WHERE ref = $1", ref)
@@ -155,7 +162,7 @@ class People:
     async def save_draft(self, draft: Draft) -> Draft:
         """Store a new draft and return it; where its id is there already, return what was stored first."""
         row = await self._pool.fetchrow(
-            f"""INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11)
+            f"""INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)
                 ON CONFLICT (draft) DO UPDATE SET draft = excluded.draft
                 RETURNING {_DRAFT_COLUMNS}""",
             *(list(v) if isinstance(v, tuple) else v for v in msgspec.structs.astuple(draft)),
@@ -174,6 +181,13 @@ class People:
             draft,
         )
         return msgspec.convert(dict(row), Draft) if row else None
+
+    async def drafts_with(self, account: str, message_id: int) -> list[Draft]:
+        """The account's drafts, placed or not, whose words were said in this message."""
+        where = "account = $1 AND $2 IN (product_message, wishes_message)"
+        sql = f"SELECT {_DRAFT_COLUMNS} FROM drafts WHERE {where}"
+        rows = await self._pool.fetch(sql, account, message_id)
+        return [msgspec.convert(dict(row), Draft) for row in rows]
 
     async def set_draft_message(self, draft: str, message_id: int) -> None:
         """Remember the message that shows the draft and, later, the order's status."""

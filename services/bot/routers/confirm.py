@@ -65,6 +65,8 @@ async def _make_draft(shop: Shop, person: Person, flow: Flow, count: int) -> Dra
             model=shop.model.slug,
             jobs=tuple(new_id() for _job in range(count)),
             price=shop.model.price_credits,
+            product_message=flow.product_message,
+            wishes_message=flow.wishes_message,
         )
     )
 

@@ -10,14 +10,33 @@ from msgspec.structs import replace
 from services.adapters.telegram import answer_tap
 from services.bot import steps
 from services.bot.contents import content_of
-from services.bot.flow import COUNTS, OWN, STYLES, Create, Flow, keep, load, step_after, step_name
+from services.bot.flow import (
+    COUNTS,
+    OWN,
+    STYLES,
+    Create,
+    Flow,
+    is_current,
+    keep,
+    load,
+    step_after,
+    step_name,
+    unfinished,
+)
 from services.bot.intake import accepted_text, is_rest, refuse_text, take_photo
 from services.bot.labels import style_mark, style_name
 from services.bot.routers.confirm import offer, too_late_s
 from services.bot.screens import Screen
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask, ask_again, say, show, without_buttons
-from services.shared.buttons import ChooseCount, ChooseStyle, Menu, MenuAction, OtherStyle, SkipWishes
+from services.shared.buttons import (
+    ChooseCount,
+    ChooseStyle,
+    Menu,
+    MenuAction,
+    OtherStyle,
+    SkipWishes,
+)
 from services.shared.ids import new_id
 
 router = Router(name="create")
@@ -46,12 +65,16 @@ async def begin_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Perso
 
 
 async def start(bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
-    """Begin anew. What was being made is left; a confirm screen further up still works."""
+    """Begin anew, unless that would lose an order; a confirm screen further up still works."""
     if not shop.takes_orders(shop.model):
         await say(bot, person.chat_id, steps.unavailable())
         return
-    await keep(state, Flow())
-    await ask(bot, shop, person, state, str(Create.photo.state), Flow())
+    if flow := await unfinished(state):
+        await say(bot, person.chat_id, steps.in_the_making(flow))
+        return
+    flow = Flow(id=new_id())
+    await keep(state, flow)
+    await ask(bot, shop, person, state, str(Create.photo.state), flow)
 
 
 @router.callback_query(Menu.filter_action(MenuAction.RESUME))
@@ -71,11 +94,12 @@ async def photo(message: Message, bot: Bot, shop: Shop, person: Person, state: F
     if blob is None:
         return
     here = await state.get_state()
-    kept = flow if step_name(here) in flow.route else Flow()  # only some parts are changed, or it begins anew
+    changed = step_name(here) in flow.route  # only some parts are; else it begins anew
+    kept = flow if changed else Flow(id=flow.id or new_id())
     album = message.media_group_id or ""
     flow = replace(kept, photo=blob, photo_message=message.message_id, album=album, album_told=False)
     if message.caption and (product := accepted_text(message.caption)):
-        flow = replace(flow, product=product)
+        flow = replace(flow, product=product, product_message=message.message_id)
     await keep(state, flow)
     if replaced:
         await say(bot, person.chat_id, Screen(_("📷 I have taken the new photo instead of the old one.")))
@@ -107,23 +131,20 @@ async def _of_known_album(message: Message, bot: Bot, person: Person, state: FSM
 
 
 @router.message(Create.product, is_plain_text)
-@router.message(Create.style, is_plain_text)
 async def product(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
-    """Take the description; sent again at the next step, it replaces the first."""
+    """Take the description."""
     flow = await load(state)
     text = accepted_text(message.text or "")
     if text is None or is_rest(message, flow):
         await refuse_text(message, bot, person, state, flow)
         return
-    if await state.get_state() == Create.style.state:
-        await say(bot, person.chat_id, Screen(_("✍️ I have taken the new description.")))
-    flow = replace(flow, product=text)
+    flow = replace(flow, product=text, product_message=message.message_id)
     await keep(state, flow)
     step = step_after(str(await state.get_state()), flow, Create.style)
     await ask(bot, shop, person, state, step, flow)
 
 
-@router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(STYLES)))
+@router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(STYLES)), is_current)
 async def style(
     query: CallbackQuery,
     callback_data: ChooseStyle,
@@ -133,7 +154,7 @@ async def style(
     state: FSMContext,
 ) -> None:
     flow = await load(state)
-    flow = replace(flow, style=callback_data.style, wishes="")
+    flow = replace(flow, style=callback_data.style, wishes="", wishes_message=0)
     await keep(state, flow)
     await ask(bot, shop, person, state, str(Create.wishes.state), flow)
     chosen = _("{mark} Style: <b>{style}</b>").format(
@@ -150,16 +171,16 @@ async def wishes(message: Message, bot: Bot, shop: Shop, person: Person, state: 
     if text is None or is_rest(message, flow):
         await refuse_text(message, bot, person, state, flow)
         return
-    await _to_count(bot, shop, person, state, replace(flow, wishes=text))
+    await _to_count(bot, shop, person, state, replace(flow, wishes=text, wishes_message=message.message_id))
 
 
-@router.callback_query(Create.wishes, SkipWishes.filter())
+@router.callback_query(Create.wishes, SkipWishes.filter(), is_current)
 async def no_wishes(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
     flow = await load(state)
     if flow.style == OWN:
         await answer_tap(bot, query.id, _("This style needs a prompt."))
         return
-    await _to_count(bot, shop, person, state, replace(flow, wishes=""))
+    await _to_count(bot, shop, person, state, replace(flow, wishes="", wishes_message=0))
     await without_buttons(bot, query)
     await answer_tap(bot, query.id)
 
@@ -170,14 +191,14 @@ async def _to_count(bot: Bot, shop: Shop, person: Person, state: FSMContext, flo
     await ask(bot, shop, person, state, str(Create.count.state), flow)
 
 
-@router.callback_query(Create.count, OtherStyle.filter())
+@router.callback_query(Create.count, OtherStyle.filter(), is_current)
 async def other_style(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
     await ask(bot, shop, person, state, str(Create.style.state), await load(state))
     await without_buttons(bot, query)
     await answer_tap(bot, query.id)
 
 
-@router.callback_query(Create.count, ChooseCount.filter(F.count.in_(COUNTS)))
+@router.callback_query(Create.count, ChooseCount.filter(F.count.in_(COUNTS)), is_current)
 async def count(
     query: CallbackQuery,
     callback_data: ChooseCount,
@@ -189,6 +210,7 @@ async def count(
     """To the confirm screen, if the credits are there; otherwise say so and stay."""
     flow = await load(state)
     if not (flow.photo and flow.product and flow.style and flow.draft):  # Redis lost a part
+        await keep(state, Flow())
         await start(bot, shop, person, state)
         return
     balance = (await shop.account(person)).balance

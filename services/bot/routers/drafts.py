@@ -9,14 +9,14 @@ from msgspec.structs import replace
 
 from services.adapters.telegram import answer_tap, edit_buttons
 from services.bot import steps
-from services.bot.flow import Create, from_draft, keep, load
+from services.bot.flow import Create, from_draft, is_current, keep, load, unfinished
 from services.bot.moderation import Part
 from services.bot.routers.confirm import is_ordered, leave, own_draft, settle
 from services.bot.routers.topup import leave_contact
 from services.bot.screens import Screen, create_button, home_button, keyboard
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask, ask_again, say, show, without_buttons
-from services.shared.buttons import Again, BackToOrder, Cancel, ChangeDraft, Mend, Menu, MenuAction
+from services.shared.buttons import Again, BackToOrder, Cancel, ChangeDraft, Drop, Mend
 from services.shared.people import Brief, Draft
 
 router = Router(name="drafts")
@@ -100,7 +100,15 @@ async def _once_more(
     draft: Draft,
     parts: tuple[Part, ...] = (),
 ) -> bool:
-    """Ask for `parts` and the number with what the draft holds; False when its photo or words are gone."""
+    """Ask for `parts` and the number with what the draft holds; False when that cannot be.
+
+    Its photo or words may be gone, or another order be in the making, which this one would replace.
+    """
+    previous = await load(state)
+    if previous.draft != draft.draft and await unfinished(state):
+        await say(bot, person.chat_id, steps.in_the_making(previous))
+        await answer_tap(bot, query.id)
+        return False
     brief = await shop.people.brief(draft.brief)
     if brief is None or await shop.blobs.size_bytes(draft.photo) is None:
         text = _("📷 The photo of this order is no longer kept. Please start anew with a photo.")
@@ -108,9 +116,8 @@ async def _once_more(
         await answer_tap(bot, query.id)
         return False
     flow = from_draft(draft, brief)
-    previous = await load(state)
     if previous.draft == draft.draft:
-        flow = replace(flow, photo_message=previous.photo_message)
+        flow = replace(flow, id=previous.id or flow.id, photo_message=previous.photo_message)
     if parts:
         flow = replace(flow, route=(*parts, "count"))
     await keep(state, flow)
@@ -151,7 +158,7 @@ async def cancel_command(message: Message, bot: Bot, shop: Shop, person: Person,
     await _drop(bot, shop, person, state)
 
 
-@router.callback_query(Menu.filter_action(MenuAction.CANCEL))
+@router.callback_query(Drop.filter(), is_current)
 async def cancel_tapped(
     query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext
 ) -> None:

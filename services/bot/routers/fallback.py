@@ -31,8 +31,9 @@ async def foreign_button(query: CallbackQuery, bot: Bot) -> None:
 
 @router.callback_query()
 async def stale_button(query: CallbackQuery, bot: Bot) -> None:
-    """A step that is over, or data nobody here ever made."""
-    await answer_tap(bot, query.id, _("This step is over. Go on below, or open the /menu."))
+    """A step that is over, an earlier order, or data nobody here ever made."""
+    text = _("This belongs to an earlier step or order; nothing was changed. Go on below, or open the /menu.")
+    await answer_tap(bot, query.id, text)
 
 
 @router.message()

@@ -8,6 +8,7 @@ from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import answer_tap
 from services.bot import screens, topup_screens
+from services.bot.routers.terms import welcome
 from services.bot.screens import Screen, home_button, keyboard
 from services.bot.shop import Person, Shop
 from services.bot.talk import ask_again, say, show
@@ -23,8 +24,11 @@ async def menu(message: Message, bot: Bot, shop: Shop, person: Person, state: FS
     await show_menu(bot, shop, person, state)
 
 
+# Accepted long ago: an old message, or a second tap.
+router.callback_query(AcceptTerms.filter())(welcome)
+
+
 @router.callback_query(Menu.filter_action(MenuAction.HOME))
-@router.callback_query(AcceptTerms.filter())  # accepted long ago: an old message, or a second tap
 async def menu_tapped(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
     await show_menu(bot, shop, person, state)
     await answer_tap(bot, query.id)

@@ -7,11 +7,15 @@ from aiogram.filters import CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
 
 from ledger import commands as c
 from ledger.errors import KeyReused
 from services.adapters.telegram import answer_tap
 from services.bot import gifts, screens
+from services.bot.flow import keep, load, unfinished
+from services.bot.routers import create
+from services.bot.routers.create import is_photo
 from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.bot.talk import say, show
 from services.shared.buttons import AcceptTerms, ChooseLanguage
@@ -37,6 +41,17 @@ async def follow_link(message: Message, command: CommandObject, bot: Bot, shop: 
     await show_terms(message, bot, shop, person)
 
 
+@router.message(is_photo)
+async def keep_photo(message: Message, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    """Remember where the photo is, not the photo; of an album the first."""
+    flow = await load(state)
+    if message.media_group_id and message.media_group_id == flow.early.get("media_group_id"):
+        return
+    early = message.model_dump(mode="json", by_alias=True, exclude_none=True)
+    await keep(state, replace(flow, early=early))
+    await say(bot, person.chat_id, screens.terms(shop, person.locale, photo=True))
+
+
 @router.message()
 async def show_terms(message: Message, bot: Bot, shop: Shop, person: Person) -> None:
     await say(bot, person.chat_id, screens.terms(shop, person.locale))
@@ -51,7 +66,7 @@ async def accept(
     person: Person,
     state: FSMContext,
 ) -> None:
-    """The welcome comes in place of the terms: a second tap finds nothing to tap."""
+    """Agree, and be welcome."""
     if callback_data.version != TERMS_VERSION:
         await answer_tap(
             bot, query.id, _("These terms are out of date. Please read the new ones."), alert=True
@@ -59,9 +74,19 @@ async def accept(
         await say(bot, person.chat_id, screens.terms(shop, person.locale))
         return
     await accept_terms(shop, person)
-    account = await shop.account(person)
-    await show(bot, query, screens.welcome(account.balance))
+    await welcome(query, bot, shop, person, state)
+
+
+async def welcome(query: CallbackQuery, bot: Bot, shop: Shop, person: Person, state: FSMContext) -> None:
+    """In place of the terms, also when tapped again; then a photo that came before them is taken."""
+    await show(bot, query, screens.welcome((await shop.account(person)).balance))
     await answer_tap(bot, query.id)
+    flow = await load(state)
+    if not flow.early:
+        return
+    if await unfinished(state) is None:
+        await create.photo(Message.model_validate(flow.early), bot, shop, person, state)
+    await keep(state, replace(await load(state), early={}))
 
 
 @router.callback_query(ChooseLanguage.filter())

@@ -65,7 +65,9 @@ async def offer_packages(bot: Bot, shop: Shop, person: Person, draft: str) -> No
 async def packages_again(
     query: CallbackQuery, callback_data: Packages, bot: Bot, shop: Shop, person: Person, state: FSMContext
 ) -> None:
-    await leave_contact(state)
+    buying = (await load(state)).buying
+    if buying is not None and buying.payment == callback_data.payment:  # not another purchase's button
+        await leave_contact(state)
     balance = (await shop.account(person)).balance
     await show(bot, query, screens.packages(shop.till, balance, callback_data.draft))
     await answer_tap(bot, query.id)
@@ -97,7 +99,7 @@ async def pay(
         payment, callback_data.package, callback_data.draft, message_id, back.back if back else here
     )
     if provider == "yookassa" and shop.settings.yookassa_receipts:
-        await show(bot, query, screens.contact(callback_data.draft))
+        await show(bot, query, screens.contact(buying))
         await keep(state, replace(await load(state), buying=buying))
         await state.set_state(TopUpStep.contact)
         await answer_tap(bot, query.id)

@@ -21,6 +21,8 @@ CABINET = "menu:cabinet"
 STYLE = "style:"
 SKIP_WISHES = "nowish"
 COUNT = "count:"
+RESUME = "menu:resume"
+DROP = "drop:"
 ORDER = "order:"
 AGAIN = "again:"
 _NUMBER = re.compile(r"-?\d+")
@@ -111,6 +113,10 @@ class Seller:
     async def _steps(self, product: Product, style: str, videos: int, wishes: str) -> Button:
         await self._press(CREATE, fresh=False)
         await self._answer("the question for a photo")
+        if self.chat.button(RESUME, since=self._mark):  # what was lost sight of stands in the way
+            await self._press(DROP)
+            await self._press(CREATE)
+            await self._answer("the question for a photo")
         self._mark = self.chat.seen
         await self.chat.send_photo(product.photo)
         await self._answer("the question about the product")

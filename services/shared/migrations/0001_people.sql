@@ -29,6 +29,8 @@ CREATE TABLE drafts (
     jobs       text[]      NOT NULL,                -- ids of the jobs to be, made with the draft
     price      bigint      NOT NULL,                -- credits per job
     ordered    boolean     NOT NULL DEFAULT false,
+    product_message bigint NOT NULL DEFAULT 0,      -- the message whose words are the product; edited, they change
+    wishes_message  bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX drafts_account ON drafts (account, created_at DESC);

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
-from aiogram.methods import SendMessage, TelegramMethod
+from aiogram.methods import SendInvoice, SendMessage, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, Message
 from msgspec.structs import replace
@@ -50,9 +50,11 @@ class RecordedSession(BaseSession):
         answer = self.answers.popleft() if self.answers else True
         if isinstance(answer, Exception):
             raise answer
-        if answer is True and isinstance(method, SendMessage):
+        if answer is True and isinstance(method, SendMessage | SendInvoice):
             chat = Chat(id=int(method.chat_id), type="private")
-            answer = Message.model_construct(message_id=next(self._ids), date=0, chat=chat, text=method.text)
+            answer = Message.model_construct(
+                message_id=next(self._ids), date=0, chat=chat, text=getattr(method, "text", "")
+            )
         return cast(TelegramType, answer)
 
     async def stream_content(
@@ -137,6 +139,12 @@ class MemoryPeople:
 
     async def brief(self, ref: str) -> Brief | None:
         return self.texts.get(ref)
+
+    async def change_text(self, ref: str, body: Brief) -> None:
+        self.texts[ref] = body
+
+    async def drafts_with(self, account: str, message_id: int) -> list[Draft]:
+        return [d for d in self.drafts.values() if message_id in (d.product_message, d.wishes_message)]
 
     async def save_draft(self, draft: Draft) -> Draft:
         return self.drafts.setdefault(draft.draft, draft)

@@ -18,18 +18,18 @@ MADE: list[CallbackData] = [
     *(b.Menu(action=action) for action in b.MenuAction),
     *(kind(draft=DRAFT) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft, b.Mend)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
-    *(b.ChooseStyle(style=style) for style in ("ugc", "commercial", "own")),
+    *(b.ChooseStyle(style=style, flow=DRAFT) for style in ("ugc", "commercial", "own")),
     *(kind(draft=draft) for kind in (b.TopUp, b.Packages) for draft in ("", DRAFT)),
+    b.Packages(draft=DRAFT, payment=DRAFT),
     *(b.Buy(package="p" * PACKAGE_CHARS, draft=draft) for draft in ("", DRAFT)),
     *(b.PayBy(provider=p, package="p" * PACKAGE_CHARS, draft=DRAFT) for p in ("yookassa", "stars")),
     b.BackToOrder(draft=DRAFT),
     b.CheckPayment(payment=DRAFT),
     b.AdminDo(digest=DRAFT),
     b.AdminDrop(),
-    b.ChooseCount(count=5),
+    b.ChooseCount(count=5, flow=DRAFT),
     b.AcceptTerms(version="2026-11"),
-    b.SkipWishes(),
-    b.OtherStyle(),
+    *(kind(flow=DRAFT) for kind in (b.SkipWishes, b.OtherStyle, b.Describe, b.Drop)),
 ]
 
 

@@ -142,7 +142,7 @@ async def test_only_the_bad_words_are_written_again(desk: Judged) -> None:
     assert (flow.product, flow.wishes, flow.photo, flow.style) == (
         "a blue mug", "with ice", DRAFT.photo, "ugc",
     )  # fmt: skip
-    await desk.tap(ChooseCount(count=1).pack())
+    await desk.tap(ChooseCount(count=1, flow=flow.id).pack())
     flow = await desk.flow()
     assert "1 credit charged" in await desk.tap(Order(draft=flow.draft).pack())
     assert desk.orders[0].photo == DRAFT.photo

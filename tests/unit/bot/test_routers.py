@@ -21,6 +21,7 @@ from services.bot.routers import (
     confirm,
     create,
     drafts,
+    edits,
     fallback,
     menu,
     promo,
@@ -48,7 +49,7 @@ class Desk:
         for router in (
             fallback.foreign, terms.router, menu.router, cabinet.router, confirm.router, drafts.router,
             create.router, fallback.router, stars.router, admin.router, topup.router,
-            promo.router,
+            promo.router, edits.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage, Locales())
