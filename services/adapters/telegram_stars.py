@@ -8,16 +8,18 @@ A refund that was made before counts as made: repeating it changes nothing.
 """
 
 from collections.abc import AsyncIterator
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import aiohttp
 import msgspec
 from aiogram import Bot
 from aiogram.exceptions import AiogramError, TelegramBadRequest
-from aiogram.types import LabeledPrice, StarTransaction, TransactionPartnerUser
+from aiogram.methods import TelegramMethod
+from aiogram.types import LabeledPrice
 
 from events.errors import NeurocardsError
 from services.adapters.telegram import says
+from services.shared.ids import OutsideId, is_outside_id
 
 STARS: Final = "XTR"
 PAGE: Final = 100
@@ -49,6 +51,41 @@ class StarMovement(msgspec.Struct, frozen=True):
     at_s: int
     user_id: int
     payload: str
+
+
+class UnreadableMovement(msgspec.Struct, frozen=True):
+    """A row of the list that cannot be read: its id, empty when that cannot be read either, and why."""
+
+    charge: str
+    reason: str
+
+
+class _User(msgspec.Struct):
+    id: int
+
+
+class _Partner(msgspec.Struct):
+    type: str = ""
+    user: _User | None = None
+    invoice_payload: str = ""
+
+
+class _Transaction(msgspec.Struct):
+    id: OutsideId
+    amount: int
+    date: int
+    source: _Partner | None = None
+    receiver: _Partner | None = None
+
+
+class _GetStarTransactions(TelegramMethod[dict[str, Any]]):
+    """getStarTransactions without reading the rows: one that cannot be read must not hide the others."""
+
+    __returning__ = dict[str, Any]
+    __api_method__ = "getStarTransactions"
+
+    offset: int
+    limit: int
 
 
 async def send_invoice(
@@ -94,15 +131,16 @@ async def refund(bot: Bot, user_id: int, charge: str) -> None:
         raise StarsNoAnswer(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
 
 
-async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement]:
+async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | UnreadableMovement]:
     """Stars that came for invoices or went back since a time, oldest first. Raises StarsNoAnswer.
 
     Telegram lists from the very first one on, so the page to begin at is searched for by halving.
     """
     offset = await _first_page(bot, since_s)
-    while page := await _page(bot, offset):
-        for movement in page:
-            if movement is not None and movement.at_s >= since_s:
+    while page := await _transactions(bot, offset, PAGE):
+        for row in page:
+            movement = _movement(row)
+            if isinstance(movement, UnreadableMovement) or (movement and movement.at_s >= since_s):
                 yield movement
         offset += PAGE
 
@@ -123,30 +161,29 @@ async def _first_page(bot: Bot, since_s: float) -> int:
 
 async def _begins_before(bot: Bot, offset: int, since_s: float) -> bool:
     found = await _transactions(bot, offset, 1)
-    return bool(found) and found[0].date.timestamp() < since_s
+    at_s = found[0].get("date") if found and isinstance(found[0], dict) else None
+    return isinstance(at_s, int) and at_s < since_s
 
 
-async def _page(bot: Bot, offset: int) -> list[StarMovement | None]:
-    """One page; None for what is no payment of a user's."""
-    return [_movement(transaction) for transaction in await _transactions(bot, offset, PAGE)]
-
-
-async def _transactions(bot: Bot, offset: int, limit: int) -> list[StarTransaction]:
+async def _transactions(bot: Bot, offset: int, limit: int) -> list[Any]:
     try:
-        return (await bot.get_star_transactions(offset=offset, limit=limit)).transactions
+        listed = (await bot(_GetStarTransactions(offset=offset, limit=limit))).get("transactions")
     except _FAILURES as error:
         raise StarsNoAnswer(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
+    if not isinstance(listed, list):
+        raise StarsNoAnswer("an answer without a list of transactions")
+    return listed
 
 
-def _movement(transaction: StarTransaction) -> StarMovement | None:
-    partner = transaction.source or transaction.receiver
-    if not isinstance(partner, TransactionPartnerUser) or not partner.invoice_payload:
+def _movement(row: Any) -> StarMovement | UnreadableMovement | None:
+    """None for what is no payment of a user's."""
+    try:
+        read = msgspec.convert(row, _Transaction)
+    except msgspec.ValidationError as error:
+        name = row.get("id") if isinstance(row, dict) else None
+        return UnreadableMovement(str(name) if is_outside_id(name) else "", str(error))
+    partner = read.source or read.receiver
+    if partner is None or partner.type != "user" or partner.user is None or not partner.invoice_payload:
         return None
-    return StarMovement(
-        transaction.id,
-        "in" if transaction.source is not None else "out",
-        transaction.amount,
-        int(transaction.date.timestamp()),
-        partner.user.id,
-        partner.invoice_payload,
-    )
+    direction: Literal["in", "out"] = "in" if read.source is not None else "out"
+    return StarMovement(read.id, direction, read.amount, read.date, partner.user.id, partner.invoice_payload)

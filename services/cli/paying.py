@@ -13,8 +13,9 @@ from services.adapters.telegram import create_bot
 from services.adapters.yookassa.gateway import YooKassa
 from services.cli.operating import open_ledger
 from services.cli.payment_reading import payment_named
-from services.shared.payments.comparison import Comparison, Report
+from services.shared.payments.comparison import Comparison
 from services.shared.payments.desk import Desk
+from services.shared.payments.differences import Report
 from services.shared.payments.refunds import RefundPlan, Sent, YooKassaRefunds
 from services.shared.payments.stars_comparison import StarsComparison
 from services.shared.payments.stars_desk import StarsDesk

@@ -4,7 +4,7 @@ Needs Postgres and the provider alone. Two monitors are harmless: rows are taken
 one, and what both find is one command in the ledger.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import asyncpg
 import structlog
@@ -19,7 +19,8 @@ from services.monitor.metrics import (
     UNCREDITED_AT,
 )
 from services.monitor.sql import query
-from services.shared.payments.comparison import Comparison, Kind
+from services.shared.payments.comparison import Comparison
+from services.shared.payments.differences import Kind
 from services.shared.payments.metrics import alarm
 from services.shared.payments.sql import query as payments_query
 from services.shared.payments.stars_comparison import StarsComparison
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger()
 
-KINDS: Final[tuple[Kind, ...]] = ("missing", "extra", "amount", "flagged", "foreign")
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 class DailyComparison:

@@ -1,8 +1,22 @@
-"""Random names for what events refer to."""
+"""Random names for what events refer to, and what the names that companies give must look like."""
 
+import re
 import secrets
+from typing import Annotated, Final
+
+import msgspec
+
+_OUTSIDE: Final = r"\A[!-~]{1,128}\Z"
+
+OutsideId = Annotated[str, msgspec.Meta(pattern=_OUTSIDE)]
+"""A company's name for something, fit to be kept: it becomes a part of an idempotency key and of a row."""
 
 
 def new_id() -> str:
     """24 hex characters, 96 random bits: fits in a button's 64 bytes and tells nothing of whom it names."""
     return secrets.token_hex(12)
+
+
+def is_outside_id(value: object) -> bool:
+    """Whether a company's name for something can be kept: 1 to 128 visible ASCII characters."""
+    return isinstance(value, str) and re.match(_OUTSIDE, value) is not None

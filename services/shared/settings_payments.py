@@ -2,9 +2,9 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from services.shared.settings_fields import SettingsFields
@@ -14,6 +14,9 @@ YOOKASSA_SOURCES: Final = (
     "2a02:5180::/32",
 )  # fmt: skip
 """From where YooKassa says its notifications come."""
+
+PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
+"""So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
 
 Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
 Mode = Literal["full_prepayment", "full_payment", "advance"]
@@ -68,7 +71,11 @@ class PaymentFields(SettingsFields):
         86_400, ge=0, description="How often the provider's book is compared with the ledger; 0: never"
     )
     payments_compare_days: int = Field(
-        7, ge=1, le=366, description="How many days back payments and refunds are compared"
+        14,
+        ge=1,
+        le=366,
+        description="How many days back payments and refunds are compared: more than the 7 that a payment "
+        "is asked about, and the time between two comparisons",
     )
 
     referral_after: Literal["purchase", "video"] = Field(
@@ -76,6 +83,17 @@ class PaymentFields(SettingsFields):
     )
     referral_credits: int = Field(2, ge=0, le=1000, description="Bonus for who invited; 0: none")
     referred_credits: int = Field(2, ge=0, le=1000, description="Bonus for the invited friend; 0: none")
+
+    @model_validator(mode="after")
+    def _compares_what_was_given_up(self) -> Self:
+        seen_s = self.payments_compare_days * 86_400.0
+        if seen_s <= PAYMENT_GIVE_UP_S + self.payments_compare_seconds:
+            raise ValueError(
+                f"PAYMENTS_COMPARE_DAYS: {self.payments_compare_days} must be more than the "
+                f"{PAYMENT_GIVE_UP_S / 86_400:g} days that a payment is asked about and "
+                "PAYMENTS_COMPARE_SECONDS together, or nobody would find money that came at the very end"
+            )
+        return self
 
     @field_validator("yookassa_sources", mode="before")
     @classmethod

@@ -5,13 +5,14 @@ cannot keep a paid credit back.
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
 from services.adapters.yookassa.errors import Unknown
+from services.shared.ids import OutsideId, is_outside_id
 
 CURRENCY: Final = "RUB"
 _MINOR: Final = 100
@@ -53,11 +54,24 @@ class RefundRecord(msgspec.Struct, frozen=True, kw_only=True):
     cancel_reason: str = ""
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """An item of a list that is no record: its id, empty when that cannot be read either, and why."""
+
+    id: str
+    reason: str
+
+
 class Page(msgspec.Struct, Generic[T], frozen=True):
     """A part of a list, the newest first; `cursor` continues it, None at its end."""
 
     items: tuple[T, ...]
     cursor: str | None
+    unreadable: tuple[Unreadable, ...] = ()
+
+    def require_readable(self) -> None:
+        """For who has not found something here: raises Unknown when it may be what cannot be read."""
+        for item in self.unreadable:
+            raise Unknown("unreadable", f"{item.id or 'an item'} of a list: {item.reason}")
 
 
 class ShopRecord(msgspec.Struct, frozen=True):
@@ -88,7 +102,7 @@ class _Confirmation(msgspec.Struct):
 
 
 class _Payment(msgspec.Struct, kw_only=True):
-    id: str
+    id: OutsideId
     status: PaymentStatus
     paid: bool
     amount: _Amount
@@ -97,17 +111,17 @@ class _Payment(msgspec.Struct, kw_only=True):
     recipient: _Recipient = msgspec.field(default_factory=_Recipient)
     test: bool = False
     confirmation: _Confirmation | None = None
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, Any] | None = None
     cancellation_details: _Cancellation | None = None
 
 
 class _Refund(msgspec.Struct, kw_only=True):
-    id: str
-    payment_id: str
+    id: OutsideId
+    payment_id: OutsideId
     status: RefundStatus
     amount: _Amount
     created_at: str
-    metadata: dict[str, str] | None = None
+    metadata: dict[str, Any] | None = None
     cancellation_details: _Cancellation | None = None
 
 
@@ -123,7 +137,7 @@ class _Me(msgspec.Struct):
 
 
 class _List(msgspec.Struct):
-    items: list[dict[str, Any]]
+    items: list[Any]
     next_cursor: str | None = None
 
 
@@ -147,7 +161,7 @@ def payment(reply: Any) -> PaymentRecord:
         test=read.test,
         created_at_us=_moment(read.created_at),
         confirmation_url=read.confirmation.confirmation_url if read.confirmation else None,
-        metadata=read.metadata or {},
+        metadata=_texts(read.metadata),
         cancel_reason=cancelled.reason,
         cancel_party=cancelled.party,
     )
@@ -163,21 +177,19 @@ def refund(reply: Any) -> RefundRecord:
         amount_minor=_minor(read.amount.value),
         currency=read.amount.currency,
         created_at_us=_moment(read.created_at),
-        metadata=read.metadata or {},
+        metadata=_texts(read.metadata),
         cancel_reason=read.cancellation_details.reason if read.cancellation_details else "",
     )
 
 
 def page_of_payments(reply: Any) -> Page[PaymentRecord]:
-    """Raises Unknown when the reply is no list of payments."""
-    read = _read(reply, _List)
-    return Page(tuple(payment(item) for item in read.items), read.next_cursor)
+    """Raises Unknown when the reply is no list."""
+    return _page(reply, payment)
 
 
 def page_of_refunds(reply: Any) -> Page[RefundRecord]:
-    """Raises Unknown when the reply is no list of refunds."""
-    read = _read(reply, _List)
-    return Page(tuple(refund(item) for item in read.items), read.next_cursor)
+    """Raises Unknown when the reply is no list."""
+    return _page(reply, refund)
 
 
 def shop(reply: Any) -> ShopRecord:
@@ -185,6 +197,23 @@ def shop(reply: Any) -> ShopRecord:
     read = _read(reply, _Me)
     receipts = read.fiscalization is not None and read.fiscalization.enabled
     return ShopRecord(read.account_id, read.status == "enabled", read.test, receipts)
+
+
+def _page(reply: Any, read: Callable[[Any], T]) -> Page[T]:
+    """One item that cannot be read, a stranger's maybe, must not hide the others."""
+    listed, items, unreadable = _read(reply, _List), [], []
+    for item in listed.items:
+        try:
+            items.append(read(item))
+        except Unknown as error:
+            name = item.get("id") if isinstance(item, dict) else None
+            unreadable.append(Unreadable(str(name) if is_outside_id(name) else "", str(error)))
+    return Page(tuple(items), listed.next_cursor, tuple(unreadable))
+
+
+def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:
+    """What is text there; all of ours is, and a stranger's payment may hold anything."""
+    return {name: value for name, value in (metadata or {}).items() if isinstance(value, str)}
 
 
 Read = TypeVar("Read")

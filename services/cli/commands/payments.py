@@ -14,7 +14,7 @@ from services.cli.when import FromTime, clock, iso, optional_us, timed
 
 if TYPE_CHECKING:
     from services.cli.reading import Pool
-    from services.shared.payments.comparison import Report
+    from services.shared.payments.differences import Report
     from services.shared.payments.refunds import RefundPlan, Sent
     from services.shared.settings import Settings
 
@@ -83,10 +83,16 @@ def reconcile(
         Literal["yookassa", "stars"],
         typer.Option(help="Whose book: YooKassa's, or Telegram's list of Stars."),
     ] = "yookassa",
-    days: Annotated[int, typer.Option(min=1, max=366, help="How many days back.")] = 7,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=366, help="How many days back; PAYMENTS_COMPARE_DAYS if left out."),
+    ] = None,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Compare the provider's book with the ledger, and credit what had escaped us. 3: somebody must look."""
+    """Compare the provider's book with the ledger, and credit what had escaped us.
+
+    3: somebody must look. 5: all that could be judged is in order, but some records could not be.
+    """
     import asyncio
 
     from services.cli.environment import prepare
@@ -96,21 +102,25 @@ def reconcile(
     from services.cli.paying import operator
 
     settings = prepare("payments")
-    say(f"reading payments and refunds of the last {days} days from {provider}…")
+    back = days or settings.payments_compare_days
+    say(f"reading payments and refunds of the last {back} days from {provider}…")
 
     async def work() -> Report:
         async with operator(settings) as desk:
-            return await desk.compare(provider, days)
+            return await desk.compare(provider, back)
 
     report = asyncio.run(work())
     emit([_difference(found) for found in report.differences], output)
     left = len(report.open_differences)
     say(
         f"{report.payments} payments and {report.refunds} refunds compared; "
-        f"{len(report.differences)} differences, {left} of them for you to look at (docs/payments.md)"
+        f"{len(report.differences)} differences, {left} of them for you to look at, "
+        f"{report.unjudged} that could not be judged (docs/payments.md)"
     )
     if left:
         raise typer.Exit(ExitCode.INTEGRITY)
+    if report.unjudged:
+        raise typer.Exit(ExitCode.PARTLY)
 
 
 def refund(

@@ -51,7 +51,8 @@ CREATE TABLE payment_comparisons (
 
 CREATE TABLE payment_differences (
     comparison       bigint      NOT NULL REFERENCES payment_comparisons,
-    kind             text        NOT NULL CHECK (kind IN ('missing', 'extra', 'amount', 'flagged', 'foreign')),
+    kind             text        NOT NULL CHECK (
+        kind IN ('missing', 'extra', 'amount', 'flagged', 'foreign', 'unjudged')),
     object           text        NOT NULL CHECK (object IN ('payment', 'refund')),
     payment          text        NOT NULL DEFAULT '', -- ours
     provider_payment text        NOT NULL DEFAULT '',

@@ -2,27 +2,21 @@
 
 Everything of the last days is listed with our own key and settled like any other news; so what had escaped us
 is put right, and said. What cannot be put right is said too. A difference is a row, a line in the log and a
-count; docs/payments.md tells what to do about each.
-
-    missing  money came (or went back), the ledger did not know. `repaired`: it does now
-    extra    the ledger knows of money that the provider does not
-    amount   both know it, with different sums
-    flagged  money came that is not what was ordered: nothing was credited, a person must decide
-    foreign  a payment in our shop that we did not order
+count (differences.py); docs/payments.md tells what to do about each.
 """
 
 import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING
 
 import asyncpg
-import msgspec
 import structlog
+from msgspec.structs import replace
 
 from ledger.errors import Rejected
 from services.adapters.yookassa.errors import NotFound
-from services.adapters.yookassa.records import PaymentRecord, RefundRecord
+from services.adapters.yookassa.records import PaymentRecord, RefundRecord, Unreadable
 from services.shared.payments import yookassa_words as words
-from services.shared.payments.metrics import alarm
+from services.shared.payments.differences import FRESH_S, Difference, Report, judged, note_difference
 from services.shared.payments.sql import query
 from services.shared.payments.yookassa_desk import YooKassaDesk
 
@@ -30,39 +24,6 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 logger = structlog.get_logger()
-
-Kind = Literal["missing", "extra", "amount", "flagged", "foreign"]
-FRESH_S: Final = 900.0
-"""Money that came so short a time ago is nobody's fault when its notification is still under way."""
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was not the same in both books. Sums in the smallest unit; None: not there."""
-
-    kind: Kind
-    object: Literal["payment", "refund"]
-    payment: str = ""
-    provider_payment: str = ""
-    provider_refund: str = ""
-    ours_minor: int | None = None
-    theirs_minor: int | None = None
-    currency: str = "RUB"
-    repaired: bool = False
-    note: str = ""
-
-
-class Report(msgspec.Struct):
-    """One comparison. `open_differences` are those that a person must look at."""
-
-    comparison: int
-    since: datetime.datetime
-    payments: int = 0
-    refunds: int = 0
-    differences: list[Difference] = []
-
-    @property
-    def open_differences(self) -> list[Difference]:
-        return [found for found in self.differences if not found.repaired and found.kind != "foreign"]
 
 
 class Comparison:
@@ -89,7 +50,7 @@ class Comparison:
         await self._pool.execute(query("comparison_end"), report.comparison, report.payments, report.refunds)
         logger.info(
             "payments_compared", payments=report.payments, refunds=report.refunds,
-            differences=len(report.differences), open=len(report.open_differences),
+            differences=len(report.differences), open=len(report.open_differences), unjudged=report.unjudged,
         )  # fmt: skip
         return report
 
@@ -97,20 +58,30 @@ class Comparison:
         since, cursor, seen = _iso(report.since), None, set()
         while True:
             page = await self._yookassa.shop.payments(since, cursor)
+            for item in page.unreadable:
+                seen.add(item.id)
+                report.payments += 1
+                await self._note(report, _unreadable(item, refund=False))
             for record in page.items:
                 seen.add(record.id)
-                if record.status == "succeeded":
-                    report.payments += 1
-                    await self._note(report, await self._payment(record))
-                elif record.status == "canceled" and words.payment_in(record) is not None:
-                    await self._yookassa.settle(record)
+                report.payments += record.status == "succeeded"
+                named = Difference(
+                    kind="unjudged", object="payment", payment=words.payment_in(record) or "",
+                    provider_payment=record.id, theirs_minor=record.amount_minor, currency=record.currency,
+                )  # fmt: skip
+                await self._note(report, await judged(named, self._listed(record)))
             cursor = page.cursor
             if cursor is None:
                 break
         for row in await self._pool.fetch(query("succeeded_since"), "yookassa", report.since):
             if row["provider_payment"] not in seen:
                 report.payments += 1
-                await self._note(report, await self._listed_by_us(row))
+                await self._note(report, await judged(_ours(row), self._listed_by_us(row)))
+
+    async def _listed(self, record: PaymentRecord) -> Difference | None:
+        if record.status == "canceled" and words.payment_in(record) is not None:
+            await self._yookassa.settle(record)
+        return await self._payment(record) if record.status == "succeeded" else None
 
     async def _payment(self, record: PaymentRecord) -> Difference | None:
         """A payment that the provider says has succeeded."""
@@ -134,16 +105,16 @@ class Comparison:
         if after is None:
             return found
         if not after.credits:
-            return msgspec.structs.replace(found, kind="flagged")
+            return replace(found, kind="flagged")
         if after.amount_minor != record.amount_minor:
-            return msgspec.structs.replace(found, kind="amount")
+            return replace(found, kind="amount")
         if after.refunded_minor != record.refunded_minor:
-            return msgspec.structs.replace(
+            return replace(
                 found, kind="amount", object="refund", ours_minor=after.refunded_minor,
                 theirs_minor=record.refunded_minor, note="what went back in all",
             )  # fmt: skip
         fresh = datetime.datetime.now(datetime.UTC).timestamp() - record.created_at_us / 1e6 < FRESH_S
-        return None if before is not None or fresh else msgspec.structs.replace(found, repaired=True)
+        return None if before is not None or fresh else replace(found, repaired=True)
 
     async def _listed_by_us(self, row: asyncpg.Record) -> Difference | None:
         """Money of ours that the provider has not listed: made before the days compared, or never."""
@@ -153,27 +124,28 @@ class Comparison:
             record = None
         if record is not None and record.status == "succeeded":
             return await self._payment(record)
-        return Difference(
-            kind="extra", object="payment", payment=row["payment"], provider_payment=row["provider_payment"],
-            ours_minor=row["amount_minor"], note=record.status if record else "unknown to the provider",
-        )  # fmt: skip
+        return replace(_ours(row), note=record.status if record else "unknown to the provider")
 
     async def _refunds(self, report: Report) -> None:
         since, cursor, seen = _iso(report.since), None, set()
         while True:
             page = await self._yookassa.shop.refunds(since, cursor)
+            for item in page.unreadable:
+                seen.add(item.id)
+                report.refunds += 1
+                await self._note(report, _unreadable(item, refund=True))
             for record in page.items:
                 if record.status == "succeeded":
                     seen.add(record.id)
                     report.refunds += 1
-                    await self._note(report, await self._refund(record))
+                    await self._note(report, await judged(_theirs(record), self._refund(record)))
             cursor = page.cursor
             if cursor is None:
                 break
         for row in await self._pool.fetch(query("refunded_since"), "yookassa", report.since):
             if row["provider_refund"] not in seen:
                 report.refunds += 1
-                await self._note(report, await self._refund_listed_by_us(row))
+                await self._note(report, await judged(_ours(row), self._refund_listed_by_us(row)))
 
     async def _refund(self, record: RefundRecord) -> Difference | None:
         """A refund that the provider says has succeeded."""
@@ -183,54 +155,53 @@ class Comparison:
             outcome = await self._yookassa.settle_refund(record)
         except Rejected as error:
             outcome, note = "pending", str(error)
-        found = Difference(
-            kind="missing", object="refund", provider_payment=record.payment_id, provider_refund=record.id,
-            theirs_minor=record.amount_minor, currency=record.currency, note=note,
-        )  # fmt: skip
+        found = replace(_theirs(record), note=note)
         if outcome == "foreign":
-            return msgspec.structs.replace(found, kind="foreign")
+            return replace(found, kind="foreign")
         if known:
             return None
         repaired = await self._yookassa.desk.links.refund_known(record.id)
         fresh = datetime.datetime.now(datetime.UTC).timestamp() - record.created_at_us / 1e6 < FRESH_S
-        return None if repaired and fresh else msgspec.structs.replace(found, repaired=repaired)
+        return None if repaired and fresh else replace(found, repaired=repaired)
 
     async def _refund_listed_by_us(self, row: asyncpg.Record) -> Difference | None:
         try:
             record = await self._yookassa.shop.refund(row["provider_refund"])
         except NotFound:
             record = None
-        ours = row["amount_minor"]
-        if record is not None and (record.status, record.amount_minor) == ("succeeded", ours):
+        made = record is not None and record.status == "succeeded"
+        if made and record is not None and record.amount_minor == row["amount_minor"]:
             return None
-        return Difference(
-            kind="amount" if record is not None and record.status == "succeeded" else "extra",
-            object="refund",
-            payment=row["payment"],
-            provider_payment=row["provider_payment"],
-            provider_refund=row["provider_refund"],
-            ours_minor=ours,
+        return replace(
+            _ours(row), kind="amount" if made else "extra",
             theirs_minor=record.amount_minor if record else None,
             note=record.status if record else "unknown to the provider",
-        )
+        )  # fmt: skip
 
     async def _note(self, report: Report, found: Difference | None) -> None:
         await note_difference(self._pool, report, found)
 
 
-async def note_difference(pool: "Pool", report: Report, found: Difference | None) -> None:
-    """Keep what was found, and tell operators unless it is none of ours."""
-    if found is None:
-        return
-    report.differences.append(found)
-    if found.kind != "foreign":
-        told = msgspec.to_builtins(found)
-        alarm(f"difference_{told.pop('kind')}", **told)
-    await pool.execute(
-        query("difference_add"), report.comparison, found.kind, found.object, found.payment,
-        found.provider_payment, found.provider_refund, found.ours_minor, found.theirs_minor,
-        found.currency, found.repaired, found.note,
+def _ours(row: asyncpg.Record) -> Difference:
+    """A row of the ledger that the provider has not listed."""
+    refund = row.get("provider_refund") or ""
+    return Difference(
+        kind="extra", object="refund" if refund else "payment", payment=row["payment"],
+        provider_payment=row["provider_payment"], provider_refund=refund, ours_minor=row["amount_minor"],
     )  # fmt: skip
+
+
+def _theirs(refund: RefundRecord) -> Difference:
+    return Difference(
+        kind="missing", object="refund", provider_payment=refund.payment_id, provider_refund=refund.id,
+        theirs_minor=refund.amount_minor, currency=refund.currency,
+    )  # fmt: skip
+
+
+def _unreadable(item: Unreadable, *, refund: bool) -> Difference:
+    if refund:
+        return Difference(kind="unjudged", object="refund", provider_refund=item.id, note=item.reason)
+    return Difference(kind="unjudged", object="payment", provider_payment=item.id, note=item.reason)
 
 
 def _iso(moment: datetime.datetime) -> str:

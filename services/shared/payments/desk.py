@@ -13,7 +13,7 @@ After it: the monitor finds the row and goes on with the same key and the same w
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import asyncpg
 import msgspec
@@ -44,9 +44,6 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 logger = structlog.get_logger()
-
-GIVE_UP_S: Final = 7 * 86_400.0
-"""So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
 
 Standing = Literal["ordered", "pending", "paid", "flagged", "cancelled", "expired"]
 Outcome = Literal["credited", "known", "flagged", "pending", "cancelled", "foreign", "recorded"]

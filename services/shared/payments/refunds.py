@@ -172,6 +172,7 @@ class YooKassaRefunds:
             for record in page.items:
                 if record.metadata.get("refund") == intent.refund:
                     return record
+            page.require_readable()
             cursor = page.cursor
             if cursor is None:
                 break

@@ -12,9 +12,9 @@ import structlog
 
 from ledger.errors import Rejected
 from services.adapters import telegram_stars
-from services.adapters.telegram_stars import STARS, StarMovement
+from services.adapters.telegram_stars import STARS, StarMovement, UnreadableMovement
 from services.shared.payments import stars_words as words
-from services.shared.payments.comparison import FRESH_S, Difference, Report, note_difference
+from services.shared.payments.differences import FRESH_S, Difference, Report, judged, note_difference
 from services.shared.payments.sql import query
 from services.shared.payments.stars_desk import StarsDesk
 from services.shared.people import People
@@ -50,12 +50,21 @@ class StarsComparison:
         went = await self._pool.fetch(query("refunded_since"), PROVIDER, report.since)
         seen: dict[str, set[str]] = {"in": set(), "out": set()}
         async for movement in telegram_stars.movements(self._stars.bot, report.since.timestamp()):
-            seen[movement.direction].add(movement.charge)
-            if movement.direction == "in":
+            if isinstance(movement, UnreadableMovement):
+                seen["in"].add(movement.charge)
+                seen["out"].add(movement.charge)
                 report.payments += 1
+                found: Difference | None = Difference(
+                    kind="unjudged", object="payment", provider_payment=movement.charge, currency=STARS,
+                    note=movement.reason,
+                )  # fmt: skip
             else:
-                report.refunds += 1
-            await note_difference(self._pool, report, await self._movement(movement))
+                seen[movement.direction].add(movement.charge)
+                back = movement.direction == "out"
+                report.refunds += back
+                report.payments += not back
+                found = await judged(_named(movement), self._movement(movement))
+            await note_difference(self._pool, report, found)
         for row in came:
             if row["provider_payment"] not in seen["in"]:
                 await note_difference(self._pool, report, _extra(row, "payment"))
@@ -65,7 +74,7 @@ class StarsComparison:
         await self._pool.execute(query("comparison_end"), report.comparison, report.payments, report.refunds)
         logger.info(
             "stars_compared", payments=report.payments, refunds=report.refunds,
-            differences=len(report.differences), open=len(report.open_differences),
+            differences=len(report.differences), open=len(report.open_differences), unjudged=report.unjudged,
         )  # fmt: skip
         return report
 
@@ -73,11 +82,7 @@ class StarsComparison:
         """Settle what Telegram's list says, and say what was not known."""
         known = words.payload_in(movement.payload)
         back = movement.direction == "out"
-        found = Difference(
-            kind="missing", object="refund" if back else "payment",
-            payment="" if known is None else known.payment, provider_payment=movement.charge,
-            provider_refund=movement.charge if back else "", theirs_minor=movement.amount, currency=STARS,
-        )  # fmt: skip
+        found = _named(movement)
         if known is None:
             return msgspec.structs.replace(found, kind="foreign")
         before = await self._ours(known.payment, movement)
@@ -118,6 +123,15 @@ class StarsComparison:
         if person is not None:
             return person.account
         return ordered.account if ordered is not None else ""
+
+
+def _named(movement: StarMovement) -> Difference:
+    known, back = words.payload_in(movement.payload), movement.direction == "out"
+    return Difference(
+        kind="missing", object="refund" if back else "payment",
+        payment="" if known is None else known.payment, provider_payment=movement.charge,
+        provider_refund=movement.charge if back else "", theirs_minor=movement.amount, currency=STARS,
+    )  # fmt: skip
 
 
 def _extra(row: asyncpg.Record, what: str) -> Difference:

@@ -11,7 +11,7 @@ import structlog
 from ledger.commands_payment import FailRefund, key_of
 from ledger.errors import KeyReused
 from services.adapters import telegram_stars
-from services.adapters.telegram_stars import NotRefundable, StarsNoAnswer
+from services.adapters.telegram_stars import NotRefundable, StarMovement, StarsNoAnswer
 from services.shared.payments.errors import NothingToRefund
 from services.shared.payments.metrics import alarm
 from services.shared.payments.refunds import RefundPlan, Sent, plan_refund, reserve
@@ -77,6 +77,6 @@ class StarsRefunds:
         if person is not None:
             return person.telegram_id
         async for movement in telegram_stars.movements(self._stars.bot, 0):
-            if movement.charge == charge:
+            if isinstance(movement, StarMovement) and movement.charge == charge:
                 return movement.user_id
         raise NotRefundable("Telegram's list has no such charge")

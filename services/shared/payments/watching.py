@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from services.adapters.yookassa.errors import NoAnswer
-from services.shared.payments.desk import GIVE_UP_S, standing_of
+from services.shared.payments.desk import standing_of
 from services.shared.payments.errors import NotMade, NotMadeYet
 from services.shared.payments.links import Watched
 from services.shared.payments.metrics import alarm
@@ -18,6 +18,7 @@ from services.shared.payments.refunds import YooKassaRefunds
 from services.shared.payments.stars_refunds import StarsRefunds
 from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.periodic import PASSING
+from services.shared.settings_payments import PAYMENT_GIVE_UP_S
 
 logger = structlog.get_logger()
 
@@ -36,7 +37,7 @@ class Watching:
         refunds: YooKassaRefunds,
         stars: StarsRefunds | None = None,
         *,
-        give_up_s: float = GIVE_UP_S,
+        give_up_s: float = PAYMENT_GIVE_UP_S,
     ) -> None:
         self._yookassa = desk
         self._desk = desk.desk

@@ -150,6 +150,7 @@ class YooKassaDesk:
             for record in page.items:
                 if words.payment_in(record) == payment:
                     return record
+            page.require_readable()
             if page.cursor is None:
                 return None
             cursor = page.cursor
@@ -166,6 +167,7 @@ class YooKassaDesk:
             for refund in reversed(page.items):
                 if refund.status == "succeeded":
                     await self.record_refund(payment, state, refund)
+            page.require_readable()
             if page.cursor is None:
                 return
             cursor = page.cursor

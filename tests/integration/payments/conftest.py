@@ -11,6 +11,7 @@ from ledger.log import Ledger
 from services.shared.database import create_pool
 from services.shared.settings import Settings
 from tests.support.outside import Outside
+from tests.support.stars_till import StarsTill, stars_till
 from tests.support.till import Till, running_sandbox, till, till_settings
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ async def pool(settings: Settings) -> AsyncIterator["Pool"]:
 @pytest.fixture
 async def shop(settings: Settings, ledger: Ledger, pool: "Pool", sandbox: Outside) -> AsyncIterator[Till]:
     async with till(settings, ledger, pool, sandbox) as running:
+        yield running
+
+
+@pytest.fixture
+async def stars_shop(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTill]:
+    async with stars_till(database_url, ledger) as running:
         yield running
 
 

@@ -10,7 +10,7 @@ from ledger import commands_payment as p
 from projections.payments import PAYMENTS
 from projections.runner import Runner
 from services.monitor.payments import DailyComparison, PaymentsMeasured
-from services.shared.payments.comparison import Kind
+from services.shared.payments.differences import Kind
 from services.shared.payments.watching import Watching
 from tests.support.till import till
 

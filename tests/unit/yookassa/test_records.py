@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.adapters.yookassa.errors import Unknown
-from services.adapters.yookassa.records import amount_text, payment
+from services.adapters.yookassa.records import amount_text, page_of_payments, payment
 
 PAYMENT = {
     "id": "x",
@@ -34,8 +34,36 @@ def test_an_amount_that_is_none_is_not_guessed(value: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"status": "new"}, {"paid": "yes"}, {"amount": None}, {"created_at": "soon"}, {"metadata": {"a": 1}}],
+    [
+        {"status": "new"},
+        {"paid": "yes"},
+        {"amount": None},
+        {"created_at": "soon"},
+        {"metadata": [1]},
+        {"id": ""},
+        {"id": "a\nb"},
+        {"id": "a\x00"},
+        {"id": "ид"},
+        {"id": "x" * 129},
+        {"id": "x\n"},
+    ],
 )
 def test_a_payment_that_is_none(change: dict[str, object]) -> None:
     with pytest.raises(Unknown):
         payment(PAYMENT | change)
+
+
+def test_a_strangers_metadata_hide_nothing_that_is_ours() -> None:
+    odd = {"order": 5, "lines": [1, 2], "nested": {"a": None}}
+    assert payment(PAYMENT | {"metadata": odd | {"order_id": "1"}}).metadata == {"order_id": "1"}
+
+
+def test_one_item_that_cannot_be_read_hides_no_other() -> None:
+    page = page_of_payments(
+        {"type": "list", "items": [PAYMENT | {"id": "bad", "amount": 1}, PAYMENT, "none", {"id": "a\n"}]}
+    )
+    assert [item.id for item in page.items] == ["x"]
+    assert [item.id for item in page.unreadable] == ["bad", "", ""]
+    with pytest.raises(Unknown, match="bad"):
+        page.require_readable()
+    page_of_payments({"type": "list", "items": [PAYMENT]}).require_readable()

@@ -1,0 +1,86 @@
+"""A person with Stars, and the desk at a sandbox of Telegram's."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from ledger import commands as c
+from ledger.log import Ledger
+from services.adapters import telegram_stars
+from services.adapters.telegram import create_bot
+from services.sandbox import chat, control, telegram
+from services.sandbox.context import WallClock
+from services.shared.database import create_pool
+from services.shared.payments.desk import Desk
+from services.shared.payments.stars_comparison import StarsComparison
+from services.shared.payments.stars_desk import StarsDesk
+from services.shared.payments.stars_refunds import StarsRefunds
+from services.shared.payments.stars_words import payload_of
+from services.shared.people import People
+from tests.support.outside import Outside, outside
+from tests.support.till import till_settings
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+MODULES = {"/telegram": telegram.routes, "/chat": chat.routes, "/__sandbox": control.routes}
+USER = 4243
+
+
+class StarsTill:
+    """One person, their Stars, and the desk."""
+
+    def __init__(self, pool: "Pool", desk: StarsDesk, sandbox: Outside) -> None:
+        self.pool = pool
+        self.stars = desk
+        self.sandbox = sandbox
+        self.people = People(pool)
+        self.refunds = StarsRefunds(desk, self.people)
+        self.comparison = StarsComparison(pool, desk, self.people)
+        self.account = ""
+
+    async def enter(self) -> None:
+        self.account = (await self.people.account_of(USER, "en")).account
+        ledger = self.stars.desk.ledger
+        await ledger.execute(c.OpenAccount(self.account), key=f"open:{self.account}")
+        await ledger.execute(c.AcceptTerms(self.account, "1", 0), key=f"terms:{self.account}")
+        await self.sandbox.post(f"/chat/{USER}/send", {"text": "/start"})
+
+    async def order(self) -> str:
+        return await self.stars.desk.order(self.account, "credits-5", "stars", locale="en")
+
+    async def pay(self, payment: str) -> str:
+        """The person pays and Telegram takes it; nobody has told us yet. The charge."""
+        assert await self.stars.invoice(payment, USER, title="5 credits", description="Credits")
+        messages = (await self.sandbox.get(f"/chat/{USER}/messages", after="0"))["messages"]
+        invoice = next(m for m in reversed(messages) if "invoice" in m)
+        body = {"message_id": invoice["message_id"], "wait": 0}
+        query = (await self.sandbox.post(f"/chat/{USER}/pay", body))["pre_checkout_query_id"]
+        assert await telegram_stars.answer_pre_checkout(self.stars.bot, query, "")
+        return [m.charge async for m in telegram_stars.movements(self.stars.bot, 0)][-1]
+
+    async def told(self, payment: str, charge: str) -> str:
+        """Telegram's message about it."""
+        state = await self.stars.desk.ledger.read.payment(payment)
+        assert state.ordered is not None
+        return await self.stars.paid(payload_of(payment, state.ordered), self.account, charge, "XTR", 300)
+
+    async def balance(self) -> int:
+        return (await self.stars.desk.ledger.read.account(self.account)).balance
+
+
+@asynccontextmanager
+async def stars_till(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTill]:
+    """The person has accepted the terms."""
+    async with outside(MODULES, clock=WallClock()) as sandbox:
+        settings = till_settings(database_url, sandbox.url)
+        bot = create_bot(settings)
+        try:
+            async with await create_pool(settings, "test") as pool:
+                shop = StarsTill(pool, StarsDesk(Desk(settings, ledger, pool), bot), sandbox)
+                await shop.enter()
+                yield shop
+        finally:
+            await bot.session.close()
