@@ -19,7 +19,7 @@ from aiogram.types import LabeledPrice
 
 from events.errors import NeurocardsError
 from services.adapters.telegram import says
-from services.shared.ids import OutsideId, is_outside_id
+from services.shared.ids import OutsideId, Unreadable, unreadable
 
 STARS: Final = "XTR"
 PAGE: Final = 100
@@ -53,13 +53,6 @@ class StarMovement(msgspec.Struct, frozen=True):
     payload: str
 
 
-class UnreadableMovement(msgspec.Struct, frozen=True):
-    """A row of the list that cannot be read: its id, empty when that cannot be read either, and why."""
-
-    charge: str
-    reason: str
-
-
 class _User(msgspec.Struct):
     id: int
 
@@ -89,9 +82,20 @@ class _GetStarTransactions(TelegramMethod[dict[str, Any]]):
 
 
 async def send_invoice(
-    bot: Bot, chat_id: int, *, title: str, description: str, payload: str, label: str, amount: int
+    bot: Bot,
+    chat_id: int,
+    *,
+    title: str,
+    description: str,
+    payload: str,
+    label: str,
+    amount: int,
+    start_parameter: str,
 ) -> int:
-    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors."""
+    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors.
+
+    Forwarded copies have a link that starts the bot with `start_parameter`; without one they could be paid.
+    """
     sent = await bot.send_invoice(
         chat_id,
         title=title[:TITLE_CHARS_MAX],
@@ -99,6 +103,7 @@ async def send_invoice(
         payload=payload,
         currency=STARS,
         prices=[LabeledPrice(label=label, amount=amount)],
+        start_parameter=start_parameter,
     )
     return sent.message_id
 
@@ -131,7 +136,7 @@ async def refund(bot: Bot, user_id: int, charge: str) -> None:
         raise StarsNoAnswer(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
 
 
-async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | UnreadableMovement]:
+async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | Unreadable]:
     """Stars that came for invoices or went back since a time, oldest first. Raises StarsNoAnswer.
 
     Telegram lists from the very first one on, so the page to begin at is searched for by halving.
@@ -140,7 +145,7 @@ async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | Un
     while page := await _transactions(bot, offset, PAGE):
         for row in page:
             movement = _movement(row)
-            if isinstance(movement, UnreadableMovement) or (movement and movement.at_s >= since_s):
+            if isinstance(movement, Unreadable) or (movement and movement.at_s >= since_s):
                 yield movement
         offset += PAGE
 
@@ -175,13 +180,12 @@ async def _transactions(bot: Bot, offset: int, limit: int) -> list[Any]:
     return listed
 
 
-def _movement(row: Any) -> StarMovement | UnreadableMovement | None:
+def _movement(row: Any) -> StarMovement | Unreadable | None:
     """None for what is no payment of a user's."""
     try:
         read = msgspec.convert(row, _Transaction)
     except msgspec.ValidationError as error:
-        name = row.get("id") if isinstance(row, dict) else None
-        return UnreadableMovement(str(name) if is_outside_id(name) else "", str(error))
+        return unreadable(row, error)
     partner = read.source or read.receiver
     if partner is None or partner.type != "user" or partner.user is None or not partner.invoice_payload:
         return None

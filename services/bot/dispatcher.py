@@ -29,6 +29,7 @@ def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispa
     """A dispatcher for one process. Handlers get `shop` and `person`."""
     dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, shop=shop)
     who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
+    dispatcher.message.outer_middleware(stars.StarsMiddleware(shop))
     for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
         observer.outer_middleware(who)
         observer.outer_middleware(taps)

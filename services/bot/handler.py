@@ -5,12 +5,15 @@ from typing import Any
 
 import structlog
 from aiogram import Bot, Dispatcher
+from aiogram.dispatcher.event.bases import UNHANDLED
 from aiogram.types import Update
+from aiogram.types.update import UpdateTypeLookupError
 from redis.exceptions import RedisError
 
 from events.errors import NeurocardsError
 from ledger.errors import LedgerBusy, LedgerUnavailable
 from services.adapters import telegram
+from services.bot.drops import drop
 from services.bot.person import Locales
 from services.shared.i18n import Catalogues
 from services.shared.inbox import StoredUpdate
@@ -39,7 +42,9 @@ class BotHandler:
         update = Update.model_validate(stored.update(), context={"bot": self._bot})
         try:
             async with asyncio.timeout(HANDLE_TIMEOUT_S) as limit:
-                await self._dispatcher.feed_update(self._bot, update)
+                kind = _kind(update)
+                if kind == "unknown" or await self._dispatcher.feed_update(self._bot, update) is UNHANDLED:
+                    drop(kind, "unhandled")
         except TimeoutError as error:
             if limit.expired():  # of our own: not trouble that passes, or a hung handler would hang for ever
                 raise HandlerTimeout(f"not handled within {HANDLE_TIMEOUT_S:g} s") from error
@@ -98,3 +103,11 @@ class BotHandler:
     async def _say(self, stored: StoredUpdate, text: str) -> None:
         if stored.chat_id > 0:
             await self._bot.send_message(stored.chat_id, text)
+
+
+def _kind(update: Update) -> str:
+    """aiogram would warn of one it does not know with all that is in it."""
+    try:
+        return update.event_type
+    except UpdateTypeLookupError:
+        return "unknown"

@@ -8,6 +8,7 @@ from aiogram import BaseMiddleware
 from aiogram.types import Chat, TelegramObject, User
 from structlog.contextvars import bind_contextvars
 
+from services.bot.drops import drop
 from services.bot.shop import Consents, Person, Shop
 from services.shared.i18n import locale_for
 
@@ -34,7 +35,7 @@ class Locales:
 
 
 class PersonMiddleware(BaseMiddleware):
-    """Gives handlers `person`; drops what is not said by a person in a private chat."""
+    """Gives handlers `person`; drops what is not said by a person in a private chat, and says so."""
 
     def __init__(self, shop: Shop, consents: Consents, locales: Locales) -> None:
         self._shop = shop
@@ -45,7 +46,8 @@ class PersonMiddleware(BaseMiddleware):
         user: User | None = data.get("event_from_user")
         chat: Chat | None = data.get("event_chat")
         if user is None or user.is_bot or (chat is not None and chat.type != "private"):
-            return None
+            private = chat is None or chat.type == "private"
+            return drop(data["event_update"].event_type, "no_person" if private else "not_private")
         account = await self._shop.people.account_of(user.id, locale_for(user.language_code))
         bind_contextvars(account=account.account)
         accepted = await self._consents.given(account.account)

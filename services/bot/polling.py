@@ -9,6 +9,7 @@ from aiogram.exceptions import TelegramConflictError, TelegramNotFound, Telegram
 from aiogram.methods import TelegramMethod
 
 from services.adapters.telegram import is_transient
+from services.bot.drops import drop
 from services.shared.errors import StartError
 from services.shared.inbox import Inbox, InboxRunner
 from services.shared.inbox.trouble import Pauses, Trouble, is_database_away
@@ -72,7 +73,10 @@ class Polling:
             await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not request.done():
                 return []
-            return [update for update in request.result() if _is_update(update)]
+            found = [update for update in request.result() if _is_update(update)]
+            for _ in range(len(request.result()) - len(found)):
+                drop("unknown", "malformed")
+            return found
         finally:
             request.cancel()
 

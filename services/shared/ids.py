@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -12,9 +12,22 @@ OutsideId = Annotated[str, msgspec.Meta(pattern=_OUTSIDE)]
 """A company's name for something, fit to be kept: it becomes a part of an idempotency key and of a row."""
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """An item of a company's list that cannot be read: its id, empty when that cannot be either, and why."""
+
+    id: str
+    reason: str
+
+
 def new_id() -> str:
     """24 hex characters, 96 random bits: fits in a button's 64 bytes and tells nothing of whom it names."""
     return secrets.token_hex(12)
+
+
+def unreadable(item: Any, reason: Exception) -> Unreadable:
+    """What remains of the item."""
+    name = item.get("id") if isinstance(item, dict) else None
+    return Unreadable(str(name) if is_outside_id(name) else "", str(reason))
 
 
 def is_outside_id(value: object) -> bool:

@@ -51,15 +51,16 @@ class StarsTill:
     async def order(self) -> str:
         return await self.stars.desk.order(self.account, "credits-5", "stars", locale="en")
 
-    async def pay(self, payment: str) -> str:
+    async def pay(self, payment: str, user: int = USER) -> str:
         """The person pays and Telegram takes it; nobody has told us yet. The charge."""
-        assert await self.stars.invoice(payment, USER, title="5 credits", description="Credits")
-        messages = (await self.sandbox.get(f"/chat/{USER}/messages", after="0"))["messages"]
+        assert await self.stars.invoice(payment, user, title="5 credits", description="Credits")
+        messages = (await self.sandbox.get(f"/chat/{user}/messages", after="0"))["messages"]
         invoice = next(m for m in reversed(messages) if "invoice" in m)
         body = {"message_id": invoice["message_id"], "wait": 0}
-        query = (await self.sandbox.post(f"/chat/{USER}/pay", body))["pre_checkout_query_id"]
+        query = (await self.sandbox.post(f"/chat/{user}/pay", body))["pre_checkout_query_id"]
         assert await telegram_stars.answer_pre_checkout(self.stars.bot, query, "")
-        return [m.charge async for m in telegram_stars.movements(self.stars.bot, 0)][-1]
+        found = telegram_stars.movements(self.stars.bot, 0)
+        return [m.charge async for m in found if isinstance(m, telegram_stars.StarMovement)][-1]
 
     async def told(self, payment: str, charge: str) -> str:
         """Telegram's message about it."""

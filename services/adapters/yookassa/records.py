@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import msgspec
 
 from services.adapters.yookassa.errors import Unknown
-from services.shared.ids import OutsideId, is_outside_id
+from services.shared.ids import OutsideId, Unreadable, unreadable
 
 CURRENCY: Final = "RUB"
 _MINOR: Final = 100
@@ -52,13 +52,6 @@ class RefundRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at_us: int
     metadata: Mapping[str, str]
     cancel_reason: str = ""
-
-
-class Unreadable(msgspec.Struct, frozen=True):
-    """An item of a list that is no record: its id, empty when that cannot be read either, and why."""
-
-    id: str
-    reason: str
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -201,14 +194,13 @@ def shop(reply: Any) -> ShopRecord:
 
 def _page(reply: Any, read: Callable[[Any], T]) -> Page[T]:
     """One item that cannot be read, a stranger's maybe, must not hide the others."""
-    listed, items, unreadable = _read(reply, _List), [], []
+    listed, items, broken = _read(reply, _List), [], []
     for item in listed.items:
         try:
             items.append(read(item))
         except Unknown as error:
-            name = item.get("id") if isinstance(item, dict) else None
-            unreadable.append(Unreadable(str(name) if is_outside_id(name) else "", str(error)))
-    return Page(tuple(items), listed.next_cursor, tuple(unreadable))
+            broken.append(unreadable(item, error))
+    return Page(tuple(items), listed.next_cursor, tuple(broken))
 
 
 def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:

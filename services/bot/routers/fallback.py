@@ -9,6 +9,7 @@ from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import answer_tap
 from services.bot.contents import Content, content_of
+from services.bot.drops import drop
 from services.bot.flow import Create, TopUpStep
 from services.bot.screens import Screen, create_button, home_button, keyboard
 from services.bot.shop import Person, Shop
@@ -41,7 +42,7 @@ async def anything(message: Message, bot: Bot, shop: Shop, person: Person, state
     """Say what does not fit here and what does."""
     content = content_of(message)
     if content == "service":
-        return
+        return drop("message", "service")
     step = await state.get_state()
     answer = _wrong_here(message, content, step)
     if step is None:

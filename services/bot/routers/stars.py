@@ -1,17 +1,25 @@
 """Telegram Stars: the question before a payment, the payment, and Stars that went back.
 
-What Telegram tells here happened, whoever sent it may be: no terms, no step and no other router stands before
-it. An update that comes again, or after a kill, is the same charge and changes nothing (the ledger's key).
+What Telegram tells of a payment has happened, whoever it came from and wherever: an invoice can be forwarded
+and paid in a group, even in the group's name. So it is settled before any filter, any terms and any step.
+An update that comes again, or after a kill, is the same charge and changes nothing (the ledger's key).
 """
 
+from typing import Any
+
 import structlog
-from aiogram import Bot, F, Router
-from aiogram.types import Message, PreCheckoutQuery
+from aiogram import BaseMiddleware, Bot, Router
+from aiogram.types import Message, PreCheckoutQuery, TelegramObject, User
 from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram_stars import answer_pre_checkout
+from services.bot.person import Handler
+from services.bot.screens import Screen
 from services.bot.shop import Person, Shop
+from services.bot.talk import say
+from services.shared.i18n import locale_for
 from services.shared.payments.stars_words import Refusal
+from services.shared.people import Account
 
 logger = structlog.get_logger()
 router = Router(name="stars")
@@ -27,30 +35,41 @@ async def before(query: PreCheckoutQuery, bot: Bot, shop: Shop, person: Person) 
     logger.info("pre_checkout_answered", refusal=found, in_time=in_time, account=person.account)
 
 
-@router.message(F.successful_payment)
-async def paid(message: Message, shop: Shop, person: Person) -> None:
-    """The notifier tells the rest."""
-    payment = message.successful_payment
-    assert payment is not None
-    await shop.till.stars.paid(
-        payment.invoice_payload,
-        person.account,
-        payment.telegram_payment_charge_id,
-        payment.currency,
-        payment.total_amount,
-    )
+class StarsMiddleware(BaseMiddleware):
+    """Settles what Telegram says of Stars, whoever said it and in whichever chat; other messages go on.
+
+    The credits are the order's owner's. The notifier tells them, in their own chat.
+    """
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        assert isinstance(event, Message)
+        told = event.successful_payment or event.refunded_payment
+        if told is None:
+            return await handler(event, data)
+        stars, payer = self._shop.till.stars, await self._payer(event.from_user)
+        settle = stars.paid if event.successful_payment else stars.refunded
+        charge, account = told.telegram_payment_charge_id, payer.account if payer else ""
+        await settle(told.invoice_payload, account, charge, told.currency, told.total_amount)
+        owner = await stars.owner(told.invoice_payload)
+        if payer and event.successful_payment and owner not in ("", payer.account):
+            texts = self._shop.texts
+            with texts.context(), texts.use_locale(payer.locale):
+                await say(data["bot"], payer.telegram_id, Screen(_for_another()))
+
+    async def _payer(self, user: User | None) -> Account | None:
+        """None for who pays in the name of a group: the order alone says whose it is."""
+        if user is None or user.is_bot:
+            return None
+        return await self._shop.people.account_of(user.id, locale_for(user.language_code))
 
 
-@router.message(F.refunded_payment)
-async def refunded(message: Message, shop: Shop, person: Person) -> None:
-    payment = message.refunded_payment
-    assert payment is not None
-    await shop.till.stars.refunded(
-        payment.invoice_payload,
-        person.account,
-        payment.telegram_payment_charge_id,
-        payment.currency,
-        payment.total_amount,
+def _for_another() -> str:
+    return _(
+        "⭐ You have paid somebody else's invoice: the credits are theirs. "
+        "If you did not mean to, open /paysupport."
     )
 
 

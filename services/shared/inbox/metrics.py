@@ -12,3 +12,6 @@ UPDATES: Final = Counter(
 IN_HAND: Final = Gauge(
     "neurocards_updates_in_hand", "Updates this process has taken and not yet settled", ["lane"]
 )
+DROPPED: Final = Counter(
+    "neurocards_updates_dropped_total", "Updates that lead to nothing, by what and why", ["kind", "reason"]
+)

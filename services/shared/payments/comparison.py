@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from ledger.errors import Rejected
 from services.adapters.yookassa.errors import NotFound
-from services.adapters.yookassa.records import PaymentRecord, RefundRecord, Unreadable
+from services.adapters.yookassa.records import PaymentRecord, RefundRecord
 from services.shared.payments import yookassa_words as words
-from services.shared.payments.differences import FRESH_S, Difference, Report, judged, note_difference
+from services.shared.payments.differences import FRESH_S, Difference, Report, extra, judged, note_difference
 from services.shared.payments.sql import query
 from services.shared.payments.yookassa_desk import YooKassaDesk
 
@@ -61,22 +61,19 @@ class Comparison:
             for item in page.unreadable:
                 seen.add(item.id)
                 report.payments += 1
-                await self._note(report, _unreadable(item, refund=False))
+                found = Difference(kind="unjudged", object="payment", provider_payment=item.id)
+                await self._note(report, replace(found, note=item.reason))
             for record in page.items:
                 seen.add(record.id)
                 report.payments += record.status == "succeeded"
-                named = Difference(
-                    kind="unjudged", object="payment", payment=words.payment_in(record) or "",
-                    provider_payment=record.id, theirs_minor=record.amount_minor, currency=record.currency,
-                )  # fmt: skip
-                await self._note(report, await judged(named, self._listed(record)))
+                await self._note(report, await judged(_paid(record), self._listed(record)))
             cursor = page.cursor
             if cursor is None:
                 break
         for row in await self._pool.fetch(query("succeeded_since"), "yookassa", report.since):
             if row["provider_payment"] not in seen:
                 report.payments += 1
-                await self._note(report, await judged(_ours(row), self._listed_by_us(row)))
+                await self._note(report, await judged(extra(row), self._listed_by_us(row)))
 
     async def _listed(self, record: PaymentRecord) -> Difference | None:
         if record.status == "canceled" and words.payment_in(record) is not None:
@@ -87,9 +84,7 @@ class Comparison:
         """A payment that the provider says has succeeded."""
         payment = words.payment_in(record)
         if payment is None:
-            return Difference(
-                kind="foreign", object="payment", provider_payment=record.id, theirs_minor=record.amount_minor
-            )
+            return replace(_paid(record), kind="foreign")
         before = (await self._ledger.read.payment(payment)).received_as(record.id)
         note = ""
         try:
@@ -97,11 +92,7 @@ class Comparison:
         except Rejected as error:
             note = str(error)
         after = (await self._ledger.read.payment(payment)).received_as(record.id)
-        found = Difference(
-            kind="missing", object="payment", payment=payment, provider_payment=record.id,
-            ours_minor=after.amount_minor if after else None, theirs_minor=record.amount_minor,
-            currency=record.currency, note=note,
-        )  # fmt: skip
+        found = replace(_paid(record), ours_minor=after.amount_minor if after else None, note=note)
         if after is None:
             return found
         if not after.credits:
@@ -124,7 +115,7 @@ class Comparison:
             record = None
         if record is not None and record.status == "succeeded":
             return await self._payment(record)
-        return replace(_ours(row), note=record.status if record else "unknown to the provider")
+        return extra(row, note=record.status if record else "unknown to the provider")
 
     async def _refunds(self, report: Report) -> None:
         since, cursor, seen = _iso(report.since), None, set()
@@ -133,19 +124,20 @@ class Comparison:
             for item in page.unreadable:
                 seen.add(item.id)
                 report.refunds += 1
-                await self._note(report, _unreadable(item, refund=True))
+                found = Difference(kind="unjudged", object="refund", provider_refund=item.id)
+                await self._note(report, replace(found, note=item.reason))
             for record in page.items:
                 if record.status == "succeeded":
                     seen.add(record.id)
                     report.refunds += 1
-                    await self._note(report, await judged(_theirs(record), self._refund(record)))
+                    await self._note(report, await judged(_refunded(record), self._refund(record)))
             cursor = page.cursor
             if cursor is None:
                 break
         for row in await self._pool.fetch(query("refunded_since"), "yookassa", report.since):
             if row["provider_refund"] not in seen:
                 report.refunds += 1
-                await self._note(report, await judged(_ours(row), self._refund_listed_by_us(row)))
+                await self._note(report, await judged(extra(row), self._refund_listed_by_us(row)))
 
     async def _refund(self, record: RefundRecord) -> Difference | None:
         """A refund that the provider says has succeeded."""
@@ -155,7 +147,7 @@ class Comparison:
             outcome = await self._yookassa.settle_refund(record)
         except Rejected as error:
             outcome, note = "pending", str(error)
-        found = replace(_theirs(record), note=note)
+        found = replace(_refunded(record), note=note)
         if outcome == "foreign":
             return replace(found, kind="foreign")
         if known:
@@ -169,39 +161,29 @@ class Comparison:
             record = await self._yookassa.shop.refund(row["provider_refund"])
         except NotFound:
             record = None
-        made = record is not None and record.status == "succeeded"
-        if made and record is not None and record.amount_minor == row["amount_minor"]:
+        if record is None:
+            return extra(row, note="unknown to the provider")
+        if (record.status, record.amount_minor) == ("succeeded", row["amount_minor"]):
             return None
-        return replace(
-            _ours(row), kind="amount" if made else "extra",
-            theirs_minor=record.amount_minor if record else None,
-            note=record.status if record else "unknown to the provider",
-        )  # fmt: skip
+        found = replace(extra(row), theirs_minor=record.amount_minor, note=record.status)
+        return replace(found, kind="amount") if record.status == "succeeded" else found
 
     async def _note(self, report: Report, found: Difference | None) -> None:
         await note_difference(self._pool, report, found)
 
 
-def _ours(row: asyncpg.Record) -> Difference:
-    """A row of the ledger that the provider has not listed."""
-    refund = row.get("provider_refund") or ""
+def _paid(record: PaymentRecord) -> Difference:
     return Difference(
-        kind="extra", object="refund" if refund else "payment", payment=row["payment"],
-        provider_payment=row["provider_payment"], provider_refund=refund, ours_minor=row["amount_minor"],
+        kind="missing", object="payment", payment=words.payment_in(record) or "", provider_payment=record.id,
+        theirs_minor=record.amount_minor, currency=record.currency,
     )  # fmt: skip
 
 
-def _theirs(refund: RefundRecord) -> Difference:
+def _refunded(refund: RefundRecord) -> Difference:
     return Difference(
         kind="missing", object="refund", provider_payment=refund.payment_id, provider_refund=refund.id,
         theirs_minor=refund.amount_minor, currency=refund.currency,
     )  # fmt: skip
-
-
-def _unreadable(item: Unreadable, *, refund: bool) -> Difference:
-    if refund:
-        return Difference(kind="unjudged", object="refund", provider_refund=item.id, note=item.reason)
-    return Difference(kind="unjudged", object="payment", provider_payment=item.id, note=item.reason)
 
 
 def _iso(moment: datetime.datetime) -> str:

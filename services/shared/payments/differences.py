@@ -90,6 +90,16 @@ async def judged(found: Difference, look: Awaitable[Difference | None]) -> Diffe
         return replace(found, kind="unjudged", note=note)
 
 
+def extra(row: asyncpg.Record, currency: str = "RUB", note: str = "") -> Difference:
+    """A row of the ledger that the provider has not listed."""
+    refund = row.get("provider_refund") or ""
+    return Difference(
+        kind="extra", object="refund" if refund else "payment", payment=row["payment"],
+        provider_payment=row["provider_payment"], provider_refund=refund, ours_minor=row["amount_minor"],
+        currency=currency, note=note,
+    )  # fmt: skip
+
+
 async def note_difference(pool: "Pool", report: Report, found: Difference | None) -> None:
     """Keep what was found, and tell operators unless it is none of ours."""
     if found is None:

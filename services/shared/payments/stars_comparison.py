@@ -12,9 +12,10 @@ import structlog
 
 from ledger.errors import Rejected
 from services.adapters import telegram_stars
-from services.adapters.telegram_stars import STARS, StarMovement, UnreadableMovement
+from services.adapters.telegram_stars import STARS, StarMovement
+from services.shared.ids import Unreadable
 from services.shared.payments import stars_words as words
-from services.shared.payments.differences import FRESH_S, Difference, Report, judged, note_difference
+from services.shared.payments.differences import FRESH_S, Difference, Report, extra, judged, note_difference
 from services.shared.payments.sql import query
 from services.shared.payments.stars_desk import StarsDesk
 from services.shared.people import People
@@ -50,12 +51,12 @@ class StarsComparison:
         went = await self._pool.fetch(query("refunded_since"), PROVIDER, report.since)
         seen: dict[str, set[str]] = {"in": set(), "out": set()}
         async for movement in telegram_stars.movements(self._stars.bot, report.since.timestamp()):
-            if isinstance(movement, UnreadableMovement):
-                seen["in"].add(movement.charge)
-                seen["out"].add(movement.charge)
+            if isinstance(movement, Unreadable):
+                seen["in"].add(movement.id)
+                seen["out"].add(movement.id)
                 report.payments += 1
                 found: Difference | None = Difference(
-                    kind="unjudged", object="payment", provider_payment=movement.charge, currency=STARS,
+                    kind="unjudged", object="payment", provider_payment=movement.id, currency=STARS,
                     note=movement.reason,
                 )  # fmt: skip
             else:
@@ -67,10 +68,10 @@ class StarsComparison:
             await note_difference(self._pool, report, found)
         for row in came:
             if row["provider_payment"] not in seen["in"]:
-                await note_difference(self._pool, report, _extra(row, "payment"))
+                await note_difference(self._pool, report, extra(row, STARS, "unknown to Telegram"))
         for row in went:
             if row["provider_refund"] not in seen["out"]:
-                await note_difference(self._pool, report, _extra(row, "refund"))
+                await note_difference(self._pool, report, extra(row, STARS, "unknown to Telegram"))
         await self._pool.execute(query("comparison_end"), report.comparison, report.payments, report.refunds)
         logger.info(
             "stars_compared", payments=report.payments, refunds=report.refunds,
@@ -86,7 +87,8 @@ class StarsComparison:
         if known is None:
             return msgspec.structs.replace(found, kind="foreign")
         before = await self._ours(known.payment, movement)
-        account = await self._account(known.payment, movement.user_id)
+        person = await self._people.of_telegram(movement.user_id)
+        account = person.account if person is not None else ""
         settle = self._stars.refunded if back else self._stars.paid
         note = ""
         try:
@@ -116,14 +118,6 @@ class StarsComparison:
         received = (await self._read.payment(payment)).received_as(charge)
         return received is not None and not received.credits
 
-    async def _account(self, payment: str, user_id: int) -> str:
-        """Whose Stars they are; of somebody who was erased, the order tells."""
-        person = await self._people.of_telegram(user_id)
-        ordered = (await self._read.payment(payment)).ordered
-        if person is not None:
-            return person.account
-        return ordered.account if ordered is not None else ""
-
 
 def _named(movement: StarMovement) -> Difference:
     known, back = words.payload_in(movement.payload), movement.direction == "out"
@@ -131,12 +125,4 @@ def _named(movement: StarMovement) -> Difference:
         kind="missing", object="refund" if back else "payment",
         payment="" if known is None else known.payment, provider_payment=movement.charge,
         provider_refund=movement.charge if back else "", theirs_minor=movement.amount, currency=STARS,
-    )  # fmt: skip
-
-
-def _extra(row: asyncpg.Record, what: str) -> Difference:
-    return Difference(
-        kind="extra", object="refund" if what == "refund" else "payment", payment=row["payment"],
-        provider_payment=row["provider_payment"], provider_refund=row.get("provider_refund") or "",
-        ours_minor=row["amount_minor"], currency=STARS, note="unknown to Telegram",
     )  # fmt: skip

@@ -10,7 +10,9 @@ import structlog
 from aiogram import Bot
 
 from ledger.commands_payment import RecordRefund, SettlePayment, key_of
+from ledger.payment import ID_CHARS_MAX
 from services.adapters import telegram_stars
+from services.shared.ids import is_outside_id
 from services.shared.payments import stars_words as words
 from services.shared.payments.desk import Desk, Outcome, standing_of
 from services.shared.payments.errors import NotMade
@@ -47,6 +49,7 @@ class StarsDesk:
             payload=words.payload_of(payment, state.ordered),
             label=title,
             amount=state.ordered.amount_minor,
+            start_parameter=words.START_PARAMETER,
         )
         return True
 
@@ -59,14 +62,24 @@ class StarsDesk:
         payer = await self.desk.ledger.read.account(account)
         return words.refusal(state, payer, account, currency, amount)
 
-    async def paid(self, payload: str, account: str, charge: str, currency: str, amount: int) -> Outcome:
-        """Telegram has taken Stars of this account. Once per charge."""
+    async def owner(self, payload: str) -> str:
+        """The account an invoice's order is of; empty when the log has no such order."""
         known = words.payload_in(payload)
-        if known is None:
-            alarm("foreign", provider_payment=charge)
+        ordered = known and (await self.desk.ledger.read.payment(known.payment)).ordered
+        return ordered.account if ordered else ""
+
+    async def paid(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
+        """Telegram has taken Stars for an invoice: they are its owner's, whoever paid. Once per charge.
+
+        `payer`, empty when nobody knows, gets the credits of an order that is not in the log.
+        """
+        known, owner = words.payload_in(payload), await self.owner(payload)
+        account = owner or payer
+        if known is None or not account or not is_outside_id(charge):
+            alarm("foreign", provider_payment=charge[:ID_CHARS_MAX])
             SETTLED.labels("stars", "foreign").inc()
             return "foreign"
-        return await self.desk.credit(
+        outcome = await self.desk.credit(
             SettlePayment(
                 payment=known.payment,
                 account=account,
@@ -79,17 +92,19 @@ class StarsDesk:
                 ordered=words.order_in(known, account, amount),
             )
         )
+        if outcome == "credited" and payer not in ("", account):
+            alarm("paid_by_another", payment=known.payment, provider_payment=charge)
+        return outcome
 
-    async def refunded(self, payload: str, account: str, charge: str, currency: str, amount: int) -> Outcome:
+    async def refunded(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
         """Telegram has given the Stars of a charge back. Once per charge: Stars go back as a whole."""
         known = words.payload_in(payload)
-        if known is None:
-            alarm("foreign", provider_payment=charge)
-            return "foreign"
-        payment = known.payment
-        if (await self.desk.ledger.read.payment(payment)).received_as(charge) is None:
-            await self.paid(payload, account, charge, currency, amount)  # it must have come before
-        return await self.record_refund(payment, charge, amount)
+        state = await self.desk.ledger.read.payment(known.payment) if known else None
+        if known is None or state is None or state.received_as(charge) is None:  # it must have come before
+            outcome = await self.paid(payload, payer, charge, currency, amount)
+            if known is None or outcome == "foreign":
+                return "foreign"
+        return await self.record_refund(known.payment, charge, amount)
 
     async def record_refund(self, payment: str, charge: str, amount: int) -> Outcome:
         """Tell the ledger that the Stars of a charge went back, as a whole: the charge names the refund."""

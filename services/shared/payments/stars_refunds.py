@@ -1,7 +1,8 @@
 """Stars that go back on an operator's word: reserved first, sent, recorded, as YooKassa's are (`refunds`).
 
 Telegram gives a charge back as a whole, and once: asking again says that it has been done, so that an unknown
-outcome is found out by the same call. The person of an erased account is found in Telegram's own list.
+outcome is found out by the same call. Who has paid is found in Telegram's own list, when the order's owner is
+erased or has not paid it.
 """
 
 import contextlib
@@ -56,8 +57,7 @@ class StarsRefunds:
                 return "over"
             return "absent"
         try:
-            user_id = await self._payer(state.ordered.account, intent.provider_payment)
-            await telegram_stars.refund(self._stars.bot, user_id, intent.provider_payment)
+            await self._send_back(state.ordered.account, intent.provider_payment)
         except StarsNoAnswer as error:
             logger.warning("refund_unknown", payment=payment, refund=refund, error=str(error))
             return "unknown"
@@ -71,12 +71,13 @@ class StarsRefunds:
         await self._stars.record_refund(payment, intent.provider_payment, intent.amount_minor)
         return "refunded"
 
-    async def _payer(self, account: str, charge: str) -> int:
-        """Raises NotRefundable when nobody knows any more who it was, and StarsNoAnswer."""
+    async def _send_back(self, account: str, charge: str) -> None:
+        """To the order's owner, or else to whom Telegram's list names. Raises StarsError."""
         person = await self._people.find(account)
         if person is not None:
-            return person.telegram_id
+            with contextlib.suppress(NotRefundable):  # perhaps somebody else has paid the invoice
+                return await telegram_stars.refund(self._stars.bot, person.telegram_id, charge)
         async for movement in telegram_stars.movements(self._stars.bot, 0):
             if isinstance(movement, StarMovement) and movement.charge == charge:
-                return movement.user_id
+                return await telegram_stars.refund(self._stars.bot, movement.user_id, charge)
         raise NotRefundable("Telegram's list has no such charge")

@@ -14,6 +14,9 @@ from ledger.account_state import AccountState
 from ledger.payment_state import PaymentState
 from services.adapters.telegram_stars import STARS
 
+START_PARAMETER: Final = "topup"
+"""With one, a forwarded invoice has a link to the bot, and no button that pays for somebody else."""
+
 _VERSION: Final = "nc1"
 _PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
 _PARTS: Final = 6

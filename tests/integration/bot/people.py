@@ -22,6 +22,7 @@ from services.shared.buttons import (
     Order,
     SkipWishes,
 )
+from services.shared.inbox.store import whose
 from tests.support.services import ServiceProcess
 
 WAIT_S = 10.0
@@ -72,9 +73,9 @@ class BotWorld:
         """Put an update into the inbox, as Telegram might have sent it."""
         body = json.dumps({"update_id": update_id, kind: event})
         await self.rows(
-            "INSERT INTO updates (update_id, chat_id, user_id, body) VALUES ($1, $2, $2, $3::text::json)",
+            "INSERT INTO updates (update_id, chat_id, user_id, body) VALUES ($1, $2, $3, $4::text::json)",
             update_id,
-            event["from"]["id"],
+            *whose({kind: event}),
             body,
         )
 

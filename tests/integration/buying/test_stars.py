@@ -66,6 +66,56 @@ async def test_somebody_elses_invoice_is_not_paid(buyer: Buyer, other_buyer: Buy
     assert '"refusal": "foreign"' in world.bot.log
 
 
+GROUP = {"id": -100_500, "type": "supergroup", "title": "Sellers"}
+ANONYMOUS = {"id": 1_087_968_824, "is_bot": True, "first_name": "Group"}
+
+
+async def told_in_a_group(
+    world: BotWorld, update_id: int, buyer: Buyer, sender: dict[str, Any] | None, kind: str = "successful"
+) -> None:
+    """What Telegram says when the buyer's newest invoice is paid in a group; nobody is told in private."""
+    (payment,) = await world.rows(
+        "SELECT substr(stream, 9) FROM events WHERE type = 'PaymentOrdered' ORDER BY position DESC LIMIT 1"
+    )
+    told = {
+        "currency": "XTR", "total_amount": 300, "invoice_payload": f"nc1:{payment[0]}:credits-5:5::en",
+        "telegram_payment_charge_id": f"stx-group-{buyer.chat.user_id}", "provider_payment_charge_id": "1",
+    }  # fmt: skip
+    message = {"message_id": 7, "date": 1, "chat": GROUP, f"{kind}_payment": told}
+    await world.inject(update_id, message | ({"from": sender} if sender else {}))
+    await eventually(lambda: handled(world, update_id), 15, what="the group's message handled")
+
+
+@pytest.mark.parametrize("who", ["owner", "anonymous", "nobody"])
+async def test_an_invoice_paid_in_a_group_is_settled_and_told(
+    buyer: Buyer, world: BotWorld, who: str
+) -> None:
+    await buyer.order_by_stars()
+    sender = {"owner": buyer.as_sender()["from"], "anonymous": ANONYMOUS, "nobody": None}[who]
+    first = FIRST_UPDATE + 40 + 2 * ["owner", "anonymous", "nobody"].index(who)
+    await told_in_a_group(world, first, buyer, sender)
+    await buyer.hears("Credits received: 5 credits")
+    assert await buyer.bought() == [5]
+    await told_in_a_group(world, first + 1, buyer, sender, "refunded")
+    await eventually(lambda: _revoked(buyer, 5), 15, what="revoked credits")
+
+
+async def test_who_pays_anothers_invoice_is_told_so_and_the_owner_has_the_credits(
+    buyer: Buyer, other_buyer: Buyer, world: BotWorld
+) -> None:
+    await buyer.order_by_stars()
+    await told_in_a_group(world, FIRST_UPDATE + 50, buyer, other_buyer.as_sender()["from"])
+    await buyer.hears("Credits received: 5 credits")
+    await other_buyer.hears("somebody else's invoice")
+    assert (await buyer.bought(), await other_buyer.bought()) == ([5], [])
+    assert "paid_by_another" in world.bot.log
+
+
+async def test_a_forwarded_invoice_leads_to_the_bot(buyer: Buyer) -> None:
+    invoice = await buyer.order_by_stars()
+    assert invoice["invoice"]["start_parameter"] == "topup"
+
+
 async def test_a_charge_that_is_told_twice_is_one_grant(buyer: Buyer, world: BotWorld) -> None:
     await buyer.pay_stars(await buyer.order_by_stars())
     await eventually(lambda: has(buyer, [5]), 15, what="credits")

@@ -1,7 +1,14 @@
 """Telegram's list, row by row: what cannot be judged ends nothing."""
 
+import pytest
+
+from services.adapters import telegram_stars
+from services.adapters.telegram_stars import NotRefundable
 from services.shared.payments.stars_words import payload_of
-from tests.support.stars_till import StarsTill
+from tests.integration.payments.conftest import Alarms
+from tests.support.stars_till import USER, StarsTill
+
+OTHER = USER + 1
 
 
 async def test_one_row_that_cannot_be_judged_is_its_own_note(stars_shop: StarsTill) -> None:
@@ -24,3 +31,44 @@ async def test_one_row_that_cannot_be_judged_is_its_own_note(stars_shop: StarsTi
     ]  # fmt: skip
     assert "KeyReused" in report.differences[1].note
     assert await stars_shop.balance() == 5, "the third was credited"
+
+
+async def test_stars_of_another_person_are_the_owners_credits_and_go_back_to_who_paid(
+    stars_shop: StarsTill, alarms: Alarms
+) -> None:
+    other = (await stars_shop.people.account_of(OTHER, "en")).account
+    await stars_shop.sandbox.post(f"/chat/{OTHER}/send", {"text": "/start"})
+    payment = await stars_shop.order()
+    charge = await stars_shop.pay(payment, OTHER)
+    report = await stars_shop.comparison.run(14)
+    assert report is not None and report.open_differences == []
+    assert await stars_shop.balance() == 5
+    assert alarms() == {"paid_by_another": 1}
+    assert (await stars_shop.stars.desk.ledger.read.account(other)).balance == 0
+    report = await stars_shop.comparison.run(14)
+    assert report is not None and report.differences == [] and alarms() == {"paid_by_another": 1}
+    plan = await stars_shop.refunds.plan(payment)
+    assert await stars_shop.refunds.carry_out(plan, actor="me", reason="asked") == "refunded"
+    assert await stars_shop.balance() == 0
+    with pytest.raises(NotRefundable):
+        await telegram_stars.refund(stars_shop.stars.bot, USER, charge)
+
+
+@pytest.mark.parametrize("charge", ["stx\nodd", "", "x" * 129, "зв"])
+async def test_a_charge_that_cannot_be_kept_is_an_alarm_and_no_crash(
+    stars_shop: StarsTill, alarms: Alarms, charge: str
+) -> None:
+    payment = await stars_shop.order()
+    assert await stars_shop.told(payment, charge) == "foreign"
+    ordered = (await stars_shop.stars.desk.ledger.read.payment(payment)).ordered
+    assert ordered is not None
+    told = await stars_shop.stars.refunded(payload_of(payment, ordered), "", charge, "XTR", 300)
+    assert told == "foreign" and set(alarms()) == {"foreign"}
+
+
+async def test_a_payer_nobody_knows_and_an_order_nobody_has_is_an_alarm(
+    stars_shop: StarsTill, alarms: Alarms
+) -> None:
+    words = "nc1:0123456789abcdef01234567:credits-5:5::en"
+    assert await stars_shop.stars.paid(words, "", "stx1", "XTR", 300) == "foreign"
+    assert alarms() == {"foreign": 1}

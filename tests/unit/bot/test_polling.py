@@ -14,6 +14,7 @@ from aiogram.methods import DeleteWebhook, SendMessage
 
 from services.bot.polling import GetRawUpdates, Polling
 from services.shared.errors import StartError
+from services.shared.inbox.metrics import DROPPED
 from services.shared.inbox.store import whose
 from tests.unit.bot.session import recorded_bot
 
@@ -85,8 +86,10 @@ async def test_a_wrong_token_ends_the_process_and_names_the_variable() -> None:
 
 
 async def test_what_is_no_update_is_left_out() -> None:
+    before = DROPPED.labels("unknown", "malformed")._value.get()
     _, inbox = await poll([{"update_id": "x"}, {"update_id": 2**70}, {}, {"update_id": 3}])
     assert inbox.kept == [3]
+    assert DROPPED.labels("unknown", "malformed")._value.get() == before + 3, "and said"
 
 
 @pytest.mark.parametrize(
