@@ -84,9 +84,10 @@ _MARKS: Final[dict[JobProgress, str]] = {
 class Messages:
     """Writes each message in the seller's language."""
 
-    def __init__(self, texts: I18n, links: FileLinks) -> None:
+    def __init__(self, texts: I18n, links: FileLinks, contact: str) -> None:
         self._texts = texts
         self._links = links
+        self._contact = contact
 
     def video(self, delivery: Delivery) -> str:
         """The caption of a video, or the text of a message that links to it."""
@@ -99,7 +100,10 @@ class Messages:
         else:
             parts = ["🎬 " + self._say("Your video is ready!", locale)]
         parts += self._which(delivery, locale)
-        if delivery.as_link:
+        if delivery.as_link and not self._links.reachable:
+            parts.append(self._say("Telegram does not take a file like this one.", locale))
+            parts.append(self._on_request(delivery.blob, locale))
+        elif delivery.as_link:
             parts.append(self._say("Telegram does not take a file like this one, so here is a link:", locale))
             link = self._link(self._say("Watch or download", locale), delivery.blob, delivery.owed_at_s)
             validity = self._say("valid for 7 days", locale)
@@ -136,6 +140,11 @@ class Messages:
             parts.append(self._say("Your balance: {balance}.", locale).format(balance=balance))
         return "\n".join(parts)
 
+    @property
+    def has_links(self) -> bool:
+        """Whether people can open our links; else they are told whom to write to."""
+        return self._links.reachable
+
     def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup:
         """Once more with this product, and the menu."""
         locale = locale_for(delivery.locale)
@@ -162,7 +171,9 @@ class Messages:
         else:
             parts += [self._line(line, len(lines), locale) for line in lines]
         lost = [line for line in lines if line.lost and line.blob][:LINES_MAX]
-        if lost:
+        if lost and not self._links.reachable:
+            parts += ["", self._on_request(", ".join(line.blob for line in lost), locale)]
+        elif lost:
             parts += ["", self._say("A video may not have reached you. It is kept here for 7 days:", locale)]
             parts += [self._link(f"№{line.number}", line.blob, line.owed_at_s) for line in lost]
         return "\n".join(parts)
@@ -179,6 +190,11 @@ class Messages:
             return []
         text = self._say("Video {number} of {of}", locale)
         return [text.format(number=delivery.number, of=delivery.of_jobs)]
+
+    def _on_request(self, blobs: str, locale: str) -> str:
+        """While there is no address that people could open."""
+        text = self._say("The file is kept. To get it, write to {contact}: <code>{name}</code>", locale)
+        return text.format(contact=self._contact, name=blobs)
 
     def _link(self, text: str, blob: str, owed_at_s: float) -> str:
         return f'<a href="{self._links.url(blob, int(owed_at_s) + VALID_S)}">{text}</a>'

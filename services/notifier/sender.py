@@ -153,6 +153,8 @@ class Sender:
         elif delivery.kind == "failure":
             text = self._messages.failure(delivery, balance)
         elif self._sends_link(delivery):
+            if not self._messages.has_links:
+                logger.error("video_without_address", set="PUBLIC_URL")
             text = self._messages.video(replace(delivery, as_link=True))
         else:
             return await self._bot.send_video(

@@ -28,6 +28,8 @@ class FileLinks:
 
     def __init__(self, settings: Settings) -> None:
         self._base = settings.public_base
+        self.reachable = settings.public_url is not None or settings.bot_token is None
+        """Whether people can open our links: real ones are not on this machine, the sandbox's are."""
         secret = settings.callback_key.get_secret_value().encode()
         self._key = hmac.digest(secret, b"neurocards file links", "sha256")  # a key for this use alone
 

@@ -38,6 +38,10 @@ async def check_companies(settings: Settings) -> list[Check]:
     if not settings.uses_sandbox_for("kie") and settings.public_url is None:
         advice = "set it to where the outside reaches the web process; without it results are only polled for"
         checks.append(warn("PUBLIC_URL", "not set: KIE's callbacks cannot reach us", advice))
+    if settings.bot_token is not None and settings.public_url is None:
+        found = "not set: a video that Telegram does not take (over 50 MB) cannot be handed over by a link"
+        advice = "set it to where people reach the web process; until then they are told to write to support"
+        checks.append(warn("PUBLIC_URL", found, advice))
     return checks
 
 

@@ -84,7 +84,8 @@ class Notifier:
         self.feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0)
         limits = TelegramLimits(self.redis, rates)
         texts, reader = Catalogues("services.notifier", "notifier"), LogReader(pool)
-        messages, of_payments = Messages(texts, FileLinks(settings)), PaymentMessages(texts)
+        messages = Messages(texts, FileLinks(settings), settings.support_contact)
+        of_payments = PaymentMessages(texts)
         blobs = FolderBlobs(settings.data_dir / "blobs")
         self.follower = Follower(pool, self.feed, wait_s=0)
         self.sender = Sender(

@@ -28,7 +28,7 @@ VIDEO = Delivery(
 @pytest.fixture
 def messages() -> Messages:
     links = FileLinks(load_settings(public_url="https://cards.example"))
-    return Messages(Catalogues("services.notifier", "notifier"), links)
+    return Messages(Catalogues("services.notifier", "notifier"), links, "@help")
 
 
 def failure(error_class: str, **changes: object) -> Delivery:
@@ -110,3 +110,17 @@ def test_the_same_status_makes_the_same_text(messages: Messages) -> None:
 def test_without_a_draft_there_is_nothing_to_repeat(messages: Messages) -> None:
     buttons = messages.buttons(replace(VIDEO, repeatable=False)).inline_keyboard
     assert [[b.callback_data for b in row] for row in buttons] == [["menu:home"]]
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_without_an_address_for_people_there_is_no_link_but_whom_to_write_to(locale: str) -> None:
+    """A link to 127.0.0.1 helps nobody; where Telegram is the sandbox, the chat is on this machine too."""
+    real = FileLinks(load_settings(bot_token="123456789:AAEexample"))
+    messages = Messages(Catalogues("services.notifier", "notifier"), real, "@help")
+    large = replace(VIDEO, locale=locale, as_link=True)
+    lines = [StatusLine(1, "done", lost=True, blob="videos/v.mp4"), StatusLine(2, "done")]
+    for text in (messages.video(large), messages.status(lines, locale)):
+        assert "@help" in text and "<code>videos/v.mp4</code>" in text
+        assert "http" not in text and "127.0.0.1" not in text
+    assert not messages.has_links
+    assert FileLinks(load_settings()).reachable
