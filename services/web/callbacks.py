@@ -16,9 +16,10 @@ from ledger.commands import RecordAccepted
 from ledger.errors import LedgerBusy, LedgerUnavailable, Rejected, TaskMismatch
 from ledger.job_state import Submission
 from ledger.log import Ledger
-from services.adapters.kie.client import TASK_CHARS_MAX, KieClient
+from services.adapters.kie.client import KieClient
 from services.adapters.kie.errors import KieError, TaskUnknown
 from services.shared.callback_urls import callback_url
+from services.shared.ids import is_outside_id
 from services.shared.settings import Settings
 from services.web.metrics import CALLBACKS
 
@@ -114,5 +115,4 @@ def task_in(body: bytes) -> str | None:
         return None
     data: dict[str, Any] = call["data"] if isinstance(call.get("data"), dict) else {}
     task = data.get("taskId") or data.get("task_id") or call.get("taskId")
-    fits = isinstance(task, str) and 0 < len(task) <= TASK_CHARS_MAX and task.isascii() and task.isprintable()
-    return task if fits else None
+    return str(task) if is_outside_id(task) else None

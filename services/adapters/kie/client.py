@@ -26,11 +26,11 @@ from services.adapters.kie.failures import (
 )
 from services.adapters.kie.metrics import measured
 from services.adapters.kie.record import TaskRecord, parse_record
+from services.shared.ids import is_outside_id
 
 CREATE_S = 30.0
 READ_S = 15.0
 UPLOAD_S = 60.0
-TASK_CHARS_MAX = 128
 UPLOAD_PATH = "images/neurocards"
 CONNECTIONS: Final[dict[str, Any]] = {
     "timeout": httpx.Timeout(connect=5.0, read=25.0, write=25.0, pool=10.0),
@@ -82,8 +82,10 @@ class KieClient:
         request = self._request(self._http.once, "POST", "/api/v1/jobs/createTask", json=body)
         reply = await ask(self._http.once, request, total_s=CREATE_S)
         task = reply.fields.get("taskId")
-        if isinstance(task, str) and 0 < len(task) <= TASK_CHARS_MAX:
-            return task  # whatever the code says: a task has an id only when it exists
+        if is_outside_id(task):
+            return str(task)  # whatever the code says: a task has an id only when it exists
+        if task:  # it exists, under a name that nobody can keep
+            raise OutcomeUnknown(reply.unusable)
         raise _create_error(reply)
 
     @measured("recordInfo")
