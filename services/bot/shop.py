@@ -59,17 +59,18 @@ class Shop:
     @property
     def model(self) -> Model:
         """The model new orders are made with: the default one, or while it rests its first alternative."""
-        candidates = self.catalogue.candidates(self.catalogue.default)
-        return next((model for model in candidates if self._well(model)), self.catalogue.default)
+        candidates, now_us = self.catalogue.candidates(self.catalogue.default), self.circuits.now_us()
+        circuits = ((model, self.circuits.of(model.slug)) for model in candidates)
+        due = (model for model, circuit in circuits if circuit.available or circuit.half_open(now_us))
+        return next(due, self.catalogue.default)  # one whose rest is over needs jobs to be tried with
 
     def takes_orders(self, model: Model | None) -> bool:
-        """Whether an order of this model can be made now, by it or by an alternative."""
-        return model is not None and any(map(self._well, self.catalogue.candidates(model)))
+        """Whether an order of this model can be made now, by it or by an alternative.
 
-    def _well(self, model: Model) -> bool:
-        """Whether a submission may be let through: one whose rest is over needs orders to be tried."""
-        circuit = self.circuits.of(model.slug)
-        return circuit.available or circuit.half_open(self.circuits.now_us())
+        Not by one that is yet to be tried: nobody is charged to find out whether it works.
+        """
+        candidates = self.catalogue.candidates(model) if model is not None else ()
+        return any(self.circuits.of(each.slug).available for each in candidates)
 
     async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
         """When so many videos would be there, were they ordered now."""

@@ -150,17 +150,18 @@ class SettingsFields(SettingsChecks):
         "empty: 15, or 1 in the sandbox",
     )
     model_failures_max: int = Field(
-        10,
+        5,
         ge=1,
         le=10_000,
-        description="Submissions in a row that end in the provider's trouble until their model rests",
+        description="Sellers whose submissions end in the provider's trouble, without a video in between, "
+        "until their model rests; each counts once",
     )
     model_rest_seconds: float | None = Field(
         None,
         gt=0,
         le=900,
-        description="First rest of a model that is paused or failing, doubling up to 15 minutes; then one "
-        "submission is let through to see; empty: 60, or 2 in the sandbox",
+        description="First rest of a model that is paused or failing, doubling up to 15 minutes; then it is "
+        "tried; empty: 60, or 2 in the sandbox",
     )
     user_in_flight_max: int = Field(
         20, ge=1, le=10_000, description="Videos of one user that are rendered at the same time"

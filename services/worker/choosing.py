@@ -69,7 +69,8 @@ async def tell_refused(run: "JobRun", number: int, failure: Failure) -> None:
     paused = policy_for(failure.error_class).pauses_model
     words = " ".join(filter(None, (failure.error_class, failure.code, failure.message)))
     await run.tools.door.wait_out(
-        lambda: circuits.trouble(model, run.job, number, words, paused=paused), "tell_circuit"
+        lambda: circuits.trouble(model, run.job, number, words, account=run.state.account, paused=paused),
+        "tell_circuit",
     )
 
 
@@ -101,7 +102,7 @@ async def _look(run: "JobRun", ordered: Model) -> Model | Failure | None:
             continue
         if not await _in_time(run, model):
             late = late or model
-        elif circuit.available or await _claim(run, model):
+        elif circuit.available or await _claim(run, model, ordered):
             if model is not ordered:
                 run.log.info("model_replaced", ordered=ordered.slug, model=model.slug)
             return model
@@ -118,9 +119,16 @@ async def _look(run: "JobRun", ordered: Model) -> Model | Failure | None:
     return Failure(PAUSED, "resting", words)
 
 
-async def _claim(run: "JobRun", model: Model) -> bool:
+async def _claim(run: "JobRun", model: Model, ordered: Model) -> bool:
+    """Be the model's probe: only while another one could still make the video, should it come to nothing."""
     circuits = run.tools.circuits
     if not circuits.of(model.slug).probe_due(run.job, circuits.now_us()):
+        return False
+    probe_s, spare = await _needs_s(run, model), False
+    for other in _candidates(run, ordered):
+        able = circuits.of(other.slug).available and await _fits(run, other, ordered)
+        spare = spare or (able and await _in_time(run, other, probe_s))
+    if not spare:
         return False
     return await run.tools.door.wait_out(lambda: circuits.claim_probe(model.slug, run.job), "claim_probe")
 
@@ -151,15 +159,17 @@ async def _fits(run: "JobRun", model: Model, ordered: Model | None) -> bool:
     return model.image.take(size.size_bytes, size.width, size.height)
 
 
-async def _in_time(run: "JobRun", model: Model) -> bool:
-    """Whether the model can make the video before the deadline, as far as that is known."""
+async def _in_time(run: "JobRun", model: Model, after_s: float = 0.0) -> bool:
+    """Whether the model, begun in `after_s`, makes the video before the deadline, as far as that is known."""
+    return await _needs_s(run, model) + after_s <= run.left_s() or run.state.queued is None
+
+
+async def _needs_s(run: "JobRun", model: Model) -> float:
     times, queued = run.tools.render_times, run.state.queued
-    render, left_s = times.of(model), run.left_s()
-    if render.p95_s <= left_s or queued is None:
-        return True
-    if not render.measured:
+    render = times.of(model)
+    if not render.measured and queued is not None:
         whole_s = await run.tools.door.wait_out(
             lambda: times.whole_s(run.job, queued.deadline_at_us), "read_queued_at"
         )
         render = believed(render, whole_s)
-    return render.p95_s <= left_s
+    return render.p95_s

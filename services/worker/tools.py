@@ -28,6 +28,8 @@ class ProviderAccount(Protocol):
 
     async def upload(self, data: bytes, file_name: str) -> str: ...
 
+    async def is_normal(self, model: str) -> bool | None: ...
+
 
 class Provider(Protocol):
     """Whoever renders videos."""

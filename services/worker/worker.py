@@ -15,6 +15,7 @@ from services.shared.periodic import end_tasks
 from services.shared.streams import GENERATION, JOBS
 from services.worker.crew import HAND_BACK_S, Crew
 from services.worker.policy import backoff_s
+from services.worker.probe import ModelProbe
 from services.worker.run import CRITICAL_S
 from services.worker.tools import Tools
 
@@ -33,7 +34,7 @@ class Worker:
     def __init__(self, tools: Tools, redis: Redis, blocking: Redis, *, slots: int, lease_s: float) -> None:
         self._redis = redis
         self._crew = Crew(tools, slots)
-        self.background = [tools.clock.run, tools.circuits.run, tools.render_times.run]
+        self.background = [tools.clock.run, tools.circuits.run, tools.render_times.run, ModelProbe(tools).run]
         """What runs beside the jobs and never ends by itself."""
         self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)
         self._crew.consumer = self._consumer

@@ -42,6 +42,9 @@ class InstantAccount:
     async def read_task(self, task: str) -> TaskRecord:
         return TaskRecord(task, "success", "success", ("https://example.org/video.mp4",))
 
+    async def is_normal(self, model: str) -> bool | None:
+        return True
+
     async def upload(self, data: bytes, file_name: str) -> str:
         return "https://example.org/photo.jpg"
 

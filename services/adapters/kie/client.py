@@ -124,6 +124,20 @@ class KieClient:
             raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
         raise KieRefused(reply.failure(), reply.retry_after_s)
 
+    @measured("successRate")
+    async def is_normal(self, model: str) -> bool | None:
+        """Whether the provider says that the model works as usual; None: it does not say.
+
+        Free, once in a second. Raises KieRefused or KieNoAnswer.
+        """
+        path = f"/api/v1/models/{model}/success-rate"
+        reply = await ask(self._http.kept, self._request(self._http.kept, "GET", path), total_s=READ_S)
+        if not reply.enveloped:
+            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
+        if not reply.ok:
+            raise KieRefused(reply.failure(), reply.retry_after_s)
+        return _newest_verdict(reply.data)
+
     @measured("credit")
     async def credit(self) -> Decimal:
         """The account's balance in the provider's credits. Raises KieRefused or KieNoAnswer."""
@@ -165,3 +179,18 @@ def _create_error(reply: Reply) -> KieRefused | OutcomeUnknown:
 def _refused_by_http(reply: Reply) -> bool:
     """A 4xx that never reached the provider's own code, or was turned away by it; but 408 is a timeout."""
     return 300 <= reply.http_status < 500 and reply.http_status != 408
+
+
+def _newest_verdict(data: Any) -> bool | None:
+    """`isNormal` of the newest of the buckets, wherever they stand; None when that cannot be told."""
+    lists = [data] if isinstance(data, list) else list(data.values()) if isinstance(data, dict) else []
+    buckets = [bucket for found in lists if isinstance(found, list) for bucket in found]
+    timed = {
+        str(value): bucket.get("isNormal")
+        for bucket in buckets
+        if isinstance(bucket, dict)
+        for name, value in bucket.items()
+        if "time" in name.lower()
+    }
+    verdict = timed[max(timed)] if timed else None
+    return verdict if isinstance(verdict, bool) else None

@@ -28,6 +28,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.get("/api/v1/jobs/recordInfo", reader.record_info),
         web.get("/api/v1/veo/record-info", reader.veo_record),
         web.get("/api/v1/chat/credit", reader.credit),
+        web.get("/api/v1/models/{model:.+}/success-rate", reader.success_rate),
         web.post("/api/v1/common/download-url", reader.download_url),
         web.get("/d/{token}", reader.follow_link),
     ]
@@ -90,6 +91,19 @@ class _Reader:
         good = success(int(balance) if balance == int(balance) else balance)
         fault = self._ctx.faults.take("kie", "credit", key=key)
         return answer(good, settings) if fault is None else await faulty.act(request, fault, settings, good)
+
+    async def success_rate(self, request: web.Request) -> web.StreamResponse:
+        """The last day in buckets of ten minutes; a paused model fails in the newest."""
+        settings, now = knobs(self._ctx), int(self._ctx.clock.now()) // 600 * 600
+        if bearer(request) is None:
+            return answer(failure(401, "You do not have access permissions"), settings)
+        well = request.match_info["model"] not in settings.paused_models
+        buckets = [
+            {"time": at, "successRate": 100 * up, "errorRate": 100 * (not up), "isNormal": up}
+            for at in range(now - 86_400 + 600, now + 600, 600)
+            for up in (well or at < now,)
+        ]
+        return answer(success(buckets), settings)
 
     async def download_url(self, request: web.Request) -> web.StreamResponse:
         """A link to one of our own videos that is good for 20 minutes."""

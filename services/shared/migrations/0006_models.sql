@@ -10,7 +10,7 @@ CREATE TABLE model_circuits (
     reason         text   NOT NULL DEFAULT '',
     since_us       bigint NOT NULL DEFAULT 0,        -- of the state
     until_us       bigint,                           -- from then on a probe is let through; NULL: never
-    failures       bigint NOT NULL DEFAULT 0,        -- submissions in a row that ended in the provider's trouble
+    failed         text[] NOT NULL DEFAULT '{}',     -- accounts whose submissions ended in the provider's trouble since
     openings       bigint NOT NULL DEFAULT 0,        -- pauses without a video in between: each is longer
     probe_job      text   NOT NULL DEFAULT '',       -- the job that was let through last
     probe_until_us bigint NOT NULL DEFAULT 0,        -- the next one not before

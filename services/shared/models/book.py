@@ -58,17 +58,20 @@ class CircuitBook:
         async with self._pool.acquire() as connection:
             now_us = await connection.fetchval(query("now"))
             rows = await connection.fetch(query("circuits"))
-        return int(now_us), {row["model"]: Circuit(*row) for row in rows}
+        return int(now_us), {row["model"]: _circuit(row) for row in rows}
 
     async def changes(self, model: str | None = None, limit: int = 100) -> list[Change]:
         """What has changed, the newest first."""
         return [Change(*row) for row in await self._pool.fetch(query("changes"), model, limit)]
 
-    async def report(self, model: str, kind: Kind, job: str, submission: int, reason: str = "") -> Circuit:
-        """Tell what became of a submission; `kind` and `reason` as in Report. The circuit after it."""
+    async def report(
+        self, model: str, kind: Kind, job: str, submission: int, reason: str = "", account: str = ""
+    ) -> Circuit:
+        """Tell what became of a submission, as Report has it. The circuit after it."""
 
         def decide(circuit: Circuit, now_us: int, announced_us: int) -> Circuit:
-            return rules.after(circuit, Report(kind, job, announced_us, reason), self.rhythm, now_us)
+            report = Report(kind, job, announced_us, reason, account)
+            return rules.after(circuit, report, self.rhythm, now_us)
 
         return await self._change(model, decide, job_stream(job), submission)
 
@@ -80,10 +83,14 @@ class CircuitBook:
         """An operator's resume: of their own pause, the provider's, or of a failing model."""
         return await self._change(model, lambda c, now_us, _: rules.resumed_by(c, actor, reason, now_us))
 
+    async def answer(self, model: str, well: bool | None) -> Circuit:
+        """What the provider said of the model after its rest; None: nothing."""
+        return await self._change(model, lambda c, now_us, _: rules.answered(c, well, self.rhythm, now_us))
+
     async def claim_probe(self, model: str, job: str) -> Circuit | None:
         """Be the one submission that is let through; None when another one is."""
         row = await self._pool.fetchrow(query("claim_probe"), model, job, self.rhythm.probe_us)
-        return None if row is None else Circuit(*row)
+        return None if row is None else _circuit(row)
 
     async def _change(
         self,
@@ -97,7 +104,7 @@ class CircuitBook:
             row = await connection.fetchrow(query("lock"), model)
             facts = await connection.fetchrow(query("facts"), stream, submission)
             assert row is not None and facts is not None
-            before = Circuit(*row)
+            before = _circuit(row)
             after = decide(before, *facts)
             if after != before:
                 await connection.execute(query("put"), *msgspec.structs.astuple(after))
@@ -112,3 +119,7 @@ class CircuitBook:
                 )
                 await connection.execute(query("note_change"), model, *change)
         return after
+
+
+def _circuit(row: asyncpg.Record) -> Circuit:
+    return msgspec.convert(dict(row), Circuit)

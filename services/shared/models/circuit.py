@@ -1,8 +1,8 @@
 """The rules of a model's circuit: when it opens, lets a probe through, closes. Pure; time comes in as data.
 
     available ──"temporarily paused"──▶ paused ──┐ after `until` one submission at a time is let through,
-        │                                        │ a probe: accepted, and the model is available again;
-        └──too many troubles in a row──▶ failing ┘ trouble, and the rest begins anew, twice as long
+        │                                        │ a probe, or the provider is asked about it: good news,
+        └──trouble of too many sellers─▶ failing ┘ and it is available; else it rests anew, twice as long
 
 An operator's pause has no end and no probe, and nothing but an operator ends it. What becomes of a submission
 counts by the time it was *announced*: what was announced before an operator's resume is no news after it.
@@ -31,7 +31,8 @@ class Circuit(msgspec.Struct, frozen=True):
     reason: str = ""
     since_us: int = 0
     until_us: int | None = None
-    failures: int = 0
+    failed: tuple[str, ...] = ()
+    """Accounts whose submissions have ended in trouble since the last video: each counts once."""
     openings: int = 0
     probe_job: str = ""
     probe_until_us: int = 0
@@ -39,6 +40,10 @@ class Circuit(msgspec.Struct, frozen=True):
     @property
     def available(self) -> bool:
         return self.state == "available"
+
+    @property
+    def failures(self) -> int:
+        return len(self.failed)
 
     def half_open(self, now_us: int) -> bool:
         """Whether its rest is over, so that a probe may be let through."""
@@ -54,12 +59,12 @@ class Circuit(msgspec.Struct, frozen=True):
 
 
 class Rhythm(msgspec.Struct, frozen=True):
-    """`failures_max` troubles in a row open a circuit. Its first rest is `rest_s`, doubling to `rest_s_max`.
+    """Troubles of `failures_max` accounts in a row open a circuit; its rest is `rest_s`, up to `rest_s_max`.
 
     After it one submission is let through every `rest_s`, until one has told how the model is.
     """
 
-    failures_max: int = 10
+    failures_max: int = 5
     rest_s: float = 60.0
     rest_s_max: float = 900.0
 
@@ -74,7 +79,7 @@ class Rhythm(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What became of a submission of the model: of which job, when it was announced, and in what words.
+    """What became of a submission of the model: of whose job, when it was announced, and in what words.
 
     trouble: it ended in the provider's own trouble · paused: the provider said that the model is
     accepted: there is a task · made: there is a video
@@ -84,6 +89,7 @@ class Report(msgspec.Struct, frozen=True):
     job: str
     announced_us: int
     reason: str = ""
+    account: str = ""
 
 
 def after(circuit: Circuit, report: Report, rhythm: Rhythm, now_us: int) -> Circuit:
@@ -98,18 +104,24 @@ def after(circuit: Circuit, report: Report, rhythm: Rhythm, now_us: int) -> Circ
 def _after_trouble(circuit: Circuit, report: Report, rhythm: Rhythm, now_us: int) -> Circuit:
     says_paused = report.kind == "paused"
     if circuit.available:
-        circuit = replace(circuit, failures=circuit.failures + 1)
+        if report.account not in circuit.failed:
+            circuit = replace(circuit, failed=(*circuit.failed, report.account))
         if not says_paused and circuit.failures < rhythm.failures_max:
             return circuit
     elif report.job != circuit.probe_job and not (says_paused and circuit.state == "failing"):
         return circuit  # submitted before we knew: says nothing new, and must not make the rest longer
+    state: State = "paused" if says_paused else "failing" if circuit.available else circuit.state
+    return _resting(circuit, state, report.reason, rhythm, now_us)
+
+
+def _resting(circuit: Circuit, state: State, reason: str, rhythm: Rhythm, now_us: int) -> Circuit:
     openings = circuit.openings + 1
     return replace(
         circuit,
-        state="paused" if says_paused else "failing" if circuit.available else circuit.state,
+        state=state,
         set_by="provider",
         actor="",
-        reason=report.reason[:REASON_CHARS_MAX],
+        reason=reason[:REASON_CHARS_MAX],
         since_us=now_us,
         until_us=now_us + rhythm.rest_us(openings),
         openings=openings,
@@ -121,7 +133,7 @@ def _after_trouble(circuit: Circuit, report: Report, rhythm: Rhythm, now_us: int
 def _after_good_news(circuit: Circuit, report: Report, now_us: int) -> Circuit:
     made = report.kind == "made"
     if circuit.available:
-        return replace(circuit, failures=0, openings=0) if made and circuit.failures else circuit
+        return replace(circuit, failed=(), openings=0) if made and circuit.failures else circuit
     if report.announced_us < circuit.since_us or not (made or circuit.state == "paused"):
         return circuit
     return Circuit(
@@ -130,6 +142,21 @@ def _after_good_news(circuit: Circuit, report: Report, now_us: int) -> Circuit:
         since_us=now_us,
         openings=0 if made else circuit.openings,  # accepted and paused again: the rest still grows
     )
+
+
+def answered(circuit: Circuit, well: bool | None, rhythm: Rhythm, now_us: int) -> Circuit:
+    """The circuit after the provider was asked how the model is; the same one unless a rest of it is over.
+
+    Where it says nothing (None), the model is tried after the longest rest.
+    """
+    if not circuit.half_open(now_us):
+        return circuit
+    longest = rhythm.rest_us(circuit.openings) >= rhythm.rest_s_max * 1_000_000
+    if well or (well is None and longest):
+        said = "the provider says that it is normal" if well else "tried: the provider says nothing"
+        return Circuit(circuit.model, reason=said, since_us=now_us, openings=circuit.openings)
+    said = "the provider says nothing" if well is None else "the provider says that it is not normal"
+    return _resting(circuit, circuit.state, said, rhythm, now_us)
 
 
 def paused_by(circuit: Circuit, actor: str, reason: str, now_us: int) -> Circuit:

@@ -67,9 +67,21 @@ class Circuits:
 
     # What became of submissions
 
-    async def trouble(self, model: str, job: str, submission: int, reason: str, *, paused: bool) -> None:
+    async def trouble(
+        self, model: str, job: str, submission: int, reason: str, *, account: str, paused: bool
+    ) -> None:
         """A submission ended in the provider's own trouble; `paused`: it said that the model is paused."""
-        await self._report(model, "paused" if paused else "trouble", job, submission, reason)
+        await self._report(model, "paused" if paused else "trouble", job, submission, reason, account)
+
+    async def answer(self, model: str, well: bool | None) -> None:
+        """What the provider said of the model when it was asked; None: nothing."""
+        if self._book is not None:
+            self._know(await self._book.answer(model, well))
+
+    def neglected(self, model: str) -> bool:
+        """Whether no job has been the probe, although its rest is over for as long as a probe has."""
+        rest_us = self._book.rhythm.probe_us if self._book is not None else 0
+        return self.of(model).half_open(self.now_us() - rest_us)
 
     async def accepted(self, model: str, job: str, submission: int) -> None:
         """The provider has made a task."""
@@ -97,9 +109,11 @@ class Circuits:
             logger.info("model_probed", model=model, job=job)
             return True
 
-    async def _report(self, model: str, kind: Kind, job: str, submission: int, reason: str = "") -> None:
+    async def _report(
+        self, model: str, kind: Kind, job: str, submission: int, reason: str = "", account: str = ""
+    ) -> None:
         if self._book is not None:
-            self._know(await self._book.report(model, kind, job, submission, reason))
+            self._know(await self._book.report(model, kind, job, submission, reason, account))
 
     def _know(self, circuit: Circuit) -> None:
         self._tell(circuit)

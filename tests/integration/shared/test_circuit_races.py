@@ -184,9 +184,30 @@ async def test_troubles_of_several_workers_are_counted_together(
     books = [CircuitBook(pool, Rhythm(failures_max=3)) for _ in jobs]
     async with gate() as row:
         for book, job in zip(books, jobs, strict=True):
-            await row.comes(book.report("m", "trouble", job, 1, "transient 500"))
+            await row.comes(book.report("m", "trouble", job, 1, "transient 500", f"of {job}"))
     assert (await present(pool)).state == "failing"
     assert await states(pool) == [("failing", "provider")]
+
+
+async def test_troubles_of_one_seller_count_once(pool: "Pool", jobs: tuple[str, ...]) -> None:
+    book = CircuitBook(pool, Rhythm(failures_max=2))
+    for job in jobs:
+        assert (await book.report("m", "trouble", job, 1, "transient 500", "odd")).available
+    assert (await present(pool)).failed == ("odd",)
+    assert (await book.report("m", "trouble", jobs[0], 1, "transient 500", "other")).state == "failing"
+
+
+async def test_of_two_that_asked_the_provider_the_second_changes_nothing(
+    gate: Any, pool: "Pool", jobs: tuple[str, ...]
+) -> None:
+    book = CircuitBook(pool, SOON)
+    await book.report("m", "paused", jobs[0], 1)
+    await eventually(lambda: book.claim_probe("m", "asked"), what="the rest is over")
+    patient = CircuitBook(pool, Rhythm(rest_s=60))
+    async with gate() as row:
+        await row.comes(patient.answer("m", False))
+        await row.comes(patient.answer("m", True))
+    assert (await present(pool)).state == "paused"
 
 
 async def test_a_success_another_process_did_not_need_to_write_ends_the_row(
@@ -212,7 +233,7 @@ async def test_what_a_process_has_written_is_not_unlearned_by_an_older_reading(
     async def slow_read() -> Any:
         found = await read()
         if view.of("m").available:
-            await view.trouble("m", jobs[0], 1, "", paused=True)
+            await view.trouble("m", jobs[0], 1, "", account="a", paused=True)
         return found
 
     book.read = slow_read  # type: ignore[method-assign]

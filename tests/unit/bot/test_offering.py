@@ -59,6 +59,18 @@ async def test_an_order_goes_through_when_an_alternative_can_take_it(desk: Desk)
     assert "1 credit charged" in await desk.tap(Order(draft="d1").pack())
 
 
+async def test_nobody_is_charged_to_find_out_whether_a_model_is_back(desk: Desk) -> None:
+    """Every rest is over, and no model has been tried yet."""
+    await desk.accepted()
+    await desk.drafted()
+    models = desk.shop.catalogue.candidates(desk.shop.model)
+    rested = {m.slug: Circuit(m.slug, "failing", since_us=1, until_us=1_000_000) for m in models}
+    desk.shop.__dict__["circuits"] = Says(**rested)
+    assert await desk.tap(Order(draft="d1").pack()) == "Temporarily unavailable."
+    await desk.tap(Menu(action=MenuAction.CREATE).pack())
+    assert "temporarily unavailable" in desk.said[-1] and desk.orders == []
+
+
 async def test_an_order_that_would_not_be_in_time_is_not_charged(desk: Desk) -> None:
     await desk.accepted()
     await desk.drafted()

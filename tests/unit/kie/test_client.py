@@ -194,3 +194,31 @@ async def test_the_balance_may_have_a_fraction(new_client: NewClient) -> None:
     assert await new_client(replying(200, body)).credit() == Decimal("12.2")
     with pytest.raises(OutcomeUnknown):
         await new_client(replying(200, {"code": 200, "data": "NaN"})).credit()
+
+
+OLD, NEW = {"time": 1_795_358_400, "isNormal": True}, {"time": 1_795_444_800, "isNormal": False}
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ([OLD, NEW], False),
+        ([NEW, OLD], False),
+        ({"model": "m", "list": [OLD, NEW | {"isNormal": True}]}, True),
+        ([OLD, NEW | {"isNormal": None}], None),
+        ([{"isNormal": True}, {"isNormal": False}], None),
+        ([], None),
+        (None, None),
+        ([[], "x", {"startTime": "2026-11-30 10:00:00", "isNormal": True}], True),
+    ],
+)
+async def test_the_newest_bucket_says_how_a_model_is(new_client: NewClient, data: Any, expected: Any) -> None:
+    client = new_client(replying(200, {"code": 200, "msg": "success", "data": data}))
+    assert await client.is_normal("kling-2.6/image-to-video") is expected
+
+
+async def test_a_question_too_many_says_nothing_of_a_model(new_client: NewClient) -> None:
+    client = new_client(replying(200, {"code": 429, "msg": "Rate limit exceeded"}))
+    with pytest.raises(KieRefused) as told:
+        await client.is_normal("m")
+    assert told.value.failure.error_class == "rate_limited"

@@ -1,21 +1,38 @@
 """When a circuit opens, lets a probe through and closes."""
 
+import itertools
 import random
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from services.shared.models.circuit import Circuit, Kind, Report, Rhythm, after, paused_by, resumed_by
+from services.shared.models.circuit import (
+    Circuit,
+    Kind,
+    Report,
+    Rhythm,
+    after,
+    answered,
+    paused_by,
+    resumed_by,
+)
 
 S = 1_000_000
 RHYTHM = Rhythm(failures_max=3, rest_s=60, rest_s_max=300)
 WELL = Circuit("m")
 
 
-def said(kind: Kind, at_s: int, job: str = "j", reason: str = "") -> Report:
-    """A report of a submission that was announced at `at_s`."""
-    return Report(kind, job, at_s * S, reason)
+SELLERS = itertools.count()
+
+
+def said(kind: Kind, at_s: int, job: str = "j", reason: str = "", account: str = "") -> Report:
+    """A report of a submission that was announced at `at_s`, of a seller of its own unless named."""
+    return Report(kind, job, at_s * S, reason, account or f"a{next(SELLERS)}")
+
+
+def troubles(count: int, at_s: int = 1) -> list[Report]:
+    return [said("trouble", at_s) for _ in range(count)]
 
 
 def told(circuit: Circuit, *reports: Report, now_s: int) -> Circuit:
@@ -35,12 +52,42 @@ def test_paused_once_is_paused() -> None:
     assert circuit.reason == "This interface is temporarily paused."
 
 
-def test_many_troubles_in_a_row_are_failing_and_a_video_in_between_ends_the_row() -> None:
-    trouble = said("trouble", 1)
-    assert told(WELL, trouble, trouble, now_s=2).available
-    assert shape(told(WELL, trouble, trouble, trouble, now_s=2)) == ("failing", "provider", 2, 62)
-    assert told(WELL, trouble, trouble, said("made", 1), trouble, trouble, now_s=2).available
-    assert not told(WELL, trouble, trouble, said("accepted", 1), trouble, now_s=2).available
+def test_troubles_of_many_sellers_are_failing_and_a_video_in_between_ends_the_row() -> None:
+    assert told(WELL, *troubles(2), now_s=2).available
+    assert shape(told(WELL, *troubles(3), now_s=2)) == ("failing", "provider", 2, 62)
+    assert told(WELL, *troubles(2), said("made", 1), *troubles(2), now_s=2).available
+    assert not told(WELL, *troubles(2), said("accepted", 1), *troubles(1), now_s=2).available
+
+
+def test_one_seller_alone_rests_no_model_for_all() -> None:
+    own = [said("trouble", at_s, f"j{at_s}", account="odd") for at_s in range(1, 50)]
+    circuit = told(WELL, *own, now_s=60)
+    assert circuit.available and circuit.failed == ("odd",)
+    assert told(circuit, said("trouble", 61), now_s=62).available
+    assert not told(circuit, *troubles(2, 61), now_s=62).available
+
+
+def test_after_a_rest_the_providers_word_counts_and_only_then() -> None:
+    for resting in (told(WELL, *troubles(3), now_s=2), told(WELL, said("paused", 1), now_s=2)):
+        assert answered(resting, True, RHYTHM, 61 * S) == resting, "it rests still"
+        well = answered(resting, True, RHYTHM, 62 * S)
+        assert well.available and well.openings == 1, "without a video the next rest is longer"
+        ill = answered(resting, False, RHYTHM, 62 * S)
+        assert shape(ill) == (resting.state, "provider", 62, 62 + 120) and ill.probe_job == ""
+        assert answered(ill, True, RHYTHM, 62 * S) == ill, "of two that asked"
+    held = paused_by(WELL, "ann", "", 5 * S)
+    assert answered(held, True, RHYTHM, 10**15) == held
+    assert answered(WELL, False, RHYTHM, 10**15) == WELL
+
+
+def test_where_the_provider_says_nothing_a_model_is_tried_after_the_longest_rest_alone() -> None:
+    circuit, rests = told(WELL, said("paused", 1), now_s=0), []
+    while not circuit.available:
+        assert circuit.until_us is not None
+        rests.append((circuit.until_us - circuit.since_us) // S)
+        circuit = answered(circuit, None, RHYTHM, circuit.until_us)
+    assert rests == [60, 120, 240, 300]
+    assert shape(told(circuit, said("paused", 10**6), now_s=10**6))[3] == 10**6 + 300
 
 
 def test_who_sees_it_second_changes_nothing() -> None:
@@ -52,7 +99,7 @@ def test_who_sees_it_second_changes_nothing() -> None:
 
 
 def test_failing_becomes_paused_when_the_provider_says_so() -> None:
-    failing = told(WELL, *[said("trouble", 1)] * 3, now_s=2)
+    failing = told(WELL, *troubles(3), now_s=2)
     assert told(failing, said("paused", 1, "j2"), now_s=5).state == "paused"
 
 
@@ -82,7 +129,7 @@ def test_a_submission_accepted_ends_a_pause_but_not_a_failing() -> None:
     paused = told(WELL, said("paused", 1), now_s=2)
     assert shape(told(paused, said("accepted", 70), now_s=71)) == ("available", "provider", 71, None)
     assert told(paused, said("accepted", 1), now_s=71) == paused, "announced before the pause"
-    failing = told(WELL, *[said("trouble", 1)] * 3, now_s=2)
+    failing = told(WELL, *troubles(3), now_s=2)
     assert told(failing, said("accepted", 70), now_s=71) == failing
     assert told(failing, said("made", 1), now_s=71) == failing, "announced before the trouble"
     assert told(failing, said("made", 70), now_s=200).available
@@ -108,10 +155,10 @@ def test_an_operators_pause_has_no_end_and_nobody_else_ends_it() -> None:
 
 @pytest.mark.parametrize("state", ["paused", "failing"])
 def test_what_was_announced_before_a_resume_is_no_news(state: str) -> None:
-    reports = [said("paused", 1)] if state == "paused" else [said("trouble", 1)] * 3
+    reports = [said("paused", 1)] if state == "paused" else troubles(3)
     resumed = resumed_by(told(WELL, *reports, now_s=2), "ann", "asked the provider", 5 * S)
     assert resumed.available and resumed.failures == 0
-    assert told(resumed, *[said("trouble", 4)] * 9, said("paused", 4), now_s=6) == resumed
+    assert told(resumed, *troubles(9, 4), said("paused", 4), now_s=6) == resumed
     assert told(resumed, said("paused", 6), now_s=7).state == "paused"
     assert resumed_by(resumed, "bob", "once more", 8 * S) == resumed
 

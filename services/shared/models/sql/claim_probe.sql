@@ -5,4 +5,4 @@ SET probe_job = $2, probe_until_us = (extract(epoch FROM clock_timestamp()) * 10
 WHERE model = $1 AND state <> 'available'
   AND until_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
   AND (probe_until_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint OR probe_job = $2)
-RETURNING model, state, set_by, actor, reason, since_us, until_us, failures, openings, probe_job, probe_until_us
+RETURNING model, state, set_by, actor, reason, since_us, until_us, failed, openings, probe_job, probe_until_us
