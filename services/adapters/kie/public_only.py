@@ -23,6 +23,19 @@ Origin = tuple[str, int]
 """Host in lower case and port."""
 
 _PORTS: Final = {"http": 80, "https": 443}
+_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""IPv6 as given out so far. Elsewhere: NAT64, IPv4 mapped and compatible, site-local, multicast."""
+_LEADING_ELSEWHERE: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # protocols between IPv4 and IPv6
+        "192.88.99.0/24",  # the way into 6to4
+        "2001::/23",  # Teredo and other special uses
+        "2001:db8::/32",  # documentation, as the next one
+        "3fff::/20",
+        "2002::/16",  # 6to4: an IPv4 address in disguise
+    )
+)
 
 
 def origin_of(url: str) -> Origin | None:
@@ -41,10 +54,22 @@ async def require_public(host: str, port: int) -> list[Address]:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise _broken("its host has no address", passing=True) from None
-    addresses = [_plain(str(sockaddr[0])) for *_, sockaddr in found]
-    if not all(address.is_global for address in addresses):
+    addresses = [ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]) for *_, sockaddr in found]
+    if not all(map(is_public, addresses)):
         raise _broken("its host is not a public one")
     return addresses
+
+
+def is_public(address: Address) -> bool:
+    """Whether this is one machine on the open internet, and its way there does not lead through a translator.
+
+    What carries an IPv4 address inside (mapped, NAT64, 6to4, Teredo) is refused whatever that address is.
+    """
+    if not address.is_global or address.is_multicast or address.is_reserved:
+        return False
+    if address.version == 6 and address not in _UNICAST:
+        return False
+    return not any(address in network for network in _LEADING_ELSEWHERE)
 
 
 class PublicOnly(httpcore.AsyncNetworkBackend):
@@ -83,12 +108,6 @@ def public_client(trusted: Collection[Origin], *, use_proxies: bool, **options: 
     direct: Any = client._transport
     direct._pool._network_backend = PublicOnly(trusted)
     return client
-
-
-def _plain(text: str) -> Address:
-    address = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address
 
 
 def _broken(words: str, *, passing: bool = False) -> ResultBroken:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from services.adapters.kie import public_only
 from services.adapters.kie.errors import ResultBroken
-from services.adapters.kie.public_only import origin_of, public_client
+from services.adapters.kie.public_only import is_public, origin_of, public_client
 from services.adapters.kie.results import ResultFetcher
 from services.shared.blobs import FolderBlobs
 from tests.support.certificates import tls_for
@@ -120,3 +120,84 @@ async def test_tls_is_checked_against_the_name(
 )
 def test_where_an_address_leads(url: str, origin: tuple[str, int] | None) -> None:
     assert origin_of(url) == origin
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("93.184.216.34", True),
+        ("2a02:5180::1", True),
+        ("2606:4700:4700::1111", True),
+        ("2001:4860:4860::8888", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),
+        ("10.0.0.5", False),
+        ("100.64.0.1", False),
+        ("169.254.169.254", False),
+        ("172.16.0.1", False),
+        ("192.0.0.8", False),
+        ("192.0.2.1", False),
+        ("192.88.99.1", False),
+        ("192.168.1.1", False),
+        ("198.18.0.1", False),
+        ("224.0.0.251", False),
+        ("239.255.255.250", False),
+        ("240.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::", False),
+        ("::1", False),
+        ("::7f00:1", False),
+        ("::8.8.8.8", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:8.8.8.8", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b::8.8.8.8", False),
+        ("64:ff9b:1::a00:5", False),
+        ("100::1", False),
+        ("2001::1", False),
+        ("2001:0:7f00:1::", False),
+        ("2001:20::1", False),
+        ("2001:db8::1", False),
+        ("2002:7f00:1::", False),
+        ("2002:808:808::1", False),
+        ("3fff::1", False),
+        ("4000::1", False),
+        ("fc00::1", False),
+        ("fd00:ec2::254", False),
+        ("fe80::1", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("ff0e::1", False),
+    ],
+)
+def test_which_addresses_are_public(address: str, public: bool) -> None:
+    assert is_public(ipaddress.ip_address(address)) == public
+
+
+@pytest.mark.parametrize("answers", [["8.8.8.8", "64:ff9b::7f00:1"], ["fec0::1"], ["::7f00:1", "8.8.8.8"]])
+async def test_every_address_of_a_name_is_checked(
+    answers: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (answer, port, 0, 0)) for answer in answers]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo, raising=False)
+    with pytest.raises(ResultBroken, match="not a public one"):
+        await public_only.require_public("files.test", 443)
+
+
+@pytest.mark.parametrize(
+    "host", ["[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::7f00:1]", "2130706433", "0x7f.1"]
+)
+async def test_a_redirect_to_a_disguised_address_is_refused(host: str, tmp_path: Path) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "files.test":
+            return httpx.Response(302, headers={"location": f"http://{host}/v.mp4"})
+        return httpx.Response(200, content=MP4)
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
+    fetcher = ResultFetcher(client, FolderBlobs(tmp_path), [("files.test", 80)])
+    with pytest.raises(ResultBroken, match="not a public one"):
+        await fetcher.fetch("http://files.test/v.mp4", "videos/j1-1.mp4")
