@@ -13,12 +13,15 @@ from typing import Any
 import prometheus_client
 from aiohttp import web
 
+from services.shared.http_server import LimitedRunner
+
 Check = Callable[[], Awaitable[object]]
 """Raises when the process cannot do its work, e.g. `pool.fetchval("SELECT 1")`."""
 
 Fact = Callable[[], Any]
 """Tells something that fits into JSON, at once and out of memory; no names of people, no texts."""
 
+CONNECTIONS_MAX = 64
 _CHECK_TIMEOUT_S = 2.0
 _METRICS_HEADERS = {"Content-Type": prometheus_client.CONTENT_TYPE_LATEST}
 
@@ -74,7 +77,7 @@ class HealthServer:
     async def __aenter__(self) -> "HealthServer":
         app = web.Application()
         app.add_routes(health_routes(self._health))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        self._runner = LimitedRunner(app, most=CONNECTIONS_MAX)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         self.address = address_of(self._runner)

@@ -17,3 +17,8 @@ LIMITER_ALONE: Final = Counter(
 FEED_EVENTS: Final = Counter(
     "neurocards_feed_events_total", "Events read by in-order consumers, by where from", ["source"]
 )
+HTTP_DROPPED: Final = Counter(
+    "neurocards_http_connections_dropped_total",
+    "Connections that had to go for others, or found no place because all others were at work",
+    ["reason"],
+)

@@ -6,11 +6,17 @@ from typing import Final
 from aiohttp import web
 
 from services.shared.health import Health, health_routes
+from services.shared.http_server import SILENCE_S, LimitedRunner
 from services.web.middleware import Access, add_headers, hide_errors
 
 PUBLIC_HEALTH: Final = frozenset({"/health/live", "/health/ready"})
 BODY_BYTES_MAX: Final = 256 * 1024
 """A callback repeats the task's whole input, a prompt of up to 20,000 characters included."""
+CONNECTIONS_MAX: Final = 512
+PEER_CONNECTIONS_MAX: Final = 64
+"""Of one address, where no proxy of ours stands before us: behind one, all come from there."""
+HEADER_S_MAX: Final = 15.0
+SHUTDOWN_S: Final = 5.0
 
 
 def build_app(health: Health, routes: Iterable[web.RouteDef]) -> web.Application:
@@ -22,3 +28,14 @@ def build_app(health: Health, routes: Iterable[web.RouteDef]) -> web.Application
     app.add_routes(routes)
     app.on_response_prepare.append(add_headers)
     return app
+
+
+def build_runner(app: web.Application, *, proxied: bool) -> LimitedRunner:
+    """What serves it. A proxy has read a request's header before it connects, and keeps connections."""
+    return LimitedRunner(
+        app,
+        most=CONNECTIONS_MAX,
+        per_peer=0 if proxied else PEER_CONNECTIONS_MAX,
+        silence_s=SILENCE_S if proxied else HEADER_S_MAX,
+        shutdown_s=SHUTDOWN_S,
+    )

@@ -1,5 +1,6 @@
 """GET /files/{token}: a stored video for whoever has its link, also from the middle (players seek)."""
 
+import asyncio
 import re
 import time
 from hashlib import sha256
@@ -12,6 +13,8 @@ from services.shared.file_links import PREFIX, BadLink, FileLinks
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _MAX_AGE_S: Final = 3600
+STALL_S_MAX: Final = 60.0
+"""Whoever takes nothing for so long is not waited for."""
 
 
 class Files:
@@ -59,7 +62,13 @@ class Files:
         await response.prepare(request)
         if request.method != "HEAD":
             async for chunk in self._blobs.stream(blob, start=start, length=length):
-                await response.write(chunk)
+                try:
+                    async with asyncio.timeout(STALL_S_MAX):
+                        await response.write(chunk)
+                except TimeoutError:
+                    if request.transport is not None:
+                        request.transport.abort()  # closing would wait for what is not taken
+                    return response
         await response.write_eof()
         return response
 

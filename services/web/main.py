@@ -19,14 +19,12 @@ from services.shared.payments.yookassa_desk import YooKassaDesk
 from services.shared.redis_client import command_client
 from services.shared.runtime import Runtime
 from services.shared.settings import Settings
-from services.web.app import build_app
+from services.web.app import build_app, build_runner
 from services.web.callbacks import CallbackDesk
 from services.web.files import Files
 from services.web.waking import Waker
 from services.web.webhooks import KieWebhook
 from services.web.yookassa import YooKassaWebhook
-
-SHUTDOWN_S = 5.0
 
 
 async def serve(settings: Settings) -> None:
@@ -46,7 +44,7 @@ async def serve(settings: Settings) -> None:
         money = YooKassaWebhook(settings, Notified(YooKassaDesk(Desk(settings, ledger, pool), shop)))
         app = build_app(runtime.health, [*webhook.routes(), *money.routes(), *files.routes()])
 
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        runner = build_runner(app, proxied=settings.web_proxies_count > 0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         try:
