@@ -35,7 +35,8 @@ async def take_photo(message: Message, bot: Bot, shop: Shop, person: Person) -> 
     try:
         if file.size_bytes > DOWNLOAD_BYTES_MAX:
             raise FileTooLarge(f"{file.size_bytes} bytes")
-        photo = await prepare_photo(await download(bot, file.file_id))
+        async with shop.photos:
+            photo = await prepare_photo(await download(bot, file.file_id), person.account)
     except (PhotoError, TelegramFileError) as error:
         logger.info("photo_refused", reason=type(error).__name__, account=person.account)
         await say(bot, person.chat_id, Screen(photo_problem(error)), answer_to=message.message_id)

@@ -5,7 +5,7 @@ from aiogram.utils.i18n import gettext as _
 from services.adapters.telegram_files import FileTooLarge, TelegramFileError
 from services.bot.words import quote
 from services.shared import photo_errors as e
-from services.shared.photos import PIXELS_MAX, SIDE_MIN
+from services.shared.photos import SIDE_MIN
 
 
 def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
@@ -15,11 +15,11 @@ def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
             return _("📦 This file is larger than 20 MB. Please send a smaller one, or send it as a photo.")
         case TelegramFileError():
             return _("📷 Telegram did not hand over this file. Please send the photo once more.")
-        case e.TooManyPixels():
+        case e.TooManyPixels(most=most):
             return _(
                 "📐 This picture has too many pixels: up to {megapixels} megapixels are fine. "
                 "Please make it smaller, or send it as a photo, not as a file."
-            ).format(megapixels=PIXELS_MAX // 1_000_000)
+            ).format(megapixels=most // 1_000_000)
         case e.TooSmall(width=width, height=height):
             return _(
                 "🔎 This picture is too small: {width}×{height}. "

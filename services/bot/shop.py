@@ -1,5 +1,6 @@
 """What handlers work with."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 TERMS_VERSION = "2026-11"
 """Changed terms get a new version, and everyone is asked once more."""
 
+PHOTOS_AT_ONCE = 4
 _REMEMBERED_MAX = 100_000
 
 
@@ -55,6 +57,8 @@ class Shop:
     till: Till
     circuits: Circuits = field(default_factory=Circuits)
     outlook: Outlook = field(default_factory=Outlook)
+    photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
+    """Held while a photo of up to 20 MB is in memory."""
 
     @property
     def model(self) -> Model:

@@ -5,7 +5,7 @@ PhotoError
 ├── UnsupportedFormat   (format) an image, but not JPEG, PNG or WebP
 ├── Animated            several frames
 ├── TooManyBytes        (size_bytes) over PHOTO_BYTES_MAX
-├── TooManyPixels       (width, height) over PIXELS_MAX, read from the header, before anything is decoded
+├── TooManyPixels       (width, height, most) over PIXELS_MAX of its format, by its header, before decoding
 ├── TooSmall            (width, height) a side under SIDE_MIN
 ├── TooNarrow           (width, height) a strip that padding cannot save
 └── Damaged             begins as an image, but cannot be decoded to its end
@@ -52,7 +52,11 @@ class WrongSize(PhotoError):
 
 
 class TooManyPixels(WrongSize):
-    """The image is over PIXELS_MAX."""
+    """The image is over PIXELS_MAX of its format, which is `most`."""
+
+    def __init__(self, width: int, height: int, most: int) -> None:
+        super().__init__(width, height)
+        self.most = most
 
 
 class TooSmall(WrongSize):

@@ -2,6 +2,11 @@
 
 The result fits every model of the catalogue: JPEG, sRGB, sides 300 to 2048, width/height 0.4 to 2.5 (padded
 with white, the background marketplaces ask for).
+
+A file of a few bytes can ask for gigabytes and hours. So before anything is decoded its header must keep
+within PIXELS_MAX of its format and SCANS_MAX; a JPEG is decoded at a fraction of its size; everything else is
+made smaller in strips, so that beside the decoded pixels there is never a second copy of them. One photo
+takes some 250 MB and a second at most; two are in hand at a time, and one of each person.
 """
 
 import asyncio
@@ -28,7 +33,14 @@ from services.shared.photo_errors import (
 )
 
 PHOTO_BYTES_MAX: Final = 20 * 1024 * 1024
-PIXELS_MAX: Final = 40_000_000
+PIXELS_MAX: Final = {
+    "JPEG": 40_000_000,
+    "progressive JPEG": 25_000_000,  # its coefficients are all held at once, at full size
+    "PNG": 25_000_000,
+    "WEBP": 13_000_000,  # its decoder holds four copies
+}
+SCANS_MAX: Final = 64
+"""Usual are 10 or less. Each costs a walk over the whole picture, and may be 31 bytes long."""
 SIDE_MIN: Final = 300
 SIDE_MAX: Final = 2048
 RATIO_MIN: Final = 0.4
@@ -38,7 +50,8 @@ PADDED_RATIO_MAX: Final = 5.0
 
 _JPEG_QUALITY: Final = 90
 _AT_ONCE: Final = 2
-"""Photos decoded at the same time: 40 megapixels take 160 MB each."""
+_SCAN: Final = b"\xff\xda"
+_STRIP_PIXELS: Final = 1_000_000
 _FORMATS: Final = ("JPEG", "PNG", "WEBP")
 _ORIENTATION_TAG: Final = 0x0112
 _WHITE: Final = (255, 255, 255)
@@ -71,11 +84,23 @@ class Photo(msgspec.Struct, frozen=True):
 
 
 _threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="photo")
+_in_hand: dict[str, asyncio.Future[Photo]] = {}
 
 
-async def prepare_photo(data: bytes) -> Photo:
-    """The photo made fit for use, in a thread. Raises PhotoError."""
-    return await asyncio.get_running_loop().run_in_executor(_threads, prepare, data)
+async def prepare_photo(data: bytes, whose: str) -> Photo:
+    """The photo made fit for use, in a thread, after the same person's last one. Raises PhotoError."""
+    while before := _in_hand.get(whose):
+        await asyncio.wait([before])
+    # Shielded: a thread cannot be cancelled, so its photo is in hand until it is done.
+    work = asyncio.get_running_loop().run_in_executor(_threads, prepare, data)
+    _in_hand[whose] = work
+
+    def over(done: asyncio.Future[Photo]) -> None:
+        del _in_hand[whose]
+        done.exception()  # so that it counts as seen, should nobody wait any more
+
+    work.add_done_callback(over)
+    return await asyncio.shield(work)
 
 
 def prepare(data: bytes) -> Photo:
@@ -89,8 +114,9 @@ def prepare(data: bytes) -> Photo:
             raise TooSmall(width, height)
         if width > height * PADDED_RATIO_MAX or height > width * PADDED_RATIO_MAX:
             raise TooNarrow(width, height)
+        scale = min(1.0, SIDE_MAX / max(width, height))
         try:
-            source.draft("RGB", (SIDE_MAX, SIDE_MAX))  # a large JPEG is decoded at a fraction of its size
+            source.draft("RGB", (int(width * scale), int(height * scale)))  # for JPEG
             source.load()
             image = _plain(source)
             image.thumbnail((SIDE_MAX, SIDE_MAX), Image.Resampling.LANCZOS)
@@ -109,11 +135,16 @@ def _opened(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         width, height = image.size
-        if width * height > PIXELS_MAX:
-            raise TooManyPixels(width, height)
+        jpeg = image.format in ("JPEG", "MPO")  # the latter: a phone's two pictures in one file
+        progressive = jpeg and image.info.get("progressive")
+        most = PIXELS_MAX["progressive JPEG" if progressive else "JPEG" if jpeg else str(image.format)]
+        if width * height > most:
+            raise TooManyPixels(width, height, most)
+        if jpeg and (scans := data.count(_SCAN)) > SCANS_MAX:
+            raise Damaged(f"{scans} scans")
         frames = getattr(image, "n_frames", 1)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise TooManyPixels(0, 0) from error
+        raise TooManyPixels(0, 0, min(PIXELS_MAX.values())) from error
     except PhotoError:
         raise
     except _BROKEN as error:
@@ -123,9 +154,7 @@ def _opened(data: bytes) -> Image.Image:
         if name:
             raise UnsupportedFormat(name) from error
         raise NotAnImage("no image format is recognised") from error
-    if (
-        frames > 1 and image.format != "MPO"
-    ):  # phones put a second picture beside the first; that is no motion
+    if frames > 1 and not jpeg:
         raise Animated(f"{frames} frames")
     return image
 
@@ -167,19 +196,37 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Eight-bit sRGB on white, without metadata."""
+    """Eight-bit sRGB on white, without metadata, and no more than twice as large as it is to be.
+
+    In strips, so that there is no second picture of the decoded size beside it.
+    """
     profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):
-        image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGB", layer.size, _WHITE)
-        image.paste(layer, mask=layer.getchannel("A"))
-    elif image.mode in ("RGB", "CMYK") and profile:
-        image = _in_srgb(image, profile)
-    plain = image.convert("RGB")
-    plain.info.clear()
-    return plain
+    clear = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
+    mode = "CMYK" if image.mode == "CMYK" else "RGB"
+    by = max(1, max(image.size) // SIDE_MAX)
+    plain = Image.new(mode, (-(-image.width // by), -(-image.height // by)))
+    rows = by * max(1, _STRIP_PIXELS // (image.width * by))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        strip = _flat(strip) if clear else _eight_bit(strip)
+        plain.paste(strip.convert(mode).reduce(by), (0, top // by))
+    if image.mode in ("RGB", "CMYK") and profile and not clear:
+        plain = _in_srgb(plain, profile)
+    return plain if plain.mode == "RGB" else plain.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith("I"):
+        return image
+    return image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+
+
+def _flat(image: Image.Image) -> Image.Image:
+    """On white where it is transparent."""
+    layer = image.convert("RGBA")
+    ground = Image.new("RGB", layer.size, _WHITE)
+    ground.paste(layer, mask=layer.getchannel("A"))
+    return ground
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
