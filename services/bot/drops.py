@@ -8,7 +8,7 @@ from services.shared.inbox.metrics import DROPPED
 
 logger = structlog.get_logger()
 
-Reason = Literal["not_private", "no_person", "service", "unhandled", "malformed"]
+Reason = Literal["not_private", "no_person", "erased", "service", "unhandled", "malformed"]
 
 
 def drop(kind: str, reason: Reason) -> None:

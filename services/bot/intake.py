@@ -42,7 +42,11 @@ async def take_photo(message: Message, bot: Bot, shop: Shop, person: Person) -> 
         await say(bot, person.chat_id, Screen(photo_problem(error)), answer_to=message.message_id)
         return None
     key = f"photos/{new_id()}.jpg"
+    await shop.people.own_blob(key, person.account)
     await shop.blobs.put(key, one_chunk(photo.data), size_bytes_max=PHOTO_BYTES_MAX)
+    if not await shop.people.use_blob(key):  # they were erased meanwhile
+        await shop.blobs.delete(key)
+        return None
     return key
 
 

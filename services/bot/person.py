@@ -4,13 +4,17 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import structlog
 from aiogram import BaseMiddleware
+from aiogram.fsm.context import FSMContext
 from aiogram.types import Chat, TelegramObject, User
 from structlog.contextvars import bind_contextvars
 
 from services.bot.drops import drop
 from services.bot.shop import Consents, Person, Shop
 from services.shared.i18n import locale_for
+
+logger = structlog.get_logger()
 
 _LOCALES_KEPT: Final = 10_000
 
@@ -48,11 +52,34 @@ class PersonMiddleware(BaseMiddleware):
         if user is None or user.is_bot or (chat is not None and chat.type != "private"):
             private = chat is None or chat.type == "private"
             return drop(data["event_update"].event_type, "no_person" if private else "not_private")
-        account = await self._shop.people.account_of(user.id, locale_for(user.language_code))
+        update_id, state = data["event_update"].update_id, data["state"]
+        account = await self._shop.people.sender(user.id, locale_for(user.language_code), update_id)
+        if account is None:
+            await _leave(state)
+            return drop(data["event_update"].event_type, "erased")
         bind_contextvars(account=account.account)
         accepted = await self._consents.given(account.account)
         self._locales.note(user.id, account.locale)
         data["person"] = Person(account.account, account.locale, user.id, accepted)
         texts = self._shop.texts
         with texts.context(), texts.use_locale(account.locale):
-            return await handler(event, data)
+            try:
+                answer = await handler(event, data)
+            except Exception:
+                if await self._is_there(account.account, state):
+                    raise
+                return None
+        await self._is_there(account.account, state)
+        return answer
+
+    async def _is_there(self, account: str, state: FSMContext) -> bool:
+        """Whether they still are. If not, what was written into Redis, which does not know, is undone."""
+        there = await self._shop.people.find(account) is not None
+        if not there:
+            await _leave(state)
+        return there
+
+
+async def _leave(state: FSMContext) -> None:
+    logger.info("person_was_erased")
+    await state.clear()

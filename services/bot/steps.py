@@ -12,6 +12,7 @@ from services.bot.screens import (
     Screen,
     button,
     cabinet_button,
+    create_button,
     home_button,
     keyboard,
     menu_button,
@@ -43,6 +44,11 @@ def photo(flow: Flow) -> Screen:
         "As a photo or as a file (JPEG, PNG, WebP), up to 20 MB."
     )
     return Screen(text, keyboard([_drop_button(flow)]))
+
+
+def photo_gone() -> Screen:
+    text = _("📷 The photo of this order is no longer kept. Please start anew with a photo.")
+    return Screen(text, keyboard([create_button()]))
 
 
 def product(flow: Flow) -> Screen:

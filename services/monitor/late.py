@@ -20,7 +20,8 @@ from services.adapters.kie.errors import KieError, ResultBroken
 from services.adapters.kie.record import TaskRecord
 from services.monitor.metrics import GIFTS
 from services.monitor.sql import query
-from services.shared.blobs import BlobError, StoredBlob
+from services.shared.blobs import BlobError, BlobStore, StoredBlob
+from services.shared.people import People
 from services.shared.provider_limits import ProviderLimits
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class LateResults:
         pool: "Pool",
         provider: Provider,
         limits: ProviderLimits,
+        blobs: BlobStore,
         *,
         often_s: float = OFTEN_S,
     ) -> None:
@@ -75,6 +77,8 @@ class LateResults:
         self._pool = pool
         self._provider = provider
         self._limits = limits
+        self._blobs = blobs
+        self._people = People(pool)
         self._often_s = often_s
         self._look_at: dict[str, float] = {}
         self._tries: dict[str, int] = {}
@@ -125,7 +129,16 @@ class LateResults:
                 logger.info("late_result_failed", task=live.task, error_class=said)
                 self._over.add(late.job)
                 return 0
-            stored = await self._provider.fetch(record.urls[0], f"videos/{late.job}-{live.number}.mp4")
+            key = f"videos/{late.job}-{live.number}.mp4"
+            await self._people.own_blob(key, late.account, stays=True)
+            stored = await self._provider.fetch(record.urls[0], key)
+            if not await self._people.use_blob(key):
+                await self._blobs.delete(key)
+                raise asyncpg.ForeignKeyViolationError
+        except asyncpg.ForeignKeyViolationError:
+            logger.info("late_result_of_an_erased_person")
+            self._over.add(late.job)
+            return 0
         except (KieError, BlobError, OSError) as error:
             self._failed(late, error)
             return 0

@@ -12,6 +12,7 @@ from services.adapters.kie.catalogue import load_catalogue
 from services.adapters.kie.gateway import Kie
 from services.adapters.telegram import create_bot
 from services.adapters.yookassa.gateway import YooKassa
+from services.monitor.abandoned_drafts import AbandonedDrafts
 from services.monitor.accounts import Balances, Rests
 from services.monitor.archive import Archive
 from services.monitor.checkpoints import Checkpoints
@@ -55,6 +56,7 @@ MEASURE_S = 5.0
 EXPIRY_S = 10.0
 INVITATIONS_S = 10.0
 LATE_S = 30.0
+ABANDONED_S = 60.0
 UNKNOWN_S = 15.0
 ARCHIVE_S = 15.0
 UNCLAIMED_S = 15.0
@@ -79,10 +81,13 @@ async def serve(settings: Settings) -> None:
         repeated.start("deadlines", sweep_once, SWEEP_S, at_once=True)
         repeated.start("expiry", ExpirySweep(ledger, pool).run_once, EXPIRY_S, at_once=True)
         repeated.start("invitations", InvitationSweep(settings, ledger, pool).run_once, INVITATIONS_S)
-        kie = await stack.enter_async_context(Kie(settings, open_blobs(settings)))
+        blobs = open_blobs(settings)
+        abandoned = AbandonedDrafts(pool, blobs, keep_s=settings.draft_keep_seconds)
+        repeated.start("abandoned", abandoned.run_once, ABANDONED_S)
+        kie = await stack.enter_async_context(Kie(settings, blobs))
         redis = await stack.enter_async_context(command_client(settings)) if settings.redis_url else None
         limits = ProviderLimits(redis)
-        late = LateResults(ledger, pool, kie, limits, often_s=LATE_S)
+        late = LateResults(ledger, pool, kie, limits, blobs, often_s=LATE_S)
         repeated.start("late", late.run_once, LATE_S, at_once=True)
         if redis is not None:
             lease_s = settings.lease_seconds

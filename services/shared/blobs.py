@@ -4,9 +4,11 @@ Keys are relative paths of lower-case letters, digits, `-`, `_`, `.` and `/`, e.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
+import time
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
@@ -55,7 +57,10 @@ class BlobStore(Protocol):
         """The blob's size, or None when there is none."""
 
     async def delete(self, key: str) -> None:
-        """Remove it; nothing happens when it is not there."""
+        """Remove it, and what was stored of it so far; nothing happens when it is not there."""
+
+    async def delete_partial(self, age_s: float) -> None:
+        """Remove what a `put` that died so long ago has left."""
 
 
 async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
@@ -64,17 +69,19 @@ async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
 
 
 class FolderBlobs:
-    """Blobs as files below one folder, written aside, synced and renamed into place."""
+    """Blobs as files below one folder, written aside (in `.partial`), synced and renamed into place."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._partial = root / ".partial"
 
     @traced("store")
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
         path = self._path(key)
-        partial = path.with_name(f".{path.name}.{new_id()}")
+        partial = self._partial / f".{_aside(key)}.{new_id()}"
         digest, size = sha256(), 0
-        await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)
+        for folder in (path.parent, self._partial):
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         try:
             with await asyncio.to_thread(partial.open, "wb") as file:
                 async for chunk in chunks:
@@ -115,12 +122,26 @@ class FolderBlobs:
             return None
 
     async def delete(self, key: str) -> None:
-        await asyncio.to_thread(self._path(key).unlink, True)
+        for path in (self._path(key), *self._partial.glob(f".{_aside(key)}.*")):
+            await asyncio.to_thread(path.unlink, True)
+
+    async def delete_partial(self, age_s: float) -> None:
+        await asyncio.to_thread(self._delete_partial, time.time() - age_s)
+
+    def _delete_partial(self, before_s: float) -> None:
+        for path in self._partial.glob(".*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before_s:
+                    path.unlink()
 
     def _path(self, key: str) -> Path:
         if len(key) > 200 or not _KEY.fullmatch(key):
             raise BlobError(f"{key!r} is not a blob key")
         return self._root / key
+
+
+def _aside(key: str) -> str:
+    return key.replace("/", "+")
 
 
 def open_blobs(settings: Settings) -> BlobStore:

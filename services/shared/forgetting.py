@@ -1,16 +1,16 @@
 """Erasing a person: their profile, texts, photos and videos go; events, hash chain and balances stay.
 
-    the account is locked ──▶ nobody knows whose it was ──▶ its open jobs fail and are refunded ──▶ blobs go
-    (AccountForgotten)        (one transaction)              (in the ledger)
+    the account is locked ──▶ the person's row goes, with all ──▶ its open jobs fail and ──▶ files go
+    (AccountForgotten)        that refers to it (a transaction)   are refunded (ledger)
 
 Each step can be done again, and a crash between two is mended by asking again: by the Telegram id as long as
-that is known, by the account's id afterwards. So is a video that was being stored while its job was failed:
-asking again removes it. What is kept is a keyed hash of the Telegram id, so that coming back earns no second
-welcome.
+that is known, by the account's id afterwards. Whoever is writing something about them meanwhile cannot, or
+takes it back: docs/decisions/erasure.md. What is kept is a keyed hash of the Telegram id, so that coming back
+earns no second welcome.
 """
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
@@ -65,20 +65,19 @@ class Forgetting:
             command = ForgetAccount(account, reason, actor)
             await self._ledger.execute(command, key=f"forget:{account}")
         telegram_id = await self._pool.fetchval(query("telegram_id"), account)
-        files = await self._drop_chat_state(telegram_id) if telegram_id is not None else []
-        counts, photos = await self._unlink(account, telegram_id)
+        await self._drop_chat_state(telegram_id)  # after the next step nobody may know any more where it is
+        found, files = await self._unlink(account, telegram_id)
+        await self._drop_chat_state(telegram_id)  # what was written meanwhile
         failed = await self._fail_open_jobs(account, actor)
-        async for job in self._jobs(account):
-            files += await self._files_of(job)
-        unique = set(files + photos)
-        for file in unique:
+        async for job in self._jobs(account):  # a restored backup may hold files that no row names
+            files |= set(await self._files_of(job))
+        for file in files:
             await self._blobs.delete(file)
-        return Erased(account, telegram_id is not None, failed, *counts, len(unique))
+        counts = (found["texts"], found["drafts"], found["payments"], found["messages"])
+        return Erased(account, telegram_id is not None, failed, *counts, len(files))
 
-    async def _unlink(
-        self, account: str, telegram_id: int | None
-    ) -> tuple[tuple[int, int, int, int], list[str]]:
-        """From here on nobody can tell whose account it was. Counts as in Erased, and photos.
+    async def _unlink(self, account: str, telegram_id: int | None) -> tuple[asyncpg.Record, set[str]]:
+        """From here on nobody can tell whose account it was. What there was of it, and its files.
 
         A payment that is under way can still be paid, and is credited; where its receipt goes is forgotten.
         """
@@ -87,12 +86,13 @@ class Forgetting:
                 person = forgotten_name(self._settings, telegram_id)
                 await connection.execute(query("remember_forgotten"), person)
                 await connection.execute(query("forget_updates"), telegram_id)
-            photos = [row["photo"] for row in await connection.fetch(query("photos_of"), account)]
-            row = await connection.fetchrow(query("forget_account"), account)
-            assert row is not None
-            # After the drafts, which refer to them: one statement would check that too early.
-            texts = await connection.fetchval(query("forget_texts"), account)
-            return (texts, row["drafts"], row["payments"], row["messages"]), photos
+            # Nobody refers to them any more from here on; who has done so until now is found.
+            await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
+            found = await connection.fetchrow(query("personal_data_of"), account)
+            files = {row["blob"] for row in await connection.fetch(query("disown_blobs"), account)}
+            await connection.execute(query("forget_account"), account)
+            assert found is not None
+            return found, files
 
     async def _fail_open_jobs(self, account: str, actor: str) -> int:
         """Nothing new can come: the account is locked."""
@@ -128,23 +128,10 @@ class Forgetting:
                     pass
         return files
 
-    async def _drop_chat_state(self, telegram_id: int) -> list[str]:
-        """Where they were in the chat, with what they had written; the photos that no draft has yet."""
-        if self._redis is None:
-            return []
-        photos = []
+    async def _drop_chat_state(self, telegram_id: int | None) -> None:
+        """Where they were in the chat, with what they had written."""
+        if self._redis is None or telegram_id is None:
+            return
         async for key in self._redis.scan_iter(f"{CHAT_STATE_PREFIX}:*{telegram_id}:*", count=1000):
-            if str(telegram_id).encode() not in key.split(b":"):
-                continue
-            if key.endswith(b":data"):
-                photos += _photo_in(await self._redis.get(key))
-            await self._redis.delete(key)
-        return photos
-
-
-def _photo_in(data: Any) -> list[str]:
-    try:
-        photo = msgspec.json.decode(data or b"{}", type=dict[str, Any]).get("photo")
-    except (msgspec.DecodeError, TypeError):
-        return []
-    return [photo] if isinstance(photo, str) and photo else []
+            if str(telegram_id).encode() in key.split(b":"):
+                await self._redis.delete(key)

@@ -80,14 +80,14 @@ class People:
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
         """The user's account, made on first sight. `locale` is used only then."""
-        row = await self._pool.fetchrow(
-            """INSERT INTO accounts (account, telegram_id, locale) VALUES ($1, $2, $3)
-               ON CONFLICT (telegram_id) DO UPDATE SET telegram_id = excluded.telegram_id
-               RETURNING account, telegram_id, locale""",
-            new_id(), telegram_id, locale,
-        )  # fmt: skip
+        row = await self._pool.fetchrow(query("account_of"), new_id(), telegram_id, locale, None)
         assert row is not None
         return Account(*row)
+
+    async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
+        """As `account_of`, for who sent an update; None when both were erased meanwhile."""
+        row = await self._pool.fetchrow(query("account_of"), new_id(), telegram_id, locale, update_id)
+        return Account(*row) if row else None
 
     async def of_telegram(self, telegram_id: int) -> Account | None:
         """The user's account; None when they were never here, or were erased."""
@@ -99,9 +99,7 @@ class People:
     async def find(self, account: str) -> Account | None:
         """Who the account is; None when unknown or erased."""
         row = await self._pool.fetchrow(
-            """SELECT account, telegram_id, locale FROM accounts
-               WHERE account = $1 AND telegram_id IS NOT NULL""",
-            account,
+            "SELECT account, telegram_id, locale FROM accounts WHERE account = $1", account
         )
         return Account(*row) if row else None
 
@@ -124,7 +122,10 @@ class People:
     async def keep_text(
         self, account: str, body: msgspec.Struct | dict[str, Any], ref: str | None = None
     ) -> str:
-        """Store a text and return its reference. With `ref`, storing twice keeps the first."""
+        """Store a text and return its reference. With `ref`, storing twice keeps the first.
+
+        Like everything that stores what is a person's: raises ForeignKeyViolationError once they are erased.
+        """
         ref = ref or new_id()
         await self._pool.execute(
             "INSERT INTO texts (ref, account, body) VALUES ($1, $2, $3) ON CONFLICT (ref) DO NOTHING",
@@ -171,13 +172,13 @@ class People:
         return msgspec.convert(dict(row), Draft)
 
     async def drop_draft(self, draft: str) -> None:
-        """Forget a draft that was not ordered."""
-        await self._pool.execute("DELETE FROM drafts WHERE draft = $1 AND NOT ordered", draft)
+        """Forget a draft that was not ordered, and its words. The photo goes when it is used no more."""
+        await self._pool.execute(query("drop_draft"), draft)
 
     async def draft(self, draft: str) -> Draft | None:
-        """The draft, or None."""
+        """The draft, or None. It counts as used: from here on it is kept for DRAFT_KEEP_SECONDS."""
         row = await self._pool.fetchrow(
-            f"SELECT {_DRAFT_COLUMNS} FROM drafts WHERE draft = $1",
+            f"UPDATE drafts SET used_at = clock_timestamp() WHERE draft = $1 RETURNING {_DRAFT_COLUMNS}",
             draft,
         )
         return msgspec.convert(dict(row), Draft) if row else None
@@ -195,4 +196,15 @@ class People:
 
     async def mark_ordered(self, draft: str) -> None:
         """The draft has become an order."""
-        await self._pool.execute("UPDATE drafts SET ordered = true WHERE draft = $1", draft)
+        await self._pool.execute(query("mark_ordered"), draft)
+
+    async def own_blob(self, blob: str, account: str, *, stays: bool = False) -> None:
+        """Before the first byte of a blob: it is theirs. Unless it `stays`, it goes when it is not used.
+
+        Once the bytes are stored, `use_blob` tells whether they may be kept: if not, delete them.
+        """
+        await self._pool.execute(query("own_blob"), blob, account, stays)
+
+    async def use_blob(self, blob: str) -> bool:
+        """Whether the blob is somebody's; it is kept for DRAFT_KEEP_SECONDS from here on."""
+        return await self._pool.fetchval(query("use_blob"), blob) is not None

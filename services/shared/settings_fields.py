@@ -124,6 +124,11 @@ class SettingsFields(SettingsChecks):
     job_deadline_seconds: float = Field(
         900, ge=1, le=86_400, description="A job with no video by then is failed and its credit returned"
     )
+    draft_keep_seconds: float = Field(
+        86_400,
+        ge=3600,
+        description="How long an order that is not placed is kept, with its photo and words, untouched",
+    )
     refund_life_seconds: int = Field(
         604_800,
         ge=60,

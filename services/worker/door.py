@@ -71,6 +71,18 @@ class Door:
         text = NewText(ref, account, msgspec.json.encode(body).decode())
         await _patiently(lambda: self._new_texts.ask(text), "keep_text")
 
+    async def own_blob(self, blob: str, account: str) -> bool:
+        """Before a video's first byte: it is theirs. False when they were erased."""
+        try:
+            await _patiently(lambda: self._people.own_blob(blob, account, stays=True), "own_blob")
+        except asyncpg.ForeignKeyViolationError:
+            return False
+        return True
+
+    async def has_owner(self, blob: str) -> bool:
+        """Once it is stored: whether it may be kept."""
+        return await _patiently(lambda: self._people.use_blob(blob), "use_blob")
+
     async def _keep_texts(self, texts: Sequence[NewText]) -> Sequence[Exception | None]:
         try:
             await self._people.keep_texts(texts)

@@ -14,6 +14,7 @@ from services.shared.blobs import BlobError, StoredBlob
 from services.shared.tracing import traced
 from services.worker.metrics import FETCH_SECONDS, JOBS_ENDED
 from services.worker.policy import backoff_s
+from services.worker.prompting import ERASED
 
 if TYPE_CHECKING:
     from services.worker.run import JobRun
@@ -32,14 +33,18 @@ async def fetch(run: "JobRun", submission: Submission, urls: tuple[str, ...]) ->
     """Store the video and end the job; or refuse the submission when there is no video to be had."""
     started_s = time.monotonic()
     key = video_key(run.job, submission.number)
+    if not await run.tools.door.own_blob(key, run.state.account):
+        return await run.fail(ERASED)
     try:
         # A run before this one may have stored it and died before saying so. Only whole files are there.
         stored = await _stored(run, key) or await _fetch(run, urls, key)
     except ResultBroken as error:
-        await run.refuse(submission.number, error.failure)
-        return
+        return await run.refuse(submission.number, error.failure)
     if stored is None:
-        return  # the deadline decides
+        return None  # the deadline decides
+    if not await run.tools.door.has_owner(key):  # erased meanwhile
+        await run.tools.blobs.delete(key)
+        return await run.fail(ERASED)
     await run.tools.checkpoint("stored")
     assert run.run is not None
     video = Video(stored.key, stored.sha256, stored.size_bytes)
@@ -51,6 +56,7 @@ async def fetch(run: "JobRun", submission: Submission, urls: tuple[str, ...]) ->
             "job_succeeded", submission=submission.number, size_bytes=stored.size_bytes, position=run.position
         )
     await run.tools.checkpoint("succeeded")
+    return None
 
 
 async def _fetch(run: "JobRun", urls: tuple[str, ...], key: str) -> StoredBlob | None:

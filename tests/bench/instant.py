@@ -82,6 +82,9 @@ class NoBlobs:
     async def delete(self, key: str) -> None:
         return None
 
+    async def delete_partial(self, age_s: float) -> None:
+        return None
+
 
 UNLIMITED = ProviderRates(creations=1_000_000, in_flight_max=1_000_000, reads_per_s=1_000_000)
 

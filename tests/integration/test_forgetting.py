@@ -70,21 +70,24 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
     for update, whose in ((1, telegram_id), (2, archive.other.chat_id)):
         insert = "INSERT INTO updates (update_id, chat_id, user_id, body) VALUES ($1, $2, $2, $3)"
         await pool.execute(insert, update, whose, body)
-    await archive.blobs.put("photos/chat.jpg", one_chunk(b"photo"), size_bytes_max=99)
+    people = People(pool)
+    for photo in ("replaced", "cancelled", "in-chat"):
+        await people.own_blob(f"photos/{photo}.jpg", account)
+        await archive.blobs.put(f"photos/{photo}.jpg", one_chunk(b"photo"), size_bytes_max=99)
     mine = f"{{neurocards}}:fsm:{telegram_id}:{telegram_id}:data"
     theirs = f"{{neurocards}}:fsm:{archive.other.chat_id}:{archive.other.chat_id}:data"
-    await redis.mset({mine: '{"photo": "photos/chat.jpg", "product": "my secret mug"}', theirs: "{}"})
+    await redis.mset({mine: '{"photo": "photos/in-chat.jpg", "product": "my secret mug"}', theirs: "{}"})
     await archive.blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=99)
+    await people.own_blob("photos/of-another.jpg", archive.other.account)
     await archive.blobs.put("photos/of-another.jpg", one_chunk(b"photo"), size_bytes_max=99)
-    await archive.blobs.put("photos/refused.jpg", one_chunk(b"photo"), size_bytes_max=99)
-    for owner, photo in ((account, "photos/refused.jpg"), (archive.other.account, "photos/of-another.jpg")):
+    for owner, photo in ((account, "photos/replaced.jpg"), (archive.other.account, "photos/of-another.jpg")):
         judged = "INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, '{}'), ($1, 'text:00', '{}')"
         await pool.execute(judged, owner, photo)
     before = await ledger.read.head()
 
     erased = await erase(forgetting, account)
 
-    assert (erased.telegram_id_known, erased.jobs_failed) == (True, 2)
+    assert (erased.telegram_id_known, erased.jobs_failed, erased.drafts) == (True, 2, 2)
     for table in ("texts", "drafts", "verdicts"):
         count = f"SELECT count(*) FROM {table} WHERE account = $1"
         assert await pool.fetchval(count, account) == 0

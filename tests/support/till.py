@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MODULES = {"/yookassa": yookassa.routes, "/__sandbox": control.routes}
 _BUYERS = itertools.count(1)
+_CHATS = itertools.count(8000)
 
 
 def till_settings(database_url: str, sandbox_url: str, **changes: Any) -> Settings:
@@ -75,6 +76,8 @@ class Till:
     async def buyer(self) -> str:
         """An account that may buy."""
         account = f"buyer{next(_BUYERS)}"
+        person = "INSERT INTO accounts (account, telegram_id) VALUES ($1, $2)"
+        await self.pool.execute(person, account, next(_CHATS))
         await self.ledger.execute(c.OpenAccount(account), key=f"open:{account}")
         await self.ledger.execute(c.AcceptTerms(account, "1", 0), key=f"terms:{account}")
         return account

@@ -38,6 +38,10 @@ async def offer(
     bot: Bot, shop: Shop, person: Person, state: FSMContext, flow: Flow, count: int, balance: int
 ) -> None:
     """Make the draft and show the confirm screen, which becomes the status message. Again is not twice."""
+    if not await shop.people.use_blob(flow.photo):
+        await say(bot, person.chat_id, steps.photo_gone())
+        await state.clear()
+        return
     draft = await _make_draft(shop, person, flow, count)
     if len(draft.jobs) != count:  # made by an attempt that failed half-way; this is another choice
         flow = replace(flow, draft=new_id())

@@ -110,9 +110,9 @@ async def _once_more(
         await answer_tap(bot, query.id)
         return False
     brief = await shop.people.brief(draft.brief)
-    if brief is None or await shop.blobs.size_bytes(draft.photo) is None:
-        text = _("📷 The photo of this order is no longer kept. Please start anew with a photo.")
-        await say(bot, person.chat_id, Screen(text, keyboard([create_button()])))
+    kept = await shop.people.use_blob(draft.photo) and await shop.blobs.size_bytes(draft.photo) is not None
+    if brief is None or not kept:
+        await say(bot, person.chat_id, steps.photo_gone())
         await answer_tap(bot, query.id)
         return False
     flow = from_draft(draft, brief)

@@ -192,6 +192,8 @@ class InboxRunner:
         reason = f"{type(error).__name__}: {error}"
         UPDATES.labels("failed").inc()
         failures = await self._surely(lambda: self._inbox.failed(stored.update_id, reason))
+        if failures == 0:  # deleted, with the person it came from
+            return True
         if failures == 1:
             logger.error("update_failed", exc_info=error)
             await self._tell(self._handler.failed(stored, error))

@@ -3,7 +3,7 @@
 -- not to an order: a changed text is another content. Erased with the person.
 
 CREATE TABLE verdicts (
-    account   text        NOT NULL REFERENCES accounts,
+    account   text        NOT NULL REFERENCES accounts ON DELETE CASCADE,
     content   text        NOT NULL,                 -- `text:<sha256>` or the photo's blob key
     kinds     text[]      NOT NULL,                 -- what is wrong with it; empty: nothing
     judged_at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -4,7 +4,7 @@
 -- A payment's person: to where the receipt goes, and what the chat shows. Gone when they are erased.
 CREATE TABLE payment_links (
     payment          text        NOT NULL PRIMARY KEY,
-    account          text        NOT NULL,
+    account          text        NOT NULL REFERENCES accounts ON DELETE CASCADE,
     contact          text,                            -- e-mail or phone for the receipt (54-FZ)
     confirmation_url text,                            -- where the provider takes the money
     chat_id          bigint,
@@ -15,11 +15,12 @@ CREATE TABLE payment_links (
 CREATE INDEX payment_links_account ON payment_links (account);
 
 -- The very words the provider was asked with, kept before the first call: an unknown outcome is found out by
--- asking the same again, and the same key with other words is an error. They hold the receipt's contact.
+-- asking the same again, and the same key with other words is an error. They hold the receipt's contact, where there
+-- is one, and then their person.
 CREATE TABLE payment_requests (
     payment text NOT NULL,
     refund  text NOT NULL DEFAULT '',                 -- ours; empty: the payment itself
-    account text NOT NULL,
+    account text REFERENCES accounts ON DELETE CASCADE,
     request text NOT NULL,
     PRIMARY KEY (payment, refund)
 );

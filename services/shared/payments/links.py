@@ -1,7 +1,8 @@
 """The desk's own tables: a payment's person and chat, the words it was asked with, what is not final."""
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 import msgspec
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 FIRST_LOOK_S: Final = 15.0
+Words = Callable[[str | None], dict[str, Any]]
+"""What to ask the provider with, given the receipt's address."""
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -74,12 +77,17 @@ class Links:
         """Remember the message that shows how the payment stands."""
         await self._pool.execute(query("set_message"), payment, chat_id, message_id)
 
-    async def ask(self, payment: str, refund: str, account: str, request: str) -> Asked:
-        """Before every call that makes something: the words of the first one, `request` if this is it.
+    async def ask(self, payment: str, refund: str, account: str, words: Words) -> Asked:
+        """Before every call that makes something: the words of the first one, if this is not it.
 
         The age is endless when nobody looks after it (any more): then nothing may be made.
         """
-        row = await self._pool.fetchrow(query("ask"), payment, refund, account, request)
+        link = await self.link(payment)
+        for contact in (link.contact if link else None, None):  # the second time for one erased meanwhile
+            request = msgspec.json.encode(words(contact)).decode()
+            row = await self._pool.fetchrow(query("ask"), payment, refund, account, request, bool(contact))
+            if row is not None:
+                break
         assert row is not None
         return Asked(row["request"], math.inf if row["age_s"] is None else row["age_s"])
 

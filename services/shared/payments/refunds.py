@@ -10,6 +10,7 @@ the provider's list, and only what is certainly not there fails.
 """
 
 import contextlib
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -156,11 +157,8 @@ class YooKassaRefunds:
         self, payment: str, ordered: PaymentOrdered, intent: RefundIntended
     ) -> RefundRecord | None:
         """The provider's record of the refund, made or found. None: it is not known."""
-        link = await self._desk.links.link(payment)
-        told = words.refund_words(self._desk.settings, intent, ordered, link.contact if link else None)
-        asked = await self._desk.links.ask(
-            payment, intent.refund, ordered.account, msgspec.json.encode(told).decode()
-        )
+        told = partial(words.refund_words, self._desk.settings, intent, ordered)
+        asked = await self._desk.links.ask(payment, intent.refund, ordered.account, told)
         shop = self._yookassa.shop
         if asked.age_s < KEY_REMEMBERED_S:
             return await shop.create_refund(

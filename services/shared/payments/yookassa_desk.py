@@ -7,6 +7,7 @@ refunds made in the provider's own cabinet are found by the payment's `refunded_
 """
 
 import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -114,9 +115,8 @@ class YooKassaDesk:
 
     async def _made(self, payment: str, ordered: PaymentOrdered) -> PaymentRecord | None:
         """Its record, made or found. None: not known. Raises NotMade (recorded), NoAnswer, BadCredentials."""
-        link = await self.desk.links.link(payment)
-        told = words.payment_words(self.desk.settings, payment, ordered, link.contact if link else None)
-        asked = await self.desk.links.ask(payment, "", ordered.account, msgspec.json.encode(told).decode())
+        told = partial(words.payment_words, self.desk.settings, payment, ordered)
+        asked = await self.desk.links.ask(payment, "", ordered.account, told)
         if asked.age_s >= KEY_REMEMBERED_S:
             return await self._found_or_given_up(payment, asked.age_s)
         try:

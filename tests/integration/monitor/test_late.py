@@ -53,7 +53,8 @@ class Late:
         self.ledger, self.pool, self.renderer, self.studio = ledger, pool, renderer, studio
 
     def results(self) -> LateResults:
-        return LateResults(self.ledger, self.pool, self.renderer, ProviderLimits(None), often_s=0.0)
+        limits, blobs = ProviderLimits(None), self.renderer.blobs
+        return LateResults(self.ledger, self.pool, self.renderer, limits, blobs, often_s=0.0)
 
     async def failed_job(self, task: str = "t1", *, provider_account: str = "k1") -> tuple[PlacedOrder, str]:
         order = await self.studio.order(await self.studio.seller())
@@ -117,3 +118,18 @@ async def test_a_task_of_a_key_that_is_gone_keeps_nobody(late: Late, pool):
     late.renderer.stands("t2", "success", "https://x/v.mp4")
     assert await late.results().run_once() == 1
     assert late.renderer.reads == ["t2"]
+
+
+async def test_nothing_of_one_who_was_erased_meanwhile_is_kept(late: Late, renderer: Renderer, pool) -> None:
+    order, _ = await late.failed_job()
+    renderer.stands("t1", "success", "https://files.test/a.mp4")
+    fetch = renderer.fetch
+
+    async def erased_meanwhile(url: str, key: str) -> StoredBlob:
+        stored = await fetch(url, key)
+        await pool.execute("DELETE FROM accounts WHERE account = $1", order.seller.account)
+        return stored
+
+    renderer.fetch = erased_meanwhile  # type: ignore[method-assign]
+    assert await late.results().run_once() == 0
+    assert [path for path in renderer.blobs._root.rglob("*") if path.is_file()] == []

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
+from services.notifier.deliveries import Deliveries
 from services.shared.buttons import Again, Menu, MenuAction
+from services.shared.sql import query
 from tests.integration.notifier.conftest import Notifier, make_due, row
 from tests.support.studio import Studio
 from tests.support.telegram import ScriptedTelegram, refusal
@@ -94,7 +96,7 @@ async def test_an_erased_account_is_left_alone(
     seller = await studio.seller()
     order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
     await studio.fail(order, order.jobs[0])
-    await pool.execute("UPDATE accounts SET telegram_id = NULL WHERE account = $1", seller.account)
+    await pool.execute("DELETE FROM accounts WHERE account = $1", seller.account)
     await notifier.run()
     assert not telegram.calls
     assert (await row(pool, order.jobs[0], "failure"))["state"] == "skipped"
@@ -130,3 +132,19 @@ async def test_the_order_of_a_chat_is_kept_while_others_go_on(
     await make_due(pool)
     await notifier.run()
     assert [shown.video for shown in telegram.sent(seller.chat_id)] == [b"a0", b"a1", b"a2"]
+
+
+async def test_where_a_message_arrived_is_not_noted_of_one_who_was_erased_meanwhile(
+    studio: Studio, pool: "Pool", notifier: Notifier
+) -> None:
+    seller = await studio.seller()
+    order = await studio.order(seller)
+    await studio.finish(order.jobs[0])
+    await notifier.follow()
+    deliveries = Deliveries(pool, 60)
+    (delivery,) = await deliveries.claim(1)
+    assert await deliveries.begin(delivery)
+    await pool.execute(query("forget_account"), seller.account)
+    await deliveries.sent(delivery, 77, "file-1")
+    after = await row(pool, order.jobs[0], "video")
+    assert (after["state"], after["message_id"], after["file_id"]) == ("sent", None, None)

@@ -80,7 +80,7 @@ async def test_changed_settings_change_no_words_that_were_used(shop, settings, l
 async def test_refused_by_the_provider(shop, alarms):
     payment = await shop.order()
     await shop.pool.execute(
-        """INSERT INTO payment_requests (payment, account, request) VALUES ($1, 'a', '{"capture": true}')""",
+        """INSERT INTO payment_requests (payment, request) VALUES ($1, '{"capture": true}')""",
         payment,
     )
     with pytest.raises(NotMade, match="was refused"):

@@ -119,12 +119,25 @@ class MemoryPeople:
         self.texts: dict[str, Brief] = {}
         self.drafts: dict[str, Draft] = {}
         self.forgotten: set[bytes] = set()
+        self.owned: set[str] = {"photos/p.jpg"}
 
     async def was_forgotten(self, name: bytes) -> bool:
         return name in self.forgotten
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
         return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale))
+
+    async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
+        return await self.account_of(telegram_id, locale)
+
+    async def find(self, account: str) -> Account | None:
+        return await self.of_telegram(int(account[1:]))
+
+    async def own_blob(self, blob: str, account: str) -> None:
+        self.owned.add(blob)
+
+    async def use_blob(self, blob: str) -> bool:
+        return blob in self.owned
 
     async def of_telegram(self, telegram_id: int) -> Account | None:
         locale = self.locales.get(telegram_id)

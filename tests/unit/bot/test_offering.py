@@ -97,7 +97,9 @@ async def test_a_number_that_would_not_be_in_time_leads_to_no_confirm_screen(des
     await desk.accepted()
     key = desk.dispatcher.fsm.get_context(desk.bot, 5, 5).key
     await desk.storage.set_state(key, Create.count)
-    await desk.storage.set_data(key, {"photo": "p", "product": "mug", "style": "ugc", "draft": "d9"})
+    await desk.storage.set_data(
+        key, {"photo": "photos/p.jpg", "product": "mug", "style": "ugc", "draft": "d9"}
+    )
     desk.shop.outlook._queue["someone"] = Waiting(1, 1, unstarted_s=1000)
     assert await desk.tap(ChooseCount(count=1).pack()) == "Very many orders right now."
     assert await desk.shop.people.draft("d9") is None

@@ -1,0 +1,146 @@
+"""A person in a chat with the real bot's handlers, whom somebody erases at a moment of the test's choice."""
+
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+
+from ledger import commands as c
+from ledger.log import Ledger
+from services.bot.dispatcher import build_dispatcher
+from services.bot.flow import Create, Flow, storage
+from services.bot.history import History
+from services.bot.moderation import Moderation
+from services.bot.person import Locales
+from services.bot.routers import terms
+from services.bot.shop import Person
+from services.bot.verdicts import Verdicts
+from services.shared.blobs import FolderBlobs
+from services.shared.forgetting import Forgetting
+from services.shared.payments.desk import Desk as PaymentDesk
+from services.shared.people import Account, People
+from services.shared.settings import Settings
+from tests.unit.bot.session import MemoryJudge, memory_shop
+from tests.unit.bot.test_routers import USER, Desk
+
+CHAT_ID = 5
+"""Also the Telegram id of USER."""
+PERSONAL = ("accounts", "texts", "blobs", "drafts", "verdicts", "wrong_codes", "payment_links")
+
+Step = Callable[[], Awaitable[None]]
+
+
+def stepwise(method: Callable[..., Awaitable[Any]], step: Step) -> Any:
+    """The method, with `step` before and after it."""
+
+    async def stepping(*args: Any, **kwargs: Any) -> Any:
+        await step()
+        answer = await method(*args, **kwargs)
+        await step()
+        return answer
+
+    return stepping
+
+
+class Stepwise:
+    """Does what `inner` does, step by step. All its methods are coroutines."""
+
+    def __init__(self, inner: Any, step: Step) -> None:
+        self._inner, self._step = inner, step
+
+    def __getattr__(self, name: str) -> Any:
+        return stepwise(getattr(self._inner, name), self._step)
+
+
+class Scene:
+    """`wanted`: the step of an update at which its person is to be erased; `steps`: how many it had."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        ledger: Ledger,
+        redis: Redis,
+        blobs: FolderBlobs,
+    ) -> None:
+        self.pool, self.redis, self.blobs = pool, redis, blobs
+        self.people = People(pool)
+        self.forgetting = Forgetting(settings, pool, ledger, blobs, redis)
+        self.account = ""
+        self.wanted, self.erase_at, self.steps = 0, 0, 0
+        people: Any = Stepwise(self.people, self.step)
+        stored: Any = Stepwise(blobs, self.step)
+        verdicts: Any = Stepwise(Verdicts(pool), self.step)
+        shop = memory_shop()
+        shop = dataclasses.replace(
+            shop,
+            settings=settings,
+            people=people,
+            ledger=ledger,
+            blobs=stored,
+            history=History(pool, ledger.read),
+            moderation=Moderation("all", MemoryJudge(), verdicts, people, stored),
+            till=dataclasses.replace(shop.till, desk=PaymentDesk(settings, ledger, pool)),
+        )
+        self.desk = Desk(shop)
+        self.storage = storage(redis)
+        for thing, names in (
+            (self.storage, ("get_state", "set_state", "get_data", "set_data")),
+            (self.desk.session, ("make_request",)),
+        ):
+            for name in names:
+                setattr(thing, name, stepwise(getattr(thing, name), self.step))
+        for router in self.desk.dispatcher.sub_routers:
+            router._parent_router = None
+        self.desk.dispatcher = build_dispatcher(shop, self.storage, Locales())
+
+    async def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.erase_at:
+            await self.forgetting.forget(self.account, actor="support-1", reason="asked")
+
+    async def enter(self, step: str | None = None, **flow: Any) -> Account:
+        """Somebody with terms accepted, at a step of an order; never erased in here."""
+        self.erase_at = 0
+        account = await self.people.account_of(CHAT_ID, "en")
+        self.account = account.account
+        await terms.accept_terms(self.desk.shop, Person(account.account, "en", CHAT_ID, False))
+        grant = c.GrantCredits(self.account, 5, "manual", "test", actor="me")
+        await self.forgetting._ledger.execute(grant, key=f"grant:{self.account}")
+        key = self.desk.dispatcher.fsm.get_context(self.desk.bot, CHAT_ID, CHAT_ID).key
+        if step is not None:
+            await self.storage.set_state(key, getattr(Create, step))
+            await self.storage.set_data(key, as_kept(Flow(**flow)))
+        return account
+
+    async def feed(self, kind: str, **event: Any) -> None:
+        """As out of the inbox."""
+        self.desk._update_id += 1
+        update_id, self.steps = self.desk._update_id, 0
+        event |= {"from": USER}
+        body = json.dumps({"update_id": update_id, kind: event})
+        insert = "INSERT INTO updates (update_id, chat_id, user_id, body) VALUES ($1, $2, $2, $3)"
+        await self.pool.execute(insert, update_id, CHAT_ID, body)
+        self.desk._update_id -= 1
+        await self.desk.feed(**{kind: event})
+        await self.pool.execute("DELETE FROM updates WHERE update_id = $1", update_id)
+
+    async def left(self) -> dict[str, Any]:
+        """What there is of any person, anywhere."""
+        found: dict[str, Any] = {}
+        for table in PERSONAL:
+            condition = "WHERE account IS NOT NULL" if table == "blobs" else ""
+            found[table] = await self.pool.fetchval(f"SELECT count(*) FROM {table} {condition}")
+        found["redis"] = [key async for key in self.redis.scan_iter("{neurocards}:fsm:*")]
+        found["files"] = [path.name for path in self.blobs._root.rglob("*") if path.is_file()]
+        return {name: left for name, left in found.items() if left}
+
+
+def as_kept(flow: Flow) -> dict[str, Any]:
+    """The flow as the storage keeps it."""
+    built: dict[str, Any] = msgspec.to_builtins(flow)
+    return built
