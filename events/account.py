@@ -8,8 +8,9 @@ from typing import Literal
 
 import msgspec
 
-GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual"]
-RevokeKind = Literal["manual", "payment", "fraud"]
+GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual", "carried"]
+RevokeKind = Literal["manual", "payment", "fraud", "carried"]
+"""`carried`: a debt that leaves an account whose person is erased, and stands again when they come back."""
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -109,6 +110,19 @@ class CreditsRevoked(msgspec.Struct, frozen=True):
     actor: str = ""
 
 
+class CreditsRestored(msgspec.Struct, frozen=True):
+    """Credits taken for a refund came back, since the money did not go: `revoked:payment` → user.
+
+    `reference` is the refund. `parts` say to which lots, with their life from here on: those that the credits
+    were taken from. `settled` went against a balance below zero. They add up to `amount`.
+    """
+
+    amount: int
+    reference: str
+    parts: tuple[Part, ...] = ()
+    settled: int = 0
+
+
 class CreditsExpired(msgspec.Struct, frozen=True):
     """What was left of a lot at the end of its life: user → `expired:<kind>`.
 
@@ -151,6 +165,7 @@ AccountEvent = (
     | CreditsCharged
     | CreditsRefunded
     | CreditsRevoked
+    | CreditsRestored
     | CreditsExpired
     | InvitationRewarded
     | AccountForgotten

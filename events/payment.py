@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from events.account import Part
+
 Provider = Literal["yookassa", "stars"]
 Problem = Literal["account", "shop", "test", "currency", "amount"]
 
@@ -78,7 +80,10 @@ class PaymentFlagged(msgspec.Struct, frozen=True):
 
 
 class RefundIntended(msgspec.Struct, frozen=True):
-    """Money is about to go back. Its `credits` are revoked in the same transaction, before it leaves."""
+    """Money is about to go back. Its `credits` are revoked in the same transaction, before it leaves.
+
+    `parts` are those of the CreditsRevoked: where they come from, and go if the money stays.
+    """
 
     refund: str
     provider_payment: str
@@ -87,10 +92,11 @@ class RefundIntended(msgspec.Struct, frozen=True):
     credits: int
     actor: str
     reason: str
+    parts: tuple[Part, ...] = ()
 
 
 class RefundFailed(msgspec.Struct, frozen=True):
-    """The intended refund did not happen; the `credits` it had taken are granted again."""
+    """The intended refund did not happen; the `credits` it had taken are restored."""
 
     refund: str
     reason: str

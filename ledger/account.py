@@ -9,6 +9,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
     Part,
     TermsAccepted,
@@ -64,7 +65,7 @@ def expire(state: AccountState, account: str, now_us: int) -> tuple[Made, Accoun
 
 
 def open_account(state: AccountState, command: OpenAccount, inviter: AccountState | None = None) -> Made:
-    """AccountOpened, or nothing when it is open already. Who is said to invite must be there."""
+    """AccountOpened, and CreditsRevoked for a debt; nothing when it is open. Who invites must be there."""
     if state.opened:
         return []
     if inviter is not None:
@@ -73,7 +74,11 @@ def open_account(state: AccountState, command: OpenAccount, inviter: AccountStat
         require_open(inviter, command.invited_by)
         if inviter.forgotten:
             raise Forgotten(f"account {command.invited_by} was erased; it invites nobody")
-    return [(account_stream(command.account), AccountOpened(command.origin, command.invited_by))]
+    stream = account_stream(command.account)
+    made: Made = [(stream, AccountOpened(command.origin, command.invited_by))]
+    if command.debt > 0:
+        made.append((stream, CreditsRevoked(command.debt, "owed before", kind="carried")))
+    return made
 
 
 def accept_terms(state: AccountState, command: AcceptTerms) -> Made:
@@ -138,10 +143,31 @@ def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s
     account cannot be read; then nothing else is booked.
     """
     made, state = ([], state) if state.broken else expire(state, charge.account, now_us)
-    settled = left = min(state.debt, charge.amount)
+    from_lots = charge.parts or (Part(CARRIED_OVER, charge.amount, "bonus"),)
+    parts, settled = _back(state, charge.amount, from_lots, now_us, life_s)
+    refunded = CreditsRefunded(charge.job, charge.amount, reason, parts, settled)
+    return [*made, (account_stream(charge.account), refunded)]
+
+
+def restore(
+    state: AccountState, account: str, from_lots: tuple[Part, ...], refund: str, now_us: int, life_s: int
+) -> Made:
+    """CreditsRestored: what was taken for a refund of money comes back, by the rules of `refund`."""
+    require_open(state, account)
+    made, state = expire(state, account, now_us)
+    amount = sum(part.amount for part in from_lots)
+    parts, settled = _back(state, amount, from_lots, now_us, life_s)
+    return [*made, (account_stream(account), CreditsRestored(amount, refund, parts, settled))]
+
+
+def _back(
+    state: AccountState, amount: int, from_lots: tuple[Part, ...], now_us: int, life_s: int
+) -> tuple[tuple[Part, ...], int]:
+    """What goes back to the lots it came from, and how much of it settles a debt: the first that came."""
+    settled = left = min(state.debt, amount)
     lives = {lot.number: lot.expires_at_us for lot in state.lots}
     parts: list[Part] = []
-    for part in charge.parts or (Part(CARRIED_OVER, charge.amount, "bonus"),):
+    for part in from_lots:
         settling = min(left, part.amount)
         left -= settling
         ends_at_us = part.expires_at_us
@@ -151,8 +177,7 @@ def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s
             ends_at_us = max(ends_at_us, lives.get(part.lot) or 0)
         if part.amount > settling:
             parts.append(Part(part.lot, part.amount - settling, part.kind, ends_at_us))
-    refunded = CreditsRefunded(charge.job, charge.amount, reason, tuple(parts), settled)
-    return [*made, (account_stream(charge.account), refunded)]
+    return tuple(parts), settled
 
 
 def expire_credits(state: AccountState, command: ExpireCredits, now_us: int) -> Made:

@@ -13,6 +13,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
     InvitationRewarded,
     Part,
@@ -34,7 +35,8 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
 
     `invited_by` is the inviter's account; once `rewarded`, that is settled. `bought`: credits were paid for.
     `promos` are references of promo codes used: an account knows its own few codes, so a code need not know
-    its many accounts.
+    its many accounts. `lost` are credits of lots that were bought, by lot, that expired or that an operator
+    took: a refund of the money does not take them again.
     """
 
     opened: bool = False
@@ -49,10 +51,15 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     rewarded: bool = False
     bought: bool = False
     promos: tuple[str, ...] = ()
+    lost: tuple[tuple[int, int], ...] = ()
 
     def available(self, now_us: int) -> int:
         """The balance without lots whose life is over though nobody has booked it yet."""
         return self.balance - sum(lot.amount for lot in self.lots if lot.dead(now_us))
+
+    def lost_of(self, lot: int) -> int:
+        """How many credits of a lot that was bought expired or were taken by an operator."""
+        return sum(amount for number, amount in self.lost if number == lot)
 
 
 def evolve(state: AccountState, event: AccountEvent) -> AccountState:
@@ -74,10 +81,13 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
         case CreditsRevoked():
             parts = event.parts or draw(state.lots, event.amount)[0]
             owed = event.amount - sum(part.amount for part in parts)
-            return _holding(state, taken(state.lots, parts), state.debt + owed)
+            state = _holding(state, taken(state.lots, parts), state.debt + owed)
+            return state if event.kind == "payment" else _losing(state, parts)
+        case CreditsRestored():
+            return _holding(state, given(state.lots, event.parts), state.debt - event.settled)
         case CreditsExpired():
             part = Part(event.lot, event.amount, event.kind)
-            return _holding(state, taken(state.lots, (part,)), state.debt)
+            return _losing(_holding(state, taken(state.lots, (part,)), state.debt), (part,))
         case AccountOpened():
             return replace(state, opened=True, invited_by=event.invited_by)
         case TermsAccepted():
@@ -103,6 +113,11 @@ def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
     return state
 
 
+def _losing(state: AccountState, parts: tuple[Part, ...]) -> AccountState:
+    lost = tuple((part.lot, part.amount) for part in parts if part.kind == "purchase")
+    return replace(state, lost=(*state.lost, *lost)) if lost else state
+
+
 def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
     balance = total(lots) - debt
     return AccountState(
@@ -118,4 +133,5 @@ def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
         state.rewarded,
         state.bought,
         state.promos,
+        state.lost,
     )

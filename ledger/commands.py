@@ -10,19 +10,20 @@ import msgspec
 
 from events.account import GrantKind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
-from ledger.commands_payment import HINTS, PaymentCommand
+from ledger.commands_payment import HINTS, REFUND_LIFE_S, PaymentCommand
 from ledger.commands_promo import GiftCommand
-
-REFUND_LIFE_S = 7 * 24 * 3600
-"""The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
 
 
 class OpenAccount(msgspec.Struct, frozen=True):
-    """Make the account known, maybe by another's invitation. Asking for one that is open changes nothing."""
+    """Make the account known, maybe by another's invitation. Asking for one that is open changes nothing.
+
+    `debt` is what somebody who was erased and comes back owed then, in credits.
+    """
 
     account: str
     origin: str = "start"
     invited_by: str = ""
+    debt: int = 0
 
 
 class AcceptTerms(msgspec.Struct, frozen=True):
@@ -223,8 +224,9 @@ Command = (
 )
 
 _encode = msgspec.json.Encoder().encode
+_HINTS = HINTS | {OpenAccount: "debt"}
 _FIELDS = {
-    cls: tuple((f.name, f.default) for f in msgspec.structs.fields(cls) if f.name != HINTS.get(cls))
+    cls: tuple((f.name, f.default) for f in msgspec.structs.fields(cls) if f.name != _HINTS.get(cls))
     for cls in typing.get_args(Command)
 }
 

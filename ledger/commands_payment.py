@@ -9,6 +9,9 @@ import msgspec
 
 from events.payment import PaymentOrdered, Provider
 
+REFUND_LIFE_S: Final = 7 * 24 * 3600
+"""The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
+
 
 class OrderPayment(msgspec.Struct, frozen=True):
     """Buy a package. `payment` is a new id; committed before the provider is asked."""
@@ -81,11 +84,23 @@ class IntendRefund(msgspec.Struct, frozen=True):
 
 
 class FailRefund(msgspec.Struct, frozen=True):
-    """The intended refund has not happened and will not."""
+    """The intended refund has not happened and will not. Lots whose life is over get `refund_life_s` more."""
 
     payment: str
     account: str
     refund: str
+    reason: str
+    refund_life_s: int = REFUND_LIFE_S
+
+
+class AcceptPayment(msgspec.Struct, frozen=True):
+    """Give `credits` for flagged money, as bought: an operator has looked at it."""
+
+    payment: str
+    account: str
+    provider_payment: str
+    credits: int
+    actor: str
     reason: str
 
 
@@ -110,6 +125,7 @@ PaymentCommand = (
     | IntendRefund
     | FailRefund
     | RecordRefund
+    | AcceptPayment
 )
 
 HINTS: Final[dict[type, str]] = {SettlePayment: "ordered", RecordRefund: "refund"}
@@ -135,5 +151,7 @@ def key_of(command: PaymentCommand) -> str:
             return f"refund-failed:{command.refund}"
         case RecordRefund():
             return f"refund:{command.provider}:{command.provider_refund}"
+        case AcceptPayment():
+            return f"payment-accepted:{command.payment}:{command.provider_payment}"
         case _ as never:
             assert_never(never)

@@ -137,7 +137,14 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
             return (job_stream(command.job),)
         case p.RecordPaymentCreated() | p.CancelPayment() | p.ExpirePayment():
             return (payment_stream(command.payment),)
-        case p.OrderPayment() | p.SettlePayment() | p.IntendRefund() | p.FailRefund() | p.RecordRefund():
+        case (
+            p.OrderPayment()
+            | p.SettlePayment()
+            | p.IntendRefund()
+            | p.FailRefund()
+            | p.RecordRefund()
+            | p.AcceptPayment()
+        ):
             return (payment_stream(command.payment), account_stream(command.account))
         case g.CreatePromo() | g.DisablePromo():
             return (promo_stream(command.code),)
@@ -177,6 +184,7 @@ def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> Made:
             | p.IntendRefund()
             | p.FailRefund()
             | p.RecordRefund()
+            | p.AcceptPayment()
         ):
             return decide_payment(view, command, now_us)
         case g.CreatePromo() | g.DisablePromo() | g.RedeemPromo():

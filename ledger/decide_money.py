@@ -30,6 +30,8 @@ def decide_payment(view: View, command: p.PaymentCommand, now_us: int) -> Made:
             return refund.fail(state, view_of.account(view, command.account), command, now_us)
         case p.RecordRefund():
             return refund.record(state, view_of.account(view, command.account), command, now_us)
+        case p.AcceptPayment():
+            return payment.accept(state, view_of.account(view, command.account), command, now_us)
         case _ as never:
             assert_never(never)
 

@@ -23,6 +23,7 @@ from ledger.account import AMOUNT_MAX, Made, grant
 from ledger.account_state import AccountState
 from ledger.commands import GrantCredits
 from ledger.commands_payment import (
+    AcceptPayment,
     CancelPayment,
     ExpirePayment,
     OrderPayment,
@@ -34,6 +35,7 @@ from ledger.errors import (
     Forgotten,
     InvalidCommand,
     NoSuchPayment,
+    NotPaid,
     TermsNotAccepted,
     UnreadablePayment,
 )
@@ -103,24 +105,57 @@ def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now
             return []
         flagged = PaymentFlagged(command.provider_payment, problem, command.amount_minor, command.currency)
         return [*restored, (stream, flagged)]
+    money = Paid(command.amount_minor, command.currency)
+    credited = _credited(command.payment, payer, ordered, command.provider_payment, money, now_us)
+    return [*restored, *credited]
+
+
+def _credited(
+    payment: str,
+    payer: AccountState,
+    ordered: PaymentOrdered,
+    provider_payment: str,
+    money: Paid,
+    now_us: int,
+    by: AcceptPayment | None = None,
+) -> Made:
+    """PaymentSucceeded and CreditsGranted, of what was ordered or of what an operator says."""
+    credits, why, actor = (by.credits, by.reason, by.actor) if by else (ordered.credits, ordered.package, "")
+    bought = GrantCredits(
+        ordered.account,
+        credits,
+        "purchase",
+        why,
+        reference(ordered, provider_payment),
+        end_of_life(ordered, now_us),
+        money,
+        actor,
+    )
     succeeded = PaymentSucceeded(
-        command.provider,
-        command.provider_payment,
-        command.amount_minor,
-        command.currency,
-        ordered.credits,
+        ordered.provider,
+        provider_payment,
+        money.amount_minor,
+        money.currency,
+        credits,
         payer.lots_made + 1,
     )
-    bought = GrantCredits(
-        command.account,
-        ordered.credits,
-        "purchase",
-        ordered.package,
-        reference(ordered, command.provider_payment),
-        end_of_life(ordered, now_us),
-        Paid(command.amount_minor, command.currency),
-    )
-    return [*restored, (stream, succeeded), *grant(payer, bought, now_us)]
+    return [(payment_stream(payment), succeeded), *grant(payer, bought, now_us)]
+
+
+def accept(state: PaymentState, payer: AccountState, command: AcceptPayment, now_us: int) -> Made:
+    """PaymentSucceeded and CreditsGranted for flagged money, as bought; nothing when it is credited."""
+    ordered = require_ordered(state, command.account)
+    received = state.received_as(command.provider_payment)
+    if received is None:
+        raise NotPaid("no such money is recorded")
+    if received.credits:
+        return []
+    if received.refunded_minor or received.reserved_minor:
+        raise InvalidCommand("some of this money went back or is about to; it buys nothing any more")
+    if not command.actor or not command.reason:
+        raise InvalidCommand("say who accepts the money and why")
+    money = Paid(received.amount_minor, received.currency)
+    return _credited(command.payment, payer, ordered, command.provider_payment, money, now_us, command)
 
 
 def cancel(state: PaymentState, command: CancelPayment) -> Made:

@@ -41,17 +41,24 @@ class Received(msgspec.Struct, frozen=True):
         """What may still be sent back."""
         return max(self.amount_minor - self.refunded_minor - self.reserved_minor, 0)
 
-    def credits_of(self, amount_minor: int) -> int:
-        """How many credits more are taken when so much more goes back (or, below zero, fewer).
+    def taken_by(self, amount_minor: int, lost: int = 0) -> int:
+        """How many credits more are taken when so much more goes back.
 
         The rule for parts: of C credits bought for A, those of R refunded in all are C·R/A, rounded half up,
-        and never more than C. Whatever the parts are, the whole takes exactly C.
+        and never more than C less the `lost`, which expired or were taken otherwise. Whatever the parts are,
+        the whole takes exactly what is left of C.
         """
+        return max(min(self._due(amount_minor), self.credits - lost) - self.revoked, 0)
+
+    def back_for(self, amount_minor: int) -> int:
+        """How many credits come back when so much of what is reserved does not go, by the same rule."""
+        return max(self.revoked - self._due(-amount_minor), 0)
+
+    def _due(self, more_minor: int) -> int:
         if not self.credits:
             return 0
-        going = self.refunded_minor + self.reserved_minor + amount_minor
-        due = (2 * self.credits * going + self.amount_minor) // (2 * self.amount_minor)
-        return min(due, self.credits) - self.revoked
+        going = self.refunded_minor + self.reserved_minor + more_minor
+        return min((2 * self.credits * going + self.amount_minor) // (2 * self.amount_minor), self.credits)
 
     def amount_of(self, credits: int) -> int:
         """How much more to send back for so many credits more: A·N/C in all, rounded half up."""

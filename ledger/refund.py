@@ -1,16 +1,18 @@
 """The rules for money that goes back: pure functions over a payment's state and its account's.
 
 An operator's refund is a decision: its credits are revoked before the money leaves, and granted again if it
-never does. That money went back is a fact, whoever sent it, and takes its credits whatever was spent.
+never does. That money went back is a fact, whoever sent it, and takes its credits whatever was spent; but not
+those that expired or that an operator took: they are gone.
 """
 
 from msgspec.structs import replace
 
+from events.account import CreditsRevoked, Part
 from events.payment import PaymentOrdered, PaymentRefunded, RefundFailed, RefundIntended
-from events.streams import payment_stream
-from ledger.account import Made, grant, revoke
+from events.streams import account_stream, payment_stream
+from ledger.account import Made, expire, restore, revoke
 from ledger.account_state import AccountState
-from ledger.commands import GrantCredits, RevokeCredits
+from ledger.commands import RevokeCredits
 from ledger.commands_payment import FailRefund, IntendRefund, RecordRefund
 from ledger.errors import AlreadyExists, InvalidCommand, NoSuchRefund, NotPaid, RefundTooLarge
 from ledger.payment import end_of_life, reference, require_id, require_money, require_ordered
@@ -26,13 +28,13 @@ def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_
         command.provider_payment,
         command.amount_minor,
         received.currency,
-        received.credits_of(command.amount_minor),
+        0,
         command.actor,
         command.reason,
     )
     for intent in state.intents:
         if intent.refund == command.refund:
-            if replace(intent, credits=intended.credits) == intended:
+            if replace(intent, credits=0, parts=()) == intended:
                 return []
             raise AlreadyExists(f"refund {command.refund} is intended otherwise")
     if command.refund in state.closed:
@@ -43,12 +45,16 @@ def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_
     require_money(command.amount_minor)
     if command.amount_minor > received.refundable_minor:
         raise RefundTooLarge(command.amount_minor, received.refundable_minor)
-    taken = _taken(payer, ordered, received, intended.credits, command.actor, now_us)
-    return [(payment_stream(command.payment), intended), *taken]
+    stream = payment_stream(command.payment)
+    booked, revoked = take(payer, ordered, received, command.amount_minor, command.actor, now_us)
+    if revoked is None:
+        return [*booked, (stream, intended)]
+    intended = replace(intended, credits=revoked.amount, parts=revoked.parts)
+    return [*booked, (stream, intended), (account_stream(ordered.account), revoked)]
 
 
 def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: int) -> Made:
-    """RefundFailed, and CreditsGranted for what was reserved; nothing when the refund is over already."""
+    """RefundFailed, and CreditsRestored for what was reserved; nothing when the refund is over already."""
     ordered = require_ordered(state, command.account)
     if command.refund in state.closed:
         return []
@@ -56,19 +62,27 @@ def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: 
     if intent is None:
         raise NoSuchRefund(f"no refund {command.refund} of payment {command.payment} was intended")
     received = _require_received(state, intent.provider_payment)
-    credits = -received.credits_of(-intent.amount_minor)
+    credits = received.back_for(intent.amount_minor)
     made: Made = [(payment_stream(command.payment), RefundFailed(command.refund, command.reason, credits))]
     if not credits:
         return made
-    back = GrantCredits(
-        command.account,
-        credits,
-        "purchase",
-        "refund failed",
-        command.refund,
-        end_of_life(ordered, now_us),
-    )
-    return [*made, *grant(payer, back, now_us)]
+    ends = (lot.expires_at_us for lot in payer.lots if lot.number == received.lot)
+    own = Part(received.lot, 0, "purchase", next(ends, end_of_life(ordered, now_us)))
+    parts, life_s = _come_back(intent.parts, own, credits), command.refund_life_s
+    return [*made, *restore(payer, command.account, parts, command.refund, now_us, life_s)]
+
+
+def _come_back(parts: tuple[Part, ...], own: Part, credits: int) -> tuple[Part, ...]:
+    """So many credits to the lots they were taken from, those that were owed to the payment's `own` lot."""
+    back: list[Part] = []
+    for part in parts:
+        amount = min(part.amount, credits)
+        credits -= amount
+        back += [replace(part, amount=amount)] if amount else []
+    if credits and back and back[0].lot == own.lot:
+        own = back.pop(0)
+    owed = (replace(own, amount=own.amount + credits),) if credits else ()
+    return (*owed, *back)
 
 
 def record(state: PaymentState, payer: AccountState, command: RecordRefund, now_us: int) -> Made:
@@ -90,26 +104,38 @@ def record(state: PaymentState, payer: AccountState, command: RecordRefund, now_
     fulfilled = next(iter(named or equal), None)
     stream = payment_stream(command.payment)
     refunded = PaymentRefunded(
-        command.provider_payment,
-        command.provider_refund,
-        command.amount_minor,
-        received.currency,
-        received.credits_of(command.amount_minor),
+        command.provider_payment, command.provider_refund, command.amount_minor, received.currency, 0
     )
     if fulfilled is not None:
         return [(stream, replace(refunded, credits=fulfilled.credits, refund=fulfilled.refund))]
-    return [(stream, refunded), *_taken(payer, ordered, received, refunded.credits, "", now_us)]
+    booked, revoked = take(payer, ordered, received, command.amount_minor, "", now_us)
+    if revoked is None:
+        return [*booked, (stream, refunded)]
+    refunded = replace(refunded, credits=revoked.amount)
+    return [*booked, (stream, refunded), (account_stream(ordered.account), revoked)]
 
 
-def _taken(
-    payer: AccountState, ordered: PaymentOrdered, received: Received, credits: int, actor: str, now_us: int
-) -> Made:
-    """CreditsRevoked of the payment's own lot first, also below zero; nothing for no credits."""
+def take(
+    payer: AccountState,
+    ordered: PaymentOrdered,
+    received: Received,
+    amount_minor: int,
+    actor: str,
+    now_us: int,
+) -> tuple[Made, CreditsRevoked | None]:
+    """What goes with the money: the expiries that are due, and CreditsRevoked if there is anything to take.
+
+    Of the payment's own lot first, also below zero for what was spent.
+    """
+    booked, payer = ([], payer) if payer.broken else expire(payer, ordered.account, now_us)
+    credits = received.taken_by(amount_minor, payer.lost_of(received.lot))
     if not credits:
-        return []
+        return booked, None
     named = reference(ordered, received.provider_payment)
     command = RevokeCredits(ordered.account, credits, "refund", named, "payment", received.lot, actor)
-    return revoke(payer, command, now_us)
+    ((_, revoked),) = revoke(payer, command, now_us)
+    assert isinstance(revoked, CreditsRevoked)
+    return booked, revoked
 
 
 def _require_received(state: PaymentState, provider_payment: str) -> Received:

@@ -11,6 +11,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
     InvitationRewarded,
     TermsAccepted,
@@ -82,6 +83,9 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
         case CreditsRevoked():
             row.revoked += event.amount
             _move(row, event, -event.amount)
+        case CreditsRestored():
+            row.revoked -= event.amount
+            _move(row, event, event.amount)
         case InvitationRewarded():
             pass  # its credits are grants beside it
         case AccountForgotten():

@@ -3,7 +3,7 @@
     issued:<kind>     where granted credits come from; below zero by what was issued
     user:<account>    what a user has; the only accounts checked for overdraft
     spent:generation  what jobs have cost, less what was refunded
-    revoked:<kind>    what was taken back
+    revoked:<kind>    what was taken back, less what was restored
     expired:<kind>    what was not spent in time
 
 Everything that leaves one account arrives in another, so the books of the whole system sum to zero at every
@@ -19,6 +19,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
 )
 from events.codec import Event, decode
@@ -28,7 +29,9 @@ from projections.errors import UnfoldableEvent
 
 SPENT = "spent:generation"
 
-CreditEvent = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
+CreditEvent = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
+)
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -56,6 +59,8 @@ def transfer_of(recorded: Recorded, event: Event) -> Transfer | None:
             return Transfer(SPENT, user, event.amount)
         case CreditsRevoked():
             return Transfer(user, f"revoked:{event.kind}", event.amount)
+        case CreditsRestored():
+            return Transfer("revoked:payment", user, event.amount)
         case CreditsExpired():
             return Transfer(user, f"expired:{event.kind}", event.amount)
 

@@ -11,6 +11,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
 )
 from events.codec import Event
@@ -43,8 +44,9 @@ class Day(msgspec.Struct, frozen=True, gc=False):
 
     `orders` are those of sellers, `jobs` the videos asked for, those made again included. A job ends in
     `videos` or `failures`; `gifts` came after a failure. Credits are whole: `granted` all that came in, of
-    which `sold` for money; charged, refunded, revoked, expired. `money` is of payments that were credited;
-    flagged money is none until it is settled. `position` is that of the day's last event that counts.
+    which `sold` for money; charged, refunded, revoked (less restored), expired. `money` is of payments that
+    were credited; flagged money is none until it is settled. `position` is that of the day's last event
+    that counts.
     """
 
     day: str
@@ -118,6 +120,8 @@ def evolve(row: Day | None, recorded: Recorded, counted: Counted) -> Day:
             return replace(row, position=position, refunded=row.refunded + counted.amount)
         case CreditsRevoked():
             return replace(row, position=position, revoked=row.revoked + counted.amount)
+        case CreditsRestored():
+            return replace(row, position=position, revoked=row.revoked - counted.amount)
         case CreditsExpired():
             return replace(row, position=position, expired=row.expired + counted.amount)
         case AccountOpened():
@@ -153,8 +157,8 @@ DAILY = ManyRows(
     Day,
     evolve,
     names_of(
-        AccountOpened, CreditsGranted, CreditsCharged, CreditsRefunded, CreditsRevoked, CreditsExpired,
-        JobQueued, JobFailed, *_FROM_EARLIER,
+        AccountOpened, CreditsGranted, CreditsCharged, CreditsRefunded, CreditsRevoked, CreditsRestored,
+        CreditsExpired, JobQueued, JobFailed, *_FROM_EARLIER,
     ),
     spread,
     depends=lambda _, event: isinstance(event, _FROM_EARLIER),

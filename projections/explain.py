@@ -26,6 +26,7 @@ STAGES: Final = {
     "CreditsCharged": "charge",
     "CreditsRefunded": "refund",
     "CreditsRevoked": "revocation",
+    "CreditsRestored": "refund",
     "CreditsExpired": "expiry",
     "JobQueued": "order",
     "JobStarted": "attempt",

@@ -11,6 +11,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
     GrantKind,
     Part,
@@ -28,9 +29,10 @@ class CreditLot(msgspec.Struct, frozen=True, gc=False):
     """One lot, number `lot` of its account; `lot_id` names both. Amounts are whole credits.
 
     `amount_left` = granted - settled - spent + refunded - revoked - expired. `settled` went against what was
-    owed when the lot came in. `expires_at_us`: when its life ends, None: never; a refund may have prolonged
-    it, and what ends unbooked is still in `amount_left`. `reference` is e.g. the payment, `paid_minor` of
-    `currency` what was paid. Lot 0 took refunds of charges from before there were lots, and has no grant.
+    owed when the lot came in, `revoked` is less what was restored. `expires_at_us`: when its life ends, None:
+    never; a refund may have prolonged it, and what ends unbooked is still in `amount_left`. `reference` is
+    e.g. the payment, `paid_minor` of `currency` what was paid. Lot 0 took refunds of charges from before
+    there were lots, and has no grant.
     `position` is that of the lot's last event. Times are epoch microseconds.
     """
 
@@ -63,7 +65,14 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
     part: Part
 
 
-CREDIT_EVENTS = (CreditsGranted, CreditsCharged, CreditsRefunded, CreditsRevoked, CreditsExpired)
+CREDIT_EVENTS = (
+    CreditsGranted,
+    CreditsCharged,
+    CreditsRefunded,
+    CreditsRevoked,
+    CreditsRestored,
+    CreditsExpired,
+)
 
 
 def spread(recorded: Recorded, event: Event, earlier: Sequence[Event]) -> Iterable[tuple[str, Moved]]:
@@ -83,6 +92,8 @@ def _parts(event: Event, earlier: Sequence[Event]) -> Iterable[Part]:
             return (Part(number, event.amount - event.settled, event.kind, event.expires_at_us),)
         case CreditsCharged() | CreditsRevoked():
             return event.parts or draw(_state(earlier).lots, event.amount)[0]
+        case CreditsRestored():
+            return event.parts
         case CreditsRefunded():
             if event.parts or event.settled:
                 return event.parts
@@ -134,6 +145,13 @@ def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot
             )
         case CreditsRevoked():
             return replace(row, revoked=row.revoked + amount, amount_left=row.amount_left - amount)
+        case CreditsRestored():
+            return replace(
+                row,
+                revoked=row.revoked - amount,
+                amount_left=row.amount_left + amount,
+                expires_at_us=part.expires_at_us,
+            )
         case CreditsExpired():
             return replace(row, expired=row.expired + amount, amount_left=row.amount_left - amount)
         case _:

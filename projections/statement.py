@@ -15,6 +15,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
     GrantKind,
 )
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 BEGINNING = Moment(0, 0)
 
-CreditEvent = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
+CreditEvent = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
+)
 
 
 class LotChange(msgspec.Struct, frozen=True):
@@ -139,6 +142,8 @@ def _movement(
             job, order = event.job, event.order
         case CreditsRefunded():
             job, reason = event.job, event.reason
+        case CreditsRestored():
+            reference, reason = event.reference, "refund failed"
         case CreditsExpired():
             at_us, kind = event.due_at_us, event.kind
     return Movement(

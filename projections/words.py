@@ -10,6 +10,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
     InvitationRewarded,
     Paid,
@@ -52,7 +53,9 @@ from events.promo import PromoCreated, PromoDisabled, PromoEvent, PromoRedeemed
 _WHOLE = {"XTR", "JPY", "KRW", "VND", "CLP"}
 """Currencies without a smaller unit; XTR is Telegram's Stars."""
 
-AccountCredits = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
+AccountCredits = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
+)
 
 
 def words_of(event: Event) -> str:
@@ -60,7 +63,14 @@ def words_of(event: Event) -> str:
     match event:
         case AccountOpened() | TermsAccepted() | InvitationRewarded() | AccountForgotten():
             return _account(event)
-        case CreditsGranted() | CreditsCharged() | CreditsRefunded() | CreditsRevoked() | CreditsExpired():
+        case (
+            CreditsGranted()
+            | CreditsCharged()
+            | CreditsRefunded()
+            | CreditsRevoked()
+            | CreditsRestored()
+            | CreditsExpired()
+        ):
             return _credits(event)
         case JobQueued():
             numbered = f" {event.number} of {event.of}" if event.of > 1 else ""
@@ -179,6 +189,10 @@ def _credits(event: AccountCredits) -> str:
         case CreditsRevoked():
             by = f", by {event.actor}" if event.actor else ""
             return f"{_count(event.amount)} taken back{_lots(event.parts, 'from')}: {event.reason}{by}"
+        case CreditsRestored():
+            settled = f", {event.settled} of them against what was owed" if event.settled else ""
+            where = _lots(event.parts, "to")
+            return f"{_count(event.amount)} back{where}: refund {event.reference} failed{settled}"
         case CreditsExpired():
             return f"{_count(event.amount)} of lot {event.lot} ({event.kind}) expired"
         case _ as never:

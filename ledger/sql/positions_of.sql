@@ -6,5 +6,5 @@ SELECT position FROM events WHERE type = 'CreditsCharged' AND data ->> 'job' = A
 UNION
 SELECT position FROM events WHERE type = 'CreditsRefunded' AND data ->> 'job' = ANY ($2::text[])
 UNION
-SELECT position FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked') AND data ->> 'reference' = $3
+SELECT position FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' = $3
 ORDER BY position LIMIT $4

@@ -108,6 +108,7 @@ _OTHER_SIDE: Final = {
     "CreditsCharged": ("spent:generation", 1),
     "CreditsRefunded": ("spent:generation", -1),
     "CreditsRevoked": ("revoked:{}", 1),
+    "CreditsRestored": ("revoked:payment", -1),
     "CreditsExpired": ("expired:{}", 1),
 }
 """Event type → the account of the books that is not the user's, and its direction."""

@@ -34,6 +34,7 @@ SELECT position,
        type,
        CASE type WHEN 'CreditsGranted' THEN 'issued:' || (data ->> 'kind')
                  WHEN 'CreditsRefunded' THEN 'spent:generation'
+                 WHEN 'CreditsRestored' THEN 'revoked:payment'
                  ELSE 'user:' || substr(stream, length('account-') + 1) END AS source,
        CASE type WHEN 'CreditsCharged' THEN 'spent:generation'
                  WHEN 'CreditsRevoked' THEN 'revoked:' || coalesce(data ->> 'kind', 'manual')
@@ -41,4 +42,5 @@ SELECT position,
                  ELSE 'user:' || substr(stream, length('account-') + 1) END AS target,
        (data ->> 'amount')::bigint AS amount
 FROM public.events
-WHERE type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired');
+WHERE type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
+               'CreditsExpired');

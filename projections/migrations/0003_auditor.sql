@@ -4,7 +4,7 @@
 -- A payment's grant, and which grant made lot n: grants are few, so both stay small, and no other event is in them.
 CREATE INDEX events_grants ON events (stream, version) WHERE type = 'CreditsGranted';
 CREATE INDEX events_references ON events ((data ->> 'reference'))
-    WHERE type IN ('CreditsGranted', 'CreditsRevoked') AND data ->> 'reference' IS NOT NULL;
+    WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' IS NOT NULL;
 
 -- Positions and times ---------------------------------------------------------------------------------------
 
@@ -81,9 +81,9 @@ CROSS JOIN LATERAL (
     WHERE e.type = 'CreditsGranted'
     UNION ALL
     SELECT (part ->> 'lot')::bigint, part ->> 'kind',
-           CASE e.type WHEN 'CreditsRefunded' THEN 1 ELSE -1 END * (part ->> 'amount')::bigint,
+           CASE WHEN e.type IN ('CreditsRefunded', 'CreditsRestored') THEN 1 ELSE -1 END * (part ->> 'amount')::bigint,
            (part ->> 'expires_at_us')::bigint
-    FROM json_array_elements(CASE WHEN e.type IN ('CreditsCharged', 'CreditsRefunded', 'CreditsRevoked')
+    FROM json_array_elements(CASE WHEN e.type IN ('CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored')
                                   THEN e.data -> 'parts' END) AS part
     UNION ALL
     SELECT (e.data ->> 'lot')::bigint, e.data ->> 'kind', -(e.data ->> 'amount')::bigint,
@@ -91,7 +91,7 @@ CROSS JOIN LATERAL (
     WHERE e.type = 'CreditsExpired'
     UNION ALL
     SELECT NULL, 'debt', (e.data ->> 'settled')::bigint, NULL
-    WHERE e.type IN ('CreditsGranted', 'CreditsRefunded') AND (e.data ->> 'settled')::bigint > 0
+    WHERE e.type IN ('CreditsGranted', 'CreditsRefunded', 'CreditsRestored') AND (e.data ->> 'settled')::bigint > 0
     UNION ALL
     SELECT NULL, 'debt', owed.amount, NULL
     FROM (SELECT coalesce((SELECT sum((part ->> 'amount')::bigint) FROM json_array_elements(e.data -> 'parts') AS part), 0)
@@ -103,7 +103,8 @@ CROSS JOIN LATERAL (
            CASE e.type WHEN 'CreditsRefunded' THEN 1 ELSE -1 END * (e.data ->> 'amount')::bigint, NULL
     WHERE e.type IN ('CreditsCharged', 'CreditsRefunded', 'CreditsRevoked') AND e.data -> 'parts' IS NULL
 ) AS m
-WHERE e.type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired')
+WHERE e.type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
+                 'CreditsExpired')
   AND (m.amount <> 0 OR e.type = 'CreditsGranted');
 COMMENT ON VIEW audit.lot_movements IS
     'What each event put into (+) and took out of (-) each lot. kind `debt`: what is owed below zero, and its settling. '
@@ -226,10 +227,11 @@ COMMENT ON VIEW audit.unfinished_jobs IS
 CREATE VIEW audit.overdrafts AS
 SELECT position, account, amount, balance
 FROM (SELECT position, type, substr(stream, 9) AS account, amount,
-             sum(CASE WHEN type IN ('CreditsGranted', 'CreditsRefunded') THEN amount ELSE -amount END)
+             sum(CASE WHEN type IN ('CreditsGranted', 'CreditsRefunded', 'CreditsRestored') THEN amount ELSE -amount END)
                  OVER (PARTITION BY stream ORDER BY position) AS balance
       FROM (SELECT position, type, stream, (data ->> 'amount')::bigint AS amount FROM public.events
-            WHERE type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired')
+            WHERE type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
+                           'CreditsExpired')
            ) AS moves) AS running
 WHERE type IN ('CreditsCharged', 'CreditsExpired') AND balance < 0;
 COMMENT ON VIEW audit.overdrafts IS 'Empty when no charge took more than there was. Reads the whole log.';

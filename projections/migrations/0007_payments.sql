@@ -36,6 +36,17 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON payments_v1 TO neurocards_app;
 GRANT SELECT ON payments TO neurocards_app, auditor;
 GRANT SELECT ON payments_v1 TO auditor;
 
+-- A refund of a lot's money does not take these again. An account's expiries and revocations are few.
+CREATE FUNCTION audit.lost(of_stream text, of_lot bigint) RETURNS bigint LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN (SELECT coalesce(sum((part ->> 'amount')::bigint), 0)::bigint
+            FROM public.events e
+            CROSS JOIN LATERAL json_array_elements(CASE e.type WHEN 'CreditsExpired' THEN json_build_array(e.data)
+                                                               ELSE e.data -> 'parts' END) AS part
+            WHERE e.stream = of_stream AND (part ->> 'lot')::bigint = of_lot
+              AND (e.type = 'CreditsExpired'
+                   OR (e.type = 'CreditsRevoked' AND coalesce(e.data ->> 'kind', 'manual') <> 'payment')));
+COMMENT ON FUNCTION audit.lost IS 'The credits of a lot that expired, or were taken for another reason than a refund.';
+
 -- What is asked of one payment, its own stream is read for; the few grants and revocations that name it are found by
 -- events_references. Money that is flagged and not credited stands here too, with no credits.
 CREATE VIEW audit.payments AS
@@ -53,6 +64,8 @@ SELECT substr(o.stream, 9) AS payment,
        (o.data ->> 'credits')::bigint AS credits,
        coalesce(g.granted, 0) AS granted,
        coalesce(g.taken, 0) - coalesce(b.came_back, 0) AS revoked,
+       coalesce(m.credited, 0) AS credited,
+       m.lot,
        coalesce(m.successes, 0) AS successes,
        coalesce(g.grants, 0) AS grants,
        m.problem,
@@ -68,10 +81,13 @@ LEFT JOIN LATERAL (
            coalesce(sum(amount) FILTER (WHERE type = 'PaymentRefunded'), 0)::bigint AS refunded_minor,
            coalesce(sum(amount) FILTER (WHERE type = 'RefundIntended' AND NOT over), 0)::bigint AS refunding_minor,
            count(*) FILTER (WHERE type = 'PaymentSucceeded') AS successes,
+           (sum(credits) FILTER (WHERE type = 'PaymentSucceeded'))::bigint AS credited,
+           max(lot) FILTER (WHERE type = 'PaymentSucceeded') AS lot,
            max(problem) AS problem,
            min(recorded_at_us) FILTER (WHERE type = 'PaymentSucceeded') AS paid_at_us
     FROM (SELECT e.type, e.recorded_at_us, e.data ->> 'provider_payment' AS provider_payment,
                  (e.data ->> 'amount_minor')::bigint AS amount, e.data ->> 'problem' AS problem,
+                 (e.data ->> 'credits')::bigint AS credits, (e.data ->> 'lot')::bigint AS lot,
                  EXISTS (SELECT FROM public.events x
                          WHERE x.stream = e.stream AND x.type IN ('RefundFailed', 'PaymentRefunded')
                            AND x.data ->> 'refund' = e.data ->> 'refund') AS over
@@ -86,14 +102,15 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE type = 'CreditsGranted') AS grants
     FROM (SELECT c.type, c.data ->> 'kind' AS kind, (c.data ->> 'amount')::bigint AS amount
           FROM public.events c
-          WHERE c.type IN ('CreditsGranted', 'CreditsRevoked')
+          WHERE c.type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored')
             AND c.data ->> 'reference' = (o.data ->> 'provider') || ':' || m.provider_payment
             AND c.stream = 'account-' || (o.data ->> 'account')) AS moves
 ) AS g ON true
 LEFT JOIN LATERAL (
     SELECT sum((c.data ->> 'amount')::bigint)::bigint AS came_back
     FROM public.events i
-    JOIN public.events c ON c.type IN ('CreditsGranted', 'CreditsRevoked') AND c.type = 'CreditsGranted'
+    JOIN public.events c ON c.type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored')
+                        AND c.type = 'CreditsRestored'
                         AND c.data ->> 'reference' = i.data ->> 'refund'
                         AND c.stream = 'account-' || (o.data ->> 'account')
     WHERE i.stream = o.stream AND i.type = 'RefundIntended' AND i.data ->> 'provider_payment' = m.provider_payment
@@ -104,18 +121,21 @@ COMMENT ON VIEW audit.payments IS
 
 CREATE VIEW audit.unsettled_payments AS
 SELECT CASE WHEN successes > 1 OR grants > successes THEN 'credited more than once or without money'
-            WHEN granted <> CASE WHEN successes = 1 THEN credits ELSE 0 END THEN 'paid and not granted what was ordered'
+            WHEN granted <> credited OR (problem IS NULL AND granted <> successes * credits) THEN 'paid and not granted what was ordered'
             WHEN refunded_minor + refunding_minor > paid_minor OR paid_minor IS NULL THEN 'more went back than came'
             ELSE 'revoked credits are not those of the money that went back' END AS problem,
        payment, account, provider, provider_payment, paid_minor, refunded_minor, refunding_minor, credits, granted,
        revoked, position
-FROM audit.payments
+FROM (SELECT *, least((2 * granted * (refunded_minor + refunding_minor) + paid_minor) / nullif(2 * paid_minor, 0),
+                      granted) AS share
+      FROM audit.payments) AS money
 WHERE provider_payment IS NOT NULL
-  AND (successes > 1 OR grants <> successes OR granted <> successes * credits OR paid_minor IS NULL
+  AND (successes > 1 OR grants <> successes OR granted <> credited OR paid_minor IS NULL
+       OR (problem IS NULL AND granted <> successes * credits)  -- an operator says what flagged money buys
        OR refunded_minor + refunding_minor > paid_minor
-       -- Half up, and never more than were bought; flagged money bought none.
-       OR revoked <> least((2 * granted * (refunded_minor + refunding_minor) + paid_minor)
-                           / nullif(2 * paid_minor, 0), granted))
+       -- Half up, never more than were bought, less what is gone otherwise; flagged money bought none.
+       OR CASE WHEN revoked = share THEN false WHEN revoked > share THEN true
+               ELSE revoked < least(share, granted - audit.lost('account-' || account, lot)) END)
 UNION ALL
 SELECT 'granted without a payment', NULL, substr(g.stream, 9), split_part(g.data ->> 'reference', ':', 1),
        substr(g.data ->> 'reference', strpos(g.data ->> 'reference', ':') + 1),
@@ -151,4 +171,5 @@ SELECT e.position,
        CASE WHEN e.stream LIKE 'payment-%' THEN substr(e.stream, 9) END AS payment
 FROM public.events e;
 
+GRANT EXECUTE ON FUNCTION audit.lost TO neurocards_app, auditor;
 GRANT SELECT ON audit.payments, audit.unsettled_payments TO neurocards_app, auditor;

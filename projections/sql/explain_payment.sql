@@ -24,4 +24,4 @@ FROM own
 UNION ALL
 SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
 FROM events
-WHERE type IN ('CreditsGranted', 'CreditsRevoked') AND data ->> 'reference' IN (SELECT reference FROM called)
+WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' IN (SELECT reference FROM called)

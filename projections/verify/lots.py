@@ -27,8 +27,9 @@ class Lot(msgspec.Struct, gc=False):
 class Account(msgspec.Struct, gc=False):
     """One account, as small as it can be kept: all of them are in memory.
 
-    `lots` are in draw order, each with something in it. `locked`: its person is forgotten. `old` is set once
-    an event without lots was seen: before there were lots, debt was not settled against them.
+    `lots` are in draw order, each with something in it; `lost` are credits of bought lots that expired or
+    were taken for another reason than a refund. `locked`: its person is forgotten. `old` is set once an event
+    without lots was seen: before there were lots, debt was not settled against them.
     """
 
     version: int = 0
@@ -38,6 +39,7 @@ class Account(msgspec.Struct, gc=False):
     locked: bool = False
     old: bool = False
     lots: list[Lot] = msgspec.field(default_factory=list)
+    lost: dict[int, int] | None = None
 
     @property
     def balance(self) -> int:
@@ -127,12 +129,22 @@ def refunded(
     return wrong
 
 
+def restored(account: Account, amount: int, parts: tuple[Part, ...], settled: int, now_us: int) -> str:
+    """Credits of a refund that failed come back; what is wrong with that, or ""."""
+    if not parts and not settled:
+        return "nothing comes back"
+    wrong = refunded(account, amount, parts, settled, (), now_us)
+    dead = [part.lot for part in parts if part.expires_at_us is not None and part.expires_at_us <= now_us]
+    return f"it gives lot {dead[0]} no life to be spent in" if dead else wrong
+
+
 def expired(account: Account, number: int, amount: int, kind: GrantKind, due_at_us: int, now_us: int) -> str:
     """A lot's life is over and what was left of it is booked; what is wrong with that, or ""."""
     lot = _find(account, number)
     if lot is None:
         return f"lot {number} expired, which holds nothing"
     account.lots.remove(lot)
+    lose(account, (Part(number, amount, kind),))
     if lot.expires_at_us is None:
         return f"lot {number} expired, which has no end of life"
     if lot.amount != amount:
@@ -142,6 +154,14 @@ def expired(account: Account, number: int, amount: int, kind: GrantKind, due_at_
     if now_us < due_at_us:
         return f"lot {number} expired {(due_at_us - now_us) / 1e6:.0f} s before its life was over"
     return ""
+
+
+def lose(account: Account, parts: tuple[Part, ...]) -> None:
+    """Remember what of bought lots is gone and may not be taken again."""
+    for part in parts:
+        if part.kind == "purchase":
+            account.lost = account.lost or {}
+            account.lost[part.lot] = account.lost.get(part.lot, 0) + part.amount
 
 
 def _wrong_return(account: Account, part: Part, origin: Part, now_us: int) -> str:

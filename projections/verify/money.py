@@ -2,7 +2,7 @@
 
 import msgspec
 
-from events.account import Paid
+from events.account import Paid, Part
 
 
 class Ordered(msgspec.Struct, gc=False):
@@ -40,6 +40,7 @@ class Intended(msgspec.Struct, gc=False):
     provider_payment: str
     amount_minor: int
     credits: int
+    parts: tuple[Part, ...] = ()
 
 
 class FailedRefund(msgspec.Struct, gc=False):
@@ -60,19 +61,20 @@ class WentBack(msgspec.Struct, gc=False):
 
 
 class Money(msgspec.Struct, gc=False):
-    """What came under one id of the provider's; of flagged money no `credits` were given."""
+    """What came under one id of the provider's; of flagged money no `credits` were given, else as `lot`."""
 
     amount_minor: int
     credits: int = 0
     back_minor: int = 0
     taken: int = 0
+    lot: int = 0
 
-    def taking(self, amount_minor: int) -> int:
-        """The credits of all that is going back, less those taken: rounded half up, never above all."""
+    def share(self, more_minor: int) -> int:
+        """The credits of all that is going back and so much more: rounded half up, never above all."""
         if not self.credits:
             return 0
-        whole, rest = divmod((self.back_minor + amount_minor) * self.credits, self.amount_minor)
-        return min(whole + (2 * rest >= self.amount_minor), self.credits) - self.taken
+        whole, rest = divmod((self.back_minor + more_minor) * self.credits, self.amount_minor)
+        return min(whole + (2 * rest >= self.amount_minor), self.credits)
 
 
 class Payment(msgspec.Struct, gc=False):
@@ -85,7 +87,10 @@ class Payment(msgspec.Struct, gc=False):
 
 
 class Due(msgspec.Struct, gc=False):
-    """Credits that must move in this command: `amount` to an account's stream, or out of it below zero."""
+    """Credits that must move in this command: `amount` to an account's stream, or out of it below zero.
+
+    `parts` are what an intended refund says that it takes, or what one that failed had taken.
+    """
 
     position: int
     stream: str
@@ -93,3 +98,4 @@ class Due(msgspec.Struct, gc=False):
     amount: int
     paid: Paid | None = None
     lot: int = 0
+    parts: tuple[Part, ...] | None = None

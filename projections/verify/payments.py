@@ -7,10 +7,11 @@ kept, a few hundred bytes each: money may go back for years.
 
 from typing import Final, get_args
 
-from events.account import Paid
+from events.account import Paid, Part
 from events.payment import Provider
 from events.streams import ACCOUNT
 from projections.problems import Findings
+from projections.verify.lots import Account
 from projections.verify.money import (
     Due,
     FailedRefund,
@@ -28,10 +29,14 @@ PROVIDERS: Final = frozenset(get_args(Provider))
 
 
 class Payments:
-    """All payments, by stream. `whole` says whether the command at hand was seen from its first event on."""
+    """All payments, by stream. `whole` says whether the command at hand was seen from its first event on.
 
-    def __init__(self, findings: Findings, *, whole: bool = True) -> None:
+    `accounts` are as they stand before the event at hand, those that are known.
+    """
+
+    def __init__(self, findings: Findings, accounts: dict[str, Account], *, whole: bool = True) -> None:
         self._findings = findings
+        self._accounts = accounts
         self.whole = whole
         self.by_stream: dict[str, Payment] = {}
         self.due: list[Due] = []
@@ -84,9 +89,24 @@ class Payments:
         if due is not None and due.paid is not None and (due.paid, due.lot) != (paid, lot):
             self._say(at, f"the grant at position {at} says of {reference} what the payment does not")
 
-    def revoked(self, at: int, stream: str, reference: str, amount: int) -> None:
+    def revoked(self, at: int, stream: str, reference: str, amount: int, parts: tuple[Part, ...]) -> None:
         """Credits of an account were taken back since money went back."""
-        self._take_due(stream, reference, -amount, at)
+        due = self._take_due(stream, reference, -amount, at)
+        if due is not None and due.parts not in (None, parts):
+            self._say(at, f"credits of {reference} were taken at position {at} from other lots than it says")
+
+    def restored(self, at: int, stream: str, reference: str, amount: int, parts: tuple[Part, ...]) -> None:
+        """Credits of a refund that failed came back: to the lots they came from, or to the payment's own."""
+        due = self._take_due(stream, reference, amount, at)
+        if due is None:
+            if self.whole:
+                self._say(at, f"{amount} credits of {reference} came back at position {at} without a refund")
+            return
+        taken = {part.lot: part.amount for part in due.parts or ()}
+        if any(part.amount > taken.get(part.lot, 0) for part in parts if part.lot != due.lot):
+            self._say(
+                at, f"credits of {reference} came back at position {at} to lots they were not taken from"
+            )
 
     def command_over(self) -> None:
         """What is due now was not done."""
@@ -112,12 +132,14 @@ class Payments:
     def _succeeded(self, at: int, payment: Payment, ordered: Ordered, event: Succeeded) -> str:
         reference, wrong = f"{event.provider}:{event.provider_payment}", ""
         asked = (ordered.provider, ordered.amount_minor, ordered.currency, ordered.credits)
-        if (event.provider, event.amount_minor, event.currency, event.credits) != asked:
+        known = payment.money.get(event.provider_payment)
+        accepted = known == Money(event.amount_minor)  # flagged before, and nothing has gone back
+        if not accepted and (event.provider, event.amount_minor, event.currency, event.credits) != asked:
             wrong = "it was ordered otherwise than it is credited"
         if reference in self._credited:
             wrong = f"the money of {reference} was credited before"
         self._credited.add(reference)
-        payment.money[event.provider_payment] = Money(event.amount_minor, event.credits)
+        payment.money[event.provider_payment] = Money(event.amount_minor, event.credits, lot=event.lot)
         paid = Paid(event.amount_minor, event.currency)
         self.due.append(Due(at, ACCOUNT + ordered.account, reference, event.credits, paid, event.lot))
         return wrong
@@ -130,7 +152,7 @@ class Payments:
             return f"refund {event.refund} is under way already"
         too_much = not 0 < event.amount_minor <= money.amount_minor - money.back_minor
         payment.refunds[event.refund] = event
-        wrong = self._takes(at, money, ordered, event)
+        wrong = self._takes(at, money, ordered, event, event.parts)
         return f"{event.amount_minor} is to go back, which is more than is left" if too_much else wrong
 
     def _refund_failed(self, at: int, payment: Payment, ordered: Ordered, event: FailedRefund) -> str:
@@ -138,11 +160,13 @@ class Payments:
         if intended is None:
             return f"refund {event.refund} failed and was not under way"
         money = payment.money[intended.provider_payment]
-        right = -money.taking(-intended.amount_minor)
+        right = max(money.taken - money.share(-intended.amount_minor), 0)
         money.back_minor -= intended.amount_minor
         money.taken -= event.credits
         if event.credits:
-            self.due.append(Due(at, ACCOUNT + ordered.account, event.refund, event.credits))
+            stream = ACCOUNT + ordered.account
+            due = Due(at, stream, event.refund, event.credits, lot=money.lot, parts=intended.parts)
+            self.due.append(due)
         if event.credits != right:
             return f"refund {event.refund} failed and gives back {event.credits} credits, not {right}"
         return ""
@@ -167,15 +191,26 @@ class Payments:
                 wrong = f"more of {event.provider_payment} went back than came"
         return f"refund {event.provider_refund} was recorded before" if again else wrong
 
-    def _takes(self, at: int, money: Money, ordered: Ordered, event: Intended | WentBack) -> str:
-        """Credits go with the money."""
-        right = money.taking(event.amount_minor)
+    def _takes(
+        self,
+        at: int,
+        money: Money,
+        ordered: Ordered,
+        event: Intended | WentBack,
+        parts: tuple[Part, ...] | None = None,
+    ) -> str:
+        """Credits go with the money, but for those of its lot that expired or were taken otherwise."""
+        whole, account = money.share(event.amount_minor), self._accounts.get(ACCOUNT + ordered.account)
+        lost = ((account.lost if account else None) or {}).get(money.lot, 0)
+        right = max(min(whole, money.credits - lost) - money.taken, 0)
+        unknown = account is None and 0 <= event.credits <= right  # of what was before the walk
         money.back_minor += event.amount_minor
         money.taken += event.credits
         if event.credits:
             reference = f"{ordered.provider}:{event.provider_payment}"
-            self.due.append(Due(at, ACCOUNT + ordered.account, reference, -event.credits))
-        if event.credits == right:
+            stream = ACCOUNT + ordered.account
+            self.due.append(Due(at, stream, reference, -event.credits, parts=parts))
+        if event.credits == right or unknown:
             return ""
         return f"{event.amount_minor} of {money.amount_minor} takes {event.credits} credits, not {right}"
 

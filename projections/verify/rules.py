@@ -28,6 +28,7 @@ from projections.verify.shapes import (
     Charged,
     Granted,
     Refunded,
+    Restored,
     Revoked,
     Row,
 )
@@ -37,16 +38,13 @@ _STRANGERS_MAX = 10_000
 
 
 class Rules:
-    """Walk the log through `add` in order, then `finish`.
-
-    `after` is the position before the first row.
-    """
+    """Walk the log through `add` in order, then `finish`. `after` is the position before the first row."""
 
     def __init__(self, findings: Findings, *, after: int = 0) -> None:
         self._findings = findings
         self.jobs = Jobs(findings)
-        self.payments = Payments(findings, whole=not after)
         self.accounts: dict[str, Account] = {}
+        self.payments = Payments(findings, self.accounts, whole=not after)
         self.books: dict[str, int] = {}
         self.others: dict[str, int] = {}
         self.late: list[Row] = []
@@ -143,9 +141,7 @@ class Rules:
 
     def _apply(self, row: Row) -> None:
         at, stream, version, name, _, _, data = row
-        account = self.accounts.get(stream)
-        if account is None:
-            account = self.accounts[stream] = Account()
+        account = self.accounts.get(stream) or self.accounts.setdefault(stream, Account())
         account.version += 1
         if version != account.version:
             wrong_version(self._findings, at, stream, version, account.version)
@@ -168,8 +164,9 @@ class Rules:
         if wrong := self._credits_moved(row, account, event):
             self._findings.add("lots", at, f"{name} of {stream} at position {at}: {wrong}")
         if account.debt and account.lots and not account.old:
-            message = f"{stream} owes {account.debt} credits at position {at} while lots hold some"
-            self._findings.add("lots", at, message)
+            self._findings.add(
+                "lots", at, f"{stream} owes {account.debt} credits at position {at} while lots hold some"
+            )
 
     def _credits_moved(self, row: Row, account: Account, event: Any) -> str:
         at, stream, _, _, _, now_us, _ = row
@@ -180,9 +177,8 @@ class Rules:
             case Charged():
                 wrong = lots.charged(account, amount, event.parts, now_us)
                 if account.debt and (left := account.balance) < 0:
-                    self._findings.add(
-                        "overdraft", at, f"{stream} was charged {amount} credits down to {left}"
-                    )
+                    message = f"{stream} was charged {amount} credits down to {left}"
+                    self._findings.add("overdraft", at, message)
                 if account.locked:
                     self._findings.add("charge", at, f"{stream} was charged after it was forgotten")
                 self._post(SPENT, amount)
@@ -205,8 +201,14 @@ class Rules:
             case Revoked():
                 wrong = lots.revoked(account, amount, event.parts, now_us)
                 if event.kind == "payment" and event.reference is not None:
-                    self.payments.revoked(at, stream, event.reference, amount)
+                    self.payments.revoked(at, stream, event.reference, amount, event.parts)
+                else:
+                    lots.lose(account, event.parts)
                 self._post(f"revoked:{event.kind}", amount)
+            case Restored():
+                wrong = lots.restored(account, amount, event.parts, event.settled, now_us)
+                self.payments.restored(at, stream, event.reference, amount, event.parts)
+                self._post("revoked:payment", -amount)
             case _:
                 wrong = lots.expired(account, event.lot, amount, event.kind, event.due_at_us, now_us)
                 self._post(f"expired:{event.kind}", amount)

@@ -52,6 +52,15 @@ class Revoked(msgspec.Struct, gc=False):
     parts: tuple[Part, ...] = ()
 
 
+class Restored(msgspec.Struct, gc=False):
+    """Of CreditsRestored."""
+
+    amount: int
+    reference: str
+    parts: tuple[Part, ...] = ()
+    settled: int = 0
+
+
 class Expired(msgspec.Struct, gc=False):
     """Of CreditsExpired."""
 
@@ -71,6 +80,7 @@ READ: Final[dict[str, type[Any]]] = {
     "CreditsCharged": Charged,
     "CreditsRefunded": Refunded,
     "CreditsRevoked": Revoked,
+    "CreditsRestored": Restored,
     "CreditsExpired": Expired,
     "JobQueued": Queued,
     "JobRequeued": Requeued,

@@ -9,6 +9,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
 )
 from events.codec import decode_data
@@ -27,7 +28,9 @@ JOBS_SHOWN = 5
 _CHARGES_READ = 60
 """Enough for OPERATIONS_SHOWN lines even when each is an order of several videos."""
 
-Credited = CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsExpired
+Credited = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
+)
 Stage = Literal["queued", "writing", "rendering", "done", "failed", "gift"]
 
 
@@ -108,4 +111,8 @@ def _same_order(one: Credited, other: Credited) -> bool:
 
 
 def _signed(event: Credited) -> int:
-    return event.amount if isinstance(event, CreditsGranted | CreditsRefunded) else -event.amount
+    return (
+        event.amount
+        if isinstance(event, CreditsGranted | CreditsRefunded | CreditsRestored)
+        else -event.amount
+    )

@@ -12,6 +12,7 @@ from events.account import (
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
+    CreditsRestored,
     CreditsRevoked,
 )
 from services.bot.history import Operation, Stage
@@ -73,8 +74,12 @@ def operation_name(operation: Operation) -> str:
             return _("order: {videos}").format(videos=videos_text(operation.videos))
         case CreditsRefunded(reason=reason):
             return _("refund: {reason}").format(reason=refund_reason(reason))
+        case CreditsRevoked(kind="carried"):
+            return _("owed from before")
         case CreditsRevoked():
             return _("withdrawn")
+        case CreditsRestored():
+            return _("returned")
         case CreditsExpired():
             return _("not used in time")
 

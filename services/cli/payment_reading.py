@@ -7,7 +7,9 @@ import msgspec
 
 from events.codec import decode
 from events.streams import payment_stream
+from ledger.errors import NotPaid
 from ledger.log import LogReader
+from ledger.payment_state import PaymentState
 from projections.errors import NothingOfThatName
 from projections.words import words_of
 from services.shared.sql import query
@@ -40,6 +42,23 @@ async def payment_named(pool: "Pool", name: str) -> str:
             f"no payment is called {name!r}; give our id, or the provider's once it is paid"
         )
     return found
+
+
+def flagged_money(payment: str, state: PaymentState) -> dict[str, Any]:
+    """The flagged money of a payment that may still be accepted. Raises NotPaid."""
+    for received in state.received:
+        if state.ordered and not received.credits + received.refunded_minor + received.reserved_minor:
+            return {
+                "payment": payment,
+                "account": state.ordered.account,
+                "provider_payment": received.provider_payment,
+                "differs": ", ".join(what for name, what in state.flags if name == received.provider_payment),
+                "paid_minor": received.amount_minor,
+                "currency": received.currency,
+                "ordered_minor": state.ordered.amount_minor,
+                "ordered_credits": state.ordered.credits,
+            }
+    raise NotPaid(f"payment {payment} has no flagged money that is still here")
 
 
 async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ import msgspec
 import structlog
 
 from events.job import Failure
-from ledger.commands import REFUND_LIFE_S, FailJob
+from ledger.commands import FailJob
+from ledger.commands_payment import REFUND_LIFE_S
 from ledger.errors import JobFinished, LedgerBusy, LedgerUnavailable, NotDue
 from ledger.log import Ledger
 from services.monitor.metrics import FAILED, STUCK

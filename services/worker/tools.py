@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ledger.commands import REFUND_LIFE_S
+from ledger.commands_payment import REFUND_LIFE_S
 from services.adapters.kie.catalogue import Catalogue
 from services.adapters.kie.record import TaskRecord
 from services.shared.blobs import BlobStore, StoredBlob

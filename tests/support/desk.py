@@ -8,8 +8,10 @@ import asyncpg
 from events.account import GrantKind
 from events.envelope import Recorded
 from events.job import Failure, Video
+from events.streams import account_stream
 from ledger import commands as c
 from ledger import commands_payment as p
+from ledger.account_state import AccountState
 from ledger.decide import State, decide, evolve, initial, streams_read
 from ledger.errors import Rejected
 from tests.support.history import History
@@ -77,6 +79,12 @@ class Desk:
     def fail(self, account: str, job: str) -> list[Recorded]:
         """Fail and refund."""
         return self.do(c.FailJob(job, account, "operator", Failure("transient")))
+
+    def account(self, account: str) -> AccountState:
+        """As it stands."""
+        state = self._state(account_stream(account))
+        assert isinstance(state, AccountState)
+        return state
 
     def _state(self, stream: str) -> State:
         return self._states.get(stream) or initial(stream)

@@ -29,6 +29,9 @@ class ModelAccount(msgspec.Struct):
     lots: dict[int, ModelLot] = msgspec.field(default_factory=dict)
     debt: int = 0
     made: int = 0
+    forgotten: bool = False
+    gone: dict[int, int] = msgspec.field(default_factory=dict)
+    """Of which lot how much expired, or was taken for another reason than a refund."""
 
     @property
     def balance(self) -> int:
@@ -43,6 +46,9 @@ class ModelAccount(msgspec.Struct):
             lasting = sorted(lot.number for lot in group if lot.ends_at_us is None)
             ordered += [self.lots[number] for number in [*(n for _, n in ending), *lasting]]
         return ordered
+
+    def lose(self, lot: int, amount: int) -> None:
+        self.gone[lot] = self.gone.get(lot, 0) + amount
 
 
 class ModelJob(msgspec.Struct):
@@ -74,6 +80,12 @@ class Model:
                 return self._expire(command.account, now_us)
             case c.FailJob():
                 return self._refund(command, now_us)
+            case c.ForgetAccount():
+                self.accounts[command.account].forgotten = True
+                return []
+            case c.OpenAccount():
+                self.accounts[command.account] = ModelAccount(debt=command.debt)
+                return [("CreditsRevoked", command.debt, ())] if command.debt else []
             case _:
                 raise NotImplementedError(command)
 
@@ -83,6 +95,7 @@ class Model:
         for lot in account.in_draw_order():
             if lot.ends_at_us is not None and lot.ends_at_us <= now_us:
                 made.append(("CreditsExpired", lot.amount, ()))
+                account.lose(lot.number, lot.amount)
                 del account.lots[lot.number]
         return made
 
@@ -100,22 +113,27 @@ class Model:
         account = self.accounts[command.account]
         ordered = account.in_draw_order()
         ordered.sort(key=lambda lot: lot.number != command.lot)
-        parts = _take(account, ordered, command.amount)
+        parts = take(account, ordered, command.amount)
         account.debt += command.amount - sum(part.amount for part in parts)
-        return [("CreditsRevoked", command.amount, _short(parts))]
+        if command.kind != "payment":
+            for part in parts:
+                account.lose(part.number, part.amount)
+        return [("CreditsRevoked", command.amount, short(parts))]
 
     def _order(self, command: c.OrderVideos, now_us: int) -> list[Expected]:
         account = self.accounts[command.account]
         alive = sum(lot.amount for lot in account.lots.values() if (lot.ends_at_us or now_us + 1) > now_us)
+        if account.forgotten:
+            raise Refused("Forgotten")
         if any(job in self.jobs for job in command.jobs):
             raise Refused("AlreadyExists")
         if alive - account.debt < command.price * len(command.jobs):
             raise Refused("InsufficientCredits")
         made = self._expire(command.account, now_us)
         for job in command.jobs:
-            parts = _take(account, account.in_draw_order(), command.price)
+            parts = take(account, account.in_draw_order(), command.price)
             self.jobs[job] = ModelJob(command.account, command.price, parts)
-            made.append(("CreditsCharged", command.price, _short(parts)))
+            made.append(("CreditsCharged", command.price, short(parts)))
         return made
 
     def _refund(self, command: c.FailJob, now_us: int) -> list[Expected]:
@@ -125,27 +143,36 @@ class Model:
         if job.refunded:
             raise Refused("JobFinished")
         job.refunded = True
-        made, account = self._expire(job.account, now_us), self.accounts[job.account]
-        settled = min(account.debt, job.price)
+        made = self._expire(job.account, now_us)
+        back = self._give_back(job.account, job.parts, now_us, command.refund_life_s)
+        return [*made, ("CreditsRefunded", job.price, back)]
+
+    def _give_back(
+        self, name: str, parts: list[ModelLot], now_us: int, life_s: int
+    ) -> tuple[tuple[int, int], ...]:
+        """A debt is settled first, out of the first parts; the rest goes to its lots."""
+        account = self.accounts[name]
+        settled = min(account.debt, sum(part.amount for part in parts))
         account.debt -= settled
         back = []
-        for part in job.parts:
+        for part in parts:
             rest = part.amount - min(settled, part.amount)
             settled -= part.amount - rest
             if not rest:
                 continue
             ends_at_us = part.ends_at_us
             if ends_at_us is not None and ends_at_us <= now_us:
-                ends_at_us = now_us + command.refund_life_s * 1_000_000
+                ends_at_us = now_us + life_s * 1_000_000
             there = account.lots.setdefault(part.number, ModelLot(part.number, 0, part.kind, ends_at_us))
             there.amount += rest
             if there.ends_at_us is not None and ends_at_us is not None:
                 there.ends_at_us = max(there.ends_at_us, ends_at_us)
             back.append((part.number, rest))
-        return [*made, ("CreditsRefunded", job.price, tuple(back))]
+        return tuple(back)
 
 
-def _take(account: ModelAccount, ordered: list[ModelLot], amount: int) -> list[ModelLot]:
+def take(account: ModelAccount, ordered: list[ModelLot], amount: int) -> list[ModelLot]:
+    """Take `amount` out of these lots one after another, or what there is; the parts taken."""
     parts = []
     for lot in ordered:
         taken = min(lot.amount, amount)
@@ -158,7 +185,8 @@ def _take(account: ModelAccount, ordered: list[ModelLot], amount: int) -> list[M
     return parts
 
 
-def _short(parts: list[ModelLot]) -> tuple[tuple[int, int], ...]:
+def short(parts: list[ModelLot]) -> tuple[tuple[int, int], ...]:
+    """(lot, amount) of each."""
     return tuple((part.number, part.amount) for part in parts)
 
 

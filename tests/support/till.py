@@ -171,7 +171,7 @@ class Till:
                     sums[data["provider_payment"]][1] += data["amount_minor"]
                 case "RefundIntended":
                     intents[data["refund"]] = data["provider_payment"]
-                case "CreditsGranted" if data["kind"] == "purchase" and data["reason"] == "refund failed":
+                case "CreditsRestored":
                     failed[reference] = data["amount"]
                 case "CreditsGranted" if data["kind"] == "purchase":
                     sums[reference][2] += data["amount"]

@@ -2,7 +2,7 @@
 -- $1 after this position
 SELECT position, stream, version, type, command_events, recorded_at_us,
        CASE WHEN type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired',
-                          'JobQueued', 'JobRequeued',
+                          'CreditsRestored', 'JobQueued', 'JobRequeued',
                           'PaymentOrdered', 'PaymentSucceeded', 'PaymentFlagged', 'PaymentRefunded',
                           'RefundIntended', 'RefundFailed')
             THEN data::text END AS data

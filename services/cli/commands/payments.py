@@ -1,4 +1,4 @@
-"""`neurocards payments list|show|reconcile|refund`: money that came in, and what is done about it by hand."""
+"""`neurocards payments list|show|reconcile|refund|accept`: money that came in, and what is done by hand."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     payments.command("show")(show)
     payments.command("reconcile")(reconcile)
     payments.command("refund")(refund)
+    payments.command("accept")(accept)
     app.add_typer(payments)
 
 
@@ -168,6 +169,39 @@ def refund(
     _end(asyncio.run(work()))
 
 
+def accept(
+    payment: Payment,
+    credits: Annotated[int, typer.Option(min=1, help="How many credits the money buys.")],
+    reason: Reason,
+    actor: Actor,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Give credits for flagged money, as bought: they end and are refunded as the package's would."""
+    import asyncio
+
+    from ledger.commands_payment import AcceptPayment, key_of
+    from services.cli.environment import prepare
+    from services.cli.operating import open_ledger
+    from services.cli.payment_reading import flagged_money, payment_named
+
+    settings = prepare("payments")
+
+    async def work() -> None:
+        async with open_ledger(settings) as (ledger, pool):
+            name = await payment_named(pool, payment)
+            row = flagged_money(name, await ledger.read.payment(name))
+            emit([row | {"credits": credits}], output)
+            confirm(dry_run, yes)
+            account, provider_payment = row["account"], row["provider_payment"]
+            command = AcceptPayment(name, account, provider_payment, credits, actor, reason)
+            await ledger.execute(command, key=key_of(command))
+
+    asyncio.run(work())
+    say("done")
+
+
 def _end(sent: Sent) -> None:
     match sent:
         case "refunded":
@@ -185,7 +219,8 @@ def _end(sent: Sent) -> None:
 def _plan(plan: RefundPlan) -> dict[str, Any]:
     import msgspec
 
-    return msgspec.structs.asdict(plan) | {"below_zero": max(-plan.balance_after, 0)}
+    lots = ", ".join(f"{amount} of lot {lot}" for lot, amount in plan.lots.items())
+    return msgspec.structs.asdict(plan) | {"lots": lots, "below_zero": max(-plan.balance_after, 0)}
 
 
 def _difference(found: Any) -> dict[str, Any]:

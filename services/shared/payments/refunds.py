@@ -2,7 +2,7 @@
 
     plan ──▶ RefundIntended + CreditsRevoked ──▶ the provider, with our key ──▶ PaymentRefunded
                                                           │ no
-                                                          └──▶ RefundFailed + CreditsGranted
+                                                          └──▶ RefundFailed + CreditsRestored
 
 The credits are gone before the money is: nobody spends what is being paid back. An outcome nobody knows
 leaves the intent open; the monitor asks again with the same key and the same words for a day, then searches
@@ -20,6 +20,7 @@ from events.payment import PaymentOrdered, Provider, RefundIntended
 from ledger.commands_payment import FailRefund, IntendRefund, key_of
 from ledger.errors import KeyReused, Rejected
 from ledger.payment_state import PaymentState, Received
+from ledger.refund import take
 from services.adapters.yookassa.errors import BadCredentials, KeyTaken, NoAnswer, Refused
 from services.adapters.yookassa.records import RefundRecord
 from services.shared.ids import new_id
@@ -35,7 +36,11 @@ Sent = Literal["refunded", "refused", "unknown", "over", "absent"]
 
 
 class RefundPlan(msgspec.Struct, frozen=True):
-    """What a refund would do. `spent` of those `bought` are used up; `balance_after` may be below zero."""
+    """What a refund would do. Amounts are credits, but for `amount_minor`.
+
+    Of those `bought` some were `spent` and some are `gone`: they expired, or an operator took them. `credits`
+    are taken: `lots` says from which lots, the rest is owed. `balance_after` may be below zero.
+    """
 
     payment: str
     account: str
@@ -46,6 +51,9 @@ class RefundPlan(msgspec.Struct, frozen=True):
     credits: int
     bought: int
     spent: int
+    gone: int
+    lots: dict[int, int]
+    owed: int
     balance: int
     balance_after: int
 
@@ -60,13 +68,16 @@ async def plan_refund(desk: Desk, payment: str, credits: int | None, refund: str
     if received is None:
         raise NothingToRefund(f"payment {payment} has no money left to send back")
     amount_minor = received.refundable_minor
+    account = await desk.ledger.read.account(ordered.account)
+    gone = account.lost_of(received.lot)
     if credits is not None:
-        left = received.credits - received.revoked
+        left = max(received.credits - received.revoked - gone, 0)
         if not 0 < credits <= left:
             raise NothingToRefund(f"of payment {payment} {left} credits are left, not {credits}")
         amount_minor = min(received.amount_of(credits), received.refundable_minor)
-    taken = received.credits_of(amount_minor)
-    account = await desk.ledger.read.account(ordered.account)
+    _, revoked = take(account, ordered, received, amount_minor, "", 0)  # what is over is left out already
+    lots = {part.lot: part.amount for part in revoked.parts} if revoked else {}
+    taken = revoked.amount if revoked else 0
     in_lot = sum(lot.amount for lot in account.lots if lot.number == received.lot)
     return RefundPlan(
         payment=payment,
@@ -77,7 +88,10 @@ async def plan_refund(desk: Desk, payment: str, credits: int | None, refund: str
         currency=ordered.currency,
         credits=taken,
         bought=received.credits,
-        spent=max(received.credits - received.revoked - in_lot, 0),
+        spent=max(received.credits - received.revoked - gone - in_lot, 0),
+        gone=gone,
+        lots=lots,
+        owed=taken - sum(lots.values()),
         balance=account.balance,
         balance_after=account.balance - taken,
     )
@@ -179,7 +193,8 @@ class YooKassaRefunds:
         return None
 
     async def _fail(self, payment: str, ordered: PaymentOrdered, intent: RefundIntended, reason: str) -> Sent:
-        command = FailRefund(payment, ordered.account, intent.refund, reason)
+        life_s = self._desk.settings.refund_life_seconds
+        command = FailRefund(payment, ordered.account, intent.refund, reason, life_s)
         with contextlib.suppress(KeyReused):  # the monitor was faster, and was given another reason
             await self._desk.ledger.execute(command, key=key_of(command))
         await self._desk.links.unwatch(payment, intent.refund)

@@ -62,7 +62,8 @@ class StarsRefunds:
             logger.warning("refund_unknown", payment=payment, refund=refund, error=str(error))
             return "unknown"
         except NotRefundable as error:
-            command = FailRefund(payment, state.ordered.account, refund, str(error))
+            life_s = self._desk.settings.refund_life_seconds
+            command = FailRefund(payment, state.ordered.account, refund, str(error), life_s)
             with contextlib.suppress(KeyReused):  # somebody was faster, in other words
                 await self._desk.ledger.execute(command, key=key_of(command))
             await self._desk.links.unwatch(payment, refund)

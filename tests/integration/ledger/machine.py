@@ -20,12 +20,12 @@ from ledger.sequence import require_sequence
 from projections.balances import BALANCES
 from projections.rebuild import rebuild
 from projections.runner import Runner
-from tests.support.model import Expected, Model, ModelAccount, Refused, expected_of
+from tests.support.model import Expected, ModelAccount, Refused, expected_of
+from tests.support.model_money import MoneyModel
 from tests.support.world import World
 
 NAMES = ("a", "b")
 _EXAMPLES = itertools.count(1)
-
 
 AMOUNTS = st.integers(1, 4)
 ACCOUNTS = st.sampled_from(NAMES)
@@ -42,7 +42,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.world, self.run, self.ledger = world, world.run, world.ledger
         self.prefix = f"x{next(_EXAMPLES)}"
         self.numbers = itertools.count(1)
-        self.model = Model()
+        self.model = MoneyModel()
         self.now_us = world.now_us()
         self.done: dict[str, tuple[c.Command, Receipt]] = {}
         self.cursor: Cursor = self.run(self.ledger.read.head())
@@ -193,7 +193,7 @@ class LedgerMachine(RuleBasedStateMachine):
             if receipt != NOTHING_TO_DO:
                 self.compare(command, key, receipt, self.model.apply(command, self.now_us))
         refused = {answer for answer in answers.values() if isinstance(answer, str)}
-        assert refused <= {"InsufficientCredits", "JobFinished", "NoSuchJob"}
+        assert refused <= {"InsufficientCredits", "JobFinished", "NoSuchJob", "RefundTooLarge"}
 
     def compare(self, command: c.Command, key: str, receipt: Receipt, expected: list[Expected]) -> None:
         """The log holds what the model expects, where the receipt says."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.integration.ledger.machine import LedgerMachine
+from tests.integration.ledger.machine_money import MoneyMachine
 from tests.support.arena.seed import chosen
 from tests.support.world import World
 
@@ -20,7 +20,7 @@ def world(database_url: str) -> Iterator[World]:
 
 def run(world: World, examples: int, steps: int) -> None:
     run_state_machine_as_test(
-        seed(chosen())(lambda: LedgerMachine(world)),  # type: ignore[arg-type]
+        seed(chosen())(lambda: MoneyMachine(world)),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from projections.catalogue import PROJECTIONS
+from projections.check import check_ledger
 from projections.runner import Runner
 from tests.support.services import clean_environment
 from tests.support.zygote import neurocards
@@ -57,6 +58,35 @@ async def test_a_refund_is_shown_confirmed_and_made_once(shop, run):
     assert (money.refunded_minor, money.revoked) == (15_600, 2)
     intended = await shop.pool.fetchval("SELECT data::text FROM events WHERE type = 'RefundIntended'")
     assert '"support-1"' in intended and '"ticket-7"' in intended
+
+
+async def test_flagged_money_is_accepted_as_bought_and_can_go_back(shop, run):
+    payment = await shop.pending()
+    name = await shop.provider_payment(payment)
+    shop.rewrite(name, amount={"value": "100.00", "currency": "RUB"})
+    await shop.press(payment)
+    assert (await shop.yookassa.check(payment)).standing == "flagged"
+    shown = await run("accept", payment, "--credits", "2", *WHY, "--dry-run")
+    (plan,) = shown.rows
+    assert (shown.code, plan["differs"], plan["paid_minor"], plan["ordered_minor"]) == (
+        0,
+        "amount",
+        10_000,
+        39_000,
+    )
+    for _ in range(2):
+        done = await run("accept", payment, "--credits", "2", *WHY, "--yes")
+    assert done.code == 1 and "no flagged money" in done.err  # it is bought now
+    state = await shop.ledger.read.account(plan["account"])
+    assert [(lot.amount, lot.kind) for lot in state.lots] == [(2, "purchase")]
+    granted = await shop.pool.fetchval("SELECT data::text FROM events WHERE type = 'CreditsGranted'")
+    assert '"paid":{"amount_minor":10000,"currency":"RUB"}' in granted and '"support-1"' in granted
+    assert await shop.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
+    refunds = await shop.refunds.plan(payment)
+    assert (refunds.credits, refunds.amount_minor, refunds.lots) == (2, 10_000, {1: 2})
+    assert await shop.refunds.carry_out(refunds, actor="me", reason="sorry") == "refunded"
+    assert await shop.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
+    assert await check_ledger(shop.pool) == []
 
 
 async def test_an_outcome_that_nobody_knows_is_partly_done(shop, run, sandbox):

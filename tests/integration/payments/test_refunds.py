@@ -3,12 +3,15 @@
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from ledger import commands as c
+from projections.check import check_ledger
 from services.shared.payments.errors import NothingToRefund
 from services.shared.payments.refunds import RefundPlan
 from tests.support.notifying import notified
 from tests.support.till import till
+from tests.support.waiting import eventually
 
 
 async def refund(shop, payment: str, credits: int | None = None) -> str:
@@ -52,6 +55,34 @@ async def test_what_it_would_do_is_shown_first(shop):
     assert (await shop.ledger.read.account(plan.account)).balance == -1
 
 
+async def test_what_expired_is_shown_and_not_taken_from_what_was_bought_later(shop):
+    account, packages = await shop.buyer(), shop.desk.packages
+    shop.desk.packages = tuple(replace(package, life_s=3) for package in packages)
+    old = await shop.order(account)
+    shop.desk.packages = packages
+    assert (await shop.yookassa.make(old)).confirmation_url
+    await shop.press(old)
+    assert (await shop.yookassa.check(old)).standing == "paid"
+    await spend(shop, old, 2)
+    new = await shop.paid(account)
+
+    async def over() -> bool:
+        return bool((await shop.ledger.read.account(account)).balance == 5)
+
+    await eventually(over)
+    plan = await shop.refunds.plan(old)
+    shown = (plan.bought, plan.spent, plan.gone, plan.credits, plan.lots, plan.owed, plan.balance_after)
+    assert shown == (5, 2, 3, 2, {2: 2}, 0, 3)  # the spent ones are covered by what was bought later
+    with pytest.raises(NothingToRefund, match="2 credits are left, not 3"):
+        await shop.refunds.plan(old, 3)
+    assert await shop.refunds.carry_out(plan, actor="me", reason="sorry") == "refunded"
+    assert (await shop.ledger.read.account(account)).balance == plan.balance_after
+    assert await refund(shop, new) == "refunded"
+    assert (await shop.ledger.read.account(account)).balance == -2
+    assert await shop.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
+    assert await check_ledger(shop.pool) == []
+
+
 @pytest.mark.parametrize("fault", ["500_before", "500_after", "429", "hang", "html_502", "reset"])
 async def test_an_unknown_outcome_is_found_out_and_one_refund(shop, sandbox, fault):
     payment = await shop.paid()
@@ -72,7 +103,8 @@ async def test_a_refusal_gives_the_credits_back(shop, alarms):
         {"payment_id": plan.provider_payment, "amount": {"value": "390.00", "currency": "RUB"}}, "cabinet"
     )
     assert await shop.refunds.carry_out(plan, actor="me", reason="sorry") == "refused"
-    assert (await shop.ledger.read.account(plan.account)).balance == 5
+    (lot,) = (await shop.ledger.read.account(plan.account)).lots
+    assert (lot.number, lot.amount, lot.kind) == (1, 5, "purchase")
     await shop.comparison.run(1)  # and the cabinet's one is found
     (money,) = (await shop.credits_are_money()).values()
     assert (money.refunded_minor, money.revoked) == (39_000, 5)

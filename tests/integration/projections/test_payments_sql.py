@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from events.account import CreditsGranted, CreditsRevoked, Paid, Part
 from events.codec import Event, decode
-from events.payment import PaymentOrdered, PaymentRefunded, PaymentSucceeded
+from events.payment import PaymentFlagged, PaymentOrdered, PaymentRefunded, PaymentSucceeded
 from ledger import commands as c
 from ledger import commands_payment as p
 from projections.causes import explain
@@ -27,6 +27,10 @@ SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
 GRANTED = CreditsGranted(5, "purchase", "five", "yookassa:yk-1", lot=1, paid=Paid(39_000, "RUB"))
 REFUNDED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3)
 REVOKED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", (Part(1, 3, "purchase"),))
+
+LOST = CreditsRevoked(4, "x", kind="fraud", parts=(Part(1, 4, "purchase"),))
+OF_TWO = replace(SUCCEEDED, credits=2)
+FLAGGED = PaymentFlagged("yk-1", "shop", 39_000, "RUB")
 
 
 @pytest.fixture
@@ -85,6 +89,15 @@ def of(*events: Event) -> list[tuple[str, Event]]:
         ([of(ORDERED), of(REFUNDED)], "more went back than came"),
         ([of(ORDERED), of(SUCCEEDED, GRANTED), of(REFUNDED, REVOKED)], ""),
         ([of(replace(GRANTED, reference="payment-1"))], ""),
+        (
+            [of(ORDERED), of(SUCCEEDED, GRANTED), of(LOST),
+             of(replace(REFUNDED, credits=1), replace(REVOKED, amount=1))],
+            "",
+        ),
+        ([of(ORDERED), of(SUCCEEDED, GRANTED), of(LOST), of(REFUNDED)], "are not those of the money"),
+        ([of(ORDERED), of(FLAGGED), of(OF_TWO, replace(GRANTED, amount=2))], ""),
+        ([of(ORDERED), of(FLAGGED), of(OF_TWO, GRANTED)], "not granted what was ordered"),
+        ([of(ORDERED), of(OF_TWO, replace(GRANTED, amount=2))], "not granted what was ordered"),
     ],
 )  # fmt: skip
 async def test_a_broken_promise_is_named(

@@ -4,11 +4,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from events.account import AccountEvent, CreditsGranted, CreditsRevoked, Paid, Part
+from events.account import AccountEvent, CreditsCharged, CreditsGranted, CreditsRevoked, Paid, Part
 from events.payment import PaymentEvent, PaymentOrdered, PaymentSucceeded, RefundIntended
+from ledger import account
 from ledger import commands_payment as p
 from ledger.account_state import AccountState
+from ledger.commands import RevokeCredits
 from ledger.decide import State, decide, evolve
+from ledger.lots import draw
 from ledger.payment_state import PaymentState, Received
 
 ORDERED = PaymentOrdered(
@@ -50,6 +53,15 @@ class Desk:
             assert stream == kind
             self._fold(event)
         return [event for _, event in made]
+
+    def charge(self, job: str, amount: int) -> None:
+        """Spend credits on a job."""
+        self._fold(CreditsCharged(job, job, amount, draw(self.payer.lots, amount)[0]))
+
+    def revoke(self, amount: int) -> None:
+        """An operator takes credits."""
+        for _, event in account.revoke(self.payer, RevokeCredits("a", amount, "fraud", kind="fraud"), 0):
+            self._fold(event)
 
     def _fold(self, event: Any) -> None:
         if isinstance(event, AccountEvent):

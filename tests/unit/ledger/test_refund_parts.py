@@ -107,6 +107,6 @@ def test_so_many_credits_are_worth_an_amount_that_takes_as_many(credits, minor_e
     money = Received("yk-1", credits * minor_each, "RUB", credits, 1)
     first = data.draw(st.integers(0, credits))
     amount = money.amount_of(first)
-    assert money.credits_of(amount) == first
+    assert money.taken_by(amount) == first
     rest = replace(money, refunded_minor=amount, revoked=first)
     assert rest.amount_of(credits - first) == rest.refundable_minor

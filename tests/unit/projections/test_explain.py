@@ -102,10 +102,10 @@ def test_a_payment_in_the_log_is_shown_once_and_with_its_account() -> None:
     desk.do(p.RecordRefund("p1", "a", "yookassa", "yk-1", "yr-1", 39_000))
     chain = chain_of("payment", "p1", desk.events[2:])
     assert [step.stage for step in chain.steps] == [
-        "order", "payment", "payment", "grant", "refund", "revocation", "refund", "grant", "refund",
+        "order", "payment", "payment", "grant", "refund", "revocation", "refund", "refund", "refund",
         "revocation",
     ]  # fmt: skip
     assert all(step.position is not None and step.account == "a" for step in chain.steps)
     assert chain.steps[0].what == "five ordered: 5 credits for 390.00 RUB by yookassa"
     without = chain_of("job", "j", [e for e in desk.events[2:] if e.type == "CreditsGranted"])
-    assert [step.stage for step in without.steps] == ["payment", "grant"] * 2
+    assert [step.stage for step in without.steps] == ["payment", "grant"]

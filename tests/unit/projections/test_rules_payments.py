@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from events.account import AccountOpened, CreditsGranted, CreditsRevoked, Paid, Part
+from events.account import AccountOpened, CreditsGranted, CreditsRestored, CreditsRevoked, Paid, Part
 from events.codec import Event
 from events.payment import (
     PaymentCreated,
@@ -31,10 +31,11 @@ Made = tuple[str, Event]
 ORDERED = PaymentOrdered("a", "yookassa", "five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
 GRANTED = CreditsGranted(5, "purchase", "five", "yookassa:yk-1", lot=1, paid=Paid(39_000, "RUB"))
-INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "op", "asked")
-RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", (Part(1, 3, "purchase"),), "op")
+TAKEN = (Part(1, 3, "purchase"),)
+INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "op", "asked", TAKEN)
+RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", TAKEN, "op")
 FAILED = RefundFailed("r1", "insufficient_funds", 3)
-CAME_BACK = CreditsGranted(3, "purchase", "refund failed", "r1", lot=2)
+CAME_BACK = CreditsRestored(3, "r1", TAKEN)
 FULFILLED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1")
 FOUND = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3)
 
@@ -53,6 +54,15 @@ def history(*commands: tuple[Made, ...]) -> History:
     return made
 
 
+OF_ONE = (
+    of(replace(FOUND, credits=1), replace(RESERVED, amount=1, parts=(Part(1, 1, "purchase"),), actor="")),
+)
+FLAGGED = of(PaymentFlagged("yk-1", "amount", 100, "RUB"))
+ACCEPTED = of(
+    replace(SUCCEEDED, amount_minor=100, credits=2),
+    replace(GRANTED, amount=2, reason="by phone", paid=Paid(100, "RUB"), actor="op"),
+)
+
 PAID = (of(ORDERED), of(PaymentCreated("yk-1")), of(SUCCEEDED, GRANTED))
 
 
@@ -64,11 +74,16 @@ PAID = (of(ORDERED), of(PaymentCreated("yk-1")), of(SUCCEEDED, GRANTED))
         (of(INTENDED, RESERVED), of(FAILED, CAME_BACK)),
         (of(FOUND, replace(RESERVED, actor="")),),
         (of(replace(FOUND, amount_minor=1, credits=0)),),
+        (of(CreditsRevoked(4, "x", kind="fraud", parts=(Part(1, 4, "purchase"),))), *OF_ONE),
         (of(PaymentFlagged("yk-2", "shop", 9, "RUB")), of(PaymentRefunded("yk-2", "yr-2", 9, "RUB", 0))),
     ],
 )  # fmt: skip
 def test_a_right_history_is_silent(more: Any):
     assert audited(history(*PAID, *more).events) == ([], set())
+
+
+def test_flagged_money_that_an_operator_accepts_is_right():
+    assert audited(history(of(ORDERED), FLAGGED, ACCEPTED).events) == ([], set())
 
 
 @pytest.mark.parametrize(
@@ -106,6 +121,19 @@ def test_a_right_history_is_silent(more: Any):
             (*PAID, of(INTENDED, RESERVED), of(replace(FAILED, credits=2), replace(CAME_BACK, amount=2))),
             "gives back 2 credits, not 3",
         ),
+        ((*PAID, of(INTENDED, RESERVED), of(CAME_BACK)), "came back at position 8 without a refund"),
+        (
+            (*PAID, of(INTENDED, RESERVED), of(FAILED, replace(CAME_BACK, parts=(Part(2, 3, "bonus"),)))),
+            "to lots they were not taken from",
+        ),
+        ((*PAID, of(replace(INTENDED, parts=()), RESERVED)), "from other lots than it says"),
+        ((*PAID, *OF_ONE), "takes 1 credits, not 3"),
+        (
+            (*PAID, of(CreditsRevoked(4, "x", kind="fraud", parts=(Part(1, 4, "purchase"),))),
+             of(FOUND, replace(RESERVED, parts=(Part(1, 1, "purchase"),)))),
+            "takes 3 credits, not 1",
+        ),
+        ((of(ORDERED), ACCEPTED), "ordered otherwise"),
         ((*PAID, of(FULFILLED)), "refund r1 is not what was begun"),
         ((*PAID, of(INTENDED, RESERVED), of(replace(FULFILLED, amount_minor=1))), "is not what was begun"),
         ((*PAID, of(INTENDED, RESERVED), of(FULFILLED), of(FULFILLED)), "was recorded before"),
@@ -156,7 +184,7 @@ def test_purchases_from_before_there_were_payments_stay_valid():
 
 
 def test_a_walk_that_begins_inside_a_command_does_not_ask_for_what_was_before():
-    events = history(*PAID, of(INTENDED, RESERVED)).events
+    events = history(*PAID, of(INTENDED, RESERVED), of(FAILED, CAME_BACK)).events
     for after in range(1, len(events)):
         findings = Findings()
         rules = Rules(findings, after=after)

@@ -11,6 +11,7 @@ from events.envelope import Recorded
 from events.errors import UnknownEventType
 from events.streams import account_stream
 from ledger import commands as c
+from ledger.commands_payment import REFUND_LIFE_S
 from projections.asof import Row, balance_of, fold_account
 from projections.moments import Moment
 from projections.statement import BEGINNING, Statement, statement_of
@@ -85,7 +86,7 @@ def test_every_movement_with_its_lots() -> None:
     ]
     refund = statement_at(desk, BEGINNING, now(desk)).movements[8][0]
     life = next(part.expires_at_us for part in refund.lots if part.lot == 3)
-    assert life == refund.at_us + c.REFUND_LIFE_S * SECOND_US
+    assert life == refund.at_us + REFUND_LIFE_S * SECOND_US
 
 
 def test_statements_tile_and_agree_with_balances_at_every_position() -> None:

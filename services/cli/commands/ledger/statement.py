@@ -21,6 +21,7 @@ _WHAT = {
     "CreditsCharged": "charge",
     "CreditsRefunded": "refund",
     "CreditsRevoked": "revocation",
+    "CreditsRestored": "return",
     "CreditsExpired": "expiry",
 }
 

@@ -1,0 +1,47 @@
+"""Flagged money that an operator accepts: given, when, then."""
+
+import pytest
+from msgspec.structs import replace
+
+from events.account import Paid
+from events.payment import PaymentFlagged
+from ledger import commands_payment as p
+from ledger.errors import InvalidCommand, NoSuchPayment, NotPaid
+from tests.unit.ledger.paying import GRANTED, INTEND, ORDERED, SETTLE, SUCCEEDED, Desk
+
+ACCEPT = p.AcceptPayment("p", "a", "yk-1", 2, "op", "by phone")
+
+
+def flagged() -> Desk:
+    return Desk(ORDERED, PaymentFlagged("yk-1", "amount", 100, "RUB"))
+
+
+def test_flagged_money_is_bought_with_by_an_operators_word():
+    desk = flagged()
+    paid = replace(GRANTED, amount=2, reason="by phone", paid=Paid(100, "RUB"), actor="op")
+    assert desk.do(ACCEPT) == [replace(SUCCEEDED, amount_minor=100, credits=2), paid]
+    assert desk.do(ACCEPT) == desk.do(SETTLE) == []
+    assert desk.do(replace(INTEND, amount_minor=50))[0].credits == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"credits": 0}, InvalidCommand),
+        ({"actor": ""}, InvalidCommand),
+        ({"reason": ""}, InvalidCommand),
+        ({"provider_payment": "yk-9"}, NotPaid),
+        ({"account": "b"}, NoSuchPayment),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_accepted(change, error):
+    with pytest.raises(error):
+        flagged().do(replace(ACCEPT, **change))
+
+
+def test_flagged_money_that_is_going_back_buys_nothing():
+    desk = flagged()
+    desk.do(replace(INTEND, amount_minor=50))
+    with pytest.raises(InvalidCommand, match="went back or is about to"):
+        desk.do(ACCEPT)
