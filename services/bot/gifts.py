@@ -16,7 +16,7 @@ from ledger.commands_promo import RedeemPromo, key_of
 from ledger.errors import AlreadyRedeemed, Forgotten, KeyReused, NoSuchPromo, NotOpened, PromoOver
 from ledger.promo import is_code, normalised, reference
 from services.bot.shop import Person, Shop
-from services.shared.people import forgotten_name
+from services.shared.people import forgotten_names
 
 WRONG_CODES_MAX: Final = 10
 """In an hour, per account."""
@@ -38,6 +38,9 @@ async def redeem(shop: Shop, person: Person, text: str) -> tuple[Answer, int]:
     if await shop.people.wrong_codes(person.account) >= WRONG_CODES_MAX:
         return "too many", 0
     answer: Answer = "unknown"
+    before = forgotten_names(shop.settings, person.chat_id, reference(code))
+    if is_code(code) and await shop.people.remembered(before) is not None:
+        return "used before", 0  # by an account of theirs that was erased
     if is_code(code):
         command = RedeemPromo(code, person.account)
         try:
@@ -73,7 +76,7 @@ async def remember_inviter(shop: Shop, person: Person, payload: str) -> None:
     found = _INVITER.fullmatch(payload)
     if found is None or found[1] == person.account or not invites(shop):
         return
-    if await shop.people.was_forgotten(forgotten_name(shop.settings, person.chat_id)):
+    if await shop.people.remembered(forgotten_names(shop.settings, person.chat_id)) is not None:
         return
     command = c.OpenAccount(person.account, "referral", found[1])
     with suppress(NotOpened, Forgotten, KeyReused):

@@ -52,6 +52,7 @@ _POOL_MAX: Final = 16
 
 async def serve(settings: Settings) -> None:
     """Run until told to stop. Needs Postgres; waits for Redis and Telegram."""
+    _ = settings.forget_secrets  # without one nobody who comes back is known
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line per update otherwise
     async with Runtime(settings, "bot") as runtime:
         pool = await create_pool(settings, "bot", max_size=_POOL_MAX)

@@ -1,30 +1,34 @@
 """Erasing a person: their profile, texts, photos and videos go; events, hash chain and balances stay.
 
-    the account is locked ──▶ the person's row goes, with all ──▶ its open jobs fail and ──▶ files go
-    (AccountForgotten)        that refers to it (a transaction)   are refunded (ledger)
+    the account is locked ──▶ its open jobs fail, are ──▶ what is still owed ──▶ their row goes, with all ──▶ files go
+    (AccountForgotten)        refunded (in the ledger)    leaves the account     that refers to it
+                                                          (CreditsGranted)       (one transaction)
 
 Each step can be done again, and a crash between two is mended by asking again: by the Telegram id as long as
 that is known, by the account's id afterwards. Whoever is writing something about them meanwhile cannot, or
-takes it back: docs/decisions/erasure.md. What is kept is a keyed hash of the Telegram id, so that coming back
-earns no second welcome.
+takes it back: docs/decisions/erasure.md. What is kept are keyed hashes of the Telegram id, alone and with each
+code used, and what was owed: coming back earns no second welcome, no code twice, and settles no debt
+(docs/decisions/coming-back.md).
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 import msgspec
 from redis.asyncio import Redis
 
-from events.account import CreditsCharged
+from events.account import CreditsCharged, CreditsGranted
 from events.codec import decode
 from events.job import Failure, JobQueued, JobRequeued, JobSucceeded, VideoGifted
 from events.streams import account_stream, job_stream
-from ledger.commands import FailJob, ForgetAccount
-from ledger.errors import JobFinished
+from ledger.account import AMOUNT_MAX
+from ledger.commands import FailJob, ForgetAccount, GrantCredits
+from ledger.errors import JobFinished, KeyReused
 from ledger.log import Ledger
 from services.shared.blobs import BlobStore
-from services.shared.people import CHAT_STATE_PREFIX, forgotten_name
+from services.shared.people import CHAT_STATE_PREFIX, forgotten_names
 from services.shared.settings import Settings
 from services.shared.sql import query
 
@@ -53,6 +57,7 @@ class Forgetting:
     def __init__(
         self, settings: Settings, pool: "Pool", ledger: Ledger, blobs: BlobStore, redis: Redis | None
     ) -> None:
+        _ = settings.forget_secrets  # raises SettingsError before anything is done
         self._settings = settings
         self._pool = pool
         self._ledger = ledger
@@ -63,12 +68,14 @@ class Forgetting:
         """Erase whoever this account belongs to. Raises NotOpened, and what an absent database raises."""
         if not (await self._ledger.read.account(account)).forgotten:
             command = ForgetAccount(account, reason, actor)
-            await self._ledger.execute(command, key=f"forget:{account}")
+            with suppress(KeyReused):  # somebody else erases them at the same time
+                await self._ledger.execute(command, key=f"forget:{account}")
+        failed = await self._fail_open_jobs(account, actor)
         telegram_id = await self._pool.fetchval(query("telegram_id"), account)
         await self._drop_chat_state(telegram_id)  # after the next step nobody may know any more where it is
-        found, files = await self._unlink(account, telegram_id)
+        debt = None if telegram_id is None else await self._carry_debt(account)
+        found, files = await self._unlink(account, telegram_id, debt)
         await self._drop_chat_state(telegram_id)  # what was written meanwhile
-        failed = await self._fail_open_jobs(account, actor)
         async for job in self._jobs(account):  # a restored backup may hold files that no row names
             files |= set(await self._files_of(job))
         for file in files:
@@ -76,15 +83,34 @@ class Forgetting:
         counts = (found["texts"], found["drafts"], found["payments"], found["messages"])
         return Erased(account, telegram_id is not None, failed, *counts, len(files))
 
-    async def _unlink(self, account: str, telegram_id: int | None) -> tuple[asyncpg.Record, set[str]]:
+    async def _carry_debt(self, account: str) -> int | None:
+        """What is owed leaves the account, where nobody would ever pay it, to stand again in the next one.
+
+        Asked of the log, which knows what an interrupted attempt has carried. None: it was never opened.
+        """
+        state = await self._ledger.read.account(account)
+        if not state.opened:
+            return None
+        if state.debt:
+            command = GrantCredits(account, min(state.debt, AMOUNT_MAX), "carried", "erased")
+            await self._ledger.execute(command, key=f"carried:{account}:{state.lots_made}")
+        events = map(decode, await self._ledger.read.stream(account_stream(account)))
+        return sum(e.amount for e in events if isinstance(e, CreditsGranted) and e.kind == "carried")
+
+    async def _unlink(
+        self, account: str, telegram_id: int | None, debt: int | None
+    ) -> tuple[asyncpg.Record, set[str]]:
         """From here on nobody can tell whose account it was. What there was of it, and its files.
 
         A payment that is under way can still be paid, and is credited; where its receipt goes is forgotten.
         """
+        used = (await self._ledger.read.account(account)).promos
         async with self._pool.acquire() as connection, connection.transaction():
             if telegram_id is not None:
-                person = forgotten_name(self._settings, telegram_id)
-                await connection.execute(query("remember_forgotten"), person)
+                (person, *_), *codes = (
+                    forgotten_names(self._settings, telegram_id, code) for code in ("", *used)
+                )
+                await connection.execute(query("remember_forgotten"), person, debt, [c[0] for c in codes])
                 await connection.execute(query("forget_updates"), telegram_id)
             # Nobody refers to them any more from here on; who has done so until now is found.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)

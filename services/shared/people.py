@@ -16,10 +16,14 @@ CHAT_STATE_PREFIX = "{neurocards}:fsm"
 """Keys in Redis under which the bot remembers where someone is in the chat."""
 
 
-def forgotten_name(settings: Settings, telegram_id: int) -> bytes:
-    """What remains of someone who was erased: a keyed hash, of use only to who has the key and the id."""
-    key = settings.forget_key.get_secret_value().encode()
-    return hmac.new(key, str(telegram_id).encode(), hashlib.sha256).digest()
+def forgotten_names(settings: Settings, telegram_id: int, code: str = "") -> list[bytes]:
+    """What remains of someone who was erased, or of a promo code they used: a keyed hash of it.
+
+    Of use only to who has the key and the id. One for each secret, the newest first: that is what is stored.
+    """
+    told = f"{telegram_id} {code}".strip().encode()
+    keys = [secret.get_secret_value().encode() for secret in settings.forget_secrets]
+    return [hmac.new(key, told, hashlib.sha256).digest() for key in keys]
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -103,9 +107,10 @@ class People:
         )
         return Account(*row) if row else None
 
-    async def was_forgotten(self, name: bytes) -> bool:
-        """Whether someone of this `forgotten_name` had an account that was erased."""
-        return bool(await self._pool.fetchval(query("was_forgotten"), name))
+    async def remembered(self, names: Sequence[bytes]) -> int | None:
+        """What someone of these `forgotten_names` owed when erased, in credits; None: they were not."""
+        debt: int | None = await self._pool.fetchval(query("remembered"), names)
+        return debt
 
     async def wrong_codes(self, account: str) -> int:
         """How many promo codes the account has tried in vain within the last hour."""

@@ -22,6 +22,8 @@ from services.shared.companies import (
 from services.shared.errors import SettingsError
 from services.shared.settings_admins import AdminFields
 
+_SANDBOX_TOKEN = COMPANIES["telegram"].sandbox_key
+
 
 class Settings(AdminFields):
     """Every setting, and the addresses and keys to use, sandbox or real."""
@@ -140,12 +142,16 @@ class Settings(AdminFields):
         return SecretStr(hashlib.sha256(b"neurocards callback\0" + keys.encode()).hexdigest())
 
     @cached_property
-    def forget_key(self) -> SecretStr:
-        """The secret under which people who were erased are told when they come back."""
-        if self.forget_secret is not None:
-            return self.forget_secret
-        token = self.telegram_token.get_secret_value().encode()
-        return SecretStr(hashlib.sha256(b"neurocards forget\0" + token).hexdigest())
+    def forget_secrets(self) -> tuple[SecretStr, ...]:
+        """Under which people who were erased are told when they come back, the newest first.
+
+        Raises SettingsError where people are real and there is none: it follows from no other secret.
+        """
+        if not self.forget_secret and self.telegram_token.get_secret_value() != _SANDBOX_TOKEN:
+            raise SettingsError(
+                ["FORGET_SECRET: is not set; people are real with this BOT_TOKEN: `openssl rand -hex 32`"]
+            )
+        return self.forget_secret or (SecretStr("nobody in the sandbox is real"),)
 
     @cached_property
     def instance(self) -> str:

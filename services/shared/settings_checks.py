@@ -14,7 +14,7 @@ _BOT_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
 class SettingsChecks(BaseSettings):
     """Checks of fields that the subclass has."""
 
-    @field_validator("kie_api_keys", "kie_result_hosts", mode="before", check_fields=False)
+    @field_validator("kie_api_keys", "kie_result_hosts", "forget_secret", mode="before", check_fields=False)
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         return (

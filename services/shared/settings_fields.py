@@ -95,10 +95,10 @@ class SettingsFields(SettingsChecks):
     kie_webhook_hmac_key: SecretStr | None = Field(
         None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
     )
-    forget_secret: SecretStr | None = Field(
-        None,
-        min_length=16,
-        description="Secret under which erased people are remembered; empty: derived from the bot's token",
+    forget_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], NoDecode] = Field(
+        (),
+        description="Secret under which erased people are remembered, of its own and never lost; the newest "
+        "first, older ones after commas for look-ups; needed with a real BOT_TOKEN",
     )
     health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
     health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")

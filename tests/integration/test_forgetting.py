@@ -12,7 +12,7 @@ from ledger.log import Ledger
 from projections.check import check_ledger
 from services.shared.blobs import FolderBlobs, one_chunk
 from services.shared.forgetting import Erased, Forgetting
-from services.shared.people import People, forgotten_name
+from services.shared.people import People, forgotten_names
 from services.shared.settings import Settings
 from tests.support.studio import PlacedOrder, Seller, Studio
 
@@ -107,12 +107,12 @@ async def test_coming_back_is_a_new_account_that_is_known_to_have_been_there(
     archive: Archive, forgetting: Forgetting, ledger: Ledger, pool, settings: Settings
 ):
     people, telegram_id = People(pool), archive.seller.chat_id
-    assert not await people.was_forgotten(forgotten_name(settings, telegram_id))
+    assert await people.remembered(forgotten_names(settings, telegram_id)) is None
     await erase(forgetting, archive.seller.account)
     again = await people.account_of(telegram_id, "en")
     assert again.account != archive.seller.account
-    assert await people.was_forgotten(forgotten_name(settings, telegram_id))
-    assert not await people.was_forgotten(forgotten_name(settings, archive.other.chat_id))
+    assert await people.remembered(forgotten_names(settings, telegram_id)) == 0
+    assert await people.remembered(forgotten_names(settings, archive.other.chat_id)) is None
     order = c.OrderVideos(archive.seller.account, "o9", ("j9",), 1, "m", "ugc", "p", "b", "ru", 900)
     with pytest.raises(Forgotten):
         await ledger.execute(order, key="order:o9")

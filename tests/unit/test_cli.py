@@ -116,6 +116,25 @@ def test_doctor_on_a_machine_with_nothing_is_content(tmp_path: Path) -> None:
     assert rows["CHECKPOINT_KEY_FILE"]["found"].startswith("not set")
 
 
+def test_without_the_secret_that_people_are_remembered_under_nobody_real_is_served(tmp_path: Path) -> None:
+    real = {"BOT_TOKEN": "123456:secret-token", "DATABASE_URL": "postgresql://nowhere/x"}
+    for words in (("serve", "bot"), ("up",)):
+        done = neurocards(*words, folder=tmp_path, **real)
+        assert done.returncode != 0
+        assert "FORGET_SECRET: is not set" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_doctor_asks_for_the_secret_that_people_are_remembered_under() -> None:
+    from services.cli.doctor.machine import check_forget_secret
+
+    token = "123456:secret-token"
+    assert check_forget_secret(load_settings()).state == "ok"
+    missing = check_forget_secret(load_settings(bot_token=token))
+    assert (missing.state, missing.name) == ("fail", "FORGET_SECRET") and missing.advice
+    both = check_forget_secret(load_settings(bot_token=token, forget_secret="n" * 16 + "," + "o" * 16))
+    assert (both.state, both.found) == ("ok", "set, 1 older kept")
+
+
 def test_doctor_looks_at_the_signing_key(tmp_path: Path) -> None:
     from services.cli.doctor.signing import check_signing
     from services.shared.checkpoint_files import make_key

@@ -113,6 +113,19 @@ def test_callback_key_is_shared_by_processes_with_the_same_keys_and_unguessable_
     assert load_settings(callback_secret="x" * 16).callback_key.get_secret_value() == "x" * 16
 
 
+def test_people_who_are_real_are_remembered_under_a_secret_of_its_own_or_not_at_all() -> None:
+    token = "123456:secret-token"
+    (sandboxs,) = load_settings().forget_secrets
+    for wrong in ({}, {"telegram_api_url": "http://127.0.0.1:8081/telegram"}):
+        with pytest.raises(SettingsError, match="FORGET_SECRET: is not set; people are real"):
+            _ = load_settings(bot_token=token, **wrong).forget_secrets
+    assert load_settings(bot_token="111111:sandbox").forget_secrets == (sandboxs,)
+    new_and_old = load_settings(bot_token=token, forget_secret=f" {'n' * 16}, {'o' * 16}").forget_secrets
+    assert [secret.get_secret_value() for secret in new_and_old] == ["n" * 16, "o" * 16]
+    with pytest.raises(SettingsError, match="16 characters"):
+        load_settings(forget_secret=f"{'n' * 16},short")
+
+
 def test_the_example_lists_every_setting_and_is_in_step() -> None:
     assert (ROOT / ".env.example").read_text(encoding="utf-8") == render_example()
 

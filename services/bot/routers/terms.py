@@ -20,7 +20,7 @@ from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.bot.talk import say, show
 from services.shared.buttons import AcceptTerms, ChooseLanguage
 from services.shared.i18n import LOCALES
-from services.shared.people import forgotten_name
+from services.shared.people import forgotten_names
 
 router = Router(name="terms")
 
@@ -107,10 +107,14 @@ async def terms_first(query: CallbackQuery, bot: Bot, shop: Shop, person: Person
 
 
 async def accept_terms(shop: Shop, person: Person) -> None:
-    """Open the account and record the agreement; a person's first one ever brings the welcome gift."""
-    account, name = person.account, forgotten_name(shop.settings, person.chat_id)
-    await shop.ledger.execute(c.OpenAccount(account), key=f"open:{account}")
-    welcome = 0 if await shop.people.was_forgotten(name) else shop.settings.free_credits
+    """Open the account and record the agreement; a person's first one ever brings the welcome gift.
+
+    Who was erased and comes back owes what they owed.
+    """
+    account = person.account
+    debt = await shop.people.remembered(forgotten_names(shop.settings, person.chat_id))
+    await shop.ledger.execute(c.OpenAccount(account, debt=debt or 0), key=f"open:{account}")
+    welcome = shop.settings.free_credits if debt is None else 0
     command = c.AcceptTerms(account, TERMS_VERSION, welcome)
     with suppress(KeyReused):  # agreed to while FREE_CREDITS was another number; that agreement stands
         await shop.ledger.execute(command, key=f"terms:{account}:{TERMS_VERSION}")

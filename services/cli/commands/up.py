@@ -30,6 +30,7 @@ def up(
     from services.shared.settings import load_settings
 
     settings = load_settings()
+    _ = infra_only or settings.forget_secrets  # the bot would refuse to start
     configure_command_logging(settings, "up")
 
     def ready(facts: dict[str, Any]) -> None:

@@ -3,7 +3,13 @@
 from services.cli.doctor.check import Check, fail
 from services.cli.doctor.companies import check_companies
 from services.cli.doctor.connections import check_database, check_redis_server
-from services.cli.doctor.machine import check_env_file, check_folder, check_ports, check_programs
+from services.cli.doctor.machine import (
+    check_env_file,
+    check_folder,
+    check_forget_secret,
+    check_ports,
+    check_programs,
+)
 from services.cli.doctor.openai_models import check_models
 from services.cli.doctor.signing import check_signing
 from services.cli.environment import settings_here
@@ -22,6 +28,7 @@ async def examine() -> list[Check]:
     return [
         *check_env_file(),
         check_folder(settings),
+        check_forget_secret(settings),
         *check_signing(settings),
         *check_programs(settings),
         *check_ports(settings),

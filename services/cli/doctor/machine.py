@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from services.cli.doctor.check import Check, fail, ok, warn
 from services.local.folder import DataFolder
 from services.local.programs import find_postgres, find_valkey
-from services.shared.errors import StartError
+from services.shared.errors import SettingsError, StartError
 from services.shared.settings import Settings, variable_name
 from services.shared.sockets import port_is_free
 
@@ -46,6 +46,18 @@ def check_folder(settings: Settings) -> Check:
         return warn("NEUROCARDS_DATA_DIR", found, "videos need room: free some, or choose another disk")
     used = "a `neurocards up` runs on it" if folder.in_use() else "not in use"
     return ok("NEUROCARDS_DATA_DIR", f"{folder.root}: {used}")
+
+
+def check_forget_secret(settings: Settings) -> Check:
+    """Without it whoever was erased and comes back is a stranger: no debt, all gifts once more."""
+    try:
+        count = len(settings.forget_secrets)
+    except SettingsError as error:
+        name, _, reason = error.problems[0].partition(": ")
+        return fail(name, reason, "keep it where you keep passwords; the bot does not start without")
+    if not settings.forget_secret:
+        return ok("FORGET_SECRET", "not needed: telegram is the sandbox")
+    return ok("FORGET_SECRET", f"set, {count - 1} older kept" if count > 1 else "set")
 
 
 def check_programs(settings: Settings) -> list[Check]:

@@ -3,12 +3,17 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+from ledger import commands as c
 from ledger import commands_promo as g
 from ledger.account_state import AccountState
 from ledger.log import Ledger
+from projections.check import check_ledger
+from services.shared.blobs import FolderBlobs
 from services.shared.database import create_pool
-from services.shared.people import forgotten_name
+from services.shared.forgetting import Forgetting
+from services.shared.people import forgotten_names
 from services.shared.settings import load_settings
 from tests.integration.bot.people import TERMS, BotWorld, Visitor
 
@@ -20,11 +25,15 @@ async def ledger_of(world: BotWorld) -> AsyncIterator[Ledger]:
         yield ledger
 
 
+async def account_of(visitor: Visitor) -> str:
+    sql = "SELECT account FROM accounts WHERE telegram_id = $1"
+    (row,) = await visitor.world.rows(sql, visitor.chat.user_id)
+    return str(row["account"])
+
+
 async def state_of(visitor: Visitor) -> AccountState:
-    world = visitor.world
-    (row,) = await world.rows("SELECT account FROM accounts WHERE telegram_id = $1", visitor.chat.user_id)
-    async with ledger_of(world) as ledger:
-        return await ledger.read.account(row["account"])
+    async with ledger_of(visitor.world) as ledger:
+        return await ledger.read.account(await account_of(visitor))
 
 
 async def make(world: BotWorld, code: str, uses: int) -> None:
@@ -101,10 +110,38 @@ async def test_links_that_lead_to_nobody_and_people_who_come_back_are_not_invite
     await visitor.hears("Welcome")
     assert (await state_of(visitor)).invited_by == ""
     link = await link_of(visitor)
-    name = forgotten_name(load_settings(database_url=world.database_url), other_visitor.chat.user_id)
+    (name,) = forgotten_names(load_settings(database_url=world.database_url), other_visitor.chat.user_id)
     await world.rows("INSERT INTO forgotten (person) VALUES ($1)", name)
     await other_visitor.say(f"/start {link}")
     await other_visitor.press(TERMS)
     await other_visitor.hears("Добро пожаловать")
     back = await state_of(other_visitor)
     assert (back.invited_by, back.balance) == ("", 0)
+
+
+async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_they_owed(
+    visitor: Visitor, world: BotWorld, tmp_path: Path
+):
+    await make(world, "RETURN-3", 9)
+    await visitor.enter()
+    await visitor.say("/promo RETURN-3")
+    await visitor.hears("The code works")
+    for number in range(2):  # and erased once more, before the debt is paid
+        account = await account_of(visitor)
+        async with ledger_of(world) as ledger:
+            if not number:
+                await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="payment"), key="back")
+            settings = load_settings(database_url=world.database_url)
+            forgetting = Forgetting(settings, ledger.read.pool, ledger, FolderBlobs(tmp_path), None)
+            await forgetting.forget(account, actor="op", reason="asked")
+        await visitor.say("/start")
+        await visitor.press(TERMS)
+        await visitor.hears("Welcome")
+        await visitor.say("/promo RETURN-3")
+        await visitor.hears("already")
+        state = await state_of(visitor)
+        assert (state.balance, state.debt, state.promos) == (-2, 2, ())
+    await visitor.say("/cabinet")
+    await visitor.hears("2 · owed from before")
+    async with ledger_of(world) as ledger:
+        assert await check_ledger(ledger.read.pool) == []

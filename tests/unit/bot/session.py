@@ -118,11 +118,11 @@ class MemoryPeople:
         self.locales: dict[int, str] = {}
         self.texts: dict[str, Brief] = {}
         self.drafts: dict[str, Draft] = {}
-        self.forgotten: set[bytes] = set()
+        self.forgotten: dict[bytes, int] = {}
         self.owned: set[str] = {"photos/p.jpg"}
 
-    async def was_forgotten(self, name: bytes) -> bool:
-        return name in self.forgotten
+    async def remembered(self, names: Sequence[bytes]) -> int | None:
+        return next((self.forgotten[name] for name in names if name in self.forgotten), None)
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
         return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale))

@@ -31,7 +31,7 @@ from services.bot.routers import (
 )
 from services.bot.shop import TERMS_VERSION, Person, Shop
 from services.shared.buttons import AcceptTerms, ChooseCount, Menu, MenuAction, Order
-from services.shared.people import Brief, Draft, forgotten_name
+from services.shared.people import Brief, Draft, forgotten_names
 from tests.unit.bot.session import MemoryPeople, memory_shop, recorded_bot
 
 USER = {"id": 5, "is_bot": False, "first_name": "A", "language_code": "en"}
@@ -190,9 +190,11 @@ async def test_a_late_toast_is_no_failure(desk: Desk) -> None:
     assert desk.session.of(EditMessageReplyMarkup) == []
 
 
-async def test_someone_who_was_erased_and_comes_back_gets_no_second_welcome(desk: Desk) -> None:
+async def test_someone_who_was_erased_and_comes_back_gets_no_second_welcome_and_owes_what_they_owed(
+    desk: Desk,
+) -> None:
     forgotten = cast(MemoryPeople, desk.shop.people).forgotten
-    forgotten.add(forgotten_name(desk.shop.settings, 5))
+    forgotten[forgotten_names(desk.shop.settings, 5)[0]] = 3
     await desk.tap(AcceptTerms(version=TERMS_VERSION).pack())
     account = await desk.shop.ledger.read.account("a5")
-    assert (account.terms, account.balance) == (TERMS_VERSION, 0)
+    assert (account.terms, account.balance) == (TERMS_VERSION, -3)

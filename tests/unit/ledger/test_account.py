@@ -120,3 +120,13 @@ def test_amounts_out_of_range_are_refused(amount):
         account.grant(given(*AGREED), c.GrantCredits("a", amount, "manual", "x"), now_us=0)
     with pytest.raises(InvalidCommand):
         account.revoke(given(*AGREED), c.RevokeCredits("a", amount, "x"), now_us=0)
+
+
+def test_who_comes_back_begins_with_what_they_owed():
+    made = account.open_account(given(), c.OpenAccount("a", debt=4))
+    owed = CreditsRevoked(4, "owed before", kind="carried")
+    assert made == [("account-a", AccountOpened()), ("account-a", owed)]
+    assert account.open_account(given(*OPENED), c.OpenAccount("a", debt=4)) == []
+    assert c.body(c.OpenAccount("a", debt=4)) == c.body(
+        c.OpenAccount("a")
+    )  # who knows less asks for the same
