@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _SETTINGS: Final = {"application_name": "neurocards-replay", "timezone": "UTC", "jit": "off"}
 _TEMPORARY: Final = "pg_temp"
-_SCHEMA: Final = re.compile(r"(?!pg_|public$|audit$)[a-z_][a-z0-9_]{0,62}")
+_SCHEMA: Final = re.compile(r"(?!pg_|public$|audit$|information_schema$)[a-z_][a-z0-9_]{0,62}")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -109,7 +109,7 @@ async def _tables(
     """Empty tables; those that others could see are dropped again when something fails."""
     tables = [Table(projection, 0, schema=into.schema or _TEMPORARY) for projection in projections]
     if into.schema:
-        await work.execute(f"CREATE SCHEMA IF NOT EXISTS {into.schema}")
+        await work.execute(f'CREATE SCHEMA IF NOT EXISTS "{into.schema}"')
     async with AsyncExitStack() as undo:
         for table in tables:
             version, _ = await cursors.where_is(work, table.projection.name)

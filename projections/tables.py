@@ -31,7 +31,7 @@ class Table:
         self.version = version
         self._schema = schema
         self._plain = projection.name if schema else f"{projection.name}_v{version}{suffix}"
-        self.name = f"{schema}.{self._plain}" if schema else self._plain
+        self.name = f'"{schema}".{self._plain}' if schema else self._plain
         columns = projection.columns
         self._names = {
             "table": self.name,

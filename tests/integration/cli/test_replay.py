@@ -111,11 +111,11 @@ async def test_what_was_believed_then_goes_into_a_schema_or_files(
     assert (await replay("all", "--to", str(position), "--into", str(tmp_path / "then"))).code == 1
 
     at = await owner.fetchval("SELECT audit.to_time($1)", time_us)
-    done = await replay("balances", "--to", at.isoformat(), "--into", "schema:believed")
+    done = await replay("balances", "--to", at.isoformat(), "--into", "schema:then")
     assert (done.rows[0]["position"], done.rows[0]["root"]) == (position, then.root)
-    found = await owner.fetch("SELECT account, balance FROM believed.balances ORDER BY account")
+    found = await owner.fetch('SELECT account, balance FROM "then".balances ORDER BY account')
     assert {row["account"]: row["balance"] for row in found} == {k: row.balance for k, row in rows.items()}
-    again = await replay("balances", "--to", "3", "--into", "schema:believed")
+    again = await replay("balances", "--to", "3", "--into", "schema:then")
     assert again.code == 1 and "there already" in again.err
     assert (await state_root(pool, "balances")) == live
 
