@@ -158,7 +158,7 @@ def tail_of(stream: Stream, end: int, events: Mapping[int, Event], newest_open: 
     """What the stream's end is beside the log, which for `jobs` is what was published of it."""
     last = position_of(stream.last)
     if not stream.there:
-        return "missing"
+        return "missing" if end else "empty"  # before the first event nobody has anything to write
     if last is None or stream.foreign:
         return "not ours"
     if last > end:

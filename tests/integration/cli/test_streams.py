@@ -94,9 +94,11 @@ async def entry(redis: Redis, at: str, stream: str = LEDGER) -> Any:
 async def test_what_differs_is_listed_and_a_rebuild_makes_it_right(
     streams: Streams, traffic: Traffic, publish, redis: Redis
 ):
+    fresh = await streams("status")
+    assert fresh.code == 0 and "empty" in fresh.out and "missing" not in fresh.out
+    await traffic.play(20)
     done = await streams("status")
     assert done.code == 1 and "missing" in done.out  # nothing was ever published
-    await traffic.play(20)
     assert (await publish()) > 20
     done = await streams("verify")
     assert (done.code, done.out) == (0, "") and "entries of ledger (1 to" in done.err
