@@ -31,6 +31,7 @@ LedgerError
 ├── KeyReused                   the key belongs to a command with another body
 ├── LedgerBusy                  the queue is full: wait and ask again with the same key
 ├── LedgerUnavailable           no answer from Postgres in time: ask again with the same key
+├── MigrationError              a migration cannot be applied to this database; nothing of it was done
 └── IntegrityError              the log is not what a cursor or the chain says it must be
 """
 
@@ -192,6 +193,10 @@ class LedgerBusy(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """Postgres did not answer in time. The outcome may be unknown: ask again with the same key."""
+
+
+class MigrationError(LedgerError):
+    """A migration cannot be applied to this database; nothing of it was done."""
 
 
 class IntegrityError(LedgerError):

@@ -26,3 +26,4 @@ GRANT SELECT, INSERT, DELETE ON open_jobs TO neurocards_app;
 GRANT USAGE ON SCHEMA audit TO neurocards_app, auditor;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_app, auditor;
 GRANT SELECT ON events, open_jobs TO auditor;
+GRANT SELECT ON schema_migrations TO neurocards_app, auditor;

@@ -14,7 +14,7 @@ from importlib.resources import files
 import asyncpg
 import structlog
 
-from ledger.errors import IntegrityError
+from ledger.errors import IntegrityError, MigrationError
 from ledger.postgres import READ_WRITE
 
 logger = structlog.get_logger()
@@ -30,12 +30,13 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migrations",)) -> list[str]:
     """Apply what is missing, package by package, each file in its own transaction; the names applied.
 
-    Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since.
+    Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since,
+    MigrationError when one cannot be applied. What a newer version has applied stays, with a warning.
     """
     connection = await asyncpg.connect(database_url, target_session_attrs=READ_WRITE)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        await connection.execute(_TABLE)
+        await _execute(connection, _TABLE, "schema_migrations")
         rows = await connection.fetch("SELECT package, name, sha256 FROM schema_migrations")
         applied = {(row["package"], row["name"]): row["sha256"] for row in rows}
         done: list[str] = []
@@ -48,6 +49,8 @@ async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migratio
                     done.append(f"{package}/{name}")
                 elif stored != digest:
                     raise IntegrityError(f"{package}/{name} was applied and has changed since; restore it")
+        if newer := [f"{p}/{name}" for p, name in applied if p in packages and name not in names(p)]:
+            logger.warning("migrations_unknown", names=newer, reason="a newer version has applied them")
         return done
     finally:
         await connection.close()
@@ -55,16 +58,30 @@ async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migratio
 
 def migration_files(package: str) -> list[tuple[str, str]]:
     """The package's migration files as (name, SQL), in order."""
-    found = [entry for entry in files(package).iterdir() if entry.name.endswith(".sql")]
-    return [(entry.name, entry.read_text("utf-8")) for entry in sorted(found, key=lambda e: e.name)]
+    return [(name, (files(package) / name).read_text("utf-8")) for name in names(package)]
+
+
+def names(package: str) -> list[str]:
+    """The names of the package's migration files, in order."""
+    return sorted(entry.name for entry in files(package).iterdir() if entry.name.endswith(".sql"))
 
 
 async def _apply(
     connection: "asyncpg.Connection[asyncpg.Record]", package: str, name: str, sql: str, digest: str
 ) -> None:
     async with connection.transaction():
-        await connection.execute(sql)
+        await _execute(connection, sql, f"{package}/{name}")
         await connection.execute(
             "INSERT INTO schema_migrations (package, name, sha256) VALUES ($1, $2, $3)", package, name, digest
         )
     logger.info("migration_applied", package=package, name=name)
+
+
+async def _execute(connection: "asyncpg.Connection[asyncpg.Record]", sql: str, name: str) -> None:
+    try:
+        await connection.execute(sql)
+    except asyncpg.PostgresError as error:
+        raise MigrationError(
+            f"{name} cannot be applied: {error}; is this the database of another program, or of another "
+            "version? It needs the rights of the database's owner"
+        ) from error

@@ -1,5 +1,32 @@
-"""`python -m services.cli` is `neurocards`, also where the console script is not on PATH."""
+"""`neurocards`, and `python -m services.cli` where that is not on PATH: no end of it is a traceback."""
 
-from services.cli.main import app
+import os
+import sys
 
-app(prog_name="neurocards")
+
+def main() -> None:
+    """Run a command. What none of its parts foresaw is written to a file, and the file named."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by who started us; else the next file would get its number
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
+    try:
+        from services.cli.errors import ExitCode, record_defect
+        from services.cli.main import app
+        from services.cli.output import say
+
+        try:
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            "".join(sys.argv).encode()
+            app(prog_name="neurocards")
+        except UnicodeEncodeError:
+            say("an argument is no text: its bytes are not UTF-8")
+            sys.exit(ExitCode.USAGE)
+        except Exception as error:
+            say(record_defect(error))
+            sys.exit(ExitCode.FAILURE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """How commands end: with an exit code that says what kind of end it was, and without a traceback."""
 
-import sys
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
@@ -24,19 +24,16 @@ class TidyGroup(TyperGroup):
     """Ends a command that raised one of our errors, or lost a server, with one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        from events.errors import NeurocardsError
-
         try:
             return super().invoke(ctx)
-        except NeurocardsError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(exit_code_of(error)) from None
         except Exception as error:
-            words = trouble_of(error)
+            from services.shared.errors import explain
+
+            words = explain(error)
             if words is None:
                 raise
             typer.echo(words, err=True)
-            raise typer.Exit(ExitCode.FAILURE) from error
+            raise typer.Exit(exit_code_of(error)) from error
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
@@ -61,35 +58,26 @@ def exit_code_of(error: BaseException) -> ExitCode:
             return ExitCode.FAILURE
 
 
-def trouble_of(error: Exception) -> str | None:
-    """In words: a server that broke off in the middle, or has other tables. None for what is a bug of ours.
+def record_defect(error: Exception) -> str:
+    """Write where an unforeseen error comes from to a file, without secrets; a sentence that names it."""
+    import os
+    import tempfile
+    import traceback
 
-    Addresses are left out, as they may hold passwords.
-    """
-    if "redis" in sys.modules:
-        from redis.exceptions import ConnectionError as Away
-        from redis.exceptions import TimeoutError as Late
+    from services.shared.logs import Redaction, secret_values
+    from services.shared.settings import load_settings
 
-        if isinstance(error, Away | Late):
-            return f"Redis does not answer at REDIS_URL ({type(error).__name__}); is it running?"
-    if "asyncpg" not in sys.modules:
-        return None
-    import asyncpg
-
-    match error:
-        case (
-            asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError()
-        ):
-            return f"the database is older than this program ({error}); run `neurocards migrate`"
-        case asyncpg.ReadOnlySQLTransactionError() | asyncpg.TargetServerAttributeNotMatched():
-            from services.shared.database import start_error
-
-            return str(start_error(error))
-        case (
-            asyncpg.PostgresConnectionError() | asyncpg.QueryCanceledError() | asyncpg.CannotConnectNowError()
-        ):
-            return f"Postgres broke off: {error}; try again"
-        case asyncpg.InterfaceError() if "connection" in str(error):
-            return f"Postgres broke off: {error}; try again"
-        case _:
-            return None
+    secrets, logs = [], None
+    with suppress(Exception):  # it may be the settings that are wrong
+        settings = load_settings()
+        secrets, logs = secret_values(settings), settings.data_dir.expanduser() / "logs"
+    clean = Redaction(secrets).text
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    what = f"this is a defect of neurocards: {type(error).__name__}: {clean(str(error)):.200}"
+    for folder in (logs, None):
+        with suppress(OSError):
+            number, path = tempfile.mkstemp(prefix="defect-", suffix=".log", dir=folder)
+            with os.fdopen(number, "w", encoding="utf-8", errors="replace") as file:
+                file.write("\n".join(clean(line) for line in lines))
+            return f"{what}; please report it with {path}"
+    return f"{what}; no file could be written with the details"

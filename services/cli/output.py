@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +36,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def say(words: str) -> None:
-    """Tell the person something; never part of the data."""
-    typer.echo(words, err=True)
+    """Tell the person something; never part of the data. Who has left is not told."""
+    with suppress(OSError):
+        typer.echo(words, err=True)
 
 
 def emit(rows: Iterable[Mapping[str, Any]], form: OutputFormat, *, title: str | None = None) -> None:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import asyncpg
 import structlog
 
-from services.shared.database import CONNECT_TIMEOUT_S, server_settings, start_error
-from services.shared.errors import StartError
+from services.shared.database import CONNECT_TIMEOUT_S, UNUSABLE, server_settings, start_error
 from services.shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,16 +37,12 @@ async def auditor_pool(
     `json` columns arrive as text, times in UTC. Raises StartError with what to do.
     """
     try:
-        pool = await _open(settings, AUDITOR_ROLE, max_size, statement_timeout_s)
-    except asyncpg.InsufficientPrivilegeError:
-        logger.warning("auditor_role_not_granted", used="the login's own rights, read only")
         try:
+            pool = await _open(settings, AUDITOR_ROLE, max_size, statement_timeout_s)
+        except asyncpg.InsufficientPrivilegeError:
+            logger.warning("auditor_role_not_granted", used="the login's own rights, read only")
             pool = await _open(settings, None, max_size, statement_timeout_s)
-        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-            raise start_error(error) from error
-    except (asyncpg.UndefinedObjectError, asyncpg.InvalidParameterValueError) as error:
-        raise StartError(f"the role {AUDITOR_ROLE} is not there; run `neurocards migrate`") from error
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except UNUSABLE as error:
         raise start_error(error) from error
     async with pool:
         yield pool
@@ -75,19 +70,13 @@ def reading_settings(role: str | None, statement_timeout_s: float | None = None)
 
 
 def read(command: str, work: Callable[["Pool", Settings], Awaitable[T]]) -> T:
-    """Run one reading command: settings, logs, a pool, the work. Raises StartError without our tables."""
+    """Run one reading command: settings, logs, a pool, the work."""
     from services.cli.environment import prepare
 
     settings = prepare(command)
 
     async def run() -> T:
         async with auditor_pool(settings) as pool:
-            try:
-                return await work(pool, settings)
-            except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
-                hint = f"the database is older than this program ({error}); run `neurocards migrate`"
-                raise StartError(hint) from error
-            except (asyncpg.PostgresConnectionError, asyncpg.QueryCanceledError) as error:
-                raise StartError(f"Postgres broke off: {error}; try again") from error
+            return await work(pool, settings)
 
     return asyncio.run(run())

@@ -8,11 +8,9 @@ from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-import asyncpg
 import msgspec
 import structlog
 import uvloop
-from redis.exceptions import RedisError
 
 from projections.in_process import spare_collector
 from projections.moments import Point, moment
@@ -24,9 +22,7 @@ from projections.scratch import Into, build_at
 from services.cli.environment import prepare
 from services.cli.output import say
 from services.cli.progress import Progress, walks
-from services.cli.streaming import redis_trouble
-from services.shared.database import patient_pool, start_error
-from services.shared.errors import StartError
+from services.shared.database import patient_pool
 from services.shared.redis_client import command_client
 from services.shared.settings import Settings
 from services.shared.stream_source import StreamSource
@@ -115,16 +111,7 @@ async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed
             return used[-1]
 
         bar = stack.enter_context(_Bar())
-        try:
-            done = await work(settings, source if from_stream else None, bar)
-        except asyncpg.InsufficientPrivilegeError as error:
-            raise StartError(
-                "only the tables' owner can do this: set the DATABASE_URL that `neurocards migrate` uses"
-            ) from error
-        except RedisError as error:
-            raise StartError(redis_trouble(error)) from error
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
-            raise start_error(error) from error
+        done = await work(settings, source if from_stream else None, bar)
     return Replayed(done, used[0].streamed if used else None, used[0].filled if used else 0)
 
 

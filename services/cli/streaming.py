@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import asyncpg
 import uvloop
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from services.shared.database import patient_pool
-from services.shared.errors import StartError
+from services.shared.errors import explain
 from services.shared.publishing.scripts import Scripts
 from services.shared.redis_client import command_client
 from services.shared.settings import Settings
@@ -35,17 +35,9 @@ class Servers:
 
 @asynccontextmanager
 async def open_servers(settings: Settings, command: str) -> AsyncIterator[Servers]:
-    """Both servers. Raises StartError when one of them does not answer, now or later."""
+    """Both servers. Raises StartError when Postgres does not answer."""
     async with await patient_pool(settings, command) as pool, command_client(settings) as redis:
-        try:
-            yield Servers(settings, pool, Scripts(redis, ledger_entries_max=settings.stream_entries_max))
-        except RedisError as error:
-            raise StartError(redis_trouble(error)) from error
-        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-            hint = f"the database is older than this program ({error}); run `neurocards migrate`"
-            raise StartError(hint) from error
-        except asyncpg.PostgresConnectionError as error:
-            raise StartError(f"Postgres broke off: {error}; try again") from error
+        yield Servers(settings, pool, Scripts(redis, ledger_entries_max=settings.stream_entries_max))
 
 
 def run_command(command: str, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
@@ -57,7 +49,7 @@ def run_command(command: str, work: Callable[[Settings], Coroutine[Any, Any, T]]
 
 
 def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
-    """Run one command on both servers. Raises StartError when one of them does not answer."""
+    """Run one command on both servers."""
 
     async def run(settings: Settings) -> T:
         async with open_servers(settings, command) as servers:
@@ -72,13 +64,6 @@ async def status_of(redis: Redis, pool: "Pool", lease_s: float) -> Status:
         async with asyncio.timeout(3):
             return await stream_status(redis, pool, lease_s=lease_s)
     except RedisError as error:
-        return await status_without_redis(pool, redis_trouble(error))
+        return await status_without_redis(pool, explain(error) or repr(error))
     except TimeoutError:
         return await status_without_redis(pool, "Redis does not answer at REDIS_URL within 3 s")
-
-
-def redis_trouble(error: RedisError) -> str:
-    """What is wrong with Redis, without its address, which may hold a password."""
-    if isinstance(error, ResponseError):
-        return f"Redis refuses: {error}"
-    return f"Redis does not answer at REDIS_URL ({type(error).__name__}); is it running?"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from ledger.postgres import READ_WRITE
-from services.shared.errors import StartError, UnsafeDatabase
+from services.shared.errors import StartError, UnsafeDatabase, explain
+from services.shared.schema import compare
 from services.shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 APP_ROLE = "neurocards_app"
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 20.0
+UNUSABLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What connecting raises: no answer, no name, a refusal, what is no Postgres. See `start_error`."""
 
-_REFUSED = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.TargetServerAttributeNotMatched)
 _SERVER_SETTINGS = {
     "timezone": "UTC",
     "synchronous_commit": "on",
@@ -41,12 +43,11 @@ async def create_pool(
     """A pool of connections named `neurocards-<name>`. Raises StartError with what to do.
 
     Each connection is checked to commit durably and to take writes, also later: one that can only read may
-    be a replica that is behind, so it is no good for reading either.
+    be a replica that is behind, so it is no good for reading either. The first one leads to all of our tables.
     """
-    url = settings.require_database_url()
     try:
-        return await asyncpg.create_pool(
-            url,
+        pool = await asyncpg.create_pool(
+            settings.require_database_url(),
             min_size=min_size,
             max_size=max_size,
             timeout=CONNECT_TIMEOUT_S,
@@ -58,8 +59,12 @@ async def create_pool(
             target_session_attrs=READ_WRITE,
             server_settings=server_settings(name, role),
         )
-    except _REFUSED as error:
+        if (compared := await compare(pool)).missing:
+            pool.terminate()
+            raise StartError(f"the database lacks {', '.join(compared.missing)}; run `neurocards migrate`")
+    except UNUSABLE as error:
         raise start_error(error) from error
+    return pool
 
 
 async def patient_pool(settings: Settings, name: str) -> "Pool":
@@ -74,7 +79,7 @@ async def patient_pool(settings: Settings, name: str) -> "Pool":
             init=check_connection,
             server_settings=server_settings(name, APP_ROLE) | patient,
         )
-    except _REFUSED as error:
+    except UNUSABLE as error:
         raise start_error(error) from error
 
 
@@ -94,7 +99,7 @@ async def connect(
             target_session_attrs=READ_WRITE if writes else None,
         )
         await check_connection(connection)
-    except _REFUSED as error:
+    except UNUSABLE as error:
         raise start_error(error) from error
     return connection
 
@@ -129,34 +134,21 @@ async def check_connection(connection: "Connection | asyncpg.pool.PoolConnection
 
 def start_error(error: BaseException) -> StartError:
     """What a person should do about a database that cannot be used."""
-    match error:
-        case UnsafeDatabase():
-            return error
-        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
-            hint = "Postgres refused the user or password in DATABASE_URL"
-        case asyncpg.InvalidCatalogNameError():
-            hint = "the database named in DATABASE_URL does not exist; create it"
-        case asyncpg.UndefinedObjectError() | asyncpg.InvalidParameterValueError():
-            hint = f"the role {APP_ROLE} is not there or not granted to us; run `neurocards migrate`"
-        case asyncpg.InsufficientPrivilegeError():
-            hint = f"the user in DATABASE_URL may not act as {APP_ROLE}: grant it that role"
-        case asyncpg.TargetServerAttributeNotMatched() | asyncpg.ReadOnlySQLTransactionError():
-            hint = "Postgres at DATABASE_URL can only be read: is it a replica, or is its disk full?"
-        case asyncpg.PostgresError():
-            hint = f"Postgres refused the connection: {error}"
-        case _:
-            hint = "Postgres does not answer at DATABASE_URL; is it running, is the address right?"
-    return StartError(hint)
+    return StartError(explain(error) or f"Postgres cannot be used at DATABASE_URL: {error}")
 
 
 async def wait_for_database(settings: Settings, *, timeout_s: float = 30) -> None:
-    """Until Postgres takes connections, whatever its schema. Raises StartError when it does not in time."""
+    """Until Postgres takes connections, whatever its schema.
+
+    Raises StartError when it does not answer in time, and at once when it refuses us.
+    """
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
             connection = await connect(settings, "wait", role=None)
-        except StartError:
-            if asyncio.get_running_loop().time() > deadline:
+        except StartError as error:
+            away = isinstance(error.__cause__, OSError | asyncpg.OperatorInterventionError)
+            if not away or asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(0.25)
         else:

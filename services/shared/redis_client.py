@@ -9,6 +9,8 @@ Two kinds, never mixed:
   entry, so after any error its user reads its own pending entries again; a retry inside would hide that.
 """
 
+from typing import Any
+
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -16,7 +18,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from services.shared.errors import StartError
+from services.shared.errors import SettingsError, StartError, explain
 from services.shared.settings import Settings
 
 COMMAND_TIMEOUT_S = 5.0
@@ -26,13 +28,9 @@ BLOCK_MARGIN_S = 3.0
 
 def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
     """A client for commands that answer at once; answers are bytes."""
-    return Redis.from_url(
-        settings.require_redis_url(),
-        decode_responses=False,
-        protocol=2,
+    return _client(
+        settings,
         socket_timeout=COMMAND_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        health_check_interval=0,
         max_connections=max_connections,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
@@ -41,17 +39,28 @@ def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
 
 def blocking_client(settings: Settings, block_s: float) -> Redis:
     """A client for reads that block up to `block_s` at the server; each reader needs its own."""
-    return Redis.from_url(
-        settings.require_redis_url(),
-        decode_responses=False,
-        protocol=2,
+    return _client(
+        settings,
         socket_timeout=block_s + BLOCK_MARGIN_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        health_check_interval=0,
         max_connections=2,
         retry=Retry(NoBackoff(), retries=0),
         retry_on_error=[],
     )
+
+
+def _client(settings: Settings, **options: Any) -> Redis:
+    """Raises SettingsError when what stands behind the address's `?` is none of redis-py's options."""
+    options |= {
+        "decode_responses": False,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": 0,
+    }
+    try:
+        client: Redis = Redis.from_url(settings.require_redis_url(), protocol=2, **options)
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (TypeError, ValueError, RedisError) as error:
+        raise SettingsError([f"REDIS_URL: {error}"]) from error
+    return client
 
 
 async def check_redis(client: Redis) -> dict[str, str]:
@@ -60,9 +69,7 @@ async def check_redis(client: Redis) -> dict[str, str]:
         await client.ping()
         info = await client.info("server")
     except RedisError as error:
-        raise StartError(
-            f"Redis does not answer at REDIS_URL ({type(error).__name__}); is it running?"
-        ) from error
+        raise StartError(explain(error) or repr(error)) from error
     found = {"version": str(info.get("valkey_version") or info.get("redis_version"))}
     for name in ("maxmemory-policy", "appendonly"):
         try:

@@ -31,7 +31,7 @@ import uvloop
 
 from events.errors import NeurocardsError
 from services.shared import lifeline, tracing
-from services.shared.errors import SettingsError, StartError
+from services.shared.errors import SettingsError, StartError, explain
 from services.shared.health import Health, HealthServer
 from services.shared.logs import configure_logging
 from services.shared.settings import Settings
@@ -153,7 +153,7 @@ class Runtime:
             return
         if error is None:
             error = RuntimeError(f"task {task.get_name()} ended by itself")
-        logger.error("task_failed", task=task.get_name(), exc_info=error)
+        logger.error("task_failed", task=task.get_name(), **_facts(error))
         self._failure = self._failure or TaskFailed(task.get_name(), error)
         self.stop.set()
 
@@ -204,6 +204,12 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 10, 20)
 
 
+def _facts(error: BaseException) -> dict[str, Any]:
+    """What the log says of an error: a sentence if it is none of ours, else where it comes from."""
+    reason = explain(error)
+    return {"exc_info": error} if reason is None else {"reason": reason}
+
+
 def _end_overdue(after_s: float) -> None:
     logger.error("stop_overdue", after_s=after_s)
     lifeline.end_at_once(1)
@@ -224,8 +230,8 @@ def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings
     except NeurocardsError as error:
         logger.error("service_failed", reason=str(error), kind=type(error).__name__)
         return 2 if isinstance(error, SettingsError) else 1
-    except Exception:
-        logger.exception("service_failed")
+    except Exception as error:
+        logger.error("service_failed", kind=type(error).__name__, **_facts(error))
         return 1
     except KeyboardInterrupt:  # before the signals were ours
         return 130

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings
@@ -9,6 +10,19 @@ from pydantic_settings import BaseSettings
 _HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PROXY_URL = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
 _BOT_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
+
+
+def _readable(url: str | None, example: str) -> str | None:
+    """The address, if it can be one. What is wrong is not shown: it may be part of a password."""
+    try:
+        for host in urlsplit(url or "").netloc.rpartition("@")[2].split(","):
+            name, _ = urlsplit(f"//{host}").hostname or "", urlsplit(f"//{host}").port
+            if not unquote(name).startswith("/"):
+                name.encode("idna")
+    except ValueError:
+        odd = "what is odd in a password (@ / ? #) is written as %40 %2F %3F %23"
+        raise ValueError(f"must look like {example}; {odd}") from None
+    return url
 
 
 class SettingsChecks(BaseSettings):
@@ -47,14 +61,14 @@ class SettingsChecks(BaseSettings):
     def _postgres_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
-        return value
+        return _readable(value, "postgresql://user:password@host:5432/name")
 
     @field_validator("redis_url", check_fields=False)
     @classmethod
     def _redis_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://")
-        return value
+        return _readable(value, "redis://user:password@host:6379/0")
 
     @field_validator(
         "telegram_api_url", "kie_api_url", "kie_upload_url", "openai_base_url",

@@ -137,7 +137,7 @@ def test_the_image_copies_what_is_there_and_starts_our_command() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignore and all(f"!{source}" in ignore for source in sources)
     assert 'ENTRYPOINT ["neurocards"]' in text
-    assert 'neurocards = "services.cli.main:app"' in (ROOT / "pyproject.toml").read_text()
+    assert 'neurocards = "services.cli.__main__:main"' in (ROOT / "pyproject.toml").read_text()
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 import asyncpg
 
-from ledger.migrations import migration_files
 from services.cli.doctor.check import Check, fail, ok, warn
 from services.local.programs import POSTGRES_OLDEST
 from services.shared.database import APP_ROLE, connect
 from services.shared.errors import StartError, UnsafeDatabase
 from services.shared.redis_client import check_redis, command_client
-from services.shared.schema import PACKAGES
+from services.shared.schema import compare
 from services.shared.settings import Settings
 
 _EMBEDDED = "not set: `neurocards up` starts its own"
@@ -47,17 +46,17 @@ async def _durability(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
 
 
 async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
-    wanted = {(package, name) for package in PACKAGES for name, _ in migration_files(package)}
     try:
-        rows = await connection.fetch("SELECT package, name FROM schema_migrations")
+        missing, unknown = await compare(connection)
     except asyncpg.UndefinedTableError:
-        rows = []
-    missing = wanted - {(row["package"], row["name"]) for row in rows}
+        return fail("tables", "none of ours", "run `neurocards migrate`")
     if missing:
         return fail("tables", f"{len(missing)} migrations missing", "run `neurocards migrate`")
     if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", APP_ROLE):
         return fail("tables", f"not a member of {APP_ROLE}", f"GRANT {APP_ROLE} TO this user")
-    return ok("tables", f"up to date, {len(wanted)} migrations")
+    if unknown:
+        return warn("tables", f"newer than this program: {', '.join(unknown)}", "run the newer version soon")
+    return ok("tables", "up to date")
 
 
 async def check_redis_server(settings: Settings) -> list[Check]:

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 from redis.exceptions import RedisError
 
-from services.cli.streaming import redis_trouble, status_of
+from services.cli.streaming import status_of
 from services.cli.top.facts import (
     ErrorLine,
     Facts,
@@ -30,6 +30,7 @@ from services.cli.top.facts import (
 from services.cli.top.sql import query
 from services.shared.database import APP_ROLE, CONNECT_TIMEOUT_S, server_settings, start_error
 from services.shared.error_policy import POLICIES
+from services.shared.errors import explain
 from services.shared.models.book import CircuitBook
 from services.shared.periodic import PASSING
 from services.shared.provider_accounts import look as look_at_provider
@@ -101,7 +102,7 @@ class Looking:
         try:
             accounts, waiting = await look_at_provider(self._redis, window_s)
         except RedisError as error:
-            return None, redis_trouble(error)
+            return None, explain(error)
         return Provider(accounts, waiting, self._settings.kie_creations_per_10_s, window_s), None
 
     async def _connected(self) -> "Pool":

@@ -70,25 +70,18 @@ def verify(
 
 
 async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], log_only: bool) -> Report:
-    import asyncpg
-
     from projections.verify.run import verify as run
     from projections.verify.stages import STAGES
     from services.cli.progress import walks
     from services.cli.reading import auditor_pool
-    from services.shared.errors import StartError
 
     async with auditor_pool(settings, max_size=1) as pool:
-        try:
-            after = await _beginning(pool, begin, keys)
-            head = await pool.fetchval("SELECT max(position) FROM events") or 0
-            source = await _source(pool, settings)
-            stages: tuple[Stage, ...] = ("chain", "rules") if log_only else STAGES
-            with walks("verify", stages, after.position, head) as progress:
-                return await run(source, after=after, keys=keys, stages=stages, progress=progress)
-        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
-            hint = f"the database is older than this program ({error}); run `neurocards migrate`"
-            raise StartError(hint) from error
+        after = await _beginning(pool, begin, keys)
+        head = await pool.fetchval("SELECT max(position) FROM events") or 0
+        source = await _source(pool, settings)
+        stages: tuple[Stage, ...] = ("chain", "rules") if log_only else STAGES
+        with walks("verify", stages, after.position, head) as progress:
+            return await run(source, after=after, keys=keys, stages=stages, progress=progress)
 
 
 async def _source(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Source:
