@@ -16,6 +16,9 @@ SEED ?=
 COLLECT = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq
 REWRITTEN = test -d tests/__pycache__ || { $(COLLECT) tests/unit >/dev/null & $(COLLECT) tests/integration >/dev/null; wait; }
 
+# Ends the tests and all they started after so many minutes, and tells the CPU time of it all.
+WATCHED = $(BIN)/python -m tests.support.watchdog
+
 NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgresql (17 or newer) and valkey \
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
@@ -46,7 +49,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
 	@$(REWRITTEN)
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
 
 check: $(VENV)/.stamp-dev ## Formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -67,8 +70,8 @@ bench: $(VENV)/.stamp-dev $(PEERS)/.stamp ## Measure everything beside the machi
 	$(BIN)/python -m pytest tests/bench tests/integration/payments -m bench --timeout 900 -s $(if $(ONLY),-k $(ONLY))
 
 chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things; SEED=7 for the same again
-	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS) \
-	  tests/integration tests/e2e tests/chaos
+	CHAOS_SEED=$(SEED) PYTHONDONTWRITEBYTECODE= $(WATCHED) 60 \
+	  $(BIN)/python -m pytest -m "chaos or short" --numprocesses $(JOBS) tests/integration tests/e2e tests/chaos
 
 chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
 	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)

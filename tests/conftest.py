@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -18,6 +17,7 @@ from tests.support import servers
 from tests.support.arena import seed
 from tests.support.services import Services, services_in
 
+pytest_plugins = ["tests.support.limits"]
 _DATABASES = 10_000
 
 
@@ -58,13 +58,6 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.freeze()
         gc.enable()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    from tests.support.spreading import scheduling
-
-    return scheduling(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -15,6 +15,10 @@ from pathlib import Path
 COMMAND = (
     sys.executable,
     "-m",
+    "tests.support.watchdog",
+    "60",
+    sys.executable,
+    "-m",
     "pytest",
     "-m",
     "chaos or short",

@@ -13,7 +13,7 @@ from tests.support.arena.arena import Arena
 from tests.support.arena.verdict import GRACE_S
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(100)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SHORT_S = 6
 NEVER = {"api": "kie", "call": "task", "fault": "never_finishes", "times": None}

@@ -11,7 +11,7 @@ import pytest
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 
-pytestmark = pytest.mark.timeout(100)
+pytestmark = pytest.mark.timeout(600)
 
 KINDS = ("callback_before_answer", "callback_twice", "callback_forged", "callback_never")
 

@@ -14,7 +14,7 @@ from services.cli.demo.stack import Stack
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

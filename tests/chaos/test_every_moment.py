@@ -10,7 +10,7 @@ from tests.support.arena import seed
 from tests.support.kills import MOMENTS, VICTIMS, Victim, play_with_a_kill
 from tests.support.playing import Play
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 MOMENTS_EACH = 1
 

@@ -16,7 +16,7 @@ import pytest
 from services.local import postgres
 from tests.support.arena.arena import Arena
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(600)
 
 JOBS = 10
 

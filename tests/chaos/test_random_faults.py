@@ -11,7 +11,7 @@ import pytest
 from tests.support.arena import seed
 from tests.support.arena.arena import Arena
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(600)
 
 RATE = 0.3
 KEYS = 6

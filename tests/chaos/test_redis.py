@@ -13,7 +13,7 @@ import pytest
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(600)
 
 JOBS_PER_WAVE = 8
 STUMBLES = Fault("server_error", times=1)

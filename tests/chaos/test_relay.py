@@ -16,7 +16,7 @@ from services.shared.publishing import rebuilding, scripts
 from tests.support.arena.arena import Arena
 from tests.support.redis_proxy import Fate, RedisProxy
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SMALL: dict[str, Any] = {"ODD_PACE": json.dumps({"services.relay.relay.PAGE_EVENTS": 5})}
 PUBLISH = scripts._script("publish")[1].encode()

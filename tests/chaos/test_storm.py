@@ -9,7 +9,7 @@ from services.cli.demo.seller import Seller
 from tests.support.kills import ALLOWED_WITHOUT_PROVIDER, VICTIMS, strike
 from tests.support.playing import Play
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SELLERS = 12
 STRIKES = 10

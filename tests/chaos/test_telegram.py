@@ -17,7 +17,7 @@ from tests.support.arena.sellers import Fault, Seller
 from tests.support.arena.verdict import GRACE_S
 from tests.support.waiting import eventually
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 BRIEF: dict[str, Any] = {"seconds": 1.5, "retry_after": 1}
 ARRIVED = ("drop_after", "hang_after")

@@ -9,7 +9,7 @@ import pytest
 from tests.support.arena.arena import Arena, often_late
 from tests.support.arena.sellers import Fault
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(100)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 CUTS = (
     Fault("drop_after_accept", times=1),

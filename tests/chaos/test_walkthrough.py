@@ -70,7 +70,7 @@ def test_it_begins_with_a_start_and_goes_through_everything() -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_what_stands_there_works(stack: Stack) -> None:
     terminal, said = Terminal(stack), {}
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:

@@ -17,7 +17,7 @@ from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(600)
 
 POINTS: Final = tuple(
     f"{when} {what}"

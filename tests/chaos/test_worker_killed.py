@@ -22,7 +22,7 @@ from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import NO_PHOTO, PHOTO, Fault
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(600)
 
 PARTS: Final = 2
 """So that several test processes share them."""

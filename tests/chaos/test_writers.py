@@ -8,7 +8,7 @@ from services.shared.settings import load_settings
 from tests.support.diaries import WRITERS
 from tests.support.diaries_audit import survives_killed_writers
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SECONDS = 8
 

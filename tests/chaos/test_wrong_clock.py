@@ -11,7 +11,7 @@ import pytest
 from tests.support.arena.arena import SERVICES, Arena
 from tests.support.arena.sellers import Fault
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(100)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 HOUR_S = 3600
 SHORT_S = 7

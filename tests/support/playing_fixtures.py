@@ -24,7 +24,7 @@ def collector() -> Iterator[Collector]:
 
 @pytest.fixture(scope="session")
 def stack(collector: Collector) -> Iterator[Stack]:
-    """One `neurocards up` for all tests of this process; spreading.py sends them all to one."""
+    """One `neurocards up` for all tests of this process."""
     # Not in pytest's own folder: every pytest that starts closes that to Postgres's user.
     with short_folder() as folder:
         settings: dict[str, Any] = {

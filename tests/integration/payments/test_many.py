@@ -31,7 +31,7 @@ async def until_answered(ask: Callable[[], Awaitable[object]]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("count", [100, MANY])
 async def test_many_at_once_with_duplicates(patient, sandbox, count):
     """Twice told by the sandbox, once more by a stranger on its network; one in ten taps "I have paid"."""

@@ -1,0 +1,1 @@
+"""The suite's own machinery, shown with small sessions of pytest."""
