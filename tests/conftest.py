@@ -32,6 +32,17 @@ def pytest_configure(config: pytest.Config) -> None:
     _keep_no_logger()
     if runs_tests(config):
         build_when_used()
+        _let_properties_take_their_time()
+
+
+def _let_properties_take_their_time() -> None:
+    """An example's time says more about the machine than about the code."""
+    import hypothesis
+
+    hypothesis.settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("patient")
 
 
 def _keep_no_logger() -> None:

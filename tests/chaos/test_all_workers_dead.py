@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
-SHORT_S = 6
+SHORT_S = 20
 NEVER = {"api": "kie", "call": "task", "fault": "never_finishes", "times": None}
 
 

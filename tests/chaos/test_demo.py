@@ -23,7 +23,7 @@ def demo(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
         env=clean_environment(PYTHONPATH=ROOT, TMPDIR=folder),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=500,
         check=False,
     )
 

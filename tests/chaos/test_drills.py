@@ -33,7 +33,7 @@ def drill(stack: Stack, *words: str) -> "subprocess.CompletedProcess[str]":
     env = clean_environment(PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=stack.data.root, JOB_DEADLINE_SECONDS=60)
     return subprocess.run(
         [sys.executable, "-m", "services.cli", "drill", *words],
-        cwd=stack.folder, env=env, capture_output=True, text=True, timeout=200, check=False,
+        cwd=stack.folder, env=env, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
 
 

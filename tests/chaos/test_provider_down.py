@@ -9,7 +9,7 @@ from tests.support.arena.arena import Arena, often_late
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
-SHORT_S = 7
+SHORT_S = 20
 DOWN = ("html_502", "http_500", "drop_before", "hang", "maintenance", "empty_body", "server_error")
 
 

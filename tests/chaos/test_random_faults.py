@@ -42,5 +42,5 @@ async def faults_at_random(arena: Arena, jobs: int, deadline_s: int, workers: in
 
 @pytest.mark.chaos
 async def test_two_hundred_jobs(arena: Arena) -> None:
-    ended = await faults_at_random(arena, 200, deadline_s=20, workers=3)
+    ended = await faults_at_random(arena, 200, deadline_s=40, workers=3)
     assert ended["succeeded"] > 10 and ended["failed"] > 10, ended

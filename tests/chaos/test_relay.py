@@ -58,7 +58,7 @@ async def test_killed_inside_a_batch(arena: Arena, proxy: RedisProxy, fate: Fate
             relay = arena.begin("relay", name=f"relay-{number}", REDIS_URL=proxy.url(0), **SMALL)
             if number == 3:
                 last += (await arena.order()).jobs  # there must be something left to be in the middle of
-            await asyncio.wait_for(proxy.struck.wait(), 30)
+            await asyncio.wait_for(proxy.struck.wait(), 60)
             arena.kill(relay)
         arena.begin("relay", **SMALL)
         await all_made(arena, [*await ordering, *last])

@@ -19,7 +19,7 @@ CUTS = (
     Fault("hang", times=1, args={"accepted": True, "seconds": 1}),
 )
 SILENT = Fault("callback_never", call="callback")
-SHORT_S = 7
+SHORT_S = 20
 LATE_S = 3
 
 

@@ -54,7 +54,7 @@ class Terminal:
         )
         done = subprocess.run(
             ["bash", "-c", whole], cwd=self._stack.folder, env=env,
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         kept = re.findall(r"^(?:ACCOUNT|JOB|YESTERDAY)=.*$", Path(f"{self._variables}.new").read_text(), re.M)
@@ -73,7 +73,7 @@ def test_it_begins_with_a_start_and_goes_through_everything() -> None:
 @pytest.mark.timeout(600)
 async def test_what_stands_there_works(stack: Stack) -> None:
     terminal, said = Terminal(stack), {}
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
         seller = Seller(Chat(http, stack.sandbox_url, USER))
         for line in lines()[1:]:
             if line == ORDERS:

@@ -19,14 +19,14 @@ import pytest
 
 from services.shared.ids import new_id
 from tests.support.arena.arena import Arena
-from tests.support.arena.sellers import NO_PHOTO, PHOTO, Fault
+from tests.support.arena.sellers import DEADLINE_S, NO_PHOTO, PHOTO, Fault
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(600)
 
 PARTS: Final = 2
 """So that several test processes share them."""
-SHORT_S: Final = 7
+SHORT_S: Final = 20
 """Deadline of a job whose submission's outcome will stay unknown."""
 
 
@@ -76,7 +76,7 @@ async def kill_at(arena: Arena, steps: Sequence[Step], workers: int) -> None:
     """One step after another; those that end at the deadline only are waited for together."""
     steps = sorted(steps, key=lambda step: step.comes == "unknown")
     jobs: dict[str, Step] = {}
-    async with arena.opened(workers, odd=True, LEASE_SECONDS=0.6), arena.keeper():
+    async with arena.opened(workers, odd=True, LEASE_SECONDS=1.5), arena.keeper():
         for step in steps:
             job = await struck(arena, step)
             jobs[job] = step
@@ -94,7 +94,7 @@ async def struck(arena: Arena, step: Step) -> str:
     """A job, once its worker has died at the step."""
     job = new_id()
     arena.strikes.plan(job, step.point, signal.SIGKILL)
-    deadline_s = SHORT_S if step.comes == "unknown" else 40
+    deadline_s = SHORT_S if step.comes == "unknown" else DEADLINE_S
     faults = [step.fault] if step.fault else []
     await arena.order(names=[job], deadline_s=deadline_s, faults=faults, photo=step.photo)
     await arena.strikes.wait(job)

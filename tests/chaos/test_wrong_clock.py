@@ -14,7 +14,7 @@ from tests.support.arena.sellers import Fault
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 HOUR_S = 3600
-SHORT_S = 7
+SHORT_S = 20
 NEVER = Fault("never_finishes")
 STUMBLES = Fault("server_error", times=1)
 

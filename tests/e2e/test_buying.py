@@ -6,7 +6,7 @@ from services.cli.demo.chat import Button, Chat
 from tests.support.playing import ANSWER_S, CREDITS, Play
 
 SMALL_VIDEOS = True
-WAIT_S = 30.0
+WAIT_S = 90.0
 
 
 async def test_bought_credits_become_a_video(play: Play) -> None:

@@ -55,7 +55,7 @@ def test_two_migrations_at_once_are_one(tmp_path: Path, empty_database_url: str)
         )
         for _ in range(2)
     ]  # fmt: skip
-    outputs = [process.communicate(timeout=60) for process in both]
+    outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     applied = sorted(len(out.splitlines()) for out, _ in outputs)
     assert applied[0] == 0 and applied[1] > 2

@@ -43,7 +43,7 @@ async def order(system: Services, ledger: Ledger, pool: Any) -> PlacedOrder:
 
 async def status(process: ServiceProcess) -> Facts:
     async with httpx.AsyncClient(trust_env=False) as http:
-        reply = await http.get(f"{process.health_url}/health/status", timeout=10)
+        reply = await http.get(f"{process.health_url}/health/status", timeout=60)
     assert reply.status_code == 200
     facts: Facts = reply.json()
     return facts
@@ -56,7 +56,7 @@ async def until(process: ServiceProcess, said: Callable[[Facts], object]) -> Fac
         facts = await status(process)
         return facts if said(facts) else None
 
-    facts = await eventually(says, 20, what=f"the status of {process.name}")
+    facts = await eventually(says, what=f"the status of {process.name}")
     assert facts is not None
     return facts
 

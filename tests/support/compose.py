@@ -100,4 +100,4 @@ class Container:
         assert how == "CMD"
         command = [sys.executable if word == "python" else word for word in command]
         env = clean_environment(**self.env, PYTHONPATH=ROOT)
-        return subprocess.run(command, env=env, capture_output=True, check=False, timeout=30).returncode == 0
+        return subprocess.run(command, env=env, capture_output=True, check=False, timeout=120).returncode == 0

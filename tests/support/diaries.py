@@ -161,7 +161,7 @@ class WriterProcess:
     async def writes(self, size_bytes: int) -> None:
         """Until the diary has grown by so much."""
         enough = self.diary.size_bytes + size_bytes
-        await eventually(lambda: self.diary.size_bytes >= enough, 30, what=f"{self.name} goes on writing")
+        await eventually(lambda: self.diary.size_bytes >= enough, what=f"{self.name} goes on writing")
 
     async def end(self, signum: signal.Signals) -> int | None:
         """Its exit code; SIGTERM lets it finish what it has asked."""

@@ -14,6 +14,8 @@ from tests.support.waiting import eventually
 
 STREAM = "{neurocards}:test"
 GROUP = "testers"
+LEASE_S = 2.0
+"""Short, because tests wait for its end; longer than a busy machine keeps a process waiting."""
 
 
 class Bench:
@@ -70,8 +72,8 @@ class Seated:
         await self.redis.aclose()
         await self.blocking.aclose()
 
-    async def has(self, *entries: str, timeout_s: float = 5) -> None:
-        await eventually(lambda: set(entries) <= set(self.bench.taken), timeout_s, what=f"{entries} taken")
+    async def has(self, *entries: str) -> None:
+        await eventually(lambda: set(entries) <= set(self.bench.taken), what=f"{entries} taken")
 
 
 class Hall:
@@ -82,7 +84,7 @@ class Hall:
         self.redis = redis
         self.made: list[Seated] = []
 
-    def new(self, *, slots: int = 10, lease_s: float = 0.6) -> Seated:
+    def new(self, *, slots: int = 10, lease_s: float = LEASE_S) -> Seated:
         self.made.append(Seated(self._settings, slots=slots, lease_s=lease_s))
         return self.made[-1]
 

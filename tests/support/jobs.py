@@ -6,7 +6,7 @@ from events.streams import job_stream
 from ledger import commands as c
 from ledger.job_state import JobState
 from ledger.log import Ledger
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 
 
 class Jobs:
@@ -17,7 +17,7 @@ class Jobs:
     async def job(self, job: str) -> JobState:
         return await self.ledger.read.job(job)
 
-    async def ended(self, job: str, timeout_s: float = 20) -> JobState:
+    async def ended(self, job: str, timeout_s: float = PATIENCE_S) -> JobState:
         """The job once it has an outcome."""
 
         async def has_ended() -> JobState | None:
@@ -35,7 +35,7 @@ class Jobs:
     async def types(self, job: str) -> list[str]:
         return [type(event).__name__ for event in await self.events(job)]
 
-    async def come_to(self, job: str, event: type[JobEvent], timeout_s: float = 10) -> None:
+    async def come_to(self, job: str, event: type[JobEvent], timeout_s: float = PATIENCE_S) -> None:
         """Until the job's stream holds such an event."""
 
         async def there() -> bool:

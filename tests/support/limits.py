@@ -1,9 +1,9 @@
 """A test's limit ends the test, never its process: a pytest plugin.
 
 pytest-timeout reads the limits, from pyproject.toml and from the mark `timeout`. Its own alarm strikes once
-in a test, wherever that may be: what swallows it goes on for ever, and so does a hanging teardown. Ours is set
-for each of setup, call and teardown, strikes inside them only, never in pytest itself, and again until they
-end. What not even this can end is left to the watchdog.
+in a test, wherever that may be: what swallows it goes on for ever, so does a hanging teardown. Ours is set
+for each of setup, call and teardown, strikes in them only, never in pytest itself, and again until they end.
+What not even this can end is left to the watchdog.
 """
 
 import asyncio

@@ -67,7 +67,7 @@ async def outside(
     await server.start_server()
     ctx.base_url = str(server.make_url("")).rstrip("/")
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
             yield Outside(ctx, http)
     finally:
         await server.close()

@@ -126,7 +126,7 @@ async def told(stack: Stack, play: Play | None) -> str:
     parts = []
     if play is not None:
         try:
-            async with asyncio.timeout(10), Witness(stack.settings) as witness:
+            async with asyncio.timeout(60), Witness(stack.settings) as witness:
                 play.witness = witness  # the test's own connections belong to its loop
                 parts.append(await play.story())
         except Exception as error:  # the report must not hide the failure it is about

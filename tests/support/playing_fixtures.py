@@ -44,7 +44,7 @@ def stack(collector: Collector) -> Iterator[Stack]:
 @pytest.fixture
 async def play(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Play]:
     """Sellers and reads for one test. A failed test shows its jobs' stories and the services' logs."""
-    async with httpx.AsyncClient(timeout=30, trust_env=False) as http, Witness(stack.settings) as witness:
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http, Witness(stack.settings) as witness:
         play = Play(stack, witness, http)
         await play.sandbox.change(small_videos=getattr(request.module, "SMALL_VIDEOS", True))
         yield play
@@ -66,5 +66,5 @@ def _told(stack: Stack, play: Play | None) -> str:
     found: list[str] = []
     thread = threading.Thread(target=lambda: found.append(asyncio.run(told(stack, play))))
     thread.start()
-    thread.join(30)
+    thread.join(60)
     return found[0] if found else "the system could not be asked"

@@ -16,6 +16,7 @@ import httpx
 from services.shared.lifeline import VARIABLE as LIFELINE
 from services.shared.settings import Settings, variable_name
 from tests.support import zygote
+from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 CLI = "services.cli"
@@ -59,7 +60,7 @@ class ServiceProcess:
         self.process: subprocess.Popen[bytes] | zygote.Child | None = None
         self._lifeline: int | None = None
 
-    def start(self, *, wait_s: float | None = 20) -> "ServiceProcess":
+    def start(self, *, wait_s: float | None = PATIENCE_S) -> "ServiceProcess":
         """Start, and unless `wait_s` is None wait until it says it is ready."""
         self._ready_file.unlink(missing_ok=True)
         reader, self._lifeline = os.pipe()
@@ -90,7 +91,7 @@ class ServiceProcess:
             start_new_session=True,
         )
 
-    def wait_ready(self, timeout_s: float = 20) -> dict[str, Any]:
+    def wait_ready(self, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """What the process announced, once it is ready. AssertionError with its log otherwise."""
         deadline = time.monotonic() + timeout_s
         while not (facts := self.facts).get("ready"):
@@ -116,7 +117,7 @@ class ServiceProcess:
         return str(self.facts["health_url"])
 
     def health(self) -> httpx.Response:
-        return httpx.get(f"{self.health_url}/health/ready", timeout=5)
+        return httpx.get(f"{self.health_url}/health/ready", timeout=PATIENCE_S)
 
     @property
     def pid(self) -> int:
@@ -153,10 +154,10 @@ class ServiceProcess:
         """SIGKILL, and wait until it is gone."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE_S)
         self._let_go()
 
-    def stop(self, timeout_s: float = 12) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM; its exit code. AssertionError with its log when it does not end in time."""
         assert self.process is not None, f"{self.name} was not started"
         self.process.terminate()
@@ -169,7 +170,7 @@ class ServiceProcess:
         finally:
             self._let_go()
 
-    def restart(self, *, wait_s: float | None = 20) -> "ServiceProcess":
+    def restart(self, *, wait_s: float | None = PATIENCE_S) -> "ServiceProcess":
         """Start it again after it ended or was killed; the log goes on."""
         if self.running:
             self.stop()
@@ -205,7 +206,7 @@ class Services:
         service: str,
         *,
         name: str | None = None,
-        wait_s: float | None = 20,
+        wait_s: float | None = PATIENCE_S,
         module: str = CLI,
         **env: Any,
     ) -> ServiceProcess:

@@ -8,11 +8,14 @@ from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
+PATIENCE_S = 60.0
+"""For what takes a second on an idle machine: others may want the same cores. Only a failure costs it."""
+
 
 @overload
 async def eventually(
     predicate: Callable[[], Awaitable[T]],
-    timeout_s: float = 10,
+    timeout_s: float = PATIENCE_S,
     *,
     interval_s: float = 0.02,
     what: str | Callable[[], str] = "",
@@ -22,7 +25,7 @@ async def eventually(
 @overload
 async def eventually(
     predicate: Callable[[], T],
-    timeout_s: float = 10,
+    timeout_s: float = PATIENCE_S,
     *,
     interval_s: float = 0.02,
     what: str | Callable[[], str] = "",
@@ -31,7 +34,7 @@ async def eventually(
 
 async def eventually(
     predicate: Callable[[], Any],
-    timeout_s: float = 10,
+    timeout_s: float = PATIENCE_S,
     *,
     interval_s: float = 0.02,
     what: str | Callable[[], str] = "",
@@ -52,7 +55,7 @@ async def eventually(
         await asyncio.sleep(interval_s)
 
 
-def eventually_now(predicate: Callable[[], T], timeout_s: float = 10, *, what: str = "") -> T:
+def eventually_now(predicate: Callable[[], T], timeout_s: float = PATIENCE_S, *, what: str = "") -> T:
     """The same for tests without an event loop."""
     deadline = time.monotonic() + timeout_s
     while not (value := predicate()):

@@ -126,7 +126,7 @@ class Workshop(Jobs):
         model: str | None = None,
         wishes: str = "",
         product: str = PRODUCT,
-        deadline_s: int = 30,
+        deadline_s: int = 300,
         publish: bool = True,
     ) -> list[str]:
         """Pay for so many videos; the names of the jobs, already in the stream."""
@@ -148,7 +148,7 @@ class Workshop(Jobs):
         call: str = "createTask",
         times: int | None = None,
         args: dict[str, Any] | None = None,
-        deadline_s: int = 30,
+        deadline_s: int = 300,
     ) -> str:
         """One video for which the provider does this wrong; other jobs are not touched by it."""
         word = f"знак-{new_id()}"

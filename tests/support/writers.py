@@ -50,7 +50,7 @@ class Writer:
     def kill(self) -> None:
         """As the kernel would, with nothing tidied up. Answers that were sent can still be read."""
         self._process.kill()
-        self._process.join(10)
+        self._process.join(60)
 
     def close(self) -> None:
         self.kill()

@@ -133,7 +133,7 @@ def start_alertmanager(folder: Path, **env: str) -> subprocess.CompletedProcess[
     """The container's command, with something else in Alertmanager's place."""
     command = ["sh", str(ROOT / "docker/alertmanager/start.sh")]
     env = {"PATH": "/usr/bin:/bin", "ALERTMANAGER": "echo", "ALERTMANAGER_MADE": str(folder)} | env
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
 
 
 def receivers(folder: Path) -> dict[str, dict[str, Any]]:

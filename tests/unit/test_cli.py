@@ -33,7 +33,7 @@ def neurocards(*arguments: str, folder: Path, **env: str) -> "subprocess.Complet
     return subprocess.run(
         [sys.executable, "-m", "services.cli", *arguments],
         cwd=folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env),
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 

@@ -221,7 +221,7 @@ def test_the_shell_completes_commands_and_names_without_any_server(tmp_path):
         }
         code = "from services.cli.main import app; app(prog_name='neurocards')"
         done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True,
-                              text=True, timeout=60, check=False)  # fmt: skip
+                              text=True, timeout=120, check=False)  # fmt: skip
         return done.stdout.split()
 
     assert completed("neurocards dead-l") == ["dead-letters"]

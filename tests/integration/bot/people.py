@@ -25,7 +25,7 @@ from services.shared.buttons import (
 from services.shared.inbox.store import whose
 from tests.support.services import ServiceProcess
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 TERMS = AcceptTerms.__prefix__ + ":"
 ORDER = Order.__prefix__ + ":"
 SKIP = SkipWishes.__prefix__

@@ -21,7 +21,7 @@ async def test_a_grant_is_confirmed_and_happens_once(admin: Buyer, buyer: Buyer)
     assert "2 → 5" in words and await manual(buyer) == []
     button = await admin.sees(DO)
     for _ in range(2):
-        await admin.chat.tap(button, wait_s=10)
+        await admin.chat.tap(button, wait_s=60)
     await admin.hears("Done at position")
     assert await manual(buyer) == [(3, "sorry for <the> wait", "admin:anna")]
 

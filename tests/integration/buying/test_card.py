@@ -28,7 +28,7 @@ async def test_paid_with_one_look_and_told_once(buyer: Buyer) -> None:
     await buyer.order_by_card()
     assert "No payment has arrived" in await tell(buyer)
     await buyer.at_the_page()
-    await eventually(lambda: _paid(buyer), 30, what="an answer that it is paid")
+    await eventually(lambda: _paid(buyer), what="an answer that it is paid")
     words = await buyer.hears("Credits received: 5 credits")
     assert "Your balance: 7." in words
     await buyer.hears("Paid")
@@ -46,7 +46,7 @@ async def test_twenty_taps_are_one_or_two_looks_and_one_grant(buyer: Buyer, worl
     button = await buyer.sees_any(CHECK)
     await buyer.at_the_page()
     reads = await _reads(world)
-    answers = await asyncio.gather(*(buyer.chat.tap(button, wait_s=20) for _ in range(20)))
+    answers = await asyncio.gather(*(buyer.chat.tap(button, wait_s=60) for _ in range(20)))
     assert Counter((answer or {}).get("text", "") for answer in answers).most_common(1)[0][0].startswith("✅")
     assert await _reads(world) - reads <= 2
     await buyer.hears("Credits received")
@@ -94,7 +94,7 @@ async def test_short_of_credits_leads_to_the_packages_and_back_to_the_same_order
     words = await buyer.hears("Check your order")
     assert "A red mug" in words
     await buyer.press(f"{ORDER}{draft}")
-    await eventually(lambda: _charged(buyer), 15, what="the order's charge")
+    await eventually(lambda: _charged(buyer), what="the order's charge")
 
 
 async def _charged(buyer: Buyer) -> bool:
@@ -128,7 +128,7 @@ async def test_a_second_tap_on_how_to_pay_is_the_same_payment(buyer: Buyer) -> N
     await buyer.say("/topup")
     await buyer.press("buy:credits-10:")
     way = await buyer.sees(BY_YOOKASSA)
-    await asyncio.gather(*(buyer.chat.tap(way, wait_s=15) for _ in range(3)))
+    await asyncio.gather(*(buyer.chat.tap(way, wait_s=60) for _ in range(3)))
     await buyer.sees_any(CHECK)
     assert len(await buyer.events("PaymentOrdered")) == 1
 
@@ -153,7 +153,7 @@ async def test_credits_come_to_somebody_who_has_blocked_the_bot(buyer: Buyer) ->
     invoice = await buyer.invoice()
     assert (await buyer.pay_stars(invoice))["state"] == "paid"
     await _block(buyer, True)
-    await eventually(lambda: _has(buyer, [5]), 15, what="credits")
+    await eventually(lambda: _has(buyer, [5]), what="credits")
     await _block(buyer, False)
 
 

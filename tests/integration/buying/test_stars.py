@@ -45,7 +45,7 @@ async def test_an_invoice_is_paid_and_told(buyer: Buyer) -> None:
 async def test_a_paid_invoice_is_not_paid_again(buyer: Buyer) -> None:
     invoice = await buyer.order_by_stars()
     await buyer.pay_stars(invoice)
-    await eventually(lambda: has(buyer, [5]), 15, what="credits")
+    await eventually(lambda: has(buyer, [5]), what="credits")
     again = await buyer.pay_stars(invoice)
     assert again["state"] == "declined" and "paid already" in again["reason"]
     assert await buyer.bought() == [5]
@@ -62,7 +62,7 @@ async def test_somebody_elses_invoice_is_not_paid(buyer: Buyer, other_buyer: Buy
         "invoice_payload": f"nc1:{payment[0]}:credits-5:5::en",
     }  # fmt: skip
     await world.inject(FIRST_UPDATE + 1, query, kind="pre_checkout_query")
-    await eventually(lambda: handled(world, FIRST_UPDATE + 1), 15, what="an answer")
+    await eventually(lambda: handled(world, FIRST_UPDATE + 1), what="an answer")
     assert '"refusal": "foreign"' in world.bot.log
 
 
@@ -118,12 +118,12 @@ async def test_a_forwarded_invoice_leads_to_the_bot(buyer: Buyer) -> None:
 
 async def test_a_charge_that_is_told_twice_is_one_grant(buyer: Buyer, world: BotWorld) -> None:
     await buyer.pay_stars(await buyer.order_by_stars())
-    await eventually(lambda: has(buyer, [5]), 15, what="credits")
+    await eventually(lambda: has(buyer, [5]), what="credits")
     charge = await buyer.charge()
     for number in (10, 11):
         update_id, message = paid_message(charge, FIRST_UPDATE + number)
         await world.inject(update_id, message)
-    await eventually(lambda: handled(world, FIRST_UPDATE + 11), 15, what="the second telling handled")
+    await eventually(lambda: handled(world, FIRST_UPDATE + 11), what="the second telling handled")
     assert await buyer.bought() == [5]
     assert len(await buyer.events("PaymentSucceeded")) == 1
 
@@ -157,7 +157,7 @@ async def test_stars_of_another_sum_bring_nothing_and_an_alarm(buyer: Buyer, wor
         },
     }  # fmt: skip
     await world.inject(FIRST_UPDATE + 30, message)
-    await eventually(lambda: _flagged(buyer), 15, what="a flag")
+    await eventually(lambda: _flagged(buyer), what="a flag")
     assert await buyer.bought() == []
 
 
@@ -167,14 +167,14 @@ async def _flagged(buyer: Buyer) -> bool:
 
 async def test_stars_sent_back_take_the_credits(buyer: Buyer, world: BotWorld) -> None:
     await buyer.pay_stars(await buyer.order_by_stars())
-    await eventually(lambda: has(buyer, [5]), 15, what="credits")
+    await eventually(lambda: has(buyer, [5]), what="credits")
     charge = (await buyer.charge())["successful_payment"]["telegram_payment_charge_id"]
     reply = await buyer.http.post(
         f"{world.sandbox_url}/telegram/bot{TOKEN}/refundStarPayment",
         json={"user_id": buyer.chat.user_id, "telegram_payment_charge_id": charge},
     )
     assert reply.json()["ok"], reply.text
-    await eventually(lambda: _revoked(buyer, 5), 15, what="revoked credits")
+    await eventually(lambda: _revoked(buyer, 5), what="revoked credits")
     await buyer.hears("Sent back to you")
     (refund,) = await buyer.events("PaymentRefunded")
     assert refund["provider_refund"] == charge
@@ -192,7 +192,7 @@ async def test_a_bot_killed_between_payment_and_grant_loses_nothing(buyer: Buyer
     try:
         await holder.execute("SELECT pg_advisory_lock($1)", APPEND_LOCK)
         assert (await buyer.pay_stars(invoice))["state"] == "paid"
-        await eventually(lambda: _begun(buyer), 15, what="the payment in the inbox, begun")
+        await eventually(lambda: _begun(buyer), what="the payment in the inbox, begun")
         world.bot.kill()
         assert await buyer.bought() == []
     finally:

@@ -77,7 +77,7 @@ def test_where_there_is_nothing_json_is_a_list_all_the_same(run: Run, tmp_path: 
 def test_ctrl_c_ends_with_130_and_no_traceback(tmp_path: Path):
     """While the command waits for a server that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(30)
+        server.settimeout(60)
         url = f"postgresql://me@127.0.0.1:{server.getsockname()[1]}/x"
         process = subprocess.Popen(
             [sys.executable, "-m", "services.cli", "jobs", "list"], cwd=tmp_path,
@@ -87,7 +87,7 @@ def test_ctrl_c_ends_with_130_and_no_traceback(tmp_path: Path):
         connection, _ = server.accept()
         connection.recv(1)
         os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
         connection.close()
     assert (process.returncode, out) == (130, "")
     assert "Traceback" not in err

@@ -134,7 +134,7 @@ class Terminal:
 
     async def end(self) -> int:
         """How it ended; the terminal must be as it was."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while self.process.poll() is None:
                 await asyncio.sleep(0.02)
                 self.read()

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.shared.settings import Settings, load_settings
-from tests.support.hall import GROUP, STREAM, Hall
+from tests.support.hall import GROUP, LEASE_S, STREAM, Hall
 from tests.support.waiting import eventually
 
 
@@ -56,7 +56,7 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: Hall) -> None:
     holder = await hall.new().start()
     await holder.has("1-0")
     other = await hall.new().start("sweep", "keep")
-    await asyncio.sleep(1.5)  # two and a half leases: nothing else tells that nothing happens
+    await asyncio.sleep(2 * LEASE_S)  # nothing else tells that nothing happens
     assert other.bench.taken == [] and holder.bench.lost_entries == []
 
 
@@ -161,7 +161,7 @@ async def test_a_wipe_is_survived_with_work_in_hand(hall: Hall) -> None:
     await seated.has("1-0")
     await hall.redis.flushall()
     await hall.add(2)  # the stream is back before the group is
-    await seated.has("2-0", timeout_s=10)
+    await seated.has("2-0")
     assert seated.bench.lost_entries == []
     seated.consumer.done("1-0")
     seated.consumer.done("2-0")
@@ -188,7 +188,7 @@ async def test_a_missing_group_is_made_without_a_hot_loop(
     assert reads <= 10
     await hall.redis.delete(STREAM)
     await hall.add(1)
-    await seated.has("1-0", timeout_s=10)
+    await seated.has("1-0")
 
 
 async def test_trimmed_entries_come_back_without_fields(hall: Hall) -> None:
@@ -206,12 +206,13 @@ async def test_dead_consumers_go_only_when_they_hold_nothing(
 ) -> None:
     monkeypatch.setattr("services.shared.consumer.sweeping.DEAD_AFTER_LEASES", 1)
     await hall.add(1)
-    holder = await hall.new().start("read")
+    holder = await hall.new(lease_s=600).start("read")
     await holder.has("1-0")
-    idle = await hall.new().start("read")
+    idle = await hall.new(lease_s=600).start("read")
     live = await hall.new(slots=0, lease_s=0.6).start("keep")
-    await holder.halt()
-    await idle.halt()
+    for dead in (holder, idle):
+        await dead.halt()
+        await hall.redis.delete(f"{{neurocards}}:seat:{GROUP}:{dead.consumer.name}")  # has expired
 
     async def names() -> set[str]:
         found: Any = await hall.redis.xinfo_consumers(STREAM, GROUP)

@@ -54,7 +54,7 @@ def elsewhere(off_s: int, database_url: str, *asked: Asked) -> list[Receipt | st
     process.start()
     assert ours.poll(60), "no answers"
     answers: list[Receipt | str] = ours.recv()
-    process.join(10)
+    process.join(60)
     return answers
 
 

@@ -120,7 +120,7 @@ async def archived(place: Place) -> None:
         return last is not None and last >= name
 
     try:
-        await eventually(come, 30, what=f"{name} in the archive")
+        await eventually(come, what=f"{name} in the archive")
     finally:
         await connection.close()
 
@@ -217,7 +217,7 @@ async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -
             worked, failed = since()
             return failed > worked > 0
 
-        await eventually(told, 30, what="the failure is told")
+        await eventually(told, what="the failure is told")
         away.rename(place.repository.wal)
         await pool.execute("CREATE TABLE even_more ()")
         await pool.execute("SELECT pg_switch_wal()")  # which makes Postgres look again at once

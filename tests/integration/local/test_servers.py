@@ -46,7 +46,7 @@ def valkey(folder: DataFolder) -> Iterator[EmbeddedValkey]:
 
 
 async def _value(server: EmbeddedPostgres, sql: str) -> object:
-    connection = await asyncpg.connect(server.url(), timeout=5)
+    connection = await asyncpg.connect(server.url(), timeout=60)
     try:
         return await connection.fetchval(sql)
     finally:
@@ -160,7 +160,7 @@ time.sleep(60)
     pids = [int(word) for word in starter.stdout.readline().split()]
     assert len(pids) == 2 and all(processes.alive(pid) for pid in pids)
     starter.kill()
-    starter.wait(10)
+    starter.wait(60)
     starter.stdout.close()
     eventually_now(lambda: not any(processes.alive(pid) for pid in pids), what="servers to end")
 

@@ -114,7 +114,7 @@ asyncio.run(main())
     pids = [int(word) for word in supervisor.stdout.readline().split()]
     assert len(pids) == 2
     supervisor.kill()
-    supervisor.wait(10)
+    supervisor.wait(60)
     supervisor.stdout.close()
     eventually_now(lambda: not any(processes.alive(pid) for pid in pids), what="the services to end")
 

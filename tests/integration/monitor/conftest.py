@@ -50,7 +50,7 @@ async def overdue(
 ) -> PlacedOrder:
     """An order past its deadline."""
     seller = await studio.seller(credits=credits)
-    deadline_s = 2 if submitted else 1
+    deadline_s = 10 if submitted else 1  # time enough to come to the submissions
     order = await studio.order(seller, jobs, deadline_s=deadline_s)
     over_s = time.monotonic() + deadline_s
 

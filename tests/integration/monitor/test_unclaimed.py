@@ -225,11 +225,11 @@ async def test_the_processes_bring_a_lost_job_to_a_worker(
     entry = await shelf.entry(job)
     await eventually(lambda: shelf.redis.xrange(JOBS, entry, entry), what="the entry is published")
     await shelf.redis.xdel(JOBS, entry)
-    worker = await asyncio.to_thread(lambda: services.start("worker", LEASE_SECONDS=0.5))
-    await asyncio.to_thread(lambda: services.start("monitor", LEASE_SECONDS=0.5))
+    worker = await asyncio.to_thread(lambda: services.start("worker", LEASE_SECONDS=2))
+    await asyncio.to_thread(lambda: services.start("monitor", LEASE_SECONDS=2))
 
     async def started() -> bool:
         return (await ledger.read.job(job)).run == 1
 
-    await eventually(started, 30, what=lambda: f"a worker has the job\n{worker.log}")
+    await eventually(started, what=lambda: f"a worker has the job\n{worker.log}")
     assert await reissued(ledger, job) == 1

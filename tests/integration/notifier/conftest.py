@@ -33,7 +33,7 @@ from tests.support.telegram import ScriptedTelegram
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
-LEASE_S = 1
+LEASE_S = 3
 FAST = Rates(all_per_s=1000, all_burst=100, chat_per_s=1000, chat_burst=100)
 
 
@@ -162,7 +162,7 @@ async def start(
 
     async def start(name: str) -> ServiceProcess:
         started.append(ServiceProcess("notifier", tmp_path / "services", env, name=name))
-        return await asyncio.to_thread(started[-1].start, wait_s=40)
+        return await asyncio.to_thread(started[-1].start, wait_s=60)
 
     yield start
     for process in started:

@@ -11,6 +11,7 @@ from services.shared.runtime import STOP_GRACE_S
 from tests.integration.notifier.conftest import StartNotifier, finished
 from tests.support.studio import Studio
 from tests.support.telegram import ScriptedTelegram, Step
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -24,11 +25,11 @@ async def test_a_stop_waits_for_a_video_that_is_being_sent(
     held = telegram.next("sendVideo", Step(hold=True))
     order = await finished(studio)
     process = await start("first")
-    await asyncio.wait_for(held.reached.wait(), 20)
+    await asyncio.wait_for(held.reached.wait(), 60)
     process.signal(signal.SIGTERM)
     await asyncio.sleep(STOP_GRACE_S + 0.5)  # so long others are given to end
     assert process.running
     held.release.set()
-    assert await asyncio.to_thread(process.wait_ended, 10) == 0
+    assert await asyncio.to_thread(process.wait_ended, PATIENCE_S) == 0
     assert await pool.fetchval("SELECT state FROM deliveries") == "sent"
     assert [shown.video for shown in telegram.sent(order.seller.chat_id)] == [b"the film"]

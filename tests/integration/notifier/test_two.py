@@ -1,7 +1,6 @@
 """Two notifiers at once, Redis dead or wiped, an old log: nobody hears twice, nobody waits."""
 
 import asyncio
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -52,7 +51,7 @@ async def test_two_notifiers_share_the_work_and_double_nothing(
     for number in range(5):
         for order in orders:
             await studio.finish(order.jobs[number], str(number).encode())
-    await asyncio.wait_for(asyncio.gather(*running), 30)
+    await asyncio.wait_for(asyncio.gather(*running), 60)
     for notifier in both:
         await notifier.sender.drain()
     for seller in sellers:
@@ -130,7 +129,7 @@ async def test_without_redis_everyone_still_hears(
     notifier.feed._redis = gone
     limits = TelegramLimits(gone, FAST)
     notifier.sender._limits = notifier.editor._limits = limits
-    await asyncio.wait_for(notifier.run(), 10)
+    await asyncio.wait_for(notifier.run(), 60)
     await notifier.follow()
     await gone.aclose()
     assert [shown.video for shown in telegram.of(seller.chat_id) if shown.video] == [b"mp4 bytes"]
@@ -173,14 +172,19 @@ async def test_the_pace_of_a_chat_is_kept_by_all_together(
     both = [new_notifier(rates=rates), new_notifier(rates=rates)]
     await both[0].follow()
 
-    async def send(notifier: Notifier) -> bool:
+    async def send(notifier: Notifier) -> None:
         await notifier.sender.run_once()
         await notifier.sender.drain()
+
+    async def all_sent() -> bool:
+        await asyncio.gather(*map(send, both))
         return len(telegram.sent(seller.chat_id)) == 4
 
-    await eventually(lambda: send(both[0]))
-    times = [call.at_s for call in telegram.called("sendVideo")]
-    assert min(later - earlier for earlier, later in itertools.pairwise(times)) > 0.2
+    began_s = asyncio.get_running_loop().time()
+    await eventually(all_sent)
+    times = [call.at_s - began_s for call in telegram.called("sendVideo")]
+    # A busy machine makes any of them late, and the next one then follows closely; none is early.
+    assert all(at_s > number / rates.chat_per_s - 0.05 for number, at_s in enumerate(times)), times
 
 
 async def test_who_cannot_note_it_for_longer_than_the_lease_does_not_send_again(

@@ -82,7 +82,7 @@ async def test_postgres_away(own_postgres, sandbox):
         async def taken() -> bool:
             return await wire.send(name) == 200
 
-        await eventually(taken, 30)
+        await eventually(taken)
         for payment in (tapped, unmade):
             await shop.yookassa.check(payment)
         assert len(await shop.credits_are_money()) == 2
@@ -116,5 +116,5 @@ async def test_postgres_away_between_the_read_and_the_commit(own_postgres, sandb
         async def taken() -> bool:
             return await wire.send(name) == 200
 
-        await eventually(taken, 30)
+        await eventually(taken)
         assert len(await shop.credits_are_money()) == 1

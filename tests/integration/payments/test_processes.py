@@ -76,7 +76,7 @@ async def test_the_web_process_credits_what_the_sandbox_tells_it(street: Street,
     async def credited() -> bool:
         return await street.balance() == 5
 
-    await eventually(credited, 20)
+    await eventually(credited)
     assert web.stop() == 0
 
 
@@ -94,7 +94,7 @@ async def test_the_monitor_credits_what_nobody_told_and_compares(
         )
         return await street.balance() == 5 and compared == 1
 
-    await eventually(settled, 20, what=lambda: monitor.log)
+    await eventually(settled, what=lambda: monitor.log)
     view = await street.desk.desk.view(payment)
     assert view is not None and view.standing == "paid"
     assert await pool.fetchval("SELECT count(*) FROM payment_differences") == 0

@@ -54,7 +54,7 @@ async def test_both_go_on_after_postgres_was_killed(own_postgres: EmbeddedPostgr
 
         await traffic.play(20)
 
-        await eventually(all_done, timeout_s=20)
+        await eventually(all_done)
         assert (await check_streams(redis, pool)).problems == []
         assert await check_ledger(pool) == []
         assert not any(task.done() for task in tasks)

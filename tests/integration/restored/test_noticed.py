@@ -33,9 +33,9 @@ async def test_a_dump_put_back_is_noticed_by_everyone_and_recovered_from(story: 
     length = await stream_length(world.redis)
     with capture_logs() as logs:
         await dump.put_back()
-        await eventually(relay_halted, 20, what="the relay stops with an alarm")
+        await eventually(relay_halted, what="the relay stops with an alarm")
         stopped = {"event": "projection_stopped"}
-        await eventually(lambda: any(stopped.items() <= log.items() for log in logs), 20)
+        await eventually(lambda: any(stopped.items() <= log.items() for log in logs))
         with pytest.raises(IntegrityError, match="went back in time"):
             await noticed(world)
         # The appender goes on, on what the log says now, and says so.
@@ -78,8 +78,8 @@ async def test_only_the_log_put_back_what_is_ahead_is_rebuilt_and_nothing_sent_t
     sent = await world.pool.fetch("SELECT job, kind FROM deliveries WHERE state = 'sent'")
     async with owner.transaction():
         await put_log_back(owner, n)
-    await eventually(relay_halted, 20, what="the relay stops with an alarm")
-    await eventually(lambda: projector_stopped("balances"), 20, what="the projector stops")
+    await eventually(relay_halted, what="the relay stops with an alarm")
+    await eventually(lambda: projector_stopped("balances"), what="the projector stops")
     with pytest.raises(IntegrityError, match="went back in time"):
         await world.notifier.run_once()
     with capture_logs() as logs:

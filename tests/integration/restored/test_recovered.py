@@ -36,7 +36,7 @@ from tests.support.waiting import eventually
 async def test_what_no_restore_explains_stays_unexplained(story: Story, dump: Dump) -> None:
     world = story.world
     await dump.put_back()
-    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+    await eventually(relay_halted, what="the relay stops with an alarm")
     await world.recover()
     head, hash_ = story.signed.head.position, b"\x01" * 32
     for place in (Cursor(head, hash_), Cursor(head + 1, hash_), Cursor(story.n, hash_)):
@@ -51,10 +51,10 @@ async def test_a_second_restore_after_a_recovery_is_another_loss(story: Story, d
     world = story.world
     for _ in range(2):
         await dump.put_back()
-        await eventually(relay_halted, 20, what="the relay stops with an alarm")
+        await eventually(relay_halted, what="the relay stops with an alarm")
         world.notifier = world.new_notifier()
         await world.recover()
-        await eventually(lambda: not relay_halted(), 20, what="the relay goes on")
+        await eventually(lambda: not relay_halted(), what="the relay goes on")
         await world.play("more-", 5)
         await world.caught_up()
         await eventually(lambda: everything_published(world), what="everything is published")
@@ -108,7 +108,7 @@ async def test_the_command_shows_the_plan_asks_and_does_it(story: Story, dump: D
     key, words = world.folder / "key", ("--actor", "anna", "--reason", "a dump was put back")
     key.write_text(KEY.reveal())
     await dump.put_back()
-    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+    await eventually(relay_halted, what="the relay stops with an alarm")
 
     asked = await command(story, *words, "-o", "json")
     assert asked.returncode == 2 and "repeat with --yes" in asked.stderr
@@ -134,7 +134,7 @@ async def command(story: Story, *arguments: str) -> Any:
     return await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "services.cli", "recover", *arguments],
         cwd=folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ async def test_a_recovery_that_was_killed_halfway_is_finished_by_the_next(
 ) -> None:
     world = story.world
     await put_log_back(owner, story.n)
-    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+    await eventually(relay_halted, what="the relay stops with an alarm")
 
     async def die(*_: object, **__: object) -> None:
         raise ConnectionError("killed")
@@ -184,11 +184,11 @@ async def test_without_a_key_everything_is_brought_into_line_and_nothing_signed(
 ) -> None:
     world = story.world
     await dump.put_back()
-    await eventually(relay_halted, 20, what="the relay stops with an alarm")
+    await eventually(relay_halted, what="the relay stops with an alarm")
     world.notifier = world.new_notifier()
     await world.recover(signed=False)
     assert any("nothing was signed" in words for words in world.said)
     assert await stored(world.pool) == []
-    await eventually(lambda: not relay_halted(), 20, what="the relay goes on")
+    await eventually(lambda: not relay_halted(), what="the relay goes on")
     await world.caught_up()
     assert await check_ledger(world.pool) == []

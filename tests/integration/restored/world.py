@@ -104,7 +104,7 @@ class World:
         return all(row["hash"] == head.hash for row in rows)
 
     async def caught_up(self) -> None:
-        await eventually(self.at_head, 20, what="the projections have come to the head")
+        await eventually(self.at_head, what="the projections have come to the head")
         await self.notify()
 
     async def plan(self) -> Plan:

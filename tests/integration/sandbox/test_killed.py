@@ -109,7 +109,7 @@ def test_a_second_sandbox_on_the_same_folder_says_why_it_cannot_start(tmp_path: 
     with services_in(tmp_path, {"SANDBOX_PORT": 0, "NEUROCARDS_DATA_DIR": tmp_path / "shared"}) as services:
         services.start("sandbox")
         second = services.start("sandbox", name="second", wait_s=None)
-        assert second.wait_ended(20) == 1
+        assert second.wait_ended(60) == 1
         assert "is another sandbox using this folder?" in second.log
         assert "Traceback" not in second.log
 
@@ -119,6 +119,6 @@ def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
         first = services.start("sandbox")
         port = base_of(first).rpartition(":")[2]
         second = services.start("sandbox", name="second", wait_s=None, SANDBOX_PORT=port)
-        assert second.wait_ended(20) == 1
+        assert second.wait_ended(60) == 1
         assert f"SANDBOX_PORT: cannot listen on 127.0.0.1:{port}" in second.log
         assert "Traceback" not in second.log

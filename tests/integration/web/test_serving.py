@@ -118,9 +118,9 @@ async def test_health_is_answered_and_metrics_are_not_for_everyone(browser: Brow
 
 async def test_the_process_announces_its_address_and_stops(tmp_path: Path, database_url: str) -> None:
     service = ServiceProcess("web", tmp_path, {"DATABASE_URL": database_url, "WEB_PORT": 0})
-    await asyncio.to_thread(service.start, wait_s=40)
+    await asyncio.to_thread(service.start, wait_s=60)
     try:
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=60) as http:
             reply = await http.get(service.facts["web_url"] + "/health/ready")
         assert reply.status_code == 200 and reply.json()["postgres"] == "ok"
         assert await asyncio.to_thread(service.stop) == 0

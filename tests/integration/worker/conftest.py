@@ -37,7 +37,7 @@ def settings(database_url: str, redis_url: str, sandbox: Outside, tmp_path: Path
         sandbox_url=sandbox.url,
         kie_poll_seconds=0.1,
         retry_base_seconds=0.2,
-        lease_seconds=1.0,
+        lease_seconds=2.0,
     )
 
 

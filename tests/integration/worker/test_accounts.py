@@ -50,7 +50,7 @@ async def test_when_no_key_will_be_well_in_time_the_job_is_refunded_at_once(work
     )
     (first,) = await workshop.order()
     assert (await workshop.ended(first)).outcome == "failed"
-    (second,) = await workshop.order()
+    (second,) = await workshop.order(deadline_s=60)
     state = await workshop.ended(second)
     assert state.failure is not None and (state.outcome, state.failure.code) == ("failed", "resting")
     await workshop.audit()

@@ -130,10 +130,10 @@ async def test_a_running_worker_obeys_an_operator_within_seconds(
         (job,) = await workshop.order()
         return await made_by(workshop, job) == [model]
 
-    await eventually(lambda: ordered_from(OTHERS[0]), 30, what="the pause is obeyed")
+    await eventually(lambda: ordered_from(OTHERS[0]), what="the pause is obeyed")
     assert await ordered_from(OTHERS[0]), "and goes on being"
     await book.resume(MODEL, *WHY)
-    await eventually(lambda: ordered_from(MODEL), 30, what="the resume is obeyed")
+    await eventually(lambda: ordered_from(MODEL), what="the resume is obeyed")
     changes = [(c.state, c.set_by, c.actor, c.reason) for c in await book.changes(MODEL)]
     assert changes == [("available", "operator", *WHY), ("paused", "operator", *WHY)]
 

@@ -126,7 +126,7 @@ async def test_news_of_a_task_reach_the_worker_that_waits_for_it(workshop: Works
     await eventually(lambda: all(other.worker._consumer.name for other in others))
     await workshop.finished_at_the_provider()
     await workshop.found(job, 1, task["taskId"])
-    assert (await workshop.ended(job, 3)).outcome == "succeeded"
+    assert (await workshop.ended(job)).outcome == "succeeded"
     assert (await workshop.types(job)).count("JobStarted") == 1
 
 
@@ -140,7 +140,7 @@ async def test_a_hint_makes_a_worker_look_before_its_time(workshop: Workshop) ->
         await wake_job(workshop.redis, job)  # what the web process does when a callback comes
         return bool((await workshop.job(job)).outcome)
 
-    await eventually(ended, 5, interval_s=0.2)
+    await eventually(ended, interval_s=0.2)
     await workshop.audit()
 
 
@@ -180,7 +180,7 @@ async def test_slots_bound_what_is_in_hand(workshop: Workshop) -> None:
         most = max(most, len(running.worker._crew))
         return not await workshop.ledger.read.open_jobs()
 
-    await eventually(all_ended, 20)
+    await eventually(all_ended)
     assert most == 2
     assert len(await workshop.tasks()) == len(jobs)
     await workshop.audit()

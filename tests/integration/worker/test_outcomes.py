@@ -12,6 +12,9 @@ SMOOTH = [
     "JobQueued", "JobStarted", "PromptWritten", "SubmissionIntended", "SubmissionAccepted", "JobSucceeded",
 ]  # fmt: skip
 
+SOON_S = 15
+"""A deadline that is waited for, and before which a busy machine comes to the call."""
+
 
 async def failed(workshop: Workshop, job: str, error_class: str) -> JobState:
     state = await workshop.ended(job)
@@ -131,7 +134,7 @@ UNKNOWN = ["html_502", "truncated_json", "empty_body", "http_500", "drop_before"
 
 async def test_an_unknown_outcome_is_never_submitted_again(workshop: Workshop) -> None:
     jobs = [
-        await workshop.order_with_fault(fault, times=1, args={"accepted": False}, deadline_s=4)
+        await workshop.order_with_fault(fault, times=1, args={"accepted": False}, deadline_s=SOON_S)
         for fault in UNKNOWN
     ]
     await workshop.worker()
@@ -161,7 +164,7 @@ async def test_a_task_found_later_is_taken_up(workshop: Workshop) -> None:
 async def test_a_task_that_never_ends(workshop: Workshop) -> None:
     workshop.sandbox.fault("kie", "createTask", "never_finishes")
     await workshop.worker()
-    (job,) = await workshop.order(deadline_s=2)
+    (job,) = await workshop.order(deadline_s=SOON_S)
     state = await failed(workshop, job, "timeout")
     assert state.failure is not None and state.failure.code == "no_result"
 
@@ -212,9 +215,9 @@ async def test_what_was_heard_instead_of_an_answer_is_in_the_ledger(workshop: Wo
     workshop.sandbox.fault("kie", "createTask", "html_502", times=1)
     workshop.sandbox.fault("kie", "recordInfo", "truncated_json", times=None)
     await workshop.worker()
-    (unknown,) = await workshop.order(deadline_s=2)
+    (unknown,) = await workshop.order(deadline_s=SOON_S)
     await workshop.come_to(unknown, SubmissionIntended)
-    (unseen,) = await workshop.order(deadline_s=2)
+    (unseen,) = await workshop.order(deadline_s=SOON_S)
     for job, code, raw in ((unknown, "outcome_unknown", "Bad Gateway"), (unseen, "no_result", '{"code"')):
         state = await workshop.ended(job)
         assert state.failure is not None and state.failure.code == code

@@ -21,8 +21,8 @@ def takes(running: RunningWorker, usual_s: float, **others_s: float) -> None:
 
 async def test_a_job_with_less_time_left_than_the_model_needs_is_refunded_at_once(workshop: Workshop) -> None:
     running = await workshop.worker()
-    takes(running, 60)
-    (job,) = await workshop.order(deadline_s=30)
+    takes(running, 600)
+    (job,) = await workshop.order(deadline_s=300)
     state = await workshop.ended(job)
     assert state.failure is not None
     assert (state.failure.error_class, state.failure.code) == ("overloaded", "no_time_left")
@@ -33,8 +33,8 @@ async def test_a_job_with_less_time_left_than_the_model_needs_is_refunded_at_onc
 
 async def test_an_alternative_that_is_quick_enough_makes_it(workshop: Workshop) -> None:
     running = await workshop.worker()
-    takes(running, 60, m1=5)
-    (job,) = await workshop.order(deadline_s=30)
+    takes(running, 600, m1=5)
+    (job,) = await workshop.order(deadline_s=300)
     state = await workshop.ended(job)
     assert state.outcome == "succeeded"
     assert [submission.model for submission in state.submissions] == [OTHERS[0]]
@@ -42,8 +42,8 @@ async def test_an_alternative_that_is_quick_enough_makes_it(workshop: Workshop) 
 
 async def test_enough_time_is_enough(workshop: Workshop) -> None:
     running = await workshop.worker()
-    takes(running, 20)
-    (job,) = await workshop.order(deadline_s=30)
+    takes(running, 200)
+    (job,) = await workshop.order(deadline_s=300)
     assert (await workshop.ended(job)).outcome == "succeeded"
 
 

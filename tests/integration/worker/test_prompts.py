@@ -26,7 +26,7 @@ async def test_whatever_openai_does_the_template_makes_the_video(workshop: Works
         word = f"знак-{fault}"
         args = {"seconds": 0.1} if fault == "rate_limit" else {}
         workshop.sandbox.fault("openai", "chat", fault, times=None, match={"prompt": word}, args=args)
-        (job,) = await workshop.order(product=f"{PRODUCT}, {word}", deadline_s=15)
+        (job,) = await workshop.order(product=f"{PRODUCT}, {word}")
         jobs[job] = reason
     for job, reason in jobs.items():
         assert (await workshop.ended(job)).outcome == "succeeded"
@@ -35,7 +35,7 @@ async def test_whatever_openai_does_the_template_makes_the_video(workshop: Works
         assert PRODUCT in prompt["prompt"]
     workshop.sandbox.fault("openai", "chat", "quota", times=None)
     for _ in range(2):  # the second is spared the call
-        (job,) = await workshop.order(deadline_s=15)
+        (job,) = await workshop.order()
         assert (await workshop.ended(job)).outcome == "succeeded"
         assert (await workshop.prompt(job))["reason"] == "quota"
 

@@ -8,7 +8,7 @@ from tests.support.mortal import mortal_worker
 from tests.support.workshop import Workshop
 
 ASKED_S = 2
-LONG_S = 6
+LONG_S = 20
 """Much longer than the lease: the next worker has the job before the retry is due."""
 
 

@@ -7,7 +7,6 @@ second SIGTERM, or too much time: the process is gone, as if killed.
 import asyncio
 import os
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from services.shared.runtime import STOP_GRACE_S
 from services.shared.streams import GENERATION, JOBS
 from services.worker.run import CRITICAL_S
 from tests.support.services import ServiceProcess, Services
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.workshop import Workshop
 
 StartWorker = Callable[..., Any]
@@ -37,14 +36,14 @@ def start(workshop: Workshop, services: Services) -> StartWorker:
             "NEUROCARDS_DATA_DIR": settings.data_dir,
             "SANDBOX_URL": settings.sandbox_url,
             "KIE_POLL_SECONDS": settings.kie_poll_s,
-            "LEASE_SECONDS": 60,
+            "LEASE_SECONDS": 600,
         }
         return await asyncio.to_thread(partial(services.start, "worker", name=name, **env))
 
     return start
 
 
-async def ended(process: ServiceProcess, timeout_s: float = 20) -> int:
+async def ended(process: ServiceProcess, timeout_s: float = PATIENCE_S) -> int:
     return await asyncio.to_thread(process.wait_ended, timeout_s)
 
 
@@ -52,24 +51,25 @@ async def ended(process: ServiceProcess, timeout_s: float = 20) -> int:
 async def test_a_stop_waits_for_a_long_call_and_hands_back_what_came_of_it(
     workshop: Workshop, start: StartWorker
 ) -> None:
-    """Longer than other services are given to end; while it waits, the other jobs are elsewhere already."""
-    latency_s = 5.0
+    """Longer than other services are given to end; while it waits, the other jobs are free already."""
+    latency_s = 6.0
     assert STOP_GRACE_S < latency_s < CRITICAL_S
     leaving = await start("leaving")
-    workshop.sandbox.turn(render_seconds=20.0)
-    (waiting,) = await workshop.order(deadline_s=60)
+    workshop.sandbox.turn(render_seconds=600.0)
+    (waiting,) = await workshop.order()
     await workshop.come_to(waiting, SubmissionAccepted)
     workshop.sandbox.turn(latency_seconds=latency_s)
-    (calling,) = await workshop.order(deadline_s=60)
+    (calling,) = await workshop.order()
     await workshop.come_to(calling, SubmissionIntended)
-    staying = await start("staying")
     leaving.signal(signal.SIGTERM)
-    await eventually(partial(workshop.count, waiting, JobStarted, 2), 4, what="the other job is elsewhere")
+    await workshop.come_to(waiting, JobHandedBack)
     assert leaving.running, "it still waits for the answer"
     assert await ended(leaving) == 0
+    staying = await start("staying")
+    await eventually(partial(workshop.count, waiting, JobStarted, 2), what="the other job is elsewhere")
     types = await workshop.types(calling)
     assert types.index("SubmissionAccepted") < types.index("JobHandedBack")
-    await eventually(partial(workshop.count, calling, JobStarted, 2), 4, what="so is this one")
+    await eventually(partial(workshop.count, calling, JobStarted, 2), what="so is this one")
     assert "call_abandoned" not in leaving.log and "task_cancelled" not in leaving.log
     workshop.sandbox.turn(latency_seconds=0.0, render_seconds=0.2)
     assert staying.running and len(await workshop.tasks()) == 2
@@ -81,15 +81,13 @@ async def test_a_second_signal_ends_it_at_once_and_another_worker_finishes_the_j
 ) -> None:
     """In the middle of a call: the provider has made the task, nobody has heard. The callback brings it."""
     leaving = await start("leaving")
-    job = await workshop.order_with_fault("hang", args={"accepted": True, "seconds": 30}, deadline_s=120)
+    job = await workshop.order_with_fault("hang", args={"accepted": True, "seconds": 600})
     (task,) = [task async for task in workshop.until_tasks(1)]
     leaving.signal(signal.SIGTERM)
     await eventually(lambda: "stopping" in leaving.log, what="it has heard the first signal")
-    asked_s = time.monotonic()
     leaving.signal(signal.SIGTERM)
     assert await ended(leaving) == 128 + signal.SIGTERM
-    assert time.monotonic() - asked_s < CRITICAL_S / 2, "it does not wait for the answer"
-    assert (await workshop.types(job))[-1] == "SubmissionIntended"
+    assert (await workshop.types(job))[-1] == "SubmissionIntended", "it did not wait for the answer"
 
     await workshop.found(job, 1, task["taskId"])
     # It gave nothing back, so the entry is claimed when its lease is over: here at once.
@@ -111,7 +109,7 @@ async def test_a_silent_redis_does_not_keep_it_from_handing_back_and_ending(
     workshop.use_redis(own_valkey.url())
     workshop.sandbox.turn(render_seconds=600.0)
     leaving = await start("leaving")
-    (job,) = await workshop.order(deadline_s=60)
+    (job,) = await workshop.order()
     await workshop.come_to(job, SubmissionAccepted)
     assert own_valkey.pid is not None
     os.kill(own_valkey.pid, signal.SIGSTOP)
@@ -131,4 +129,4 @@ async def test_a_stop_before_redis_was_ever_reached(workshop: Workshop, services
     process = await asyncio.to_thread(partial(services.start, "worker", **nowhere))
     await eventually(lambda: "redis_waited_for" in process.log, what="it waits for Redis")
     process.signal(signal.SIGTERM)
-    assert await ended(process, 5) == 0
+    assert await ended(process) == 0

@@ -102,7 +102,7 @@ class Arena(Processes, Jobs):
                 raise
 
     async def _connect(self) -> None:
-        http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=30, trust_env=False))
+        http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=60, trust_env=False))
         self.http = http
         self.sandbox = Sandbox(http, self.settings.sandbox_base)
         self.witness = await self._stack.enter_async_context(Witness(self.settings))
@@ -116,7 +116,9 @@ class Arena(Processes, Jobs):
         self.running["sandbox"].wait_ready()
         url = f"{self.settings.sandbox_base}/__sandbox/settings"
         turned = {"small_videos": True, "rate_limit": 0, "telegram_chat_rate": 0}
-        httpx.post(url, json=turned | {"callback_retry_seconds": [0.5, 1, 2, 4, 8]}, trust_env=False)
+        httpx.post(
+            url, json=turned | {"callback_retry_seconds": [0.5, 1, 2, 4, 8]}, trust_env=False, timeout=60
+        )
         for name in names:
             self.begin(name)
         for name in names:
@@ -134,7 +136,7 @@ class Arena(Processes, Jobs):
         orders = await asyncio.gather(*(self.order(**options) for _ in range(count)))
         return [order.jobs[0] for order in orders]
 
-    async def all_ended(self, jobs: Iterable[str], timeout_s: float = DEADLINE_S + 20) -> None:
+    async def all_ended(self, jobs: Iterable[str], timeout_s: float = DEADLINE_S + 60) -> None:
         """Until each has an outcome."""
         waiting = set(jobs)
 

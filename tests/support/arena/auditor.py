@@ -59,7 +59,7 @@ async def told(arena: "Arena", error: BaseException) -> str:
     """What to read after a failure: the offending jobs' stories, the ends of the logs. Never raises."""
     parts = []
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             parts += await _stories(arena, error)
     except Exception as trouble:  # the report must not hide the failure it is about
         parts.append(f"no more could be asked: {trouble!r}")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 CREDITS: Final = 100
-DEADLINE_S: Final = 40
+DEADLINE_S: Final = 120
 """Of jobs that are expected to end well, also on a busy machine."""
 CONFIRM: Final = "Order?"
 PHOTO: Final = "photos/cup.jpg"

@@ -39,7 +39,7 @@ class Strikes:
             return int((self._folder / f"{job}.struck").read_text() or 0) or None
         return None
 
-    async def wait(self, job: str, timeout_s: float = 20) -> int:
+    async def wait(self, job: str, timeout_s: float = 60) -> int:
         """The process that was struck at the job's step."""
         pid = await eventually(lambda: self.struck(job), timeout_s, what=f"the strike at job {job}")
         assert pid is not None

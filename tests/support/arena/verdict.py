@@ -26,8 +26,8 @@ from services.cli.demo.seller import AGAIN
 from tests.support.arena.evidence import Delivered, Evidence
 from tests.support.arena.sellers import Order
 
-GRACE_S: Final = 15.0
-"""Promised is a minute after a deadline of a quarter of an hour; deadlines are seconds here."""
+GRACE_S: Final = 60.0
+"""What is promised after a deadline."""
 FINISHED: Final = "Your order is finished"
 ENDINGS: Final = ("JobSucceeded", "JobFailed")
 

@@ -52,7 +52,7 @@ async def poll(*answers: Any, enough: int = 1, fail: list[Exception] | None = No
     stop = asyncio.Event()
     inbox: Any = MemoryInbox(stop, enough)
     inbox.fail = fail or []
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await Polling(bot, inbox, [], ["message"]).run(stop)
     return session, inbox
 

@@ -202,5 +202,5 @@ class Ledger(RuleBasedStateMachine):
             assert open_[stream] in (0, 1)
 
 
-Ledger.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+Ledger.TestCase.settings = settings(max_examples=120, stateful_step_count=40)
 TestLedger = Ledger.TestCase

@@ -42,4 +42,4 @@ def _counting(route: web.RouteDef, calls: Calls) -> web.RouteDef:
 
 @pytest.fixture
 def settings(sandbox: Outside) -> Settings:
-    return load_settings(sandbox_url=sandbox.url, openai_timeout_seconds=1)
+    return load_settings(sandbox_url=sandbox.url, openai_timeout_seconds=30)

@@ -67,7 +67,7 @@ async def test_trouble_is_an_error_with_a_reason(
     reason: Reason,
     number: int,
 ) -> None:
-    monkeypatch.setattr(moderation, "WITHIN_S", 0.8 if fault == "hang" else 10)
+    monkeypatch.setattr(moderation, "WITHIN_S", 0.8 if fault == "hang" else 30)
     breaker = Breaker()
     moderator = Moderator(settings, breaker)
     args = {"seconds": 0.1} if fault == "rate_limit" else {}

@@ -84,7 +84,8 @@ async def test_every_trouble_is_one_error_with_a_reason(
     sandbox: Outside, settings: Settings, calls: Calls, fault: str, reason: Reason, number: int
 ) -> None:
     breaker = Breaker()
-    writer = ScriptWriter(settings, breaker)
+    soon = settings.replace(openai_timeout_seconds=1 if fault == "hang" else 30)
+    writer = ScriptWriter(soon, breaker)
     sandbox.fault("openai", "chat", fault, times=None, args={"seconds": 0.1} if fault == "rate_limit" else {})
     with pytest.raises(NoAnswer) as caught:
         await write(writer)

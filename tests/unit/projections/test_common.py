@@ -23,7 +23,7 @@ class Log:
     async def batch(self, after: Cursor, *, limit: int = 500, wait_s: float = 1) -> list[Recorded]:
         self.reads.append(after.position)
         if after.position >= self.end:
-            await asyncio.wait_for(self.more.wait(), 10)
+            await asyncio.wait_for(self.more.wait(), 60)
         await asyncio.sleep(0)
         if self.fails:
             raise ConnectionError("away")

@@ -69,7 +69,7 @@ async def finished(sandbox: Outside, task_id: str, key: str = KEY) -> Any:
         data = await record(sandbox, task_id, key)
         return data if data["state"] in ("success", "fail") else None
 
-    return await eventually(done, timeout_s=20)
+    return await eventually(done)
 
 
 def _callback(url: str | None) -> dict[str, str]:

@@ -46,5 +46,5 @@ def test_a_whole_update_is_read() -> None:
 
 def test_nothing_is_built_at_the_start() -> None:
     code = "import services.bot, aiogram.types as t, sys; sys.exit(t.Message.__pydantic_complete__)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=120, check=False)
     assert done.returncode == 0

@@ -18,7 +18,7 @@ async def test_it_goes_on_while_there_is_work_and_stops_when_told() -> None:
             stop.set()
         return done
 
-    await asyncio.wait_for(repeat(run_once, stop, "test", idle_s=3600), 5)
+    await asyncio.wait_for(repeat(run_once, stop, "test", idle_s=3600), 60)
     assert not left
 
 
@@ -33,7 +33,7 @@ async def test_a_wake_up_ends_the_pause() -> None:
             asyncio.get_running_loop().call_soon(wake.set)
         return 0
 
-    await asyncio.wait_for(repeat(run_once, stop, "test", idle_s=3600, wake=wake), 5)
+    await asyncio.wait_for(repeat(run_once, stop, "test", idle_s=3600, wake=wake), 60)
     assert len(runs) == 2
 
 
@@ -49,7 +49,7 @@ async def test_passing_trouble_is_tried_again(trouble: Exception) -> None:
         stop.set()
         return 0
 
-    await asyncio.wait_for(repeat(run_once, stop, "test", idle_s=3600), 5)
+    await asyncio.wait_for(repeat(run_once, stop, "test", idle_s=3600), 60)
     assert not errors
 
 
@@ -59,4 +59,4 @@ async def test_what_does_not_pass_ends_it(error: Exception) -> None:
         raise error
 
     with pytest.raises(type(error)):
-        await asyncio.wait_for(repeat(run_once, asyncio.Event(), "test", idle_s=3600), 5)
+        await asyncio.wait_for(repeat(run_once, asyncio.Event(), "test", idle_s=3600), 60)

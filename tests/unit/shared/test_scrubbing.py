@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from events.job import MESSAGE_CHARS_MAX
@@ -43,7 +43,6 @@ WRAPPINGS: list[Callable[[str], str]] = [
     lambda text: "x" * 7_950 + " " + text,  # on the edge of what is read
 ]
 
-patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 words = st.text(st.characters(categories=["L", "Nd"]), min_size=2, max_size=9)
 texts = st.lists(words, min_size=3, max_size=8)
 
@@ -77,7 +76,6 @@ def test_what_is_hidden_does_not_leave_another_run_around_it() -> None:
 
 
 @pytest.mark.parametrize("kind", SECRETS)
-@patient
 @given(st.sampled_from(WRAPPINGS), st.text(max_size=20))
 @example(str, "://")
 @example(WRAPPINGS[1], ":\x00//")
@@ -89,7 +87,6 @@ def test_no_secret_is_left(kind: str, wrap: Callable[[str], str], around: str) -
         assert "webhooks" not in scrub(said) and "://" not in scrub(said)
 
 
-@patient
 @given(st.text(), st.text())
 def test_anything_at_all_is_taken(said: str, private: str) -> None:
     assert len(scrub(said, [private])) <= MESSAGE_CHARS_MAX

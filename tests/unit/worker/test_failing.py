@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from events.job import Failure, JobQueued, PromptWritten
@@ -69,7 +69,7 @@ def echoes(text: str) -> list[Failure]:
     return [*found, record.failure]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(written, written, written)
 def test_nothing_of_the_seller_and_no_secret_is_kept(product: str, wishes: str, prompt: str) -> None:
     own = runs_of(product) | runs_of(wishes) | runs_of(prompt)

@@ -148,7 +148,7 @@ async def test_two_shops_in_one_process_do_not_mix_and_the_shared_configuration_
 
 async def test_hung_calls_leave_threads_for_reads_and_are_told_when_there_is_none(sandbox):
     settings = shop_settings(f"{sandbox.url}/yookassa/v3", yookassa_threads=2, yookassa_read_seconds=20)
-    sandbox.fault("yookassa", "create", "hang", times=None, args={"seconds": 4})
+    sandbox.fault("yookassa", "create", "hang", times=None, args={"seconds": 10})
     async with YooKassa(settings, free_thread_s=0.2) as shop:
         hung = asyncio.create_task(shop.create_payment(body(), "k1"))
         await eventually(lambda: sandbox.ctx.faults.describe()["taken"])
