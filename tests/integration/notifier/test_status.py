@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import asyncpg
+import pytest
 
 from tests.integration.notifier.conftest import NewNotifier, Notifier
 from tests.support.studio import PlacedOrder, Seller, Studio
@@ -44,8 +45,9 @@ async def test_the_message_moves_with_the_jobs(
 
 
 async def test_many_changes_make_one_edit_of_the_latest_state(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.notifier.editor.PAUSE_S", 600.0)
     seller, order = await placed(studio, telegram, jobs=3)
     for job in order.jobs[:2]:
         await studio.finish(job)
@@ -54,7 +56,7 @@ async def test_many_changes_make_one_edit_of_the_latest_state(
     assert len(telegram.called("editMessageText", seller.chat_id)) == 1
     text = status_text(telegram, order)
     assert text.splitlines()[2:] == ["1. ✅ done", "2. ✅ done", "3. ✍️ writing the script"]
-    # Within the second that follows nothing is edited, however much changes.
+    # In the pause that follows nothing is edited, however much changes.
     await studio.submit(order.jobs[2])
     await notifier.run()
     assert len(telegram.called("editMessageText", seller.chat_id)) == 1

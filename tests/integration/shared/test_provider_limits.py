@@ -26,7 +26,7 @@ async def redis(settings: Settings) -> AsyncIterator[Redis]:
 
 async def test_never_more_than_the_window_allows_however_many_processes_ask(redis: Redis):
     processes = [ProviderLimits(redis, SLOW) for _ in range(3)]
-    asked = [processes[n % 3].turn(f"job{n}", f"user{n % 5}", ("k1", "k2")) for n in range(60)]
+    asked = [processes[n % 3].turn(f"job{n}", f"user{n % 5}", ("k1", "k2")) for n in range(45)]
     turns = await asyncio.gather(*asked)
     assert Counter(turn.account for turn in turns if turn.account) == {"k1": 4, "k2": 4}
     waiting = next(turn for turn in turns if not turn.account)
