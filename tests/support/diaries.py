@@ -167,12 +167,12 @@ class WriterProcess:
         """Its exit code; SIGTERM lets it finish what it has asked."""
         assert self._process is not None and self._process.pid is not None
         os.kill(self._process.pid, signum)
-        await asyncio.to_thread(self._process.join, 30)
+        await asyncio.to_thread(self._process.join, 60)
         return self._process.exitcode
 
 
 async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -> list[WriterProcess]:
-    """Four writers for so long; now and then one is killed, or cut off from Postgres. All get answers."""
+    """Four writers for so long, and until as many were killed; others are cut off. All get answers."""
     dice = random.Random(seed)
     writers = [WriterProcess(database_url, folder, f"w{n}", seed + 1000 * n) for n in range(WRITERS)]
     for writer in writers:
@@ -181,7 +181,7 @@ async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -
         await writer.writes(1)
     end_at = time.monotonic() + seconds
     owner = await asyncpg.connect(database_url)
-    while time.monotonic() < end_at:
+    while time.monotonic() < end_at or sum(writer.lives for writer in writers) <= 2 * WRITERS:
         victim = dice.choice(writers)
         await victim.writes(dice.randrange(100_000))
         if dice.random() < 0.5:

@@ -72,7 +72,7 @@ async def survives_killed_writers(
     writers = await storm(database_url, folder, seconds=seconds, seed=seed)
     told = Told(writer.diary for writer in writers)
     log = await audit(pool, told, before)
-    assert len(log) > 100 * seconds, "hardly anything was written"
+    assert len(log) > 100, "hardly anything was written"
     assert told.refused["InsufficientCredits"] > 10, "the accounts were never short of credits"
     for writer in writers:
         writer.diary.close()

@@ -33,7 +33,7 @@ def shift_clock(off_s: int) -> None:
     vars(msgspec.toml)["_datetime"] = SimpleNamespace(**kept)
     wrong = {now: lambda: now() + off_s, now_ns: lambda: now_ns() + off_s * 10**9, real: Shifted}
     for module in list(sys.modules.values()):
-        for name, value in list(vars(module).items()):
+        for name, value in list(getattr(module, "__dict__", {}).items()):
             if any(value is told for told in wrong):
                 setattr(module, name, wrong[value])
     assert abs(time.time() - now() - off_s) < 1

@@ -28,6 +28,7 @@ async def ended(process: BaseProcess, timeout_s: float = PATIENCE_S) -> int:
 
 
 @pytest.mark.chaos
+@pytest.mark.timeout(600)
 async def test_a_worker_killed_at_the_meanest_points(workshop: Workshop) -> None:
     """One worker after another dies, each at its point; then one finishes all their jobs."""
     jobs: dict[str, str] = {}
