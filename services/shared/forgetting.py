@@ -1,13 +1,15 @@
 """Erasing a person: their profile, texts, photos and videos go; events, hash chain and balances stay.
 
-    the account is locked ──▶ its open jobs fail, are ──▶ what is still owed ──▶ their row goes, with all ──▶ files go
-    (AccountForgotten)        refunded (in the ledger)    leaves the account     that refers to it
-                                                          (CreditsGranted)       (one transaction)
+    1. the account is locked (AccountForgotten)
+    2. its open jobs fail and are refunded, in the ledger
+    3. what is still owed leaves the account (CreditsGranted)
+    4. the person's row goes, with all that refers to it, in one transaction
+    5. files go
 
 Each step can be done again, and a crash between two is mended by asking again: by the Telegram id as long as
 that is known, by the account's id afterwards. Whoever is writing something about them meanwhile cannot, or
-takes it back: docs/decisions/erasure.md. What is kept are keyed hashes of the Telegram id, alone and with each
-code used, and what was owed: coming back earns no second welcome, no code twice, and settles no debt
+takes it back: docs/decisions/erasure.md. What is kept are keyed hashes of the Telegram id, alone and with
+each code used, and what was owed: coming back earns no second welcome, no code twice, and settles no debt
 (docs/decisions/coming-back.md).
 """
 

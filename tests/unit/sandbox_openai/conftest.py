@@ -22,4 +22,4 @@ async def client(sandbox) -> AsyncIterator[AsyncOpenAI]:
 
 
 def client_of(sandbox: Outside, key: str = "sk-sandbox") -> AsyncOpenAI:
-    return AsyncOpenAI(api_key=key, base_url=f"{sandbox.url}/openai/v1", timeout=5, max_retries=0)
+    return AsyncOpenAI(api_key=key, base_url=f"{sandbox.url}/openai/v1", timeout=60, max_retries=0)

@@ -5,7 +5,7 @@ import pytest
 
 from ledger.postgres import TRANSIENT, refuses_data
 from projections.in_process import BROKEN_OFF
-from services.cli.errors import trouble_of
+from services.shared.errors import explain
 from services.shared.inbox.trouble import DATABASE_AWAY, is_database_away
 from services.shared.periodic import PASSING
 from services.worker import door
@@ -55,4 +55,4 @@ def test_a_wrong_argument_is_not_a_database_that_is_away() -> None:
 
 @pytest.mark.parametrize("error", AWAY[:2])
 def test_commands_say_that_it_can_only_be_read(error: Exception) -> None:
-    assert "can only be read" in str(trouble_of(error))
+    assert "can only be read" in str(explain(error))
