@@ -43,7 +43,7 @@ async def create_pool(
     """A pool of connections named `neurocards-<name>`. Raises StartError with what to do.
 
     Each connection is checked to commit durably and to take writes, also later: one that can only read may
-    be a replica that is behind, so it is no good for reading either. The first is checked to lead to our tables.
+    be a replica that is behind, so it is no good for reading either. The first has to lead to our tables.
     """
     try:
         pool = await asyncpg.create_pool(

@@ -29,7 +29,13 @@ def count(kind: str, reason: str) -> float:
         ("message", TEXT | {"chat": GROUP}, "message", "not_private"),
         ("message", TEXT | {"chat": CHAT, "from": USER | {"is_bot": True}}, "message", "no_person"),
         ("callback_query", TAPPED, "callback_query", "not_private"),
-        ("edited_message", TEXT | {"chat": CHAT, "edit_date": 2}, "edited_message", "unhandled"),
+        ("edited_message", TEXT | {"chat": GROUP, "edit_date": 2}, "edited_message", "not_private"),
+        (
+            "poll_answer",
+            {"poll_id": "1", "user": USER, "option_ids": [0], "option_persistent_ids": []},
+            "poll_answer",
+            "unhandled",
+        ),
         ("of_a_later_year", {"secret": "secret words"}, "unknown", "unhandled"),
     ],
 )
