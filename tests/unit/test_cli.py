@@ -1,7 +1,6 @@
 """The command line's manners: fast help, data on stdout, words on stderr, exit codes, no traceback."""
 
 import json
-import resource
 import subprocess
 import sys
 from importlib import import_module
@@ -28,6 +27,9 @@ HEAVY = {
     "uvloop",
 }
 
+MODULES_MAX = 250
+"""Python's own and typer's are the most of them."""
+
 
 def neurocards(*arguments: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
@@ -46,18 +48,9 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(tmp_path: Path) -> None
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert HEAVY & set(loaded.stdout.split()) == set()
-
-
-def test_help_answers_at_once(tmp_path: Path) -> None:
-    """Under 300 ms on an idle machine. Processor time is measured, as the machine may be busy."""
-    used_s = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        neurocards("--help", folder=tmp_path)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        used_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(used_s) < 0.5
+    modules = loaded.stdout.split()
+    assert HEAVY & set(modules) == set()
+    assert len(modules) < MODULES_MAX  # counted and not timed: what makes a command answer at once
 
 
 def test_version(tmp_path: Path) -> None:
