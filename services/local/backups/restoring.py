@@ -56,7 +56,7 @@ def choose(backups: Sequence[Backup], label: str | None, to: datetime | None) ->
     if fit:
         return fit[-1]
     if not named:
-        raise NoSuchBackup(f"there is no backup {label or ''}; see `neurocards backup list`")
+        raise NoSuchBackup(f"there is no backup {label or 'yet'}; see `neurocards backup list`")
     raise NoSuchBackup(
         f"{'it' if label else 'the oldest backup'} was whole at {named[0].ended_at}, later than {to}"
     )
