@@ -28,6 +28,10 @@ def pytest_configure() -> None:
     watchdog.answer()
 
 
+def pytest_runtest_logstart(nodeid: str) -> None:
+    watchdog.note(nodeid)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
     """Keep what pytest-timeout has found for this test; no timer of its own."""

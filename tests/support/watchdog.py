@@ -3,8 +3,8 @@
 python -m tests.support.watchdog MINUTES COMMAND …
 
 After MINUTES, or when SIGUSR1 says so, it prints the stacks of all threads of the command's test processes,
-kills them, gives what they started time to notice, kills what is left, and fails. On Linux whatever the
-command's processes leave behind becomes the watchdog's child, so nothing is missed; elsewhere orphans are.
+interrupts the command, so that it tells what has failed, kills what is left after a while, and fails. On
+Linux whatever the command's processes leave behind becomes the watchdog's child, so nothing is missed.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ STACKS = "NEUROCARDS_TEST_STACKS"
 """Names the folder where test processes write their stacks, each in a file that has its id for a name."""
 
 GRACE_S = 20.0
-"""What a test process has started ends by itself within ten seconds (services/shared/lifeline.py)."""
+"""Twice what pytest-xdist gives its processes, and services/shared/lifeline.py those without a parent."""
 
 _SIGNAL = signal.SIGUSR2
 _WRITTEN_S = 5.0
@@ -37,6 +37,12 @@ def answer() -> None:
     if folder := os.environ.get(STACKS):
         file = os.open(Path(folder) / str(os.getpid()), os.O_WRONLY | os.O_CREAT)
         faulthandler.register(_SIGNAL, file=file, all_threads=True)
+
+
+def note(test: str) -> None:
+    """In a test process: the test that it begins."""
+    if folder := os.environ.get(STACKS):
+        (Path(folder) / f"{os.getpid()}.test").write_text(test)
 
 
 class Watchdog:
@@ -56,7 +62,7 @@ class Watchdog:
             self._stacks = Path(folder)
             for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(signum, self._pass_on)
-            signal.signal(signal.SIGUSR1, lambda *_: self._end_overrun())
+            signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=self._end_overrun).start())
             environment = os.environ | {STACKS: folder}
             self._pid = os.posix_spawnp(self._command[0], self._command, environment)
             with _after(self._limit_s, self._end_overrun):
@@ -89,10 +95,17 @@ class Watchdog:
         _tell(f"The tests took more than {self._limit_s / 60:g} minutes. Where their processes are:")
         testing = [pid for pid in descendants() if (self._stacks / str(pid)).exists()]
         for pid in testing:
-            _tell(f"--- process {pid}: {command_line(pid)}\n{self._stacks_of(pid)}")
-        _kill(testing)
-        if self._pid not in testing:
-            _kill([self._pid])
+            _tell(f"--- process {pid}: {self._test_of(pid)}\n{self._stacks_of(pid)}")
+        os.kill(self._pid, signal.SIGINT)
+        give_up_at = time.monotonic() + GRACE_S
+        while self._pid in descendants() and time.monotonic() < give_up_at:
+            time.sleep(0.1)
+        _kill([self._pid, *testing])
+
+    def _test_of(self, pid: int) -> str:
+        with contextlib.suppress(OSError):
+            return (self._stacks / f"{pid}.test").read_text()
+        return command_line(pid)
 
     def _stacks_of(self, pid: int) -> str:
         """What it writes when asked; the main thread is written last."""

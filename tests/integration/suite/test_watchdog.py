@@ -17,6 +17,9 @@ CPU_TIME = r"(?!0\.0)\d+\.\d CPU seconds in all processes"
 UNENDING = """
 import contextlib, os, pathlib, subprocess, time
 
+def test_that_fails():
+    assert False
+
 def test_that_nothing_ends():
     orphan = subprocess.run(["sh", "-c", "setsid sleep 600 >/dev/null & echo $!"], stdout=subprocess.PIPE)
     written = pathlib.Path("FILE.new")
@@ -49,9 +52,11 @@ async def test_a_run_that_hangs_is_ended_and_shows_all_stacks(
     session.send_signal(signal.SIGUSR1)
     said = ended(session)
     assert session.returncode == 1, said
-    assert len(re.findall("^--- process", said, re.MULTILINE)) == processes + 1, said
+    assert said.count("--- process ") == processes + 1, said
     assert "in test_that_nothing_ends" in said, said
+    assert re.search(r"--- process \d+: test_small.py::test_that_nothing_ends", said), said
     if processes:
+        assert "FAILED test_small.py::test_that_fails" in said, "what was known before"
         assert "in loop_once" in said, "the process that hands out the tests"
     assert re.search(CPU_TIME, said), said
     assert not any(alive(int(pid)) for pid in file.read_text().split())
