@@ -77,16 +77,14 @@ async def _narrow(reader: "Reader", wanted: Filter) -> list[Recorded]:
     """The few events of one job, one payment, or both; of the account's only, if one is named."""
     found: dict[int, Recorded] | None = None
     for name, words, argument in (
-        ("explain_jobs", f"job {wanted.job!r}", wanted.job and [wanted.job]),
+        ("explain_jobs", f"job {wanted.job!r}", None if wanted.job is None else [wanted.job]),
         ("explain_payment", f"payment {wanted.payment!r}", wanted.payment),
     ):
         if argument is None:
             continue
         rows = [Recorded(*row) for row in await reader.fetch(query(name), argument)]
         if not rows:
-            raise NothingOfThatName(
-                f"no {words} is called {wanted.job if words == 'job' else wanted.payment!r}"
-            )
+            raise NothingOfThatName(f"there is no {words}")
         found = {e.position: e for e in rows if found is None or e.position in found}
     events = list((found or {}).values())
     if wanted.account is not None:

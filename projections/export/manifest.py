@@ -65,7 +65,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def path_of(file: Path) -> Path:
     """Where the manifest of a file stands."""
-    return file.with_name(file.name + ".manifest.json")
+    return file.parent / f"{file.name}.manifest.json"
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -20,6 +20,7 @@ from services.cli.job_changing import NotOffered, Requeue, Terms, drop, plan_req
 from services.cli.operating import open_ledger
 from services.cli.progress import walks
 from services.cli.reading import read
+from services.cli.signing import read_file
 from services.shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Refused = list[tuple[str, str]]
 """Jobs, and why not."""
+
+PLAN_BYTES_MAX = 20_000_000
 
 _PLANNED = ("job", "as_job", "model", "charge")
 
@@ -62,12 +65,12 @@ def plan_all(jobs: Sequence[str], terms: Terms) -> tuple[list[Requeue], Refused]
 
 
 def read_plan(file: Path) -> dict[str, dict[str, Any]]:
-    """Job → its row of the plan that was shown. Raises BadPlan."""
+    """Job → its row of the plan that was shown. Raises BadPlan, and Exit for a file that cannot be read."""
+    text = read_file(file, PLAN_BYTES_MAX)
     try:
-        text = file.read_bytes()
         rows = msgspec.json.decode(text) if text.lstrip()[:1] == b"[" else _lines(text)
         return {row["job"]: {name: row[name] for name in _PLANNED} for row in rows}
-    except (OSError, msgspec.DecodeError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
         raise BadPlan(f"{file} is no plan as --dry-run -o json prints it: {error!r}") from error
 
 

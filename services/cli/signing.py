@@ -12,6 +12,8 @@ from services.cli.output import OutputFormat, emit, say
 if TYPE_CHECKING:
     from ledger.note import PublicKey
 
+_KEYS_CHARS_MAX = 100_000
+
 PublicKeys = Annotated[
     list[str],
     typer.Option(
@@ -29,7 +31,8 @@ def public_keys(given: Iterable[str]) -> "list[PublicKey]":
     for text in given:
         if "+" not in text or Path(text).is_file():
             try:
-                lines = Path(text).read_text(encoding="utf-8").splitlines()
+                with Path(text).open(encoding="utf-8") as file:
+                    lines = file.read(_KEYS_CHARS_MAX).splitlines()
             except (OSError, ValueError):
                 raise MalformedKey(f"{text} is neither a public key nor a file that holds one") from None
         else:

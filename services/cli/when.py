@@ -72,6 +72,8 @@ def time_us(text: str, option: str | None = None, *, also: str = "") -> int:
     try:
         time = datetime.fromisoformat(text.strip())
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time.year < 1900:
+            raise ValueError("so early that a day before may be none")
     except (ValueError, OverflowError):
         hint = f"give {also}a time like 2026-11-30 or 2026-11-30T12:00:00+03:00"
         raise typer.BadParameter(f"{text!r} is not one: {hint}", param_hint=option) from None

@@ -6,6 +6,7 @@ timeouts on everything, so that a frozen process or network holds nothing for lo
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -59,9 +60,11 @@ async def create_pool(
             target_session_attrs=READ_WRITE,
             server_settings=server_settings(name, role),
         )
-        if (compared := await compare(pool)).missing:
-            pool.terminate()
-            raise StartError(f"the database lacks {', '.join(compared.missing)}; run `neurocards migrate`")
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(pool.close)
+            if missing := (await compare(pool)).missing:
+                raise StartError(f"the database lacks {', '.join(missing)}; run `neurocards migrate`")
+            undo.pop_all()
     except UNUSABLE as error:
         raise start_error(error) from error
     return pool

@@ -13,7 +13,10 @@ from typer.testing import CliRunner
 from events.envelope import Recorded
 from services.cli import environment
 from services.cli.main import app
+from services.cli.tree import commands
 from tests.support.desk import store
+
+COMMANDS = commands()
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -33,6 +36,27 @@ class Done(msgspec.Struct, frozen=True):
 
 
 Run = Callable[..., Done]
+
+ARGUMENTS = {
+    "USER": "a1", "CREDITS": "1", "JOB": "j", "MODEL": "m", "CODE": "SPRING25", "PAYMENT": "p", "ID": "1",
+    "PROJECTION|all": "balances", "FILE": "file",
+}  # fmt: skip
+OPTIONS = {"--reason": "r", "--actor": "a", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k"}
+
+
+def given(words: str, changed: Any = None, value: str = "") -> list[str]:
+    """A command with everything it must be given, and with one parameter as it is to be tried."""
+    command, options, arguments = COMMANDS[words], words.split(), list[str]()
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            if parameter is changed or parameter.required:
+                arguments.append(value if parameter is changed else ARGUMENTS[parameter.metavar])
+        elif parameter is changed or parameter.required:
+            name = max(parameter.opts, key=len)
+            options += [name, value if parameter is changed else OPTIONS[name]]
+        elif "--yes" in parameter.opts:
+            options.append("--yes")
+    return [*options, "--", *arguments] if arguments else options
 
 
 @pytest.fixture
