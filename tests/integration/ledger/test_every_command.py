@@ -121,6 +121,12 @@ CASES: dict[type, Callable[[], list[Case]]] = {
         (ordered("sp2"), settled("sp2", amount_minor=7)),  # flagged
         ([], p.SettlePayment("sp3", "a", "yookassa", "yk-sp3", 7, "RUB", "s", test=True, ordered=RESTORED)),
     ],
+    p.AcceptPayment: lambda: [
+        (
+            [*ordered("ap"), settled("ap", amount_minor=7)],
+            p.AcceptPayment("ap", "a", "yk-ap", 5, "me", "paid short"),
+        )
+    ],
     p.CancelPayment: lambda: [(ordered("cp"), p.CancelPayment("cp", "yk-cp", "expired", "yookassa"))],
     p.ExpirePayment: lambda: [(ordered("ep"), p.ExpirePayment("ep", "late"))],
     p.IntendRefund: lambda: [(refunding("ir")[:-1], refunding("ir")[-1])],
