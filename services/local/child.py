@@ -151,6 +151,6 @@ class Child:
 
     def _tail(self) -> str:
         with contextlib.suppress(OSError):
-            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
-            return f"the end of {self.log_path}:\n" + "\n".join(f"    {line}" for line in lines)
+            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+            return f"the last line of {self.log_path}: {lines[-1] if lines else ''}"
         return f"see {self.log_path}"

@@ -59,27 +59,28 @@ def _of_postgres(error: BaseException) -> str | None:
         return None
     import asyncpg
 
+    words = str(error).partition("\n")[0]  # without its details
     match error:
         case asyncpg.ClientConfigurationError():
-            return f"DATABASE_URL: {error}"
+            return f"DATABASE_URL: {words}"
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             return "Postgres refuses the user or password in DATABASE_URL"
         case asyncpg.InvalidCatalogNameError():
             return "the database named in DATABASE_URL does not exist; create it"
-        case asyncpg.UndefinedObjectError() | asyncpg.InvalidParameterValueError() if "role" in str(error):
-            return f"Postgres lacks a role ({error}); run `neurocards migrate`"
-        case asyncpg.UndefinedObjectError() if "configuration parameter" in str(error):
-            return f"DATABASE_URL: {error}"
+        case asyncpg.UndefinedObjectError() | asyncpg.InvalidParameterValueError() if "role" in words:
+            return f"Postgres lacks a role ({words}); run `neurocards migrate`"
+        case asyncpg.UndefinedObjectError() if "configuration parameter" in words:
+            return f"DATABASE_URL: {words}"
         case asyncpg.InsufficientPrivilegeError():
             return (
-                f"the user in DATABASE_URL has not the right ({error}): GRANT it auditor to read, "
+                f"the user in DATABASE_URL has not the right ({words}): GRANT it auditor to read, "
                 "neurocards_app for the rest; `migrate`, `replay` and `recover` need the tables' owner"
             )
         case (
             asyncpg.UndefinedTableError() | asyncpg.UndefinedColumnError() | asyncpg.UndefinedFunctionError()
             | asyncpg.InvalidSchemaNameError()
         ):  # fmt: skip
-            return f"the database is older than this program ({error}); run `neurocards migrate`"
+            return f"the database is older than this program ({words}); run `neurocards migrate`"
         case asyncpg.ReadOnlySQLTransactionError() | asyncpg.TargetServerAttributeNotMatched():
             return "Postgres at DATABASE_URL can only be read: is it a replica, or is its disk full?"
         case (
@@ -87,14 +88,14 @@ def _of_postgres(error: BaseException) -> str | None:
             | asyncpg.InsufficientResourcesError() | asyncpg.TransactionRollbackError()
             | asyncpg.LockNotAvailableError() | asyncpg.InternalClientError()
         ):  # fmt: skip
-            return f"Postgres broke off: {error}; try again"
+            return f"Postgres broke off: {words}; try again"
         case OSError() if _came_through("asyncpg", error):
-            reason = str(error) or type(error).__name__
+            reason = words or type(error).__name__
             return (
                 f"Postgres does not answer at DATABASE_URL ({reason}); is it running, is the address right?"
             )
-        case asyncpg.InterfaceError() if "connection" in str(error) or "pool is clos" in str(error):
-            return f"Postgres broke off: {error}; try again"
+        case asyncpg.InterfaceError() if "connection" in words or "pool is clos" in words:
+            return f"Postgres broke off: {words}; try again"
         case _:
             return None
 

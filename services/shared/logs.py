@@ -31,6 +31,7 @@ _QUIET = {
     "aiohttp.access": "warning",
     "urllib3": "warning",
     "asyncio": "warning",
+    "asyncpg.pool": "error",  # a traceback each second while Postgres is away, which others say in a line
     "PIL": "info",
 }
 

@@ -156,6 +156,9 @@ def test_a_server_that_breaks_off_is_told_without_a_traceback_and_a_bug_is_not_h
 
     code, words = ended(asyncpg.ConnectionDoesNotExistError("connection was closed"))
     assert (code, words) == (1, "Postgres broke off: connection was closed; try again\n")
+    starting = asyncpg.CannotConnectNowError("the database system is starting up")
+    starting.detail = "not consistent yet"
+    assert ended(starting) == (1, "Postgres broke off: the database system is starting up; try again\n")
     code, words = ended(RedisAway("redis://:secret@host"))
     assert code == 1 and words.startswith("Redis does not answer") and "secret" not in words
     assert "neurocards migrate" in ended(asyncpg.UndefinedTableError("no table"))[1]

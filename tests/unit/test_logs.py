@@ -93,6 +93,13 @@ def test_the_level_holds_for_ours_and_for_libraries(settings: Settings) -> None:
     assert [line["event"] for line in lines(quiet, log)] == ["important"]
 
 
+def test_a_pool_that_finds_no_server_is_not_repeated_each_second(settings: Settings) -> None:
+    out = io.StringIO()
+    configure_logging(settings, "relay", out)
+    logging.getLogger("asyncpg.pool").warning("Failed to restore the pool connection floor", exc_info=True)
+    assert out.getvalue() == ""
+
+
 def test_huge_and_binary_values_are_cut(settings: Settings) -> None:
     [line] = lines(settings, lambda: structlog.get_logger().info("got", body="x" * 100_000, raw=b"\x00" * 10))
     assert len(line["body"]) < 25_000

@@ -70,7 +70,9 @@ async def test_what_dies_is_started_again_and_said(folder: DataFolder) -> None:
 
 async def test_a_process_that_does_not_start_is_shown_with_its_log(folder: DataFolder) -> None:
     stages = [[spec("good", "good"), spec("bad", "cannot-start")]]
-    with pytest.raises(StartError, match=r"(?s)bad ended with code 1 at its start.*install it"):
+    with pytest.raises(
+        StartError, match=r"bad ended with code 1 at its start; the last line of .*install it[^\n]*$"
+    ):
         async with Supervisor(stages, folder, lambda _: None) as supervisor:
             await supervisor.start()
     assert not any(child.running for child in supervisor.children)
