@@ -32,8 +32,8 @@ def mentions(text: str) -> list[str]:
 
 
 def parsed(line: str, *, whole: bool = True) -> None:
-    """Raises what a person would be told who types this; a `…` at the end stands for what is left out."""
-    words = [word.strip("[]") for word in shlex.split(line)]
+    """Raises what a person would be told who types this; `…` at the end is what is left out, N a number."""
+    words = [{"N": "1"}.get(word, word.strip("[]")) for word in shlex.split(line)]
     if words[-1] == "…":
         whole = False
         words = words if words[-2].startswith("-") else words[:-1]
