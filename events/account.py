@@ -73,7 +73,7 @@ class CreditsCharged(msgspec.Struct, frozen=True):
     """Credits were spent on one job: user → `spent:generation`. One charge per job, ever.
 
     `parts` say from which lots; they add up to `amount`. Not written before there were lots: then the lots
-    were drawn in the order of `ledger.lots`.
+    were drawn in the order of `ledger.accounts.lots`.
     """
 
     job: str

@@ -12,7 +12,7 @@ import msgspec
 
 from events import account, job, payment, promo
 from events.envelope import Recorded
-from events.errors import CodecError, UnknownEventType
+from events.errors import CodecError, UnknownEventTypeError
 
 Event = account.AccountEvent | job.JobEvent | payment.PaymentEvent | promo.PromoEvent
 
@@ -44,7 +44,7 @@ def encode(event: Event) -> str:
 
 
 def decode(recorded: Recorded) -> Event:
-    """The typed event of a row. Raises UnknownEventType, or CodecError when the fields do not fit."""
+    """The typed event of a row. Raises UnknownEventTypeError, or CodecError when the fields do not fit."""
     return decode_data(recorded.type, recorded.data, recorded.position)
 
 
@@ -52,7 +52,7 @@ def decode_data(type_name: str, data: str | bytes, position: int | None = None) 
     """The typed event for a type's name and its JSON text."""
     decoder = _decoders.get(type_name)
     if decoder is None:
-        raise UnknownEventType(type_name, position)
+        raise UnknownEventTypeError(type_name, position)
     try:
         return typing.cast(Event, decoder.decode(data))
     except msgspec.DecodeError as error:

@@ -3,9 +3,9 @@
     NeurocardsError
     ├── CodecError                an event that cannot be written or read (events.codec)
     ├── LedgerError               see ledger.errors
-    │   ├── Rejected              the rules say no; nothing was written, the key is not used up
+    │   ├── RejectedError              the rules say no; nothing was written, the key is not used up
     │   └── …                     trouble with the log itself
-    ├── SettingsError             a setting is missing or wrong (services.shared.settings)
+    ├── SettingsError             a setting is missing or wrong (services.platform.settings)
     └── …                         adapters and services add their own branches
 
 A message says what happened and, where a person can act, what to do.
@@ -20,7 +20,7 @@ class CodecError(NeurocardsError):
     """An event's data cannot be encoded or decoded."""
 
 
-class UnknownEventType(CodecError):
+class UnknownEventTypeError(CodecError):
     """The log holds an event type this version of the code does not know: upgrade before reading on."""
 
     def __init__(self, type_name: str, position: int | None = None) -> None:

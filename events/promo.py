@@ -1,4 +1,5 @@
-"""What can happen to one promo code. Its stream is named by the code itself, as `ledger.promo` writes it."""
+"""What can happen to one promo code. Its stream is named by the code itself, as
+`ledger.promotions.promo_codes` writes it."""
 
 import msgspec
 

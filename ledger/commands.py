@@ -10,8 +10,8 @@ import msgspec
 
 from events.account import GrantKind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
-from ledger.commands_payment import HINTS, REFUND_LIFE_S, PaymentCommand
-from ledger.commands_promo import GiftCommand
+from ledger.payments.commands import HINTS, REFUND_LIFE_S, PaymentCommand
+from ledger.promotions.commands import GiftCommand
 
 
 class OpenAccount(msgspec.Struct, frozen=True):

@@ -1,36 +1,36 @@
 """Errors of the ledger.
 
 LedgerError
-├── Rejected                    the rules say no; nothing was written, the key may be used again
-│   ├── NotOpened               the account does not exist
-│   ├── TermsNotAccepted
-│   ├── Forgotten               whoever the account was has been erased; it takes no more orders
-│   ├── InsufficientCredits     (balance, needed)
-│   ├── InvalidCommand          a field is out of its range
-│   ├── AlreadyExists           an id that must be new is taken
-│   ├── NoSuchJob
-│   ├── JobFinished             (outcome) the job has ended
-│   ├── JobUnfinished           the job has not ended yet
-│   ├── AlreadyRequeued         (as_job) the failed job is made again already
-│   ├── StaleRun                (run, current) another worker holds the job now
-│   ├── SubmissionOpen          an earlier submission's outcome is unknown, or its task still runs
-│   ├── NotDue                  too early: before the retry's time, or before the deadline
-│   ├── TooLate                 the job's deadline has passed
-│   ├── TaskMismatch            a task id that fits no recorded intent, or another than recorded
-│   ├── NoSuchPayment
-│   ├── NotPaid                 money of this id is not recorded: settle the payment first
-│   ├── NoSuchRefund            no refund of this id was intended
-│   ├── RefundTooLarge          (amount_minor, left_minor) more than is left of what was paid
-│   ├── NoSuchPromo
-│   ├── PromoOver               (why) the code gives nothing any more: disabled, ended, or used up
-│   ├── AlreadyRedeemed         this account has used the code
-│   ├── UnreadableAccount       the account's events cannot be folded; nothing may be spent
-│   ├── UnreadableJob           the job's events cannot be folded; it can still be failed and refunded
-│   ├── UnreadablePayment       the payment's events cannot be folded; nothing is decided about it
-│   └── UnreadablePromo         the code's events cannot be folded; it gives nothing
-├── KeyReused                   the key belongs to a command with another body
-├── LedgerBusy                  the queue is full: wait and ask again with the same key
-├── LedgerUnavailable           no answer from Postgres in time: ask again with the same key
+├── RejectedError                    the rules say no; nothing was written, the key may be used again
+│   ├── AccountNotOpenError               the account does not exist
+│   ├── TermsNotAcceptedError
+│   ├── AccountErasedError               whoever the account was has been erased; it takes no more orders
+│   ├── InsufficientCreditsError     (balance, needed)
+│   ├── InvalidCommandError          a field is out of its range
+│   ├── AlreadyExistsError           an id that must be new is taken
+│   ├── JobNotFoundError
+│   ├── JobFinishedError             (outcome) the job has ended
+│   ├── JobUnfinishedError           the job has not ended yet
+│   ├── AlreadyRequeuedError         (as_job) the failed job is made again already
+│   ├── StaleRunError                (run, current) another worker holds the job now
+│   ├── SubmissionOpenError          an earlier submission's outcome is unknown, or its task still runs
+│   ├── NotDueError                  too early: before the retry's time, or before the deadline
+│   ├── DeadlinePassedError                 the job's deadline has passed
+│   ├── TaskMismatchError            a task id that fits no recorded intent, or another than recorded
+│   ├── PaymentNotFoundError
+│   ├── NotPaidError                 money of this id is not recorded: settle the payment first
+│   ├── RefundNotFoundError            no refund of this id was intended
+│   ├── RefundTooLargeError          (amount_minor, left_minor) more than is left of what was paid
+│   ├── PromoNotFoundError
+│   ├── PromoExhaustedError               (why) the code gives nothing any more: disabled, ended, or used up
+│   ├── AlreadyRedeemedError         this account has used the code
+│   ├── UnreadableAccountError       the account's events cannot be folded; nothing may be spent
+│   ├── UnreadableJobError           the job's events cannot be folded; it can still be failed and refunded
+│   ├── UnreadablePaymentError       the payment's events cannot be folded; nothing is decided about it
+│   └── UnreadablePromoError         the code's events cannot be folded; it gives nothing
+├── KeyReusedError                   the key belongs to a command with another body
+├── LedgerBusyError                  the queue is full: wait and ask again with the same key
+├── LedgerUnavailableError           no answer from Postgres in time: ask again with the same key
 ├── MigrationError              a migration cannot be applied to this database; nothing of it was done
 └── IntegrityError              the log is not what a cursor or the chain says it must be
 """
@@ -44,23 +44,23 @@ class LedgerError(NeurocardsError):
     """Base of the ledger's errors."""
 
 
-class Rejected(LedgerError):
+class RejectedError(LedgerError):
     """A rule of the ledger says no. Nothing was written and the idempotency key is not used up."""
 
 
-class NotOpened(Rejected):
+class AccountNotOpenError(RejectedError):
     """The account was never opened."""
 
 
-class TermsNotAccepted(Rejected):
+class TermsNotAcceptedError(RejectedError):
     """The user has not agreed to the terms yet."""
 
 
-class Forgotten(Rejected):
+class AccountErasedError(RejectedError):
     """Whoever the account was has been erased; nothing can be ordered on it."""
 
 
-class InsufficientCredits(Rejected):
+class InsufficientCreditsError(RejectedError):
     """The balance does not cover the price."""
 
     def __init__(self, balance: int, needed: int) -> None:
@@ -69,19 +69,19 @@ class InsufficientCredits(Rejected):
         self.needed = needed
 
 
-class InvalidCommand(Rejected):
+class InvalidCommandError(RejectedError):
     """A field of the command is out of its range."""
 
 
-class AlreadyExists(Rejected):
+class AlreadyExistsError(RejectedError):
     """An id that must be new is already in the log."""
 
 
-class NoSuchJob(Rejected):
+class JobNotFoundError(RejectedError):
     """The job was never queued, or belongs to another account."""
 
 
-class JobFinished(Rejected):
+class JobFinishedError(RejectedError):
     """The job has ended; `outcome` is `succeeded` or `failed`."""
 
     def __init__(self, outcome: str) -> None:
@@ -89,11 +89,11 @@ class JobFinished(Rejected):
         self.outcome = outcome
 
 
-class JobUnfinished(Rejected):
+class JobUnfinishedError(RejectedError):
     """The job has not ended; what was asked for is for failed jobs."""
 
 
-class AlreadyRequeued(Rejected):
+class AlreadyRequeuedError(RejectedError):
     """The failed job is made again as `as_job` already; requeue that one if it fails."""
 
     def __init__(self, as_job: str) -> None:
@@ -101,7 +101,7 @@ class AlreadyRequeued(Rejected):
         self.as_job = as_job
 
 
-class StaleRun(Rejected):
+class StaleRunError(RejectedError):
     """Another run has started since: whoever gets this no longer holds the job and must let go of it."""
 
     def __init__(self, run: int, current: int) -> None:
@@ -110,35 +110,35 @@ class StaleRun(Rejected):
         self.current = current
 
 
-class SubmissionOpen(Rejected):
+class SubmissionOpenError(RejectedError):
     """An earlier submission's outcome is unknown, or its task runs: submitting again could pay twice."""
 
 
-class NotDue(Rejected):
+class NotDueError(RejectedError):
     """It is too early for this."""
 
 
-class TooLate(Rejected):
+class DeadlinePassedError(RejectedError):
     """The job's deadline has passed."""
 
 
-class TaskMismatch(Rejected):
+class TaskMismatchError(RejectedError):
     """The task fits no recorded intent, or another task is recorded for it."""
 
 
-class NoSuchPayment(Rejected):
+class PaymentNotFoundError(RejectedError):
     """The payment was never ordered, or belongs to another account."""
 
 
-class NotPaid(Rejected):
+class NotPaidError(RejectedError):
     """No money of this id is recorded, so none can go back: settle the payment first."""
 
 
-class NoSuchRefund(Rejected):
+class RefundNotFoundError(RejectedError):
     """No refund of this id was intended."""
 
 
-class RefundTooLarge(Rejected):
+class RefundTooLargeError(RejectedError):
     """More money than is left of what was paid, in the smallest unit."""
 
     def __init__(self, amount_minor: int, left_minor: int) -> None:
@@ -147,11 +147,11 @@ class RefundTooLarge(Rejected):
         self.left_minor = left_minor
 
 
-class NoSuchPromo(Rejected):
+class PromoNotFoundError(RejectedError):
     """There is no such promo code."""
 
 
-class PromoOver(Rejected):
+class PromoExhaustedError(RejectedError):
     """The code gives nothing any more; `why` says since when: it is disabled, it has ended, it is used up."""
 
     def __init__(self, why: Literal["disabled", "ended", "used up"]) -> None:
@@ -159,27 +159,27 @@ class PromoOver(Rejected):
         self.why = why
 
 
-class AlreadyRedeemed(Rejected):
+class AlreadyRedeemedError(RejectedError):
     """The account has used this code; it works once."""
 
 
-class UnreadableAccount(Rejected):
+class UnreadableAccountError(RejectedError):
     """The account's events cannot be folded by this version; refunds still arrive."""
 
 
-class UnreadableJob(Rejected):
+class UnreadableJobError(RejectedError):
     """The job's events cannot be folded by this version; failing and refunding it still works."""
 
 
-class UnreadablePayment(Rejected):
+class UnreadablePaymentError(RejectedError):
     """The payment's events cannot be folded by this version."""
 
 
-class UnreadablePromo(Rejected):
+class UnreadablePromoError(RejectedError):
     """The code's events cannot be folded by this version."""
 
 
-class KeyReused(LedgerError):
+class KeyReusedError(LedgerError):
     """The idempotency key was used for a command with another body."""
 
     def __init__(self, key: str) -> None:
@@ -187,11 +187,11 @@ class KeyReused(LedgerError):
         self.key = key
 
 
-class LedgerBusy(LedgerError):
+class LedgerBusyError(LedgerError):
     """The append queue is full. Wait and ask again with the same key."""
 
 
-class LedgerUnavailable(LedgerError):
+class LedgerUnavailableError(LedgerError):
     """Postgres did not answer in time. The outcome may be unknown: ask again with the same key."""
 
 

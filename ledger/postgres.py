@@ -1,9 +1,18 @@
-"""What Postgres raises when it is away, busy or can only be read, as opposed to refusing what we write."""
+"""Aliases of asyncpg's pool and connection, and the one list of errors of a Postgres that is away, busy or
+read-only."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
+from asyncpg.pool import PoolConnectionProxy
+
+if TYPE_CHECKING:
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection | PoolConnectionProxy
 
 READ_WRITE: Final = SessionAttribute.read_write
 """Of the hosts in the URL only one that takes writes; InternalClientError when there is none."""

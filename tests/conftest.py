@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from services.adapters.telegram.lazy_models import build_when_used
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
-from services.shared.aiogram_models import build_when_used
-from services.shared.settings import Settings, variable_name
+from services.platform.settings import Settings, variable_name
 from tests.support import servers
 from tests.support.arena import seed
 from tests.support.services import Services, services_in

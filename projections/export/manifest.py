@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from events.envelope import GENESIS_HASH
-from projections.errors import BadManifest
+from projections.engine.errors import ManifestError
 
 Format = Literal["jsonl", "csv", "parquet"]
 
@@ -69,14 +69,14 @@ def path_of(file: Path) -> Path:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in a file. Raises BadManifest."""
+    """The manifest in a file. Raises ManifestError."""
     try:
         with path.open("rb") as opened:
             raw = opened.read(MANIFEST_BYTES_MAX + 1)
     except OSError as error:
-        raise BadManifest(f"the manifest {path} cannot be read: {error.strerror}") from None
+        raise ManifestError(f"the manifest {path} cannot be read: {error.strerror}") from None
     if len(raw) > MANIFEST_BYTES_MAX:
-        raise BadManifest(f"the manifest {path} is longer than {MANIFEST_BYTES_MAX} bytes: it is none")
+        raise ManifestError(f"the manifest {path} is longer than {MANIFEST_BYTES_MAX} bytes: it is none")
     try:
         found = msgspec.json.decode(raw, type=Manifest)
         for digest in (found.hash_before, found.head_hash, found.sha256):
@@ -87,7 +87,7 @@ def read_manifest(path: Path) -> Manifest:
         if found.last_position < found.first_position - 1 or found.columns != COLUMNS:
             raise ValueError("its positions or columns cannot be those of an export")
     except (msgspec.DecodeError, ValueError) as error:
-        raise BadManifest(f"the manifest {path} is not one: {error}") from None
+        raise ManifestError(f"the manifest {path} is not one: {error}") from None
     return found
 
 

@@ -5,13 +5,13 @@ import os
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from projections.errors import ExportFailed, ParquetMissing
-from projections.export.files import WholeFile
+from projections.engine.errors import ExportError, ParquetMissingError
+from projections.export.copy import WholeFile
 from projections.export.manifest import COLUMNS
 
 if TYPE_CHECKING:
-    from projections.export.write import Progress, Range
-    from projections.tables import Connection
+    from ledger.postgres import Connection
+    from projections.export.writer import Progress, Range
 
 _BLOCK_BYTES = 128 << 10
 """Of CSV at once; pyarrow reads several ahead."""
@@ -29,13 +29,13 @@ _NUMBERS = ("position", "version", "command_events", "recorded_at_us")
 
 
 def pyarrow() -> Any:
-    """The library. Raises ParquetMissing with what to install."""
+    """The library. Raises ParquetMissingError with what to install."""
     try:
         import pyarrow as arrow  # type: ignore[import-untyped]
         import pyarrow.csv  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]
     except ImportError:
-        raise ParquetMissing(
+        raise ParquetMissingError(
             "Parquet needs pyarrow: pip install 'neurocards[parquet]', or export jsonl or csv"
         ) from None
     arrow.set_memory_pool(arrow.system_memory_pool())  # its own keeps what was freed: tens of megabytes
@@ -54,7 +54,7 @@ async def write_parquet(
     connection: "Connection", what: "Range", file: WholeFile, progress: "Progress"
 ) -> int:
     """Write the rows as Parquet; how many there were."""
-    from projections.export.write import copy
+    from projections.export.writer import copy
 
     pyarrow()
     receiver, sender = os.pipe()
@@ -94,7 +94,7 @@ def _receive(receiver: int, file: WholeFile) -> None:
     try:
         _convert(receiver, file)
     except pyarrow().ArrowException as error:
-        raise ExportFailed(f"pyarrow cannot take the rows: {error}; export csv or jsonl") from None
+        raise ExportError(f"pyarrow cannot take the rows: {error}; export csv or jsonl") from None
 
 
 def _convert(receiver: int, file: WholeFile) -> None:

@@ -7,19 +7,207 @@ A file that begins at position 1 is the whole log so far, and all rules are chec
 overdraft, one outcome for every charge, books at zero.
 """
 
+import struct
 from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import Path
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from events.envelope import Cursor, Recorded
-from events.streams import JOB
-from projections.errors import BadManifest
-from projections.export.check import FileCheck, for_rules
-from projections.export.manifest import Manifest
-from projections.export.read import rows, sha256_of
-from projections.problems import Findings
-from projections.verify.late import job_stream_of, judge
-from projections.verify.rules import Rules
-from projections.verify.shapes import Row as RulesRow
+from events.errors import UnknownEventTypeError
+from events.stream_names import JOB
+from ledger.log.hash_chain import event_hash
+from projections.engine.errors import ManifestError
+from projections.export.manifest import Manifest, totals_of
+from projections.export.reader import Unreadable, rows, sha256_of
+from projections.verify.event_fields import KNOWN, READ
+from projections.verify.event_fields import Row as RulesRow
+from projections.verify.findings import Findings, Kind
+from projections.verify.invariants.late_results import job_stream_of, judge
+from projections.verify.invariants.log import Rules
+
+# Whether the rows of an exported file are what its manifest says, and what was written. Pure.
+
+
+_PAGE: Final = 2000
+
+
+class _Moved(msgspec.Struct):
+    """What the totals need of a credit event."""
+
+    amount: int
+    kind: str | None = None
+
+
+_moved = msgspec.json.Decoder(_Moved).decode
+
+
+class FileCheck:
+    """Walk the rows through `add`, then `finish`."""
+
+    def __init__(self, manifest: Manifest, findings: Findings, checkpoint: Cursor | None = None) -> None:
+        self._manifest = manifest
+        self._say = findings.add
+        self._checkpoint = checkpoint
+        self._cursor = Cursor(manifest.first_position - 1, bytes.fromhex(manifest.hash_before))
+        self._otherwise: bytes | None = None  # the hash the row before should have had
+        self._page: list[RulesRow] = []
+        self._command_left = 0
+        self._sums: dict[tuple[str, str | None], int] = {}
+        self._types: dict[str, int] = {}
+        self.count = 0
+        self.sound = True
+        self.rules = Rules(findings) if manifest.first_position == 1 else None
+
+    def add(self, row: Recorded | Unreadable) -> None:
+        """The next row."""
+        self.count += 1
+        if isinstance(row, Unreadable):
+            place = f"{row.place}, where position {self._cursor.position + 1} should be,"
+            self._damage("unreadable", self._cursor.position + 1, f"{place} {row.message}")
+            self._otherwise = None
+            self._cursor = Cursor(self._cursor.position + 1, b"")  # whatever follows may follow from it
+            return
+        self._check_place(row)
+        self._types[row.type] = self._types.get(row.type, 0) + 1
+        if self.rules is None and row.type not in KNOWN:
+            self._damage("unreadable", row.position, str(UnknownEventTypeError(row.type, row.position)))
+        if row.type.startswith("Credits"):
+            self._add_credits(row)
+        if self._checkpoint is not None and row.position == self._checkpoint.position:
+            self._compare(row.cursor)
+        if self.rules is not None and self.sound:
+            self._page.append(for_rules(row))
+            self._command_left = (row.command_events or self._command_left) - 1
+            if len(self._page) >= _PAGE and self._command_left == 0:
+                self._turn_page()
+
+    def _check_place(self, row: Recorded) -> None:
+        expected, at = self._cursor.position + 1, row.position
+        if at == expected and _fits(self._cursor.hash, row):
+            self._otherwise = None
+        elif at != expected and _fits(self._cursor.hash, replace(row, position=expected)):
+            self._damage("edited", expected, f"the row of position {expected} calls itself position {at}")
+            self._cursor = Cursor(expected, row.hash)
+            return
+        elif at < expected or (at > expected and at > self._manifest.last_position):
+            self._damage("moved", at, f"position {at} stands where position {expected} should")
+            return
+        elif at > expected:
+            gone = f"position {expected}" if at == expected + 1 else f"positions {expected} to {at - 1}"
+            self._damage("deleted", expected, f"missing from the file: {gone}")
+            self._otherwise = None
+        else:
+            self._check_edited(row)
+        self._cursor = row.cursor
+
+    def _check_edited(self, row: Recorded) -> None:
+        """A row in its place whose hash does not follow from the one before."""
+        if self._otherwise is not None and _fits(self._otherwise, row):
+            self._otherwise = None  # it was the hash before that was changed, and that has been said
+            return
+        if self._cursor.hash:
+            at = row.position
+            message = f"the {row.type} at position {at} is not what was written: its hash does not follow"
+            self._damage("edited", at, message)
+        self._otherwise = _hash_after(self._cursor.hash, row)
+
+    def _add_credits(self, row: Recorded) -> None:
+        try:
+            moved = _moved(row.data)
+        except (msgspec.DecodeError, UnicodeError) as error:
+            self._damage("unreadable", row.position, f"{row.type} at position {row.position}: {error}")
+            return
+        kind = None if row.type in ("CreditsCharged", "CreditsRefunded") else moved.kind
+        key = (row.type, kind)
+        self._sums[key] = self._sums.get(key, 0) + moved.amount
+
+    def _turn_page(self) -> None:
+        assert self.rules is not None
+        self.rules.add(self._page)
+        self._page = []
+
+    def _compare(self, place: Cursor) -> None:
+        assert self._checkpoint is not None
+        if place != self._checkpoint:
+            message = f"the checkpoint signs another hash for position {place.position} than the file has"
+            self._damage("checkpoint", place.position, message)
+
+    def _damage(self, kind: Kind, position: int | None, message: str) -> None:
+        self.sound = False
+        self._say(kind, position, message)
+
+    def finish(self) -> list[RulesRow]:
+        """What can be said at the end only; the events of jobs that were over, still to be judged."""
+        manifest, end = self._manifest, self._cursor
+        if end.position < manifest.last_position:
+            message = f"the file ends at position {end.position}, the manifest says {manifest.last_position}"
+            self._damage("cut", end.position + 1, message)
+        elif end.position > manifest.last_position:
+            message = (
+                f"the file goes on to position {end.position}, the manifest says {manifest.last_position}"
+            )
+            self._damage("inserted", manifest.last_position + 1, message)
+        elif end.hash.hex() != manifest.head_hash:
+            self._damage("manifest", end.position, "the manifest names another hash for the last position")
+        if self._checkpoint is not None:
+            self._check_reach(self._checkpoint)
+        if not self.sound:
+            return []
+        self._compare_sums()
+        if self.rules is None:
+            return []
+        while self._page and self._command_left > 0:  # the file may end within a command
+            self._command_left = 0 if self._page.pop()[4] is not None else self._command_left
+        self._turn_page()
+        return self.rules.late
+
+    def _check_reach(self, signed: Cursor) -> None:
+        manifest = self._manifest
+        if signed.position == manifest.first_position - 1:
+            self._compare(Cursor(signed.position, bytes.fromhex(manifest.hash_before)))
+        elif not manifest.first_position <= signed.position <= self._cursor.position:
+            held = f"{manifest.first_position} to {self._cursor.position}"
+            message = f"the checkpoint's position {signed.position} is not in the file, which holds {held}"
+            self._damage("checkpoint", signed.position, message)
+
+    def _compare_sums(self) -> None:
+        manifest = self._manifest
+        totals = totals_of((name, kind, credits) for (name, kind), credits in self._sums.items())
+        for what, found, said in (
+            ("events", {"all": self.count}, {"all": manifest.events}),
+            ("events", self._types, manifest.types),
+            ("credits", totals, manifest.totals),
+        ):
+            for name in sorted(found.keys() | said.keys()):
+                counted, claimed = found.get(name, 0), said.get(name, 0)
+                if counted != claimed:
+                    message = f"{name}: {counted} {what} in the file, the manifest says {claimed}"
+                    self._damage("manifest", None, message)
+
+
+def for_rules(row: Recorded) -> RulesRow:
+    """The row as the rules take it."""
+    data = row.data if row.type in READ else None
+    return row.position, row.stream, row.version, row.type, row.command_events, row.recorded_at_us, data
+
+
+def _fits(previous: bytes, row: Recorded) -> bool:
+    return _hash_after(previous, row) == row.hash
+
+
+def _hash_after(previous: bytes, row: Recorded) -> bytes | None:
+    """The hash the row should have; None when its numbers or texts are none that could be hashed."""
+    try:
+        return event_hash(
+            previous, row.position, row.stream, row.version, row.type, row.data, row.key, row.body_hash,
+            row.command_events, row.recorded_at_us,
+        )  # fmt: skip
+    except (struct.error, UnicodeError):
+        return None
+
 
 _TELL_EVERY = 2000
 _ROWS_MORE_MAX = 10_000
@@ -37,7 +225,7 @@ def verify_file(
     checkpoint: Cursor | None = None,
     progress: Progress = lambda position: None,
 ) -> Findings:
-    """What is wrong with the file, and where. Raises BadManifest when the file cannot be read."""
+    """What is wrong with the file, and where. Raises ManifestError when the file cannot be read."""
     findings = Findings()
     check_bytes(path, manifest, findings)
     check_rows(path, manifest, findings, checkpoint=checkpoint, progress=progress)
@@ -45,7 +233,7 @@ def verify_file(
 
 
 def check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
-    """Whether the file is, byte for byte, the one the manifest speaks of. Raises BadManifest."""
+    """Whether the file is, byte for byte, the one the manifest speaks of. Raises ManifestError."""
     try:
         size_bytes = path.stat().st_size
         if size_bytes != manifest.size_bytes:
@@ -54,7 +242,7 @@ def check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
         elif sha256_of(path) != manifest.sha256:
             findings.add("file", None, "the file's SHA-256 is not that in the manifest: bytes were changed")
     except OSError as error:
-        raise BadManifest(f"{path} cannot be read: {error.strerror}") from None
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def check_rows(
@@ -65,7 +253,7 @@ def check_rows(
     checkpoint: Cursor | None = None,
     progress: Progress = lambda position: None,
 ) -> None:
-    """Whether its rows are what was written, and keep the rules. Raises BadManifest."""
+    """Whether its rows are what was written, and keep the rules. Raises ManifestError."""
     check = FileCheck(manifest, findings, checkpoint)
     try:
         for row in rows(path, manifest.format):
@@ -82,7 +270,7 @@ def check_rows(
                 _judge(path, manifest, check.rules, late[begin : begin + _LATE_AT_ONCE], findings)
             check.rules.finish()
     except OSError as error:
-        raise BadManifest(f"{path} cannot be read: {error.strerror}") from None
+        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def _judge(

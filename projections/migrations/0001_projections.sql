@@ -74,7 +74,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON balances_v1, job_status_v1 TO neurocards
 GRANT SELECT ON balances, job_status TO neurocards_app, auditor;
 GRANT SELECT ON balances_v1, job_status_v1 TO auditor;
 
--- Double entry in plain SQL; projections/books.py is the same in Python.
+-- Double entry in plain SQL; projections/reports/books.py is the same in Python.
 CREATE VIEW audit.transfers AS
 SELECT position,
        type,

@@ -1,1 +1,1 @@
-"""How `projections.rebuild` works: a source of events, tables filled, compared and swapped."""
+"""How `projections.rebuild.run` works: a source of events, tables filled, compared and swapped."""

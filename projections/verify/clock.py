@@ -8,12 +8,14 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from ledger.sql import query as ledger_query
-from projections.problems import Findings
-from projections.verify.sql import query
+from ledger.sql import load_queries
+from projections.verify.findings import Findings
 
 if TYPE_CHECKING:
-    from projections.tables import Connection
+    from ledger.postgres import Connection
+
+ledger_query = load_queries("ledger.log")
+query = load_queries("projections.verify")
 
 AHEAD_S_MAX: Final = 60
 """Clocks of two machines may differ by so much, as long as somebody looks after them."""

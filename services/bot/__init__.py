@@ -1,9 +1,9 @@
 """The chat: a seller's way from a photo to an order. What becomes of the order the notifier tells.
 
-A router per feature; an update may come twice (see services.shared.inbox), so every handler can be run again:
+A router per feature; an update may come twice (see services.bot.inbox), so every handler can be run again:
 what matters has an idempotency key, and the answer is sent before the step is left behind.
 """
 
-from services.shared.aiogram_models import build_when_used
+from services.adapters.telegram.lazy_models import build_when_used
 
 build_when_used()

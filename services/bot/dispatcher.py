@@ -4,28 +4,27 @@ from aiogram import Dispatcher
 from aiogram.fsm.storage.base import BaseStorage
 from aiogram.fsm.strategy import FSMStrategy
 
-from services.bot.middleware import RepeatedTaps
-from services.bot.person import Locales, PersonMiddleware
-from services.bot.routers import (
-    admin,
+from services.bot.admin import handlers
+from services.bot.context import BotContext, Consents
+from services.bot.handlers import (
     cabinet,
     confirm,
-    create,
     drafts,
     edits,
     fallback,
     menu,
+    order,
     promo,
     stars,
     terms,
     topup,
 )
-from services.bot.shop import Consents, Shop
+from services.bot.middleware import Locales, PersonMiddleware, RepeatedTaps
 
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_query")
 
 
-def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispatcher:
+def build_dispatcher(shop: BotContext, places: BaseStorage, locales: Locales) -> Dispatcher:
     """A dispatcher for one process. Handlers get `shop` and `person`."""
     dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, shop=shop)
     who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
@@ -38,14 +37,14 @@ def build_dispatcher(shop: Shop, places: BaseStorage, locales: Locales) -> Dispa
         fallback.foreign,
         stars.router,
         terms.router,
-        admin.router,
+        handlers.router,
         menu.router,
         cabinet.router,
         promo.router,
         topup.router,
         confirm.router,
         drafts.router,
-        create.router,
+        order.router,
         edits.router,
         fallback.router,
     )

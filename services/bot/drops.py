@@ -4,7 +4,7 @@ from typing import Literal
 
 import structlog
 
-from services.shared.inbox.metrics import DROPPED
+from services.bot.inbox.metrics import DROPPED
 
 logger = structlog.get_logger()
 

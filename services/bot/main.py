@@ -9,39 +9,38 @@ import structlog
 from aiogram import Bot
 from aiogram.types import BotCommand
 
-from ledger.log import Ledger
-from services.adapters.kie.catalogue import load_catalogue
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
-from services.adapters.telegram import create_bot, is_transient
-from services.adapters.telegram_rate_limit import RateLimit
+from services.adapters.telegram.client import create_bot, is_transient
+from services.adapters.telegram.limits import TelegramLimits, rates_for
+from services.adapters.telegram.rate_limit import RateLimit
 from services.adapters.yookassa.gateway import YooKassa
+from services.bot.checkout import Checkout
+from services.bot.context import BotContext
 from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
-from services.bot.flow import storage
-from services.bot.handler import BotHandler
-from services.bot.history import History
-from services.bot.moderation import Moderation
-from services.bot.person import Locales
+from services.bot.inbox import Inbox, InboxRunner, LeaderLock
+from services.bot.inbox.outage_log import DATABASE_AWAY
+from services.bot.middleware import Locales
+from services.bot.moderation import Moderation, Verdicts
+from services.bot.order_form import storage
+from services.bot.order_history import History
 from services.bot.polling import Polling
-from services.bot.shop import Shop
-from services.bot.till import Till
-from services.bot.verdicts import Verdicts
-from services.shared.blobs import open_blobs
-from services.shared.database import create_pool
-from services.shared.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
-from services.shared.inbox import Inbox, InboxRunner, Turn
-from services.shared.inbox.trouble import DATABASE_AWAY
-from services.shared.load.load import MEASURE_EVERY_S, Outlook, capacity
-from services.shared.models.book import CircuitBook
-from services.shared.models.circuits import READ_EVERY_S, Circuits
-from services.shared.payments.desk import Desk
-from services.shared.payments.stars_desk import StarsDesk
-from services.shared.payments.yookassa_desk import YooKassaDesk
-from services.shared.people import People
-from services.shared.periodic import repeat
-from services.shared.redis_client import command_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
-from services.shared.telegram_limits import TelegramLimits, rates_for
+from services.bot.update_handler import UpdateHandler
+from services.generation.catalogue import load_catalogue
+from services.generation.circuit_breaker.cached import READ_EVERY_S, Circuits
+from services.generation.circuit_breaker.store import CircuitBook
+from services.generation.wait_estimate import MEASURE_EVERY_S, Outlook, capacity
+from services.payments.orders import PaymentOrders
+from services.payments.stars import StarsPayments
+from services.payments.yookassa import YooKassaPayments
+from services.platform.blobs import open_blobs
+from services.platform.database import create_pool
+from services.platform.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
+from services.platform.periodic import repeat
+from services.platform.process import Runtime
+from services.platform.redis import command_client
+from services.platform.settings import Settings
 
 logger = structlog.get_logger()
 
@@ -65,8 +64,8 @@ async def serve(settings: Settings) -> None:
             async with pool, Ledger(url, pool) as ledger, YooKassa(settings) as yookassa:
                 texts, locales = bot_texts(), Locales()
                 history = History(pool, ledger.read)
-                people, blobs = People(pool), open_blobs(settings)
-                shop = Shop(
+                people, blobs = PersonalData(pool), open_blobs(settings)
+                shop = BotContext(
                     settings,
                     people,
                     ledger,
@@ -75,11 +74,11 @@ async def serve(settings: Settings) -> None:
                     load_catalogue(),
                     texts,
                     Moderation(settings.moderation, moderator, Verdicts(pool), people, blobs),
-                    open_till(Desk(settings, ledger, pool), yookassa, bot),
+                    open_till(PaymentOrders(settings, ledger, pool), yookassa, bot),
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),
                 )
-                handler = BotHandler(bot, build_dispatcher(shop, storage(redis), locales), texts, locales)
+                handler = UpdateHandler(bot, build_dispatcher(shop, storage(redis), locales), texts, locales)
                 inbox = Inbox(pool)
 
                 async def work(over: asyncio.Event) -> None:
@@ -88,7 +87,7 @@ async def serve(settings: Settings) -> None:
                     polling = Polling(bot, inbox, [money, rest], list(ALLOWED_UPDATES))
                     await together(over, money.run(over), rest.run(over), polling.run(over))
 
-                turn = Turn(settings, "bot", TURN_LOCK, runtime.stop)
+                turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop)
                 runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
                 runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
@@ -102,12 +101,12 @@ async def serve(settings: Settings) -> None:
             await redis.aclose()
 
 
-def open_till(desk: Desk, yookassa: YooKassa, bot: Bot) -> Till:
+def open_till(desk: PaymentOrders, yookassa: YooKassa, bot: Bot) -> Checkout:
     """The desk with its hands at both providers."""
-    return Till(desk, YooKassaDesk(desk, yookassa), StarsDesk(desk, bot))
+    return Checkout(desk, YooKassaPayments(desk, yookassa), StarsPayments(desk, bot))
 
 
-def spawn_views(runtime: Runtime, shop: Shop) -> None:
+def spawn_views(runtime: Runtime, shop: BotContext) -> None:
     """Keep what handlers ask without waiting up to date."""
     circuits, times = shop.circuits, shop.outlook.times
     runtime.spawn(repeat(circuits.refresh, runtime.stop, "circuits", idle_s=READ_EVERY_S), "circuits")

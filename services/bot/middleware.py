@@ -1,15 +1,95 @@
-"""Before the routers: a button that is tapped five times is tapped once."""
+"""Before every handler: who is it, which language, are the terms accepted."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import structlog
 from aiogram import BaseMiddleware
-from aiogram.types import CallbackQuery, TelegramObject
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Chat, TelegramObject, User
+from structlog.contextvars import bind_contextvars
 
-from services.adapters.telegram import answer_tap
-from services.shared.buttons import CheckPayment, ChooseCount, Order
+from services.adapters.telegram.callback_data import CheckPayment, ChooseCount, Order
+from services.adapters.telegram.client import answer_tap
+from services.bot.context import BotContext, Consents, Person
+from services.bot.drops import drop
+from services.platform.i18n import locale_for
+
+logger = structlog.get_logger()
+
+_LOCALES_KEPT: Final = 10_000
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+
+
+class Locales:
+    """The languages of those who were here lately, for apologies while the database is away."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, str] = OrderedDict()
+
+    def note(self, user_id: int, locale: str) -> None:
+        self._known[user_id] = locale
+        self._known.move_to_end(user_id)
+        if len(self._known) > _LOCALES_KEPT:
+            self._known.popitem(last=False)
+
+    def of(self, user_id: int | None, language_code: str | None) -> str:
+        """The language chosen, as far as we know; else the one of the user's client."""
+        return self._known.get(user_id or 0) or locale_for(language_code)
+
+
+class PersonMiddleware(BaseMiddleware):
+    """Gives handlers `person`; drops what is not said by a person in a private chat, and says so."""
+
+    def __init__(self, shop: BotContext, consents: Consents, locales: Locales) -> None:
+        self._shop = shop
+        self._consents = consents
+        self._locales = locales
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        user: User | None = data.get("event_from_user")
+        chat: Chat | None = data.get("event_chat")
+        if user is None or user.is_bot or (chat is not None and chat.type != "private"):
+            private = chat is None or chat.type == "private"
+            return drop(data["event_update"].event_type, "no_person" if private else "not_private")
+        update_id, state = data["event_update"].update_id, data["state"]
+        account = await self._shop.people.sender(user.id, locale_for(user.language_code), update_id)
+        if account is None:
+            await _leave(state)
+            return drop(data["event_update"].event_type, "erased")
+        bind_contextvars(account=account.account)
+        accepted = await self._consents.given(account.account)
+        self._locales.note(user.id, account.locale)
+        data["person"] = Person(account.account, account.locale, user.id, accepted)
+        texts = self._shop.texts
+        with texts.context(), texts.use_locale(account.locale):
+            try:
+                answer = await handler(event, data)
+            except Exception:
+                if await self._is_there(account.account, state):
+                    raise
+                return None
+        await self._is_there(account.account, state)
+        return answer
+
+    async def _is_there(self, account: str, state: FSMContext) -> bool:
+        """Whether they still are. If not, what was written into Redis, which does not know, is undone."""
+        there = await self._shop.people.find(account) is not None
+        if not there:
+            await _leave(state)
+        return there
+
+
+async def _leave(state: FSMContext) -> None:
+    logger.info("person_was_erased")
+    await state.clear()
+
+
+# Before the routers: a button that is tapped five times is tapped once.
+
 
 SAME_TAP_S: Final = 3.0
 EVERY_TAP: Final = (Order.__prefix__, CheckPayment.__prefix__, ChooseCount.__prefix__)

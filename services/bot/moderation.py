@@ -6,21 +6,59 @@ again. Where no verdict can be had in time, the order goes through (logged, coun
 well, and a seller must not wait for OpenAI. That is not remembered, so the next order asks again.
 """
 
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.adapters.openai.moderation import Kinds
+
+if TYPE_CHECKING:
+    pass
+
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import structlog
 
+from services.accounts.personal_data import Draft, PersonalData
+from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.openai.metrics import MODERATED, MODERATION_FLAGS
-from services.adapters.openai.moderation import Kinds
-from services.adapters.openai.reasons import NoAnswer
-from services.bot.verdicts import text_content
-from services.shared.blobs import BlobError, BlobStore
-from services.shared.people import Draft, People
-from services.shared.scrubbing import scrub
+from services.platform.blobs import BlobError, BlobStore
+from services.platform.scrub import scrub
+
+query = load_queries("services.bot")
 
 logger = structlog.get_logger()
+# Verdicts that were given, kept per account in the table `verdicts`.
+
+
+def text_content(text: str) -> str:
+    """The name of exactly this text."""
+    return f"text:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+class Verdicts:
+    """Reads and writes over the services' pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def known(self, account: str, contents: Iterable[str]) -> dict[str, Kinds]:
+        """The verdicts there are on these contents."""
+        rows = await self._pool.fetch(query("verdicts"), account, list(contents))
+        return {content: msgspec.convert(kinds, Kinds) for content, kinds in rows}
+
+    async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None:
+        """Remember them."""
+        rows = [(account, content, list(kinds)) for content, kinds in verdicts.items()]
+        if rows:
+            await self._pool.executemany(query("verdict_keep"), rows)
+
 
 Part = Literal["photo", "product", "wishes"]
 Findings = Mapping[Part, Kinds]
@@ -30,7 +68,7 @@ Mode = Literal["off", "text", "all"]
 
 
 class Judge(Protocol):
-    """Whoever judges; both raise NoAnswer."""
+    """Whoever judges; both raise OpenAINoAnswerError."""
 
     async def texts(self, texts: Sequence[str]) -> list[Kinds]: ...
 
@@ -49,7 +87,7 @@ class Moderation:
     """Judges drafts; one per process."""
 
     def __init__(
-        self, mode: Mode, judge: Judge, verdicts: Remembered, people: People, blobs: BlobStore
+        self, mode: Mode, judge: Judge, verdicts: Remembered, people: PersonalData, blobs: BlobStore
     ) -> None:
         self._mode = mode
         self._judge = judge
@@ -90,13 +128,13 @@ class Moderation:
     async def _judge_texts(self, draft: Draft, texts: Mapping[Part, str]) -> dict[Part, Kinds]:
         try:
             return dict(zip(texts, await self._judge.texts(list(texts.values())), strict=True))
-        except NoAnswer as error:
+        except OpenAINoAnswerError as error:
             return _skipped(draft, list(texts), error.reason, scrub(error.detail, texts.values()))
 
     async def _judge_photo(self, draft: Draft) -> dict[Part, Kinds]:
         try:
             return {"photo": await self._judge.photo(await self._blobs.get(draft.photo))}
-        except NoAnswer as error:
+        except OpenAINoAnswerError as error:
             return _skipped(draft, ["photo"], error.reason, error.detail)
         except (BlobError, OSError) as error:
             return _skipped(draft, ["photo"], "photo", repr(error))

@@ -8,11 +8,11 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramConflictError, TelegramNotFound, TelegramUnauthorizedError
 from aiogram.methods import TelegramMethod
 
-from services.adapters.telegram import is_transient
+from services.adapters.telegram.client import is_transient
 from services.bot.drops import drop
-from services.shared.errors import StartError
-from services.shared.inbox import Inbox, InboxRunner
-from services.shared.inbox.trouble import Pauses, Trouble, is_database_away
+from services.bot.inbox import Inbox, InboxRunner
+from services.bot.inbox.outage_log import OutageLog, Pauses, is_database_away
+from services.platform.errors import StartError
 
 logger = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class Polling:
         self._inbox = inbox
         self._runners = runners
         self._allowed_updates = allowed_updates
-        self._trouble = Trouble("getting updates")
+        self._trouble = OutageLog("getting updates")
 
     async def run(self, stop: asyncio.Event) -> None:
         """Raises StartError when Telegram refuses our token."""

@@ -1,8 +1,8 @@
 """Settings of a command: the environment's, and the databases of a `neurocards up` that runs here."""
 
-from services.local.folder import DataFolder
-from services.shared.logs import configure_logging
-from services.shared.settings import Settings, load_settings
+from services.local.data_dir import DataFolder
+from services.platform.logs import configure_logging
+from services.platform.settings import Settings, load_settings
 
 
 def configure_command_logging(settings: Settings, command: str) -> None:

@@ -27,7 +27,7 @@ class TidyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            from services.shared.errors import explain
+            from services.platform.errors import explain
 
             words = explain(error)
             if words is None:
@@ -38,21 +38,27 @@ class TidyGroup(TyperGroup):
 
 def exit_code_of(error: BaseException) -> ExitCode:
     """Which kind of end one of our errors is."""
-    from ledger.errors import IntegrityError, NoSuchJob, NoSuchPayment, NoSuchPromo, NoSuchRefund
-    from ledger.note import MalformedKey
-    from projections.errors import NoSuchProjection, NotInLog, RebuildDiffers
-    from services.local.backups.client import BackupDamaged
-    from services.local.backups.repository import NoSuchBackup
-    from services.shared.errors import SettingsError
+    from ledger.checkpoints.signed_note import MalformedKeyError
+    from ledger.errors import (
+        IntegrityError,
+        JobNotFoundError,
+        PaymentNotFoundError,
+        PromoNotFoundError,
+        RefundNotFoundError,
+    )
+    from projections.engine.errors import NotInLogError, ProjectionNotFoundError, RebuildMismatchError
+    from services.backup.client import BackupDamagedError
+    from services.backup.repository import BackupNotFoundError
+    from services.platform.errors import SettingsError
 
     match error:
-        case SettingsError() | MalformedKey():
+        case SettingsError() | MalformedKeyError():
             return ExitCode.USAGE
-        case NotInLog() | NoSuchProjection() | NoSuchBackup():
+        case NotInLogError() | ProjectionNotFoundError() | BackupNotFoundError():
             return ExitCode.NOT_FOUND
-        case NoSuchJob() | NoSuchPayment() | NoSuchPromo() | NoSuchRefund():
+        case JobNotFoundError() | PaymentNotFoundError() | PromoNotFoundError() | RefundNotFoundError():
             return ExitCode.NOT_FOUND
-        case IntegrityError() | RebuildDiffers() | BackupDamaged():
+        case IntegrityError() | RebuildMismatchError() | BackupDamagedError():
             return ExitCode.INTEGRITY
         case _:
             return ExitCode.FAILURE
@@ -64,8 +70,8 @@ def record_defect(error: Exception) -> str:
     import tempfile
     import traceback
 
-    from services.shared.logs import Redaction, secret_values
-    from services.shared.settings import load_settings
+    from services.platform.logs import Redaction, secret_values
+    from services.platform.settings import load_settings
 
     secrets, logs = [], None
     with suppress(Exception):  # it may be the settings that are wrong

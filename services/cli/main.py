@@ -14,7 +14,7 @@ import typer
 from services import __version__
 from services.cli import commands
 from services.cli.errors import TidyGroup
-from services.shared.unwanted import keep_out
+from services.platform.no_opentelemetry import keep_out
 
 app = typer.Typer(
     name="neurocards",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import completing
+from services.cli import shell_completion
 
 User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
@@ -15,6 +15,6 @@ Charge = Annotated[
 WithModel = Annotated[
     str | None,
     typer.Option(
-        "--model", metavar="MODEL", autocompletion=completing.models, help="Make it with another model."
+        "--model", metavar="MODEL", autocompletion=shell_completion.models, help="Make it with another model."
     ),
 ]

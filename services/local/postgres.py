@@ -18,10 +18,10 @@ from urllib.parse import quote
 import structlog
 
 from services.local import processes
-from services.local.programs import PostgresPrograms, find_postgres
-from services.local.server import GuardedProgram, RunAs
+from services.local.binaries import PostgresPrograms, find_postgres
+from services.local.embedded_server import GuardedProgram, RunAs
 from services.local.system_user import make_reachable, make_runnable, server_user
-from services.shared.errors import StartError
+from services.platform.errors import StartError
 
 logger = structlog.get_logger()
 

@@ -1,7 +1,7 @@
 """Starts processes in order, keeps them running, and stops them in order; leaves none behind.
 
 When the supervisor itself is killed, each process sees the end of its lifeline and ends: see
-services/shared/lifeline.py.
+services/platform/parent_death.py.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from services.local.child import Child, Spec
-from services.local.folder import DataFolder
+from services.local.child_process import Child, Spec
+from services.local.data_dir import DataFolder
 from services.local.log_tail import WarningTail
 
 READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 20.0
-"""Longer than any service takes (services/shared/runtime.py, services/worker/worker.py)."""
+"""Longer than any service takes (services/platform/process.py, services/worker/worker.py)."""
 
 
 class Supervisor:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from services.shared.errors import StartError
+from services.platform.errors import StartError
 
 logger = structlog.get_logger()
 

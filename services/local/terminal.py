@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import Final, ParamSpec
 
-from services.shared.lifeline import hangup_is_ignored
+from services.platform.parent_death import hangup_is_ignored
 
 LOOK_S: Final = 0.5
 P = ParamSpec("P")

@@ -11,18 +11,18 @@ from typing import Any
 
 import structlog
 
-from services.local.child import Spec
-from services.local.folder import DataFolder
-from services.local.infrastructure import Infrastructure
+from services.local.child_process import Spec
+from services.local.data_dir import DataFolder
+from services.local.databases import Infrastructure
+from services.local.ports import free_port, port_is_free
 from services.local.supervisor import Supervisor
 from services.local.terminal import terminal_gone, whoever_hears
-from services.shared import checkpoint_files
-from services.shared.companies import COMPANIES
-from services.shared.errors import StartError
-from services.shared.lifeline import end_at_once, hangup_is_ignored
-from services.shared.schema import migrate
-from services.shared.settings import Settings
-from services.shared.sockets import free_port, port_is_free
+from services.migrations.schema import migrate
+from services.platform.endpoints import COMPANIES
+from services.platform.errors import StartError
+from services.platform.parent_death import end_at_once, hangup_is_ignored
+from services.platform.settings import Settings
+from services.recovery import checkpoint_files
 
 logger = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import structlog
 
 from services.local import processes
-from services.local.programs import find_valkey
-from services.local.server import GuardedProgram
+from services.local.binaries import find_valkey
+from services.local.embedded_server import GuardedProgram
 
 logger = structlog.get_logger()
 

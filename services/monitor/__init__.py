@@ -1,5 +1,5 @@
 """Fails and refunds what passed its deadline; reads Postgres only."""
 
-from services.shared.aiogram_models import build_when_used
+from services.adapters.telegram.lazy_models import build_when_used
 
 build_when_used()

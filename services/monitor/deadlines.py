@@ -6,23 +6,22 @@ Two monitors at once are harmless, since the command's key is the same; a worker
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import asyncpg
 import msgspec
 import structlog
 
 from events.job import Failure
 from ledger.commands import FailJob
-from ledger.commands_payment import REFUND_LIFE_S
-from ledger.errors import JobFinished, LedgerBusy, LedgerUnavailable, NotDue
-from ledger.log import Ledger
+from ledger.errors import JobFinishedError, LedgerBusyError, LedgerUnavailableError, NotDueError
+from ledger.log.ledger import Ledger
+from ledger.payments.commands import REFUND_LIFE_S
+from ledger.postgres import Pool
+from ledger.sql import load_queries
 from services.monitor.metrics import FAILED, STUCK
-from services.monitor.sql import query
-from services.shared import tracing
+from services.platform import tracing
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+query = load_queries("services.monitor")
 
 logger = structlog.get_logger()
 
@@ -53,7 +52,7 @@ class DeadlineSweep:
     def __init__(
         self,
         ledger: Ledger,
-        pool: "Pool",
+        pool: Pool,
         *,
         page_jobs: int = PAGE_JOBS,
         refund_life_s: int = REFUND_LIFE_S,
@@ -65,7 +64,8 @@ class DeadlineSweep:
         self._stuck_until: dict[str, float] = {}
 
     async def run_once(self) -> Swept:
-        """Fail every overdue job. Raises LedgerUnavailable or what asyncpg raises when Postgres is away."""
+        """Fail every overdue job. Raises LedgerUnavailableError or what asyncpg raises when Postgres is
+        away."""
         swept = Swept()
         now = time.monotonic()
         self._stuck_until = {job: until for job, until in self._stuck_until.items() if until > now}
@@ -98,9 +98,9 @@ class DeadlineSweep:
                 swept.failed += 1
                 FAILED.inc()
                 logger.warning("job_timed_out", job=job.job, account=job.account, position=answer)
-            case JobFinished() | NotDue():
+            case JobFinishedError() | NotDueError():
                 swept.ended += 1
-            case LedgerUnavailable() | LedgerBusy():
+            case LedgerUnavailableError() | LedgerBusyError():
                 raise answer  # nothing else will go through either; the whole sweep is tried again
             case Exception():
                 swept.stuck += 1

@@ -5,19 +5,18 @@ books them first. So a read model may say which accounts to ask for, however far
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import asyncpg
 import structlog
 
 from ledger.commands import ExpireCredits
-from ledger.errors import LedgerBusy, LedgerUnavailable
-from ledger.log import Ledger
+from ledger.errors import LedgerBusyError, LedgerUnavailableError
+from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
+from ledger.sql import load_queries
 from services.monitor.metrics import EXPIRED
-from services.monitor.sql import query
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+query = load_queries("services.monitor")
 
 logger = structlog.get_logger()
 
@@ -27,7 +26,7 @@ PAGE_ACCOUNTS: Final = 500
 class ExpirySweep:
     """`run_once` every few seconds."""
 
-    def __init__(self, ledger: Ledger, pool: "Pool", *, page_accounts: int = PAGE_ACCOUNTS) -> None:
+    def __init__(self, ledger: Ledger, pool: Pool, *, page_accounts: int = PAGE_ACCOUNTS) -> None:
         self._ledger = ledger
         self._pool = pool
         self._page_accounts = page_accounts
@@ -57,7 +56,7 @@ class ExpirySweep:
         match answer:
             case int():
                 return min(answer, 1)
-            case LedgerUnavailable() | LedgerBusy():
+            case LedgerUnavailableError() | LedgerBusyError():
                 raise answer
             case Exception():
                 logger.error("credits_not_expired", account=account, exc_info=answer)

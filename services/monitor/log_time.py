@@ -4,21 +4,18 @@ While it is, nothing becomes due in time: lots end and deadlines pass by a clock
 """
 
 import time
-from typing import TYPE_CHECKING
 
-import asyncpg
-
+from ledger.postgres import Pool
+from ledger.sql import load_queries
 from services.monitor.metrics import LOG_AHEAD
-from services.monitor.sql import query
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+query = load_queries("services.monitor")
 
 
 class LogTime:
     """`run_once` every few seconds. The monitor's own clock tells while the database's is still wrong."""
 
-    def __init__(self, pool: "Pool") -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def run_once(self) -> int:

@@ -2,54 +2,50 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
-import asyncpg
 from redis.asyncio import Redis
 
-from ledger.log import Ledger
-from services.adapters.kie.catalogue import load_catalogue
+from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
+from services.accounts.personal_data import PersonalData
 from services.adapters.kie.gateway import Kie
-from services.adapters.telegram import create_bot
+from services.adapters.telegram.client import create_bot
 from services.adapters.yookassa.gateway import YooKassa
-from services.monitor.abandoned_drafts import AbandonedDrafts
-from services.monitor.accounts import Balances, Rests
-from services.monitor.archive import Archive
-from services.monitor.checkpoints import Checkpoints
+from services.generation.catalogue import load_catalogue
+from services.generation.circuit_breaker.store import CircuitBook
+from services.generation.provider_limits import ProviderLimits
+from services.maintenance.abandoned_drafts import AbandonedDrafts
+from services.maintenance.checkpoints import Checkpoints
+from services.maintenance.gauges.consumer_lag import Lags
+from services.maintenance.gauges.model_states import ModelStates
+from services.maintenance.gauges.open_jobs import OpenJobsSummary
+from services.maintenance.gauges.provider_accounts import Balances, Rests
+from services.maintenance.gauges.wal_archive import Archive
+from services.maintenance.late_videos import LateResults
+from services.maintenance.orphaned_jobs import UnclaimedJobs
+from services.maintenance.payments import DailyComparison, PaymentsMeasured
+from services.maintenance.referral_bonuses import InvitationSweep
+from services.maintenance.task_status import TaskStatus
+from services.maintenance.unknown_submissions import UnknownSubmissions
+from services.maintenance.verification import Verification
 from services.monitor.deadlines import DeadlineSweep
 from services.monitor.expiry import ExpirySweep
-from services.monitor.invitations import InvitationSweep
-from services.monitor.lags import Lags
-from services.monitor.late import LateResults
 from services.monitor.log_time import LogTime
-from services.monitor.models import ModelStates
-from services.monitor.payments import DailyComparison, PaymentsMeasured
-from services.monitor.rounds import Rounds
-from services.monitor.summary import OpenJobsSummary
-from services.monitor.unclaimed import UnclaimedJobs
-from services.monitor.unknown import UnknownSubmissions
-from services.monitor.verification import Verification
-from services.shared.blobs import open_blobs
-from services.shared.checkpoint_files import signing_key
-from services.shared.database import create_pool
-from services.shared.models.book import CircuitBook
-from services.shared.payments.comparison import Comparison
-from services.shared.payments.desk import Desk
-from services.shared.payments.refunds import YooKassaRefunds
-from services.shared.payments.stars_comparison import StarsComparison
-from services.shared.payments.stars_desk import StarsDesk
-from services.shared.payments.stars_refunds import StarsRefunds
-from services.shared.payments.watching import Watching
-from services.shared.payments.yookassa_desk import YooKassaDesk
-from services.shared.people import People
-from services.shared.periodic import repeat
-from services.shared.provider_limits import ProviderLimits
-from services.shared.redis_client import command_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+from services.payments.follow_up import Watching
+from services.payments.orders import PaymentOrders
+from services.payments.reconciliation import Comparison
+from services.payments.refunds import YooKassaRefunds
+from services.payments.stars import StarsPayments
+from services.payments.stars_reconciliation import StarsComparison
+from services.payments.stars_refunds import StarsRefunds
+from services.payments.yookassa import YooKassaPayments
+from services.platform.blobs import open_blobs
+from services.platform.database import create_pool
+from services.platform.periodic import repeat
+from services.platform.process import Runtime
+from services.platform.redis import command_client
+from services.platform.settings import Settings
+from services.recovery.checkpoint_files import signing_key
 
 SWEEP_S = 1.0
 MEASURE_S = 5.0
@@ -97,8 +93,8 @@ async def serve(settings: Settings) -> None:
         shop = await stack.enter_async_context(YooKassa(settings))
         bot = create_bot(settings)
         stack.push_async_callback(bot.session.close)
-        desk = Desk(settings, ledger, pool)
-        look_after_money(repeated, settings, YooKassaDesk(desk, shop), StarsDesk(desk, bot), pool)
+        desk = PaymentOrders(settings, ledger, pool)
+        look_after_money(repeated, settings, YooKassaPayments(desk, shop), StarsPayments(desk, bot), pool)
         if settings.verify_every_seconds:
             verification = Verification(settings, pool, runtime.stop)
             repeated.start("verification", verification.run_once, verification.idle_s)
@@ -115,7 +111,7 @@ class Repeated:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._rounds = Rounds()
+        self._rounds = TaskStatus()
         runtime.health.tell({"rounds": self._rounds.status})
 
     def start(
@@ -127,10 +123,10 @@ class Repeated:
 
 
 def look_after_money(
-    repeated: Repeated, settings: Settings, yookassa: YooKassaDesk, stars: StarsDesk, pool: "Pool"
+    repeated: Repeated, settings: Settings, yookassa: YooKassaPayments, stars: StarsPayments, pool: Pool
 ) -> None:
     """Start what payments need: looking after the open ones, comparing the books, measuring."""
-    people = People(pool)
+    people = PersonalData(pool)
     watching = Watching(yookassa, YooKassaRefunds(yookassa), StarsRefunds(stars, people))
     repeated.start("payments", watching.run_once, PAYMENTS_S, at_once=True)
     repeated.start("payments_measured", PaymentsMeasured(pool).run_once, MEASURE_S)
@@ -144,7 +140,7 @@ def look_after_money(
         repeated.start(f"{name}_compared", daily.run_once, min(COMPARE_S, every_s))
 
 
-def measure(repeated: Repeated, pool: "Pool", redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:
+def measure(repeated: Repeated, pool: Pool, redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:
     """Start what only looks: each fails by itself and changes nothing."""
     repeated.start("summary", OpenJobsSummary(pool).measure, MEASURE_S)
     repeated.start("lags", Lags(pool, redis).run_once, MEASURE_S)

@@ -1,5 +1,5 @@
 """Tells sellers how their jobs end."""
 
-from services.shared.aiogram_models import build_when_used
+from services.adapters.telegram.lazy_models import build_when_used
 
 build_when_used()

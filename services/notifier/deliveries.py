@@ -1,15 +1,40 @@
 """The table `deliveries` as the sender uses it. Each method is one statement."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from contextlib import AbstractContextManager
+from typing import Literal
 
-import asyncpg
-
+from ledger.postgres import Pool
+from ledger.sql import load_queries
 from services.notifier.messages import Delivery
-from services.notifier.sql import query
+from services.platform import tracing
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+query = load_queries("services.notifier")
+
+# What logs and traces say of a delivery.
+
+
+def about(delivery: Delivery) -> dict[str, str | int]:
+    """What its log lines say; `position` is that of the event that the chat is told of."""
+    return {
+        "payment" if delivery.is_payment else "job": delivery.job,
+        "account": delivery.account,
+        "position": delivery.position,
+        "kind": delivery.kind,
+    }
+
+
+def span_of(delivery: Delivery) -> AbstractContextManager[tracing.Span]:
+    """Around its sending, in the job's trace."""
+    if delivery.is_payment:
+        return tracing.NO_SPAN
+    return tracing.span(
+        "deliver",
+        job=delivery.job,
+        account=delivery.account,
+        position=delivery.position,
+        delivery=delivery.kind,
+    )
 
 
 class Deliveries:
@@ -20,7 +45,7 @@ class Deliveries:
     never is.
     """
 
-    def __init__(self, pool: "Pool", lease_s: float) -> None:
+    def __init__(self, pool: Pool, lease_s: float) -> None:
         self._pool = pool
         self._lease_s = lease_s
 

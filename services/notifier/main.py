@@ -5,35 +5,29 @@ Needs Postgres and Telegram. Without Redis it reads the log from Postgres and co
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
 
-import asyncpg
-
-from ledger.log import LogReader
-from services.adapters.telegram_sending import create_sending_bot
-from services.notifier.backlog import Backlog
+from ledger.log.ledger import LogReader
+from ledger.postgres import Pool
+from services.adapters.telegram.limits import TelegramLimits, rates_for
+from services.adapters.telegram.send import create_sending_bot
 from services.notifier.deliveries import Deliveries
-from services.notifier.editor import Editor
-from services.notifier.follower import Follower
+from services.notifier.log_consumer import Follower
 from services.notifier.messages import Messages
 from services.notifier.payment_messages import PaymentMessages
-from services.notifier.payment_statuses import PaymentStatuses
+from services.notifier.pending_gauge import Backlog
 from services.notifier.sender import Sender
-from services.notifier.statuses import Statuses
-from services.shared.blobs import open_blobs
-from services.shared.database import create_pool
-from services.shared.feed import BLOCK_S_MAX, Feed
-from services.shared.file_links import FileLinks
-from services.shared.head import LOOK_S, HeadWatch
-from services.shared.i18n import Catalogues
-from services.shared.periodic import repeat
-from services.shared.redis_client import blocking_client, command_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
-from services.shared.telegram_limits import TelegramLimits, rates_for
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+from services.notifier.status_editor import Editor
+from services.notifier.status_store import PaymentStatuses, Statuses
+from services.platform.blobs import open_blobs
+from services.platform.database import create_pool
+from services.platform.file_links import FileLinks
+from services.platform.i18n import Catalogues
+from services.platform.periodic import repeat
+from services.platform.process import Runtime
+from services.platform.redis import blocking_client, command_client
+from services.platform.settings import Settings
+from services.streams.feed import BLOCK_S_MAX, Feed
+from services.streams.head_watch import LOOK_S, HeadWatch
 
 IDLE_S = 0.5
 """How often the tables are looked at although nobody said that there is something."""
@@ -74,7 +68,7 @@ async def serve(settings: Settings) -> None:
         await runtime.wait()
 
 
-def _tell_status(runtime: Runtime, pool: "Pool", follower: Follower, sender: Sender) -> None:
+def _tell_status(runtime: Runtime, pool: Pool, follower: Follower, sender: Sender) -> None:
     head, backlog = HeadWatch(LogReader(pool)), Backlog(pool)
     runtime.spawn(repeat(head.run_once, runtime.stop, "head", idle_s=LOOK_S), "head")
     runtime.spawn(repeat(backlog.run_once, runtime.stop, "backlog", idle_s=LOOK_S), "backlog")

@@ -8,11 +8,11 @@ import msgspec
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import I18n
 
-from services.notifier.fold import ENDED, JobProgress, Kind
-from services.shared.buttons import Again, Menu, MenuAction
-from services.shared.error_policy import policy_for
-from services.shared.file_links import VALID_S, FileLinks
-from services.shared.i18n import locale_for
+from services.adapters.telegram.callback_data import Again, Menu, MenuAction
+from services.generation.error_classes import policy_for
+from services.notifier.expected_messages import ENDED, JobProgress, Kind
+from services.platform.file_links import VALID_S, FileLinks
+from services.platform.i18n import locale_for
 
 LINES_MAX: Final = 10
 """Orders of more jobs are shown as counts."""

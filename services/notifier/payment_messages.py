@@ -7,12 +7,12 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import I18n
 
 from events.payment import PaymentOrdered
-from ledger.payment_state import PaymentState
+from ledger.payments.state import PaymentState
+from services.adapters.telegram.callback_data import BackToOrder, CheckPayment, Menu, MenuAction, TopUp
 from services.notifier.messages import Delivery, Shown
-from services.shared.buttons import BackToOrder, CheckPayment, Menu, MenuAction, TopUp
-from services.shared.i18n import locale_for
-from services.shared.money import money_text
-from services.shared.payments.desk import standing_of
+from services.payments.format import money_text
+from services.payments.orders import standing_of
+from services.platform.i18n import locale_for
 
 _NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")
 _LATE: Final = ("expired_on_confirmation", "expired_on_capture", "internal_timeout", "rejected_by_timeout")

@@ -17,18 +17,17 @@ from aiogram.types import Message
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
-from ledger.log import LogReader
-from services.adapters.telegram_sending import UPLOAD_BYTES_MAX, classify, file_id_of
-from services.notifier.backoff import backoff_s
-from services.notifier.deliveries import Deliveries
+from ledger.log.ledger import LogReader
+from services.adapters.telegram.limits import TelegramLimits
+from services.adapters.telegram.send import UPLOAD_BYTES_MAX, classify, file_id_of
+from services.notifier.deliveries import Deliveries, about, span_of
 from services.notifier.messages import Delivery, Messages
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
-from services.notifier.telling import about, span_of
 from services.notifier.upload import BlobFile, upload_timeout_s
-from services.shared.blobs import BlobStore
-from services.shared.periodic import PASSING
-from services.shared.telegram_limits import TelegramLimits
+from services.platform.backoff import backoff_s
+from services.platform.blobs import BlobStore
+from services.platform.periodic import PASSING
 
 logger = structlog.get_logger()
 

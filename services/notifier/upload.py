@@ -7,7 +7,7 @@ from typing import Final
 from aiogram import Bot
 from aiogram.types import InputFile
 
-from services.shared.blobs import BlobStore
+from services.platform.blobs import BlobStore
 
 _BASE_S: Final = 30
 _SLOWEST_BYTES_PER_S: Final = 512 * 1024

@@ -3,18 +3,18 @@
 import contextlib
 from functools import partial
 
-from ledger.log import LogReader
-from projections.catalogue import PROJECTIONS
-from projections.runner import Runner
-from services.projector.common import Common
+from ledger.log.ledger import LogReader
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from services.platform.database import create_pool
+from services.platform.periodic import repeat
+from services.platform.process import Runtime
+from services.platform.redis import blocking_client
+from services.platform.settings import Settings
 from services.projector.projector import Follower
-from services.shared.database import create_pool
-from services.shared.feed import BLOCK_S_MAX, Feed
-from services.shared.head import LOOK_S, HeadWatch
-from services.shared.periodic import repeat
-from services.shared.redis_client import blocking_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
+from services.projector.shared_feed import SharedFeed
+from services.streams.feed import BLOCK_S_MAX, Feed
+from services.streams.head_watch import LOOK_S, HeadWatch
 
 AT_ONCE = {"balances", "job_status", "payments"}
 """What a seller looks at. Statistics may be a moment late: a batch costs more than the events in it."""
@@ -29,7 +29,7 @@ async def serve(settings: Settings) -> None:
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         head = HeadWatch(LogReader(pool))
         runtime.spawn(repeat(head.run_once, runtime.stop, "head", idle_s=LOOK_S), "head")
-        common = Common()
+        common = SharedFeed()
         for name, projection in PROJECTIONS.items():
             feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX))
             stack.push_async_callback(feed.close)

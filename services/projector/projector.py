@@ -8,12 +8,12 @@ import structlog
 from events.envelope import Cursor
 from events.errors import CodecError
 from ledger.errors import IntegrityError
-from projections.errors import ProjectionError
-from projections.runner import Runner
+from projections.engine.errors import ProjectionError
+from projections.engine.runner import Runner
+from services.platform.periodic import PASSING, sleep
 from services.projector import metrics
-from services.projector.common import Source
-from services.shared.head import HeadWatch
-from services.shared.periodic import PASSING, sleep
+from services.projector.shared_feed import Source
+from services.streams.head_watch import HeadWatch
 
 logger = structlog.get_logger()
 

@@ -2,12 +2,12 @@
 
 import contextlib
 
+from services.platform.database import connect, create_pool
+from services.platform.process import Runtime
+from services.platform.redis import command_client
+from services.platform.settings import Settings
 from services.relay.relay import Relay
-from services.shared.database import connect, create_pool
-from services.shared.listen import LogListener
-from services.shared.redis_client import command_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
+from services.streams.pg_listen import LogListener
 
 
 async def serve(settings: Settings) -> None:

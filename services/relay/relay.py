@@ -9,29 +9,55 @@ Two relays at once only get in each other's way: of two scripts for the same pos
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import asyncpg
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
-from ledger.log import LogReader
+from ledger.log.ledger import LogReader
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.platform import tracing
+from services.platform.periodic import PASSING, sleep
 from services.relay import metrics
-from services.relay.recovery import Recovery, is_at
-from services.relay.spans import record_sends
-from services.shared import tracing
-from services.shared.listen import LogListener
-from services.shared.periodic import PASSING, sleep
-from services.shared.publishing.scripts import Place, Scripts
-from services.shared.publishing.sql import query
+from services.relay.position import Recovery, is_at
+from services.streams.entries import JOBS, entry_id, job_entry
+from services.streams.pg_listen import LogListener
+from services.streams.publisher.scripts import Place, Scripts
 
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
+query = load_queries("services.streams.publisher")
 
 logger = structlog.get_logger()
+# What was sent to the workers, as a span in each job's trace.
+
+
+def record_sends(batch: Sequence[Recorded], times_ns: tuple[int, int]) -> None:
+    """The batch was published between these two times (time.time_ns)."""
+    for event in batch:
+        entry = job_entry(event)
+        if entry is None:
+            continue
+        message: dict[str, tracing.Value] = {
+            "messaging.system": "redis",
+            "messaging.operation.type": "send",
+            "messaging.operation.name": "send",
+            "messaging.destination.name": JOBS,
+            "messaging.message.id": entry_id(entry.position),
+            "messaging.batch.message_count": len(batch),
+        }
+        tracing.record(
+            "send jobs",
+            "producer",
+            entry.job,
+            times_ns,
+            attributes=message,
+            position=entry.position,
+            event=entry.type,
+        )
+
 
 PAGE_EVENTS = 1000
 BATCH_BYTES = 2_000_000
@@ -47,7 +73,7 @@ class Relay:
 
     def __init__(
         self,
-        pool: "Pool",
+        pool: Pool,
         redis: Redis,
         listener: LogListener,
         *,

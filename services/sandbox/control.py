@@ -17,7 +17,7 @@ from services.sandbox.knobs import change_knobs, knobs
 from services.sandbox.telegram.world import MESSAGE_KIND
 
 
-class _Refused(NeurocardsError):
+class _RefusedError(NeurocardsError):
     """The control request makes no sense; answered with 400."""
 
 
@@ -59,7 +59,7 @@ class _Control:
             body = await _json(request)
             rules = msgspec.convert(body if isinstance(body, list) else [body], list[FaultRule])
             added = self._faults().add(*rules)
-        except (FaultError, _Refused, msgspec.ValidationError) as error:
+        except (FaultError, _RefusedError, msgspec.ValidationError) as error:
             return _refusal(error)
         return web.json_response({"ok": True, "ids": added})
 
@@ -72,7 +72,7 @@ class _Control:
         try:
             wanted = msgspec.convert(await _json(request), _Seed)
             self._faults().seed(wanted.seed, wanted.rate, wanted.only, wanted.args)
-        except (FaultError, _Refused, msgspec.ValidationError) as error:
+        except (FaultError, _RefusedError, msgspec.ValidationError) as error:
             return _refusal(error)
         return web.json_response({"ok": True})
 
@@ -83,7 +83,7 @@ class _Control:
         try:
             body = await _json(request)
             if not isinstance(body, dict):
-                raise _Refused("send a JSON object of settings to change")
+                raise _RefusedError("send a JSON object of settings to change")
             changed = change_knobs(self._ctx, body)
         except NeurocardsError as error:
             return _refusal(error)
@@ -122,7 +122,7 @@ async def _json(request: web.Request) -> Any:
     try:
         return json.loads(await request.read())
     except ValueError as error:
-        raise _Refused(f"the body is not JSON: {error}") from error
+        raise _RefusedError(f"the body is not JSON: {error}") from error
 
 
 def _refusal(error: Exception) -> web.Response:

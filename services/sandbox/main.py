@@ -8,14 +8,14 @@ import socket
 import structlog
 from aiohttp import web
 
+from services.generation.callback_urls import YOOKASSA_PATH
+from services.platform.errors import StartError
+from services.platform.process import Runtime
+from services.platform.settings import Settings
 from services.sandbox.app import build_app
 from services.sandbox.context import Context, SandboxSettings
 from services.sandbox.faults import Faults
 from services.sandbox.store import Store
-from services.shared.callback_urls import YOOKASSA_PATH
-from services.shared.errors import StartError
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
 
 log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ _PIXELS_MAX = 60_000_000
 _ENCODING = {"preset": "ultrafast", "crf": "26", "maxrate": "2500k", "bufsize": "2500k", "threads": "1"}
 
 
-class NotAnImage(NeurocardsError):
+class NotAnImageError(NeurocardsError):
     """The bytes are not a picture that can be shown."""
 
 
@@ -51,7 +51,7 @@ SMALL = Shape(width=240, height=426, fps=10, duration_s=1.0)
 def render(photo: bytes, shape: Shape = FULL) -> bytes:
     """The photo, filling the frame, drifting along its longer side while the camera closes in.
 
-    Raises NotAnImage when the bytes cannot be decoded.
+    Raises NotAnImageError when the bytes cannot be decoded.
     """
     canvas = _canvas(photo, shape)
     with tempfile.TemporaryDirectory(prefix="neurocards-render-") as folder:
@@ -103,13 +103,13 @@ def _canvas(photo: bytes, shape: Shape) -> Image.Image:
     try:
         with Image.open(io.BytesIO(photo)) as opened:
             if opened.width * opened.height > _PIXELS_MAX:
-                raise NotAnImage(f"{opened.width}x{opened.height} is more than {_PIXELS_MAX} pixels")
+                raise NotAnImageError(f"{opened.width}x{opened.height} is more than {_PIXELS_MAX} pixels")
             opened.draft("RGB", (shape.width * 2, shape.height * 2))
             upright = ImageOps.exif_transpose(opened)
             rgba = upright.convert("RGBA") if "A" in upright.getbands() or upright.mode == "P" else None
             flat = upright.convert("RGB") if rgba is None else _on_white(rgba)
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise NotAnImage(f"cannot read the picture: {error}") from error
+        raise NotAnImageError(f"cannot read the picture: {error}") from error
     scale = max(shape.width / flat.width, shape.height / flat.height) * _ZOOM
     width = max(shape.width, round(flat.width * scale))
     height = max(shape.height, round(flat.height * scale))

@@ -5,8 +5,8 @@ from typing import Final
 
 from aiohttp import web
 
-from services.shared.health import Health, health_routes
-from services.shared.http_server import SILENCE_S, LimitedRunner
+from services.platform.health import Health, health_routes
+from services.platform.http_server import SILENCE_S, LimitedRunner
 from services.web.middleware import Access, add_headers, hide_errors
 
 PUBLIC_HEALTH: Final = frozenset({"/health/live", "/health/ready"})

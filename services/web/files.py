@@ -8,8 +8,8 @@ from typing import Final
 
 from aiohttp import web
 
-from services.shared.blobs import BlobError, BlobStore
-from services.shared.file_links import PREFIX, BadLink, FileLinks
+from services.platform.blobs import BlobError, BlobStore
+from services.platform.file_links import PREFIX, FileLinks, LinkError
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _MAX_AGE_S: Final = 3600
@@ -32,7 +32,7 @@ class Files:
         try:
             blob = self._links.blob(request.match_info["token"], time.time())
             size_bytes = await self._blobs.size_bytes(blob)
-        except (BadLink, BlobError):
+        except (LinkError, BlobError):
             raise web.HTTPNotFound from None
         if size_bytes is None:
             raise web.HTTPNotFound

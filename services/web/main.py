@@ -5,26 +5,25 @@ import contextlib
 from aiohttp import web
 from redis.asyncio import Redis
 
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
 from services.adapters.kie.gateway import Kie
 from services.adapters.yookassa.gateway import YooKassa
-from services.shared.blobs import open_blobs
-from services.shared.database import create_pool
-from services.shared.errors import StartError
-from services.shared.file_links import FileLinks
-from services.shared.health import address_of
-from services.shared.payments.desk import Desk
-from services.shared.payments.notified import Notified
-from services.shared.payments.yookassa_desk import YooKassaDesk
-from services.shared.redis_client import command_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
+from services.payments.notifications import Notifications
+from services.payments.orders import PaymentOrders
+from services.payments.yookassa import YooKassaPayments
+from services.platform.blobs import open_blobs
+from services.platform.database import create_pool
+from services.platform.errors import StartError
+from services.platform.file_links import FileLinks
+from services.platform.health import address_of
+from services.platform.process import Runtime
+from services.platform.redis import command_client
+from services.platform.settings import Settings
 from services.web.app import build_app, build_runner
-from services.web.callbacks import CallbackDesk
 from services.web.files import Files
-from services.web.waking import Waker
-from services.web.webhooks import KieWebhook
-from services.web.yookassa import YooKassaWebhook
+from services.web.kie_webhook import CallbackDesk, KieWebhook
+from services.web.wake_workers import Waker
+from services.web.yookassa_webhook import YooKassaWebhook
 
 
 async def serve(settings: Settings) -> None:
@@ -41,7 +40,9 @@ async def serve(settings: Settings) -> None:
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)
         shop = await stack.enter_async_context(YooKassa(settings))
-        money = YooKassaWebhook(settings, Notified(YooKassaDesk(Desk(settings, ledger, pool), shop)))
+        money = YooKassaWebhook(
+            settings, Notifications(YooKassaPayments(PaymentOrders(settings, ledger, pool), shop))
+        )
         app = build_app(runtime.health, [*webhook.routes(), *money.routes(), *files.routes()])
 
         runner = build_runner(app, proxied=settings.web_proxies_count > 0)

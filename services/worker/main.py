@@ -6,27 +6,27 @@ import socket
 from contextlib import AsyncExitStack
 from functools import partial
 
-from ledger.log import Ledger
-from services.adapters.kie.catalogue import load_catalogue
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
 from services.adapters.kie.gateway import Kie
 from services.adapters.openai.models import ModelEnds
-from services.adapters.openai.writer import ScriptWriter
-from services.shared.blobs import open_blobs
-from services.shared.callback_urls import callback_url
-from services.shared.consumer.reading import BLOCK_S
-from services.shared.database import create_pool
-from services.shared.load.load import RenderTimes
-from services.shared.models.book import CircuitBook, rhythm
-from services.shared.models.circuits import Circuits
-from services.shared.people import People
-from services.shared.provider_limits import ProviderLimits, ProviderRates
-from services.shared.redis_client import blocking_client, command_client
-from services.shared.runtime import Runtime
-from services.shared.settings import Settings
-from services.worker.clock import LedgerClock
-from services.worker.door import Door
+from services.adapters.openai.prompt_writer import ScriptWriter
+from services.generation.callback_urls import callback_url
+from services.generation.catalogue import load_catalogue
+from services.generation.circuit_breaker.cached import Circuits
+from services.generation.circuit_breaker.store import CircuitBook, rhythm
+from services.generation.provider_limits import ProviderLimits, ProviderRates
+from services.generation.wait_estimate import RenderTimes
+from services.platform.blobs import open_blobs
+from services.platform.database import create_pool
+from services.platform.process import Runtime
+from services.platform.redis import blocking_client, command_client
+from services.platform.settings import Settings
+from services.streams.consumer.read import BLOCK_S
+from services.worker.context import Checkpoint, Timing, WorkerContext, no_checkpoint
+from services.worker.ledger_clock import LedgerClock
 from services.worker.metrics import FALLBACK_SHARE_MAX
-from services.worker.tools import Checkpoint, Timing, Tools, no_checkpoint
+from services.worker.store import JobStore
 from services.worker.worker import GRACE_S, Worker
 
 
@@ -76,9 +76,9 @@ async def make_worker(
     await clock.sync()
     circuits = Circuits(CircuitBook(pool, rhythm(settings)))
     await circuits.refresh()  # before the first job: a model that is paused is not to be asked
-    tools = Tools(
+    tools = WorkerContext(
         worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        door=Door(ledger, People(pool)),
+        door=JobStore(ledger, PersonalData(pool)),
         blobs=blobs,
         provider=kie,
         accounts=kie.accounts,

@@ -10,11 +10,11 @@ from typing import Final
 
 import structlog
 
-from services.adapters.kie.catalogue import Model
 from services.adapters.kie.errors import KieError
-from services.shared.models.circuits import READ_EVERY_S
-from services.shared.periodic import PASSING
-from services.worker.tools import Tools
+from services.generation.catalogue import Model
+from services.generation.circuit_breaker.cached import READ_EVERY_S
+from services.platform.periodic import PASSING
+from services.worker.context import WorkerContext
 
 logger = structlog.get_logger()
 
@@ -26,7 +26,7 @@ ASK_EVERY_S: Final = 1.5
 class ModelProbe:
     """`run` in every worker; of all that would ask about a model one does."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: WorkerContext) -> None:
         self._tools = tools
 
     async def run(self) -> None:

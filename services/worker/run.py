@@ -14,14 +14,15 @@ from structlog.contextvars import bind_contextvars
 
 from events.job import Failure
 from ledger.commands import Command, HandBackJob, StartJob
-from ledger.errors import KeyReused, Rejected
-from ledger.job_state import JobState
-from ledger.receipt import Receipt
-from services.shared import tracing
-from services.shared.periodic import obey_cancellation
-from services.shared.photo_size import PhotoSize
-from services.worker import choosing, failing, fetching, plan, prompting, submitting, watching
-from services.worker.tools import Tools
+from ledger.errors import KeyReusedError, RejectedError
+from ledger.jobs.state import JobState
+from ledger.log.batch import Receipt
+from services.generation.photo_size import PhotoSize
+from services.platform import tracing
+from services.platform.periodic import obey_cancellation
+from services.worker import next_step
+from services.worker.context import WorkerContext
+from services.worker.steps import handle_failure, poll_task, select_model, store_video, submit, write_prompt
 
 logger = structlog.get_logger()
 
@@ -33,21 +34,21 @@ CRITICAL_S = 8.0
 """How long a stop waits for a call whose outcome would else be unknown."""
 
 
-class Baffled(Exception):
+class RepeatedRejectionError(Exception):
     """The ledger keeps refusing what the job's own state asks for: a contradiction, and a bug."""
 
 
 class JobRun:
     """`state` is the job as last known; `run` is ours once started; `step` is the name of what it is at."""
 
-    def __init__(self, tools: Tools, job: str) -> None:
+    def __init__(self, tools: WorkerContext, job: str) -> None:
         self.tools = tools
         self.job = job
         self.run: int | None = None
         self._starting: int | None = None
         self.state = JobState()
         self.step = "Load"
-        self.watched = watching.Watched()
+        self.watched = poll_task.PollState()
         self.prompt_text: str | None = None
         self.trouble: Failure | None = None
         """What the provider last did instead of answering, scrubbed: told when the deadline ends the job."""
@@ -66,51 +67,51 @@ class JobRun:
         bind_contextvars(account=self.state.account)
         while True:
             obey_cancellation()
-            step = plan.next_step(self.state, self.run, self.tools.clock.now_us())
+            step = next_step.next_step(self.state, self.run, self.tools.clock.now_us())
             self.step = type(step).__name__
             match step:
-                case plan.Finished():
+                case next_step.Done():
                     await self.tools.limits.done(self.job, self.state.account)
-                    await choosing.tell_ended(self)
+                    await select_model.report_outcome(self)
                     return "finished"
-                case plan.Missing():
+                case next_step.Missing():
                     self.log.error("job_unknown_to_the_log")
                     return "missing"
-                case plan.LetGo():
+                case next_step.LostLease():
                     self.log.info("job_taken_by_another_run", run=self.run, current=self.state.run)
                     return "let_go"
-                case plan.Start(run):
+                case next_step.Start(run):
                     if not await self._start(run):
                         return "let_go"
                 case _:
                     await self._do(step)
 
-    async def _do(self, step: plan.Step) -> None:
+    async def _do(self, step: next_step.Step) -> None:
         match step:
-            case plan.Unreadable():
+            case next_step.Unreadable():
                 self.log.error("job_unreadable", reason=self.state.broken)
                 await self.pause(UNREADABLE_LOOK_S)
                 await self.reload()
-            case plan.TimeOut(code):
-                await self.fail(failing.timed_out(code, self.trouble))
-            case plan.Poisoned():
+            case next_step.TimeOut(code):
+                await self.fail(handle_failure.deadline_failure(code, self.trouble))
+            case next_step.Poisoned():
                 await self.fail(Failure("poison", "", "too many runs ended without a word"))
-            case plan.WritePrompt():
-                await prompting.write_prompt(self)
-            case plan.Rest(until_us):
+            case next_step.WritePrompt():
+                await write_prompt.write_prompt(self)
+            case next_step.WaitForRetry(until_us):
                 await self.pause_until(until_us)
                 await self.reload()
-            case plan.Submit(number):
-                await submitting.submit(self, number)
-            case plan.AwaitTask():
+            case next_step.Submit(number):
+                await submit.submit(self, number)
+            case next_step.AwaitCallback():
                 await self.pause(self.tools.timing.look_s)
                 await self.reload()
-            case plan.Conclude(submission):
-                await failing.conclude(self, submission)
-            case plan.Watch(submission):
-                urls = await watching.watch(self, submission)
+            case next_step.DecideRetry(submission):
+                await handle_failure.decide_retry(self, submission)
+            case next_step.PollTask(submission):
+                urls = await poll_task.watch(self, submission)
                 if urls is not None:
-                    await fetching.fetch(self, submission, urls)
+                    await store_video.fetch(self, submission, urls)
 
     # What steps use
 
@@ -118,16 +119,16 @@ class JobRun:
         """Write down what happened; whether the ledger took it. `state` is up to date afterwards."""
         try:
             receipt = await self._appended(command, key)
-        except (Rejected, KeyReused) as error:
+        except (RejectedError, KeyReusedError) as error:
             self.log.info("command_rejected", command=type(command).__name__, reason=str(error))
             self._rejections += 1
             if self._rejections > REJECTIONS_MAX:
-                raise Baffled(f"job {self.job}: {type(command).__name__}: {error}") from error
-            await asyncio.sleep(0.02 * self._rejections)  # e.g. NotDue: our clock is a moment ahead
+                raise RepeatedRejectionError(f"job {self.job}: {type(command).__name__}: {error}") from error
+            await asyncio.sleep(0.02 * self._rejections)  # e.g. NotDueError: our clock is a moment ahead
             await self.reload()
             return False
         self._rejections = 0
-        predicted = plan.after(self.state, command, receipt)
+        predicted = next_step.after(self.state, command, receipt)
         self.state = predicted if predicted is not None else await self.tools.door.job(self.job)
         return True
 
@@ -146,11 +147,11 @@ class JobRun:
 
     async def fail(self, failure: Failure) -> None:
         """End the job without a video, with its refund."""
-        await failing.fail(self, failure)
+        await handle_failure.fail(self, failure)
 
     async def refuse(self, number: int, failure: Failure, retry_after_s: float | None = None) -> None:
         """The submission came to nothing: plan another, or end the job."""
-        await failing.refuse(self, number, failure, retry_after_s)
+        await handle_failure.submission_failed(self, number, failure, retry_after_s)
 
     async def pause(self, seconds: float) -> bool:
         """Sleep, or less when there is a hint; whether somebody asked us to look now."""
@@ -196,7 +197,7 @@ class JobRun:
         """Say that this run ends in good order."""
         run = self.run or self._starting  # cancelled while it was starting, it may have begun all the same
         if run is not None:
-            with contextlib.suppress(Rejected, KeyReused):
+            with contextlib.suppress(RejectedError, KeyReusedError):
                 command = HandBackJob(self.job, run, self.tools.worker)
                 await self.tools.door.append(command, f"handback:{self.job}:{run}")
 

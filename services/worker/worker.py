@@ -8,16 +8,16 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.shared import wake
-from services.shared.consumer.consumer import Consumer
-from services.shared.health import Check
-from services.shared.periodic import end_tasks
-from services.shared.streams import GENERATION, JOBS
-from services.worker.crew import HAND_BACK_S, Crew
-from services.worker.policy import backoff_s
+from services.platform.health import Check
+from services.platform.periodic import end_tasks
+from services.streams import wake
+from services.streams.consumer.consumer import Consumer
+from services.streams.entries import GENERATION, JOBS
+from services.worker.context import WorkerContext
+from services.worker.job_pool import HAND_BACK_S, JobPool
 from services.worker.probe import ModelProbe
+from services.worker.retry_policy import backoff_s
 from services.worker.run import CRITICAL_S
-from services.worker.tools import Tools
 
 logger = structlog.get_logger()
 
@@ -31,9 +31,11 @@ GRACE_S = STOP_S + 2 * LEAVE_S + 1.0
 class Worker:
     """Works until told to stop. `redis` for commands, `blocking` for the blocking read alone."""
 
-    def __init__(self, tools: Tools, redis: Redis, blocking: Redis, *, slots: int, lease_s: float) -> None:
+    def __init__(
+        self, tools: WorkerContext, redis: Redis, blocking: Redis, *, slots: int, lease_s: float
+    ) -> None:
         self._redis = redis
-        self._crew = Crew(tools, slots)
+        self._crew = JobPool(tools, slots)
         self.background = [tools.clock.run, tools.circuits.run, tools.render_times.run, ModelProbe(tools).run]
         """What runs beside the jobs and never ends by itself."""
         self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)

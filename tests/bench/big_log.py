@@ -23,8 +23,8 @@ from events.codec import encode
 from events.envelope import GENESIS, Cursor
 from events.job import Failure, Video
 from ledger import commands as c
-from ledger.chain import event_hash
-from ledger.decide import State, decide, evolve, initial, streams_read
+from ledger.decider import State, decide, evolve, initial, streams_read
+from ledger.log.hash_chain import event_hash
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]

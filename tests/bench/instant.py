@@ -13,21 +13,21 @@ from typing import Any
 import asyncpg
 from redis.asyncio import Redis
 
-from ledger.log import Ledger
-from services.adapters.kie.catalogue import load_catalogue
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
 from services.adapters.kie.record import TaskRecord
-from services.shared.blobs import StoredBlob
-from services.shared.consumer.reading import BLOCK_S
-from services.shared.database import create_pool
-from services.shared.people import People
-from services.shared.prompts import Script, ScriptForm
-from services.shared.provider_limits import ProviderLimits, ProviderRates
-from services.shared.redis_client import blocking_client, command_client
-from services.shared.runtime import Runtime, run_service
-from services.shared.settings import Settings, load_settings
-from services.worker.clock import LedgerClock
-from services.worker.door import Door
-from services.worker.tools import ProviderAccount, Timing, Tools
+from services.generation.catalogue import load_catalogue
+from services.generation.prompts import Script, ScriptForm
+from services.generation.provider_limits import ProviderLimits, ProviderRates
+from services.platform.blobs import StoredBlob
+from services.platform.database import create_pool
+from services.platform.process import Runtime, run_service
+from services.platform.redis import blocking_client, command_client
+from services.platform.settings import Settings, load_settings
+from services.streams.consumer.read import BLOCK_S
+from services.worker.context import ProviderAccount, Timing, WorkerContext
+from services.worker.ledger_clock import LedgerClock
+from services.worker.store import JobStore
 from services.worker.worker import Worker
 
 _VIDEO = b"video"
@@ -89,13 +89,13 @@ class NoBlobs:
 UNLIMITED = ProviderRates(creations=1_000_000, in_flight_max=1_000_000, reads_per_s=1_000_000)
 
 
-async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> Tools:
+async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> WorkerContext:
     """A worker's tools with an outside world that answers at once."""
     clock = LedgerClock(pool)
     await clock.sync()
-    return Tools(
+    return WorkerContext(
         worker="bench",
-        door=Door(ledger, People(pool)),
+        door=JobStore(ledger, PersonalData(pool)),
         blobs=NoBlobs(),
         provider=InstantProvider(),
         accounts=["k1"],

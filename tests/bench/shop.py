@@ -4,8 +4,8 @@ import asyncio
 import itertools
 
 from ledger import commands as c
-from ledger.log import Ledger
-from services.shared.people import Brief, People
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import Brief, PersonalData
 
 SELLERS = 64
 DEADLINE_S = 900
@@ -15,7 +15,7 @@ PHOTO = "photos/p.jpg"
 class Shop:
     """Sellers with credits and one brief each."""
 
-    def __init__(self, ledger: Ledger, people: People) -> None:
+    def __init__(self, ledger: Ledger, people: PersonalData) -> None:
         self._ledger = ledger
         self._people = people
         self._serial = itertools.count()

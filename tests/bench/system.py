@@ -15,16 +15,16 @@ from aiohttp import web
 
 from events.codec import decode
 from events.job import JobStarted
-from events.streams import job_of
-from ledger.log import Ledger, LogReader
+from events.stream_names import job_of
+from ledger.log.ledger import Ledger, LogReader
+from services.accounts.personal_data import PersonalData
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
+from services.platform.blobs import one_chunk, open_blobs
+from services.platform.database import create_pool
+from services.platform.settings import load_settings
 from services.sandbox import kie, openai
 from services.sandbox.context import Context, WallClock
-from services.shared.blobs import one_chunk, open_blobs
-from services.shared.database import create_pool
-from services.shared.people import People
-from services.shared.settings import load_settings
 from tests.bench.shop import PHOTO, Shop
 from tests.support.outside import outside, photo
 from tests.support.services import ServiceProcess, Services, services_in
@@ -143,7 +143,7 @@ async def bench_system(
         pool = await stack.enter_async_context(await create_pool(settings, "bench"))
         ledger = await stack.enter_async_context(Ledger(postgres.url(), pool))
         await open_blobs(settings).put(PHOTO, one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
-        shop = Shop(ledger, People(pool))
+        shop = Shop(ledger, PersonalData(pool))
         await shop.open()
         services = stack.enter_context(services_in(folder, common | env))
         await asyncio.to_thread(lambda: services.start("relay"))

@@ -17,19 +17,19 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
-from services.shared.consumer.consumer import Consumer
-from services.shared.consumer.hands import Fields
-from services.shared.consumer.reading import BLOCK_S
-from services.shared.database import create_pool
-from services.shared.logs import configure_logging
-from services.shared.people import People
-from services.shared.periodic import end_tasks
-from services.shared.redis_client import blocking_client, command_client
-from services.shared.settings import Settings, load_settings
-from services.shared.streams import GENERATION, JOBS, decode_job
+from services.platform.database import create_pool
+from services.platform.logs import configure_logging
+from services.platform.periodic import end_tasks
+from services.platform.redis import blocking_client, command_client
+from services.platform.settings import Settings, load_settings
+from services.streams.consumer.consumer import Consumer
+from services.streams.consumer.held_entries import Fields
+from services.streams.consumer.read import BLOCK_S
+from services.streams.entries import GENERATION, JOBS, decode_job
 from tests.bench.figures import Run, show
 from tests.bench.load import cpu_s
 from tests.bench.peers.queues import QUEUES, installed, measure
@@ -88,7 +88,7 @@ async def _measure(settings: Settings, workers: Sequence[ServiceProcess], pids: 
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         redis = await stack.enter_async_context(command_client(settings))
         blocking = await stack.enter_async_context(blocking_client(settings, BLOCK_S))
-        shop = Shop(ledger, People(pool))
+        shop = Shop(ledger, PersonalData(pool))
         await shop.open()
         xadd_per_s = await _raw_xadd(redis)
         pickups = await _pickups(redis, blocking, shop)

@@ -15,14 +15,14 @@ import aiohttp
 import pytest
 
 from ledger import commands as c
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
 from services.adapters.yookassa.gateway import YooKassa
+from services.generation.callback_urls import YOOKASSA_PATH
 from services.local.postgres import EmbeddedPostgres
-from services.shared.callback_urls import YOOKASSA_PATH
-from services.shared.database import create_pool
-from services.shared.payments.desk import Desk
-from services.shared.payments.yookassa_desk import YooKassaDesk
-from services.shared.settings import Settings, load_settings
+from services.payments.orders import PaymentOrders
+from services.payments.yookassa import YooKassaPayments
+from services.platform.database import create_pool
+from services.platform.settings import Settings, load_settings
 from tests.bench.figures import Figure, Run, board
 from tests.bench.load import cpu_s
 from tests.support.services import ServiceProcess
@@ -73,7 +73,7 @@ async def _paid(settings: Settings, http: aiohttp.ClientSession, count: int) -> 
         Ledger(settings.require_database_url(), pool) as ledger,
         YooKassa(settings, free_thread_s=600) as shop,
     ):
-        desk = YooKassaDesk(Desk(settings, ledger, pool), shop)
+        desk = YooKassaPayments(PaymentOrders(settings, ledger, pool), shop)
 
         async def one(number: int) -> str:
             buyer = f"buyer{number % 100}"

@@ -18,12 +18,12 @@ import asyncpg
 import pytest
 import uvloop
 
-from projections.asof import balance_at
-from projections.causes import explain
-from projections.moments import Point
-from projections.trial_balance import trial_balance
-from services.cli.reading import auditor_pool
-from services.shared.settings import load_settings
+from projections.reports.balance_as_of import balance_at
+from projections.reports.causal_chain import explain
+from projections.reports.log_position import AsOf
+from projections.reports.trial_balance import trial_balance
+from services.cli.connections import auditor_pool
+from services.platform.settings import load_settings
 from tests.bench.big_log import BASE_US, JOBS_PER_LIFE, BigLog, fill
 from tests.bench.figures import Run, show
 from tests.support.services import ROOT, clean_environment
@@ -107,8 +107,8 @@ async def _ask(url: str, log: BigLog) -> list[tuple[str, Run]]:
     async with auditor_pool(load_settings(database_url=url)) as pool:
         last_us = await pool.fetchval("SELECT max(recorded_at_us) FROM events")
 
-        def moment() -> Point:
-            return Point(time_us=chance.randrange(BASE_US, last_us))
+        def moment() -> AsOf:
+            return AsOf(time_us=chance.randrange(BASE_US, last_us))
 
         sql = "SELECT audit.balance_at_time($1, audit.to_time($2))"
         questions: list[tuple[str, int, Callable[[], Awaitable[object]]]] = [

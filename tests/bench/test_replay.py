@@ -16,7 +16,7 @@ import asyncpg
 import pytest
 import uvloop
 
-from projections.rebuild import How, Rebuilt, rebuild_all
+from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild_all
 from services.local.postgres import EmbeddedPostgres
 from tests.bench import big_log
 from tests.bench.figures import show
@@ -69,7 +69,9 @@ class Command:
 def test_replay(durable: EmbeddedPostgres) -> None:
     url = durable.url()
     events = uvloop.run(big_log.fill(url, EVENTS)).events
-    filled = uvloop.run(rebuild_all(url, NAMES, How(from_log=True)))  # there is nothing to compare with yet
+    filled = uvloop.run(
+        rebuild_all(url, NAMES, RebuildOptions(from_log=True))
+    )  # there is nothing to compare with yet
     checked = Command(durable, *NAMES, "--check")
     checked.wait()
     with Writer(Task(url, _WRITING_S, pause_s=_PAUSE_S)) as writer:
@@ -113,7 +115,7 @@ def _row(done: Command, events: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _of(done: list[Rebuilt], events: int) -> tuple[str, str]:
+def _of(done: list[RebuildResult], events: int) -> tuple[str, str]:
     seconds = done[-1].seconds
     return f"{seconds:.1f}", f"{events / seconds:,.0f}"
 

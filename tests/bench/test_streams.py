@@ -16,17 +16,17 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from services.cli.top.looking import Looking
+from services.cli.top.collect import Looking
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
-from services.shared.database import create_pool
-from services.shared.publishing.rebuilding import Rebuild
-from services.shared.publishing.scripts import Scripts
-from services.shared.redis_client import command_client
-from services.shared.settings import Settings, load_settings
-from services.shared.stream_check import check_streams
-from services.shared.stream_status.status import stream_status
-from services.shared.streams import GENERATION, JOBS
+from services.platform.database import create_pool
+from services.platform.redis import command_client
+from services.platform.settings import Settings, load_settings
+from services.streams.compare import check_streams
+from services.streams.entries import GENERATION, JOBS
+from services.streams.publisher.rebuild import Rebuild
+from services.streams.publisher.scripts import Scripts
+from services.streams.status import stream_status
 from tests.bench.big_log import fill
 from tests.bench.figures import Run, show
 from tests.bench.system import UNLIMITED, Bench, bench_system

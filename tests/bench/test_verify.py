@@ -16,14 +16,15 @@ import pytest
 import uvloop
 
 from events.envelope import GENESIS
-from ledger.log import LogReader
-from projections.catalogue import PROJECTIONS
-from projections.runner import Runner
-from projections.verify.run import Source, verify
-from projections.verify.sql import query
-from projections.verify.stages import STAGES, WALKS, Stage
+from ledger.log.ledger import LogReader
+from ledger.sql import load_queries
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.verify.run import STAGES, WALKS, Source, Stage, verify
 from tests.bench import big_log
 from tests.bench.figures import show
+
+query = load_queries("projections.verify")
 
 pytestmark = pytest.mark.bench
 
@@ -103,7 +104,7 @@ def _children() -> list[int]:
 
 def _is_walk(pid: int) -> bool:
     try:
-        return b"projections.verify.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"projections.verify.run" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
 

@@ -18,7 +18,7 @@ import structlog
 import uvloop
 
 from ledger import commands as c
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
 from tests.bench.figures import Run, callers
 
 

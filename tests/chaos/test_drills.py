@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.cli.commands.drill import What
-from services.cli.demo.stack import Stack
+from services.rehearsal.system import Stack
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
 

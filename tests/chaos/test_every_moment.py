@@ -5,7 +5,7 @@ At which step, the seed says: a dozen runs go through most of them.
 
 import pytest
 
-from services.cli.demo.stack import Stack
+from services.rehearsal.system import Stack
 from tests.support.arena import seed
 from tests.support.kills import MOMENTS, VICTIMS, Victim, play_with_a_kill
 from tests.support.playing import Play

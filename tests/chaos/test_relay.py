@@ -12,7 +12,8 @@ from typing import Any, get_args
 
 import pytest
 
-from services.shared.publishing import rebuilding, scripts
+from services.streams.publisher import rebuild as rebuilding
+from services.streams.publisher import scripts
 from tests.support.arena.arena import Arena
 from tests.support.redis_proxy import Fate, RedisProxy
 

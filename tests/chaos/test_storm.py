@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from services.cli.demo.seller import Seller
+from services.rehearsal.seller import Seller
 from tests.support.kills import ALLOWED_WITHOUT_PROVIDER, VICTIMS, strike
 from tests.support.playing import Play
 

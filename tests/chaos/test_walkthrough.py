@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.cli.demo.chat import Chat
-from services.cli.demo.seller import Product, Seller, photo_of
-from services.cli.demo.stack import Stack
+from services.rehearsal.chat_client import Chat
+from services.rehearsal.seller import Product, Seller, photo_of
+from services.rehearsal.system import Stack
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
 

@@ -11,11 +11,13 @@ from typing import Final
 import pytest
 
 from events.job import JobStarted
-from ledger.sql import query
-from services.shared.ids import new_id
+from ledger.sql import load_queries
+from services.platform.ids import new_id
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
 from tests.support.waiting import eventually
+
+query = load_queries("ledger.log")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -29,7 +31,7 @@ POINTS: Final = tuple(
 )  # fmt: skip
 MEANEST: Final = ("before create_task", "after create_task", "after fetch")
 CALL_WITHIN_S: Final = 5.0
-"""Of services/worker/tools.py: no call is made longer than this after its intent."""
+"""Of services/worker/context.py: no call is made longer than this after its intent."""
 
 
 @pytest.mark.chaos

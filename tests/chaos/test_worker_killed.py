@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 import pytest
 
-from services.shared.ids import new_id
+from services.platform.ids import new_id
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import DEADLINE_S, NO_PHOTO, PHOTO, Fault
 from tests.support.waiting import eventually

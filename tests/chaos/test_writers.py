@@ -2,9 +2,9 @@
 
 import pytest
 
-from ledger.log import Ledger
-from services.shared.database import create_pool
-from services.shared.settings import load_settings
+from ledger.log.ledger import Ledger
+from services.platform.database import create_pool
+from services.platform.settings import load_settings
 from tests.support.diaries import WRITERS
 from tests.support.diaries_audit import survives_killed_writers
 

@@ -2,7 +2,7 @@
 
 import httpx
 
-from services.cli.demo.chat import Button, Chat
+from services.rehearsal.chat_client import Button, Chat
 from tests.support.playing import ANSWER_S, CREDITS, Play
 
 SMALL_VIDEOS = True

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from services.cli.demo.scenarios import SCENARIOS
-from services.cli.demo.seller import is_video
-from services.shared.settings import load_settings
+from services.platform.settings import load_settings
+from services.rehearsal.scenarios import SCENARIOS
+from services.rehearsal.seller import is_video
 from tests.support.playing import BLUE, CREDITS, RED, Play
 from tests.support.private_files import others_may
 from tests.support.video import film_of

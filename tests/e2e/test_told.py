@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.cli.demo.stack import Stack
-from services.shared.callback_urls import callback_secret
-from services.shared.checkpoint_files import KEY_FILE
-from services.shared.companies import COMPANIES, YOOKASSA_SANDBOX_SHOP
-from services.shared.settings import Settings
-from services.shared.tracing.ids import ids_of
+from services.generation.callback_urls import callback_secret
+from services.platform.endpoints import COMPANIES, YOOKASSA_SANDBOX_SHOP
+from services.platform.settings import Settings
+from services.platform.tracing.ids import ids_of
+from services.recovery.checkpoint_files import KEY_FILE
+from services.rehearsal.system import Stack
 from tests.support.collector import Collector, Received
 from tests.support.playing import ANSWER_S, PLANTED, Play
 from tests.support.waiting import eventually

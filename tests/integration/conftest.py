@@ -8,10 +8,10 @@ import pytest
 import structlog
 from redis.asyncio import Redis
 
-from ledger.log import Ledger
-from services.shared.database import create_pool
-from services.shared.redis_client import command_client
-from services.shared.settings import Settings, load_settings
+from ledger.log.ledger import Ledger
+from services.platform.database import create_pool
+from services.platform.redis import command_client
+from services.platform.settings import Settings, load_settings
 from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:

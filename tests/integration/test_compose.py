@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from services.cli.commands.serve import Service
+from services.local.binaries import find_postgres
+from services.local.ports import free_port
 from services.local.postgres import EmbeddedPostgres
-from services.local.programs import find_postgres
 from services.local.valkey import EmbeddedValkey
-from services.shared.settings import Settings, variable_name
-from services.shared.sockets import free_port
+from services.platform.settings import Settings, variable_name
 from tests.support.compose import Container, Network, in_order, load
 from tests.support.services import ROOT
 from tests.support.waiting import eventually
@@ -28,7 +28,7 @@ WATCHING = {"prometheus", "alertmanager", "grafana", "jaeger"}
 SERVERS = {"postgres", "valkey"} | WATCHING
 ONCE = {"migrate"}
 BACKUPS = {"backup", "backup-folder"}
-"""Run by hand, or to make a volume; tests/integration/local/test_backups.py plays what they do."""
+"""Run by hand, or to make a volume; tests/integration/services/local/test_backups.py plays what they do."""
 OTHERS = SERVERS | ONCE | BACKUPS
 
 

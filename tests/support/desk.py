@@ -8,12 +8,12 @@ import asyncpg
 from events.account import GrantKind
 from events.envelope import Recorded
 from events.job import Failure, Video
-from events.streams import account_stream
+from events.stream_names import account_stream
 from ledger import commands as c
-from ledger import commands_payment as p
-from ledger.account_state import AccountState
-from ledger.decide import State, decide, evolve, initial, streams_read
-from ledger.errors import Rejected
+from ledger.accounts.state import AccountState
+from ledger.decider import State, decide, evolve, initial, streams_read
+from ledger.errors import RejectedError
+from ledger.payments import commands as p
 from tests.support.history import History
 
 SECOND_US = 1_000_000
@@ -47,7 +47,7 @@ class Desk:
         self.history.now_us += int(seconds * SECOND_US)
 
     def do(self, command: c.Command, key: str | None = None) -> list[Recorded]:
-        """The events of an accepted command. Raises Rejected."""
+        """The events of an accepted command. Raises RejectedError."""
         view = {stream: self._state(stream) for stream in streams_read(command)}
         made = decide(view, command, self.now_us + SECOND_US)
         for stream, event in made:
@@ -127,7 +127,7 @@ def random_desk(seed: int, steps: int = 120) -> Desk:
                     )
                 case _:
                     desk.wait(chance.randrange(1, 4) * 24 * 3600 / 2)
-        except Rejected:
+        except RejectedError:
             continue
     return desk
 

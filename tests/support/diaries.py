@@ -23,9 +23,9 @@ import msgspec
 
 from events.job import Failure
 from ledger import commands as c
-from ledger.errors import Rejected
-from ledger.log import Ledger
-from ledger.receipt import Receipt
+from ledger.errors import RejectedError
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
 from tests.support.forking import FORKING
 from tests.support.waiting import eventually
 
@@ -118,7 +118,7 @@ class Writer:
     async def ask(self, key: str, command: Asked) -> None:
         try:
             receipt = await self._ledger.execute(command, key=key)
-        except Rejected as error:
+        except RejectedError as error:
             self._diary.note(Line(key, refused=type(error).__name__))
             return
         self._diary.note(Line(key, receipt=receipt))

@@ -10,9 +10,9 @@ from events.account import CreditsCharged, CreditsRefunded
 from events.codec import decode
 from events.envelope import Recorded
 from ledger import commands as c
-from ledger.log import Ledger, LogReader
-from ledger.receipt import Receipt
-from projections.books import Books, imbalances
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger, LogReader
+from projections.reports.books import Books, imbalances
 from tests.support.diaries import ACCOUNTS, CREDITS, Asked, Diary, WriterProcess, storm
 
 
@@ -73,7 +73,7 @@ async def survives_killed_writers(
     told = Told(writer.diary for writer in writers)
     log = await audit(pool, told, before)
     assert len(log) > 100, "hardly anything was written"
-    assert told.refused["InsufficientCredits"] > 10, "the accounts were never short of credits"
+    assert told.refused["InsufficientCreditsError"] > 10, "the accounts were never short of credits"
     for writer in writers:
         writer.diary.close()
     return writers

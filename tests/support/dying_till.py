@@ -9,14 +9,14 @@ from typing import Any, Final
 import aiohttp
 
 from ledger.commands import Command
-from ledger.log import Ledger
-from ledger.receipt import Receipt
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
 from services.adapters.yookassa.gateway import YooKassa
-from services.shared.database import create_pool
-from services.shared.payments.desk import Desk
-from services.shared.payments.links import Links
-from services.shared.payments.refunds import YooKassaRefunds
-from services.shared.payments.yookassa_desk import YooKassaDesk
+from services.payments.orders import PaymentOrders
+from services.payments.refunds import YooKassaRefunds
+from services.payments.tracking_store import TrackingStore
+from services.payments.yookassa import YooKassaPayments
+from services.platform.database import create_pool
 from tests.support.forking import FORKING
 from tests.support.till import till_settings
 
@@ -70,7 +70,7 @@ async def _live(point: str, database_url: str, sandbox_url: str, account: str, p
         Ledger(database_url, pool) as ledger,
         YooKassa(settings) as shop,
     ):
-        links = Links(pool, first_look_s=0)
+        links = TrackingStore(pool, first_look_s=0)
         for method in ("open", "set_url"):
             strikes.after(links, method)
         for method in ("ask", "watch", "unwatch"):
@@ -85,7 +85,7 @@ async def _live(point: str, database_url: str, sandbox_url: str, account: str, p
             return receipt
 
         ledger.execute = executing  # type: ignore[method-assign]
-        desk = YooKassaDesk(Desk(settings, ledger, pool, links=links), shop)
+        desk = YooKassaPayments(PaymentOrders(settings, ledger, pool, links=links), shop)
         await desk.desk.order(account, "credits-5", "yookassa", locale="ru", payment=payment)
         view = await desk.make(payment)
         assert view.confirmation_url

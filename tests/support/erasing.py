@@ -10,22 +10,21 @@ import msgspec
 from redis.asyncio import Redis
 
 from ledger import commands as c
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
+from services.accounts.erase import Forgetting
+from services.accounts.personal_data import Account, PersonalData
+from services.bot.context import Person
 from services.bot.dispatcher import build_dispatcher
-from services.bot.flow import Create, Flow, storage
-from services.bot.history import History
-from services.bot.moderation import Moderation
-from services.bot.person import Locales
-from services.bot.routers import terms
-from services.bot.shop import Person
-from services.bot.verdicts import Verdicts
-from services.shared.blobs import FolderBlobs
-from services.shared.forgetting import Forgetting
-from services.shared.payments.desk import Desk as PaymentDesk
-from services.shared.people import Account, People
-from services.shared.settings import Settings
-from tests.unit.bot.session import MemoryJudge, memory_shop
-from tests.unit.bot.test_routers import USER, Desk
+from services.bot.handlers import terms
+from services.bot.middleware import Locales
+from services.bot.moderation import Moderation, Verdicts
+from services.bot.order_form import Create, OrderForm, storage
+from services.bot.order_history import History
+from services.payments.orders import PaymentOrders as PaymentDesk
+from services.platform.blobs import FolderBlobs
+from services.platform.settings import Settings
+from tests.unit.services.bot.session import MemoryJudge, memory_shop
+from tests.unit.services.bot.test_routers import USER, Desk
 
 CHAT_ID = 5
 """Also the Telegram id of USER."""
@@ -68,7 +67,7 @@ class Scene:
         blobs: FolderBlobs,
     ) -> None:
         self.pool, self.redis, self.blobs = pool, redis, blobs
-        self.people = People(pool)
+        self.people = PersonalData(pool)
         self.forgetting = Forgetting(settings, pool, ledger, blobs, redis)
         self.account = ""
         self.wanted, self.erase_at, self.steps = 0, 0, 0
@@ -114,7 +113,7 @@ class Scene:
         key = self.desk.dispatcher.fsm.get_context(self.desk.bot, CHAT_ID, CHAT_ID).key
         if step is not None:
             await self.storage.set_state(key, getattr(Create, step))
-            await self.storage.set_data(key, as_kept(Flow(**flow)))
+            await self.storage.set_data(key, as_kept(OrderForm(**flow)))
         return account
 
     async def feed(self, kind: str, **event: Any) -> None:
@@ -140,7 +139,7 @@ class Scene:
         return {name: left for name, left in found.items() if left}
 
 
-def as_kept(flow: Flow) -> dict[str, Any]:
+def as_kept(flow: OrderForm) -> dict[str, Any]:
     """The flow as the storage keeps it."""
     built: dict[str, Any] = msgspec.to_builtins(flow)
     return built

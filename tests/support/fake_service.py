@@ -6,9 +6,9 @@ import time
 
 import structlog
 
-from services.shared.errors import SettingsError, StartError
-from services.shared.runtime import Runtime, run_service
-from services.shared.settings import Settings, load_settings
+from services.platform.errors import SettingsError, StartError
+from services.platform.process import Runtime, run_service
+from services.platform.settings import Settings, load_settings
 
 logger = structlog.get_logger()
 

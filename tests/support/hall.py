@@ -6,10 +6,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from services.shared.consumer.consumer import Consumer
-from services.shared.consumer.hands import Fields
-from services.shared.redis_client import blocking_client, command_client
-from services.shared.settings import Settings
+from services.platform.redis import blocking_client, command_client
+from services.platform.settings import Settings
+from services.streams.consumer.consumer import Consumer
+from services.streams.consumer.held_entries import Fields
 from tests.support.waiting import eventually
 
 STREAM = "{neurocards}:test"

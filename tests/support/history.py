@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from events.codec import Event, encode
 from events.envelope import GENESIS, Cursor, Recorded
-from ledger.chain import event_hash
+from ledger.log.hash_chain import event_hash
 
 
 class History:

@@ -8,12 +8,12 @@ from functools import cache
 from typing import cast
 
 from events.job import Failure, JobEvent, JobQueued, Video
-from events.streams import account_stream, job_stream
+from events.stream_names import account_stream, job_stream
 from ledger import commands as c
-from ledger.account_state import AccountState
-from ledger.decide import State, decide
-from ledger.errors import Rejected
-from ledger.job_state import JobState, evolve
+from ledger.accounts.state import AccountState
+from ledger.decider import State, decide
+from ledger.errors import RejectedError
+from ledger.jobs.state import JobState, evolve
 
 DEADLINE_US = 1_000_000
 BEFORE_US, RETRY_US, AFTER_US = 0, 500_000, DEADLINE_US
@@ -79,7 +79,7 @@ def edges() -> tuple[Edge, ...]:
             view: dict[str, State] = {job_stream("j"): state, account_stream("a"): AccountState()}
             try:
                 made = decide(view, command, now_us)
-            except Rejected:
+            except RejectedError:
                 continue
             after = state
             for stream, event in made:

@@ -2,10 +2,10 @@
 
 from events.codec import decode
 from events.job import Failure, JobEvent
-from events.streams import job_stream
+from events.stream_names import job_stream
 from ledger import commands as c
-from ledger.job_state import JobState
-from ledger.log import Ledger
+from ledger.jobs.state import JobState
+from ledger.log.ledger import Ledger
 from tests.support.waiting import PATIENCE_S, eventually
 
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from typing import Final, Literal
 
-from services.cli.demo.seller import Seller
+from services.rehearsal.seller import Seller
 from tests.support.playing import Play
 
 Victim = Literal[

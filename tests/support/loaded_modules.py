@@ -2,8 +2,8 @@
 
 import sys
 
-from services.shared.runtime import run_service
-from services.shared.settings import Settings, load_settings
+from services.platform.process import run_service
+from services.platform.settings import Settings, load_settings
 
 
 async def _serve(settings: Settings) -> None:

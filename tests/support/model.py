@@ -72,7 +72,7 @@ class Model:
                 return self._order(command, now_us)
             case c.GrantCredits():
                 if command.expires_at_us is not None and command.expires_at_us <= now_us:
-                    raise Refused("InvalidCommand")
+                    raise Refused("InvalidCommandError")
                 return self._expire(command.account, now_us) + self._grant(command)
             case c.RevokeCredits():
                 return self._expire(command.account, now_us) + self._revoke(command)
@@ -126,9 +126,9 @@ class Model:
         if account.forgotten:
             raise Refused("Forgotten")
         if any(job in self.jobs for job in command.jobs):
-            raise Refused("AlreadyExists")
+            raise Refused("AlreadyExistsError")
         if alive - account.debt < command.price * len(command.jobs):
-            raise Refused("InsufficientCredits")
+            raise Refused("InsufficientCreditsError")
         made = self._expire(command.account, now_us)
         for job in command.jobs:
             parts = take(account, account.in_draw_order(), command.price)
@@ -139,9 +139,9 @@ class Model:
     def _refund(self, command: c.FailJob, now_us: int) -> list[Expected]:
         job = self.jobs.get(command.job)
         if job is None:
-            raise Refused("NoSuchJob")
+            raise Refused("JobNotFoundError")
         if job.refunded:
-            raise Refused("JobFinished")
+            raise Refused("JobFinishedError")
         job.refunded = True
         made = self._expire(job.account, now_us)
         back = self._give_back(job.account, job.parts, now_us, command.refund_life_s)

@@ -10,7 +10,7 @@ from math import floor
 import msgspec
 
 from ledger import commands as c
-from ledger import commands_payment as p
+from ledger.payments import commands as p
 from tests.support.model import Expected, Model, ModelLot, Refused, short, take
 
 
@@ -59,7 +59,7 @@ class MoneyModel(Model):
             case p.IntendRefund():
                 money = self.money[command.provider_payment]
                 if command.amount_minor > money.order.amount_minor - money.going:
-                    raise Refused("RefundTooLarge")
+                    raise Refused("RefundTooLargeError")
                 made, parts = self._go(money, command.amount_minor, now_us)
                 self.open[command.refund] = Intended(money, command.amount_minor, parts)
                 return made
@@ -96,7 +96,7 @@ class MoneyModel(Model):
 
     def _fail(self, command: p.FailRefund, now_us: int) -> list[Expected]:
         if command.refund not in self.open:
-            raise Refused("NoSuchRefund")
+            raise Refused("RefundNotFoundError")
         refund = self.open.pop(command.refund)
         money, name = refund.money, refund.money.order.account
         life_s = money.order.life_s

@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from services.shared.runtime import Runtime
-from services.shared.settings import load_settings
+from services.platform.process import Runtime
+from services.platform.settings import load_settings
 from services.worker.main import make_worker
 from services.worker.worker import GRACE_S
 from tests.support.forking import FORKING

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 import msgspec
 
-from ledger.checkpoints import Restored, time_text
-from ledger.note import NoteError, PublicKey, open_note
-from ledger.noted import kind_of, stored, verdict
+from ledger.checkpoints.checkpoint import Restored, time_text
+from ledger.checkpoints.signed_note import NoteError, PublicKey, open_note
+from ledger.checkpoints.store import kind_of, stored, verdict
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

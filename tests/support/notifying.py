@@ -8,11 +8,11 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from services.shared.callback_urls import YOOKASSA_PATH
-from services.shared.health import Health, address_of
-from services.shared.payments.notified import Notified
+from services.generation.callback_urls import YOOKASSA_PATH
+from services.payments.notifications import Notifications
+from services.platform.health import Health, address_of
 from services.web.app import build_app
-from services.web.yookassa import YooKassaWebhook
+from services.web.yookassa_webhook import YooKassaWebhook
 from tests.support.till import Till
 
 GENUINE = "185.71.76.5"
@@ -43,7 +43,7 @@ async def notified(shop: Till) -> AsyncIterator[Wire]:
     """The web application of this till, on a port of its own."""
     health = Health()
     health.started = True
-    webhook = YooKassaWebhook(shop.settings, Notified(shop.yookassa))
+    webhook = YooKassaWebhook(shop.settings, Notifications(shop.yookassa))
     runner = web.AppRunner(build_app(health, webhook.routes()), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

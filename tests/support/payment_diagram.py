@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from events.envelope import Recorded
 from events.payment import PaymentEvent, PaymentOrdered
-from events.streams import account_stream, payment_stream
-from ledger import commands_payment as p
-from ledger.account_state import AccountState
-from ledger.decide import State, decide
-from ledger.errors import Rejected
-from ledger.payment_state import PaymentState, evolve
-from projections import payments
-from projections.payments import Payment
+from events.stream_names import account_stream, payment_stream
+from ledger.accounts.state import AccountState
+from ledger.decider import State, decide
+from ledger.errors import RejectedError
+from ledger.payments import commands as p
+from ledger.payments.state import PaymentState, evolve
+from projections.models import payments
+from projections.models.payments import Payment
 
 WHOLE, HALF = 1_000, 500
 TERMS = ("package", 10, WHOLE, "RUB", "1", False, None, "10 videos", "ru")
@@ -55,7 +55,7 @@ def edges() -> list[Edge]:
             view: dict[str, State] = {payment_stream("p"): state, account_stream("a"): BUYER}
             try:
                 made = [event for _, event in decide(view, command, 0) if isinstance(event, PaymentEvent)]
-            except Rejected:
+            except RejectedError:
                 continue
             after, changed = state, row
             for event in made:

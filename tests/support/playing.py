@@ -8,13 +8,13 @@ import httpx
 
 from events.codec import decode
 from events.job import JobFailed
-from services.cli.demo.chat import Chat
-from services.cli.demo.checks import check_all, settle, submissions
-from services.cli.demo.sandbox import Sandbox
-from services.cli.demo.seller import Product, Seller, is_video, photo_of
-from services.cli.demo.stack import Stack
-from services.cli.demo.timeline import timeline
-from services.cli.demo.witness import Witness
+from services.rehearsal.chat_client import Chat
+from services.rehearsal.log_watch import Witness
+from services.rehearsal.report import timeline
+from services.rehearsal.sandbox_control import Sandbox
+from services.rehearsal.seller import Product, Seller, is_video, photo_of
+from services.rehearsal.system import Stack
+from services.rehearsal.verdict import check_all, settle, submissions
 from tests.support.waiting import eventually
 
 CREDITS = 3

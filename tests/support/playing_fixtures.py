@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.cli.demo.stack import Stack
-from services.cli.demo.witness import Witness
+from services.rehearsal.log_watch import Witness
+from services.rehearsal.system import Stack
 from tests.support.collector import Collector, collecting
 from tests.support.playing import CREDITS, DEADLINE_S, PLANTED, Play, told
 from tests.support.servers import short_folder

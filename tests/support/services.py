@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import httpx
 
-from services.shared.lifeline import VARIABLE as LIFELINE
-from services.shared.settings import Settings, variable_name
+from services.platform.parent_death import VARIABLE as LIFELINE
+from services.platform.settings import Settings, variable_name
 from tests.support import zygote
 from tests.support.waiting import PATIENCE_S
 

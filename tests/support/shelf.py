@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 from redis.asyncio import Redis
 
-from ledger.log import Ledger
-from services.monitor.unclaimed import UnclaimedJobs
-from services.shared.streams import GENERATION, JOBS, LEDGER, entry_id, job_entry
+from ledger.log.ledger import Ledger
+from services.maintenance.orphaned_jobs import UnclaimedJobs
+from services.streams.entries import GENERATION, JOBS, LEDGER, entry_id, job_entry
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from ledger import commands as c
-from ledger.log import Ledger
-from services.adapters import telegram_stars
-from services.adapters.telegram import create_bot
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
+from services.adapters.telegram import stars
+from services.adapters.telegram.client import create_bot
+from services.payments.orders import PaymentOrders
+from services.payments.stars import StarsPayments
+from services.payments.stars_messages import payload_of
+from services.payments.stars_reconciliation import StarsComparison
+from services.payments.stars_refunds import StarsRefunds
+from services.platform.database import create_pool
 from services.sandbox import chat, control, telegram
 from services.sandbox.context import WallClock
-from services.shared.database import create_pool
-from services.shared.payments.desk import Desk
-from services.shared.payments.stars_comparison import StarsComparison
-from services.shared.payments.stars_desk import StarsDesk
-from services.shared.payments.stars_refunds import StarsRefunds
-from services.shared.payments.stars_words import payload_of
-from services.shared.people import People
 from tests.support.outside import Outside, outside
 from tests.support.till import till_settings
 
@@ -32,11 +32,11 @@ USER = 4243
 class StarsTill:
     """One person, their Stars, and the desk."""
 
-    def __init__(self, pool: "Pool", desk: StarsDesk, sandbox: Outside) -> None:
+    def __init__(self, pool: "Pool", desk: StarsPayments, sandbox: Outside) -> None:
         self.pool = pool
         self.stars = desk
         self.sandbox = sandbox
-        self.people = People(pool)
+        self.people = PersonalData(pool)
         self.refunds = StarsRefunds(desk, self.people)
         self.comparison = StarsComparison(pool, desk, self.people)
         self.account = ""
@@ -58,9 +58,9 @@ class StarsTill:
         invoice = next(m for m in reversed(messages) if "invoice" in m)
         body = {"message_id": invoice["message_id"], "wait": 0}
         query = (await self.sandbox.post(f"/chat/{user}/pay", body))["pre_checkout_query_id"]
-        assert await telegram_stars.answer_pre_checkout(self.stars.bot, query, "")
-        found = telegram_stars.movements(self.stars.bot, 0)
-        return [m.charge async for m in found if isinstance(m, telegram_stars.StarMovement)][-1]
+        assert await stars.answer_pre_checkout(self.stars.bot, query, "")
+        found = stars.movements(self.stars.bot, 0)
+        return [m.charge async for m in found if isinstance(m, stars.StarMovement)][-1]
 
     async def told(self, payment: str, charge: str) -> str:
         """Telegram's message about it."""
@@ -80,7 +80,7 @@ async def stars_till(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTi
         bot = create_bot(settings)
         try:
             async with await create_pool(settings, "test") as pool:
-                shop = StarsTill(pool, StarsDesk(Desk(settings, ledger, pool), bot), sandbox)
+                shop = StarsTill(pool, StarsPayments(PaymentOrders(settings, ledger, pool), bot), sandbox)
                 await shop.enter()
                 yield shop
         finally:

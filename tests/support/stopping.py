@@ -11,9 +11,9 @@ from typing import Any, Final
 import asyncpg
 
 from ledger import commands as c
-from ledger.batch import BatchDecider
-from ledger.log import Ledger
-from ledger.wire import Wire, execute
+from ledger.log.batch import BatchDecider
+from ledger.log.ledger import Ledger
+from ledger.log.pg_pipeline import PipelinedConnection, execute
 from tests.support.diaries import Diary, Line, end_with_parent
 from tests.support.forking import FORKING
 
@@ -90,9 +90,9 @@ def _stop_at(point: str, diary: Diary) -> None:
         BatchDecider.decide_all = stop_and_decide  # type: ignore[method-assign, assignment]
         return
 
-    ask, at = Wire.ask, cut
+    ask, at = PipelinedConnection.ask, cut
 
-    def ask_and_stop(wire: Wire, *messages: bytes) -> Any:
+    def ask_and_stop(wire: PipelinedConnection, *messages: bytes) -> Any:
         transport = wire._transport
         wire._transport = _Cutting(transport, at, waiting, stop)  # type: ignore[assignment]
         try:
@@ -100,7 +100,7 @@ def _stop_at(point: str, diary: Diary) -> None:
         finally:
             wire._transport = transport
 
-    Wire.ask = ask_and_stop  # type: ignore[method-assign, assignment]
+    PipelinedConnection.ask = ask_and_stop  # type: ignore[method-assign, assignment]
 
 
 class _Cutting:

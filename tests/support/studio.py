@@ -9,9 +9,9 @@ import msgspec
 
 from events.job import Failure, Video
 from ledger import commands as c
-from ledger.log import Ledger
-from services.shared.blobs import BlobStore, one_chunk
-from services.shared.people import Brief, Draft, People
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import Brief, Draft, PersonalData
+from services.platform.blobs import BlobStore, one_chunk
 
 _CHATS = itertools.count(5000)
 
@@ -38,7 +38,7 @@ class Studio:
 
     def __init__(self, ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", blobs: BlobStore) -> None:
         self.ledger = ledger
-        self.people = People(pool)
+        self.people = PersonalData(pool)
         self.blobs = blobs
         self._numbers = itertools.count(1)
 

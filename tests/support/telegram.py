@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.shared.health import address_of
+from services.platform.health import address_of
 
 BOT_ID = 111
 

@@ -13,18 +13,18 @@ import asyncpg
 import msgspec
 
 from ledger import commands as c
-from ledger.log import Ledger
-from projections.check import check_ledger
+from ledger.log.ledger import Ledger
+from projections.verify.check import check_ledger
 from services.adapters.yookassa.gateway import YooKassa
+from services.payments.follow_up import Watching
+from services.payments.orders import PaymentOrders
+from services.payments.reconciliation import Comparison
+from services.payments.refunds import YooKassaRefunds
+from services.payments.tracking_store import TrackingStore
+from services.payments.yookassa import YooKassaPayments
+from services.platform.settings import Settings, load_settings
 from services.sandbox import control, yookassa
 from services.sandbox.context import WallClock
-from services.shared.payments.comparison import Comparison
-from services.shared.payments.desk import Desk
-from services.shared.payments.links import Links
-from services.shared.payments.refunds import YooKassaRefunds
-from services.shared.payments.watching import Watching
-from services.shared.payments.yookassa_desk import YooKassaDesk
-from services.shared.settings import Settings, load_settings
 from tests.support.outside import Outside, outside
 
 if TYPE_CHECKING:
@@ -66,9 +66,9 @@ class Till:
         self.pool = pool
         self.shop = shop
         self.sandbox = sandbox
-        self.links = Links(pool, first_look_s=0)
-        self.desk = Desk(settings, ledger, pool, links=self.links)
-        self.yookassa = YooKassaDesk(self.desk, shop)
+        self.links = TrackingStore(pool, first_look_s=0)
+        self.desk = PaymentOrders(settings, ledger, pool, links=self.links)
+        self.yookassa = YooKassaPayments(self.desk, shop)
         self.refunds = YooKassaRefunds(self.yookassa)
         self.watching = Watching(self.yookassa, self.refunds)
         self.comparison = Comparison(pool, self.yookassa)

@@ -4,8 +4,8 @@ import random
 
 from events.job import Failure, Video
 from ledger import commands as c
-from ledger import commands_payment as p
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
+from ledger.payments import commands as p
 
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
 BUSY = Failure("transient", "500", "busy")

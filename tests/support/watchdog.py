@@ -25,7 +25,8 @@ STACKS = "NEUROCARDS_TEST_STACKS"
 """Names the folder where test processes write their stacks, each in a file that has its id for a name."""
 
 GRACE_S = 20.0
-"""Twice what pytest-xdist gives its processes, and services/shared/lifeline.py those without a parent."""
+"""Twice what pytest-xdist gives its processes, and services/platform/parent_death.py those without a
+parent."""
 
 _SIGNAL = signal.SIGUSR2
 _WRITTEN_S = 5.0

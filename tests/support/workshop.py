@@ -14,16 +14,16 @@ from redis.asyncio import Redis
 from events import job as e
 from events.codec import decode
 from ledger import commands as c
-from ledger.log import Ledger
-from services.adapters.kie.catalogue import load_catalogue
-from services.shared.blobs import one_chunk, open_blobs
-from services.shared.ids import new_id
-from services.shared.people import Brief, People
-from services.shared.redis_client import command_client
-from services.shared.settings import Settings
-from services.shared.streams import GENERATION, JOBS, job_entry
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import Brief, PersonalData
+from services.generation.catalogue import load_catalogue
+from services.platform.blobs import one_chunk, open_blobs
+from services.platform.ids import new_id
+from services.platform.redis import command_client
+from services.platform.settings import Settings
+from services.streams.entries import GENERATION, JOBS, job_entry
+from services.worker.context import Checkpoint, no_checkpoint
 from services.worker.main import make_worker
-from services.worker.tools import Checkpoint, no_checkpoint
 from services.worker.worker import Worker
 from tests.support.jobs import Jobs
 from tests.support.outside import Outside, photo
@@ -67,7 +67,7 @@ class Workshop(Jobs):
         self.ledger = ledger
         self.redis = redis
         self.sandbox = sandbox
-        self._people = People(pool)
+        self._people = PersonalData(pool)
         self._pool = pool
         self._owner = owner
         self._stack = AsyncExitStack()

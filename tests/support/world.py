@@ -7,7 +7,7 @@ import asyncio
 
 import asyncpg
 
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
 from tests.support.writers import Writer
 
 CLOCK = """

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 
 from ledger.commands import Command
-from ledger.log import Ledger
-from ledger.receipt import Receipt
-from services.shared.database import create_pool
-from services.shared.settings import load_settings
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
+from services.platform.database import create_pool
+from services.platform.settings import load_settings
 from tests.support.forking import FORKING
 
 Asked = tuple[Command, str]

@@ -17,14 +17,20 @@ import traceback
 from importlib import import_module
 from typing import Any, Never
 
-from services.shared.lifeline import VARIABLE as LIFELINE
-from services.shared.unwanted import keep_out
+from services.platform.no_opentelemetry import keep_out
+from services.platform.parent_death import VARIABLE as LIFELINE
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
 _SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox")
 _IMPORTED = (
     *(f"services.{name}.main" for name in _SERVICES),
-    *("services.cli.main", "ledger.checkpoints", "ledger.proof", "projections.verify", "openai"),
+    *(
+        "services.cli.main",
+        "ledger.checkpoints.checkpoint",
+        "ledger.checkpoints.proof",
+        "projections.verify",
+        "openai",
+    ),
 )
 
 

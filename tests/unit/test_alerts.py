@@ -10,9 +10,9 @@ import pytest
 import typer
 import yaml
 
-from projections.problems import DATABASE_KINDS
+from projections.verify.findings import DATABASE_KINDS
 from services.cli.main import app
-from services.shared.error_policy import POLICIES
+from services.generation.error_classes import POLICIES
 from tests.support.services import ROOT
 from tests.support.watching import (
     DASHBOARDS,

@@ -12,16 +12,31 @@ from tests.support.source import parse
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("events", "ledger", "projections", "services")
-COMMON = {"shared", "adapters"}
-STARTERS = {"cli"}
-"""May import other services, inside functions only."""
+PROCESSES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web")
+SERVICE_LAYERS: tuple[tuple[frozenset[str], ...], ...] = (
+    (frozenset({"platform", "migrations"}),),
+    (frozenset({"streams"}), frozenset({"accounts"}), frozenset({"generation"})),
+    (frozenset({"adapters"}),),
+    (frozenset({"payments"}), frozenset({"recovery"})),
+    (
+        *(frozenset({name}) for name in PROCESSES[:5]),
+        frozenset({"monitor", "maintenance"}),
+        frozenset({"web"}),
+    ),
+    (frozenset({"local", "backup"}),),
+    (frozenset({"cli", "rehearsal"}),),
+)
+"""From the bottom up. Packages of one set may import each other, those of two sets of one layer may not."""
+STARTERS = {"cli", "rehearsal"}
+"""May import processes, inside functions only."""
 
 SERVICES = sorted(
     path.parent.name for path in (ROOT / "services").glob("*/main.py") if path.parent.name != "cli"
 )
 
-DECIDERS = tuple(
-    f"ledger/{name}.py" for name in ("account", "job", "job_state", "decide", "commands", "chain")
+DECIDERS = (
+    *(f"ledger/{name}" for name in ("accounts", "jobs", "payments", "promotions")),
+    *(f"ledger/{name}.py" for name in ("decider", "commands", "log/hash_chain")),
 )
 EVENTS_MAY_IMPORT = {"msgspec"}
 IMPURE = {
@@ -93,16 +108,29 @@ def broken_direction(path: Path) -> list[str]:
     ]
 
 
+def layer_of(service: str) -> int:
+    """Its place in SERVICE_LAYERS; what is in none (the sandbox) stands below and above everything."""
+    places = (n for n, layer in enumerate(SERVICE_LAYERS) for names in layer if service in names)
+    return next(places, -1)
+
+
 def broken_separation(path: Path) -> list[str]:
     own = service_of(name_of(path))
     found = []
-    for module, line in imports(path, top_level_only=own in STARTERS):
+    for module, line in imports(path):
         other = service_of(module)
-        if other is None or other == own or other in COMMON or not (ROOT / "services" / other).is_dir():
+        if own is None or other is None or other == own or not (ROOT / "services" / other).is_dir():
             continue
-        if own == "cli" and other == "local":
-            continue  # the embedded servers and the supervisor are the command line's own
-        found.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+        together = any({own, other} <= names for layer in SERVICE_LAYERS for names in layer)
+        below = layer_of(other) < layer_of(own) or own == "sandbox"
+        if not (together or below):
+            found.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    if own in STARTERS:
+        found += [
+            f"{path.relative_to(ROOT)}:{line} imports {module}"
+            for module, line in imports(path, top_level_only=True)
+            if service_of(module) in PROCESSES
+        ]
     return found
 
 
@@ -110,19 +138,13 @@ def test_imports_point_from_services_to_events_only() -> None:
     assert [line for path in modules(*LAYERS) for line in broken_direction(path)] == []
 
 
-def test_services_do_not_import_each_other() -> None:
+def test_services_import_what_is_below_them_and_not_each_other() -> None:
     assert [line for path in modules("services") for line in broken_separation(path)] == []
 
 
-def test_what_services_share_imports_no_service() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{line} imports {module}"
-        for path in modules("services/shared", "services/adapters")
-        for module, line in imports(path)
-        if service_of(module) not in (None, *COMMON)
-        and (ROOT / "services" / str(service_of(module))).is_dir()
-    ]
-    assert found == []
+def test_every_package_of_the_services_has_its_layer() -> None:
+    found = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
+    assert found - {"sandbox"} == {n for layer in SERVICE_LAYERS for names in layer for n in names}
 
 
 def test_nobody_imports_the_sandbox() -> None:
@@ -181,7 +203,7 @@ def test_deciders_reach_nothing_impure_through_what_they_import() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_whoever_speaks_to_telegram_lets_its_models_be_built_when_used(service: str) -> None:
-    """Else its start takes three seconds longer. See services/shared/aiogram_models.py."""
+    """Else its start takes three seconds longer. See services/adapters/telegram/lazy_models.py."""
     package = ROOT / "services" / service
     reached = reached_from([package / "main.py"], top_level_only=True)
     speaks = any(
@@ -213,30 +235,31 @@ def reached_from(waiting: list[Path], *, top_level_only: bool = False) -> set[Pa
 
 def test_the_deciders_are_where_this_test_looks() -> None:
     found = {path.relative_to(ROOT).as_posix() for path in decider_modules()}
-    assert {"ledger/account.py", "ledger/job.py", "ledger/decide.py"} <= found
+    assert {"ledger/accounts/decider.py", "ledger/jobs/decider.py", "ledger/decider.py"} <= found
 
 
 @pytest.mark.parametrize(
     ("file", "source", "check", "caught"),
     [
-        ("events/x.py", "import ledger.log", broken_direction, 1),
+        ("events/x.py", "import ledger.log.ledger", broken_direction, 1),
         ("ledger/x.py", "def f():\n    from projections import balances", broken_direction, 2),
         ("ledger/x.py", "from events import codec", broken_direction, 0),
         ("services/relay/x.py", "from services import worker", broken_separation, 1),
         ("services/relay/x.py", "from importlib import import_module\nimport_module('services.bot')",
          broken_separation, 1),
-        ("services/relay/x.py", "from services.shared import logs", broken_separation, 0),
+        ("services/relay/x.py", "from services.platform import logs", broken_separation, 0),
+        ("services/platform/x.py", "from services.adapters import kie", broken_separation, 2),
         ("services/cli/x.py", "from services.bot.main import serve", broken_separation, 2),
         ("services/cli/x.py", "def f():\n    from services.bot.main import serve", broken_separation, 0),
-        ("ledger/account.py", "from datetime import datetime", impurities, 2),
-        ("ledger/account.py", "async def f(): pass", impurities, 1),
-        ("ledger/account.py", "def f(): return open('x')", impurities, 1),
+        ("ledger/accounts/decider.py", "from datetime import datetime", impurities, 2),
+        ("ledger/accounts/decider.py", "async def f(): pass", impurities, 1),
+        ("ledger/accounts/decider.py", "def f(): return open('x')", impurities, 1),
     ],
 )  # fmt: skip
 def test_these_tests_can_fail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, source: str, check: object, caught: int
 ) -> None:
-    for name in ("relay", "worker", "bot", "cli", "shared"):
+    for name in ("relay", "worker", "bot", "cli", "platform", "adapters"):
         (tmp_path / "services" / name).mkdir(parents=True)
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer._click.exceptions import ClickException, MissingParameter
 
-from services.cli.tree import PROGRAM, commands, groups
+from services.cli.reference import PROGRAM, commands, groups
 from tests.unit.test_docs import DOCS
 
 COMMANDS, GROUPS = commands(), groups()

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from events.codec import EVENT_TYPES
-from services.adapters.openai.reasons import Reason
+from services.adapters.openai.errors import Reason
 from tests.support.services import ROOT
 
 LAYERS = ("ledger", "projections", "services")

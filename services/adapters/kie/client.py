@@ -4,8 +4,9 @@ Requests carry no more than they need; replies are read with limits (envelope.py
 idempotency key, so it tells three outcomes apart:
 
     returns a task id      made
-    KieRefused, KieNotSent nothing was made; the failure's class says whether asking again makes sense
-    OutcomeUnknown         perhaps made: a timeout or reset after sending, a 5xx, HTML, half a JSON
+    KieRefusedError, KieNotSentError nothing was made; the failure's class says whether asking again makes
+    sense
+    OutcomeUnknownError         perhaps made: a timeout or reset after sending, a 5xx, HTML, half a JSON
 """
 
 import math
@@ -17,7 +18,7 @@ import msgspec
 from pydantic import SecretStr
 
 from services.adapters.kie.envelope import Reply, ask
-from services.adapters.kie.errors import KieRefused, OutcomeUnknown, TaskUnknown
+from services.adapters.kie.errors import KieRefusedError, OutcomeUnknownError, TaskUnknownError
 from services.adapters.kie.failures import (
     CREATE_FAILED,
     UNCLASSIFIED,
@@ -26,7 +27,7 @@ from services.adapters.kie.failures import (
 )
 from services.adapters.kie.metrics import measured
 from services.adapters.kie.record import TaskRecord, parse_record
-from services.shared.ids import is_outside_id
+from services.platform.ids import is_outside_id
 
 CREATE_S = 30.0
 READ_S = 15.0
@@ -75,7 +76,7 @@ class KieClient:
 
     @measured("createTask")
     async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str:
-        """Ask for a video; the task's id. Raises KieRefused, KieNotSent or OutcomeUnknown."""
+        """Ask for a video; the task's id. Raises KieRefusedError, KieNotSentError or OutcomeUnknownError."""
         body: dict[str, Any] = {"model": model, "input": fields}
         if callback_url is not None:
             body["callBackUrl"] = callback_url
@@ -85,29 +86,30 @@ class KieClient:
         if is_outside_id(task):
             return str(task)  # whatever the code says: a task has an id only when it exists
         if task:  # it exists, under a name that nobody can keep
-            raise OutcomeUnknown(reply.unusable)
+            raise OutcomeUnknownError(reply.unusable)
         raise _create_error(reply)
 
     @measured("recordInfo")
     async def read_task(self, task: str) -> TaskRecord:
-        """How the task stands. Raises TaskUnknown, KieRefused, or KieNoAnswer (ask again later)."""
+        """How the task stands. Raises TaskUnknownError, KieRefusedError, or KieNoAnswerError (ask again
+        later)."""
         request = self._request(self._http.kept, "GET", "/api/v1/jobs/recordInfo", params={"taskId": task})
         reply = await ask(self._http.kept, request, total_s=READ_S)
         if reply.fields.get("state"):  # real data counts even under a code like 505
             return parse_record(reply.fields)
         if not reply.enveloped and not _refused_by_http(reply):
-            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
         failure = reply.failure()
         if reply.code in ("404", "422") or (reply.ok and not reply.fields):
-            raise TaskUnknown(failure)
-        raise KieRefused(failure, reply.retry_after_s)
+            raise TaskUnknownError(failure)
+        raise KieRefusedError(failure, reply.retry_after_s)
 
     @measured("upload")
     async def upload(self, data: bytes, file_name: str, mime: str = "image/jpeg") -> str:
         """Put a picture where the provider can fetch it; its URL, good for a day or more.
 
         `file_name` must be new every time: the same name overwrites, and caches keep the old one. Raises
-        KieRefused, or KieNoAnswer (asking again is safe: uploads are free and change nothing).
+        KieRefusedError, or KieNoAnswerError (asking again is safe: uploads are free and change nothing).
         """
         request = self._http.kept.build_request(
             "POST",
@@ -121,26 +123,26 @@ class KieClient:
         if reply.ok and isinstance(url, str) and url.startswith(("http://", "https://")):
             return url
         if reply.ok or (not reply.enveloped and not _refused_by_http(reply)):
-            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
-        raise KieRefused(reply.failure(), reply.retry_after_s)
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+        raise KieRefusedError(reply.failure(), reply.retry_after_s)
 
     @measured("successRate")
     async def is_normal(self, model: str) -> bool | None:
         """Whether the provider says that the model works as usual; None: it does not say.
 
-        Free, once in a second. Raises KieRefused or KieNoAnswer.
+        Free, once in a second. Raises KieRefusedError or KieNoAnswerError.
         """
         path = f"/api/v1/models/{model}/success-rate"
         reply = await ask(self._http.kept, self._request(self._http.kept, "GET", path), total_s=READ_S)
         if not reply.enveloped:
-            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
         if not reply.ok:
-            raise KieRefused(reply.failure(), reply.retry_after_s)
+            raise KieRefusedError(reply.failure(), reply.retry_after_s)
         return _newest_verdict(reply.data)
 
     @measured("credit")
     async def credit(self) -> Decimal:
-        """The account's balance in the provider's credits. Raises KieRefused or KieNoAnswer."""
+        """The account's balance in the provider's credits. Raises KieRefusedError or KieNoAnswerError."""
         request = self._request(self._http.kept, "GET", "/api/v1/chat/credit")
         reply = await ask(self._http.kept, request, total_s=READ_S)
         if reply.ok:
@@ -151,8 +153,8 @@ class KieClient:
             if balance.is_finite():
                 return balance
         if reply.ok or not reply.enveloped:
-            raise OutcomeUnknown(reply.unusable, reply.retry_after_s)
-        raise KieRefused(reply.failure(), reply.retry_after_s)
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+        raise KieRefusedError(reply.failure(), reply.retry_after_s)
 
     def _request(self, client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Request:
         return client.build_request(method, self._api_base + path, headers=self._headers(), **more)
@@ -161,19 +163,19 @@ class KieClient:
         return {"Authorization": f"Bearer {self._key.get_secret_value()}"}
 
 
-def _create_error(reply: Reply) -> KieRefused | OutcomeUnknown:
+def _create_error(reply: Reply) -> KieRefusedError | OutcomeUnknownError:
     if not reply.enveloped:
         if _refused_by_http(reply):
-            return KieRefused(reply.failure(), reply.retry_after_s)
-        return OutcomeUnknown(reply.unusable)
+            return KieRefusedError(reply.failure(), reply.retry_after_s)
+        return OutcomeUnknownError(reply.unusable)
     if reply.ok:
-        return OutcomeUnknown(reply.unusable)
+        return OutcomeUnknownError(reply.unusable)
     rule: Rule = rule_for(reply.signal)
     if rule.maybe_created and (reply.http_status >= 500 or reply.http_status == 408):
-        return OutcomeUnknown(reply.failure(rule))
+        return OutcomeUnknownError(reply.failure(rule))
     if rule is UNCLASSIFIED and reply.code in CREATE_FAILED.codes:
         rule = CREATE_FAILED
-    return KieRefused(reply.failure(rule), reply.retry_after_s)
+    return KieRefusedError(reply.failure(rule), reply.retry_after_s)
 
 
 def _refused_by_http(reply: Reply) -> bool:

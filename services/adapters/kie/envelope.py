@@ -5,17 +5,53 @@ Read with a size limit and never trusted to be JSON: proxies in between answer w
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
-from typing import Any
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
 
 import httpx
 import msgspec
 
 from events.job import Failure
-from services.adapters.kie.errors import KieNoAnswer, KieNotSent, OutcomeUnknown
+from services.adapters.kie.errors import KieNoAnswerError, KieNotSentError, OutcomeUnknownError
 from services.adapters.kie.failures import Rule, Signal, failure_for
-from services.adapters.kie.retry_after import retry_after
-from services.shared.scrubbing import scrub
+from services.platform.scrub import scrub
+
+# When the provider wants to be asked again: in the header, as seconds or as a date, or in its own JSON.
+
+
+_DAY_S: Final = 86_400.0
+_NAMES: Final = ("retryAfter", "retry_after")
+
+
+def retry_after(headers: httpx.Headers, envelope: dict[str, Any] | None = None) -> float | None:
+    """The seconds from now, a day at most; None when nothing (sensible) was said. The longest wish counts."""
+    data = (envelope or {}).get("data")
+    told = [source.get(name) for source in (envelope, data) if isinstance(source, dict) for name in _NAMES]
+    header = headers.get("retry-after", "")
+    wishes = [_seconds(wish) for wish in (header, *told)] + [_until(header, headers.get("date", ""))]
+    return max((wish for wish in wishes if wish is not None), default=None)
+
+
+def _seconds(wish: Any) -> float | None:
+    if isinstance(wish, bool) or not isinstance(wish, int | float | str):
+        return None
+    try:
+        seconds = float(wish)
+    except (ValueError, OverflowError):
+        return None
+    return min(seconds, _DAY_S) if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def _until(wish: str, now: str) -> float | None:
+    """Both by the provider's clock: ours may be wrong."""
+    try:
+        seconds = (parsedate_to_datetime(wish) - parsedate_to_datetime(now)).total_seconds()
+    except (ValueError, TypeError):
+        return None
+    return min(max(seconds, 0.0), _DAY_S)
+
 
 REPLY_BYTES_MAX = 1024 * 1024
 RAW_BYTES_MAX = 16 * 1024
@@ -81,7 +117,8 @@ def parse_reply(http_status: int, headers: httpx.Headers, body: bytes) -> Reply:
 
 
 async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: float) -> Reply:
-    """Send and read the whole reply. Raises KieNotSent, or OutcomeUnknown for all that can go wrong later."""
+    """Send and read the whole reply. Raises KieNotSentError, or OutcomeUnknownError for all that can go
+    wrong later."""
     async with trouble_named(total_s):
         response = await client.send(request, stream=True)
         try:
@@ -90,7 +127,7 @@ async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: flo
                 body += chunk
                 if len(body) > REPLY_BYTES_MAX:
                     words, raw = f"a reply of more than {REPLY_BYTES_MAX} bytes", scrub(_beginning(body))
-                    raise OutcomeUnknown(Failure("transient", str(response.status_code), words, raw=raw))
+                    raise OutcomeUnknownError(Failure("transient", str(response.status_code), words, raw=raw))
         finally:
             await response.aclose()
     return parse_reply(response.status_code, response.headers, _without_key(request, bytes(body)))
@@ -98,16 +135,17 @@ async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: flo
 
 @contextlib.asynccontextmanager
 async def trouble_named(total_s: float) -> AsyncIterator[None]:
-    """Turn the trouble of one exchange, which may last `total_s`, into KieNotSent or OutcomeUnknown."""
+    """Turn the trouble of one exchange, which may last `total_s`, into KieNotSentError or
+    OutcomeUnknownError."""
     try:
         async with asyncio.timeout(total_s):
             yield
-    except KieNoAnswer:
+    except KieNoAnswerError:
         raise
     except _NEVER_SENT as error:
-        raise KieNotSent(_failure(error)) from error
+        raise KieNotSentError(_failure(error)) from error
     except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-        raise OutcomeUnknown(_failure(error)) from error
+        raise OutcomeUnknownError(_failure(error)) from error
 
 
 def _failure(error: Exception) -> Failure:

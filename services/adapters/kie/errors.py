@@ -1,12 +1,13 @@
 """Errors of speaking to KIE.
 
 KieError                      `failure` says it in the words of the error classes
-├── KieRefused                it answered no; createTask has created nothing
-│   └── TaskUnknown           it knows no such task (yet)
-├── KieNoAnswer               no answer that can be used
-│   ├── KieNotSent            the request never left: asking again is safe
-│   └── OutcomeUnknown        the request may have been carried out: asking createTask again could pay twice
-└── ResultBroken              what it calls the result cannot be had, or is not a video
+├── KieRefusedError                it answered no; createTask has created nothing
+│   └── TaskUnknownError           it knows no such task (yet)
+├── KieNoAnswerError               no answer that can be used
+│   ├── KieNotSentError            the request never left: asking again is safe
+│   └── OutcomeUnknownError        the request may have been carried out: asking createTask again could pay
+│                                  twice
+└── BrokenResultError              what it calls the result cannot be had, or is not a video
 """
 
 from events.errors import NeurocardsError
@@ -26,27 +27,27 @@ class KieError(NeurocardsError):
         self.retry_after_s = retry_after_s
 
 
-class KieRefused(KieError):
+class KieRefusedError(KieError):
     """The provider answered no."""
 
 
-class TaskUnknown(KieRefused):
+class TaskUnknownError(KieRefusedError):
     """The provider knows no such task. In the first minute after its creation: not yet."""
 
 
-class KieNoAnswer(KieError):
+class KieNoAnswerError(KieError):
     """Nothing usable came back."""
 
 
-class KieNotSent(KieNoAnswer):
+class KieNotSentError(KieNoAnswerError):
     """No connection: the request never left."""
 
 
-class OutcomeUnknown(KieNoAnswer):
+class OutcomeUnknownError(KieNoAnswerError):
     """The request left, and nobody can say what became of it."""
 
 
-class ResultBroken(KieError):
+class BrokenResultError(KieError):
     """The result cannot be had. `passing`: asking again later may help."""
 
     def __init__(self, failure: Failure, *, passing: bool = False) -> None:

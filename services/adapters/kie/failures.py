@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from events.job import Failure
-from services.shared.error_policy import ErrorClass
-from services.shared.scrubbing import scrub
+from services.generation.error_classes import ErrorClass
+from services.platform.scrub import scrub
 
 
 class Signal(msgspec.Struct, frozen=True):

@@ -7,10 +7,10 @@ from typing import Self
 from pydantic import SecretStr
 
 from services.adapters.kie.client import CONNECTIONS, KieClient, KieHttp
-from services.adapters.kie.public_only import origin_of, public_client
-from services.adapters.kie.results import ResultFetcher
-from services.shared.blobs import BlobStore, StoredBlob
-from services.shared.settings import Settings
+from services.adapters.kie.download import ResultFetcher
+from services.adapters.kie.public_addresses import origin_of, public_client
+from services.platform.blobs import BlobStore, StoredBlob
+from services.platform.settings import Settings
 
 
 def account_name(key: SecretStr) -> str:
@@ -45,7 +45,7 @@ class Kie:
         return self._clients.get(account)
 
     async def fetch(self, url: str, key: str) -> StoredBlob:
-        """Store the video at `url` under `key`. Raises ResultBroken; storage trouble passes through."""
+        """Store the video at `url` under `key`. Raises BrokenResultError; storage trouble passes through."""
         return await self._results.fetch(url, key)
 
     async def __aenter__(self) -> Self:

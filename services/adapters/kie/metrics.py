@@ -7,8 +7,8 @@ from typing import Any, Final, TypeVar, cast
 
 from prometheus_client import Histogram
 
-from services.adapters.kie.errors import KieError, KieNotSent, OutcomeUnknown
-from services.shared import tracing
+from services.adapters.kie.errors import KieError, KieNotSentError, OutcomeUnknownError
+from services.platform import tracing
 
 CALL_SECONDS: Final = Histogram(
     "neurocards_provider_call_seconds",
@@ -52,9 +52,9 @@ def measured(call: str) -> Callable[[CallT], CallT]:
 def result_of(error: KieError) -> str:
     """`not_sent`, `unknown`, or the error's class."""
     match error:
-        case KieNotSent():
+        case KieNotSentError():
             return "not_sent"
-        case OutcomeUnknown():
+        case OutcomeUnknownError():
             return "unknown"
         case _:
             return error.failure.error_class

@@ -6,7 +6,7 @@ import msgspec
 
 from events.job import Failure
 from services.adapters.kie.failures import Signal, failure_for
-from services.shared.scrubbing import scrub
+from services.platform.scrub import scrub
 
 TaskState = Literal["running", "success", "fail"]
 

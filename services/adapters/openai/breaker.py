@@ -24,8 +24,8 @@ from typing import Final
 import msgspec
 import structlog
 
+from services.adapters.openai.errors import LASTING, UNREACHED, OpenAINoAnswerError, Reason
 from services.adapters.openai.metrics import BREAKER_OPEN, BREAKER_OPENINGS
-from services.adapters.openai.reasons import LASTING, UNREACHED, NoAnswer, Reason
 
 logger = structlog.get_logger()
 
@@ -58,11 +58,12 @@ class Breaker:
         return self._reason
 
     def admit(self) -> Pass:
-        """Leave for one call, to be reported or given back. Raises NoAnswer when the call is spared."""
+        """Leave for one call, to be reported or given back. Raises OpenAINoAnswerError when the call is
+        spared."""
         if self._reason is None:
             return Pass(self._openings, probe=False)
         if self._probing or self._clock() < self._until_s:
-            raise NoAnswer(self._reason, "asked in vain a while ago")
+            raise OpenAINoAnswerError(self._reason, "asked in vain a while ago")
         self._probing = True
         return Pass(self._openings, probe=True)
 

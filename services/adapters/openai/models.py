@@ -10,10 +10,10 @@ import openai
 import structlog
 from openai.types import Model
 
-from services.adapters.openai.calling import open_client
+from services.adapters.openai.client import open_client
+from services.adapters.openai.errors import OpenAINoAnswerError, reason_of
 from services.adapters.openai.metrics import MODEL_END
-from services.adapters.openai.reasons import NoAnswer, reason_of
-from services.shared.settings import Settings
+from services.platform.settings import Settings
 
 logger = structlog.get_logger()
 
@@ -38,20 +38,20 @@ def models_in_use(settings: Settings) -> dict[str, str]:
 async def end_of(client: openai.AsyncOpenAI, model: str, today: date) -> date | None:
     """The day a model leaves the API, `today` for one that is not there; None: no end announced.
 
-    Raises NoAnswer.
+    Raises OpenAINoAnswerError.
     """
     try:
         async with asyncio.timeout(WITHIN_S):
             found = await client.models.retrieve(model)
         if not isinstance(found, Model):
-            raise NoAnswer("bad_answer", "no model")
+            raise OpenAINoAnswerError("bad_answer", "no model")
         return None if found.shutdown_date is None else date.fromisoformat(found.shutdown_date)
-    except NoAnswer:
+    except OpenAINoAnswerError:
         raise
     except Exception as error:
         if isinstance(error, openai.NotFoundError) and error.code == "model_not_found":
             return today
-        raise NoAnswer(reason_of(error), str(error)) from error
+        raise OpenAINoAnswerError(reason_of(error), str(error)) from error
 
 
 class ModelEnds:
@@ -76,7 +76,7 @@ class ModelEnds:
         for model in self._models:
             try:
                 end = await end_of(self._client, model, today)
-            except NoAnswer as error:
+            except OpenAINoAnswerError as error:
                 logger.info("openai_model_end_unknown", model=model, reason=error.reason, detail=error.detail)
                 continue
             MODEL_END.labels(model).set(datetime.combine(end, time(), UTC).timestamp() if end else 0)

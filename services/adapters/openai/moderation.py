@@ -7,10 +7,10 @@ import openai
 from openai.types import Moderation, ModerationCreateResponse, ModerationImageURLInputParam
 
 from services.adapters.openai.breaker import Breaker
-from services.adapters.openai.calling import Caller, open_client
-from services.adapters.openai.pictures import picture_of
-from services.adapters.openai.reasons import NoAnswer
-from services.shared.settings import Settings
+from services.adapters.openai.client import Caller, open_client
+from services.adapters.openai.errors import OpenAINoAnswerError
+from services.adapters.openai.images import picture_of
+from services.platform.settings import Settings
 
 WITHIN_S: Final = 5.0
 """A person waits for it."""
@@ -48,14 +48,14 @@ class Moderator:
         await self._client.close()
 
     async def texts(self, texts: Sequence[str]) -> list[Kinds]:
-        """A judgement for each text, in their order. Raises NoAnswer."""
+        """A judgement for each text, in their order. Raises OpenAINoAnswerError."""
         return await self._caller.ask(
             lambda: self._client.moderations.create(model=self._model, input=list(texts)),
             lambda answer: judgements(answer, len(texts)),
         )
 
     async def photo(self, photo: bytes) -> Kinds:
-        """The judgement of one photo. Raises NoAnswer."""
+        """The judgement of one photo. Raises OpenAINoAnswerError."""
         picture = await picture_of(photo)
         part: ModerationImageURLInputParam = {"type": "image_url", "image_url": {"url": picture}}
         found = await self._caller.ask(
@@ -66,16 +66,16 @@ class Moderator:
 
 
 def judgements(answer: ModerationCreateResponse, number: int) -> list[Kinds]:
-    """The `number` judgements in an answer. Raises NoAnswer for an answer of another shape."""
+    """The `number` judgements in an answer. Raises OpenAINoAnswerError for an answer of another shape."""
     results = getattr(answer, "results", None)  # a proxy's page parses into an object without any
     if not isinstance(results, list) or len(results) != number:
-        raise NoAnswer("bad_answer", "not one result for each input")
+        raise OpenAINoAnswerError("bad_answer", "not one result for each input")
     return [_kinds(result) for result in results]
 
 
 def _kinds(result: object) -> Kinds:
     if not isinstance(result, Moderation) or not isinstance(getattr(result, "flagged", None), bool):
-        raise NoAnswer("bad_answer", "a result without `flagged`")
+        raise OpenAINoAnswerError("bad_answer", "a result without `flagged`")
     if not result.flagged:
         return ()
     categories = getattr(result, "categories", None)

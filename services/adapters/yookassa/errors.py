@@ -1,15 +1,16 @@
 """Errors of speaking to YooKassa.
 
 YooKassaError
-├── Refused             it answered no: nothing was made (code, description, parameter)
-│   ├── NotFound        it knows no such object, or it is another shop's
-│   ├── BadCredentials  it does not take the shop's id and key
-│   └── KeyTaken        our idempotency key was used for other data: *something* was made under it
-└── NoAnswer            nothing usable came back
-    ├── Unavailable     the request was not carried out: never sent, or turned away for now
-    └── Unknown         it may have been carried out: ask again with the same key and the same data
+├── YooKassaRefusedError             it answered no: nothing was made (code, description, parameter)
+│   ├── NotFoundError        it knows no such object, or it is another shop's
+│   ├── BadCredentialsError  it does not take the shop's id and key
+│   └── KeyTakenError        our idempotency key was used for other data: *something* was made under it
+└── YooKassaNoAnswerError            nothing usable came back
+    ├── UnavailableError     the request was not carried out: never sent, or turned away for now
+    └── UnknownError         it may have been carried out: ask again with the same key and the same data
 
-After NoAnswer the same call may always be made again: reads change nothing, and writes carry a key.
+After YooKassaNoAnswerError the same call may always be made again: reads change nothing, and writes carry a
+key.
 """
 
 from events.errors import NeurocardsError
@@ -19,7 +20,7 @@ class YooKassaError(NeurocardsError):
     """Base of what the adapter raises."""
 
 
-class Refused(YooKassaError):
+class YooKassaRefusedError(YooKassaError):
     """The provider answered no. `code` is its word, e.g. `invalid_request`; `parameter` what it is about."""
 
     def __init__(self, code: str, description: str, parameter: str = "") -> None:
@@ -30,19 +31,19 @@ class Refused(YooKassaError):
         self.parameter = parameter
 
 
-class NotFound(Refused):
+class NotFoundError(YooKassaRefusedError):
     """There is no such object in this shop."""
 
 
-class BadCredentials(Refused):
+class BadCredentialsError(YooKassaRefusedError):
     """YOOKASSA_SHOP_ID and YOOKASSA_SECRET_KEY are not a pair it knows, or may not do this."""
 
 
-class KeyTaken(Refused):
+class KeyTakenError(YooKassaRefusedError):
     """The idempotency key stands for a request with other data, made within a day."""
 
 
-class NoAnswer(YooKassaError):
+class YooKassaNoAnswerError(YooKassaError):
     """Nothing usable came back; `reason` is one word for metrics and logs."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
@@ -50,9 +51,9 @@ class NoAnswer(YooKassaError):
         self.reason = reason
 
 
-class Unavailable(NoAnswer):
+class UnavailableError(YooKassaNoAnswerError):
     """Not carried out: no connection, no free thread, or too many requests."""
 
 
-class Unknown(NoAnswer):
+class UnknownError(YooKassaNoAnswerError):
     """Nobody can say whether it was carried out."""

@@ -2,7 +2,7 @@
 
 The SDK blocks. A thread that waits for a hung call is lost until the read times out; so threads are counted,
 calls that change something get at most half of them, and who finds none free within a while is told
-`Unavailable` instead of waiting for ever. A caller that is cancelled leaves its thread to end by itself.
+`UnavailableError` instead of waiting for ever. A caller that is cancelled leaves its thread to end by itself.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from services.adapters.yookassa import records
-from services.adapters.yookassa.errors import NoAnswer, Refused, Unavailable
+from services.adapters.yookassa.errors import UnavailableError, YooKassaNoAnswerError, YooKassaRefusedError
 from services.adapters.yookassa.metrics import CALL_SECONDS, CALLS
 from services.adapters.yookassa.records import Page, PaymentRecord, RefundRecord, ShopRecord
 from services.adapters.yookassa.transport import Address, Bound, Transport
-from services.shared.settings import Settings
+from services.platform.settings import Settings
 
 FREE_THREAD_S: Final = 5.0
 PAGE_ITEMS: Final = 100
@@ -29,7 +29,8 @@ Value = TypeVar("Value")
 class YooKassa:
     """One shop. An async context manager that owns threads and connections.
 
-    Every call raises Refused (a final no), Unavailable (not carried out) or Unknown (perhaps carried out);
+    Every call raises YooKassaRefusedError (a final no), UnavailableError (not carried out) or Unknown
+    (perhaps carried out);
     see errors.py. `shop` and `test` are what its objects should say.
     """
 
@@ -58,7 +59,7 @@ class YooKassa:
         return records.payment(reply)
 
     async def payment(self, payment_id: str) -> PaymentRecord:
-        """The payment as it is now. Raises NotFound."""
+        """The payment as it is now. Raises NotFoundError."""
         return records.payment(await self._read("get", lambda sdk: sdk.payment.find_one(payment_id)))
 
     async def payments(self, since: str, cursor: str | None = None) -> Page[PaymentRecord]:
@@ -72,7 +73,7 @@ class YooKassa:
         return records.refund(reply)
 
     async def refund(self, refund_id: str) -> RefundRecord:
-        """The refund as it is now. Raises NotFound."""
+        """The refund as it is now. Raises NotFoundError."""
         return records.refund(await self._read("get_refund", lambda sdk: sdk.refund.find_one(refund_id)))
 
     async def refunds(
@@ -108,7 +109,7 @@ class YooKassa:
                 turn.release()
             if isinstance(error, TimeoutError):
                 CALLS.labels(call, "unavailable").inc()
-                raise Unavailable("no_free_thread", f"none within {self._free_thread_s:g} s") from None
+                raise UnavailableError("no_free_thread", f"none within {self._free_thread_s:g} s") from None
             raise
 
         def ended(done: "asyncio.Future[Any]") -> None:
@@ -133,11 +134,11 @@ class YooKassa:
             reply = bound.run(ask)
             result = "ok"
             return reply
-        except Refused:
+        except YooKassaRefusedError:
             result = "refused"
             raise
-        except NoAnswer as error:
-            result = "unavailable" if isinstance(error, Unavailable) else "unknown"
+        except YooKassaNoAnswerError as error:
+            result = "unavailable" if isinstance(error, UnavailableError) else "unknown"
             raise
         finally:
             CALLS.labels(call, result).inc()

@@ -11,8 +11,8 @@ from typing import Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from services.adapters.yookassa.errors import Unknown
-from services.shared.ids import OutsideId, Unreadable, unreadable
+from services.adapters.yookassa.errors import UnknownError
+from services.platform.ids import OutsideId, Unreadable, unreadable
 
 CURRENCY: Final = "RUB"
 _MINOR: Final = 100
@@ -62,9 +62,9 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     unreadable: tuple[Unreadable, ...] = ()
 
     def require_readable(self) -> None:
-        """For who has not found something here: raises Unknown when it may be what cannot be read."""
+        """For who has not found something here: raises UnknownError when it may be what cannot be read."""
         for item in self.unreadable:
-            raise Unknown("unreadable", f"{item.id or 'an item'} of a list: {item.reason}")
+            raise UnknownError("unreadable", f"{item.id or 'an item'} of a list: {item.reason}")
 
 
 class ShopRecord(msgspec.Struct, frozen=True):
@@ -140,7 +140,7 @@ def amount_text(minor: int) -> dict[str, str]:
 
 
 def payment(reply: Any) -> PaymentRecord:
-    """Raises Unknown when the reply is no payment."""
+    """Raises UnknownError when the reply is no payment."""
     read = _read(reply, _Payment)
     cancelled = read.cancellation_details or _Cancellation()
     return PaymentRecord(
@@ -161,7 +161,7 @@ def payment(reply: Any) -> PaymentRecord:
 
 
 def refund(reply: Any) -> RefundRecord:
-    """Raises Unknown when the reply is no refund."""
+    """Raises UnknownError when the reply is no refund."""
     read = _read(reply, _Refund)
     return RefundRecord(
         id=read.id,
@@ -176,17 +176,17 @@ def refund(reply: Any) -> RefundRecord:
 
 
 def page_of_payments(reply: Any) -> Page[PaymentRecord]:
-    """Raises Unknown when the reply is no list."""
+    """Raises UnknownError when the reply is no list."""
     return _page(reply, payment)
 
 
 def page_of_refunds(reply: Any) -> Page[RefundRecord]:
-    """Raises Unknown when the reply is no list."""
+    """Raises UnknownError when the reply is no list."""
     return _page(reply, refund)
 
 
 def shop(reply: Any) -> ShopRecord:
-    """Raises Unknown when the reply does not describe a shop."""
+    """Raises UnknownError when the reply does not describe a shop."""
     read = _read(reply, _Me)
     receipts = read.fiscalization is not None and read.fiscalization.enabled
     return ShopRecord(read.account_id, read.status == "enabled", read.test, receipts)
@@ -198,7 +198,7 @@ def _page(reply: Any, read: Callable[[Any], T]) -> Page[T]:
     for item in listed.items:
         try:
             items.append(read(item))
-        except Unknown as error:
+        except UnknownError as error:
             broken.append(unreadable(item, error))
     return Page(tuple(items), listed.next_cursor, tuple(broken))
 
@@ -215,7 +215,7 @@ def _read(reply: Any, kind: type[Read]) -> Read:
     try:
         return msgspec.convert(reply, kind)
     except msgspec.ValidationError as error:
-        raise Unknown("unreadable", str(error)) from error
+        raise UnknownError("unreadable", str(error)) from error
 
 
 def _minor(value: str) -> int:
@@ -223,9 +223,9 @@ def _minor(value: str) -> int:
     try:
         minor = Decimal(value) * _MINOR
     except InvalidOperation as error:
-        raise Unknown("unreadable", f"amount {value[:40]!r}") from error
+        raise UnknownError("unreadable", f"amount {value[:40]!r}") from error
     if not minor.is_finite() or minor != int(minor) or not 0 <= minor <= _MINOR_MAX:
-        raise Unknown("unreadable", f"amount {value[:40]!r}")
+        raise UnknownError("unreadable", f"amount {value[:40]!r}")
     return int(minor)
 
 
@@ -234,7 +234,7 @@ def _moment(text: str) -> int:
     try:
         moment = datetime.datetime.fromisoformat(text)
     except ValueError as error:
-        raise Unknown("unreadable", f"time {text[:40]!r}") from error
+        raise UnknownError("unreadable", f"time {text[:40]!r}") from error
     if moment.tzinfo is None:
-        raise Unknown("unreadable", f"time {text[:40]!r} without a zone")
+        raise UnknownError("unreadable", f"time {text[:40]!r} without a zone")
     return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)

@@ -21,12 +21,12 @@ from yookassa.client import ApiClient
 from yookassa.domain.common import RequestObject, UserAgent
 
 from services.adapters.yookassa.errors import (
-    BadCredentials,
-    KeyTaken,
-    NotFound,
-    Refused,
-    Unavailable,
-    Unknown,
+    BadCredentialsError,
+    KeyTakenError,
+    NotFoundError,
+    UnavailableError,
+    UnknownError,
+    YooKassaRefusedError,
 )
 
 WORDS_MAX: Final = 300
@@ -76,7 +76,7 @@ class Transport(ApiClient):
         if method == "GET":
             try:
                 response = self._send(self._kept, method, path, query_params, given, None)
-            except Unknown as error:
+            except UnknownError as error:
                 if error.reason != CUT_OFF:
                     raise
                 # The server may have closed a kept connection under us.
@@ -118,15 +118,15 @@ class Transport(ApiClient):
                 allow_redirects=False,
             )
         except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError) as error:
-            raise Unavailable("no_connection", _name(error)) from error
+            raise UnavailableError("no_connection", _name(error)) from error
         except requests.exceptions.ConnectionError as error:
             if _never_connected(error):
-                raise Unavailable("no_connection", _name(error)) from error
-            raise Unknown(CUT_OFF, _name(error)) from error
+                raise UnavailableError("no_connection", _name(error)) from error
+            raise UnknownError(CUT_OFF, _name(error)) from error
         except requests.exceptions.Timeout as error:
-            raise Unknown("timeout", f"nothing within {self._address.read_s:g} s") from error
+            raise UnknownError("timeout", f"nothing within {self._address.read_s:g} s") from error
         except requests.exceptions.RequestException as error:
-            raise Unknown("broken_reply", _name(error)) from error
+            raise UnknownError("broken_reply", _name(error)) from error
 
 
 class Bound:
@@ -145,7 +145,7 @@ class Bound:
             call(self)
         except (ValueError, TypeError) as error:
             if self.transport.reply is None:  # the SDK found fault with our request, and sent nothing
-                raise Refused("not_sent", str(error)[:WORDS_MAX]) from error
+                raise YooKassaRefusedError("not_sent", str(error)[:WORDS_MAX]) from error
             # It was answered; what the SDK cannot make of that does not matter: we read it ourselves.
         return self.transport.reply
 
@@ -167,28 +167,28 @@ def _checked(response: requests.Response) -> Any:
     said = reply if isinstance(reply, dict) else {}
     if status == 200:
         if reply is None:
-            raise Unknown("unreadable", "200 without JSON")
+            raise UnknownError("unreadable", "200 without JSON")
         return reply
     if status == 429:
-        raise Unavailable("too_many_requests")
+        raise UnavailableError("too_many_requests")
     if status in (202, 408) or status >= 500 or status < 400:
-        raise Unknown(f"http_{status}", str(said.get("description", ""))[:WORDS_MAX])
+        raise UnknownError(f"http_{status}", str(said.get("description", ""))[:WORDS_MAX])
     _refuse(status, said, response.headers.get("Reason-Phrase", response.reason or ""))
 
 
 def _refuse(status: int, said: dict[str, Any], reason: str) -> NoReturn:
     if "code" not in said and status not in (405, 415):  # whoever said this, it was not the provider
-        raise Unavailable(f"http_{status}", reason[:WORDS_MAX])
+        raise UnavailableError(f"http_{status}", reason[:WORDS_MAX])
     code = str(said.get("code") or f"http_{status}")[:WORDS_MAX]
     words = str(said.get("description") or reason)[:WORDS_MAX]
     parameter = str(said.get("parameter") or "")[:WORDS_MAX]
     if status == 401:
-        raise BadCredentials(code, words, parameter)
+        raise BadCredentialsError(code, words, parameter)
     if status in (404, 410):
-        raise NotFound(code, words, parameter)
+        raise NotFoundError(code, words, parameter)
     if status == 400 and parameter == _KEY_HEADER and "duplicate" in words.lower():
-        raise KeyTaken(code, words, parameter)
-    raise Refused(code, words, parameter)
+        raise KeyTakenError(code, words, parameter)
+    raise YooKassaRefusedError(code, words, parameter)
 
 
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:

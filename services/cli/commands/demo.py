@@ -27,8 +27,8 @@ def demo(
     import asyncio
     import secrets
 
-    from services.cli.demo.report import watching
-    from services.cli.demo.run import run
+    from services.rehearsal.demo import run
+    from services.rehearsal.report import watching
 
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     say(f"seed {chosen}")
@@ -48,7 +48,7 @@ def demo(
 def _emit(outcome: Any, output: OutputFormat) -> None:
     import json
 
-    from services.cli.demo.report import check_rows, rows
+    from services.rehearsal.report import check_rows, rows
 
     cycles, checks = rows(outcome.cycles), check_rows(outcome.checks)
     match output:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.asking import DryRun, Yes, confirm
+from services.cli.confirm import DryRun, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
 
@@ -41,10 +41,10 @@ def drill(
     """
     import asyncio
 
-    from services.cli.drill.local import LocalStack
-    from services.cli.drill.run import run
     from services.cli.environment import configure_command_logging
-    from services.shared.settings import load_settings
+    from services.platform.settings import load_settings
+    from services.rehearsal.drill import run
+    from services.rehearsal.running_system import LocalStack
 
     settings = load_settings()
     configure_command_logging(settings, "drill")

@@ -14,8 +14,8 @@ def migrate(output: Output = OutputFormat.table) -> None:
     import asyncio
 
     from services.cli.environment import prepare
-    from services.shared.database import wait_for_database
-    from services.shared.schema import migrate as apply
+    from services.migrations.schema import migrate as apply
+    from services.platform.database import wait_for_database
 
     settings = prepare("migrate")
     url = settings.require_database_url()

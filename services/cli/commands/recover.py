@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.checkpoint_keys import read_note
+from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.signing import read_note
 
 if TYPE_CHECKING:
-    from services.shared.settings import Settings
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +34,7 @@ def recover(
     Compares everything that remembers a place with the log, shows what it will do, does it, and signs a
     statement that explains older checkpoints. Safe to repeat. Services may run meanwhile.
     """
-    from services.cli.streaming import run_command
+    from services.cli.commands.streams.connections import run_command
 
     notes = [read_note(path) for path in checkpoint or ()]
 
@@ -58,10 +58,10 @@ async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     """Plan, let `decide` see the rows and whether there is nothing to do, repair; what stays unexplained."""
-    from services.cli.streaming import open_servers
-    from services.shared import checkpoint_files as files
-    from services.shared.recovering.plan import make_plan
-    from services.shared.recovering.repair import Repair, rows
+    from services.cli.commands.streams.connections import open_servers
+    from services.recovery import checkpoint_files as files
+    from services.recovery.apply import Repair, rows
+    from services.recovery.plan import make_plan
 
     key, folder = files.signing_key(settings), files.folder(settings)
     notes = [*notes, *files.kept_notes(folder)]

@@ -36,7 +36,7 @@ def serve(
     from importlib import import_module
 
     from services.cli.environment import settings_here
-    from services.shared.runtime import run_service
+    from services.platform.process import run_service
 
     settings = settings_here()
     # Modules are no garbage: not looking for any while they load saves up to a second of starting, and

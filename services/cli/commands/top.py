@@ -8,7 +8,7 @@ from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
-    from services.cli.top.facts import Facts
+    from services.cli.top.model import Facts
 
 
 _PIPE_COLUMNS = 160
@@ -33,7 +33,7 @@ def top(
     import msgspec
 
     from services.cli.environment import prepare
-    from services.cli.top.screen import look_once, watch
+    from services.cli.top.terminal import look_once, watch
 
     settings = prepare("top")
     if output is OutputFormat.table and not once and sys.stdout.isatty():
@@ -56,8 +56,8 @@ def _print(facts: "Facts") -> None:
 
     from rich.console import Console
 
-    from services.cli.top.frame import frame
-    from services.cli.top.rates import Pulse
+    from services.cli.top.model import Pulse
+    from services.cli.top.render import frame
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
     console.print(frame(facts, Pulse(), console.width))

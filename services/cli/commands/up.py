@@ -26,8 +26,8 @@ def up(
 
     from services.cli.environment import configure_command_logging
     from services.local.up import Options, Up
-    from services.shared import lifeline
-    from services.shared.settings import load_settings
+    from services.platform import parent_death
+    from services.platform.settings import load_settings
 
     settings = load_settings()
     _ = infra_only or settings.forget_secrets  # the bot would refuse to start
@@ -39,7 +39,7 @@ def up(
         else:  # one line in both, so that whoever waits for it reads a line
             typer.echo(json.dumps(facts))
 
-    lifeline.hold()  # whoever started us in a program of theirs takes us along when they die
+    parent_death.hold()  # whoever started us in a program of theirs takes us along when they die
 
     async def run() -> None:
         await Up(settings, Options(workers=workers, infra_only=infra_only), say, ready).run()

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.cli.asking import Actor, DryRun, Reason, Yes, confirm
+from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
 from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
-    from services.shared.forgetting import Erased
-    from services.shared.settings import Settings
+    from services.accounts.erase import Erased
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -57,10 +57,12 @@ def forget(
 
 
 async def _plan(settings: Settings, user: str) -> dict[str, Any]:
-    from ledger.log import LogReader
-    from services.cli.who import resolve_account
-    from services.shared.database import create_pool
-    from services.shared.sql import query
+    from ledger.log.ledger import LogReader
+    from ledger.sql import load_queries
+    from services.cli.resolve_account import resolve_account
+    from services.platform.database import create_pool
+
+    query = load_queries("services.accounts")
 
     account = await resolve_account(settings, user)
     async with await create_pool(settings, "operator", max_size=1) as pool:
@@ -72,11 +74,11 @@ async def _plan(settings: Settings, user: str) -> dict[str, Any]:
 async def _forget(settings: Settings, user: str, actor: str, reason: str) -> Erased:
     from contextlib import AsyncExitStack
 
-    from services.cli.operating import open_ledger
-    from services.cli.who import resolve_account
-    from services.shared.blobs import open_blobs
-    from services.shared.forgetting import Forgetting
-    from services.shared.redis_client import command_client
+    from services.accounts.erase import Forgetting
+    from services.cli.connections import open_ledger
+    from services.cli.resolve_account import resolve_account
+    from services.platform.blobs import open_blobs
+    from services.platform.redis import command_client
 
     account = await resolve_account(settings, user)
     async with AsyncExitStack() as stack:

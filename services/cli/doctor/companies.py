@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import httpx
 
 from services.cli.doctor.check import Check, fail, ok, warn
-from services.shared.companies import COMPANIES
-from services.shared.logs import Redaction, secret_values
-from services.shared.settings import Settings
+from services.platform.endpoints import COMPANIES
+from services.platform.logs import Redaction, secret_values
+from services.platform.settings import Settings
 
 _TIMEOUT_S = 10.0
 

@@ -3,12 +3,12 @@
 import asyncpg
 
 from services.cli.doctor.check import Check, fail, ok, warn
-from services.local.programs import POSTGRES_OLDEST
-from services.shared.database import APP_ROLE, connect
-from services.shared.errors import StartError, UnsafeDatabase
-from services.shared.redis_client import check_redis, command_client
-from services.shared.schema import compare
-from services.shared.settings import Settings
+from services.local.binaries import POSTGRES_OLDEST
+from services.migrations.schema import compare
+from services.platform.database import APP_ROLE, connect
+from services.platform.errors import StartError, UnsafeDatabaseError
+from services.platform.redis import check_redis, command_client
+from services.platform.settings import Settings
 
 _EMBEDDED = "not set: `neurocards up` starts its own"
 
@@ -18,7 +18,7 @@ async def check_database(settings: Settings) -> list[Check]:
         return [ok("DATABASE_URL", _EMBEDDED)]
     try:
         connection = await connect(settings, "doctor", role=None)
-    except UnsafeDatabase as error:
+    except UnsafeDatabaseError as error:
         return [fail("DATABASE_URL", str(error), "set synchronous_commit=on for this database or user")]
     except StartError as error:
         return [fail("DATABASE_URL", "no connection", str(error))]

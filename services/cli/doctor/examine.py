@@ -1,6 +1,7 @@
 """The whole examination, in the order in which a person would mend things."""
 
 from services.cli.doctor.check import Check, fail
+from services.cli.doctor.checkpoint_key import check_signing
 from services.cli.doctor.companies import check_companies
 from services.cli.doctor.connections import check_database, check_redis_server
 from services.cli.doctor.machine import (
@@ -11,9 +12,8 @@ from services.cli.doctor.machine import (
     check_programs,
 )
 from services.cli.doctor.openai_models import check_models
-from services.cli.doctor.signing import check_signing
 from services.cli.environment import settings_here
-from services.shared.errors import SettingsError
+from services.platform.errors import SettingsError
 
 
 async def examine() -> list[Check]:

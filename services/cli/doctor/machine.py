@@ -9,11 +9,11 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 from services.cli.doctor.check import Check, fail, ok, warn
-from services.local.folder import DataFolder
-from services.local.programs import find_postgres, find_valkey
-from services.shared.errors import SettingsError, StartError
-from services.shared.settings import Settings, variable_name
-from services.shared.sockets import port_is_free
+from services.local.binaries import find_postgres, find_valkey
+from services.local.data_dir import DataFolder
+from services.local.ports import port_is_free
+from services.platform.errors import SettingsError, StartError
+from services.platform.settings import Settings, variable_name
 
 _LITTLE_DISK_BYTES = 2_000_000_000
 

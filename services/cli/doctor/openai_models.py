@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 
 from services.cli.doctor.check import Check, fail, ok, warn
-from services.shared.settings import Settings, variable_name
+from services.platform.settings import Settings, variable_name
 
 _AFTERWARDS = {
     "openai_model": "afterwards every prompt is the template",
@@ -13,9 +13,9 @@ _AFTERWARDS = {
 
 async def check_models(settings: Settings) -> list[Check]:
     """One check for each model in use; none while OpenAI is the sandbox."""
-    from services.adapters.openai.calling import open_client
+    from services.adapters.openai.client import open_client
+    from services.adapters.openai.errors import OpenAINoAnswerError
     from services.adapters.openai.models import end_of, models_in_use
-    from services.adapters.openai.reasons import NoAnswer
 
     if settings.uses_sandbox_for("openai"):
         return []
@@ -24,7 +24,7 @@ async def check_models(settings: Settings) -> list[Check]:
         for field, model in models_in_use(settings).items():
             try:
                 checks.append(judged(field, model, await end_of(client, model, today), today))
-            except NoAnswer as error:
+            except OpenAINoAnswerError as error:
                 checks.append(ok(variable_name(field), f"{model}: when it ends is not told ({error.reason})"))
     return checks
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from services.sandbox.chat.forms import number, read_form, read_json, whole
-from services.sandbox.chat.person import LANGUAGES, CannotDo, Person
+from services.sandbox.chat.person import LANGUAGES, Person, UnsupportedActionError
 from services.sandbox.context import Context
 from services.sandbox.telegram import Telegram, of
 from services.sandbox.telegram.methods.bot import commands, text
@@ -52,16 +52,16 @@ class _Api:
         self._world = telegram.world
 
     def act(self, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """A handler that knows the person and turns CannotDo into an answer."""
+        """A handler that knows the person and turns UnsupportedActionError into an answer."""
 
         async def handler(request: web.Request) -> web.StreamResponse:
             try:
                 user_id = int(request.match_info["user_id"])
                 if not 1 <= user_id <= USER_ID_MAX:
-                    raise CannotDo(f"a user's id is a number from 1 to {USER_ID_MAX}")
+                    raise UnsupportedActionError(f"a user's id is a number from 1 to {USER_ID_MAX}")
                 self._world.meet(user_id, **_language(request.query.get("lang", "")))
                 return await action(Person(self._telegram, user_id), request)
-            except CannotDo as error:
+            except UnsupportedActionError as error:
                 return web.json_response({"ok": False, "error": str(error)}, status=error.status)
 
         return handler
@@ -164,7 +164,7 @@ class _Api:
         """A file's bytes, whole or in ranges."""
         described = self._telegram.files.describe(request.match_info["file_id"])
         if described is None:
-            raise CannotDo("there is no such file", 404)
+            raise UnsupportedActionError("there is no such file", 404)
         mime = described["mime"]
         shown = mime.startswith(_SHOWN) and "download" not in request.query
         name = _file_name(described)

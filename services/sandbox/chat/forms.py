@@ -1,4 +1,5 @@
-"""Reading what a person's client sends: JSON, forms with files, numbers. Raises CannotDo with what to do."""
+"""Reading what a person's client sends: JSON, forms with files, numbers. Raises UnsupportedActionError with
+what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 
 from aiohttp import BodyPartReader, web
 
-from services.sandbox.chat.person import Attached, CannotDo
+from services.sandbox.chat.person import Attached, UnsupportedActionError
 from services.sandbox.telegram.wire import Upload
 
 FILE_SIZE_MAX_BYTES = 100 * 1024 * 1024
@@ -19,9 +20,9 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.read() or b"{}")
     except ValueError as error:
-        raise CannotDo(f"the body is not JSON: {error}") from error
+        raise UnsupportedActionError(f"the body is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise CannotDo("send a JSON object")
+        raise UnsupportedActionError("send a JSON object")
     return body
 
 
@@ -31,7 +32,7 @@ async def read_form(request: web.Request) -> tuple[list[Attached], dict[str, str
     try:
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader):
-                raise CannotDo("nested multipart is not understood")
+                raise UnsupportedActionError("nested multipart is not understood")
             name = part.name or ""
             if part.filename is None and name not in _KINDS:
                 fields[name] = (await _read_part(part, _FIELD_MAX_BYTES)).decode("utf-8", "replace")
@@ -41,7 +42,7 @@ async def read_form(request: web.Request) -> tuple[list[Attached], dict[str, str
                 kind = part.headers.get("Content-Type", "application/octet-stream")
                 files.append(Attached(name, Upload(part.filename or name, kind, data)))
     except ValueError as error:
-        raise CannotDo(f"the form cannot be read: {error}") from error
+        raise UnsupportedActionError(f"the form cannot be read: {error}") from error
     return files, fields
 
 
@@ -53,7 +54,7 @@ async def _read_part(part: BodyPartReader, limit_bytes: int) -> bytes:
         if not too_large:
             data += chunk
     if too_large:
-        raise CannotDo(f"{part.name} is larger than {limit_bytes // 2**20} MB", 413)
+        raise UnsupportedActionError(f"{part.name} is larger than {limit_bytes // 2**20} MB", 413)
     return bytes(data)
 
 
@@ -61,11 +62,11 @@ def whole(value: Any, name: str) -> int:
     try:
         return int(value)
     except (TypeError, ValueError) as error:
-        raise CannotDo(f"{name} must be a whole number") from error
+        raise UnsupportedActionError(f"{name} must be a whole number") from error
 
 
 def number(value: Any, name: str) -> float:
     try:
         return max(0.0, float(value))
     except (TypeError, ValueError) as error:
-        raise CannotDo(f"{name} must be a number of seconds") from error
+        raise UnsupportedActionError(f"{name} must be a number of seconds") from error

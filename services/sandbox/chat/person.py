@@ -8,9 +8,9 @@ from typing import Any
 
 from events.errors import NeurocardsError
 from services.sandbox.telegram import Telegram
-from services.sandbox.telegram.entities import detected, trimmed
 from services.sandbox.telegram.files import Attachment
-from services.sandbox.telegram.media import NotAPhoto
+from services.sandbox.telegram.markdown import detected, trimmed
+from services.sandbox.telegram.media import NotAPhotoError
 from services.sandbox.telegram.wire import Upload
 from services.sandbox.telegram.world import Message, Record
 
@@ -23,7 +23,7 @@ DATA_MAX_BYTES = 64
 LANGUAGES = ("ru", "en")
 
 
-class CannotDo(NeurocardsError):
+class UnsupportedActionError(NeurocardsError):
     """A person cannot do this; `status` is the HTTP status that fits."""
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -53,10 +53,12 @@ class Person:
         """Send text; more than 4096 characters become several messages, as in a real client."""
         clean = text.strip()
         if not clean:
-            raise CannotDo("the text is empty; a client would not send it")
+            raise UnsupportedActionError("the text is empty; a client would not send it")
         parts = [clean[i : i + TEXT_LENGTH_MAX] for i in range(0, len(clean), TEXT_LENGTH_MAX)]
         if len(parts) > TEXT_PARTS_MAX:
-            raise CannotDo(f"the text is longer than {TEXT_PARTS_MAX * TEXT_LENGTH_MAX} characters", 413)
+            raise UnsupportedActionError(
+                f"the text is longer than {TEXT_PARTS_MAX * TEXT_LENGTH_MAX} characters", 413
+            )
         self._begin()
         quoted = {} if reply_to is None else {"reply_to_message": self._visible(reply_to, self.id)["message"]}
         return [self._post({**quoted, **_text("text", part)}) for part in parts if part.strip()]
@@ -64,9 +66,9 @@ class Person:
     async def attach(self, files: Sequence[Attached], caption: str) -> list[Message]:
         """Send files; several photos or videos together are an album, documents go one by one."""
         if not files:
-            raise CannotDo("send a text, or a file in a field called photo, document or video")
+            raise UnsupportedActionError("send a text, or a file in a field called photo, document or video")
         if len(files) > ALBUM_MAX:
-            raise CannotDo(f"not more than {ALBUM_MAX} files at once")
+            raise UnsupportedActionError(f"not more than {ALBUM_MAX} files at once")
         self._begin()
         contents = [dict([await self._keep(file)]) for file in files]
         if len(contents) > 1 and not any("document" in content for content in contents):
@@ -78,11 +80,11 @@ class Person:
 
     async def _keep(self, file: Attached) -> Attachment:
         if not file.upload.data:
-            raise CannotDo("the file is empty; a client would not send it")
+            raise UnsupportedActionError("the file is empty; a client would not send it")
         if file.kind == "photo":
             try:
                 return await self._telegram.files.keep_photo(file.upload.data)
-            except NotAPhoto:
+            except NotAPhotoError:
                 pass  # a real client sends what it cannot show as a photo as a file
         if file.kind == "video":
             return await self._telegram.files.keep_video(file.upload, {})
@@ -92,10 +94,10 @@ class Person:
         """Edit a text of one's own."""
         record = self._visible(message_id, self.id)
         if record["from_bot"] or "text" not in record["message"]:
-            raise CannotDo("only your own text messages can be edited", 403)
+            raise UnsupportedActionError("only your own text messages can be edited", 403)
         clean = text.strip()
         if not clean or len(clean) > TEXT_LENGTH_MAX:
-            raise CannotDo(f"the text must have 1 to {TEXT_LENGTH_MAX} characters")
+            raise UnsupportedActionError(f"the text must have 1 to {TEXT_LENGTH_MAX} characters")
         rest = {key: value for key, value in record["message"].items() if key not in ("text", "entities")}
         edited: Message = {**rest, "edit_date": int(self._telegram.ctx.clock.now()), **_text("text", clean)}
         record["message"] = edited
@@ -109,11 +111,11 @@ class Person:
     def tap(self, message_id: int, data: str, chat_id: int | None) -> str:
         """Press an inline button, even one the message no longer has; returns the callback query's id."""
         if not 1 <= len(data.encode()) <= DATA_MAX_BYTES:
-            raise CannotDo(f"data must have 1 to {DATA_MAX_BYTES} bytes")
+            raise UnsupportedActionError(f"data must have 1 to {DATA_MAX_BYTES} bytes")
         self._refuse_when_blocked()
         record = self._world.record(self.id if chat_id is None else chat_id, message_id)
         if record is None:
-            raise CannotDo("there is no such message in this chat", 404)
+            raise UnsupportedActionError("there is no such message in this chat", 404)
         return self._telegram.callbacks.press(self.id, record, data)
 
     def pay(self, message_id: int | None, link: str) -> str:
@@ -124,7 +126,7 @@ class Person:
             self._visible(message_id, self.id)
         invoice = payments.link(link) if message_id is None else payments.of_message(message_id)
         if invoice is None:
-            raise CannotDo("there is no such invoice", 404)
+            raise UnsupportedActionError("there is no such invoice", 404)
         return payments.start(self.id, invoice, message_id)
 
     # Standing towards the bot
@@ -160,9 +162,9 @@ class Person:
     def _refuse_when_blocked(self) -> None:
         record = self._world.meet(self.id)
         if record["deactivated"]:
-            raise CannotDo("this account is deleted", 403)
+            raise UnsupportedActionError("this account is deleted", 403)
         if record["blocked"]:
-            raise CannotDo("you have blocked the bot; unblock it first", 403)
+            raise UnsupportedActionError("you have blocked the bot; unblock it first", 403)
 
     def _post(self, content: dict[str, Any]) -> Message:
         with self._telegram.store.batch():
@@ -173,7 +175,7 @@ class Person:
     def _visible(self, message_id: int, chat_id: int) -> Record:
         record = self._world.record(chat_id, message_id)
         if record is None or record.get("deleted"):
-            raise CannotDo("there is no such message in this chat", 404)
+            raise UnsupportedActionError("there is no such message in this chat", 404)
         return record
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from services.sandbox.context import Context
 from services.sandbox.kie import create, read, results, uploads
 from services.sandbox.kie.callbacks import deliveries
-from services.sandbox.kie.images import LEAK_KIND
+from services.sandbox.kie.results import LEAK_KIND
 from services.sandbox.kie.studio import Studio, words_of
 from services.sandbox.kie.tasks import TASK_KIND, Task
 from services.sandbox.knobs import knobs

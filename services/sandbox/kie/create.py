@@ -8,11 +8,11 @@ from typing import Any
 from aiohttp import web
 
 from services.sandbox.context import Context
-from services.sandbox.kie import faulty, wire
-from services.sandbox.kie.images import take_in
+from services.sandbox.kie import read, wire
 from services.sandbox.kie.limits import Limits
 from services.sandbox.kie.models import check_input, image_urls, schemas
 from services.sandbox.kie.prices import price
+from services.sandbox.kie.results import take_in
 from services.sandbox.kie.studio import Studio, new_task_id
 from services.sandbox.kie.tasks import Task
 from services.sandbox.kie.wire import KieError, answer, bearer, failure, json_object, origin, success
@@ -50,16 +50,16 @@ async def _create(ctx: Context, request: web.Request, family: str) -> web.Stream
     words = {"key": draft.key, "model": draft.model, "callback": draft.callback, "prompt": draft.prompt}
     fault = ctx.faults.take("kie", "createTask", **words)
     good = success({"taskId": draft.id})
-    if fault is not None and faulty.is_call_fault(fault) and not faulty.accepts(fault):
-        return await faulty.act(request, fault, settings, good)
+    if fault is not None and read.is_call_fault(fault) and not read.accepts(fault):
+        return await read.act(request, fault, settings, good)
     if draft.cost > knobs(ctx).balance:
         return answer(failure(402, wire.NO_BALANCE), settings)
     studio = ctx.part(Studio, Studio)
     task = studio.accept(draft, fault)
     if task.callback and task.callback_fault == "callback_before_answer":
         await studio.finish_now(task)
-    if fault is not None and faulty.is_call_fault(fault):
-        return await faulty.act(request, fault, settings, good)
+    if fault is not None and read.is_call_fault(fault):
+        return await read.act(request, fault, settings, good)
     return answer(good, settings)
 
 

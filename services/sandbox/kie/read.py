@@ -10,13 +10,76 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.context import Context
-from services.sandbox.kie import faulty
+from services.sandbox import faults
+from services.sandbox.context import Context, Fault
+from services.sandbox.kie import wire
 from services.sandbox.kie.limits import Limits
 from services.sandbox.kie.studio import Studio
 from services.sandbox.kie.tasks import Task, load, record, veo_resolution, veo_urls
 from services.sandbox.kie.wire import KieError, answer, bearer, failure, json_object, origin, success
 from services.sandbox.knobs import Knobs, knobs
+
+# What a fault does to a call. (What it does to a task is told in `tasks.py`.)
+#
+# Faults that answer with an envelope take `code`, `msg` and `retry_after` (a header) as arguments. A broken
+# answer leaves open whether the task was made; `accepted` (true or false) decides, by default as written in
+# `MAKES_A_TASK`.
+
+
+_ENVELOPES = {
+    "paused": (500, wire.PAUSED),
+    "no_balance": (402, wire.NO_BALANCE),
+    "no_balance_500": (500, wire.NO_BALANCE),
+    "rate_limited": (429, wire.RATE_LIMITED),
+    "maintenance": (455, wire.MAINTENANCE),
+    "server_error": (500, wire.SERVER_ERROR),
+    "validation": (500, "image_urls is required"),
+    "bad_key": (401, wire.NO_ACCESS),
+    "record_null": (422, "recordInfo is null"),
+}
+
+MAKES_A_TASK = {
+    "drop_after_accept": True,
+    "truncated_json": True,  # the answer was on its way
+    "drop_before": False,
+    "html_502": False,
+    "http_500": False,
+    "empty_body": False,
+    "hang": False,
+}
+
+
+def accepts(fault: Fault) -> bool:
+    """Whether the task exists although the call goes wrong."""
+    return bool(fault.args.get("accepted", MAKES_A_TASK.get(fault.name, False)))
+
+
+async def act(request: web.Request, fault: Fault, settings: Knobs, good: dict[str, Any]) -> web.Response:
+    """The wrong answer; `good` is the one that would have been given."""
+    match fault.name:
+        case "html_502":
+            return faults.html_502()
+        case "http_500":
+            return web.Response(status=500, text="Internal Server Error")
+        case "truncated_json":
+            return faults.truncated_json(good)
+        case "empty_body":
+            return faults.empty_body()
+        case "drop" | "drop_before" | "drop_after_accept":
+            return faults.drop(request)
+        case "hang":
+            return await faults.hang(request, float(fault.args.get("seconds", faults.HANG_DEFAULT_S)))
+    code, msg = _ENVELOPES[fault.name]
+    response = answer(failure(int(fault.args.get("code", code)), str(fault.args.get("msg", msg))), settings)
+    if "retry_after" in fault.args:
+        response.headers["Retry-After"] = str(fault.args["retry_after"])
+    return response
+
+
+def is_call_fault(fault: Fault | None) -> bool:
+    """Whether the fault spoils the answer itself, not the task or its callback."""
+    return fault is not None and (fault.name in MAKES_A_TASK or fault.name in _ENVELOPES)
+
 
 _LINK_KIND = "kie_link"
 _LINK_TTL_S = 1200.0
@@ -77,7 +140,7 @@ class _Reader:
     ) -> web.Response:
         words = {"key": task.key, "model": task.model, "callback": task.callback, "prompt": task.prompt}
         fault = self._ctx.faults.take("kie", "recordInfo", task=task.id, **words)
-        return answer(good, settings) if fault is None else await faulty.act(request, fault, settings, good)
+        return answer(good, settings) if fault is None else await act(request, fault, settings, good)
 
     def _now_ms(self) -> int:
         return int(self._ctx.clock.now() * 1000)
@@ -90,7 +153,7 @@ class _Reader:
         balance = settings.balance
         good = success(int(balance) if balance == int(balance) else balance)
         fault = self._ctx.faults.take("kie", "credit", key=key)
-        return answer(good, settings) if fault is None else await faulty.act(request, fault, settings, good)
+        return answer(good, settings) if fault is None else await act(request, fault, settings, good)
 
     async def success_rate(self, request: web.Request) -> web.StreamResponse:
         """The last day in buckets of ten minutes; a paused model fails in the newest."""

@@ -14,7 +14,7 @@ from services.sandbox.fault_names import KIE_CALLBACK, KIE_TASK
 from services.sandbox.kie import callbacks
 from services.sandbox.kie.tasks import TASK_KIND, Task, load, planned_failure, save
 from services.sandbox.knobs import change_knobs, knobs
-from services.sandbox.video import FULL, SMALL, NotAnImage, Renderer, placeholder
+from services.sandbox.video import FULL, SMALL, NotAnImageError, Renderer, placeholder
 
 _LATE_DEFAULT_S = 60.0
 _CALLBACK_FIRST_S = 10.0
@@ -146,7 +146,7 @@ class Studio:
         try:
             try:
                 video = await self._renderer.render(photo or placeholder(task.prompt), shape)
-            except NotAnImage:
+            except NotAnImageError:
                 video = await self._renderer.render(placeholder(task.prompt), shape)
             self._ctx.store.write_file(name, video)
             self._rendered.add(name)

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
-from services.sandbox import broken
+from services.sandbox import faults
 from services.sandbox.context import Context
 from services.sandbox.kie.fetch import download, is_image
 from services.sandbox.kie.wire import KieError, bearer, json_object, origin
@@ -94,9 +94,9 @@ def _endpoint(ctx: Context, read: _Reader) -> Handler:
             return _refusal(ctx, 401, "Authentication failed: Invalid API Key")
         fault = ctx.faults.take("kie", "upload", key=key)
         if fault is not None and fault.name == "drop":
-            return broken.drop(request)
+            return faults.drop(request)
         if fault is not None and fault.name == "html_502":
-            return broken.html_502()
+            return faults.html_502()
         try:
             data, folder, name = await read(ctx, request)
             uploaded = _keep(ctx, key, data, _checked_path(folder), name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.sandbox.context import Fault
 from services.sandbox.openai.schema import check_strict, fill
-from services.sandbox.openai.words import product_of, text_for
+from services.sandbox.openai.script_texts import product_of, text_for
 
 _REFUSAL = "I'm sorry, but I can't help with that request."
 _PICTURE_TOKENS = 85
@@ -41,7 +41,7 @@ def texts_of(messages: list[Any]) -> list[str]:
 def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) -> Answer:
     """An answer in the wanted form: `{"name", "schema", "strict"}`, or prose for None.
 
-    Raises BadSchema when the form is strict and its schema is not allowed.
+    Raises SchemaError when the form is strict and its schema is not allowed.
     """
     product = product_of(texts)
     if form is None:

@@ -11,7 +11,7 @@ from services.sandbox.context import Context
 from services.sandbox.openai import failures
 from services.sandbox.openai.answers import Answer, capped, compose, count_tokens, digest, texts_of
 from services.sandbox.openai.models import effort_problem, snapshot, thought_tokens
-from services.sandbox.openai.schema import BadSchema
+from services.sandbox.openai.schema import SchemaError
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
@@ -31,7 +31,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
             answer = compose(texts, _form(body), refused)
             thought = thought_tokens(body["model"], body.get("reasoning_effort"))
             answer = capped(answer, thought, body.get("max_completion_tokens"))
-        except BadSchema as error:
+        except SchemaError as error:
             return failures.bad_request(str(error), "response_format")
         completion = _completion(body, answer, int(ctx.clock.now()))
         return await _stream(request, completion) if body.get("stream") else failures.good(completion)

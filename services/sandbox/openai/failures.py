@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox import broken
+from services.sandbox import faults
 from services.sandbox.context import Context, Fault
 
 QUOTA = (
@@ -89,9 +89,9 @@ async def refused(ctx: Context, request: web.Request, call: str, **words: str) -
         case "server_error":
             return error(int(fault.args.get("status", 500)), SERVER_ERROR, "server_error")
         case "html_502":
-            return broken.html_502()
+            return faults.html_502()
         case "hang":
-            return await broken.hang(request, float(fault.args.get("seconds", broken.HANG_DEFAULT_S)))
+            return await faults.hang(request, float(fault.args.get("seconds", faults.HANG_DEFAULT_S)))
     return fault
 
 

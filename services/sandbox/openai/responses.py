@@ -10,7 +10,7 @@ from services.sandbox.context import Context
 from services.sandbox.openai import failures
 from services.sandbox.openai.answers import Answer, capped, compose, count_tokens, digest, texts_of
 from services.sandbox.openai.models import effort_problem, snapshot, thought_tokens
-from services.sandbox.openai.schema import BadSchema
+from services.sandbox.openai.schema import SchemaError
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
@@ -37,7 +37,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         try:
             answer = compose(texts, _form(body), refused)
             answer = capped(answer, thought_tokens(model, effort), body.get("max_output_tokens"))
-        except BadSchema as error:
+        except SchemaError as error:
             return failures.bad_request(str(error), "text.format.schema", "invalid_json_schema")
         return failures.good(_response(body, answer, int(ctx.clock.now())))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from events.errors import NeurocardsError
-from services.sandbox.openai.words import text_for
+from services.sandbox.openai.script_texts import text_for
 
 _DEPTH_MAX = 12
 _FORMATS = {
@@ -22,19 +22,21 @@ _FORMATS = {
 }
 
 
-class BadSchema(NeurocardsError):
+class SchemaError(NeurocardsError):
     """The schema is not one that strict structured output allows; the message is the API's."""
 
 
 def check_strict(name: str, schema: Any, path: tuple[str, ...] = ()) -> None:
-    """Raises BadSchema unless every object closes itself and requires all of its properties."""
+    """Raises SchemaError unless every object closes itself and requires all of its properties."""
     if not isinstance(schema, dict):
-        raise BadSchema(f"Invalid schema for response_format '{name}': schema must be a JSON Schema object.")
+        raise SchemaError(
+            f"Invalid schema for response_format '{name}': schema must be a JSON Schema object."
+        )
     if len(path) > _DEPTH_MAX:
-        raise BadSchema(f"Invalid schema for response_format '{name}': nested too deeply.")
+        raise SchemaError(f"Invalid schema for response_format '{name}': nested too deeply.")
     if not path and schema.get("type") != "object":
         given = schema.get("type")
-        raise BadSchema(
+        raise SchemaError(
             f"Invalid schema for response_format '{name}': schema must be a JSON Schema of "
             f"'type: \"object\"', got 'type: \"{given}\"'."
         )
@@ -52,13 +54,13 @@ def check_strict(name: str, schema: Any, path: tuple[str, ...] = ()) -> None:
 def _check_object(name: str, schema: dict[str, Any], path: tuple[str, ...]) -> None:
     where = f"In context=({', '.join(repr(part) for part in path)})"
     if schema.get("additionalProperties") is not False:
-        raise BadSchema(
+        raise SchemaError(
             f"Invalid schema for response_format '{name}': {where}, 'additionalProperties' is required to be "
             "supplied and to be false."
         )
     missing = sorted(set(schema.get("properties", {})) - set(schema.get("required", [])))
     if missing:
-        raise BadSchema(
+        raise SchemaError(
             f"Invalid schema for response_format '{name}': {where}, 'required' is required to be supplied "
             f"and to be an array including every key in properties. Missing '{missing[0]}'."
         )

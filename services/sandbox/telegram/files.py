@@ -67,7 +67,7 @@ class Files:
     # Keeping
 
     async def keep_photo(self, data: bytes) -> Attachment:
-        """Several sizes, smallest first. Raises media.NotAPhoto."""
+        """Several sizes, smallest first. Raises media.NotAPhotoError."""
         async with self._decoders:
             sizes = await asyncio.to_thread(media.photo_sizes, data)
         with self._store.batch():

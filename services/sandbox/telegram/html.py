@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from services.sandbox.telegram.entities import Entity, utf16_length
 from services.sandbox.telegram.errors import BotApiError
+from services.sandbox.telegram.markdown import Entity, utf16_length
 
 _TYPES = {
     "b": "bold",

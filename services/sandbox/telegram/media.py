@@ -21,7 +21,7 @@ _THUMBNAIL_PX = 320
 _JPEG_QUALITY = 87
 
 
-class NotAPhoto(NeurocardsError):
+class NotAPhotoError(NeurocardsError):
     """The bytes cannot be sent as a photo; the text is the server's own word for it."""
 
 
@@ -45,19 +45,19 @@ class Film:
 
 
 def photo_sizes(data: bytes) -> list[Picture]:
-    """The photo re-encoded in growing sizes, none larger than it is. Raises NotAPhoto."""
+    """The photo re-encoded in growing sizes, none larger than it is. Raises NotAPhotoError."""
     try:
         with Image.open(io.BytesIO(data)) as source:
             width, height = source.size
             if width + height > SIDES_SUM_MAX_PX or max(width, height) > SIDES_RATIO_MAX * min(width, height):
-                raise NotAPhoto("PHOTO_INVALID_DIMENSIONS")
+                raise NotAPhotoError("PHOTO_INVALID_DIMENSIONS")
             source.draft("RGB", (_SIZES_PX[-1], _SIZES_PX[-1]))
             image = _flattened(ImageOps.exif_transpose(source))
             longest = max(width, height)
-    except NotAPhoto:
+    except NotAPhotoError:
         raise
     except Exception as error:  # the decoders of dozens of formats raise whatever they like
-        raise NotAPhoto("IMAGE_PROCESS_FAILED") from error
+        raise NotAPhotoError("IMAGE_PROCESS_FAILED") from error
     wanted = [px for px in _SIZES_PX if px < longest] + [min(longest, _SIZES_PX[-1])]
     return [_scaled(image, px) for px in sorted(set(wanted))]
 
@@ -66,7 +66,7 @@ def thumbnail(data: bytes) -> Picture | None:
     """A small preview of a picture; None when it is none."""
     try:
         sizes = photo_sizes(data)
-    except NotAPhoto:
+    except NotAPhotoError:
         return None
     return next((size for size in sizes if max(size.width, size.height) == _THUMBNAIL_PX), sizes[0])
 

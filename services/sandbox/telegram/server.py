@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.sandbox import broken
+from services.sandbox import faults
 from services.sandbox.context import Context, Fault
 from services.sandbox.sendfile import send_bytes
 from services.sandbox.store import StoreError
@@ -103,19 +103,19 @@ class _Server:
             case "blocked":
                 raise forbidden(BLOCKED)
             case "html_502":
-                return broken.html_502()
+                return faults.html_502()
             case "drop_before":
-                return broken.drop(request)
+                return faults.drop(request)
             case "hang":
-                return await broken.hang(request, float(fault.args.get("seconds", HANG_S)))
+                return await faults.hang(request, float(fault.args.get("seconds", HANG_S)))
         return None
 
     async def _act_after(self, request: web.Request, fault: Fault | None) -> web.StreamResponse | None:
         """The call was carried out, but the caller never hears of it."""
         if fault is not None and fault.name == "drop_after":
-            return broken.drop(request)
+            return faults.drop(request)
         if fault is not None and fault.name == "hang_after":
-            return await broken.hang(request, float(fault.args.get("seconds", HANG_S)))
+            return await faults.hang(request, float(fault.args.get("seconds", HANG_S)))
         return None
 
 

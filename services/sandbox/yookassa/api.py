@@ -7,9 +7,11 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox import broken
+from services.sandbox import faults
 from services.sandbox.context import Context, Fault
-from services.sandbox.yookassa import checks, idempotence, listing, notify, payments, refunds
+from services.sandbox.yookassa import checks, notify, payments, refunds
+from services.sandbox.yookassa import checks as idempotence
+from services.sandbox.yookassa import payments as listing
 from services.sandbox.yookassa.wire import (
     TOO_MANY,
     YooError,
@@ -162,11 +164,11 @@ async def _break(request: web.Request, fault: Fault) -> web.Response:
         case "429":
             return bad(YooError("too_many_requests", TOO_MANY))
         case "hang":
-            return await broken.hang(request, float(fault.args.get("seconds", broken.HANG_DEFAULT_S)))
+            return await faults.hang(request, float(fault.args.get("seconds", faults.HANG_DEFAULT_S)))
         case "html_502":
-            return broken.html_502()
+            return faults.html_502()
         case "reset":
-            return broken.reset(request)
+            return faults.reset(request)
     return bad(YooError("internal_server_error", "Internal server error"))
 
 

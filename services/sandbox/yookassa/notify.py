@@ -24,7 +24,7 @@ FOREIGN_IP = "203.0.113.7"
 _ANSWERS_KEPT = 20
 
 
-class NoAddress(NeurocardsError):
+class MissingAddressError(NeurocardsError):
     """There is nowhere to send to: set `yookassa_notification_url` first."""
 
 
@@ -85,10 +85,10 @@ def forge_unpaid(ctx: Context, shown: dict[str, Any], fault: Fault) -> None:
 
 
 async def send_once(ctx: Context, body: dict[str, Any], headers: dict[str, str]) -> str:
-    """Send any body to the shop's address, and return the HTTP status. Raises NoAddress."""
+    """Send any body to the shop's address, and return the HTTP status. Raises MissingAddressError."""
     settings = knobs(ctx)
     if not settings.yookassa_notification_url:
-        raise NoAddress("set yookassa_notification_url with POST /__sandbox/settings first")
+        raise MissingAddressError("set yookassa_notification_url with POST /__sandbox/settings first")
     return await _post(ctx, settings.yookassa_notification_url, body, headers, settings)
 
 

@@ -7,9 +7,13 @@ pending, waiting_for_capture ──▶ canceled
 
 from __future__ import annotations
 
+import base64
+import binascii
+import operator
 import uuid
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -17,7 +21,82 @@ from services.sandbox.context import Context
 from services.sandbox.knobs import knobs
 from services.sandbox.yookassa import notify
 from services.sandbox.yookassa.checks import amount, money
-from services.sandbox.yookassa.wire import NO_PAYMENT, YooError, invalid, iso
+from services.sandbox.yookassa.wire import NO_PAYMENT, YooError, epoch, invalid, iso
+
+# Lists: newest first, filtered, in pages that a cursor continues.
+
+
+_LIMIT_DEFAULT = 10
+_LIMIT_MAX = 100
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "gte": operator.ge,
+    "gt": operator.gt,
+    "lte": operator.le,
+    "lt": operator.lt,
+}
+
+
+class Listed(Protocol):
+    """What can be listed."""
+
+    shown: dict[str, Any]
+
+
+def page(items: Sequence[Listed], query: Mapping[str, str], equal: Mapping[str, str]) -> dict[str, Any]:
+    """One page of `items` (given oldest first). `equal` maps a query's filters to the object's fields.
+
+    Raises YooError for a limit, date or cursor that is none.
+    """
+    limit = _limit(query)
+    wanted = [item.shown for item in reversed(items) if _fits(item.shown, query, equal)]
+    start = _start(wanted, query.get("cursor"))
+    shown = wanted[start : start + limit]
+    answer: dict[str, Any] = {"type": "list", "items": shown}
+    if start + limit < len(wanted):
+        # The cursor names the last one shown: what is created meanwhile moves no page.
+        answer["next_cursor"] = base64.urlsafe_b64encode(shown[-1]["id"].encode()).decode()
+    return answer
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit", str(_LIMIT_DEFAULT))
+    if not text.isdecimal() or not 1 <= int(text) <= _LIMIT_MAX:
+        raise invalid(f"limit must be a number from 1 to {_LIMIT_MAX}", "limit")
+    return int(text)
+
+
+def _start(wanted: list[dict[str, Any]], cursor: str | None) -> int:
+    if not cursor:
+        return 0
+    try:
+        last = base64.urlsafe_b64decode(cursor.encode()).decode()
+    except (binascii.Error, ValueError) as error:
+        raise invalid("Incorrect cursor", "cursor") from error
+    for at, shown in enumerate(wanted):
+        if shown["id"] == last:
+            return at + 1
+    raise invalid("Incorrect cursor", "cursor")
+
+
+def _fits(shown: dict[str, Any], query: Mapping[str, str], equal: Mapping[str, str]) -> bool:
+    for name, value in query.items():
+        field, _, comparison = name.partition(".")
+        if comparison in _COMPARE and field in ("created_at", "captured_at"):
+            if field not in shown:
+                return False
+            if not _COMPARE[comparison](epoch(shown[field], field), epoch(value, name)):
+                return False
+        elif name in equal and _dig(shown, equal[name]) != value:
+            return False
+    return True
+
+
+def _dig(shown: dict[str, Any], path: str) -> Any:
+    found: Any = shown
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
 
 PAYMENT_KIND = "yookassa_payment"
 # Part of the payment page's address, as in the real one.

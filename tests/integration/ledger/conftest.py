@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger.log import Ledger
+from ledger.log.ledger import Ledger
 
 Drop = Callable[[bytes], str | None]
 

@@ -12,14 +12,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from events.account import GrantKind
 from events.envelope import Cursor
 from events.job import Failure
-from events.streams import account_stream
+from events.stream_names import account_stream
 from ledger import commands as c
-from ledger.errors import KeyReused, Rejected
-from ledger.receipt import NOTHING_TO_DO, Receipt
-from ledger.sequence import require_sequence
-from projections.balances import BALANCES
-from projections.rebuild import rebuild
-from projections.runner import Runner
+from ledger.errors import KeyReusedError, RejectedError
+from ledger.log.batch import NOTHING_TO_DO, Receipt
+from ledger.log.hash_chain import require_sequence
+from projections.engine.runner import Runner
+from projections.models.balances import BALANCES
+from projections.rebuild.run import rebuild
 from tests.support.model import Expected, ModelAccount, Refused, expected_of
 from tests.support.model_money import MoneyModel
 from tests.support.world import World
@@ -125,7 +125,7 @@ class LedgerMachine(RuleBasedStateMachine):
         if self.done:
             key = list(self.done)[pick % len(self.done)]
             other = c.GrantCredits(self.name("a"), 999, "manual", "something else")
-            assert isinstance(self.run(self.answer(other, key)), KeyReused)
+            assert isinstance(self.run(self.answer(other, key)), KeyReusedError)
 
     @rule()
     def rebuild_the_balances(self) -> None:
@@ -164,7 +164,7 @@ class LedgerMachine(RuleBasedStateMachine):
     async def answer(self, command: c.Command, key: str) -> Receipt | Exception:
         try:
             return await self.ledger.execute(command, key=key)
-        except (Rejected, KeyReused) as error:
+        except (RejectedError, KeyReusedError) as error:
             return error
 
     async def answer_all(self, asked: list[tuple[c.Command, str]]) -> dict[str, Any]:
@@ -193,7 +193,12 @@ class LedgerMachine(RuleBasedStateMachine):
             if receipt != NOTHING_TO_DO:
                 self.compare(command, key, receipt, self.model.apply(command, self.now_us))
         refused = {answer for answer in answers.values() if isinstance(answer, str)}
-        assert refused <= {"InsufficientCredits", "JobFinished", "NoSuchJob", "RefundTooLarge"}
+        assert refused <= {
+            "InsufficientCreditsError",
+            "JobFinishedError",
+            "JobNotFoundError",
+            "RefundTooLargeError",
+        }
 
     def compare(self, command: c.Command, key: str, receipt: Receipt, expected: list[Expected]) -> None:
         """The log holds what the model expects, where the receipt says."""

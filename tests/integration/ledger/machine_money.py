@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
 from ledger import commands as c
-from ledger import commands_payment as p
+from ledger.payments import commands as p
 from tests.integration.ledger.machine import ACCOUNTS, LedgerMachine
 from tests.support.world import World
 

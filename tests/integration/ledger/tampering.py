@@ -9,24 +9,26 @@ from events.codec import EVENT_TYPES
 from events.envelope import GENESIS, Recorded
 from events.job import Failure, Video
 from ledger import commands as c
-from ledger import commands_payment as p
-from ledger import commands_promo as g
-from ledger.account_state import AccountState
-from ledger.chain import event_hash
-from ledger.decide import fold, initial
-from ledger.log import Ledger, LogReader
-from ledger.note import PublicKey, new_key
-from ledger.snapshots import FORMAT, Snapshot
-from ledger.sql import query
-from projections.catalogue import PROJECTIONS
-from projections.checkpointing import make_checkpoint
-from projections.problems import Problem
-from projections.runner import Runner
+from ledger.accounts.state import AccountState
+from ledger.checkpoints.signed_note import PublicKey, new_key
+from ledger.decider import fold, initial
+from ledger.log.hash_chain import event_hash
+from ledger.log.ledger import Ledger, LogReader
+from ledger.log.snapshots import FORMAT, Snapshot
+from ledger.payments import commands as p
+from ledger.promotions import commands as g
+from ledger.sql import load_queries
+from projections.checkpoints.sign import make_checkpoint
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.verify.findings import Problem
 from projections.verify.run import Report, verify_on
 from tests.integration.ledger.conftest import order
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
+
+query = load_queries("ledger.log")
 
 KEY = new_key("neurocards/tampering")
 OTHER_KEY = new_key("neurocards/tampering")

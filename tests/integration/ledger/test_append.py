@@ -6,17 +6,17 @@ import pytest
 
 from events.job import Failure
 from ledger import commands as c
-from ledger.appender import Appender
 from ledger.errors import (
-    AlreadyExists,
-    InsufficientCredits,
-    InvalidCommand,
-    KeyReused,
-    LedgerBusy,
+    AlreadyExistsError,
+    InsufficientCreditsError,
+    InvalidCommandError,
+    KeyReusedError,
+    LedgerBusyError,
     LedgerError,
-    LedgerUnavailable,
+    LedgerUnavailableError,
 )
-from ledger.log import Ledger
+from ledger.log.appender import Appender
+from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support.waiting import eventually
 
@@ -43,7 +43,7 @@ async def test_asking_twice_is_asking_once(ledger, database_url, pool):
     first = await ledger.execute(order("a", "o"), key="order:o")
     async with Ledger(database_url, pool) as another:
         assert await another.execute(order("a", "o"), key="order:o") == first
-        with pytest.raises(KeyReused):
+        with pytest.raises(KeyReusedError):
             await another.execute(order("a", "o", "other"), key="order:o")
     assert (await ledger.read.head()).position == 5
 
@@ -68,7 +68,7 @@ async def test_no_overdraft_between_appenders_with_warm_caches(ledger, database_
         ]
         answers = await asyncio.gather(*asked, return_exceptions=True)
         assert sum(not isinstance(answer, Exception) for answer in answers) == 10
-        assert {type(a) for a in answers if isinstance(a, Exception)} == {InsufficientCredits}
+        assert {type(a) for a in answers if isinstance(a, Exception)} == {InsufficientCreditsError}
         # A rejection is decided on the newest state, too, though the grant came from elsewhere.
         await another.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant:1")
         await ledger.execute(order("a", "last"), key="order:last")
@@ -114,7 +114,7 @@ async def test_what_postgres_refuses_is_rejected_alone(ledger):
 async def test_a_job_id_that_is_taken_is_refused(ledger):
     await rich(ledger, "a")
     await ledger.execute(order("a", "o1", "j"), key="order:o1")
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExistsError):
         await ledger.execute(order("a", "o2", "j"), key="order:o2")
     assert (await ledger.read.account("a")).balance == 999
 
@@ -135,11 +135,11 @@ async def test_a_cancelled_caller_takes_nobody_with_it(ledger):
 
 async def test_a_full_queue_says_so(database_url):
     appender = Appender(database_url, "neurocards_app", queue_max=3)
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailableError):
         appender.submit(c.OpenAccount("a"), "k")
     await appender.start()
     futures = [appender.submit(c.OpenAccount(f"a{n}"), f"k{n}") for n in range(3)]
-    with pytest.raises(LedgerBusy):
+    with pytest.raises(LedgerBusyError):
         appender.submit(c.OpenAccount("a3"), "k3")
     await asyncio.gather(*futures)
     await appender.close()
@@ -147,5 +147,5 @@ async def test_a_full_queue_says_so(database_url):
 
 @pytest.mark.parametrize("account", ["a\x1fb", "a\n", "\ud800"])
 async def test_an_id_that_could_be_taken_for_two_is_refused(ledger, account):
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         await ledger.execute(c.OpenAccount(account), key="open")

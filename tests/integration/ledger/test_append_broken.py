@@ -7,10 +7,10 @@ import pytest
 
 from events.account import CreditsGranted
 from ledger import commands as c
-from ledger.appender import Appender
-from ledger.errors import InsufficientCredits, LedgerUnavailable
-from ledger.log import Ledger
-from ledger.receipt import Receipt
+from ledger.errors import InsufficientCreditsError, LedgerUnavailableError
+from ledger.log.appender import Appender
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support.waiting import eventually
 
@@ -109,7 +109,7 @@ async def test_postgres_that_stays_away_is_an_error_in_time(database_url, owner,
     appender = Appender(url, "neurocards_app", give_up_s=0.5)
     await appender.start()
     proxy.cut = lambda data: "before"
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailableError):
         await appender.submit(c.OpenAccount("a"), "k")
     proxy.cut = lambda data: None
     await appender.submit(c.OpenAccount("a"), "k")
@@ -132,7 +132,7 @@ async def test_a_log_that_went_back_is_noticed_and_nothing_stale_is_used(ledger,
     await ledger.execute(c.GrantCredits("a", 5, "manual", "x"), key="grant")
     await owner.execute("ALTER TABLE events DISABLE TRIGGER events_append_only")
     await owner.execute("DELETE FROM events WHERE position = 4")
-    with pytest.raises(InsufficientCredits) as refused:
+    with pytest.raises(InsufficientCreditsError) as refused:
         await ledger.execute(order("a", "o", "j1", "j2"), key="order:o")
     assert refused.value.balance == 1
     again = await ledger.execute(c.GrantCredits("a", 5, "manual", "x"), key="grant")

@@ -10,22 +10,29 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger import connection, decide, flight, snapshots
-from ledger.appender import Appender
-from ledger.errors import AlreadyExists, InsufficientCredits, LedgerError, LedgerUnavailable, NotOpened
-from ledger.log import Ledger
-from ledger.receipt import Receipt
+from ledger import decider as decide
+from ledger.errors import (
+    AccountNotOpenError,
+    AlreadyExistsError,
+    InsufficientCreditsError,
+    LedgerError,
+    LedgerUnavailableError,
+)
+from ledger.log import append_connection, pipeline, snapshots
+from ledger.log.appender import Appender
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, positions, rich
 
 PLACES = {
-    "sent": (connection.AppendConnection, "append"),
-    "committed": (flight.Writer, "landed"),
-    "published": (flight.Writer, "_land"),
-    "read": (flight, "HeadRead"),
-    "loaded": (flight, "load"),
-    "decided": (flight, "BatchDecider"),
-    "kept": (connection.AppendConnection, "keep"),
-    "worth keeping": (flight, "is_due"),
+    "sent": (append_connection.AppendConnection, "append"),
+    "committed": (pipeline.BatchWriter, "landed"),
+    "published": (pipeline.BatchWriter, "_land"),
+    "read": (pipeline, "HeadRead"),
+    "loaded": (pipeline, "load"),
+    "decided": (pipeline, "BatchDecider"),
+    "kept": (append_connection.AppendConnection, "keep"),
+    "worth keeping": (pipeline, "is_due"),
 }
 """Where it happens."""
 
@@ -58,12 +65,12 @@ def broken(real: Callable[..., Any], fails: Callable[[], bool], error: Callable[
 def break_at(monkeypatch, place: str, fails: Callable[[], bool], error=Unthoughtof) -> None:
     owner, name = PLACES[place]
     if place == "published":
-        real = flight.Writer.__init__
+        real = pipeline.BatchWriter.__init__
 
         def init(self, url, role, land):
             real(self, url, role, broken(land, fails, error))
 
-        monkeypatch.setattr(flight.Writer, "__init__", init)
+        monkeypatch.setattr(pipeline.BatchWriter, "__init__", init)
     else:
         monkeypatch.setattr(owner, name, broken(getattr(owner, name), fails, error))
 
@@ -103,7 +110,7 @@ async def test_once_in_a_while(ledger, database_url, pool, owner, monkeypatch, p
     rows = await rows_of(owner, keyed)
     assert [answer if isinstance(answer, Receipt) else None for answer in answers] == rows
     refused = [type(answer) for answer in answers if not isinstance(answer, Receipt)]
-    assert refused == [InsufficientCredits] * 20 + [NotOpened]
+    assert refused == [InsufficientCreditsError] * 20 + [AccountNotOpenError]
     assert (await ledger.read.account("a")).balance == 0
     assert await positions(ledger) == list(range(1, 3 + 120 + 1))
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
@@ -136,7 +143,7 @@ async def test_a_command_that_alone_breaks_something_takes_nobody_with_it(
         return decide.fold(state, type_name, data)
 
     await ledger.execute(c.AcceptTerms("bad", "bad terms", 0), key="bad terms")
-    monkeypatch.setattr("ledger.snapshots.fold", fold)
+    monkeypatch.setattr("ledger.log.snapshots.fold", fold)
     keyed: dict[str, c.Command] = {"o1": order("a", "o1"), "o2": order("bad", "o2"), "o3": order("a", "o3")}
     async with Ledger(database_url, pool) as through:
         one, bad, two = await answers_of(through, keyed)
@@ -152,25 +159,25 @@ async def test_what_postgres_says_of_the_rows_is_final_and_all_else_is_tried_aga
     await ledger.execute(order("a", "taken", "j"), key="taken")
     appender = Appender(database_url, "neurocards_app", give_up_s=0.5)
     await appender.start()
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExistsError):
         await appender.submit(order("a", "o", "j"), "o")
     with pytest.raises(LedgerError, match="refused the event"):
         await appender.submit(order("a", "o", "j2", deadline_s=2**62), "o")
-    real = connection.AppendConnection.append
+    real = append_connection.AppendConnection.append
 
     async def unheard_of(self, head, decided):
         await real(self, head, decided)
         raise asyncpg.PostgresError.new({"C": "XX123", "M": "not seen before"})
 
     monkeypatch.setattr(
-        connection.AppendConnection, "append", lambda *args: asyncio.ensure_future(unheard_of(*args))
+        append_connection.AppendConnection, "append", lambda *args: asyncio.ensure_future(unheard_of(*args))
     )
     answer = await appender.submit(order("a", "o1"), "o1")
     assert [answer] == await rows_of(owner, ["o1"])
     await owner.execute("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no'; END$$")
     await owner.execute("CREATE TRIGGER no BEFORE INSERT ON events EXECUTE FUNCTION no()")
-    monkeypatch.setattr(connection.AppendConnection, "append", real)
-    with pytest.raises(LedgerUnavailable):
+    monkeypatch.setattr(append_connection.AppendConnection, "append", real)
+    with pytest.raises(LedgerUnavailableError):
         await appender.submit(order("a", "o2"), "o2")
     await owner.execute("DROP TRIGGER no ON events")
     assert (await appender.submit(order("a", "o2"), "o2")).events == 2

@@ -7,10 +7,10 @@ import tracemalloc
 import pytest
 
 from ledger import commands as c
-from ledger.appender import Appender
-from ledger.connection import APPEND_LOCK
-from ledger.errors import InsufficientCredits, KeyReused, LedgerBusy, LedgerError
-from ledger.receipt import Receipt
+from ledger.errors import InsufficientCreditsError, KeyReusedError, LedgerBusyError, LedgerError
+from ledger.log.append_connection import APPEND_LOCK
+from ledger.log.appender import Appender
+from ledger.log.batch import Receipt
 from tests.integration.ledger.conftest import order, positions, rich
 
 QUEUE = 300
@@ -27,7 +27,7 @@ async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(datab
     async def ask(number: int) -> None:
         try:
             taken[f"k{number}"] = appender.submit(c.OpenAccount(f"a{number}"), f"k{number}")
-        except LedgerBusy:
+        except LedgerBusyError:
             busy.append(f"k{number}")
         if number % 50 == 0:
             await asyncio.sleep(0)  # the appender may take a batch
@@ -39,7 +39,7 @@ async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(datab
     tracemalloc.start()
     before_bytes, _ = tracemalloc.get_traced_memory()
     for number in range(20_000):
-        with pytest.raises(LedgerBusy):
+        with pytest.raises(LedgerBusyError):
             appender.submit(c.OpenAccount("a"), f"more{number}")
     grown_bytes = tracemalloc.get_traced_memory()[0] - before_bytes
     tracemalloc.stop()
@@ -67,8 +67,8 @@ async def test_bad_commands_among_many_are_refused_alone(ledger, owner):
     )
     good = [(f"good-{n}", order("a", f"o{n}")) for n in range(150)]
     bad = {
-        "by-a-rule": (order("poor", "x"), InsufficientCredits),
-        "used": (order("a", "other"), KeyReused),
+        "by-a-rule": (order("poor", "x"), InsufficientCreditsError),
+        "used": (order("a", "other"), KeyReusedError),
         **{f"by-postgres-{n}": (order("a", f"r{n}", f"refused-{n}"), LedgerError) for n in range(3)},
     }
     asked = good + [(key, command) for key, (command, _) in bad.items()]

@@ -5,20 +5,20 @@ import contextlib
 import pytest
 
 from events.envelope import Cursor
-from ledger.checkpoints import Checkpoint, Restored
+from ledger.checkpoints.checkpoint import Checkpoint, Restored
+from ledger.checkpoints.merkle import leaf_hash, root_of, root_of_path
+from ledger.checkpoints.merkle_store import Tree, forget_tiles
+from ledger.checkpoints.signed_note import new_key, open_note
+from ledger.checkpoints.store import StoredNote, hash_at, store, stored
 from ledger.errors import IntegrityError
-from ledger.log import Ledger
-from ledger.merkle import leaf_hash, root_of, root_of_path
-from ledger.note import new_key, open_note
-from ledger.noted import StoredNote, hash_at, store, stored
-from ledger.tree import Tree, forget_tiles
-from projections import checkpointing
-from projections.catalogue import PROJECTIONS
-from projections.check import check_ledger
-from projections.checkpointing import CheckpointUnderWay, make_checkpoint, rebuilt_states
-from projections.root import build, state_root
-from projections.runner import Runner
-from tests.integration.relay.conftest import truncate_log
+from ledger.log.ledger import Ledger
+from projections.checkpoints import sign
+from projections.checkpoints.sign import CheckpointUnderWayError, make_checkpoint, rebuilt_states
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.engine.state_root import build, state_root
+from projections.verify.check import check_ledger
+from tests.integration.services.relay.conftest import truncate_log
 from tests.support.traffic import Traffic
 
 KEY = new_key("neurocards/test")
@@ -66,7 +66,7 @@ async def test_projections_that_came_later_catch_up_and_leave_older_notes_true(
     await project(ledger, pool)
     late = ("lots", "job_times", "error_stats", "daily")
     with monkeypatch.context() as before:  # as it was signed when there were only the others
-        before.setattr(checkpointing, "PROJECTIONS", {n: p for n, p in PROJECTIONS.items() if n not in late})
+        before.setattr(sign, "PROJECTIONS", {n: p for n, p in PROJECTIONS.items() if n not in late})
         old = said(await make(pool))
     assert not {state.name for state in old.states} & set(late)
     for name in late:  # as the migration leaves them
@@ -221,8 +221,8 @@ async def test_who_comes_second_makes_none(traffic, pool):
     assert await make_checkpoint(pool, KEY, every_s=3600) is None
     assert await make_checkpoint(pool, new_key("neurocards/test"), every_s=3600) is not None
     async with pool.acquire() as other, other.transaction():
-        await other.execute("SELECT pg_advisory_xact_lock($1)", checkpointing._LOCK)
-        with pytest.raises(CheckpointUnderWay):
+        await other.execute("SELECT pg_advisory_xact_lock($1)", sign._LOCK)
+        with pytest.raises(CheckpointUnderWayError):
             await make(pool)
 
 
@@ -232,7 +232,7 @@ async def test_a_failed_checkpoint_leaves_nothing(traffic, pool, monkeypatch):
     async def fail(*_: object) -> None:
         raise OSError("disk")
 
-    monkeypatch.setattr(checkpointing, "store", fail)
+    monkeypatch.setattr(sign, "store", fail)
     with contextlib.suppress(OSError):
         await make(pool)
     assert await stored(pool) == []

@@ -14,16 +14,18 @@ import pytest
 from events.job import Failure, Video
 from events.payment import PaymentOrdered
 from ledger import commands as c
-from ledger import commands_payment as p
-from ledger import commands_promo as g
-from ledger.log import Ledger
-from ledger.receipt import Receipt
-from ledger.sql import query
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
+from ledger.payments import commands as p
+from ledger.promotions import commands as g
+from ledger.sql import load_queries
 from tests.integration.ledger.conftest import order, rich
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
+
+query = load_queries("ledger.log")
 
 EVENTS = 1200
 FAILED = Failure("transient")

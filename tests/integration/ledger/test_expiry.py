@@ -5,9 +5,11 @@ import asyncio
 import pytest
 
 from ledger import commands as c
-from ledger.errors import InsufficientCredits
-from ledger.log import Ledger
-from ledger.sql import query
+from ledger.errors import InsufficientCreditsError
+from ledger.log.ledger import Ledger
+from ledger.sql import load_queries
+
+query = load_queries("ledger.log")
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ async def test_credits_that_have_ended_are_not_there_before_anyone_has_booked_it
     await over(pool, soon_us)
     assert (await ledger.read.account("a")).balance == 1
     order = c.OrderVideos("a", "o", ("j1", "j2"), 1, "m", "ugc", "p", "b", "ru", 900)
-    with pytest.raises(InsufficientCredits):
+    with pytest.raises(InsufficientCreditsError):
         await ledger.execute(order, key="order:o")
     assert [e.type for e in await ledger.read.stream("account-a")][-1] == "CreditsGranted"
 

@@ -7,8 +7,8 @@ import pytest
 
 from events.envelope import GENESIS_HASH
 from ledger import migrations
-from ledger.chain import follows
 from ledger.errors import IntegrityError
+from ledger.log.hash_chain import follows
 from tests.integration.ledger.conftest import order, rich
 
 REWRITES = [

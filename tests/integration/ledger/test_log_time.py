@@ -5,15 +5,17 @@ import time
 import pytest
 
 from ledger import commands as c
-from ledger import connection
-from ledger.log import Ledger
-from ledger.sql import query
+from ledger.log import append_connection
+from ledger.log.ledger import Ledger
+from ledger.sql import load_queries
 from projections.verify import clock
 from projections.verify.run import verify_on
 from services.monitor.log_time import LogTime
 from tests.integration.ledger.conftest import rich
 from tests.integration.ledger.tampering import project
-from tests.integration.monitor.conftest import metric
+from tests.integration.services.maintenance.conftest import metric
+
+query = load_queries("ledger.log")
 
 DAY_S = 86_400
 
@@ -25,7 +27,7 @@ def ahead(monkeypatch):
     def by(seconds: float) -> None:
         later = f"clock_timestamp() + interval '{seconds} s'"
         sql = query("append_head").replace("clock_timestamp()", later)
-        monkeypatch.setitem(connection._STATEMENTS, "HEAD", sql)
+        monkeypatch.setitem(append_connection._STATEMENTS, "HEAD", sql)
 
     return by
 

@@ -4,10 +4,10 @@ import asyncpg
 import pytest
 
 from events.envelope import GENESIS, Cursor
-from ledger.checkpoints import Checkpoint, Restored
-from ledger.log import Ledger
-from ledger.note import NoteDiffers, new_key
-from ledger.noted import hash_at, newest_checkpoint, store, stored
+from ledger.checkpoints.checkpoint import Checkpoint, Restored
+from ledger.checkpoints.signed_note import NoteMismatchError, new_key
+from ledger.checkpoints.store import hash_at, newest_checkpoint, store, stored
+from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, rich
 from tests.support.notes import unkept
 
@@ -111,7 +111,7 @@ async def test_a_note_replaced_behind_our_back_is_damage(pool, owner, head):
     await owner.execute("ALTER TABLE checkpoints DISABLE TRIGGER ALL")
     forged = new_key("neurocards/test").sign(Checkpoint("o", head, bytes(32), (), None, 1).text())
     await owner.execute("UPDATE checkpoints SET note = $1", forged)
-    with pytest.raises(NoteDiffers, match="not what its note says"):
+    with pytest.raises(NoteMismatchError, match="not what its note says"):
         await stored(pool)
     await owner.execute("UPDATE checkpoints SET position = $1, hash = $2", head.position, head.hash)
     assert await unkept(pool) == []

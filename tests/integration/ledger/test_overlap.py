@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from ledger import commands as c
-from ledger import flight
-from ledger.errors import AlreadyExists, InsufficientCredits
-from ledger.log import Ledger
-from ledger.receipt import Receipt
+from ledger.errors import AlreadyExistsError, InsufficientCreditsError
+from ledger.log import pipeline
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, positions, rich
 
 
@@ -16,7 +16,7 @@ from tests.integration.ledger.conftest import order, positions, rich
 def guesses(monkeypatch):
     """What became of each batch that was decided ahead: True if it stood."""
     stood: list[bool] = []
-    guess = flight.Writer._guess
+    guess = pipeline.BatchWriter._guess
 
     def spying(self, *args):
         answer = guess(self, *args)
@@ -30,8 +30,8 @@ def guesses(monkeypatch):
 
         return spied
 
-    monkeypatch.setattr(flight.Writer, "_guess", spying)
-    monkeypatch.setattr(flight, "_GUESS_US_MAX", 60_000_000)  # a busy machine takes its time
+    monkeypatch.setattr(pipeline.BatchWriter, "_guess", spying)
+    monkeypatch.setattr(pipeline, "_GUESS_US_MAX", 60_000_000)  # a busy machine takes its time
     return stood
 
 
@@ -48,7 +48,7 @@ async def test_decided_ahead_nothing_is_overdrawn_and_everything_follows(ledger,
     await rich(ledger, "a", 150)
     answers = await many(ledger, 200)
     assert guesses and all(guesses)
-    assert [type(answer) for answer in answers] == [Receipt] * 150 + [InsufficientCredits] * 50
+    assert [type(answer) for answer in answers] == [Receipt] * 150 + [InsufficientCreditsError] * 50
     assert (await ledger.read.account("a")).balance == 0
     assert await positions(ledger) == list(range(1, 3 + 300 + 1))
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
@@ -71,7 +71,9 @@ async def test_two_busy_processes_do_not_decide_on_what_the_other_has_changed(le
     async with Ledger(database_url, pool) as other:
         both = await asyncio.gather(many(ledger, 200, name="x"), many(other, 200, name="y"))
     done = [answer for answers in both for answer in answers if isinstance(answer, Receipt)]
-    refused = [answer for answers in both for answer in answers if isinstance(answer, InsufficientCredits)]
+    refused = [
+        answer for answers in both for answer in answers if isinstance(answer, InsufficientCreditsError)
+    ]
     assert (len(done), len(refused)) == (300, 100)
     assert (await ledger.read.account("a")).balance == 0
     assert await positions(ledger) == list(range(1, 3 + 600 + 1))
@@ -95,15 +97,15 @@ async def test_a_batch_that_postgres_refuses_takes_the_next_one_nowhere(ledger, 
     jobs[3] = "j"
     asked = [ledger.execute(order("a", f"o{job}", job), key=f"order:o{job}") for job in jobs]
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert isinstance(answers[3], AlreadyExists)
+    assert isinstance(answers[3], AlreadyExistsError)
     assert sum(isinstance(answer, Receipt) for answer in answers) == 63
     assert (await ledger.read.account("a")).balance == 1000 - 1 - 63
     assert await positions(ledger) == list(range(1, 3 + 2 + 126 + 1))
 
 
 async def test_a_batch_ends_where_it_would_hold_the_lock_too_long(ledger, monkeypatch):
-    monkeypatch.setattr(flight, "_ROWS_MAX", 20)
-    monkeypatch.setattr(flight, "_ROWS_MIN", 20)
+    monkeypatch.setattr(pipeline, "_ROWS_MAX", 20)
+    monkeypatch.setattr(pipeline, "_ROWS_MIN", 20)
     await rich(ledger, "a")
     answers = await many(ledger, 100)
     assert [answer.position for answer in answers] == list(range(4, 4 + 200, 2))

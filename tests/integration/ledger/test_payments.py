@@ -7,10 +7,10 @@ import pytest
 from msgspec.structs import replace
 
 from events.payment import PaymentOrdered
-from ledger import commands_payment as p
-from ledger.errors import AlreadyExists, KeyReused
-from ledger.log import Ledger
-from ledger.receipt import NOTHING_TO_DO
+from ledger.errors import AlreadyExistsError, KeyReusedError
+from ledger.log.batch import NOTHING_TO_DO
+from ledger.log.ledger import Ledger
+from ledger.payments import commands as p
 from tests.integration.ledger.conftest import rich
 from tests.integration.ledger.tampering import pay
 
@@ -62,7 +62,7 @@ async def test_a_refund_told_of_by_provider_and_operator_at_once_takes_its_credi
 async def test_one_key_is_one_fact(ledger):
     await bought(ledger)
     await pay(ledger, SETTLE)
-    with pytest.raises(KeyReused):
+    with pytest.raises(KeyReusedError):
         await pay(ledger, replace(SETTLE, amount_minor=1))
 
 
@@ -70,7 +70,7 @@ async def test_money_that_two_orders_claim_is_credited_to_the_first(ledger):
     await bought(ledger)
     await ledger.execute(replace(ORDER, payment="q"), key="order-payment:q")
     await pay(ledger, SETTLE)
-    with pytest.raises(AlreadyExists, match="events_one_success_per_payment"):
+    with pytest.raises(AlreadyExistsError, match="events_one_success_per_payment"):
         await ledger.execute(replace(SETTLE, payment="q"), key="another key")
     assert await credits(ledger) == 7
 

@@ -7,12 +7,12 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger import commands_promo as g
-from ledger.errors import KeyReused, PromoOver, Rejected
-from ledger.log import Ledger
-from ledger.receipt import NOTHING_TO_DO, Receipt
-from projections.problems import Findings
-from projections.verify.gifts import check
+from ledger.errors import KeyReusedError, PromoExhaustedError, RejectedError
+from ledger.log.batch import NOTHING_TO_DO, Receipt
+from ledger.log.ledger import Ledger
+from ledger.promotions import commands as g
+from projections.verify.findings import Findings
+from projections.verify.invariants.promotions import check
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_of_a_hundred_at_once_as_many_as_the_code_has_uses_get_it(ledger, 
     doors = [(ledger, other)[n % 2] for n in range(100)]
     tries = [give(door, g.RedeemPromo("TEN", account)) for door, account in zip(doors, accounts, strict=True)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
-    assert Counter(map(type, answers)) == {Receipt: 10, PromoOver: 90}
+    assert Counter(map(type, answers)) == {Receipt: 10, PromoExhaustedError: 90}
     balances = [(await ledger.read.account(account)).balance for account in accounts]
     assert Counter(balances) == {3: 10, 0: 90}
     assert (await ledger.read.promo("TEN")).used == 10
@@ -61,7 +61,7 @@ async def test_one_person_from_two_processes_gets_it_once(ledger, other):
     assert len(set(same)) == 1
     strange = [door.execute(redeem, key=f"{n}") for n in range(10) for door in (ledger, other)]
     assert all(
-        isinstance(answer, Rejected) for answer in await asyncio.gather(*strange, return_exceptions=True)
+        isinstance(answer, RejectedError) for answer in await asyncio.gather(*strange, return_exceptions=True)
     )
     assert (await ledger.read.account("a")).balance == 3
 
@@ -88,7 +88,7 @@ async def test_an_invitation_is_rewarded_once_whoever_asks_with_whatever_bonus(l
         for credits in (1, 2)
     ]
     answers = await asyncio.gather(*asked, return_exceptions=True)
-    assert set(map(type, answers)) == {Receipt, KeyReused}
+    assert set(map(type, answers)) == {Receipt, KeyReusedError}
     again = await other.execute(g.RewardInvitation("f", "a", 1, 2), key="another key")
     assert again == NOTHING_TO_DO
     assert (await ledger.read.account("a")).balance == 2

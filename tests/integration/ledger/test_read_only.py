@@ -13,21 +13,23 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
-from ledger import connection
-from ledger.appender import Appender
-from ledger.errors import InsufficientCredits, LedgerError, LedgerUnavailable
-from ledger.log import Ledger
-from ledger.receipt import Receipt
-from ledger.sql import query
+from ledger.errors import InsufficientCreditsError, LedgerError, LedgerUnavailableError
+from ledger.log import append_connection as connection
+from ledger.log.appender import Appender
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
+from ledger.sql import load_queries
+from services.local.binaries import find_client, find_postgres
 from services.local.postgres import EmbeddedPostgres
-from services.local.programs import find_client, find_postgres
-from services.shared.schema import migrate
+from services.migrations.schema import migrate
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support import servers
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
+
+query = load_queries("ledger.log")
 
 BACKENDS = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE application_name = 'neurocards-appender' AND datname = current_database()"""
@@ -56,7 +58,7 @@ async def turn(owner: "Connection", read_only: str) -> None:
 async def patiently(ledger: Ledger, command: c.Command, key: str) -> Receipt:
     """As callers do that can wait: the ledger itself gives up after half a minute."""
     while True:
-        with contextlib.suppress(LedgerUnavailable):
+        with contextlib.suppress(LedgerUnavailableError):
             return await ledger.execute(command, key=key)
 
 
@@ -65,11 +67,11 @@ async def test_nothing_is_refused_by_a_database_that_can_only_be_read(ledger, ap
     await turn(owner, "on")
     both = [(order("a", "o1"), "o1"), (order("a", "dear", price=5), "dear")]
     answers = await asyncio.gather(*[appender.submit(*one) for one in both], return_exceptions=True)
-    assert [type(answer) for answer in answers] == [LedgerUnavailable] * 2
+    assert [type(answer) for answer in answers] == [LedgerUnavailableError] * 2
     assert "read-write" in str(answers[0])
     await turn(owner, "off")
     answers = await asyncio.gather(*[appender.submit(*one) for one in both], return_exceptions=True)
-    assert [type(answer) for answer in answers] == [Receipt, InsufficientCredits]
+    assert [type(answer) for answer in answers] == [Receipt, InsufficientCreditsError]
     assert await positions(ledger) == list(range(1, 6))
 
 
@@ -97,16 +99,16 @@ async def test_a_session_that_turns_read_only_is_left_and_its_rejections_are_wor
 
         async def refused() -> bool:
             """Whether it is rejected, which is right as long as the session has not heard of it."""
-            with pytest.raises((InsufficientCredits, LedgerUnavailable)) as raised:
+            with pytest.raises((InsufficientCreditsError, LedgerUnavailableError)) as raised:
                 await appender.submit(order("a", "dear", price=5), "dear")
-            return raised.type is InsufficientCredits
+            return raised.type is InsufficientCreditsError
 
         async def over() -> bool:
             return not await refused()
 
         await eventually(over, 60)
         assert not await refused(), "rejected by a database that can only be read"
-        with pytest.raises(LedgerUnavailable):
+        with pytest.raises(LedgerUnavailableError):
             await appender.submit(order("a", "o1"), "o1")
         await owner.execute("SET default_transaction_read_only = off")
         await owner.execute("ALTER SYSTEM RESET default_transaction_read_only")
@@ -203,7 +205,7 @@ async def test_a_replica_that_is_behind_decides_nothing_until_it_is_promoted(
         await asyncio.to_thread(primary.stop)
 
         waiting = asyncio.ensure_future(patiently(ledger, order("a", "dear", price=5), "dear"))
-        with pytest.raises(LedgerUnavailable):
+        with pytest.raises(LedgerUnavailableError):
             await appender.submit(order("a", "dear", price=5), "dear")
         assert not waiting.done()
 

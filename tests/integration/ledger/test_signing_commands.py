@@ -11,15 +11,15 @@ from typer.testing import CliRunner
 
 from events.envelope import Cursor
 from ledger import commands as c
-from ledger.checkpoints import Restored, parse_checkpoint
-from ledger.log import Ledger
-from ledger.note import parse_private, unverified_text
-from ledger.noted import hash_at, store
+from ledger.checkpoints.checkpoint import Restored, parse_checkpoint
+from ledger.checkpoints.signed_note import parse_private, unverified_text
+from ledger.checkpoints.store import hash_at, store
+from ledger.log.ledger import Ledger
 from services.cli.main import app
-from services.shared.checkpoint_files import signing_key
-from services.shared.settings import load_settings
+from services.platform.settings import load_settings
+from services.recovery.checkpoint_files import signing_key
 from tests.integration.ledger.conftest import order, rich
-from tests.integration.relay.conftest import truncate_log
+from tests.integration.services.relay.conftest import truncate_log
 
 
 class Done(NamedTuple):
@@ -193,8 +193,8 @@ async def test_a_changed_proof_says_where(desk):
 
 
 def test_a_key_of_another_name_than_configured_is_a_wrong_setting(tmp_path: Path) -> None:
-    from services.shared.checkpoint_files import make_key
-    from services.shared.errors import SettingsError
+    from services.platform.errors import SettingsError
+    from services.recovery.checkpoint_files import make_key
 
     make_key(tmp_path / "key", "one")
     assert signing_key(load_settings(checkpoint_key_file=tmp_path / "key", log_name="one")) is not None

@@ -6,12 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from ledger import commands as c
-from ledger import connection, log, snapshots
-from ledger.account_state import AccountState
-from ledger.decide import fold, initial
-from ledger.errors import InsufficientCredits
-from ledger.log import Ledger
-from ledger.snapshots import FORMAT, Snapshot
+from ledger.accounts.state import AccountState
+from ledger.decider import fold, initial
+from ledger.errors import InsufficientCreditsError
+from ledger.log import append_connection, snapshots
+from ledger.log import ledger as log
+from ledger.log.ledger import Ledger
+from ledger.log.snapshots import FORMAT, Snapshot
 from tests.integration.ledger.conftest import order, rich
 from tests.support.waiting import eventually
 
@@ -63,7 +64,7 @@ async def test_crossing_a_multiple_keeps_a_snapshot_that_equals_the_full_fold(
     assert await ledger.read.account("a") == await full_fold(ledger)
     async with Ledger(database_url, pool) as cold:
         await cold.execute(order("a", "last", price=90), key="order:last")
-        with pytest.raises(InsufficientCredits):
+        with pytest.raises(InsufficientCreditsError):
             await cold.execute(order("a", "over"), key="order:over")
 
 
@@ -137,7 +138,7 @@ async def test_a_long_account_is_read_in_pages(ledger, owner, database_url, pool
     for page in (1, 4, 12):
         monkeypatch.setattr(snapshots, "PAGE_EVENTS", page)
         monkeypatch.setattr(log, "STREAM_PAGE_EVENTS", page)
-        monkeypatch.setattr(connection, "_PAGE", str(page).encode())
+        monkeypatch.setattr(append_connection, "_PAGE", str(page).encode())
         assert await ledger.read.account("a") == await full_fold(ledger)
         async with Ledger(database_url, pool) as cold:
             orders = [cold.execute(order(name, f"{name}{page}"), key=f"order:{name}{page}") for name in "ab"]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from projections.problems import CHAIN_KINDS, Problem
+from projections.verify.findings import CHAIN_KINDS, Problem
 from tests.integration.ledger.tampering import KEY, Damaged, write_log
 from tests.support.servers import SessionPostgres
 

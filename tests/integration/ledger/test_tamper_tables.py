@@ -9,10 +9,10 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from ledger import noted
-from ledger.account_state import AccountState
-from ledger.checkpoints import Checkpoint
-from ledger.snapshots import Snapshot
+from ledger.accounts.state import AccountState
+from ledger.checkpoints import store as noted
+from ledger.checkpoints.checkpoint import Checkpoint
+from ledger.log.snapshots import Snapshot
 from projections.verify.run import verify_on
 from tests.integration.ledger.tampering import KEY, OTHER_KEY, Damaged, write_log
 from tests.support.servers import SessionPostgres

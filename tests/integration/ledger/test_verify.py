@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from events.envelope import Cursor
-from ledger.noted import hash_at
-from projections.checkpointing import make_checkpoint
-from projections.verify import chain, models, walk
-from projections.verify.run import Source, WalkFailed, verify, verify_on
+from ledger.checkpoints.store import hash_at
+from projections.checkpoints.sign import make_checkpoint
+from projections.verify import hash_chain, log_walk, read_models
+from projections.verify.run import Source, VerificationFailedError, verify, verify_on
 from tests.integration.ledger.tampering import KEY, OTHER_KEY, UNGUARD, project
 from tests.integration.ledger.test_signing_commands import Desk
 from tests.support.traffic import Traffic
@@ -53,8 +53,10 @@ async def test_a_walk_that_cannot_be_finished_says_so(
     """E.g. its process was killed for want of memory: that is no clean log."""
     (tmp_path / "uvloop.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", ""))))
-    monkeypatch.setattr("projections.in_process._ROOT", str(tmp_path) + os.pathsep + str(Path.cwd()))
-    with pytest.raises(WalkFailed, match="without a result"):
+    monkeypatch.setattr(
+        "projections.engine.subprocess_task._ROOT", str(tmp_path) + os.pathsep + str(Path.cwd())
+    )
+    with pytest.raises(VerificationFailedError, match="without a result"):
         await verify(auditor(database_url))
 
 
@@ -62,15 +64,15 @@ async def test_an_emptied_column_is_not_a_clean_log(traffic, owner, database_url
     await owner.execute(UNGUARD)
     await owner.execute("ALTER TABLE events ALTER COLUMN hash DROP NOT NULL")
     await owner.execute("UPDATE events SET hash = NULL WHERE position = 9")
-    with pytest.raises(WalkFailed, match="no version of this program"):
+    with pytest.raises(VerificationFailedError, match="no version of this program"):
         await verify(auditor(database_url))
 
 
 @pytest.mark.parametrize("page", (1, 2, 7))
 async def test_pages_of_any_size_find_the_same(traffic, owner, monkeypatch, page: int):
-    for module in (chain, walk, models):
+    for module in (hash_chain, log_walk, read_models):
         monkeypatch.setattr(module, "PAGE", page)
-    monkeypatch.setattr(models, "_AT_ONCE", page)
+    monkeypatch.setattr(read_models, "_AT_ONCE", page)
     assert (await verify_on(owner)).problems == []
     await owner.execute(
         "UPDATE job_status_v1 SET worker = 'x' WHERE job = (SELECT min(job) FROM job_status_v1)"

@@ -7,10 +7,12 @@ from multiprocessing.connection import Connection
 import pytest
 
 from ledger import commands as c
-from ledger.log import Ledger
-from ledger.receipt import Receipt
-from ledger.sql import query
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger
+from ledger.sql import load_queries
 from tests.support.wrong_clock import shift_clock
+
+query = load_queries("ledger.log")
 
 DAY_S = 86_400
 HOUR_US = 3_600_000_000
@@ -35,8 +37,10 @@ async def test_a_wrong_clock_changes_nothing(ledger: Ledger, pool, database_url:
 
     *receipts, over, short = answers
     assert all(isinstance(answer, Receipt) for answer in receipts), answers
-    assert short == "InsufficientCredits", "credits whose life is over by the database's clock were spent"
-    assert isinstance(over, Receipt) or over == "InvalidCommand"
+    assert short == "InsufficientCreditsError", (
+        "credits whose life is over by the database's clock were spent"
+    )
+    assert isinstance(over, Receipt) or over == "InvalidCommandError"
     events = [event async for event in ledger.read.scan()]
     assert all(began_us <= event.recorded_at_us <= ended_us for event in events)
     (job,) = await ledger.read.open_jobs()

@@ -7,9 +7,9 @@ import asyncpg
 import pytest
 
 from events.envelope import Cursor
-from ledger.log import LogReader
-from projections.catalogue import PROJECTIONS
-from projections.runner import Runner
+from ledger.log.ledger import LogReader
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

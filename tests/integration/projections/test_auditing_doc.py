@@ -5,9 +5,9 @@ from pathlib import Path
 
 import typer
 
+from services.cli.connections import auditor_pool
 from services.cli.main import app
-from services.cli.reading import auditor_pool
-from services.shared.settings import Settings
+from services.platform.settings import Settings
 from tests.integration.projections.conftest import CatchUp
 from tests.support.desk import random_desk, store
 

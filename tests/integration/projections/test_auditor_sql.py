@@ -10,15 +10,15 @@ import pytest
 from events.account import CreditsCharged, CreditsRefunded
 from events.envelope import Recorded
 from events.job import Failure, JobFailed, JobSucceeded, Video
-from events.streams import account_stream, job_stream
+from events.stream_names import account_stream, job_stream
 from ledger import commands as c
-from projections.asof import balance_at
-from projections.books import Books
-from projections.errors import NothingOfThatName
-from projections.moments import Moment, Point, moment
-from projections.statement import BEGINNING, statement_of
-from services.cli.reading import auditor_pool
-from services.shared.settings import Settings
+from projections.engine.errors import NothingOfThatNameError
+from projections.reports.balance_as_of import balance_at
+from projections.reports.books import Books
+from projections.reports.log_position import AsOf, LogPosition, moment
+from projections.reports.statement import BEGINNING, statement_of
+from services.cli.connections import auditor_pool
+from services.platform.settings import Settings
 from tests.support.desk import ACCOUNTS, DAY_US, SECOND_US, START_US, Desk, random_desk, store
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ async def auditor(settings: Settings) -> AsyncIterator["Pool"]:
         yield pool
 
 
-def python_books(events: list[Recorded], at: Moment) -> dict[str, int]:
+def python_books(events: list[Recorded], at: LogPosition) -> dict[str, int]:
     """The books as folded in Python, with expiries that are due and not booked."""
     books = Books()
     for event in events[: at.position]:
@@ -58,7 +58,7 @@ async def test_balances_books_and_lots_are_those_of_the_fold(
     events = desk.events
     await store(database_url, events)
     for position in range(0, len(events) + 1, 7):
-        at = Moment(position, events[position - 1].recorded_at_us if position else 0)
+        at = LogPosition(position, events[position - 1].recorded_at_us if position else 0)
         rows = await auditor.fetch(
             "SELECT account, debits - credits, balance FROM audit.books_at($1)", position
         )
@@ -69,14 +69,14 @@ async def test_balances_books_and_lots_are_those_of_the_fold(
             rows_before = [e for e in events[:position] if e.stream == account_stream(account)]
             expected = 0
             if rows_before:
-                expected = (await balance_at(auditor, account, Point(position=position))).balance
+                expected = (await balance_at(auditor, account, AsOf(position=position))).balance
             assert found == expected
     for account in ACCOUNTS:
         await _lots_agree(auditor, account, desk)
 
 
 async def _lots_agree(auditor: "Pool", account: str, desk: Desk) -> None:
-    state = await balance_at(auditor, account, Point(position=len(desk.events)))
+    state = await balance_at(auditor, account, AsOf(position=len(desk.events)))
     rows = await auditor.fetch(
         "SELECT lot, kind, amount_left, expires_at FROM audit.lots WHERE stream = $1 AND amount_left <> 0",
         account_stream(account),
@@ -95,7 +95,7 @@ async def _lots_agree(auditor: "Pool", account: str, desk: Desk) -> None:
         for e in desk.events
         if e.stream == account_stream(account)
     ]
-    statement = statement_of(account, own, BEGINNING, Moment(len(desk.events), 0))
+    statement = statement_of(account, own, BEGINNING, LogPosition(len(desk.events), 0))
     expected: Counter[tuple[int | None, int, str]] = Counter(
         (part.lot, part.amount, part.kind) for movement, _ in statement.movements for part in movement.lots
     )
@@ -111,12 +111,12 @@ async def test_a_time_has_a_position(database_url: str, auditor: "Pool") -> None
     first, last = events[0].recorded_at_us, events[-1].recorded_at_us
     for time_us in [first - 1, *(e.recorded_at_us + d for e in events for d in (-1, 0, 1)), last + 1]:
         expected = sum(1 for e in events if e.recorded_at_us <= time_us)
-        assert (await moment(auditor, Point(time_us=time_us))).position == expected
+        assert (await moment(auditor, AsOf(time_us=time_us))).position == expected
     for words, expected in (("infinity", len(events)), ("-infinity", 0)):
         assert await auditor.fetchval(f"SELECT audit.position_at('{words}')") == expected
-    with pytest.raises(NothingOfThatName):
-        await moment(auditor, Point(position=len(events) + 1))
-    far = await moment(auditor, Point(time_us=first * 3))
+    with pytest.raises(NothingOfThatNameError):
+        await moment(auditor, AsOf(position=len(events) + 1))
+    far = await moment(auditor, AsOf(time_us=first * 3))
     assert far.not_come_yet and far.position == len(events)
 
 
@@ -135,7 +135,7 @@ async def test_a_late_booking_changes_no_balance_at_a_time(database_url: str, au
     assert await auditor.fetchval(at_time, due_us - 1) == 7
     assert await auditor.fetchval(at_time, due_us) == 2
     assert await auditor.fetchval("SELECT audit.balance_at('a', $1)", unbooked) == 2
-    for point, expected in ((Point(time_us=due_us - 1), 7), (Point(time_us=due_us), 2), (Point(), 2)):
+    for point, expected in ((AsOf(time_us=due_us - 1), 7), (AsOf(time_us=due_us), 2), (AsOf(), 2)):
         assert (await balance_at(auditor, "a", point)).balance == expected
     rows = await auditor.fetch("SELECT account, balance FROM audit.books_at($1)", unbooked)
     books = {row["account"]: row["balance"] for row in rows}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from projections.books import Books
-from projections.check import check_ledger
+from projections.reports.books import Books
+from projections.verify.check import check_ledger
 from tests.support.traffic import Traffic
 
 OPEN_GUARD = "ALTER TABLE events DISABLE TRIGGER events_append_only;"

@@ -11,12 +11,12 @@ from events.account import CreditsGranted, CreditsRevoked, Paid, Part
 from events.codec import Event, decode
 from events.payment import PaymentFlagged, PaymentOrdered, PaymentRefunded, PaymentSucceeded
 from ledger import commands as c
-from ledger import commands_payment as p
-from projections.causes import explain
-from projections.journal import Filter, journal
-from projections.payments import PAYMENTS
-from services.cli.reading import auditor_pool
-from services.shared.settings import Settings
+from ledger.payments import commands as p
+from projections.models.payments import PAYMENTS
+from projections.reports.causal_chain import explain
+from projections.reports.journal import Filter, journal
+from services.cli.connections import auditor_pool
+from services.platform.settings import Settings
 from tests.support.desk import Desk, random_desk, store
 
 if TYPE_CHECKING:

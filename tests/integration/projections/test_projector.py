@@ -4,15 +4,15 @@ import asyncio
 
 from prometheus_client import REGISTRY
 
-from ledger.log import Ledger, LogReader
-from projections.catalogue import PROJECTIONS
-from projections.check import check_ledger
-from projections.rebuild import rebuild
-from projections.root import build, state_root
-from projections.runner import Runner
+from ledger.log.ledger import Ledger, LogReader
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.engine.state_root import build, state_root
+from projections.rebuild.run import rebuild
+from projections.verify.check import check_ledger
+from services.platform.redis import blocking_client
 from services.projector.projector import Follower
-from services.shared.feed import BLOCK_S_MAX, Feed
-from services.shared.redis_client import blocking_client
+from services.streams.feed import BLOCK_S_MAX, Feed
 from tests.support.services import Services
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually

@@ -4,10 +4,15 @@ import asyncio
 
 import pytest
 
-from ledger.log import Ledger, LogReader
-from projections.errors import NoSuchProjection, RebuildDiffers, RebuildRunning, SwapTimedOut
-from projections.rebuild import How, Rebuilt, rebuild
-from projections.root import build, state_root
+from ledger.log.ledger import Ledger, LogReader
+from projections.engine.errors import (
+    ProjectionNotFoundError,
+    RebuildMismatchError,
+    RebuildRunningError,
+    SwapTimeoutError,
+)
+from projections.engine.state_root import build, state_root
+from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild
 from tests.integration.projections.conftest import bring_up, tables, versions
 from tests.support.traffic import Traffic
 from tests.support.waiting import PATIENCE_S, eventually
@@ -47,7 +52,7 @@ async def test_rebuilt_equals_live_and_only_the_table_changes(
 async def test_rebuild_while_orders_come_in_and_the_projector_runs(
     ledger: Ledger, pool, database_url, name: str, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 20)
+    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 20)
     await Traffic(ledger, prefix="before-").play(60)
     await bring_up(pool, name)
     stop = asyncio.Event()
@@ -97,12 +102,12 @@ async def test_a_live_table_that_is_wrong_is_told_and_kept_until_the_difference_
         "INSERT INTO balances_v1 SELECT 'zz', 5, 5, 0, 0, 0, 0, 0, '', NULL, 0, 1, 0, 0, '[]', 0",
     )
 
-    with pytest.raises(RebuildDiffers, match="3 rows of balances at position") as found:
+    with pytest.raises(RebuildMismatchError, match="3 rows of balances at position") as found:
         await rebuild(database_url, "balances")
     assert found.value.keys == ("a0", "a1", "zz")
     assert (await state_root(pool, "balances")).version == 1
 
-    result = await rebuild(database_url, "balances", How(accept=lambda *_: True))
+    result = await rebuild(database_url, "balances", RebuildOptions(accept=lambda *_: True))
     assert result.differences.keys == ("a0", "a1", "zz")
     assert (await state_root(pool, "balances")).root == right.root
     assert await tables(owner, "balances") == {f"balances_v{result.state.version}"}
@@ -117,7 +122,7 @@ async def test_the_swap_waits_for_a_long_reader_without_making_others_wait(
     await reader.start()
     before = await owner.fetch("SELECT * FROM balances ORDER BY account")
 
-    rebuilding = asyncio.create_task(rebuild(database_url, "balances", How(swap_timeout_s=300)))
+    rebuilding = asyncio.create_task(rebuild(database_url, "balances", RebuildOptions(swap_timeout_s=300)))
     waits = """SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
                WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'balances'::regclass
                AND datname = current_database()"""
@@ -145,8 +150,8 @@ async def test_a_swap_that_never_gets_the_view_gives_up_and_can_be_repeated(
     await catch_up("balances")
     async with owner.transaction():
         await owner.fetch("SELECT * FROM balances")
-        with pytest.raises(SwapTimedOut, match="try again"):
-            await rebuild(database_url, "balances", How(swap_timeout_s=0.1))
+        with pytest.raises(SwapTimeoutError, match="try again"):
+            await rebuild(database_url, "balances", RebuildOptions(swap_timeout_s=0.1))
     assert (await state_root(pool, "balances")).version == 1
     assert (await rebuild(database_url, "balances")).state.version > 1
     assert len(await versions(owner, "balances")) == 1
@@ -171,7 +176,7 @@ async def test_two_rebuilds_of_one_projection_do_not_meet(traffic: Traffic, catc
     both = await asyncio.gather(
         rebuild(database_url, "balances"), rebuild(database_url, "balances"), return_exceptions=True
     )
-    assert {type(one) for one in both} == {Rebuilt, RebuildRunning}
+    assert {type(one) for one in both} == {RebuildResult, RebuildRunningError}
 
 
 async def test_dependent_views_follow_the_swap(traffic: Traffic, pool, owner, catch_up, database_url):
@@ -197,5 +202,5 @@ async def test_an_empty_projection_can_be_rebuilt(database_url):
 
 
 async def test_an_unknown_name(database_url):
-    with pytest.raises(NoSuchProjection, match="balances"):
+    with pytest.raises(ProjectionNotFoundError, match="balances"):
         await rebuild(database_url, "balance")

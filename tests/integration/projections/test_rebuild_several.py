@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from events.envelope import Cursor
-from ledger.log import LogReader
-from projections.catalogue import PROJECTIONS
-from projections.rebuild import How, rebuild, rebuild_all
-from projections.rebuilding import second_half
-from projections.root import build, state_root
+from ledger.log.ledger import LogReader
+from projections.engine.registry import PROJECTIONS
+from projections.engine.state_root import build, state_root
+from projections.rebuild import parallel
+from projections.rebuild.run import RebuildOptions, rebuild, rebuild_all
 from tests.integration.projections.conftest import tables, versions
 from tests.support.traffic import Traffic
 
@@ -22,7 +22,7 @@ NAMES = list(PROJECTIONS)
 async def test_a_rebuild_that_was_killed_leaves_nothing_behind_that_matters(
     traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 10)
     await traffic.play(60)
     await catch_up("balances")
 
@@ -51,13 +51,13 @@ async def test_a_rebuild_that_was_killed_leaves_nothing_behind_that_matters(
 async def test_rows_that_memory_has_forgotten_are_read_back(
     traffic: Traffic, pool, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 7)
-    monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 2)
+    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 7)
+    monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 2)
     await traffic.play(60)
     await catch_up()
     live = {name: (await state_root(pool, name)).root for name in NAMES}
 
-    done = await rebuild_all(database_url, NAMES, How())
+    done = await rebuild_all(database_url, NAMES, RebuildOptions())
 
     assert {one.state.name: one.state.root for one in done} == live
     assert all(one.swapped and not one.differences.rows for one in done)
@@ -67,17 +67,17 @@ async def test_rows_that_memory_has_forgotten_are_read_back(
 async def test_two_halves_at_once_make_the_same_rows(
     traffic: Traffic, pool, catch_up, database_url, monkeypatch, here: bool
 ):
-    monkeypatch.setattr("projections.rebuilding.passing.HALVES_FROM_EVENTS", 100)
+    monkeypatch.setattr("projections.rebuild.scan.HALVES_FROM_EVENTS", 100)
     if here:
-        monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 7)
-        monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 2)
-        monkeypatch.setattr("projections.rebuilding.second_half._run", second_half.fold)
+        monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 7)
+        monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 2)
+        monkeypatch.setattr("projections.rebuild.parallel._run", parallel.fold)
     await traffic.play(60)
     await catch_up()
     live = {name: await state_root(pool, name) for name in NAMES}
     told: list[int] = []
 
-    done = await rebuild_all(database_url, NAMES, How(), progress=lambda at, _: told.append(at))
+    done = await rebuild_all(database_url, NAMES, RebuildOptions(), progress=lambda at, _: told.append(at))
 
     assert {one.state.name: (one.state.root, one.state.cursor) for one in done} == {
         name: (root.root, root.cursor) for name, root in live.items()
@@ -89,23 +89,23 @@ async def test_two_halves_at_once_make_the_same_rows(
 async def test_what_a_second_half_has_left_does_not_stand_in_the_way(
     traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuilding.passing.HALVES_FROM_EVENTS", 100)
-    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 7)
-    monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 2)
+    monkeypatch.setattr("projections.rebuild.scan.HALVES_FROM_EVENTS", 100)
+    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 7)
+    monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 2)
 
-    async def die(task: second_half.Task, progress: Callable[[int], None]) -> Cursor:
-        await second_half.fold(task, progress)
+    async def die(task: parallel.ParallelTask, progress: Callable[[int], None]) -> Cursor:
+        await parallel.fold(task, progress)
         raise ConnectionError
 
     await traffic.play(60)
     await catch_up()
     with monkeypatch.context() as dying, pytest.raises(ConnectionError):
-        dying.setattr("projections.rebuilding.second_half._run", die)
-        await rebuild_all(database_url, ["balances", "job_status"], How())
+        dying.setattr("projections.rebuild.parallel._run", die)
+        await rebuild_all(database_url, ["balances", "job_status"], RebuildOptions())
     assert await tables(owner, "balances") == {"balances_v1", "balances_v2", "balances_v2_late"}
 
-    monkeypatch.setattr("projections.rebuilding.second_half._run", second_half.fold)
-    for done in await rebuild_all(database_url, ["balances", "job_status"], How(resume=True)):
+    monkeypatch.setattr("projections.rebuild.parallel._run", parallel.fold)
+    for done in await rebuild_all(database_url, ["balances", "job_status"], RebuildOptions(resume=True)):
         assert (done.swapped, done.state.version) == (True, 2)
     assert await tables(owner, "balances") == {"balances_v2"}
 
@@ -113,8 +113,8 @@ async def test_what_a_second_half_has_left_does_not_stand_in_the_way(
 async def test_a_killed_rebuild_is_gone_on_with(
     traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 10)
-    monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 4)
+    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 4)
     await traffic.play(60)
     await catch_up()
 
@@ -124,10 +124,10 @@ async def test_a_killed_rebuild_is_gone_on_with(
 
     for _ in range(2):  # dying again does not lose what was there
         with pytest.raises(ConnectionError):
-            await rebuild(database_url, "job_status", How(resume=True), progress=die)
+            await rebuild(database_url, "job_status", RebuildOptions(resume=True), progress=die)
     await traffic.play(10)
     await catch_up()
-    done = await rebuild(database_url, "job_status", How(resume=True))
+    done = await rebuild(database_url, "job_status", RebuildOptions(resume=True))
     assert 0 < done.resumed_at <= 100
     assert (done.swapped, done.state.version) == (True, 2)
     assert (await state_root(pool, "job_status")).root == (await build(LogReader(pool), "job_status", 10**9))[
@@ -139,8 +139,8 @@ async def test_a_killed_rebuild_is_gone_on_with(
 async def test_a_cancelled_rebuild_leaves_nothing(
     traffic: Traffic, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuilding.source.PAGE_EVENTS", 10)
-    monkeypatch.setattr("projections.rebuilding.filling.ROWS_MAX", 4)
+    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 4)
     await traffic.play(30)
     await catch_up()
 
@@ -148,7 +148,7 @@ async def test_a_cancelled_rebuild_leaves_nothing(
         if position >= 50:
             rebuilding.cancel()
 
-    rebuilding = asyncio.create_task(rebuild_all(database_url, NAMES, How(), progress=cancel))
+    rebuilding = asyncio.create_task(rebuild_all(database_url, NAMES, RebuildOptions(), progress=cancel))
     with pytest.raises(asyncio.CancelledError):
         await rebuilding
     for name in NAMES:
@@ -165,7 +165,7 @@ async def test_of_several_only_those_that_are_right_are_swapped(
     wrong = await state_root(pool, "balances")
     charged = await owner.fetchval("SELECT charged FROM balances WHERE account = 'a1'")
 
-    balances, jobs = await rebuild_all(database_url, ["balances", "job_status"], How())
+    balances, jobs = await rebuild_all(database_url, ["balances", "job_status"], RebuildOptions())
 
     assert (balances.swapped, jobs.swapped) == (False, True)
     assert balances.live is not None and balances.live.root == wrong.root != balances.state.root
@@ -173,6 +173,6 @@ async def test_of_several_only_those_that_are_right_are_swapped(
     assert shown == [("a1", "charged", charged, charged - 1), ("a1", "terms", "x", "1")]
     assert await versions(owner, "balances") == [(1, True)]
 
-    (checked,) = await rebuild_all(database_url, ["job_status"], How(check=True))
+    (checked,) = await rebuild_all(database_url, ["job_status"], RebuildOptions(check=True))
     assert (checked.swapped, checked.live) == (False, msgspec.structs.replace(checked.state, version=2))
     assert await versions(owner, "job_status") == [(2, True)]

@@ -7,11 +7,11 @@ import pytest
 
 from events.job import Failure, Video
 from ledger import commands as c
-from ledger.errors import AlreadyRequeued
-from ledger.log import Ledger
-from projections.catalogue import PROJECTIONS
-from projections.check import check_ledger
-from projections.runner import Runner
+from ledger.errors import AlreadyRequeuedError
+from ledger.log.ledger import Ledger
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.verify.check import check_ledger
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -73,7 +73,7 @@ async def test_twice_is_once(ledger: Ledger, pool: "Pool") -> None:
     await _failed_job(ledger)
     first = await ledger.execute(_requeue("j", "k", 0), key="requeue:j")
     assert await ledger.execute(_requeue("j", "k", 0), key="requeue:j") == first
-    with pytest.raises(AlreadyRequeued):
+    with pytest.raises(AlreadyRequeuedError):
         await ledger.execute(_requeue("j", "l", 0), key="requeue:j:again")
     await ledger.execute(c.FailJob("k", "a", "operator", POISON), key="fail:k")
     await ledger.execute(_requeue("k", "l", 0), key="requeue:k")  # the newest one may be, if it fails too

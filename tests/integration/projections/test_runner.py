@@ -7,14 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from events.envelope import GENESIS
-from events.errors import UnknownEventType
+from events.errors import UnknownEventTypeError
 from ledger.errors import IntegrityError
-from ledger.log import LogReader
-from projections import cursors
-from projections.catalogue import PROJECTIONS
-from projections.errors import NoSuchProjection
-from projections.root import build, state_root
-from projections.runner import Runner
+from ledger.log.ledger import LogReader
+from projections.engine import cursors
+from projections.engine.errors import ProjectionNotFoundError
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from projections.engine.state_root import build, state_root
 from tests.support.history import rehashed
 from tests.support.traffic import Traffic
 
@@ -143,7 +143,7 @@ async def test_an_unknown_event_type_stops_with_a_clear_error_and_applies_nothin
     await owner.execute("UPDATE events SET hash = $1 WHERE position = $2", fresh[-1].hash, len(log))
     await runner.apply(fresh[:5])
 
-    with pytest.raises(UnknownEventType, match=rf"CreditsTeleported.*position {len(log)}.*upgrade"):
+    with pytest.raises(UnknownEventTypeError, match=rf"CreditsTeleported.*position {len(log)}.*upgrade"):
         await runner.apply(fresh[5:])
     assert await runner.cursor() == fresh[4].cursor
     assert await view_equals_log(pool, name)
@@ -177,7 +177,7 @@ async def test_a_projection_that_applied_another_history_refuses_the_log(
 
 async def test_a_projection_without_a_cursor_says_what_to_do(pool, owner):
     await owner.execute("DELETE FROM cursors WHERE name = 'balances'")
-    with pytest.raises(NoSuchProjection, match="neurocards migrate"):
+    with pytest.raises(ProjectionNotFoundError, match="neurocards migrate"):
         await Runner(pool, PROJECTIONS["balances"]).cursor()
 
 

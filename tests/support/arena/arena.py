@@ -20,16 +20,16 @@ from typing import Any
 
 import httpx
 
-from ledger.log import Ledger
-from ledger.sql import query
-from services.cli.demo.chat import Chat, Message
-from services.cli.demo.sandbox import Sandbox
-from services.cli.demo.seller import finals
-from services.cli.demo.witness import Witness
+from ledger.log.ledger import Ledger
+from ledger.sql import load_queries
+from services.local.ports import free_port
 from services.local.valkey import EmbeddedValkey
-from services.shared.settings import Settings, load_settings
-from services.shared.sockets import free_port
-from services.shared.streams import GENERATION, JOBS
+from services.platform.settings import Settings, load_settings
+from services.rehearsal.chat_client import Chat, Message
+from services.rehearsal.log_watch import Witness
+from services.rehearsal.sandbox_control import Sandbox
+from services.rehearsal.seller import finals
+from services.streams.entries import GENERATION, JOBS
 from tests.support.arena.auditor import audit, told
 from tests.support.arena.evidence import Evidence
 from tests.support.arena.processes import Processes
@@ -38,6 +38,8 @@ from tests.support.arena.strikes import Strikes
 from tests.support.jobs import Jobs
 from tests.support.services import Services
 from tests.support.waiting import eventually
+
+query = load_queries("ledger.log")
 
 HOST = "127.0.0.1"
 PACE = {

@@ -4,8 +4,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from services.cli.demo.checks import unsettled
-from services.cli.demo.timeline import timeline
+from services.rehearsal.report import timeline
+from services.rehearsal.verdict import unsettled
 from tests.support.arena import seed
 from tests.support.arena.evidence import Evidence, collect
 from tests.support.arena.verdict import GRACE_S, Problem, judge

@@ -10,12 +10,12 @@ import msgspec
 from events.codec import decode
 from events.envelope import Recorded
 from events.job import JobFailed, JobQueued
-from events.streams import job_of
-from projections.check import check_ledger
-from services.cli.demo.chat import Chat, Message
-from services.cli.demo.sandbox import TaskSeen
-from services.shared.stream_check import check_streams
-from services.shared.streams import GENERATION, JOBS
+from events.stream_names import job_of
+from projections.verify.check import check_ledger
+from services.rehearsal.chat_client import Chat, Message
+from services.rehearsal.sandbox_control import TaskSeen
+from services.streams.compare import check_streams
+from services.streams.entries import GENERATION, JOBS
 from tests.support.arena.sellers import CONFIRM, Order, Seller
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from services.shared.consumer.scripts import Scripts
+from services.streams.consumer.scripts import Scripts
 from services.worker import main as worker_main
-from services.worker.crew import Crew
-from services.worker.tools import Tools
+from services.worker.context import WorkerContext
+from services.worker.job_pool import JobPool
 from services.worker.worker import Worker
 from tests.support.arena.strikes import Strikes
 from tests.support.wrong_clock import shift_clock
@@ -58,16 +58,16 @@ def put_strikes(strikes: Strikes) -> None:
     worker_main.make_worker = make_and_watch
 
 
-def _watch(tools: Tools, strikes: Strikes) -> None:
+def _watch(tools: WorkerContext, strikes: Strikes) -> None:
     jobs: dict[str, str] = {}
-    take = Crew.take
+    take = JobPool.take
 
-    def take_and_remember(crew: Crew, entry: str, fields: dict[bytes, bytes]) -> bool:
+    def take_and_remember(crew: JobPool, entry: str, fields: dict[bytes, bytes]) -> bool:
         if fields.get(b"type") == b"JobQueued":
             jobs[entry] = fields[b"job"].decode()
         return take(crew, entry, fields)
 
-    Crew.take = take_and_remember  # type: ignore[method-assign, assignment]
+    JobPool.take = take_and_remember  # type: ignore[method-assign, assignment]
 
     def around(owner: object, method: str, name: str | None, job_of: JobOf) -> None:
         kind = owner if isinstance(owner, type) else type(owner)

@@ -11,14 +11,14 @@ import httpx
 import msgspec
 
 from ledger import commands as c
-from ledger.log import Ledger
-from services.adapters.kie.catalogue import load_catalogue
-from services.cli.demo.sandbox import Sandbox
-from services.shared.blobs import one_chunk, open_blobs
-from services.shared.ids import new_id
-from services.shared.people import Brief, Draft, People
-from services.shared.periodic import PASSING
-from services.shared.settings import Settings
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import Brief, Draft, PersonalData
+from services.generation.catalogue import load_catalogue
+from services.platform.blobs import one_chunk, open_blobs
+from services.platform.ids import new_id
+from services.platform.periodic import PASSING
+from services.platform.settings import Settings
+from services.rehearsal.sandbox_control import Sandbox
 from tests.support.outside import photo
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Sellers:
         self, ledger: Ledger, pool: "Pool", settings: Settings, http: httpx.AsyncClient, sandbox: Sandbox
     ) -> None:
         self._ledger = ledger
-        self._people = People(pool)
+        self._people = PersonalData(pool)
         self._blobs = open_blobs(settings)
         self._http = http
         self._sandbox = sandbox

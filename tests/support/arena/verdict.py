@@ -20,9 +20,9 @@ import msgspec
 
 from events.codec import decode
 from events.job import SubmissionFailed, SubmissionIntended
-from events.streams import job_of
-from services.cli.demo.chat import Message, buttons_of
-from services.cli.demo.seller import AGAIN
+from events.stream_names import job_of
+from services.rehearsal.chat_client import Message, buttons_of
+from services.rehearsal.seller import AGAIN
 from tests.support.arena.evidence import Delivered, Evidence
 from tests.support.arena.sellers import Order
 

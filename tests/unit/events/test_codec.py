@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from events.account import AccountOpened, CreditsGranted
 from events.codec import EVENT_TYPES, Event, clean_text, decode_data, encode
-from events.errors import CodecError, UnknownEventType
+from events.errors import CodecError, UnknownEventTypeError
 from events.job import Failure, JobFailed
 
 
@@ -37,7 +37,7 @@ def test_a_literal_backslash_u0000_is_text_like_any_other():
 
 
 def test_an_unknown_type_says_so_with_its_position():
-    with pytest.raises(UnknownEventType, match="'Invented' at position 7"):
+    with pytest.raises(UnknownEventTypeError, match="'Invented' at position 7"):
         decode_data("Invented", "{}", 7)
 
 

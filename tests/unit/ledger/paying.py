@@ -6,13 +6,13 @@ from msgspec.structs import replace
 
 from events.account import AccountEvent, CreditsCharged, CreditsGranted, CreditsRevoked, Paid, Part
 from events.payment import PaymentEvent, PaymentOrdered, PaymentSucceeded, RefundIntended
-from ledger import account
-from ledger import commands_payment as p
-from ledger.account_state import AccountState
+from ledger.accounts import decider as account
+from ledger.accounts.lots import draw
+from ledger.accounts.state import AccountState
 from ledger.commands import RevokeCredits
-from ledger.decide import State, decide, evolve
-from ledger.lots import draw
-from ledger.payment_state import PaymentState, Received
+from ledger.decider import State, decide, evolve
+from ledger.payments import commands as p
+from ledger.payments.state import PaymentState, Received
 
 ORDERED = PaymentOrdered(
     "a", "yookassa", "credits-5", 5, 39_000, "RUB", "100500", False, None, "5 videos", "ru"

@@ -12,16 +12,16 @@ from events.account import (
     TermsAccepted,
 )
 from events.job import JobQueued
-from ledger import account
 from ledger import commands as c
-from ledger.account_state import AccountState, evolve
+from ledger.accounts import decider as account
+from ledger.accounts.state import AccountState, evolve
 from ledger.errors import (
-    Forgotten,
-    InsufficientCredits,
-    InvalidCommand,
-    NotOpened,
-    TermsNotAccepted,
-    UnreadableAccount,
+    AccountErasedError,
+    AccountNotOpenError,
+    InsufficientCreditsError,
+    InvalidCommandError,
+    TermsNotAcceptedError,
+    UnreadableAccountError,
 )
 
 OPENED = [AccountOpened()]
@@ -71,7 +71,7 @@ def test_an_order_charges_and_queues_each_job():
 
 
 def test_an_order_is_all_or_nothing():
-    with pytest.raises(InsufficientCredits) as refused:
+    with pytest.raises(InsufficientCreditsError) as refused:
         account.order_videos(given(*AGREED), order("j1", "j2", "j3"), now_us=0)
     assert (refused.value.balance, refused.value.needed) == (2, 3)
 
@@ -79,7 +79,7 @@ def test_an_order_is_all_or_nothing():
 def test_a_revocation_may_leave_less_than_zero_and_then_nothing_can_be_ordered():
     state = given(*AGREED, CreditsCharged("j", "o", 2), CreditsRevoked(2, "chargeback"))
     assert state.balance == -2
-    with pytest.raises(InsufficientCredits):
+    with pytest.raises(InsufficientCreditsError):
         account.order_videos(state, order("j1"), now_us=0)
     assert given(*AGREED, CreditsCharged("j", "o", 2), CreditsRefunded("j", 2, "transient")).balance == 2
 
@@ -87,14 +87,14 @@ def test_a_revocation_may_leave_less_than_zero_and_then_nothing_can_be_ordered()
 @pytest.mark.parametrize(
     ("state", "command", "error"),
     [
-        (given(), order("j"), NotOpened),
-        (given(*OPENED, CreditsGranted(5, "manual", "x")), order("j"), TermsNotAccepted),
-        (given(*AGREED), order(), InvalidCommand),
-        (given(*AGREED), order("j", "j"), InvalidCommand),
-        (given(*AGREED), order(*map(str, range(51))), InvalidCommand),
-        (given(*AGREED), order("j", price=0), InvalidCommand),
-        (given(*AGREED), order("j", deadline_s=0), InvalidCommand),
-        (AccountState(opened=True, terms="1", balance=9, broken="?"), order("j"), UnreadableAccount),
+        (given(), order("j"), AccountNotOpenError),
+        (given(*OPENED, CreditsGranted(5, "manual", "x")), order("j"), TermsNotAcceptedError),
+        (given(*AGREED), order(), InvalidCommandError),
+        (given(*AGREED), order("j", "j"), InvalidCommandError),
+        (given(*AGREED), order(*map(str, range(51))), InvalidCommandError),
+        (given(*AGREED), order("j", price=0), InvalidCommandError),
+        (given(*AGREED), order("j", deadline_s=0), InvalidCommandError),
+        (AccountState(opened=True, terms="1", balance=9, broken="?"), order("j"), UnreadableAccountError),
     ],
 )
 def test_orders_refused(state, command, error):
@@ -108,7 +108,7 @@ def test_a_forgotten_account_takes_no_orders_and_still_gets_its_refunds():
     assert made == [("account-a", AccountForgotten("asked", "support"))]
     state = given(*AGREED, CreditsCharged("j", "o", 1), AccountForgotten("asked", "support"))
     assert account.forget(state, command) == []
-    with pytest.raises(Forgotten):
+    with pytest.raises(AccountErasedError):
         account.order_videos(state, order("k"), now_us=0)
     back = account.refund(state, account.Charge("a", "j", 1, ()), "timeout", 0, 1)
     assert evolve(state, back[0][1]).balance == 2  # type: ignore[arg-type]
@@ -116,9 +116,9 @@ def test_a_forgotten_account_takes_no_orders_and_still_gets_its_refunds():
 
 @pytest.mark.parametrize("amount", [0, -1, 1_000_001])
 def test_amounts_out_of_range_are_refused(amount):
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         account.grant(given(*AGREED), c.GrantCredits("a", amount, "manual", "x"), now_us=0)
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         account.revoke(given(*AGREED), c.RevokeCredits("a", amount, "x"), now_us=0)
 
 

@@ -8,14 +8,19 @@ import pytest
 from events import codec
 from events.envelope import GENESIS, GENESIS_HASH
 from events.job import Failure
-from ledger import batch as batch_module
-from ledger import chain
 from ledger import commands as c
-from ledger.batch import BatchDecider, Pending
-from ledger.chain import follows
-from ledger.decide import fold, initial, streams_read
-from ledger.errors import AlreadyExists, InsufficientCredits, InvalidCommand, KeyReused, LedgerError
-from ledger.receipt import NOTHING_TO_DO, Receipt
+from ledger.decider import fold, initial, streams_read
+from ledger.errors import (
+    AlreadyExistsError,
+    InsufficientCreditsError,
+    InvalidCommandError,
+    KeyReusedError,
+    LedgerError,
+)
+from ledger.log import batch as batch_module
+from ledger.log import hash_chain
+from ledger.log.batch import NOTHING_TO_DO, BatchDecider, Pending, Receipt
+from ledger.log.hash_chain import follows
 
 
 def decided(*asked: tuple[str, c.Command], known=None):
@@ -44,7 +49,7 @@ def order(key: str, *jobs: str):
 def test_later_commands_see_what_earlier_ones_made():
     result = decided(OPEN, TERMS, order("o1", "j1"), order("o2", "j2"), order("o3", "j3"))
     assert result.answers[:4] == [Receipt(1, 1, 10), Receipt(2, 2, 10), Receipt(4, 2, 10), Receipt(6, 2, 10)]
-    assert isinstance(result.answers[4], InsufficientCredits)
+    assert isinstance(result.answers[4], InsufficientCreditsError)
     assert [row.position for row in result.rows] == list(range(1, 8))
     assert [row.version for row in result.rows if row.stream == "account-a"] == [1, 2, 3, 4, 5]
     previous = GENESIS_HASH
@@ -62,7 +67,7 @@ def test_the_first_event_of_a_command_carries_the_key():
 def test_the_same_key_in_one_batch_is_one_command():
     result = decided(OPEN, TERMS, order("o1", "j1"), order("o1", "j1"), ("o1", c.OpenAccount("a")))
     assert result.answers[2] == result.answers[3]
-    assert isinstance(result.answers[4], KeyReused)
+    assert isinstance(result.answers[4], KeyReusedError)
     assert len(result.rows) == 5
 
 
@@ -101,7 +106,7 @@ def test_a_hash_that_cannot_be_made_leaves_no_half_of_a_command(monkeypatch):
     def event_hash(previous, position, stream, *others):
         if stream == "job-bad":
             raise UnicodeError("boom")
-        return chain.event_hash(previous, position, stream, *others)
+        return hash_chain.event_hash(previous, position, stream, *others)
 
     monkeypatch.setattr(batch_module, "event_hash", event_hash)
     result = decided(OPEN, TERMS, order("o1", "bad"), order("o2", "j1"))
@@ -114,7 +119,7 @@ def test_a_hash_that_cannot_be_made_leaves_no_half_of_a_command(monkeypatch):
 @pytest.mark.parametrize("job", ["two\x1fnames", "two\nlines", "x" * 300])
 def test_what_cannot_name_a_stream_is_that_command_s_error(job: str):
     result = decided(OPEN, TERMS, order("o1", job), order("o2", "j1"))
-    assert isinstance(result.answers[2], InvalidCommand)
+    assert isinstance(result.answers[2], InvalidCommandError)
     assert isinstance(result.answers[3], Receipt)
     assert len(result.rows) == 5
 
@@ -137,7 +142,7 @@ def test_a_job_can_be_made_only_once():
     }
     grant = ("g", c.GrantCredits("a", 9, "manual", "x"))
     result = decided(grant, order("o1", "j1"), order("o2", "j1"), known=known)
-    assert isinstance(result.answers[2], AlreadyExists)
+    assert isinstance(result.answers[2], AlreadyExistsError)
     assert result.states["account-a"][0] == 4
 
 

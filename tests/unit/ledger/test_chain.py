@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from events.envelope import GENESIS_HASH, Recorded
-from ledger.chain import event_hash, follows
+from ledger.log.hash_chain import event_hash, follows
 
 ROW = Recorded(7, "account-a", 3, "CreditsCharged", '{"job":"j"}', "order:o", b"b" * 32, 2, 99, b"")
 SEALED = msgspec.structs.replace(ROW, hash=event_hash(GENESIS_HASH, *msgspec.structs.astuple(ROW)[:-1]))

@@ -6,8 +6,17 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events.envelope import GENESIS, Cursor
-from ledger.checkpoints import Books, Checkpoint, Restored, SignedState, one_line, parse, time_of, time_text
-from ledger.note import MalformedNote
+from ledger.checkpoints.checkpoint import (
+    Books,
+    Checkpoint,
+    Restored,
+    SignedState,
+    one_line,
+    parse,
+    time_of,
+    time_text,
+)
+from ledger.checkpoints.signed_note import MalformedNoteError
 
 HEAD = Cursor(12, b"\xab" * 32)
 CHECKPOINT = Checkpoint(
@@ -55,13 +64,13 @@ def test_lines_of_a_later_version_are_no_reason_to_refuse_a_checkpoint() -> None
 def test_what_is_no_checkpoint(old: str, new: str) -> None:
     text = CHECKPOINT.text()
     assert old in text
-    with pytest.raises(MalformedNote):
+    with pytest.raises(MalformedNoteError):
         parse(text.replace(old, new))
 
 
 @pytest.mark.parametrize("word", ["lost", "kept", "head", "actor", "reason", "time"])
 def test_what_is_no_restoration(word: str) -> None:
-    with pytest.raises(MalformedNote):
+    with pytest.raises(MalformedNoteError):
         parse(RESTORED.text().replace(f"{word} ", "else "))
 
 

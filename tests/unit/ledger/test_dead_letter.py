@@ -16,21 +16,21 @@ from events.job import (
     VideoGifted,
 )
 from ledger import commands as c
-from ledger import job_state
-from ledger.account_state import AccountState
-from ledger.decide import decide
+from ledger.accounts.lots import Lot
+from ledger.accounts.state import AccountState
+from ledger.decider import decide
 from ledger.errors import (
-    AlreadyRequeued,
-    Forgotten,
-    InsufficientCredits,
-    InvalidCommand,
-    JobFinished,
-    JobUnfinished,
-    NoSuchJob,
-    TooLate,
+    AccountErasedError,
+    AlreadyRequeuedError,
+    DeadlinePassedError,
+    InsufficientCreditsError,
+    InvalidCommandError,
+    JobFinishedError,
+    JobNotFoundError,
+    JobUnfinishedError,
 )
-from ledger.job_state import JobState
-from ledger.lots import Lot
+from ledger.jobs import state as job_state
+from ledger.jobs.state import JobState
 
 DEADLINE = 1_000
 QUEUED = JobQueued("a", "o", 2, 3, 4, "m", "ugc", "p", "b", "ru", DEADLINE, parts=(Part(1, 4, "bonus"),))
@@ -57,16 +57,16 @@ def test_a_job_is_reissued_once_per_number():
     reissued = given(QUEUED, JobReissued(1))
     assert when(reissued, c.ReissueJob("j", 1)) == []
     assert when(reissued, c.ReissueJob("j", 2)) == [("job-j", JobReissued(2))]
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         when(reissued, c.ReissueJob("j", 3))
 
 
 def test_what_has_ended_or_will_not_be_made_in_time_is_not_reissued():
-    with pytest.raises(JobFinished):
+    with pytest.raises(JobFinishedError):
         when(given(*FAILED), c.ReissueJob("j", 1))
-    with pytest.raises(TooLate):
+    with pytest.raises(DeadlinePassedError):
         when(given(QUEUED), c.ReissueJob("j", 1), now_us=DEADLINE)
-    with pytest.raises(NoSuchJob):
+    with pytest.raises(JobNotFoundError):
         when(given(), c.ReissueJob("j", 1))
 
 
@@ -98,30 +98,30 @@ def test_credits_that_are_over_do_not_pay():
 
 def test_only_what_failed_is_made_again_and_once():
     refusals = {
-        JobUnfinished: given(QUEUED),
-        JobFinished: given(QUEUED, JobSucceeded(1, 1, VIDEO)),
-        AlreadyRequeued: given(*FAILED, JobRequeued("j2", 0, "r", "op")),
-        NoSuchJob: given(),
+        JobUnfinishedError: given(QUEUED),
+        JobFinishedError: given(QUEUED, JobSucceeded(1, 1, VIDEO)),
+        AlreadyRequeuedError: given(*FAILED, JobRequeued("j2", 0, "r", "op")),
+        JobNotFoundError: given(),
     }
     for error, state in refusals.items():
         for command in (REQUEUE, DROP):
             with pytest.raises(error):
                 when(state, command)
-    with pytest.raises(JobFinished):
+    with pytest.raises(JobFinishedError):
         when(given(*FAILED, VideoGifted(1, VIDEO)), REQUEUE)
 
 
 @pytest.mark.parametrize(
     ("change", "payer", "error"),
     [
-        ({"price": 6}, PAYER, InsufficientCredits),
-        ({"price": -1}, PAYER, InvalidCommand),
-        ({"account": "b"}, PAYER, NoSuchJob),
-        ({"as_job": "j"}, PAYER, InvalidCommand),
-        ({"deadline_s": 0}, PAYER, InvalidCommand),
-        ({"actor": ""}, PAYER, InvalidCommand),
-        ({"reason": ""}, PAYER, InvalidCommand),
-        ({"price": 0}, replace(PAYER, forgotten=True), Forgotten),
+        ({"price": 6}, PAYER, InsufficientCreditsError),
+        ({"price": -1}, PAYER, InvalidCommandError),
+        ({"account": "b"}, PAYER, JobNotFoundError),
+        ({"as_job": "j"}, PAYER, InvalidCommandError),
+        ({"deadline_s": 0}, PAYER, InvalidCommandError),
+        ({"actor": ""}, PAYER, InvalidCommandError),
+        ({"reason": ""}, PAYER, InvalidCommandError),
+        ({"price": 0}, replace(PAYER, forgotten=True), AccountErasedError),
     ],
 )
 def test_what_is_asked_must_make_sense(change, payer, error):

@@ -27,10 +27,10 @@ from events.job import (
     VideoGifted,
 )
 from ledger import commands as c
-from ledger.account_state import AccountState
-from ledger.decide import State, decide, evolve, initial, streams_read
-from ledger.errors import Rejected
-from ledger.lots import draw_order, total
+from ledger.accounts.lots import draw_order, total
+from ledger.accounts.state import AccountState
+from ledger.decider import State, decide, evolve, initial, streams_read
+from ledger.errors import RejectedError
 
 ACCOUNTS = st.sampled_from(["a", "b"])
 JOBS = st.sampled_from(["j1", "j2", "j3"])
@@ -54,7 +54,7 @@ class Ledger(RuleBasedStateMachine):
         view = {s: self.states.get(s, initial(s)) for s in streams_read(command)}
         try:
             made = decide(view, command, self.now_us)
-        except Rejected:
+        except RejectedError:
             return
         if any(s not in view and s in self.states for s, _ in made):
             return  # the log refuses to create what exists

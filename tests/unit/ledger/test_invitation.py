@@ -5,11 +5,11 @@ from msgspec.structs import replace
 
 from events.account import AccountOpened, CreditsGranted, InvitationRewarded
 from ledger import commands as c
-from ledger import commands_promo as g
-from ledger.account_state import AccountState, evolve
-from ledger.decide import decide, streams_read
-from ledger.errors import Forgotten, InvalidCommand, NotDue, NotOpened
-from ledger.job_state import JobState
+from ledger.accounts.state import AccountState, evolve
+from ledger.decider import decide, streams_read
+from ledger.errors import AccountErasedError, AccountNotOpenError, InvalidCommandError, NotDueError
+from ledger.jobs.state import JobState
+from ledger.promotions import commands as g
 
 MEMBER = AccountState(opened=True, terms="1")
 FRIEND = replace(MEMBER, invited_by="a", bought=True)
@@ -34,7 +34,8 @@ def test_an_account_that_is_open_is_invited_by_nobody():
 
 
 @pytest.mark.parametrize(
-    ("inviter", "error"), [(AccountState(), NotOpened), (replace(MEMBER, forgotten=True), Forgotten)]
+    ("inviter", "error"),
+    [(AccountState(), AccountNotOpenError), (replace(MEMBER, forgotten=True), AccountErasedError)],
 )
 def test_who_is_not_there_invites_nobody(inviter, error):
     with pytest.raises(error):
@@ -43,7 +44,7 @@ def test_who_is_not_there_invites_nobody(inviter, error):
 
 def test_nobody_invites_themselves():
     assert streams_read(replace(OPEN, invited_by="f")) == ("account-f",)
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         when(replace(OPEN, invited_by="f"), AccountState())
 
 
@@ -88,24 +89,24 @@ def test_a_video_counts_when_it_is_the_friends_own_and_done():
         JobState(account="f", outcome="failed"),
         JobState(account="x", outcome="succeeded"),
     ):
-        with pytest.raises(NotDue):
+        with pytest.raises(NotDueError):
             when(command, friend, job=job)
 
 
 def test_a_purchase_is_remembered_by_the_account():
     bought = evolve(replace(FRIEND, bought=False), CreditsGranted(5, "purchase", "five", "yookassa:y", lot=1))
     assert when(REWARD, bought)
-    with pytest.raises(NotDue):
+    with pytest.raises(NotDueError):
         when(REWARD, replace(FRIEND, bought=False))
 
 
 @pytest.mark.parametrize(
     ("friend", "error"),
     [
-        (MEMBER, InvalidCommand),
-        (replace(FRIEND, invited_by="x"), InvalidCommand),
-        (replace(FRIEND, forgotten=True), Forgotten),
-        (AccountState(), NotOpened),
+        (MEMBER, InvalidCommandError),
+        (replace(FRIEND, invited_by="x"), InvalidCommandError),
+        (replace(FRIEND, forgotten=True), AccountErasedError),
+        (AccountState(), AccountNotOpenError),
     ],
 )
 def test_nothing_is_given_without_the_invitation(friend, error):

@@ -20,21 +20,21 @@ from events.job import (
     VideoGifted,
 )
 from ledger import commands as c
-from ledger import job_state
-from ledger.account_state import AccountState
-from ledger.decide import decide, fold
+from ledger.accounts.state import AccountState
+from ledger.decider import decide, fold
 from ledger.errors import (
-    InvalidCommand,
-    JobFinished,
-    NoSuchJob,
-    NotDue,
-    StaleRun,
-    SubmissionOpen,
-    TaskMismatch,
-    TooLate,
-    UnreadableJob,
+    DeadlinePassedError,
+    InvalidCommandError,
+    JobFinishedError,
+    JobNotFoundError,
+    NotDueError,
+    StaleRunError,
+    SubmissionOpenError,
+    TaskMismatchError,
+    UnreadableJobError,
 )
-from ledger.job_state import JobState
+from ledger.jobs import state as job_state
+from ledger.jobs.state import JobState
 
 DEADLINE = 1_000
 PARTS = (Part(1, 3, "purchase"),)
@@ -75,7 +75,7 @@ def test_runs_count_up_and_fence():
     assert when(given(QUEUED), c.StartJob("j", 1, "w")) == [JobStarted(1, "w")]
     assert when(given(*STARTED), c.StartJob("j", 2, "w2")) == [JobStarted(2, "w2")]
     for run in (1, 3):
-        with pytest.raises(StaleRun):
+        with pytest.raises(StaleRunError):
             when(given(*STARTED), c.StartJob("j", run, "w"))
 
 
@@ -87,12 +87,12 @@ def test_a_stale_run_may_not_decide():
         c.RecordPrompt("j", 1, "t", "openai", "v"),
         c.FailJob("j", "a", "worker", FAILURE, run=1),
     ):
-        with pytest.raises(StaleRun):
+        with pytest.raises(StaleRunError):
             when(state, command)
 
 
 def test_a_run_that_was_handed_back_may_not_decide_either():
-    with pytest.raises(StaleRun):
+    with pytest.raises(StaleRunError):
         when(given(*PROMPTED, JobHandedBack(1)), INTEND)
 
 
@@ -107,10 +107,10 @@ def test_a_refusal_heard_by_a_run_that_lost_the_job_is_a_fact_and_the_holder_dec
     lost = given(*INTENDED, JobStarted(2, "w2"))
     (failed,) = when(lost, c.FailSubmission("j", "a", 1, 1, FAILURE))
     state = job_state.evolve(lost, failed)
-    with pytest.raises(SubmissionOpen):  # not even the holder may go on without a decision
+    with pytest.raises(SubmissionOpenError):  # not even the holder may go on without a decision
         when(state, c.IntendSubmission("j", 2, 2, "k1", "m"), now_us=500)
     for stale in (state, given(*ACCEPTED, JobStarted(2, "w2"))):  # a known task is the holder's to judge
-        with pytest.raises(StaleRun):
+        with pytest.raises(StaleRunError):
             when(stale, c.FailSubmission("j", "a", 1, 1, FAILURE))
     again = c.FailSubmission("j", "a", 2, 1, failed.failure, retry_at_us=500)
     assert when(state, again) == [RetryScheduled(2, 500)]
@@ -123,14 +123,14 @@ def test_a_task_is_recorded_once_and_even_after_a_refund():
     assert when(late, c.RecordAccepted("j", 1, "task")) == [SubmissionAccepted(1, "task")]
     assert when(given(*ACCEPTED), c.RecordAccepted("j", 1, "task")) == []
     for number, task in ((1, "another"), (2, "task")):
-        with pytest.raises(TaskMismatch):
+        with pytest.raises(TaskMismatchError):
             when(given(*ACCEPTED), c.RecordAccepted("j", number, task))
 
 
 def test_nothing_is_submitted_while_a_submission_is_open():
     assert when(given(*PROMPTED), INTEND) == [SubmissionIntended(1, 1, "k1", "m")]
     for history in (INTENDED, ACCEPTED):
-        with pytest.raises(SubmissionOpen):
+        with pytest.raises(SubmissionOpenError):
             when(given(*history), c.IntendSubmission("j", 1, 2, "k1", "m"))
 
 
@@ -138,9 +138,9 @@ def test_a_retry_waits_for_its_time_and_takes_the_next_number():
     made = when(given(*ACCEPTED), c.FailSubmission("j", "a", 1, 1, FAILURE, retry_at_us=500))
     assert made == [SubmissionFailed(1, 1, PLACED), RetryScheduled(1, 500)]
     state = given(*ACCEPTED, *made)
-    with pytest.raises(NotDue):
+    with pytest.raises(NotDueError):
         when(state, c.IntendSubmission("j", 1, 2, "k1", "m"), now_us=499)
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         when(state, INTEND, now_us=500)
     assert when(state, c.IntendSubmission("j", 1, 2, "k1", "m"), now_us=500) == [
         SubmissionIntended(1, 2, "k1", "m")
@@ -158,15 +158,15 @@ def test_without_a_retry_inside_the_deadline_the_job_fails_and_is_refunded(retry
 
 
 def test_nothing_starts_or_is_submitted_after_the_deadline():
-    with pytest.raises(TooLate):
+    with pytest.raises(DeadlinePassedError):
         when(given(QUEUED), c.StartJob("j", 1, "w"), now_us=DEADLINE)
-    with pytest.raises(TooLate):
+    with pytest.raises(DeadlinePassedError):
         when(given(*PROMPTED), INTEND, now_us=DEADLINE)
 
 
 def test_the_monitor_waits_for_the_deadline_and_then_needs_no_run():
     command = c.FailJob("j", "a", "monitor", FAILURE)
-    with pytest.raises(NotDue):
+    with pytest.raises(NotDueError):
         when(given(*ACCEPTED), command, now_us=DEADLINE - 1)
     made = when(given(*ACCEPTED), command, now_us=DEADLINE)
     assert made == [JobFailed("monitor", PLACED), CreditsRefunded("j", 3, "transient", PARTS)]
@@ -196,7 +196,7 @@ def test_there_is_one_end():
             c.StartJob("j", 2, "w"),
             c.FailSubmission("j", "a", 1, 1, FAILURE),
         ):
-            with pytest.raises(JobFinished):
+            with pytest.raises(JobFinishedError):
                 when(state, command, now_us=DEADLINE)
 
 
@@ -223,14 +223,14 @@ def test_handing_back_what_is_not_held_changes_nothing():
 
 def test_a_job_of_nobody_or_of_somebody_else_cannot_be_failed():
     for state, account in ((JobState(), "a"), (given(QUEUED), "b")):
-        with pytest.raises(NoSuchJob):
+        with pytest.raises(JobNotFoundError):
             when(state, c.FailJob("j", account, "operator", FAILURE))
 
 
 def test_a_job_that_cannot_be_read_can_still_be_refunded_but_not_worked_on():
     state = fold(given(*STARTED), "InventedLater", "{}")
     assert isinstance(state, JobState)
-    with pytest.raises(UnreadableJob):
+    with pytest.raises(UnreadableJobError):
         when(state, INTEND)
     made = when(state, c.FailJob("j", "a", "monitor", FAILURE), now_us=DEADLINE)
     assert refund(made) == [("JobFailed", None), ("CreditsRefunded", 3)]
@@ -246,5 +246,5 @@ def test_a_queued_event_of_another_shape_still_tells_who_paid_what():
 
 def test_an_unreadable_end_is_still_an_end():
     state = fold(given(*ACCEPTED), "JobSucceeded", '{"run":"first"}')
-    with pytest.raises(JobFinished):
+    with pytest.raises(JobFinishedError):
         when(state, c.FailJob("j", "a", "monitor", FAILURE), now_us=DEADLINE)

@@ -14,12 +14,12 @@ from events.account import (
     Part,
     TermsAccepted,
 )
-from ledger import account
 from ledger import commands as c
-from ledger.account import Charge
-from ledger.account_state import AccountState, evolve
-from ledger.errors import InsufficientCredits, InvalidCommand
-from ledger.lots import Lot, draw, draw_order, given, taken, total
+from ledger.accounts import decider as account
+from ledger.accounts.decider import Charge
+from ledger.accounts.lots import Lot, draw, draw_order, given, taken, total
+from ledger.accounts.state import AccountState, evolve
+from ledger.errors import InsufficientCreditsError, InvalidCommandError
 
 DAY_US = 24 * 3600 * 1_000_000
 
@@ -70,7 +70,7 @@ def test_what_has_ended_cannot_be_spent_and_is_booked_with_the_next_command():
     made = events_of(account.order_videos(RICH, order("j"), now_us=3 * DAY_US))
     assert made[0] == CreditsExpired(3, 5, "promo", 3 * DAY_US)
     assert made[1].parts == (Part(2, 1, "bonus", 9 * DAY_US),)
-    with pytest.raises(InsufficientCredits) as refused:
+    with pytest.raises(InsufficientCreditsError) as refused:
         account.order_videos(RICH, order("j", price=16), now_us=3 * DAY_US)
     assert refused.value.balance == 15
     assert RICH.available(3 * DAY_US) == 15
@@ -137,7 +137,7 @@ def test_what_comes_in_settles_a_debt_first():
 
 def test_a_debt_keeps_its_user_from_ordering_until_it_is_covered():
     owing = evolve(after(), CreditsRevoked(4, "money back"))
-    with pytest.raises(InsufficientCredits) as refused:
+    with pytest.raises(InsufficientCreditsError) as refused:
         account.order_videos(owing, order("j"), now_us=0)
     assert refused.value.balance == -4
 
@@ -149,7 +149,7 @@ def test_a_refund_arrives_even_when_the_account_cannot_be_read():
 
 
 def test_a_grant_may_not_be_over_before_it_begins():
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         account.grant(after(), c.GrantCredits("a", 1, "bonus", "x", expires_at_us=7), now_us=7)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import merkle
+from ledger.checkpoints import merkle
 
 # The leaves and roots that the implementations of Certificate Transparency test each other with.
 LEAVES = [

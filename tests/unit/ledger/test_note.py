@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger import note
-from ledger.note import MalformedKey, MalformedNote, NotSigned
+from ledger.checkpoints import signed_note
+from ledger.checkpoints.signed_note import MalformedKeyError, MalformedNoteError, SignatureError
 
 # The example in the documentation of Go's golang.org/x/mod/sumdb/note.
 PRIVATE = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -27,14 +27,17 @@ C2SP_SIGNED = (
 
 
 def test_the_published_note_and_keys() -> None:
-    key = note.parse_private(PRIVATE)
+    key = signed_note.parse_private(PRIVATE)
     assert (key.sign(TEXT), str(key.public), key.reveal()) == (SIGNED, PUBLIC, PRIVATE)
-    assert note.open_note(SIGNED, note.parse_public(PUBLIC)) == TEXT
-    assert note.open_note(C2SP_SIGNED, note.parse_public(C2SP_PUBLIC)) == "This is an example message.\n"
+    assert signed_note.open_note(SIGNED, signed_note.parse_public(PUBLIC)) == TEXT
+    assert (
+        signed_note.open_note(C2SP_SIGNED, signed_note.parse_public(C2SP_PUBLIC))
+        == "This is an example message.\n"
+    )
 
 
 def test_openssl_agrees(tmp_path: Path) -> None:
-    key = note.new_key("neurocards/test")
+    key = signed_note.new_key("neurocards/test")
     signed = key.sign("one\ntwo\n")
     raw = base64.b64decode(signed.split(" ")[-1])
     der = bytes.fromhex("302a300506032b6570032100") + key.public.key
@@ -51,8 +54,8 @@ def test_openssl_agrees(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", range(len(SIGNED)))
 def test_no_character_can_be_changed(at: int) -> None:
     changed = SIGNED[:at] + chr(ord(SIGNED[at]) ^ 1) + SIGNED[at + 1 :]
-    with pytest.raises((MalformedNote, NotSigned)):
-        note.open_note(changed, note.parse_public(PUBLIC))
+    with pytest.raises((MalformedNoteError, SignatureError)):
+        signed_note.open_note(changed, signed_note.parse_public(PUBLIC))
 
 
 def test_no_byte_of_a_public_key_can_be_changed_or_left_out() -> None:
@@ -61,52 +64,53 @@ def test_no_byte_of_a_public_key_can_be_changed_or_left_out() -> None:
             PUBLIC[:at] + PUBLIC[at + 1 :],
             PUBLIC[:at] + chr(ord(PUBLIC[at]) ^ 1) + PUBLIC[at + 1 :],
         ):
-            with pytest.raises(MalformedKey):
-                note.parse_public(changed)
+            with pytest.raises(MalformedKeyError):
+                signed_note.parse_public(changed)
 
 
 def test_signatures_of_others_do_not_count_and_do_not_harm() -> None:
-    ours, other = note.parse_private(PRIVATE), note.new_key("witness")
+    ours, other = signed_note.parse_private(PRIVATE), signed_note.new_key("witness")
     both = SIGNED + other.sign(TEXT).rpartition("\n\n")[2]
-    assert note.open_note(both, ours.public) == note.open_note(both, other.public) == TEXT
-    assert note.open_note(both, other.public, ours.public) == TEXT
-    with pytest.raises(NotSigned, match="stranger"):
-        note.open_note(both, note.new_key("stranger").public)
+    assert signed_note.open_note(both, ours.public) == signed_note.open_note(both, other.public) == TEXT
+    assert signed_note.open_note(both, other.public, ours.public) == TEXT
+    with pytest.raises(SignatureError, match="stranger"):
+        signed_note.open_note(both, signed_note.new_key("stranger").public)
 
 
 def test_a_wrong_signature_of_a_known_key_is_fatal_even_beside_a_right_one() -> None:
-    ours = note.parse_private(PRIVATE)
+    ours = signed_note.parse_private(PRIVATE)
     wrong = ours.sign("something else\n").rpartition("\n\n")[2]
-    with pytest.raises(NotSigned, match="does not fit"):
-        note.open_note(SIGNED + wrong, ours.public)
+    with pytest.raises(SignatureError, match="does not fit"):
+        signed_note.open_note(SIGNED + wrong, ours.public)
 
 
 @pytest.mark.parametrize(
     "text", ["", "no end", "\n", "a\tb\n", "a\rb\n", "nul\x00\n"],
 )  # fmt: skip
 def test_what_cannot_be_signed(text: str) -> None:
-    with pytest.raises(MalformedNote):
-        note.new_key("n").sign(text)
+    with pytest.raises(MalformedNoteError):
+        signed_note.new_key("n").sign(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "text\n", "text\n\n", SIGNED[:-1], SIGNED.replace("— ", "-- "), "x" * note.NOTE_BYTES_MAX]
+    "text",
+    ["", "text\n", "text\n\n", SIGNED[:-1], SIGNED.replace("— ", "-- "), "x" * signed_note.NOTE_BYTES_MAX],
 )
 def test_what_is_no_note(text: str) -> None:
-    with pytest.raises(MalformedNote):
-        note.open_note(text, note.parse_public(PUBLIC))
+    with pytest.raises(MalformedNoteError):
+        signed_note.open_note(text, signed_note.parse_public(PUBLIC))
 
 
 @pytest.mark.parametrize("name", ["", "two words", "plus+plus", "line\nline", "no\u00a0break"])
 def test_names_a_key_cannot_have(name: str) -> None:
-    with pytest.raises(MalformedKey):
-        note.new_key(name)
+    with pytest.raises(MalformedKeyError):
+        signed_note.new_key(name)
 
 
 def test_no_message_and_no_representation_shows_a_private_key() -> None:
     secret = PRIVATE.split("+", 4)[4]
-    assert secret not in repr(note.parse_private(PRIVATE))
+    assert secret not in repr(signed_note.parse_private(PRIVATE))
     for damaged in (PRIVATE[:-1], PRIVATE.replace("c74f20a3", "c74f20a4"), secret):
-        with pytest.raises(MalformedKey) as caught:
-            note.parse_private(damaged)
+        with pytest.raises(MalformedKeyError) as caught:
+            signed_note.parse_private(damaged)
         assert secret[:-2] not in str(caught.value)

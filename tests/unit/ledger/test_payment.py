@@ -12,21 +12,21 @@ from events.payment import (
     PaymentRefunded,
     PaymentSucceeded,
 )
-from ledger import commands_payment as p
-from ledger.account_state import AccountState
-from ledger.decide import fold
+from ledger.accounts.lots import Lot
+from ledger.accounts.state import AccountState
+from ledger.decider import fold
 from ledger.errors import (
-    AlreadyExists,
-    Forgotten,
-    InvalidCommand,
-    NoSuchPayment,
-    NotOpened,
-    TermsNotAccepted,
-    UnreadableAccount,
-    UnreadablePayment,
+    AccountErasedError,
+    AccountNotOpenError,
+    AlreadyExistsError,
+    InvalidCommandError,
+    PaymentNotFoundError,
+    TermsNotAcceptedError,
+    UnreadableAccountError,
+    UnreadablePaymentError,
 )
-from ledger.lots import Lot
-from ledger.payment_state import PaymentState
+from ledger.payments import commands as p
+from ledger.payments.state import PaymentState
 from tests.unit.ledger.paying import BUYER, GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
 
 CANCEL = p.CancelPayment("p", "yk-1", "expired_on_confirmation", "yoo_money")
@@ -39,17 +39,17 @@ def test_an_order_keeps_the_price_it_was_made_with():
 def test_the_same_order_again_is_none_and_another_is_refused():
     desk = Desk(ORDERED)
     assert desk.do(ORDER) == []
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExistsError):
         desk.do(replace(ORDER, amount_minor=1))
 
 
 @pytest.mark.parametrize(
     ("buyer", "error"),
     [
-        (AccountState(), NotOpened),
-        (AccountState(opened=True), TermsNotAccepted),
-        (replace(BUYER, forgotten=True), Forgotten),
-        (replace(BUYER, broken="?"), UnreadableAccount),
+        (AccountState(), AccountNotOpenError),
+        (AccountState(opened=True), TermsNotAcceptedError),
+        (replace(BUYER, forgotten=True), AccountErasedError),
+        (replace(BUYER, broken="?"), UnreadableAccountError),
     ],
 )
 def test_who_may_not_order_orders_nothing(buyer, error):
@@ -71,7 +71,7 @@ def test_who_may_not_order_orders_nothing(buyer, error):
     ids=str,
 )
 def test_an_order_of_nonsense_is_refused(change):
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         Desk().do(replace(ORDER, **change))
 
 
@@ -81,7 +81,7 @@ def test_the_providers_id_is_recorded_once():
     assert desk.do(command) == [PaymentCreated("yk-1")]
     assert desk.do(command) == []
     assert desk.do(replace(command, provider_payment="yk-2")) == [PaymentCreated("yk-2")]
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         desk.do(replace(command, provider_payment=""))
 
 
@@ -194,7 +194,7 @@ def test_a_forgotten_account_gets_what_was_paid():
 
 
 def test_an_account_that_cannot_be_read_waits_for_its_credits():
-    with pytest.raises(UnreadableAccount):
+    with pytest.raises(UnreadableAccountError):
         Desk(ORDERED, payer=replace(BUYER, broken="?")).do(SETTLE)
 
 
@@ -223,7 +223,7 @@ def test_a_newer_attempt_than_the_one_refused_can_still_be_given_up():
 
 def test_nothing_happens_to_what_was_never_ordered():
     for command in (CANCEL, p.ExpirePayment("p", "r"), p.RecordPaymentCreated("p", "yk-1")):
-        with pytest.raises(NoSuchPayment):
+        with pytest.raises(PaymentNotFoundError):
             Desk().do(command)
 
 
@@ -233,5 +233,5 @@ def test_a_payment_that_cannot_be_read_is_left_alone():
     desk = Desk()
     desk.payment = state
     for command in (SETTLE, replace(SETTLE, ordered=ORDERED), CANCEL, p.ExpirePayment("p", "r")):
-        with pytest.raises(UnreadablePayment):
+        with pytest.raises(UnreadablePaymentError):
             desk.do(command)

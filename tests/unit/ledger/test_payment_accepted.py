@@ -5,8 +5,8 @@ from msgspec.structs import replace
 
 from events.account import Paid
 from events.payment import PaymentFlagged
-from ledger import commands_payment as p
-from ledger.errors import InvalidCommand, NoSuchPayment, NotPaid
+from ledger.errors import InvalidCommandError, NotPaidError, PaymentNotFoundError
+from ledger.payments import commands as p
 from tests.unit.ledger.paying import GRANTED, INTEND, ORDERED, SETTLE, SUCCEEDED, Desk
 
 ACCEPT = p.AcceptPayment("p", "a", "yk-1", 2, "op", "by phone")
@@ -27,11 +27,11 @@ def test_flagged_money_is_bought_with_by_an_operators_word():
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"credits": 0}, InvalidCommand),
-        ({"actor": ""}, InvalidCommand),
-        ({"reason": ""}, InvalidCommand),
-        ({"provider_payment": "yk-9"}, NotPaid),
-        ({"account": "b"}, NoSuchPayment),
+        ({"credits": 0}, InvalidCommandError),
+        ({"actor": ""}, InvalidCommandError),
+        ({"reason": ""}, InvalidCommandError),
+        ({"provider_payment": "yk-9"}, NotPaidError),
+        ({"account": "b"}, PaymentNotFoundError),
     ],
     ids=str,
 )
@@ -43,5 +43,5 @@ def test_what_cannot_be_accepted(change, error):
 def test_flagged_money_that_is_going_back_buys_nothing():
     desk = flagged()
     desk.do(replace(INTEND, amount_minor=50))
-    with pytest.raises(InvalidCommand, match="went back or is about to"):
+    with pytest.raises(InvalidCommandError, match="went back or is about to"):
         desk.do(ACCEPT)

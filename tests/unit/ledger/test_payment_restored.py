@@ -7,19 +7,16 @@ from events.account import AccountOpened
 from events.payment import (
     PaymentFlagged,
 )
-from ledger import commands_payment as p
-from ledger.account_state import AccountState
+from ledger.accounts.state import AccountState
 from ledger.commands import body
-from ledger.errors import (
-    InvalidCommand,
-    NoSuchPayment,
-)
+from ledger.errors import InvalidCommandError, PaymentNotFoundError
+from ledger.payments import commands as p
 from tests.unit.ledger.paying import GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
 
 
 def test_an_order_that_is_gone_is_restored_from_what_the_provider_keeps():
     desk = Desk()
-    with pytest.raises(NoSuchPayment):
+    with pytest.raises(PaymentNotFoundError):
         desk.do(SETTLE)
     made = desk.do(replace(SETTLE, ordered=ORDERED))
     assert made == [replace(ORDERED, restored=True), SUCCEEDED, GRANTED]
@@ -36,7 +33,7 @@ def test_a_restored_order_is_compared_like_any_other():
     wrong = replace(SETTLE, amount_minor=100, ordered=ORDERED)
     made = Desk().do(wrong)
     assert made == [replace(ORDERED, restored=True), PaymentFlagged("yk-1", "amount", 100, "RUB")]
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         Desk().do(replace(SETTLE, ordered=replace(ORDERED, credits=0)))
 
 

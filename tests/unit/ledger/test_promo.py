@@ -5,23 +5,24 @@ from msgspec.structs import replace
 
 from events.account import CreditsGranted
 from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
-from ledger import account_state, promo_state
-from ledger import commands_promo as g
-from ledger.account_state import AccountState
-from ledger.decide import decide, fold
+from ledger.accounts import state as account_state
+from ledger.accounts.state import AccountState
+from ledger.decider import decide, fold
 from ledger.errors import (
-    AlreadyExists,
-    AlreadyRedeemed,
-    Forgotten,
-    InvalidCommand,
-    NoSuchPromo,
-    NotOpened,
-    PromoOver,
-    TermsNotAccepted,
-    UnreadablePromo,
+    AccountErasedError,
+    AccountNotOpenError,
+    AlreadyExistsError,
+    AlreadyRedeemedError,
+    InvalidCommandError,
+    PromoExhaustedError,
+    PromoNotFoundError,
+    TermsNotAcceptedError,
+    UnreadablePromoError,
 )
-from ledger.promo import is_code, normalised
-from ledger.promo_state import PromoState
+from ledger.promotions import commands as g
+from ledger.promotions import state as promo_state
+from ledger.promotions.promo_codes import is_code, normalised
+from ledger.promotions.state import PromoState
 
 CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "olga", "sale")
 CREATE = g.CreatePromo("SPRING", 3, 2, 1_000, 60, "olga", "sale")
@@ -49,23 +50,23 @@ def test_a_code_gives_its_credits_with_their_life_and_says_so_on_both_sides():
 
 def test_the_account_remembers_and_the_code_counts():
     account = account_state.evolve(MEMBER, when(code(CREATED), REDEEM)[1][1])
-    with pytest.raises(AlreadyRedeemed):
+    with pytest.raises(AlreadyRedeemedError):
         when(code(CREATED, PromoRedeemed("a", 1)), REDEEM, account)
     assert when(code(CREATED, PromoRedeemed("b", 1)), REDEEM)
-    with pytest.raises(PromoOver, match="used up"):
+    with pytest.raises(PromoExhaustedError, match="used up"):
         when(code(CREATED, PromoRedeemed("b", 1), PromoRedeemed("c", 1)), REDEEM)
 
 
 @pytest.mark.parametrize(
     ("state", "account", "now_us", "error"),
     [
-        (code(), MEMBER, 10, NoSuchPromo),
-        (code(CREATED, PromoDisabled("o", "r")), MEMBER, 10, PromoOver),
-        (code(CREATED), MEMBER, 1_000, PromoOver),
-        (replace(code(CREATED), broken="?"), MEMBER, 10, UnreadablePromo),
-        (code(CREATED), AccountState(), 10, NotOpened),
-        (code(CREATED), AccountState(opened=True), 10, TermsNotAccepted),
-        (code(CREATED), replace(MEMBER, forgotten=True), 10, Forgotten),
+        (code(), MEMBER, 10, PromoNotFoundError),
+        (code(CREATED, PromoDisabled("o", "r")), MEMBER, 10, PromoExhaustedError),
+        (code(CREATED), MEMBER, 1_000, PromoExhaustedError),
+        (replace(code(CREATED), broken="?"), MEMBER, 10, UnreadablePromoError),
+        (code(CREATED), AccountState(), 10, AccountNotOpenError),
+        (code(CREATED), AccountState(opened=True), 10, TermsNotAcceptedError),
+        (code(CREATED), replace(MEMBER, forgotten=True), 10, AccountErasedError),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -85,7 +86,7 @@ def test_an_unreadable_event_breaks_the_code_and_nothing_else():
 def test_a_code_is_made_once_and_never_changed():
     assert when(code(), CREATE) == [("promo-SPRING", CREATED)]
     assert when(code(CREATED), CREATE) == []
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExistsError):
         when(code(CREATED), replace(CREATE, amount=4))
 
 
@@ -100,16 +101,16 @@ def test_a_code_is_made_once_and_never_changed():
 )  # fmt: skip
 def test_a_code_that_makes_no_sense_is_refused(change):
     command = replace(CREATE, **change)
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         decide({f"promo-{command.code}": code()}, command, 10)
 
 
 def test_a_code_is_disabled_once_by_someone_for_some_reason():
     assert when(code(CREATED), DISABLE) == [("promo-SPRING", PromoDisabled("olga", "leaked"))]
     assert when(code(CREATED, PromoDisabled("x", "y")), DISABLE) == []
-    with pytest.raises(NoSuchPromo):
+    with pytest.raises(PromoNotFoundError):
         when(code(), DISABLE)
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         when(code(CREATED), replace(DISABLE, actor=""))
 
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from events.account import AccountOpened, TermsAccepted
 from events.envelope import GENESIS_HASH
-from ledger.checkpoints import Checkpoint
-from ledger.merkle import fold, leaf_hash, nodes_of, path_ranges, root_of, whole_root
-from ledger.note import NotSigned, new_key
-from ledger.proof import Proof, ProofWrong, decode, encode, proven, verify
+from ledger.checkpoints.checkpoint import Checkpoint
+from ledger.checkpoints.merkle import fold, leaf_hash, nodes_of, path_ranges, root_of, whole_root
+from ledger.checkpoints.proof import Proof, ProofError, decode, encode, proven, verify
+from ledger.checkpoints.signed_note import SignatureError, new_key
 from tests.support.history import History
 
 KEY = new_key("neurocards/test")
@@ -73,7 +73,7 @@ def test_no_field_can_be_changed(index: int, changes: dict[str, Any]) -> None:
     proof = with_event(index, **changes)
     if proof == PROOF:
         pytest.skip("this event has that value")
-    with pytest.raises(ProofWrong, match=r"^position -?\d+"):
+    with pytest.raises(ProofError, match=r"^position -?\d+"):
         verify(proof, KEY.public)
 
 
@@ -81,25 +81,25 @@ def test_an_event_hashed_anew_is_still_not_what_was_signed() -> None:
     """Whoever changes a field and computes the hash again cannot find a path."""
     forged = History().record(("account-a", AccountOpened("forged")))[0]
     proof = with_event(0, data=forged.data, hash=forged.hash.hex(), recorded_at_us=forged.recorded_at_us)
-    with pytest.raises(ProofWrong):
+    with pytest.raises(ProofError):
         verify(proof, KEY.public)
     entry = proven(forged, GENESIS_HASH, [bytes.fromhex(h) for h in PROOF.events[0].path])
-    with pytest.raises(ProofWrong, match="not what was signed"):
+    with pytest.raises(ProofError, match="not what was signed"):
         verify(msgspec.structs.replace(PROOF, events=[entry]), KEY.public)
 
 
 def test_the_checkpoint_must_be_signed_by_the_key() -> None:
-    with pytest.raises(NotSigned):
+    with pytest.raises(SignatureError):
         verify(PROOF, new_key("neurocards/test").public)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "\x00", '{"format":"x","checkpoint":"","events":[]}'])
 def test_what_is_no_proof(text: str) -> None:
-    with pytest.raises(ProofWrong):
+    with pytest.raises(ProofError):
         decode(text.encode())
 
 
 @given(st.binary(max_size=200))
 def test_anything_else_is_refused_and_nothing_else_is_raised(text: bytes) -> None:
-    with pytest.raises(ProofWrong):
+    with pytest.raises(ProofError):
         decode(text)

@@ -5,18 +5,18 @@ from msgspec.structs import replace
 
 from events.account import CreditsExpired, Part
 from events.payment import PaymentFlagged, PaymentRefunded
-from ledger.account_state import AccountState
+from ledger.accounts.lots import Lot
+from ledger.accounts.state import AccountState
 from ledger.errors import (
-    AlreadyExists,
-    InvalidCommand,
-    NoSuchPayment,
-    NoSuchRefund,
-    NotPaid,
-    RefundTooLarge,
-    UnreadableAccount,
+    AlreadyExistsError,
+    InvalidCommandError,
+    NotPaidError,
+    PaymentNotFoundError,
+    RefundNotFoundError,
+    RefundTooLargeError,
+    UnreadableAccountError,
 )
-from ledger.lots import Lot
-from ledger.payment_state import Received
+from ledger.payments.state import Received
 from tests.unit.ledger.paying import (
     BUYER,
     FAIL,
@@ -123,24 +123,24 @@ def test_asking_twice_is_asking_once():
     desk = paid()
     desk.do(INTEND)
     assert desk.do(INTEND) == []
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExistsError):
         desk.do(replace(INTEND, amount_minor=1))
     desk.do(FAIL)
-    with pytest.raises(AlreadyExists):
+    with pytest.raises(AlreadyExistsError):
         desk.do(INTEND)
 
 
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"amount_minor": 39_001}, RefundTooLarge),
-        ({"amount_minor": 0}, InvalidCommand),
-        ({"amount_minor": -5}, InvalidCommand),
-        ({"actor": ""}, InvalidCommand),
-        ({"reason": ""}, InvalidCommand),
-        ({"refund": ""}, InvalidCommand),
-        ({"provider_payment": "yk-9"}, NotPaid),
-        ({"account": "b"}, NoSuchPayment),
+        ({"amount_minor": 39_001}, RefundTooLargeError),
+        ({"amount_minor": 0}, InvalidCommandError),
+        ({"amount_minor": -5}, InvalidCommandError),
+        ({"actor": ""}, InvalidCommandError),
+        ({"reason": ""}, InvalidCommandError),
+        ({"refund": ""}, InvalidCommandError),
+        ({"provider_payment": "yk-9"}, NotPaidError),
+        ({"account": "b"}, PaymentNotFoundError),
     ],
     ids=str,
 )
@@ -152,7 +152,7 @@ def test_a_refund_that_makes_no_sense_is_refused(change, error):
 def test_no_more_than_what_is_left_is_sent_back():
     desk = paid()
     desk.do(replace(INTEND, amount_minor=30_000))
-    with pytest.raises(RefundTooLarge) as refused:
+    with pytest.raises(RefundTooLargeError) as refused:
         desk.do(replace(INTEND, refund="r2", amount_minor=9_001))
     assert (refused.value.amount_minor, refused.value.left_minor) == (9_001, 9_000)
 
@@ -160,15 +160,15 @@ def test_no_more_than_what_is_left_is_sent_back():
 def test_what_was_not_settled_is_settled_first():
     desk = Desk(ORDERED)
     for command in (INTEND, FOUND):
-        with pytest.raises(NotPaid):
+        with pytest.raises(NotPaidError):
             desk.do(command)
-    with pytest.raises(NoSuchPayment):
+    with pytest.raises(PaymentNotFoundError):
         Desk().do(FOUND)
-    with pytest.raises(NoSuchPayment):
+    with pytest.raises(PaymentNotFoundError):
         Desk(ORDERED).do(replace(FOUND, account="b"))
-    with pytest.raises(NoSuchRefund):
+    with pytest.raises(RefundNotFoundError):
         paid().do(FAIL)
-    with pytest.raises(InvalidCommand):
+    with pytest.raises(InvalidCommandError):
         paid().do(replace(FOUND, amount_minor=0))
 
 
@@ -185,7 +185,7 @@ def test_an_account_that_cannot_be_read_waits_unless_its_credits_are_reserved():
     desk.payer = replace(desk.payer, broken="?")
     ours = replace(OURS, amount_minor=19_500)
     assert desk.do(ours) == [PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1")]
-    with pytest.raises(UnreadableAccount):
+    with pytest.raises(UnreadableAccountError):
         desk.do(replace(FOUND, provider_refund="yr-2", amount_minor=19_500))
 
 

@@ -4,8 +4,8 @@ from msgspec.structs import replace
 
 from events.account import CreditsExpired, CreditsRestored, Part
 from events.payment import PaymentRefunded, RefundFailed
-from ledger.account_state import AccountState
-from ledger.lots import Lot
+from ledger.accounts.lots import Lot
+from ledger.accounts.state import AccountState
 from tests.unit.ledger.paying import (
     FAIL,
     FOUND,

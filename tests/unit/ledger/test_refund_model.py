@@ -25,8 +25,8 @@ from events.codec import decode
 from events.job import Failure
 from events.payment import RefundIntended
 from ledger import commands as c
-from ledger import commands_payment as p
-from ledger.errors import Rejected
+from ledger.errors import RejectedError
+from ledger.payments import commands as p
 from tests.support.desk import SECOND_US, Desk
 from tests.support.model import Refused, expected_of
 from tests.support.model_money import MoneyModel
@@ -60,7 +60,7 @@ class Refunds(RuleBasedStateMachine):
         try:
             expected = self.model.apply(command, self.desk.now_us + SECOND_US)
         except Refused as refused:
-            with pytest.raises(Rejected) as rejected:
+            with pytest.raises(RejectedError) as rejected:
                 self.desk.do(command)
             assert type(rejected.value).__name__ == str(refused)
             return

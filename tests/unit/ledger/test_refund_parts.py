@@ -6,11 +6,8 @@ from msgspec.structs import replace
 
 from events.account import Part
 from events.payment import PaymentRefunded, RefundFailed
-from ledger.errors import (
-    NoSuchRefund,
-    RefundTooLarge,
-)
-from ledger.payment_state import Received
+from ledger.errors import RefundNotFoundError, RefundTooLargeError
+from ledger.payments.state import Received
 from tests.unit.ledger.paying import FAIL, FOUND, INTEND, INTENDED, OURS, paid, received, revoked
 
 
@@ -93,7 +90,7 @@ def test_in_any_order_of_events_the_credits_taken_are_those_of_the_money(credits
         )
         try:
             desk.do(command)
-        except (RefundTooLarge, NoSuchRefund):
+        except (RefundTooLargeError, RefundNotFoundError):
             continue
         money = received(desk)
         going = money.refunded_minor + money.reserved_minor

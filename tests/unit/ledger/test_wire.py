@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import asyncpg
 import pytest
 
-from ledger.wire import SYNC, Wire, execute, parse
+from ledger.log.pg_pipeline import SYNC, PipelinedConnection, execute, parse
 
 
 class Transport:
@@ -47,7 +47,7 @@ ENDED = message(b"E", b"SFATAL\0C25P03\0Mtoo long\0\0")
 @pytest.fixture
 async def wire():
     connection = SimpleNamespace(_transport=Transport(), terminate=lambda: None)
-    return Wire(connection)  # type: ignore[arg-type]
+    return PipelinedConnection(connection)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 1000])

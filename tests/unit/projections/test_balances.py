@@ -4,9 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from events.account import CreditsCharged, CreditsGranted, CreditsRevoked, TermsAccepted
-from events.errors import UnknownEventType
-from projections.balances import BALANCES, Balance
-from projections.errors import UnfoldableEvent
+from events.errors import UnknownEventTypeError
+from projections.engine.errors import UnfoldableEventError
+from projections.models.balances import BALANCES, Balance
 from tests.support.history import History, rehashed
 from tests.unit.projections.samples import ACCOUNT, account_with, failed, ordered, queued
 
@@ -74,13 +74,13 @@ def test_an_unknown_type_stops_the_fold_on_any_stream(stream: str):
     history = History()
     (recorded,) = history.record((stream, CreditsGranted(1, "bonus", "x")))
     (unknown,) = rehashed([replace(recorded, type="CreditsTeleported")])
-    with pytest.raises(UnknownEventType, match=r"CreditsTeleported.*position 1.*upgrade"):
+    with pytest.raises(UnknownEventTypeError, match=r"CreditsTeleported.*position 1.*upgrade"):
         BALANCES.fold_all([unknown])
 
 
 def test_a_job_event_in_an_account_stream_is_refused():
     history = History()
-    with pytest.raises(UnfoldableEvent, match="position 1"):
+    with pytest.raises(UnfoldableEventError, match="position 1"):
         BALANCES.fold_all(history.record((ACCOUNT, queued())))
 
 

@@ -13,9 +13,9 @@ from events.account import (
     TermsAccepted,
 )
 from events.codec import Event
-from projections.balances import BALANCES
-from projections.books import Books, Transfer, imbalances, transfer_of
-from projections.errors import UnfoldableEvent
+from projections.engine.errors import UnfoldableEventError
+from projections.models.balances import BALANCES
+from projections.reports.books import Books, Transfer, imbalances, transfer_of
 from tests.support.history import History
 
 _amounts = st.integers(1, 1_000_000)
@@ -46,7 +46,7 @@ def test_each_credit_event_is_one_transfer(event: Event, transfer: Transfer | No
 def test_a_credit_event_outside_an_account_is_refused():
     event = CreditsGranted(1, "bonus", "x")
     (recorded,) = History().record(("job-j", event))
-    with pytest.raises(UnfoldableEvent):
+    with pytest.raises(UnfoldableEventError):
         transfer_of(recorded, event)
 
 

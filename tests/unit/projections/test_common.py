@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from events.envelope import GENESIS, Cursor, Recorded
-from services.projector.common import Common
+from services.projector.shared_feed import SharedFeed
 from tests.support.desk import random_desk
 
 EVENTS = random_desk(1, 20).events
@@ -31,7 +31,7 @@ class Log:
 
 
 async def test_those_at_one_place_share_a_read_and_those_behind_take_it_from_memory() -> None:
-    log, common = Log(), Common()
+    log, common = Log(), SharedFeed()
     one, other = common.of(log), common.of(log)
     first, second = await asyncio.gather(*(s.batch(GENESIS, limit=10) for s in (one, other)))
     assert first == second == EVENTS[:10]
@@ -42,7 +42,7 @@ async def test_those_at_one_place_share_a_read_and_those_behind_take_it_from_mem
 
 
 async def test_who_is_behind_does_not_wait_for_who_waits_at_the_end() -> None:
-    log, common = Log(), Common()
+    log, common = Log(), SharedFeed()
     log.end = 30
     waiting = asyncio.create_task(common.of(log).batch(EVENTS[29].cursor))
     await asyncio.sleep(0)
@@ -53,7 +53,7 @@ async def test_who_is_behind_does_not_wait_for_who_waits_at_the_end() -> None:
 
 
 async def test_another_history_at_the_same_position_is_not_taken_from_memory() -> None:
-    log, common = Log(), Common()
+    log, common = Log(), SharedFeed()
     await common.of(log).batch(GENESIS, limit=10)
     await common.of(log).batch(Cursor(5, bytes(32)), limit=10)
     assert log.reads == [0, 5]
@@ -61,15 +61,15 @@ async def test_another_history_at_the_same_position_is_not_taken_from_memory() -
 
 async def test_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log may be put back to an earlier time, and go on otherwise."""
-    log, common = Log(), Common()
-    monkeypatch.setattr("services.projector.common.KEPT_S", -1)
+    log, common = Log(), SharedFeed()
+    monkeypatch.setattr("services.projector.shared_feed.KEPT_S", -1)
     for _ in range(2):
         await common.of(log).batch(GENESIS, limit=10)
     assert log.reads == [0, 0]
 
 
 async def test_an_error_reaches_all_and_the_next_read_begins_anew() -> None:
-    log, common = Log(), Common()
+    log, common = Log(), SharedFeed()
     log.fails = True
     both = (common.of(log).batch(GENESIS), common.of(log).batch(GENESIS))
     assert [type(e) for e in await asyncio.gather(*both, return_exceptions=True)] == [ConnectionError] * 2
@@ -79,7 +79,7 @@ async def test_an_error_reaches_all_and_the_next_read_begins_anew() -> None:
 
 
 async def test_who_is_cancelled_leaves_the_others_their_answer() -> None:
-    log, common = Log(), Common()
+    log, common = Log(), SharedFeed()
     reading = asyncio.create_task(common.of(log).batch(GENESIS, limit=3))
     await asyncio.sleep(0)
     other = asyncio.create_task(common.of(log).batch(GENESIS, limit=3))

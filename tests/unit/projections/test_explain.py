@@ -7,12 +7,12 @@ import pytest
 from events.account import CreditsGranted, Paid
 from events.codec import EVENT_TYPES, decode, decode_data
 from events.envelope import Recorded
-from events.errors import UnknownEventType
-from events.streams import account_stream
+from events.errors import UnknownEventTypeError
+from events.stream_names import account_stream
 from ledger import commands as c
-from ledger import commands_payment as p
-from projections.explain import STAGES, Message, chain_of
-from projections.words import money, words_of
+from ledger.payments import commands as p
+from projections.reports.event_text import money, words_of
+from projections.reports.explain import STAGES, Message, chain_of
 from tests.support.desk import Desk
 from tests.support.history import History
 from tests.unit.events.test_golden import LINES
@@ -65,7 +65,7 @@ def test_a_message_that_was_not_sent_says_so(state: str, error: str | None, word
 
 def test_an_unknown_event_is_said() -> None:
     strange = Recorded(7, "job-j1", 1, "JobDreamt", "{}", None, None, None, 5, bytes(32))
-    with pytest.raises(UnknownEventType, match="position 7"):
+    with pytest.raises(UnknownEventTypeError, match="position 7"):
         chain_of("job", "j1", [strange])
 
 

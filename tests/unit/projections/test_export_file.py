@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from events.envelope import GENESIS_HASH, Cursor, Recorded
-from projections.errors import BadManifest
+from projections.engine.errors import ManifestError
 from projections.export.manifest import COLUMNS, Manifest, path_of, read_manifest, totals_of
 from projections.export.verify import verify_file
-from projections.problems import Problem
+from projections.verify.findings import Problem
 from tests.support.desk import random_desk
 from tests.support.history import rehashed
 
@@ -220,9 +220,9 @@ def test_an_unknown_event_is_said(tmp_path: Path) -> None:
 def test_what_is_no_manifest_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "log.jsonl.manifest.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(BadManifest):
+    with pytest.raises(ManifestError):
         read_manifest(path)
-    with pytest.raises(BadManifest):
+    with pytest.raises(ManifestError):
         read_manifest(tmp_path / "none")
 
 
@@ -235,12 +235,12 @@ def test_a_manifest_that_cannot_be_is_said(tmp_path: Path) -> None:
         replace(manifest, last_position=-5), replace(manifest, columns=COLUMNS[1:]),
     ):  # fmt: skip
         path.write_text(wrong.text())
-        with pytest.raises(BadManifest):
+        with pytest.raises(ManifestError):
             read_manifest(path)
 
 
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:
     file, manifest = write(tmp_path, EVENTS)
     file.unlink()
-    with pytest.raises(BadManifest, match="cannot be read"):
+    with pytest.raises(ManifestError, match="cannot be read"):
         found(file, manifest)

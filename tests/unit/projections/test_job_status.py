@@ -20,8 +20,8 @@ from events.job import (
     SubmissionIntended,
     VideoGifted,
 )
-from projections.errors import UnfoldableEvent
-from projections.job_status import JOB_STATUS, JobStatus
+from projections.engine.errors import UnfoldableEventError
+from projections.models.job_status import JOB_STATUS, JobStatus
 from tests.support.history import History
 from tests.unit.projections.samples import TIMED_OUT, VIDEO, ordered
 
@@ -124,14 +124,14 @@ def test_a_second_run_keeps_the_first_start():
 
 def test_an_event_before_the_queueing_is_refused():
     history = History()
-    with pytest.raises(UnfoldableEvent, match="JobStarted at position 1 comes before JobQueued"):
+    with pytest.raises(UnfoldableEventError, match="JobStarted at position 1 comes before JobQueued"):
         JOB_STATUS.fold_all(history.record((JOB, STARTED)))
 
 
 def test_an_account_event_in_a_job_stream_is_refused():
     history = History()
     (recorded,) = history.record((JOB, CreditsGranted(1, "bonus", "x")))
-    with pytest.raises(UnfoldableEvent, match="CreditsGranted at position 1 is no job's event"):
+    with pytest.raises(UnfoldableEventError, match="CreditsGranted at position 1 is no job's event"):
         JOB_STATUS.fold_all([recorded])
 
 

@@ -14,8 +14,8 @@ from events.payment import (
     RefundFailed,
     RefundIntended,
 )
-from projections.errors import UnfoldableEvent
-from projections.payments import PAYMENTS, Payment
+from projections.engine.errors import UnfoldableEventError
+from projections.models.payments import PAYMENTS, Payment
 from tests.support.history import History
 from tests.unit.ledger.paying import ORDERED, SUCCEEDED
 
@@ -114,11 +114,11 @@ def test_credits_of_a_refund_that_failed_are_not_revoked():
 def test_what_cannot_stand_in_a_payment_cannot_be_folded():
     history = History()
     history.record(("payment-p", CREATED))
-    with pytest.raises(UnfoldableEvent, match="comes before PaymentOrdered"):
+    with pytest.raises(UnfoldableEventError, match="comes before PaymentOrdered"):
         PAYMENTS.fold_all(history.events)
     history = History()
     history.record(("payment-p", CreditsGranted(1, "bonus", "x")))
-    with pytest.raises(UnfoldableEvent, match="is no payment's event"):
+    with pytest.raises(UnfoldableEventError, match="is no payment's event"):
         PAYMENTS.fold_all(history.events)
 
 

@@ -2,9 +2,9 @@
 
 from msgspec.structs import replace
 
-from projections.balances import BALANCES, Balance
-from projections.job_status import JOB_STATUS, JobStatus
-from projections.root import root_of
+from projections.engine.state_root import root_of
+from projections.models.balances import BALANCES, Balance
+from projections.models.job_status import JOB_STATUS, JobStatus
 
 A, B = Balance("a", 1), Balance("b", 2)
 

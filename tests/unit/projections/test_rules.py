@@ -12,10 +12,10 @@ from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, Cred
 from events.codec import Event
 from events.envelope import Recorded
 from events.job import DeadLetterDropped, JobFailed, JobRequeued, JobSucceeded, VideoGifted
-from projections.problems import Findings, Problem
-from projections.verify.late import job_stream_of, judge
-from projections.verify.rules import Rules
-from projections.verify.shapes import DECODE, READ, Row
+from projections.verify.event_fields import DECODE, READ, Row
+from projections.verify.findings import Findings, Problem
+from projections.verify.invariants.late_results import job_stream_of, judge
+from projections.verify.invariants.log import Rules
 from tests.support.history import History, rehashed
 from tests.unit.projections.samples import (
     ACCOUNT,

@@ -5,8 +5,8 @@ import pytest
 
 from events.account import AccountOpened, CreditsGranted, InvitationRewarded
 from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
-from projections.problems import Findings
-from projections.verify.gifts import Gifts
+from projections.verify.findings import Findings
+from projections.verify.invariants.promotions import Gifts
 
 MADE = ("promo-P", PromoCreated("P", 3, 1, 1_000, None, "o", "r"))
 USED = ("promo-P", PromoRedeemed("a", 1))

@@ -17,10 +17,10 @@ from events.payment import (
     RefundFailed,
     RefundIntended,
 )
-from ledger import commands_payment as p
-from ledger.errors import Rejected
-from projections.problems import Findings
-from projections.verify.rules import Rules
+from ledger.errors import RejectedError
+from ledger.payments import commands as p
+from projections.verify.findings import Findings
+from projections.verify.invariants.log import Rules
 from tests.support.desk import Desk
 from tests.support.history import History
 from tests.unit.projections.samples import ACCOUNT
@@ -219,7 +219,7 @@ def test_whatever_the_deciders_make_is_right(seed: int):
         ]
         try:
             desk.do(chance.choice(commands))
-        except Rejected:
+        except RejectedError:
             continue
     problems, _ = audited(desk.events)
     # That more went back than had come is a fact from outside; it is recorded, and it is said.

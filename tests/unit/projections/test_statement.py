@@ -8,13 +8,13 @@ from msgspec.structs import replace
 
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
 from events.envelope import Recorded
-from events.errors import UnknownEventType
-from events.streams import account_stream
+from events.errors import UnknownEventTypeError
+from events.stream_names import account_stream
 from ledger import commands as c
-from ledger.commands_payment import REFUND_LIFE_S
-from projections.asof import Row, balance_of, fold_account
-from projections.moments import Moment
-from projections.statement import BEGINNING, Statement, statement_of
+from ledger.payments.commands import REFUND_LIFE_S
+from projections.reports.balance_as_of import Row, balance_of, fold_account
+from projections.reports.log_position import LogPosition
+from projections.reports.statement import BEGINNING, Statement, statement_of
 from tests.support.desk import DAY_US, SECOND_US, START_US, Desk
 from tests.support.history import History, rehashed
 
@@ -27,16 +27,16 @@ def rows_of(events: Sequence[Recorded], account: str, until: int = 2**62) -> lis
     ]
 
 
-def at_position(events: Sequence[Recorded], position: int) -> Moment:
-    return Moment(position, events[position - 1].recorded_at_us if position else 0)
+def at_position(events: Sequence[Recorded], position: int) -> LogPosition:
+    return LogPosition(position, events[position - 1].recorded_at_us if position else 0)
 
 
-def statement_at(desk: Desk, start: Moment, end: Moment, account: str = "a") -> Statement:
+def statement_at(desk: Desk, start: LogPosition, end: LogPosition, account: str = "a") -> Statement:
     return statement_of(account, rows_of(desk.events, account, end.position), start, end)
 
 
-def now(desk: Desk) -> Moment:
-    return Moment(len(desk.events), desk.now_us)
+def now(desk: Desk) -> LogPosition:
+    return LogPosition(len(desk.events), desk.now_us)
 
 
 def lines(statement: Statement) -> list[tuple[str, int, int, list[tuple[int, int]], int]]:
@@ -100,7 +100,7 @@ def test_statements_tile_and_agree_with_balances_at_every_position() -> None:
             assert all(m.amount == sum(p.amount for p in m.lots) + m.debt for m, _ in found.movements)
 
 
-def balance(desk: Desk, at: Moment) -> int:
+def balance(desk: Desk, at: LogPosition) -> int:
     return balance_of("a", fold_account(rows_of(desk.events, "a", at.position)), at).balance
 
 
@@ -112,8 +112,8 @@ def test_an_expiry_that_is_booked_late_counts_from_when_it_was_due() -> None:
     before_booking = len(desk.events)
     desk.wait(3 * 24 * 3600)
     late = now(desk)
-    assert balance(desk, Moment(before_booking, due_us - 1)) == 7
-    assert balance(desk, Moment(before_booking, due_us)) == 2
+    assert balance(desk, LogPosition(before_booking, due_us - 1)) == 7
+    assert balance(desk, LogPosition(before_booking, due_us)) == 2
     unbooked = statement_at(desk, BEGINNING, late)
     assert unbooked.closing == 2
     expiry, after = unbooked.movements[-1]
@@ -124,7 +124,7 @@ def test_an_expiry_that_is_booked_late_counts_from_when_it_was_due() -> None:
     assert (booked.at_us, booked.position) == (due_us, len(desk.events))
     assert (booked.recorded_at_us or 0) > due_us
     # What was due before a period began is not one of its movements, though it was booked within it.
-    next_day = statement_at(desk, Moment(before_booking, due_us), now(desk))
+    next_day = statement_at(desk, LogPosition(before_booking, due_us), now(desk))
     assert (next_day.opening, next_day.movements, next_day.closing) == (2, (), 2)
     # Between the due time and its booking, by position: the position's own time judges.
     assert balance(desk, at_position(desk.events, before_booking)) == 7
@@ -143,7 +143,7 @@ def old_history() -> list[Recorded]:
 
 
 def test_events_from_before_lots_show_lots_too() -> None:
-    found = statement_of("a", rows_of(old_history(), "a"), BEGINNING, Moment(5, START_US))
+    found = statement_of("a", rows_of(old_history(), "a"), BEGINNING, LogPosition(5, START_US))
     assert lines(found) == [
         ("Granted", 5, 5, [(1, 5)], 0),
         ("Granted", 2, 7, [(2, 2)], 0),
@@ -165,9 +165,9 @@ def test_an_unknown_event_is_said_and_not_skipped() -> None:
     desk = busy()
     rows = rows_of(desk.events, "a")
     rows.insert(3, (99, 99, "CreditsTeleported", "{}", START_US))
-    with pytest.raises(UnknownEventType, match="at position 99"):
+    with pytest.raises(UnknownEventTypeError, match="at position 99"):
         statement_of("a", rows, BEGINNING, now(desk))
-    with pytest.raises(UnknownEventType, match="at position 99"):
+    with pytest.raises(UnknownEventTypeError, match="at position 99"):
         fold_account(rows)
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
 from events.codec import Event, decode
 from events.envelope import Recorded
-from events.errors import UnknownEventType
+from events.errors import UnknownEventTypeError
 from events.job import (
     Failure,
     JobFailed,
@@ -23,15 +23,15 @@ from events.job import (
     VideoGifted,
 )
 from events.payment import PaymentFlagged, PaymentOrdered, PaymentRefunded, PaymentSucceeded
-from projections.balances import BALANCES
-from projections.daily import DAILY, Made, Money
-from projections.error_stats import ERROR_STATS, ErrorStats
-from projections.job_status import JOB_STATUS
-from projections.job_times import JOB_TIMES
-from projections.lots import LOTS
-from projections.payments import PAYMENTS
-from projections.projection import ManyRows
-from projections.times import HOUR_US
+from projections.engine.projection import ManyRows
+from projections.models.balances import BALANCES
+from projections.models.daily import DAILY, Made, Money
+from projections.models.error_stats import ERROR_STATS, ErrorStats
+from projections.models.job_status import JOB_STATUS
+from projections.models.job_times import JOB_TIMES
+from projections.models.lots import LOTS
+from projections.models.payments import PAYMENTS
+from projections.models.time_buckets import HOUR_US
 from tests.support.desk import random_desk
 from tests.support.history import History, rehashed
 from tests.unit.ledger.paying import ORDERED, SUCCEEDED
@@ -229,5 +229,5 @@ def test_an_unknown_type_stops_what_is_not_concerned_too() -> None:
         PAYMENT, PaymentOrdered("a", "stars", "p", 1, 1, "XTR", "", False, None, "", "ru")
     )
     (unknown,) = rehashed([replace(recorded, type="CreditsTeleported")])
-    with pytest.raises(UnknownEventType):
+    with pytest.raises(UnknownEventTypeError):
         ERROR_STATS.read([unknown])

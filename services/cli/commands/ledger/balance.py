@@ -8,13 +8,13 @@ import typer
 
 from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import At, clock, iso, point
+from services.cli.timespec import At, clock, iso, point
 
 if TYPE_CHECKING:
-    from ledger.lots import Lot
-    from projections.asof import BalanceAt
-    from services.cli.reading import Pool
-    from services.shared.settings import Settings
+    from ledger.accounts.lots import Lot
+    from ledger.postgres import Pool
+    from projections.reports.balance_as_of import BalanceAt
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -23,9 +23,9 @@ def register(app: typer.Typer) -> None:
 
 def balance(user: User, at: At = None, output: Output = OutputFormat.table) -> None:
     """What a user could spend, and the lots it is in, first the one that is spent first."""
-    from projections.asof import balance_at
-    from services.cli.reading import read
-    from services.cli.who import resolve_account
+    from projections.reports.balance_as_of import balance_at
+    from services.cli.connections import read
+    from services.cli.resolve_account import resolve_account
 
     moment = point(at)
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.checkpoint_keys import PublicKeys, end_damaged, public_keys, read_note
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.signing import PublicKeys, end_damaged, public_keys, read_note
 
 if TYPE_CHECKING:
-    from ledger.note import PublicKey
-    from services.shared.settings import Settings
+    from ledger.checkpoints.signed_note import PublicKey
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def checkpoint(
     import asyncio
 
     from services.cli.environment import prepare
-    from services.shared import checkpoint_files as files
+    from services.recovery import checkpoint_files as files
 
     settings = prepare("checkpoint")
     key, where = files.require_signing_key(settings), files.folder(settings)
@@ -47,9 +47,9 @@ def checkpoint(
 
 
 async def _make(settings: "Settings", key: Any, where: Path) -> Any:
-    from projections.checkpointing import make_checkpoint
-    from services.shared.checkpoint_files import kept_notes
-    from services.shared.database import create_pool
+    from projections.checkpoints.sign import make_checkpoint
+    from services.platform.database import create_pool
+    from services.recovery.checkpoint_files import kept_notes
 
     async with await create_pool(settings, "checkpoint", max_size=1) as pool:
         return await make_checkpoint(pool, key, kept_notes=kept_notes(where))
@@ -74,7 +74,7 @@ def verify_checkpoint(
     """
     import asyncio
 
-    from ledger.note import NoteError
+    from ledger.checkpoints.signed_note import NoteError
     from services.cli.environment import prepare
 
     keys = public_keys(public_key)
@@ -92,10 +92,10 @@ def verify_checkpoint(
 async def _verify(
     settings: "Settings", note: str, keys: "list[PublicKey]", extra: list[str], *, offline: bool, deep: bool
 ) -> list[dict[str, Any]]:
-    from ledger.checkpoints import parse, time_text
-    from ledger.note import open_note
-    from projections.verified import verify_statement
-    from services.cli.reading import auditor_pool
+    from ledger.checkpoints.checkpoint import parse, time_text
+    from ledger.checkpoints.signed_note import open_note
+    from projections.checkpoints.check import verify_statement
+    from services.cli.connections import auditor_pool
 
     statement = parse(open_note(note, *keys))
     if offline:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import clock, gap, iso
+from services.cli.timespec import clock, gap, iso
 
 if TYPE_CHECKING:
-    from projections.explain import Chain
-    from services.cli.reading import Pool
-    from services.shared.settings import Settings
+    from ledger.postgres import Pool
+    from projections.reports.explain import Chain
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +28,8 @@ def explain(
     output: Output = OutputFormat.table,
 ) -> None:
     """The whole chain with times: payment, grant, charge, attempts, task, video or refund, message."""
-    from projections.causes import explain as make
-    from services.cli.reading import read
+    from projections.reports.causal_chain import explain as make
+    from services.cli.connections import read
 
     async def work(pool: Pool, _: Settings) -> Chain:
         return await make(pool, name)

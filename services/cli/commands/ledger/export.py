@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.output import Output, OutputFormat, say
-from services.cli.when import From, To, period
+from services.cli.timespec import From, To, period
 
 if TYPE_CHECKING:
     from events.envelope import Cursor
+    from ledger.postgres import Pool
     from projections.export.manifest import Manifest
-    from projections.moments import Point
-    from services.cli.reading import Pool
-    from services.shared.settings import Settings
+    from projections.reports.log_position import AsOf
+    from services.platform.settings import Settings
 
 
 class Form(StrEnum):
@@ -53,8 +53,8 @@ def export(
     overwrite: Overwrite = False,
 ) -> None:
     """The events as a file, with the exact text that was hashed, so that the chain can be checked from it."""
-    from projections.export.write import require_writable
-    from services.cli.reading import read
+    from projections.export.writer import require_writable
+    from services.cli.connections import read
 
     first, last = period(start, end)
     if file is None and form is Form.parquet:
@@ -72,10 +72,10 @@ def export(
 
 
 async def _export(
-    pool: Pool, form: Form, file: Path | None, first: Point | None, last: Point
+    pool: Pool, form: Form, file: Path | None, first: AsOf | None, last: AsOf
 ) -> Manifest | None:
-    from projections.export.write import copy, range_of, snapshot
-    from projections.export.write import export as to_file
+    from projections.export.writer import copy, range_of, snapshot
+    from projections.export.writer import export as to_file
     from services.cli.progress import walks
 
     async with snapshot(pool) as connection:
@@ -108,9 +108,9 @@ def verify_export(
     """
     from projections.export.manifest import path_of, read_manifest
     from projections.export.verify import check_bytes, check_rows
-    from projections.problems import Findings
+    from projections.verify.findings import Findings
+    from services.cli.checkpoint_keys import end_damaged
     from services.cli.progress import walks
-    from services.cli.signing import end_damaged
 
     signed = _signed(checkpoint, public_key)
     said, findings = read_manifest(manifest or path_of(file)), Findings()
@@ -128,9 +128,9 @@ def verify_export(
 
 def _signed(checkpoint: Path | None, keys: list[str] | None) -> Cursor | None:
     """The place that a checkpoint signs."""
-    from ledger.checkpoints import parse_checkpoint
-    from ledger.note import open_note
-    from services.cli.signing import public_keys, read_note
+    from ledger.checkpoints.checkpoint import parse_checkpoint
+    from ledger.checkpoints.signed_note import open_note
+    from services.cli.checkpoint_keys import public_keys, read_note
 
     if (checkpoint is None) != (not keys):
         raise typer.BadParameter("a checkpoint and the public key go together", param_hint="--checkpoint")

@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli import completing
+from services.cli import shell_completion
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import From, To, clock, iso, period
+from services.cli.timespec import From, To, clock, iso, period
 
 if TYPE_CHECKING:
-    from projections.journal import Entry
-    from services.cli.reading import Pool
-    from services.shared.settings import Settings
+    from ledger.postgres import Pool
+    from projections.reports.journal import Entry
+    from services.platform.settings import Settings
 
 Types = Annotated[
     list[str] | None,
     typer.Option(
         "--type",
         metavar="TYPE",
-        autocompletion=completing.event_types,
+        autocompletion=shell_completion.event_types,
         help="Only events of this type; may be repeated.",
     ),
 ]
@@ -47,10 +47,10 @@ def journal(
 ) -> None:
     """The events, in order."""
     from events.codec import EVENT_TYPES
-    from projections.journal import Filter
-    from projections.journal import journal as make
-    from services.cli.reading import read
-    from services.cli.who import resolve_account
+    from projections.reports.journal import Filter
+    from projections.reports.journal import journal as make
+    from services.cli.connections import read
+    from services.cli.resolve_account import resolve_account
 
     if strange := [name for name in types or () if name not in EVENT_TYPES]:
         raise typer.BadParameter(

@@ -26,8 +26,8 @@ def keygen(
     ] = None,
 ) -> None:
     """Make a key that signs checkpoints, and print its public key: that one is for the auditor."""
-    from services.shared.checkpoint_files import DEFAULT_NAME, make_key
-    from services.shared.settings import load_settings
+    from services.platform.settings import load_settings
+    from services.recovery.checkpoint_files import DEFAULT_NAME, make_key
 
     try:
         key = make_key(file, name or load_settings().log_name or DEFAULT_NAME)
@@ -43,7 +43,7 @@ def public_key(
 ) -> None:
     """Print the public key of the configured private key."""
     from services.cli.environment import settings_here
-    from services.shared.checkpoint_files import require_signing_key
+    from services.recovery.checkpoint_files import require_signing_key
 
     key = require_signing_key(settings_here()).public
     typer.echo(key.pem() if pem else str(key), nl=not pem)

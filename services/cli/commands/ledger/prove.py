@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.checkpoint_keys import PublicKeys, end_damaged, public_keys, read_file, read_note
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.signing import PublicKeys, end_damaged, public_keys, read_file, read_note
 
 if TYPE_CHECKING:
-    from services.shared.settings import Settings
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -50,17 +50,17 @@ def prove(
 
 
 async def _prove(settings: "Settings", name: str, under: str | None) -> tuple[str, int]:
-    from ledger.proof import encode
-    from ledger.proving import positions_of
-    from ledger.proving import prove as prove_positions
-    from projections.errors import NotInLog
-    from projections.verified import covering_note
-    from services.cli.reading import auditor_pool
+    from ledger.checkpoints.proof import encode
+    from ledger.checkpoints.prover import positions_of
+    from ledger.checkpoints.prover import prove as prove_positions
+    from projections.checkpoints.check import covering_note
+    from projections.engine.errors import NotInLogError
+    from services.cli.connections import auditor_pool
 
     async with auditor_pool(settings) as pool:
         positions = await positions_of(pool, name)
         if not positions:
-            raise NotInLog(f"there is no position, job, order, payment or charge {name!r} in the log")
+            raise NotInLogError(f"there is no position, job, order, payment or charge {name!r} in the log")
         note = under or await covering_note(pool, positions[-1])
         return encode(note, await prove_positions(pool, positions, note)), len(positions)
 
@@ -71,13 +71,13 @@ def verify_proof(
     output: Output = OutputFormat.table,
 ) -> None:
     """Check a proof with the public key alone, and print what it proves."""
-    from ledger.note import NoteError
-    from ledger.proof import PROOF_BYTES_MAX, ProofWrong, decode, verify
+    from ledger.checkpoints.proof import PROOF_BYTES_MAX, ProofError, decode, verify
+    from ledger.checkpoints.signed_note import NoteError
 
     keys = public_keys(public_key)
     try:
         checkpoint, events = verify(decode(read_file(file, PROOF_BYTES_MAX)), *keys)
-    except ProofWrong as error:
+    except ProofError as error:
         end_damaged([{"kind": "proof", "position": error.position, "message": str(error)}], output)
     except NoteError as error:
         end_damaged([{"kind": "note", "position": None, "message": str(error)}], output)
@@ -86,7 +86,7 @@ def verify_proof(
 
 
 def _show(checkpoint: Any, events: list[Any], output: OutputFormat) -> None:
-    from ledger.checkpoints import time_text
+    from ledger.checkpoints.checkpoint import time_text
 
     rows = [
         {
@@ -107,7 +107,7 @@ def _words(event: Any) -> str:
     """What it says; its exact text where this version cannot read it."""
     from events.codec import decode
     from events.errors import CodecError
-    from projections.words import words_of
+    from projections.reports.event_text import words_of
 
     try:
         return words_of(decode(event))

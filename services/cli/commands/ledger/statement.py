@@ -8,13 +8,13 @@ import typer
 
 from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import From, To, clock, iso, period
+from services.cli.timespec import From, To, clock, iso, period
 
 if TYPE_CHECKING:
-    from projections.moments import Moment
-    from projections.statement import Movement, Statement
-    from services.cli.reading import Pool
-    from services.shared.settings import Settings
+    from ledger.postgres import Pool
+    from projections.reports.log_position import LogPosition
+    from projections.reports.statement import Movement, Statement
+    from services.platform.settings import Settings
 
 _WHAT = {
     "CreditsGranted": "grant",
@@ -32,9 +32,9 @@ def register(app: typer.Typer) -> None:
 
 def statement(user: User, start: From = None, end: To = None, output: Output = OutputFormat.table) -> None:
     """Every movement of a user's credits, with the balance after it and the lots it went to or came from."""
-    from projections.statement import statement as make
-    from services.cli.reading import read
-    from services.cli.who import resolve_account
+    from projections.reports.statement import statement as make
+    from services.cli.connections import read
+    from services.cli.resolve_account import resolve_account
 
     first, last = period(start, end)
 
@@ -50,7 +50,7 @@ def statement(user: User, start: From = None, end: To = None, output: Output = O
     say(f"account {found.account}: {count} movements" if count else f"account {found.account}: nothing moved")
 
 
-Entry = tuple["Movement | None", "Moment", str, int]
+Entry = tuple["Movement | None", "LogPosition", str, int]
 
 
 def _entries(found: Statement) -> list[Entry]:
@@ -60,7 +60,7 @@ def _entries(found: Statement) -> list[Entry]:
     return [*entries, (None, found.end, "closing", found.closing)]
 
 
-def _row(movement: Movement | None, at: Moment, what: str, balance: int) -> dict[str, Any]:
+def _row(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
     if movement is None:
         known: dict[str, Any] = {"at": iso(at.time_us) if at.position else None, "position": at.position}
     else:
@@ -86,7 +86,7 @@ def _row(movement: Movement | None, at: Moment, what: str, balance: int) -> dict
     return {key: row.get(key) for key in (*keys, "job", "order", "payment", "actor")}
 
 
-def _line(movement: Movement | None, at: Moment, what: str, balance: int) -> dict[str, Any]:
+def _line(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
     if movement is None:
         shown = clock(at.time_us) if at.position else ""
         return _cells(shown, at.position or "", what, "", balance, "", "")

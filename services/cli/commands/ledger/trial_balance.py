@@ -8,12 +8,12 @@ import typer
 
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.when import At, iso, point
+from services.cli.timespec import At, iso, point
 
 if TYPE_CHECKING:
-    from projections.trial_balance import TrialBalance
-    from services.cli.reading import Pool
-    from services.shared.settings import Settings
+    from ledger.postgres import Pool
+    from projections.reports.trial_balance import TrialBalance
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -28,8 +28,8 @@ def trial_balance(
     output: Output = OutputFormat.table,
 ) -> None:
     """All accounts of the books: credits that came in (debits) and went out (credits). They sum to zero."""
-    from projections.trial_balance import trial_balance as make
-    from services.cli.reading import read
+    from projections.reports.trial_balance import trial_balance as make
+    from services.cli.connections import read
 
     moment = point(at)
 

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.checkpoint_keys import end_damaged, public_keys, read_note
 from services.cli.output import Output, OutputFormat, say
-from services.cli.signing import end_damaged, public_keys, read_note
 
 if TYPE_CHECKING:
     import asyncpg
 
     from events.envelope import Cursor
-    from ledger.note import PublicKey
-    from projections.verify.run import Report, Source
-    from projections.verify.stages import Stage
-    from services.shared.settings import Settings
+    from ledger.checkpoints.signed_note import PublicKey
+    from projections.verify.run import Report, Source, Stage
+    from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +50,7 @@ def verify(
     """
     import asyncio
 
-    from ledger.note import NoteError
+    from ledger.checkpoints.signed_note import NoteError
     from services.cli.environment import prepare
 
     settings = prepare("verify")
@@ -70,10 +69,10 @@ def verify(
 
 
 async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], log_only: bool) -> Report:
+    from projections.verify.run import STAGES
     from projections.verify.run import verify as run
-    from projections.verify.stages import STAGES
+    from services.cli.connections import auditor_pool
     from services.cli.progress import walks
-    from services.cli.reading import auditor_pool
 
     async with auditor_pool(settings, max_size=1) as pool:
         after = await _beginning(pool, begin, keys)
@@ -87,7 +86,7 @@ async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], 
 async def _source(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Source:
     """The same database under the same role for the walks, which have connections of their own."""
     from projections.verify.run import Source
-    from services.cli.reading import reading_settings
+    from services.cli.connections import reading_settings
 
     role = await pool.fetchval("SELECT current_setting('role')")
     url = settings.audit_database_url or settings.require_database_url()
@@ -98,9 +97,9 @@ async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys
     from pathlib import Path
 
     from events.envelope import GENESIS, Cursor
-    from ledger.checkpoints import parse_checkpoint
-    from ledger.note import open_note
-    from ledger.noted import hash_at
+    from ledger.checkpoints.checkpoint import parse_checkpoint
+    from ledger.checkpoints.signed_note import open_note
+    from ledger.checkpoints.store import hash_at
 
     if begin is None:
         return GENESIS
@@ -116,7 +115,7 @@ async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys
 
 
 def _configured_key(settings: Settings) -> list[PublicKey]:
-    from services.shared.checkpoint_files import signing_key
+    from services.recovery.checkpoint_files import signing_key
 
     key = signing_key(settings)
     return [key.public] if key is not None else []

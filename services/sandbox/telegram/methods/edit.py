@@ -7,7 +7,7 @@ from typing import Any
 from services.sandbox.telegram.compose import read_caption, read_text
 from services.sandbox.telegram.errors import bad_request
 from services.sandbox.telegram.keyboards import read_markup
-from services.sandbox.telegram.methods.send_media import input_media
+from services.sandbox.telegram.methods.send import input_media
 from services.sandbox.telegram.registry import method
 from services.sandbox.telegram.service import Telegram
 from services.sandbox.telegram.wire import Call

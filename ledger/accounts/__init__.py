@@ -1,0 +1,1 @@
+"""Accounts: what may happen to credits, lot by lot."""

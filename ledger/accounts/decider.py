@@ -1,0 +1,249 @@
+"""The account's rules: pure functions over its state. No clock, no randomness, no I/O."""
+
+import msgspec
+
+from events.account import (
+    AccountForgotten,
+    AccountOpened,
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+    Part,
+    TermsAccepted,
+)
+from events.codec import Event
+from events.job import JobQueued
+from events.stream_names import account_stream, job_stream
+from ledger.accounts.lots import draw
+from ledger.accounts.state import CARRIED_OVER, AccountState, evolve
+from ledger.commands import (
+    AcceptTerms,
+    ExpireCredits,
+    ForgetAccount,
+    GrantCredits,
+    OpenAccount,
+    OrderVideos,
+    RevokeCredits,
+)
+from ledger.errors import (
+    AccountErasedError,
+    AccountNotOpenError,
+    InsufficientCreditsError,
+    InvalidCommandError,
+    TermsNotAcceptedError,
+    UnreadableAccountError,
+)
+
+AMOUNT_MAX = 1_000_000
+JOBS_PER_ORDER_MAX = 50
+
+NewEvents = list[tuple[str, Event]]
+"""What a decision makes: events with the stream each belongs to, in order."""
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What a refund gives back: the charge of one job."""
+
+    account: str
+    job: str
+    amount: int
+    parts: tuple[Part, ...]
+
+
+def expire(state: AccountState, account: str, now_us: int) -> tuple[NewEvents, AccountState]:
+    """CreditsExpired for every lot whose life is over, and the state after them."""
+    made: NewEvents = []
+    for lot in state.lots:
+        if lot.expires_at_us is not None and lot.expires_at_us <= now_us:
+            event = CreditsExpired(lot.number, lot.amount, lot.kind, lot.expires_at_us)
+            made.append((account_stream(account), event))
+            state = evolve(state, event)
+    return made, state
+
+
+def open_account(state: AccountState, command: OpenAccount, inviter: AccountState | None = None) -> NewEvents:
+    """AccountOpened, and CreditsRevoked for a debt; nothing when it is open. Who invites must be there."""
+    if state.opened:
+        return []
+    if inviter is not None:
+        if command.invited_by == command.account:
+            raise InvalidCommandError("nobody invites themselves")
+        require_open(inviter, command.invited_by)
+        if inviter.forgotten:
+            raise AccountErasedError(f"account {command.invited_by} was erased; it invites nobody")
+    stream = account_stream(command.account)
+    made: NewEvents = [(stream, AccountOpened(command.origin, command.invited_by))]
+    if command.debt > 0:
+        made.append((stream, CreditsRevoked(command.debt, "owed before", kind="carried")))
+    return made
+
+
+def accept_terms(state: AccountState, command: AcceptTerms) -> NewEvents:
+    """TermsAccepted, and the welcome bonus with the first agreement."""
+    require_open(state, command.account)
+    if state.terms == command.terms:
+        return []
+    stream = account_stream(command.account)
+    made: NewEvents = [(stream, TermsAccepted(command.terms))]
+    if not state.terms and command.welcome_credits > 0:
+        _require_amount(command.welcome_credits)
+        welcome = GrantCredits(command.account, command.welcome_credits, "bonus", "welcome")
+        made.append((stream, _granted(state, welcome)))
+    return made
+
+
+def grant(state: AccountState, command: GrantCredits, now_us: int) -> NewEvents:
+    """CreditsGranted: a debt is settled first, the rest makes a new lot."""
+    require_open(state, command.account)
+    _require_amount(command.amount)
+    if command.expires_at_us is not None and command.expires_at_us <= now_us:
+        raise InvalidCommandError("the grant would expire before it is made; give it a later end of life")
+    made, state = expire(state, command.account, now_us)
+    return [*made, (account_stream(command.account), _granted(state, command))]
+
+
+def _granted(state: AccountState, command: GrantCredits) -> CreditsGranted:
+    return CreditsGranted(
+        command.amount,
+        command.kind,
+        command.reason,
+        command.reference,
+        command.expires_at_us,
+        lot=state.lots_made + 1,
+        settled=min(state.debt, command.amount),
+        paid=command.paid,
+        actor=command.actor,
+    )
+
+
+def revoke(state: AccountState, command: RevokeCredits, now_us: int) -> NewEvents:
+    """CreditsRevoked, also below zero: the money is gone whatever was spent.
+
+    The lot that `lot` names is drawn first, then the others in the order they would be spent in.
+    """
+    require_open(state, command.account)
+    _require_amount(command.amount)
+    made, state = expire(state, command.account, now_us)
+    named = tuple(lot for lot in state.lots if lot.number == command.lot)
+    others = tuple(lot for lot in state.lots if lot.number != command.lot)
+    parts, _ = draw((*named, *others), command.amount)
+    revoked = CreditsRevoked(
+        command.amount, command.reason, command.reference, command.kind, parts, command.actor
+    )
+    return [*made, (account_stream(command.account), revoked)]
+
+
+def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s: int) -> NewEvents:
+    """CreditsRefunded: a debt is settled first, the rest goes back to the lots it came from.
+
+    A lot whose life is over gets a new one of `life_s`. Never refused: credits come back even when the
+    account cannot be read; then nothing else is booked.
+    """
+    made, state = ([], state) if state.broken else expire(state, charge.account, now_us)
+    from_lots = charge.parts or (Part(CARRIED_OVER, charge.amount, "bonus"),)
+    parts, settled = _back(state, charge.amount, from_lots, now_us, life_s)
+    refunded = CreditsRefunded(charge.job, charge.amount, reason, parts, settled)
+    return [*made, (account_stream(charge.account), refunded)]
+
+
+def restore(
+    state: AccountState, account: str, from_lots: tuple[Part, ...], refund: str, now_us: int, life_s: int
+) -> NewEvents:
+    """CreditsRestored: what was taken for a refund of money comes back, by the rules of `refund`."""
+    require_open(state, account)
+    made, state = expire(state, account, now_us)
+    amount = sum(part.amount for part in from_lots)
+    parts, settled = _back(state, amount, from_lots, now_us, life_s)
+    return [*made, (account_stream(account), CreditsRestored(amount, refund, parts, settled))]
+
+
+def _back(
+    state: AccountState, amount: int, from_lots: tuple[Part, ...], now_us: int, life_s: int
+) -> tuple[tuple[Part, ...], int]:
+    """What goes back to the lots it came from, and how much of it settles a debt: the first that came."""
+    settled = left = min(state.debt, amount)
+    lives = {lot.number: lot.expires_at_us for lot in state.lots}
+    parts: list[Part] = []
+    for part in from_lots:
+        settling = min(left, part.amount)
+        left -= settling
+        ends_at_us = part.expires_at_us
+        if ends_at_us is not None:
+            ends_at_us = ends_at_us if ends_at_us > now_us else now_us + life_s * 1_000_000
+            # The lot may have got a longer life by another refund since.
+            ends_at_us = max(ends_at_us, lives.get(part.lot) or 0)
+        if part.amount > settling:
+            parts.append(Part(part.lot, part.amount - settling, part.kind, ends_at_us))
+    return tuple(parts), settled
+
+
+def expire_credits(state: AccountState, command: ExpireCredits, now_us: int) -> NewEvents:
+    """CreditsExpired for every lot whose life is over; nothing when there is none."""
+    require_open(state, command.account)
+    return expire(state, command.account, now_us)[0]
+
+
+def forget(state: AccountState, command: ForgetAccount) -> NewEvents:
+    """AccountForgotten, once."""
+    require_open(state, command.account)
+    if state.forgotten:
+        return []
+    if not command.actor or not command.reason:
+        raise InvalidCommandError("say who erases the account and why")
+    return [(account_stream(command.account), AccountForgotten(command.reason, command.actor))]
+
+
+def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> NewEvents:
+    """Per job CreditsCharged and JobQueued, all or nothing."""
+    require_open(state, command.account)
+    if state.forgotten:
+        raise AccountErasedError(f"account {command.account} was erased; nothing can be ordered on it")
+    if not state.terms:
+        raise TermsNotAcceptedError("agree to the terms first")
+    of = len(command.jobs)
+    if not 1 <= of <= JOBS_PER_ORDER_MAX or len(set(command.jobs)) != of:
+        raise InvalidCommandError(f"an order has 1 to {JOBS_PER_ORDER_MAX} different jobs, not {of}")
+    _require_amount(command.price)
+    if command.deadline_s <= 0:
+        raise InvalidCommandError(f"a deadline of {command.deadline_s} seconds is none")
+    made, state = expire(state, command.account, now_us)
+    needed = command.price * of
+    if state.balance < needed:
+        raise InsufficientCreditsError(state.balance, needed)
+    stream, lots = account_stream(command.account), state.lots
+    deadline_at_us = now_us + command.deadline_s * 1_000_000
+    for number, job in enumerate(command.jobs, start=1):
+        parts, lots = draw(lots, command.price)
+        made.append((stream, CreditsCharged(job, command.order, command.price, parts)))
+        queued = JobQueued(
+            account=command.account,
+            order=command.order,
+            number=number,
+            of=of,
+            price=command.price,
+            model=command.model,
+            style=command.style,
+            photo=command.photo,
+            brief=command.brief,
+            locale=command.locale,
+            deadline_at_us=deadline_at_us,
+            parts=parts,
+        )
+        made.append((job_stream(job), queued))
+    return made
+
+
+def require_open(state: AccountState, account: str) -> None:
+    """Raises AccountNotOpenError, or UnreadableAccountError."""
+    if not state.opened:
+        raise AccountNotOpenError(f"account {account} does not exist")
+    if state.broken:
+        raise UnreadableAccountError(f"account {account} cannot be read: {state.broken}")
+
+
+def _require_amount(amount: int) -> None:
+    if not 0 < amount <= AMOUNT_MAX:
+        raise InvalidCommandError(f"an amount is 1 to {AMOUNT_MAX} credits, not {amount}")

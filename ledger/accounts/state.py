@@ -1,0 +1,137 @@
+"""What the rules know of an account, folded from its events. Pure: no clock, no randomness, no I/O."""
+
+from typing import assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from events.account import (
+    AccountEvent,
+    AccountForgotten,
+    AccountOpened,
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+    InvitationRewarded,
+    Part,
+    TermsAccepted,
+)
+from ledger.accounts.lots import Lots, draw, given, taken, total
+
+CARRIED_OVER = 0
+"""The lot that takes refunds of charges from before there were lots."""
+
+
+class AccountState(msgspec.Struct, frozen=True, gc=False):
+    """What the rules need to know of an account.
+
+    `terms` is the version agreed to last, empty before. `lots` hold the credits, in the order they are spent
+    in; `debt` is what is missing below zero: then there are no lots. `balance` is lots less debt. `lots_made`
+    is the number of the newest lot. Nothing can be ordered once the account is `forgotten`. `broken` says
+    why an event could not be read: then nothing may be spent, but refunds still arrive.
+
+    `invited_by` is the inviter's account; once `rewarded`, that is settled. `bought`: credits were paid for.
+    `promos` are references of promo codes used: an account knows its own few codes, so a code need not know
+    its many accounts. `lost` are credits of lots that were bought, by lot, that expired or that an operator
+    took: a refund of the money does not take them again.
+    """
+
+    opened: bool = False
+    terms: str = ""
+    balance: int = 0
+    broken: str = ""
+    lots: Lots = ()
+    lots_made: int = 0
+    debt: int = 0
+    forgotten: bool = False
+    invited_by: str = ""
+    rewarded: bool = False
+    bought: bool = False
+    promos: tuple[str, ...] = ()
+    lost: tuple[tuple[int, int], ...] = ()
+
+    def available(self, now_us: int) -> int:
+        """The balance without lots whose life is over though nobody has booked it yet."""
+        return self.balance - sum(lot.amount for lot in self.lots if lot.dead(now_us))
+
+    def lost_of(self, lot: int) -> int:
+        """How many credits of a lot that was bought expired or were taken by an operator."""
+        return sum(amount for number, amount in self.lost if number == lot)
+
+
+def evolve(state: AccountState, event: AccountEvent) -> AccountState:
+    """The state after `event`."""
+    match event:
+        case CreditsCharged():
+            if event.parts:
+                lots = taken(state.lots, event.parts)
+            else:
+                _, lots = draw(state.lots, event.amount)
+            return _holding(state, lots, state.debt)
+        case CreditsRefunded():
+            parts = event.parts
+            if not parts and not event.settled:  # from before there were lots
+                parts = (Part(CARRIED_OVER, event.amount, "bonus"),)
+            return _holding(state, given(state.lots, parts), state.debt - event.settled)
+        case CreditsGranted():
+            return _granted(state, event)
+        case CreditsRevoked():
+            parts = event.parts or draw(state.lots, event.amount)[0]
+            owed = event.amount - sum(part.amount for part in parts)
+            state = _holding(state, taken(state.lots, parts), state.debt + owed)
+            return state if event.kind == "payment" else _losing(state, parts)
+        case CreditsRestored():
+            return _holding(state, given(state.lots, event.parts), state.debt - event.settled)
+        case CreditsExpired():
+            part = Part(event.lot, event.amount, event.kind)
+            return _losing(_holding(state, taken(state.lots, (part,)), state.debt), (part,))
+        case AccountOpened():
+            return replace(state, opened=True, invited_by=event.invited_by)
+        case TermsAccepted():
+            return replace(state, terms=event.terms)
+        case InvitationRewarded():
+            return replace(state, rewarded=True)
+        case AccountForgotten():
+            return replace(state, forgotten=True)
+        case _ as never:
+            assert_never(never)
+
+
+def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
+    number = event.lot or state.lots_made + 1
+    kept = event.amount - event.settled
+    part = Part(number, kept, event.kind, event.expires_at_us)
+    lots = given(state.lots, (part,)) if kept else state.lots
+    state = replace(_holding(state, lots, state.debt - event.settled), lots_made=max(number, state.lots_made))
+    if event.kind == "purchase":
+        return replace(state, bought=True)
+    if event.kind == "promo" and event.reference is not None and event.reference.startswith("promo:"):
+        return replace(state, promos=(*state.promos, event.reference))
+    return state
+
+
+def _losing(state: AccountState, parts: tuple[Part, ...]) -> AccountState:
+    lost = tuple((part.lot, part.amount) for part in parts if part.kind == "purchase")
+    return replace(state, lost=(*state.lost, *lost)) if lost else state
+
+
+def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
+    balance = total(lots) - debt
+    return AccountState(
+        state.opened,
+        state.terms,
+        balance,
+        state.broken,
+        lots,
+        state.lots_made,
+        debt,
+        state.forgotten,
+        state.invited_by,
+        state.rewarded,
+        state.bought,
+        state.promos,
+        state.lost,
+    )

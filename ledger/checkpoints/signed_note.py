@@ -1,0 +1,212 @@
+"""Signed notes and their keys, as transparency logs use them (C2SP signed-note). Pure.
+
+    <text, one or more lines>
+    <empty line>
+    — <name> <base64 of 4 bytes key id + Ed25519 signature over the text>
+
+The public key is written `<name>+<key id in hex>+<base64>`, the private one `PRIVATE+KEY+<name>+…`, as the
+tools of Go's checksum database and of Sigstore read them.
+
+NoteError (an IntegrityError)
+├── MalformedNoteError               the text is not a signed note
+├── SignatureError                   no signature of a key that was asked for, or a wrong one
+└── NoteMismatchError                 a stored note is not what its row says
+MalformedKeyError                    the text is not a key
+"""
+
+import base64
+import binascii
+import re
+from hashlib import sha256
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from ledger.errors import IntegrityError, LedgerError
+
+NOTE_BYTES_MAX = 100_000
+SIGNATURES_MAX = 100
+_ED25519 = b"\x01"
+_PRIVATE = "PRIVATE+KEY+"
+_DASH = "— "
+_NAME = re.compile(r"[^\s+]{1,200}")
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
+
+
+class NoteError(IntegrityError):
+    """Base of what can be wrong with a note."""
+
+
+class MalformedNoteError(NoteError):
+    """The text is not a signed note."""
+
+
+class SignatureError(NoteError):
+    """No signature of a key that was asked for, or a wrong one."""
+
+
+class NoteMismatchError(NoteError):
+    """The columns of a stored note are not what its text says."""
+
+
+class MalformedKeyError(LedgerError):
+    """The text is not a key as `neurocards ledger keygen` writes it."""
+
+
+class PublicKey(msgspec.Struct, frozen=True):
+    """A verifier key: whoever has it can check every note of that name."""
+
+    name: str
+    key: bytes
+
+    @property
+    def id(self) -> bytes:
+        """Four bytes that tell keys of one name apart."""
+        return sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:4]
+
+    def pem(self) -> str:
+        """The bare key as openssl reads it."""
+        raw = Ed25519PublicKey.from_public_bytes(self.key)
+        return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{_text(_ED25519 + self.key)}"
+
+
+class PrivateKey(msgspec.Struct, frozen=True):
+    """A signer key. Its text is a secret."""
+
+    name: str
+    seed: bytes
+
+    @property
+    def public(self) -> PublicKey:
+        return PublicKey(self.name, self._key().public_key().public_bytes_raw())
+
+    def sign(self, text: str) -> str:
+        """The signed note over `text`, which must be lines of printable characters, the last one ended."""
+        if not text.endswith("\n") or text == "\n" or _CONTROL.search(text):
+            raise MalformedNoteError(
+                "a note's text is one or more lines, each ended, without control characters"
+            )
+        signature = self.public.id + self._key().sign(text.encode())
+        return f"{text}\n{_DASH}{self.name} {_text(signature)}\n"
+
+    def reveal(self) -> str:
+        """The key as it stands in its file."""
+        return f"{_PRIVATE}{self.name}+{self.public.id.hex()}+{_text(_ED25519 + self.seed)}"
+
+    def __repr__(self) -> str:
+        return f"PrivateKey({self.name!r})"
+
+    def _key(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.seed)
+
+
+def new_key(name: str) -> PrivateKey:
+    """A fresh private key. Raises MalformedKeyError for a name with spaces or a plus."""
+    _require_name(name)
+    return PrivateKey(name, Ed25519PrivateKey.generate().private_bytes_raw())
+
+
+def parse_public(text: str) -> PublicKey:
+    """Raises MalformedKeyError."""
+    name, key_id, key = _parse(text, "a public key is <name>+<8 hex digits>+<base64>")
+    found = PublicKey(name, key)
+    _require_id(found, key_id)
+    return found
+
+
+def parse_private(text: str) -> PrivateKey:
+    """Raises MalformedKeyError, never with the key in its message."""
+    if not text.strip().startswith(_PRIVATE):
+        raise MalformedKeyError(f"a private key begins with {_PRIVATE}")
+    rest = text.strip().removeprefix(_PRIVATE)
+    name, key_id, seed = _parse(rest, "the private key is damaged")
+    found = PrivateKey(name, seed)
+    _require_id(found.public, key_id)
+    return found
+
+
+def open_note(note: str, *keys: PublicKey) -> str:
+    """The note's text, if one of `keys` has signed it and none of them wrongly.
+
+    Signatures of other keys are none of our business. Raises MalformedNoteError or SignatureError.
+    """
+    text, signatures = _split(note)
+    signed = False
+    for name, signature in signatures:
+        for key in keys:
+            if (name, signature[:4]) == (key.name, key.id):
+                _verify(key, text, signature[4:])
+                signed = True
+    if not signed:
+        who = " or ".join(f"{key.name}+{key.id.hex()}" for key in keys)
+        raise SignatureError(f"the note is not signed by {who}")
+    return text
+
+
+def unverified_text(note: str) -> str:
+    """The note's text, whoever signed it. Raises MalformedNoteError."""
+    return _split(note)[0]
+
+
+def _verify(key: PublicKey, text: str, signature: bytes) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(key.key).verify(signature, text.encode())
+    except (InvalidSignature, ValueError):
+        raise SignatureError(f"the signature of {key.name}+{key.id.hex()} does not fit the text") from None
+
+
+def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
+    if len(note.encode(errors="replace")) > NOTE_BYTES_MAX or _CONTROL.search(note):
+        raise MalformedNoteError("this is no signed note: it is too long or holds control characters")
+    text, gap, tail = note.rpartition("\n\n")
+    lines = tail.split("\n")
+    if not gap or not text or not tail.endswith("\n") or len(lines) > SIGNATURES_MAX + 1:
+        raise MalformedNoteError("this is no signed note: no empty line and signatures at its end")
+    return text + "\n", [_signature(line) for line in lines[:-1]]
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    name, _, encoded = line.removeprefix(_DASH).partition(" ")
+    decoded = _bytes(encoded)
+    if not line.startswith(_DASH) or not _NAME.fullmatch(name) or decoded is None or len(decoded) < 5:
+        raise MalformedNoteError("this is no signed note: a signature line cannot be read")
+    return name, decoded
+
+
+def _parse(text: str, expected: str) -> tuple[str, bytes, bytes]:
+    """Name, key id and key; base64 may hold a plus itself."""
+    parts = text.strip().split("+", 2)
+    decoded = _bytes(parts[2]) if len(parts) == 3 else None
+    if decoded is None or len(decoded) != 33 or decoded[:1] != _ED25519:
+        raise MalformedKeyError(expected)
+    _require_name(parts[0])
+    try:
+        return parts[0], bytes.fromhex(parts[1]), decoded[1:]
+    except ValueError:
+        raise MalformedKeyError(expected) from None
+
+
+def _require_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or not name.isprintable():
+        raise MalformedKeyError("a key's name has 1 to 200 characters, no spaces and no plus")
+
+
+def _require_id(key: PublicKey, key_id: bytes) -> None:
+    if key.id != key_id:
+        raise MalformedKeyError(f"the key of {key.name} is damaged: its id does not fit")
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def _bytes(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None

@@ -1,0 +1,205 @@
+"""The job's rules: pure functions over its state. No clock, no randomness, no I/O.
+
+Decisions (start, intend, fail) are fenced by the current run. Facts (a task the provider made, a stored
+video) never are: what happened outside is recorded whoever reports it, even after a refund.
+"""
+
+from msgspec.structs import replace
+
+from events.job import (
+    Failure,
+    JobFailed,
+    JobHandedBack,
+    JobQueued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+    VideoGifted,
+)
+from events.stream_names import job_stream
+from ledger.accounts.decider import Charge, NewEvents, refund
+from ledger.accounts.state import AccountState
+from ledger.commands import (
+    FailJob,
+    FailSubmission,
+    HandBackJob,
+    IntendSubmission,
+    RecordAccepted,
+    RecordPrompt,
+    StartJob,
+    SucceedJob,
+)
+from ledger.errors import (
+    DeadlinePassedError,
+    InvalidCommandError,
+    JobFinishedError,
+    JobNotFoundError,
+    NotDueError,
+    StaleRunError,
+    SubmissionOpenError,
+    TaskMismatchError,
+    UnreadableJobError,
+)
+from ledger.jobs.state import JobState, Submission
+
+
+def start(state: JobState, command: StartJob, now_us: int) -> NewEvents:
+    """JobStarted with the next run."""
+    queued = _require_running(state)
+    if command.run != state.run + 1:
+        raise StaleRunError(command.run, state.run)
+    if now_us >= queued.deadline_at_us:
+        raise DeadlinePassedError("the deadline has passed; fail the job instead")
+    return [(job_stream(command.job), JobStarted(command.run, command.worker))]
+
+
+def record_prompt(state: JobState, command: RecordPrompt) -> NewEvents:
+    """PromptWritten, once per job."""
+    _require_run(state, command.run)
+    if state.prompt is not None:
+        return []
+    written = PromptWritten(command.run, command.prompt, command.source, command.template, command.reason)
+    return [(job_stream(command.job), written)]
+
+
+def intend(state: JobState, command: IntendSubmission, now_us: int) -> NewEvents:
+    """SubmissionIntended, when nothing of an earlier submission is open and its time has come."""
+    queued = _require_run(state, command.run)
+    if state.prompt is None:
+        raise InvalidCommandError("there is no prompt to submit yet")
+    if state.live_submission is not None:
+        raise SubmissionOpenError(f"submission {state.live_submission.number} is not over")
+    if state.undecided is not None:
+        raise SubmissionOpenError(f"submission {state.undecided.number} failed; say first what follows")
+    if command.submission != len(state.submissions) + 1:
+        raise InvalidCommandError(f"the next submission is number {len(state.submissions) + 1}")
+    if state.retry_at_us is not None and now_us < state.retry_at_us:
+        raise NotDueError("the retry's time has not come")
+    if now_us >= queued.deadline_at_us:
+        raise DeadlinePassedError("the deadline has passed; fail the job instead")
+    intended = SubmissionIntended(command.run, command.submission, command.provider_account, command.model)
+    return [(job_stream(command.job), intended)]
+
+
+def record_accepted(state: JobState, command: RecordAccepted) -> NewEvents:
+    """SubmissionAccepted, or nothing when this very task is recorded."""
+    submission = _require_submission(state, command.submission)
+    if submission.task == command.task:
+        return []
+    if submission.task is not None:
+        raise TaskMismatchError(f"submission {submission.number} has another task")
+    if not 0 < len(command.task) <= 128:
+        raise InvalidCommandError("a task id has 1 to 128 characters")
+    return [(job_stream(command.job), SubmissionAccepted(command.submission, command.task))]
+
+
+def fail_submission(state: JobState, payer: AccountState, command: FailSubmission, now_us: int) -> NewEvents:
+    """SubmissionFailed with either RetryScheduled or the job's failure and refund.
+
+    That a call was refused is a fact that only its caller knows, what follows is a decision: a run that has
+    lost the job records the refusal alone, and the run that has it says what follows with a command like it.
+    """
+    queued = _require_running(state)
+    _require_payer(state, command)
+    open_one = state.live_submission or state.undecided
+    known = open_one is not None and open_one.number == command.submission
+    stream = job_stream(command.job)
+    failure = _placed(state, command.failure, command.submission)
+    failed = SubmissionFailed(command.run, command.submission, failure)
+    if command.run != state.run or not state.run_open:
+        if open_one is None or not known or open_one.task or open_one.failure:
+            raise StaleRunError(command.run, state.run)
+        return [(stream, failed)]
+    if open_one is None or not known:
+        raise InvalidCommandError(f"submission {command.submission} is not the open one")
+    if open_one.failure is not None:
+        failure, facts = open_one.failure, []
+    else:
+        facts = [(stream, failed)]
+    if command.retry_at_us is not None and command.retry_at_us < queued.deadline_at_us:
+        return [*facts, (stream, RetryScheduled(command.run, command.retry_at_us))]
+    return [*facts, *_failed(state, payer, command, JobFailed("worker", failure), now_us)]
+
+
+def hand_back(state: JobState, command: HandBackJob) -> NewEvents:
+    """JobHandedBack, or nothing when the job has moved on."""
+    if state.outcome or not state.run_open or state.run != command.run:
+        return []
+    if command.worker and command.worker != state.worker:
+        return []  # the run was started by another worker
+    return [(job_stream(command.job), JobHandedBack(command.run))]
+
+
+def succeed(state: JobState, command: SucceedJob) -> NewEvents:
+    """JobSucceeded; after a failure VideoGifted, once; nothing when a video is recorded."""
+    _require_submission(state, command.submission)
+    if state.video is not None:
+        return []
+    stream = job_stream(command.job)
+    if state.outcome == "failed":
+        return [(stream, VideoGifted(command.submission, command.video))]
+    return [(stream, JobSucceeded(command.run, command.submission, command.video))]
+
+
+def fail(state: JobState, payer: AccountState, command: FailJob, now_us: int) -> NewEvents:
+    """JobFailed and CreditsRefunded together. Needs the minimal fold only."""
+    _require_payer(state, command)
+    if state.outcome:
+        raise JobFinishedError(state.outcome)
+    due = state.queued is None or now_us >= state.queued.deadline_at_us
+    if command.by == "monitor" and not due:
+        raise NotDueError("the deadline has not passed")
+    if command.by == "worker" and command.run != state.run and not due:
+        raise StaleRunError(command.run or 0, state.run)
+    failure = _placed(state, command.failure, command.failure.attempt or len(state.submissions))
+    return _failed(state, payer, command, JobFailed(command.by, failure, command.actor), now_us)
+
+
+def _placed(state: JobState, failure: Failure, attempt: int) -> Failure:
+    """The failure with its submission's number and task, as far as they are known."""
+    tasks = [submission.task for submission in state.submissions if submission.number == attempt]
+    return replace(failure, attempt=attempt, task=(tasks[0] if tasks else None) or "")
+
+
+def _failed(
+    state: JobState, payer: AccountState, command: FailJob | FailSubmission, failed: JobFailed, now_us: int
+) -> NewEvents:
+    if not state.price:  # made again free of charge: there is nothing to give back
+        return [(job_stream(command.job), failed)]
+    charge = Charge(state.account, command.job, state.price, state.parts)
+    refunded = refund(payer, charge, failed.failure.error_class, now_us, command.refund_life_s)
+    return [(job_stream(command.job), failed), *refunded]
+
+
+def _require_payer(state: JobState, command: FailJob | FailSubmission) -> None:
+    """The command read the state of the account that it names; it must be the one to refund."""
+    if not state.account or state.account != command.account:
+        raise JobNotFoundError(f"job {command.job} of account {command.account} does not exist")
+
+
+def _require_running(state: JobState) -> JobQueued:
+    if not state.account:
+        raise JobNotFoundError("the job was never queued")
+    if state.outcome:
+        raise JobFinishedError(state.outcome)
+    if state.broken or state.queued is None:
+        raise UnreadableJobError(f"the job cannot be read ({state.broken}); fail it to refund it")
+    return state.queued
+
+
+def _require_run(state: JobState, run: int) -> JobQueued:
+    queued = _require_running(state)
+    if run != state.run or not state.run_open:
+        raise StaleRunError(run, state.run)
+    return queued
+
+
+def _require_submission(state: JobState, number: int) -> Submission:
+    for submission in state.submissions:
+        if submission.number == number:
+            return submission
+    raise TaskMismatchError(f"no submission {number} was announced")

@@ -1,0 +1,1 @@
+"""The record: group commit, positions and hash chain, reads, snapshots."""

@@ -1,0 +1,189 @@
+"""The ledger as the rest of the system sees it: commands in, receipts and events out."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import asyncpg
+
+from events.envelope import GENESIS, Cursor, Recorded
+from events.stream_names import account_stream, job_stream, payment_stream, promo_stream
+from ledger.accounts.decider import expire
+from ledger.accounts.state import AccountState
+from ledger.commands import Command
+from ledger.decider import fold
+from ledger.errors import IntegrityError
+from ledger.jobs.state import JobState
+from ledger.log.append_connection import SEPARATOR
+from ledger.log.appender import Appender
+from ledger.log.batch import OpenJob, Receipt
+from ledger.log.hash_chain import require_sequence
+from ledger.log.snapshots import FORMAT, StreamEvent, load
+from ledger.log.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
+from ledger.payments.state import PaymentState
+from ledger.promotions.state import PromoState
+from ledger.sql import load_queries
+
+query = load_queries("ledger.log")
+
+NOTIFY_CHANNEL = "neurocards_events"
+"""LISTEN here for a hint that something was appended. A hint only: poll as well."""
+
+PAGE_EVENTS = 1000
+
+
+class LogReader:
+    """Reads of the log over a pool. Never waits for the append lock."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @property
+    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        """For reads that go with these."""
+        return self._pool
+
+    async def head(self) -> Cursor:
+        """The last position and its hash; GENESIS when the log is empty."""
+        row = await self._pool.fetchrow("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1")
+        return Cursor(row["position"], row["hash"]) if row else GENESIS
+
+    async def events_after(self, position: int, limit: int = PAGE_EVENTS) -> list[Recorded]:
+        """Up to `limit` events after `position`, in order."""
+        return [Recorded(*row) for row in await self._pool.fetch(query("events_after"), position, limit)]
+
+    async def events_at(self, positions: Sequence[int]) -> list[Recorded]:
+        """The events at these positions, those that there are, in no order."""
+        return [Recorded(*row) for row in await self._pool.fetch(query("events_at"), positions)]
+
+    async def following(self, cursor: Cursor, limit: int = PAGE_EVENTS) -> list[Recorded]:
+        """Up to `limit` events right after the cursor, dense and chained to it. Raises IntegrityError.
+
+        One statement, so one snapshot: either the log still holds what the cursor saw, or it went back.
+        """
+        if not cursor.position:
+            events = await self.events_after(0, limit)
+        else:
+            events = await self.events_after(cursor.position - 1, limit + 1)
+            if not events or events[0].cursor != cursor:
+                await self.check(cursor)  # says what is wrong
+                raise IntegrityError(f"the log changed at position {cursor.position} while it was read")
+            del events[0]
+        require_sequence(cursor, events)
+        return events
+
+    async def scan(self, position: int = 0, page: int = PAGE_EVENTS) -> AsyncIterator[Recorded]:
+        """All events after `position`, page by page, to the head as it is when reached."""
+        while events := await self.events_after(position, page):
+            for event in events:
+                yield event
+            position = events[-1].position
+
+    async def stream(self, stream: str) -> list[Recorded]:
+        """All events of one stream, in order."""
+        return [Recorded(*row) for row in await self._pool.fetch(query("stream"), stream)]
+
+    async def check(self, cursor: Cursor) -> None:
+        """Raise IntegrityError unless the log still holds what the cursor saw."""
+        if cursor == GENESIS:
+            return
+        stored = await self._pool.fetchval("SELECT hash FROM events WHERE position = $1", cursor.position)
+        if stored != cursor.hash:
+            found = "is gone" if stored is None else "has another hash"
+            raise IntegrityError(
+                f"the log went back in time: position {cursor.position} was seen before and {found}; "
+                "stop and run `neurocards recover`"
+            )
+
+    async def job(self, job: str) -> JobState:
+        """The job as it stands; an empty state when it was never queued."""
+        return (await self.jobs([job]))[0]
+
+    async def jobs(self, jobs: Sequence[str]) -> list[JobState]:
+        """The jobs as they stand, in this order, from one statement; see `job`."""
+        states = {job_stream(job): JobState() for job in jobs}
+        for stream, kind, data in await self._pool.fetch(query("streams"), list(states)):
+            state = fold(states[stream], kind, data)
+            assert isinstance(state, JobState)
+            states[stream] = state
+        return [states[job_stream(job)] for job in jobs]
+
+    async def account(self, account: str) -> AccountState:
+        """The account as it stands now, without credits whose life is over though nobody has booked it yet.
+
+        An empty state when it was never opened.
+        """
+        stream = account_stream(account)
+        states, _ = await load(_PoolSource(self._pool), {stream: None})
+        state = states[stream][1]
+        assert isinstance(state, AccountState)
+        if any(lot.expires_at_us is not None for lot in state.lots):
+            now_us = await self._pool.fetchval(query("clock"))
+            _, state = expire(state, account, now_us)
+        return state
+
+    async def payment(self, payment: str) -> PaymentState:
+        """The payment as it stands; an empty state when it was never ordered."""
+        stream = payment_stream(payment)
+        states, _ = await load(_PoolSource(self._pool), {stream: None})
+        state = states[stream][1]
+        assert isinstance(state, PaymentState)
+        return state
+
+    async def promo(self, code: str) -> PromoState:
+        """The promo code as it stands; an empty state when there is none."""
+        stream = promo_stream(code)
+        states, _ = await load(_PoolSource(self._pool), {stream: None})
+        state = states[stream][1]
+        assert isinstance(state, PromoState)
+        return state
+
+    async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:
+        """Unfinished jobs queued after a position (and up to another), in order."""
+        rows = await self._pool.fetch(query("open_jobs"), after, 2**62 if up_to is None else up_to, limit)
+        return [OpenJob(*row) for row in rows]
+
+
+class _PoolSource:
+    """Streams for `ledger.log.snapshots.load`, over the pool."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    async def streams(self, streams: Sequence[str]) -> list[StreamEvent]:
+        names = SEPARATOR.join(streams)
+        rows = await self._pool.fetch(query("append_cold"), names, FORMAT, STREAM_PAGE_EVENTS)
+        return [tuple(row) for row in rows]
+
+    async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
+        names, after = SEPARATOR.join(versions), SEPARATOR.join(map(str, versions.values()))
+        rows = await self._pool.fetch(query("append_streams"), names, after, STREAM_PAGE_EVENTS)
+        return [tuple(row) for row in rows]
+
+
+class Ledger:
+    """The one door for writing. `read` answers questions.
+
+    Use as an async context manager: it owns the appender, not the pool.
+    """
+
+    def __init__(
+        self, database_url: str, pool: "asyncpg.Pool[asyncpg.Record]", *, role: str | None = "neurocards_app"
+    ) -> None:
+        self.read = LogReader(pool)
+        self._appender = Appender(database_url, role)
+
+    async def __aenter__(self) -> "Ledger":
+        await self._appender.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._appender.close()
+
+    async def execute(self, command: Command, *, key: str) -> Receipt:
+        """Append what the command makes and return its receipt once that is durable.
+
+        `key` makes asking twice asking once: the same key and body give the same receipt for ever, another
+        body raises KeyReusedError. Raises RejectedError when a rule says no (the key stays free),
+        LedgerBusyError when
+        too much is waiting, LedgerUnavailableError when Postgres stays away (ask again with the same key).
+        """
+        return await self._appender.submit(command, key)

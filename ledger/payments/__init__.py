@@ -1,0 +1,1 @@
+"""Payments: orders, settlements, and money that goes back."""

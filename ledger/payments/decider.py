@@ -1,0 +1,244 @@
+"""The payment's rules: pure functions over its state and its account's. No clock, no randomness, no I/O.
+
+What was read from the provider is a fact and is recorded whatever we thought of the payment: money that comes
+after a cancellation or after we gave up is credited. An order is a decision and can be refused. For money
+that goes back see `ledger.payments.money_refunds`.
+"""
+
+from msgspec.structs import replace
+
+from events.account import AccountOpened, Paid
+from events.payment import (
+    PaymentCancelled,
+    PaymentCreated,
+    PaymentExpired,
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentSucceeded,
+    Problem,
+)
+from events.stream_names import account_stream, payment_stream
+from ledger.accounts import decider as account
+from ledger.accounts import state as account_state
+from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant
+from ledger.accounts.state import AccountState
+from ledger.commands import GrantCredits
+from ledger.errors import (
+    AccountErasedError,
+    AlreadyExistsError,
+    InvalidCommandError,
+    NotPaidError,
+    PaymentNotFoundError,
+    TermsNotAcceptedError,
+    UnreadablePaymentError,
+)
+from ledger.payments import state as payment_state
+from ledger.payments.commands import (
+    AcceptPayment,
+    CancelPayment,
+    ExpirePayment,
+    OrderPayment,
+    RecordPaymentCreated,
+    SettlePayment,
+)
+from ledger.payments.state import PaymentState
+
+MONEY_MAX = 10**12
+"""In the smallest unit; only to keep nonsense out."""
+
+ID_CHARS_MAX = 128
+
+
+def order(state: PaymentState, buyer: AccountState, command: OrderPayment) -> NewEvents:
+    """PaymentOrdered; nothing when this very order stands."""
+    ordered = PaymentOrdered(
+        account=command.account,
+        provider=command.provider,
+        package=command.package,
+        credits=command.credits,
+        amount_minor=command.amount_minor,
+        currency=command.currency,
+        shop=command.shop,
+        test=command.test,
+        life_s=command.life_s,
+        line=command.line,
+        locale=command.locale,
+    )
+    if state.ordered is not None:
+        if replace(state.ordered, restored=False) == ordered:
+            return []
+        raise AlreadyExistsError(f"payment {command.payment} was ordered otherwise")
+    account.require_open(buyer, command.account)
+    if buyer.forgotten:
+        raise AccountErasedError(f"account {command.account} was erased; nothing can be ordered on it")
+    if not buyer.terms:
+        raise TermsNotAcceptedError("agree to the terms first")
+    _require_order(ordered)
+    return [(payment_stream(command.payment), ordered)]
+
+
+def record_created(state: PaymentState, command: RecordPaymentCreated) -> NewEvents:
+    """PaymentCreated, once per id of the provider's."""
+    require_ordered(state)
+    require_id(command.provider_payment)
+    if command.provider_payment in state.created:
+        return []
+    return [(payment_stream(command.payment), PaymentCreated(command.provider_payment))]
+
+
+def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now_us: int) -> NewEvents:
+    """PaymentSucceeded and CreditsGranted, once per id of the provider's; or PaymentFlagged.
+
+    An order that is not in the log is restored first. Flagged money of which some has gone back stays so.
+    """
+    require_id(command.provider_payment)
+    stream, restored = payment_stream(command.payment), _restored(state, payer, command)
+    for _, event in restored:
+        if isinstance(event, PaymentOrdered):
+            state = payment_state.evolve(state, event)
+        elif isinstance(event, AccountOpened):
+            payer = account_state.evolve(payer, event)
+    ordered = require_ordered(state)
+    received = state.received_as(command.provider_payment)
+    if received is not None and (received.credits or received.refunded_minor or received.reserved_minor):
+        return []
+    if problem := _mismatch(ordered, command):
+        if (command.provider_payment, problem) in state.flags:
+            return []
+        flagged = PaymentFlagged(command.provider_payment, problem, command.amount_minor, command.currency)
+        return [*restored, (stream, flagged)]
+    money = Paid(command.amount_minor, command.currency)
+    credited = _credited(command.payment, payer, ordered, command.provider_payment, money, now_us)
+    return [*restored, *credited]
+
+
+def _credited(
+    payment: str,
+    payer: AccountState,
+    ordered: PaymentOrdered,
+    provider_payment: str,
+    money: Paid,
+    now_us: int,
+    by: AcceptPayment | None = None,
+) -> NewEvents:
+    """PaymentSucceeded and CreditsGranted, of what was ordered or of what an operator says."""
+    credits, why, actor = (by.credits, by.reason, by.actor) if by else (ordered.credits, ordered.package, "")
+    bought = GrantCredits(
+        ordered.account,
+        credits,
+        "purchase",
+        why,
+        reference(ordered, provider_payment),
+        end_of_life(ordered, now_us),
+        money,
+        actor,
+    )
+    succeeded = PaymentSucceeded(
+        ordered.provider,
+        provider_payment,
+        money.amount_minor,
+        money.currency,
+        credits,
+        payer.lots_made + 1,
+    )
+    return [(payment_stream(payment), succeeded), *grant(payer, bought, now_us)]
+
+
+def accept(state: PaymentState, payer: AccountState, command: AcceptPayment, now_us: int) -> NewEvents:
+    """PaymentSucceeded and CreditsGranted for flagged money, as bought; nothing when it is credited."""
+    ordered = require_ordered(state, command.account)
+    received = state.received_as(command.provider_payment)
+    if received is None:
+        raise NotPaidError("no such money is recorded")
+    if received.credits:
+        return []
+    if received.refunded_minor or received.reserved_minor:
+        raise InvalidCommandError("some of this money went back or is about to; it buys nothing any more")
+    if not command.actor or not command.reason:
+        raise InvalidCommandError("say who accepts the money and why")
+    money = Paid(received.amount_minor, received.currency)
+    return _credited(command.payment, payer, ordered, command.provider_payment, money, now_us, command)
+
+
+def cancel(state: PaymentState, command: CancelPayment) -> NewEvents:
+    """PaymentCancelled, once per id of the provider's; nothing once the money has come."""
+    require_ordered(state)
+    if state.succeeded or command.provider_payment in state.cancelled:
+        return []
+    cancelled = PaymentCancelled(command.provider_payment, command.reason, command.party)
+    return [(payment_stream(command.payment), cancelled)]
+
+
+def expire(state: PaymentState, command: ExpirePayment) -> NewEvents:
+    """PaymentExpired; nothing when it is decided already."""
+    require_ordered(state)
+    if state.received or state.refused or state.expired:
+        return []
+    return [(payment_stream(command.payment), PaymentExpired(command.reason))]
+
+
+def _restored(state: PaymentState, payer: AccountState, command: SettlePayment) -> NewEvents:
+    """The order out of the provider's metadata when the log has none, with its account if need be."""
+    if state.ordered is not None or state.broken:
+        return []
+    if command.ordered is None:
+        raise PaymentNotFoundError(f"payment {command.payment} was never ordered")
+    _require_order(command.ordered)
+    made: NewEvents = [(payment_stream(command.payment), replace(command.ordered, restored=True))]
+    if not payer.opened and command.ordered.account == command.account:
+        made.append((account_stream(command.account), AccountOpened("restored")))
+    return made
+
+
+def _mismatch(ordered: PaymentOrdered, command: SettlePayment) -> Problem | None:
+    """In what the money is not what was ordered; the first of several."""
+    if command.account != ordered.account:
+        return "account"
+    if (command.provider, command.shop) != (ordered.provider, ordered.shop):
+        return "shop"
+    if command.test != ordered.test:
+        return "test"
+    if command.currency != ordered.currency:
+        return "currency"
+    return "amount" if command.amount_minor != ordered.amount_minor else None
+
+
+def reference(ordered: PaymentOrdered, provider_payment: str) -> str:
+    """How grants and revocations name the payment."""
+    return f"{ordered.provider}:{provider_payment}"
+
+
+def end_of_life(ordered: PaymentOrdered, now_us: int) -> int | None:
+    """Of credits that are granted now."""
+    return None if ordered.life_s is None else now_us + ordered.life_s * 1_000_000
+
+
+def require_ordered(state: PaymentState, account_id: str | None = None) -> PaymentOrdered:
+    """The order; with `account_id` it must be that account's."""
+    if state.broken:
+        raise UnreadablePaymentError(f"the payment cannot be read: {state.broken}")
+    if state.ordered is None or account_id not in (None, state.ordered.account):
+        raise PaymentNotFoundError("there is no such payment of this account")
+    return state.ordered
+
+
+def _require_order(ordered: PaymentOrdered) -> None:
+    if not 0 < ordered.credits <= AMOUNT_MAX:
+        raise InvalidCommandError(f"a package has 1 to {AMOUNT_MAX} credits, not {ordered.credits}")
+    if not ordered.account or not ordered.package or not ordered.currency:
+        raise InvalidCommandError("an order names an account, a package and a currency")
+    if ordered.life_s is not None and ordered.life_s <= 0:
+        raise InvalidCommandError(f"credits that live for {ordered.life_s} seconds are none")
+    require_money(ordered.amount_minor)
+
+
+def require_money(amount_minor: int) -> None:
+    """Raises InvalidCommandError."""
+    if not 0 < amount_minor <= MONEY_MAX:
+        raise InvalidCommandError(f"an amount of money is 1 to {MONEY_MAX}, not {amount_minor}")
+
+
+def require_id(name: str) -> None:
+    """Raises InvalidCommandError."""
+    if not 0 < len(name) <= ID_CHARS_MAX:
+        raise InvalidCommandError(f"an id has 1 to {ID_CHARS_MAX} characters")

@@ -1,0 +1,126 @@
+"""The rules of promo codes: pure functions over the code's state and an account's.
+
+Two who take the last use at once, or one person twice from two processes: every redeeming reads the code's
+stream and the account's, and the log takes one command after another, so the second sees what the first
+wrote. The key (code and account) makes a repeated request the same request.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
+from events.stream_names import promo_stream
+from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant, require_open
+from ledger.accounts.state import AccountState
+from ledger.commands import GrantCredits
+from ledger.errors import (
+    AccountErasedError,
+    AlreadyExistsError,
+    AlreadyRedeemedError,
+    InvalidCommandError,
+    PromoExhaustedError,
+    PromoNotFoundError,
+    TermsNotAcceptedError,
+    UnreadablePromoError,
+)
+from ledger.promotions.commands import CreatePromo, DisablePromo, RedeemPromo
+from ledger.promotions.state import PromoState
+
+USES_MAX: Final = 10_000
+"""Of one code. A process that meets it first folds its whole stream; who needs more makes more codes."""
+
+_CODE: Final = re.compile(r"[A-Z0-9][A-Z0-9-]{2,31}")
+_LOOKALIKES: Final = str.maketrans("АВЕКМНОРСТУХ", "ABEKMHOPCTYX")
+"""Cyrillic capitals that nobody can tell from Latin ones."""
+
+
+def normalised(text: str) -> str:
+    """`" spring 25"` → `SPRING25`: case, spaces and Cyrillic look-alikes make no difference."""
+    plain = unicodedata.normalize("NFKC", text).upper()
+    return "".join(plain.split()).translate(_LOOKALIKES)
+
+
+def is_code(text: str) -> bool:
+    """Whether it is written as codes are: 3 to 32 capitals, digits and hyphens, no hyphen first."""
+    return _CODE.fullmatch(text) is not None
+
+
+def reference(code: str) -> str:
+    """How a grant names the code."""
+    return f"promo:{code}"
+
+
+def create(state: PromoState, command: CreatePromo, now_us: int) -> NewEvents:
+    """PromoCreated; nothing when this very code stands."""
+    created = PromoCreated(
+        command.code,
+        command.amount,
+        command.uses_max,
+        command.expires_at_us,
+        command.life_s,
+        command.actor,
+        command.reason,
+    )
+    if state.created is not None or state.broken:
+        if state.created == created:
+            return []
+        raise AlreadyExistsError(f"code {command.code} exists already, and a code is never changed")
+    if not is_code(command.code):
+        raise InvalidCommandError("a code is 3 to 32 capital letters A to Z, digits and hyphens")
+    if not 0 < command.amount <= AMOUNT_MAX:
+        raise InvalidCommandError(f"an amount is 1 to {AMOUNT_MAX} credits, not {command.amount}")
+    if not 0 < command.uses_max <= USES_MAX:
+        raise InvalidCommandError(f"a code has 1 to {USES_MAX} uses, not {command.uses_max}")
+    if command.expires_at_us is not None and command.expires_at_us <= now_us:
+        raise InvalidCommandError("the code would end before it is made; give it a later end")
+    if command.life_s is not None and command.life_s <= 0:
+        raise InvalidCommandError(f"credits that live for {command.life_s} seconds are none")
+    _require_said(command.actor, command.reason)
+    return [(promo_stream(command.code), created)]
+
+
+def disable(state: PromoState, command: DisablePromo) -> NewEvents:
+    """PromoDisabled, once."""
+    _require_created(state, command.code)
+    _require_said(command.actor, command.reason)
+    if state.disabled:
+        return []
+    return [(promo_stream(command.code), PromoDisabled(command.actor, command.reason))]
+
+
+def redeem(state: PromoState, account: AccountState, command: RedeemPromo, now_us: int) -> NewEvents:
+    """PromoRedeemed and CreditsGranted."""
+    require_open(account, command.account)
+    if account.forgotten:
+        raise AccountErasedError(f"account {command.account} was erased; it takes no gifts")
+    if not account.terms:
+        raise TermsNotAcceptedError("agree to the terms first")
+    created = _require_created(state, command.code)
+    if reference(command.code) in account.promos:
+        raise AlreadyRedeemedError(f"account {command.account} has used code {command.code}")
+    if state.disabled:
+        raise PromoExhaustedError("disabled")
+    if created.expires_at_us is not None and created.expires_at_us <= now_us:
+        raise PromoExhaustedError("ended")
+    if state.used >= created.uses_max:
+        raise PromoExhaustedError("used up")
+    ends_at_us = None if created.life_s is None else now_us + created.life_s * 1_000_000
+    gift = GrantCredits(
+        command.account, created.amount, "promo", command.code, reference(command.code), ends_at_us
+    )
+    redeemed = PromoRedeemed(command.account, account.lots_made + 1)
+    return [(promo_stream(command.code), redeemed), *grant(account, gift, now_us)]
+
+
+def _require_created(state: PromoState, code: str) -> PromoCreated:
+    if state.broken:
+        raise UnreadablePromoError(f"code {code} cannot be read: {state.broken}")
+    if state.created is None:
+        raise PromoNotFoundError(f"there is no code {code}")
+    return state.created
+
+
+def _require_said(actor: str, reason: str) -> None:
+    if not actor or not reason:
+        raise InvalidCommandError("say who does this and why")

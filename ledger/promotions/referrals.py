@@ -1,0 +1,55 @@
+"""The rules of invitations: pure functions over the states of the invited account, its inviter and a job.
+
+Who invited whom is said when the invited account opens and never again
+(`ledger.accounts.decider.open_account`). The
+inviter's account is open by then, so nobody is invited by an account of their own making, and A invites B
+invites A cannot be. The bonus is given once per invited account, whoever asks for it how often.
+"""
+
+from events.account import InvitationRewarded
+from events.stream_names import account_stream
+from ledger.accounts.decider import NewEvents, grant, require_open
+from ledger.accounts.state import AccountState
+from ledger.commands import GrantCredits
+from ledger.errors import AccountErasedError, InvalidCommandError, NotDueError
+from ledger.jobs.state import JobState
+from ledger.promotions.commands import RewardInvitation
+
+
+def reference(account: str) -> str:
+    """How both grants name the invited account."""
+    return f"referral:{account}"
+
+
+def reward(
+    state: AccountState,
+    inviter: AccountState,
+    job: JobState | None,
+    command: RewardInvitation,
+    now_us: int,
+) -> NewEvents:
+    """InvitationRewarded and CreditsGranted on both sides; nothing when that was done.
+
+    An inviter who was erased gets nothing more; the invited account gets its part all the same.
+    """
+    require_open(state, command.account)
+    if state.rewarded:
+        return []
+    if not state.invited_by or state.invited_by != command.inviter:
+        raise InvalidCommandError(f"account {command.account} was not invited by {command.inviter}")
+    if state.forgotten:
+        raise AccountErasedError(f"account {command.account} was erased; it takes no gifts")
+    if job is None and not state.bought:
+        raise NotDueError("the invited account has bought nothing yet")
+    if job is not None and (job.account != command.account or job.outcome != "succeeded"):
+        raise NotDueError("the invited account has no such video yet")
+    require_open(inviter, command.inviter)
+    inviter_credits = 0 if inviter.forgotten else command.inviter_credits
+    rewarded = InvitationRewarded(command.inviter, command.credits, inviter_credits, command.job)
+    sides = ((state, command.account, command.credits), (inviter, command.inviter, inviter_credits))
+    made: NewEvents = [(account_stream(command.account), rewarded)]
+    for side, account, amount in sides:
+        if amount:
+            gift = GrantCredits(account, amount, "referral", "invitation", reference(command.account))
+            made += grant(side, gift, now_us)
+    return made

@@ -1,2 +1,0 @@
--- The database's time, in epoch microseconds.
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint

@@ -1,0 +1,1 @@
+"""Signing checkpoints of log and read models, and holding them against the log later."""

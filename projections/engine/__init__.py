@@ -1,0 +1,1 @@
+"""What every read model shares: tables, cursors, the runner, state roots."""

@@ -1,0 +1,59 @@
+"""Work in a process of its own, so that it has a core: a task goes in as one JSON line, lines come out."""
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import msgspec
+
+BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a database that restarts, fails over or is out of reach raises; a TimeoutError is an OSError."""
+
+LINE_BYTES_MAX = 64 * 1024 * 1024
+_ROOT = str(Path(__file__).parents[2])
+
+
+@asynccontextmanager
+async def in_process(module: str, task: msgspec.Struct) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Run `python -m module` with the task on its stdin; its lines. It ends with the `with`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES_MAX,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((_ROOT, os.environ.get("PYTHONPATH", "")))},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(msgspec.json.encode(task) + b"\n")
+        await process.stdin.drain()
+        yield process.stdout
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        transport: Any = process._transport  # type: ignore[attr-defined]
+        transport.close()
+
+
+def read_task(kind: type[Any]) -> Any:
+    """In the process: its task."""
+    return msgspec.json.decode(sys.stdin.buffer.readline(LINE_BYTES_MAX), type=kind)
+
+
+def spare_collector() -> None:
+    """Look for cycles rarely: whoever folds millions of events makes none, and would spend a tenth on it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+def say(said: msgspec.Struct) -> None:
+    """In the process: one line."""
+    sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
+    sys.stdout.buffer.flush()

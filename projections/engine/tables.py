@@ -1,0 +1,83 @@
+"""The tables of one projection, version by version: reading and writing rows."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import msgspec
+
+from ledger.postgres import Connection
+from ledger.sql import load_queries
+from projections.engine.projection import AnyProjection
+
+if TYPE_CHECKING:
+    pass
+
+
+query = load_queries("projections.engine")
+
+_encoder = msgspec.json.Encoder()
+_PAGE = 2000
+
+
+class Table:
+    """One version of a projection's table. Every call runs on the connection given, in its transaction.
+
+    With a `schema`: a table there that is no version of it and has no cursor.
+    """
+
+    def __init__(
+        self, projection: AnyProjection, version: int, *, schema: str = "", suffix: str = ""
+    ) -> None:
+        self.projection = projection
+        self.version = version
+        self._schema = schema
+        self._plain = projection.name if schema else f"{projection.name}_v{version}{suffix}"
+        self.name = f'"{schema}".{self._plain}' if schema else self._plain
+        columns = projection.columns
+        self._names = {
+            "table": self.name,
+            "key": columns[0],
+            "columns": ", ".join(columns),
+            "excluded": ", ".join(f"excluded.{column}" for column in columns),
+        }
+
+    def late(self) -> "Table":
+        """The table beside this one that a rebuild's second half writes; see `rebuilding.second_half`."""
+        return Table(self.projection, self.version, suffix="_late")
+
+    async def load(self, connection: "Connection", keys: Iterable[str]) -> dict[str, Any]:
+        """The rows there are for these keys."""
+        rows = await connection.fetch(self._query("load_rows"), list(keys))
+        return {row[0]: self.projection.from_columns(row) for row in rows}
+
+    async def store(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
+        """Insert or replace these rows."""
+        if rows:
+            await connection.execute(self._query("store_rows"), _encoder.encode(rows).decode())
+
+    async def insert(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
+        """Add rows whose keys are not there yet; much faster than `store` for many."""
+        if rows:
+            to_columns = self.projection.to_columns
+            await connection.copy_records_to_table(
+                self._plain,
+                records=map(to_columns, rows),
+                columns=self.projection.columns,
+                schema_name=self._schema or None,
+            )
+
+    async def scan(self, connection: "Connection") -> AsyncIterator[Any]:
+        """All rows in the order of their keys' bytes; needs a transaction."""
+        async for page in self.scan_columns(connection):
+            for row in page:
+                yield self.projection.from_columns(row)
+
+    async def scan_columns(self, connection: "Connection") -> AsyncIterator[list[asyncpg.Record]]:
+        """The same as pages of columns, JSON as text."""
+        cursor = await connection.cursor(self._query("all_rows"))
+        while page := await cursor.fetch(_PAGE):
+            yield page
+
+    def _query(self, name: str) -> str:
+        return query(name).format_map(self._names)

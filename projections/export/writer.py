@@ -1,0 +1,169 @@
+"""Writes the log to a file. Postgres formats the rows and sends them as COPY does: memory stays flat."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from events.envelope import GENESIS_HASH
+from ledger.checkpoints.checkpoint import time_text
+from ledger.errors import IntegrityError
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from projections.engine.errors import ExportError
+from projections.export.copy import WholeFile
+from projections.export.manifest import Format, Manifest, path_of, totals_of
+from projections.reports.log_position import NOW, AsOf, moment
+
+if TYPE_CHECKING:
+    from ledger.postgres import Connection
+
+
+query = load_queries("projections.export")
+
+Progress = Callable[[int], None]
+"""Called with the position reached."""
+
+_TELL_EVERY = 5000
+
+Write = Callable[[bytes], Any]
+
+Sums = tuple[str, str | None, int, int]
+"""Event type, its kind, events, credits."""
+
+COPY: Final[dict[str, dict[str, Any]]] = {
+    # One column, and neither of these characters can be in it: COPY writes each line as it is.
+    "jsonl": {"format": "csv", "quote": "\x01", "delimiter": "\x02"},
+    "csv": {"format": "csv", "header": True},
+}
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Positions `first` … `last` and what stands at their ends; `last` = `first` - 1 when there are none."""
+
+    first: int
+    last: int
+    hash_before: bytes
+    head_hash: bytes
+    first_us: int | None
+    last_us: int | None
+    now_us: int
+
+    @property
+    def events(self) -> int:
+        return self.last - self.first + 1
+
+
+@asynccontextmanager
+async def snapshot(pool: Pool) -> AsyncIterator["Connection"]:
+    """One state of the log for everything that is read."""
+    reading: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
+    async with pool.acquire() as connection, connection.transaction(**reading):
+        yield connection
+
+
+async def range_of(connection: "Connection", start: AsOf | None, end: AsOf = NOW) -> Range:
+    """The positions between two points. Raises NothingOfThatNameError, and IntegrityError for a log with
+    holes."""
+    first = 1 if start is None else (await moment(connection, start.before())).position + 1
+    last = max((await moment(connection, end)).position, first - 1)
+    row = await connection.fetchrow(query("export_ends"), first, last)
+    assert row is not None
+    before = GENESIS_HASH if first == 1 else row["hash_before"]
+    head = before if last < first else row["head_hash"]
+    if before is None or head is None:
+        raise IntegrityError(f"position {first - 1 if before is None else last} is missing from the log")
+    return Range(first, last, before, head, row["first_us"], row["last_us"], row["now_us"])
+
+
+async def copy(connection: "Connection", what: Range, form: str, write: Write, progress: Progress) -> int:
+    """Send the rows as `jsonl` or `csv` to `write`; how many there were."""
+    done = told = 0
+
+    async def take(data: bytes) -> None:
+        nonlocal done, told
+        written = write(data)
+        if isinstance(written, Awaitable):
+            await written
+        done += data.count(b"\n")
+        if done - told >= _TELL_EVERY:
+            told = done
+            progress(min(what.first + done - 1, what.last))
+
+    status = await connection.copy_from_query(
+        query(f"export_{form}"), what.first, what.last, output=take, **COPY[form]
+    )
+    copied = re.fullmatch(r"COPY (\d+)", status)
+    return int(copied[1]) if copied else what.events
+
+
+async def export(
+    connection: "Connection",
+    what: Range,
+    path: Path,
+    form: Format,
+    progress: Progress = lambda position: None,
+) -> Manifest:
+    """Write a range of the snapshot to `path` and its manifest beside it.
+
+    Raises ExportError when that cannot be, and IntegrityError, with the files written, for a log with holes.
+    """
+    with WholeFile(path) as file:
+        if form == "parquet":
+            from projections.export.parquet import write_parquet
+
+            count = await write_parquet(connection, what, file, progress)
+        else:
+            count = await copy(connection, what, form, file.write, progress)
+    sums = await connection.fetch(query("export_sums"), what.first, what.last)
+    manifest = _manifest(path, form, what, file, count, [tuple(row) for row in sums])
+    with WholeFile(path_of(path)) as beside:
+        beside.write(manifest.text().encode())
+    if count != what.events:
+        raise IntegrityError(
+            f"the log has holes: {count} events between positions {what.first} and {what.last}; "
+            "the file holds what is there, run `neurocards ledger verify`"
+        )
+    return manifest
+
+
+def _manifest(
+    path: Path,
+    form: Format,
+    what: Range,
+    file: WholeFile,
+    count: int,
+    sums: list[tuple[str, str | None, int, int]],
+) -> Manifest:
+    types: dict[str, int] = {}
+    for type_name, _, events, _ in sums:
+        types[type_name] = types.get(type_name, 0) + events
+    return Manifest(
+        format=form,
+        file=path.name,
+        first_position=what.first,
+        last_position=what.last,
+        events=count,
+        hash_before=what.hash_before.hex(),
+        head_hash=what.head_hash.hex(),
+        first_at=None if what.first_us is None or count == 0 else time_text(what.first_us),
+        last_at=None if what.last_us is None or count == 0 else time_text(what.last_us),
+        types=dict(sorted(types.items())),
+        totals=totals_of((type_name, kind, credits) for type_name, kind, _, credits in sums),
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        made_at=time_text(what.now_us),
+    )
+
+
+def require_writable(path: Path, *, overwrite: bool) -> None:
+    """Raise ExportError where the file cannot be, before hours of work."""
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise ExportError(f"there is no folder {path.parent}; make it first")
+    if not overwrite and (path.exists() or path_of(path).exists()):
+        raise ExportError(f"{path} is there already; name another file, or use --overwrite")

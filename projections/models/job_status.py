@@ -1,0 +1,223 @@
+"""Where each job stands, for the seller's status message, the cabinet and the operator's pages."""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from events.codec import Event
+from events.envelope import Recorded
+from events.job import (
+    DeadLetterDropped,
+    Failure,
+    JobEvent,
+    JobFailed,
+    JobHandedBack,
+    JobQueued,
+    JobReissued,
+    JobRequeued,
+    JobStarted,
+    JobSucceeded,
+    PromptWritten,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+    Video,
+    VideoGifted,
+)
+from events.stream_names import JOB, job_of
+from projections.engine.errors import UnfoldableEventError
+from projections.engine.projection import OnePerStream
+
+State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed"]
+ENDED = ("succeeded", "failed")
+_NO_FAILURE: Final = Failure("")
+
+
+class JobStatus(msgspec.Struct, gc=False):
+    """One job: number `number` of `of_jobs` in its order.
+
+    `state`: queued → writing (the prompt) → submitting (to the provider) → rendering → succeeded or failed;
+    retrying while it waits for the next submission at `retry_at_us`. A failed job whose video came later
+    has `gifted` and the video. `failure_*` are the job's, or while it runs the last submission's. A failed
+    job that is made again has `requeued_as`, the new one `requeue_of`; `dropped`: an operator has left it at
+    that. `price` is in credits. `position` is that of the job's last event. Times are epoch microseconds.
+
+    Not frozen, for speed: `evolve` makes one new row and fills that in.
+    """
+
+    job: str
+    account: str
+    order_id: str
+    number: int
+    of_jobs: int
+    model: str
+    style: str
+    photo: str
+    price: int
+    queued_at_us: int
+    deadline_at_us: int
+    state: State = "queued"
+    run: int = 0
+    worker: str = ""
+    prompt_source: str = ""
+    submissions: int = 0
+    task: str = ""
+    retry_at_us: int | None = None
+    failed_by: str = ""
+    failure_class: str = ""
+    failure_code: str = ""
+    failure_message: str = ""
+    video: str = ""
+    video_sha256: str = ""
+    video_size_bytes: int | None = None
+    gifted: bool = False
+    started_at_us: int | None = None
+    ended_at_us: int | None = None
+    updated_at_us: int = 0
+    position: int = 0
+    # Later than the first signed states: these stand at the end, see Projection.added.
+    requeue_of: str = ""
+    requeued_as: str = ""
+    dropped: bool = False
+
+
+def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus:
+    """The job's row after the event: a new one, `row` stays as it is."""
+    change = _CHANGES.get(type(event))
+    if row is None or change is None:
+        return _queued(recorded, event)
+    row = replace(row, updated_at_us=recorded.recorded_at_us, position=recorded.position)
+    change(row, recorded, event)
+    return row
+
+
+def _started(row: JobStatus, recorded: Recorded, event: JobStarted) -> None:
+    row.run = event.run
+    row.worker = event.worker
+    if row.state == "queued":
+        row.state = "writing"
+    if row.started_at_us is None:
+        row.started_at_us = recorded.recorded_at_us
+
+
+def _prompted(row: JobStatus, _: Recorded, event: PromptWritten) -> None:
+    row.prompt_source = event.source
+    if row.state not in ENDED:
+        row.state = "submitting"
+
+
+def _intended(row: JobStatus, _: Recorded, event: SubmissionIntended) -> None:
+    row.submissions = event.submission
+    row.task = ""
+    row.retry_at_us = None
+    row.state = "submitting"
+
+
+def _accepted(row: JobStatus, _: Recorded, event: SubmissionAccepted) -> None:
+    """A fact, recorded even after a refund, and maybe of an earlier submission."""
+    if event.submission == row.submissions:
+        row.task = event.task
+        if row.state not in ENDED:
+            row.state = "rendering"
+
+
+def _refused(row: JobStatus, _: Recorded, event: SubmissionFailed) -> None:
+    _fail(row, event.failure)
+
+
+def _waits(row: JobStatus, _: Recorded, event: RetryScheduled) -> None:
+    row.retry_at_us = event.at_us
+    row.state = "retrying"
+
+
+def _unchanged(_row: JobStatus, _recorded: Recorded, _event: Event) -> None:
+    pass
+
+
+def _succeeded(row: JobStatus, recorded: Recorded, event: JobSucceeded) -> None:
+    _fail(row, _NO_FAILURE)
+    _show(row, event.video)
+    _end(row, "succeeded", recorded)
+
+
+def _failed(row: JobStatus, recorded: Recorded, event: JobFailed) -> None:
+    _fail(row, event.failure)
+    row.failed_by = event.by
+    _end(row, "failed", recorded)
+
+
+def _gifted(row: JobStatus, _: Recorded, event: VideoGifted) -> None:
+    _show(row, event.video)
+    row.gifted = True
+
+
+def _requeued(row: JobStatus, _: Recorded, event: JobRequeued) -> None:
+    row.requeued_as = event.as_job
+
+
+def _dropped(row: JobStatus, _recorded: Recorded, _event: DeadLetterDropped) -> None:
+    row.dropped = True
+
+
+def _queued(recorded: Recorded, event: Event) -> JobStatus:
+    if not isinstance(event, JobQueued):
+        wrong = "comes before JobQueued" if isinstance(event, JobEvent) else "is no job's event"
+        raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} {wrong}")
+    return JobStatus(
+        job=job_of(recorded.stream) or "",
+        account=event.account,
+        order_id=event.order,
+        number=event.number,
+        of_jobs=event.of,
+        model=event.model,
+        style=event.style,
+        photo=event.photo,
+        price=event.price,
+        queued_at_us=recorded.recorded_at_us,
+        deadline_at_us=event.deadline_at_us,
+        updated_at_us=recorded.recorded_at_us,
+        position=recorded.position,
+        requeue_of=event.requeue_of,
+    )
+
+
+def _fail(row: JobStatus, failure: Failure) -> None:
+    row.failure_class = failure.error_class
+    row.failure_code = failure.code
+    row.failure_message = failure.message
+
+
+def _show(row: JobStatus, video: Video) -> None:
+    row.video = video.blob
+    row.video_sha256 = video.sha256
+    row.video_size_bytes = video.size_bytes
+
+
+def _end(row: JobStatus, state: State, recorded: Recorded) -> None:
+    row.state = state
+    row.ended_at_us = recorded.recorded_at_us
+    row.retry_at_us = None
+
+
+_CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
+    JobStarted: _started,
+    PromptWritten: _prompted,
+    SubmissionIntended: _intended,
+    SubmissionAccepted: _accepted,
+    SubmissionFailed: _refused,
+    RetryScheduled: _waits,
+    JobHandedBack: _unchanged,
+    JobReissued: _unchanged,
+    JobSucceeded: _succeeded,
+    JobFailed: _failed,
+    VideoGifted: _gifted,
+    JobRequeued: _requeued,
+    DeadLetterDropped: _dropped,
+}
+"""What each event changes in place. By type: to try one class after another takes as long as all the rest."""
+
+
+JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, JOB, added=3)

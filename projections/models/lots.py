@@ -1,0 +1,185 @@
+"""Every credit lot there ever was: what was given, what became of it, what is left and until when."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from events.account import (
+    AccountEvent,
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+    GrantKind,
+    Part,
+)
+from events.codec import Event
+from events.envelope import Recorded
+from events.stream_names import account_of
+from ledger.accounts import state as account_state
+from ledger.accounts.lots import draw
+from ledger.accounts.state import CARRIED_OVER, AccountState
+from projections.engine.projection import ManyRows, names_of
+
+
+class CreditLot(msgspec.Struct, frozen=True, gc=False):
+    """One lot, number `lot` of its account; `lot_id` names both. Amounts are whole credits.
+
+    `amount_left` = granted - settled - spent + refunded - revoked - expired. `settled` went against what was
+    owed when the lot came in, `revoked` is less what was restored. `expires_at_us`: when its life ends, None:
+    never; a refund may have prolonged it, and what ends unbooked is still in `amount_left`. `reference` is
+    e.g. the payment, `paid_minor` of `currency` what was paid. Lot 0 took refunds of charges from before
+    there were lots, and has no grant.
+    `position` is that of the lot's last event. Times are epoch microseconds.
+    """
+
+    lot_id: str
+    account: str
+    lot: int
+    kind: GrantKind
+    granted: int = 0
+    amount_left: int = 0
+    expires_at_us: int | None = None
+    settled: int = 0
+    spent: int = 0
+    refunded: int = 0
+    revoked: int = 0
+    expired: int = 0
+    granted_at_us: int | None = None
+    reason: str = ""
+    reference: str = ""
+    paid_minor: int | None = None
+    currency: str = ""
+    actor: str = ""
+    updated_at_us: int = 0
+    position: int = 0
+
+
+class Moved(msgspec.Struct, frozen=True, gc=False):
+    """The part of an event that concerns one lot."""
+
+    event: Event
+    part: Part
+
+
+CREDIT_EVENTS = (
+    CreditsGranted,
+    CreditsCharged,
+    CreditsRefunded,
+    CreditsRevoked,
+    CreditsRestored,
+    CreditsExpired,
+)
+
+
+def spread(recorded: Recorded, event: Event, earlier: Sequence[Event]) -> Iterable[tuple[str, Moved]]:
+    """The lots an event put something into, or took something out of."""
+    account = account_of(recorded.stream)
+    if account is None:
+        return
+    for part in _parts(event, earlier):
+        yield f"{account}/{part.lot}", Moved(event, part)
+
+
+def _parts(event: Event, earlier: Sequence[Event]) -> Iterable[Part]:
+    """By lot. Before there were lots in the events, the ledger's own fold says which they were."""
+    match event:
+        case CreditsGranted():
+            number = event.lot or _state(earlier).lots_made + 1
+            return (Part(number, event.amount - event.settled, event.kind, event.expires_at_us),)
+        case CreditsCharged() | CreditsRevoked():
+            return event.parts or draw(_state(earlier).lots, event.amount)[0]
+        case CreditsRestored():
+            return event.parts
+        case CreditsRefunded():
+            if event.parts or event.settled:
+                return event.parts
+            return (Part(CARRIED_OVER, event.amount, "bonus"),)
+        case CreditsExpired():
+            return (Part(event.lot, event.amount, event.kind, event.due_at_us),)
+        case _:
+            return ()
+
+
+def _state(earlier: Sequence[Event]) -> AccountState:
+    state = AccountState()
+    for event in earlier:
+        if isinstance(event, AccountEvent):
+            state = account_state.evolve(state, event)
+    return state
+
+
+def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot:
+    """The lot's row after the part of an event that concerns it."""
+    part, amount = moved.part, moved.part.amount
+    if row is None:
+        account = account_of(recorded.stream) or ""
+        row = CreditLot(f"{account}/{part.lot}", account, part.lot, part.kind)
+    row = replace(row, updated_at_us=recorded.recorded_at_us, position=recorded.position)
+    match moved.event:
+        case CreditsGranted() as event:
+            return replace(
+                row,
+                granted=event.amount,
+                settled=event.settled,
+                amount_left=amount,
+                expires_at_us=event.expires_at_us,
+                granted_at_us=recorded.recorded_at_us,
+                reason=event.reason,
+                reference=event.reference or "",
+                paid_minor=event.paid.amount_minor if event.paid else None,
+                currency=event.paid.currency if event.paid else "",
+                actor=event.actor,
+            )
+        case CreditsCharged():
+            return replace(row, spent=row.spent + amount, amount_left=row.amount_left - amount)
+        case CreditsRefunded():
+            return replace(
+                row,
+                refunded=row.refunded + amount,
+                amount_left=row.amount_left + amount,
+                expires_at_us=part.expires_at_us,
+            )
+        case CreditsRevoked():
+            return replace(row, revoked=row.revoked + amount, amount_left=row.amount_left - amount)
+        case CreditsRestored():
+            return replace(
+                row,
+                revoked=row.revoked - amount,
+                amount_left=row.amount_left + amount,
+                expires_at_us=part.expires_at_us,
+            )
+        case CreditsExpired():
+            return replace(row, expired=row.expired + amount, amount_left=row.amount_left - amount)
+        case _:
+            return row
+
+
+def _unlisted(recorded: Recorded, event: Event) -> bool:
+    """Whether the event was written before events said which lots they are about.
+
+    A revocation may be about none, when all is owed: then it says so, and no history has to be looked up.
+    """
+    match event:
+        case CreditsGranted():
+            return not event.lot
+        case CreditsCharged():
+            return not event.parts
+        case CreditsRevoked():
+            return '"parts":' not in recorded.data
+        case _:
+            return False
+
+
+LOTS = ManyRows(
+    "lots",
+    CreditLot,
+    evolve,
+    names_of(*CREDIT_EVENTS),
+    spread,
+    depends=_unlisted,
+    recalls=names_of(*CREDIT_EVENTS),
+)

@@ -1,0 +1,147 @@
+"""Where each payment stands, for the seller's status message, the reconciler and the operator's pages."""
+
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from events.codec import Event
+from events.envelope import Recorded
+from events.payment import (
+    PaymentCancelled,
+    PaymentCreated,
+    PaymentEvent,
+    PaymentExpired,
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentSucceeded,
+    RefundIntended,
+)
+from events.stream_names import PAYMENT, payment_of
+from ledger.payments import state as payment_state
+from ledger.payments.state import PaymentState, Received
+from projections.engine.errors import UnfoldableEventError
+from projections.engine.projection import OnePerStream
+
+State = Literal[
+    "ordered",
+    "pending",
+    "succeeded",
+    "cancelled",
+    "expired",
+    "flagged",
+    "refunding",
+    "refunded_partly",
+    "refunded",
+]
+
+
+class Payment(msgspec.Struct, frozen=True, gc=False):
+    """One payment. `credits`, `amount_minor` and `currency` are the order's; money is in the smallest unit.
+
+    `state`: ordered → pending (the provider knows it) → succeeded, cancelled, expired or flagged; once money
+    has come, refunding (an intended refund is open), refunded_partly or refunded. `provider_payment` is the
+    newest id at the provider. `paid_minor` is all money that came, flagged money too; of it
+    `refunded_minor` went back, which took `revoked_credits` (those reserved included). `successes` count
+    grants, `flag` is the last problem. `received` and `intents` are what the ledger's own fold has.
+    `position` is that of the payment's last event. Times are epoch microseconds.
+    """
+
+    payment: str
+    account: str
+    provider: str
+    package: str
+    credits: int
+    amount_minor: int
+    currency: str
+    test: bool
+    ordered_at_us: int
+    state: State = "ordered"
+    provider_payment: str = ""
+    paid_minor: int = 0
+    refunded_minor: int = 0
+    revoked_credits: int = 0
+    successes: int = 0
+    flag: str = ""
+    settled_at_us: int | None = None
+    received: tuple[Received, ...] = ()
+    intents: tuple[RefundIntended, ...] = ()
+    updated_at_us: int = 0
+    position: int = 0
+
+
+def evolve(row: Payment | None, recorded: Recorded, event: Event) -> Payment:
+    """The payment's row after the event."""
+    if not isinstance(event, PaymentEvent):
+        raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} is no payment's event")
+    if isinstance(event, PaymentOrdered):
+        row = _ordered(recorded, event)
+    if row is None:
+        raise UnfoldableEventError(
+            f"{recorded.type} at position {recorded.position} comes before PaymentOrdered"
+        )
+    row = replace(row, updated_at_us=recorded.recorded_at_us, position=recorded.position)
+    match event:
+        case PaymentOrdered():
+            return row
+        case PaymentCreated(provider_payment=name):
+            fresh = row.state == "cancelled" and name != row.provider_payment
+            state: State = "pending" if fresh or row.state == "ordered" else row.state
+            return replace(row, provider_payment=name, state=state)
+        case PaymentCancelled(provider_payment=name):
+            if row.received or row.provider_payment not in ("", name):
+                return row
+            return replace(row, provider_payment=name, state="cancelled")
+        case PaymentExpired():
+            return row if row.received else replace(row, state="expired")
+        case PaymentSucceeded():
+            settled_at_us = row.settled_at_us or recorded.recorded_at_us
+            row = replace(row, provider_payment=event.provider_payment, settled_at_us=settled_at_us)
+        case PaymentFlagged():
+            row = replace(row, flag=event.problem, provider_payment=event.provider_payment)
+        case _:
+            pass
+    return _moved(row, event)
+
+
+def _ordered(recorded: Recorded, event: PaymentOrdered) -> Payment:
+    return Payment(
+        payment=payment_of(recorded.stream) or "",
+        account=event.account,
+        provider=event.provider,
+        package=event.package,
+        credits=event.credits,
+        amount_minor=event.amount_minor,
+        currency=event.currency,
+        test=event.test,
+        ordered_at_us=recorded.recorded_at_us,
+    )
+
+
+def _moved(row: Payment, event: PaymentEvent) -> Payment:
+    """The row after money has come or gone, and what the ledger's own fold has of it."""
+    state = payment_state.evolve(PaymentState(received=row.received, intents=row.intents), event)
+    paid = sum(received.amount_minor for received in state.received)
+    refunded = sum(received.refunded_minor for received in state.received)
+    successes = sum(received.credits > 0 for received in state.received)
+    return replace(
+        row,
+        state=_state(bool(state.intents), successes, paid, refunded),
+        paid_minor=paid,
+        refunded_minor=refunded,
+        revoked_credits=sum(received.revoked for received in state.received),
+        successes=successes,
+        received=state.received,
+        intents=state.intents,
+    )
+
+
+def _state(refunding: bool, successes: int, paid: int, refunded: int) -> State:
+    if refunding:
+        return "refunding"
+    if refunded:
+        return "refunded" if refunded >= paid else "refunded_partly"
+    return "succeeded" if successes else "flagged"
+
+
+PAYMENTS = OnePerStream("payments", Payment, evolve, PAYMENT, json_columns=("received", "intents"))

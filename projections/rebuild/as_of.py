@@ -1,0 +1,144 @@
+"""What a projection said at an earlier position: built from the log beside everything else.
+
+Nobody reads what is made here but who asked: tables in a schema of their own, files, or only the roots. The
+live tables and their cursors are not touched.
+"""
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+import msgspec
+
+from events.envelope import GENESIS, Cursor
+from ledger.postgres import READ_WRITE
+from ledger.sql import load_queries
+from projections.engine import cursors
+from projections.engine.errors import TargetTakenError
+from projections.engine.projection import AnyProjection
+from projections.engine.registry import projection as projection_of
+from projections.engine.state_root import StateRoot, root_of_table
+from projections.engine.tables import Table
+from projections.export.copy import WholeFile
+from projections.rebuild.fill import Filling, Writer
+from projections.rebuild.source import LogSource, Source, pages
+
+if TYPE_CHECKING:
+    from ledger.postgres import Connection
+
+query = load_queries("projections.rebuild")
+
+_SETTINGS: Final = {"application_name": "neurocards-replay", "timezone": "UTC", "jit": "off"}
+_TEMPORARY: Final = "pg_temp"
+_SCHEMA: Final = re.compile(r"(?!pg_|public$|audit$|information_schema$)[a-z_][a-z0-9_]{0,62}")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Into(msgspec.Struct, frozen=True):
+    """Where the rows go: a table each in a schema, or a file each in a folder, or nowhere."""
+
+    schema: str = ""
+    folder: Path | None = None
+
+    def file_of(self, name: str) -> Path | None:
+        """Its rows as JSON lines, in the order of their keys."""
+        return self.folder / f"{name}.jsonl" if self.folder else None
+
+
+async def build_at(
+    database_url: str,
+    names: Sequence[str],
+    position: int,
+    into: Into,
+    *,
+    source: Callable[[Source], Source] | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> list[StateRoot]:
+    """The projections' states after a position, which the log must have reached.
+
+    Raises TargetTakenError when there is something already, IntegrityError, and what folding raises.
+    """
+    projections = [projection_of(name) for name in names]
+    _require_free(projections, into)
+    async with (
+        _connected(database_url) as work,
+        _connected(database_url) as log,
+        _tables(work, projections, into) as tables,
+    ):
+        writer = Writer(work)
+        events: Source = LogSource(log) if source is None else source(LogSource(log))
+        fillings = [Filling(table, GENESIS, work, writer) for table in tables]
+        async for page in pages(events, GENESIS, position):
+            for filling in fillings:
+                await filling.take(page)
+            progress(page[-1].position, position)
+        for filling in fillings:
+            await filling.finish()
+        return [await _conclude(work, filling.table, filling.reached, into) for filling in fillings]
+
+
+def schema_name(name: str) -> bool:
+    """Whether a schema may be called so: a plain name that is not one of ours or of Postgres."""
+    return _SCHEMA.fullmatch(name) is not None
+
+
+def _require_free(projections: Sequence[AnyProjection], into: Into) -> None:
+    for projection in projections:
+        path = into.file_of(projection.name)
+        if path is not None and path.exists():
+            raise TargetTakenError(f"{path} is there already; remove it or choose another folder")
+
+
+@asynccontextmanager
+async def _connected(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    connection = await asyncpg.connect(
+        database_url, server_settings=_SETTINGS, target_session_attrs=READ_WRITE
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _tables(
+    work: "Connection", projections: Sequence[AnyProjection], into: Into
+) -> "AsyncIterator[list[Table]]":
+    """Empty tables; those that others could see are dropped again when something fails."""
+    tables = [Table(projection, 0, schema=into.schema or _TEMPORARY) for projection in projections]
+    if into.schema:
+        await work.execute(f'CREATE SCHEMA IF NOT EXISTS "{into.schema}"')
+    async with AsyncExitStack() as undo:
+        for table in tables:
+            version, _ = await cursors.where_is(work, table.projection.name)
+            names = {"live": Table(table.projection, version).name, "key": table.projection.columns[0]}
+            try:
+                await work.execute(query("create_scratch").format(fresh=table.name, **names))
+            except asyncpg.DuplicateTableError:
+                raise TargetTakenError(
+                    f"{table.name} is there already; drop it or choose another schema"
+                ) from None
+            undo.push_async_callback(_drop, work, table)
+        yield tables
+        undo.pop_all()
+
+
+async def _drop(work: "Connection", table: Table) -> None:
+    with suppress(asyncpg.InterfaceError, OSError):  # the connection is lost; say what lost it
+        await work.execute(query("drop_version").format(table=table.name))
+
+
+async def _conclude(work: "Connection", table: Table, at: Cursor, into: Into) -> StateRoot:
+    async with work.transaction():
+        digest = await root_of_table(work, table)
+        path = into.file_of(table.projection.name)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with WholeFile(path) as file:
+                async for row in table.scan(work):
+                    file.write(_encode(row) + b"\n")
+    return StateRoot(table.projection.name, 0, at, digest.rows, digest.hexdigest())

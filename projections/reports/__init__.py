@@ -1,0 +1,1 @@
+"""What is read on demand: statements, books, journal, causes."""

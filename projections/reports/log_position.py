@@ -1,0 +1,61 @@
+"""A place in the log: a position, and the time at which the lives of lots are judged there.
+
+An auditor names it by a position or by a time. What happened at a time is what was recorded at or before it;
+a lot whose life was over at that time does not count, whenever its expiry was booked.
+"""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ledger.sql import load_queries
+from projections.engine.errors import NothingOfThatNameError
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from ledger.postgres import Connection
+
+    Reader = Connection | asyncpg.Pool[asyncpg.Record]
+
+query = load_queries("projections.reports")
+
+
+class LogPosition(msgspec.Struct, frozen=True):
+    """`position` is the last one that counts, 0 before the first event. Times are epoch microseconds.
+
+    `asked_us` is later than `time_us` when a time was asked for that has not come yet.
+    """
+
+    position: int
+    time_us: int
+    asked_us: int = 0
+
+    @property
+    def not_come_yet(self) -> bool:
+        return self.asked_us > self.time_us
+
+
+class AsOf(msgspec.Struct, frozen=True):
+    """What a person names: a position, a time, or, with neither, now."""
+
+    position: int | None = None
+    time_us: int | None = None
+
+    def before(self) -> "AsOf":
+        """The last point that is earlier."""
+        if self.position is not None:
+            return AsOf(position=self.position - 1)
+        return AsOf(time_us=self.time_us - 1) if self.time_us is not None else self
+
+
+NOW = AsOf()
+
+
+async def moment(reader: "Reader", point: AsOf = NOW) -> LogPosition:
+    """Where the point is in the log. Raises NothingOfThatNameError for a position beyond the log's end."""
+    row = await reader.fetchrow(query("moment"), point.position, point.time_us)
+    assert row is not None
+    if point.position is not None and point.position > row["head"]:
+        raise NothingOfThatNameError(f"there is no position {point.position}: the log ends at {row['head']}")
+    return LogPosition(row["position"], row["time_us"], point.time_us or 0)

@@ -1,0 +1,146 @@
+-- name: account_until
+-- An account's events up to a position. $1 stream, $2 position
+SELECT position, version, type, data::text AS data, recorded_at_us
+FROM events WHERE stream = $1 AND position <= $2 ORDER BY version
+
+-- name: event_at
+-- One event. $1 position
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM events WHERE position = $1
+
+-- name: explain_drawn
+-- What was drawn from a lot: charges, revocations, expiries. $1 stream, $2 after this version, $3 lot, $4 at most so many
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM events
+WHERE stream = $1 AND version > $2
+  AND CASE type WHEN 'CreditsExpired' THEN (data ->> 'lot')::bigint = $3
+                WHEN 'CreditsCharged' THEN EXISTS (SELECT FROM json_array_elements(data -> 'parts') AS part
+                                                   WHERE (part ->> 'lot')::bigint = $3)
+                WHEN 'CreditsRevoked' THEN EXISTS (SELECT FROM json_array_elements(data -> 'parts') AS part
+                                                   WHERE (part ->> 'lot')::bigint = $3)
+                ELSE false END
+ORDER BY version LIMIT $4
+
+-- name: explain_jobs
+-- All events of some jobs: their own streams, their charges and refunds. $1 jobs
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM events WHERE stream = ANY (SELECT 'job-' || job FROM unnest($1::text[]) AS job)
+UNION ALL
+SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
+FROM events WHERE type = 'CreditsCharged' AND data ->> 'job' = ANY ($1)
+UNION ALL
+SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
+FROM events WHERE type = 'CreditsRefunded' AND data ->> 'job' = ANY ($1)
+
+-- name: explain_lots
+-- The grants that made some lots of an account. Before lots were numbered: in their order. $1 stream, $2 lots
+SELECT position, stream, version, type, data, key, body_hash, command_events, recorded_at_us, hash
+FROM (SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash,
+             coalesce(nullif((data ->> 'lot')::bigint, 0), row_number() OVER (ORDER BY version)) AS lot
+      FROM events WHERE stream = $1 AND type = 'CreditsGranted') AS grants
+WHERE lot = ANY ($2::bigint[])
+
+-- name: explain_messages
+-- What the chat was told of some jobs. $1 jobs
+SELECT job, kind, account, order_id, state, attempts, message_id, last_error,
+       (extract(epoch FROM owed_at) * 1000000)::bigint, (extract(epoch FROM settled_at) * 1000000)::bigint
+FROM deliveries WHERE job = ANY ($1::text[])
+
+-- name: explain_order
+-- The jobs of an order: those of the command it was made by, and those of the read model. $1 order
+SELECT made.data ->> 'job' AS job
+FROM events first
+-- The limit is above any command's length. Without it the planner takes the range for a third of the log.
+CROSS JOIN LATERAL (
+    SELECT type, data FROM events
+    WHERE position >= first.position AND position < first.position + first.command_events
+    ORDER BY position LIMIT 1000
+) AS made
+WHERE (first.key = 'order:' || $1 OR first.key = $1)
+  AND made.type = 'CreditsCharged' AND made.data ->> 'order' = $1
+UNION
+SELECT job FROM job_status WHERE order_id = $1
+
+-- name: explain_payment
+-- What a payment is and caused: its own stream, and the grants and revocations that name it. It is known by its id, by
+-- the provider's, or by what a grant names it with (`yookassa:<id>`). $1 any of these
+WITH named AS (
+    SELECT 'payment-' || $1::text AS stream
+    UNION
+    SELECT 'payment-' || payment FROM payments WHERE provider_payment = $1
+    UNION
+    SELECT stream FROM events
+    WHERE type = 'PaymentSucceeded'
+      AND (data ->> 'provider_payment' = $1
+           OR (data ->> 'provider_payment' = substr($1, strpos($1, ':') + 1)
+               AND data ->> 'provider' = substr($1, 1, greatest(strpos($1, ':') - 1, 0))))
+), own AS MATERIALIZED (
+    SELECT e.* FROM events e JOIN named USING (stream)
+), called (reference) AS (
+    SELECT $1
+    UNION
+    SELECT (data ->> 'provider') || ':' || (data ->> 'provider_payment') FROM own WHERE type = 'PaymentSucceeded'
+    UNION
+    SELECT data ->> 'refund' FROM own WHERE type = 'RefundIntended'
+)
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM own
+UNION ALL
+SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
+FROM events
+WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' IN (SELECT reference FROM called)
+
+-- name: journal
+-- Events, those at the {order} end of a range first. $1 from position, $2 to position, $3 types or NULL, $4 at most so many
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM events
+WHERE position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
+ORDER BY position {order} LIMIT $4
+
+-- name: journal_account
+-- The events of an account, of its jobs and of its payments. $1..$4 as in journal, $5 stream
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM events
+WHERE stream IN (SELECT $5::text UNION ALL
+                 SELECT 'job-' || (data ->> 'job') FROM events WHERE stream = $5 AND type = 'CreditsCharged' UNION ALL
+                 SELECT 'payment-' || payment FROM payments WHERE account = substr($5, length('account-') + 1))
+  AND position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
+ORDER BY position {order} LIMIT $4
+
+-- name: moment
+-- A place in the log and the time at which lives are judged there; both NULL where the log has no such place.
+-- $1 position or NULL, $2 epoch microseconds or NULL; neither: now
+WITH head AS (
+    SELECT position, recorded_at_us FROM events ORDER BY position DESC LIMIT 1
+), clock AS (
+    -- the log's time never runs behind its last event
+    SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+                    (SELECT recorded_at_us FROM head)) AS now_us
+)
+SELECT CASE WHEN $1::bigint IS NOT NULL THEN least($1, coalesce((SELECT position FROM head), 0))
+            WHEN $2::bigint IS NOT NULL THEN audit.position_at(audit.to_time(least($2, clock.now_us)))
+            ELSE coalesce((SELECT position FROM head), 0) END AS position,
+       CASE WHEN $1 IS NOT NULL THEN coalesce(audit.time_at($1), 0)
+            ELSE least($2, clock.now_us) END AS time_us,
+       coalesce((SELECT position FROM head), 0) AS head,
+       clock.now_us
+FROM clock
+
+-- name: owners
+-- Whose jobs and payments some streams are. $1 streams
+SELECT stream, data ->> 'account' AS account FROM events WHERE stream = ANY ($1::text[]) AND version = 1
+
+-- name: trial_balance
+-- The books at a moment, users in one line. $1 position, $2 epoch microseconds at which lives are judged
+SELECT CASE WHEN account LIKE 'user:%' THEN 'user' ELSE account END AS account,
+       count(*) AS accounts, sum(debits)::bigint AS debits, sum(credits)::bigint AS credits, sum(balance)::bigint AS balance
+FROM audit.books($1, $2)
+GROUP BY 1 ORDER BY 1
+
+-- name: trial_balance_accounts
+-- The books at a moment, account by account. $1 position, $2 epoch microseconds at which lives are judged
+SELECT account, 1::bigint AS accounts, debits, credits, balance FROM audit.books($1, $2) ORDER BY account
+
+-- name: unknown_types
+-- The first event of a type that this code does not know. $1 up to this position, $2 the types it knows
+SELECT type, position FROM events WHERE position <= $1 AND type <> ALL ($2::text[]) ORDER BY position LIMIT 1

@@ -1,0 +1,178 @@
+"""An account's statement: every movement with its running balance, and which lots it went to or came from.
+
+Pure but for `statement`, which reads. Folded by the ledger's own rules, so that events from before lots were
+written down show the lots too. An expiry stands at the moment the credits could no longer be spent, whenever
+it was booked; one that nobody has booked yet is shown without a position.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+    GrantKind,
+)
+from events.stream_names import account_stream
+from ledger.accounts.lots import Lot
+from ledger.accounts.state import AccountState, evolve
+from ledger.sql import load_queries
+from projections.reports.balance_as_of import Row, account_event, require_account
+from projections.reports.log_position import NOW, AsOf, LogPosition, moment
+
+if TYPE_CHECKING:
+    from projections.reports.log_position import Reader
+
+query = load_queries("projections.reports")
+
+BEGINNING = LogPosition(0, 0)
+
+CreditEvent = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
+)
+
+
+class LotChange(msgspec.Struct, frozen=True):
+    """So many credits into (+) or out of (-) one lot."""
+
+    lot: int
+    amount: int
+    kind: GrantKind
+    expires_at_us: int | None
+
+
+class Movement(msgspec.Struct, frozen=True):
+    """Credits that came or went. `amount` is signed, and is the sum of `lots` and `debt`.
+
+    `debt` is what became owed (-) or was settled (+). It took effect at `at_us` and was booked at
+    `recorded_at_us`, which with `position` is None for an expiry not booked by the statement's end.
+    """
+
+    type: str
+    at_us: int
+    amount: int
+    lots: tuple[LotChange, ...]
+    debt: int = 0
+    position: int | None = None
+    recorded_at_us: int | None = None
+    job: str | None = None
+    order: str | None = None
+    reference: str | None = None
+    reason: str = ""
+    actor: str = ""
+    kind: str = ""
+
+    def in_effect(self, at: LogPosition) -> bool:
+        """Whether it had happened at a moment."""
+        booked = self.position is not None and self.position <= at.position
+        return booked or (self.type == "CreditsExpired" and self.at_us <= at.time_us)
+
+
+class Statement(msgspec.Struct, frozen=True):
+    """What an account had at `start`, what moved after it, and what it had at `end`."""
+
+    account: str
+    start: LogPosition
+    end: LogPosition
+    opening: int
+    closing: int
+    movements: tuple[tuple[Movement, int], ...]
+    """Each with the balance after it."""
+
+
+async def statement(reader: "Reader", account: str, start: AsOf | None = None, end: AsOf = NOW) -> Statement:
+    """The statement from a point to another, both included. Raises NoSuchAccountError and
+    NothingOfThatNameError."""
+    until = await moment(reader, end)
+    begin = BEGINNING if start is None else await moment(reader, start.before())
+    rows = await reader.fetch(query("account_until"), account_stream(account), until.position)
+    if not rows:
+        await require_account(reader, account)
+    return statement_of(account, (tuple(row) for row in rows), begin, until)
+
+
+def statement_of(account: str, rows: Iterable[Row], start: LogPosition, end: LogPosition) -> Statement:
+    """The statement of an account whose events up to `end` are `rows`."""
+    opening, running = 0, 0
+    listed: list[tuple[Movement, int]] = []
+    for movement in sorted(movements(rows, end), key=lambda m: m.at_us):  # stable: else in their order
+        running += movement.amount
+        if movement.in_effect(start):
+            opening += movement.amount
+        else:
+            listed.append((movement, running))
+    return Statement(account, start, end, opening, running, tuple(listed))
+
+
+def movements(rows: Iterable[Row], end: LogPosition) -> Iterator[Movement]:
+    """Every movement in these events, then the expiries that were due at `end` and not booked."""
+    state = AccountState()
+    for position, _, type_name, data, recorded_at_us in rows:
+        event = account_event(type_name, data, position)
+        after = evolve(state, event)
+        if isinstance(event, CreditEvent):
+            yield _movement(event, state, after, position, recorded_at_us)
+        state = after
+    for lot in state.lots:
+        if lot.expires_at_us is not None and lot.dead(end.time_us):
+            gone = LotChange(lot.number, -lot.amount, lot.kind, lot.expires_at_us)
+            yield Movement(
+                "CreditsExpired",
+                lot.expires_at_us,
+                -lot.amount,
+                (gone,),
+                reason="not booked yet",
+                kind=lot.kind,
+            )
+
+
+def _movement(
+    event: CreditEvent, before: AccountState, after: AccountState, position: int, recorded_at_us: int
+) -> Movement:
+    at_us, job, order, reference, reason, actor, kind = recorded_at_us, None, None, None, "", "", ""
+    match event:
+        case CreditsGranted() | CreditsRevoked():
+            reference, reason, actor, kind = event.reference, event.reason, event.actor, event.kind
+        case CreditsCharged():
+            job, order = event.job, event.order
+        case CreditsRefunded():
+            job, reason = event.job, event.reason
+        case CreditsRestored():
+            reference, reason = event.reference, "refund failed"
+        case CreditsExpired():
+            at_us, kind = event.due_at_us, event.kind
+    return Movement(
+        type(event).__name__,
+        at_us,
+        after.balance - before.balance,
+        tuple(_changes(before.lots, after.lots)),
+        before.debt - after.debt,
+        position,
+        recorded_at_us,
+        job,
+        order,
+        reference,
+        reason,
+        actor,
+        kind,
+    )
+
+
+def _changes(before: tuple[Lot, ...], after: tuple[Lot, ...]) -> Iterator[LotChange]:
+    """What went out of lots, in the order they were drawn, and what came into them."""
+    had = {lot.number: lot for lot in before}
+    has = {lot.number: lot for lot in after}
+    for lot in before:
+        left = has.get(lot.number)
+        if change := (left.amount if left else 0) - lot.amount:
+            life = left or lot
+            yield LotChange(lot.number, change, lot.kind, life.expires_at_us)
+    for lot in after:
+        if lot.number not in had:
+            yield LotChange(lot.number, lot.amount, lot.kind, lot.expires_at_us)

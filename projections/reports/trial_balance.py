@@ -1,0 +1,47 @@
+"""The books of the whole system at any moment, added up by the database (`audit.books`)."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from events.codec import EVENT_TYPES
+from events.errors import UnknownEventTypeError
+from ledger.sql import load_queries
+from projections.reports.log_position import NOW, AsOf, LogPosition, moment
+
+if TYPE_CHECKING:
+    from projections.reports.log_position import Reader
+
+query = load_queries("projections.reports")
+
+
+class BookLine(msgspec.Struct, frozen=True):
+    """One account of the books, or `accounts` users together: what came in, what went out, in credits."""
+
+    account: str
+    accounts: int
+    debits: int
+    credits: int
+    balance: int
+
+
+class TrialBalance(msgspec.Struct, frozen=True):
+    """Every account at a moment. In sound books `total` is zero and as much came in as went out."""
+
+    moment: LogPosition
+    lines: tuple[BookLine, ...]
+
+    @property
+    def total(self) -> int:
+        return sum(line.balance for line in self.lines)
+
+
+async def trial_balance(reader: "Reader", point: AsOf = NOW, *, by_account: bool = False) -> TrialBalance:
+    """The books at a point, users in one line unless `by_account`. Raises UnknownEventTypeError."""
+    at = await moment(reader, point)
+    unknown = await reader.fetchrow(query("unknown_types"), at.position, list(EVENT_TYPES))
+    if unknown is not None:
+        raise UnknownEventTypeError(unknown["type"], unknown["position"])
+    name = "trial_balance_accounts" if by_account else "trial_balance"
+    rows = await reader.fetch(query(name), at.position, at.time_us)
+    return TrialBalance(at, tuple(BookLine(*row) for row in rows))

@@ -1,2 +1,0 @@
--- Remove a version nobody reads any more.
-DROP TABLE IF EXISTS {table}

@@ -1,0 +1,108 @@
+"""What a check finds, and where."""
+
+from typing import Literal, get_args
+
+import msgspec
+
+Kind = Literal[
+    # The chain: rows that are not what was written.
+    "edited",  # a row was changed after it was written
+    "renamed",  # a row's stream has another name than when it was written
+    "deleted",  # rows are missing between others
+    "inserted",  # a row stands where none was written
+    "moved",  # rows do not stand where they were written
+    "sequence",  # a hash or a position does not follow, and it cannot be told why
+    "rewritten",  # the chain holds, but it is not the one that was seen before
+    "cut",  # the end of the log is missing
+    # The rules: what the rows say cannot have happened.
+    "stream",  # versions of one stream are not 1, 2, 3, …
+    "command",  # a command's events are not together, or time went back
+    "clock",  # an event is later than now
+    "unreadable",  # an event this code cannot read
+    "overdraft",  # credits were spent that were not there
+    "lots",  # credits were not drawn from, or given back to, the lots they should
+    "charge",  # a job charged twice, or queued without its charge
+    "outcome",  # a job with no outcome, two, or a refund that mirrors no charge
+    "gift",  # a promo code or an invitation gave what it should not, or did not give what it should
+    "payment",  # credits are not what the money was, or money came or went back otherwise than it could
+    "books",  # the double entry does not balance
+    # What was made of the log.
+    "open_jobs",  # the table of unfinished jobs is not what the log says
+    "snapshot",  # a cached state is not what the log says
+    "projection",  # a read model is not what the log says at its cursor
+    "cursor",  # a consumer remembers a place that is none
+    "checkpoint",  # a stored checkpoint is not what was signed, or not signed by the key
+    "guard",  # a trigger or a unique index that protects the log is off
+    "streams",  # Redis holds something else than the log
+    # An exported file.
+    "file",  # its bytes are not those that were written
+    "manifest",  # what stands beside it says something else than the file
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+CHAIN_KINDS: tuple[Kind, ...] = KINDS[: KINDS.index("stream")]
+"""Damage to the rows themselves."""
+DATABASE_KINDS: tuple[Kind, ...] = KINDS[: KINDS.index("streams")]
+"""What verifying a database can find."""
+
+PROBLEMS_MAX = 100
+"""A check stops to list more; one broken link often breaks all that follow."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One thing that is wrong. `position` is where in the log, None when it is not about one event."""
+
+    kind: Kind
+    position: int | None
+    message: str
+
+
+class Findings:
+    """Collects problems, up to `limit`, each once. `count` is how many there were."""
+
+    def __init__(self, limit: int = PROBLEMS_MAX) -> None:
+        self.problems: list[Problem] = []
+        self.count = 0
+        self._limit = limit
+
+    def add(self, kind: Kind, position: int | None, message: str) -> None:
+        """One more, unless there are enough."""
+        self.count += 1
+        if len(self.problems) < self._limit:
+            problem = Problem(kind, position, message)
+            if problem in self.problems:
+                self.count -= 1
+            else:
+                self.problems.append(problem)
+
+
+# Collects the rows of a read model that are not what the log says, and says so once. Pure.
+
+
+KEYS_SHOWN = 5
+
+
+class Differing:
+    """Keys of rows that differ: all are counted, some are named."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown: list[str] = []
+        self._count = 0
+
+    def add(self, key: str) -> None:
+        """One more."""
+        self._count += 1
+        if len(self._shown) < KEYS_SHOWN:
+            self._shown.append(key)
+
+    def tell(self, position: int, findings: Findings) -> None:
+        """What was found, if anything, with the read model at this position."""
+        if not self._count:
+            return
+        more = ", …" if self._count > KEYS_SHOWN else ""
+        message = (
+            f"{self._name} differs from the log at position {position} in {self._count} rows: "
+            f"{', '.join(self._shown)}{more}"
+        )
+        findings.add("projection", position, message)

@@ -1,0 +1,55 @@
+"""The walk that goes hash by hash: where a row's hash does not follow from the one before."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from events.envelope import Cursor
+from ledger.sql import load_queries
+
+if TYPE_CHECKING:
+    from ledger.postgres import Connection
+
+query = load_queries("projections.verify")
+
+PAGE = 1000
+BREAKS_MAX = 100_000
+"""So many breaks are remembered; a log with more of them is not the one that was written."""
+
+Progress = Callable[[str, int], None]
+"""Called with the walk's name and the position reached."""
+
+
+class Chain(msgspec.Struct):
+    """What the walk saw: the rows whose hash does not follow, and the last row. `count` is all rows."""
+
+    breaks: list[int]
+    broken: int
+    head: Cursor
+    count: int = 0
+
+
+async def walk(connection: "Connection", after: Cursor, progress: Progress) -> Chain:
+    """Go through all rows after a place, in the caller's snapshot."""
+    chain = Chain([], 0, after)
+    previous, position, last = after.hash, after.position, b""
+    cursor = await connection.cursor(query("chain"), after.position)
+    while rows := await cursor.fetch(PAGE):
+        for covered, digest in rows:
+            if sha256(previous + covered).digest() != digest:
+                chain.broken += 1
+                if chain.broken <= BREAKS_MAX:
+                    chain.breaks.append(_position_of(covered))
+            previous = digest
+        last = rows[-1][0]
+        position = _position_of(last)
+        chain.count += len(rows)
+        progress("chain", position)
+    chain.head = Cursor(position, previous)
+    return chain
+
+
+def _position_of(covered: bytes) -> int:
+    return int.from_bytes(covered[:8], "big", signed=True)

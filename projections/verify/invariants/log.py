@@ -1,0 +1,252 @@
+"""The promises about credits and jobs, checked on the log's rows one after another. Pure.
+
+Independent of the deciders on purpose: this is what tells when they are wrong. A job is forgotten when it is
+over, so that memory stays flat; what comes later for it is left in `late`, to be judged with its history.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from events.stream_names import ACCOUNT, JOB, PAYMENT, PROMO
+from projections.verify.event_fields import (
+    DECODE,
+    MOVES,
+    OF_ACCOUNTS,
+    OF_JOBS,
+    OF_PAYMENTS,
+    OF_PROMOS,
+    SPENT,
+    Charged,
+    Granted,
+    Refunded,
+    Restored,
+    Revoked,
+    Row,
+    broken_command,
+    misplaced,
+    wrong_version,
+)
+from projections.verify.findings import Findings
+from projections.verify.invariants import lots
+from projections.verify.invariants.jobs import Jobs
+from projections.verify.invariants.late_results import free_queued, move, requeued
+from projections.verify.invariants.lots import Account
+from projections.verify.invariants.payments import Payments
+from projections.verify.invariants.snapshots import Snapshot, compare
+
+_STRANGERS_MAX = 10_000
+
+
+class Rules:
+    """Walk the log through `add` in order, then `finish`. `after` is the position before the first row."""
+
+    def __init__(self, findings: Findings, *, after: int = 0) -> None:
+        self._findings = findings
+        self.jobs = Jobs(findings)
+        self.accounts: dict[str, Account] = {}
+        self.payments = Payments(findings, self.accounts, whole=not after)
+        self.books: dict[str, int] = {}
+        self.others: dict[str, int] = {}
+        self.late: list[Row] = []
+        self.snapshots: dict[str, Snapshot] = {}
+        self.position = after
+        self._command_left = 0
+        self._time_us = 0
+        self._partial = after > 0
+        self.opening = 0
+
+    def add(self, rows: Iterable[Row]) -> None:
+        """The next rows."""
+        position, left, now_us = self.position, self._command_left, self._time_us
+        say, jobs, by_stream = self._findings.add, self.jobs, self.jobs.by_stream
+        payments, due = self.payments, self.payments.due
+        for row in rows:
+            at, stream, version, name, count, time_us, _ = row
+            position += 1
+            if at != position:
+                say("sequence", at, f"position {at} stands where {position} should")
+            position = at
+            if (count is None) != (left > 0):
+                broken_command(self._findings, at, left)
+            if count is not None:
+                left = count
+                payments.whole = True
+                if due:
+                    payments.command_over()
+            elif time_us != now_us:
+                say("command", at, f"position {at} has another time than its command")
+            if time_us < now_us:
+                say("command", at, f"time went back by {(now_us - time_us) / 1e6:g} s at position {at}")
+            now_us = time_us
+            left = left - 1 if left else 0
+            job = by_stream.get(stream)
+            if job is not None:
+                job.version += 1
+                if job.version != version:
+                    wrong_version(self._findings, at, stream, version, job.version)
+                    job.version = version
+                if name in MOVES:
+                    move(jobs, row)
+                elif name not in OF_JOBS:
+                    misplaced(self._findings, row)
+            elif stream.startswith(ACCOUNT):
+                self._account_moved(row)
+            elif stream.startswith(PAYMENT):
+                self._payment_moved(row)
+            else:
+                self._stranger(row)
+        self.position, self._command_left, self._time_us = position, left, now_us
+
+    def resume(self, command_left: int, time_us: int) -> None:
+        """Before the first row: what is left of the command it stands in, and the time."""
+        self._command_left, self._time_us = command_left, time_us
+
+    def load_accounts(self, history: Iterable[Row]) -> None:
+        """Make accounts known from their rows before the first one."""
+        past = Rules(Findings())
+        for row in history:
+            past._account_moved(row)
+        self.accounts |= past.accounts
+        self.opening += sum(account.balance for account in past.accounts.values())
+
+    def load_payments(self, history: Iterable[Row]) -> None:
+        """Make payments known from their rows before the first one."""
+        past = Rules(Findings())
+        for row in history:
+            past._payment_moved(row)
+        self.payments.take_over(past.payments)
+
+    def finish(self) -> None:
+        """What can be said at the end of the log only."""
+        say = self._findings.add
+        if self._command_left:
+            say("command", self.position, f"{self._command_left} events of the last command are missing")
+        self.jobs.finish()
+        self.payments.command_over()
+        held = sum(account.balance for account in self.accounts.values()) - self.opening
+        if total := sum(self.books.values()) + held:
+            say("books", None, f"the books sum to {total}, not to zero")
+        for account, balance in sorted(self.books.items()) if not self._partial else ():
+            if account.startswith("issued:") == (balance > 0) and balance:
+                say("books", None, f"{account} holds {balance} credits, which is on the wrong side")
+        spent = self.books.get(SPENT, 0)
+        if spent != self.jobs.spent:
+            say("books", None, f"{spent} credits are booked as spent, jobs account for {self.jobs.spent}")
+
+    def _account_moved(self, row: Row) -> None:
+        self._apply(row)
+        snapshot = self.snapshots.get(row[1])
+        if snapshot is not None and snapshot.version == row[2]:
+            compare(row[1], self.accounts[row[1]], snapshot, self._findings)
+
+    def _apply(self, row: Row) -> None:
+        at, stream, version, name, _, _, data = row
+        account = self.accounts.get(stream) or self.accounts.setdefault(stream, Account())
+        account.version += 1
+        if version != account.version:
+            wrong_version(self._findings, at, stream, version, account.version)
+            account.version = version
+        decode = DECODE.get(name) if name in OF_ACCOUNTS else None
+        if decode is None:
+            account.opened = account.opened or name == "AccountOpened"
+            account.locked = account.locked or name == "AccountForgotten"
+            if name not in OF_ACCOUNTS:
+                misplaced(self._findings, row)
+            return
+        try:
+            event = decode(data or "")
+        except (msgspec.DecodeError, UnicodeError) as error:
+            self._findings.add("unreadable", at, f"{name} at position {at} cannot be read: {error}")
+            return
+        if not account.opened:
+            self._findings.add("stream", at, f"{name} at position {at} comes before {stream} was opened")
+            account.opened = True
+        if wrong := self._credits_moved(row, account, event):
+            self._findings.add("lots", at, f"{name} of {stream} at position {at}: {wrong}")
+        if account.debt and account.lots and not account.old:
+            self._findings.add(
+                "lots", at, f"{stream} owes {account.debt} credits at position {at} while lots hold some"
+            )
+
+    def _credits_moved(self, row: Row, account: Account, event: Any) -> str:
+        at, stream, _, _, _, now_us, _ = row
+        owner, amount = stream[len(ACCOUNT) :], event.amount
+        if amount <= 0:
+            return f"{amount} credits are no amount"
+        match event:
+            case Charged():
+                wrong = lots.charged(account, amount, event.parts, now_us)
+                if account.debt and (left := account.balance) < 0:
+                    message = f"{stream} was charged {amount} credits down to {left}"
+                    self._findings.add("overdraft", at, message)
+                if account.locked:
+                    self._findings.add("charge", at, f"{stream} was charged after it was forgotten")
+                self._post(SPENT, amount)
+                self.jobs.charged(at, owner, event.job, event.order, amount, event.parts)
+            case Refunded():
+                job = self.jobs.by_stream.get(JOB + event.job)
+                taken = () if job is None else job.parts
+                wrong = lots.refunded(account, amount, event.parts, event.settled, taken, now_us)
+                self._post(SPENT, -amount)
+                if job is None:
+                    self.late.append(row)
+                else:
+                    self.jobs.refunded(at, owner, event.job, amount)
+            case Granted():
+                ends = event.expires_at_us
+                wrong = lots.granted(account, amount, event.kind, ends, event.lot, event.settled)
+                if event.kind == "purchase" and event.reference is not None:
+                    self.payments.granted(at, stream, event.reference, amount, event.lot, event.paid)
+                self._post(f"issued:{event.kind}", -amount)
+            case Revoked():
+                wrong = lots.revoked(account, amount, event.parts, now_us)
+                if event.kind == "payment" and event.reference is not None:
+                    self.payments.revoked(at, stream, event.reference, amount, event.parts)
+                else:
+                    lots.lose(account, event.parts)
+                self._post(f"revoked:{event.kind}", amount)
+            case Restored():
+                wrong = lots.restored(account, amount, event.parts, event.settled, now_us)
+                self.payments.restored(at, stream, event.reference, amount, event.parts)
+                self._post("revoked:payment", -amount)
+            case _:
+                wrong = lots.expired(account, event.lot, amount, event.kind, event.due_at_us, now_us)
+                self._post(f"expired:{event.kind}", amount)
+        return wrong
+
+    def _post(self, name: str, amount: int) -> None:
+        self.books[name] = self.books.get(name, 0) + amount
+
+    def _payment_moved(self, row: Row) -> None:
+        at, stream, version, name, _, _, data = row
+        event = None
+        if name not in OF_PAYMENTS:
+            misplaced(self._findings, row)
+        elif decode := DECODE.get(name):
+            try:
+                event = decode(data or "")
+            except (msgspec.DecodeError, UnicodeError) as error:
+                self._findings.add("unreadable", at, f"{name} at position {at} cannot be read: {error}")
+                return
+        self.payments.moved(at, stream, version, event)
+
+    def _stranger(self, row: Row) -> None:
+        """A row of a job that is over or never was, or of a stream of no known kind."""
+        at, stream, version, name, *_ = row
+        if stream.startswith(JOB):
+            if version == 1 and name == "JobQueued" and free_queued(self.jobs, row):
+                return
+            self.late.append(row)
+            if name == "JobRequeued":
+                requeued(self.jobs, row)
+        kinds = ((JOB, OF_JOBS), (PROMO, OF_PROMOS))
+        if not any(name in names for prefix, names in kinds if stream.startswith(prefix)):
+            misplaced(self._findings, row)
+        if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:
+            before = version - 1 if self._partial else 0  # of what was before the walk nothing is known here
+            expected = self.others[stream] = self.others.get(stream, before) + 1
+            if version != expected:
+                wrong_version(self._findings, at, stream, version, expected)
+                self.others[stream] = version

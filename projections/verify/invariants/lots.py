@@ -1,0 +1,232 @@
+"""The rules of lots, checked on one account's events one after another. Pure.
+
+Written without a look into `ledger.accounts.lots`: credits are in numbered lots, spent in draw order, never
+from a
+lot whose life is over, and come back to the lots they came from.
+"""
+
+from bisect import insort
+
+import msgspec
+
+from events.account import GrantKind, Part
+
+_NEVER_US = 2**63
+BEFORE_LOTS = 0
+"""The lot of refunds written before lots were."""
+
+
+class Lot(msgspec.Struct, gc=False):
+    """What is left of a grant."""
+
+    number: int
+    amount: int
+    kind: GrantKind
+    expires_at_us: int | None
+
+
+class Account(msgspec.Struct, gc=False):
+    """One account, as small as it can be kept: all of them are in memory.
+
+    `lots` are in draw order, each with something in it; `lost` are credits of bought lots that expired or
+    were taken for another reason than a refund. `locked`: its person is forgotten. `old` is set once an event
+    without lots was seen: before there were lots, debt was not settled against them.
+    """
+
+    version: int = 0
+    debt: int = 0
+    made: int = 0
+    opened: bool = False
+    locked: bool = False
+    old: bool = False
+    lots: list[Lot] = msgspec.field(default_factory=list)
+    lost: dict[int, int] | None = None
+
+    @property
+    def balance(self) -> int:
+        return sum(lot.amount for lot in self.lots) - self.debt
+
+
+def draw_order(lot: Lot) -> tuple[bool, int, int]:
+    """Gifts before what was paid for, the earliest end of life first, then the oldest."""
+    return lot.kind == "purchase", _NEVER_US if lot.expires_at_us is None else lot.expires_at_us, lot.number
+
+
+def granted(
+    account: Account, amount: int, kind: GrantKind, ends: int | None, number: int, settled: int
+) -> str:
+    """A new lot; what is wrong with it, in words, or ""."""
+    wrong = ""
+    if not number:
+        account.old = True
+        number = account.made + 1
+    elif number != account.made + 1:
+        wrong = f"the grant makes lot {number} where {account.made + 1} is next"
+    owed = min(account.debt, amount)
+    if settled != owed and not account.old:
+        wrong = f"the grant settles {settled} credits of a debt of {account.debt}"
+    account.made = max(number, account.made)
+    account.debt -= settled
+    if amount > settled:
+        _give(account, number, amount - settled, kind, ends)
+    return wrong
+
+
+def charged(account: Account, amount: int, parts: tuple[Part, ...], now_us: int) -> str:
+    """Credits are spent from these lots, the first in draw order; what is wrong with that, or ""."""
+    if not parts:
+        account.old = True
+        _draw_in_order(account, amount)
+        return ""
+    wrong = _draw(account, parts, now_us, ordered=True)
+    if sum(part.amount for part in parts) != amount:
+        return f"its parts do not add up to {amount}"
+    return wrong
+
+
+def revoked(account: Account, amount: int, parts: tuple[Part, ...], now_us: int) -> str:
+    """Credits are taken back, from the lots first; the rest is owed. What is wrong with that, or ""."""
+    if not parts:
+        account.old = account.old or bool(account.lots)
+        _draw_in_order(account, amount)
+        return ""
+    wrong = _draw(account, parts, now_us, ordered=False)
+    owed = amount - sum(part.amount for part in parts)
+    account.debt += owed
+    if owed < 0:
+        return f"its parts are more than {amount}"
+    if owed and account.lots and not account.old:
+        return f"{owed} credits are owed while lots hold {account.balance + account.debt}"
+    return wrong
+
+
+def refunded(
+    account: Account,
+    amount: int,
+    parts: tuple[Part, ...],
+    settled: int,
+    charge: tuple[Part, ...],
+    now_us: int,
+) -> str:
+    """Credits of a charge come back; what is wrong with where they go, or ""."""
+    if not parts and not settled:
+        account.old = True
+        _give(account, BEFORE_LOTS, amount, "bonus", None)
+        return ""
+    wrong = ""
+    if sum(part.amount for part in parts) + settled != amount:
+        wrong = f"the refund's parts do not add up to {amount}"
+    if settled != min(account.debt, amount) and not account.old:
+        wrong = f"the refund settles {settled} credits of a debt of {account.debt}"
+    came_from = {part.lot: part for part in charge}
+    for part in parts:
+        origin = came_from.get(part.lot)
+        if origin is None and charge:
+            wrong = f"the refund fills lot {part.lot}, from which the charge took nothing"
+        elif origin is not None:
+            wrong = _wrong_return(account, part, origin, now_us) or wrong
+        _give(account, part.lot, part.amount, part.kind, part.expires_at_us)
+    account.debt -= settled
+    return wrong
+
+
+def restored(account: Account, amount: int, parts: tuple[Part, ...], settled: int, now_us: int) -> str:
+    """Credits of a refund that failed come back; what is wrong with that, or ""."""
+    if not parts and not settled:
+        return "nothing comes back"
+    wrong = refunded(account, amount, parts, settled, (), now_us)
+    dead = [part.lot for part in parts if part.expires_at_us is not None and part.expires_at_us <= now_us]
+    return f"it gives lot {dead[0]} no life to be spent in" if dead else wrong
+
+
+def expired(account: Account, number: int, amount: int, kind: GrantKind, due_at_us: int, now_us: int) -> str:
+    """A lot's life is over and what was left of it is booked; what is wrong with that, or ""."""
+    lot = _find(account, number)
+    if lot is None:
+        return f"lot {number} expired, which holds nothing"
+    account.lots.remove(lot)
+    lose(account, (Part(number, amount, kind),))
+    if lot.expires_at_us is None:
+        return f"lot {number} expired, which has no end of life"
+    if lot.amount != amount:
+        return f"{amount} credits of lot {number} expired, which held {lot.amount}"
+    if (lot.kind, lot.expires_at_us) != (kind, due_at_us):
+        return f"lot {number} expired as another kind or at another time than it has"
+    if now_us < due_at_us:
+        return f"lot {number} expired {(due_at_us - now_us) / 1e6:.0f} s before its life was over"
+    return ""
+
+
+def lose(account: Account, parts: tuple[Part, ...]) -> None:
+    """Remember what of bought lots is gone and may not be taken again."""
+    for part in parts:
+        if part.kind == "purchase":
+            account.lost = account.lost or {}
+            account.lost[part.lot] = account.lost.get(part.lot, 0) + part.amount
+
+
+def _wrong_return(account: Account, part: Part, origin: Part, now_us: int) -> str:
+    if part.amount > origin.amount or part.amount <= 0 or part.kind != origin.kind:
+        return f"the refund gives lot {part.lot} {part.amount} credits, the charge took {origin.amount}"
+    ends, had = part.expires_at_us, origin.expires_at_us
+    if had is None:
+        return "" if ends is None else f"the refund gives lot {part.lot} an end of life it never had"
+    if ends is None or ends <= now_us:
+        return f"the refund gives lot {part.lot} no life to be spent in"
+    lot = _find(account, part.lot)
+    longest = max(had, 0 if lot is None else lot.expires_at_us or 0)
+    if ends < longest or (had > now_us and ends != longest):
+        return f"the refund gives lot {part.lot} another life than it had"
+    return ""
+
+
+def _draw(account: Account, parts: tuple[Part, ...], now_us: int, *, ordered: bool) -> str:
+    """Take the parts out of their lots; with `ordered` each must be the first in draw order."""
+    wrong = ""
+    lots = account.lots
+    for part in parts:
+        lot = lots[0] if lots and lots[0].number == part.lot else _find(account, part.lot)
+        if lot is None or not 0 < part.amount <= lot.amount:
+            held = 0 if lot is None else lot.amount
+            wrong = f"{part.amount} credits were drawn from lot {part.lot}, which held {held}"
+            account.debt += part.amount - held
+        elif lot.kind != part.kind or lot.expires_at_us != part.expires_at_us:
+            wrong = f"lot {part.lot} was drawn as another kind or with another life than it has"
+        elif lot.expires_at_us is not None and lot.expires_at_us <= now_us:
+            wrong = f"lot {part.lot} was drawn after its life was over"
+        elif ordered and lot is not lots[0]:
+            wrong = f"lot {part.lot} was drawn before lot {lots[0].number}, which comes first"
+        if lot is not None:
+            lot.amount -= part.amount
+            if lot.amount <= 0:
+                lots.remove(lot)
+    return wrong
+
+
+def _find(account: Account, number: int) -> Lot | None:
+    for lot in account.lots:
+        if lot.number == number:
+            return lot
+    return None
+
+
+def _give(account: Account, number: int, amount: int, kind: GrantKind, ends: int | None) -> None:
+    lot = _find(account, number)
+    if lot is None:
+        insort(account.lots, Lot(number, amount, kind, ends), key=draw_order)
+        return
+    account.lots.remove(lot)
+    lot.amount += amount
+    lot.kind, lot.expires_at_us = kind, ends
+    insort(account.lots, lot, key=draw_order)
+
+
+def _draw_in_order(account: Account, amount: int) -> None:
+    while amount > 0 and account.lots:
+        lot = account.lots[0]
+        taken = min(lot.amount, amount)
+        amount -= taken
+        lot.amount -= taken
+        if not lot.amount:
+            del account.lots[0]
+    account.debt += amount

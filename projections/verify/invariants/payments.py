@@ -1,0 +1,219 @@
+"""The rules of payments: credits are money, exactly. Checked on one event after another. Pure.
+
+Written without a look into `ledger.payments.decider` and `ledger.payments.money_refunds`. What money says
+in a payment's stream,
+credits say in its account's, in the same command: `due` is what the command still owes. All payments are
+kept, a few hundred bytes each: money may go back for years.
+"""
+
+from typing import Final, get_args
+
+from events.account import Paid, Part
+from events.payment import Provider
+from events.stream_names import ACCOUNT
+from projections.verify.event_fields import wrong_version
+from projections.verify.findings import Findings
+from projections.verify.invariants.lots import Account
+from projections.verify.invariants.payment_amounts import (
+    Due,
+    FailedRefund,
+    Flagged,
+    Intended,
+    Money,
+    Ordered,
+    Payment,
+    Succeeded,
+    WentBack,
+)
+
+PROVIDERS: Final = frozenset(get_args(Provider))
+
+
+class Payments:
+    """All payments, by stream. `whole` says whether the command at hand was seen from its first event on.
+
+    `accounts` are as they stand before the event at hand, those that are known.
+    """
+
+    def __init__(self, findings: Findings, accounts: dict[str, Account], *, whole: bool = True) -> None:
+        self._findings = findings
+        self._accounts = accounts
+        self.whole = whole
+        self.by_stream: dict[str, Payment] = {}
+        self.due: list[Due] = []
+        self._credited: set[str] = set()
+        self._gone: set[str] = set()
+
+    def take_over(self, other: "Payments") -> None:
+        """What another walk has seen before."""
+        self.by_stream |= other.by_stream
+        self._credited |= other._credited
+        self._gone |= other._gone
+
+    def moved(self, at: int, stream: str, version: int, event: object | None) -> None:
+        """One event of a payment's stream, None for one whose data does not matter."""
+        payment = self.by_stream.get(stream)
+        if payment is None:
+            payment = self.by_stream[stream] = Payment()
+        payment.version += 1
+        if version != payment.version:
+            wrong_version(self._findings, at, stream, version, payment.version)
+            payment.version = version
+        if isinstance(event, Ordered):
+            if payment.ordered is not None:
+                self._say(at, f"{stream} was ordered twice")
+            payment.ordered = event
+        elif payment.ordered is None:
+            self._say(at, f"{stream} goes on at position {at} and was never ordered")
+        elif event is not None:
+            self._money_moved(at, stream, payment, payment.ordered, event)
+
+    def _money_moved(self, at: int, stream: str, payment: Payment, ordered: Ordered, event: object) -> None:
+        wrong = ""
+        match event:
+            case Succeeded():
+                wrong = self._succeeded(at, payment, ordered, event)
+            case Flagged():
+                payment.money.setdefault(event.provider_payment, Money(event.amount_minor))
+            case Intended():
+                wrong = self._intended(at, payment, ordered, event)
+            case FailedRefund():
+                wrong = self._refund_failed(at, payment, ordered, event)
+            case WentBack():
+                wrong = self._went_back(at, payment, ordered, event)
+        if wrong:
+            self._findings.add("payment", at, f"{stream} at position {at}: {wrong}")
+
+    def granted(self, at: int, stream: str, reference: str, amount: int, lot: int, paid: Paid | None) -> None:
+        """An account was given credits as bought."""
+        due = self._take_due(stream, reference, amount, at)
+        if due is not None and due.paid is not None and (due.paid, due.lot) != (paid, lot):
+            self._say(at, f"the grant at position {at} says of {reference} what the payment does not")
+
+    def revoked(self, at: int, stream: str, reference: str, amount: int, parts: tuple[Part, ...]) -> None:
+        """Credits of an account were taken back since money went back."""
+        due = self._take_due(stream, reference, -amount, at)
+        if due is not None and due.parts not in (None, parts):
+            self._say(at, f"credits of {reference} were taken at position {at} from other lots than it says")
+
+    def restored(self, at: int, stream: str, reference: str, amount: int, parts: tuple[Part, ...]) -> None:
+        """Credits of a refund that failed came back: to the lots they came from, or to the payment's own."""
+        due = self._take_due(stream, reference, amount, at)
+        if due is None:
+            if self.whole:
+                self._say(at, f"{amount} credits of {reference} came back at position {at} without a refund")
+            return
+        taken = {part.lot: part.amount for part in due.parts or ()}
+        if any(part.amount > taken.get(part.lot, 0) for part in parts if part.lot != due.lot):
+            self._say(
+                at, f"credits of {reference} came back at position {at} to lots they were not taken from"
+            )
+
+    def command_over(self) -> None:
+        """What is due now was not done."""
+        for due in self.due:
+            what = "given" if due.amount > 0 else "taken"
+            self._say(
+                due.position, f"{abs(due.amount)} credits of {due.reference} were not {what} with the money"
+            )
+        self.due.clear()
+
+    def _take_due(self, stream: str, reference: str, amount: int, at: int) -> Due | None:
+        for due in self.due:
+            if (due.stream, due.reference, due.amount) == (stream, reference, amount):
+                self.due.remove(due)
+                return due
+        if self.whole and reference.partition(":")[0] in PROVIDERS:
+            what = "given" if amount > 0 else "taken"
+            self._say(
+                at, f"{abs(amount)} credits of {reference} were {what} at position {at} without such money"
+            )
+        return None
+
+    def _succeeded(self, at: int, payment: Payment, ordered: Ordered, event: Succeeded) -> str:
+        reference, wrong = f"{event.provider}:{event.provider_payment}", ""
+        asked = (ordered.provider, ordered.amount_minor, ordered.currency, ordered.credits)
+        known = payment.money.get(event.provider_payment)
+        accepted = known == Money(event.amount_minor)  # flagged before, and nothing has gone back
+        if not accepted and (event.provider, event.amount_minor, event.currency, event.credits) != asked:
+            wrong = "it was ordered otherwise than it is credited"
+        if reference in self._credited:
+            wrong = f"the money of {reference} was credited before"
+        self._credited.add(reference)
+        payment.money[event.provider_payment] = Money(event.amount_minor, event.credits, lot=event.lot)
+        paid = Paid(event.amount_minor, event.currency)
+        self.due.append(Due(at, ACCOUNT + ordered.account, reference, event.credits, paid, event.lot))
+        return wrong
+
+    def _intended(self, at: int, payment: Payment, ordered: Ordered, event: Intended) -> str:
+        money = payment.money.get(event.provider_payment)
+        if money is None:
+            return f"{event.provider_payment} is to go back and never came"
+        if event.refund in payment.refunds:
+            return f"refund {event.refund} is under way already"
+        too_much = not 0 < event.amount_minor <= money.amount_minor - money.back_minor
+        payment.refunds[event.refund] = event
+        wrong = self._takes(at, money, ordered, event, event.parts)
+        return f"{event.amount_minor} is to go back, which is more than is left" if too_much else wrong
+
+    def _refund_failed(self, at: int, payment: Payment, ordered: Ordered, event: FailedRefund) -> str:
+        intended = payment.refunds.pop(event.refund, None)
+        if intended is None:
+            return f"refund {event.refund} failed and was not under way"
+        money = payment.money[intended.provider_payment]
+        right = max(money.taken - money.share(-intended.amount_minor), 0)
+        money.back_minor -= intended.amount_minor
+        money.taken -= event.credits
+        if event.credits:
+            stream = ACCOUNT + ordered.account
+            due = Due(at, stream, event.refund, event.credits, lot=money.lot, parts=intended.parts)
+            self.due.append(due)
+        if event.credits != right:
+            return f"refund {event.refund} failed and gives back {event.credits} credits, not {right}"
+        return ""
+
+    def _went_back(self, at: int, payment: Payment, ordered: Ordered, event: WentBack) -> str:
+        again = event.provider_refund in self._gone
+        self._gone.add(event.provider_refund)
+        money = payment.money.get(event.provider_payment)
+        if money is None:
+            return f"{event.provider_payment} went back and never came"
+        if event.refund:
+            begun = payment.refunds.pop(event.refund, None)
+            same = begun is not None and (begun.provider_payment, begun.amount_minor, begun.credits) == (
+                event.provider_payment,
+                event.amount_minor,
+                event.credits,
+            )
+            wrong = "" if same else f"refund {event.refund} is not what was begun"
+        else:
+            wrong = self._takes(at, money, ordered, event)
+            if money.back_minor > money.amount_minor:
+                wrong = f"more of {event.provider_payment} went back than came"
+        return f"refund {event.provider_refund} was recorded before" if again else wrong
+
+    def _takes(
+        self,
+        at: int,
+        money: Money,
+        ordered: Ordered,
+        event: Intended | WentBack,
+        parts: tuple[Part, ...] | None = None,
+    ) -> str:
+        """Credits go with the money, but for those of its lot that expired or were taken otherwise."""
+        whole, account = money.share(event.amount_minor), self._accounts.get(ACCOUNT + ordered.account)
+        lost = ((account.lost if account else None) or {}).get(money.lot, 0)
+        right = max(min(whole, money.credits - lost) - money.taken, 0)
+        unknown = account is None and 0 <= event.credits <= right  # of what was before the walk
+        money.back_minor += event.amount_minor
+        money.taken += event.credits
+        if event.credits:
+            reference = f"{ordered.provider}:{event.provider_payment}"
+            stream = ACCOUNT + ordered.account
+            self.due.append(Due(at, stream, reference, -event.credits, parts=parts))
+        if event.credits == right or unknown:
+            return ""
+        return f"{event.amount_minor} of {money.amount_minor} takes {event.credits} credits, not {right}"
+
+    def _say(self, at: int, message: str) -> None:
+        self._findings.add("payment", at, message)

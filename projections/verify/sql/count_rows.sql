@@ -1,2 +1,0 @@
--- How many rows a read model has.
-SELECT count(*) FROM {table}

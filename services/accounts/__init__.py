@@ -1,0 +1,1 @@
+"""Who an account is: personal data, and its erasure."""

@@ -1,0 +1,111 @@
+-- name: account_of
+-- The account of a Telegram user, made on first sight: unless what they sent was deleted with them meanwhile.
+-- $1 the account to be, $2 Telegram id, $3 locale, $4 the update that came from them, if one did
+WITH told AS MATERIALIZED (
+    SELECT update_id FROM updates WHERE update_id = $4 FOR KEY SHARE
+), made AS (
+    INSERT INTO accounts (account, telegram_id, locale)
+    SELECT $1, $2, $3 WHERE $4::bigint IS NULL OR EXISTS (SELECT FROM told)
+    ON CONFLICT (telegram_id) DO UPDATE SET telegram_id = excluded.telegram_id
+    RETURNING account, telegram_id, locale
+)
+SELECT account, telegram_id, locale FROM made
+UNION ALL
+SELECT account, telegram_id, locale FROM accounts WHERE telegram_id = $2 AND NOT EXISTS (SELECT FROM made)
+
+-- name: change_text
+-- Other words for what is not ordered. $1 the text's reference, $2 its JSON
+UPDATE texts SET body = $2::text::json
+WHERE ref = $1 AND NOT EXISTS (SELECT FROM drafts WHERE brief = $1 AND ordered)
+
+-- name: disown_blobs
+-- Photos and videos that are nobody's from here on. $1 account
+UPDATE blobs SET account = NULL, used_at = clock_timestamp() WHERE account = $1 RETURNING blob
+
+-- name: drop_draft
+-- A draft that was not ordered, with its words. $1 draft
+WITH gone AS MATERIALIZED (SELECT brief FROM drafts WHERE draft = $1 AND NOT ordered FOR UPDATE)
+DELETE FROM texts WHERE ref IN (SELECT brief FROM gone)
+
+-- name: forget_account
+-- Whose account it was, with all that refers to it, and what was sent to them. $1 account
+WITH unlinked AS (
+    DELETE FROM accounts WHERE account = $1
+), silenced AS (
+    UPDATE deliveries SET state = CASE WHEN state IN ('pending', 'sending') THEN 'skipped' ELSE state END,
+                          message_id = NULL, file_id = NULL, last_error = NULL
+    WHERE account = $1
+), statuses AS (
+    UPDATE order_statuses SET abandoned = true, last_error = NULL WHERE account = $1
+)
+UPDATE payment_statuses SET abandoned = true, last_error = NULL WHERE account = $1
+
+-- name: forget_updates
+-- Messages that wait to be handled, or were parked. $1 Telegram id
+DELETE FROM updates WHERE user_id = $1 OR chat_id = $1
+
+-- name: keep_texts
+-- Texts, unless there are some under these references. $1 references, $2 accounts, $3 bodies
+INSERT INTO texts (ref, account, body)
+SELECT ref, account, body::json FROM unnest($1::text[], $2::text[], $3::text[]) AS t (ref, account, body)
+ON CONFLICT (ref) DO NOTHING
+
+-- name: mark_ordered
+-- A draft has become an order, and keeps its photo. $1 draft
+WITH marked AS (UPDATE drafts SET ordered = true WHERE draft = $1 RETURNING photo)
+UPDATE blobs SET used_at = 'infinity' FROM marked WHERE blob = marked.photo
+
+-- name: open_jobs_of
+-- $1 account
+SELECT job FROM open_jobs WHERE account = $1
+
+-- name: own_blob
+-- $1 a blob that is about to be stored, $2 whose it is, $3 whether it stays without being used
+INSERT INTO blobs (blob, account, used_at)
+VALUES ($1, $2, CASE WHEN $3 THEN 'infinity' ELSE clock_timestamp() END)
+ON CONFLICT (blob) DO UPDATE SET used_at = excluded.used_at WHERE blobs.account = excluded.account
+
+-- name: personal_data_of
+-- What there is of the person behind an account, in counts. $1 account
+SELECT EXISTS (SELECT FROM accounts WHERE account = $1) AS telegram_id_known,
+       (SELECT count(*) FROM texts WHERE account = $1) AS texts,
+       (SELECT count(*) FROM drafts WHERE account = $1) AS drafts,
+       (SELECT count(*) FROM blobs WHERE account = $1) AS files,
+       (SELECT count(*) FROM payment_links WHERE account = $1) AS payments,
+       (SELECT count(*) FROM deliveries WHERE account = $1) AS messages,
+       (SELECT count(*) FROM open_jobs WHERE account = $1) AS unfinished_jobs
+
+-- name: remember_forgotten
+-- $1 the person's keyed hash, $2 what they owe (NULL: as was known), $3 keyed hashes of the codes they used
+WITH codes AS (
+    INSERT INTO forgotten (person) SELECT unnest($3::bytea[]) ON CONFLICT DO NOTHING
+)
+INSERT INTO forgotten (person, debt) VALUES ($1, coalesce($2::bigint, 0))
+ON CONFLICT (person) DO UPDATE SET debt = coalesce($2::bigint, forgotten.debt)
+
+-- name: remembered
+-- What is kept of who was erased. $1 keyed hashes of theirs, the newest secret's first
+SELECT debt FROM forgotten WHERE person = ANY($1::bytea[]) ORDER BY array_position($1::bytea[], person) LIMIT 1
+
+-- name: telegram_id
+-- $1 account
+SELECT telegram_id FROM accounts WHERE account = $1
+
+-- name: texts
+-- Texts that are still there. $1 their references
+SELECT ref, body::text FROM texts WHERE ref = ANY ($1::text[])
+
+-- name: use_blob
+-- $1 a blob. NULL when it is nobody's (any more)
+UPDATE blobs SET used_at = greatest(used_at, clock_timestamp()) WHERE blob = $1 AND account IS NOT NULL RETURNING blob
+
+-- name: wrong_code_note
+-- One more try in vain; those that do not count any more go. $1 account
+WITH old AS (
+    DELETE FROM wrong_codes WHERE account = $1 AND tried_at <= clock_timestamp() - interval '1 hour'
+)
+INSERT INTO wrong_codes (account) VALUES ($1)
+
+-- name: wrong_codes
+-- How many codes the account has tried in vain within the last hour. $1 account
+SELECT count(*) FROM wrong_codes WHERE account = $1 AND tried_at > clock_timestamp() - interval '1 hour'

@@ -1,0 +1,83 @@
+"""One way for every call: past the breaker, within a time, counted, and with one error whatever happens."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, TypeVar
+
+import openai
+
+from services.adapters.openai.breaker import Breaker
+from services.adapters.openai.errors import OpenAINoAnswerError, reason_of
+from services.adapters.openai.metrics import CALL_SECONDS, CALLS
+from services.platform import tracing
+from services.platform.settings import Settings
+
+RETRIES_MAX: Final = 1
+
+CallName = Literal["chat", "moderation"]
+_CONVENTION: Final = {
+    "chat": {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai"},
+    "moderation": {"gen_ai.operation.name": "moderation", "gen_ai.provider.name": "openai"},
+}
+Answer = TypeVar("Answer")
+Value = TypeVar("Value")
+
+
+def open_client(settings: Settings) -> openai.AsyncOpenAI:
+    """The SDK's client. The settings alone decide on a proxy, not what the environment says to others."""
+    proxy = settings.openai_proxy
+    return openai.AsyncOpenAI(
+        api_key=settings.openai_key.get_secret_value(),
+        base_url=settings.openai_base,
+        timeout=settings.openai_timeout_seconds,
+        max_retries=RETRIES_MAX,
+        http_client=openai.DefaultAsyncHttpxClient(
+            proxy=None if proxy is None else proxy.get_secret_value(), trust_env=False
+        ),
+    )
+
+
+class Caller:
+    """Makes calls. `within_s` bounds a call as a whole: the SDK's timeout begins anew with every retry."""
+
+    def __init__(self, call: CallName, within_s: float, breaker: Breaker) -> None:
+        self._call: CallName = call
+        self._within_s = within_s
+        self._breaker = breaker
+
+    async def ask(self, request: Callable[[], Awaitable[Answer]], read: Callable[[Answer], Value]) -> Value:
+        """What `read` makes of the answer; `read` may raise OpenAINoAnswerError. Raises
+        OpenAINoAnswerError, and nothing else."""
+        try:
+            admitted = self._breaker.admit()
+        except OpenAINoAnswerError:
+            CALLS.labels(self._call, "spared").inc()
+            raise
+        begun = time.monotonic()
+        try:
+            with tracing.span(self._call, "client", attributes=_CONVENTION[self._call]):
+                async with asyncio.timeout(self._within_s):
+                    value = read(await request())
+        except asyncio.CancelledError:
+            self._breaker.give_back(admitted)
+            CALLS.labels(self._call, "cancelled").inc()
+            raise
+        except Exception as error:
+            failure = (
+                error
+                if isinstance(error, OpenAINoAnswerError)
+                else OpenAINoAnswerError(reason_of(error), _words(error))
+            )
+            self._breaker.report(admitted, failure.reason, failure.detail)
+            CALLS.labels(self._call, failure.reason).inc()
+            raise failure from error
+        finally:
+            CALL_SECONDS.labels(self._call).observe(time.monotonic() - begun)
+        self._breaker.report(admitted, None)
+        CALLS.labels(self._call, "ok").inc()
+        return value
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, openai.OpenAIError) else repr(error)

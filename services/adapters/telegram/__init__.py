@@ -1,0 +1,1 @@
+"""The Bot API: client, sending, files, Stars, limits, callback data."""

@@ -1,0 +1,207 @@
+"""The Telegram Bot API through aiogram: one way to make the bot, to edit, and to read errors.
+
+aiogram's exceptions are kept; the functions below say what each means for us:
+
+    is_transient(error)    wait and ask again: network, 5xx, flood, an answer that is not the Bot API's
+    is_chat_gone(error)    final: the person blocked the bot, deleted the account or never started it
+    is_message_gone(error) the message to edit is not there, or is of another kind
+
+After a send that timed out its outcome is unknown: asking again may show the message twice.
+"""
+
+import asyncio
+import json
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from aiogram import Bot
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.session.base import BaseSession
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram.exceptions import (
+    ClientDecodeError,
+    TelegramBadRequest,
+    TelegramEntityTooLarge,
+    TelegramForbiddenError,
+    TelegramNetworkError,
+    TelegramRetryAfter,
+    TelegramServerError,
+)
+from aiogram.methods import TelegramMethod
+from aiogram.methods.base import TelegramType
+from aiogram.types import InlineKeyboardMarkup
+
+from events.codec import clean_text
+from services.platform import tracing
+from services.platform.settings import Settings
+
+logger = structlog.get_logger()
+
+REQUEST_TIMEOUT_S: Final = 20.0
+FLOOD_PATIENCE_S: Final = 30.0
+_GONE_CHAT: Final = ("chat not found", "user is deactivated", "bot was blocked", "peer_id_invalid")
+_GONE_MESSAGE: Final = (
+    "message to edit not found",
+    "message can't be edited",
+    "message_id_invalid",
+    "there is no text in the message to edit",
+    "there is no caption in the message to edit",
+)
+
+
+class ObeyFlood(BaseRequestMiddleware):
+    """Waits as long as a 429 says and asks again, while all waits together stay within `patience_s`.
+
+    A refused request did nothing, so that asking again is safe. Past the patience the error is raised.
+    """
+
+    def __init__(self, patience_s: float = FLOOD_PATIENCE_S) -> None:
+        self._patience_s = patience_s
+
+    async def __call__(
+        self,
+        make_request: NextRequestMiddlewareType[TelegramType],
+        bot: Bot,
+        method: TelegramMethod[TelegramType],
+    ) -> Any:
+        left_s = self._patience_s
+        while True:
+            try:
+                with tracing.span(f"telegram {method.__api_method__}", "client"):
+                    return await make_request(bot, method)
+            except TelegramRetryAfter as error:
+                if error.retry_after > left_s:
+                    raise
+                logger.warning(
+                    "telegram_flood_waited", method=method.__api_method__, retry_after_s=error.retry_after
+                )
+                left_s -= error.retry_after
+                await asyncio.sleep(error.retry_after)
+
+
+def create_bot(
+    settings: Settings, *, flood_patience_s: float = FLOOD_PATIENCE_S, session: BaseSession | None = None
+) -> Bot:
+    """A bot for TELEGRAM_API_URL: HTML texts, no link previews. Close it with `bot.session.close()`.
+
+    `flood_patience_s` bounds how long one call waits when told to (429); 0 leaves that to the caller.
+    """
+    if session is None:
+        session = AiohttpSession(
+            api=TelegramAPIServer.from_base(settings.telegram_base),
+            json_loads=loads,
+            timeout=REQUEST_TIMEOUT_S,
+        )
+    session.middleware(ObeyFlood(flood_patience_s))
+    return Bot(
+        settings.telegram_token.get_secret_value(),
+        session=session,
+        default=DefaultBotProperties(parse_mode="HTML", link_preview_is_disabled=True),
+    )
+
+
+def loads(text: str) -> Any:
+    """JSON without NUL and lone surrogates: Postgres takes neither, and no text can be sent with them."""
+    data = json.loads(text)
+    lowered = text.lower()
+    return _cleaned(data) if "\\ud" in lowered or "\\u0000" in lowered else data
+
+
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return clean_text(value)
+        case dict():
+            return {key: _cleaned(item) for key, item in value.items()}
+        case list():
+            return [_cleaned(item) for item in value]
+        case _:
+            return value
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request may succeed later."""
+    if isinstance(error, TelegramEntityTooLarge):
+        return False
+    return isinstance(
+        error,
+        TelegramNetworkError
+        | TelegramServerError
+        | TelegramRetryAfter
+        | ClientDecodeError
+        | aiohttp.ClientError,
+    )
+
+
+def is_chat_gone(error: BaseException) -> bool:
+    """Whether nobody can be reached in this chat (any more)."""
+    if isinstance(error, TelegramForbiddenError):
+        return True
+    return isinstance(error, TelegramBadRequest) and says(error, _GONE_CHAT)
+
+
+def is_message_gone(error: BaseException) -> bool:
+    """Whether the message to edit no longer exists or cannot be edited."""
+    return isinstance(error, TelegramBadRequest) and says(error, _GONE_MESSAGE)
+
+
+def is_not_modified(error: BaseException) -> bool:
+    """Whether the message shows already what it was to be edited to."""
+    return isinstance(error, TelegramBadRequest) and says(error, ("message is not modified",))
+
+
+async def edit_text(
+    bot: Bot,
+    chat_id: int,
+    message_id: int,
+    text: str,
+    reply_markup: InlineKeyboardMarkup | None = None,
+) -> bool:
+    """Make the message show `text`; without `reply_markup` its buttons go. Whether it does show it now.
+
+    False when the message is gone or is not a text. Raises aiogram's errors for everything else.
+    """
+    try:
+        await bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    except TelegramBadRequest as error:
+        return _edited_in_the_end(error)
+    return True
+
+
+async def edit_buttons(
+    bot: Bot, chat_id: int, message_id: int, reply_markup: InlineKeyboardMarkup | None = None
+) -> bool:
+    """Change (or, without `reply_markup`, remove) a message's buttons; as `edit_text`."""
+    try:
+        await bot.edit_message_reply_markup(chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    except TelegramBadRequest as error:
+        return _edited_in_the_end(error)
+    return True
+
+
+async def answer_tap(bot: Bot, query_id: str, text: str = "", *, alert: bool = False) -> bool:
+    """Answer a tapped button. Whether in time: Telegram takes an answer once, within about 15 seconds."""
+    try:
+        await bot.answer_callback_query(query_id, text=text[:200], show_alert=alert)
+    except TelegramBadRequest as error:
+        if not says(error, ("query is too old", "query id is invalid")):
+            raise
+        return False
+    return True
+
+
+def _edited_in_the_end(error: TelegramBadRequest) -> bool:
+    if is_not_modified(error):
+        return True
+    if is_message_gone(error):
+        return False
+    raise error
+
+
+def says(error: TelegramBadRequest, sentences: tuple[str, ...]) -> bool:
+    """Whether the Bot API's description holds one of the (lower-case) sentences."""
+    message = error.message.lower()
+    return any(sentence in message for sentence in sentences)

@@ -1,0 +1,133 @@
+"""How fast all our processes together may write to Telegram: 25 messages a second, one a second per chat.
+
+The count is kept in Redis. While Redis is away each process counts for itself: a message late by a limit is
+worse than one that Telegram refuses with "wait so long", which is obeyed anyway.
+"""
+
+import asyncio
+import time
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.platform.settings import Settings
+
+logger = structlog.get_logger()
+
+_ALL_KEY = "{neurocards}:telegram:all"
+_CHAT_KEY = "{neurocards}:telegram:chat:"
+_ANSWER_S = 0.5
+_AWAY_S = 5.0
+_LOCAL_CHATS_MAX = 10_000
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """Messages per second and how many may go at once after a rest. Telegram publishes about 30 and 1."""
+
+    all_per_s: float = 25
+    all_burst: int = 5
+    chat_per_s: float = 1
+    chat_burst: int = 3
+
+
+def rates_for(settings: Settings) -> Rates:
+    """What Telegram takes; its sandbox takes more, since its people do not wait like real ones."""
+    if settings.uses_sandbox_for("telegram"):
+        return Rates(all_per_s=500, all_burst=50, chat_per_s=50, chat_burst=20)
+    return Rates()
+
+
+class Slot(msgspec.Struct, frozen=True):
+    """`taken`: send after `wait_s`. Not taken: nothing was counted, ask again after `wait_s`."""
+
+    taken: bool
+    wait_s: float
+
+
+class TelegramLimits:
+    """The limiter. Never raises because of Redis."""
+
+    def __init__(self, redis: Redis | None, rates: Rates | None = None) -> None:
+        self._rates = rates or Rates()
+        self._shared = _RedisBuckets(redis) if redis is not None else None
+        self._own = _OwnBuckets()
+        self._away_until = 0.0
+
+    async def take(self, chat_id: int, *, wait_s_max: float, urgent: bool = True) -> Slot:
+        """A slot to write to the chat within `wait_s_max`. What is not urgent leaves bursts to what is."""
+        rates = self._rates
+        all_burst = rates.all_burst if urgent else 1
+        limits = [
+            int(1e6 / rates.all_per_s), all_burst, int(1e6 / rates.chat_per_s), rates.chat_burst,
+            int(wait_s_max * 1e6),
+        ]  # fmt: skip
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    taken, wait_us = await self._shared.take(chat_id, limits)
+                return Slot(taken, wait_us / 1e6)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._redis_is_away(error)
+        taken, wait_us = await self._own.take(chat_id, limits)
+        return Slot(taken, wait_us / 1e6)
+
+    async def pause(self, chat_id: int, wait_s: float) -> None:
+        """Telegram told us to leave the chat alone for so long."""
+        chat = (int(wait_s * 1e6), int(1e6 / self._rates.chat_per_s), self._rates.chat_burst)
+        await self._own.pause(chat_id, *chat)
+        if self._shared is not None and time.monotonic() >= self._away_until:
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    await self._shared.pause(chat_id, *chat)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._redis_is_away(error)
+
+    def _redis_is_away(self, error: BaseException) -> None:
+        self._away_until = time.monotonic() + _AWAY_S
+        logger.warning("limiter_without_redis", error=repr(error), for_s=_AWAY_S)
+
+
+class _RedisBuckets:
+    def __init__(self, redis: Redis) -> None:
+        here = files(__package__)
+        self._take = redis.register_script(here.joinpath("limits.lua").read_text("utf-8"))
+        self._pause = redis.register_script(here.joinpath("pause.lua").read_text("utf-8"))
+
+    async def take(self, chat_id: int, limits: list[int]) -> tuple[bool, int]:
+        answer: Any = await self._take(keys=[_ALL_KEY, f"{_CHAT_KEY}{chat_id}"], args=limits)
+        return bool(answer[0]), int(answer[1])
+
+    async def pause(self, chat_id: int, wait_us: int, interval_us: int, burst: int) -> None:
+        await self._pause(keys=[f"{_CHAT_KEY}{chat_id}"], args=[wait_us, interval_us, burst])
+
+
+class _OwnBuckets:
+    """The same two buckets in this process alone."""
+
+    def __init__(self) -> None:
+        self._full_at_us: dict[int | None, int] = {}
+
+    async def take(self, chat_id: int, limits: list[int]) -> tuple[bool, int]:
+        now_us = int(time.monotonic() * 1e6)
+        if len(self._full_at_us) > _LOCAL_CHATS_MAX:
+            self._full_at_us = {key: at for key, at in self._full_at_us.items() if at > now_us}
+        all_interval_us, all_burst, chat_interval_us, chat_burst, wait_us_max = limits
+        buckets = ((None, all_interval_us, all_burst), (chat_id, chat_interval_us, chat_burst))
+        longest_us = 0
+        full_at_us: dict[int | None, int] = {}
+        for bucket, interval_us, burst in buckets:
+            full_us = max(self._full_at_us.get(bucket, 0), now_us)
+            longest_us = max(longest_us, full_us - (burst - 1) * interval_us - now_us)
+            full_at_us[bucket] = full_us + interval_us
+        if longest_us > wait_us_max:
+            return False, longest_us
+        self._full_at_us |= full_at_us
+        return True, longest_us
+
+    async def pause(self, chat_id: int, wait_us: int, interval_us: int, burst: int) -> None:
+        full_us = int(time.monotonic() * 1e6) + wait_us + (burst - 1) * interval_us
+        self._full_at_us[chat_id] = max(self._full_at_us.get(chat_id, 0), full_us)

@@ -1,0 +1,193 @@
+"""Telegram Stars through the Bot API: invoices, the answer before a payment, refunds, the list of movements.
+
+StarsError
+├── NotRefundableError   Telegram knows no such charge of this user
+└── StarsNoAnswerError   nothing usable came back; every call here may be made again
+
+A refund that was made before counts as made: repeating it changes nothing.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
+
+import aiohttp
+import msgspec
+from aiogram import Bot
+from aiogram.exceptions import AiogramError, TelegramBadRequest
+from aiogram.methods import TelegramMethod
+from aiogram.types import LabeledPrice
+
+from events.errors import NeurocardsError
+from services.adapters.telegram.client import says
+from services.platform.ids import OutsideId, Unreadable, unreadable
+
+STARS: Final = "XTR"
+PAGE: Final = 100
+TITLE_CHARS_MAX: Final = 32
+DESCRIPTION_CHARS_MAX: Final = 255
+_REFUSAL_CHARS_MAX: Final = 200
+_REASON_CHARS_MAX: Final = 300
+_FAILURES: Final = (AiogramError, aiohttp.ClientError)
+
+
+class StarsError(NeurocardsError):
+    """Base of this module's errors."""
+
+
+class NotRefundableError(StarsError):
+    """Telegram refuses for good."""
+
+
+class StarsNoAnswerError(StarsError):
+    """Telegram cannot be reached, or stumbles: ask again later."""
+
+
+class StarMovement(msgspec.Struct, frozen=True):
+    """Stars that came (`in`) for an invoice or went back (`out`); `charge` is the payment's id in both."""
+
+    charge: str
+    direction: Literal["in", "out"]
+    amount: int
+    at_s: int
+    user_id: int
+    payload: str
+
+
+class _User(msgspec.Struct):
+    id: int
+
+
+class _Partner(msgspec.Struct):
+    type: str = ""
+    user: _User | None = None
+    invoice_payload: str = ""
+
+
+class _Transaction(msgspec.Struct):
+    id: OutsideId
+    amount: int
+    date: int
+    source: _Partner | None = None
+    receiver: _Partner | None = None
+
+
+class _GetStarTransactions(TelegramMethod[dict[str, Any]]):
+    """getStarTransactions without reading the rows: one that cannot be read must not hide the others."""
+
+    __returning__ = dict[str, Any]
+    __api_method__ = "getStarTransactions"
+
+    offset: int
+    limit: int
+
+
+async def send_invoice(
+    bot: Bot,
+    chat_id: int,
+    *,
+    title: str,
+    description: str,
+    payload: str,
+    label: str,
+    amount: int,
+    start_parameter: str,
+) -> int:
+    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors.
+
+    Forwarded copies have a link that starts the bot with `start_parameter`; without one they could be paid.
+    """
+    sent = await bot.send_invoice(
+        chat_id,
+        title=title[:TITLE_CHARS_MAX],
+        description=description[:DESCRIPTION_CHARS_MAX],
+        payload=payload,
+        currency=STARS,
+        prices=[LabeledPrice(label=label, amount=amount)],
+        start_parameter=start_parameter,
+    )
+    return sent.message_id
+
+
+async def answer_pre_checkout(bot: Bot, query_id: str, refusal: str) -> bool:
+    """Agree to a payment, or with `refusal`, a sentence for the payer, do not. Whether it was in time."""
+    try:
+        if refusal:
+            await bot.answer_pre_checkout_query(
+                query_id, ok=False, error_message=refusal[:_REFUSAL_CHARS_MAX]
+            )
+        else:
+            await bot.answer_pre_checkout_query(query_id, ok=True)
+    except TelegramBadRequest as error:
+        if not says(error, ("query is too old", "query id is invalid")):
+            raise
+        return False
+    return True
+
+
+async def refund(bot: Bot, user_id: int, charge: str) -> None:
+    """Send the Stars of a charge back. Raises NotRefundableError and StarsNoAnswerError."""
+    try:
+        await bot.refund_star_payment(user_id, charge)
+    except TelegramBadRequest as error:
+        if says(error, ("charge_already_refunded",)):
+            return
+        raise NotRefundableError(error.message) from error
+    except _FAILURES as error:
+        raise StarsNoAnswerError(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
+
+
+async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | Unreadable]:
+    """Stars that came for invoices or went back since a time, oldest first. Raises StarsNoAnswerError.
+
+    Telegram lists from the very first one on, so the page to begin at is searched for by halving.
+    """
+    offset = await _first_page(bot, since_s)
+    while page := await _transactions(bot, offset, PAGE):
+        for row in page:
+            movement = _movement(row)
+            if isinstance(movement, Unreadable) or (movement and movement.at_s >= since_s):
+                yield movement
+        offset += PAGE
+
+
+async def _first_page(bot: Bot, since_s: float) -> int:
+    """The offset of a page at or before the first movement since then."""
+    low, high = 0, 1  # in pages; page `low` begins before `since_s`, or is the first
+    while await _begins_before(bot, high * PAGE, since_s):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if await _begins_before(bot, middle * PAGE, since_s):
+            low = middle
+        else:
+            high = middle
+    return low * PAGE
+
+
+async def _begins_before(bot: Bot, offset: int, since_s: float) -> bool:
+    found = await _transactions(bot, offset, 1)
+    at_s = found[0].get("date") if found and isinstance(found[0], dict) else None
+    return isinstance(at_s, int) and at_s < since_s
+
+
+async def _transactions(bot: Bot, offset: int, limit: int) -> list[Any]:
+    try:
+        listed = (await bot(_GetStarTransactions(offset=offset, limit=limit))).get("transactions")
+    except _FAILURES as error:
+        raise StarsNoAnswerError(f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]) from error
+    if not isinstance(listed, list):
+        raise StarsNoAnswerError("an answer without a list of transactions")
+    return listed
+
+
+def _movement(row: Any) -> StarMovement | Unreadable | None:
+    """None for what is no payment of a user's."""
+    try:
+        read = msgspec.convert(row, _Transaction)
+    except msgspec.ValidationError as error:
+        return unreadable(row, error)
+    partner = read.source or read.receiver
+    if partner is None or partner.type != "user" or partner.user is None or not partner.invoice_payload:
+        return None
+    direction: Literal["in", "out"] = "in" if read.source is not None else "out"
+    return StarMovement(read.id, direction, read.amount, read.date, partner.user.id, partner.invoice_payload)

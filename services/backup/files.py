@@ -1,0 +1,162 @@
+"""What lies beside the database: photos and videos, signed notes, the key that signs them.
+
+Each is written aside and renamed, never changed in place. So one that an earlier backup holds with the same
+size and time is linked to that copy: a second backup costs what is new.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from services.platform.settings import Settings
+from services.recovery import checkpoint_files
+
+LIST = "files.jsonl"
+TREE = "files"
+BLOBS = "blobs"
+_CHUNK_BYTES = 1 << 20
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """One file of a backup. `path` is below `files/`."""
+
+    path: str
+    size_bytes: int
+    modified_ns: int
+    sha256: str
+
+
+def sources(settings: Settings) -> dict[str, Path]:
+    """What is kept, by its place in a backup: folders, and the key if there is one."""
+    root = settings.data_dir.expanduser()
+    key = checkpoint_files.key_path(settings)
+    found = {BLOBS: root / BLOBS, checkpoint_files.FOLDER: checkpoint_files.folder(settings)}
+    return found | ({checkpoint_files.KEY_FILE: key} if key is not None else {})
+
+
+def copy_in(
+    wanted: Mapping[str, Path], target: Path, earlier: Path | None, progress: Callable[[int], None]
+) -> list[Kept]:
+    """Copy into the backup `target`; the list, which is stored there too. `progress` is told of bytes.
+
+    What disappears meanwhile, because somebody was erased, is left out.
+    """
+    before = {file.path: file for file in read_list(earlier)} if earlier else {}
+    kept, done = [], 0
+    for path, source in _walk(wanted):
+        try:
+            kept.append(_keep(path, source, target / TREE, before.get(path), earlier))
+        except FileNotFoundError:
+            continue
+        done += kept[-1].size_bytes
+        progress(done)
+    with (target / LIST).open("wb") as file:
+        file.writelines(msgspec.json.encode(one) + b"\n" for one in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    return kept
+
+
+def read_list(backup: Path) -> list[Kept]:
+    decoder = msgspec.json.Decoder(Kept)
+    with (backup / LIST).open("rb") as file:
+        return [decoder.decode(line) for line in file]
+
+
+def damaged(backup: Path) -> list[str]:
+    """What is missing or is not what was backed up, in words."""
+    problems = []
+    for kept in read_list(backup):
+        path = backup / TREE / kept.path
+        if not path.is_file():
+            problems.append(f"{kept.path} is missing")
+        elif _digest(path) != kept.sha256:
+            problems.append(f"{kept.path} is not what was backed up")
+    return problems
+
+
+def put_back(backup: Path, settings: Settings, *, blobs: bool) -> int:
+    """Copy out what is missing, and write over nothing; how many files that were.
+
+    Notes and key always; photos and videos only with `blobs`: some may be missing because they were erased.
+    """
+    key = settings.checkpoint_key_file or settings.data_dir / checkpoint_files.KEY_FILE
+    places = sources(settings) | {checkpoint_files.KEY_FILE: key.expanduser()}
+    count = 0
+    for kept in read_list(backup):
+        top, _, rest = kept.path.partition("/")
+        target = places[top] / rest if rest else places[top]
+        if target.exists() or (top == BLOBS and not blobs):
+            continue
+        _make_folder(target.parent)
+        fresh = target.with_name(f".{target.name}.restored")
+        shutil.copy2(backup / TREE / kept.path, fresh)
+        own_like(fresh, target.parent)
+        _sync(fresh)
+        fresh.replace(target)
+        count += 1
+    return count
+
+
+def size_bytes(wanted: Mapping[str, Path]) -> int:
+    """How much there is at this moment."""
+    return sum(path.stat().st_size for _, path in _walk(wanted) if path.exists())
+
+
+def _walk(wanted: Mapping[str, Path]) -> Iterator[tuple[str, Path]]:
+    for name, source in wanted.items():
+        if source.is_file():
+            yield name, source
+        for path in sorted(source.rglob("*")) if source.is_dir() else ():
+            if path.is_file() and not path.name.startswith("."):  # half written
+                yield f"{name}/{path.relative_to(source).as_posix()}", path
+
+
+def _keep(path: str, source: Path, tree: Path, before: Kept | None, earlier: Path | None) -> Kept:
+    target = tree / path
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stat = source.stat()
+    if before and earlier and (before.size_bytes, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
+        try:
+            os.link(earlier / TREE / path, target)
+            return before
+        except OSError:
+            pass  # the earlier copy is gone, or this file system has no links: copy it
+    shutil.copy2(source, target)
+    _sync(target)
+    copied = target.stat()
+    return Kept(path, copied.st_size, stat.st_mtime_ns, _digest(target))
+
+
+def own_like(path: Path, folder: Path) -> None:
+    """Give it to whoever the folder belongs to, where we may: a restore by root is for somebody else."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _make_folder(folder: Path) -> None:
+    if not folder.exists():
+        _make_folder(folder.parent)
+        folder.mkdir(mode=0o700)
+        own_like(folder, folder.parent)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = sha256()
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,192 @@
+"""The backup folder: BACKUP_DIR, or `backups` in NEUROCARDS_DATA_DIR.
+
+backups/
+  20261125T183000Z/        one backup; its name is when it began
+    backup.json            what it is
+    postgres/              a data folder as pg_basebackup made it, with Postgres's own manifest of checksums
+    files/                 blobs/, checkpoints/, checkpoint.key
+    files.jsonl            path, size, time and SHA-256 of each of them
+  wal/                     every WAL file since the first backup, compressed: the way to moments in between
+  archive_wal.sh, fetch_wal.sh
+  lock
+
+A backup that is not whole has a dot before its name, and counts as none.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
+
+import msgspec
+
+from events.errors import NeurocardsError
+from services.backup.wal import segment_of, unneeded
+from services.local.system_user import make_private, make_reachable, server_user
+from services.platform.settings import Settings
+
+FOLDER = "backups"
+WAL_SUFFIX = ".gz"
+_SCRIPTS = ("archive_wal.sh", "fetch_wal.sh")
+_LABEL_FORM = "%Y%m%dT%H%M%SZ"
+
+
+class BackupError(NeurocardsError):
+    """A backup cannot be taken, read or restored; the message says what to do."""
+
+
+class BackupNotFoundError(BackupError):
+    """There is no backup of this name, or none from which this moment can be reached."""
+
+
+class RepositoryBusyError(BackupError):
+    """Another command is at work on these backups."""
+
+
+class Backup(msgspec.Struct, frozen=True):
+    """What backup.json says. Times are the database's, ISO 8601 in UTC.
+
+    `position`: the log's head when it began, so all of it up to there is inside. From `ended_at` on, any
+    moment can be reached with the WAL. `data_dir`: where it came from.
+    """
+
+    label: str
+    began_at: str
+    ended_at: str
+    seconds: float
+    server_version: str
+    timeline: int
+    begin_lsn: str
+    end_lsn: str
+    segment_bytes: int
+    position: int
+    database_bytes: int
+    files: int
+    files_bytes: int
+
+
+class Repository:
+    """Paths in the backup folder; `prepare` makes it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.wal = self.root / "wal"
+
+    def prepare(self) -> None:
+        """Make what is not there, so that Postgres's user can write to the archive. Raises BackupError."""
+        user = server_user()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            make_private(self.root)
+            if not self.wal.exists():
+                self.wal.mkdir(mode=0o700)
+                if user:
+                    os.chown(self.wal, user.pw_uid, user.pw_gid)
+            owner = self.wal.stat()  # the user of another container's Postgres, perhaps
+            for name in _SCRIPTS:
+                fresh = self.root / f"{name}.new"
+                shutil.copyfile(Path(__file__).with_name(name), fresh)
+                fresh.chmod(0o600)
+                if user:
+                    os.chown(fresh, owner.st_uid, owner.st_gid)
+                fresh.replace(self.root / name)
+        except OSError as error:
+            raise BackupError(
+                f"BACKUP_DIR: cannot write to {self.root}: {error.strerror}; choose another folder"
+            ) from None
+        if user:
+            make_reachable(self.wal, owner.st_gid)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Nobody else takes or removes backups meanwhile. Raises RepositoryBusyError."""
+        with (self.root / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RepositoryBusyError(
+                    f"another command is at work on {self.root}; let it finish"
+                ) from None
+            yield
+
+    def folder(self, label: str) -> Path:
+        return self.root / label
+
+    def partial(self, label: str) -> Path:
+        """Where a backup is made before it is whole."""
+        return self.root / f".{label}"
+
+    def backups(self) -> list[Backup]:
+        """All that are whole, the oldest first."""
+        found = []
+        for path in sorted(self.root.glob("*/backup.json")):
+            if not path.parent.name.startswith("."):
+                found.append(msgspec.json.decode(path.read_bytes(), type=Backup))
+        return found
+
+    def find(self, label: str | None) -> Backup:
+        """The backup of this name, or the newest. Raises BackupNotFoundError."""
+        found = [backup for backup in self.backups() if label in (None, backup.label)]
+        if not found:
+            what = f"no backup {label}" if label else "no backup"
+            raise BackupNotFoundError(f"there is {what} in {self.root}; see `neurocards backup list`")
+        return found[-1]
+
+    def wal_names(self) -> list[str]:
+        """What the archive holds, without the suffix, sorted."""
+        return sorted(path.name.removesuffix(WAL_SUFFIX) for path in self.wal.glob(f"*{WAL_SUFFIX}"))
+
+    def wal_path(self, name: str) -> Path:
+        return self.wal / f"{name}{WAL_SUFFIX}"
+
+    def expire(self, keep: int) -> tuple[list[str], int]:
+        """Remove all backups but the newest `keep`, what was left half made, and WAL that only they needed.
+
+        The labels of what went, and how many WAL files.
+        """
+        backups = self.backups()
+        gone = [backup.label for backup in backups[:-keep]]
+        left_over = [path.name for path in self.root.glob(".*") if (path / "postgres").is_dir()]
+        for name in (*gone, *left_over):
+            hidden = self.root / f".{name.removeprefix('.')}"
+            if (self.root / name) != hidden:
+                (self.root / name).rename(hidden)  # at once: what is half removed is no backup
+            shutil.rmtree(hidden)
+        oldest = backups[-keep:][0]
+        names = unneeded(
+            self.wal_names(), segment_of(oldest.begin_lsn, oldest.segment_bytes), oldest.segment_bytes
+        )
+        for name in names:
+            self.wal_path(name).unlink(missing_ok=True)
+        return gone, len(names)
+
+    def archive_command(self, *, only_with_backups: bool) -> str:
+        """For Postgres's setting of this name.
+
+        `only_with_backups`: what cannot serve any backup is not kept, so nothing grows where there is none.
+        """
+        keep = f"sh {_word(self.root / _SCRIPTS[0])} %p %f {_word(self.wal)}"
+        return f"test ! -d {_word(self.root)} || {keep}" if only_with_backups else keep
+
+    def restore_command(self, pg_wal: Path | None = None) -> str:
+        """For Postgres's setting of this name. `pg_wal`: where what was not archived may still lie."""
+        more = f" {_word(pg_wal)}" if pg_wal else ""
+        return f"sh {_word(self.root / _SCRIPTS[1])} %f %p {_word(self.wal)}{more}"
+
+
+def open_repository(settings: Settings) -> Repository:
+    """The configured backup folder, or the one beside the data."""
+    return Repository(settings.backup_dir or settings.data_dir.expanduser() / FOLDER)
+
+
+def new_label() -> str:
+    return datetime.now(UTC).strftime(_LABEL_FORM)
+
+
+def _word(path: Path) -> str:
+    """A path as a word of a shell command in which Postgres replaces %p and the like."""
+    return quote(str(path)).replace("%", "%%")

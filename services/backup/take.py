@@ -1,0 +1,169 @@
+"""Taking a backup: the database first, then the files, so that every file the database speaks of is there.
+
+    .LABEL/postgres ──▶ .LABEL/files ──▶ backup.json ──▶ renamed to LABEL ──▶ older ones expire
+
+Everything else runs meanwhile. Whoever dies in between leaves a folder with a dot; the next one removes it.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from services.backup import files
+from services.backup.client import base_backup
+from services.backup.repository import Backup, BackupError, Repository, new_label
+from services.platform.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+"""Called with the part, the bytes done, and the bytes there are, as far as is known."""
+
+DATABASE: Final = "database"
+FILES: Final = "files"
+
+_LOOK_EVERY_S = 0.5
+_SERVER = """
+SELECT current_setting('server_version_num')::int / 10000 AS major,
+       current_setting('server_version') AS version,
+       current_setting('archive_mode') AS archive_mode,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_bytes,
+       clock_timestamp() AT TIME ZONE 'UTC' AS now
+"""
+_HEAD = "SELECT position FROM events ORDER BY position DESC LIMIT 1"
+_STREAMED = "SELECT backup_streamed, backup_total FROM pg_stat_progress_basebackup"
+
+
+class Wal(
+    msgspec.Struct, frozen=True, rename={"begin": "Start-LSN", "end": "End-LSN", "timeline": "Timeline"}
+):
+    """What Postgres's manifest says about the WAL that makes a backup whole."""
+
+    begin: str
+    end: str
+    timeline: int
+
+
+class _Manifest(msgspec.Struct, rename={"wal": "WAL-Ranges"}):
+    wal: list[Wal]
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The new backup, and what went. `archiving`: whether WAL is kept, so that moments between can be had."""
+
+    backup: Backup
+    archiving: bool
+    expired: list[str]
+    wal_removed: int
+
+
+async def take(
+    settings: Settings, repository: Repository, *, keep: int, progress: Progress, sync: bool = True
+) -> Taken:
+    """Take a backup of the running system. Raises BackupError, StartError, and what asyncpg raises."""
+    url = settings.require_database_url()
+    repository.prepare()
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        with repository.lock():
+            return await _take(connection, url, settings, repository, keep, progress, sync)
+    finally:
+        await connection.close()
+
+
+async def _take(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    url: str,
+    settings: Settings,
+    repository: Repository,
+    keep: int,
+    progress: Progress,
+    sync: bool,
+) -> Taken:
+    began, server = time.monotonic(), await connection.fetchrow(_SERVER)
+    assert server is not None
+    position = await connection.fetchval(_HEAD) or 0
+    label, earlier = new_label(), repository.backups()
+    if label in {backup.label for backup in earlier}:
+        raise BackupError(f"backup {label} was taken in this very second; try again")
+    partial = repository.partial(label)
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(mode=0o700)
+    try:
+        watch = asyncio.create_task(_watch(connection, progress))
+        try:
+            await base_backup(url, partial / "postgres", label, server["major"], sync=sync)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+        ended = await connection.fetchrow(_SERVER)
+        kept = await asyncio.to_thread(_files, settings, repository, partial, earlier, progress)
+        wal = manifest_wal(partial / "postgres")
+        backup = Backup(
+            label, _iso(server["now"]), _iso(ended and ended["now"]), round(time.monotonic() - began, 1),
+            server["version"], wal.timeline, wal.begin, wal.end, server["segment_bytes"], position,
+            _tree_bytes(partial / "postgres"), len(kept), sum(file.size_bytes for file in kept),
+        )  # fmt: skip
+        _write(partial / "backup.json", msgspec.json.format(msgspec.json.encode(backup)))
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.rename(repository.folder(label))
+    _sync_folder(repository.root)
+    expired, wal_removed = repository.expire(keep)
+    return Taken(backup, server["archive_mode"] != "off", expired, wal_removed)
+
+
+async def _watch(connection: "asyncpg.Connection[asyncpg.Record]", progress: Progress) -> None:
+    """How far pg_basebackup has come, as the server says."""
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        row = await connection.fetchrow(_STREAMED)
+        if row and row["backup_total"]:
+            progress(DATABASE, row["backup_streamed"], row["backup_total"])
+
+
+def _files(
+    settings: Settings, repository: Repository, partial: Path, earlier: list[Backup], progress: Progress
+) -> list[files.Kept]:
+    wanted = files.sources(settings)
+    total = files.size_bytes(wanted)
+    before = repository.folder(earlier[-1].label) if earlier else None
+    return files.copy_in(wanted, partial, before, lambda done: progress(FILES, done, total))
+
+
+def manifest_wal(database: Path) -> Wal:
+    """From the data folder of a backup. Raises BackupError for one without a manifest."""
+    try:
+        manifest = msgspec.json.decode((database / "backup_manifest").read_bytes(), type=_Manifest)
+        return manifest.wal[0]
+    except (OSError, msgspec.DecodeError, IndexError) as error:
+        raise BackupError(f"{database}/backup_manifest cannot be read: {error}") from error
+
+
+def _iso(now: Any) -> str:
+    return str(now.isoformat(timespec="microseconds")) + "Z"
+
+
+def _tree_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What admins may do in the chat."""

@@ -1,0 +1,108 @@
+"""Where the bot sells credits: the desk with its hands at YooKassa and at Telegram."""
+
+import asyncio
+import hashlib
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from aiogram.types import CallbackQuery, Message
+
+from events.payment import Provider
+from services.adapters.yookassa.errors import YooKassaError, YooKassaNoAnswerError
+from services.payments.errors import PaymentNotCreatedError, PaymentPendingError
+from services.payments.orders import PaymentOrders, PaymentView
+from services.payments.packages import Package, Price
+from services.payments.stars import StarsPayments
+from services.payments.yookassa import YooKassaPayments
+
+logger = structlog.get_logger()
+
+PATIENCE_S: Final = 8.0
+"""A provider that takes longer must not hold up the chat: a pre-checkout has ten seconds."""
+LOOK_AGAIN_S: Final = 5.0
+_LOOKS_KEPT: Final = 10_000
+
+
+class RecentChecks:
+    """When payments were last looked at. One process has the chat's turn, so its memory is enough."""
+
+    def __init__(self, again_s: float = LOOK_AGAIN_S) -> None:
+        self._again_s = again_s
+        self._at: OrderedDict[str, float] = OrderedDict()
+
+    def lately(self, payment: str) -> bool:
+        """Whether a look has ended a moment ago."""
+        at = self._at.get(payment)
+        return at is not None and time.monotonic() - at < self._again_s
+
+    def note(self, payment: str) -> None:
+        self._at[payment] = time.monotonic()
+        self._at.move_to_end(payment)
+        if len(self._at) > _LOOKS_KEPT:
+            self._at.popitem(last=False)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """One per process."""
+
+    desk: PaymentOrders
+    yookassa: YooKassaPayments
+    stars: StarsPayments
+    looks: RecentChecks = field(default_factory=RecentChecks)
+
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """How one can pay. YooKassa's sandbox takes no real money: only those in Telegram's may use it."""
+        settings = self.desk.settings
+        yookassa = not settings.uses_sandbox_for("yookassa") or settings.uses_sandbox_for("telegram")
+        return ("yookassa", "stars") if yookassa else ("stars",)
+
+    def prices(self, package: Package) -> dict[Provider, Price]:
+        """What a package costs, in each way that is offered."""
+        return {name: price for name in self.providers if (price := package.price(name)) is not None}
+
+    @property
+    def packages(self) -> list[Package]:
+        """What is sold."""
+        return [package for package in self.desk.packages if self.prices(package)]
+
+    def package(self, package_id: str, provider: Provider | None = None) -> Package | None:
+        """A package that is (still) sold, and in this way."""
+        for package in self.packages:
+            if package.id == package_id and (provider is None or provider in self.prices(package)):
+                return package
+        return None
+
+    async def make(self, payment: str) -> None:
+        """Have YooKassa make it. Whatever comes of it stands in the ledger, and the notifier tells."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self.yookassa.make(payment)
+        except (PaymentNotCreatedError, PaymentPendingError, YooKassaError, TimeoutError) as error:
+            logger.warning("payment_not_made_yet", payment=payment, reason=repr(error))
+
+    async def look(self, payment: str) -> PaymentView | None:
+        """How a payment by YooKassa stands there; None when it cannot be said now."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                view = await self.yookassa.check(payment)
+        except (PaymentNotCreatedError, PaymentPendingError, YooKassaNoAnswerError, TimeoutError) as error:
+            logger.warning("payment_not_read", payment=payment, reason=repr(error))
+            return None
+        finally:
+            self.looks.note(payment)
+        return view
+
+
+def payment_id(account: str, query: CallbackQuery, provider: str, package: str) -> str:
+    """The id of the payment that a tap orders. A second tap on the same message orders the same."""
+    message = query.message
+    if isinstance(message, Message):  # an inaccessible one has no date; message ids may begin anew
+        place = f"{message.message_id}:{int(message.date.timestamp())}"
+    else:
+        place = str(message.message_id) if message is not None else query.id
+    return hashlib.sha256(f"{account}:{place}:{provider}:{package}".encode()).hexdigest()[:24]

@@ -1,0 +1,104 @@
+"""What handlers work with."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ledger.accounts.state import AccountState
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
+from services.bot.checkout import Checkout
+from services.bot.moderation import Moderation
+from services.bot.order_history import History
+from services.generation.catalogue import Catalogue, Model
+from services.generation.circuit_breaker.cached import Circuits
+from services.generation.wait_estimate import Estimate, Outlook
+from services.platform.blobs import BlobStore
+from services.platform.i18n import Catalogues
+from services.platform.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+
+TERMS_VERSION = "2026-11"
+"""Changed terms get a new version, and everyone is asked once more."""
+
+PHOTOS_AT_ONCE = 4
+_REMEMBERED_MAX = 100_000
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Whoever sent the update: the account, the language and the private chat."""
+
+    account: str
+    locale: str
+    chat_id: int
+    accepted: bool
+    """Whether this version of the terms is agreed to."""
+
+
+@dataclass(frozen=True)
+class BotContext:
+    """The services a handler may need; one per process."""
+
+    settings: Settings
+    people: PersonalData
+    ledger: Ledger
+    blobs: BlobStore
+    history: History
+    catalogue: Catalogue
+    texts: Catalogues
+    moderation: Moderation
+    till: Checkout
+    circuits: Circuits = field(default_factory=Circuits)
+    outlook: Outlook = field(default_factory=Outlook)
+    photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
+    """Held while a photo of up to 20 MB is in memory."""
+
+    @property
+    def model(self) -> Model:
+        """The model new orders are made with: the default one, or while it rests its first alternative."""
+        candidates, now_us = self.catalogue.candidates(self.catalogue.default), self.circuits.now_us()
+        circuits = ((model, self.circuits.of(model.slug)) for model in candidates)
+        due = (model for model, circuit in circuits if circuit.available or circuit.half_open(now_us))
+        return next(due, self.catalogue.default)  # one whose rest is over needs jobs to be tried with
+
+    def takes_orders(self, model: Model | None) -> bool:
+        """Whether an order of this model can be made now, by it or by an alternative.
+
+        Not by one that is yet to be tried: nobody is charged to find out whether it works.
+        """
+        candidates = self.catalogue.candidates(model) if model is not None else ()
+        return any(self.circuits.of(each.slug).available for each in candidates)
+
+    async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
+        """When so many videos would be there, were they ordered now."""
+        return await self.outlook.estimate(model, person.account, jobs, self.deadline_s(model))
+
+    def deadline_s(self, model: Model) -> int:
+        """How long a job may take: JOB_DEADLINE_SECONDS, or less where the model says so."""
+        return max(1, int(min(self.settings.job_deadline_seconds, model.deadline_s)))
+
+    async def account(self, person: Person) -> AccountState:
+        """The account from the log itself: right even when every projection is behind."""
+        return await self.ledger.read.account(person.account)
+
+
+class Consents:
+    """Who has agreed to the terms. Asked of the log once per account: agreeing cannot be undone."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._given: set[str] = set()
+
+    async def given(self, account: str) -> bool:
+        """Whether the account has agreed to TERMS_VERSION."""
+        if account in self._given:
+            return True
+        agreed = (await self._ledger.read.account(account)).terms == TERMS_VERSION
+        if agreed and len(self._given) < _REMEMBERED_MAX:
+            self._given.add(account)
+        return agreed

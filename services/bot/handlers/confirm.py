@@ -1,0 +1,235 @@
+"""From the confirm screen to the order. What counts here is the draft in Postgres, not the person's place.
+
+The draft's id is the order's idempotency key, and the jobs' ids are made with the draft, so asking twice is
+asking once. The status message is edited *before* the order is placed: the notifier, which edits it from the
+commit on, can then never be overwritten by us. After a kill between the commit and our answer the update
+comes again, and the ledger says that it is done.
+"""
+
+import time
+
+import structlog
+from aiogram import Bot, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery
+from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
+
+from ledger import commands as c
+from ledger.commands import OrderVideos
+from ledger.errors import InsufficientCreditsError, KeyReusedError
+from services.accounts.personal_data import Brief, Draft
+from services.adapters.telegram.callback_data import Order
+from services.adapters.telegram.client import answer_tap, edit_text
+from services.bot.context import BotContext, Person
+from services.bot.order_form import Create, OrderForm, load_form, save_form
+from services.bot.replies import edit_screen, send_screen, without_buttons
+from services.bot.screens import order as steps
+from services.bot.screens.labels import credits_text, videos_text
+from services.bot.screens.menu import Screen, home_button, keyboard
+from services.bot.screens.moderation import refused
+from services.generation.catalogue import Model
+from services.platform import tracing
+from services.platform.ids import new_id
+
+logger = structlog.get_logger()
+# The tap that made an order, as the root of each of its jobs' traces.
+
+
+def record_order(order: OrderVideos, position: int, tapped_ns: int, append_ns: tuple[int, int]) -> None:
+    """The order was placed just now: tapped at `tapped_ns`, and appended between two times (time.time_ns).
+
+    Only now it is known that this tap was the one: of several, one makes the order.
+    """
+    call = {"db.system.name": "postgresql", "db.operation.name": "append"}
+    for job in order.jobs:
+        tracing.record("append OrderVideos", "client", job, append_ns, attributes=call, position=position)
+        tracing.record(
+            "order",
+            "server",
+            job,
+            (tapped_ns, time.time_ns()),
+            root=True,
+            account=order.account,
+            order=order.order,
+            model=order.model,
+            style=order.style,
+            position=position,
+        )
+
+
+router = Router(name="confirm")
+
+
+async def offer(
+    bot: Bot, shop: BotContext, person: Person, state: FSMContext, flow: OrderForm, count: int, balance: int
+) -> None:
+    """Make the draft and show the confirm screen, which becomes the status message. Again is not twice."""
+    if not await shop.people.use_blob(flow.photo):
+        await send_screen(bot, person.chat_id, steps.photo_gone())
+        await state.clear()
+        return
+    draft = await _make_draft(shop, person, flow, count)
+    if len(draft.jobs) != count:  # made by an attempt that failed half-way; this is another choice
+        flow = replace(flow, draft=new_id())
+        await save_form(state, flow)
+        draft = await _make_draft(shop, person, flow, count)
+    if draft.message_id is None:
+        brief = Brief(flow.product, flow.wishes)
+        screen = steps.confirm(draft, brief, balance, photo_quoted=bool(flow.photo_message))
+        message_id = await send_screen(bot, person.chat_id, screen, answer_to=flow.photo_message)
+        await shop.people.set_draft_message(draft.draft, message_id)
+    await state.set_state(Create.confirm)
+
+
+async def _make_draft(shop: BotContext, person: Person, flow: OrderForm, count: int) -> Draft:
+    brief = await shop.people.keep_text(person.account, Brief(flow.product, flow.wishes), ref=flow.draft)
+    return await shop.people.save_draft(
+        Draft(
+            draft=flow.draft,
+            account=person.account,
+            chat_id=person.chat_id,
+            message_id=None,
+            photo=flow.photo,
+            brief=brief,
+            style=flow.style,
+            model=shop.model.slug,
+            jobs=tuple(new_id() for _job in range(count)),
+            price=shop.model.price_credits,
+            product_message=flow.product_message,
+            wishes_message=flow.wishes_message,
+        )
+    )
+
+
+async def own_draft(
+    query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, draft_id: str
+) -> Draft | None:
+    """The draft, if it is there and the person's; otherwise they are told."""
+    draft = await shop.people.draft(draft_id)
+    if draft is not None and draft.account == person.account:
+        return draft
+    if draft is not None:
+        logger.warning("foreign_button_tapped", account=person.account)
+        await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
+    else:
+        await answer_tap(bot, query.id, _("This order is no longer there. Start a new one from the /menu."))
+        await without_buttons(bot, query)
+    return None
+
+
+async def is_ordered(shop: BotContext, draft: Draft) -> bool:
+    """Whether the ledger has the order; the draft's own mark may lag behind it."""
+    return draft.ordered or bool((await shop.ledger.read.job(draft.jobs[0])).account)
+
+
+@router.callback_query(Order.filter())
+async def order(
+    query: CallbackQuery, callback_data: Order, bot: Bot, shop: BotContext, person: Person, state: FSMContext
+) -> None:
+    tapped_ns = time.time_ns()
+    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    if draft is None:
+        return
+    if await is_ordered(shop, draft):
+        await settle(shop, state, draft)
+        await answer_tap(bot, query.id, _("This order is placed already: one tap is enough."))
+        return
+    model = shop.catalogue.model(draft.model)
+    if model is None or not shop.takes_orders(model) or model.price_credits != draft.price:
+        await _refuse_outdated(query, bot, shop, draft, model)
+        return
+    late_s = await too_late_s(shop, person, model, len(draft.jobs))
+    if late_s:
+        await edit_screen(bot, query, steps.overloaded(draft, late_s))
+        await answer_tap(bot, query.id, _("Very many orders right now."))
+        return
+    needed = draft.price * len(draft.jobs)
+    balance = (await shop.account(person)).balance
+    if balance >= needed and (found := await shop.moderation.findings(draft)):
+        await edit_screen(bot, query, refused(draft, found))
+        await answer_tap(bot, query.id, _("Nothing was charged: please change the order."))
+        return
+    if balance >= needed and await _place(query, bot, shop, person, draft, model, tapped_ns):
+        await settle(shop, state, draft)
+        text = _("✅ Accepted: {videos}, {price} charged.")
+        text = text.format(videos=videos_text(len(draft.jobs)), price=credits_text(needed))
+        await answer_tap(bot, query.id, text)
+        return
+    balance = (await shop.account(person)).balance
+    await edit_screen(bot, query, steps.short_of_credits(draft, balance))
+    await answer_tap(bot, query.id, _("Not enough credits."))
+
+
+async def too_late_s(shop: BotContext, person: Person, model: Model, jobs: int) -> float:
+    """By how many seconds an order made now would miss its deadline; 0 when it would be in time."""
+    late_s = (await shop.estimate(model, person, jobs)).too_late_s(shop.deadline_s(model))
+    if late_s:
+        logger.warning("order_discouraged", model=model.slug, jobs=jobs, late_s=round(late_s))
+    return late_s
+
+
+async def _place(
+    query: CallbackQuery,
+    bot: Bot,
+    shop: BotContext,
+    person: Person,
+    draft: Draft,
+    model: Model,
+    tapped_ns: int,
+) -> bool:
+    """Show that it is queued and order; False when the credits do not suffice after all."""
+    expected_s = (await shop.estimate(model, person, len(draft.jobs))).usual_s
+    queued = steps.queued(draft, expected_s)
+    message_id = query.message.message_id if query.message is not None else draft.message_id
+    if message_id is None or not await edit_text(bot, person.chat_id, message_id, queued.text):
+        message_id = await send_screen(bot, person.chat_id, queued)
+    await shop.people.set_draft_message(draft.draft, message_id)
+    command = c.OrderVideos(
+        account=draft.account,
+        order=draft.draft,
+        jobs=draft.jobs,
+        price=draft.price,
+        model=draft.model,
+        style=draft.style,
+        photo=draft.photo,
+        brief=draft.brief,
+        locale=person.locale,
+        deadline_s=shop.deadline_s(model),
+    )
+    began_ns = time.time_ns()
+    try:
+        receipt = await shop.ledger.execute(command, key=f"order:{draft.draft}")
+    except InsufficientCreditsError:
+        return False
+    except KeyReusedError:  # committed meanwhile with another language or deadline: it is the same order
+        logger.info("order_found", order=draft.draft, jobs=list(draft.jobs))
+        return True
+    record_order(command, receipt.position, tapped_ns, (began_ns, time.time_ns()))
+    logger.info("order_placed", order=draft.draft, jobs=list(draft.jobs), position=receipt.position)
+    return True
+
+
+async def settle(shop: BotContext, state: FSMContext, draft: Draft) -> None:
+    """The draft is an order now; the person's place is free, unless they are making another one."""
+    if not draft.ordered:
+        await shop.people.mark_ordered(draft.draft)
+    await leave(state, draft)
+
+
+async def leave(state: FSMContext, draft: Draft) -> None:
+    if (await load_form(state)).draft == draft.draft:
+        await state.clear()
+
+
+async def _refuse_outdated(
+    query: CallbackQuery, bot: Bot, shop: BotContext, draft: Draft, model: Model | None
+) -> None:
+    if model is None or not shop.takes_orders(model):
+        await edit_screen(bot, query, steps.unavailable(draft))
+        await answer_tap(bot, query.id, _("Temporarily unavailable."))
+        return
+    text = _("💰 The price has changed since: a video costs {price} now. Nothing was charged.")
+    rows = keyboard([steps.again_button(draft)], [home_button()])
+    await edit_screen(bot, query, Screen(text.format(price=credits_text(model.price_credits)), rows))
+    await answer_tap(bot, query.id, _("The price has changed."))

@@ -1,0 +1,233 @@
+"""Buying credits: packages, how to pay, where the receipt goes, and then the payment's status message.
+
+    packages ──▶ how to pay ──▶ (receipt's address) ──▶ status message ──▶ credits, and back to the order
+
+The message that was tapped becomes the status message. It is edited *before* the payment is ordered: the
+notifier edits it from that commit on, and so nothing older can be shown over something newer. The payment's
+id is made from the message, so that a second tap, or an update that comes again after a kill at any point,
+orders the same payment; the provider is then asked with the same key and words (desk.py).
+"""
+
+import contextlib
+
+import structlog
+from aiogram import Bot, F, Router
+from aiogram.filters import Command
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
+
+from events.payment import Provider
+from ledger.errors import AlreadyExistsError, KeyReusedError
+from services.adapters.telegram.callback_data import (
+    Buy,
+    CheckPayment,
+    Menu,
+    MenuAction,
+    Packages,
+    PayBy,
+    TopUp,
+)
+from services.adapters.telegram.client import answer_tap, edit_text
+from services.bot.checkout import payment_id
+from services.bot.context import BotContext, Person
+from services.bot.handlers.order import is_plain_text
+from services.bot.order_form import Buying, OrderForm, TopUpStep, load_form, save_form
+from services.bot.replies import edit_screen, send_screen
+from services.bot.screens import topup as screens
+from services.bot.screens.labels import credits_text
+from services.bot.screens.menu import Screen
+from services.payments.yookassa_messages import contact_in
+
+logger = structlog.get_logger()
+router = Router(name="topup")
+
+
+@router.message(Command("topup", "buy"))
+async def topup(message: Message, bot: Bot, shop: BotContext, person: Person) -> None:
+    await offer_packages(bot, shop, person, "")
+
+
+@router.callback_query(Menu.filter_action(MenuAction.TOPUP))
+async def topup_tapped(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person) -> None:
+    await offer_packages(bot, shop, person, "")
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(TopUp.filter())
+async def topup_for_order(
+    query: CallbackQuery, callback_data: TopUp, bot: Bot, shop: BotContext, person: Person
+) -> None:
+    """As a new message: the tapped one is an order's, or shows a payment."""
+    await offer_packages(bot, shop, person, callback_data.draft)
+    await answer_tap(bot, query.id)
+
+
+async def offer_packages(bot: Bot, shop: BotContext, person: Person, draft: str) -> None:
+    balance = (await shop.account(person)).balance
+    await send_screen(bot, person.chat_id, screens.packages(shop.till, balance, draft))
+
+
+@router.callback_query(Packages.filter())
+async def packages_again(
+    query: CallbackQuery,
+    callback_data: Packages,
+    bot: Bot,
+    shop: BotContext,
+    person: Person,
+    state: FSMContext,
+) -> None:
+    buying = (await load_form(state)).buying
+    if buying is not None and buying.payment == callback_data.payment:  # not another purchase's button
+        await leave_contact(state)
+    balance = (await shop.account(person)).balance
+    await edit_screen(bot, query, screens.packages(shop.till, balance, callback_data.draft))
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(Buy.filter())
+async def buy(query: CallbackQuery, callback_data: Buy, bot: Bot, shop: BotContext, person: Person) -> None:
+    package = shop.till.package(callback_data.package)
+    if package is None:
+        await _not_sold(query, bot, shop, person, callback_data.draft)
+        return
+    await edit_screen(bot, query, screens.how_to_pay(shop.till, package, callback_data.draft))
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(PayBy.filter(F.provider.in_(("yookassa", "stars"))))
+async def pay(
+    query: CallbackQuery, callback_data: PayBy, bot: Bot, shop: BotContext, person: Person, state: FSMContext
+) -> None:
+    provider: Provider = "stars" if callback_data.provider == "stars" else "yookassa"
+    if shop.till.package(callback_data.package, provider) is None:
+        await _not_sold(query, bot, shop, person, callback_data.draft)
+        return
+    payment = payment_id(person.account, query, provider, callback_data.package)
+    message_id = query.message.message_id if query.message is not None else 0
+    here = await state.get_state()
+    back = (await load_form(state)).buying if here == TopUpStep.contact.state else None
+    buying = Buying(
+        payment, callback_data.package, callback_data.draft, message_id, back.back if back else here
+    )
+    if provider == "yookassa" and shop.settings.yookassa_receipts:
+        await edit_screen(bot, query, screens.contact(buying))
+        await save_form(state, replace(await load_form(state), buying=buying))
+        await state.set_state(TopUpStep.contact)
+        await answer_tap(bot, query.id)
+        return
+    await order(bot, shop, person, buying, provider)
+    await answer_tap(bot, query.id)
+
+
+@router.message(TopUpStep.contact, is_plain_text)
+async def contact(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+    """Take the receipt's address; it goes into the erasable table and nowhere else."""
+    flow = await load_form(state)
+    address = contact_in(message.text or "")
+    if flow.buying is None:
+        await leave_contact(state)
+        await offer_packages(bot, shop, person, "")
+        return
+    if address is None:
+        await send_screen(bot, person.chat_id, screens.not_a_contact())
+        return
+    if shop.till.package(flow.buying.package, "yookassa") is None:
+        await send_screen(bot, person.chat_id, Screen(_("This is no longer on offer. Please choose again.")))
+        await offer_packages(bot, shop, person, flow.buying.draft)
+    else:
+        await order(bot, shop, person, flow.buying, "yookassa", address)
+    await leave_contact(state, message.message_id)
+
+
+async def is_taken_contact(message: Message, state: FSMContext) -> bool:
+    return (await load_form(state)).contact_message == message.message_id
+
+
+@router.message(is_taken_contact)
+async def contact_again(message: Message) -> None:
+    """The same update once more, after a kill: it was taken then."""
+
+
+@router.message(TopUpStep.contact, Command("cancel"))
+async def cancel(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+    flow = await load_form(state)
+    await leave_contact(state)
+    await offer_packages(bot, shop, person, flow.buying.draft if flow.buying else "")
+
+
+async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
+    """Back to the step that was left for the receipt's address."""
+    if await state.get_state() != TopUpStep.contact.state:
+        return
+    flow: OrderForm = await load_form(state)
+    back = flow.buying.back if flow.buying else None
+    await save_form(state, replace(flow, buying=None, contact_message=contact_message))
+    await state.set_state(back)
+
+
+async def order(
+    bot: Bot, shop: BotContext, person: Person, buying: Buying, provider: Provider, contact: str | None = None
+) -> None:
+    """Order the payment, once, and have the provider ask for the money."""
+    if (await shop.ledger.read.payment(buying.payment)).ordered is None:
+        message_id = await _status_message(bot, person, buying)
+        with contextlib.suppress(KeyReusedError, AlreadyExistsError):  # by this very tap, at another price
+            await shop.till.desk.order(
+                person.account,
+                buying.package,
+                provider,
+                locale=person.locale,
+                contact=contact,
+                chat_id=person.chat_id,
+                message_id=message_id,
+                draft=buying.draft or None,
+                payment=buying.payment,
+            )
+        await shop.till.desk.links.set_message(buying.payment, person.chat_id, message_id)
+        logger.info("payment_ordered", payment=buying.payment, provider=provider, package=buying.package)
+    if provider == "yookassa":
+        await shop.till.make(buying.payment)
+        return
+    view = await shop.till.desk.view(buying.payment)
+    if view is not None:
+        title, description = credits_text(view.ordered.credits), screens.invoice_words()
+        await shop.till.stars.invoice(buying.payment, person.chat_id, title=title, description=description)
+
+
+async def _status_message(bot: Bot, person: Person, buying: Buying) -> int:
+    """The message that shows the payment from now on."""
+    text = screens.preparing().text
+    if buying.message_id and await edit_text(bot, person.chat_id, buying.message_id, text):
+        return buying.message_id
+    return await send_screen(bot, person.chat_id, screens.preparing())
+
+
+@router.callback_query(CheckPayment.filter())
+async def i_have_paid(
+    query: CallbackQuery, callback_data: CheckPayment, bot: Bot, shop: BotContext, person: Person
+) -> None:
+    """Look now. Many taps are one look: those that were waiting behind it are answered with its result."""
+    till, payment = shop.till, callback_data.payment
+    view = await till.desk.view(payment)
+    if view is None or view.ordered.account != person.account:
+        await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
+        return
+    if view.standing in ("ordered", "pending") and not till.looks.lately(payment):
+        view = await till.look(payment)
+    if view is None:
+        text = _("⏳ The payment service does not answer right now. I keep asking and will tell you.")
+    elif view.standing == "paid":
+        text = _("✅ Paid. The credits are on your account.")
+    elif view.standing in ("ordered", "pending"):
+        text = _("⏳ No payment has arrived yet. If you have paid, give it a minute: I will tell you.")
+    else:
+        text = _("This payment is over. See the message for what happened.")
+    await answer_tap(bot, query.id, text, alert=True)
+
+
+async def _not_sold(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, draft: str) -> None:
+    balance = (await shop.account(person)).balance
+    await edit_screen(bot, query, screens.packages(shop.till, balance, draft))
+    await answer_tap(bot, query.id, _("This is no longer on offer. Please choose again."))

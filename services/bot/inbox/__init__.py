@@ -1,0 +1,16 @@
+"""Updates from Telegram, kept in Postgres from before they are confirmed until they are handled.
+
+    receiver ──store──▶ updates ─┬▶ InboxRunner, about money ┬▶ handler, chat by chat in order ──▶ deleted
+                                 └▶ InboxRunner, the rest ───┘
+
+A chat's flood is cut to its newest updates: docs/decisions/fair-inbox.md.
+
+A `kill -9` at any moment loses no update: what was not stored Telegram sends again, what was not deleted is
+handled again. So a handler may see an update twice and must not do twice what matters.
+"""
+
+from services.bot.inbox.leader_lock import LeaderLock
+from services.bot.inbox.runner import InboxHandler, InboxRunner
+from services.bot.inbox.store import Inbox, StoredUpdate
+
+__all__ = ["Inbox", "InboxHandler", "InboxRunner", "LeaderLock", "StoredUpdate"]

@@ -1,0 +1,105 @@
+"""One process at a time: a session lock in Postgres, given up by the server when its holder dies.
+
+Two bots that overlap (a rolling deploy) would disturb each other's polling and a chat's order. The second
+waits for its turn. The lock needs a session: not through PgBouncer in transaction mode.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import asyncpg
+import structlog
+
+from services.platform.database import connect
+from services.platform.errors import StartError
+from services.platform.periodic import PASSING
+from services.platform.settings import Settings
+
+logger = structlog.get_logger()
+
+_ASK_AGAIN_S: Final = 0.5
+_PING_S: Final = 5.0
+
+Work = Callable[[asyncio.Event], Awaitable[None]]
+"""Works until the event is set: the turn is over, or the process ends."""
+
+
+class LeaderLock:
+    """The turn named by `lock`, a number of its own. `run` works while this process has it."""
+
+    def __init__(self, settings: Settings, name: str, lock: int, stop: asyncio.Event) -> None:
+        self._settings = settings
+        self._name = name
+        self._lock = lock
+        self._stop = stop
+        self.mine = False
+        """Whether this process has the turn."""
+
+    async def run(self, work: Work) -> None:
+        """Wait for the turn, work, and begin again when the turn was lost; until `stop`."""
+        told = False
+        while not self._stop.is_set():
+            try:
+                connection = await connect(self._settings, f"{self._name}-turn")
+            except StartError as error:
+                if not told:
+                    logger.warning("turn_unavailable", reason=str(error))
+                told = True
+                await _pause(self._stop, _ASK_AGAIN_S)
+                continue
+            told = False
+            try:
+                if await self._wait(connection):
+                    await self._hold(connection, work)
+            finally:
+                connection.terminate()
+
+    async def _wait(self, connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+        """Whether it is our turn now; not when the connection was lost or the process stops."""
+        told = False
+        while not self._stop.is_set():
+            try:
+                if await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
+                    return True
+            except PASSING as error:
+                logger.warning("turn_lost", reason=repr(error))
+                await _pause(self._stop, _ASK_AGAIN_S)
+                return False
+            if not told:
+                logger.info("turn_awaited", reason="another process handles the updates")
+            told = True
+            await _pause(self._stop, _ASK_AGAIN_S)
+        return False
+
+    async def _hold(self, connection: "asyncpg.Connection[asyncpg.Record]", work: Work) -> None:
+        over = asyncio.Event()
+        connection.add_termination_listener(lambda _: over.set())
+        watcher = asyncio.create_task(self._watch(connection, over), name="turn-watch")
+        self.mine = True
+        try:
+            await work(over)
+        finally:
+            self.mine = False
+            watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+    async def _watch(self, connection: "asyncpg.Connection[asyncpg.Record]", over: asyncio.Event) -> None:
+        """Set `over` when the process stops or the connection is dead, even silently."""
+        try:
+            while not self._stop.is_set():
+                await _pause(self._stop, _PING_S)
+                if not self._stop.is_set():
+                    await connection.fetchval("SELECT 1", timeout=_PING_S)
+        except PASSING as error:
+            logger.warning("turn_lost", reason=repr(error))
+        finally:
+            over.set()
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()

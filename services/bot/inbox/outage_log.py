@@ -1,0 +1,76 @@
+"""OutageLog of the surroundings, told in the log once in a while instead of once per update."""
+
+import time
+from typing import Final
+
+import structlog
+
+from ledger.postgres import TRANSIENT
+
+logger = structlog.get_logger()
+
+_EVERY_S: Final = 30.0
+
+DATABASE_AWAY: Final = TRANSIENT
+
+
+def is_database_away(error: BaseException) -> bool:
+    """Whether Postgres is away or busy, as opposed to our having asked something wrong."""
+    return isinstance(error, DATABASE_AWAY) and not isinstance(error, ValueError)
+
+
+class OutageLog:
+    """Counts what had to wait; at most a line every half minute, and one when it is over."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._since: float | None = None
+        self._told_at = -_EVERY_S
+        self._told = False
+        self._times = 0
+
+    def met(self, error: BaseException) -> None:
+        """Something had to wait because of `error`."""
+        now = time.monotonic()
+        self._times += 1
+        if self._since is None:
+            self._since = now
+        if now - self._told_at < _EVERY_S:
+            return
+        self._told, self._told_at = True, now
+        reason = f"{type(error).__name__}: {error}"[:300]
+        logger.warning(
+            "trouble_met",
+            what=self._what,
+            reason=reason,
+            times=self._times,
+            for_s=round(now - self._since, 1),
+        )
+
+    def over(self) -> None:
+        """It works again."""
+        if self._since is None:
+            return
+        if self._told:
+            lasted_s = round(time.monotonic() - self._since, 1)
+            logger.info("trouble_over", what=self._what, times=self._times, lasted_s=lasted_s)
+        self._since, self._told, self._times = None, False, 0
+
+
+class Pauses:
+    """Growing pauses between attempts: 0.2 s, doubled up to 5 s."""
+
+    def __init__(self, first_s: float = 0.2, most_s: float = 5.0) -> None:
+        self._next_s = first_s
+        self._most_s = most_s
+        self._began = time.monotonic()
+
+    @property
+    def waited_s(self) -> float:
+        """Since the first attempt."""
+        return time.monotonic() - self._began
+
+    def next_s(self) -> float:
+        """How long to wait now."""
+        pause_s, self._next_s = self._next_s, min(self._next_s * 2, self._most_s)
+        return pause_s

@@ -1,0 +1,120 @@
+"""What an account's stream tells its owner. Read from the log: right at once, whatever the projections do."""
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+)
+from events.codec import decode_data
+from events.stream_names import account_stream
+from ledger.jobs.state import JobState
+from ledger.log.ledger import LogReader
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+
+if TYPE_CHECKING:
+    pass
+
+
+query = load_queries("services.bot")
+
+OPERATIONS_SHOWN = 8
+JOBS_SHOWN = 5
+_CHARGES_READ = 60
+"""Enough for OPERATIONS_SHOWN lines even when each is an order of several videos."""
+
+Credited = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
+)
+Stage = Literal["queued", "writing", "rendering", "done", "failed", "gift"]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One movement of credits as a person sees it: an order of several videos is one."""
+
+    event: Credited
+    amount: int
+    """Credits, above zero when they came in."""
+    videos: int
+    at_us: int
+
+
+class ShownJob(msgspec.Struct, frozen=True):
+    """One video as a person sees it: number `number` of `of` in its order."""
+
+    stage: Stage
+    style: str
+    number: int
+    of: int
+    at_us: int
+
+
+class History:
+    """Reads over the services' pool."""
+
+    def __init__(self, pool: Pool, log: LogReader) -> None:
+        self._pool = pool
+        self._log = log
+
+    async def operations(self, account: str) -> list[Operation]:
+        """The last OPERATIONS_SHOWN movements, newest first; charges of one order are put together."""
+        stream = account_stream(account)
+        rows = await self._pool.fetch(query("last_operations"), stream, _CHARGES_READ)
+        found: list[Operation] = []
+        for position, type_name, data, at_us in rows:
+            event = decode_data(type_name, data, position)
+            assert isinstance(event, Credited)
+            last = found[-1] if found else None
+            if last is not None and _same_order(last.event, event):
+                found[-1] = Operation(event, last.amount - event.amount, last.videos + 1, at_us)
+            elif len(found) == OPERATIONS_SHOWN:
+                break
+            else:
+                found.append(Operation(event, _signed(event), 1, at_us))
+        return found
+
+    async def job_names(self, account: str) -> list[str]:
+        """The ids of the last JOBS_SHOWN jobs, newest first."""
+        rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
+        return [job for job, _ in rows]
+
+    async def jobs(self, account: str) -> list[ShownJob]:
+        """The last JOBS_SHOWN jobs, newest first."""
+        rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
+        shown = []
+        for job, at_us in rows:
+            state = await self._log.job(job)
+            if state.queued is not None:
+                queued = state.queued
+                shown.append(ShownJob(stage(state), queued.style, queued.number, queued.of, at_us))
+        return shown
+
+
+def stage(job: JobState) -> Stage:
+    """Where a job is, in a person's terms."""
+    if job.outcome == "succeeded":
+        return "done"
+    if job.outcome == "failed":
+        return "gift" if job.video is not None else "failed"
+    if job.submissions:
+        return "rendering"
+    return "writing" if job.run else "queued"
+
+
+def _same_order(one: Credited, other: Credited) -> bool:
+    return isinstance(one, CreditsCharged) and isinstance(other, CreditsCharged) and one.order == other.order
+
+
+def _signed(event: Credited) -> int:
+    return (
+        event.amount
+        if isinstance(event, CreditsGranted | CreditsRefunded | CreditsRestored)
+        else -event.amount
+    )

@@ -1,0 +1,1 @@
+"""What the chat shows: texts with their keyboards."""

@@ -1,0 +1,125 @@
+"""Names of things in the current language: amounts, styles, reasons, stages, moments."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final
+
+from aiogram.utils.i18n import get_i18n, ngettext
+from aiogram.utils.i18n import gettext as _
+from babel.dates import format_datetime
+
+from events.account import (
+    CreditsCharged,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+)
+from services.bot.order_history import Operation, Stage
+
+_MOSCOW: Final = timezone(timedelta(hours=3))
+
+
+def credits_text(number: int) -> str:
+    """`3 credits`."""
+    return ngettext("{n} credit", "{n} credits", number).format(n=number)
+
+
+def videos_text(number: int) -> str:
+    """`3 videos`."""
+    return ngettext("{n} video", "{n} videos", number).format(n=number)
+
+
+def style_name(style: str) -> str:
+    """A style's name, as on its button."""
+    match style:
+        case "ugc":
+            return _("UGC blogger")
+        case "commercial":
+            return _("Product commercial")
+        case "own":
+            return _("Own prompt")
+        case _other:
+            return style
+
+
+def style_mark(style: str) -> str:
+    """A style's emoji."""
+    return {"ugc": "🤳", "commercial": "🎬", "own": "✏️"}.get(style, "🎨")
+
+
+def stage_name(stage: Stage) -> str:
+    """Where a video is."""
+    match stage:
+        case "queued":
+            return _("⏳ in the queue")
+        case "writing":
+            return _("✍️ writing the script")
+        case "rendering":
+            return _("🎬 rendering")
+        case "done":
+            return _("✅ done")
+        case "failed":
+            return _("❌ failed, refunded")
+        case "gift":
+            return _("🎁 came late, a gift")
+
+
+def operation_name(operation: Operation) -> str:
+    """What a movement of credits was for."""
+    match operation.event:
+        case CreditsGranted(kind=kind):
+            return _grant_name(kind)
+        case CreditsCharged():
+            return _("order: {videos}").format(videos=videos_text(operation.videos))
+        case CreditsRefunded(reason=reason):
+            return _("refund: {reason}").format(reason=refund_reason(reason))
+        case CreditsRevoked(kind="carried"):
+            return _("owed from before")
+        case CreditsRevoked():
+            return _("withdrawn")
+        case CreditsRestored():
+            return _("returned")
+        case CreditsExpired():
+            return _("not used in time")
+
+
+def _grant_name(kind: str) -> str:
+    match kind:
+        case "bonus":
+            return _("welcome gift")
+        case "purchase":
+            return _("top-up")
+        case "promo":
+            return _("promo code")
+        case "referral":
+            return _("for an invitation")
+        case _other:
+            return _("from support")
+
+
+def refund_reason(error_class: str) -> str:
+    """Why a video failed, in a few words."""
+    match error_class:
+        case "user_violation":
+            return _("the service's content rules")
+        case "bad_image":
+            return _("the photo did not suit")
+        case "timeout":
+            return _("not ready in time")
+        case "overloaded":
+            return _("too many orders at that time")
+        case "cancelled":
+            return _("stopped by support")
+        case "model_paused" | "provider_balance" | "rate_limited" | "transient":
+            return _("the video service was unavailable")
+        case _other:
+            return _("a failure on our side")
+
+
+def moment(at_us: int) -> str:
+    """When: Moscow time in Russian, UTC in English."""
+    locale = get_i18n().current_locale
+    zone = _MOSCOW if locale == "ru" else UTC
+    at = datetime.fromtimestamp(at_us / 1_000_000, zone)
+    return format_datetime(at, "d MMM HH:mm", locale=locale)

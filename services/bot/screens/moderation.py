@@ -1,0 +1,72 @@
+"""What to tell a person whose order may not be made as it is."""
+
+from aiogram.utils.i18n import gettext as _
+
+from services.accounts.personal_data import Draft
+from services.adapters.openai.moderation import Kind
+from services.adapters.telegram.callback_data import Cancel, Mend, MenuAction
+from services.bot.moderation import Findings, Part
+from services.bot.order_form import OWN
+from services.bot.screens.menu import Screen, button, keyboard, menu_button
+
+
+def refused(draft: Draft, findings: Findings) -> Screen:
+    """Which parts, what is wrong with each, and what to do; shown in place of the confirm screen."""
+    found = [
+        f"• {_part_name(part, draft.style)}: {', '.join(map(kind_name, kinds))}"
+        for part, kinds in findings.items()
+    ]
+    parts = [
+        _("🚫 <b>This order cannot be made as it is.</b> Nothing was charged."),
+        _("An automatic check has found what the video services do not allow:") + "\n" + "\n".join(found),
+        "\n".join(_advice(findings)),
+        _("What you do not change stays as it is. If the check is wrong, please write to support."),
+    ]
+    buttons = keyboard(
+        [button(_("✏️ Change this"), Mend(draft=draft.draft).pack())],
+        [
+            menu_button(_("💬 Support"), MenuAction.SUPPORT),
+            button(_("✖️ Cancel"), Cancel(draft=draft.draft).pack()),
+        ],
+    )
+    return Screen("\n\n".join(parts), buttons)
+
+
+def kind_name(kind: Kind) -> str:
+    """What is wrong, in a few words."""
+    match kind:
+        case "insult":
+            return _("insults or threats")
+        case "hate":
+            return _("hatred towards people")
+        case "illegal":
+            return _("forbidden goods or acts")
+        case "self_harm":
+            return _("self-harm")
+        case "sexual":
+            return _("nudity or sexual content")
+        case "minors":
+            return _("sexual content with minors")
+        case "violence":
+            return _("violence or injuries")
+        case "other":
+            return _("forbidden content")
+
+
+def _part_name(part: Part, style: str) -> str:
+    match part:
+        case "photo":
+            return _("📷 the photo")
+        case "product":
+            return _("📦 the description")
+        case "wishes":
+            return _("✏️ the prompt") if style == OWN else _("💡 the wishes")
+
+
+def _advice(findings: Findings) -> list[str]:
+    advice = []
+    if "photo" in findings:
+        advice.append(_("Another photo helps: the product alone, in good light, with nobody in the picture."))
+    if "product" in findings or "wishes" in findings:
+        advice.append(_("Other words help: say what the product is and does, without what is named above."))
+    return advice

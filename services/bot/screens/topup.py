@@ -1,0 +1,96 @@
+"""What a person sees on the way to a payment, in the current language. From then on the notifier tells."""
+
+from typing import Final
+
+from aiogram.types import InlineKeyboardButton
+from aiogram.utils.i18n import get_i18n, ngettext
+from aiogram.utils.i18n import gettext as _
+
+from events.payment import Provider
+from services.adapters.telegram.callback_data import BackToOrder, Buy, Packages, PayBy
+from services.bot.checkout import Checkout
+from services.bot.inputs import quote
+from services.bot.order_form import Buying
+from services.bot.screens.labels import credits_text
+from services.bot.screens.menu import Screen, button, cabinet_button, keyboard
+from services.payments.format import money_text
+from services.payments.packages import Package
+
+_DAY_S: Final = 86_400
+
+
+def packages(till: Checkout, balance: int, draft: str) -> Screen:
+    """What can be bought; `draft`: the order to come back to."""
+    locale = get_i18n().current_locale
+    rows = []
+    for package in till.packages:
+        prices = [money_text(p.amount_minor, p.currency, locale) for p in till.prices(package).values()]
+        text = f"{credits_text(package.credits)} · {' / '.join(prices)}"
+        rows.append([button(text, Buy(package=package.id, draft=draft).pack())])
+    text = _("💳 <b>Top up</b>\nYour balance: {balance}. Choose a package:")
+    return Screen(text.format(balance=credits_text(balance)), keyboard(*rows, [_way_back(draft)]))
+
+
+def how_to_pay(till: Checkout, package: Package, draft: str) -> Screen:
+    """The package, and the ways to pay that are offered."""
+    locale = get_i18n().current_locale
+    parts = [f"🧾 <b>{credits_text(package.credits)}</b>"]
+    if package.life_s is not None:
+        days = package.life_s // _DAY_S
+        parts.append(
+            ngettext(
+                "Valid for {n} day after the payment.", "Valid for {n} days after the payment.", days
+            ).format(n=days)
+        )
+    parts.append(_("How would you like to pay?"))
+    rows = []
+    for provider, price in till.prices(package).items():
+        text = _way(provider).format(price=money_text(price.amount_minor, price.currency, locale))
+        rows.append([button(text, PayBy(provider=provider, package=package.id, draft=draft).pack())])
+    rows.append([button(_("◀️ Other packages"), Packages(draft=draft).pack())])
+    return Screen("\n".join(parts), keyboard(*rows))
+
+
+def contact(buying: Buying | None) -> Screen:
+    """Where the receipt goes."""
+    text = _(
+        "🧾 <b>Where shall the receipt go?</b>\n"
+        "Write your e-mail or phone number: the law asks for a receipt. It is used for nothing else."
+    )
+    back = Packages(draft=buying.draft, payment=buying.payment) if buying else Packages(draft="")
+    return Screen(text, keyboard([button(_("◀️ Other packages"), back.pack())]))
+
+
+def not_a_contact() -> Screen:
+    return Screen(
+        _("✍️ This is neither an e-mail nor a phone number. For example: anna@example.com or +7 900 123-45-67")
+    )
+
+
+def preparing() -> Screen:
+    """Shown from the tap on until the notifier has something newer to show."""
+    return Screen(_("⏳ Preparing the payment, one moment…"))
+
+
+def invoice_words() -> str:
+    return _("Credits for videos of your products")
+
+
+def pay_support(contact_words: str, account: str) -> Screen:
+    """Whom to ask about a payment: Telegram's rules want this command."""
+    text = _(
+        "💳 <b>Questions about a payment</b>\n"
+        "If credits did not come or you want your money back, write to {contact} with this number: "
+        "<code>{account}</code>. We answer ourselves; Telegram's support cannot help with purchases here."
+    ).format(contact=quote(contact_words), account=quote(account))
+    return Screen(text, keyboard([cabinet_button()]))
+
+
+def _way_back(draft: str) -> InlineKeyboardButton:
+    return button(_("↩️ Back to my order"), BackToOrder(draft=draft).pack()) if draft else cabinet_button()
+
+
+def _way(provider: Provider) -> str:
+    if provider == "stars":
+        return _("⭐ Telegram Stars: {price}")
+    return _("💳 Card or SBP: {price}")

@@ -1,0 +1,113 @@
+"""What the bot does with an update out of the inbox; which errors are the surroundings' fault; apologies."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from aiogram import Bot, Dispatcher
+from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.types import Update
+from aiogram.types.update import UpdateTypeLookupError
+from redis.exceptions import RedisError
+
+from events.errors import NeurocardsError
+from ledger.errors import LedgerBusyError, LedgerUnavailableError
+from services.adapters.telegram import client
+from services.bot.drops import drop
+from services.bot.inbox import StoredUpdate
+from services.bot.inbox.outage_log import is_database_away
+from services.bot.middleware import Locales
+from services.platform.i18n import Catalogues
+
+logger = structlog.get_logger()
+
+HANDLE_TIMEOUT_S = 180.0
+
+
+class HandlerTimeoutError(NeurocardsError):
+    """A handler took too long; it is tried again as after any failure, and parked in the end."""
+
+
+class UpdateHandler:
+    """Feeds updates to the dispatcher."""
+
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, texts: Catalogues, locales: Locales) -> None:
+        self._bot = bot
+        self._dispatcher = dispatcher
+        self._texts = texts
+        self._locales = locales
+
+    async def handle(self, stored: StoredUpdate) -> None:
+        """Answer the update. Nobody to answer to counts as answered."""
+        update = Update.model_validate(stored.update(), context={"bot": self._bot})
+        try:
+            async with asyncio.timeout(HANDLE_TIMEOUT_S) as limit:
+                kind = _kind(update)
+                if kind == "unknown" or await self._dispatcher.feed_update(self._bot, update) is UNHANDLED:
+                    drop(kind, "unhandled")
+        except TimeoutError as error:
+            if limit.expired():  # of our own: not trouble that passes, or a hung handler would hang for ever
+                raise HandlerTimeoutError(f"not handled within {HANDLE_TIMEOUT_S:g} s") from error
+            raise
+        except Exception as error:
+            if not client.is_chat_gone(error):
+                raise
+            logger.info("chat_is_gone")
+
+    def is_transient(self, error: BaseException) -> bool:
+        """Telegram, Redis, Postgres or the ledger are away or too busy."""
+        passing = (RedisError, LedgerBusyError, LedgerUnavailableError)
+        return client.is_transient(error) or is_database_away(error) or isinstance(error, passing)
+
+    async def flooded(self, stored: StoredUpdate) -> None:
+        _ = self._speech(stored)
+        text = _(
+            "✋ Too many messages at once: I read only the newest ones. "
+            "If something important is missing, please send it again."
+        )
+        try:
+            await self._say(stored, text)
+        except Exception as error:
+            if not client.is_chat_gone(error):
+                raise
+
+    async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
+        if not client.is_transient(error):  # else nothing can be said anyway
+            _ = self._speech(stored)
+            await self._say(
+                stored,
+                _(
+                    "⏳ A technical hitch on our side. Your message is kept: "
+                    "I will answer as soon as it is over, no need to send it again."
+                ),
+            )
+
+    async def failed(self, stored: StoredUpdate, error: BaseException) -> None:
+        _ = self._speech(stored)
+        await self._say(
+            stored,
+            _(
+                "😔 Something broke on our side, and we know about it already. "
+                "I will try once more by myself; if nothing comes in a minute, open the /menu."
+            ),
+        )
+
+    def _speech(self, stored: StoredUpdate) -> Any:
+        code = None
+        for event in stored.update().values():
+            if isinstance(event, dict):
+                code = (event.get("from") or {}).get("language_code")
+        locale = self._locales.of(stored.user_id, code)
+        return lambda msgid: self._texts.gettext(msgid, locale=locale)
+
+    async def _say(self, stored: StoredUpdate, text: str) -> None:
+        if stored.chat_id > 0:
+            await self._bot.send_message(stored.chat_id, text)
+
+
+def _kind(update: Update) -> str:
+    """aiogram would warn of one it does not know with all that is in it."""
+    try:
+        return update.event_type
+    except UpdateTypeLookupError:
+        return "unknown"

@@ -1,0 +1,194 @@
+"""What `neurocards backup` does beyond taking one: rows, deep checks, and the way back."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from projections.verify.check import check_ledger
+from services.backup import files
+from services.backup.activate import restart_postgres, running_postgres
+from services.backup.check import SHOWN, Checked, check, gaps
+from services.backup.repository import Backup, BackupError, BackupNotFoundError, Repository
+from services.backup.restore import (
+    choose,
+    prepare_elsewhere,
+    recovered,
+    recovery,
+    restore_beside,
+    timeline_of,
+)
+from services.cli.output import OutputFormat, say
+from services.cli.timespec import point
+from services.local.data_dir import DataFolder
+from services.local.databases import archiving
+from services.platform.settings import Settings
+
+_MB: Final = 1_000_000
+_AFTER = """
+SELECT recorded_at_us FROM events
+WHERE position > $1 AND recorded_at_us > (SELECT recorded_at_us FROM events WHERE position = $1)
+ORDER BY position LIMIT 1
+"""
+
+
+class Way(msgspec.Struct, frozen=True):
+    """From which backup to which moment (None: the end), and for whom; `running`: under a running system."""
+
+    backup: Backup
+    to: datetime | None
+    into: Path | None
+    running: bool
+
+    def row(self, form: OutputFormat) -> dict[str, Any]:
+        moment = "the end of the WAL" if self.to is None else f"{self.to:%Y-%m-%d %H:%M:%S.%f}Z"
+        target = (
+            str(self.into)
+            if self.into
+            else "postgres, at its restart"
+            if self.running
+            else "postgres, at the next `neurocards up`"
+        )
+        return {
+            "backup": self.backup.label,
+            "whole_at": self.backup.ended_at,
+            "to": moment,
+            "replaces": target,
+        }
+
+
+def backup_row(repository: Repository, backup: Backup, form: OutputFormat) -> dict[str, Any]:
+    """One backup for people (MB), or for programs (bytes, all fields)."""
+    reach = reaches(repository, backup)
+    if form is not OutputFormat.table:
+        return {**msgspec.to_builtins(backup), "reaches": reach}
+    return {
+        "backup": backup.label,
+        "seconds": backup.seconds,
+        "position": backup.position,
+        "database_MB": round(backup.database_bytes / _MB, 1),
+        "files": backup.files,
+        "files_MB": round(backup.files_bytes / _MB, 1),
+        "whole_at": backup.ended_at[:19].replace("T", " "),
+        "reaches": (reach or "")[:19].replace("T", " "),
+    }
+
+
+def reaches(repository: Repository, backup: Backup) -> str | None:
+    """When the newest WAL was archived: moments up to then can be had. None: only `ended_at` itself."""
+    names = repository.wal_names()
+    if not names or gaps(names, backup):
+        return None
+    newest = max(repository.wal_path(name).stat().st_mtime for name in names)
+    found = datetime.fromtimestamp(newest, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    return max(found, backup.ended_at)
+
+
+async def check_all(
+    settings: Settings, repository: Repository, backups: list[Backup], *, deep: bool
+) -> list[Checked]:
+    """Every byte; `deep`: the newest is restored as far as it goes, and its ledger verified."""
+    checked = await check(repository, backups)
+    return [*checked, await _deep(settings, repository, backups[-1])] if deep else checked
+
+
+async def _deep(settings: Settings, repository: Repository, backup: Backup) -> Checked:
+    folder = DataFolder(settings.data_dir)
+    folder.prepare()
+    work = folder.root / "postgres.checked"
+    problems: list[str] = []
+
+    async def look(url: str) -> None:
+        pool = await asyncpg.create_pool(url, min_size=1, max_size=2)
+        async with pool:
+            problems.extend(problem.message for problem in await check_ledger(pool))
+
+    try:
+        found = await recovered(repository, backup, work, folder, recovery(repository, None, None), say, look)
+    except BackupError as error:
+        return Checked(backup.label, "restored", [str(error)])
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    say(f"{backup.label} was restored up to position {found.position} and verified")
+    return Checked(backup.label, "restored", problems)
+
+
+def check_row(checked: Checked) -> dict[str, str]:
+    """One line; of many problems the first few."""
+    shown, more = checked.problems[:SHOWN], len(checked.problems) - SHOWN
+    words = "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
+    return {"backup": checked.backup, "part": checked.part, "result": words or "ok"}
+
+
+async def find_way(
+    settings: Settings, repository: Repository, label: str | None, to: str | None, into: Path | None
+) -> Way:
+    """Where to begin and to end. Raises BackupNotFoundError, BackupError, typer.BadParameter."""
+    moment = await _moment(settings, to)
+    backup = choose(repository.backups(), label, moment)
+    running = into is None and running_postgres(DataFolder(settings.data_dir)) is not None
+    if running and moment is None:
+        raise BackupError(
+            "the system runs: say with --to to which moment, or stop it to restore all there is"
+        )
+    if into is None and settings.database_url is not None and not running:
+        raise BackupError(
+            "DATABASE_URL is of a Postgres that is not ours: say with --into where its data folder is to be"
+        )
+    return Way(backup, moment, into, running)
+
+
+async def _moment(settings: Settings, to: str | None) -> datetime | None:
+    """What --to says: a time, or one between the position's commit and the next one's."""
+    found = point(to, "--to")
+    if found.position is None:
+        return None if found.time_us is None else _time(found.time_us)
+    try:
+        connection = await asyncpg.connect(settings.require_database_url(), timeout=10)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise BackupError(f"a position is looked up in the running database: {error}; give a time") from error
+    try:
+        after = await connection.fetchval(_AFTER, found.position)
+    finally:
+        await connection.close()
+    if after is None:
+        raise BackupNotFoundError(f"there is nothing after position {to} to go back from")
+    return _time(after)
+
+
+async def go_back(
+    settings: Settings, repository: Repository, way: Way, *, blobs: bool, say: Callable[[str], None]
+) -> None:
+    """Do it. Raises BackupError; then nothing has changed but files that were missing."""
+    folder = DataFolder(settings.data_dir)
+    with repository.lock():
+        if way.into is not None:
+            leading = recovery(repository, way.to, timeline_of(way.into))
+            prepare_elsewhere(repository, way.backup, way.into, leading)
+            say(f"{way.into} is ready; Postgres recovers when it starts there")
+        else:
+            folder.prepare()
+            # Nobody may start on the old one meanwhile: what they write would be gone at their next start.
+            with contextlib.nullcontext() if way.running else folder.lock():
+                found = await restore_beside(repository, way.backup, folder, way.to, archiving(settings), say)
+            at = _time(found.recorded_at_us)
+            say(f"restored up to position {found.position}, {at}, timeline {found.timeline}")
+    lost = not (settings.data_dir.expanduser() / files.BLOBS).exists()
+    count = files.put_back(repository.folder(way.backup.label), settings, blobs=blobs or lost)
+    if count:
+        say(f"{count} files put back that were missing")
+    if way.running:
+        await restart_postgres(folder)
+        say("Postgres runs on it; what was there before is kept beside it")
+    say("next: neurocards recover --actor WHO --reason WHY")
+
+
+def _time(us: int) -> datetime:
+    return datetime.fromtimestamp(us // 1_000_000, UTC).replace(microsecond=us % 1_000_000)

@@ -1,0 +1,147 @@
+"""`neurocards backup take|list|check|restore`: what a lost disk or a wrong command cannot take away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli import shell_completion
+from services.cli.confirm import DryRun, Yes, confirm
+from services.cli.errors import ExitCode
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.timespec import METAVAR
+
+if TYPE_CHECKING:
+    from services.backup.repository import Repository
+    from services.platform.settings import Settings
+
+Label = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="BACKUP", autocompletion=shell_completion.backups, help="A backup's name, as `list` shows it."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    backup = typer.Typer(
+        name="backup", no_args_is_help=True, help="Database, photos, videos and keys: away, and back again."
+    )
+    backup.command("take")(take)
+    backup.command("list")(list_backups)
+    backup.command("check")(check)
+    backup.command("restore")(restore)
+    app.add_typer(backup)
+
+
+def take(
+    keep: Annotated[int, typer.Option(min=1, max=1000, help="So many stay, this one included.")] = 7,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Take a backup into BACKUP_DIR while everything runs, and remove the oldest ones."""
+    import asyncio
+
+    from services.backup.take import DATABASE, FILES
+    from services.backup.take import take as take_backup
+    from services.cli.commands.backup.actions import backup_row
+    from services.cli.progress import shares
+
+    settings, repository = _repository("backup take")
+    with shares("backup", (DATABASE, FILES)) as progress:
+        taken = asyncio.run(take_backup(settings, repository, keep=keep, progress=progress))
+    emit([backup_row(repository, taken.backup, output)], output)
+    for label in taken.expired:
+        say(f"{label} removed: {keep} stay")
+    if taken.wal_removed:
+        say(f"{taken.wal_removed} WAL files removed that only older backups needed")
+    if not taken.archiving:
+        say("WAL is not archived, so only the moment of the backup can be restored: see docs/operations.md")
+
+
+def list_backups(output: Output = OutputFormat.table) -> None:
+    """The backups there are, the oldest first, and up to when the WAL reaches from each."""
+    from services.cli.commands.backup.actions import backup_row
+
+    _, repository = _repository("backup list")
+    backups = repository.backups()
+    emit([backup_row(repository, backup, output) for backup in backups], output)
+    say(f"{len(backups)} backups in {repository.root}")
+
+
+def check(
+    label: Label = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Also restore the newest in a scratch folder, and verify its ledger."),
+    ] = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Read every byte of all backups, or of one, and of the WAL; exit code 3 when something is damaged."""
+    import asyncio
+
+    from services.cli.commands.backup.actions import check_all, check_row
+
+    settings, repository = _repository("backup check")
+    newest = repository.find(label)
+    backups = [newest] if label else repository.backups()
+    checked = asyncio.run(check_all(settings, repository, backups, deep=deep))
+    emit([check_row(one) for one in checked], output)
+    if any(one.problems for one in checked):
+        raise typer.Exit(ExitCode.INTEGRITY)
+
+
+def restore(
+    label: Label = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar=METAVAR,
+            help="A moment (ISO 8601, UTC unless it has a zone), or the last position to keep. "
+            "Default: all there is.",
+        ),
+    ] = None,
+    blobs: Annotated[
+        bool, typer.Option("--blobs", help="Also put back photos and videos that are missing here.")
+    ] = False,
+    into: Annotated[
+        Path | None,
+        typer.Option(
+            help="Only prepare this data folder, for a Postgres that others start.", show_default=False
+        ),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Go back: the newest backup before the moment, and the WAL from there.
+
+    On `neurocards up` the database in use stays aside under another name. Run `neurocards recover` then: it
+    says what was lost and brings the rest into line.
+    """
+    import asyncio
+
+    from services.cli.commands.backup.actions import Way, find_way, go_back
+
+    settings, repository = _repository("backup restore")
+
+    def decide(way: Way) -> None:
+        emit([way.row(output)], output)
+        confirm(dry_run, yes)
+
+    async def run() -> None:
+        way = await find_way(settings, repository, label, to, into)
+        decide(way)
+        await go_back(settings, repository, way, blobs=blobs, say=say)
+
+    asyncio.run(run())
+
+
+def _repository(command: str) -> tuple[Settings, Repository]:
+    from services.backup.repository import open_repository
+    from services.cli.environment import prepare
+
+    settings: Any = prepare(command)
+    return settings, open_repository(settings)

@@ -1,0 +1,124 @@
+"""Bulk changes of dead letters: planned one by one, then applied one by one; each is known by its own key.
+
+A plan is frozen by what was shown: nothing else is done, however many dead letters have come since. It may be
+stopped anywhere; what was done stays done, and asking again goes on with the rest, since each job's key makes
+asking twice asking once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from events.errors import NeurocardsError
+from ledger.errors import LedgerError
+from ledger.log.ledger import Ledger
+from services.cli.checkpoint_keys import read_file
+from services.cli.commands.jobs.actions import NotOfferedError, Requeue, Terms, drop, plan_requeue
+from services.cli.connections import open_ledger, read
+from services.cli.environment import prepare
+from services.cli.progress import walks
+from services.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.postgres import Pool
+
+Refused = list[tuple[str, str]]
+"""Jobs, and why not."""
+
+PLAN_BYTES_MAX = 20_000_000
+
+_PLANNED = ("job", "as_job", "model", "charge")
+
+
+class PlanError(NeurocardsError):
+    """The file is not what `--dry-run -o json` or `-o jsonl` of the same command printed."""
+
+
+class Applied(msgspec.Struct):
+    """How a bulk change ended: jobs done and refused; `stopped` by Ctrl-C before the rest."""
+
+    done: int = 0
+    refused: Refused = []
+    stopped: bool = False
+
+
+def plan_all(jobs: Sequence[str], terms: Terms) -> tuple[list[Requeue], Refused]:
+    """What the ledger would do, and what it would refuse. Raises NothingOfThatNameError for a job nobody
+    knows."""
+
+    async def work(pool: "Pool", settings: Settings) -> tuple[list[Requeue], Refused]:
+        plans: list[Requeue] = []
+        refused: Refused = []
+        with walks("plan", ["planned"], 0, len(jobs), "jobs") as progress:
+            for number, job in enumerate(jobs, start=1):
+                try:
+                    plans.append(await plan_requeue(pool, settings, job, terms))
+                except (LedgerError, NotOfferedError) as error:
+                    refused.append((job, str(error)))
+                progress("planned", number)
+        return plans, refused
+
+    return read("dead-letters", work)
+
+
+def read_plan(file: Path) -> dict[str, dict[str, Any]]:
+    """Job → its row of the plan that was shown. Raises PlanError, and Exit for a file that cannot be read."""
+    text = read_file(file, PLAN_BYTES_MAX)
+    try:
+        rows = msgspec.json.decode(text) if text.lstrip()[:1] == b"[" else _lines(text)
+        return {row["job"]: {name: row[name] for name in _PLANNED} for row in rows}
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise PlanError(f"{file} is no plan as --dry-run -o json prints it: {error!r}") from error
+
+
+def _lines(text: bytes) -> list[Any]:
+    return [msgspec.json.decode(line) for line in text.splitlines() if line.strip()]
+
+
+def require_planned(plans: Sequence[Requeue], shown: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise PlanError when what would be done is not what was shown."""
+    for plan in plans:
+        row = plan.as_row()
+        now = {name: row[name] for name in _PLANNED}
+        if now != shown[plan.job]:
+            raise PlanError(f"{plan.job} was planned as {shown[plan.job]} and would be {now}; plan again")
+
+
+def apply_all(plans: Sequence[Requeue]) -> Applied:
+    """Make them again."""
+    by_job = {plan.job: plan for plan in plans}
+
+    async def one(ledger: Ledger, job: str) -> object:
+        return await ledger.execute(by_job[job].command, key=by_job[job].key)
+
+    return _each(list(by_job), one)
+
+
+def drop_all(jobs: Sequence[str], actor: str, reason: str) -> Applied:
+    """Leave them at that."""
+    return _each(jobs, lambda ledger, job: drop(ledger, job, actor, reason))
+
+
+def _each(jobs: Sequence[str], one: Callable[[Ledger, str], Awaitable[object]]) -> Applied:
+    settings = prepare("dead-letters")
+    applied = Applied()
+
+    async def run() -> None:
+        async with open_ledger(settings) as (ledger, _):
+            with walks("apply", ["applied"], 0, len(jobs), "jobs") as progress:
+                for number, job in enumerate(jobs, start=1):
+                    try:
+                        await one(ledger, job)
+                        applied.done += 1
+                    except NeurocardsError as error:
+                        applied.refused.append((job, str(error)))
+                    progress("applied", number)
+
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        applied.stopped = True
+    return applied

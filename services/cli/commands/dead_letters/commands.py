@@ -1,0 +1,244 @@
+"""`neurocards dead-letters list|groups|show|requeue|drop`: failed jobs that an operator should look at.
+
+Their sellers have their credits back. Which classes of errors are parked here is said by the error policy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli import shell_completion
+from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.errors import ExitCode
+from services.cli.options import Charge, Job, Limit, WithModel
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.timespec import FromTime, clock, optional_us, timed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ledger.postgres import Pool
+    from services.cli.commands.dead_letters.actions import Applied
+    from services.cli.commands.jobs.queries import DeadLetters
+    from services.platform.settings import Settings
+
+Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Jobs by id; or select by class.")]
+Class = Annotated[
+    str | None,
+    typer.Option(
+        "--class",
+        metavar="CLASS",
+        autocompletion=shell_completion.parked_classes,
+        help="Only those whose failure is of this class.",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--of-model",
+        metavar="MODEL",
+        autocompletion=shell_completion.models,
+        help="Only those of this model.",
+    ),
+]
+Group = Annotated[str | None, typer.Option("--group", metavar="ID", help="Only this group; see `groups`.")]
+
+
+def register(app: typer.Typer) -> None:
+    letters = typer.Typer(
+        name="dead-letters", no_args_is_help=True, help="Failed jobs that an operator should look at."
+    )
+    letters.command("list")(list_letters)
+    letters.command("groups")(groups)
+    letters.command("show")(show)
+    letters.command("requeue")(requeue)
+    letters.command("drop")(drop)
+    app.add_typer(letters)
+
+
+def list_letters(
+    error_class: Class = None,
+    of_model: Model = None,
+    group: Group = None,
+    since: FromTime = None,
+    limit: Limit = 50,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Dead letters, the newest first: failed, refunded, and neither made again nor dropped."""
+    rows = _selected(None, _wanted(error_class, of_model, group, since, limit))
+    emit([_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
+    say(f"{len(rows)} dead letters" if len(rows) < limit else f"the newest {limit}; raise --limit for more")
+
+
+def groups(
+    error_class: Class = None,
+    of_model: Model = None,
+    since: FromTime = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Dead letters by class and first line of the cause, the most first; requeue or drop one by its id."""
+    from services.cli.commands.jobs.queries import dead_letter_groups
+    from services.cli.connections import read
+
+    wanted = _wanted(error_class, of_model, None, since, 1)
+
+    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
+        return await dead_letter_groups(pool, wanted)
+
+    rows = read("dead-letters", work)
+    emit([_group_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
+    say(f"{sum(row['jobs'] for row in rows)} dead letters in {len(rows)} groups")
+
+
+def show(job: Job, output: Output = OutputFormat.table) -> None:
+    """One dead letter from its payment to its message; the same as `ledger explain`."""
+    from services.cli.commands.ledger.explain import explain
+
+    explain(job, output)
+
+
+def requeue(
+    reason: Reason,
+    actor: Actor,
+    jobs: Jobs = None,
+    error_class: Class = None,
+    of_model: Model = None,
+    group: Group = None,
+    since: FromTime = None,
+    limit: Limit = 50,
+    charge: Charge = False,
+    model: WithModel = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="What --dry-run -o json printed: exactly these jobs."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Make them again, each as a new job. What is shown is what is done; applying twice is applying once."""
+    from services.cli.commands.dead_letters import actions as requeueing
+    from services.cli.commands.jobs.actions import Terms
+
+    wanted = _wanted(error_class, of_model, group, since, limit)
+    shown = requeueing.read_plan(plan) if plan else {}
+    if shown and (jobs or _narrowed(wanted)):
+        raise typer.BadParameter("the plan says which; name none beside it", param_hint="--plan")
+    chosen = list(shown) or [row["job"] for row in _selected(jobs, wanted)]
+    plans, refused = requeueing.plan_all(chosen, Terms(actor, reason, charge, model))
+    for job, why in refused:
+        say(f"left out: {job}: {why}")
+    if shown:
+        requeueing.require_planned(plans, shown)
+    emit([each.as_row() for each in plans], output)
+    _require(plans)
+    credits = sum(each.command.price for each in plans)
+    say(f"{len(plans)} jobs to be made again, {credits} credits to be charged")
+    _say_limit(chosen if not (jobs or shown) else [], limit)
+    confirm(dry_run, yes)
+    _conclude("made again", len(plans), requeueing.apply_all(plans))
+
+
+def drop(
+    reason: Reason,
+    actor: Actor,
+    jobs: Jobs = None,
+    error_class: Class = None,
+    of_model: Model = None,
+    group: Group = None,
+    since: FromTime = None,
+    limit: Limit = 50,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Leave them at that: they have been looked at and are not listed any more. Each is an event."""
+    from services.cli.commands.dead_letters.actions import drop_all
+
+    rows = _selected(jobs, _wanted(error_class, of_model, group, since, limit))
+    emit([_line(row) for row in rows], output)
+    _require(rows)
+    say(f"{len(rows)} dead letters to be dropped")
+    _say_limit([] if jobs else rows, limit)
+    confirm(dry_run, yes)
+    _conclude("dropped", len(rows), drop_all([row["job"] for row in rows], actor, reason))
+
+
+def _wanted(
+    error_class: str | None, of_model: str | None, group: str | None, since: str | None, limit: int
+) -> DeadLetters:
+    from services.cli.commands.jobs.queries import DeadLetters
+    from services.generation.error_classes import POLICIES
+
+    parked = [name for name, policy in POLICIES.items() if policy.parks]
+    if error_class is not None and error_class not in parked:
+        raise typer.BadParameter(f"there are {', '.join(parked)}", param_hint="--class")
+    classes = parked if error_class is None else [error_class]
+    return DeadLetters(classes, of_model, optional_us(since, "--from"), group, limit)
+
+
+def _narrowed(wanted: DeadLetters) -> bool:
+    return len(wanted.classes) == 1 or bool(wanted.model or wanted.since_us or wanted.group)
+
+
+def _selected(jobs: list[str] | None, wanted: DeadLetters) -> list[dict[str, Any]]:
+    """The selection, frozen: what is shown now is what is changed then."""
+    from services.cli.commands.jobs.queries import find_dead_letters, rows_of
+    from services.cli.connections import read
+
+    if jobs and _narrowed(wanted):
+        raise typer.BadParameter("name jobs, or select them; not both")
+
+    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
+        return await rows_of(pool, jobs) if jobs else await find_dead_letters(pool, wanted)
+
+    return read("dead-letters", work)
+
+
+def _require(chosen: list[Any]) -> None:
+    if not chosen:
+        say("nothing to do")
+        raise typer.Exit(ExitCode.OK)
+
+
+def _say_limit(selected: Sequence[object], limit: int) -> None:
+    if len(selected) == limit:
+        say(f"only the newest {limit}: raise --limit for more, or ask again when these are done")
+
+
+def _conclude(what: str, of: int, applied: Applied) -> None:
+    for job, why in applied.refused:
+        say(f"not {what}: {job}: {why}")
+    say(f"{applied.done} of {of} {what}")
+    if applied.stopped:
+        say("stopped; the same command goes on with the rest")
+        raise typer.Exit(ExitCode.INTERRUPTED)
+    if applied.refused:
+        raise typer.Exit(ExitCode.PARTLY if applied.done else ExitCode.FAILURE)
+
+
+def _group_line(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "group": row["group"],
+        "class": row["failure_class"],
+        "jobs": row["jobs"],
+        "sellers": row["sellers"],
+        "first": clock(row["first_at_us"]),
+        "last": clock(row["last_at_us"]),
+        "models": row["models"],
+        "cause": row["cause"][:80],
+    }
+
+
+def _line(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "job": row["job"],
+        "ended": clock(row["ended_at_us"]),
+        "class": row["failure_class"],
+        "model": row["model"],
+        "submissions": row["submissions"],
+        "failure": " ".join(filter(None, (row["failure_code"], row["failure_message"][:80]))),
+    }

@@ -1,0 +1,128 @@
+"""What an operator does to jobs: each change is an event, with who did it and why."""
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from events.errors import NeurocardsError
+from events.job import MESSAGE_CHARS_MAX, Failure
+from events.stream_names import account_stream, job_stream
+from ledger.commands import DropDeadLetter, FailJob, RequeueJob
+from ledger.decider import State, decide
+from ledger.errors import JobFinishedError
+from ledger.jobs.state import JobState
+from ledger.log.batch import Receipt
+from ledger.log.ledger import Ledger, LogReader
+from ledger.sql import load_queries
+from projections.engine.errors import NothingOfThatNameError
+from services.cli.connections import open_ledger
+from services.generation.catalogue import load_catalogue
+from services.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.postgres import Pool
+
+
+query = load_queries("ledger.log")
+
+
+class NotOfferedError(NeurocardsError):
+    """The job cannot be made with this model."""
+
+
+class Requeue(msgspec.Struct, frozen=True):
+    """A failed job and the command that makes it again; the ledger's rules have agreed to it."""
+
+    job: str
+    state: JobState
+    command: RequeueJob
+
+    @property
+    def key(self) -> str:
+        """One per job: applying twice is applying once."""
+        return f"requeue:{self.job}"
+
+    def as_row(self) -> dict[str, Any]:
+        """For people and programs."""
+        failure = self.state.failure or Failure("")
+        return {
+            "job": self.job,
+            "account": self.state.account,
+            "failure": failure.error_class,
+            "as_job": self.command.as_job,
+            "model": self.command.model,
+            "charge": self.command.price,
+        }
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """How failed jobs are made again: charged like an order or free, with their model or another."""
+
+    actor: str
+    reason: str
+    charge: bool = False
+    model: str | None = None
+
+
+async def running_job(pool: "Pool", job: str) -> JobState:
+    """The job, from the log. Raises NothingOfThatNameError when it is unknown, JobFinishedError when it has
+    ended."""
+    state = await known_job(pool, job)
+    if state.outcome:
+        raise JobFinishedError(state.outcome)
+    return state
+
+
+async def known_job(pool: "Pool", job: str) -> JobState:
+    """The job, from the log. Raises NothingOfThatNameError."""
+    state = await LogReader(pool).job(job)
+    if not state.account:
+        raise NothingOfThatNameError(f"there is no job {job!r}")
+    return state
+
+
+async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms) -> Requeue:
+    """What making it again would do. Raises NothingOfThatNameError, NotOfferedError, and what the ledger
+    would."""
+    state = await known_job(pool, job)
+    slug = terms.model or (state.queued.model if state.queued else "")
+    model = load_catalogue().model(slug)
+    if model is None or not model.enabled:
+        raise NotOfferedError(f"the catalogue offers no model {slug!r}; name another one with --model")
+    deadline_s = max(1, int(min(settings.job_deadline_seconds, model.deadline_s)))
+    command = RequeueJob(
+        job=job,
+        account=state.account,
+        as_job=sha256(f"requeue:{job}".encode()).hexdigest()[:24],
+        price=model.price_credits if terms.charge else 0,
+        model=slug,
+        deadline_s=deadline_s,
+        reason=terms.reason,
+        actor=terms.actor,
+    )
+    payer = await LogReader(pool).account(state.account)
+    view: dict[str, State] = {job_stream(job): state, account_stream(state.account): payer}
+    decide(view, command, await pool.fetchval(query("clock")))
+    return Requeue(job, state, command)
+
+
+async def apply_requeue(settings: Settings, plan: Requeue) -> Receipt:
+    """Do it, once however often it is asked for. Raises what the ledger refuses with."""
+    async with open_ledger(settings) as (ledger, _):
+        return await ledger.execute(plan.command, key=plan.key)
+
+
+async def end_job(settings: Settings, job: str, account: str, actor: str, failure: Failure) -> Receipt:
+    """Fail the job and refund its charge. Raises JobFinishedError when somebody was faster."""
+    failure = msgspec.structs.replace(failure, message=failure.message[:MESSAGE_CHARS_MAX])
+    command = FailJob(
+        job, account, "operator", failure, actor=actor, refund_life_s=settings.refund_life_seconds
+    )
+    async with open_ledger(settings) as (ledger, _):
+        return await ledger.execute(command, key=f"fail:{job}:operator")
+
+
+async def drop(ledger: Ledger, job: str, actor: str, reason: str) -> Receipt:
+    """Leave the failed job at that. Raises what the ledger refuses with."""
+    return await ledger.execute(DropDeadLetter(job, reason, actor), key=f"drop:{job}")

@@ -1,0 +1,64 @@
+"""What `neurocards jobs` and `neurocards dead-letters` read: rows of the read model."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.sql import load_queries
+from projections.engine.errors import NothingOfThatNameError
+
+if TYPE_CHECKING:
+    from ledger.postgres import Pool
+
+
+query = load_queries("services.cli.commands.jobs")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Which jobs; None: whatever it is. `state` is one of job_status, or `open`."""
+
+    state: str | None
+    account: str | None
+    error_class: str | None
+    since_us: int | None
+    limit: int
+
+
+async def find_jobs(pool: "Pool", wanted: Wanted) -> list[dict[str, Any]]:
+    """Rows of job_status, the newest first."""
+    rows = await pool.fetch(query("find_jobs"), *msgspec.structs.astuple(wanted))
+    return [dict(row) for row in rows]
+
+
+class DeadLetters(msgspec.Struct, frozen=True):
+    """Which dead letters: failed jobs of these classes that nobody has made again or dropped. None: all.
+
+    `group` is the short id of a class and the first line of a cause.
+    """
+
+    classes: list[str]
+    model: str | None
+    since_us: int | None
+    group: str | None
+    limit: int
+
+
+async def find_dead_letters(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
+    """Rows of job_status, the newest first."""
+    sql = query("find_dead_letters").format(cause=query("dead_letter_cause"))
+    return [dict(row) for row in await pool.fetch(sql, *msgspec.structs.astuple(wanted))]
+
+
+async def dead_letter_groups(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
+    """Dead letters by class and first line of the cause, the largest groups first; all of them."""
+    sql = query("dead_letter_groups").format(cause=query("dead_letter_cause"))
+    return [dict(row) for row in await pool.fetch(sql, wanted.classes, wanted.model, wanted.since_us)]
+
+
+async def rows_of(pool: "Pool", jobs: list[str]) -> list[dict[str, Any]]:
+    """Rows of job_status of these jobs, in their order. Raises NothingOfThatNameError."""
+    rows = {row["job"]: dict(row) for row in await pool.fetch(query("jobs_named"), jobs)}
+    for job in jobs:
+        if job not in rows:
+            raise NothingOfThatNameError(f"the read model knows no job {job!r}")
+    return [rows[job] for job in dict.fromkeys(jobs)]

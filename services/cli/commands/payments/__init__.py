@@ -1,0 +1,5 @@
+"""Payments and refunds: `neurocards payments …`."""
+
+from services.cli.commands.payments.commands import register
+
+__all__ = ["register"]

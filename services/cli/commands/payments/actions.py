@@ -1,0 +1,98 @@
+"""What `neurocards payments reconcile|refund` do."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from aiogram import Bot
+
+from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
+from services.adapters.telegram.client import create_bot
+from services.adapters.yookassa.gateway import YooKassa
+from services.cli.commands.payments.queries import payment_named
+from services.cli.connections import open_ledger
+from services.payments.differences import Report
+from services.payments.orders import PaymentOrders
+from services.payments.reconciliation import Comparison
+from services.payments.refunds import RefundPlan, Sent, YooKassaRefunds
+from services.payments.stars import StarsPayments
+from services.payments.stars_reconciliation import StarsComparison
+from services.payments.stars_refunds import StarsRefunds
+from services.payments.yookassa import YooKassaPayments
+from services.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from ledger.postgres import Pool
+
+
+KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Operator:
+    """The desk as an operator's command has it."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, pool: "Pool", shop: YooKassa, bot: Bot) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        desk, people = PaymentOrders(settings, ledger, pool), PersonalData(pool)
+        self._yookassa, stars = YooKassaPayments(desk, shop), StarsPayments(desk, bot)
+        self._refunds: dict[str, YooKassaRefunds | StarsRefunds] = {
+            "yookassa": YooKassaRefunds(self._yookassa),
+            "stars": StarsRefunds(stars, people),
+        }
+        self._books: dict[str, Comparison | StarsComparison] = {
+            "yookassa": Comparison(pool, self._yookassa),
+            "stars": StarsComparison(pool, stars, people),
+        }
+
+    async def compare(self, provider: str, days: int) -> Report:
+        """Compare the provider's book of the last days with the ledger."""
+        report = await self._books[provider].run(days)
+        assert report is not None  # nobody else's is waited for
+        return report
+
+    async def plan_refund(self, name: str, credits: int | None, key: str | None, *, look: bool) -> RefundPlan:
+        """What a refund would do; with `look`, after the payment has been read from the provider anew.
+
+        Raises NothingOfThatNameError, NothingToRefundError, and what the provider's adapter raises.
+        """
+        payment = await payment_named(self._pool, name)
+        if look:
+            await self._look(payment)
+        return await (await self._of(payment)).plan(payment, credits, refund=key)
+
+    async def _of(self, payment: str) -> YooKassaRefunds | StarsRefunds:
+        """The refunds of the payment's provider; a payment nobody ordered is refused by either."""
+        ordered = (await self._ledger.read.payment(payment)).ordered
+        return self._refunds[ordered.provider if ordered is not None else "yookassa"]
+
+    async def _look(self, payment: str) -> None:
+        """At YooKassa, whose cabinet may have refunded some; Stars go back as a whole, and by us alone."""
+        state = await self._ledger.read.payment(payment)
+        if state.ordered is None or state.ordered.provider != "yookassa":
+            return
+        for received in state.received:
+            await self._yookassa.settle(await self._yookassa.shop.payment(received.provider_payment))
+
+    async def done_before(self, name: str, key: str) -> Sent | None:
+        """What became of the refund of this name, going on with it; None when there is none."""
+        payment = await payment_named(self._pool, name)
+        sent = await (await self._of(payment)).follow(payment, key)
+        return None if sent == "absent" else sent
+
+    async def refund(self, plan: RefundPlan, actor: str, reason: str) -> Sent:
+        """Do it."""
+        return await (await self._of(plan.payment)).carry_out(plan, actor=actor, reason=reason)
+
+
+@asynccontextmanager
+async def operator(settings: Settings) -> AsyncIterator[Operator]:
+    """Raises StartError with what to do."""
+    async with open_ledger(settings) as (ledger, pool), YooKassa(settings) as shop:
+        bot = create_bot(settings)
+        try:
+            yield Operator(settings, ledger, pool, shop, bot)
+        finally:
+            await bot.session.close()

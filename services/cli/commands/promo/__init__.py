@@ -1,0 +1,5 @@
+"""Promo codes: `neurocards promo …`."""
+
+from services.cli.commands.promo.commands import register
+
+__all__ = ["register"]

@@ -1,0 +1,142 @@
+"""What `neurocards replay` does: runs a rebuild at a low priority, shows its progress, ends it tidily."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack, suppress
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+import uvloop
+
+from projections.engine.state_root import StateRoot
+from projections.engine.subprocess_task import spare_collector
+from projections.rebuild.as_of import Into, build_at
+from projections.rebuild.compare import Differences
+from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild_all
+from projections.rebuild.source import Source
+from projections.reports.log_position import AsOf, moment
+from services.cli.environment import prepare
+from services.cli.output import say
+from services.cli.progress import Progress, walks
+from services.platform.database import patient_pool
+from services.platform.redis import command_client
+from services.platform.settings import Settings
+from services.streams.log_source import StreamSource
+
+T = TypeVar("T")
+
+Through = Callable[[Source], Source]
+"""Makes the source of events out of the log's own; None: the log it is."""
+
+NICENESS = 10
+_PART = "events"
+
+logger = structlog.get_logger()
+
+
+class Replayed(msgspec.Struct, Generic[T]):
+    """What was done, and how many events came from the stream and from Postgres; None: it was not asked."""
+
+    done: list[T]
+    streamed: int | None = None
+    filled: int = 0
+
+
+def run_replay(
+    names: list[str],
+    accept: Callable[[StateRoot, Differences], bool],
+    *,
+    from_stream: bool,
+    check: bool,
+    resume: bool,
+    show: int,
+    why: str,
+) -> Replayed[RebuildResult]:
+    """Rebuild, compare and swap. Raises StartError and what `projections.rebuild.run` raises."""
+
+    async def work(settings: Settings, source: Through | None, bar: "_Bar") -> list[RebuildResult]:
+        how = RebuildOptions(check=check, accept=accept, resume=resume, show=show, source=source, tell=say)
+        done = await rebuild_all(settings.require_database_url(), names, how, progress=bar.show)
+        for one in done:
+            if one.swapped and one.differences.rows:
+                position, rows = one.state.cursor.position, one.differences.rows
+                logger.warning(
+                    "difference_accepted", projection=one.state.name, position=position, rows=rows, why=why
+                )
+        return done
+
+    return _run(work, from_stream=from_stream)
+
+
+def run_at(
+    names: list[str], point: AsOf, schema: str, folder: Path | None, *, from_stream: bool
+) -> Replayed[StateRoot]:
+    """Build as of a moment, aside. Raises StartError, NothingOfThatNameError, TargetTakenError."""
+
+    async def work(settings: Settings, source: Through | None, bar: "_Bar") -> list[StateRoot]:
+        async with await patient_pool(settings, "replay") as pool:
+            at = await moment(pool, point)
+        into = Into(schema, folder)
+        url = settings.require_database_url()
+        return await build_at(url, names, at.position, into, source=source, progress=bar.show)
+
+    return _run(work, from_stream=from_stream)
+
+
+def _run(
+    work: Callable[[Settings, Through | None, "_Bar"], Awaitable[list[T]]], *, from_stream: bool
+) -> Replayed[T]:
+    settings = prepare("replay")
+    _make_way()
+    return uvloop.run(_guarded(settings, work, from_stream))
+
+
+async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed[Any]:
+    """The work with its source; a polite end of the process ends it as Ctrl-C does."""
+    this = asyncio.current_task()
+    assert this is not None
+    with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    used: list[StreamSource] = []
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(command_client(settings)) if from_stream else None
+
+        def source(log: Source) -> Source:
+            assert redis is not None
+            used.append(StreamSource(redis, log))
+            return used[-1]
+
+        bar = stack.enter_context(_Bar())
+        done = await work(settings, source if from_stream else None, bar)
+    return Replayed(done, used[0].streamed if used else None, used[0].filled if used else 0)
+
+
+class _Bar:
+    """Progress from where the pass begins, which is known when it does."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._walk: Progress | None = None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def show(self, position: int, target: int) -> None:
+        """The pass has come to a position, and aims at another."""
+        if self._walk is None:
+            self._walk = self._stack.enter_context(walks("replay", [_PART], position, target))
+        self._walk(_PART, position)
+
+
+def _make_way() -> None:
+    """The live system goes first."""
+    with suppress(OSError):
+        os.nice(NICENESS - os.nice(0))
+    spare_collector()

@@ -1,0 +1,5 @@
+"""Statistics: `neurocards stats …`."""
+
+from services.cli.commands.stats.commands import register
+
+__all__ = ["register"]

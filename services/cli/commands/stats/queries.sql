@@ -1,0 +1,36 @@
+-- name: projection_behind
+-- How many events a projection has not applied yet, and the age of the oldest of them in seconds. $1 name
+SELECT (SELECT coalesce(max(position), 0) FROM events) - c.position AS events,
+       extract(epoch FROM clock_timestamp()) - e.recorded_at_us / 1e6 AS age_s
+FROM cursors c JOIN events e ON e.position = c.position + 1
+WHERE c.name = $1 AND c.active
+
+-- name: stats_daily
+-- Days, the oldest first. $1 the first and $2 the last, as `2026-11-30`; columns in their fields' order
+SELECT {columns} FROM daily WHERE day BETWEEN $1 AND $2 ORDER BY day
+
+-- name: stats_errors
+-- Failures by model and class, or ($3) by hour too, the most jobs first. $1 from and $2 before, µs, whole hours
+SELECT CASE WHEN $3 THEN hour_at_us END AS hour_at_us, error_class, model,
+       sum(submissions_failed)::bigint AS submissions_failed, sum(jobs_failed)::bigint AS jobs_failed,
+       max(last_at_us) AS last_at_us,
+       (array_agg(code ORDER BY last_at_us DESC))[1] AS code,
+       (array_agg(message ORDER BY last_at_us DESC))[1] AS message
+FROM error_stats
+WHERE hour_at_us >= $1 AND hour_at_us < $2
+GROUP BY 1, 2, 3
+ORDER BY 1 DESC, jobs_failed DESC, submissions_failed DESC, 2, 3
+
+-- name: stats_times
+-- How long jobs that ended in a time spent in each state, by model and over all (model null): so many, and in
+-- microseconds the percentiles 50, 95, 99 and 100. $1 from and $2 before, µs; $3 model, may be null
+SELECT model, part, count(us) AS jobs,
+       percentile_disc(ARRAY[0.5, 0.95, 0.99, 1]) WITHIN GROUP (ORDER BY us) AS percentiles
+FROM job_times
+CROSS JOIN LATERAL (VALUES (1, 'queued', queued_us), (2, 'writing', writing_us), (3, 'submitting', submitting_us),
+                           (4, 'rendering', rendering_us), (5, 'retrying', nullif(retrying_us, 0)),
+                           (6, 'in all', ended_at_us - queued_at_us), (7, 'one video', made_us)) AS p (number, part, us)
+WHERE ended_at_us >= $1 AND ended_at_us < $2 AND us IS NOT NULL
+  AND ($3::text IS NULL OR model = $3)
+GROUP BY GROUPING SETS ((model, number, part), (number, part))
+ORDER BY model NULLS FIRST, number

@@ -1,0 +1,196 @@
+"""`neurocards streams status|verify|rebuild|trim`: what Redis holds of the log, and putting it right."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.errors import ExitCode
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.timespec import gap
+
+if TYPE_CHECKING:
+    from services.cli.commands.streams.connections import Servers
+    from services.streams.compare import StreamReport
+    from services.streams.publisher.rebuild import Look, Rebuilt
+    from services.streams.publisher.trim import Cut
+    from services.streams.status import Status
+
+Entries = Annotated[
+    int | None,
+    typer.Option(
+        min=1, show_default=False, help="So many of the newest events. Default: STREAM_ENTRIES_MAX."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    streams = typer.Typer(
+        name="streams", no_args_is_help=True, help="What Redis holds of the log, and putting it right."
+    )
+    streams.command("status")(status)
+    streams.command("verify")(verify)
+    streams.command("rebuild")(rebuild)
+    streams.command("trim")(trim)
+    app.add_typer(streams)
+
+
+def status(output: Output = OutputFormat.table) -> None:
+    """Both streams, everybody who follows them and how late they are, and the workers' seats.
+
+    1 when Redis does not answer or a stream is missing; 3 when something holds what the log does not.
+    """
+    from services.cli.commands.streams.connections import on_servers
+    from services.cli.commands.streams.render import rows, tables
+
+    found = on_servers("streams", _look)
+    if output is OutputFormat.table:
+        for title, table in tables(found):
+            emit(table, output, title=title)
+    else:
+        emit(rows(found), output)
+    say(_summary(found))
+    if found.contradicted:
+        say("something holds what the log does not: run `neurocards recover`")
+        raise typer.Exit(ExitCode.INTEGRITY)
+    if found.redis is not None or any(line.tail == "missing" for line in found.streams):
+        raise typer.Exit(ExitCode.FAILURE)
+
+
+async def _look(servers: Servers) -> Status:
+    from services.cli.commands.streams.connections import status_of
+
+    return await status_of(servers.redis, servers.pool, servers.settings.lease_seconds)
+
+
+def _summary(found: Status) -> str:
+    oldest = "" if found.oldest_open_s is None else f", the oldest for {gap(found.oldest_open_s)}"
+    words = f"the log's head is {found.head}; {found.open_jobs} jobs are unfinished{oldest}"
+    if found.redis is not None:
+        return f"{found.redis}\nstreams, relay and workers are left out; {words}"
+    return f"epoch {found.epoch or 'missing'}; {words}"
+
+
+def verify(output: Output = OutputFormat.table) -> None:
+    """Compare both streams with the log entry by entry, and check the hash chain on the way.
+
+    Nothing on stdout and 0 when they agree; else what differs, and 3.
+    """
+    from services.cli.checkpoint_keys import end_damaged
+    from services.cli.commands.streams.connections import on_servers
+
+    report = on_servers("streams", _verify)
+    say(
+        f"{report.ledger_entries:,} entries of ledger ({report.first} to {report.last}) and "
+        f"{report.jobs_entries:,} of jobs were compared; {report.behind:,} events are not published yet"
+    )
+    if report.problems:
+        if report.found > len(report.problems):
+            say(f"{report.found} differences were found, the first {len(report.problems)} are shown")
+        end_damaged(
+            ({"kind": p.kind, "position": p.position, "message": p.message} for p in report.problems), output
+        )
+
+
+async def _verify(servers: Servers) -> StreamReport:
+    from services.cli.progress import walks
+    from services.streams.compare import check_streams
+    from services.streams.entries import LEDGER, position_of
+
+    found: list[Any] = [
+        *(await servers.redis.xrange(LEDGER, count=1) or ()),
+        *(await servers.redis.xrevrange(LEDGER, count=1) or ()),
+    ]
+    begin, end = (position_of(found[0][0]) or 0, position_of(found[-1][0]) or 0) if found else (0, 0)
+    with walks("streams verify", ["ledger"], max(begin - 1, 0), end) as progress:
+        return await check_streams(servers.redis, servers.pool, lambda at: progress("ledger", at))
+
+
+def rebuild(
+    actor: Actor,
+    reason: Reason,
+    entries: Entries = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Build the ledger stream anew from Postgres, under the same IDs, and put it in the live one's place.
+
+    Services may run. Refused when the live stream holds what the log does not. A jobs stream that is not
+    right is made anew too.
+    """
+    from services.cli.commands.streams.connections import on_servers
+
+    async def work(servers: Servers) -> Rebuilt | None:
+        return await _rebuild(servers, entries, lambda look: _show_rebuild(look, output, dry_run, yes))
+
+    done = on_servers("streams", work)
+    if done is None:
+        say("the log is empty")
+        return
+    _note("streams_rebuilt", actor, reason, first=done.first, last=done.last, made_anew=done.made_anew)
+    say(f"ledger holds {done.first} to {done.last}, as the log does; epoch {done.epoch}")
+
+
+def _show_rebuild(look: Look, output: OutputFormat, dry_run: bool, yes: bool) -> None:
+    anew = "" if look.reason is None else f"both made anew first, because {look.reason}"
+    emit([{"stream": "ledger", "from": look.after + 1, "to": look.last, "entries": look.last - look.after,
+           "before": anew}], output)  # fmt: skip
+    confirm(dry_run, yes)
+
+
+async def _rebuild(servers: Servers, entries: int | None, show: Any) -> Rebuilt | None:
+    from services.cli.progress import walks
+    from services.streams.publisher.rebuild import Rebuild
+
+    settings = servers.settings
+    most = settings.stream_entries_max
+    if entries is not None and entries > most:
+        say(f"the relay will cut what is longer than STREAM_ENTRIES_MAX={most} again")
+    rebuilding = Rebuild(
+        servers.pool, servers.scripts, entries=entries or most, reach_back=settings.stream_recover_events
+    )
+    look = await rebuilding.look()
+    show(look)
+    with walks("streams rebuild", ["ledger"], look.after, look.last) as progress:
+        return await rebuilding.run(lambda at: progress("ledger", at))
+
+
+def trim(
+    actor: Actor,
+    reason: Reason,
+    entries: Entries = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Cut the ledger stream to its newest events, and the jobs stream below the oldest unfinished job.
+
+    Nobody loses anything: whoever still needs older events reads them from Postgres.
+    """
+    from services.cli.commands.streams.connections import on_servers
+    from services.streams.publisher import trim as trimming
+
+    async def work(servers: Servers) -> tuple[int, int]:
+        keep = servers.settings.stream_entries_max if entries is None else entries
+        cuts = await trimming.plan(servers.scripts, servers.pool, keep)
+        emit([_cut(cut) for cut in cuts], output)
+        confirm(dry_run, yes)
+        return await trimming.trim(servers.scripts, servers.pool, keep)
+
+    ledger, jobs = on_servers("streams", work)
+    _note("streams_trimmed", actor, reason, ledger=ledger, jobs=jobs)
+    say(f"{ledger:,} entries of ledger and {jobs:,} of jobs were removed")
+
+
+def _cut(cut: Cut) -> dict[str, Any]:
+    return {"stream": cut.stream, "entries": cut.entries, "to_remove": cut.removed, "stays": cut.stays}
+
+
+def _note(event: str, actor: str, reason: str, **facts: Any) -> None:
+    """Leave a line in the log: streams are no part of the ledger, so no event says who did it."""
+    import structlog
+
+    structlog.get_logger().warning(event, actor=actor, reason=reason, **facts)

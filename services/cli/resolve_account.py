@@ -1,0 +1,49 @@
+"""Whom a command is about: an account's id, or a Telegram user's."""
+
+from services.platform.settings import Settings
+
+ID_CHARS_MAX = 190
+_TELEGRAM_DIGITS_MAX = 18
+
+
+async def resolve_account(settings: Settings, user: str) -> str:
+    """The account id of `user`: an account id, or a Telegram id (digits). Raises NoSuchAccountError.
+
+    Who is who is personal data, which the role `auditor` may not read: a Telegram id is looked up with the
+    application's rights, at DATABASE_URL.
+    """
+    from projections.engine.errors import NoSuchAccountError
+
+    user = user.strip()
+    if not 0 < len(user) <= ID_CHARS_MAX or not user.isprintable():
+        raise NoSuchAccountError(f"an account's id has 1 to {ID_CHARS_MAX} printable characters")
+    if user.isascii() and user.isdigit() and len(user) <= _TELEGRAM_DIGITS_MAX:
+        account = await _of_telegram(settings, int(user))
+        if account is not None:
+            return account
+    if await _in_log(settings, user):
+        return user
+    raise NoSuchAccountError(f"there is no account {user!r}; give an account's id or a Telegram id (digits)")
+
+
+async def _of_telegram(settings: Settings, telegram_id: int) -> str | None:
+    from services.platform.database import connect
+    from services.platform.errors import SettingsError
+
+    if settings.database_url is None:
+        raise SettingsError(["DATABASE_URL: is needed to find a Telegram user; or give the account's id"])
+    connection = await connect(settings, "who", writes=False)
+    try:
+        found = await connection.fetchval("SELECT account FROM accounts WHERE telegram_id = $1", telegram_id)
+    finally:
+        await connection.close()
+    return None if found is None else str(found)
+
+
+async def _in_log(settings: Settings, account: str) -> bool:
+    from events.stream_names import account_stream
+    from services.cli.connections import auditor_pool
+
+    async with auditor_pool(settings, max_size=1, statement_timeout_s=10) as pool:
+        sql = "SELECT EXISTS (SELECT FROM events WHERE stream = $1)"
+        return bool(await pool.fetchval(sql, account_stream(account)))

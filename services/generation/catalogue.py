@@ -1,0 +1,136 @@
+"""The models as data: what each costs, takes and accepts. `catalogue.toml` holds them.
+
+Used by the bot (price, model, photo limits) and by the worker (input builder, timing).
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+
+from events.errors import NeurocardsError
+from services.generation.model_inputs import BUILDERS
+
+DEADLINE_S = 900
+
+
+class CatalogueError(NeurocardsError):
+    """catalogue.toml contradicts itself; the message says where."""
+
+
+class ImageLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model accepts as a photo (JPEG, PNG or WebP). `ratio` is width / height."""
+
+    size_bytes_max: int
+    side_px_min: int
+    side_px_max: int
+    ratio_min: float
+    ratio_max: float
+
+    def take(self, size_bytes: int, width: int, height: int) -> bool:
+        """Whether the model accepts a photo of this size."""
+        return (
+            size_bytes <= self.size_bytes_max
+            and self.side_px_min <= min(width, height)
+            and max(width, height) <= self.side_px_max
+            and self.ratio_min <= width / height <= self.ratio_max
+        )
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One model. `expected_s` is how long it usually renders, `deadline_s` when a job is given up.
+
+    `price_credits` is what a seller pays, in our credits; `provider_credits` what we pay, in the provider's.
+
+    `alternatives` are the slugs of models that may make the video in its place, the best first.
+    """
+
+    slug: str
+    title: str
+    builder: str
+    price_credits: int
+    provider_credits: int
+    duration_s: int
+    expected_s: int
+    prompt_chars_max: int
+    image: ImageLimits
+    deadline_s: int = DEADLINE_S
+    status: Literal["enabled", "paused"] = "enabled"
+    people: bool = True
+    adapts_to_photo: bool = False
+    options: dict[str, Any] = {}
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def enabled(self) -> bool:
+        return self.status == "enabled"
+
+    def input(self, prompt: str, image_url: str) -> dict[str, Any]:
+        """What createTask takes as `input` for this model."""
+        return BUILDERS[self.builder](
+            prompt[: self.prompt_chars_max], image_url, self.duration_s, self.options
+        )
+
+
+class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All models, in the order to offer them in."""
+
+    models: tuple[Model, ...]
+    default_slug: str = msgspec.field(name="default")
+
+    @property
+    def default(self) -> Model:
+        """The model to use when nobody chose."""
+        return next(model for model in self.models if model.slug == self.default_slug)
+
+    def model(self, slug: str) -> Model | None:
+        """The model, paused or not; None when the catalogue does not know it."""
+        return next((model for model in self.models if model.slug == slug), None)
+
+    def candidates(self, model: Model) -> tuple[Model, ...]:
+        """Who may make a video that was ordered from `model`, the first choice first; only enabled ones."""
+        others = (self.model(slug) for slug in model.alternatives)
+        return tuple(each for each in (model, *others) if each is not None and each.enabled)
+
+
+def parse_catalogue(text: str) -> Catalogue:
+    """Read and check a catalogue. Raises CatalogueError."""
+    try:
+        catalogue = msgspec.toml.decode(text, type=Catalogue)
+    except msgspec.DecodeError as error:
+        raise CatalogueError(f"the catalogue cannot be read: {error}") from error
+    slugs = [model.slug for model in catalogue.models]
+    if len(set(slugs)) != len(slugs):
+        raise CatalogueError("the catalogue names a model twice")
+    for model in catalogue.models:
+        if model.builder not in BUILDERS:
+            raise CatalogueError(f"{model.slug}: there is no input builder {model.builder!r}")
+        if not 0 < model.expected_s < model.deadline_s:
+            raise CatalogueError(f"{model.slug}: expected_s must be below deadline_s")
+        if min(model.price_credits, model.provider_credits) < 1:
+            raise CatalogueError(f"{model.slug}: the price is at least 1, ours and the provider's")
+        _check_alternatives(catalogue, model)
+    default = catalogue.model(catalogue.default_slug)
+    if default is None or not default.enabled:
+        raise CatalogueError(f"the default model {catalogue.default_slug!r} is unknown or paused")
+    return catalogue
+
+
+def _check_alternatives(catalogue: Catalogue, model: Model) -> None:
+    if model.slug in model.alternatives or len(set(model.alternatives)) != len(model.alternatives):
+        raise CatalogueError(f"{model.slug}: an alternative is another model, and is named once")
+    for slug in model.alternatives:
+        other = catalogue.model(slug)
+        if other is None:
+            raise CatalogueError(f"{model.slug}: the alternative {slug!r} is unknown")
+        if other.price_credits > model.price_credits:
+            raise CatalogueError(f"{model.slug}: the alternative {slug} has a higher price")
+        if model.people and not other.people:
+            raise CatalogueError(f"{model.slug}: the alternative {slug} refuses the people in its prompts")
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """The catalogue this code ships with."""
+    return parse_catalogue((files(__package__) / "catalogue.toml").read_text("utf-8"))

@@ -1,0 +1,125 @@
+"""The models' circuits in Postgres: read, changed under the row's lock, every change noted for good.
+
+What can meet, and what comes of it (tests/integration/services/generation/test_circuit_breaker.py forces
+each):
+
+- Two workers see the model paused at once. The second waits for the row, finds the circuit open and is not
+  its probe: nothing changes, the rest is not made longer, one change is noted.
+- An operator resumes while a provider's pause is being recorded. Pause first: the resume ends it. Resume
+  first: the submission was announced before the resume, so its pause is no news.
+- An operator pauses while a probe is in flight. Whatever the probe brings changes nothing.
+- Two workers ask for the probe at once: one UPDATE, one of them gets a row.
+- The probe's worker dies. The job's next run asks for the same job and has the probe still; is the job gone
+  too, another one is let through when `probe_until_us` has passed.
+"""
+
+from collections.abc import Callable
+
+import asyncpg
+import msgspec
+
+from events.stream_names import job_stream
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.generation.circuit_breaker import rules
+from services.generation.circuit_breaker.rules import Circuit, Kind, Report, Rhythm
+from services.platform.settings import Settings
+
+query = load_queries("services.generation.circuit_breaker")
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A row of `model_changes`: the state a model came to, and who or what brought it there."""
+
+    number: int
+    model: str
+    state: str
+    set_by: str
+    actor: str
+    reason: str
+    until_us: int | None
+    changed_us: int
+
+
+def rhythm(settings: Settings) -> Rhythm:
+    """The circuits' numbers as the settings have them."""
+    return Rhythm(settings.model_failures_max, settings.model_rest_s)
+
+
+class CircuitBook:
+    """Reads and writes `model_circuits`. Raises what asyncpg raises."""
+
+    def __init__(self, pool: Pool, rhythm: Rhythm | None = None) -> None:
+        self._pool = pool
+        self.rhythm = rhythm or Rhythm()
+
+    async def read(self) -> tuple[int, dict[str, Circuit]]:
+        """The database's time, and the circuit of each model that ever had trouble."""
+        async with self._pool.acquire() as connection:
+            now_us = await connection.fetchval(query("now"))
+            rows = await connection.fetch(query("circuits"))
+        return int(now_us), {row["model"]: _circuit(row) for row in rows}
+
+    async def changes(self, model: str | None = None, limit: int = 100) -> list[Change]:
+        """What has changed, the newest first."""
+        return [Change(*row) for row in await self._pool.fetch(query("changes"), model, limit)]
+
+    async def report(
+        self, model: str, kind: Kind, job: str, submission: int, reason: str = "", account: str = ""
+    ) -> Circuit:
+        """Tell what became of a submission, as Report has it. The circuit after it."""
+
+        def decide(circuit: Circuit, now_us: int, announced_us: int) -> Circuit:
+            report = Report(kind, job, announced_us, reason, account)
+            return rules.after(circuit, report, self.rhythm, now_us)
+
+        return await self._change(model, decide, job_stream(job), submission)
+
+    async def pause(self, model: str, actor: str, reason: str) -> Circuit:
+        """An operator's pause."""
+        return await self._change(model, lambda c, now_us, _: rules.paused_by(c, actor, reason, now_us))
+
+    async def resume(self, model: str, actor: str, reason: str) -> Circuit:
+        """An operator's resume: of their own pause, the provider's, or of a failing model."""
+        return await self._change(model, lambda c, now_us, _: rules.resumed_by(c, actor, reason, now_us))
+
+    async def answer(self, model: str, well: bool | None) -> Circuit:
+        """What the provider said of the model after its rest; None: nothing."""
+        return await self._change(model, lambda c, now_us, _: rules.answered(c, well, self.rhythm, now_us))
+
+    async def claim_probe(self, model: str, job: str) -> Circuit | None:
+        """Be the one submission that is let through; None when another one is."""
+        row = await self._pool.fetchrow(query("claim_probe"), model, job, self.rhythm.probe_us)
+        return None if row is None else _circuit(row)
+
+    async def _change(
+        self,
+        model: str,
+        decide: Callable[[Circuit, int, int], Circuit],
+        stream: str = "",
+        submission: int = 0,
+    ) -> Circuit:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(query("make"), model)
+            row = await connection.fetchrow(query("lock"), model)
+            facts = await connection.fetchrow(query("facts"), stream, submission)
+            assert row is not None and facts is not None
+            before = _circuit(row)
+            after = decide(before, *facts)
+            if after != before:
+                await connection.execute(query("put"), *msgspec.structs.astuple(after))
+            if after.since_us != before.since_us:
+                change = (
+                    after.state,
+                    after.set_by,
+                    after.actor,
+                    after.reason,
+                    after.until_us,
+                    after.since_us,
+                )
+                await connection.execute(query("note_change"), model, *change)
+        return after
+
+
+def _circuit(row: asyncpg.Record) -> Circuit:
+    return msgspec.convert(dict(row), Circuit)

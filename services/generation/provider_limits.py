@@ -1,0 +1,208 @@
+"""How fast all our workers together may use the provider, and whose turn it is.
+
+The provider takes 20 creations in 10 seconds per account and 10 reads a second per key. Turns to create are
+given fairly between users; an account with trouble rests, and is tried again later. All of it is kept in
+Redis. While Redis is away each process keeps to the same limits alone: a creation too many is refused by the
+provider before anything is made, and tried again.
+"""
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.platform.batching import RedisBatcher
+from services.platform.metrics import LIMITER_ALONE, LIMITER_WAIT
+
+logger = structlog.get_logger()
+
+PREFIX: Final = "{neurocards}:kie:"
+WAITING, _SEEN, _TAGS, RESTING, _VIRTUAL = (
+    PREFIX + name for name in ("waiting", "seen", "tags", "resting", "virtual")
+)
+_ANSWER_S = 0.5
+_AWAY_S = 5.0
+
+
+class ProviderRates(msgspec.Struct, frozen=True):
+    """Per account. `in_flight_max`: submissions of one user at once, each counted for `in_flight_s` at most.
+
+    Who waits and has not asked for `forget_s` loses their place: their process has died.
+    """
+
+    creations: int = 20
+    per_s: float = 10.0
+    reads_per_s: float = 10.0
+    urgent_share: float = 0.3
+    rest_s: float = 15.0
+    rest_s_max: float = 600.0
+    in_flight_max: int = 20
+    in_flight_s: float = 1800.0
+    forget_s: float = 6.0
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """With an `account`: create now, with it. Without: ask again after `wait_s`; `resting`: none is well.
+
+    `slot` names the place in the account's window, see `renew`.
+    """
+
+    account: str
+    wait_s: float
+    resting: bool
+    slot: str = ""
+
+
+class ProviderLimits:
+    """The limiter. Never raises because of Redis. What many jobs ask at the same time goes there together."""
+
+    def __init__(self, redis: Redis | None, rates: ProviderRates | None = None) -> None:
+        self._rates = rates or ProviderRates()
+        self._redis = RedisBatcher(redis, _scripts(), answer_s=_ANSWER_S) if redis else None
+        self._own = _OwnLimits(self._rates)
+        self._away_until = 0.0
+        self._troubled: set[str] = set()
+
+    async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:
+        """Ask for a turn to create; `ticket` names who waits (the job) from one asking to the next."""
+        rates = self._rates
+        keys = [WAITING, _SEEN, _TAGS, RESTING, f"{PREFIX}flight:{user}", _VIRTUAL]
+        keys += [f"{PREFIX}made:{account}" for account in accounts]
+        limits = (rates.per_s * 1000, rates.creations, rates.forget_s * 1000, rates.in_flight_max)
+        numbers = [int(limit) for limit in (*limits, rates.in_flight_s * 1000)]
+        answer = await self._run("turn", keys, [ticket, user, *numbers, *accounts])
+        if answer is None:
+            return self._own.turn(accounts)
+        chosen, wait_ms, resting, troubled, slot = answer
+        account = chosen.decode()
+        if troubled:
+            self._troubled.add(account)
+        return Turn(account, int(wait_ms) / 1000, bool(resting), slot.decode())
+
+    async def renew(self, turn: Turn) -> float:
+        """Count a turn whose call was held up from now on; 0, or the seconds to wait before asking again.
+
+        Without this, calls that were held up one by one would come in a bunch that the provider refuses.
+        """
+        window_ms = int(self._rates.per_s * 1000)
+        arguments = (turn.slot, window_ms, self._rates.creations)
+        wait_ms = await self._run("renew", [f"{PREFIX}made:{turn.account}"], arguments)
+        return self._own.renew(turn.account) if wait_ms is None else int(wait_ms) / 1000
+
+    async def done(self, ticket: str, user: str) -> None:
+        """The submission is over, or was never made: the user may have another one in flight."""
+        await self._ask(lambda redis: redis.ask("ZREM", f"{PREFIX}flight:{user}", ticket))
+
+    async def read_wait_s(self, account: str, *, urgent: bool = False) -> float:
+        """Reserve one read with the account's key; the seconds to wait before making it.
+
+        Urgent ones (the provider says that something is new) have a share of their own and overtake the rest.
+        """
+        share = self._rates.urgent_share if urgent else 1 - self._rates.urgent_share
+        interval_us = int(1e6 / (self._rates.reads_per_s * share))
+        lane = f"{account}:urgent" if urgent else account
+        wait_us = await self._run("read", [f"{PREFIX}reads:{lane}"], [interval_us])
+        wait_s = self._own.read_wait_s(lane, interval_us / 1e6) if wait_us is None else int(wait_us) / 1e6
+        LIMITER_WAIT.labels("read").observe(wait_s)
+        return wait_s
+
+    async def rest(self, account: str) -> float:
+        """Leave the account alone for a while, twice as long each time in a row; the seconds."""
+        rates = self._rates
+        times_ms = (int(rates.rest_s * 1000), int(rates.rest_s_max * 1000))
+        rest_ms = await self._run("rest", [RESTING], [account, *times_ms])
+        seconds = rates.rest_s if rest_ms is None else int(rest_ms) / 1000
+        self._own.rest(account, seconds)
+        self._troubled.add(account)
+        return seconds
+
+    async def wake(self, account: str) -> None:
+        """The account has just worked."""
+        if account in self._troubled:
+            self._troubled.discard(account)
+            self._own.rest(account, 0)
+            await self._ask(lambda redis: redis.ask("HDEL", RESTING, account, f"{account}:row"))
+
+    async def rests(self, accounts: Sequence[str]) -> dict[str, float]:
+        """Per account the seconds of rest that are left; 0 for one that is well."""
+        left_ms = await self._run("rests", [RESTING], accounts)
+        if left_ms is None:
+            return self._own.rests(accounts)
+        return {account: int(ms) / 1000 for account, ms in zip(accounts, left_ms, strict=True)}
+
+    async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
+        return await self._ask(lambda redis: redis.run(script, keys, arguments))
+
+    async def _ask(self, call: Callable[[RedisBatcher], Awaitable[Any]]) -> Any:
+        """What Redis answers; None while it is away."""
+        if self._redis is None or time.monotonic() < self._away_until:
+            return None
+        try:
+            return await call(self._redis)
+        except (RedisError, OSError, TimeoutError) as error:
+            if time.monotonic() >= self._away_until:  # the first of those who asked together
+                self._away_until = time.monotonic() + _AWAY_S
+                LIMITER_ALONE.inc()
+                logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
+            return None
+
+
+class _OwnLimits:
+    """The same limits for this process alone, first come, first served."""
+
+    def __init__(self, rates: ProviderRates) -> None:
+        self._rates = rates
+        self._made: dict[str, deque[float]] = {}
+        self._read_at: dict[str, float] = {}
+        self._rests: dict[str, float] = {}
+
+    def turn(self, accounts: Sequence[str]) -> Turn:
+        now, rates = time.monotonic(), self._rates
+        well = [account for account in accounts if self._rests.get(account, 0.0) <= now]
+        if not well:
+            return Turn("", min(self._rests[account] for account in accounts) - now, True)
+        soonest = rates.per_s
+        for account in sorted(well, key=lambda name: len(self._made.setdefault(name, deque()))):
+            made = self._made[account]
+            while made and made[0] <= now - rates.per_s:
+                made.popleft()
+            if len(made) < rates.creations:
+                made.append(now)
+                return Turn(account, 0.0, False)
+            soonest = min(soonest, made[0] + rates.per_s - now)
+        return Turn("", soonest, False)
+
+    def renew(self, account: str) -> float:
+        now, rates = time.monotonic(), self._rates
+        made = self._made.setdefault(account, deque())
+        while made and made[0] <= now - rates.per_s:
+            made.popleft()
+        if len(made) >= rates.creations:
+            return made[0] + rates.per_s - now
+        made.append(now)  # counted twice for a while: this errs to the safe side
+        return 0.0
+
+    def read_wait_s(self, lane: str, interval_s: float) -> float:
+        now = time.monotonic()
+        at = max(self._read_at.get(lane, 0.0), now)
+        self._read_at[lane] = at + interval_s
+        return at - now
+
+    def rests(self, accounts: Sequence[str]) -> dict[str, float]:
+        now = time.monotonic()
+        return {account: max(self._rests.get(account, 0.0) - now, 0.0) for account in accounts}
+
+    def rest(self, account: str, seconds: float) -> None:
+        self._rests[account] = time.monotonic() + seconds
+
+
+def _scripts() -> dict[str, str]:
+    here = files(__package__)
+    names = ("turn", "renew", "rest", "rests", "read")
+    return {name: here.joinpath(f"provider_{name}.lua").read_text("utf-8") for name in names}

@@ -1,0 +1,42 @@
+-- name: queued_at
+-- When a job was queued. $1 its stream
+SELECT recorded_at_us FROM events WHERE stream = $1 AND version = 1
+
+-- name: render_times
+-- How long each model's newest videos took, from the provider's acceptance to the video stored: how many there are,
+-- median and 95th percentile in seconds. $1 so many of the newest events are looked at, $2 so many videos at most.
+-- Both bound the cost: one range of the primary key, then (LATERAL, LIMIT) a job's few events by (stream, version)
+WITH made AS (
+    SELECT stream, recorded_at_us, (data ->> 'submission')::int AS submission
+    FROM events
+    WHERE position > (SELECT coalesce(max(position), 0) FROM events) - $1
+      AND type = 'JobSucceeded'
+    ORDER BY position DESC LIMIT $2
+)
+SELECT intended.model,
+       count(*) AS videos,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY made.recorded_at_us - accepted.recorded_at_us) / 1e6 AS usual_s,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY made.recorded_at_us - accepted.recorded_at_us) / 1e6 AS p95_s
+FROM made
+CROSS JOIN LATERAL (
+    SELECT recorded_at_us FROM events
+    WHERE stream = made.stream AND type = 'SubmissionAccepted' AND (data ->> 'submission')::int = made.submission
+    LIMIT 1) accepted
+CROSS JOIN LATERAL (
+    SELECT data ->> 'model' AS model FROM events
+    WHERE stream = made.stream AND type = 'SubmissionIntended' AND (data ->> 'submission')::int = made.submission
+    LIMIT 1) intended
+GROUP BY intended.model
+
+-- name: waiting
+-- Per seller with unfinished jobs: how many were not submitted yet, how many there are in all, and how old the oldest
+-- is that nobody has started, in seconds (0: none). From the log itself: no projection has to be alive
+SELECT o.account,
+       count(*) FILTER (WHERE NOT EXISTS (
+           SELECT FROM events e WHERE e.stream = 'job-' || o.job AND e.type = 'SubmissionIntended')) AS waiting,
+       count(*) AS open,
+       coalesce(max(extract(epoch FROM clock_timestamp()) - queued.recorded_at_us / 1e6) FILTER (WHERE NOT EXISTS (
+           SELECT FROM events e WHERE e.stream = 'job-' || o.job AND e.type = 'JobStarted')), 0)::float8 AS unstarted_s
+FROM open_jobs o
+JOIN events queued ON queued.position = o.position
+GROUP BY o.account

@@ -1,0 +1,168 @@
+"""The load as one process knows it: measured in Postgres, remembered for seconds."""
+
+import asyncio
+import math
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import structlog
+
+from events.stream_names import job_stream
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.generation.catalogue import Model
+from services.platform.periodic import PASSING
+from services.platform.settings import Settings
+
+query = load_queries("services.generation")
+
+logger = structlog.get_logger()
+# How long a video will take, and whether that is in time. Pure.
+
+
+MEASURED_MIN: Final = 20
+"""So many videos of a model make a measurement: of fewer, one slow one would be the 95th percentile."""
+GUESS_FACTOR: Final = 1.5
+"""The catalogue says how long a model usually takes; nearly always it takes at most this times that."""
+
+
+class Render(msgspec.Struct, frozen=True):
+    """How long a model takes from its acceptance of a task: usually, and in 19 of 20 cases. Seconds."""
+
+    usual_s: float
+    p95_s: float
+    measured: bool = True
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """One seller's unfinished jobs: not submitted yet, in all; the age of the oldest that nobody started."""
+
+    waiting: int
+    open: int
+    unstarted_s: float = 0.0
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """What the provider takes from all our accounts together, and of one seller at once."""
+
+    per_s: float
+    in_flight_max: int
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """Seconds from now until the last of the jobs is submitted, and until its video: usually, and p95."""
+
+    wait_s: float
+    usual_s: float
+    p95_s: float
+
+    def too_late_s(self, deadline_s: float) -> float:
+        """By how much the deadline would be missed; 0 when it would not."""
+        return max(0.0, self.p95_s - deadline_s)
+
+
+def guess(expected_s: float) -> Render:
+    """What the catalogue says, for a model that nothing is measured of."""
+    return Render(expected_s, expected_s * GUESS_FACTOR, measured=False)
+
+
+def believed(render: Render, whole_s: float) -> Render:
+    """What to go by for jobs that have `whole_s` in all.
+
+    A guess by which no job at all would be in time is wrong: whoever gave jobs so little time knows of a
+    quicker provider, e.g. the sandbox. Then nothing is known until something is measured.
+    """
+    if render.measured or render.p95_s < whole_s:
+        return render
+    return Render(min(render.usual_s, whole_s), 0.0, measured=False)
+
+
+def estimate(
+    queue: Mapping[str, Waiting], account: str, jobs: int, capacity: Capacity, render: Render
+) -> Estimate:
+    """For `jobs` more of `account`. Turns are fair: of each other seller as many go before as of this one."""
+    mine = queue.get(account, Waiting(0, 0))
+    own = mine.waiting + jobs
+    others = sum(min(each.waiting, own) for name, each in queue.items() if name != account)
+    by_rate_s = (others + own - 1) / capacity.per_s
+    # Nobody has started these: too few workers, or none. A new job will not fare better.
+    by_age_s = max((each.unstarted_s for each in queue.values()), default=0.0)
+    rendering = mine.open - mine.waiting
+    waves = math.ceil((rendering + own) / capacity.in_flight_max) - 1
+    wait_s = max(by_rate_s, by_age_s) + max(0, waves) * render.usual_s
+    return Estimate(wait_s, wait_s + render.usual_s, wait_s + render.p95_s)
+
+
+MEASURE_EVERY_S: Final = 30.0
+QUEUE_KEPT_S: Final = 3.0
+_EVENTS: Final = 20_000
+_VIDEOS: Final = 500
+
+
+def capacity(settings: Settings) -> Capacity:
+    """What the provider takes, as the settings have it: every account so many creations in ten seconds."""
+    per_s = len(settings.kie_keys) * settings.kie_creations_per_10_s / 10
+    return Capacity(per_s, settings.user_in_flight_max)
+
+
+class RenderTimes:
+    """How long each model takes. Without a pool nothing is ever measured."""
+
+    def __init__(self, pool: Pool | None = None) -> None:
+        self._pool = pool
+        self._measured: dict[str, Render] = {}
+
+    def of(self, model: Model) -> Render:
+        """What was measured, or else what the catalogue says."""
+        return self._measured.get(model.slug) or guess(model.expected_s)
+
+    async def measure(self) -> int:
+        """Look at the newest videos; 0, as `repeat` wants it. Raises what asyncpg raises."""
+        if self._pool is not None:
+            rows = await self._pool.fetch(query("render_times"), _EVENTS, _VIDEOS)
+            enough = [row for row in rows if row["videos"] >= MEASURED_MIN]
+            self._measured = {row["model"]: Render(row["usual_s"], row["p95_s"]) for row in enough}
+        return 0
+
+    async def run(self) -> None:
+        """Measure again and again, for ever."""
+        while True:
+            try:
+                await self.measure()
+            except PASSING as error:
+                logger.warning("render_times_not_measured", error=repr(error))
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    async def whole_s(self, job: str, deadline_at_us: int) -> float:
+        """How much time a job had in all. Raises what asyncpg raises."""
+        if self._pool is None:
+            return 0.0
+        queued_at_us = await self._pool.fetchval(query("queued_at"), job_stream(job))
+        return (deadline_at_us - (queued_at_us or deadline_at_us)) / 1e6
+
+
+class Outlook:
+    """What a seller may expect who orders now. Without a pool nobody waits."""
+
+    def __init__(self, pool: Pool | None = None, capacity: Capacity | None = None) -> None:
+        self.times = RenderTimes(pool)
+        self._pool = pool
+        self._capacity = capacity or Capacity(2.0, 20)
+        self._queue: dict[str, Waiting] = {}
+        self._read_at = -QUEUE_KEPT_S
+        self._reading = asyncio.Lock()
+
+    async def estimate(self, model: Model, account: str, jobs: int, deadline_s: float) -> Estimate:
+        """For `jobs` more videos of `model`, each with `deadline_s`. Raises what asyncpg raises."""
+        render = believed(self.times.of(model), deadline_s)
+        return estimate(await self._waiting(), account, jobs, self._capacity, render)
+
+    async def _waiting(self) -> dict[str, Waiting]:
+        async with self._reading:
+            if self._pool is not None and time.monotonic() - self._read_at >= QUEUE_KEPT_S:
+                rows = await self._pool.fetch(query("waiting"))
+                self._queue = {row["account"]: Waiting(*row[1:]) for row in rows}
+                self._read_at = time.monotonic()
+            return self._queue

@@ -1,0 +1,1 @@
+"""What is done on a schedule and needs more than Postgres."""

@@ -1,0 +1,161 @@
+"""Unfinished jobs that no stream entry will ever bring to a worker: they are given out once more.
+
+An entry of a job can be lost although nothing else is: deleted or acknowledged by hand, gone with a consumer,
+trimmed while pending and then dropped by the server. Nobody would notice before the deadline. What can go
+wrong while looking:
+
+- An entry is delivered between two reads, and seen neither in the stream nor pending: all that is asked of
+  Redis about an entry is read in one script.
+- The job ends between the look at Postgres and that at Redis, and its entry is acknowledged: only what is
+  seen in two looks in a row counts, and the ledger refuses to reissue a job that has ended.
+- The relay is behind: whatever is above the stream's last position will be published yet. Without stream or
+  group, both will be made anew, with every unfinished job.
+- A worker has the job in hand although nothing is pending (trimmed under it). Reissuing it brings one more
+  entry, to that worker or to another, whose run then fences the first one: a run is lost, no submission is
+  made twice.
+- Two monitors: both number the reissue by the entries they saw, so it is one command.
+"""
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from structlog.contextvars import bound_contextvars
+
+from ledger.commands import ReissueJob
+from ledger.errors import RejectedError
+from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.monitor.metrics import REDIS_FAILURES, REISSUED, UNCLAIMED
+from services.platform.periodic import obey_cancellation
+from services.streams.entries import GENERATION, JOBS, LEDGER, entry_id, position_of
+
+query = load_queries("services.maintenance")
+
+logger = structlog.get_logger()
+
+PAGE_JOBS: Final = 500
+REISSUES_MAX: Final = 5
+"""Of one job; then something else is wrong, and its deadline must do."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What Redis knows of an entry of `jobs`."""
+
+    pending: bool
+    in_stream: bool
+
+
+class Streams(msgspec.Struct, frozen=True):
+    """The streams at one moment: the last position published, the group's last one delivered, and entries.
+
+    `delivered` is None when there is no group.
+    """
+
+    published: int
+    delivered: int | None
+    entries: dict[int, Entry]
+
+
+class OrphanedJobs(msgspec.Struct, frozen=True):
+    """A job and the positions of all its entries, none of which will bring it to anybody."""
+
+    job: str
+    account: str
+    positions: tuple[int, ...]
+
+
+def reaches_somebody(positions: Sequence[int], streams: Streams) -> bool:
+    """Whether an entry at one of a job's positions (ascending) is in a worker's hands, or will be."""
+    if streams.delivered is None or positions[-1] > streams.published:
+        return True
+    found = ((position, streams.entries[position]) for position in positions)
+    return any(e.pending or (e.in_stream and position > streams.delivered) for position, e in found)
+
+
+class UnclaimedJobs:
+    """`run_once` now and then. `unmoved_s`: jobs to which something has happened since are left alone."""
+
+    def __init__(self, ledger: Ledger, pool: Pool, redis: Redis, *, unmoved_s: float) -> None:
+        self._ledger = ledger
+        self._pool = pool
+        self._redis = redis
+        self._unmoved_s = unmoved_s
+        self._script = redis.register_script(files(__package__).joinpath("entries.lua").read_text("utf-8"))
+        self._seen: set[OrphanedJobs] = set()
+
+    async def run_once(self) -> int:
+        """Look, and reissue what was unclaimed at the last look too; how many. None while Redis is away."""
+        before, self._seen = self._seen, set()
+        try:
+            self._seen = await self.look()
+        except (RedisError, OSError) as error:
+            obey_cancellation()
+            REDIS_FAILURES.inc()
+            logger.warning("unclaimed_not_looked_for", error=repr(error))
+            return 0
+        twice = self._seen & before
+        UNCLAIMED.set(len(twice))
+        reissued = 0
+        for unclaimed in sorted(twice, key=lambda u: u.positions):
+            with bound_contextvars(job=unclaimed.job, account=unclaimed.account):
+                reissued += await self._reissue(unclaimed)
+        return reissued
+
+    async def look(self) -> set[OrphanedJobs]:
+        """Every unclaimed job to which nothing has happened for a while. Raises RedisError, OSError."""
+        found: set[OrphanedJobs] = set()
+        after = 0
+        while page := await self._ledger.read.open_jobs(after, limit=PAGE_JOBS):
+            after = page[-1].position
+            # Nearly every job has its first entry, so its other events need not be read.
+            streams = await self._ask(job.position for job in page)
+            doubtful = [job.job for job in page if not reaches_somebody((job.position,), streams)]
+            if doubtful:
+                found |= await self._look_closely(doubtful)
+        return found
+
+    async def _look_closely(self, jobs: Sequence[str]) -> set[OrphanedJobs]:
+        rows = await self._pool.fetch(query("entries_of"), jobs, self._unmoved_s)
+        suspects = [OrphanedJobs(row["job"], row["account"], tuple(row["positions"])) for row in rows]
+        if not suspects:
+            return set()
+        streams = await self._ask(position for suspect in suspects for position in suspect.positions)
+        return {suspect for suspect in suspects if not reaches_somebody(suspect.positions, streams)}
+
+    async def _ask(self, positions: Iterable[int]) -> Streams:
+        asked = list(positions)
+        ids = [entry_id(position) for position in asked]
+        answer: Any = await self._script(keys=[LEDGER, JOBS], args=[GENERATION, *ids])
+        published, delivered, *flags = answer
+        entries = {
+            position: Entry(bool(flag & 1), bool(flag & 2))
+            for position, flag in zip(asked, flags, strict=bool(delivered))
+        }
+        return Streams(position_of(published) or 0, position_of(delivered), entries)
+
+    async def _reissue(self, unclaimed: OrphanedJobs) -> int:
+        number = len(unclaimed.positions)  # the first is from JobQueued
+        if number > REISSUES_MAX:
+            logger.error("job_unclaimed_again", reissues=number - 1)
+            return 0
+        try:
+            command = ReissueJob(unclaimed.job, number)
+            receipt = await self._ledger.execute(command, key=f"reissue:{unclaimed.job}:{number}")
+        except RejectedError as error:  # it has ended, or its time is up
+            logger.info("job_not_reissued", reason=str(error))
+            return 0
+        if receipt.events:
+            REISSUED.inc()
+            logger.error(
+                "job_reissued",
+                number=number,
+                position=receipt.position,
+                before=unclaimed.positions,
+            )
+        return receipt.events

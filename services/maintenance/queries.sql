@@ -1,0 +1,203 @@
+-- name: archived
+-- When a WAL file was archived last, and when that failed last; NULL: never.
+SELECT extract(epoch FROM last_archived_time)::float8 AS archived_at_s,
+       extract(epoch FROM last_failed_time)::float8 AS failed_at_s
+FROM pg_stat_archiver
+
+-- name: blobs_of_nobody
+-- What is to be deleted, and whether for the last time: soon after it became nobody's, and $1 seconds later once more.
+SELECT blob, used_at < clock_timestamp() - make_interval(secs => $1) FROM blobs
+WHERE account IS NULL AND (used_at < clock_timestamp() - make_interval(secs => $1)
+                           OR used_at > clock_timestamp() - interval '15 minutes')
+
+-- name: dead_letters
+-- Failed jobs that an operator has neither made again nor dropped, by class. $1 the classes that park a job
+SELECT failure_class, count(*) AS jobs FROM job_status
+WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted AND failure_class = ANY ($1::text[])
+GROUP BY 1
+
+-- name: differences
+-- What comparisons found and could not put right, by kind. $1 comparisons
+SELECT kind, count(*) FROM payment_differences WHERE comparison = ANY ($1) AND NOT repaired GROUP BY kind
+
+-- name: drafts_drop
+-- Drafts that nobody has touched for $1 seconds, with their words, at most $2; not those that are orders in the log.
+WITH old AS MATERIALIZED (
+    SELECT brief FROM drafts
+    WHERE NOT ordered AND used_at < clock_timestamp() - make_interval(secs => $1)
+      AND NOT EXISTS (SELECT FROM events WHERE key = 'order:' || draft)
+    ORDER BY used_at LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM texts WHERE ref IN (SELECT brief FROM old) RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: entries_of
+-- Where the stream entries of unfinished jobs stand, in order, for those jobs to which nothing has happened for a
+-- while: one entry from JobQueued, one from every JobReissued. $1 jobs, $2 seconds
+SELECT o.job, o.account, array_agg(e.position ORDER BY e.position) FILTER (WHERE e.type IN ('JobQueued', 'JobReissued'))
+           AS positions
+FROM open_jobs o JOIN events e ON e.stream = 'job-' || o.job
+WHERE o.job = ANY ($1::text[])
+GROUP BY o.job, o.account
+HAVING max(e.recorded_at_us)
+       <= (extract(epoch FROM clock_timestamp() - make_interval(secs => $2)) * 1000000)::bigint
+
+-- name: invitations_bought
+-- Invited accounts that have bought and were not rewarded yet, page by page; erased ones are out.
+-- $1 position of the last one seen, $2 at most so many
+SELECT o.position, substr(o.stream, length('account-') + 1) AS account, o.data ->> 'invited_by' AS inviter, '' AS job
+FROM events o
+WHERE o.type = 'AccountOpened' AND (o.data ->> 'invited_by') <> '' AND o.position > $1
+  AND EXISTS (SELECT FROM events e WHERE e.stream = o.stream AND e.type = 'CreditsGranted'
+                                     AND e.data ->> 'kind' = 'purchase')
+  AND NOT EXISTS (SELECT FROM events e WHERE e.stream = o.stream
+                                         AND e.type IN ('InvitationRewarded', 'AccountForgotten'))
+ORDER BY o.position LIMIT $2
+
+-- name: invitations_made_video
+-- Invited accounts with a video that were not rewarded yet, page by page; erased ones are out.
+-- $1 position of the last one seen, $2 at most so many
+SELECT o.position, substr(o.stream, length('account-') + 1) AS account, o.data ->> 'invited_by' AS inviter, v.job
+FROM events o
+CROSS JOIN LATERAL (
+    SELECT j.job FROM job_status j
+    WHERE j.account = substr(o.stream, length('account-') + 1) AND j.state = 'succeeded'
+    ORDER BY j.queued_at_us LIMIT 1
+) AS v
+WHERE o.type = 'AccountOpened' AND (o.data ->> 'invited_by') <> '' AND o.position > $1
+  AND NOT EXISTS (SELECT FROM events e WHERE e.stream = o.stream
+                                         AND e.type IN ('InvitationRewarded', 'AccountForgotten'))
+ORDER BY o.position LIMIT $2
+
+-- name: lags
+-- The log's head, the position of every in-order consumer that applies events, and when the oldest event that it has
+-- not applied was recorded (epoch seconds, NULL: there is none)
+SELECT c.name, c.position, coalesce((SELECT max(e.position) FROM events e), 0) AS head,
+       (SELECT e.recorded_at_us / 1e6 FROM events e WHERE e.position = c.position + 1)::float8 AS unapplied_at_s
+FROM cursors c WHERE c.active
+
+-- name: late_jobs
+-- Jobs that failed within so many seconds, whose provider task is known and has brought nothing yet, page by page.
+-- $1 seconds; $2, $3 end and job of the last one seen; $4 at most so many
+SELECT job, account, ended_at_us,
+       (extract(epoch FROM clock_timestamp()) - ended_at_us / 1000000.0)::float8 AS age_s
+FROM job_status
+WHERE state = 'failed' AND NOT gifted AND task <> ''
+  AND ended_at_us > (extract(epoch FROM clock_timestamp() - make_interval(secs => $1)) * 1000000)::bigint
+  AND (ended_at_us, job) > ($2, $3)
+ORDER BY ended_at_us, job LIMIT $4
+
+-- name: newest_comparisons
+-- Of each provider's book the comparison that ended last, and when the older of them did
+SELECT coalesce(array_agg(comparison), '{}') AS comparisons,
+       coalesce(extract(epoch FROM min(ended_at)), 0)::float8 AS ended_s
+FROM (SELECT DISTINCT ON (provider) comparison, ended_at FROM payment_comparisons
+      WHERE ended_at IS NOT NULL ORDER BY provider, ended_at DESC) AS newest
+
+-- name: open_jobs_by_state
+-- How many unfinished jobs are in which state; one that the read model does not know yet is queued
+SELECT coalesce(s.state, 'queued') AS state, count(*) AS jobs
+FROM open_jobs o LEFT JOIN job_status s ON s.job = o.job GROUP BY 1
+
+-- name: open_jobs_summary
+-- How many jobs are unfinished and how many of them overdue; when the oldest was queued, when the oldest was queued
+-- that nobody has started, and the earliest deadline (epoch seconds, NULL: none). From the log itself, no read model
+SELECT count(*) AS open_jobs,
+       count(*) FILTER (WHERE o.deadline_at_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)
+           AS overdue_jobs,
+       (SELECT e.recorded_at_us / 1e6 FROM events e WHERE e.position = min(o.position))::float8 AS oldest_at_s,
+       (SELECT e.recorded_at_us / 1e6 FROM events e WHERE e.position = min(o.position) FILTER (WHERE NOT EXISTS (
+           SELECT FROM events s WHERE s.stream = 'job-' || o.job AND s.type = 'JobStarted')))::float8 AS unstarted_at_s,
+       (min(o.deadline_at_us) / 1e6)::float8 AS deadline_at_s,
+       extract(epoch FROM clock_timestamp())::float8 AS now_s
+FROM open_jobs o
+
+-- name: photos_disown
+-- Photos that nobody has used for $1 seconds and no draft needs are nobody's from here on, at most $2.
+WITH old AS MATERIALIZED (
+    SELECT blob, account FROM blobs
+    WHERE account IS NOT NULL AND used_at < clock_timestamp() - make_interval(secs => $1) AND used_at < 'infinity'
+      AND NOT EXISTS (SELECT FROM drafts WHERE photo = blob)
+    ORDER BY used_at LIMIT $2
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    UPDATE blobs SET account = NULL, used_at = clock_timestamp() WHERE blob IN (SELECT blob FROM old)
+    RETURNING blob
+), unjudged AS (
+    DELETE FROM verdicts v USING old WHERE v.account = old.account AND v.content = old.blob
+)
+SELECT count(*) FROM gone
+
+-- name: recorded_at
+-- When the event at a position was recorded, epoch seconds. $1 position
+SELECT (recorded_at_us / 1e6)::float8 FROM events WHERE position = $1
+
+-- name: uncredited
+-- Since when money is there that brought no credits, epoch seconds, 0: none. `flagged`: read from the provider, and not
+-- what was ordered; for a day, since nothing but the comparison tells whether a person has settled it. `unread`: a
+-- notification said so, and the provider has not let us read it yet
+SELECT coalesce((SELECT min(updated_at_us) / 1e6 FROM payments
+                 WHERE state = 'flagged' AND updated_at_us > (extract(epoch FROM clock_timestamp()) - 86400) * 1000000),
+                0)::float8 AS flagged,
+       coalesce((SELECT extract(epoch FROM min(told_at)) FROM payment_watch), 0)::float8 AS unread
+
+-- name: unknown_submissions
+-- Open jobs whose last submission was announced more than $1 seconds ago and has neither a task nor a failure:
+-- job, account, submission, provider account, for how many seconds
+SELECT o.job, o.account, i.submission, i.provider_account,
+       (extract(epoch FROM clock_timestamp()) - i.recorded_at_us / 1000000.0)::float8 AS unknown_s
+FROM open_jobs o
+CROSS JOIN LATERAL (
+    SELECT (e.data ->> 'submission')::bigint AS submission, e.data ->> 'provider_account' AS provider_account,
+           e.recorded_at_us, e.stream, e.version
+    FROM events e WHERE e.stream = 'job-' || o.job AND e.type = 'SubmissionIntended'
+    ORDER BY e.version DESC LIMIT 1
+) i
+WHERE i.recorded_at_us <= (extract(epoch FROM clock_timestamp() - make_interval(secs => $1)) * 1000000)::bigint
+  AND NOT EXISTS (
+    SELECT FROM events f
+    WHERE f.stream = i.stream AND f.version > i.version AND f.type IN ('SubmissionAccepted', 'SubmissionFailed')
+      AND (f.data ->> 'submission')::bigint = i.submission
+  )
+ORDER BY i.recorded_at_us
+
+-- name: verification
+-- When what is new and when the whole was verified last (epoch seconds, 0: never), up to where, and what is wrong
+SELECT coalesce(extract(epoch FROM ended_at), 0)::float8 AS new_at_s,
+       coalesce(extract(epoch FROM whole_at), 0)::float8 AS whole_at_s,
+       position, problems::text AS problems
+FROM verification
+
+-- name: verification_end
+-- It was verified. $1, $2 the head's position and hash, $3 from the start, $4 what is wrong
+UPDATE verification
+SET position = $1, hash = $2, ended_at = clock_timestamp(), problems = $4::text::jsonb, taken_until = '-infinity',
+    whole_at = CASE WHEN $3 THEN clock_timestamp() ELSE whole_at END
+
+-- name: verification_give_back
+-- It was not verified; nobody tries for so many seconds. $1 seconds
+UPDATE verification SET taken_until = clock_timestamp() + make_interval(secs => $1)
+
+-- name: verification_take
+-- Take the turn to verify; no row: nothing is due, or another monitor is at it. `whole`: from the log's start, which is
+-- done more often while something is wrong. $1 how often what is new, $2 how often the whole, $3 how often the whole
+-- while something is wrong, $4 for how long the turn is taken; all in seconds
+WITH due AS (
+    SELECT one,
+           coalesce(whole_at <= clock_timestamp() - make_interval(
+               secs => CASE WHEN problems = '{}' THEN $2::float8 ELSE least($2::float8, $3::float8) END), true) AS whole,
+           coalesce(ended_at <= clock_timestamp() - make_interval(secs => $1), true) AS new
+    FROM verification WHERE taken_until <= clock_timestamp() FOR UPDATE
+)
+UPDATE verification v SET taken_until = clock_timestamp() + make_interval(secs => $4)
+FROM due WHERE v.one = due.one AND (due.whole OR due.new)
+RETURNING due.whole, v.position, v.hash, v.problems::text AS problems
+
+-- name: watch_summary
+-- What is not final: how many payments, how many refunds, and when the oldest refund was begun, epoch seconds
+SELECT count(*) FILTER (WHERE refund = '') AS payments,
+       count(*) FILTER (WHERE refund <> '') AS refunds,
+       coalesce(extract(epoch FROM min(opened_at) FILTER (WHERE refund <> '')), 0)::float8 AS oldest_refund_at_s
+FROM payment_watch

@@ -1,0 +1,20 @@
+-- name: ended_lots
+-- Accounts with a lot whose life is over by the database's clock, page by page. $1, $2 end and account of the last
+-- one seen; $3 at most so many
+SELECT account, next_expiry_at_us FROM balances
+WHERE next_expiry_at_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+  AND (next_expiry_at_us, account) > ($1, $2)
+ORDER BY next_expiry_at_us, account LIMIT $3
+
+-- name: log_time
+-- The newest event's time and the database's, both epoch seconds; no row: the log is empty
+SELECT (recorded_at_us / 1e6)::float8 AS log_s, extract(epoch FROM clock_timestamp())::float8 AS database_s
+FROM events ORDER BY position DESC LIMIT 1
+
+-- name: overdue_after
+-- Unfinished jobs whose deadline has passed by the database's clock, page by page, so that one that cannot be
+-- ended never hides the next. $1, $2 deadline and job of the last one seen; $3 at most so many
+SELECT job, account, deadline_at_us FROM open_jobs
+WHERE deadline_at_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+  AND (deadline_at_us, job) > ($1, $2)
+ORDER BY deadline_at_us, job LIMIT $3

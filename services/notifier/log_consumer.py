@@ -1,0 +1,142 @@
+"""Follows the log in order and writes down what each chat is owed, in the transaction that moves its cursor.
+
+So every event has its effect exactly once, whatever dies: a rolled back batch is read again, and of two
+notifiers only one can move the cursor.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from events.account import CreditsGranted
+from events.codec import decode
+from events.envelope import Cursor, Recorded
+from events.stream_names import payment_of
+from ledger.postgres import Connection, Pool
+from ledger.sql import load_queries
+from projections.engine import cursors
+from services.notifier.expected_messages import Changes, JobLine, Owed, fold, jobs_in
+from services.notifier.metrics import FOLLOWED_POSITION
+from services.notifier.state_metrics import JobTimes
+from services.streams.head_watch import HeadWatch
+
+if TYPE_CHECKING:
+    pass
+
+
+query = load_queries("services.notifier")
+
+CONSUMER = "notifier"
+BATCH_EVENTS = 1000
+
+
+class EventFeed(Protocol):
+    """Where events come from; `services.streams.feed.Feed` is one."""
+
+    async def batch(self, after: Cursor, *, limit: int = 500, wait_s: float = 1.0) -> list[Recorded]:
+        """The next events, dense and in order; empty when nothing new came within `wait_s`."""
+
+
+class Follower:
+    """The notifier's first half. `run_once` until stopped."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        feed: EventFeed,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+        wait_s: float = 1.0,
+    ) -> None:
+        self._pool = pool
+        self._feed = feed
+        self._on_change = on_change
+        self._wait_s = wait_s
+        self._times = JobTimes(pool)
+        self._cursor: Cursor | None = None
+        self._position = 0
+
+    def status(self, head: HeadWatch) -> dict[str, Any]:
+        """How far the log is followed."""
+        return {"position": self._position, "lag": head.lag(self._position)}
+
+    async def run_once(self) -> int:
+        """Apply the next batch, waiting up to `wait_s` for one; how many events were applied.
+
+        Raises IntegrityError when the log is not the one that was followed so far.
+        """
+        if self._cursor is None:
+            _, self._cursor = await cursors.where_is(self._pool, CONSUMER)
+            self._came_to(self._cursor)
+        events = await self._feed.batch(self._cursor, limit=BATCH_EVENTS, wait_s=self._wait_s)
+        if not events:
+            return 0
+        self._cursor = None  # until the transaction is over, only the stored place is sure
+        self._cursor, fresh = await self._apply(events)
+        self._came_to(self._cursor)
+        if fresh:
+            self._on_change()
+            await self._times.saw(fresh)
+        return len(fresh)
+
+    def _came_to(self, cursor: Cursor) -> None:
+        self._position = cursor.position
+        FOLLOWED_POSITION.set(cursor.position)
+
+    async def _apply(self, events: list[Recorded]) -> tuple[Cursor, list[Recorded]]:
+        """The place reached, and the events that nobody else has applied."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            place = await cursors.lock(connection, CONSUMER, events)
+            if not place.fresh:
+                return place.cursor, []  # another notifier has gone on; read on from there
+            known = await connection.fetch(query("lines"), jobs_in(place.fresh))
+            await _write(connection, fold({row["job"]: JobLine(*row) for row in known}, place.fresh))
+            await _write_payments(connection, place.fresh)
+            await _write_bonuses(connection, place.fresh)
+            last = place.fresh[-1].cursor
+            await cursors.move(connection, CONSUMER, place.version, last)
+        return last, place.fresh
+
+
+async def _write(connection: "Connection", changes: Changes) -> None:
+    if not changes.lines:
+        return
+    lines = list(changes.lines.values())
+    columns = zip(
+        *((e.job, e.order_id, e.account, e.number, e.of_jobs, e.price, e.locale, e.state) for e in lines),
+        strict=True,
+    )
+    await connection.execute(query("lines_put"), *columns)
+    orders = {line.order_id: line.account for line in lines}
+    await connection.execute(query("statuses_want"), sorted(orders), [orders[o] for o in sorted(orders)])
+    if changes.owed:
+        await connection.execute(
+            query("deliveries_owe"), *zip(*(_delivery(owed) for owed in changes.owed), strict=True)
+        )
+
+
+async def _write_payments(connection: "Connection", events: list[Recorded]) -> None:
+    """What their chats are told is read from the log when it is said; here only that there is something."""
+    streams = {event.stream for event in events if payment_of(event.stream) is not None}
+    if not streams:
+        return
+    await connection.execute(query("payments_want"), sorted(streams))
+    came = [event.position for event in events if event.type == "PaymentSucceeded"]
+    if came:
+        await connection.execute(query("payments_owe"), came)
+
+
+async def _write_bonuses(connection: "Connection", events: list[Recorded]) -> None:
+    """What an invitation brought either side; other grants are told by whoever made them."""
+    granted = [event for event in events if event.type == "CreditsGranted"]
+    came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind == "referral"]
+    if came:
+        await connection.execute(query("bonuses_owe"), came)
+
+
+def _delivery(owed: Owed) -> tuple[str | int, ...]:
+    line = owed.line
+    refunded = line.price if owed.kind == "failure" else 0
+    return (
+        line.job, owed.kind, owed.position, line.account, line.order_id, line.number, line.of_jobs,
+        line.locale, refunded, owed.error_class, owed.blob, owed.size_bytes,
+    )  # fmt: skip

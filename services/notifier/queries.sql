@@ -1,0 +1,240 @@
+-- name: bonuses_owe
+-- Messages owed for an invitation's bonuses; one that is owed already stays as it is. $1 positions of their grants
+INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded)
+SELECT invited, CASE WHEN account = invited THEN 'referred' ELSE 'referral' END, position, account, '', 1, 1, 'ru',
+       credits
+FROM (
+    SELECT position, substr(stream, length('account-') + 1) AS account,
+           substr(data ->> 'reference', length('referral:') + 1) AS invited, (data ->> 'amount')::bigint AS credits
+    FROM events WHERE position = ANY ($1)
+) AS came
+ORDER BY position
+ON CONFLICT (job, kind) DO NOTHING
+
+-- name: deliveries_claim
+-- Take deliveries that are due: per account only the first that is not settled, so that their order is kept.
+-- Whoever took one before and left it in 'sending' may have sent it. $1 at most so many, $2 lease in seconds
+WITH turns AS MATERIALIZED (
+    -- OFFSET 0 keeps the planner from looking for every account's first one before it takes $1 of them
+    SELECT d.job, d.kind
+    FROM (SELECT job, kind, account, position FROM deliveries
+          WHERE state IN ('pending', 'sending') AND due_at <= now()
+          ORDER BY due_at, position OFFSET 0) AS d
+    WHERE d.position = (SELECT head.position FROM deliveries head
+                        WHERE head.account = d.account AND head.state IN ('pending', 'sending')
+                        ORDER BY head.position LIMIT 1)
+    LIMIT $1
+), due AS (
+    SELECT d.job, d.kind, d.account, d.order_id FROM deliveries d JOIN turns USING (job, kind)
+    WHERE d.state IN ('pending', 'sending') AND d.due_at <= now()
+    FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE deliveries d
+SET claims = d.claims + 1,
+    unknown_sends = d.unknown_sends + (d.state = 'sending')::int,
+    last_error = CASE WHEN d.state = 'sending' THEN 'the sender died or hung while sending' ELSE d.last_error END,
+    state = 'pending',
+    due_at = clock_timestamp() + make_interval(secs => $2)
+FROM due
+LEFT JOIN accounts a ON a.account = due.account
+LEFT JOIN drafts o ON o.draft = due.order_id
+LEFT JOIN payment_links l ON l.payment = due.job AND due.kind IN ('paid', 'paid_again')
+LEFT JOIN drafts b ON b.draft = l.draft
+WHERE d.job = due.job AND d.kind = due.kind
+RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
+          coalesce(a.locale, d.locale) AS locale, d.refunded, d.error_class, d.blob, d.size_bytes, d.as_link,
+          d.claims, d.attempts, d.unknown_sends, a.telegram_id AS chat_id, o.draft IS NOT NULL AS repeatable,
+          CASE WHEN b.ordered THEN '' ELSE coalesce(l.draft, '') END AS back_to,
+          extract(epoch FROM d.owed_at)::float8 AS owed_at_s,
+          extract(epoch FROM clock_timestamp() - d.owed_at)::float8 AS age_s
+
+-- name: deliveries_owe
+-- Messages owed; one that is owed already stays as it is. $1..$12 their columns
+INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded, error_class,
+                        blob, size_bytes)
+SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[],
+                     $8::text[], $9::bigint[], $10::text[], $11::text[], $12::bigint[])
+ON CONFLICT (job, kind) DO NOTHING
+
+-- name: deliveries_pending
+-- How many deliveries are not settled, and when the oldest of them was owed (epoch seconds, 0 without one)
+SELECT count(*) AS pending, coalesce(extract(epoch FROM min(owed_at)), 0)::float8 AS oldest_at_s
+FROM deliveries WHERE state IN ('pending', 'sending')
+
+-- name: deliveries_renew
+-- Keep what is being sent. $1 jobs, $2 kinds, $3 claims, $4 lease in seconds
+UPDATE deliveries d SET due_at = clock_timestamp() + make_interval(secs => $4)
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS held (job, kind, claims)
+WHERE d.job = held.job AND d.kind = held.kind AND d.claims = held.claims AND d.state IN ('pending', 'sending')
+
+-- name: delivery_begin
+-- Write down that a send begins, before it does; no row when the delivery is no longer ours to send.
+-- $1 job, $2 kind, $3 claim
+UPDATE deliveries SET state = 'sending', attempts = attempts + 1
+WHERE job = $1 AND kind = $2 AND claims = $3 AND state = 'pending' AND unknown_sends < 2
+RETURNING attempts
+
+-- name: delivery_end
+-- Never: failed or skipped. The order's status message says so then. $1 job, $2 kind, $3 claim, $4 state, $5 why
+WITH ended AS (
+    UPDATE deliveries SET state = $4, last_error = $5, settled_at = clock_timestamp()
+    WHERE job = $1 AND kind = $2 AND claims = $3 AND state IN ('pending', 'sending')
+    RETURNING job, order_id
+), shown AS (
+    UPDATE order_statuses s SET wanted = s.wanted + 1 FROM ended WHERE s.order_id = ended.order_id
+)
+SELECT job FROM ended
+
+-- name: delivery_retry
+-- Not this time. $1 job, $2 kind, $3 claim, $4 wait in seconds, $5 why, $6 whether it may have arrived, $7 as a link from now on
+UPDATE deliveries
+SET state = 'pending', due_at = clock_timestamp() + make_interval(secs => $4), last_error = $5,
+    unknown_sends = unknown_sends + $6::boolean::int, as_link = as_link OR $7
+WHERE job = $1 AND kind = $2 AND claims = $3 AND state IN ('pending', 'sending')
+RETURNING job
+
+-- name: delivery_sent
+-- It has arrived: a fact, recorded whoever holds the row by now; of one that is 'skipped' the person was erased, and
+-- where it arrived is not. $1 job, $2 kind, $3 message id, $4 file id
+UPDATE deliveries
+SET state = 'sent', message_id = CASE WHEN state <> 'skipped' THEN $3::bigint END,
+    file_id = CASE WHEN state <> 'skipped' THEN $4 END, last_error = NULL, settled_at = clock_timestamp()
+WHERE job = $1 AND kind = $2 AND state <> 'sent'
+RETURNING job
+
+-- name: events_before
+-- What happened on streams before a version of each, in order. $1 streams, $2 their versions
+SELECT e.stream, e.version, e.type, e.recorded_at_us
+FROM unnest($1::text[], $2::bigint[]) AS wanted (stream, version)
+JOIN events e ON e.stream = wanted.stream AND e.version < wanted.version
+ORDER BY e.stream, e.version
+
+-- name: lines
+-- The status lines of some jobs. $1 jobs
+SELECT job, order_id, account, number, of_jobs, price, locale, state FROM order_jobs WHERE job = ANY ($1)
+
+-- name: lines_put
+-- New and moved status lines. $1..$8 their columns
+INSERT INTO order_jobs (job, order_id, account, number, of_jobs, price, locale, state)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
+                     $8::text[])
+ON CONFLICT (job) DO UPDATE SET state = excluded.state
+
+-- name: payment_links
+-- Where payments are paid, the order to come back to, and why the provider said no. $1 payments
+SELECT l.payment, l.confirmation_url, CASE WHEN d.ordered THEN '' ELSE coalesce(l.draft, '') END AS back_to,
+       coalesce((SELECT e.data ->> 'reason' FROM events e
+                 WHERE e.stream = 'payment-' || l.payment AND e.type = 'PaymentCancelled'
+                 ORDER BY e.version DESC LIMIT 1), '') AS cancelled_for
+FROM payment_links l LEFT JOIN drafts d ON d.draft = l.draft
+WHERE l.payment = ANY ($1)
+
+-- name: payment_status_abandon
+-- The message cannot be edited any more. $1 payment, $2 claim, $3 why
+UPDATE payment_statuses SET abandoned = true, last_error = $3 WHERE payment = $1 AND claims = $2
+
+-- name: payment_status_retry
+-- Not this time. $1 payment, $2 claim, $3 wait in seconds, $4 why, $5 whether it counts as a failed attempt
+UPDATE payment_statuses
+SET due_at = clock_timestamp() + make_interval(secs => $3), last_error = $4, attempts = attempts + $5::boolean::int
+WHERE payment = $1 AND claims = $2 AND NOT abandoned
+
+-- name: payment_status_shown
+-- An edit went through. If someone else took the row meanwhile, a newer edit may lie under ours: edit once more.
+-- $1 payment, $2 claim, $3 version shown, $4 seconds until the next edit
+UPDATE payment_statuses
+SET shown = CASE WHEN claims = $2 THEN $3 ELSE 0 END, attempts = 0, last_error = NULL,
+    due_at = clock_timestamp() + make_interval(secs => $4)
+WHERE payment = $1
+
+-- name: payment_statuses_claim
+-- Take payments' status messages that show less than they should. $1 at most so many, $2 lease in seconds
+WITH due AS (
+    SELECT s.payment, s.account FROM payment_statuses s
+    WHERE s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
+    ORDER BY s.due_at LIMIT $1
+    FOR UPDATE OF s SKIP LOCKED
+)
+UPDATE payment_statuses s
+SET claims = s.claims + 1, due_at = clock_timestamp() + make_interval(secs => $2)
+FROM due
+LEFT JOIN accounts a ON a.account = due.account
+LEFT JOIN payment_links l ON l.payment = due.payment
+WHERE s.payment = due.payment
+RETURNING s.payment, s.wanted AS version, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known,
+          a.locale, l.chat_id, l.message_id
+
+-- name: payments_owe
+-- Messages owed for money that came; one that is owed already stays as it is. $1 positions of PaymentSucceeded
+INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded)
+SELECT payment, CASE WHEN before THEN 'paid_again' ELSE 'paid' END, position, account, payment, 1, 1, locale, credits
+FROM (
+    SELECT s.position, substr(s.stream, length('payment-') + 1) AS payment, o.data ->> 'account' AS account,
+           o.data ->> 'locale' AS locale, (o.data ->> 'credits')::bigint AS credits,
+           EXISTS (SELECT FROM events e WHERE e.stream = s.stream AND e.type = 'PaymentSucceeded'
+                                          AND e.version < s.version) AS before
+    FROM events s JOIN events o ON o.stream = s.stream AND o.type = 'PaymentOrdered'
+    WHERE s.position = ANY ($1)
+) AS came
+ORDER BY position
+ON CONFLICT (job, kind) DO NOTHING
+
+-- name: payments_want
+-- The status messages of these payments have something new to show. $1 streams
+INSERT INTO payment_statuses AS s (payment, account)
+SELECT substr(stream, length('payment-') + 1), data ->> 'account' FROM events
+WHERE stream = ANY ($1) AND type = 'PaymentOrdered'
+ORDER BY stream
+ON CONFLICT (payment) DO UPDATE SET wanted = s.wanted + 1
+
+-- name: status_abandon
+-- The message cannot be edited any more. $1 order, $2 claim, $3 why
+UPDATE order_statuses SET abandoned = true, last_error = $3 WHERE order_id = $1 AND claims = $2
+
+-- name: status_lines
+-- What the status messages of orders show, job by job; `lost` when a video was made and could not be handed over.
+-- $1 orders
+SELECT j.order_id, j.number, j.state, j.locale,
+       coalesce(d.state = 'failed', false) AS lost, coalesce(d.blob, '') AS blob,
+       coalesce(extract(epoch FROM d.owed_at), 0)::float8 AS owed_at_s
+FROM order_jobs j
+LEFT JOIN deliveries d ON d.job = j.job AND d.kind = CASE j.state WHEN 'done' THEN 'video' WHEN 'gifted' THEN 'gift' END
+WHERE j.order_id = ANY ($1) ORDER BY j.order_id, j.number
+
+-- name: status_retry
+-- Not this time. $1 order, $2 claim, $3 wait in seconds, $4 why, $5 whether it counts as a failed attempt
+UPDATE order_statuses
+SET due_at = clock_timestamp() + make_interval(secs => $3), last_error = $4, attempts = attempts + $5::boolean::int
+WHERE order_id = $1 AND claims = $2 AND NOT abandoned
+
+-- name: status_shown
+-- An edit went through. If someone else took the row meanwhile, a newer edit may lie under ours: edit once more.
+-- $1 order, $2 claim, $3 version shown, $4 seconds until the next edit
+UPDATE order_statuses
+SET shown = CASE WHEN claims = $2 THEN $3 ELSE 0 END, attempts = 0, last_error = NULL,
+    due_at = clock_timestamp() + make_interval(secs => $4)
+WHERE order_id = $1
+
+-- name: statuses_claim
+-- Take status messages that show less than they should, with the lines they should show.
+-- $1 at most so many, $2 lease in seconds
+WITH due AS (
+    SELECT s.order_id, s.account FROM order_statuses s
+    WHERE s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
+    ORDER BY s.due_at LIMIT $1
+    FOR UPDATE OF s SKIP LOCKED
+)
+UPDATE order_statuses s
+SET claims = s.claims + 1, due_at = clock_timestamp() + make_interval(secs => $2)
+FROM due
+LEFT JOIN accounts a ON a.account = due.account
+LEFT JOIN drafts o ON o.draft = due.order_id
+WHERE s.order_id = due.order_id
+RETURNING s.order_id, s.wanted AS version, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known,
+          a.locale, o.chat_id, o.message_id
+
+-- name: statuses_want
+-- The status messages of these orders have something new to show. $1 orders, $2 their accounts
+INSERT INTO order_statuses AS s (order_id, account)
+SELECT * FROM unnest($1::text[], $2::text[])
+ON CONFLICT (order_id) DO UPDATE SET wanted = s.wanted + 1

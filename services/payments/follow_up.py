@@ -1,0 +1,85 @@
+"""Looking after what is not final, until it is: the monitor's part of money.
+
+A payment is read again after growing pauses for a week, then given up; an intended refund is followed until
+it has an outcome. Two who look at the same thing do it once: rows are taken, and the ledger has the keys.
+"""
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from services.adapters.yookassa.errors import YooKassaNoAnswerError
+from services.payments.errors import PaymentNotCreatedError, PaymentPendingError
+from services.payments.metrics import alarm
+from services.payments.orders import standing_of
+from services.payments.refunds import YooKassaRefunds
+from services.payments.stars_refunds import StarsRefunds
+from services.payments.tracking_store import WatchedPayment
+from services.payments.yookassa import YooKassaPayments
+from services.platform.periodic import PASSING
+from services.platform.settings_payments import PAYMENT_GIVE_UP_S
+
+logger = structlog.get_logger()
+
+AT_ONCE: Final = 8
+PAUSE_S_MAX: Final = 6 * 3600.0
+UNORDERED_S: Final = 3600.0
+"""A row whose payment never came into the ledger is swept away after so long."""
+
+
+class Watching:
+    """`run_once` every few seconds."""
+
+    def __init__(
+        self,
+        desk: YooKassaPayments,
+        refunds: YooKassaRefunds,
+        stars: StarsRefunds | None = None,
+        *,
+        give_up_s: float = PAYMENT_GIVE_UP_S,
+    ) -> None:
+        self._yookassa = desk
+        self._desk = desk.desk
+        self._refunds = {"yookassa": refunds, "stars": stars}
+        self._give_up_s = give_up_s
+
+    async def run_once(self) -> int:
+        """Look at what is due; how many that was. Raises what Postgres and the ledger raise when away."""
+        rows = await self._desk.links.due(AT_ONCE, PAUSE_S_MAX)
+        answers = await asyncio.gather(*(self._look(row) for row in rows), return_exceptions=True)
+        for row, answer in zip(rows, answers, strict=True):
+            match answer:
+                case None | PaymentNotCreatedError():
+                    pass
+                case YooKassaNoAnswerError() | PaymentPendingError():
+                    logger.info("payment_not_read", payment=row.payment, refund=row.refund, error=str(answer))
+                case Exception() if not isinstance(answer, PASSING):
+                    # One that cannot be looked at must not keep the others, or the monitor's other work.
+                    alarm("stuck", payment=row.payment, refund=row.refund, error=repr(answer))
+                case _:
+                    raise answer
+        return len(rows)
+
+    async def _look(self, row: WatchedPayment) -> None:
+        if row.refund:
+            refunds = self._refunds[row.provider]
+            if refunds is not None:
+                sent = await refunds.follow(row.payment, row.refund)
+                if sent == "absent" and row.age_s > UNORDERED_S:
+                    await self._desk.links.unwatch(row.payment, row.refund)
+            return
+        state = await self._desk.ledger.read.payment(row.payment)
+        if state.ordered is None:
+            if row.age_s > UNORDERED_S:
+                await self._desk.links.unopen(row.payment)
+            return
+        if standing_of(state) not in ("ordered", "pending"):
+            await self._desk.links.unwatch(row.payment)
+            return
+        if row.provider == "yookassa":
+            await self._yookassa.check(row.payment)
+            await self._desk.links.looked(row.payment)
+        if row.age_s > self._give_up_s:
+            # What is final by now was recorded, and then this changes nothing.
+            await self._desk.expire(row.payment, "not paid within 7 days")

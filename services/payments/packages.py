@@ -1,0 +1,110 @@
+"""What is sold, as data: packages.toml beside this file, or the one that PAYMENT_PACKAGES_FILE names."""
+
+import re
+from decimal import Decimal
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+
+from events.payment import Provider
+from services.platform.errors import SettingsError
+from services.platform.settings import Settings
+
+PACKAGES_MAX: Final = 20
+CREDITS_MAX: Final = 100_000
+LINE_CHARS_MAX: Final = 128
+STARS_MAX: Final = 10_000
+KOPECKS_MAX: Final = 1_000_000_00
+_ID: Final = re.compile(r"[a-z0-9-]{1,24}")
+_DAY_S: Final = 86_400
+
+
+class Price(msgspec.Struct, frozen=True):
+    """In the currency's smallest unit: 39000 kopecks of RUB, or 300 XTR (Telegram Stars)."""
+
+    amount_minor: int
+    currency: str
+
+
+class Package(msgspec.Struct, frozen=True):
+    """`credits` for a price per provider, living for `life_s` seconds; None: for ever."""
+
+    id: str
+    credits: int
+    prices: dict[Provider, Price]
+    life_s: int | None
+    line: str
+
+    def price(self, provider: Provider) -> Price | None:
+        """None when it is not sold that way."""
+        return self.prices.get(provider)
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    credits: int
+    receipt: str
+    rubles: int | float | None = None
+    stars: int | None = None
+    life_days: int | None = None
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    package: list[_Entry]
+
+
+def load_packages(settings: Settings) -> tuple[Package, ...]:
+    """All packages in the order of the file. Raises SettingsError that says what is wrong with it."""
+    path = settings.payment_packages_file
+    try:
+        data = path.read_bytes() if path is not None else (files(__package__) / "packages.toml").read_bytes()
+        packages = parse_packages(data)
+    except OSError as error:
+        raise SettingsError([f"PAYMENT_PACKAGES_FILE: cannot be read: {error.strerror or error}"]) from None
+    except ValueError as error:  # msgspec's own among them
+        raise SettingsError([f"PAYMENT_PACKAGES_FILE: {error}"]) from None
+    return packages
+
+
+def parse_packages(data: bytes) -> tuple[Package, ...]:
+    """Raises ValueError with what is wrong."""
+    entries = msgspec.toml.decode(data, type=_File).package
+    if not 0 < len(entries) <= PACKAGES_MAX:
+        raise ValueError(f"1 to {PACKAGES_MAX} packages are needed, not {len(entries)}")
+    packages = tuple(_package(entry) for entry in entries)
+    ids = [package.id for package in packages]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise ValueError(f"package {twice[0]!r} is there twice")
+    return packages
+
+
+def _package(entry: _Entry) -> Package:
+    name = f"package {entry.id!r}"
+    if not _ID.fullmatch(entry.id):
+        raise ValueError(f"{name}: an id is 1 to 24 of a-z, 0-9 and -")
+    _require(name, "credits", entry.credits, CREDITS_MAX)
+    if not 0 < len(entry.receipt.strip()) <= LINE_CHARS_MAX or not entry.receipt.isprintable():
+        raise ValueError(f"{name}: receipt has 1 to {LINE_CHARS_MAX} printable characters")
+    prices: dict[Provider, Price] = {}
+    if entry.rubles is not None:
+        kopecks = Decimal(str(entry.rubles)) * 100
+        if not kopecks.is_finite() or kopecks != int(kopecks):
+            raise ValueError(f"{name}: rubles has at most two decimals")
+        _require(name, "rubles in kopecks", int(kopecks), KOPECKS_MAX)
+        prices["yookassa"] = Price(int(kopecks), "RUB")
+    if entry.stars is not None:
+        _require(name, "stars", entry.stars, STARS_MAX)
+        prices["stars"] = Price(entry.stars, "XTR")
+    if not prices:
+        raise ValueError(f"{name}: give a price, rubles or stars")
+    life_s = None
+    if entry.life_days is not None:
+        _require(name, "life_days", entry.life_days, 36_500)
+        life_s = entry.life_days * _DAY_S
+    return Package(entry.id, entry.credits, prices, life_s, entry.receipt.strip())
+
+
+def _require(name: str, what: str, value: int, most: int) -> None:
+    if not 0 < value <= most:
+        raise ValueError(f"{name}: {what} is 1 to {most}, not {value}")

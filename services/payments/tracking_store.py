@@ -1,0 +1,128 @@
+"""The desk's own tables: a payment's person and chat, the words it was asked with, what is not final."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from events.payment import Provider
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+
+query = load_queries("services.payments")
+
+FIRST_LOOK_S: Final = 15.0
+Words = Callable[[str | None], dict[str, Any]]
+"""What to ask the provider with, given the receipt's address."""
+
+
+class TrackedPayment(msgspec.Struct, frozen=True):
+    """What is personal about a payment. Gone when the person was erased."""
+
+    payment: str
+    account: str
+    contact: str | None = None
+    confirmation_url: str | None = None
+    chat_id: int | None = None
+    message_id: int | None = None
+    draft: str | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the provider is asked with, and for how many seconds this may have been going on."""
+
+    request: str
+    age_s: float
+
+
+class WatchedPayment(msgspec.Struct, frozen=True):
+    """Something that is not final: a payment, or, with `refund`, a refund of it."""
+
+    payment: str
+    refund: str
+    account: str
+    provider: Provider
+    age_s: float
+
+
+class TrackingStore:
+    """Reads and writes the tables of 0007_payments.sql. Every method is one statement."""
+
+    def __init__(self, pool: Pool, *, first_look_s: float = FIRST_LOOK_S) -> None:
+        self._pool = pool
+        self._first_look_s = first_look_s
+
+    async def open(self, link: TrackedPayment, provider: Provider) -> None:
+        """Keep the link, and have the payment looked after. Doing it twice keeps the first."""
+        await self._pool.execute(
+            query("open_payment"), link.payment, link.account, provider, link.contact, link.chat_id,
+            link.message_id, link.draft, self._first_look_s,
+        )  # fmt: skip
+
+    async def unopen(self, payment: str) -> None:
+        """Forget a payment that was not ordered after all."""
+        await self._pool.execute(query("unopen"), payment)
+
+    async def link(self, payment: str) -> TrackedPayment | None:
+        """None when there is none, or its person was erased."""
+        row = await self._pool.fetchrow(query("link"), payment)
+        return TrackedPayment(*row) if row else None
+
+    async def set_url(self, payment: str, url: str) -> None:
+        await self._pool.execute(query("set_url"), payment, url)
+
+    async def set_message(self, payment: str, chat_id: int, message_id: int) -> None:
+        """Remember the message that shows how the payment stands."""
+        await self._pool.execute(query("set_message"), payment, chat_id, message_id)
+
+    async def ask(self, payment: str, refund: str, account: str, words: Words) -> Asked:
+        """Before every call that makes something: the words of the first one, if this is not it.
+
+        The age is endless when nobody looks after it (any more): then nothing may be made.
+        """
+        link = await self.link(payment)
+        for contact in (link.contact if link else None, None):  # the second time for one erased meanwhile
+            request = msgspec.json.encode(words(contact)).decode()
+            row = await self._pool.fetchrow(query("ask"), payment, refund, account, request, bool(contact))
+            if row is not None:
+                break
+        assert row is not None
+        return Asked(row["request"], math.inf if row["age_s"] is None else row["age_s"])
+
+    async def watch(self, payment: str, refund: str, account: str, provider: Provider) -> None:
+        """Have it looked after."""
+        await self._pool.execute(query("watch"), payment, refund, account, provider, self._first_look_s)
+
+    async def unwatch(self, payment: str, refund: str = "") -> None:
+        """It is final."""
+        await self._pool.execute(query("unwatch"), payment, refund)
+
+    async def tell(self, provider_payment: str) -> None:
+        """A notification said that it was paid, and nobody could look: have it looked at at once."""
+        await self._pool.execute(query("tell"), provider_payment)
+
+    async def looked(self, payment: str) -> None:
+        """The provider has let us read it."""
+        await self._pool.execute(query("looked"), payment)
+
+    async def due(self, limit: int, most_s: float) -> list[WatchedPayment]:
+        """Take what is due, at most `limit`; each comes again after a growing pause of at most `most_s`."""
+        rows = await self._pool.fetch(query("due"), limit, self._first_look_s, most_s)
+        return [WatchedPayment(*row) for row in rows]
+
+    async def rewatch(self, days: int) -> int:
+        """Have everything looked after that the ledger says is open and nobody does; how many that were."""
+        done = [
+            await self._pool.execute(query(name), days) for name in ("rewatch_payments", "rewatch_refunds")
+        ]
+        return sum(int(status.rsplit(" ", 1)[-1]) for status in done)
+
+    async def payment_of(self, provider: Provider, provider_payment: str) -> str | None:
+        """Our payment that this money was recorded for; None when none was."""
+        payment: str | None = await self._pool.fetchval(query("payment_of"), provider_payment, provider)
+        return payment
+
+    async def refund_known(self, provider_refund: str) -> bool:
+        """Whether this refund of the provider's stands in the ledger."""
+        return bool(await self._pool.fetchval(query("refund_known"), provider_refund))

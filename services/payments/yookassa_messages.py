@@ -1,0 +1,165 @@
+"""What YooKassa is told and how it is read back. Pure.
+
+The words for one payment are made once and then only repeated (Links.ask). Its metadata carry the whole
+order, so that it can be rebuilt should our log have gone back in time; nothing in them names a person.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from events.payment import PaymentOrdered, RefundIntended
+from ledger.payments.commands import SettlePayment
+from services.adapters.yookassa.records import PaymentRecord, amount_text
+from services.platform.settings import Settings
+
+SYSTEM: Final = "neurocards"
+_NAMESPACE: Final = uuid.UUID("3f0c2a53-2f2b-5a0e-9c39-6a4f7f6f8f10")
+_DESCRIPTION_MAX: Final = 128
+_PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
+_EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\\]{1,64}@[^\s@<>\"',;:()\\]{1,180}\.[^\s@<>\"',;:()\\.\d]{2,63}")
+_PHONE: Final = re.compile(r"\+?[\d\s()-]{11,25}")
+
+
+def payment_key(payment: str) -> str:
+    """The idempotency key under which a payment is made; the same for ever."""
+    return str(uuid.uuid5(_NAMESPACE, f"payment:{payment}"))
+
+
+def refund_key(refund: str) -> str:
+    """The idempotency key under which a refund is made."""
+    return str(uuid.uuid5(_NAMESPACE, f"refund:{refund}"))
+
+
+def contact_in(text: str) -> str | None:
+    """An e-mail address or the digits of a phone number (`79001234567`) in what a person wrote; or None."""
+    text = text.strip()
+    if _EMAIL.fullmatch(text):
+        return text
+    digits = re.sub(r"\D", "", text)
+    if _PHONE.fullmatch(text) and digits.isascii() and 11 <= len(digits) <= 15:
+        return "7" + digits[1:] if len(digits) == 11 and digits[0] == "8" else digits
+    return None
+
+
+def payment_words(
+    settings: Settings, payment: str, ordered: PaymentOrdered, contact: str | None
+) -> dict[str, Any]:
+    """The body of the call that makes the payment."""
+    words: dict[str, Any] = {
+        "amount": amount_text(ordered.amount_minor),
+        "capture": True,
+        "confirmation": {"type": "redirect", "return_url": settings.payment_return},
+        "description": f"{ordered.line} ({payment})"[:_DESCRIPTION_MAX],
+        "metadata": metadata(payment, ordered),
+    }
+    if settings.yookassa_receipts and contact:
+        words["receipt"] = _receipt(settings, ordered.line, ordered.amount_minor, contact)
+    return words
+
+
+def refund_words(
+    settings: Settings, intent: RefundIntended, ordered: PaymentOrdered, contact: str | None
+) -> dict[str, Any]:
+    """The body of the call that sends money back. The operator's reason stays in the ledger."""
+    words: dict[str, Any] = {
+        "payment_id": intent.provider_payment,
+        "amount": amount_text(intent.amount_minor),
+        "description": f"{ordered.line} ({intent.refund})"[:_DESCRIPTION_MAX],
+        "metadata": {"system": SYSTEM, "refund": intent.refund},
+    }
+    if settings.yookassa_receipts and contact:
+        words["receipt"] = _receipt(settings, ordered.line, intent.amount_minor, contact)
+    return words
+
+
+def metadata(payment: str, ordered: PaymentOrdered) -> dict[str, str]:
+    """The order, as texts."""
+    return {
+        "system": SYSTEM,
+        "order_id": payment,
+        "account": ordered.account,
+        "package": ordered.package,
+        "credits": str(ordered.credits),
+        "amount_minor": str(ordered.amount_minor),
+        "life_s": "" if ordered.life_s is None else str(ordered.life_s),
+        "line": ordered.line,
+        "locale": ordered.locale,
+    }
+
+
+def payment_in(record: PaymentRecord) -> str | None:
+    """Which payment of ours it is; None when it is none of ours."""
+    payment = record.metadata.get("order_id", "")
+    ours = record.metadata.get("system") == SYSTEM and _PAYMENT.fullmatch(payment)
+    return payment if ours else None
+
+
+def settle_command(payment: str, record: PaymentRecord) -> SettlePayment:
+    """What the ledger is told of money that came: all of it as the provider has it."""
+    return SettlePayment(
+        payment=payment,
+        account=record.metadata.get("account", ""),
+        provider="yookassa",
+        provider_payment=record.id,
+        amount_minor=record.amount_minor,
+        currency=record.currency,
+        shop=record.shop,
+        test=record.test,
+        ordered=order_in(record),
+    )
+
+
+class _Order(msgspec.Struct):
+    account: str
+    package: str
+    credits: int
+    amount_minor: int
+    line: str
+    locale: str
+
+
+def order_in(record: PaymentRecord) -> PaymentOrdered | None:
+    """The order out of a payment's metadata; None when they do not hold one."""
+    given: Mapping[str, str] = record.metadata
+    try:
+        order = msgspec.convert(given, _Order, strict=False)
+        life_s = int(given["life_s"]) if given.get("life_s") else None
+    except (msgspec.ValidationError, ValueError):
+        return None
+    return PaymentOrdered(
+        account=order.account,
+        provider="yookassa",
+        package=order.package,
+        credits=order.credits,
+        amount_minor=order.amount_minor,
+        currency=record.currency,
+        shop=record.shop,
+        test=record.test,
+        life_s=life_s,
+        line=order.line,
+        locale=order.locale,
+        restored=True,
+    )
+
+
+def _receipt(settings: Settings, line: str, amount_minor: int, contact: str) -> dict[str, Any]:
+    receipt: dict[str, Any] = {
+        "customer": {"email" if "@" in contact else "phone": contact},
+        "items": [
+            {
+                "description": line,
+                "quantity": "1.00",
+                "amount": amount_text(amount_minor),
+                "vat_code": settings.yookassa_vat_code,
+                "payment_mode": settings.yookassa_payment_mode,
+                "payment_subject": settings.yookassa_payment_subject,
+            }
+        ],
+    }
+    if settings.yookassa_tax_system is not None:
+        receipt["tax_system_code"] = settings.yookassa_tax_system
+    return receipt

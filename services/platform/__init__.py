@@ -1,0 +1,1 @@
+"""What every process stands on; knows nothing of credits and videos."""

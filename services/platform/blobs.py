@@ -1,0 +1,164 @@
+"""Photos and videos behind one small interface: a folder here, S3-compatible storage later.
+
+Keys are relative paths of lower-case letters, digits, `-`, `_`, `.` and `/`, e.g. `photos/3f…e1.jpg`.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from events.errors import NeurocardsError
+from services.platform.ids import new_id
+from services.platform.settings import Settings
+from services.platform.tracing import traced
+
+CHUNK_BYTES = 256 * 1024
+_KEY = re.compile(r"[a-z0-9][a-z0-9_\-]*(/[a-z0-9][a-z0-9_\-.]*)*")
+
+
+class BlobError(NeurocardsError):
+    """A blob cannot be stored or read."""
+
+
+class BlobTooLargeError(BlobError):
+    """The bytes exceed the limit given; nothing was stored."""
+
+
+class StoredBlob(msgspec.Struct, frozen=True):
+    """A blob that is durable: its SHA-256 as hex and its size."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+class BlobStore(Protocol):
+    """Where bytes are kept. A blob that `put` has returned for is durable."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
+        """Store a stream whole or not at all; storing again replaces. Raises BlobTooLargeError."""
+
+    async def get(self, key: str) -> bytes:
+        """All bytes. Raises BlobError when there are none."""
+
+    def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes in chunks, at most `length` of them from `start` on. Raises BlobError without a blob."""
+
+    async def size_bytes(self, key: str) -> int | None:
+        """The blob's size, or None when there is none."""
+
+    async def delete(self, key: str) -> None:
+        """Remove it, and what was stored of it so far; nothing happens when it is not there."""
+
+    async def delete_partial(self, age_s: float) -> None:
+        """Remove what a `put` that died so long ago has left."""
+
+
+async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes at hand as a stream of one chunk."""
+    yield data
+
+
+class FolderBlobs:
+    """Blobs as files below one folder, written aside (in `.partial`), synced and renamed into place."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._partial = root / ".partial"
+
+    @traced("store")
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
+        path = self._path(key)
+        partial = self._partial / f".{_aside(key)}.{new_id()}"
+        digest, size = sha256(), 0
+        for folder in (path.parent, self._partial):
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        try:
+            with await asyncio.to_thread(partial.open, "wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > size_bytes_max:
+                        raise BlobTooLargeError(f"{key} is larger than {size_bytes_max} bytes")
+                    digest.update(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+                await asyncio.to_thread(_sync, file.fileno(), file.flush)
+            await asyncio.to_thread(_rename, partial, path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        return StoredBlob(key, digest.hexdigest(), size)
+
+    async def get(self, key: str) -> bytes:
+        try:
+            return await asyncio.to_thread(self._path(key).read_bytes)
+        except FileNotFoundError as error:
+            raise BlobError(f"there is no blob {key}") from error
+
+    async def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        try:
+            file = await asyncio.to_thread(self._path(key).open, "rb")
+        except FileNotFoundError as error:
+            raise BlobError(f"there is no blob {key}") from error
+        with file:
+            await asyncio.to_thread(file.seek, start)
+            left = sys.maxsize if length is None else length
+            while chunk := await asyncio.to_thread(file.read, min(CHUNK_BYTES, left)):
+                left -= len(chunk)
+                yield chunk
+
+    async def size_bytes(self, key: str) -> int | None:
+        try:
+            return (await asyncio.to_thread(self._path(key).stat)).st_size
+        except FileNotFoundError:
+            return None
+
+    async def delete(self, key: str) -> None:
+        for path in (self._path(key), *self._partial.glob(f".{_aside(key)}.*")):
+            await asyncio.to_thread(path.unlink, True)
+
+    async def delete_partial(self, age_s: float) -> None:
+        await asyncio.to_thread(self._delete_partial, time.time() - age_s)
+
+    def _delete_partial(self, before_s: float) -> None:
+        for path in self._partial.glob(".*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime < before_s:
+                    path.unlink()
+
+    def _path(self, key: str) -> Path:
+        if len(key) > 200 or not _KEY.fullmatch(key):
+            raise BlobError(f"{key!r} is not a blob key")
+        return self._root / key
+
+
+def _aside(key: str) -> str:
+    return key.replace("/", "+")
+
+
+def open_blobs(settings: Settings) -> BlobStore:
+    """The blob store that every process of this installation shares."""
+    return FolderBlobs(settings.data_dir / "blobs")
+
+
+def _sync(descriptor: int, flush: "object") -> None:
+    assert callable(flush)
+    flush()
+    os.fsync(descriptor)
+
+
+def _rename(partial: Path, path: Path) -> None:
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name is durable too
+    finally:
+        os.close(folder)

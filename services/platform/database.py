@@ -1,0 +1,158 @@
+"""Connections to Postgres, as every process but the ledger's appender uses them.
+
+They act as the role `neurocards_app`, which may read and append events and nothing more, in UTC, with
+timeouts on everything, so that a frozen process or network holds nothing for long.
+`json` columns arrive as text: an event's exact text is what its hash covers.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from ledger.postgres import READ_WRITE, Pool
+from services.migrations.schema import compare
+from services.platform.errors import StartError, UnsafeDatabaseError, explain
+from services.platform.settings import Settings
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+APP_ROLE = "neurocards_app"
+CONNECT_TIMEOUT_S = 5.0
+COMMAND_TIMEOUT_S = 20.0
+UNUSABLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What connecting raises: no answer, no name, a refusal, what is no Postgres. See `start_error`."""
+
+_SERVER_SETTINGS = {
+    "timezone": "UTC",
+    "synchronous_commit": "on",
+    "lock_timeout": "5s",
+    "statement_timeout": "15s",
+    "idle_in_transaction_session_timeout": "15s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
+
+
+async def create_pool(
+    settings: Settings, name: str, *, min_size: int = 1, max_size: int = 8, role: str | None = APP_ROLE
+) -> Pool:
+    """A pool of connections named `neurocards-<name>`. Raises StartError with what to do.
+
+    Each connection is checked to commit durably and to take writes, also later: one that can only read may
+    be a replica that is behind, so it is no good for reading either. The first has to lead to our tables.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            settings.require_database_url(),
+            min_size=min_size,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            max_inactive_connection_lifetime=300,
+            init=check_connection,
+            setup=_require_writable,
+            reset=_keep_session,
+            target_session_attrs=READ_WRITE,
+            server_settings=server_settings(name, role),
+        )
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(pool.close)
+            if missing := (await compare(pool)).missing:
+                raise StartError(f"the database lacks {', '.join(missing)}; run `neurocards migrate`")
+            undo.pop_all()
+    except UNUSABLE as error:
+        raise start_error(error) from error
+    return pool
+
+
+async def patient_pool(settings: Settings, name: str) -> Pool:
+    """A pool for one person's command that reads the whole log: no statement is too long."""
+    patient = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+    try:
+        return await asyncpg.create_pool(
+            settings.require_database_url(),
+            min_size=1,
+            max_size=4,
+            timeout=CONNECT_TIMEOUT_S,
+            init=check_connection,
+            server_settings=server_settings(name, APP_ROLE) | patient,
+        )
+    except UNUSABLE as error:
+        raise start_error(error) from error
+
+
+async def connect(
+    settings: Settings, name: str, *, role: str | None = APP_ROLE, writes: bool = True
+) -> "Connection":
+    """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do.
+
+    Without `writes` also to a server that can only be read.
+    """
+    try:
+        connection = await asyncpg.connect(
+            settings.require_database_url(),
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            server_settings=server_settings(name, role),
+            target_session_attrs=READ_WRITE if writes else None,
+        )
+        await check_connection(connection)
+    except UNUSABLE as error:
+        raise start_error(error) from error
+    return connection
+
+
+def server_settings(name: str, role: str | None) -> dict[str, str]:
+    """What the server is told when a connection begins."""
+    named = {"application_name": f"neurocards-{name}"[:63], **_SERVER_SETTINGS}
+    return named | ({"role": role} if role else {})
+
+
+async def _keep_session(connection: Any) -> None:
+    """Spare a round trip per statement: none of ours leaves settings, locks or LISTENs on the session.
+
+    What asyncpg does besides, rolling back a transaction left open, it does all the same.
+    """
+
+
+async def _require_writable(connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    """Before each use: a session turns read-only in the middle when a disk is full. The pool ends it then."""
+    if getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on":
+        raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
+
+
+async def check_connection(connection: "Connection | asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+    """Check that a commit is durable before it is answered. Raises UnsafeDatabaseError."""
+    durable = await connection.fetchval("SHOW synchronous_commit")
+    if durable not in ("on", "remote_apply"):
+        raise UnsafeDatabaseError(
+            f"synchronous_commit is {durable!r}: committed credits could get lost; set it to on"
+        )
+
+
+def start_error(error: BaseException) -> StartError:
+    """What a person should do about a database that cannot be used."""
+    return StartError(explain(error) or f"Postgres cannot be used at DATABASE_URL: {error}")
+
+
+async def wait_for_database(settings: Settings, *, timeout_s: float = 30) -> None:
+    """Until Postgres takes connections, whatever its schema.
+
+    Raises StartError when it does not answer in time, and at once when it refuses us.
+    """
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while True:
+        try:
+            connection = await connect(settings, "wait", role=None)
+        except StartError as error:
+            away = isinstance(error.__cause__, OSError | asyncpg.OperatorInterventionError)
+            if not away or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(0.25)
+        else:
+            await connection.close()
+            return

@@ -1,0 +1,62 @@
+"""Links to stored files for people: `{public base}/files/{token}`.
+
+The token says which blob and until when, and is signed: nobody can make one, or make one last longer.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+
+import msgspec
+
+from events.errors import NeurocardsError
+from services.platform.settings import Settings
+
+PREFIX = "/files"
+VALID_S = 7 * 24 * 3600
+_SIGNATURE_BYTES = 16
+_TOKEN_CHARS_MAX = 500
+
+
+class LinkError(NeurocardsError):
+    """The link's token is not ours, or it is no longer valid."""
+
+
+class FileLinks:
+    """Makes and reads tokens."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.public_base
+        self.reachable = settings.public_url is not None or settings.bot_token is None
+        """Whether people can open our links: real ones are not on this machine, the sandbox's are."""
+        secret = settings.callback_key.get_secret_value().encode()
+        self._key = hmac.digest(secret, b"neurocards file links", "sha256")  # a key for this use alone
+
+    def url(self, blob: str, expires_at_s: int) -> str:
+        """The link; the same blob and time give the same link. `expires_at_s` is epoch seconds."""
+        return f"{self._base}{PREFIX}/{self.token(blob, expires_at_s)}"
+
+    def token(self, blob: str, expires_at_s: int) -> str:
+        """The link's last part."""
+        payload = msgspec.json.encode([blob, expires_at_s])
+        return base64.urlsafe_b64encode(self._sign(payload) + payload).decode().rstrip("=")
+
+    def blob(self, token: str, now_s: float) -> str:
+        """The blob's key. Raises LinkError."""
+        try:
+            if len(token) > _TOKEN_CHARS_MAX:
+                raise LinkError("not a link of ours")
+            raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise LinkError("not a link of ours") from error
+        signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(signature, self._sign(payload)):
+            raise LinkError("not a link of ours")
+        blob, expires_at_s = msgspec.json.decode(payload, type=tuple[str, int])
+        if now_s >= expires_at_s:
+            raise LinkError("the link is no longer valid")
+        return blob
+
+    def _sign(self, payload: bytes) -> bytes:
+        return hmac.digest(self._key, payload, hashlib.sha256)[:_SIGNATURE_BYTES]

@@ -1,0 +1,84 @@
+"""Running a `run_once()` again and again, through every trouble that passes by itself.
+
+The shape of every maintenance task: `run_once()` does what there is to do now and says how much that was.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+import asyncpg
+import structlog
+
+from ledger.errors import IntegrityError, LedgerBusyError, LedgerUnavailableError
+
+logger = structlog.get_logger()
+
+PASSING = (
+    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
+    LedgerBusyError, LedgerUnavailableError,
+)  # fmt: skip
+"""What a database that restarts, fails over or is out of reach raises."""
+
+_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
+
+
+async def repeat(
+    run_once: Callable[[], Awaitable[int]],
+    stop: asyncio.Event,
+    name: str,
+    *,
+    idle_s: float,
+    wake: asyncio.Event | None = None,
+) -> None:
+    """Call `run_once` until `stop`; when it returns 0, sleep `idle_s` or until `wake`, else call it at once.
+
+    Errors that pass (see PASSING) are logged and tried again; every other error ends this.
+    """
+    failures = 0
+    while not stop.is_set():
+        if wake is not None:
+            wake.clear()
+        try:
+            done = await run_once()
+        except IntegrityError:
+            raise
+        except PASSING as error:
+            pause_s = _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
+            failures += 1
+            logger.warning("run_failed", run=name, error=repr(error), failures=failures, again_in_s=pause_s)
+            await sleep(pause_s, stop)
+        else:
+            failures = 0
+            if not done:
+                await sleep(idle_s, stop, wake)
+
+
+def obey_cancellation() -> None:
+    """Raise CancelledError if this task was cancelled and the news was lost on the way.
+
+    redis-py sends with `asyncio.wait_for`, which in Python 3.11 returns as if nothing had happened when the
+    cancellation and the end of the sending come together.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
+async def end_tasks(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Cancel until they have ended: redis-py's `wait_for` can swallow a cancellation before Python 3.12."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
+
+
+async def sleep(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> None:
+    """Sleep so long, or until one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, wake) if event is not None]
+    try:
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)

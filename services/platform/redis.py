@@ -1,0 +1,83 @@
+"""Clients of Redis or Valkey. redis-py's timeouts, retries and protocol differ by version; all are set here.
+
+Two kinds, never mixed:
+- `command_client` for everything that answers at once. It retries a lost connection a few times, so what it
+  sends must be safe to send twice: explicit stream IDs, scripts that check, SETs; never `XADD *` or INCR.
+  No health checks before commands: with retries, redis-py 8 checks a frozen server for ever, each check
+  within the one before; a dead connection is noticed by the command itself.
+- `blocking_client` for XREAD and XREADGROUP with BLOCK. No retries: an abandoned blocked read can swallow an
+  entry, so after any error its user reads its own pending entries again; a retry inside would hide that.
+"""
+
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from services.platform.errors import SettingsError, StartError, explain
+from services.platform.settings import Settings
+
+COMMAND_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 3.0
+BLOCK_MARGIN_S = 3.0
+
+
+def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
+    """A client for commands that answer at once; answers are bytes."""
+    return _client(
+        settings,
+        socket_timeout=COMMAND_TIMEOUT_S,
+        max_connections=max_connections,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), retries=3),
+        retry_on_error=[RedisConnectionError, RedisTimeoutError],
+    )
+
+
+def blocking_client(settings: Settings, block_s: float) -> Redis:
+    """A client for reads that block up to `block_s` at the server; each reader needs its own."""
+    return _client(
+        settings,
+        socket_timeout=block_s + BLOCK_MARGIN_S,
+        max_connections=2,
+        retry=Retry(NoBackoff(), retries=0),
+        retry_on_error=[],
+    )
+
+
+def _client(settings: Settings, **options: Any) -> Redis:
+    """Raises SettingsError when what stands behind the address's `?` is none of redis-py's options."""
+    options |= {
+        "decode_responses": False,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "health_check_interval": 0,
+    }
+    try:
+        client: Redis = Redis.from_url(settings.require_redis_url(), protocol=2, **options)
+        client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
+    except (TypeError, ValueError, RedisError) as error:
+        raise SettingsError([f"REDIS_URL: {error}"]) from error
+    return client
+
+
+async def check_redis(client: Redis) -> dict[str, str]:
+    """The server's version and what keeps streams safe. Raises StartError when it does not answer."""
+    try:
+        await client.ping()
+        info = await client.info("server")
+    except RedisError as error:
+        raise StartError(explain(error) or repr(error)) from error
+    found = {"version": str(info.get("valkey_version") or info.get("redis_version"))}
+    for name in ("maxmemory-policy", "appendonly"):
+        try:
+            found[name] = _text((await client.config_get(name)).get(name))
+        except RedisError:
+            found[name] = "unknown"  # a managed Redis may forbid CONFIG
+    return found
+
+
+def _text(value: object) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

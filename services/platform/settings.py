@@ -1,0 +1,211 @@
+"""The settings a process runs with, and what follows from them.
+
+`load_settings()` is the way in: it raises SettingsError with one line per wrong variable and shows no secret.
+What has neither a key nor an address configured is spoken to in the sandbox.
+"""
+
+import hashlib
+import socket
+from functools import cached_property
+from typing import Any, Self
+
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import SettingsError as SourceError
+
+from services.platform.endpoints import (
+    COMPANIES,
+    KIE_UPLOAD_LIVE_BASE,
+    YOOKASSA_SANDBOX_SHOP,
+    Company,
+    CompanyName,
+)
+from services.platform.errors import SettingsError
+from services.platform.settings_admins import AdminFields
+
+_SANDBOX_TOKEN = COMPANIES["telegram"].sandbox_key
+
+
+class Settings(AdminFields):
+    """Every setting, and the addresses and keys to use, sandbox or real."""
+
+    def _has_key(self, name: CompanyName) -> bool:
+        keys = {
+            "telegram": self.bot_token,
+            "kie": self.kie_api_keys,
+            "openai": self.openai_api_key,
+            "yookassa": self.yookassa_secret_key,
+        }
+        return bool(keys[name])
+
+    def uses_sandbox_for(self, name: CompanyName) -> bool:
+        """Whether this company is stood in for by our sandbox: neither its key nor its address is set."""
+        return not self._has_key(name) and getattr(self, COMPANIES[name].url_field) is None
+
+    @property
+    def needs_sandbox(self) -> bool:
+        return any(self.uses_sandbox_for(name) for name in COMPANIES)
+
+    def _base(self, company: Company, url: str | None, live: str) -> str:
+        if url is not None:
+            return url
+        return live if self._has_key(company.name) else self.sandbox_base + company.sandbox_path
+
+    @cached_property
+    def sandbox_base(self) -> str:
+        """Where the sandbox is reached, without a slash at the end."""
+        return self.sandbox_url or _address(self.sandbox_host, self.sandbox_port)
+
+    @cached_property
+    def public_base(self) -> str:
+        """Where the outside reaches our web process, without a slash at the end."""
+        return self.public_url or _address(self.web_host, self.web_port)
+
+    @cached_property
+    def telegram_base(self) -> str:
+        return self._base(COMPANIES["telegram"], self.telegram_api_url, COMPANIES["telegram"].live_base)
+
+    @cached_property
+    def telegram_token(self) -> SecretStr:
+        return self.bot_token or SecretStr(COMPANIES["telegram"].sandbox_key)
+
+    @cached_property
+    def kie_base(self) -> str:
+        return self._base(COMPANIES["kie"], self.kie_api_url, COMPANIES["kie"].live_base)
+
+    @cached_property
+    def kie_upload_base(self) -> str:
+        """Where photos are uploaded. Without a key, KIE_API_URL is some sandbox, which takes uploads too."""
+        url = self.kie_upload_url if self._has_key("kie") else self.kie_upload_url or self.kie_api_url
+        return self._base(COMPANIES["kie"], url, KIE_UPLOAD_LIVE_BASE)
+
+    @cached_property
+    def kie_keys(self) -> tuple[SecretStr, ...]:
+        return self.kie_api_keys or (SecretStr(COMPANIES["kie"].sandbox_key),)
+
+    @cached_property
+    def kie_poll_s(self) -> float:
+        """The first pause between two looks at a task; the sandbox renders in seconds, not minutes."""
+        return self.kie_poll_seconds or (0.5 if self.uses_sandbox_for("kie") else 5.0)
+
+    @cached_property
+    def kie_rest_s(self) -> float:
+        """The first rest of a key with trouble; the sandbox's trouble is over at once."""
+        return self.kie_rest_seconds or (1.0 if self.uses_sandbox_for("kie") else 15.0)
+
+    @cached_property
+    def model_rest_s(self) -> float:
+        """The first rest of a model with trouble; the sandbox's trouble is over at once."""
+        return self.model_rest_seconds or (2.0 if self.uses_sandbox_for("kie") else 60.0)
+
+    @cached_property
+    def openai_base(self) -> str:
+        return self._base(COMPANIES["openai"], self.openai_base_url, COMPANIES["openai"].live_base)
+
+    @cached_property
+    def openai_key(self) -> SecretStr:
+        return self.openai_api_key or SecretStr(COMPANIES["openai"].sandbox_key)
+
+    @cached_property
+    def yookassa_base(self) -> str:
+        return self._base(COMPANIES["yookassa"], self.yookassa_api_url, COMPANIES["yookassa"].live_base)
+
+    @cached_property
+    def yookassa_shop(self) -> str:
+        return self.yookassa_shop_id or YOOKASSA_SANDBOX_SHOP
+
+    @cached_property
+    def yookassa_secret(self) -> SecretStr:
+        return self.yookassa_secret_key or SecretStr(COMPANIES["yookassa"].sandbox_key)
+
+    @property
+    def yookassa_test(self) -> bool:
+        """Whether this is a test shop: its payments say so, and bring credits of test orders only."""
+        return self.yookassa_secret.get_secret_value().startswith("test_")
+
+    @property
+    def payment_return(self) -> str:
+        """Where a payer's browser goes afterwards, paid or not."""
+        chat = f"{self.sandbox_base}/" if self.uses_sandbox_for("telegram") else "https://t.me"
+        return self.payment_return_url or chat
+
+    @property
+    def web_proxies_count(self) -> int:
+        """Our own proxies before the web process. The sandbox stands for the one that a real shop has."""
+        return self.web_proxies if self.web_proxies is not None else int(self.uses_sandbox_for("yookassa"))
+
+    @cached_property
+    def callback_key(self) -> SecretStr:
+        """The secret that callback addresses carry; the same in every process that has the same keys."""
+        if self.callback_secret is not None:
+            return self.callback_secret
+        keys = "\n".join(key.get_secret_value() for key in self.kie_keys)
+        return SecretStr(hashlib.sha256(b"neurocards callback\0" + keys.encode()).hexdigest())
+
+    @cached_property
+    def forget_secrets(self) -> tuple[SecretStr, ...]:
+        """Under which people who were erased are told when they come back, the newest first.
+
+        Raises SettingsError where people are real and there is none: it follows from no other secret.
+        """
+        if not self.forget_secret and self.telegram_token.get_secret_value() != _SANDBOX_TOKEN:
+            raise SettingsError(
+                ["FORGET_SECRET: is not set; people are real with this BOT_TOKEN: `openssl rand -hex 32`"]
+            )
+        return self.forget_secret or (SecretStr("nobody in the sandbox is real"),)
+
+    @cached_property
+    def instance(self) -> str:
+        """This process's name among its kind, e.g. as a consumer of a stream."""
+        return self.instance_name or socket.gethostname()
+
+    def replace(self, **changes: Any) -> Self:
+        """These settings with some fields changed, checked anew; the environment is not read again."""
+        return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+    def require_database_url(self) -> str:
+        return _required("DATABASE_URL", self.database_url)
+
+    def require_redis_url(self) -> str:
+        return _required("REDIS_URL", self.redis_url)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment and `.env`; `overrides` (field names) win. Raises SettingsError."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError(
+            sorted(_problem(dict(item)) for item in error.errors(include_input=False))
+        ) from None
+    except SourceError as error:
+        raise SettingsError([f".env: {error}"]) from None
+
+
+def variable_name(field: str) -> str:
+    """The environment variable of a field."""
+    alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
+    return alias if isinstance(alias, str) else field.upper()
+
+
+def _problem(error: dict[str, Any]) -> str:
+    reason = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return reason  # a rule across fields names its variable itself
+    if error["type"] in ("too_short", "string_too_short"):
+        reason = f"must have at least {error['ctx']['min_length']} characters"
+    reason = reason.removeprefix("Input ")
+    return f"{variable_name(str(error['loc'][0]))}: {reason}"
+
+
+def _required(variable: str, value: str | None) -> str:
+    if value is None:
+        raise SettingsError(
+            [f"{variable}: is not set; set it, or start everything on this machine with `neurocards up`"]
+        )
+    return value
+
+
+def _address(host: str, port: int) -> str:
+    """The address others use for a server that listens on `host`."""
+    host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - read, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

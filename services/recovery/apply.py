@@ -1,0 +1,165 @@
+"""Doing what the plan says. Each part can be done again: whoever dies halfway runs `recover` once more.
+
+The restoration is signed first. The streams are made anew last, and what they hold of lost events is saved to
+a file before: nobody else has them any more.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import structlog
+
+from events.envelope import Cursor
+from ledger.checkpoints.checkpoint import Restored, time_text
+from ledger.checkpoints.merkle_store import forget_tiles
+from ledger.checkpoints.signed_note import PrivateKey
+from ledger.checkpoints.store import hash_at, store
+from ledger.errors import LedgerError
+from ledger.log.append_connection import APPEND_LOCK
+from ledger.log.ledger import LogReader
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from projections.engine import cursors
+from projections.rebuild.run import RebuildOptions, rebuild
+from services.platform.errors import StartError
+from services.recovery.checkpoint_files import keep_note
+from services.recovery.observed import entries_after
+from services.recovery.plan import NOTIFIER, Plan
+from services.streams.publisher.errors import StreamsBusyError
+from services.streams.publisher.recreate import StreamMaker
+from services.streams.publisher.scripts import Scripts
+
+projections_query = load_queries("projections.checkpoints")
+query = load_queries("services.recovery")
+
+logger = structlog.get_logger()
+
+_LOCK = 7_300_005
+_STREAM_TRIES = 20
+
+
+class RecoveryUnderWayError(LedgerError):
+    """Another `neurocards recover` is at work on this database."""
+
+
+class Repair:
+    """One recovery. `say` tells the person what was done."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        scripts: Scripts,
+        *,
+        database_url: str,
+        folder: Path,
+        key: PrivateKey | None,
+        reach_back: int,
+        say: Callable[[str], None],
+    ) -> None:
+        self._pool = pool
+        self._scripts = scripts
+        self._database_url = database_url
+        self._folder = folder
+        self._key = key
+        self._maker = StreamMaker(pool, scripts, reach_back=reach_back)
+        self._say = say
+
+    async def run(self, plan: Plan, actor: str, reason: str) -> None:
+        """Do it all. Raises RecoveryUnderWayError, StreamsBusyError, what a rebuild raises, and what
+        asyncpg does."""
+        async with self._pool.acquire() as guard:
+            if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                raise RecoveryUnderWayError("another `neurocards recover` is at work; let it finish")
+            try:
+                await self._run(plan, actor, reason)
+            finally:
+                await guard.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+    async def _run(self, plan: Plan, actor: str, reason: str) -> None:
+        if plan.streams.are == "of another history":
+            await self._save_lost(plan)
+        if plan.lost is not None:
+            await forget_tiles(self._pool)
+            await self._sign(plan.lost, plan.kept, actor, reason)
+        if plan.open_jobs:
+            await self._open_jobs()
+        if plan.notifier:
+            await self._notifier()
+        for name in plan.projections:
+            try:
+                done = await rebuild(self._database_url, name, RebuildOptions(from_log=True))
+            except asyncpg.InsufficientPrivilegeError as error:
+                raise StartError(
+                    "only the tables' owner can rebuild a projection: run it again with the DATABASE_URL "
+                    "that `neurocards migrate` uses"
+                ) from error
+            self._say(f"projection {name} rebuilt from the log up to {done.state.cursor.position}")
+        if plan.make_streams:
+            await self._streams()
+        actions = [step.action for step in plan.steps if step.action]
+        logger.warning("recovered", actor=actor, reason=reason, done=actions)
+
+    async def _save_lost(self, plan: Plan) -> None:
+        """What the streams hold of the lost events: nobody else has them any more."""
+        after = plan.streams.fork.position if plan.streams.fork else 0
+        state = plan.streams.state
+        self._folder.mkdir(parents=True, exist_ok=True)
+        last = state.ledger_last.partition("-")[0]
+        path = self._folder / f"lost-{after + 1:012d}-to-{last}-of-epoch-{state.epoch or 0}.jsonl"
+        count = 0
+        with path.open("wb") as file:
+            async for line in entries_after(self._scripts.redis, after):
+                file.write(line + b"\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        self._say(f"{count} lost events saved from the stream to {path}")
+
+    async def _sign(self, lost: Cursor, kept: Cursor, actor: str, reason: str) -> None:
+        if self._key is None:
+            self._say("no key is configured, so nothing was signed: older checkpoints stay unexplained")
+            return
+        row = await self._pool.fetchrow(projections_query("signing_head"))
+        assert row is not None
+        head = Cursor(row["position"], row["hash"])
+        statement = Restored(self._key.name, lost, kept, head, actor, reason, row["now_us"])
+        note = await store(self._pool, self._key.sign(statement.text()))
+        path = keep_note(self._folder, note.note)
+        self._say(f"signed at {time_text(statement.time_us)}; keep a copy of {path} with the checkpoints")
+
+    async def _open_jobs(self) -> None:
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", APPEND_LOCK)
+            await connection.execute(query("open_jobs_forget"))
+            await connection.execute(query("open_jobs_add"))
+        self._say("the table of unfinished jobs is as the log says")
+
+    async def _notifier(self) -> None:
+        """Back to where it missed nothing; what it has sent stays known, so nothing is sent again."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT FROM cursors WHERE name = $1 FOR UPDATE", NOTIFIER)
+            for name in ("deliveries_forget", "deliveries_keep", "lines_forget", "statuses_abandon"):
+                await connection.execute(query(name))
+            version, _ = await cursors.where_is(connection, NOTIFIER)
+            position = await connection.fetchval(query("notifier_from"))
+            hash_ = await hash_at(connection, position)
+            assert hash_ is not None  # events are never removed, and this one was just seen
+            await cursors.move(connection, NOTIFIER, version, Cursor(position, hash_))
+        self._say(f"the notifier reads again from {position + 1}")
+
+    async def _streams(self) -> None:
+        for _ in range(_STREAM_TRIES):
+            seen = await self._scripts.state(believing=False)
+            place = await self._maker.make_anew(seen, await LogReader(self._pool).head(), "recovered")
+            if place is not None:
+                self._say(f"streams made anew from {place.cursor.position} on, epoch {place.epoch}")
+                return
+        raise StreamsBusyError("the streams change all the time: stop what writes to them, and run it again")
+
+
+def rows(plan: Plan) -> list[dict[str, str]]:
+    """The plan as a table."""
+    return [msgspec.to_builtins(step) for step in plan.steps]

@@ -1,0 +1,130 @@
+"""The signing key and the folder of notes on this machine.
+
+The folder is what the auditor takes copies of: one file per note, named by kind, position and time, never
+written twice. What is in it outlives a restore of the database.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Final
+
+from ledger.checkpoints.checkpoint import Statement, parse, time_text
+from ledger.checkpoints.signed_note import (
+    NOTE_BYTES_MAX,
+    MalformedKeyError,
+    MalformedNoteError,
+    NoteError,
+    PrivateKey,
+    new_key,
+    parse_private,
+    unverified_text,
+)
+from ledger.checkpoints.store import kind_of
+from services.platform.errors import SettingsError
+from services.platform.settings import Settings
+
+DEFAULT_NAME: Final = "neurocards/ledger"
+KEY_FILE: Final = "checkpoint.key"
+FOLDER: Final = "checkpoints"
+SUFFIX: Final = ".note"
+NOTES_MAX: Final = 200
+
+
+def key_path(settings: Settings) -> Path | None:
+    """Where the private key is; None when none is configured and none was made here."""
+    if settings.checkpoint_key_file is not None:
+        return settings.checkpoint_key_file.expanduser()
+    made_here = settings.data_dir.expanduser() / KEY_FILE
+    return made_here if made_here.exists() else None
+
+
+def folder(settings: Settings) -> Path:
+    """Where notes are written to."""
+    if settings.checkpoint_dir is not None:
+        return settings.checkpoint_dir.expanduser()
+    return settings.data_dir.expanduser() / FOLDER
+
+
+def signing_key(settings: Settings) -> PrivateKey | None:
+    """The private key, None without one. Raises SettingsError when it cannot be used."""
+    path = key_path(settings)
+    if path is None:
+        return None
+    try:
+        key = parse_private(path.read_text("ascii"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is no text"
+        raise SettingsError([f"CHECKPOINT_KEY_FILE: {path} cannot be read: {reason}"]) from None
+    except MalformedKeyError as error:
+        raise SettingsError([f"CHECKPOINT_KEY_FILE: {path}: {error}"]) from None
+    if settings.log_name not in (None, key.name):
+        raise SettingsError([f"LOG_NAME: is {settings.log_name}, but the key in {path} signs as {key.name}"])
+    return key
+
+
+def require_signing_key(settings: Settings) -> PrivateKey:
+    """The same. Raises SettingsError without one."""
+    key = signing_key(settings)
+    if key is None:
+        raise SettingsError(
+            ["CHECKPOINT_KEY_FILE: is not set; make a key with `neurocards ledger keygen FILE`"]
+        )
+    return key
+
+
+def make_key(path: Path, name: str) -> PrivateKey:
+    """A new private key in a new file that only its owner can read. Raises FileExistsError,
+    MalformedKeyError."""
+    key = new_key(name)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(key.reveal() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def file_name(statement: Statement) -> str:
+    """e.g. `checkpoint-000000000123-20261122T110438.123456Z.note`: sorted by name is sorted by position."""
+    time = time_text(statement.time_us).replace("-", "").replace(":", "")
+    return f"{kind_of(statement)}-{statement.head.position:012d}-{time}{SUFFIX}"
+
+
+def keep_note(where: Path, note: str) -> Path:
+    """Write a note into a folder, which is made if need be; the file's path."""
+    where.mkdir(parents=True, exist_ok=True)
+    return write_file(where / file_name(parse(unverified_text(note))), note)
+
+
+def write_file(target: Path, note: str) -> Path:
+    """Write a note to a file, all at once; durable when it returns."""
+    if target.exists() and target.read_bytes() == note.encode():
+        return target
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(note)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(target)
+    return target
+
+
+def read_note(path: Path) -> str:
+    """A note's text from a file. Raises OSError, and NoteError for what is no text."""
+    with path.open("rb") as file:
+        raw = file.read(NOTE_BYTES_MAX + 1)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise MalformedNoteError(f"{path} is no signed note: it is no text") from None
+
+
+def kept_notes(where: Path, limit: int = NOTES_MAX) -> list[str]:
+    """The furthest notes in a folder, of each kind so many at most; none when there is no folder."""
+    found: list[str] = []
+    for kind in ("checkpoint", "restored"):
+        for path in sorted(where.glob(f"{kind}-*{SUFFIX}"), reverse=True)[:limit]:
+            with contextlib.suppress(OSError, NoteError):
+                found.append(read_note(path))
+    return found

@@ -1,0 +1,89 @@
+-- name: cursors
+-- Where each in-order consumer is, and when it came there.
+SELECT name, position, hash, (extract(epoch FROM updated_at) * 1000000)::bigint AS moved_at_us
+FROM cursors WHERE active ORDER BY name
+
+-- name: deliveries_forget
+-- Forget messages that were never sent and that no event of the log owes.
+DELETE FROM deliveries d
+WHERE d.state IN ('pending', 'sending') AND NOT EXISTS (
+    SELECT FROM events e WHERE e.position = d.position AND e.stream IN ('job-' || d.job, 'payment-' || d.job)
+      AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed'
+                               WHEN 'gift' THEN 'VideoGifted' ELSE 'PaymentSucceeded' END)
+
+-- name: deliveries_keep
+-- What was sent stays known, so that it is not sent twice; its position is free for the event that the log has
+-- there now. Below zero: of a history that is gone.
+WITH lost AS (
+    SELECT d.job, d.kind, row_number() OVER (ORDER BY d.position) AS n FROM deliveries d
+    WHERE d.position > 0 AND d.state NOT IN ('pending', 'sending') AND NOT EXISTS (
+        SELECT FROM events e WHERE e.position = d.position AND e.stream IN ('job-' || d.job, 'payment-' || d.job)
+      AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed'
+                               WHEN 'gift' THEN 'VideoGifted' ELSE 'PaymentSucceeded' END)
+), lowest AS (SELECT least(min(position), 0) AS position FROM deliveries)
+UPDATE deliveries d SET position = lowest.position - lost.n
+FROM lost, lowest WHERE d.job = lost.job AND d.kind = lost.kind
+
+-- name: deliveries_lost
+-- Messages owed by events that the log does not hold: how many were sent or given up, and how many were waiting.
+-- Also how many others wait: in a dump that was put back, those may have been sent since.
+SELECT count(*) FILTER (WHERE d.state NOT IN ('pending', 'sending')) AS settled,
+       count(*) FILTER (WHERE d.state IN ('pending', 'sending')) AS waiting,
+       (SELECT count(*) FROM deliveries WHERE state IN ('pending', 'sending')) AS all_waiting
+FROM deliveries d
+WHERE d.position > 0 AND NOT EXISTS (
+    SELECT FROM events e WHERE e.position = d.position AND e.stream IN ('job-' || d.job, 'payment-' || d.job)
+      AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed'
+                               WHEN 'gift' THEN 'VideoGifted' ELSE 'PaymentSucceeded' END)
+
+-- name: lines_forget
+-- Forget what the status messages show of jobs that the log does not have, or has not ended: the latter are
+-- written again from the log.
+DELETE FROM order_jobs l
+WHERE NOT EXISTS (SELECT FROM events q WHERE q.stream = 'job-' || l.job AND q.type = 'JobQueued')
+   OR NOT EXISTS (SELECT FROM events e WHERE e.stream = 'job-' || l.job AND e.type IN ('JobSucceeded', 'JobFailed'))
+
+-- name: notifier_from
+-- The position after which the notifier must read again: before the first unfinished job, and before the first
+-- event whose message is not in the table.
+SELECT least(
+    (SELECT coalesce(max(position), 0) FROM events),
+    (SELECT min(position) - 1 FROM open_jobs),
+    (SELECT min(e.position) - 1 FROM events e
+     WHERE e.type IN ('JobSucceeded', 'JobFailed', 'VideoGifted') AND NOT EXISTS (
+         SELECT FROM deliveries d WHERE d.job = substr(e.stream, 5)
+           AND d.kind = CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'JobFailed' THEN 'failure' ELSE 'gift' END)),
+    (SELECT min(e.position) - 1 FROM events e
+     WHERE e.type = 'PaymentSucceeded' AND NOT EXISTS (SELECT FROM deliveries d WHERE d.position = e.position))
+)
+
+-- name: open_jobs_add
+-- Add jobs that the log says are unfinished.
+INSERT INTO open_jobs (job, account, position, deadline_at_us)
+SELECT substr(q.stream, 5), q.data ->> 'account', q.position, (q.data ->> 'deadline_at_us')::bigint FROM events q
+WHERE q.type = 'JobQueued'
+  AND NOT EXISTS (SELECT FROM events e WHERE e.stream = q.stream AND e.type IN ('JobSucceeded', 'JobFailed'))
+ON CONFLICT (job) DO NOTHING
+
+-- name: open_jobs_forget
+-- Remove jobs that the log does not say are unfinished.
+DELETE FROM open_jobs o
+WHERE NOT EXISTS (SELECT FROM events q WHERE q.stream = 'job-' || o.job AND q.type = 'JobQueued')
+   OR EXISTS (SELECT FROM events e WHERE e.stream = 'job-' || o.job AND e.type IN ('JobSucceeded', 'JobFailed'))
+
+-- name: open_jobs_wrong
+-- Jobs that the log says are unfinished and open_jobs lacks, and the other way round.
+WITH unfinished AS MATERIALIZED (
+    SELECT substr(q.stream, 5) AS job FROM events q
+    WHERE q.type = 'JobQueued'
+      AND NOT EXISTS (SELECT FROM events e WHERE e.stream = q.stream AND e.type IN ('JobSucceeded', 'JobFailed'))
+)
+SELECT (SELECT count(*) FROM unfinished u WHERE NOT EXISTS (SELECT FROM open_jobs o WHERE o.job = u.job)) AS missing,
+       (SELECT count(*) FROM open_jobs o WHERE NOT EXISTS (SELECT FROM unfinished u WHERE u.job = o.job)) AS extra
+
+-- name: statuses_abandon
+-- Orders of which the log has no job left: their messages cannot be kept up to date.
+UPDATE order_statuses s SET abandoned = true, last_error = 'the order was lost when the database went back'
+WHERE NOT s.abandoned AND NOT EXISTS (SELECT FROM order_jobs l WHERE l.order_id = s.order_id)
+  AND NOT EXISTS (SELECT FROM events e JOIN open_jobs o ON e.position = o.position
+                  WHERE e.data ->> 'order' = s.order_id)

@@ -1,0 +1,194 @@
+"""A seller who wants a video: goes through the chat step by step, and comes back when something broke."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+
+import msgspec
+
+from services.rehearsal.chat_client import Button, Chat, ChatError, Message, buttons_of
+
+STEP_TIMEOUT_S = 12.0
+_TRIES = 4
+
+# What the buttons carry, as a client sees it. Not taken from services.adapters.telegram.callback_data: that
+# is the bot's side,
+# and loading it takes seconds.
+ACCEPT_TERMS = "terms:"
+CREATE = "menu:create"
+CABINET = "menu:cabinet"
+STYLE = "style:"
+SKIP_WISHES = "nowish"
+COUNT = "count:"
+RESUME = "menu:resume"
+DROP = "drop:"
+ORDER = "order:"
+AGAIN = "again:"
+_NUMBER = re.compile(r"-?\d+")
+
+
+class Product(msgspec.Struct, frozen=True):
+    """What is to be advertised. `name` is unique, so that faults and prompts can be told by it."""
+
+    name: str
+    photo: bytes
+
+
+class Seller:
+    """One person and their orders."""
+
+    def __init__(self, chat: Chat) -> None:
+        self.chat = chat
+        self._mark = 0
+        """What had been seen before the seller's last act; the bot's answer comes after it."""
+
+    async def begin(self) -> None:
+        """Start the bot, and accept its terms if it asks for that."""
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._say("/start")
+                if (shown := await self._see(ACCEPT_TERMS, CREATE)).data.startswith(ACCEPT_TERMS):
+                    self._mark = self.chat.seen
+                    await self.chat.tap(shown)
+                    await self._see(CREATE)
+                return
+            except ChatError:
+                if self.chat.button(CREATE):
+                    return  # the answer to an earlier try
+                if not left:
+                    raise
+
+    async def draft(
+        self, product: Product, *, style: str = "ugc", videos: int = 1, wishes: str = ""
+    ) -> Button:
+        """Through all steps up to the confirm screen; its order button."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return await self._steps(product, style, videos, wishes)
+            except ChatError:  # the place in the flow was lost on the way; a person begins anew
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def order(self, confirm: Button, *, taps: int = 1) -> str:
+        """Tap the order button, so many times at once; the order's id.
+
+        A person who sees nothing happen taps again: that asks for the same order.
+        """
+        for left in reversed(range(_TRIES)):
+            await asyncio.gather(*(self.chat.tap(confirm) for _ in range(taps)))
+            try:
+                await self.chat.until(
+                    lambda chat: _is_gone(chat, confirm), STEP_TIMEOUT_S, "the order's status"
+                )
+                break
+            except ChatError:
+                if not left:
+                    raise
+        return confirm.data.removeprefix(ORDER)
+
+    async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
+        """The final messages of all jobs of the order, once there are as many as videos were ordered."""
+
+        def missing(chat: Chat) -> str:
+            return f"{videos} final messages of order {order}, there are {len(finals(chat, order))}"
+
+        await self.chat.look()
+        await self.chat.until(lambda chat: len(finals(chat, order)) >= videos, timeout_s, missing)
+        return finals(self.chat, order)
+
+    async def balance(self) -> int:
+        """Credits as the cabinet shows them."""
+        for left in reversed(range(_TRIES)):
+            try:
+                await self._press(CABINET, fresh=False)
+                shown = await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance")
+                return int(shown)
+            except ChatError:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _steps(self, product: Product, style: str, videos: int, wishes: str) -> Button:
+        await self._press(CREATE, fresh=False)
+        await self._answer("the question for a photo")
+        if self.chat.button(RESUME, since=self._mark):  # what was lost sight of stands in the way
+            await self._press(DROP)
+            await self._press(CREATE)
+            await self._answer("the question for a photo")
+        self._mark = self.chat.seen
+        await self.chat.send_photo(product.photo)
+        await self._answer("the question about the product")
+        await self._say(product.name)
+        await self._press(STYLE + style)
+        if wishes:
+            await self._answer("the question about wishes")
+            await self._say(wishes)
+        else:
+            await self._press(SKIP_WISHES)
+        await self._press(COUNT + str(videos))
+        return await self._see(ORDER)
+
+    async def _say(self, text: str) -> None:
+        self._mark = self.chat.seen
+        await self.chat.say(text)
+
+    async def _press(self, prefix: str, *, fresh: bool = True) -> None:
+        """Tap the newest such button; `fresh`: one of the bot's answer to the last act."""
+        button = await self._see(prefix, fresh=fresh)
+        self._mark = self.chat.seen
+        await self.chat.tap(button)
+
+    async def _see(self, *prefixes: str, fresh: bool = True) -> Button:
+        """The newest button that begins with the first of these for which there is one."""
+        since = self._mark if fresh else 0
+
+        def found(chat: Chat) -> Button | None:
+            return next(filter(None, (chat.button(prefix, since=since) for prefix in prefixes)), None)
+
+        button: Button = await self.chat.until(found, STEP_TIMEOUT_S, f"a button {' or '.join(prefixes)}")
+        return button
+
+    async def _answer(self, what: str) -> None:
+        await self.chat.until(lambda chat: chat.news(self._mark), STEP_TIMEOUT_S, what)
+
+    def _shown_balance(self, chat: Chat) -> str | None:
+        """The number after the word, as text, since 0 is a balance too."""
+        for message in reversed(chat.news(self._mark)):
+            _, found, words = (message.get("text") or "").lower().partition("balance")
+            if found and (number := _NUMBER.search(words)):
+                return number[0]
+        return None
+
+
+def finals(chat: Chat, order: str) -> list[Message]:
+    """The messages that end the order's jobs: a video or why there is none, each with `again`."""
+    return [
+        message
+        for message in chat.from_bot()
+        if any(button.data == AGAIN + order for button in buttons_of(message))
+    ]
+
+
+def is_video(message: Message) -> bool:
+    return "video" in message or "animation" in message
+
+
+def _is_gone(chat: Chat, button: Button) -> bool:
+    """Whether its message has it no more. Another may: who is asked twice has two screens of one order."""
+    return not any(button == other for message in chat.from_bot() for other in buttons_of(message))
+
+
+def photo_of(color: tuple[int, int, int], accent: tuple[int, int, int]) -> bytes:
+    """A picture of a product: a body of one colour with a label of another, as JPEG."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("RGB", (720, 1080), (236, 232, 224))
+    draw = ImageDraw.Draw(picture)
+    draw.rounded_rectangle((160, 220, 560, 920), radius=60, fill=color)
+    draw.rectangle((220, 480, 500, 700), fill=accent)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()

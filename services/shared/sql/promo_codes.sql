@@ -1,5 +1,0 @@
--- All promo codes, the newest first, with how often each was used and whether it is disabled.
-SELECT c.data::text AS data, c.recorded_at_us,
-       (SELECT count(*) FROM events u WHERE u.type = 'PromoRedeemed' AND u.stream = c.stream) AS used,
-       EXISTS (SELECT FROM events d WHERE d.type = 'PromoDisabled' AND d.stream = c.stream) AS disabled
-FROM events c WHERE c.type = 'PromoCreated' ORDER BY c.position DESC

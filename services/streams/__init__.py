@@ -1,0 +1,1 @@
+"""The two Redis streams: entries, readers, publisher, consumer, status."""

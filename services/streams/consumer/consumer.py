@@ -1,0 +1,174 @@
+"""Entries of a stream, read by one process of many, each kept under a lease until its work is done.
+
+A process sits in a numbered seat (`w1`, `w2`, …), a key that expires with the lease; the seat's name is its
+consumer's name, so there are never more consumers than there were processes at once. What it holds it renews
+at a quarter of the lease; what another has let lie for longer than the lease it takes over. Nothing here is
+the last word on who may work, runs in the ledger are; this only decides who tries.
+
+Redis may go away, freeze, or come back empty at any moment. Work in hand goes on meanwhile; an entry that is
+pending nowhere any more stays in hand until it is delivered again, to us or to another.
+"""
+
+import asyncio
+import random
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.streams.consumer.held_entries import EntryHandler, HeldEntries
+from services.streams.consumer.read import Reader, make_group
+from services.streams.consumer.reclaim import Sweeper
+from services.streams.consumer.scripts import OTHERS, Claim, Scripts
+from services.streams.entries import seat_key
+
+logger = structlog.get_logger()
+
+SEATS_MAX = 100_000
+_RETRY_S = (0.1, 0.3, 1.0)
+
+
+class Consumer:
+    """One process's share of a stream.
+
+    After `start`, run `read`, `sweep` and `keep` side by side. To stop: end `read` and `sweep`, let the
+    holder finish or give back what it can, end `keep`, then `leave`. `redis` answers commands, `blocking` is
+    for the blocking read alone.
+    """
+
+    def __init__(
+        self, redis: Redis, blocking: Redis, holder: EntryHandler, *, stream: str, group: str, lease_s: float
+    ) -> None:
+        claim = Claim(stream, group, "", "", secrets.token_hex(8), int(lease_s * 1000))
+        self._redis = redis
+        self._lease_s = lease_s
+        self._scripts = Scripts(redis)
+        self._hands = HeldEntries(claim, holder)
+        self._reader = Reader(redis, blocking, self._hands)
+        self._sweeper = Sweeper(redis, self._scripts, self._hands, lease_s, self._seat_of)
+        self._renewed_at: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The consumer's name, e.g. `w1`; empty before `start`."""
+        return self._hands.claim.consumer
+
+    @property
+    def held(self) -> int:
+        """How many entries are in hand."""
+        return len(self._hands.held)
+
+    def status(self) -> dict[str, Any]:
+        """Seat and lease: `renewed_s` is how long ago it was renewed, None before it ever was."""
+        loop = asyncio.get_running_loop()
+        renewed_s = None if self._renewed_at is None else round(loop.time() - self._renewed_at, 1)
+        return {
+            "seat": self.name,
+            "entries": self.held,
+            "to_acknowledge": len(self._hands.done),
+            "to_give_back": len(self._hands.released),
+            "lease_s": self._lease_s,
+            "renewed_s": renewed_s,
+        }
+
+    async def start(self) -> None:
+        """Make the group if need be and take a seat. Raises RedisError."""
+        await make_group(self._redis, self._hands.claim.stream, self._hands.claim.group)
+        await self._take_seat()
+
+    def done(self, entry: str) -> None:
+        """The work is done and durable: acknowledge."""
+        self._hands.finish(entry)
+
+    def release(self, entry: str) -> None:
+        """Not done: let another process have it at once."""
+        self._hands.give_back(entry)
+
+    def drop(self, entry: str) -> None:
+        """Not done, and best left alone for a while: whoever sweeps after the lease gets it."""
+        self._hands.held.discard(entry)
+
+    def sweep_soon(self) -> None:
+        """Somebody has given entries back."""
+        self._sweeper.now.set()
+
+    async def read(self) -> None:
+        """Read for ever."""
+        await self._reader.run()
+
+    async def sweep(self) -> None:
+        """Take over for ever what others let lie."""
+        await self._sweeper.run()
+
+    async def keep(self) -> None:
+        """Renew what is held, for ever; acknowledge and give back at once what is to be."""
+        loop = asyncio.get_running_loop()
+        renew_at = loop.time()
+        failures = 0
+        while True:
+            if loop.time() >= renew_at:
+                renew_at = loop.time() + self._lease_s / 4 * random.uniform(0.8, 1.0)
+                await self._guarded(self.renew, "renew_failed")
+            settled = await self._guarded(self._settle, "acknowledge_failed")
+            failures = 0 if settled else failures + 1
+            pause_s = _RETRY_S[min(failures, len(_RETRY_S)) - 1] if failures else renew_at - loop.time()
+            try:
+                async with asyncio.timeout(max(0.0, min(pause_s, renew_at - loop.time()))):
+                    await (asyncio.sleep(pause_s) if failures else self._hands.hurry.wait())
+            except TimeoutError:
+                continue
+
+    async def renew(self) -> None:
+        """Keep the seat and all that is held; tell the holder what others have. Raises RedisError."""
+        held = list(self._hands.held)
+        states = await self._scripts.renew(self._hands.claim, held)
+        if states is None:
+            logger.error("seat_lost", consumer=self.name, entries=len(held))
+            self._hands.lose(held)
+            await self._take_seat()
+            return
+        self._renewed_at = asyncio.get_running_loop().time()
+        self._hands.lose([entry for entry in held if states[entry] == OTHERS and entry in self._hands.held])
+
+    async def leave(self) -> None:
+        """Acknowledge what is done, give back all else, and leave the seat. Raises RedisError."""
+        await self._settle()
+        released = await self._scripts.leave(self._hands.claim)
+        self._hands.held.clear()
+        logger.info("seat_left", consumer=self.name, entries_given_back=released)
+
+    async def _settle(self) -> None:
+        hands = self._hands
+        hands.hurry.clear()
+        if done := list(hands.done):
+            await self._scripts.ack(hands.claim, done)
+            hands.done.difference_update(done)
+        if released := list(hands.released):
+            await self._scripts.release(hands.claim, released)
+            hands.released.difference_update(released)
+
+    async def _take_seat(self) -> None:
+        claim = self._hands.claim
+        for number in range(1, SEATS_MAX):
+            seat = self._seat_of(f"w{number}")
+            if await self._redis.set(seat, claim.token, nx=True, px=claim.lease_ms):
+                self._hands.claim = replace(claim, consumer=f"w{number}", seat=seat)
+                self._hands.own_first = True  # what the seat's last holder left behind is ours now
+                logger.info("seat_taken", consumer=self.name)
+                return
+        raise RedisError(f"all {SEATS_MAX} seats are taken")
+
+    def _seat_of(self, consumer: str) -> str:
+        return seat_key(self._hands.claim.group, consumer)
+
+    async def _guarded(self, work: Callable[[], Awaitable[None]], failed: str) -> bool:
+        try:
+            await work()
+        except (RedisError, OSError) as error:
+            logger.warning(failed, error=repr(error))
+            return False
+        return True

@@ -1,0 +1,79 @@
+"""What one process has in hand: entries it works on, entries it is done with, entries it gives back."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from services.streams.consumer.scripts import Claim
+
+logger = structlog.get_logger()
+
+Fields = dict[bytes, bytes]
+
+
+class EntryHandler(Protocol):
+    """Who works on the entries. Of these methods only `wait_free` takes time."""
+
+    def free(self) -> int:
+        """How many more entries it takes."""
+
+    async def wait_free(self) -> None:
+        """Until `free` is above zero."""
+
+    def take(self, entry: str, fields: Fields) -> bool:
+        """Work on this entry; `fields` is empty when it was trimmed.
+
+        True to keep it under a lease until one of the consumer's `done`, `release` or `drop`; False when
+        nothing is left to do.
+        """
+
+    def lost(self, entry: str) -> None:
+        """Another process has the entry now."""
+
+
+class HeldEntries:
+    """Shared by reading, keeping and sweeping. `claim` changes when the process has to take another seat."""
+
+    def __init__(self, claim: Claim, holder: EntryHandler) -> None:
+        self.claim = claim
+        self.holder = holder
+        self.held: set[str] = set()
+        self.done: set[str] = set()
+        self.released: set[str] = set()
+        self.hurry = asyncio.Event()
+        """Set when there is something to acknowledge or to give back."""
+        self.own_first = True
+        """Whether entries may be ours without our knowing: at the start, and after errors."""
+
+    def take(self, entries: Iterable[tuple[bytes, Fields | None]]) -> None:
+        """Give entries to the holder, unless they are in hand already."""
+        for raw, fields in entries:
+            entry = raw.decode()
+            if entry in self.done or entry in self.held:
+                continue
+            if self.holder.take(entry, fields or {}):
+                self.released.discard(entry)
+                self.held.add(entry)
+            else:
+                self.finish(entry)
+
+    def finish(self, entry: str) -> None:
+        """To be acknowledged."""
+        self.held.discard(entry)
+        self.done.add(entry)
+        self.hurry.set()
+
+    def give_back(self, entry: str) -> None:
+        """To be made claimable."""
+        self.held.discard(entry)
+        self.released.add(entry)
+        self.hurry.set()
+
+    def lose(self, entries: Iterable[str]) -> None:
+        """Others have these now."""
+        for entry in entries:
+            self.held.discard(entry)
+            logger.warning("lease_lost", entry=entry, consumer=self.claim.consumer)
+            self.holder.lost(entry)

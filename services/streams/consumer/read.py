@@ -1,0 +1,85 @@
+"""Reading new entries, and finding again those that are ours without our knowing."""
+
+import asyncio
+import random
+from typing import Any, cast
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from services.streams.consumer.held_entries import Fields, HeldEntries
+
+logger = structlog.get_logger()
+
+BLOCK_S = 2.0
+BACK_OFF_S_MAX = 5.0
+
+
+async def make_group(redis: Redis, stream: str, group: str) -> None:
+    """Make the group, at the stream's beginning: what is finished is seen to be so, and nothing is missed."""
+    try:
+        await redis.xgroup_create(stream, group, id="0", mkstream=True)
+        logger.info("group_made", stream=stream, group=group)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+class Reader:
+    """The blocking read, on a client of its own."""
+
+    def __init__(self, redis: Redis, blocking: Redis, hands: HeldEntries) -> None:
+        self._redis = redis
+        self._blocking = blocking
+        self._hands = hands
+
+    async def run(self) -> None:
+        """Read for ever, never more than the holder has room for: what is read ahead ages meanwhile."""
+        failures = 0
+        while True:
+            await self._hands.holder.wait_free()
+            try:
+                if self._hands.own_first:
+                    await self._read_own()
+                if self._hands.holder.free() > 0:
+                    await self._read(">", block_ms=int(BLOCK_S * 1000))
+                failures = 0
+            except (RedisError, OSError) as error:
+                # An abandoned blocked read may have made entries ours without telling us.
+                self._hands.own_first = True
+                failures += 1
+                await self._recover(error, failures)
+
+    async def _read_own(self) -> None:
+        last = "0"
+        while self._hands.holder.free() > 0:
+            found = await self._read(last)
+            if not found:
+                self._hands.own_first = False
+                return
+            last = found[-1]
+
+    async def _read(self, after: str, block_ms: int | None = None) -> list[str]:
+        claim = self._hands.claim
+        reply: Any = await self._blocking.xreadgroup(
+            claim.group,
+            claim.consumer,
+            {claim.stream: after},
+            count=self._hands.holder.free(),
+            block=block_ms,
+        )
+        entries = cast("list[tuple[bytes, Fields | None]]", [e for _, found in reply or () for e in found])
+        if claim == self._hands.claim:  # else the seat was lost meanwhile, and others will get these
+            self._hands.take(entries)
+        return [entry[0].decode() for entry in entries]
+
+    async def _recover(self, error: Exception, failures: int) -> None:
+        pause_s = min(BACK_OFF_S_MAX, 0.05 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+        logger.warning("read_failed", error=repr(error), again_in_s=round(pause_s, 3))
+        await asyncio.sleep(pause_s)
+        if isinstance(error, ResponseError):  # NOGROUP after a wipe, UNBLOCKED while it is made anew
+            try:
+                await make_group(self._redis, self._hands.claim.stream, self._hands.claim.group)
+            except (RedisError, OSError) as failed:
+                logger.warning("group_failed", error=repr(failed))

@@ -1,0 +1,107 @@
+"""The two streams that the log is published to: their names, and how an event looks in them.
+
+    {neurocards}:ledger   every event under the ID `<position>-0`; field `event`: the whole row as JSON, with
+                          `data` as the exact text that was hashed, so that the chain can be verified
+    {neurocards}:jobs     what generation acts on, under the same IDs; fields `job` and `type`
+    {neurocards}:epoch    a number that grows whenever the streams are made anew
+
+All keys share one hash tag, so that they lie on one node of a cluster and one script can write them. Only the
+relay writes; never use an automatic ID (`*`) here, it would block every later position.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from events.envelope import Recorded
+from events.errors import NeurocardsError
+from events.stream_names import job_of
+
+PREFIX = "{neurocards}:"
+LEDGER = PREFIX + "ledger"
+JOBS = PREFIX + "jobs"
+EPOCH = PREFIX + "epoch"
+GENERATION = "generation"
+"""The consumer group on `jobs`. The relay makes it with the stream, at the stream's beginning."""
+
+JOB_TYPES = frozenset({"JobQueued", "JobReissued", "SubmissionAccepted"})
+"""Events that are published to `jobs` too."""
+
+NO_ID = "0-0"
+"""The last ID of a stream that is missing or was never written to."""
+
+_EVENT = b"event"
+_JOB = b"job"
+_TYPE = b"type"
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Recorded).decode
+
+
+class StreamError(NeurocardsError):
+    """An entry of a stream is not what the relay writes."""
+
+
+class JobEntry(msgspec.Struct, frozen=True):
+    """An entry of `jobs`: the event at `position` concerns this job."""
+
+    position: int
+    job: str
+    type: str
+
+
+def seat_key(group: str, consumer: str) -> str:
+    """Held by the process that reads under this name as long as it renews it; see `shared/consumer`."""
+    return f"{PREFIX}seat:{group}:{consumer}"
+
+
+def entry_id(position: int) -> str:
+    """7 → `7-0`."""
+    return f"{position}-0"
+
+
+def position_of(entry: bytes | str) -> int | None:
+    """`7-0` → 7; None for an ID that the relay does not give."""
+    text = entry.decode() if isinstance(entry, bytes) else entry
+    position, _, sequence = text.partition("-")
+    return int(position) if sequence == "0" and position.isdecimal() else None
+
+
+def encode_entry(recorded: Recorded) -> bytes:
+    """The value of `event`. The hash stands last, so the end of an entry tells it; see `entry_ending`."""
+    return _encode(recorded)
+
+
+def entry_ending(event_hash: bytes) -> bytes:
+    """What the entry of the event with this hash ends with."""
+    return b'"hash":' + _encode(event_hash) + b"}"
+
+
+def decode_entry(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> Recorded:
+    """The event of an entry of `ledger`. Raises StreamError, also when the entry was deleted (no fields)."""
+    text = (fields or {}).get(_EVENT)
+    if text is None:
+        raise StreamError(f"entry {entry!r} of {LEDGER} has no event")
+    try:
+        recorded = _decode(text)
+    except msgspec.DecodeError as error:
+        raise StreamError(f"entry {entry!r} of {LEDGER} cannot be read: {error}") from error
+    expected = entry_id(recorded.position)
+    if entry != (expected if isinstance(entry, str) else expected.encode()):
+        raise StreamError(f"entry {entry!r} of {LEDGER} holds the event at position {recorded.position}")
+    return recorded
+
+
+def job_entry(recorded: Recorded) -> JobEntry | None:
+    """What `jobs` gets of an event; None when generation need not act on it."""
+    if recorded.type not in JOB_TYPES:
+        return None
+    job = job_of(recorded.stream)
+    return None if job is None else JobEntry(recorded.position, job, recorded.type)
+
+
+def decode_job(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> JobEntry:
+    """An entry of `jobs`. Raises StreamError, also for one that was trimmed while pending (no fields)."""
+    position, found = position_of(entry), fields or {}
+    if position is None or _JOB not in found or _TYPE not in found:
+        raise StreamError(f"entry {entry!r} of {JOBS} has no job")
+    return JobEntry(position, found[_JOB].decode(), found[_TYPE].decode())

@@ -1,0 +1,56 @@
+"""The log read from its stream, for a rebuild: what is trimmed or not published yet comes from Postgres."""
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from events.envelope import Cursor, Recorded
+from ledger.errors import IntegrityError
+from ledger.log.hash_chain import sequence_break
+from projections.rebuild.source import Source
+from services.streams.entries import LEDGER, StreamError, decode_entry, entry_id, position_of
+
+
+class StreamSource:
+    """Events from the stream `ledger`, each verified against the chain; where it has a gap, from `log`.
+
+    `streamed` and `filled` count both. Raises IntegrityError when the stream holds something else than what
+    follows, and what redis-py raises.
+    """
+
+    def __init__(self, redis: Redis, log: Source) -> None:
+        self._redis = redis
+        self._log = log
+        self._gap_until = 0
+        self.streamed = 0
+        self.filled = 0
+
+    async def page(self, after: Cursor, limit: int) -> list[Recorded]:
+        """See `Source`."""
+        if after.position + 1 >= self._gap_until:
+            found: Any = await self._redis.xrange(LEDGER, min=entry_id(after.position + 1), count=limit)
+            events = self._read(after, dict(found))
+            if events:
+                self.streamed += len(events)
+                return events
+            goes_on_at = position_of(found[0][0]) if found else None
+            self._gap_until = goes_on_at or after.position + limit + 1
+        events = await self._log.page(after, min(limit, self._gap_until - after.position - 1))
+        self.filled += len(events)
+        return events
+
+    @staticmethod
+    def _read(after: Cursor, entries: dict[bytes, dict[bytes, bytes]]) -> list[Recorded]:
+        """The entries right after the cursor, up to a gap."""
+        events: list[Recorded] = []
+        try:
+            for entry, fields in entries.items():
+                if position_of(entry) != after.position + len(events) + 1:
+                    break
+                events.append(decode_entry(entry, fields))
+        except StreamError as error:
+            raise IntegrityError(f"{error}; run `neurocards streams verify`") from None
+        wrong = sequence_break(after, events)
+        if wrong is not None:
+            raise IntegrityError(f"the stream is not the log: {wrong}; run `neurocards streams verify`")
+        return events

@@ -1,0 +1,78 @@
+"""Waking up when something was appended, without waiting for the next poll.
+
+A hint only: a LISTEN connection can die without a word, so whoever waits here polls as well.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import asyncpg
+import structlog
+
+from ledger.log.ledger import NOTIFY_CHANNEL
+from services.platform.errors import StartError
+from services.platform.periodic import PASSING
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+logger = structlog.get_logger()
+
+LIVENESS_S = 5.0
+_TROUBLE = (StartError, *PASSING)
+
+
+class LogListener:
+    """Sets `wake` whenever something was appended, and after every reconnect.
+
+    `connect` makes a connection of its own, e.g. `lambda: database.connect(settings, "listen")`; not through
+    PgBouncer in transaction mode.
+    """
+
+    def __init__(self, connect: "Callable[[], Awaitable[Connection]]") -> None:
+        self._connect = connect
+        self.wake = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Listen until `stop`, reconnecting as often as need be."""
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                try:
+                    connection = await self._connect()
+                except _TROUBLE as error:
+                    logger.warning("listen_not_connected", error=repr(error))
+                    await asyncio.wait([stopped], timeout=1)
+                    continue
+                try:
+                    await self._listen(connection, stopped)
+                except _TROUBLE as error:
+                    logger.warning("listen_connection_lost", error=repr(error))
+                finally:
+                    connection.terminate()
+        finally:
+            stopped.cancel()
+            self.wake.set()  # whoever waits shall see the stop
+
+    async def wait(self, timeout_s: float) -> None:
+        """Until something may have been appended since the last wait, or the time is over."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.wake.wait()
+        self.wake.clear()
+
+    async def _listen(self, connection: "Connection", stopped: "asyncio.Task[bool]") -> None:
+        lost = asyncio.Event()
+        connection.add_termination_listener(lambda *_: lost.set())
+        await connection.add_listener(NOTIFY_CHANNEL, lambda *_: self.wake.set())
+        self.wake.set()
+        gone = asyncio.create_task(lost.wait())
+        try:
+            while not stopped.done() and not gone.done():
+                await asyncio.wait([stopped, gone], timeout=LIVENESS_S, return_when=asyncio.FIRST_COMPLETED)
+                if not stopped.done():
+                    await connection.fetchval("SELECT 1", timeout=LIVENESS_S)
+        finally:
+            gone.cancel()

@@ -1,0 +1,78 @@
+"""Making both streams anew from the log, in a new epoch: after a wipe, or when they hold another history."""
+
+import structlog
+
+from events.envelope import GENESIS, Cursor, Recorded
+from ledger.log.ledger import LogReader
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.streams.entries import NO_ID, JobEntry, entry_id
+from services.streams.publisher.errors import StreamMismatchError
+from services.streams.publisher.scripts import Place, Scripts, StreamState
+
+query = load_queries("services.streams.publisher")
+
+logger = structlog.get_logger()
+
+OPEN_JOBS_MAX = 300_000
+_PAGE_JOBS = 1000
+
+
+class StreamMaker:
+    """Makes the streams anew.
+
+    `reach_back` bounds how much history is published again: consumers that need more read it from Postgres.
+    """
+
+    def __init__(self, pool: Pool, scripts: Scripts, *, reach_back: int) -> None:
+        self._pool = pool
+        self._reader = LogReader(pool)
+        self._scripts = scripts
+        self._reach_back = reach_back
+
+    async def make_anew(
+        self, seen: StreamState, head: Cursor, reason: str, *, without_history: bool = False
+    ) -> Place | None:
+        """The place after the base; None when the streams have changed since they were seen.
+
+        `without_history`: the base is the head, as somebody will put the history there.
+        """
+        position = head.position if without_history else await self.base(head)
+        # Read after the head, so that every unfinished job up to the base is seen.
+        jobs = await self._open_jobs(position) if position else []
+        if len(jobs) >= OPEN_JOBS_MAX:
+            position = jobs[-1].position  # too many for one script: the later ones come with their events
+        base = await self.event(position) if position else None
+        epoch = await self._scripts.recover(seen, base, jobs)
+        if epoch is None:
+            return None
+        say = logger.warning if head.position else logger.info  # before the first event nothing was lost
+        say(
+            "streams_made_anew", reason=reason, base=position, head=head.position, jobs=len(jobs), epoch=epoch
+        )
+        jobs_last = entry_id(jobs[-1].position) if jobs else NO_ID
+        return Place(base.cursor if base else GENESIS, jobs_last, epoch)
+
+    async def base(self, head: Cursor) -> int:
+        """After which position publishing begins when the streams are made anew."""
+        needed = await self._pool.fetchval(query("needed_after"))
+        wanted = head.position if needed is None else min(needed, head.position)
+        return max(wanted, head.position - self._reach_back, 0)
+
+    async def event(self, position: int) -> Recorded:
+        """The event there. Raises StreamMismatchError when the log has none."""
+        events = await self._reader.events_after(position - 1, 1)
+        if not events or events[0].position != position:
+            raise StreamMismatchError(
+                f"the log has no position {position} any more; run `neurocards recover`"
+            )
+        return events[0]
+
+    async def _open_jobs(self, up_to: int) -> list[JobEntry]:
+        """The oldest unfinished jobs up to a position, OPEN_JOBS_MAX at most."""
+        jobs: list[JobEntry] = []
+        after, limit = 0, min(_PAGE_JOBS, OPEN_JOBS_MAX)
+        while limit and (page := await self._reader.open_jobs(after, up_to, limit)):
+            jobs += [JobEntry(job.position, job.job, "JobQueued") for job in page]
+            after, limit = page[-1].position, min(_PAGE_JOBS, OPEN_JOBS_MAX - len(jobs))
+        return jobs

@@ -1,0 +1,163 @@
+"""What writes the streams: each script is one atomic step on both, guarded by what they must hold.
+
+Whatever happens around a script (a crash before or after, a dropped reply, a second relay, a wipe), running
+it again writes nothing twice.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from events.envelope import Cursor, Recorded
+from services.streams import entries as streams
+from services.streams.entries import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, StreamError, entry_id
+from services.streams.publisher.errors import StreamMismatchError
+
+Swapped = Literal["swapped", "behind", "gone", "differs"]
+
+
+class StreamState(msgspec.Struct, frozen=True):
+    """What the streams hold. `last` is the event at `ledger`'s last ID, None when it was trimmed.
+
+    `jobs_last` is empty when that stream is missing, `epoch` when there is none.
+    """
+
+    ledger_last: str
+    last: Recorded | None
+    jobs_last: str
+    epoch: str
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where publishing goes on: the last event published, the last ID that `jobs` has, and the epoch."""
+
+    cursor: Cursor
+    jobs_last: str
+    epoch: str
+
+
+class Scripts:
+    """Runs the scripts, by their SHA-1 where the server knows them already."""
+
+    def __init__(self, redis: Redis, *, ledger_entries_max: int) -> None:
+        self.redis = redis
+        self._ledger_entries_max = ledger_entries_max
+
+    async def state(self, *, believing: bool = True) -> StreamState:
+        """What is there. Raises StreamMismatchError when the last entry is not one of ours.
+
+        Not `believing`: what is no entry of ours counts as none.
+        """
+        last_id, event, jobs_last, epoch = await self._run("state", [LEDGER, JOBS, EPOCH], [])
+        try:
+            last = streams.decode_entry(last_id, {b"event": event}) if event else None
+        except StreamError as error:
+            if not believing:
+                return StreamState(last_id.decode(), None, jobs_last.decode(), epoch.decode())
+            raise StreamMismatchError(f"{error}; stop what writes it and run `neurocards recover`") from None
+        return StreamState(last_id.decode(), last, jobs_last.decode(), epoch.decode())
+
+    async def publish(self, place: Place, events: Sequence[Recorded]) -> Place | None:
+        """Add `events`, which follow `place`, to both streams; None when the streams are not at `place`."""
+        jobs = [entry for event in events if (entry := streams.job_entry(event)) is not None]
+        first = events[0].position
+        arguments: list[bytes | str | int] = [
+            entry_id(place.cursor.position),
+            streams.entry_ending(place.cursor.hash),
+            place.jobs_last,
+            place.epoch,
+            first,
+            self._ledger_entries_max,
+            len(events),
+        ]
+        arguments += [streams.encode_entry(event) for event in events]
+        done, _ = await self._run("publish", [LEDGER, JOBS, EPOCH], arguments + _job_arguments(jobs))
+        if not done:
+            return None
+        jobs_last = entry_id(jobs[-1].position) if jobs else place.jobs_last
+        return Place(events[-1].cursor, jobs_last, place.epoch)
+
+    async def recover(self, seen: StreamState, base: Recorded | None, jobs: Sequence[JobEntry]) -> str | None:
+        """Make the streams anew after the event `base` with these unfinished jobs; the new epoch.
+
+        None when the streams are not as seen any more.
+        """
+        arguments: list[bytes | str | int] = [
+            seen.ledger_last,
+            seen.jobs_last,
+            seen.epoch,
+            entry_id(base.position) if base else streams.NO_ID,
+            streams.encode_entry(base) if base else b"",
+            GENERATION,
+        ]
+        done, epoch = await self._run("recover", [LEDGER, JOBS, EPOCH], arguments + _job_arguments(jobs))
+        return epoch.decode() if done else None
+
+    async def build(
+        self, key: str, first: int, entries: Sequence[bytes], *, begun: bool, keep_s: int
+    ) -> bool:
+        """Add the entries of the events from position `first` on to a stream that is being built.
+
+        It must end right before them, or not be there unless it has `begun`; returns whether that was so. It
+        is gone after `keep_s` seconds unless more is added to it.
+        """
+        before = entry_id(first - 1) if begun else streams.NO_ID
+        (last,) = await self._run("build", [key], [before, first, keep_s, *entries])
+        return bool(last.decode() == entry_id(first + len(entries) - 1))
+
+    async def swap(
+        self, key: str, epoch: str, built: Cursor, entries: int, following: Sequence[Recorded]
+    ) -> tuple[Swapped, int]:
+        """Put the stream built up to a place at `key` into the place of `ledger`; see swap.lua.
+
+        What happened, and the position that the built stream has come to with those of `following` it needed.
+        """
+        arguments: list[bytes | str | int] = [
+            epoch,
+            entry_id(built.position),
+            entries,
+            len(streams.entry_ending(built.hash)),
+            built.position + 1,
+        ]
+        arguments += [streams.encode_entry(event) for event in following]
+        keys = [LEDGER, EPOCH, key, f"{key}:old"]
+        what, last = await self._run("swap", keys, arguments)
+        return what.decode(), streams.position_of(last) or 0
+
+    async def forget(self, key: str) -> None:
+        """Remove a stream that was built in vain."""
+        await self.redis.unlink(key)
+
+    async def trim_ledger(self, entries: int) -> int:
+        """Keep only so many of the newest entries of `ledger`; how many were removed."""
+        return int(await self.redis.xtrim(LEDGER, maxlen=entries, approximate=False))
+
+    async def trim_jobs(self, lowest: int) -> int:
+        """Remove entries of `jobs` below a position; how many."""
+        return int(await self.redis.xtrim(JOBS, minid=entry_id(lowest), approximate=False))
+
+    async def _run(self, name: str, keys: list[str], arguments: list[bytes | str | int]) -> list[Any]:
+        text, digest = _script(name)
+        try:
+            answer: Any = await self.redis.evalsha(digest, len(keys), *keys, *arguments)
+        except NoScriptError:
+            answer = await self.redis.eval(text, len(keys), *keys, *arguments)
+        return list(answer)
+
+
+def _job_arguments(jobs: Sequence[JobEntry]) -> list[bytes | str | int]:
+    return [word for entry in jobs for word in (entry_id(entry.position), entry.job, entry.type)]
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    """The script's text, with what all of them share before it, and its SHA-1."""
+    folder = files(__package__)
+    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("last_id", name))
+    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,352 @@
+"""The streams and their readers beside the log.
+
+A lag in positions says how many, the age of the oldest event that is not applied says how late: the latter is
+read from the log, so it is right also for a reader that died long ago, and for one that sleeps in between.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import asyncpg
+import msgspec
+from redis.asyncio import Redis
+
+from events.stream_names import job_of
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+from services.streams.entries import (
+    EPOCH,
+    GENERATION,
+    JOBS,
+    LEDGER,
+    NO_ID,
+    JobEntry,
+    StreamError,
+    decode_entry,
+    decode_job,
+    position_of,
+    seat_key,
+)
+
+publishing_query = load_queries("services.streams.publisher")
+query = load_queries("services.streams")
+
+# What Redis says of the streams and of those who work from them, in two round trips.
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """A stream as Redis has it. `last` is the last ID it has given, also when that entry was trimmed.
+
+    `tail` is the entry at `last`: of `ledger` the event's hash. None when it was trimmed, or is none that the
+    relay can have written, which `foreign` says.
+    """
+
+    name: str
+    there: bool
+    entries: int = 0
+    first: str = ""
+    last: str = NO_ID
+    memory_bytes: int = 0
+    tail: bytes | JobEntry | None = None
+    foreign: bool = False
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A consumer group. `next` is the position of the first entry it has not been given, None without one."""
+
+    stream: str
+    name: str
+    delivered: str
+    pending: int
+    oldest_pending: int | None
+    next: int | None
+
+
+class Consumer(msgspec.Struct, frozen=True):
+    """Who sits in a seat of the group. `seat_left_s` until the seat expires, None when it is empty."""
+
+    name: str
+    pending: int
+    seat_left_s: float | None
+
+
+class InRedis(msgspec.Struct, frozen=True):
+    """Everything that was found."""
+
+    epoch: str
+    streams: tuple[Stream, Stream]
+    groups: list[Group]
+    consumers: list[Consumer]
+
+
+async def look(redis: Redis) -> InRedis:
+    """Raises RedisError."""
+    async with redis.pipeline(transaction=True) as pipe:
+        for name in (LEDGER, JOBS):
+            pipe.xinfo_stream(name)
+            pipe.xrange(name, count=1)
+            pipe.xrevrange(name, count=1)
+            pipe.memory_usage(name)
+            pipe.xinfo_groups(name)
+        pipe.get(EPOCH)
+        pipe.xinfo_consumers(JOBS, GENERATION)
+        *found, epoch, consumers = await pipe.execute(raise_on_error=False)
+    if isinstance(epoch, Exception):  # unlike the others, a GET does not fail for what is missing
+        raise epoch
+    ledger, jobs = _stream_in_redis(LEDGER, found[:5]), _stream_in_redis(JOBS, found[5:])
+    raw_groups = [(LEDGER, group) for group in _found(found[4], [])]
+    raw_groups += [(JOBS, group) for group in _found(found[9], [])]
+    raw_consumers = _found(consumers, [])
+    async with redis.pipeline(transaction=False) as pipe:
+        for stream, group in raw_groups:
+            pipe.xpending(stream, group["name"])
+            pipe.xrange(stream, "(" + group["last-delivered-id"].decode(), count=1)
+        for consumer in raw_consumers:
+            pipe.pttl(seat_key(GENERATION, consumer["name"].decode()))
+        answers = await pipe.execute(raise_on_error=False)
+    groups = [
+        _group_in_redis(stream, raw, *answers[2 * n : 2 * n + 2])
+        for n, (stream, raw) in enumerate(raw_groups)
+    ]
+    seats = answers[2 * len(raw_groups) :]
+    people = [_consumer_in_redis(raw, left) for raw, left in zip(raw_consumers, seats, strict=True)]
+    return InRedis((epoch or b"").decode(), (ledger, jobs), groups, sorted(people, key=_by_number))
+
+
+def _stream_in_redis(name: str, found: list[Any]) -> Stream:
+    info, first, last, memory, _ = found
+    if isinstance(info, Exception):
+        return Stream(name, there=False)
+    last_id = info["last-generated-id"].decode()
+    tail: bytes | JobEntry | None = None
+    foreign = position_of(last_id) is None
+    if last and last[0][0].decode() == last_id:
+        try:
+            tail = decode_entry(*last[0]).hash if name == LEDGER else decode_job(*last[0])
+        except StreamError:
+            foreign = True
+    first_id = first[0][0].decode() if first else ""
+    return Stream(name, True, info["length"], first_id, last_id, _found(memory, 0) or 0, tail, foreign)
+
+
+def _group_in_redis(stream: str, raw: dict[str, Any], pending: Any, following: Any) -> Group:
+    summary, entries = _found(pending, {}), _found(following, [])
+    oldest = summary.get("min")
+    return Group(
+        stream,
+        raw["name"].decode(),
+        raw["last-delivered-id"].decode(),
+        raw["pending"],
+        position_of(oldest) if oldest else None,
+        position_of(entries[0][0]) if entries else None,
+    )
+
+
+def _consumer_in_redis(raw: dict[str, Any], left_ms: Any) -> Consumer:
+    left = left_ms / 1000 if isinstance(left_ms, int) and left_ms >= 0 else None
+    return Consumer(raw["name"].decode(), raw["pending"], left)
+
+
+def _by_number(consumer: Consumer) -> tuple[int, str]:
+    return len(consumer.name), consumer.name
+
+
+def _found(reply: Any, nothing: Any) -> Any:
+    """The reply; `nothing` for what is missing (the server says so as an error)."""
+    return nothing if isinstance(reply, Exception) else reply
+
+
+Tail = Literal[
+    "as the log", "behind", "trimmed", "empty", "missing", "lacks unfinished jobs", "ahead of ledger",
+    "ahead of the log", "differs from the log", "not ours",
+]  # fmt: skip
+CONTRADICTIONS: frozenset[Tail] = frozenset({"ahead of the log", "differs from the log", "not ours"})
+"""What needs `neurocards recover`, or somebody who looks."""
+
+RELAY = "relay"
+
+
+class StreamLine(msgspec.Struct, frozen=True):
+    """One stream. `first` and `last` are positions; `tail` says what its end is beside the log."""
+
+    stream: str
+    entries: int
+    first: int | None
+    last: int | None
+    tail: Tail
+    memory_bytes: int
+
+
+class ReaderLine(msgspec.Struct, frozen=True):
+    """Who follows the log: the relay, an in-order consumer (its cursor is in Postgres), a consumer group.
+
+    `lag` counts positions, from the oldest event that it has not applied or not been given up to the newest;
+    `lag_s` is that oldest event's age. Both are 0 when there is none.
+    `moved_s` is how long ago a cursor was moved last. `held`: the log still holds what it has applied.
+    """
+
+    reader: str
+    position: int | None
+    lag: int | None
+    lag_s: float | None
+    moved_s: float | None = None
+    pending: int | None = None
+    oldest_pending_s: float | None = None
+    held: bool = True
+
+
+class ConsumerLine(msgspec.Struct, frozen=True):
+    """A worker's seat in the group. `renewed_s` ago it was renewed last; None: nobody sits there."""
+
+    consumer: str
+    pending: int
+    renewed_s: float | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All of it. `redis` is why Redis says nothing, None when it does. `epoch` is empty without one."""
+
+    head: int
+    epoch: str
+    open_jobs: int
+    oldest_open_s: float | None
+    streams: list[StreamLine]
+    readers: list[ReaderLine]
+    consumers: list[ConsumerLine]
+    redis: str | None = None
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether something holds what the log does not."""
+        return any(line.tail in CONTRADICTIONS for line in self.streams) or not all(
+            line.held for line in self.readers
+        )
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What of the log is looked at."""
+
+    recorded_at_us: int
+    hash: bytes
+    stream: str
+    type: str
+
+
+async def stream_status(redis: Redis, pool: Pool, *, lease_s: float) -> Status:
+    """Look at everything once; at Redis first, so that what it holds must be in the log when that is read.
+
+    `lease_s` is the workers' setting: for how long a seat is held. Raises RedisError.
+    """
+    return await _status(pool, await look(redis), None, lease_s)
+
+
+async def status_without_redis(pool: Pool, reason: str) -> Status:
+    """What Postgres alone can tell, when Redis is away."""
+    return await _status(pool, None, reason, 0)
+
+
+async def _status(pool: Pool, found: InRedis | None, reason: str | None, lease_s: float) -> Status:
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),  # all as of one moment
+    ):
+        head = await connection.fetchrow(query("head"))
+        assert head is not None
+        cursors = await connection.fetch(query("readers"))
+        wanted = [head["oldest"] or 0, *(_positions(found) if found else [])]
+        rows = await connection.fetch(query("events_at"), wanted)
+        published = position_of(found.streams[0].last) or 0 if found else 0
+        newest = await connection.fetchval(publishing_query("newest_open_job"), published)
+    events = {row["position"]: Event(*list(row.values())[1:]) for row in rows}
+    now_us, end = head["now_us"], head["position"]
+
+    def age_s(position: int | None) -> float | None:
+        event = events.get(position or 0)
+        return None if event is None else max(now_us - event.recorded_at_us, 0) / 1e6
+
+    readers = [_cursor(row, end, now_us) for row in cursors]
+    lines, consumers = [], []
+    if found is not None:
+        ledger, jobs = found.streams
+        lines = [_stream(ledger, end, events, 0), _stream(jobs, published, events, newest)]
+        relay = ReaderLine(RELAY, published, max(end - published, 0), age_s(published + 1) or 0.0)
+        readers = [relay, *readers, *(_group(group, found, age_s) for group in found.groups)]
+        consumers = [_consumer(consumer, lease_s) for consumer in found.consumers]
+    epoch = found.epoch if found else ""
+    return Status(end, epoch, head["open_jobs"], age_s(head["oldest"]), lines, readers, consumers, reason)
+
+
+def _positions(found: InRedis) -> list[int]:
+    """Positions of the events to be looked at."""
+    ends = [position_of(stream.last) or 0 for stream in found.streams]
+    of_groups = [at for group in found.groups for at in (group.next, group.oldest_pending) if at]
+    return [*ends, ends[0] + 1, *of_groups]
+
+
+def _stream(stream: Stream, end: int, events: Mapping[int, Event], newest_open: int) -> StreamLine:
+    first = position_of(stream.first) if stream.first else None
+    tail = tail_of(stream, end, events, newest_open)
+    last = position_of(stream.last)
+    return StreamLine(stream.name, stream.entries, first, last, tail, stream.memory_bytes)
+
+
+def tail_of(stream: Stream, end: int, events: Mapping[int, Event], newest_open: int) -> Tail:
+    """What the stream's end is beside the log, which for `jobs` is what was published of it."""
+    last = position_of(stream.last)
+    if not stream.there:
+        return "missing" if end else "empty"  # before the first event nobody has anything to write
+    if last is None or stream.foreign:
+        return "not ours"
+    if last > end:
+        return "ahead of the log" if stream.name == LEDGER else "ahead of ledger"
+    if stream.tail is not None and not _same(stream.tail, events.get(last)):
+        return "differs from the log"
+    if last < newest_open:
+        return "lacks unfinished jobs"
+    if stream.name == LEDGER and last < end:
+        return "behind"
+    if stream.tail is None:
+        return "trimmed" if last else "empty"
+    return "as the log"
+
+
+def _same(tail: bytes | JobEntry, event: Event | None) -> bool:
+    if event is None:
+        return False
+    if isinstance(tail, bytes):
+        return event.hash == tail
+    return (job_of(event.stream), event.type) == (tail.job, tail.type)
+
+
+def _cursor(row: asyncpg.Record, end: int, now_us: int) -> ReaderLine:
+    next_at_us = row["next_at_us"]
+    return ReaderLine(
+        row["name"],
+        row["position"],
+        max(end - row["position"], 0),
+        0.0 if next_at_us is None else max(now_us - next_at_us, 0) / 1e6,
+        moved_s=max(now_us - row["moved_at_us"], 0) / 1e6,
+        held=row["held"],
+    )
+
+
+def _group(group: Group, found: InRedis, age_s: Callable[[int | None], float | None]) -> ReaderLine:
+    delivered = position_of(group.delivered)
+    stream = next(stream for stream in found.streams if stream.name == group.stream)
+    last = position_of(stream.last) or 0
+    lag = 0 if group.next is None else last - group.next + 1
+    return ReaderLine(
+        group.name,
+        delivered,
+        lag,
+        0.0 if group.next is None else age_s(group.next),
+        pending=group.pending,
+        oldest_pending_s=age_s(group.oldest_pending),
+    )
+
+
+def _consumer(consumer: Consumer, lease_s: float) -> ConsumerLine:
+    left_s = consumer.seat_left_s
+    return ConsumerLine(
+        consumer.name, consumer.pending, None if left_s is None else max(lease_s - left_s, 0.0)
+    )

@@ -1,0 +1,63 @@
+"""Hints between processes: "look at this job now", "entries were given back".
+
+Fire and forget: a hint that is lost costs seconds, since everyone also looks by themselves. Whoever learns
+something about a job that its worker waits for (a callback, a task found) says so with `wake_job`.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from services.streams.entries import PREFIX
+
+logger = structlog.get_logger()
+
+CHANNEL: Final = PREFIX + "wake"
+SWEEP: Final = b"sweep"
+_JOB: Final = b"job:"
+_BETWEEN: Final = "\n"
+
+
+async def wake_job(redis: Redis, job: str) -> None:
+    """Have whoever works on the job look at it now. Never raises."""
+    await wake_jobs(redis, [job])
+
+
+async def wake_jobs(redis: Redis, jobs: Iterable[str]) -> None:
+    """The same for several jobs, with one message."""
+    await _publish(redis, _JOB + _BETWEEN.join(jobs).encode())
+
+
+async def wake_sweepers(redis: Redis) -> None:
+    """Have all workers look for entries that were given back. Never raises."""
+    await _publish(redis, SWEEP)
+
+
+async def listen(redis: Redis, on_job: Callable[[str], None], on_sweep: Callable[[], None]) -> None:
+    """Call back for every hint, for ever, through lost connections."""
+    while True:
+        try:
+            async with redis.pubsub() as pubsub:
+                await pubsub.subscribe(CHANNEL)
+                while True:
+                    message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=3.0)
+                    data = message["data"] if message else b""
+                    if data == SWEEP:
+                        on_sweep()
+                    elif data.startswith(_JOB):
+                        for job in data.removeprefix(_JOB).decode("utf-8", "replace").split(_BETWEEN):
+                            on_job(job)
+        except (RedisError, OSError) as error:
+            logger.warning("wake_interrupted", error=repr(error))
+            await asyncio.sleep(1.0)
+
+
+async def _publish(redis: Redis, message: bytes) -> None:
+    try:
+        await redis.publish(CHANNEL, message)
+    except (RedisError, OSError) as error:
+        logger.warning("wake_not_sent", error=repr(error))

@@ -1,0 +1,154 @@
+"""What is done about a failure: told to the ledger and the log with all its facts, and its consequences.
+
+What follows from a class is data (services/generation/error_classes.py); `_carry_out` is where it happens.
+"""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from events.job import MESSAGE_CHARS_MAX, Failure
+from ledger.commands import FailJob, FailSubmission
+from ledger.jobs.state import JobState, Submission
+from services.generation.error_classes import policy_for
+from services.platform.scrub import scrub
+from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
+from services.worker.retry_policy import retry_pause_s
+from services.worker.steps import select_model, write_prompt
+
+if TYPE_CHECKING:
+    from services.worker.run import JobRun
+
+
+async def fail(run: "JobRun", failure: Failure) -> None:
+    """End the job without a video, with its refund; `failure` is in our own words, or scrubbed."""
+    life_s = run.tools.timing.refund_life_s
+    command = FailJob(run.job, run.state.account, "worker", failure, run.state.run, life_s)
+    if await run.append(command, key=f"fail:{run.job}:worker{run.state.run}"):
+        _ended(run)
+
+
+def deadline_failure(code: str, trouble: Failure | None) -> Failure:
+    """The deadline's failure, with what was last heard of the provider, if that was trouble."""
+    words = "the deadline has passed"
+    if trouble is None:
+        return Failure("timeout", code, words)
+    heard = " ".join(part for part in (trouble.error_class, trouble.code, trouble.message) if part)
+    return Failure("timeout", code, f"{words}; before it: {heard}"[:MESSAGE_CHARS_MAX], raw=trouble.raw)
+
+
+async def submission_failed(
+    run: "JobRun", number: int, failure: Failure, retry_after_s: float | None
+) -> None:
+    """The submission came to nothing: plan another, or end the job."""
+    failure = await scrub_failure(run, failure)
+    pause_s = _pause_s(run, run.state, failure, retry_after_s)
+    await _carry_out(run, number, failure)
+    if policy_for(failure.error_class).pauses_model:
+        # Told first: only then it is known whether another model takes over.
+        await select_model.report_refused(run, number, failure)
+        pause_s = 0.0 if await select_model.has_alternative(run, number) else None
+    if await _decide(run, number, failure, pause_s):
+        SUBMISSIONS.labels(failure.error_class).inc()
+        if policy_for(failure.error_class).blames_model:
+            await select_model.report_refused(run, number, failure)
+    await run.tools.checkpoint("refused")
+
+
+async def decide_retry(run: "JobRun", submission: Submission) -> None:
+    """Say what follows from a refusal that a run without the job has recorded, and carried out."""
+    failure = submission.failure
+    assert failure is not None
+    before = replace(run.state, submissions=(*run.state.submissions[:-1], replace(submission, failure=None)))
+    pause_s = _pause_s(run, before, failure, None)
+    if policy_for(failure.error_class).pauses_model:
+        pause_s = 0.0 if await select_model.has_alternative(run, submission.number) else None
+    await _decide(run, submission.number, failure, pause_s)
+
+
+def _pause_s(run: "JobRun", before: JobState, failure: Failure, retry_after_s: float | None) -> float | None:
+    return retry_pause_s(
+        before,
+        failure,
+        base_s=run.tools.timing.retry_base_s,
+        chance=random.random(),
+        retry_after_s=retry_after_s,
+        accounts=len(run.tools.accounts),
+    )
+
+
+async def _decide(run: "JobRun", number: int, failure: Failure, pause_s: float | None) -> bool:
+    """Whether the ledger took it."""
+    life_s, now_us = run.tools.timing.refund_life_s, run.tools.clock.now_us()
+    retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
+    assert run.run is not None
+    command = FailSubmission(run.job, run.state.account, run.run, number, failure, retry_at_us, life_s)
+    if not await run.append(command, key=f"refuse:{run.job}:{number}:{run.run}"):
+        return False
+    recorded = run.state.submissions[number - 1].failure or failure
+    if run.state.outcome:
+        _ended(run)
+    elif run.state.undecided is not None:
+        run.log.warning(
+            "submission_failed",
+            **log_fields(recorded),
+            decided_by=f"run {run.state.run}",
+            position=run.position,
+        )
+    else:
+        run.log.warning(
+            "submission_failed", **log_fields(recorded), again_in_s=pause_s, position=run.position
+        )
+    return True
+
+
+async def scrub_failure(run: "JobRun", failure: Failure) -> Failure:
+    """The failure without anything the seller wrote, should the outside have quoted it.
+
+    When the seller's texts are gone, nobody can tell their words from others: nothing of the outside is kept.
+    """
+    queued = run.state.queued
+    if queued is None or not (failure.message or failure.raw):
+        return failure
+    brief = await run.tools.door.brief(queued.brief)
+    prompt = await write_prompt.prompt_text(run)
+    run.prompt_text = None  # the next submission reads it again: it may have been erased by then
+    if brief is None or (prompt is None and run.state.prompt is not None):
+        return replace(failure, message="", raw="")
+    private = [brief.product, brief.wishes, prompt or ""]
+    return replace(failure, message=scrub(failure.message, private), raw=scrub(failure.raw, private))
+
+
+def log_fields(failure: Failure) -> dict[str, Any]:
+    """The facts as fields of a log line, the same as in the ledger."""
+    return {
+        "error_class": failure.error_class,
+        "code": failure.code,
+        "message": failure.message,
+        "attempt": failure.attempt,
+        "task": failure.task,
+        "raw": failure.raw,
+    }
+
+
+async def _carry_out(run: "JobRun", number: int, failure: Failure) -> None:
+    """What a class leads to beside the job itself; the submission is over either way."""
+    limits, policy = run.tools.limits, policy_for(failure.error_class)
+    await limits.done(run.job, run.state.account)
+    if policy.rests_key:
+        account = run.state.submissions[number - 1].provider_account
+        rest_s = await limits.rest(account)
+        run.log.error(
+            "account_rests", provider_account=account, for_s=rest_s, error_class=failure.error_class
+        )
+
+
+def _ended(run: "JobRun") -> None:
+    failure = run.state.failure
+    if failure is None:  # somebody else ended it otherwise
+        return
+    policy = policy_for(failure.error_class)
+    JOBS_ENDED.labels("failed", failure.error_class).inc()
+    tell = run.log.error if policy.alarms else run.log.warning
+    tell("job_failed", **log_fields(failure), alarm=policy.alarms, parked=policy.parks, position=run.position)

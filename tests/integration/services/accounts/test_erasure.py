@@ -1,0 +1,245 @@
+"""Who writes about a person while they are erased cannot, or takes it back: docs/decisions/erasure.md."""
+
+import asyncio
+import re
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from redis.asyncio import Redis
+
+from ledger.log.ledger import Ledger
+from ledger.sql import load_queries
+from services.accounts.personal_data import Brief, Draft, PersonalData
+from services.adapters.telegram.callback_data import ChooseCount, Order
+from services.bot import photo_intake
+from services.bot.moderation import Verdicts
+from services.payments.tracking_store import TrackedPayment, TrackingStore
+from services.platform.blobs import FolderBlobs, one_chunk
+from services.platform.ids import new_id
+from services.platform.settings import Settings
+from tests.support.erasing import CHAT_ID, PERSONAL, Scene
+from tests.support.services import ROOT
+from tests.support.waiting import eventually
+from tests.unit.services.bot.test_photos import encoded, halves
+from tests.unit.services.bot.test_routers import CHAT
+
+query = load_queries("services.accounts")
+
+PHOTO = "photos/cup.jpg"
+HARMLESS = {"deliveries", "order_jobs", "order_statuses", "payment_statuses", "payment_watch"}
+"""They know accounts, and nothing else of a person that is not taken out when they are erased."""
+
+Act = Callable[[Scene], Coroutine[Any, Any, None]]
+Write = Callable[[Any, str], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def scene(
+    settings: Settings,
+    pool,
+    ledger: Ledger,
+    redis: Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Scene:
+    async def download(bot: Any, file_id: str) -> bytes:
+        return encoded(halves())
+
+    monkeypatch.setattr(photo_intake, "download", download)
+    return Scene(settings, pool, ledger, redis, FolderBlobs(tmp_path))
+
+
+async def test_whatever_names_an_account_is_fenced(pool) -> None:
+    made = "".join(path.read_text("utf-8") for path in (ROOT / "services/migrations").glob("*.sql"))
+    tables = re.findall(r"^CREATE TABLE (\w+)", made, flags=re.MULTILINE)
+    rows = await pool.fetch(
+        """SELECT c.table_name, f.confdeltype FROM information_schema.columns c
+           LEFT JOIN pg_constraint f ON f.conrelid = c.table_name::regclass AND f.contype = 'f'
+                AND f.confrelid = 'accounts'::regclass
+           WHERE c.column_name = 'account' AND c.table_name = ANY ($1) AND c.table_name <> 'accounts'""",
+        tables,
+    )
+    gone_with_them = {row["table_name"] for row in rows if row["confdeltype"] in (b"c", b"n")}
+    assert gone_with_them == (set(PERSONAL) - {"accounts"}) | {"payment_requests"}
+    assert {row["table_name"] for row in rows} - gone_with_them == HARMLESS
+
+
+async def text(scene: Scene) -> None:
+    await scene.enter("product", photo=PHOTO)
+    await message(scene, text="my secret mug")
+
+
+async def photo(scene: Scene) -> None:
+    await scene.enter("photo")
+    await message(scene, photo=[{"file_id": "f", "file_unique_id": "u", "width": 9, "height": 9}])
+
+
+async def count(scene: Scene) -> None:
+    await with_photo(scene, new_id())
+    await tap(scene, ChooseCount(count=1).pack())
+
+
+async def order(scene: Scene) -> None:
+    name = new_id()
+    photo = await with_photo(scene, name)
+    await scene.people.keep_text(scene.account, Brief("my secret mug"), ref=name)
+    slug, price = scene.desk.shop.model.slug, scene.desk.shop.model.price_credits
+    draft = Draft(name, scene.account, CHAT_ID, 40, photo, name, "ugc", slug, (f"{name}j",), price)
+    await scene.people.save_draft(draft)
+    await tap(scene, Order(draft=name).pack())
+
+
+async def wrong_code(scene: Scene) -> None:
+    await scene.enter()
+    await message(scene, text="/promo SECRET25")
+
+
+async def with_photo(scene: Scene, name: str) -> str:
+    """Enter with a photo; its key. `name` is the draft's."""
+    photo = f"photos/{name}.jpg"
+    await scene.enter("count", photo=photo, product="my secret mug", style="ugc", draft=name)
+    await scene.people.own_blob(photo, scene.account)
+    await scene.blobs.put(photo, one_chunk(b"photo"), size_bytes_max=99)
+    return photo
+
+
+async def message(scene: Scene, **content: Any) -> None:
+    scene.erase_at = scene.wanted
+    await scene.feed("message", message_id=20, date=1, chat=CHAT, **content)
+
+
+async def tap(scene: Scene, data: str) -> None:
+    shown = {"message_id": 40, "date": 1, "chat": CHAT, "text": "x"}
+    scene.erase_at = scene.wanted
+    await scene.feed("callback_query", id="q", chat_instance="1", message=shown, data=data)
+
+
+WRITTEN: dict[Act, str] = {
+    text: "redis",
+    photo: "files",
+    count: "drafts",
+    order: "drafts",
+    wrong_code: "wrong_codes",
+}
+
+
+@pytest.mark.parametrize("act", WRITTEN)
+async def test_erased_at_any_step_of_a_handler_nothing_is_left(scene: Scene, act: Act) -> None:
+    """Before and after everything it reads and writes, in turn."""
+    await act(scene)
+    steps = scene.steps
+    assert steps > 4 and WRITTEN[act] in await scene.left()
+    await scene.forgetting.forget(scene.account, actor="support-1", reason="asked")
+    for scene.wanted in range(1, steps + 1):
+        await act(scene)
+        assert scene.steps >= scene.wanted
+        assert await scene.left() == {}, f"erased at step {scene.wanted} of {steps}"
+
+
+async def test_who_writes_after_being_erased_is_somebody_new(scene: Scene) -> None:
+    scene.wanted = 3
+    await text(scene)
+    erased, scene.wanted = scene.account, 0
+    await message(scene, text="hello again")
+    again = await scene.people.of_telegram(CHAT_ID)
+    assert again is not None and again.account != erased
+
+
+async def write_text(connection: Any, account: str) -> None:
+    await PersonalData(connection).keep_text(account, Brief("my secret mug"))
+
+
+async def write_draft(connection: Any, account: str) -> None:
+    ref = await PersonalData(connection).keep_text(account, Brief("my secret mug"))
+    await PersonalData(connection).save_draft(Draft("d1", account, 5, 1, PHOTO, ref, "ugc", "m", ("j1",), 1))
+
+
+async def write_blob(connection: Any, account: str) -> None:
+    await PersonalData(connection).own_blob(PHOTO, account)
+
+
+async def write_verdict(connection: Any, account: str) -> None:
+    await Verdicts(connection).keep(account, {"text:1": ()})
+
+
+async def write_code(connection: Any, account: str) -> None:
+    await PersonalData(connection).note_wrong_code(account)
+
+
+async def write_link(connection: Any, account: str) -> None:
+    link = TrackedPayment("p1", account, contact="79001234567", chat_id=5)
+    await TrackingStore(connection).open(link, "yookassa")
+
+
+async def write_request(connection: Any, account: str) -> None:
+    await connection.execute(
+        """INSERT INTO payment_links (payment, account, contact) VALUES ('p1', $1, '79001234567')
+           ON CONFLICT DO NOTHING""",
+        account,
+    )
+    await TrackingStore(connection).ask("p1", "", account, lambda contact: {"receipt": contact})
+
+
+WRITES = [write_text, write_draft, write_blob, write_verdict, write_code, write_link, write_request]
+BLOCKED = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
+
+async def nothing_left(scene: Scene) -> None:
+    assert await scene.left() == {}
+    assert await scene.pool.fetchval("SELECT count(*) FROM payment_requests") == 0
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_what_is_written_just_before_goes_too(scene: Scene, owner, write: Write) -> None:
+    """The writer's transaction is open when the erasure begins."""
+    account = (await scene.enter()).account
+    async with scene.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await write(connection, account)
+        erasing = asyncio.create_task(scene.forgetting.forget(account, actor="a", reason="r"))
+        await eventually(lambda: owner.fetchval(BLOCKED), 4)
+        await transaction.commit()
+        await erasing
+    await nothing_left(scene)
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_what_is_written_just_after_is_refused(scene: Scene, owner, write: Write) -> None:
+    """The erasure's transaction is open when the writer begins."""
+    account = (await scene.enter()).account
+    async with scene.pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(query("disown_blobs"), account)
+        await connection.execute(query("forget_account"), account)
+        writing = asyncio.create_task(write(scene.pool, account))
+        await eventually(lambda: owner.fetchval(BLOCKED), 4)
+        await transaction.commit()
+        try:
+            await writing
+        except asyncpg.ForeignKeyViolationError:
+            assert write not in (write_link,)
+    await nothing_left(scene)
+
+
+async def test_a_receipts_address_is_not_kept_when_its_person_was_erased_meanwhile(scene: Scene) -> None:
+    account = (await scene.enter()).account
+    links = TrackingStore(scene.pool)
+    await links.open(TrackedPayment("p1", account, contact="79001234567"), "yookassa")
+    read = links.link
+
+    async def link(payment: str) -> TrackedPayment | None:
+        found = await read(payment)
+        await scene.forgetting.forget(account, actor="a", reason="r")
+        return found
+
+    links.link = link  # type: ignore[method-assign]
+    asked = await links.ask("p1", "", account, lambda contact: {"receipt": contact})
+    assert "7900" not in asked.request
+    assert await scene.pool.fetchval("SELECT account FROM payment_requests") is None

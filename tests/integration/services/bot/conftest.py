@@ -1,0 +1,76 @@
+"""A bot process and a sandbox process for the folder; each test brings its own people."""
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from services.local.valkey import EmbeddedValkey
+from services.platform.database import create_pool
+from services.platform.settings import Settings, load_settings
+from tests.integration.services.bot.people import BotWorld, Visitor
+from tests.support import servers
+from tests.support.services import ServiceProcess, services_in
+
+_user_ids = itertools.count(700_001)
+
+
+@pytest.fixture(scope="package")
+def bot_world(
+    postgres: servers.SessionPostgres,
+    _session_valkey: EmbeddedValkey,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[BotWorld]:
+    """The sandbox and the bot on databases of their own."""
+    folder = tmp_path_factory.mktemp("bot")
+    with postgres.database() as database_url, servers.own_valkey(folder, durable=True) as valkey:
+        env = {"DATABASE_URL": database_url, "REDIS_URL": valkey.url(), "LOG_FORMAT": "json"}
+        with services_in(folder / "services", env) as services:
+            sandbox = services.start("sandbox", SANDBOX_PORT=0)
+            services.env["SANDBOX_URL"] = sandbox.facts["sandbox_url"]
+            services.env["NEUROCARDS_DATA_DIR"] = folder / "data"
+            bot = ServiceProcess("bot", services.folder, services.env).start(wait_s=60)
+            try:
+                yield BotWorld(database_url, valkey, sandbox, bot)
+            finally:
+                bot.kill()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def world(bot_world: BotWorld) -> Iterator[BotWorld]:
+    """The bot, running; the test fails when the bot logged a traceback meanwhile."""
+    before = len(bot_world.bot.log)
+    yield bot_world
+    log = bot_world.bot.log[before:]
+    assert "Traceback" not in log and '"level": "error"' not in log, log[-5000:]
+
+
+@pytest.fixture
+def visitor(world: BotWorld, http: httpx.AsyncClient) -> Visitor:
+    """Somebody who was never here, with an English client."""
+    return world.visitor(http, next(_user_ids))
+
+
+@pytest.fixture
+def other_visitor(world: BotWorld, http: httpx.AsyncClient) -> Visitor:
+    """Somebody else, with a Russian client."""
+    return world.visitor(http, next(_user_ids), "ru")
+
+
+@pytest.fixture
+async def settings(database_url: str) -> Settings:
+    return load_settings(database_url=database_url)
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[Any]:
+    async with await create_pool(settings, "test") as pool:
+        yield pool

@@ -1,0 +1,235 @@
+"""The way from /start to an order, and everything around it, against the sandboxed Telegram."""
+
+import pytest
+
+from services.adapters.telegram.callback_data import (
+    Again,
+    Cancel,
+    ChangeDraft,
+    ChooseCount,
+    ChooseLanguage,
+    ChooseStyle,
+    Menu,
+    MenuAction,
+    Order,
+    OtherStyle,
+    TopUp,
+)
+from tests.integration.services.bot.people import (
+    CREATE,
+    ORDER,
+    SKIP,
+    TERMS,
+    Books,
+    BotWorld,
+    Visitor,
+    picture,
+)
+
+
+async def test_from_start_to_an_order(visitor: Visitor) -> None:
+    await visitor.say("/start")
+    assert "2 credits" in await visitor.hears("terms in short")
+    await visitor.press(TERMS)
+    assert "You have 2 credits" in await visitor.hears("Welcome")
+    await visitor.to_product()
+    await visitor.say("A red mug <b>& more</b>")
+    await visitor.press(ChooseStyle(style="commercial").pack())
+    await visitor.hears("wishes")
+    await visitor.say("on a windowsill")
+    await visitor.press(ChooseCount(count=1).pack())
+    words = await visitor.hears("Check your order")
+    assert "A red mug <b>& more</b>" in words and "on a windowsill" in words
+    assert "Price: 1 credit" in words and "Balance: 2 credits" in words
+    confirm = await visitor.sees(ORDER)
+    assert "reply_to_message" in visitor.message(confirm.message_id), "the photo is quoted"
+    assert await visitor.books() == Books(2, 0, 0)
+    assert await visitor.tap(confirm) == "✅ Accepted: 1 video, 1 credit charged."
+    assert await visitor.books() == Books(1, 1, 1)
+    await visitor.hears("in the queue")
+    assert visitor.buttons(confirm.message_id) == []
+
+
+async def test_the_draft_knows_its_message_and_the_order_its_draft(visitor: Visitor, world: BotWorld) -> None:
+    await visitor.enter()
+    confirm = await visitor.to_confirm()
+    await visitor.tap(confirm)
+    draft = Order.unpack(confirm.data).draft
+    row = (await world.rows("SELECT * FROM drafts WHERE draft = $1", draft))[0]
+    assert (row["message_id"], row["chat_id"]) == (confirm.message_id, visitor.chat.user_id)
+    assert row["ordered"] and row["style"] == "ugc"
+    queued = await world.rows(
+        "SELECT data ->> 'order' AS o, data ->> 'locale' AS l, stream FROM events"
+        " WHERE type = 'JobQueued' AND data ->> 'order' = $1",
+        draft,
+    )
+    assert [(q["o"], q["l"], q["stream"]) for q in queued] == [(draft, "en", f"job-{row['jobs'][0]}")]
+
+
+async def test_the_whole_way_in_russian(other_visitor: Visitor) -> None:
+    visitor = other_visitor
+    await visitor.say("/start")
+    assert "2 кредита" in await visitor.hears("Условия коротко")
+    await visitor.press(TERMS)
+    assert "У вас 2 кредита" in await visitor.hears("Добро пожаловать")
+    await visitor.to_product()
+    await visitor.say("Кружка ручной работы")
+    await visitor.press(ChooseStyle(style="own").pack())
+    await visitor.hears("Напишите свой промпт")
+    await visitor.say("Кружка летит над Москвой")
+    await visitor.press(ChooseCount(count=1).pack())
+    assert "Промпт: Кружка летит над Москвой" in await visitor.hears("Проверьте заказ")
+    assert await visitor.press(ORDER) == "✅ Принято: 1 видео. Списано: 1 кредит."
+    await visitor.hears("Ваш заказ в очереди")
+
+
+async def test_a_photo_without_a_word_begins_and_its_caption_describes(visitor: Visitor) -> None:
+    await visitor.enter()
+    await visitor.photo(caption="A blue vase")
+    await visitor.press(ChooseStyle(style="ugc").pack())
+    await visitor.press(SKIP)
+    await visitor.press(ChooseCount(count=1).pack())
+    assert "Product: A blue vase" in await visitor.hears("Check your order")
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
+async def test_an_image_sent_as_a_file(visitor: Visitor, format_name: str) -> None:
+    await visitor.enter()
+    await visitor.press(CREATE)
+    await visitor.hears("Send a photo")
+    name = f"shot.{format_name.lower()}"
+    await visitor.send(
+        (name, picture(format_name=format_name), f"image/{format_name.lower()}"), kind="document"
+    )
+    await visitor.hears("describe the product")
+
+
+async def test_too_few_credits_are_said_and_fewer_videos_can_be_chosen(visitor: Visitor) -> None:
+    await visitor.enter()
+    await visitor.to_count()
+    assert await visitor.press(ChooseCount(count=5).pack()) == "Not enough credits."
+    assert "5 credits needed" in await visitor.hears("Balance: 2 credits")
+    await visitor.sees(TopUp.__prefix__)
+    await visitor.press(ChooseCount(count=1).pack())
+    await visitor.sees(ORDER)
+    assert await visitor.books() == Books(2, 0, 0)
+
+
+async def test_two_orders_for_one_balance(visitor: Visitor) -> None:
+    """Confirm screens outlive each other's orders; what the balance does not cover is not charged."""
+    await visitor.enter()
+    screens = []
+    for _number in range(3):
+        await visitor.say("/menu")
+        screens.append(await visitor.to_confirm())
+    assert [await visitor.tap(screen) for screen in screens] == [
+        "✅ Accepted: 1 video, 1 credit charged.",
+        "✅ Accepted: 1 video, 1 credit charged.",
+        "Not enough credits.",
+    ]
+    assert "your balance is 0 credits. Nothing was charged" in await visitor.hears("Not enough")
+    assert any(data.startswith(TopUp.__prefix__) for data in visitor.buttons(screens[2].message_id))
+    assert await visitor.books() == Books(0, 2, 2)
+
+
+async def test_cancel_charges_nothing_and_the_old_button_says_so(visitor: Visitor) -> None:
+    await visitor.enter()
+    confirm = await visitor.to_confirm()
+    await visitor.tap(await visitor.sees(Cancel.__prefix__))
+    await visitor.hears("cancelled. Nothing was charged")
+    assert "no longer there" in await visitor.tap(confirm)
+    assert await visitor.books() == Books(2, 0, 0)
+
+
+async def test_an_order_cannot_be_cancelled_or_changed_afterwards(visitor: Visitor) -> None:
+    await visitor.enter()
+    confirm = await visitor.to_confirm()
+    cancel, change = await visitor.sees(Cancel.__prefix__), await visitor.sees(ChangeDraft.__prefix__)
+    await visitor.tap(confirm)
+    assert "Too late to cancel" in await visitor.tap(cancel)
+    assert "Too late to change" in await visitor.tap(change)
+    assert await visitor.books() == Books(1, 1, 1)
+
+
+async def test_changing_the_order_before_it_is_placed(visitor: Visitor) -> None:
+    await visitor.enter()
+    first = await visitor.to_confirm()
+    await visitor.press(ChangeDraft.__prefix__)
+    await visitor.press(OtherStyle.__prefix__)
+    await visitor.press(ChooseStyle(style="commercial").pack())
+    await visitor.press(SKIP)
+    await visitor.press(ChooseCount(count=1).pack())
+    assert "Product commercial" in await visitor.hears("Check your order")
+    second = await visitor.sees(ORDER)
+    assert "no longer there" in await visitor.tap(first)
+    await visitor.tap(second)
+    assert await visitor.books() == Books(1, 1, 1)
+
+
+async def test_again_with_the_same_product(visitor: Visitor, world: BotWorld) -> None:
+    await visitor.enter()
+    confirm = await visitor.to_confirm()
+    await visitor.tap(confirm)
+    again = Again(draft=Order.unpack(confirm.data).draft).pack()
+    await visitor.chat.look()
+    await visitor.tap(type(confirm)(confirm.message_id, "again", again))
+    await visitor.press(ChooseCount(count=1).pack())
+    assert "A red mug" in await visitor.hears("Check your order")
+    await visitor.press(ORDER)
+    assert await visitor.books() == Books(0, 2, 2)
+    photos = await world.rows(
+        "SELECT DISTINCT data ->> 'photo' FROM events JOIN accounts ON data ->> 'account' = account"
+        " WHERE telegram_id = $1 AND type = 'JobQueued'",
+        visitor.chat.user_id,
+    )
+    assert len(photos) == 1
+
+
+async def test_the_cabinet_shows_balance_operations_and_videos(visitor: Visitor) -> None:
+    await visitor.enter()
+    await visitor.tap(await visitor.to_confirm())
+    await visitor.say("/cabinet")
+    words = await visitor.hears("My account")
+    assert "Balance: 1 credit" in words
+    assert "−1 · order: 1 video" in words and "+2 · welcome gift" in words
+    assert "in the queue · UGC blogger" in words
+
+
+async def test_commands_in_the_middle_keep_the_place(visitor: Visitor) -> None:
+    await visitor.enter()
+    await visitor.to_product()
+    for command, answer in [
+        ("/help", "How it works"),
+        ("/cabinet", "My account"),
+        ("/support", "@neurocards_support"),
+        ("/nonsense", "do not know this command"),
+    ]:
+        await visitor.say(command)
+        await visitor.hears(answer)
+        await visitor.hears("describe the product")
+    await visitor.say("/menu")
+    await visitor.press(Menu(action=MenuAction.RESUME).pack())
+    await visitor.hears("describe the product")
+    await visitor.say("/language")
+    await visitor.press(ChooseLanguage(locale="ru").pack())
+    await visitor.hears("Теперь говорим по-русски")
+    await visitor.hears("опишите товар")
+    await visitor.say("Кружка")
+    await visitor.hears("Выберите стиль")
+    await visitor.say("/cancel")
+    await visitor.hears("отменён")
+    await visitor.say("Кружка")
+    await visitor.hears("Не совсем понимаю")
+
+
+async def test_nothing_works_before_the_terms(visitor: Visitor) -> None:
+    await visitor.say("hello")
+    await visitor.hears("terms in short")
+    terms = await visitor.sees(TERMS)
+    await visitor.photo()
+    await visitor.hears("terms in short")
+    assert await visitor.tap(type(terms)(terms.message_id, "", CREATE)) == "Please accept the terms first."
+    await visitor.tap(terms)
+    await visitor.hears("Welcome")
+    await visitor.hears("describe the product")
+    assert await visitor.books() == Books(2, 0, 0)

@@ -1,0 +1,178 @@
+"""The inbox: nothing is lost, a chat's order is kept, and what fails for ever blocks nobody for ever."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.bot.inbox import Inbox, InboxRunner, StoredUpdate
+from services.bot.inbox.runner import BEGUN_MAX
+from services.platform.database import create_pool
+from services.platform.settings import Settings
+from tests.integration.services.bot.inboxes import Away, Recorder, running, update
+from tests.support.waiting import eventually
+
+
+async def left(pool: Any) -> list[int]:
+    return [row[0] for row in await pool.fetch("SELECT update_id FROM updates ORDER BY 1")]
+
+
+async def test_handled_updates_are_deleted_and_duplicates_ignored(pool: Any) -> None:
+    inbox, handler = Inbox(pool), Recorder()
+    await inbox.store([update(1), update(2, text="a NUL \x00 and half a pair \ud800")])
+    await inbox.store([update(2), update(3)])
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [1, 2, 3])
+        await eventually(lambda: left_is_empty(pool))
+
+
+async def left_is_empty(pool: Any) -> bool:
+    return await left(pool) == []
+
+
+async def test_a_chat_keeps_its_order_while_others_go_on(pool: Any) -> None:
+    gate = asyncio.Event()
+
+    async def act(stored: StoredUpdate) -> None:
+        if stored.update_id == 1:
+            await gate.wait()
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1, 5), update(2, 5), update(3, 6)])
+    async with running(inbox, handler) as runner:
+        await eventually(lambda: handler.handled == [3])
+        await inbox.store([update(4, 5), update(5, 6)])
+        runner.wake()
+        await eventually(lambda: handler.handled == [3, 5])
+        gate.set()
+        await eventually(lambda: handler.handled == [3, 5, 1, 2, 4])
+
+
+async def test_not_more_chats_at_once_than_allowed(pool: Any) -> None:
+    busy, most, gate = 0, 0, asyncio.Event()
+
+    async def act(stored: StoredUpdate) -> None:
+        nonlocal busy, most
+        busy += 1
+        most = max(most, busy)
+        await gate.wait()
+        busy -= 1
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(n, n) for n in range(1, 21)])
+    async with running(inbox, handler, chats_at_once=4):
+        await eventually(lambda: busy == 4)
+        gate.set()
+        await eventually(lambda: len(handler.handled) == 20)
+    assert most == 4
+
+
+async def test_what_was_in_hand_when_the_process_died_is_handled_by_the_next(pool: Any) -> None:
+    async def hang(stored: StoredUpdate) -> None:
+        await asyncio.Event().wait()
+
+    inbox = Inbox(pool)
+    await inbox.store([update(1), update(2)])
+    first = InboxRunner(inbox, Recorder(hang))
+    task = asyncio.create_task(first.run(asyncio.Event()))
+    await eventually(lambda: _begun(pool, 1))
+    task.cancel()
+    for chat_task in first._tasks:
+        chat_task.cancel()
+    handler = Recorder()
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [1, 2])
+
+
+async def _begun(pool: Any, update_id: int) -> bool:
+    return bool(await pool.fetchval("SELECT begun FROM updates WHERE update_id = $1", update_id))
+
+
+async def test_a_failing_update_is_logged_once_told_once_and_parked(pool: Any) -> None:
+    async def act(stored: StoredUpdate) -> None:
+        if stored.update_id == 1:
+            raise ValueError("a bug")
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1), update(2)])
+    with capture_logs() as logs:
+        async with running(inbox, handler):
+            await eventually(lambda: handler.handled == [2])
+    assert handler.apologised == [1]
+    assert [entry["event"] for entry in logs if entry.get("exc_info")] == ["update_failed"]
+    assert [entry["event"] for entry in logs].count("update_parked") == 1
+    row = await pool.fetchrow("SELECT failures, error, parked_at IS NOT NULL AS parked FROM updates")
+    assert tuple(row) == (3, "ValueError: a bug", True)
+
+
+async def test_trouble_waits_tells_the_person_once_and_goes_on(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.bot.inbox.runner.TELL_AFTER_S", 0.3)
+    tries = 0
+
+    async def act(stored: StoredUpdate) -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 5:
+            raise Away
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1), update(2)])
+    with capture_logs() as logs:
+        async with running(inbox, handler):
+            await eventually(lambda: handler.handled == [1, 2])
+    assert handler.waited == [1] and handler.apologised == []
+    assert not [entry for entry in logs if entry.get("exc_info")]
+    assert [entry["event"] for entry in logs].count("trouble_met") == 1
+
+
+async def test_trouble_without_end_is_parked(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.bot.inbox.runner.WAIT_S_MAX", 0.1)
+
+    async def act(stored: StoredUpdate) -> None:
+        raise Away
+
+    inbox = Inbox(pool)
+    await inbox.store([update(1)])
+    async with running(inbox, Recorder(act)):
+        await eventually(lambda: _parked(pool))
+
+
+async def _parked(pool: Any) -> bool:
+    return bool(await pool.fetchval("SELECT count(*) FROM updates WHERE parked_at IS NOT NULL"))
+
+
+async def test_an_update_that_takes_its_process_with_it_is_parked(pool: Any) -> None:
+    inbox, handler = Inbox(pool), Recorder()
+    await inbox.store([update(1), update(2)])
+    await pool.execute("UPDATE updates SET begun = $1 WHERE update_id = 1", BEGUN_MAX)
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [2])
+    assert await left(pool) == [1]
+
+
+async def test_postgres_going_away_while_handling_loses_nothing(pool: Any, settings: Settings) -> None:
+    async def act(stored: StoredUpdate) -> None:
+        async with await create_pool(settings, "killer", role=None, min_size=1, max_size=1) as killer:
+            await killer.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'neurocards-test' AND datname = current_database()"
+            )
+
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1), update(2)])
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [1, 2])
+        await eventually(lambda: left_is_empty(pool))
+
+
+async def test_parked_updates_are_forgotten_in_time(pool: Any) -> None:
+    inbox = Inbox(pool)
+    await inbox.store([update(1), update(2), update(3)])
+    await inbox.park(1, "old")
+    await inbox.park(2, "new")
+    await pool.execute("UPDATE updates SET parked_at = parked_at - interval '15 days' WHERE update_id = 1")
+    assert await inbox.forget_parked() == 1
+    assert await left(pool) == [2, 3]

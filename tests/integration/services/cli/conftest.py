@@ -1,0 +1,92 @@
+"""Commands run in this process on the test's database: arguments in, streams and exit code out."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+from typer.testing import CliRunner
+
+from events.envelope import Recorded
+from services.cli import environment
+from services.cli.main import app
+from services.cli.reference import commands
+from tests.support.desk import store
+
+COMMANDS = commands()
+
+
+class Done(msgspec.Struct, frozen=True):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The data of `-o json` or `-o jsonl`."""
+        if self.out.startswith("["):
+            found: list[dict[str, Any]] = json.loads(self.out)
+            return found
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Done]
+
+ARGUMENTS = {
+    "USER": "a1", "CREDITS": "1", "JOB": "j", "MODEL": "m", "CODE": "SPRING25", "PAYMENT": "p", "ID": "1",
+    "PROJECTION|all": "balances", "FILE": "file",
+}  # fmt: skip
+OPTIONS = {"--reason": "r", "--actor": "a", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k"}
+
+
+def given(words: str, changed: Any = None, value: str = "") -> list[str]:
+    """A command with everything it must be given, and with one parameter as it is to be tried."""
+    command, options, arguments = COMMANDS[words], words.split(), list[str]()
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            if parameter is changed or parameter.required:
+                arguments.append(value if parameter is changed else ARGUMENTS[parameter.metavar])
+        elif parameter is changed or parameter.required:
+            name = max(parameter.opts, key=len)
+            options += [name, value if parameter is changed else OPTIONS[name]]
+        elif "--yes" in parameter.opts:
+            options.append("--yes")
+    return [*options, "--", *arguments] if arguments else options
+
+
+@pytest.fixture
+def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `neurocards …` on the test's database; raises what a person would see as a traceback."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    monkeypatch.setattr(environment, "configure_command_logging", lambda *_: None)
+
+    def one(*words: str, **env: str) -> Done:
+        result = CliRunner().invoke(app, list(words), env={"COLUMNS": "100", **env})
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    return one
+
+
+@pytest.fixture
+def keep(database_url: str) -> Callable[[Iterable[Recorded]], None]:
+    """Writes rows into the log as they are."""
+    return lambda events: asyncio.run(store(database_url, events))
+
+
+@pytest.fixture
+def own_rows(database_url: str) -> Callable[[str], None]:
+    """Changes the log behind its back, as a superuser with triggers off."""
+
+    async def change(sql: str) -> None:
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(f"SET session_replication_role = replica; {sql}")
+        await connection.close()
+
+    return lambda sql: asyncio.run(change(sql))

@@ -1,0 +1,104 @@
+"""`neurocards models`: what stands, and what an operator changes with a name and a reason."""
+
+import asyncio
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger.log.ledger import Ledger
+from services.generation.catalogue import load_catalogue
+from services.generation.circuit_breaker.store import CircuitBook
+from services.platform.blobs import FolderBlobs
+from tests.support.services import clean_environment
+from tests.support.studio import Studio
+from tests.support.zygote import neurocards
+
+CATALOGUE = load_catalogue()
+MODEL, ALTERNATIVE = (model.slug for model in CATALOGUE.candidates(CATALOGUE.default)[:2])
+WHY = ("--reason", "ugly videos", "--actor", "ann")
+
+
+class Desk:
+    """Runs `neurocards models …` without a terminal."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self._folder = folder
+        self._env = clean_environment(DATABASE_URL=database_url)
+
+    async def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return await asyncio.to_thread(neurocards, ("models", *words), cwd=self._folder, env=self._env)
+
+    async def rows(self, *words: str) -> list[dict[str, Any]]:
+        done = await self.run(*words, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        return list(json.loads(done.stdout))
+
+    async def listed(self) -> dict[str, dict[str, Any]]:
+        return {row["model"]: row for row in await self.rows("list")}
+
+
+@pytest.fixture
+def desk(tmp_path: Path, database_url: str) -> Desk:
+    return Desk(tmp_path, database_url)
+
+
+async def test_an_operator_pauses_and_resumes_a_model(desk: Desk, pool: Any) -> None:
+    assert (await desk.listed())[MODEL]["state"] == "available"
+    shown = await desk.run("pause", MODEL, *WHY, "--dry-run")
+    assert shown.returncode == 0 and "nothing was changed" in shown.stderr
+    assert (await desk.run("pause", MODEL, *WHY)).returncode == 2, "nobody to ask"
+    assert (await desk.listed())[MODEL]["state"] == "available"
+
+    done = await desk.run("pause", MODEL, *WHY, "--yes")
+    assert done.returncode == 0 and "obeys within seconds" in done.stderr
+    row = (await desk.listed())[MODEL]
+    assert (row["state"], row["set_by"], row["reason"], row["until"]) == (
+        "paused",
+        "ann",
+        "ugly videos",
+        None,
+    )
+    assert row["alternative"] == ALTERNATIVE and row["since"]
+    again = await desk.run("pause", MODEL, "--reason", "me too", "--actor", "bob", "--yes")
+    assert again.returncode == 0 and "already" in again.stderr
+
+    assert (await desk.run("resume", MODEL, "--reason", "better", "--actor", "bob", "--yes")).returncode == 0
+    assert "already" in (await desk.run("resume", MODEL, *WHY, "--yes")).stderr
+    history = [(row["state"], row["actor"], row["reason"]) for row in await desk.rows("history", MODEL)]
+    assert history == [("available", "bob", "better"), ("paused", "ann", "ugly videos")]
+    assert (await desk.run("history", "another/model")).returncode == 4
+
+
+async def test_a_providers_pause_is_shown_and_can_be_resumed(
+    desk: Desk, pool: Any, ledger: Ledger, tmp_path: Path
+) -> None:
+    studio = Studio(ledger, pool, FolderBlobs(tmp_path))
+    (job,) = (await studio.order(await studio.seller())).jobs
+    await CircuitBook(pool).report(MODEL, "paused", job, 1, "This interface is temporarily paused.")
+    row = (await desk.listed())[MODEL]
+    assert (row["state"], row["set_by"], row["alternative"]) == ("paused", "provider", ALTERNATIVE)
+    assert "temporarily" in row["reason"] and row["until"] > row["since"]
+    assert (await desk.run("resume", MODEL, *WHY, "--yes")).returncode == 0
+    assert (await desk.listed())[MODEL]["state"] == "available"
+
+
+async def test_the_list_knows_what_is_not_offered_and_what_nobody_knows_is_not_found(desk: Desk) -> None:
+    listed = await desk.listed()
+    assert set(listed) == {model.slug for model in CATALOGUE.models}
+    assert listed["sora-2-image-to-video"]["state"] == "not offered"
+    missing = await desk.run("pause", "no/such-model", *WHY, "--yes")
+    assert missing.returncode == 4 and "models list" in missing.stderr
+
+
+async def test_the_effect_on_open_jobs_is_shown_first(
+    desk: Desk, pool: Any, ledger: Ledger, tmp_path: Path
+) -> None:
+    studio = Studio(ledger, pool, FolderBlobs(tmp_path))
+    await CircuitBook(pool).resume("m", "ann", "known from now on")
+    await CircuitBook(pool).pause("m", "ann", "known from now on")
+    await studio.order(await studio.seller(), 3)
+    (row,) = await desk.rows("resume", "m", *WHY, "--dry-run")
+    assert (row["state_before"], row["state_after"], row["open_jobs"]) == ("paused", "available", 3)

@@ -1,0 +1,128 @@
+"""The supervisor starts in order, restarts what dies, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from services.local import processes
+from services.local.child_process import Child, Spec
+from services.local.data_dir import DataFolder
+from services.local.supervisor import Supervisor
+from services.platform.errors import StartError
+from tests.support.servers import short_folder
+from tests.support.services import ROOT, clean_environment
+from tests.support.waiting import eventually, eventually_now
+
+
+@pytest.fixture
+def folder() -> Iterator[DataFolder]:
+    with short_folder() as root:
+        folder = DataFolder(root / "data")
+        folder.prepare()
+        yield folder
+
+
+def spec(name: str, mode: str) -> Spec:
+    command = [sys.executable, "-m", "tests.support.fake_service", mode]
+    return Spec(name, command, {"PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
+
+
+def _is_ready_again(child: Child, old_pid: int) -> bool:
+    return child.pid != old_pid and bool(child.facts().get("ready"))
+
+
+async def test_stages_are_ready_one_after_another_and_end(folder: DataFolder) -> None:
+    said: list[str] = []
+    async with Supervisor(
+        [[spec("first", "good")], [spec("second", "good")]], folder, said.append
+    ) as supervisor:
+        await supervisor.start()
+        pids = supervisor.pids()
+        assert set(pids) == {"first", "second"}
+        assert all(child.facts()["ready"] for child in supervisor.children)
+        assert {os.getsid(pid) for pid in pids.values()} == set(pids.values())  # Ctrl-C reaches none of them
+    assert not any(processes.alive(pid) for pid in pids.values())
+    assert said == []
+
+
+async def test_what_dies_is_started_again_and_said(folder: DataFolder) -> None:
+    said: list[str] = []
+    changes: list[int] = []
+    stages = [[spec("worker", "good")]]
+    async with Supervisor(stages, folder, said.append, lambda: changes.append(1)) as supervisor:
+        await supervisor.start()
+        [child] = supervisor.children
+        for _ in range(2):
+            pid = child.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await eventually(partial(_is_ready_again, child, pid))
+    assert child.restarts == len(changes) == 2
+    assert "worker ended with code -9; starting it again in 0.5 s" in said[0]
+    assert "in 1 s" in said[1]
+
+
+async def test_a_process_that_does_not_start_is_shown_with_its_log(folder: DataFolder) -> None:
+    stages = [[spec("good", "good"), spec("bad", "cannot-start")]]
+    with pytest.raises(
+        StartError, match=r"bad ended with code 1 at its start; the last line of .*install it[^\n]*$"
+    ):
+        async with Supervisor(stages, folder, lambda _: None) as supervisor:
+            await supervisor.start()
+    assert not any(child.running for child in supervisor.children)
+
+
+async def test_warnings_are_repeated_on_the_console(folder: DataFolder) -> None:
+    said: list[str] = []
+    async with Supervisor([[spec("odd", "warns")]], folder, said.append) as supervisor:
+        await supervisor.start()
+        await eventually(lambda: said, what="the warning to be repeated")
+    assert "odd | [warning ] something_odd" in said[0] and "detail=7" in said[0]
+
+
+@pytest.mark.slow
+async def test_a_frozen_process_is_stopped_too(folder: DataFolder) -> None:
+    async with Supervisor([[spec("frozen", "loop-hangs")]], folder, lambda _: None) as supervisor:
+        await supervisor.start()
+        [child] = supervisor.children
+    assert not child.running
+
+
+def test_nothing_outlives_a_killed_supervisor(folder: DataFolder) -> None:
+    program = f"""
+import asyncio
+from pathlib import Path
+from services.local.folder import DataFolder
+from services.local.supervisor import Supervisor
+from tests.integration.local.test_supervisor import spec
+async def main():
+    folder = DataFolder(Path({str(folder.root)!r}))
+    async with Supervisor([[spec("a", "good"), spec("b", "good")]], folder, print) as supervisor:
+        await supervisor.start()
+        print(*supervisor.pids().values(), flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, env=clean_environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert supervisor.stdout is not None
+    pids = [int(word) for word in supervisor.stdout.readline().split()]
+    assert len(pids) == 2
+    supervisor.kill()
+    supervisor.wait(60)
+    supervisor.stdout.close()
+    eventually_now(lambda: not any(processes.alive(pid) for pid in pids), what="the services to end")
+
+
+def test_the_log_of_an_earlier_run_is_moved_aside_when_long(folder: DataFolder) -> None:
+    path: Path = folder.log_path("worker")
+    path.write_bytes(b"x" * 6_000_000)
+    assert folder.log_path("worker") == path and not path.exists()
+    assert (folder.logs / "worker.log.1").stat().st_size == 6_000_000

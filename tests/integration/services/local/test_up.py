@@ -1,0 +1,194 @@
+"""`neurocards up` as a person runs it: starts from nothing, survives being killed, leaves nothing behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from services.cli.commands.serve import Service
+from services.local import processes
+from services.platform.redis import command_client
+from services.platform.settings import load_settings
+from tests.support.servers import fresh_cluster, short_folder
+from tests.support.services import ROOT, clean_environment
+from tests.support.waiting import eventually_now
+
+READY_S = 60
+
+
+class Started:
+    """One `neurocards up`."""
+
+    def __init__(self, folder: Path, *arguments: str, **env: Any) -> None:
+        self.folder = folder
+        env = {
+            "PYTHONPATH": ROOT,
+            "NEUROCARDS_DATA_DIR": folder / "data",
+            "SANDBOX_PORT": 0,
+            "WEB_PORT": 0,
+        } | env
+        self._words = (folder / "words").open("a+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "services.cli", "up", "-o", "json", *arguments],
+            cwd=folder, env=clean_environment(**env), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=self._words, text=True, start_new_session=True,
+        )  # fmt: skip
+        self.facts: dict[str, Any] = {}
+
+    def wait_ready(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, f"up ended with code {self.process.wait(60)}:\n{self.words}"
+        self.facts = json.loads(line)
+        return self.facts
+
+    @property
+    def words(self) -> str:
+        return (self.folder / "words").read_text()
+
+    def current_pids(self) -> dict[str, int]:
+        found: dict[str, int] = json.loads((self.folder / "data/run/up.json").read_text())["pids"]
+        return found
+
+    def stop(self, signum: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(signum)
+        return self.process.wait(60)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(60)
+        if self.process.stdout:
+            self.process.stdout.close()
+        self._words.close()
+
+
+Start = Callable[..., Started]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Over a database folder that is there already; that it starts from nothing the running system shows."""
+    with short_folder() as folder:
+        (folder / "data").mkdir(mode=0o711)
+        fresh_cluster(folder / "data/postgres")
+        running: list[Started] = []
+
+        def start(*arguments: str, **env: Any) -> Started:
+            running.append(Started(folder, *arguments, **env))
+            return running[-1]
+
+        yield start
+        for started in running:
+            started.close()
+        pids = {pid for started in running for pid in started.facts.get("pids", {}).values()}
+        eventually_now(lambda: not any(processes.alive(pid) for pid in pids), what="everything to end")
+
+
+async def _applied(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM schema_migrations"))
+    finally:
+        await connection.close()
+
+
+async def test_infra_only_gives_migrated_databases_and_stops_cleanly(start: Start) -> None:
+    up = start("--infra-only")
+    facts = up.wait_ready()
+    assert {"database_url", "redis_url", "web_url", "sandbox_url", "pids"} <= set(facts)
+    assert set(facts["pids"]) == {"postgres", "valkey"}
+    assert await _applied(facts["database_url"]) > 2
+    async with command_client(load_settings(redis_url=facts["redis_url"])) as client:
+        assert await client.ping()
+    assert up.stop(signal.SIGINT) == 0
+    assert not any(processes.alive(pid) for pid in facts["pids"].values())
+    assert "Traceback" not in up.words
+
+
+def test_two_on_one_folder_is_refused_with_a_way_out(start: Start) -> None:
+    first = start("--infra-only")
+    first.wait_ready()
+    second = start("--infra-only")
+    assert second.process.wait(60) == 1
+    assert f"pid {first.process.pid}" in second.words and "NEUROCARDS_DATA_DIR" in second.words
+    assert first.process.poll() is None
+
+
+async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
+    killed = start("--infra-only")
+    url = killed.wait_ready()["database_url"]
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
+    await connection.close()
+    key = killed.folder / "data/checkpoint.key"
+    signs = key.read_text()
+    assert key.stat().st_mode & 0o077 == 0 and signs.strip() not in killed.words
+    killed.process.kill()
+    killed.process.wait(60)
+    again = start("--infra-only")  # at once, while the old servers may still be on their way out
+    facts = again.wait_ready()
+    connection = await asyncpg.connect(facts["database_url"])
+    assert await connection.fetchval("SELECT count(*) FROM kept") == 1
+    await connection.close()
+    assert key.read_text() == signs
+    assert set(facts["pids"].values()).isdisjoint(killed.facts["pids"].values())
+
+
+async def test_a_server_that_dies_comes_back_at_the_same_address(start: Start) -> None:
+    up = start("--infra-only")
+    facts = up.wait_ready()
+    os.kill(facts["pids"]["postgres"], signal.SIGKILL)
+    os.kill(facts["pids"]["valkey"], signal.SIGKILL)
+    eventually_now(lambda: up.words.count("server_restarted") == 2, what="both servers to be started again")
+    assert await _applied(facts["database_url"]) > 2
+    async with command_client(load_settings(redis_url=facts["redis_url"])) as client:
+        assert await client.ping()
+
+
+def test_configured_databases_are_used_and_not_started(
+    start: Start, database_url: str, redis_url: str
+) -> None:
+    up = start("--infra-only", DATABASE_URL=database_url, REDIS_URL=redis_url)
+    facts = up.wait_ready()
+    assert (facts["database_url"], facts["redis_url"], facts["pids"]) == (database_url, redis_url, {})
+
+
+def test_a_configured_port_that_is_taken_is_named(start: Start) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        up = start("--infra-only", SANDBOX_PORT=port)
+        assert up.process.wait(60) == 1
+    assert f"SANDBOX_PORT: port {port} is taken" in up.words and "Traceback" not in up.words
+
+
+@pytest.mark.chaos
+def test_everything_starts_heals_and_stops(start: Start) -> None:
+    up = start("--workers", "2", SANDBOX_RENDER_SECONDS=1)
+    facts = up.wait_ready()
+    expected = {service.value for service in Service} - {"worker"} | {"worker-1", "worker-2"}
+    assert set(facts["pids"]) == expected | {"postgres", "valkey"}
+    assert httpx.get(facts["chat_url"], timeout=60).status_code == 200
+    signed = up.folder / "data/checkpoints"
+    eventually_now(lambda: list(signed.glob("checkpoint-*.note")), what="the monitor signs the log")
+
+    os.kill(facts["pids"]["relay"], signal.SIGKILL)
+    eventually_now(
+        lambda: up.current_pids()["relay"] != facts["pids"]["relay"], what="the relay to be restarted"
+    )
+    assert "relay ended with code -9; starting it again" in up.words
+
+    pids = set(up.current_pids().values())
+    assert up.stop(signal.SIGINT) == 0, up.words
+    assert not any(processes.alive(pid) for pid in pids)

@@ -1,0 +1,85 @@
+"""The monitor signs on schedule; what it may not sign is an alarm, and keeps nobody from their refund."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+
+from ledger.checkpoints.signed_note import new_key, open_note
+from ledger.checkpoints.store import stored
+from ledger.log.ledger import Ledger
+from services.maintenance.checkpoints import Checkpoints
+from services.platform.settings import load_settings
+from services.recovery.checkpoint_files import kept_notes
+from tests.integration.services.relay.conftest import truncate_log
+from tests.support.traffic import Traffic
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+KEY = new_key("neurocards/test")
+
+
+def monitor(pool: "Pool", folder: Path, every_s: float = 3600) -> Checkpoints:
+    settings = load_settings(checkpoint_dir=folder, checkpoint_every_seconds=every_s)
+    return Checkpoints(settings, pool, KEY)
+
+
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name) or 0
+
+
+@pytest.fixture
+async def traffic(ledger: Ledger) -> Traffic:
+    traffic = Traffic(ledger)
+    await traffic.play(10)
+    return traffic
+
+
+async def test_two_monitors_make_one_checkpoint_and_both_keep_it(
+    traffic: Traffic, pool: "Pool", tmp_path: Path
+) -> None:
+    one, other = monitor(pool, tmp_path / "one"), monitor(pool, tmp_path / "other")
+    for _ in range(2):
+        await asyncio.gather(one.run_once(), other.run_once())
+    (note,) = await stored(pool)
+    assert open_note(note.note, KEY.public)
+    assert kept_notes(tmp_path / "one") == kept_notes(tmp_path / "other") == [note.note]
+    assert metric("neurocards_checkpoint_last_timestamp_seconds") == note.statement.time_us / 1e6
+
+
+async def test_the_next_one_is_made_when_it_is_due(traffic: Traffic, pool: "Pool", tmp_path: Path) -> None:
+    frequent = monitor(pool, tmp_path, every_s=0.000001)
+    await frequent.run_once()
+    await traffic.play(5)
+    await frequent.run_once()
+    first, second = await stored(pool)
+    assert second.statement.head.position > first.statement.head.position
+    assert len(kept_notes(tmp_path)) == 2
+
+
+async def test_a_log_that_may_not_be_signed_is_counted_and_nothing_is_raised(
+    traffic: Traffic, pool: "Pool", tmp_path: Path, database_url: str
+) -> None:
+    frequent = monitor(pool, tmp_path, every_s=0.000001)
+    await frequent.run_once()
+    owner = await asyncpg.connect(database_url)
+    await truncate_log(owner, 5)
+    await owner.close()
+    before = metric("neurocards_checkpoint_failures_total")
+    assert await frequent.run_once() == 0
+    assert metric("neurocards_checkpoint_failures_total") == before + 1
+    assert len(await stored(pool)) == 1
+
+
+async def test_a_folder_that_cannot_be_written_is_counted(
+    traffic: Traffic, pool: "Pool", tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    before = metric("neurocards_checkpoint_failures_total")
+    await monitor(pool, tmp_path / "file").run_once()
+    assert metric("neurocards_checkpoint_failures_total") == before + 1
+    assert len(await stored(pool)) == 1  # the table has it; the folder gets it when it can be written

@@ -1,0 +1,218 @@
+"""What the monitor only measures: it is right, it fails by itself, and two of them change nothing."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+from prometheus_client import REGISTRY
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from events.job import Failure
+from ledger import commands as c
+from ledger.log.ledger import Ledger
+from projections.engine.runner import Runner
+from projections.models.job_status import JOB_STATUS
+from services.adapters.kie.errors import KieRefusedError, OutcomeUnknownError
+from services.generation.circuit_breaker.store import CircuitBook
+from services.generation.provider_limits import ProviderLimits, ProviderRates
+from services.maintenance.gauges.model_states import ModelStates
+from services.maintenance.gauges.open_jobs import OpenJobsSummary
+from services.maintenance.gauges.provider_accounts import Balances, Rests
+from services.maintenance.task_status import TaskStatus
+from services.maintenance.unknown_submissions import UnknownSubmissions
+from tests.integration.services.maintenance.conftest import metric, recorded_at
+from tests.support.studio import Studio
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+
+class Accounts:
+    """A provider with accounts whose balances, or trouble, a test decides."""
+
+    def __init__(self, **answers: Decimal | Exception) -> None:
+        self.answers = answers
+        self.asked = ""
+
+    @property
+    def accounts(self) -> tuple[str, ...]:
+        return tuple(self.answers)
+
+    def client(self, account: str) -> "Accounts":
+        self.asked = account
+        return self
+
+    async def credit(self) -> Decimal:
+        answer = self.answers[self.asked]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def test_balances_are_read_and_trouble_with_one_account_is_counted() -> None:
+    refused = KieRefusedError(Failure("provider_auth", "401", "no"))
+    balances = Balances(
+        Accounts(b1=Decimal("12.5"), b2=refused, b3=OutcomeUnknownError(Failure("transient")))
+    )
+    assert await balances.run_once() == 1
+    assert metric("provider_balance_credits", account="b1") == 12.5
+    assert metric("provider_balance_timestamp_seconds", account="b1") > 1_000_000_000
+    failures = "provider_balance_failures_total"
+    assert metric(failures, account="b2", error_class="provider_auth") == 1
+    assert metric(failures, account="b3", error_class="transient") == 1
+    assert REGISTRY.get_sample_value("neurocards_provider_balance_credits", {"account": "b2"}) is None
+
+
+async def test_what_was_spent_is_what_balances_went_down_by() -> None:
+    accounts = Accounts(s1=Decimal(10), s2=Decimal(5))
+    balances = Balances(accounts)
+    for one, two in (("10", "5"), ("7.5", "5"), ("107", "4"), ("106", "4")):  # s1 was topped up in between
+        accounts.answers = {"s1": Decimal(one), "s2": Decimal(two)}
+        await balances.run_once()
+    spent = {account: metric("provider_spent_credits_total", account=account) for account in ("s1", "s2")}
+    assert spent == {"s1": 3.5, "s2": 1}
+
+
+async def test_resting_accounts_are_seen_by_whoever_asks(redis: Redis) -> None:
+    workers = ProviderLimits(redis, ProviderRates(rest_s=60))
+    await workers.rest("r1")
+    rests = Rests(Accounts(r1=Decimal(0), r2=Decimal(0)), ProviderLimits(redis))
+    assert await rests.run_once() == 1
+    assert (
+        metric("provider_account_resting", account="r1"),
+        metric("provider_account_resting", account="r2"),
+    ) == (1, 0)
+    await workers.wake("r1")
+    assert await rests.run_once() == 0
+    assert metric("provider_account_resting", account="r1") == 0
+
+
+async def test_the_state_of_every_model(pool: "Pool") -> None:
+    book = CircuitBook(pool)
+    models = ModelStates(book, ("good", "closed"))
+    assert await models.run_once() == 0
+    await book.pause("closed", "me", "too expensive today")
+    assert await models.run_once() == 1
+    states = {m: metric("model_state", model=m, state="paused") for m in ("good", "closed")}
+    assert states == {"good": 0, "closed": 1}
+    assert metric("model_state", model="closed", state="available") == 0
+    await book.resume("closed", "me", "again")
+    assert await models.run_once() == 0
+    assert metric("model_state", model="closed", state="available") == 1
+
+
+async def test_without_redis_a_process_tells_what_it_knows_itself() -> None:
+    limits = ProviderLimits(None)
+    assert await limits.rests(("a", "b")) == {"a": 0, "b": 0}
+    await limits.rest("a")
+    rests = await limits.rests(("a", "b"))
+    assert rests["a"] > 0 and rests["b"] == 0
+
+
+async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
+    order = await studio.order(await studio.seller(), 4)
+    await studio.start(order.jobs[0])
+    await studio.start(order.jobs[1])
+    await studio.submit(order.jobs[1], task="t")
+    await studio.finish(order.jobs[2])
+    runner = Runner(pool, JOB_STATUS)
+    await runner.apply(await ledger.read.events_after(0))
+    late = await studio.order(order.seller)  # the read model does not know it yet
+    assert await OpenJobsSummary(pool).measure() == 3 + len(late.jobs)
+    states = {s: metric("jobs_in_state", state=s) for s in ("queued", "writing", "rendering", "retrying")}
+    assert states == {"queued": 2, "writing": 1, "rendering": 1, "retrying": 0}
+
+
+async def test_the_oldest_jobs_are_told_without_any_read_model(studio: Studio, pool: "Pool") -> None:
+    await OpenJobsSummary(pool).run_once()
+    names = ("oldest_open_job", "oldest_unstarted_job", "earliest_deadline")
+    assert [metric(f"{name}_timestamp_seconds") for name in names] == [0, 0, 0]
+    order = await studio.order(await studio.seller(), 2, deadline_s=900)
+    await studio.order(order.seller, deadline_s=60)
+    await studio.start(order.jobs[0])
+    await OpenJobsSummary(pool).run_once()
+    jobs = {row["job"]: row for row in await pool.fetch("SELECT * FROM open_jobs")}
+    began = [await recorded_at(pool, jobs[job]["position"]) for job in order.jobs]
+    earliest = min(row["deadline_at_us"] for row in jobs.values()) / 1e6
+    assert [metric(f"{name}_timestamp_seconds") for name in names] == pytest.approx([*began, earliest])
+
+
+async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
+    order = await studio.order(await studio.seller(), 4)
+    for job, error_class in zip(order.jobs, ("poison", "poison", "our_fault", "timeout"), strict=True):
+        await studio.fail(order, job, error_class)
+    await ledger.execute(c.DropDeadLetter(order.jobs[0], "seen", "me"), key="drop")
+    runner = Runner(pool, JOB_STATUS)
+    await runner.apply(await ledger.read.events_after(0))
+    await OpenJobsSummary(pool).run_once()
+    assert (
+        metric("dead_letters", error_class="poison") == metric("dead_letters", error_class="our_fault") == 1
+    )
+    assert metric("dead_letters", error_class="result_broken") == 0
+    assert REGISTRY.get_sample_value("neurocards_dead_letters", {"error_class": "timeout"}) is None
+
+
+async def test_an_unknown_submission_is_counted_and_told_once(
+    studio: Studio, pool: "Pool", ledger: Ledger
+) -> None:
+    order = await studio.order(await studio.seller(), 4)
+    for job in order.jobs:
+        await studio.start(job)
+    await studio.submit(order.jobs[0])
+    await studio.submit(order.jobs[1], task="known")
+    await studio.submit(order.jobs[2])
+    await studio.fail(order, order.jobs[2])  # its seller has been told
+    await ledger.execute(c.StartJob(order.jobs[0], 2, "w2"), key="another run makes it no less unknown")
+    one, other = UnknownSubmissions(pool, after_s=0), UnknownSubmissions(pool, after_s=0)
+    with capture_logs() as logs:
+        assert [await one.run_once() for _ in range(3)] == [1, 1, 1]
+    assert [(log["event"], log["job"], log["submission"]) for log in logs] == [
+        ("submission_still_unknown", order.jobs[0], 1)
+    ]
+    assert metric("submissions_unknown") == await other.run_once() == 1
+    assert await UnknownSubmissions(pool, after_s=3600).run_once() == 0
+
+    await ledger.execute(c.RecordAccepted(order.jobs[0], 1, "found"), key="callback")
+    assert await one.run_once() == 0 == metric("submissions_unknown")
+
+
+async def test_a_later_submission_is_unknown_whatever_became_of_the_earlier(
+    studio: Studio, pool: "Pool", ledger: Ledger
+) -> None:
+    """The first one was refused, and its task turns up after all while the second is unknown."""
+    order = await studio.order(await studio.seller())
+    (job,) = order.jobs
+    await studio.start(job)
+    await studio.submit(job)
+    refusal = c.FailSubmission(job, order.seller.account, 1, 1, Failure("transient", "500"), 1, 60)
+    await ledger.execute(refusal, key="refused")
+    await ledger.execute(c.IntendSubmission(job, 1, 2, "k1", "m"), key="intend:2")
+    await ledger.execute(c.RecordAccepted(job, 1, "after all"), key="accept:1")
+    assert await UnknownSubmissions(pool, after_s=0).run_once() == 1
+    await ledger.execute(c.RecordAccepted(job, 2, "t2"), key="accept:2")
+    assert await UnknownSubmissions(pool, after_s=0).run_once() == 0
+
+
+async def test_rounds_remember_only_what_ended_well() -> None:
+    rounds = TaskStatus()
+    answers: Iterator[int | Exception] = iter([3, 0, OSError("away"), 2])
+
+    async def run_once() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    slow, eager = rounds.of("slow", run_once), rounds.of("eager", run_once, at_once=True)
+    assert rounds.status()["slow"] == {"ago_s": None, "last": 0, "total": 0}
+    assert await slow() == 0
+    assert rounds.status()["slow"]["total"] == 3
+    await slow()
+    with pytest.raises(OSError, match="away"):
+        await slow()
+    told = rounds.status()["slow"]
+    assert (told["last"], told["total"]) == (0, 3) and told["ago_s"] is not None
+    assert await eager() == 2

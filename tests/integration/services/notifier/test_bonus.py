@@ -1,0 +1,33 @@
+"""Both sides of an invitation hear of their bonus, once."""
+
+from ledger.log.ledger import Ledger
+from ledger.promotions.commands import RewardInvitation, key_of
+from tests.integration.services.notifier.conftest import Notifier
+from tests.support.studio import Studio
+from tests.support.telegram import ScriptedTelegram
+
+
+async def test_each_side_hears_of_its_bonus_once_in_its_language(
+    studio: Studio, ledger: Ledger, notifier: Notifier, telegram: ScriptedTelegram
+) -> None:
+    host = await studio.seller(credits=1, locale="ru")
+    friend = await studio.seller(credits=4, locale="en", invited_by=host.account)
+    job = (await studio.order(friend)).jobs[0]
+    await studio.finish(job, b"the film")
+    reward = RewardInvitation(friend.account, host.account, 2, 5, job)
+    await ledger.execute(reward, key=key_of(reward))
+    await notifier.run()
+    await notifier.run()
+    _, invited = telegram.sent(friend.chat_id)
+    assert "2 bonus credits" in invited.text and "Your balance: 5." in invited.text
+    (thanked,) = telegram.sent(host.chat_id)
+    assert "5 бонусных кредитов" in thanked.text and "спасибо за приглашение" in thanked.text
+    assert "6" in thanked.text
+
+
+async def test_other_grants_are_told_by_whoever_makes_them(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+) -> None:
+    seller = await studio.seller()
+    await notifier.run()
+    assert telegram.sent(seller.chat_id) == []

@@ -1,0 +1,160 @@
+"""One status message per order, edited to the latest state only."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from tests.integration.services.notifier.conftest import NewNotifier, Notifier
+from tests.support.studio import PlacedOrder, Seller, Studio
+from tests.support.telegram import ScriptedTelegram, Step, refusal
+
+if TYPE_CHECKING:
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+
+async def placed(studio: Studio, telegram: ScriptedTelegram, jobs: int = 1) -> tuple[Seller, PlacedOrder]:
+    seller = await studio.seller(locale="en")
+    return seller, await studio.order(seller, jobs, status_message=telegram.place(seller.chat_id))
+
+
+def status_text(telegram: ScriptedTelegram, order: PlacedOrder) -> str:
+    assert order.status_message is not None
+    return telegram.message(order.seller.chat_id, order.status_message).text
+
+
+async def make_due(pool: "Pool") -> None:
+    await pool.execute("UPDATE order_statuses SET due_at = clock_timestamp()")
+
+
+async def test_the_message_moves_with_the_jobs(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    _, order = await placed(studio, telegram)
+    job = order.jobs[0]
+    seen = []
+    for step in (None, studio.start, studio.submit, studio.succeed):
+        if step is not None:
+            await step(job)
+        await notifier.run()
+        seen.append(status_text(telegram, order).splitlines()[-1])
+        await make_due(pool)
+    assert seen == ["⏳ in the queue", "✍️ writing the script", "🎬 rendering the video", "✅ done"]
+    assert "Your order is finished" in status_text(telegram, order)
+
+
+async def test_many_changes_make_one_edit_of_the_latest_state(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.notifier.status_editor.PAUSE_S", 600.0)
+    seller, order = await placed(studio, telegram, jobs=3)
+    for job in order.jobs[:2]:
+        await studio.finish(job)
+    await studio.start(order.jobs[2])
+    await notifier.run()
+    assert len(telegram.called("editMessageText", seller.chat_id)) == 1
+    text = status_text(telegram, order)
+    assert text.splitlines()[2:] == ["1. ✅ done", "2. ✅ done", "3. ✍️ writing the script"]
+    # In the pause that follows nothing is edited, however much changes.
+    await studio.submit(order.jobs[2])
+    await notifier.run()
+    assert len(telegram.called("editMessageText", seller.chat_id)) == 1
+
+
+async def test_a_repeated_edit_is_no_trouble(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    """A crash between an edit and its record: the same edit again, answered with "not modified"."""
+    seller, order = await placed(studio, telegram)
+    await notifier.run()
+    await pool.execute("UPDATE order_statuses SET shown = 0, due_at = clock_timestamp()")
+    await notifier.edit()
+    assert len(telegram.called("editMessageText", seller.chat_id)) == 2
+    stored = await pool.fetchrow("SELECT wanted, shown, abandoned FROM order_statuses")
+    assert stored is not None and stored["shown"] == stored["wanted"] and not stored["abandoned"]
+    assert "in the queue" in status_text(telegram, order)
+
+
+async def test_an_old_edit_that_lands_on_a_newer_one_is_put_right(
+    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    _, order = await placed(studio, telegram)
+    slow, quick = new_notifier(), new_notifier()
+    await slow.follow()
+    held = telegram.next("editMessageText", Step(hold=True))
+    late = asyncio.create_task(slow.editor.run_once())
+    await held.reached.wait()
+    await make_due(pool)  # its lease is over
+    await studio.finish(order.jobs[0])
+    await quick.follow()
+    await quick.edit()
+    assert order.status_message is not None
+    shown = telegram.message(order.seller.chat_id, order.status_message)
+    shown.text = "the late edit"  # as if only now it had arrived
+    held.release.set()
+    await late
+    await make_due(pool)
+    await quick.edit()
+    assert "✅ done" in shown.text
+
+
+async def test_a_message_that_is_gone_is_given_up_and_the_video_still_comes(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    _, order = await placed(studio, telegram)
+    telegram.next("editMessageText", refusal(400, "Bad Request: message to edit not found"))
+    await notifier.run()
+    await studio.finish(order.jobs[0])
+    await make_due(pool)
+    await notifier.run()
+    assert len(telegram.called("editMessageText")) == 1
+    assert len([m for m in telegram.messages if m.video]) == 1
+
+
+async def test_trouble_with_telegram_only_delays_an_edit(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    _, order = await placed(studio, telegram)
+    telegram.next("editMessageText", Step(takes_effect=False, drop=True))
+    telegram.next("editMessageText", refusal(429, "Too Many Requests: retry after 3", 3))
+    telegram.next("editMessageText", Step(takes_effect=False, status=502, html=True))
+    for _ in range(4):
+        await notifier.run()
+        await notifier.redis.flushdb()  # the chat's pause
+        await make_due(pool)
+    assert "in the queue" in status_text(telegram, order)
+
+
+async def test_an_order_without_a_message_is_not_waited_for(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+) -> None:
+    seller = await studio.seller()
+    order = await studio.order(seller)
+    await studio.finish(order.jobs[0])
+    await notifier.run()
+    assert not telegram.called("editMessageText")
+    assert len(telegram.sent(seller.chat_id)) == 1
+
+
+async def test_fifty_jobs_fit_into_one_message(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+) -> None:
+    _, order = await placed(studio, telegram, jobs=50)
+    await studio.finish(order.jobs[0])
+    await notifier.run()
+    text = status_text(telegram, order)
+    assert "in the queue: 49" in text and "done: 1" in text
+
+
+async def test_a_draft_that_learns_its_message_late_is_still_shown(
+    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    seller = await studio.seller(locale="en")
+    order = await studio.order(seller)
+    await notifier.run()
+    message_id = telegram.place(seller.chat_id)
+    await studio.people.set_draft_message(order.order_id, message_id)
+    await make_due(pool)
+    await notifier.run()
+    assert "in the queue" in telegram.message(seller.chat_id, message_id).text

@@ -1,0 +1,122 @@
+"""Positions are in commit order: a reader who has seen n never meets a lower one later.
+
+An insert is held in flight while another process appends and everybody reads: with ids from a sequence, the
+second would become visible first, and the first would be skipped.
+"""
+
+import asyncio
+
+import pytest
+
+from events.envelope import GENESIS, Cursor, Recorded
+from ledger import commands as c
+from ledger.log.ledger import Ledger, LogReader
+from services.platform.redis import blocking_client
+from services.streams.compare import check_streams
+from services.streams.entries import LEDGER, decode_entry
+from services.streams.feed import BLOCK_S_MAX, Feed
+from tests.support.waiting import eventually
+
+HOLD = """
+CREATE FUNCTION hold_in_flight() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(42);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER hold AFTER INSERT ON events FOR EACH ROW
+    WHEN (NEW.stream = 'account-held') EXECUTE FUNCTION hold_in_flight();
+"""
+
+
+@pytest.fixture
+async def two_ledgers(ledger: Ledger, database_url, pool):
+    """Two appenders, as two processes have them."""
+    async with Ledger(database_url, pool) as other:
+        yield ledger, other
+
+
+async def test_a_reader_across_two_racing_appends(
+    two_ledgers, owner, pool, settings, start_relay, published, redis
+):
+    first, second = two_ledgers
+    for number in range(5):
+        await first.execute(c.OpenAccount(f"a{number}"), key=f"open:a{number}")
+    await owner.execute(HOLD)
+    await start_relay()
+    feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0.05)
+    seen: list[Recorded] = []
+    reader = asyncio.create_task(follow(feed, seen))
+    await eventually(lambda: len(seen) == 5)
+
+    await owner.execute("SELECT pg_advisory_lock(42)")  # the next insert stays in flight
+    held = asyncio.create_task(first.execute(c.OpenAccount("held"), key="open:held"))
+    await eventually(lambda: waits_for(owner, "advisory"), what="the first append is in flight")
+    racing = asyncio.create_task(second.execute(c.OpenAccount("racing"), key="open:racing"))
+    await eventually(lambda: waits_for(owner, "advisory", 2), what="the second append races it")
+    assert len(await LogReader(pool).events_after(0)) == 5
+    assert not held.done() and not racing.done(), "the later append may not be visible before the earlier"
+    await owner.execute("SELECT pg_advisory_unlock(42)")
+    receipts = await asyncio.gather(held, racing)
+
+    assert [receipt.position for receipt in receipts] == [6, 7]
+    await eventually(lambda: len(seen) == 7)
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    assert [event.position for event in seen] == list(range(1, 8))
+    assert (await published()).problems == []
+    await feed.close()
+
+
+async def test_many_processes_append_and_no_reader_meets_a_lower_position_later(
+    ledger: Ledger, database_url, pool, settings, start_relay, published, redis
+):
+    await start_relay()
+    feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0.05)
+    fed: list[Recorded] = []
+    polled: list[int] = []
+    readers = [asyncio.create_task(follow(feed, fed)), asyncio.create_task(poll(LogReader(pool), polled))]
+
+    async def append(process: int) -> None:
+        async with Ledger(database_url, pool) as own:
+            for batch in range(15):
+                names = [f"p{process}-{batch}-{n}" for n in range(4)]
+                await asyncio.gather(*(own.execute(c.OpenAccount(n), key=f"open:{n}") for n in names))
+
+    await asyncio.gather(*(append(process) for process in range(4)))
+    total = 4 * 15 * 4
+    await eventually(lambda: len(fed) == total and len(polled) == total)
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+
+    assert polled == [event.position for event in fed] == list(range(1, total + 1))
+    assert (await published()).problems == []
+    entries = await redis.xrange(LEDGER)
+    assert [decode_entry(*entry) for entry in entries] == fed
+    assert (await check_streams(redis, pool)).ledger_entries == total
+    await feed.close()
+
+
+async def follow(feed: Feed, seen: list[Recorded]) -> None:
+    cursor: Cursor = GENESIS
+    while True:
+        events = await feed.batch(cursor, limit=10, wait_s=0.1)
+        seen += events
+        cursor = events[-1].cursor if events else cursor
+
+
+async def poll(reader: LogReader, seen: list[int]) -> None:
+    """A reader who only remembers a position and asks for what is greater."""
+    while True:
+        seen += [event.position for event in await reader.events_after(seen[-1] if seen else 0, 7)]
+        await asyncio.sleep(0)
+
+
+async def waits_for(owner, kind: str, count: int = 1) -> bool:
+    """Whether so many sessions wait for a lock of this kind."""
+    waiting = await owner.fetchval(
+        """SELECT count(*) FROM pg_stat_activity
+           WHERE wait_event_type = 'Lock' AND wait_event = $1 AND datname = current_database()""",
+        kind,
+    )
+    return bool(waiting >= count)

@@ -1,0 +1,35 @@
+"""Hints between processes: each job of a message is called for, and sweepers are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from services.platform.periodic import end_tasks
+from services.platform.redis import command_client
+from services.platform.settings import Settings
+from services.streams import wake
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+async def redis(settings: Settings) -> AsyncIterator[Redis]:
+    async with command_client(settings) as client:
+        yield client
+
+
+async def test_every_job_of_a_message_is_called_for(redis: Redis):
+    heard: list[str] = []
+    listening = asyncio.create_task(wake.listen(redis, heard.append, lambda: heard.append("sweep")))
+
+    async def listens() -> bool:
+        await wake.wake_sweepers(redis)
+        return bool(heard)
+
+    await eventually(listens)
+    await wake.wake_jobs(redis, ["j1", "j2 with a space", "j3"])
+    await wake.wake_job(redis, "j4")
+    await eventually(lambda: "j4" in heard)
+    assert [job for job in heard if job != "sweep"] == ["j1", "j2 with a space", "j3", "j4"]
+    await end_tasks([listening])

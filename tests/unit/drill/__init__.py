@@ -1,1 +1,0 @@
-"""Drills: what may be struck, and what counts as kept."""

@@ -1,0 +1,69 @@
+"""Money from and to text, and records of things that are none."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.adapters.yookassa.errors import UnknownError
+from services.adapters.yookassa.records import amount_text, page_of_payments, payment
+
+PAYMENT = {
+    "id": "x",
+    "status": "succeeded",
+    "paid": True,
+    "amount": {"value": "390.00", "currency": "RUB"},
+    "created_at": "2026-11-22T14:30:45.129Z",
+}
+
+
+def test_what_is_not_told_has_a_value_that_matches_no_order() -> None:
+    read = payment(PAYMENT)
+    assert (read.shop, read.test, read.metadata, read.refunded_minor) == ("", False, {}, 0)
+
+
+@given(st.integers(0, 10**12))
+def test_every_amount_comes_back_as_it_went(minor: int) -> None:
+    assert payment(PAYMENT | {"amount": amount_text(minor)}).amount_minor == minor
+
+
+@pytest.mark.parametrize("value", ["", "NaN", "Infinity", "1.005", "-1.00", "1e30", "390,00"])
+def test_an_amount_that_is_none_is_not_guessed(value: str) -> None:
+    with pytest.raises(UnknownError):
+        payment(PAYMENT | {"amount": {"value": value, "currency": "RUB"}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "new"},
+        {"paid": "yes"},
+        {"amount": None},
+        {"created_at": "soon"},
+        {"metadata": [1]},
+        {"id": ""},
+        {"id": "a\nb"},
+        {"id": "a\x00"},
+        {"id": "ид"},
+        {"id": "x" * 129},
+        {"id": "x\n"},
+    ],
+)
+def test_a_payment_that_is_none(change: dict[str, object]) -> None:
+    with pytest.raises(UnknownError):
+        payment(PAYMENT | change)
+
+
+def test_a_strangers_metadata_hide_nothing_that_is_ours() -> None:
+    odd = {"order": 5, "lines": [1, 2], "nested": {"a": None}}
+    assert payment(PAYMENT | {"metadata": odd | {"order_id": "1"}}).metadata == {"order_id": "1"}
+
+
+def test_one_item_that_cannot_be_read_hides_no_other() -> None:
+    page = page_of_payments(
+        {"type": "list", "items": [PAYMENT | {"id": "bad", "amount": 1}, PAYMENT, "none", {"id": "a\n"}]}
+    )
+    assert [item.id for item in page.items] == ["x"]
+    assert [item.id for item in page.unreadable] == ["bad", "", ""]
+    with pytest.raises(UnknownError, match="bad"):
+        page.require_readable()
+    page_of_payments({"type": "list", "items": [PAYMENT]}).require_readable()

@@ -1,0 +1,50 @@
+"""Buttons: each fits into the 64 bytes Telegram gives, comes back as it went, and is told from the others."""
+
+from typing import Any
+
+import pytest
+from aiogram.filters.callback_data import CallbackData
+
+from services.adapters.telegram import callback_data as b
+from services.platform.i18n import LOCALES
+
+DRAFT = "0123456789abcdef01234567"
+"""As long as `new_id` makes them; a fixed one, so that every test process has the same test names."""
+
+PACKAGE_CHARS = 24
+"""As long as a package's id may be."""
+
+MADE: list[CallbackData] = [
+    *(b.Menu(action=action) for action in b.MenuAction),
+    *(kind(draft=DRAFT) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft, b.Mend)),
+    *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
+    *(b.ChooseStyle(style=style, flow=DRAFT) for style in ("ugc", "commercial", "own")),
+    *(kind(draft=draft) for kind in (b.TopUp, b.Packages) for draft in ("", DRAFT)),
+    b.Packages(draft=DRAFT, payment=DRAFT),
+    *(b.Buy(package="p" * PACKAGE_CHARS, draft=draft) for draft in ("", DRAFT)),
+    *(b.PayBy(provider=p, package="p" * PACKAGE_CHARS, draft=DRAFT) for p in ("yookassa", "stars")),
+    b.BackToOrder(draft=DRAFT),
+    b.CheckPayment(payment=DRAFT),
+    b.AdminDo(digest=DRAFT),
+    b.AdminDrop(),
+    b.ChooseCount(count=5, flow=DRAFT),
+    b.AcceptTerms(version="2026-11"),
+    *(kind(flow=DRAFT) for kind in (b.SkipWishes, b.OtherStyle, b.Describe, b.Drop)),
+]
+
+
+@pytest.mark.parametrize("button", MADE, ids=lambda button: button.pack())
+def test_a_button_fits_and_comes_back(button: CallbackData) -> None:
+    packed = button.pack()
+    assert 1 <= len(packed.encode()) <= 64
+    assert type(button).unpack(packed) == button
+    for other in {type(made) for made in MADE} - {type(button)}:
+        with pytest.raises((ValueError, TypeError)):
+            other.unpack(packed)
+
+
+def test_every_kind_of_button_is_tested() -> None:
+    kinds: set[Any] = {
+        kind for kind in vars(b).values() if isinstance(kind, type) and issubclass(kind, CallbackData)
+    }
+    assert kinds - {CallbackData} == {type(made) for made in MADE}

@@ -1,0 +1,187 @@
+"""What is judged before an order is charged, what is remembered, and how a seller changes it."""
+
+from typing import Any
+
+import pytest
+from aiogram.methods import EditMessageText
+from msgspec.structs import replace
+from structlog.testing import capture_logs
+
+from services.accounts.personal_data import Brief
+from services.adapters.openai.errors import OpenAINoAnswerError
+from services.adapters.telegram.callback_data import ChooseCount, Mend, Order
+from services.bot.order_form import Create, OrderForm, load_form
+from services.bot.screens.moderation import kind_name, refused
+from services.platform.blobs import one_chunk
+from tests.unit.services.bot.session import TEXTS, MemoryJudge, memory_shop
+from tests.unit.services.bot.test_routers import DRAFT, Desk
+
+PHOTO = b"a photo"
+PRODUCT, WISHES = "a red mug", "with steam"
+
+
+class Judged(Desk):
+    """A desk with one draft on the confirm screen."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(memory_shop(**settings))
+
+    @property
+    def judge(self) -> MemoryJudge:
+        judge: Any = self.shop.moderation._judge
+        assert isinstance(judge, MemoryJudge)
+        return judge
+
+    async def confirming(self, style: str = "ugc") -> None:
+        await self.accepted()
+        draft = replace(DRAFT, style=style)
+        await self.shop.blobs.put(draft.photo, one_chunk(PHOTO), size_bytes_max=100)
+        await self.shop.people.keep_text("a5", Brief(PRODUCT, WISHES), ref=draft.brief)
+        await self.drafted(draft)
+
+    async def order(self) -> str:
+        return await self.tap(Order(draft="d1").pack())
+
+    async def flow(self) -> OrderForm:
+        return await load_form(self.context)
+
+    @property
+    def context(self) -> Any:
+        return self.dispatcher.fsm.get_context(self.bot, 5, 5)
+
+    @property
+    def shown(self) -> str:
+        return str(self.session.of(EditMessageText)[-1].text)
+
+
+@pytest.fixture
+async def desk() -> Judged:
+    desk = Judged()
+    await desk.confirming()
+    return desk
+
+
+async def test_what_passes_is_ordered_and_each_part_was_asked_about_once(desk: Judged) -> None:
+    assert "1 credit charged" in await desk.order()
+    assert desk.judge.asked == [PHOTO, PRODUCT, WISHES] and len(desk.orders) == 1
+
+
+async def test_a_flag_says_what_and_why_and_charges_nothing_however_often_it_is_tapped(desk: Judged) -> None:
+    desk.judge.bad = {PHOTO: ("sexual",), WISHES: ("hate", "violence")}
+    for _ in range(10):
+        assert "Nothing was charged" in await desk.order()
+    assert desk.orders == [] and len(desk.judge.asked) == 3
+    assert "the photo: nudity or sexual content" in desk.shown
+    assert "the wishes: hatred towards people, violence or injuries" in desk.shown
+    assert "the description" not in desk.shown
+    assert (await desk.shop.ledger.read.account("a5")).balance == 2
+
+
+async def test_a_changed_photo_and_other_words_are_judged_anew_and_the_rest_is_not(desk: Judged) -> None:
+    await desk.order()
+    people: Any = desk.shop.people
+    people.texts["d2"] = Brief(PRODUCT, "with ice")
+    await desk.drafted(replace(DRAFT, draft="d2", brief="d2", jobs=("j2",)))
+    desk.judge.asked.clear()
+    await desk.tap(Order(draft="d2").pack())
+    assert desk.judge.asked == ["with ice"]
+
+
+@pytest.mark.parametrize("reason", ["quota", "region", "timeout", "unavailable", "bad_answer"])
+async def test_without_a_verdict_the_order_goes_through_and_is_not_remembered(
+    desk: Judged, reason: Any
+) -> None:
+    desk.judge.failure = OpenAINoAnswerError(reason)
+    with capture_logs() as logs:
+        assert "1 credit charged" in await desk.order()
+    skipped = [entry for entry in logs if entry["event"] == "moderation_skipped"]
+    assert [entry["reason"] for entry in skipped] == [reason, reason]
+    assert all(words not in str(logs) for words in (PRODUCT, WISHES))
+    verdicts: Any = desk.shop.moderation._verdicts
+    assert verdicts.kept == {}
+
+
+async def test_a_part_that_could_not_be_judged_does_not_hide_the_other(desk: Judged) -> None:
+    desk.judge.bad = {PRODUCT: ("illegal",)}
+    blobs: Any = desk.shop.blobs
+    blobs.kept.clear()
+    assert "Nothing was charged" in await desk.order()
+    assert "the photo" not in desk.shown and "forbidden goods or acts" in desk.shown
+
+
+async def test_the_worst_is_an_alarm_without_its_words(desk: Judged) -> None:
+    desk.judge.bad = {PRODUCT: ("minors",)}
+    with capture_logs() as logs:
+        await desk.order()
+        await desk.order()
+    alarms = [entry for entry in logs if entry["event"] == "moderation_alarm"]
+    assert len(alarms) == 1 and alarms[0]["log_level"] == "error" and alarms[0]["account"] == "a5"
+    assert PRODUCT not in str(logs)
+
+
+@pytest.mark.parametrize(("mode", "asked"), [("off", []), ("text", [PRODUCT, WISHES])])
+async def test_the_setting(mode: str, asked: list[object]) -> None:
+    desk = Judged(moderation=mode)
+    await desk.confirming()
+    desk.judge.bad = {PHOTO: ("violence",)}
+    await desk.order()
+    assert desk.judge.asked == asked and len(desk.orders) == 1
+
+
+async def test_only_the_bad_words_are_written_again(desk: Judged) -> None:
+    desk.judge.bad = {PRODUCT: ("insult",), WISHES: ("insult",)}
+    await desk.order()
+    await desk.tap(Mend(draft="d1").pack())
+    assert "describe the product" in desk.said[-1]
+    assert await desk.shop.people.draft("d1") is None
+    await desk.say("a blue mug")
+    assert "Any wishes" in desk.said[-1]
+    await desk.say("with ice")
+    assert "How many videos" in desk.said[-1]
+    flow = await desk.flow()
+    assert (flow.product, flow.wishes, flow.photo, flow.style) == (
+        "a blue mug", "with ice", DRAFT.photo, "ugc",
+    )  # fmt: skip
+    await desk.tap(ChooseCount(count=1, flow=flow.id).pack())
+    flow = await desk.flow()
+    assert "1 credit charged" in await desk.tap(Order(draft=flow.draft).pack())
+    assert desk.orders[0].photo == DRAFT.photo
+
+
+async def test_a_step_asked_for_twice_skips_none(desk: Judged) -> None:
+    """Killed between keeping the words and the next step: the same message comes again."""
+    desk.judge.bad = {PRODUCT: ("insult",), WISHES: ("insult",)}
+    await desk.order()
+    await desk.tap(Mend(draft="d1").pack())
+    await desk.say("a blue mug")
+    await desk.context.set_state(Create.product)
+    await desk.say("a blue mug")
+    assert "Any wishes" in desk.said[-1]
+
+
+async def test_only_the_photo_is_sent_again(desk: Judged) -> None:
+    desk.judge.bad = {PHOTO: ("violence",)}
+    await desk.order()
+    await desk.tap(Mend(draft="d1").pack())
+    assert "Send a photo" in desk.said[-1] and await desk.context.get_state() == Create.photo.state
+    assert (await desk.flow()).route == ("photo", "count")
+
+
+async def test_an_own_prompt_is_called_so(desk: Judged) -> None:
+    own = Judged()
+    await own.confirming("own")
+    own.judge.bad = {WISHES: ("self_harm",)}
+    await own.order()
+    assert "the prompt: self-harm" in own.shown
+    await own.tap(Mend(draft="d1").pack())
+    assert "Write your prompt" in own.said[-1]
+
+
+@pytest.mark.parametrize("locale", ["ru", "en"])
+def test_every_kind_has_words_in_both_languages(locale: str) -> None:
+    kinds: Any = ("insult", "hate", "illegal", "self_harm", "sexual", "minors", "violence", "other")
+    with TEXTS.context(), TEXTS.use_locale(locale):
+        names = [kind_name(kind) for kind in kinds]
+        assert len(set(names)) == len(kinds) and all(names)
+        text = refused(DRAFT, {"photo": kinds, "product": kinds, "wishes": kinds}).text
+        assert all(text.count(name) >= 3 for name in names) and len(text) < 4096

@@ -1,0 +1,139 @@
+"""Settings: what is wrong is named in one line, what has no key goes to the sandbox, no secret is shown."""
+
+from pathlib import Path
+
+import pytest
+
+from services.platform.env_example import render_example
+from services.platform.errors import SettingsError
+from services.platform.settings import Settings, load_settings, variable_name
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(variable_name(field), raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Settings.model_config, "env_file", ".env")  # the suite's own setup reads none
+
+
+def test_nothing_set_means_sandbox_for_everything() -> None:
+    settings = load_settings()
+    assert settings.needs_sandbox
+    assert settings.telegram_base == "http://127.0.0.1:8081/telegram"
+    assert settings.telegram_token.get_secret_value() == "111111:sandbox"
+    assert settings.kie_base == settings.kie_upload_base == "http://127.0.0.1:8081/kie"
+    assert [key.get_secret_value() for key in settings.kie_keys] == ["sandbox-key-1"]
+    assert settings.openai_base == "http://127.0.0.1:8081/openai/v1"
+    assert settings.yookassa_base == "http://127.0.0.1:8081/yookassa/v3"
+
+
+def test_a_key_makes_one_company_real_and_leaves_the_others() -> None:
+    settings = load_settings(kie_api_keys="k-one, k-two,")
+    assert [key.get_secret_value() for key in settings.kie_keys] == ["k-one", "k-two"]
+    assert settings.kie_base == "https://api.kie.ai"
+    assert settings.kie_upload_base == "https://kieai.redpandaai.co"
+    assert not settings.uses_sandbox_for("kie")
+    assert settings.uses_sandbox_for("telegram")
+
+
+def test_an_address_without_a_key_is_a_sandbox_elsewhere() -> None:
+    settings = load_settings(kie_api_url="http://sandbox:8081/kie/")
+    assert settings.kie_base == settings.kie_upload_base == "http://sandbox:8081/kie"
+    assert not settings.uses_sandbox_for("kie")
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("WEB_PORT=1111\nFREE_CREDITS=7\nNEUROCARDS_DATA_DIR=/elsewhere\n")
+    monkeypatch.setenv("WEB_PORT", "2222")
+    settings = load_settings()
+    assert (settings.web_port, settings.free_credits, settings.data_dir) == (2222, 7, Path("/elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("BOT_TOKEN", "not-a-token", "@BotFather"),
+        ("WEB_PORT", "70000", "65535"),
+        ("LEASE_SECONDS", "soon", "number"),
+        ("LEASE_SECONDS", "901", "JOB_DEADLINE_SECONDS"),
+        ("DATABASE_URL", "mysql://x", "postgresql://"),
+        ("REDIS_URL", "http://x", "redis://"),
+        ("KIE_API_URL", "api.kie.ai", "https://"),
+        ("CALLBACK_SECRET", "short", "16 characters"),
+        ("LOG_FORMAT", "xml", "json"),
+        ("YOOKASSA_SECRET_KEY", "only-the-secret", "YOOKASSA_SHOP_ID"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, hint: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert len(caught.value.problems) == 1
+    line = caught.value.problems[0]
+    assert "\n" not in line and hint in line
+    assert line.startswith(("YOOKASSA_SHOP_ID:", f"{variable}:"))
+    if "KEY" in variable or "TOKEN" in variable or "SECRET" in variable:
+        assert value not in line
+
+
+def test_every_wrong_setting_gets_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEB_PORT", "x")
+    monkeypatch.setenv("SANDBOX_PORT", "-1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert [line.split(":")[0] for line in caught.value.problems] == ["SANDBOX_PORT", "WEB_PORT"]
+
+
+def test_a_missing_connection_says_what_to_do() -> None:
+    with pytest.raises(SettingsError, match=r"DATABASE_URL: is not set; .*neurocards up"):
+        load_settings().require_database_url()
+    with pytest.raises(SettingsError, match="REDIS_URL"):
+        load_settings().require_redis_url()
+
+
+def test_no_secret_in_the_representation() -> None:
+    settings = load_settings(
+        bot_token="123456:secret-token",
+        database_url="postgresql://u:hunter2@h/d",
+        redis_url="redis://:hunter2@h",
+    )
+    shown = repr(settings) + str(settings)
+    assert "secret-token" not in shown
+    assert "hunter2" not in shown
+
+
+def test_callback_key_is_shared_by_processes_with_the_same_keys_and_unguessable_from_outside() -> None:
+    one, again, other = (load_settings(kie_api_keys=key).callback_key for key in ("k1", "k1", "k2"))
+    assert one == again != other
+    assert load_settings(callback_secret="x" * 16).callback_key.get_secret_value() == "x" * 16
+
+
+def test_people_who_are_real_are_remembered_under_a_secret_of_its_own_or_not_at_all() -> None:
+    token = "123456:secret-token"
+    (sandboxs,) = load_settings().forget_secrets
+    for wrong in ({}, {"telegram_api_url": "http://127.0.0.1:8081/telegram"}):
+        with pytest.raises(SettingsError, match="FORGET_SECRET: is not set; people are real"):
+            _ = load_settings(bot_token=token, **wrong).forget_secrets
+    assert load_settings(bot_token="111111:sandbox").forget_secrets == (sandboxs,)
+    new_and_old = load_settings(bot_token=token, forget_secret=f" {'n' * 16}, {'o' * 16}").forget_secrets
+    assert [secret.get_secret_value() for secret in new_and_old] == ["n" * 16, "o" * 16]
+    with pytest.raises(SettingsError, match="16 characters"):
+        load_settings(forget_secret=f"{'n' * 16},short")
+
+
+def test_the_example_lists_every_setting_and_is_in_step() -> None:
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == render_example()
+
+
+def test_the_example_is_itself_valid(tmp_path: Path) -> None:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    active = "\n".join(
+        line[1:] if line.startswith("#") and line[1:2].isupper() else line for line in text.split("\n")
+    )
+    (tmp_path / ".env").write_text(active, encoding="utf-8")
+    assert load_settings() == Settings(_env_file=None)  # type: ignore[call-arg]

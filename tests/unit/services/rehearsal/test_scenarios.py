@@ -1,0 +1,36 @@
+"""The mix of cycles: complete, reproducible, and made of faults that the sandbox knows."""
+
+import random
+
+import pytest
+
+from services.rehearsal.scenario_run import plan
+from services.rehearsal.scenarios import SCENARIOS, Scenario, mix
+from services.sandbox.faults import FaultRule, Faults
+from services.sandbox.store import Store
+
+
+def test_the_same_seed_gives_the_same_mix_and_another_one_another() -> None:
+    assert mix(20, random.Random(7)) == mix(20, random.Random(7))
+    assert mix(20, random.Random(7)) != mix(20, random.Random(8))
+
+
+@pytest.mark.parametrize("cycles", [1, 6, 12, 20, 45])
+def test_a_mix_is_as_long_as_asked_and_has_every_kind_when_there_is_room(cycles: int) -> None:
+    chosen = mix(cycles, random.Random(1))
+    assert len(chosen) == cycles
+    assert len({scenario.name for scenario in chosen}) >= min(cycles, len(SCENARIOS))
+
+
+def test_no_cycle_is_hit_by_the_faults_of_another() -> None:
+    cycles = plan(200, 1)
+    for cycle in cycles:
+        others = [other for other in cycles if other is not cycle]
+        assert not any(cycle.product in other.product for other in others)
+        assert not any(str(cycle.user_id) in str(other.user_id) for other in others)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+def test_the_sandbox_knows_every_fault(scenario: Scenario) -> None:
+    rules = [fault.rule("Tea cup", 1) for fault in scenario.faults]
+    Faults(Store(None)).add(*(FaultRule(**rule) for rule in rules))
