@@ -15,7 +15,7 @@ from services.platform.i18n import LOCALES, Catalogues, read_catalogue
 from services.platform.settings import load_settings
 
 PACKAGE = Path(__file__).parents[4] / "services" / "notifier"
-POLICY = PACKAGE.parent / "shared" / "error_policy.py"
+POLICY = PACKAGE.parent / "generation" / "error_classes.py"
 CLASSES = get_args(ErrorClass)
 
 VIDEO = Delivery(

@@ -1,1 +1,1 @@
-"""Tests of services/shared."""
+"""Tests of services/platform."""

@@ -125,7 +125,7 @@ from services.sandbox.context import Context
 from services.sandbox.context import Context
 from services.sandbox.faults import Faults
 from services.sandbox.store import Store
-from tests.unit.sandbox_kie.conftest import MODULES
+from tests.unit.services.sandbox.kie.conftest import MODULES
 
 store = Store(Path(sys.argv[1]))
 ctx = Context(store=store, faults=Faults(store))
