@@ -13,7 +13,7 @@ from typing import IO
 
 from services.platform.errors import StartError
 
-_GUARD = Path(__file__).with_name("guard.py")
+_GUARD = Path(__file__).with_name("child_guard.py")
 _handed_over: "list[subprocess.Popen[bytes]]" = []
 """Guards that outlive the object that started them; a reference keeps Popen from complaining."""
 
