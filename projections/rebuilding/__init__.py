@@ -1,1 +1,0 @@
-"""How `projections.rebuild.run` works: a source of events, tables filled, compared and swapped."""
