@@ -27,7 +27,7 @@ from events.job import Failure, JobQueued, JobRequeued, JobSucceeded, VideoGifte
 from events.stream_names import account_stream, job_stream
 from ledger.accounts.decider import AMOUNT_MAX
 from ledger.commands import FailJob, ForgetAccount, GrantCredits
-from ledger.errors import JobFinishedError, KeyReusedError
+from ledger.errors import AccountNotOpenError, JobFinishedError, KeyReusedError
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
@@ -67,18 +67,24 @@ class Forgetting:
         self._redis = redis
 
     async def forget(self, account: str, *, actor: str, reason: str) -> Erased:
-        """Erase whoever this account belongs to. Raises AccountNotOpenError, and what an absent database
-        raises."""
-        if not (await self._ledger.read.account(account)).forgotten:
+        """Erase whoever this account belongs to, also before it was opened.
+
+        Raises AccountNotOpenError when there is neither account nor person, and what asyncpg raises.
+        """
+        state = await self._ledger.read.account(account)
+        telegram_id = await self._pool.fetchval(query("telegram_id"), account)
+        if not state.opened and telegram_id is None:
+            raise AccountNotOpenError("there is no account of this name, and nobody it belongs to")
+        if state.opened and not state.forgotten:
             command = ForgetAccount(account, reason, actor)
             with suppress(KeyReusedError):  # somebody else erases them at the same time
                 await self._ledger.execute(command, key=f"forget:{account}")
         failed = await self._fail_open_jobs(account, actor)
-        telegram_id = await self._pool.fetchval(query("telegram_id"), account)
         await self._drop_chat_state(telegram_id)  # after the next step nobody may know any more where it is
         debt = None if telegram_id is None else await self._carry_debt(account)
-        found, files = await self._unlink(account, telegram_id, debt)
-        await self._drop_chat_state(telegram_id)  # what was written meanwhile
+        found, files, by_us = await self._unlink(account, telegram_id, debt)
+        if by_us:
+            await self._drop_chat_state(telegram_id)  # what was written meanwhile
         async for job in self._jobs(account):  # a restored backup may hold files that no row names
             files |= set(await self._files_of(job))
         for file in files:
@@ -96,32 +102,41 @@ class Forgetting:
             return None
         if state.debt:
             command = GrantCredits(account, min(state.debt, AMOUNT_MAX), "carried", "erased")
-            await self._ledger.execute(command, key=f"carried:{account}:{state.lots_made}")
+            with suppress(KeyReusedError):  # somebody else has carried it at the same time
+                await self._ledger.execute(command, key=f"carried:{account}:{state.lots_made}")
         events = map(decode, await self._ledger.read.stream(account_stream(account)))
         return sum(e.amount for e in events if isinstance(e, CreditsGranted) and e.kind == "carried")
 
     async def _unlink(
         self, account: str, telegram_id: int | None, debt: int | None
-    ) -> tuple[asyncpg.Record, set[str]]:
-        """From here on nobody can tell whose account it was. What there was of it, and its files.
+    ) -> tuple[asyncpg.Record, set[str], bool]:
+        """From here on nobody can tell whose account it was. What there was of it, its files, and whether
+        it was still this person's: if not, somebody else has erased them, and they may be back.
 
         A payment that is under way can still be paid, and is credited; where its receipt goes is forgotten.
         """
         used = (await self._ledger.read.account(account)).promos
         async with self._pool.acquire() as connection, connection.transaction():
-            if telegram_id is not None:
+            by_us = telegram_id is not None and telegram_id == await connection.fetchval(
+                query("telegram_id"), account
+            )
+            if by_us and telegram_id is not None:
                 (person, *_), *codes = (
                     forgotten_names(self._settings, telegram_id, code) for code in ("", *used)
                 )
                 await connection.execute(query("remember_forgotten"), person, debt, [c[0] for c in codes])
-                await connection.execute(query("forget_updates"), telegram_id)
+                await connection.execute(query("forget_updates"), telegram_id, account)
             # Nobody refers to them any more from here on; who has done so until now is found.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
+            # Drafts before blobs and texts, in the order in which the bot and the sweep lock them.
+            await connection.execute(
+                "SELECT FROM drafts WHERE account = $1 ORDER BY draft FOR UPDATE", account
+            )
             found = await connection.fetchrow(query("personal_data_of"), account)
             files = {row["blob"] for row in await connection.fetch(query("disown_blobs"), account)}
             await connection.execute(query("forget_account"), account)
             assert found is not None
-            return found, files
+            return found, files, by_us
 
     async def _fail_open_jobs(self, account: str, actor: str) -> int:
         """Nothing new can come: the account is locked."""
@@ -131,8 +146,8 @@ class Forgetting:
             try:
                 await self._ledger.execute(command, key=f"fail:{row['job']}:forget")
                 failed += 1
-            except JobFinishedError:
-                pass  # a worker or the monitor was faster
+            except (JobFinishedError, KeyReusedError):
+                pass  # a worker, the monitor or another operator was faster
         return failed
 
     async def _jobs(self, account: str) -> AsyncIterator[str]:

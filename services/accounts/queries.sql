@@ -41,8 +41,9 @@ WITH unlinked AS (
 UPDATE payment_statuses SET abandoned = true, last_error = NULL WHERE account = $1
 
 -- name: forget_updates
--- Messages that wait to be handled, or were parked. $1 Telegram id
-DELETE FROM updates WHERE user_id = $1 OR chat_id = $1
+-- Messages that wait to be handled, or were parked, unless they are back already. $1 Telegram id, $2 account
+DELETE FROM updates WHERE (user_id = $1 OR chat_id = $1)
+  AND EXISTS (SELECT FROM accounts WHERE account = $2 AND telegram_id = $1)
 
 -- name: keep_texts
 -- Texts, unless there are some under these references. $1 references, $2 accounts, $3 bodies

@@ -38,7 +38,7 @@ def _of_redis(error: BaseException) -> str | None:
         return None
     from redis import exceptions as redis
 
-    below = error.__cause__ or error.__context__
+    below = error.__cause__ or error.__context__ if isinstance(error, redis.RedisError) else None
     cause = below if isinstance(below, redis.RedisError) else error
     match cause:
         case redis.AuthenticationError():
@@ -112,6 +112,8 @@ def _of_system(error: BaseException) -> str | None:
             return None  # who read what we print has left: nobody is there to be told
         case OSError(filename=str() | bytes() as name, strerror=reason):
             return f"{name!s} cannot be used: {reason}"
+        case OSError(errno=None):
+            return None  # raised by code, not by the system, such as a TimeoutError of ours
         case OSError():
             return f"the system refuses: {error.strerror or str(error) or type(error).__name__}"
         case _:

@@ -40,7 +40,7 @@ QUICK: Mapping[str, Any] = {
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 40.0
 _HOST = "127.0.0.1"
-_ROOT = Path(services.__file__).parents[0]
+_ROOT = Path(services.__file__).parents[1]
 
 
 class Stack(RunningStack):

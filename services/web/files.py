@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections import Counter
 from hashlib import sha256
 from typing import Final
 
@@ -15,6 +16,9 @@ _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _MAX_AGE_S: Final = 3600
 STALL_S_MAX: Final = 60.0
 """Whoever takes nothing for so long is not waited for."""
+DOWNLOADS_MAX: Final = 128
+DOWNLOADS_OF_ONE_MAX: Final = 8
+"""At the same time, in all and of one video: slow readers leave connections for the companies' callbacks."""
 
 
 class Files:
@@ -23,6 +27,7 @@ class Files:
     def __init__(self, links: FileLinks, blobs: BlobStore) -> None:
         self._links = links
         self._blobs = blobs
+        self._running: Counter[str] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get(PREFIX + r"/{token:[A-Za-z0-9_-]{1,500}}", self.download)]  # HEAD comes with it
@@ -54,6 +59,17 @@ class Files:
         return await self._send(request, blob, start, end - start, 206, headers)
 
     async def _send(
+        self, request: web.Request, blob: str, start: int, length: int, status: int, headers: dict[str, str]
+    ) -> web.StreamResponse:
+        if self._running.total() >= DOWNLOADS_MAX or self._running[blob] >= DOWNLOADS_OF_ONE_MAX:
+            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+        self._running[blob] += 1
+        try:
+            return await self._stream(request, blob, start, length, status, headers)
+        finally:
+            self._running -= Counter([blob])
+
+    async def _stream(
         self, request: web.Request, blob: str, start: int, length: int, status: int, headers: dict[str, str]
     ) -> web.StreamResponse:
         response = web.StreamResponse(status=status, headers=headers)

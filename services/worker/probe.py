@@ -13,12 +13,12 @@ import structlog
 from services.adapters.kie.errors import KieError
 from services.generation.catalogue import Model
 from services.generation.circuit_breaker.cached import READ_EVERY_S
+from services.platform.ids import new_id
 from services.platform.periodic import PASSING
 from services.worker.context import WorkerContext
 
 logger = structlog.get_logger()
 
-ASKED: Final = "asked"
 ASK_EVERY_S: Final = 1.5
 """The provider takes one such question in a second."""
 
@@ -43,7 +43,7 @@ class ModelProbe:
         others = any(circuits.of(other.slug).available for other in self._tools.catalogue.candidates(model))
         if not model.enabled or (others and not circuits.neglected(model.slug)):
             return
-        if not await circuits.claim_probe(model.slug, ASKED):
+        if not await circuits.claim_probe(model.slug, f"asked:{new_id()}"):
             return
         client, well = self._tools.provider.client(random.choice(self._tools.accounts)), None
         try:

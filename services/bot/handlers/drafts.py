@@ -142,8 +142,10 @@ async def back(
     state: FSMContext,
 ) -> None:
     """From buying credits to where the order was left: the confirm screen, or the step before the draft."""
-    await leave_contact(state)
     flow = await load_form(state)
+    if flow.buying is not None and flow.buying.draft == callback_data.draft:
+        await leave_contact(state)
+        flow = await load_form(state)
     if await shop.people.draft(callback_data.draft) is None:
         there = flow.draft == callback_data.draft and await repeat_step(bot, shop, person, state)
         await answer_tap(bot, query.id, "" if there else _("There is no order to go on with."))

@@ -2,7 +2,7 @@
 
 The call cannot be repeated safely (the provider has no idempotency key), so the intent is recorded first;
 after that only three things are known: a task, a refusal, or nothing. Nothing means: never submit again,
-wait for the task to be found (plan.AwaitTask), and refund at the deadline.
+wait for the task to be found (next_step.AwaitCallback), and refund at the deadline.
 """
 
 import asyncio

@@ -129,7 +129,7 @@ async def test_five_taps_on_accept_are_one_welcome(visitor: Visitor) -> None:
     ("who", "taken", "placed"),
     [
         ("en", "taken the changed words", "is placed already"),
-        ("ru", "Беру исправленный текст", "уже оформлен"),
+        ("ru", "Исправления приняты", "уже оформлен"),
     ],
 )
 async def test_an_edited_description_changes_the_order_until_it_is_paid_for(

@@ -142,7 +142,7 @@ def test_servers_end_when_their_starter_is_killed(folder: DataFolder) -> None:
     program = f"""
 import sys, time
 from pathlib import Path
-from services.local.folder import DataFolder
+from services.local.data_dir import DataFolder
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 folder = DataFolder(Path({str(folder.root)!r}))

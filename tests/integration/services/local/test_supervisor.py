@@ -98,9 +98,9 @@ def test_nothing_outlives_a_killed_supervisor(folder: DataFolder) -> None:
     program = f"""
 import asyncio
 from pathlib import Path
-from services.local.folder import DataFolder
+from services.local.data_dir import DataFolder
 from services.local.supervisor import Supervisor
-from tests.integration.local.test_supervisor import spec
+from tests.integration.services.local.test_supervisor import spec
 async def main():
     folder = DataFolder(Path({str(folder.root)!r}))
     async with Supervisor([[spec("a", "good"), spec("b", "good")]], folder, print) as supervisor:

@@ -67,7 +67,7 @@ async def start(system: Services, *names: str, **env: Any) -> list[ServiceProces
 
 async def test_a_worker_tells_its_seat_and_its_jobs_by_step(system: Services, order: PlacedOrder) -> None:
     _, worker = await start(system, "relay", "worker", WORKER_SLOTS=7)
-    facts = await until(worker, lambda facts: facts["worker"]["jobs_by_step"].get("Watch"))
+    facts = await until(worker, lambda facts: facts["worker"]["jobs_by_step"].get("PollTask"))
     assert (facts["service"], facts["pid"], facts["state"]) == ("worker", worker.pid, "ready")
     told = facts["worker"]
     assert (told["seat"], told["slots"], told["jobs"]) == ("w1", 7, 2)
