@@ -225,3 +225,25 @@ async def test_a_reader_who_stalls_is_not_waited_for(
     await eventually(lambda: REGISTRY.get_sample_value(in_flight) == 0)
     with contextlib.suppress(ConnectionError):
         assert len(await asyncio.wait_for(reader.read(-1), 30)) < size_bytes
+
+
+async def test_slow_readers_of_videos_leave_room_for_callbacks(
+    browser: Browser, connect: Connect, studio: Studio, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "DOWNLOADS_OF_ONE_MAX", 2)
+    size_bytes = 64 * 1024 * 1024
+    await studio.blobs.put("videos/slow.mp4", one_chunk(bytes(size_bytes)), size_bytes_max=size_bytes)
+    path = FileLinks(settings).url("videos/slow.mp4", int(time.time()) + 600).removeprefix(PUBLIC)
+    asked = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
+    first, second = [await connect(browser.base, asked) for _ in range(2)]
+    for reader, _ in (first, second):
+        assert b" 200 " in await asyncio.wait_for(reader.readline(), 30)
+    reader, _ = await connect(browser.base, asked)
+    assert b" 503 " in await asyncio.wait_for(reader.readline(), 30)
+    first[1].transport.abort()
+
+    async def served() -> bool:
+        again, _ = await connect(browser.base, asked)
+        return b" 200 " in await asyncio.wait_for(again.readline(), 30)
+
+    await eventually(served)
