@@ -26,10 +26,12 @@ ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_
 
 def build_dispatcher(shop: BotContext, places: BaseStorage, locales: Locales) -> Dispatcher:
     """A dispatcher for one process. Handlers get `shop` and `person`."""
-    dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, shop=shop)
+    dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, disable_fsm=True, shop=shop)
     who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
     dispatcher.message.outer_middleware(stars.StarsMiddleware(shop))
     for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
+        # Here and not before all updates: what is about money is answered while Redis is away.
+        observer.outer_middleware(dispatcher.fsm)
         observer.outer_middleware(who)
         observer.outer_middleware(taps)
     dispatcher.pre_checkout_query.outer_middleware(who)

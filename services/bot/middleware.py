@@ -55,7 +55,7 @@ class PersonMiddleware(BaseMiddleware):
         if user is None or user.is_bot or (chat is not None and chat.type != "private"):
             private = chat is None or chat.type == "private"
             return drop(data["event_update"].event_type, "no_person" if private else "not_private")
-        update_id, state = data["event_update"].update_id, data["state"]
+        update_id, state = data["event_update"].update_id, data.get("state")
         account = await self._shop.people.sender(user.id, locale_for(user.language_code), update_id)
         if account is None:
             await _leave(state)
@@ -75,7 +75,7 @@ class PersonMiddleware(BaseMiddleware):
         await self._is_there(account.account, state)
         return answer
 
-    async def _is_there(self, account: str, state: FSMContext) -> bool:
+    async def _is_there(self, account: str, state: FSMContext | None) -> bool:
         """Whether they still are. If not, what was written into Redis, which does not know, is undone."""
         there = await self._shop.people.find(account) is not None
         if not there:
@@ -83,9 +83,10 @@ class PersonMiddleware(BaseMiddleware):
         return there
 
 
-async def _leave(state: FSMContext) -> None:
+async def _leave(state: FSMContext | None) -> None:
     logger.info("person_was_erased")
-    await state.clear()
+    if state is not None:
+        await state.clear()
 
 
 # Before the routers: a button that is tapped five times is tapped once.

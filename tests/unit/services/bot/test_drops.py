@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from aiogram.methods import AnswerPreCheckoutQuery
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
@@ -61,3 +62,19 @@ async def test_a_service_message_is_said_too() -> None:
     pinned = {"message_id": 2, "date": 1, "chat": CHAT, "from": USER, "delete_chat_photo": True}
     await desk.feed(message=pinned)
     assert count("message", "service") == before + 1
+
+
+async def test_before_paying_somebody_is_answered_while_redis_is_away() -> None:
+    desk = Desk(memory_shop())
+    await desk.accepted()
+
+    async def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError("Redis is away")
+
+    desk.storage.get_state = desk.storage.get_data = away  # type: ignore[assignment,method-assign]
+    asked = {"id": "q", "from": USER, "currency": "XTR", "total_amount": 5, "invoice_payload": "nothing"}
+    await desk.feed(pre_checkout_query=asked)
+    (answer,) = desk.session.of(AnswerPreCheckoutQuery)
+    assert (answer.pre_checkout_query_id, answer.ok) == ("q", False)
+    with pytest.raises(ConnectionError):
+        await desk.say("hello")
