@@ -98,7 +98,7 @@ PIXELS_MAX: Final = {
     "JPEG": 40_000_000,
     "progressive JPEG": 25_000_000,  # its coefficients are all held at once, at full size
     "PNG": 25_000_000,
-    "WEBP": 13_000_000,  # its decoder holds four copies
+    "WEBP": 12_500_000,  # its decoder holds four copies
 }
 SCANS_MAX: Final = 64
 """Usual are 10 or less. Each costs a walk over the whole picture, and may be 31 bytes long."""
