@@ -18,7 +18,7 @@ from services.payments.stars_refunds import StarsRefunds
 from services.payments.tracking_store import WatchedPayment
 from services.payments.yookassa import YooKassaPayments
 from services.platform.periodic import PASSING
-from services.platform.settings_payments import PAYMENT_GIVE_UP_S
+from services.platform.settings_fields import PAYMENT_GIVE_UP_S
 
 logger = structlog.get_logger()
 

@@ -22,34 +22,20 @@ class Company:
     """The key the sandbox accepts; known to everyone, worth nothing."""
 
 
-COMPANIES: dict[CompanyName, Company] = {
-    company.name: company
-    for company in (
-        Company(
-            "telegram",
-            "BOT_TOKEN",
-            "telegram_api_url",
-            "https://api.telegram.org",
-            "/telegram",
-            "111111:sandbox",
-        ),
-        Company("kie", "KIE_API_KEYS", "kie_api_url", "https://api.kie.ai", "/kie", "sandbox-key-1"),
-        Company(
-            "openai",
-            "OPENAI_API_KEY",
-            "openai_base_url",
-            "https://api.openai.com/v1",
-            "/openai/v1",
-            "sk-sandbox",
-        ),
-        Company(
-            "yookassa",
-            "YOOKASSA_SECRET_KEY",
-            "yookassa_api_url",
-            "https://api.yookassa.ru/v3",
-            "/yookassa/v3",
-            "test_sandbox",
-        ),
-    )
-}
+_COMPANIES = (
+    Company(
+        "telegram", "BOT_TOKEN", "telegram_api_url", "https://api.telegram.org", "/telegram",
+        "111111:sandbox",
+    ),
+    Company("kie", "KIE_API_KEYS", "kie_api_url", "https://api.kie.ai", "/kie", "sandbox-key-1"),
+    Company(
+        "openai", "OPENAI_API_KEY", "openai_base_url", "https://api.openai.com/v1", "/openai/v1",
+        "sk-sandbox",
+    ),
+    Company(
+        "yookassa", "YOOKASSA_SECRET_KEY", "yookassa_api_url", "https://api.yookassa.ru/v3", "/yookassa/v3",
+        "test_sandbox",
+    ),
+)  # fmt: skip
+COMPANIES: dict[CompanyName, Company] = {company.name: company for company in _COMPANIES}
 YOOKASSA_SANDBOX_SHOP = "100500"

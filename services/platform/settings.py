@@ -12,20 +12,12 @@ from typing import Any, Self
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import SettingsError as SourceError
 
-from services.platform.endpoints import (
-    COMPANIES,
-    KIE_UPLOAD_LIVE_BASE,
-    YOOKASSA_SANDBOX_SHOP,
-    Company,
-    CompanyName,
-)
+from services.platform.endpoints import COMPANIES, KIE_UPLOAD_LIVE_BASE, YOOKASSA_SANDBOX_SHOP, CompanyName
 from services.platform.errors import SettingsError
-from services.platform.settings_admins import AdminFields
-
-_SANDBOX_TOKEN = COMPANIES["telegram"].sandbox_key
+from services.platform.settings_fields import SettingsFields
 
 
-class Settings(AdminFields):
+class Settings(SettingsFields):
     """Every setting, and the addresses and keys to use, sandbox or real."""
 
     def _has_key(self, name: CompanyName) -> bool:
@@ -37,18 +29,28 @@ class Settings(AdminFields):
         }
         return bool(keys[name])
 
+    def _url(self, name: CompanyName) -> str | None:
+        url: str | None = getattr(self, COMPANIES[name].url_field)
+        return url
+
+    def _base(self, name: CompanyName) -> str:
+        company = COMPANIES[name]
+        live = company.live_base if self._has_key(name) else self.sandbox_base + company.sandbox_path
+        return self._url(name) or live
+
     def uses_sandbox_for(self, name: CompanyName) -> bool:
-        """Whether this company is stood in for by our sandbox: neither its key nor its address is set."""
-        return not self._has_key(name) and getattr(self, COMPANIES[name].url_field) is None
+        """Whether our sandbox stands in for this company: neither its key nor its address is set."""
+        return not self._has_key(name) and self._url(name) is None
 
     @property
     def needs_sandbox(self) -> bool:
         return any(self.uses_sandbox_for(name) for name in COMPANIES)
 
-    def _base(self, company: Company, url: str | None, live: str) -> str:
-        if url is not None:
-            return url
-        return live if self._has_key(company.name) else self.sandbox_base + company.sandbox_path
+    @property
+    def admins(self) -> dict[int, str]:
+        """Names by Telegram id. Events say the names, since they hold no personal data."""
+        pairs = (admin.partition("=") for admin in self.admin_ids)
+        return {int(number): name for name, _, number in pairs}
 
     @cached_property
     def sandbox_base(self) -> str:
@@ -62,7 +64,7 @@ class Settings(AdminFields):
 
     @cached_property
     def telegram_base(self) -> str:
-        return self._base(COMPANIES["telegram"], self.telegram_api_url, COMPANIES["telegram"].live_base)
+        return self._base("telegram")
 
     @cached_property
     def telegram_token(self) -> SecretStr:
@@ -70,13 +72,13 @@ class Settings(AdminFields):
 
     @cached_property
     def kie_base(self) -> str:
-        return self._base(COMPANIES["kie"], self.kie_api_url, COMPANIES["kie"].live_base)
+        return self._base("kie")
 
     @cached_property
     def kie_upload_base(self) -> str:
         """Where photos are uploaded. Without a key, KIE_API_URL is some sandbox, which takes uploads too."""
-        url = self.kie_upload_url if self._has_key("kie") else self.kie_upload_url or self.kie_api_url
-        return self._base(COMPANIES["kie"], url, KIE_UPLOAD_LIVE_BASE)
+        live = KIE_UPLOAD_LIVE_BASE if self._has_key("kie") else self.kie_base
+        return self.kie_upload_url or live
 
     @cached_property
     def kie_keys(self) -> tuple[SecretStr, ...]:
@@ -99,7 +101,7 @@ class Settings(AdminFields):
 
     @cached_property
     def openai_base(self) -> str:
-        return self._base(COMPANIES["openai"], self.openai_base_url, COMPANIES["openai"].live_base)
+        return self._base("openai")
 
     @cached_property
     def openai_key(self) -> SecretStr:
@@ -107,7 +109,7 @@ class Settings(AdminFields):
 
     @cached_property
     def yookassa_base(self) -> str:
-        return self._base(COMPANIES["yookassa"], self.yookassa_api_url, COMPANIES["yookassa"].live_base)
+        return self._base("yookassa")
 
     @cached_property
     def yookassa_shop(self) -> str:
@@ -147,7 +149,10 @@ class Settings(AdminFields):
 
         Raises SettingsError where people are real and there is none: it follows from no other secret.
         """
-        if not self.forget_secret and self.telegram_token.get_secret_value() != _SANDBOX_TOKEN:
+        if (
+            not self.forget_secret
+            and self.telegram_token.get_secret_value() != COMPANIES["telegram"].sandbox_key
+        ):
             raise SettingsError(
                 ["FORGET_SECRET: is not set; people are real with this BOT_TOKEN: `openssl rand -hex 32`"]
             )

@@ -1,28 +1,73 @@
-"""The settings themselves: names, meanings, defaults, limits, and what must fit together.
+"""What can be set: names, meanings, defaults, limits, and what must fit together.
 
-Services use `Settings` in settings.py, which adds what follows from them. `.env.example` is made from here.
+`Settings` in settings.py adds what follows from them. `.env.example` is made from here.
 """
 
+import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-# What a single setting has to look like, whatever the others are; the fields are in settings_fields.py.
+YOOKASSA_PUBLISHED_NETWORKS: Final = (
+    "185.71.76.0/27", "185.71.77.0/27", "77.75.153.0/25", "77.75.156.11", "77.75.156.35", "77.75.154.128/25",
+    "2a02:5180::/32",
+)  # fmt: skip
+
+PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
+"""So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
+
+_HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
+_BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
+_ADMIN: Final = re.compile(r"[a-z0-9_-]{1,32}=[1-9][0-9]{0,17}")
 
 
-_HTTP_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-_PROXY_URL = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
-_BOT_TOKEN = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
+def _split(value: Any) -> Any:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-def _readable(url: str | None, example: str) -> str | None:
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _bot_token(value: SecretStr) -> SecretStr:
+    if not _BOT_TOKEN.fullmatch(value.get_secret_value()):
+        raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
+    return value
+
+
+def _proxy_url(value: SecretStr) -> SecretStr:
+    if not _PROXY_URL.fullmatch(value.get_secret_value()):
+        raise ValueError("must look like http://user:password@host:port (http or https; SOCKS is not spoken)")
+    return value
+
+
+def _http_url(value: str) -> str:
+    if not _HTTP_URL.fullmatch(value):
+        raise ValueError("must be an address like https://example.com, without query or spaces")
+    return value.rstrip("/")
+
+
+def _postgres_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return _readable(value, "postgresql://user:password@host:5432/name")
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return _readable(value, "redis://user:password@host:6379/0")
+
+
+def _readable(url: str, example: str) -> str:
     """The address, if it can be one. What is wrong is not shown: it may be part of a password."""
     try:
-        for host in urlsplit(url or "").netloc.rpartition("@")[2].split(","):
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             name, _ = urlsplit(f"//{host}").hostname or "", urlsplit(f"//{host}").port
             if not unquote(name).startswith("/"):
                 name.encode("idna")
@@ -32,81 +77,47 @@ def _readable(url: str | None, example: str) -> str | None:
     return url
 
 
-class SettingsChecks(BaseSettings):
-    """Checks of fields that the subclass has."""
-
-    @field_validator("kie_api_keys", "kie_result_hosts", "forget_secret", mode="before", check_fields=False)
-    @classmethod
-    def _split_list(cls, value: Any) -> Any:
-        return (
-            [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-        )
-
-    @field_validator("log_level", "log_format", "moderation", mode="before", check_fields=False)
-    @classmethod
-    def _lower(cls, value: Any) -> Any:
-        return value.lower() if isinstance(value, str) else value
-
-    @field_validator("bot_token", check_fields=False)
-    @classmethod
-    def _bot_token_shape(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _BOT_TOKEN.fullmatch(value.get_secret_value()):
-            raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
-        return value
-
-    @field_validator("openai_proxy", check_fields=False)
-    @classmethod
-    def _http_proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _PROXY_URL.fullmatch(value.get_secret_value()):
-            raise ValueError(
-                "must look like http://user:password@host:port (http or https; SOCKS is not spoken)"
-            )
-        return value
-
-    @field_validator("database_url", "audit_database_url", check_fields=False)
-    @classmethod
-    def _postgres_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("postgresql://", "postgres://")):
-            raise ValueError("must begin with postgresql://")
-        return _readable(value, "postgresql://user:password@host:5432/name")
-
-    @field_validator("redis_url", check_fields=False)
-    @classmethod
-    def _redis_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis://, rediss:// or unix://")
-        return _readable(value, "redis://user:password@host:6379/0")
-
-    @field_validator(
-        "telegram_api_url", "kie_api_url", "kie_upload_url", "openai_base_url",
-        "yookassa_api_url", "public_url", "sandbox_url", "otel_exporter_otlp_endpoint", check_fields=False,
-    )  # fmt: skip
-    @classmethod
-    def _http_url(cls, value: str | None) -> str | None:
-        if value is not None and not _HTTP_URL.fullmatch(value):
-            raise ValueError("must be an address like https://example.com, without query or spaces")
-        return value.rstrip("/") if value else None
+def _networks(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        ipaddress.ip_network(item)  # its ValueError says which
+    return items
 
 
+def _admins(items: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(_ADMIN.fullmatch(item) for item in items):
+        raise ValueError("write name=Telegram id, e.g. anna=4242; a name is made of a-z, 0-9, - and _")
+    return items
+
+
+COMMAS: Final = (NoDecode, BeforeValidator(_split))
+AnyCase: Final = BeforeValidator(_lower)
 Port = Annotated[int, Field(ge=0, le=65535)]
+Url = Annotated[str, AfterValidator(_http_url)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
+Mode = Literal["full_prepayment", "full_payment", "advance"]
 
 
-class SettingsFields(SettingsChecks):
+class SettingsFields(BaseSettings):
     """All settings. Names in the environment are the fields' names in capitals, or the alias."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True
     )
 
-    database_url: str | None = Field(
+    # Storage
+    database_url: PostgresUrl | None = Field(
         None, repr=False, description="Postgres, postgresql://…; empty: `neurocards up` starts its own"
     )
-    audit_database_url: str | None = Field(
+    audit_database_url: PostgresUrl | None = Field(
         None,
         repr=False,
         description="Postgres that `neurocards ledger …` reads, e.g. a replica; empty: DATABASE_URL",
     )
-    redis_url: str | None = Field(
+    redis_url: RedisUrl | None = Field(
         None, repr=False, description="Redis or Valkey, redis://…; empty: `neurocards up` starts its own"
     )
     data_dir: Path = Field(
@@ -114,27 +125,94 @@ class SettingsFields(SettingsChecks):
         validation_alias="NEUROCARDS_DATA_DIR",
         description="Folder of everything kept on this machine: databases, blobs, logs, the sandbox's memory",
     )
-
     backup_dir: Path | None = Field(
         None,
         description="Folder of backups and archived WAL, best on another disk; empty: backups in "
         "NEUROCARDS_DATA_DIR",
     )
 
-    bot_token: SecretStr | None = Field(
-        None, description="Telegram bot token from @BotFather; empty: sandbox"
-    )
-    kie_api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    # Companies: keys, and addresses other than their own
+    bot_token: BotToken | None = Field(None, description="Telegram bot token from @BotFather; empty: sandbox")
+    kie_api_keys: Annotated[tuple[SecretStr, ...], *COMMAS] = Field(
         (), description="KIE.AI keys, separated by commas, used in turn; empty: sandbox"
     )
-    openai_api_key: SecretStr | None = Field(
-        None, description="OpenAI key for writing prompts; empty: sandbox"
+    openai_api_key: SecretStr | None = Field(None, description="OpenAI key for prompts; empty: sandbox")
+    yookassa_shop_id: str | None = Field(None, description="YooKassa shop; empty: sandbox")
+    yookassa_secret_key: SecretStr | None = Field(None, description="YooKassa secret key; empty: sandbox")
+    telegram_api_url: Url | None = Field(None, description="Empty: https://api.telegram.org, or the sandbox")
+    kie_api_url: Url | None = Field(None, description="Empty: https://api.kie.ai, or the sandbox")
+    kie_upload_url: Url | None = Field(None, description="Empty: https://kieai.redpandaai.co, or the sandbox")
+    openai_base_url: Url | None = Field(None, description="Empty: https://api.openai.com/v1, or the sandbox")
+    yookassa_api_url: Url | None = Field(
+        None, description="Empty: https://api.yookassa.ru/v3, or the sandbox"
     )
+
+    # Processes: where they listen, what they are called, what they say
+    public_url: Url | None = Field(
+        None,
+        description="Where the outside reaches our web process (webhooks, callbacks); empty: its own address",
+    )
+    web_host: str = Field("127.0.0.1", description="Address the web process listens on")
+    web_port: Port = Field(8080, description="Port of the web process; 0: any free one")
+    web_proxies: int | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Reverse proxies of ours before the web process, each adding to X-Forwarded-For; "
+        "empty: 0, or 1 with YooKassa's sandbox",
+    )
+    health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
+    health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")
+    ready_file: Path | None = Field(
+        None, description="A file each process writes its pid and health address to; set by `neurocards up`"
+    )
+    instance_name: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,60}$",
+        description="This process's name among its kind, the same after a restart; empty: the host's name",
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = Field(
+        "info", description="debug, info, warning, error"
+    )
+    log_format: Annotated[Literal["console", "json"], AnyCase] = Field("console", description="console, json")
+    otel_exporter_otlp_endpoint: Url | None = Field(
+        None, description="Collector of traces, OTLP over HTTP, e.g. http://127.0.0.1:4318; empty: no traces"
+    )
+    otel_exporter_otlp_headers: SecretStr | None = Field(
+        None, description="Headers for the collector, name=value separated by commas, e.g. its key"
+    )
+    otel_traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="Share of jobs that are traced")
+
+    # Secrets of our own, and who may give commands
+    callback_secret: SecretStr | None = Field(
+        None, min_length=16, description="Secret in callback addresses; empty: derived from the KIE keys"
+    )
+    kie_webhook_hmac_key: SecretStr | None = Field(
+        None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
+    )
+    forget_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], *COMMAS] = Field(
+        (),
+        description="Secret under which erased people are remembered, of its own and never lost; the newest "
+        "first, older ones after commas for look-ups; needed with a real BOT_TOKEN",
+    )
+    admin_ids: Annotated[tuple[str, ...], *COMMAS, AfterValidator(_admins)] = Field(
+        (),
+        description="Who may use /grant, /refund_job and /user in the chat: name=Telegram id, separated by "
+        "commas; events name them admin:<name>",
+    )
+
+    # The sandbox
+    sandbox_host: str = Field("127.0.0.1", description="Address the sandbox listens on")
+    sandbox_port: Port = Field(8081, description="Port of the sandbox; 0: any free one")
+    sandbox_url: Url | None = Field(None, description="Where others reach it; empty: its own address")
+    sandbox_render_seconds: float = Field(6, ge=0, le=3600, description="How long it renders a video")
+
+    # OpenAI: prompts and moderation
     openai_model: str = Field("gpt-6-luna", min_length=1, description="The model that writes prompts")
     openai_moderation_model: str = Field(
         "omni-moderation-latest", min_length=1, description="The model that judges texts and photos"
     )
-    openai_proxy: SecretStr | None = Field(
+    openai_proxy: ProxyUrl | None = Field(
         None, description="HTTP proxy for OpenAI, http://user:password@host:port; empty: straight"
     )
     openai_timeout_seconds: float = Field(
@@ -146,58 +224,11 @@ class SettingsFields(SettingsChecks):
         le=1,
         description="Share of prompts written without OpenAI within an hour, above which there is an alert",
     )
-    moderation: Literal["off", "text", "all"] = Field(
+    moderation: Annotated[Literal["off", "text", "all"], AnyCase] = Field(
         "all", description="What OpenAI judges before an order is charged: off, text, all (text and photo)"
     )
-    yookassa_shop_id: str | None = Field(None, description="YooKassa shop; empty: sandbox")
-    yookassa_secret_key: SecretStr | None = Field(None, description="YooKassa secret key; empty: sandbox")
 
-    telegram_api_url: str | None = Field(None, description="Empty: https://api.telegram.org, or the sandbox")
-    kie_api_url: str | None = Field(None, description="Empty: https://api.kie.ai, or the sandbox")
-    kie_upload_url: str | None = Field(None, description="Empty: https://kieai.redpandaai.co, or the sandbox")
-    openai_base_url: str | None = Field(None, description="Empty: https://api.openai.com/v1, or the sandbox")
-    yookassa_api_url: str | None = Field(
-        None, description="Empty: https://api.yookassa.ru/v3, or the sandbox"
-    )
-
-    public_url: str | None = Field(
-        None,
-        description="Where the outside reaches our web process (webhooks, callbacks); empty: its own address",
-    )
-    web_host: str = Field("127.0.0.1", description="Address the web process listens on")
-    web_port: Port = Field(8080, description="Port of the web process; 0: any free one")
-    callback_secret: SecretStr | None = Field(
-        None, min_length=16, description="Secret in callback addresses; empty: derived from the KIE keys"
-    )
-    kie_webhook_hmac_key: SecretStr | None = Field(
-        None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
-    )
-    forget_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], NoDecode] = Field(
-        (),
-        description="Secret under which erased people are remembered, of its own and never lost; the newest "
-        "first, older ones after commas for look-ups; needed with a real BOT_TOKEN",
-    )
-    health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
-    health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")
-    ready_file: Path | None = Field(
-        None, description="A file each process writes its pid and health address to; set by `neurocards up`"
-    )
-
-    instance_name: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9._-]{1,60}$",
-        description="This process's name among its kind, the same after a restart; empty: the host's name",
-    )
-
-    sandbox_host: str = Field("127.0.0.1", description="Address the sandbox listens on")
-    sandbox_port: Port = Field(8081, description="Port of the sandbox; 0: any free one")
-    sandbox_url: str | None = Field(
-        None, description="Where others reach the sandbox; empty: its own address"
-    )
-    sandbox_render_seconds: float = Field(
-        6, ge=0, le=3600, description="How long the sandbox renders a video"
-    )
-
+    # Jobs
     job_deadline_seconds: float = Field(
         900, ge=1, le=86_400, description="A job with no video by then is failed and its credit returned"
     )
@@ -212,10 +243,17 @@ class SettingsFields(SettingsChecks):
         le=31_536_000,
         description="New life of returned credits whose own has ended meanwhile",
     )
-    lease_seconds: float = Field(
-        30, ge=0.5, le=3600, description="A worker silent for so long loses its jobs to others"
-    )
+    lease_seconds: float = Field(30, ge=0.5, le=3600, description="A worker silent so long loses its jobs")
     worker_slots: int = Field(200, ge=1, le=10_000, description="How many jobs one worker holds at once")
+    user_in_flight_max: int = Field(20, ge=1, le=10_000, description="Videos of one user rendered at once")
+    retry_base_seconds: float = Field(
+        4,
+        gt=0,
+        le=600,
+        description="Pause before the first retry of a submission, doubling; the real one is random",
+    )
+
+    # KIE and its models
     kie_poll_seconds: float | None = Field(
         None,
         gt=0,
@@ -223,13 +261,16 @@ class SettingsFields(SettingsChecks):
         description="First pause between two looks at a task, later thrice as long; empty: 5, sandbox 0.5",
     )
     kie_creations_per_10_s: int = Field(
-        20, ge=1, le=100_000, description="Tasks KIE lets one account create in 10 seconds"
+        20, ge=1, le=100_000, description="Tasks an account may create in 10 s"
     )
     kie_rest_seconds: float | None = Field(
         None,
         gt=0,
         description="First rest of a KIE key without credits or rights, doubling up to 10 minutes; "
         "empty: 15, or 1 in the sandbox",
+    )
+    kie_result_hosts: Annotated[tuple[str, ...], *COMMAS] = Field(
+        (), description="Hosts videos may be fetched from, with those below them; empty: any public host"
     )
     model_failures_max: int = Field(
         5,
@@ -245,18 +286,8 @@ class SettingsFields(SettingsChecks):
         description="First rest of a model that is paused or failing, doubling up to 15 minutes; then it is "
         "tried; empty: 60, or 2 in the sandbox",
     )
-    user_in_flight_max: int = Field(
-        20, ge=1, le=10_000, description="Videos of one user that are rendered at the same time"
-    )
-    kie_result_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="Hosts videos may be fetched from, with those below them; empty: any public host"
-    )
-    retry_base_seconds: float = Field(
-        4,
-        gt=0,
-        le=600,
-        description="Pause before the first retry of a submission, doubling; the real one is random",
-    )
+
+    # The log: streams, checkpoints, verification
     stream_entries_max: int = Field(
         100_000, ge=1000, description="Events kept in the Redis stream; who needs older ones reads Postgres"
     )
@@ -279,14 +310,23 @@ class SettingsFields(SettingsChecks):
         "checkpoints in NEUROCARDS_DATA_DIR",
     )
     checkpoint_every_seconds: float = Field(
-        3600, ge=0, description="How often the monitor makes a checkpoint when there is a key; 0: never"
+        3600, ge=0, description="How often a checkpoint is made when there is a key; 0: never"
     )
     verify_every_seconds: float = Field(
-        300, ge=0, description="How often the monitor verifies what came into the log since; 0: never"
+        300, ge=0, description="How often what came into the log since is verified; 0: never"
     )
     verify_whole_every_seconds: float = Field(
-        86_400, ge=60, description="How often it verifies the whole log, and everything made of it"
+        86_400, ge=60, description="How often the whole log is verified, and everything made of it"
     )
+
+    # Credits and the chat
+    free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
+    referral_after: Literal["purchase", "video"] = Field(
+        "purchase", description="purchase, video: what of an invited friend brings both sides their bonus"
+    )
+    referral_credits: int = Field(2, ge=0, le=1000, description="Bonus for who invited; 0: none")
+    referred_credits: int = Field(2, ge=0, le=1000, description="Bonus for the invited friend; 0: none")
+    support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
     margin_rates: str = Field(
         "",
         pattern=r"^([A-Z]{3}=\d+(\.\d+)?(,|$))*$",
@@ -294,13 +334,51 @@ class SettingsFields(SettingsChecks):
         "your choice, which is 1 itself, with KIE for a credit of the video provider, e.g. "
         "RUB=1,XTR=1.2,KIE=0.45; empty: no margin is shown",
     )
-    free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
-    support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning, error"
+    # Money
+    payment_packages_file: Path | None = Field(
+        None, description="What is sold, as services/payments/packages.toml; empty: that file"
     )
-    log_format: Literal["console", "json"] = Field("console", description="console or json")
+    payment_return_url: str | None = Field(
+        None,
+        pattern=r"^https?://\S{1,500}$",
+        description="Where a payer's browser goes afterwards, best https://t.me/<the bot>; empty: "
+        "https://t.me, or the sandbox's chat",
+    )
+    yookassa_receipts: bool = Field(
+        False,
+        description="true: the shop sends receipts (54-FZ) through YooKassa, and buyers are asked where to",
+    )
+    yookassa_vat_code: int = Field(1, ge=1, le=12, description="VAT in receipts, YooKassa's code; 1: without")
+    yookassa_tax_system: int | None = Field(
+        None,
+        ge=1,
+        le=6,
+        description="Tax system in receipts, YooKassa's code; empty: as in the cash register",
+    )
+    yookassa_payment_subject: Subject = Field("service", description="What a receipt says was sold")
+    yookassa_payment_mode: Mode = Field("full_payment", description="How a receipt says it was paid")
+    yookassa_connect_seconds: float = Field(
+        5, gt=0, le=60, description="How long connecting to YooKassa may take"
+    )
+    yookassa_read_seconds: float = Field(
+        35, gt=0, le=300, description="How long YooKassa may take to answer; its own limit is 30"
+    )
+    yookassa_threads: int = Field(16, ge=2, le=256, description="Calls of YooKassa at once in one process")
+    yookassa_sources: Annotated[tuple[str, ...], *COMMAS, AfterValidator(_networks)] = Field(
+        YOOKASSA_PUBLISHED_NETWORKS,
+        description="Networks that notifications of YooKassa may come from; empty: those it publishes",
+    )
+    payments_compare_seconds: float = Field(
+        86_400, ge=0, description="How often the provider's book is compared with the ledger; 0: never"
+    )
+    payments_compare_days: int = Field(
+        14,
+        ge=1,
+        le=366,
+        description="How many days back payments and refunds are compared: more than the 7 that a payment "
+        "is asked about, and the time between two comparisons",
+    )
 
     @model_validator(mode="after")
     def _across_fields(self) -> Self:
@@ -312,4 +390,11 @@ class SettingsFields(SettingsChecks):
         if (self.yookassa_shop_id is None) != (self.yookassa_secret_key is None):
             missing = "YOOKASSA_SHOP_ID" if self.yookassa_shop_id is None else "YOOKASSA_SECRET_KEY"
             raise ValueError(f"{missing}: must be set too; YooKassa needs both the shop and its secret key")
+        seen_s = self.payments_compare_days * 86_400.0
+        if seen_s <= PAYMENT_GIVE_UP_S + self.payments_compare_seconds:
+            raise ValueError(
+                f"PAYMENTS_COMPARE_DAYS: {self.payments_compare_days} must be more than the "
+                f"{PAYMENT_GIVE_UP_S / 86_400:g} days that a payment is asked about and "
+                "PAYMENTS_COMPARE_SECONDS together, or nobody would find money that came at the very end"
+            )
         return self

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.platform.env_example import render_example
 from services.platform.errors import SettingsError
 from services.platform.settings import Settings, load_settings, variable_name
+from tests.support.env_example import render_example
 
 ROOT = Path(__file__).parents[4]
 

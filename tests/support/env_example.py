@@ -1,4 +1,4 @@
-"""Writes `.env.example` from the settings: `python -m services.platform.env_example > .env.example`."""
+"""Writes `.env.example` from the settings: `python -m tests.support.env_example > .env.example`."""
 
 import sys
 import textwrap
