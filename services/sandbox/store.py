@@ -144,12 +144,6 @@ class Store:
         path = self._root / "files" / checked
         return path if path.is_file() else None
 
-    def delete_file(self, name: str) -> None:
-        """Remove a file; one that is not there is no error."""
-        self._memory_files.pop(_checked_name(name), None)
-        if (path := self.file_path(name)) is not None:
-            path.unlink(missing_ok=True)
-
 
 def _open(path: Path) -> sqlite3.Connection:
     # The exclusive lock is held for the process's life: a second sandbox on the same folder is refused

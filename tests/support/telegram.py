@@ -12,8 +12,6 @@ from aiohttp import web
 
 from services.platform.health import address_of
 
-BOT_ID = 111
-
 
 @dataclass
 class Step:

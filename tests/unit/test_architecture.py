@@ -1,9 +1,10 @@
-"""Imports point one way, services meet only through events, and deciders depend on their input alone."""
+"""What the import contracts of pyproject.toml cannot say: circles, laziness, purity of calls."""
 
 import ast
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,38 +13,18 @@ from tests.support.source import parse
 
 ROOT = Path(__file__).parents[2]
 LAYERS = ("events", "ledger", "projections", "services")
-PROCESSES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web")
-SERVICE_LAYERS: tuple[tuple[frozenset[str], ...], ...] = (
-    (frozenset({"platform", "migrations"}),),
-    (frozenset({"streams"}), frozenset({"accounts"}), frozenset({"generation"})),
-    (frozenset({"adapters"}),),
-    (frozenset({"payments"}), frozenset({"recovery"})),
-    (
-        *(frozenset({name}) for name in PROCESSES[:5]),
-        frozenset({"monitor", "maintenance"}),
-        frozenset({"web"}),
-    ),
-    (frozenset({"local", "backup"}),),
-    (frozenset({"cli", "rehearsal"}),),
-)
-"""From the bottom up. Packages of one set may import each other, those of two sets of one layer may not."""
-STARTERS = {"cli", "rehearsal"}
-"""May import processes, inside functions only."""
-
 SERVICES = sorted(
     path.parent.name for path in (ROOT / "services").glob("*/main.py") if path.parent.name != "cli"
 )
+PROCESSES = set(SERVICES) - {"sandbox"}
+STARTERS = ("cli", "rehearsal")
+"""May import processes, inside functions only: `neurocards --help` is fast."""
 
 DECIDERS = (
     *(f"ledger/{name}" for name in ("accounts", "jobs", "payments", "promotions")),
     *(f"ledger/{name}.py" for name in ("decider", "commands", "log/hash_chain")),
 )
 EVENTS_MAY_IMPORT = {"msgspec"}
-IMPURE = {
-    "asyncio", "asyncpg", "aiohttp", "contextvars", "datetime", "httpx", "io", "logging", "multiprocessing",
-    "os", "pathlib", "random", "redis", "secrets", "selectors", "shutil", "signal", "socket", "sqlite3",
-    "ssl", "structlog", "subprocess", "tempfile", "threading", "time", "urllib", "uuid", "uvloop", "zoneinfo",
-}  # fmt: skip
 IMPURE_CALLS = {"open", "input", "print", "eval", "exec", "compile", "__import__"}
 
 
@@ -94,68 +75,37 @@ def _is_import_call(node: ast.Call) -> bool:
     return name in ("import_module", "__import__") and literal
 
 
-def service_of(module: str) -> str | None:
-    parts = module.split(".")
-    return parts[1] if parts[0] == "services" and len(parts) > 1 else None
-
-
-def broken_direction(path: Path) -> list[str]:
-    own = LAYERS.index(path.relative_to(ROOT).parts[0])
+def eager_starts(path: Path) -> list[str]:
     return [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
-        for module, line in imports(path)
-        if module.split(".")[0] in (*LAYERS[own + 1 :], "tests")
+        for module, line in imports(path, top_level_only=True)
+        if module.startswith("services.") and module.split(".")[1] in PROCESSES
     ]
 
 
-def layer_of(service: str) -> int:
-    """Its place in SERVICE_LAYERS; what is in none (the sandbox) stands below and above everything."""
-    places = (n for n, layer in enumerate(SERVICE_LAYERS) for names in layer if service in names)
-    return next(places, -1)
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The first circle of the graph, or nothing."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circular:
+        return list(circular.args[1])
+    return []
 
 
-def broken_separation(path: Path) -> list[str]:
-    own = service_of(name_of(path))
-    found = []
-    for module, line in imports(path):
-        other = service_of(module)
-        if own is None or other is None or other == own or not (ROOT / "services" / other).is_dir():
-            continue
-        together = any({own, other} <= names for layer in SERVICE_LAYERS for names in layer)
-        below = layer_of(other) < layer_of(own) or own == "sandbox"
-        if not (together or below):
-            found.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
-    if own in STARTERS:
-        found += [
-            f"{path.relative_to(ROOT)}:{line} imports {module}"
-            for module, line in imports(path, top_level_only=True)
-            if service_of(module) in PROCESSES
-        ]
-    return found
-
-
-def test_imports_point_from_services_to_events_only() -> None:
-    assert [line for path in modules(*LAYERS) for line in broken_direction(path)] == []
-
-
-def test_services_import_what_is_below_them_and_not_each_other() -> None:
-    assert [line for path in modules("services") for line in broken_separation(path)] == []
-
-
-def test_every_package_of_the_services_has_its_layer() -> None:
-    found = {path.parent.name for path in (ROOT / "services").glob("*/__init__.py")}
-    assert found - {"sandbox"} == {n for layer in SERVICE_LAYERS for names in layer for n in names}
-
-
-def test_nobody_imports_the_sandbox() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{line}"
-        for path in modules(*LAYERS)
-        if "sandbox" not in path.relative_to(ROOT).parts
-        for module, line in imports(path)
-        if module.startswith("services.sandbox")
-    ]
+def test_who_starts_processes_imports_them_when_it_does() -> None:
+    found = [line for name in STARTERS for path in modules(f"services/{name}") for line in eager_starts(path)]
     assert found == []
+
+
+@pytest.mark.xfail(reason="the worker's steps")
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Imports for the type checker and inside functions count."""
+    names = {name_of(path) for path in modules(*LAYERS) if path.name != "__init__.py"}
+    graph = {
+        name_of(path): {module for module, _ in imports(path) if module in names} - {name_of(path)}
+        for path in modules(*LAYERS)
+    }
+    assert circle(graph) == []
 
 
 def test_events_need_msgspec_and_the_standard_library_only() -> None:
@@ -178,11 +128,8 @@ def decider_modules() -> list[Path]:
 
 
 def impurities(path: Path) -> list[str]:
-    found = [
-        f"{path.relative_to(ROOT)}:{line} imports {module}"
-        for module, line in imports(path)
-        if module.split(".")[0] in IMPURE
-    ]
+    """What no import shows. That nothing impure is imported, also not by what is imported, is a contract."""
+    found = []
     for node in ast.walk(parse(path)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS:
             found.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {node.func.id}")
@@ -191,14 +138,8 @@ def impurities(path: Path) -> list[str]:
     return found
 
 
-def test_deciders_have_no_clock_no_randomness_and_no_io() -> None:
+def test_deciders_wait_for_nothing_and_reach_for_nothing() -> None:
     assert [line for path in decider_modules() for line in impurities(path)] == []
-
-
-def test_deciders_reach_nothing_impure_through_what_they_import() -> None:
-    """Everything of ours that a decider imports, and what that imports, is as pure as the decider."""
-    reached = reached_from(decider_modules())
-    assert [line for path in sorted(reached) for line in impurities(path)] == []
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -241,17 +182,8 @@ def test_the_deciders_are_where_this_test_looks() -> None:
 @pytest.mark.parametrize(
     ("file", "source", "check", "caught"),
     [
-        ("events/x.py", "import ledger.log.ledger", broken_direction, 1),
-        ("ledger/x.py", "def f():\n    from projections import balances", broken_direction, 2),
-        ("ledger/x.py", "from events import codec", broken_direction, 0),
-        ("services/relay/x.py", "from services import worker", broken_separation, 1),
-        ("services/relay/x.py", "from importlib import import_module\nimport_module('services.bot')",
-         broken_separation, 1),
-        ("services/relay/x.py", "from services.platform import logs", broken_separation, 0),
-        ("services/platform/x.py", "from services.adapters import kie", broken_separation, 2),
-        ("services/cli/x.py", "from services.bot.main import serve", broken_separation, 2),
-        ("services/cli/x.py", "def f():\n    from services.bot.main import serve", broken_separation, 0),
-        ("ledger/accounts/decider.py", "from datetime import datetime", impurities, 2),
+        ("services/cli/x.py", "from services.bot.main import serve", eager_starts, 2),
+        ("services/cli/x.py", "def f():\n    from services.bot.main import serve", eager_starts, 0),
         ("ledger/accounts/decider.py", "async def f(): pass", impurities, 1),
         ("ledger/accounts/decider.py", "def f(): return open('x')", impurities, 1),
     ],
@@ -259,11 +191,13 @@ def test_the_deciders_are_where_this_test_looks() -> None:
 def test_these_tests_can_fail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str, source: str, check: object, caught: int
 ) -> None:
-    for name in ("relay", "worker", "bot", "cli", "platform", "adapters"):
-        (tmp_path / "services" / name).mkdir(parents=True)
     path = tmp_path / file
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(source)
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     assert callable(check)
     assert len(check(path)) == caught
+
+
+def test_a_circle_is_found() -> None:
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}})) == {"a", "b", "c"}

@@ -21,7 +21,6 @@ from services.sandbox.telegram.server import send_file
 USER_ID_MAX = 2**52
 WAIT_MAX_S = 50.0
 PAY_WAIT_S = 12.0
-HISTORY_MAX = 500
 _PROFILE = ("first_name", "last_name", "username", "language_code")
 _PROFILE_LENGTH_MAX = 64
 # Everything else is only offered for download, so that a page somebody sends cannot act as ours.

@@ -22,8 +22,6 @@ from tests.support.servers import fresh_cluster, short_folder
 from tests.support.services import ROOT, clean_environment
 from tests.support.waiting import eventually_now
 
-READY_S = 60
-
 
 class Started:
     """One `neurocards up`."""
