@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 query = load_queries("ledger.log")
 
 SEPARATOR = "\x1f"
-"""Joins a column's values; see append_insert.sql."""
+"""Joins a column's values; see the query `append_insert`."""
 
 APPEND_LOCK = 7_300_002
 

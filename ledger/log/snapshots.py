@@ -18,7 +18,7 @@ EVERY_VERSIONS: Final = 1000
 """An account's state is kept whenever its version crosses a multiple of this."""
 
 SNAPSHOT: Final = "snapshot"
-"""Stands where an event's type stands; see append_cold.sql."""
+"""Stands where an event's type stands; see the query `append_cold`."""
 
 _RULES: Final = 1
 """Raise it when `ledger.accounts.state.evolve` comes to mean something else for events that are in the

@@ -2,27 +2,53 @@
 
 CREATE TABLE events (
     position       bigint NOT NULL PRIMARY KEY CHECK (position > 0),
-    stream         text   NOT NULL CHECK (length(stream) BETWEEN 1 AND 200),
-    version        bigint NOT NULL CHECK (version > 0),
+    stream         text   NOT NULL,
+    version        bigint NOT NULL,
     type           text   NOT NULL,
-    data           json   NOT NULL CHECK (data::jsonb IS NOT NULL),  -- jsonb refuses what json lets through (\u0000)
-    key            text,                                             -- on the first event of a command
-    body_hash      bytea CHECK (length(body_hash) = 32),
-    command_events bigint CHECK (command_events > 0),
-    recorded_at_us bigint NOT NULL,                                  -- epoch microseconds, the database's clock
-    hash           bytea  NOT NULL CHECK (length(hash) = 32),
+    data           json   NOT NULL,
+    key            text,             -- on the first event of a command
+    body_hash      bytea,
+    command_events bigint,
+    recorded_at_us bigint NOT NULL,  -- epoch microseconds, the database's clock
+    hash           bytea  NOT NULL,
     CONSTRAINT events_stream_version UNIQUE (stream, version),
-    CONSTRAINT events_key UNIQUE (key),
-    CHECK ((key IS NULL) = (body_hash IS NULL) AND (key IS NULL) = (command_events IS NULL))
+    -- One expression, as each costs every row. What `json` lets through and `->>` then fails on is all written with \u
+    -- (NUL and lone surrogates), so only such data has to prove that jsonb takes it.
+    CONSTRAINT events_whole CHECK (
+        version > 0 AND length(stream) BETWEEN 1 AND 200 AND length(hash) = 32
+        AND (key IS NULL) = (body_hash IS NULL) AND (key IS NULL) = (command_events IS NULL)
+        AND (key IS NULL OR (length(body_hash) = 32 AND command_events > 0))
+        AND (strpos(data::text, '\u') = 0 OR data::jsonb IS NOT NULL))
 );
 
 COMMENT ON TABLE events IS 'Immutable. position is dense and in commit order; hash covers the previous hash and every other column.';
+
+-- Half of the events carry no key and need no entry.
+CREATE UNIQUE INDEX events_key ON events (key) WHERE key IS NOT NULL;
 
 -- The last guard, should the deciders ever be wrong: one charge, one refund, one end and one gift per job.
 CREATE UNIQUE INDEX events_one_charge_per_job ON events ((data ->> 'job')) WHERE type = 'CreditsCharged';
 CREATE UNIQUE INDEX events_one_refund_per_job ON events ((data ->> 'job')) WHERE type = 'CreditsRefunded';
 CREATE UNIQUE INDEX events_one_end_per_job ON events (stream) WHERE type IN ('JobSucceeded', 'JobFailed');
 CREATE UNIQUE INDEX events_one_gift_per_job ON events (stream) WHERE type = 'VideoGifted';
+
+-- What money came is credited once, what went back is taken once, and a payment is ordered once.
+CREATE UNIQUE INDEX events_one_success_per_payment
+    ON events ((data ->> 'provider_payment'), (data ->> 'provider')) WHERE type = 'PaymentSucceeded';
+CREATE UNIQUE INDEX events_one_refunded_per_refund
+    ON events ((data ->> 'provider_refund')) WHERE type = 'PaymentRefunded';
+CREATE UNIQUE INDEX events_one_order_per_payment ON events (stream) WHERE type = 'PaymentOrdered';
+-- A code is made once and used once per account, and an invitation is rewarded once.
+CREATE UNIQUE INDEX events_one_creation_per_promo ON events (stream) WHERE type = 'PromoCreated';
+CREATE UNIQUE INDEX events_one_use_per_account
+    ON events (stream, (data ->> 'account')) WHERE type = 'PromoRedeemed';
+CREATE UNIQUE INDEX events_one_reward_per_invited ON events (stream) WHERE type = 'InvitationRewarded';
+
+-- These two find invited accounts that may be due their bonus, and what codes and invitations gave.
+CREATE INDEX events_invited ON events (position)
+    WHERE type = 'AccountOpened' AND (data ->> 'invited_by') <> '';
+CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
+    WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral');
 
 CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -42,3 +68,106 @@ CREATE TABLE open_jobs (
     deadline_at_us bigint NOT NULL
 );
 CREATE INDEX open_jobs_deadline ON open_jobs (deadline_at_us);
+
+-- Folded states of accounts with a long history, so that none has to be folded from its first event. A cache:
+-- without its rows everything is the same, only slower. A row counts only while the log holds the event it names.
+CREATE TABLE snapshots (
+    stream   text   NOT NULL PRIMARY KEY,
+    version  bigint NOT NULL CHECK (version > 0),        -- of the last event that is folded in,
+    position bigint NOT NULL CHECK (position > 0),       -- where that stands,
+    hash     bytea  NOT NULL CHECK (length(hash) = 32),  -- and its hash
+    format   text   NOT NULL,                            -- of the state; another one's rows are left alone
+    state    json   NOT NULL
+);
+
+-- Signed statements about the log (docs/ledger.md), and the cache they are made with.
+
+-- Each row is one signed note. The auditor keeps copies elsewhere: what stands only here proves nothing against
+-- someone who can rewrite this database.
+CREATE TABLE checkpoints (
+    number   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind     text   NOT NULL CHECK (kind IN ('checkpoint', 'restored')),
+    position bigint NOT NULL CHECK (position >= 0),         -- the log's head when it was signed,
+    hash     bytea  NOT NULL CHECK (length(hash) = 32),     -- and the hash there
+    made_at  timestamptz NOT NULL,                          -- as the note says
+    note     text   NOT NULL CHECK (length(note) <= 100000) -- the whole signed text; the columns only repeat it
+);
+CREATE INDEX checkpoints_position ON checkpoints (position);
+CREATE TRIGGER checkpoints_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON checkpoints
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+COMMENT ON TABLE checkpoints IS 'Immutable. Signed notes: "the log had this head", "the log was restored to here".';
+
+-- Roots of whole subtrees of the Merkle tree over the log: at level k, of 2^(8k) events each. A cache: it is
+-- checked against the last signed root whenever it is used, and may be emptied at any time.
+CREATE TABLE tree_tiles (
+    level int    NOT NULL CHECK (level > 0),
+    index bigint NOT NULL CHECK (index >= 0),               -- covers the positions after index * 2^(8 * level)
+    hash  bytea  NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (level, index)
+);
+
+-- The chain, checkable in plain SQL: audit.chain_breaks is empty when every hash follows from the one before.
+
+CREATE SCHEMA audit;
+
+CREATE FUNCTION audit.event_hash(previous bytea, event public.events) RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN sha256(
+        previous
+        || int8send((event).position)
+        || int8send((event).version)
+        || int8send((event).recorded_at_us)
+        || int8send(coalesce((event).command_events, -1))
+        || int4send(octet_length((event).stream))
+        || int4send(octet_length((event).type))
+        || int4send(octet_length((event).data::text))
+        || int4send(coalesce(octet_length((event).key), -1))
+        || int4send(coalesce(octet_length((event).body_hash), -1))
+        || convert_to((event).stream || (event).type || (event).data::text || coalesce((event).key, ''), 'UTF8')
+        || coalesce((event).body_hash, '')
+    );
+
+CREATE VIEW audit.chain_breaks AS
+SELECT position, stream, type, expected_position, stored_hash, computed_hash
+FROM (
+    SELECT e.position, e.stream, e.type, e.hash AS stored_hash,
+           row_number() OVER w AS expected_position,
+           audit.event_hash(coalesce(lag(e.hash) OVER w, decode(repeat('00', 32), 'hex')), e) AS computed_hash
+    FROM public.events e
+    WINDOW w AS (ORDER BY e.position)
+) AS checked
+WHERE stored_hash <> computed_hash OR position <> expected_position;
+
+CREATE VIEW audit.events AS
+SELECT position, stream, version, type, data, key,
+       timestamptz 'epoch' + recorded_at_us * interval '1 microsecond' AS recorded_at, hash
+FROM public.events;
+
+-- neurocards_app: what the services run as. auditor: reads, and nothing else.
+-- Roles belong to the whole cluster, so another database may have made them already, even at this moment.
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['neurocards_app', 'auditor'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;  -- another migration was faster
+        END;
+    END LOOP;
+    IF NOT pg_has_role(current_user, 'neurocards_app', 'MEMBER') THEN
+        EXECUTE format('GRANT neurocards_app TO %I', current_user);
+    END IF;
+END $$;
+
+GRANT USAGE ON SCHEMA public, audit TO neurocards_app, auditor;
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_app, auditor;
+GRANT SELECT ON schema_migrations TO neurocards_app, auditor;
+GRANT SELECT, INSERT ON events, checkpoints TO neurocards_app;
+GRANT SELECT, INSERT, DELETE ON open_jobs, tree_tiles TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE ON snapshots TO neurocards_app;
+GRANT SELECT ON events, open_jobs, checkpoints, tree_tiles, snapshots TO auditor;

@@ -4,7 +4,7 @@ Our own forty lines rather than a library: the kept ones bring a second database
 and all that is needed is "run these files once, in order, even when two processes start together".
 
 A package that owns tables keeps its files as `NNNN_name.sql` in a `migrations` package. A file that was
-applied must not change; what follows from it is a new file.
+applied must not change; what follows from it is a new file. Until the first tag each package has one.
 """
 
 from collections.abc import Sequence
