@@ -11,7 +11,6 @@ ProjectionError
 ├── ParallelRebuildError            the process for a long log's second half could not finish
 ├── TargetTakenError                what was to be built aside is there already
 ├── ExportError                a file of the log cannot be written
-│   └── ParquetMissingError          the library for it is not installed
 ├── ManifestError                 what stands beside an exported file cannot be read
 └── SwapTimeoutError                long readers kept the view; the fresh table stays for another try
 """
@@ -79,10 +78,6 @@ class TargetTakenError(ProjectionError):
 
 class ExportError(ProjectionError):
     """A file of the log cannot be written; nothing was left behind."""
-
-
-class ParquetMissingError(ExportError):
-    """The library for Parquet is not installed."""
 
 
 class ManifestError(ProjectionError):

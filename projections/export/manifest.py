@@ -10,7 +10,7 @@ import msgspec
 from events.envelope import GENESIS_HASH
 from projections.engine.errors import ManifestError
 
-Format = Literal["jsonl", "csv", "parquet"]
+Format = Literal["jsonl", "csv"]
 
 COLUMNS: Final = (
     "position",

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import msgspec
 
@@ -14,9 +14,6 @@ from projections.export.manifest import COLUMNS, Format
 
 LINE_BYTES_MAX = 1 << 20
 """No event is nearly as long."""
-
-_BUFFER_BYTES = 64 << 10
-"""For each column of a Parquet file."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -44,13 +41,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 def rows(path: Path, form: Format) -> Iterator[Row]:
     """The rows of a file, in its order. Raises OSError."""
-    match form:
-        case "jsonl":
-            yield from _jsonl(path)
-        case "csv":
-            yield from _csv(path)
-        case "parquet":
-            yield from _parquet(path)
+    return _jsonl(path) if form == "jsonl" else _csv(path)
 
 
 def sha256_of(path: Path) -> str:
@@ -128,31 +119,3 @@ def _from_text(place: str, cells: list[str]) -> Row:
         )
     except ValueError as error:
         return Unreadable(place, f"cannot be read: {error}")
-
-
-def _parquet(path: Path) -> Iterator[Row]:
-    from projections.export.parquet import pyarrow, schema
-
-    arrow = pyarrow()
-    try:
-        with arrow.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
-            if not file.schema_arrow.equals(schema()):
-                yield Unreadable("the schema", f"is not that of an export: {', '.join(COLUMNS)}")
-                return
-            for batch in file.iter_batches(batch_size=1000, use_threads=False):
-                columns: list[list[Any]] = [column.to_pylist() for column in batch.columns]
-                for cells in zip(*columns, strict=True):  # types are the schema's
-                    yield _typed(cells)
-    except (arrow.ArrowException, OSError) as error:
-        yield Unreadable("the file", f"cannot be read as Parquet: {error}")
-
-
-def _typed(cells: tuple[Any, ...]) -> Row:
-    try:
-        position, stream, version, type_name, data, key, body_hash, events, time_us, digest = cells
-        if None in (position, stream, version, type_name, data, time_us, digest):
-            raise ValueError("a column that is never empty is")
-        body, hash_ = None if body_hash is None else bytes.fromhex(body_hash), bytes.fromhex(digest)
-        return Recorded(position, stream, version, type_name, data, key, body, events, time_us, hash_)
-    except (ValueError, TypeError) as error:
-        return Unreadable(f"the row of position {cells[0]}", f"cannot be read: {error}")

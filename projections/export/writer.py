@@ -1,10 +1,14 @@
 """Writes the log to a file. Postgres formats the rows and sends them as COPY does: memory stays flat."""
 
+import contextlib
+import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import msgspec
 
@@ -14,7 +18,6 @@ from ledger.errors import IntegrityError
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.engine.errors import ExportError
-from projections.export.copy import WholeFile
 from projections.export.manifest import Format, Manifest, path_of, totals_of
 from projections.reports.log_position import NOW, AsOf, moment
 
@@ -28,6 +31,7 @@ Progress = Callable[[int], None]
 """Called with the position reached."""
 
 _TELL_EVERY = 5000
+_BUFFER_BYTES = 1 << 20
 
 Write = Callable[[bytes], Any]
 
@@ -38,6 +42,72 @@ COPY: Final[dict[str, dict[str, Any]]] = {
     "jsonl": {"format": "csv", "quote": "\x01", "delimiter": "\x02"},
     "csv": {"format": "csv", "header": True},
 }
+
+
+class WholeFile:
+    """A file that is there whole or not at all: written under another name, made durable, then renamed.
+
+    Hashes what it writes. Leaving the `with` by an exception leaves nothing behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._file: BinaryIO | None = None
+        self._digest = sha256()
+        self.size_bytes = 0
+
+    def __enter__(self) -> "WholeFile":
+        try:
+            self._file = self._part.open("xb", buffering=_BUFFER_BYTES)
+        except OSError as error:
+            raise ExportError(f"cannot write to {self._path.parent}: {error.strerror}") from None
+        return self
+
+    def write(self, data: bytes) -> int:
+        """Append."""
+        assert self._file is not None
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise ExportError(f"{self._path} cannot be written: {error.strerror}") from None
+        self._digest.update(data)
+        self.size_bytes += len(data)
+        return len(data)
+
+    @property
+    def sha256(self) -> str:
+        """Of all that was written, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._file is not None
+        try:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            self._file.close()
+            if kind is None:
+                self._part.replace(self._path)
+                _sync_folder(self._path.parent)
+        except OSError as failure:
+            raise ExportError(f"{self._path} cannot be written: {failure.strerror}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            self._part.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, where folders can be opened."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -84,9 +154,7 @@ async def copy(connection: "Connection", what: Range, form: str, write: Write, p
 
     async def take(data: bytes) -> None:
         nonlocal done, told
-        written = write(data)
-        if isinstance(written, Awaitable):
-            await written
+        write(data)
         done += data.count(b"\n")
         if done - told >= _TELL_EVERY:
             told = done
@@ -111,12 +179,7 @@ async def export(
     Raises ExportError when that cannot be, and IntegrityError, with the files written, for a log with holes.
     """
     with WholeFile(path) as file:
-        if form == "parquet":
-            from projections.export.parquet import write_parquet
-
-            count = await write_parquet(connection, what, file, progress)
-        else:
-            count = await copy(connection, what, form, file.write, progress)
+        count = await copy(connection, what, form, file.write, progress)
     sums = await connection.fetch(query("export_sums"), what.first, what.last)
     manifest = _manifest(path, form, what, file, count, [tuple(row) for row in sums])
     with WholeFile(path_of(path)) as beside:

@@ -22,7 +22,7 @@ from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of
 from projections.engine.state_root import StateRoot, root_of_table
 from projections.engine.tables import Table
-from projections.export.copy import WholeFile
+from projections.export.writer import WholeFile
 from projections.rebuild.fill import Filling, Writer
 from projections.rebuild.source import LogSource, Source, pages
 

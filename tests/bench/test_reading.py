@@ -41,7 +41,7 @@ def test_reading(durable_url: str, tmp_path: Path) -> None:
     log = uvloop.run(fill(durable_url, EVENTS))
     raw_per_s = uvloop.run(_raw_copy(durable_url))
     rows: list[tuple[object, ...]] = [("raw COPY to nowhere, text", f"{raw_per_s:,.0f}", "100%", "")]
-    for form in ("jsonl", "csv", "parquet"):
+    for form in ("jsonl", "csv"):
         file = tmp_path / f"log.{form}"
         for words in (("export", "--format", form, "--file", str(file)), ("verify-export", str(file))):
             seconds, peak_mb = _command(durable_url, *words)

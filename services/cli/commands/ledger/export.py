@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 class Form(StrEnum):
     jsonl = "jsonl"
     csv = "csv"
-    parquet = "parquet"
 
 
-FormOption = Annotated[Form, typer.Option("--format", help="jsonl and csv are text; parquet needs pyarrow.")]
+FormOption = Annotated[Form, typer.Option("--format", help="Lines of JSON, or columns.")]
 File = Annotated[
     Path | None,
     typer.Option("--file", "-f", help="Where to; a manifest is written beside it. Default: stdout."),
@@ -57,8 +56,6 @@ def export(
     from services.cli.connections import read
 
     first, last = period(start, end)
-    if file is None and form is Form.parquet:
-        raise typer.BadParameter("parquet cannot go to stdout; name a file", param_hint="--file")
     if file is not None:
         require_writable(file, overwrite=overwrite)
 

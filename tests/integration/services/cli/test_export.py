@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tests.support.history import rehashed
 from tests.unit.projections.test_export_file import line_of
 
 Keep = Callable[[Iterable[Recorded]], None]
-FORMS = ("jsonl", "csv", "parquet")
+FORMS = ("jsonl", "csv")
 NASTY = 'a "quote", a \\ and \\N, a\ttab, a\nline, \x01\x02, ünï 商品 🎁, \u2028, \\.'
 
 
@@ -140,9 +139,7 @@ def test_a_checkpoint_tells_a_rewritten_log(
     assert run("ledger", "verify-export", str(file), "--checkpoint", str(note)).code == ExitCode.USAGE
 
 
-def test_what_cannot_be_written_is_said_before_the_work(
-    run: Run, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_written_is_said_before_the_work(run: Run, desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     file.write_text("precious")
     there = run("ledger", "export", "-f", str(file))
@@ -150,13 +147,9 @@ def test_what_cannot_be_written_is_said_before_the_work(
     assert file.read_text() == "precious"
     assert run("ledger", "export", "-f", str(tmp_path)).code == ExitCode.FAILURE
     assert run("ledger", "export", "-f", str(tmp_path / "no" / "log")).code == ExitCode.FAILURE
-    assert run("ledger", "export", "--format", "parquet").code == ExitCode.USAGE
     assert run("ledger", "export", "--format", "xml").code == ExitCode.USAGE
     assert run("ledger", "export", "--from", "99999").code == ExitCode.NOT_FOUND
     assert run("ledger", "verify-export", str(file)).code == ExitCode.FAILURE  # no manifest
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    missing = run("ledger", "export", "--format", "parquet", "-f", str(tmp_path / "log.parquet"))
-    assert missing.code == ExitCode.FAILURE and "neurocards[parquet]" in missing.err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.jsonl"]  # nothing half done
 
 
@@ -173,8 +166,7 @@ def test_white_space_that_we_would_not_write_is_survived(run: Run, keep: Keep, t
     files = {form: tmp_path / form for form in FORMS}
     for form, file in files.items():
         assert run("ledger", "export", "--format", form, "-f", str(file)).code == 0
-    for form in ("csv", "parquet"):
-        assert run("ledger", "verify-export", str(files[form])).code == 0
+    assert run("ledger", "verify-export", str(files["csv"])).code == 0
     found = run("ledger", "verify-export", str(files["jsonl"]), "-o", "json").rows
     assert (found[0]["kind"], found[0]["position"]) == ("unreadable", 5)
 
