@@ -31,8 +31,9 @@ from ledger.errors import AccountNotOpenError, JobFinishedError, KeyReusedError
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.accounts.personal_data import CHAT_STATE_PREFIX, forgotten_names
+from services.accounts.personal_data import forgotten_names
 from services.platform.blobs import BlobStore
+from services.platform.redis_keys import chat_state_pattern
 from services.platform.settings import Settings
 
 query = load_queries("services.accounts")
@@ -176,6 +177,6 @@ class Forgetting:
         """Where they were in the chat, with what they had written."""
         if self._redis is None or telegram_id is None:
             return
-        async for key in self._redis.scan_iter(f"{CHAT_STATE_PREFIX}:*{telegram_id}:*", count=1000):
+        async for key in self._redis.scan_iter(chat_state_pattern(telegram_id), count=1000):
             if str(telegram_id).encode() in key.split(b":"):
                 await self._redis.delete(key)

@@ -14,9 +14,6 @@ from services.platform.settings import Settings
 
 query = load_queries("services.accounts")
 
-CHAT_STATE_PREFIX = "{neurocards}:fsm"
-"""Keys in Redis under which the bot remembers where someone is in the chat."""
-
 
 def forgotten_names(settings: Settings, telegram_id: int, code: str = "") -> list[bytes]:
     """What remains of someone who was erased, or of a promo code they used: a keyed hash of it.

@@ -15,8 +15,9 @@ from aiogram.fsm.storage.redis import RedisStorage
 from aiogram.types import TelegramObject
 from redis.asyncio import Redis
 
-from services.accounts.personal_data import CHAT_STATE_PREFIX, Brief, Draft
+from services.accounts.personal_data import Brief, Draft
 from services.platform.ids import new_id
+from services.platform.redis_keys import CHAT_STATE_PREFIX
 
 KEPT_S = 7 * 24 * 3600
 COUNTS = (1, 3, 5)

@@ -10,9 +10,8 @@ from decimal import Decimal
 import msgspec
 from redis.asyncio import Redis
 
-from services.generation.provider_limits import PREFIX, RESTING, WAITING
+from services.platform.redis_keys import KIE_BALANCES, KIE_RESTING, KIE_WAITING, kie_made
 
-BALANCES = PREFIX + "balances"
 _FORGET_S = 3600
 """A balance nobody could read for so long is not shown: its key has probably been taken away."""
 
@@ -33,8 +32,8 @@ async def note_balances(redis: Redis, balances: Mapping[str, Decimal]) -> None:
         return
     now_s, _ = await redis.time()
     async with redis.pipeline(transaction=True) as pipe:
-        pipe.hset(BALANCES, mapping={account: f"{value} {now_s}" for account, value in balances.items()})
-        pipe.expire(BALANCES, _FORGET_S)
+        pipe.hset(KIE_BALANCES, mapping={account: f"{value} {now_s}" for account, value in balances.items()})
+        pipe.expire(KIE_BALANCES, _FORGET_S)
         await pipe.execute()
 
 
@@ -42,9 +41,9 @@ async def look(redis: Redis, window_s: float) -> tuple[list[ProviderAccount], in
     """Every account that is known here, and how many submissions wait for a turn. Raises RedisError."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.time()
-        pipe.hgetall(BALANCES)
-        pipe.hgetall(RESTING)
-        pipe.zcard(WAITING)
+        pipe.hgetall(KIE_BALANCES)
+        pipe.hgetall(KIE_RESTING)
+        pipe.zcard(KIE_WAITING)
         (seconds, micros), raw_balances, raw_rests, waiting = await pipe.execute()
     now_s = seconds + micros / 1e6
     until_ms = {name.decode(): int(value) for name, value in raw_rests.items() if b":" not in name}
@@ -54,7 +53,7 @@ async def look(redis: Redis, window_s: float) -> tuple[list[ProviderAccount], in
     names = sorted({*fresh, *(name for name, left_s in rests.items() if left_s > 0)})
     async with redis.pipeline(transaction=False) as pipe:
         for name in names:
-            pipe.zcount(f"{PREFIX}made:{name}", (now_s - window_s) * 1000, "+inf")
+            pipe.zcount(kie_made(name), (now_s - window_s) * 1000, "+inf")
         made = await pipe.execute() if names else []
     found = []
     for name, count in zip(names, made, strict=True):

@@ -9,7 +9,6 @@ provider before anything is made, and tried again.
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -18,16 +17,24 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.platform.batching import RedisBatcher
+from services.platform.lua import load_script
 from services.platform.metrics import LIMITER_ALONE, LIMITER_WAIT
+from services.platform.redis_keys import (
+    KIE_RESTING,
+    KIE_SEEN,
+    KIE_TAGS,
+    KIE_VIRTUAL,
+    KIE_WAITING,
+    kie_in_flight,
+    kie_made,
+    kie_reads,
+)
 
 logger = structlog.get_logger()
 
-PREFIX: Final = "{neurocards}:kie:"
-WAITING, _SEEN, _TAGS, RESTING, _VIRTUAL = (
-    PREFIX + name for name in ("waiting", "seen", "tags", "resting", "virtual")
-)
-_ANSWER_S = 0.5
-_AWAY_S = 5.0
+_ANSWER_S: Final = 0.5
+_AWAY_S: Final = 5.0
+_SCRIPTS: Final = ("turn", "renew", "rest", "rests", "read")
 
 
 class ProviderRates(msgspec.Struct, frozen=True):
@@ -64,7 +71,8 @@ class ProviderLimits:
 
     def __init__(self, redis: Redis | None, rates: ProviderRates | None = None) -> None:
         self._rates = rates or ProviderRates()
-        self._redis = RedisBatcher(redis, _scripts(), answer_s=_ANSWER_S) if redis else None
+        scripts = {name: load_script(__package__, f"provider_{name}") for name in _SCRIPTS}
+        self._redis = RedisBatcher(redis, scripts, answer_s=_ANSWER_S) if redis else None
         self._own = _OwnLimits(self._rates)
         self._away_until = 0.0
         self._troubled: set[str] = set()
@@ -72,8 +80,8 @@ class ProviderLimits:
     async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:
         """Ask for a turn to create; `ticket` names who waits (the job) from one asking to the next."""
         rates = self._rates
-        keys = [WAITING, _SEEN, _TAGS, RESTING, f"{PREFIX}flight:{user}", _VIRTUAL]
-        keys += [f"{PREFIX}made:{account}" for account in accounts]
+        keys = [KIE_WAITING, KIE_SEEN, KIE_TAGS, KIE_RESTING, kie_in_flight(user), KIE_VIRTUAL]
+        keys += map(kie_made, accounts)
         limits = (rates.per_s * 1000, rates.creations, rates.forget_s * 1000, rates.in_flight_max)
         numbers = [int(limit) for limit in (*limits, rates.in_flight_s * 1000)]
         answer = await self._run("turn", keys, [ticket, user, *numbers, *accounts])
@@ -92,12 +100,12 @@ class ProviderLimits:
         """
         window_ms = int(self._rates.per_s * 1000)
         arguments = (turn.slot, window_ms, self._rates.creations)
-        wait_ms = await self._run("renew", [f"{PREFIX}made:{turn.account}"], arguments)
+        wait_ms = await self._run("renew", [kie_made(turn.account)], arguments)
         return self._own.renew(turn.account) if wait_ms is None else int(wait_ms) / 1000
 
     async def done(self, ticket: str, user: str) -> None:
         """The submission is over, or was never made: the user may have another one in flight."""
-        await self._ask(lambda redis: redis.ask("ZREM", f"{PREFIX}flight:{user}", ticket))
+        await self._ask(lambda redis: redis.ask("ZREM", kie_in_flight(user), ticket))
 
     async def read_wait_s(self, account: str, *, urgent: bool = False) -> float:
         """Reserve one read with the account's key; the seconds to wait before making it.
@@ -107,7 +115,7 @@ class ProviderLimits:
         share = self._rates.urgent_share if urgent else 1 - self._rates.urgent_share
         interval_us = int(1e6 / (self._rates.reads_per_s * share))
         lane = f"{account}:urgent" if urgent else account
-        wait_us = await self._run("read", [f"{PREFIX}reads:{lane}"], [interval_us])
+        wait_us = await self._run("read", [kie_reads(lane)], [interval_us])
         wait_s = self._own.read_wait_s(lane, interval_us / 1e6) if wait_us is None else int(wait_us) / 1e6
         LIMITER_WAIT.labels("read").observe(wait_s)
         return wait_s
@@ -116,7 +124,7 @@ class ProviderLimits:
         """Leave the account alone for a while, twice as long each time in a row; the seconds."""
         rates = self._rates
         times_ms = (int(rates.rest_s * 1000), int(rates.rest_s_max * 1000))
-        rest_ms = await self._run("rest", [RESTING], [account, *times_ms])
+        rest_ms = await self._run("rest", [KIE_RESTING], [account, *times_ms])
         seconds = rates.rest_s if rest_ms is None else int(rest_ms) / 1000
         self._own.rest(account, seconds)
         self._troubled.add(account)
@@ -127,11 +135,11 @@ class ProviderLimits:
         if account in self._troubled:
             self._troubled.discard(account)
             self._own.rest(account, 0)
-            await self._ask(lambda redis: redis.ask("HDEL", RESTING, account, f"{account}:row"))
+            await self._ask(lambda redis: redis.ask("HDEL", KIE_RESTING, account, f"{account}:row"))
 
     async def rests(self, accounts: Sequence[str]) -> dict[str, float]:
         """Per account the seconds of rest that are left; 0 for one that is well."""
-        left_ms = await self._run("rests", [RESTING], accounts)
+        left_ms = await self._run("rests", [KIE_RESTING], accounts)
         if left_ms is None:
             return self._own.rests(accounts)
         return {account: int(ms) / 1000 for account, ms in zip(accounts, left_ms, strict=True)}
@@ -200,9 +208,3 @@ class _OwnLimits:
 
     def rest(self, account: str, seconds: float) -> None:
         self._rests[account] = time.monotonic() + seconds
-
-
-def _scripts() -> dict[str, str]:
-    here = files(__package__)
-    names = ("turn", "renew", "rest", "rests", "read")
-    return {name: here.joinpath(f"provider_{name}.lua").read_text("utf-8") for name in names}

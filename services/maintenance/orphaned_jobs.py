@@ -17,7 +17,6 @@ wrong while looking:
 """
 
 from collections.abc import Iterable, Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
@@ -32,8 +31,10 @@ from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.monitor.metrics import REDIS_FAILURES, REISSUED, UNCLAIMED
+from services.platform.lua import load_script
 from services.platform.periodic import obey_cancellation
-from services.streams.entries import GENERATION, JOBS, LEDGER, entry_id, position_of
+from services.platform.redis_keys import JOBS, LEDGER
+from services.streams.entries import GENERATION, entry_id, position_of
 
 query = load_queries("services.maintenance")
 
@@ -86,7 +87,7 @@ class UnclaimedJobs:
         self._pool = pool
         self._redis = redis
         self._unmoved_s = unmoved_s
-        self._script = redis.register_script(files(__package__).joinpath("entries.lua").read_text("utf-8"))
+        self._script = redis.register_script(load_script(__package__, "entries"))
         self._seen: set[OrphanedJobs] = set()
 
     async def run_once(self) -> int:

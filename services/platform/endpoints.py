@@ -13,8 +13,6 @@ class Company:
     name: CompanyName
     key_variable: str
     """The environment variable that holds its key."""
-    url_field: str
-    """The settings field that overrides its address."""
     live_base: str
     sandbox_path: str
     """Its path in the sandbox."""
@@ -23,19 +21,10 @@ class Company:
 
 
 _COMPANIES = (
-    Company(
-        "telegram", "BOT_TOKEN", "telegram_api_url", "https://api.telegram.org", "/telegram",
-        "111111:sandbox",
-    ),
-    Company("kie", "KIE_API_KEYS", "kie_api_url", "https://api.kie.ai", "/kie", "sandbox-key-1"),
-    Company(
-        "openai", "OPENAI_API_KEY", "openai_base_url", "https://api.openai.com/v1", "/openai/v1",
-        "sk-sandbox",
-    ),
-    Company(
-        "yookassa", "YOOKASSA_SECRET_KEY", "yookassa_api_url", "https://api.yookassa.ru/v3", "/yookassa/v3",
-        "test_sandbox",
-    ),
-)  # fmt: skip
+    Company("telegram", "BOT_TOKEN", "https://api.telegram.org", "/telegram", "111111:sandbox"),
+    Company("kie", "KIE_API_KEYS", "https://api.kie.ai", "/kie", "sandbox-key-1"),
+    Company("openai", "OPENAI_API_KEY", "https://api.openai.com/v1", "/openai/v1", "sk-sandbox"),
+    Company("yookassa", "YOOKASSA_SECRET_KEY", "https://api.yookassa.ru/v3", "/yookassa/v3", "test_sandbox"),
+)
 COMPANIES: dict[CompanyName, Company] = {company.name: company for company in _COMPANIES}
 YOOKASSA_SANDBOX_SHOP = "100500"

@@ -20,27 +20,23 @@ from services.platform.settings_fields import SettingsFields
 class Settings(SettingsFields):
     """Every setting, and the addresses and keys to use, sandbox or real."""
 
-    def _has_key(self, name: CompanyName) -> bool:
-        keys = {
-            "telegram": self.bot_token,
-            "kie": self.kie_api_keys,
-            "openai": self.openai_api_key,
-            "yookassa": self.yookassa_secret_key,
-        }
-        return bool(keys[name])
-
-    def _url(self, name: CompanyName) -> str | None:
-        url: str | None = getattr(self, COMPANIES[name].url_field)
-        return url
+    def _given(self, name: CompanyName) -> tuple[bool, str | None]:
+        """Whether the company's key is set, and its address if that is."""
+        key, url = {
+            "telegram": (self.bot_token, self.telegram_api_url),
+            "kie": (self.kie_api_keys, self.kie_api_url),
+            "openai": (self.openai_api_key, self.openai_base_url),
+            "yookassa": (self.yookassa_secret_key, self.yookassa_api_url),
+        }[name]
+        return bool(key), url
 
     def _base(self, name: CompanyName) -> str:
-        company = COMPANIES[name]
-        live = company.live_base if self._has_key(name) else self.sandbox_base + company.sandbox_path
-        return self._url(name) or live
+        company, (has_key, url) = COMPANIES[name], self._given(name)
+        return url or (company.live_base if has_key else self.sandbox_base + company.sandbox_path)
 
     def uses_sandbox_for(self, name: CompanyName) -> bool:
         """Whether our sandbox stands in for this company: neither its key nor its address is set."""
-        return not self._has_key(name) and self._url(name) is None
+        return self._given(name) == (False, None)
 
     @property
     def needs_sandbox(self) -> bool:
@@ -77,7 +73,7 @@ class Settings(SettingsFields):
     @cached_property
     def kie_upload_base(self) -> str:
         """Where photos are uploaded. Without a key, KIE_API_URL is some sandbox, which takes uploads too."""
-        live = KIE_UPLOAD_LIVE_BASE if self._has_key("kie") else self.kie_base
+        live = KIE_UPLOAD_LIVE_BASE if self.kie_api_keys else self.kie_base
         return self.kie_upload_url or live
 
     @cached_property

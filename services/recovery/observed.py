@@ -15,8 +15,9 @@ from ledger.checkpoints.signed_note import NoteError, PublicKey, open_note, unve
 from ledger.checkpoints.store import hash_at, kind_of, recent_notes, verdict
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.platform.redis_keys import LEDGER
 from services.streams.compare import jobs_problem
-from services.streams.entries import LEDGER, NO_ID, StreamError, decode_entry, entry_id, position_of
+from services.streams.entries import NO_ID, StreamError, decode_entry, entry_id, position_of
 from services.streams.publisher.consistency import ConsistencyCheck
 from services.streams.publisher.scripts import Scripts, StreamState
 

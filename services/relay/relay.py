@@ -22,9 +22,10 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.platform import tracing
 from services.platform.periodic import PASSING, sleep
+from services.platform.redis_keys import JOBS
 from services.relay import metrics
 from services.relay.position import Recovery, is_at
-from services.streams.entries import JOBS, entry_id, job_entry
+from services.streams.entries import entry_id, job_entry
 from services.streams.pg_listen import LogListener
 from services.streams.publisher.scripts import Place, Scripts
 

@@ -12,16 +12,8 @@ from ledger.log.hash_chain import follows
 from ledger.log.ledger import LogReader
 from ledger.postgres import Pool
 from projections.verify.findings import Findings, Problem
-from services.streams.entries import (
-    JOB_TYPES,
-    JOBS,
-    LEDGER,
-    JobEntry,
-    StreamError,
-    decode_entry,
-    decode_job,
-    position_of,
-)
+from services.platform.redis_keys import JOBS, LEDGER
+from services.streams.entries import JOB_TYPES, JobEntry, StreamError, decode_entry, decode_job, position_of
 
 Told = Callable[[int], None]
 

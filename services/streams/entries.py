@@ -1,12 +1,10 @@
-"""The two streams that the log is published to: their names, and how an event looks in them.
+"""The two streams that the log is published to: how an event looks in them.
 
-    {neurocards}:ledger   every event under the ID `<position>-0`; field `event`: the whole row as JSON, with
-                          `data` as the exact text that was hashed, so that the chain can be verified
-    {neurocards}:jobs     what generation acts on, under the same IDs; fields `job` and `type`
-    {neurocards}:epoch    a number that grows whenever the streams are made anew
+    ledger   every event under the ID `<position>-0`; field `event`: the whole row as JSON, with `data` as the
+             exact text that was hashed, so that the chain can be verified
+    jobs     what generation acts on, under the same IDs; fields `job` and `type`
 
-All keys share one hash tag, so that they lie on one node of a cluster and one script can write them. Only the
-relay writes; never use an automatic ID (`*`) here, it would block every later position.
+Only the relay writes; never use an automatic ID (`*`) here, it would block every later position.
 """
 
 from collections.abc import Mapping
@@ -16,11 +14,8 @@ import msgspec
 from events.envelope import Recorded
 from events.errors import NeurocardsError
 from events.stream_names import job_of
+from services.platform.redis_keys import JOBS, LEDGER
 
-PREFIX = "{neurocards}:"
-LEDGER = PREFIX + "ledger"
-JOBS = PREFIX + "jobs"
-EPOCH = PREFIX + "epoch"
 GENERATION = "generation"
 """The consumer group on `jobs`. The relay makes it with the stream, at the stream's beginning."""
 
@@ -47,11 +42,6 @@ class JobEntry(msgspec.Struct, frozen=True):
     position: int
     job: str
     type: str
-
-
-def seat_key(group: str, consumer: str) -> str:
-    """Held by the process that reads under this name as long as it renews it; see `shared/consumer`."""
-    return f"{PREFIX}seat:{group}:{consumer}"
 
 
 def entry_id(position: int) -> str:

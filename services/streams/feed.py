@@ -16,7 +16,8 @@ from ledger.errors import IntegrityError
 from ledger.log.hash_chain import sequence_break
 from ledger.log.ledger import LogReader
 from services.platform.metrics import FEED_EVENTS
-from services.streams.entries import LEDGER, StreamError, decode_entry, entry_id
+from services.platform.redis_keys import LEDGER
+from services.streams.entries import StreamError, decode_entry, entry_id
 
 logger = structlog.get_logger()
 

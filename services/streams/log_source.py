@@ -8,7 +8,8 @@ from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import sequence_break
 from projections.rebuild.source import Source
-from services.streams.entries import LEDGER, StreamError, decode_entry, entry_id, position_of
+from services.platform.redis_keys import LEDGER
+from services.streams.entries import StreamError, decode_entry, entry_id, position_of
 
 
 class StreamSource:

@@ -14,18 +14,15 @@ from redis.asyncio import Redis
 from events.stream_names import job_of
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER, seat_key
 from services.streams.entries import (
-    EPOCH,
     GENERATION,
-    JOBS,
-    LEDGER,
     NO_ID,
     JobEntry,
     StreamError,
     decode_entry,
     decode_job,
     position_of,
-    seat_key,
 )
 
 publishing_query = load_queries("services.streams.publisher")

@@ -12,11 +12,10 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.streams.entries import PREFIX
+from services.platform.redis_keys import WAKE_CHANNEL
 
 logger = structlog.get_logger()
 
-CHANNEL: Final = PREFIX + "wake"
 SWEEP: Final = b"sweep"
 _JOB: Final = b"job:"
 _BETWEEN: Final = "\n"
@@ -42,7 +41,7 @@ async def listen(redis: Redis, on_job: Callable[[str], None], on_sweep: Callable
     while True:
         try:
             async with redis.pubsub() as pubsub:
-                await pubsub.subscribe(CHANNEL)
+                await pubsub.subscribe(WAKE_CHANNEL)
                 while True:
                     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=3.0)
                     data = message["data"] if message else b""
@@ -58,6 +57,6 @@ async def listen(redis: Redis, on_job: Callable[[str], None], on_sweep: Callable
 
 async def _publish(redis: Redis, message: bytes) -> None:
     try:
-        await redis.publish(CHANNEL, message)
+        await redis.publish(WAKE_CHANNEL, message)
     except (RedisError, OSError) as error:
         logger.warning("wake_not_sent", error=repr(error))

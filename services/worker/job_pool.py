@@ -10,9 +10,10 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from services.platform import tracing
+from services.platform.redis_keys import JOBS
 from services.streams.consumer.consumer import Consumer
 from services.streams.consumer.held_entries import Fields
-from services.streams.entries import GENERATION, JOBS, StreamError, decode_job, position_of
+from services.streams.entries import GENERATION, StreamError, decode_job, position_of
 from services.worker.context import WorkerContext
 from services.worker.metrics import JOBS_HELD, LEASES_LOST, RUNS_ENDED
 from services.worker.run import Ending, JobRun

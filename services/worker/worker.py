@@ -10,9 +10,10 @@ from redis.exceptions import RedisError
 
 from services.platform.health import Check
 from services.platform.periodic import end_tasks
+from services.platform.redis_keys import JOBS
 from services.streams import wake
 from services.streams.consumer.consumer import Consumer
-from services.streams.entries import GENERATION, JOBS
+from services.streams.entries import GENERATION
 from services.worker.context import WorkerContext
 from services.worker.job_pool import HAND_BACK_S, JobPool
 from services.worker.probe import ModelProbe

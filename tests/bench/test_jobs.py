@@ -25,11 +25,12 @@ from services.platform.database import create_pool
 from services.platform.logs import configure_logging
 from services.platform.periodic import end_tasks
 from services.platform.redis import blocking_client, command_client
+from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings, load_settings
 from services.streams.consumer.consumer import Consumer
 from services.streams.consumer.held_entries import Fields
 from services.streams.consumer.read import BLOCK_S
-from services.streams.entries import GENERATION, JOBS, decode_job
+from services.streams.entries import GENERATION, decode_job
 from tests.bench.figures import Run, show
 from tests.bench.load import cpu_s
 from tests.bench.peers.queues import QUEUES, installed, measure

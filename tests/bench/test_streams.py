@@ -21,9 +21,10 @@ from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.platform.database import create_pool
 from services.platform.redis import command_client
+from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings, load_settings
 from services.streams.compare import check_streams
-from services.streams.entries import GENERATION, JOBS
+from services.streams.entries import GENERATION
 from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
 from services.streams.status import stream_status

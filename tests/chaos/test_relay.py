@@ -13,14 +13,14 @@ from typing import Any, get_args
 import pytest
 
 from services.streams.publisher import rebuild as rebuilding
-from services.streams.publisher import scripts
+from services.streams.publisher.scripts import Scripts
 from tests.support.arena.arena import Arena
-from tests.support.redis_proxy import Fate, RedisProxy
+from tests.support.redis_proxy import Fate, RedisProxy, script_digest
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
 SMALL: dict[str, Any] = {"ODD_PACE": json.dumps({"services.relay.relay.PAGE_EVENTS": 5})}
-PUBLISH = scripts._script("publish")[1].encode()
+PUBLISH = script_digest("services.streams.publisher", "last_id", "publish")
 HANGS = [fate for fate in get_args(Fate) if fate.startswith("hang")]
 
 
@@ -116,5 +116,5 @@ async def test_rebuilt_under_a_relay_that_publishes(arena: Arena, monkeypatch: p
 
 
 async def rebuild(arena: Arena) -> rebuilding.Rebuilt | None:
-    writes = scripts.Scripts(arena.witness.redis, ledger_entries_max=100_000)
+    writes = Scripts(arena.witness.redis, ledger_entries_max=100_000)
     return await rebuilding.Rebuild(arena.witness.pool, writes, entries=100_000, reach_back=10_000).run()

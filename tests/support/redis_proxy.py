@@ -2,10 +2,18 @@
 
 import asyncio
 from collections.abc import Callable
+from hashlib import sha1
 from typing import Literal
+
+from services.platform.lua import load_script
 
 Fate = Literal["drop_before", "drop_after", "hang_before", "hang_after"]
 """Close the connection or fall silent; before the server has heard the command or after it has answered."""
+
+
+def script_digest(package: str, *names: str) -> bytes:
+    """How a script is called: by the SHA-1 of its text."""
+    return sha1(load_script(package, *names).encode(), usedforsecurity=False).hexdigest().encode()
 
 
 class RedisProxy:

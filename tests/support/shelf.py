@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from services.maintenance.orphaned_jobs import UnclaimedJobs
-from services.streams.entries import GENERATION, JOBS, LEDGER, entry_id, job_entry
+from services.platform.redis_keys import JOBS, LEDGER
+from services.streams.entries import GENERATION, entry_id, job_entry
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

@@ -20,8 +20,9 @@ from services.generation.catalogue import load_catalogue
 from services.platform.blobs import one_chunk, open_blobs
 from services.platform.ids import new_id
 from services.platform.redis import command_client
+from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings
-from services.streams.entries import GENERATION, JOBS, job_entry
+from services.streams.entries import GENERATION, job_entry
 from services.worker.context import Checkpoint, no_checkpoint
 from services.worker.main import make_worker
 from services.worker.worker import Worker

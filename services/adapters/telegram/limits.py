@@ -6,7 +6,6 @@ worse than one that Telegram refuses with "wait so long", which is obeyed anyway
 
 import asyncio
 import time
-from importlib.resources import files
 from typing import Any
 
 import msgspec
@@ -14,12 +13,12 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.platform.lua import load_script
+from services.platform.redis_keys import TELEGRAM_ALL, telegram_chat
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
 
-_ALL_KEY = "{neurocards}:telegram:all"
-_CHAT_KEY = "{neurocards}:telegram:chat:"
 _ANSWER_S = 0.5
 _AWAY_S = 5.0
 _LOCAL_CHATS_MAX = 10_000
@@ -93,16 +92,15 @@ class TelegramLimits:
 
 class _RedisBuckets:
     def __init__(self, redis: Redis) -> None:
-        here = files(__package__)
-        self._take = redis.register_script(here.joinpath("limits.lua").read_text("utf-8"))
-        self._pause = redis.register_script(here.joinpath("pause.lua").read_text("utf-8"))
+        self._take = redis.register_script(load_script(__package__, "limits"))
+        self._pause = redis.register_script(load_script(__package__, "pause"))
 
     async def take(self, chat_id: int, limits: list[int]) -> tuple[bool, int]:
-        answer: Any = await self._take(keys=[_ALL_KEY, f"{_CHAT_KEY}{chat_id}"], args=limits)
+        answer: Any = await self._take(keys=[TELEGRAM_ALL, telegram_chat(chat_id)], args=limits)
         return bool(answer[0]), int(answer[1])
 
     async def pause(self, chat_id: int, wait_us: int, interval_us: int, burst: int) -> None:
-        await self._pause(keys=[f"{_CHAT_KEY}{chat_id}"], args=[wait_us, interval_us, burst])
+        await self._pause(keys=[telegram_chat(chat_id)], args=[wait_us, interval_us, burst])
 
 
 class _OwnBuckets:

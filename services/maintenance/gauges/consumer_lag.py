@@ -11,7 +11,8 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.monitor.metrics import LAG, REDIS_FAILURES, UNAPPLIED_AT
 from services.platform.periodic import obey_cancellation
-from services.streams.entries import GENERATION, JOBS, LEDGER, position_of
+from services.platform.redis_keys import JOBS, LEDGER
+from services.streams.entries import GENERATION, position_of
 
 query = load_queries("services.maintenance")
 

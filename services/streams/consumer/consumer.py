@@ -20,11 +20,11 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.platform.redis_keys import seat_key
 from services.streams.consumer.held_entries import EntryHandler, HeldEntries
 from services.streams.consumer.read import Reader, make_group
 from services.streams.consumer.reclaim import Sweeper
 from services.streams.consumer.scripts import OTHERS, Claim, Scripts
-from services.streams.entries import seat_key
 
 logger = structlog.get_logger()
 

@@ -1,11 +1,12 @@
 """The consumer's scripts: each checks that the seat and the entry are ours, and acts, in one step."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
+
+from services.platform.lua import load_script
 
 IDS_PER_CALL: Final = 200
 """Entries per script, so that none keeps the server for more than a millisecond or two."""
@@ -36,9 +37,8 @@ class Scripts:
     """Runs them; safe to repeat after a lost connection, all of them."""
 
     def __init__(self, redis: Redis) -> None:
-        folder = files(__package__)
         names = ("renew", "ack", "release", "sweep", "remove_dead")
-        self._scripts = {n: redis.register_script((folder / f"{n}.lua").read_text("utf-8")) for n in names}
+        self._scripts = {name: redis.register_script(load_script(__package__, name)) for name in names}
 
     async def renew(self, claim: Claim, ids: Sequence[str]) -> dict[str, int] | None:
         """Keep the seat and these entries: KEPT, OTHERS or GONE per id; None when the seat is lost."""

@@ -29,8 +29,9 @@ import msgspec
 from events.envelope import GENESIS, Cursor
 from ledger.log.ledger import LogReader
 from ledger.postgres import Pool
+from services.platform.redis_keys import ledger_copy
 from services.streams.compare import jobs_problem
-from services.streams.entries import PREFIX, encode_entry
+from services.streams.entries import encode_entry
 from services.streams.publisher.consistency import ConsistencyCheck
 from services.streams.publisher.errors import StreamMismatchError, StreamsBusyError
 from services.streams.publisher.recreate import StreamMaker
@@ -97,7 +98,7 @@ class Rebuild:
                 continue
             if not place.cursor.position:
                 return None
-            key = f"{PREFIX}ledger:new:{secrets.token_hex(4)}"
+            key = ledger_copy(secrets.token_hex(4))
             try:
                 built = await self._build(key, place)
             finally:

@@ -5,18 +5,16 @@ it again writes nothing twice.
 """
 
 from collections.abc import Sequence
-from functools import cache
-from hashlib import sha1
-from importlib.resources import files
 from typing import Any, Literal
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
 from events.envelope import Cursor, Recorded
+from services.platform.lua import load_script
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.streams import entries as streams
-from services.streams.entries import EPOCH, GENERATION, JOBS, LEDGER, JobEntry, StreamError, entry_id
+from services.streams.entries import GENERATION, JobEntry, StreamError, entry_id
 from services.streams.publisher.errors import StreamMismatchError
 
 Swapped = Literal["swapped", "behind", "gone", "differs"]
@@ -43,11 +41,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Scripts:
-    """Runs the scripts, by their SHA-1 where the server knows them already."""
+    """Runs the scripts."""
 
     def __init__(self, redis: Redis, *, ledger_entries_max: int) -> None:
         self.redis = redis
         self._ledger_entries_max = ledger_entries_max
+        names = ("state", "publish", "recover", "build", "swap")
+        self._scripts = {n: redis.register_script(load_script(__package__, "last_id", n)) for n in names}
 
     async def state(self, *, believing: bool = True) -> StreamState:
         """What is there. Raises StreamMismatchError when the last entry is not one of ours.
@@ -143,21 +143,8 @@ class Scripts:
         return int(await self.redis.xtrim(JOBS, minid=entry_id(lowest), approximate=False))
 
     async def _run(self, name: str, keys: list[str], arguments: list[bytes | str | int]) -> list[Any]:
-        text, digest = _script(name)
-        try:
-            answer: Any = await self.redis.evalsha(digest, len(keys), *keys, *arguments)
-        except NoScriptError:
-            answer = await self.redis.eval(text, len(keys), *keys, *arguments)
-        return list(answer)
+        return list(await self._scripts[name](keys=keys, args=arguments))
 
 
 def _job_arguments(jobs: Sequence[JobEntry]) -> list[bytes | str | int]:
     return [word for entry in jobs for word in (entry_id(entry.position), entry.job, entry.type)]
-
-
-@cache
-def _script(name: str) -> tuple[str, str]:
-    """The script's text, with what all of them share before it, and its SHA-1."""
-    folder = files(__package__)
-    text = "\n".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("last_id", name))
-    return text, sha1(text.encode(), usedforsecurity=False).hexdigest()

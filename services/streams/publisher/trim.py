@@ -11,7 +11,8 @@ import msgspec
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.streams.entries import JOBS, LEDGER, entry_id
+from services.platform.redis_keys import JOBS, LEDGER
+from services.streams.entries import entry_id
 from services.streams.publisher.scripts import Scripts
 
 query = load_queries("services.streams.publisher")

@@ -24,12 +24,13 @@ from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from services.local.ports import free_port
 from services.local.valkey import EmbeddedValkey
+from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings, load_settings
 from services.rehearsal.chat_client import Chat, Message
 from services.rehearsal.log_watch import Witness
 from services.rehearsal.sandbox_control import Sandbox
 from services.rehearsal.seller import finals
-from services.streams.entries import GENERATION, JOBS
+from services.streams.entries import GENERATION
 from tests.support.arena.auditor import audit, told
 from tests.support.arena.evidence import Evidence
 from tests.support.arena.processes import Processes

@@ -12,10 +12,11 @@ from events.envelope import Recorded
 from events.job import JobFailed, JobQueued
 from events.stream_names import job_of
 from projections.verify.check import check_ledger
+from services.platform.redis_keys import JOBS
 from services.rehearsal.chat_client import Chat, Message
 from services.rehearsal.sandbox_control import TaskSeen
 from services.streams.compare import check_streams
-from services.streams.entries import GENERATION, JOBS
+from services.streams.entries import GENERATION
 from tests.support.arena.sellers import CONFIRM, Order, Seller
 
 if TYPE_CHECKING:

@@ -96,8 +96,9 @@ def verify(output: Output = OutputFormat.table) -> None:
 
 async def _verify(servers: Servers) -> StreamReport:
     from services.cli.progress import walks
+    from services.platform.redis_keys import LEDGER
     from services.streams.compare import check_streams
-    from services.streams.entries import LEDGER, position_of
+    from services.streams.entries import position_of
 
     found: list[Any] = [
         *(await servers.redis.xrange(LEDGER, count=1) or ()),

@@ -13,7 +13,8 @@ from ledger.log.ledger import Ledger
 from projections.engine.registry import PROJECTIONS
 from projections.engine.state_root import build, state_root
 from services.cli.commands.replay import actions as replaying
-from services.streams.entries import LEDGER, encode_entry, entry_id
+from services.platform.redis_keys import LEDGER
+from services.streams.entries import encode_entry, entry_id
 from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
 from tests.integration.projections.conftest import bring_up, versions

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from services.streams.entries import GENERATION, JOBS, LEDGER, entry_id, seat_key
+from services.platform.redis_keys import JOBS, LEDGER, seat_key
+from services.streams.entries import GENERATION, entry_id
 from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
 from tests.integration.services.cli.conftest import Done, Run

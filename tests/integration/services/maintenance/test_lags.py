@@ -12,8 +12,9 @@ from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.maintenance.gauges.consumer_lag import Lags
 from services.platform.redis import command_client
+from services.platform.redis_keys import JOBS, LEDGER
 from services.platform.settings import load_settings
-from services.streams.entries import GENERATION, JOBS, LEDGER
+from services.streams.entries import GENERATION
 from tests.integration.services.maintenance.conftest import metric, recorded_at
 from tests.support.studio import Studio
 

@@ -12,8 +12,9 @@ from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.maintenance.orphaned_jobs import REISSUES_MAX, OrphanedJobs, UnclaimedJobs
 from services.platform.redis import command_client
+from services.platform.redis_keys import JOBS
 from services.platform.settings import load_settings
-from services.streams.entries import GENERATION, JOBS, entry_id
+from services.streams.entries import GENERATION, entry_id
 from tests.integration.services.maintenance.conftest import count
 from tests.support.services import Services
 from tests.support.shelf import Shelf

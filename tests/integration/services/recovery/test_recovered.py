@@ -15,8 +15,9 @@ from ledger.checkpoints.signed_note import new_key, unverified_text
 from ledger.checkpoints.store import stored
 from projections.checkpoints.check import verify_statement
 from projections.verify.check import check_ledger
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.recovery.checkpoint_files import keep_note, kept_notes
-from services.streams.entries import EPOCH, JOBS, LEDGER, encode_entry, entry_id
+from services.streams.entries import encode_entry, entry_id
 from tests.integration.services.recovery.world import (
     KEY,
     Dump,

@@ -19,13 +19,13 @@ from projections.verify.run import verify_on
 from services.notifier.log_consumer import Follower as NotifierFollower
 from services.platform.database import create_pool
 from services.platform.redis import blocking_client, command_client
+from services.platform.redis_keys import LEDGER
 from services.platform.settings import Settings
 from services.projector.projector import Follower
 from services.recovery.apply import Repair
 from services.recovery.checkpoint_files import kept_notes
 from services.recovery.plan import Plan, make_plan
 from services.streams.compare import check_streams
-from services.streams.entries import LEDGER
 from services.streams.feed import BLOCK_S_MAX, Feed
 from services.streams.publisher.scripts import Scripts
 from tests.integration.services.relay.conftest import Running

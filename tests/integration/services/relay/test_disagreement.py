@@ -4,9 +4,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ledger.log.ledger import Ledger
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.streams import entries as streams
 from services.streams.compare import check_streams
-from services.streams.entries import EPOCH, JOBS, LEDGER
 from tests.integration.services.relay.conftest import truncate_log
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually

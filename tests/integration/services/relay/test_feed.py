@@ -15,8 +15,9 @@ from ledger.errors import IntegrityError
 from ledger.log.ledger import Ledger, LogReader
 from services.local.valkey import EmbeddedValkey
 from services.platform.redis import blocking_client, command_client
+from services.platform.redis_keys import LEDGER
 from services.platform.settings import load_settings
-from services.streams.entries import LEDGER, encode_entry, entry_id
+from services.streams.entries import encode_entry, entry_id
 from services.streams.feed import BLOCK_S_MAX, Feed
 from tests.integration.services.relay.conftest import truncate_log
 from tests.support.history import rehashed

@@ -12,8 +12,9 @@ from events.envelope import GENESIS, Cursor, Recorded
 from ledger import commands as c
 from ledger.log.ledger import Ledger, LogReader
 from services.platform.redis import blocking_client
+from services.platform.redis_keys import LEDGER
 from services.streams.compare import check_streams
-from services.streams.entries import LEDGER, decode_entry
+from services.streams.entries import decode_entry
 from services.streams.feed import BLOCK_S_MAX, Feed
 from tests.support.waiting import eventually
 

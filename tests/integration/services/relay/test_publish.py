@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.streams import entries as streams
-from services.streams.entries import EPOCH, GENERATION, JOBS, LEDGER
+from services.streams.entries import GENERATION
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 

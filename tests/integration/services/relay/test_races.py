@@ -10,17 +10,16 @@ from redis.asyncio import Redis
 
 from services.local.valkey import EmbeddedValkey
 from services.platform.redis import command_client
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.platform.settings import load_settings
 from services.streams.compare import check_streams
-from services.streams.entries import EPOCH, JOBS, LEDGER
-from services.streams.publisher import scripts
 from services.streams.publisher.scripts import Scripts
-from tests.support.redis_proxy import Fate, RedisProxy
+from tests.support.redis_proxy import Fate, RedisProxy, script_digest
 from tests.support.services import Services
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 
-PUBLISH = scripts._script("publish")[1].encode()
+PUBLISH = script_digest("services.streams.publisher", "last_id", "publish")
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Where the streams begin again after a wipe."""
 
 from projections.engine import cursors
+from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.streams import entries as streams
-from services.streams.entries import EPOCH, GENERATION, JOBS, LEDGER
+from services.streams.entries import GENERATION
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 

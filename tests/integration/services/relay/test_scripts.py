@@ -1,8 +1,8 @@
 """What the scripts refuse."""
 
 from events.envelope import Cursor
+from services.platform.redis_keys import LEDGER
 from services.streams import entries
-from services.streams.entries import LEDGER
 from services.streams.publisher.scripts import Place, Scripts
 from tests.support.traffic import Traffic
 

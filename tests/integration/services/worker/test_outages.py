@@ -7,7 +7,8 @@ import asyncpg
 
 from events.job import SubmissionAccepted, SubmissionIntended
 from services.local.valkey import EmbeddedValkey
-from services.streams.entries import GENERATION, JOBS
+from services.platform.redis_keys import JOBS
+from services.streams.entries import GENERATION
 from services.streams.wake import wake_job
 from tests.support.waiting import eventually
 from tests.support.workshop import Workshop

@@ -16,7 +16,8 @@ import pytest
 from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionIntended
 from services.local.valkey import EmbeddedValkey
 from services.platform.process import STOP_GRACE_S
-from services.streams.entries import GENERATION, JOBS
+from services.platform.redis_keys import JOBS
+from services.streams.entries import GENERATION
 from services.worker.run import CRITICAL_S
 from tests.support.services import ServiceProcess, Services
 from tests.support.waiting import PATIENCE_S, eventually

@@ -86,7 +86,3 @@ def test_generation_gets_what_it_must_act_on():
 def test_a_trimmed_pending_entry_has_no_job():
     with pytest.raises(StreamError):
         entries.decode_job(b"2-0", None)
-
-
-def test_all_keys_lie_on_one_node():
-    assert all(key.startswith("{neurocards}:") for key in (entries.LEDGER, entries.JOBS, entries.EPOCH))

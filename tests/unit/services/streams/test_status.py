@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.streams.entries import JOBS, LEDGER, JobEntry
+from services.platform.redis_keys import JOBS, LEDGER
+from services.streams.entries import JobEntry
 from services.streams.status import CONTRADICTIONS, Event, Stream, Tail, tail_of
 
 EVENTS = {9: Event(1, b"nine", "job-a", "JobQueued"), 10: Event(1, b"ten", "account-a", "CreditsGranted")}

@@ -1,0 +1,76 @@
+"""Every Redis key of the system: who owns it, and what it costs to lose it. Never money, a job or a message.
+
+All keys share one hash tag, so that they lie on one node of a cluster and one script can write several.
+
+| key | owner | when it is lost |
+|---|---|---|
+| `ledger`, `jobs`, `epoch` | relay | it makes them anew from Postgres within seconds; readers use Postgres |
+| `ledger:new:…` | `neurocards replay` | the rebuild of the stream starts again; it expires by itself |
+| `seat:<group>:<consumer>` | the consumer in it | taken again at the next renewal |
+| `wake` (a channel) | whoever has news of a job | seconds: workers also look by themselves |
+| `kie:waiting`, `seen`, `tags`, `virtual` | provider limits | submissions queue again, in another order |
+| `kie:made:…`, `kie:reads:…` of an account | provider limits | a call too many, refused and repeated |
+| `kie:flight:<user>` | provider limits | for a while one user renders more videos at once |
+| `kie:resting` | provider limits | an account with trouble is tried too early, and rests again |
+| `kie:balances` | maintenance | operators see no balances until the next round reads them |
+| `telegram:all`, `telegram:chat:<chat>` | Telegram limits | a message too many, which Telegram puts off |
+| `fsm:<bot>:<chat>:…` | bot (aiogram's storage) | who was in the middle of an order begins it again |
+"""
+
+from typing import Final
+
+PREFIX: Final = "{neurocards}:"
+
+LEDGER: Final = PREFIX + "ledger"
+"""Every event under the ID `<position>-0`."""
+JOBS: Final = PREFIX + "jobs"
+"""What generation acts on, under the same IDs."""
+EPOCH: Final = PREFIX + "epoch"
+"""A number that grows whenever the streams are made anew."""
+WAKE_CHANNEL: Final = PREFIX + "wake"
+
+_KIE: Final = PREFIX + "kie:"
+KIE_WAITING: Final = _KIE + "waiting"
+KIE_SEEN: Final = _KIE + "seen"
+KIE_TAGS: Final = _KIE + "tags"
+KIE_VIRTUAL: Final = _KIE + "virtual"
+KIE_RESTING: Final = _KIE + "resting"
+KIE_BALANCES: Final = _KIE + "balances"
+
+TELEGRAM_ALL: Final = PREFIX + "telegram:all"
+CHAT_STATE_PREFIX: Final = PREFIX + "fsm"
+
+
+def ledger_copy(name: str) -> str:
+    """A `ledger` stream that is being built beside the live one."""
+    return f"{LEDGER}:new:{name}"
+
+
+def seat_key(group: str, consumer: str) -> str:
+    """Held by the process that reads under this name as long as it renews it; see `streams/consumer`."""
+    return f"{PREFIX}seat:{group}:{consumer}"
+
+
+def kie_in_flight(user: str) -> str:
+    """One user's submissions that are being rendered."""
+    return f"{_KIE}flight:{user}"
+
+
+def kie_made(account: str) -> str:
+    """An account's creations within the provider's window."""
+    return f"{_KIE}made:{account}"
+
+
+def kie_reads(lane: str) -> str:
+    """When the next read with an account's key may be made."""
+    return f"{_KIE}reads:{lane}"
+
+
+def telegram_chat(chat_id: int) -> str:
+    """When the next message to a chat may be sent."""
+    return f"{PREFIX}telegram:chat:{chat_id}"
+
+
+def chat_state_pattern(telegram_id: int) -> str:
+    """Matches, among others, all that the bot remembers of where someone is in the chat."""
+    return f"{CHAT_STATE_PREFIX}:*{telegram_id}:*"
