@@ -3,7 +3,7 @@
 GET /health/live    200 while the process's loop turns
 GET /health/ready   200 when the process has started and every check passes; else 503 and which failed
 GET /health/status  JSON of what the process is doing: facts it has in memory, nothing personal
-GET /metrics        Prometheus text (docs/metrics.md)
+GET /metrics        Prometheus text (docs/observability.md)
 """
 
 import asyncio

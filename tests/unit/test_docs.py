@@ -27,7 +27,7 @@ def test_links_between_documents_lead_somewhere(path: Path):
 
 
 def test_every_reason_of_openai_is_listed_and_nothing_else():
-    text = Path(ROOT, "docs/prompts.md").read_text()
+    text = Path(ROOT, "docs/generation.md").read_text()
     table = text.partition("| what happens |")[2].partition("\n\n")[0]
     listed = {
         reason for row in table.splitlines()[2:] for reason in re.findall(r"`(\w+)`", row.split("|")[2])
@@ -37,7 +37,10 @@ def test_every_reason_of_openai_is_listed_and_nothing_else():
 
 def test_every_name_that_the_logs_document_explains_is_logged():
     table = (
-        Path(ROOT, "docs/logs.md").read_text().partition("## Names worth knowing")[2].partition("\n## ")[0]
+        Path(ROOT, "docs/observability.md")
+        .read_text()
+        .partition("### Names worth knowing")[2]
+        .partition("\n### ")[0]
     )
     names = {name for row in table.splitlines() for name in re.findall(r"`([a-z]+_[a-z_]+)`", row)}
     code = "".join(path.read_text() for layer in LAYERS for path in Path(ROOT, layer).rglob("*.py"))

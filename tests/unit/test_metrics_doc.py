@@ -1,4 +1,4 @@
-"""docs/metrics.md lists the metrics there are: names, types and labels."""
+"""docs/observability.md lists the metrics there are: names, types and labels."""
 
 import ast
 import importlib
@@ -11,7 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from tests.support.services import ROOT
 from tests.support.source import parse
 
-DOC = Path(ROOT, "docs/metrics.md")
+DOC = Path(ROOT, "docs/observability.md")
 SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "web")
 _ROW = re.compile(r"^\| `(neurocards_\w+)` \| (\w+) \| ([\w, ]*?) ?\| ([\w, ]+) \| ", flags=re.MULTILINE)
 

@@ -34,7 +34,7 @@ def judged(field: str, model: str, end: date | None, today: date) -> Check:
     from services.adapters.openai.models import SOON_DAYS
 
     name = variable_name(field)
-    advice = f"set {name} to the successor that OpenAI names (docs/prompts.md); {_AFTERWARDS[field]}"
+    advice = f"set {name} to the successor that OpenAI names (docs/generation.md); {_AFTERWARDS[field]}"
     if end is None:
         return ok(name, f"{model}: no end is announced")
     days = (end - today).days

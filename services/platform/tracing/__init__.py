@@ -1,7 +1,7 @@
 """One trace from the tap to the video: spans of every process, made only when somebody wants them.
 
 Nothing travels from process to process. The trace of a job is computed from the job's id (ids.py), so whoever
-works on the job adds to the same trace, after any crash, wipe or replay. See docs/tracing.md.
+works on the job adds to the same trace, after any crash, wipe or replay. See docs/observability.md.
 
 Off, which it is without OTEL_EXPORTER_OTLP_ENDPOINT, nothing of OpenTelemetry is imported, and a span costs a
 call that returns at once.
