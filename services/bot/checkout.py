@@ -1,4 +1,4 @@
-"""Where the bot sells credits: the desk with its hands at YooKassa and at Telegram."""
+"""Where the bot sells credits: orders, YooKassa and Telegram Stars."""
 
 import asyncio
 import hashlib
@@ -22,18 +22,18 @@ logger = structlog.get_logger()
 
 PATIENCE_S: Final = 8.0
 """A provider that takes longer must not hold up the chat: a pre-checkout has ten seconds."""
-LOOK_AGAIN_S: Final = 5.0
-_LOOKS_KEPT: Final = 10_000
+CHECK_AGAIN_S: Final = 5.0
+_CHECKS_KEPT: Final = 10_000
 
 
 class RecentChecks:
     """When payments were last looked at. One process has the chat's turn, so its memory is enough."""
 
-    def __init__(self, again_s: float = LOOK_AGAIN_S) -> None:
+    def __init__(self, again_s: float = CHECK_AGAIN_S) -> None:
         self._again_s = again_s
         self._at: OrderedDict[str, float] = OrderedDict()
 
-    def lately(self, payment: str) -> bool:
+    def checked_recently(self, payment: str) -> bool:
         """Whether a look has ended a moment ago."""
         at = self._at.get(payment)
         return at is not None and time.monotonic() - at < self._again_s
@@ -41,7 +41,7 @@ class RecentChecks:
     def note(self, payment: str) -> None:
         self._at[payment] = time.monotonic()
         self._at.move_to_end(payment)
-        if len(self._at) > _LOOKS_KEPT:
+        if len(self._at) > _CHECKS_KEPT:
             self._at.popitem(last=False)
 
 
@@ -49,15 +49,15 @@ class RecentChecks:
 class Checkout:
     """One per process."""
 
-    desk: PaymentOrders
+    orders: PaymentOrders
     yookassa: YooKassaPayments
     stars: StarsPayments
-    looks: RecentChecks = field(default_factory=RecentChecks)
+    checks: RecentChecks = field(default_factory=RecentChecks)
 
     @property
     def providers(self) -> tuple[Provider, ...]:
         """How one can pay. YooKassa's sandbox takes no real money: only those in Telegram's may use it."""
-        settings = self.desk.settings
+        settings = self.orders.settings
         yookassa = not settings.uses_sandbox_for("yookassa") or settings.uses_sandbox_for("telegram")
         return ("yookassa", "stars") if yookassa else ("stars",)
 
@@ -68,7 +68,7 @@ class Checkout:
     @property
     def packages(self) -> list[Package]:
         """What is sold."""
-        return [package for package in self.desk.packages if self.prices(package)]
+        return [package for package in self.orders.packages if self.prices(package)]
 
     def package(self, package_id: str, provider: Provider | None = None) -> Package | None:
         """A package that is (still) sold, and in this way."""
@@ -85,7 +85,7 @@ class Checkout:
         except (PaymentNotCreatedError, PaymentPendingError, YooKassaError, TimeoutError) as error:
             logger.warning("payment_not_made_yet", payment=payment, reason=repr(error))
 
-    async def look(self, payment: str) -> PaymentView | None:
+    async def check(self, payment: str) -> PaymentView | None:
         """How a payment by YooKassa stands there; None when it cannot be said now."""
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -94,7 +94,7 @@ class Checkout:
             logger.warning("payment_not_read", payment=payment, reason=repr(error))
             return None
         finally:
-            self.looks.note(payment)
+            self.checks.note(payment)
         return view
 
 

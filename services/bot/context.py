@@ -52,7 +52,7 @@ class BotContext:
     catalogue: Catalogue
     texts: Catalogues
     moderation: Moderation
-    till: Checkout
+    checkout: Checkout
     circuits: Circuits = field(default_factory=Circuits)
     outlook: Outlook = field(default_factory=Outlook)
     photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))

@@ -63,18 +63,19 @@ async def serve(settings: Settings) -> None:
             url = settings.require_database_url()
             async with pool, Ledger(url, pool) as ledger, YooKassa(settings) as yookassa:
                 texts, locales = bot_texts(), Locales()
-                history = History(pool, ledger.read)
                 people, blobs = PersonalData(pool), open_blobs(settings)
+                orders = PaymentOrders(settings, ledger, pool)
+                stars = StarsPayments(orders, bot, people)
                 shop = BotContext(
                     settings,
                     people,
                     ledger,
                     blobs,
-                    history,
+                    History(pool, ledger.read),
                     load_catalogue(),
                     texts,
                     Moderation(settings.moderation, moderator, Verdicts(pool), people, blobs),
-                    open_till(PaymentOrders(settings, ledger, pool), yookassa, bot),
+                    Checkout(orders, YooKassaPayments(orders, yookassa), stars),
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),
                 )
@@ -99,11 +100,6 @@ async def serve(settings: Settings) -> None:
             await bot.session.close()
             await moderator.close()
             await redis.aclose()
-
-
-def open_till(desk: PaymentOrders, yookassa: YooKassa, bot: Bot) -> Checkout:
-    """The desk with its hands at both providers."""
-    return Checkout(desk, YooKassaPayments(desk, yookassa), StarsPayments(desk, bot))
 
 
 def spawn_views(runtime: Runtime, shop: BotContext) -> None:

@@ -19,10 +19,8 @@ from services.monitor.metrics import (
     PAYMENTS_OPEN,
     UNCREDITED_AT,
 )
-from services.payments.differences import Kind
 from services.payments.metrics import alarm
-from services.payments.reconciliation import Comparison
-from services.payments.stars_reconciliation import StarsComparison
+from services.payments.reconciliation import Kind, Reconciliation
 
 query = load_queries("services.maintenance")
 payments_query = load_queries("services.maintenance")
@@ -35,7 +33,7 @@ KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 class DailyComparison:
     """`run_once` every minute: compares when the last comparison is old enough."""
 
-    def __init__(self, comparison: Comparison | StarsComparison, *, every_s: float, days: int) -> None:
+    def __init__(self, comparison: Reconciliation, *, every_s: float, days: int) -> None:
         self._comparison = comparison
         self._every_s = every_s
         self._days = days

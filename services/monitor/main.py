@@ -31,13 +31,11 @@ from services.maintenance.verification import Verification
 from services.monitor.deadlines import DeadlineSweep
 from services.monitor.expiry import ExpirySweep
 from services.monitor.log_time import LogTime
-from services.payments.follow_up import Watching
+from services.payments.follow_up import FollowUp
 from services.payments.orders import PaymentOrders
-from services.payments.reconciliation import Comparison
-from services.payments.refunds import YooKassaRefunds
+from services.payments.provider import PaymentProvider
+from services.payments.reconciliation import Reconciliation
 from services.payments.stars import StarsPayments
-from services.payments.stars_reconciliation import StarsComparison
-from services.payments.stars_refunds import StarsRefunds
 from services.payments.yookassa import YooKassaPayments
 from services.platform.blobs import open_blobs
 from services.platform.database import create_pool
@@ -93,8 +91,9 @@ async def serve(settings: Settings) -> None:
         shop = await stack.enter_async_context(YooKassa(settings))
         bot = create_bot(settings)
         stack.push_async_callback(bot.session.close)
-        desk = PaymentOrders(settings, ledger, pool)
-        look_after_money(repeated, settings, YooKassaPayments(desk, shop), StarsPayments(desk, bot), pool)
+        orders = PaymentOrders(settings, ledger, pool)
+        yookassa, stars = YooKassaPayments(orders, shop), StarsPayments(orders, bot, PersonalData(pool))
+        look_after_money(repeated, settings, yookassa, stars, pool)
         if settings.verify_every_seconds:
             verification = Verification(settings, pool, runtime.stop)
             repeated.start("verification", verification.run_once, verification.idle_s)
@@ -126,16 +125,12 @@ def look_after_money(
     repeated: Repeated, settings: Settings, yookassa: YooKassaPayments, stars: StarsPayments, pool: Pool
 ) -> None:
     """Start what payments need: looking after the open ones, comparing the books, measuring."""
-    people = PersonalData(pool)
-    watching = Watching(yookassa, YooKassaRefunds(yookassa), StarsRefunds(stars, people))
-    repeated.start("payments", watching.run_once, PAYMENTS_S, at_once=True)
+    repeated.start("payments", FollowUp(yookassa, stars).run_once, PAYMENTS_S, at_once=True)
     repeated.start("payments_measured", PaymentsMeasured(pool).run_once, MEASURE_S)
     every_s = settings.payments_compare_seconds
-    books: dict[str, Comparison | StarsComparison] = {
-        "payments": Comparison(pool, yookassa),
-        "stars": StarsComparison(pool, stars, people),
-    }
-    for name, book in books.items() if every_s else ():
+    providers: dict[str, PaymentProvider] = {"payments": yookassa, "stars": stars}
+    for name, provider in providers.items() if every_s else ():
+        book = Reconciliation(pool, yookassa.orders, provider)
         daily = DailyComparison(book, every_s=every_s, days=settings.payments_compare_days)
         repeated.start(f"{name}_compared", daily.run_once, min(COMPARE_S, every_s))
 

@@ -10,8 +10,8 @@ from events.payment import PaymentOrdered
 from ledger.payments.state import PaymentState
 from services.adapters.telegram.callback_data import BackToOrder, CheckPayment, Menu, MenuAction, TopUp
 from services.notifier.messages import Delivery, Shown
-from services.payments.format import money_text
 from services.payments.orders import standing_of
+from services.payments.packages import money_text
 from services.platform.i18n import locale_for
 
 _NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")

@@ -13,8 +13,8 @@ from services.adapters.yookassa.errors import YooKassaNoAnswerError
 from services.payments.errors import PaymentNotCreatedError, PaymentPendingError
 from services.payments.metrics import alarm
 from services.payments.orders import standing_of
-from services.payments.refunds import YooKassaRefunds
-from services.payments.stars_refunds import StarsRefunds
+from services.payments.provider import PaymentProvider
+from services.payments.refunds import Refunds
 from services.payments.tracking_store import WatchedPayment
 from services.payments.yookassa import YooKassaPayments
 from services.platform.periodic import PASSING
@@ -28,25 +28,23 @@ UNORDERED_S: Final = 3600.0
 """A row whose payment never came into the ledger is swept away after so long."""
 
 
-class Watching:
+class FollowUp:
     """`run_once` every few seconds."""
 
     def __init__(
         self,
-        desk: YooKassaPayments,
-        refunds: YooKassaRefunds,
-        stars: StarsRefunds | None = None,
-        *,
+        yookassa: YooKassaPayments,
+        *others: PaymentProvider,
         give_up_s: float = PAYMENT_GIVE_UP_S,
     ) -> None:
-        self._yookassa = desk
-        self._desk = desk.desk
-        self._refunds = {"yookassa": refunds, "stars": stars}
+        self._yookassa = yookassa
+        self._orders = yookassa.orders
+        self._refunds = {one.name: Refunds(self._orders, one) for one in (yookassa, *others)}
         self._give_up_s = give_up_s
 
     async def run_once(self) -> int:
         """Look at what is due; how many that was. Raises what Postgres and the ledger raise when away."""
-        rows = await self._desk.links.due(AT_ONCE, PAUSE_S_MAX)
+        rows = await self._orders.links.due(AT_ONCE, PAUSE_S_MAX)
         answers = await asyncio.gather(*(self._look(row) for row in rows), return_exceptions=True)
         for row, answer in zip(rows, answers, strict=True):
             match answer:
@@ -63,23 +61,23 @@ class Watching:
 
     async def _look(self, row: WatchedPayment) -> None:
         if row.refund:
-            refunds = self._refunds[row.provider]
+            refunds = self._refunds.get(row.provider)
             if refunds is not None:
                 sent = await refunds.follow(row.payment, row.refund)
                 if sent == "absent" and row.age_s > UNORDERED_S:
-                    await self._desk.links.unwatch(row.payment, row.refund)
+                    await self._orders.links.unwatch(row.payment, row.refund)
             return
-        state = await self._desk.ledger.read.payment(row.payment)
+        state = await self._orders.ledger.read.payment(row.payment)
         if state.ordered is None:
             if row.age_s > UNORDERED_S:
-                await self._desk.links.unopen(row.payment)
+                await self._orders.links.release(row.payment)
             return
         if standing_of(state) not in ("ordered", "pending"):
-            await self._desk.links.unwatch(row.payment)
+            await self._orders.links.unwatch(row.payment)
             return
         if row.provider == "yookassa":
             await self._yookassa.check(row.payment)
-            await self._desk.links.looked(row.payment)
+            await self._orders.links.looked(row.payment)
         if row.age_s > self._give_up_s:
             # What is final by now was recorded, and then this changes nothing.
-            await self._desk.expire(row.payment, "not paid within 7 days")
+            await self._orders.expire(row.payment, "not paid within 7 days")

@@ -1,11 +1,11 @@
-"""The desk where credits are bought: orders, and what providers say came of them. Knows no provider.
+"""Orders of credits, and settling what a provider says came of them.
 
-    order ──▶ the provider's own module asks for it ──▶ … ──▶ credit, cancel or expire
+    order ──▶ the provider's own module asks for it ──▶ … ──▶ settle, cancel or expire
 
 Everything that happens to a payment can be told by several at once: the bot, a notification, the button "I
 have paid", the monitor. Each brings what it read from the provider, and the ledger makes one of it.
 
-    row of links and watch ──▶ PaymentOrdered ──▶ words kept ──▶ provider asked ──▶ PaymentCreated
+    tracking rows ──▶ PaymentOrdered ──▶ words kept ──▶ provider asked ──▶ PaymentCreated
 
 A process can die between any two of these. Before PaymentOrdered: nobody was asked, the row is swept away.
 After it: the monitor finds the row and goes on with the same key and the same words.
@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from events.payment import PaymentOrdered, Provider
 from ledger.accounts.state import AccountState
@@ -27,14 +28,17 @@ from ledger.payments.commands import (
     ExpirePayment,
     OrderPayment,
     RecordPaymentCreated,
+    RecordRefund,
     SettlePayment,
     key_of,
 )
+from ledger.payments.decider import ID_CHARS_MAX
 from ledger.payments.state import PaymentState
 from ledger.postgres import Pool
 from services.payments.errors import ContactNeededError, NotForSaleError
 from services.payments.metrics import SETTLED, alarm
 from services.payments.packages import Package, load_packages
+from services.payments.provider import PaymentProvider, ProviderPayment, ProviderRefund
 from services.payments.tracking_store import TrackedPayment, TrackingStore
 from services.payments.yookassa_messages import contact_in
 from services.platform.ids import new_id
@@ -116,14 +120,14 @@ class PaymentOrders:
             line=package.line,
             locale=locale,
         )
-        await self.links.open(
+        await self.links.reserve(
             TrackedPayment(payment, account, receipt_to, None, chat_id, message_id, draft), provider
         )
         try:
             await self.ledger.execute(command, key=key_of(command))
         except RejectedError:
             if (await self.ledger.read.payment(payment)).ordered is None:
-                await self.links.unopen(payment)
+                await self.links.release(payment)
             raise
         return payment
 
@@ -143,37 +147,133 @@ class PaymentOrders:
             confirmation_url=link.confirmation_url if link else None,
         )
 
-    async def credit(self, command: SettlePayment, before: PaymentState | None = None) -> Outcome:
-        """Record money as it was read from the provider, once; flagged when it is not what was ordered.
+    async def settle(self, provider: PaymentProvider, record: ProviderPayment) -> Outcome:
+        """Record what a payment's record says, once. `foreign`: it is none of ours; that is alarmed."""
+        if record.payment is None:
+            return self._foreign(provider, record)
+        state = await self.ledger.read.payment(record.payment)
+        if record.status == "succeeded" and record.paid:
+            ordered = state.ordered or record.ordered
+            if ordered is None or not ordered.account:
+                return self._foreign(provider, record)
+            outcome = await self._credit(provider.name, record.payment, state, ordered.account, record)
+            if record.refunded_minor:
+                await self._sync_refunds(provider, record.payment, record)
+            return outcome
+        if record.status == "canceled":
+            if state.ordered is None:  # lost with a part of the log, and nothing came of it
+                return "cancelled"
+            return await self.cancel(
+                record.payment, provider.name, record.id, record.cancel_reason, record.cancel_party
+            )
+        if record.status == "waiting_for_capture":
+            alarm("held", payment=record.payment, provider_payment=record.id)  # we always ask for capture
+        if state.ordered is not None:
+            if record.confirmation_url:  # first: once the payment counts as created, nobody asks for it again
+                await self.links.set_url(record.payment, record.confirmation_url)
+            command = RecordPaymentCreated(record.payment, record.id)
+            await self.ledger.execute(command, key=key_of(command))
+        return _count(provider.name, "pending")
 
-        `before` is the payment's state, if the caller has just read it.
-        """
-        before = before or await self.ledger.read.payment(command.payment)
-        known = before.received_as(command.provider_payment)
+    async def settle_refund(self, provider: PaymentProvider, refund: ProviderRefund) -> Outcome:
+        """Record a refund from its record, once; its payment first, should we not know of it."""
+        if await self.links.refund_known(refund.id):
+            return "known"
+        if refund.status != "succeeded":
+            return "pending"
+        record = refund.of
+        payment = (
+            record.payment
+            if record is not None
+            else await self.links.payment_of(provider.name, refund.provider_payment)
+        )
+        state = await self.ledger.read.payment(payment) if payment else PaymentState()
+        if payment is None or state.received_as(refund.provider_payment) is None:
+            record = record or await provider.payment(refund.provider_payment)
+            payment = record.payment
+            if await self.settle(provider, record) == "foreign" or payment is None:
+                return "foreign"
+            state = await self.ledger.read.payment(payment)
+        await self.record_refund(provider, payment, state, refund)
+        return "recorded"
+
+    async def record_refund(
+        self, provider: PaymentProvider, payment: str, state: PaymentState, refund: ProviderRefund
+    ) -> None:
+        """Tell the ledger that money went back; with the credits, if nobody had reserved them."""
+        if refund.id in state.refunds or state.ordered is None:
+            return
+        named = refund.refund
+        if named is None:
+            intents = (i.refund for i in state.intents if i.provider_payment == refund.provider_payment)
+            named = next(intents, "")
+        command = RecordRefund(
+            payment=payment,
+            account=state.ordered.account,
+            provider=provider.name,
+            provider_payment=refund.provider_payment,
+            provider_refund=refund.id,
+            amount_minor=refund.amount_minor,
+            refund=named,
+        )
+        await self.ledger.execute(command, key=key_of(command))
+        if named:
+            await self.links.unwatch(payment, named)
+        else:
+            alarm("refunded_elsewhere", payment=payment, provider_refund=refund.id)
+        logger.info("payment_refunded", payment=payment, provider_refund=refund.id)
+
+    async def _credit(
+        self, provider: Provider, payment: str, before: PaymentState, owner: str, record: ProviderPayment
+    ) -> Outcome:
+        """Record money as it was read from the provider, once; flagged when it is not what was ordered."""
+        known = before.received_as(record.id)
         if known is not None and known.credits:
-            await self.links.unwatch(command.payment)
-            return self._count(command.provider, "known")
+            await self.links.unwatch(payment)
+            return _count(provider, "known")
+        command = SettlePayment(
+            payment=payment,
+            account=owner if record.account is None else record.account,
+            provider=provider,
+            provider_payment=record.id,
+            amount_minor=record.amount_minor,
+            currency=record.currency,
+            shop=record.shop,
+            test=record.test,
+            ordered=record.ordered and replace(record.ordered, account=record.account or owner),
+        )
         await self.ledger.execute(command, key=key_of(command))
         after, buyer, _ = await asyncio.gather(
-            self.ledger.read.payment(command.payment),
+            self.ledger.read.payment(payment),
             self.ledger.read.account(command.account),
-            self.links.unwatch(command.payment),
+            self.links.unwatch(payment),
         )
-        came = after.received_as(command.provider_payment)
-        words = {"payment": command.payment, "provider_payment": command.provider_payment}
+        came = after.received_as(record.id)
+        words = {"payment": payment, "provider_payment": record.id}
         if came is None or not came.credits:
-            problems = [problem for name, problem in after.flags if name == command.provider_payment]
+            problems = [problem for name, problem in after.flags if name == record.id]
             if known is None:
-                alarm("flagged", problem=", ".join(problems), amount_minor=command.amount_minor, **words)
-            return self._count(command.provider, "flagged")
+                alarm("flagged", problem=", ".join(problems), amount_minor=record.amount_minor, **words)
+            return _count(provider, "flagged")
         _notice(before, after, buyer, words)
+        if record.ordered and record.ordered.account not in ("", command.account):
+            alarm("paid_by_another", **words)
         logger.info("payment_credited", credits=came.credits, **words)
-        return self._count(command.provider, "credited")
+        return _count(provider, "credited")
 
-    async def created(self, payment: str, provider_payment: str) -> None:
-        """Record that the provider knows the payment."""
-        command = RecordPaymentCreated(payment, provider_payment)
-        await self.ledger.execute(command, key=key_of(command))
+    async def _sync_refunds(self, provider: PaymentProvider, payment: str, record: ProviderPayment) -> None:
+        """Record refunds of which the ledger does not know: they were made in the provider's cabinet."""
+        state = await self.ledger.read.payment(payment)
+        received = state.received_as(record.id)
+        if received is None or received.refunded_minor == record.refunded_minor:
+            return
+        async for refund in provider.refunds_of(record.id):
+            if refund.status == "succeeded":
+                await self.record_refund(provider, payment, state, refund)
+
+    def _foreign(self, provider: PaymentProvider, record: ProviderPayment) -> Outcome:
+        alarm("foreign", provider_payment=record.id[:ID_CHARS_MAX], status=record.status)
+        return _count(provider.name, "foreign")
 
     async def cancel(
         self, payment: str, provider: Provider, provider_payment: str, reason: str, party: str
@@ -183,7 +283,7 @@ class PaymentOrders:
         with contextlib.suppress(KeyReusedError):  # somebody recorded it before, in other words
             await self.ledger.execute(command, key=key_of(command))
         await self.links.unwatch(payment)
-        return self._count(provider, "cancelled")
+        return _count(provider, "cancelled")
 
     async def expire(self, payment: str, reason: str) -> None:
         """Stop asking about it."""
@@ -192,9 +292,10 @@ class PaymentOrders:
             await self.ledger.execute(command, key=key_of(command))
         await self.links.unwatch(payment)
 
-    def _count(self, provider: str, outcome: Outcome) -> Outcome:
-        SETTLED.labels(provider, outcome).inc()
-        return outcome
+
+def _count(provider: Provider, outcome: Outcome) -> Outcome:
+    SETTLED.labels(provider, outcome).inc()
+    return outcome
 
 
 def _notice(before: PaymentState, after: PaymentState, buyer: AccountState, words: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What is sold, as data: packages.toml beside this file, or the one that PAYMENT_PACKAGES_FILE names."""
+"""What is sold, as data (packages.toml or PAYMENT_PACKAGES_FILE), and prices as people read them."""
 
 import re
 from decimal import Decimal
@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Final
 
 import msgspec
+from babel.numbers import format_decimal
 
 from events.payment import Provider
 from services.platform.errors import SettingsError
@@ -18,6 +19,8 @@ STARS_MAX: Final = 10_000
 KOPECKS_MAX: Final = 1_000_000_00
 _ID: Final = re.compile(r"[a-z0-9-]{1,24}")
 _DAY_S: Final = 86_400
+STARS: Final = "XTR"
+_SIGNS: Final = {"RUB": "₽"}
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -95,7 +98,7 @@ def _package(entry: _Entry) -> Package:
         prices["yookassa"] = Price(int(kopecks), "RUB")
     if entry.stars is not None:
         _require(name, "stars", entry.stars, STARS_MAX)
-        prices["stars"] = Price(entry.stars, "XTR")
+        prices["stars"] = Price(entry.stars, STARS)
     if not prices:
         raise ValueError(f"{name}: give a price, rubles or stars")
     life_s = None
@@ -108,3 +111,12 @@ def _package(entry: _Entry) -> Package:
 def _require(name: str, what: str, value: int, most: int) -> None:
     if not 0 < value <= most:
         raise ValueError(f"{name}: {what} is 1 to {most}, not {value}")
+
+
+def money_text(amount_minor: int, currency: str, locale: str) -> str:
+    """`1,790 ₽` or `300 ⭐`; kopecks only where there are some."""
+    if currency == STARS:
+        return f"{format_decimal(amount_minor, locale=locale)}\u00a0⭐"
+    amount = Decimal(amount_minor) / 100
+    pattern = "#,##0" if amount == int(amount) else "#,##0.00"
+    return f"{format_decimal(amount, pattern, locale=locale)}\u00a0{_SIGNS.get(currency, currency)}"

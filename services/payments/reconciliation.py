@@ -1,37 +1,104 @@
-"""The provider's book against the ledger: what is missing, what is too much, what differs.
+"""A provider's book against the ledger: what is missing, what is too much, what differs.
 
-Everything of the last days is listed with our own key and settled like any other news; so what had escaped us
-is put right, and said. What cannot be put right is said too. A difference is a row, a line in the log and a
-count (differences.py); docs/payments.md tells what to do about each.
+Everything of the last days is listed with our own key and settled like any other news; so what had escaped
+us is put right, and said. What cannot be put right is said too. A difference is a row, a line in the log and
+a count; docs/payments.md tells what to do about each. A record whose judging fails is `unjudged`, with the
+error as its note: it must not end the walk over all the others.
+
+    missing  money came (or went back), the ledger did not know. `repaired`: it does now
+    extra    the ledger knows of money that the provider does not
+    amount   both know it, with different sums
+    flagged  money came that is not what was ordered: nothing was credited, a person must decide
+    foreign  a payment in our shop that we did not order
+    unjudged nobody could tell; `note` says why
 """
 
 import datetime
+from collections.abc import Awaitable
+from typing import Final, Literal
 
 import asyncpg
+import msgspec
 import structlog
 from msgspec.structs import replace
 
-from ledger.errors import RejectedError
+from events.codec import clean_text
+from ledger.errors import IntegrityError, RejectedError
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.adapters.yookassa.errors import NotFoundError
-from services.adapters.yookassa.records import PaymentRecord, RefundRecord
-from services.payments import yookassa_messages as words
-from services.payments.differences import FRESH_S, Difference, Report, extra, judged, note_difference
-from services.payments.yookassa import YooKassaPayments
+from services.adapters.telegram.stars import NotRefundableError, StarsNoAnswerError
+from services.adapters.yookassa.errors import BadCredentialsError, NotFoundError, UnavailableError
+from services.payments.metrics import alarm
+from services.payments.orders import PaymentOrders
+from services.payments.provider import (
+    Listed,
+    PaymentProvider,
+    ProviderPayment,
+    ProviderRefund,
+    UnreadableRecord,
+)
+from services.platform.periodic import PASSING
 
 query = load_queries("services.payments")
 
 logger = structlog.get_logger()
 
+Kind = Literal["missing", "extra", "amount", "flagged", "foreign", "unjudged"]
+FRESH_S: Final = 900.0
+"""Money that came so short a time ago is nobody's fault when its notification is still under way."""
 
-class Comparison:
-    """Compares YooKassa's book with the ledger."""
 
-    def __init__(self, pool: Pool, desk: YooKassaPayments) -> None:
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was not the same in both books. Sums in the smallest unit; None: not there."""
+
+    kind: Kind
+    object: Literal["payment", "refund"]
+    payment: str = ""
+    provider_payment: str = ""
+    provider_refund: str = ""
+    ours_minor: int | None = None
+    theirs_minor: int | None = None
+    currency: str = "RUB"
+    repaired: bool = False
+    note: str = ""
+
+
+class Report(msgspec.Struct):
+    """One comparison. `open_differences` are those that a person must do something about."""
+
+    comparison: int
+    since: datetime.datetime
+    payments: int = 0
+    refunds: int = 0
+    differences: list[Difference] = []
+
+    @property
+    def open_differences(self) -> list[Difference]:
+        settled = ("foreign", "unjudged")
+        return [found for found in self.differences if not found.repaired and found.kind not in settled]
+
+    @property
+    def unjudged(self) -> int:
+        """How many records could not be judged."""
+        return sum(found.kind == "unjudged" for found in self.differences)
+
+
+NOTE_CHARS_MAX: Final = 300
+_AWAY: Final = (*PASSING, IntegrityError, UnavailableError, BadCredentialsError, StarsNoAnswerError)
+"""What the next record would meet as well."""
+_BAD_DATA: Final = (ValueError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+
+
+_UNKNOWN: Final = (NotFoundError, NotRefundableError)
+
+
+class Reconciliation:
+    """Compares one provider's book with the ledger."""
+
+    def __init__(self, pool: Pool, orders: PaymentOrders, provider: PaymentProvider) -> None:
         self._pool = pool
-        self._yookassa = desk
-        self._ledger = desk.desk.ledger
+        self._orders = orders
+        self._provider = provider
 
     async def run(self, days: int, *, every_s: float = 0) -> Report | None:
         """Compare the last `days`; None when somebody has begun to within `every_s`.
@@ -39,151 +106,179 @@ class Comparison:
         Raises what the provider's adapter, the ledger and Postgres raise; the row of a comparison that was
         broken off has no end.
         """
-        begun = await self._pool.fetchrow(query("comparison_begin"), "yookassa", days, every_s)
+        name = self._provider.name
+        begun = await self._pool.fetchrow(query("comparison_begin"), name, days, every_s)
         if begun is None:
             return None
         report = Report(begun["comparison"], begun["since"], differences=[])
-        await self._yookassa.desk.links.rewatch(days)
-        await self._payments(report)
-        await self._refunds(report)
+        await self._orders.links.rewatch(days)
+        # Before the list: what comes in between is in the list only, and settled from it.
+        came = await self._pool.fetch(query("succeeded_since"), name, report.since)
+        went = await self._pool.fetch(query("refunded_since"), name, report.since)
+        seen: set[tuple[str, str]] = set()
+        async for record in self._provider.list(report.since):
+            await self._listed(report, seen, record)
+        for row in came:
+            if ("payment", row["provider_payment"]) not in seen:
+                report.payments += 1
+                await self._note(report, await _judged(self._extra(row), self._unlisted_payment(row)))
+        for row in went:
+            if ("refund", row["provider_refund"]) not in seen:
+                report.refunds += 1
+                await self._note(report, await _judged(self._extra(row), self._unlisted_refund(row)))
         await self._pool.execute(query("comparison_end"), report.comparison, report.payments, report.refunds)
         logger.info(
-            "payments_compared", payments=report.payments, refunds=report.refunds,
+            "payments_compared", provider=name, payments=report.payments, refunds=report.refunds,
             differences=len(report.differences), open=len(report.open_differences), unjudged=report.unjudged,
         )  # fmt: skip
         return report
 
-    async def _payments(self, report: Report) -> None:
-        since, cursor, seen = _iso(report.since), None, set()
-        while True:
-            page = await self._yookassa.shop.payments(since, cursor)
-            for item in page.unreadable:
-                seen.add(item.id)
-                report.payments += 1
-                found = Difference(kind="unjudged", object="payment", provider_payment=item.id)
-                await self._note(report, replace(found, note=item.reason))
-            for record in page.items:
-                seen.add(record.id)
-                report.payments += record.status == "succeeded"
-                await self._note(report, await judged(_paid(record), self._listed(record)))
-            cursor = page.cursor
-            if cursor is None:
-                break
-        for row in await self._pool.fetch(query("succeeded_since"), "yookassa", report.since):
-            if row["provider_payment"] not in seen:
-                report.payments += 1
-                await self._note(report, await judged(extra(row), self._listed_by_us(row)))
+    async def _listed(self, report: Report, seen: set[tuple[str, str]], record: Listed) -> None:
+        match record:
+            case UnreadableRecord():
+                seen |= {("payment", record.id), ("refund", record.id)}
+                is_refund = record.object == "refund"
+                found: Difference | None = Difference(
+                    kind="unjudged", object=record.object, currency=self._provider.currency,
+                    provider_payment="" if is_refund else record.id,
+                    provider_refund=record.id if is_refund else "", note=record.reason,
+                )  # fmt: skip
+            case ProviderPayment():
+                seen.add(("payment", record.id))
+                is_refund = False
+                found = await _judged(_missing_payment(record), self._payment(record))
+            case ProviderRefund():
+                seen.add(("refund", record.id))
+                is_refund = True
+                found = await _judged(_missing_refund(record), self._refund(record))
+        counts = isinstance(record, UnreadableRecord) or record.status == "succeeded"
+        report.refunds += counts and is_refund
+        report.payments += counts and not is_refund
+        await self._note(report, found)
 
-    async def _listed(self, record: PaymentRecord) -> Difference | None:
-        if record.status == "canceled" and words.payment_in(record) is not None:
-            await self._yookassa.settle(record)
-        return await self._payment(record) if record.status == "succeeded" else None
-
-    async def _payment(self, record: PaymentRecord) -> Difference | None:
-        """A payment that the provider says has succeeded."""
-        payment = words.payment_in(record)
-        if payment is None:
-            return replace(_paid(record), kind="foreign")
-        before = (await self._ledger.read.payment(payment)).received_as(record.id)
+    async def _payment(self, record: ProviderPayment) -> Difference | None:
+        if record.status == "canceled" and record.payment is not None:
+            await self._orders.settle(self._provider, record)
+        if record.status != "succeeded":
+            return None
+        found = _missing_payment(record)
+        if record.payment is None:
+            return replace(found, kind="foreign")
+        read = self._orders.ledger.read
+        before = (await read.payment(record.payment)).received_as(record.id)
         note = ""
         try:
-            await self._yookassa.settle(record)
+            await self._orders.settle(self._provider, record)
         except RejectedError as error:
             note = str(error)
-        after = (await self._ledger.read.payment(payment)).received_as(record.id)
-        found = replace(_paid(record), ours_minor=after.amount_minor if after else None, note=note)
+        after = (await read.payment(record.payment)).received_as(record.id)
+        found = replace(found, ours_minor=after.amount_minor if after else None, note=note)
         if after is None:
             return found
         if not after.credits:
             return replace(found, kind="flagged")
         if after.amount_minor != record.amount_minor:
             return replace(found, kind="amount")
-        if after.refunded_minor != record.refunded_minor:
+        if record.refunded_minor not in (None, after.refunded_minor):
             return replace(
                 found, kind="amount", object="refund", ours_minor=after.refunded_minor,
                 theirs_minor=record.refunded_minor, note="what went back in all",
             )  # fmt: skip
-        fresh = datetime.datetime.now(datetime.UTC).timestamp() - record.created_at_us / 1e6 < FRESH_S
-        return None if before is not None or fresh else replace(found, repaired=True)
+        return None if before is not None or _is_fresh(record) else replace(found, repaired=True)
 
-    async def _listed_by_us(self, row: asyncpg.Record) -> Difference | None:
-        """Money of ours that the provider has not listed: made before the days compared, or never."""
-        try:
-            record = await self._yookassa.shop.payment(row["provider_payment"])
-        except NotFoundError:
-            record = None
-        if record is not None and record.status == "succeeded":
-            return await self._payment(record)
-        return extra(row, note=record.status if record else "unknown to the provider")
-
-    async def _refunds(self, report: Report) -> None:
-        since, cursor, seen = _iso(report.since), None, set()
-        while True:
-            page = await self._yookassa.shop.refunds(since, cursor)
-            for item in page.unreadable:
-                seen.add(item.id)
-                report.refunds += 1
-                found = Difference(kind="unjudged", object="refund", provider_refund=item.id)
-                await self._note(report, replace(found, note=item.reason))
-            for record in page.items:
-                if record.status == "succeeded":
-                    seen.add(record.id)
-                    report.refunds += 1
-                    await self._note(report, await judged(_refunded(record), self._refund(record)))
-            cursor = page.cursor
-            if cursor is None:
-                break
-        for row in await self._pool.fetch(query("refunded_since"), "yookassa", report.since):
-            if row["provider_refund"] not in seen:
-                report.refunds += 1
-                await self._note(report, await judged(extra(row), self._refund_listed_by_us(row)))
-
-    async def _refund(self, record: RefundRecord) -> Difference | None:
-        """A refund that the provider says has succeeded."""
-        known = await self._yookassa.desk.links.refund_known(record.id)
+    async def _refund(self, record: ProviderRefund) -> Difference | None:
+        if record.status != "succeeded":
+            return None
+        known = await self._orders.links.refund_known(record.id)
         note = ""
         try:
-            outcome = await self._yookassa.settle_refund(record)
+            if await self._orders.settle_refund(self._provider, record) == "foreign":
+                return replace(_missing_refund(record), kind="foreign")
         except RejectedError as error:
-            outcome, note = "pending", str(error)
-        found = replace(_refunded(record), note=note)
-        if outcome == "foreign":
-            return replace(found, kind="foreign")
+            note = str(error)
+        found = replace(_missing_refund(record), note=note)
+        payment = record.of.payment if record.of else None
+        if payment is not None:  # what goes back at once must be as much here as there
+            received = (await self._orders.ledger.read.payment(payment)).received_as(record.provider_payment)
+            if received is not None and received.refunded_minor not in (0, record.amount_minor):
+                return replace(found, kind="amount", ours_minor=received.refunded_minor)
         if known:
             return None
-        repaired = await self._yookassa.desk.links.refund_known(record.id)
-        fresh = datetime.datetime.now(datetime.UTC).timestamp() - record.created_at_us / 1e6 < FRESH_S
-        return None if repaired and fresh else replace(found, repaired=repaired)
+        repaired = await self._orders.links.refund_known(record.id)
+        return None if repaired and _is_fresh(record) else replace(found, repaired=repaired)
 
-    async def _refund_listed_by_us(self, row: asyncpg.Record) -> Difference | None:
+    async def _unlisted_payment(self, row: asyncpg.Record) -> Difference | None:
+        """Money of ours that the provider has not listed: made before the days compared, or never."""
         try:
-            record = await self._yookassa.shop.refund(row["provider_refund"])
-        except NotFoundError:
-            record = None
-        if record is None:
-            return extra(row, note="unknown to the provider")
+            record = await self._provider.payment(row["provider_payment"])
+        except _UNKNOWN:
+            return self._extra(row, "unknown to the provider")
+        return (
+            await self._payment(record) if record.status == "succeeded" else self._extra(row, record.status)
+        )
+
+    async def _unlisted_refund(self, row: asyncpg.Record) -> Difference | None:
+        try:
+            record = await self._provider.refund(row["provider_refund"])
+        except _UNKNOWN:
+            return self._extra(row, "unknown to the provider")
         if (record.status, record.amount_minor) == ("succeeded", row["amount_minor"]):
             return None
-        found = replace(extra(row), theirs_minor=record.amount_minor, note=record.status)
+        found = replace(self._extra(row, record.status), theirs_minor=record.amount_minor)
         return replace(found, kind="amount") if record.status == "succeeded" else found
 
+    def _extra(self, row: asyncpg.Record, note: str = "") -> Difference:
+        """A row of the ledger that the provider has not listed."""
+        refund = row.get("provider_refund") or ""
+        return Difference(
+            kind="extra", object="refund" if refund else "payment", payment=row["payment"],
+            provider_payment=row["provider_payment"], provider_refund=refund, ours_minor=row["amount_minor"],
+            currency=self._provider.currency, note=note,
+        )  # fmt: skip
+
     async def _note(self, report: Report, found: Difference | None) -> None:
-        await note_difference(self._pool, report, found)
+        """Keep what was found, and tell operators unless it is none of ours."""
+        if found is None:
+            return
+        report.differences.append(found)
+        if found.kind != "foreign":
+            told = msgspec.to_builtins(found)
+            alarm(f"difference_{told.pop('kind')}", **told)
+        await self._pool.execute(
+            query("difference_add"), report.comparison, found.kind, found.object, found.payment,
+            found.provider_payment, found.provider_refund, found.ours_minor, found.theirs_minor,
+            found.currency, found.repaired, clean_text(found.note),
+        )  # fmt: skip
 
 
-def _paid(record: PaymentRecord) -> Difference:
+async def _judged(found: Difference, look: Awaitable[Difference | None]) -> Difference | None:
+    """What came of looking at one record, which `found` names; its own error makes it `unjudged`.
+
+    Raises what every other record would meet too: the provider, the database or the ledger is away.
+    """
+    try:
+        return await look
+    except Exception as error:
+        if isinstance(error, _AWAY) and not isinstance(error, _BAD_DATA):
+            raise
+        note = f"{type(error).__name__}: {error}"[:NOTE_CHARS_MAX]
+        return replace(found, kind="unjudged", note=note)
+
+
+def _is_fresh(record: ProviderPayment | ProviderRefund) -> bool:
+    return datetime.datetime.now(datetime.UTC).timestamp() - record.created_at_s < FRESH_S
+
+
+def _missing_payment(record: ProviderPayment) -> Difference:
     return Difference(
-        kind="missing", object="payment", payment=words.payment_in(record) or "", provider_payment=record.id,
+        kind="missing", object="payment", payment=record.payment or "", provider_payment=record.id,
         theirs_minor=record.amount_minor, currency=record.currency,
     )  # fmt: skip
 
 
-def _refunded(refund: RefundRecord) -> Difference:
+def _missing_refund(record: ProviderRefund) -> Difference:
     return Difference(
-        kind="missing", object="refund", provider_payment=refund.payment_id, provider_refund=refund.id,
-        theirs_minor=refund.amount_minor, currency=refund.currency,
+        kind="missing", object="refund", payment=(record.of.payment if record.of else "") or "",
+        provider_payment=record.provider_payment, provider_refund=record.id,
+        theirs_minor=record.amount_minor, currency=record.currency,
     )  # fmt: skip
-
-
-def _iso(moment: datetime.datetime) -> str:
-    return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,43 +1,80 @@
 """Payments in Telegram Stars. Telegram asks before it takes them, tells when it has, and keeps a list.
 
 What it tells (`successful_payment`, `refunded_payment`) comes to us alone, over our own connection with our
-own token: it is believed. What was missed is found in the list (`stars_comparison`).
+own token: it is believed. What was missed is found in the list (`reconciliation`).
+
+An invoice's payload is all that Telegram keeps of an order: our payment's id, and enough to rebuild the order
+should our log have gone back in time. An invoice stays in the chat, can be forwarded, and can be paid again.
+
+Telegram gives a charge back as a whole, and once: asking again says that it has been done, so that an unknown
+outcome is found out by the same call. Who has paid is found in Telegram's own list, when the order's owner is
+erased or has not paid it.
 """
 
-from typing import Final
+import contextlib
+import datetime
+import re
+from collections.abc import AsyncIterator
+from typing import Final, Literal
 
+import msgspec
 import structlog
 from aiogram import Bot
 
-from ledger.payments.commands import RecordRefund, SettlePayment, key_of
-from ledger.payments.decider import ID_CHARS_MAX
+from events.payment import PaymentOrdered, Provider, RefundIntended
+from ledger.accounts.state import AccountState
+from ledger.payments.state import PaymentState
+from services.accounts.personal_data import PersonalData
 from services.adapters.telegram import stars
-from services.payments import stars_messages as words
+from services.adapters.telegram.stars import STARS, NotRefundableError, StarMovement, StarsNoAnswerError
 from services.payments.errors import PaymentNotCreatedError
-from services.payments.metrics import SETTLED, alarm
 from services.payments.orders import Outcome, PaymentOrders, standing_of
-from services.platform.ids import is_outside_id
+from services.payments.provider import Listed, ProviderPayment, ProviderRefund, UnreadableRecord, refused
+from services.platform.ids import Unreadable, is_outside_id
 
 logger = structlog.get_logger()
 
 PAYABLE: Final = ("ordered", "pending")
+START_PARAMETER: Final = "topup"
+"""With one, a forwarded invoice has a link to the bot, and no button that pays for somebody else."""
+
+_VERSION: Final = "nc1"
+_PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
+_PARTS: Final = 6
+
+Refusal = Literal["", "unknown", "foreign", "paid", "over", "price", "account"]
+"""Why a payment must not go on; empty: it may."""
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """What an invoice says of its order."""
+
+    payment: str
+    package: str
+    credits: int
+    life_s: int | None
+    locale: str
 
 
 class StarsPayments:
-    """The desk's hands at Telegram."""
+    """The PaymentProvider of Telegram Stars."""
 
-    def __init__(self, desk: PaymentOrders, bot: Bot) -> None:
-        self.desk = desk
+    name: Provider = "stars"
+    currency = STARS
+    parts = False
+
+    def __init__(self, orders: PaymentOrders, bot: Bot, people: PersonalData) -> None:
+        self.orders = orders
         self.bot = bot
+        self._people = people
 
     async def invoice(self, payment: str, chat_id: int, *, title: str, description: str) -> bool:
         """Send the invoice of an ordered payment; False when it is paid or over already.
 
         Asked twice it may come twice: of several only one can be paid (`refusal`). Raises
-        PaymentNotCreatedError when there
-        is no such payment, and aiogram's errors.
+        PaymentNotCreatedError when there is no such payment, and aiogram's errors.
         """
-        state = await self.desk.ledger.read.payment(payment)
+        state = await self.orders.ledger.read.payment(payment)
         if state.ordered is None:
             raise PaymentNotCreatedError(f"there is no payment {payment}")
         if standing_of(state) not in PAYABLE:
@@ -47,26 +84,26 @@ class StarsPayments:
             chat_id,
             title=title,
             description=description,
-            payload=words.payload_of(payment, state.ordered),
+            payload=payload_of(payment, state.ordered),
             label=title,
             amount=state.ordered.amount_minor,
-            start_parameter=words.START_PARAMETER,
+            start_parameter=START_PARAMETER,
         )
         return True
 
-    async def refusal(self, payload: str, account: str, currency: str, amount: int) -> words.Refusal:
+    async def refusal(self, payload: str, account: str, currency: str, amount: int) -> Refusal:
         """Whether Telegram may take the Stars, from the ledger as it is now."""
-        known = words.payload_in(payload)
+        known = payload_in(payload)
         if known is None:
             return "unknown"
-        state = await self.desk.ledger.read.payment(known.payment)
-        payer = await self.desk.ledger.read.account(account)
-        return words.refusal(state, payer, account, currency, amount)
+        state = await self.orders.ledger.read.payment(known.payment)
+        payer = await self.orders.ledger.read.account(account)
+        return refusal_of(state, payer, account, currency, amount)
 
     async def owner(self, payload: str) -> str:
         """The account an invoice's order is of; empty when the log has no such order."""
-        known = words.payload_in(payload)
-        ordered = known and (await self.desk.ledger.read.payment(known.payment)).ordered
+        known = payload_in(payload)
+        ordered = known and (await self.orders.ledger.read.payment(known.payment)).ordered
         return ordered.account if ordered else ""
 
     async def paid(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
@@ -74,50 +111,156 @@ class StarsPayments:
 
         `payer`, empty when nobody knows, gets the credits of an order that is not in the log.
         """
-        known, owner = words.payload_in(payload), await self.owner(payload)
-        account = owner or payer
-        if known is None or not account or not is_outside_id(charge):
-            alarm("foreign", provider_payment=charge[:ID_CHARS_MAX])
-            SETTLED.labels("stars", "foreign").inc()
-            return "foreign"
-        outcome = await self.desk.credit(
-            SettlePayment(
-                payment=known.payment,
-                account=account,
-                provider="stars",
-                provider_payment=charge,
-                amount_minor=amount,
-                currency=currency,
-                shop="",
-                test=False,
-                ordered=words.order_in(known, account, amount),
-            )
-        )
-        if outcome == "credited" and payer not in ("", account):
-            alarm("paid_by_another", payment=known.payment, provider_payment=charge)
-        return outcome
+        return await self.orders.settle(self, _payment(payload, payer, charge, currency, amount))
 
     async def refunded(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
         """Telegram has given the Stars of a charge back. Once per charge: Stars go back as a whole."""
-        known = words.payload_in(payload)
-        state = await self.desk.ledger.read.payment(known.payment) if known else None
-        if known is None or state is None or state.received_as(charge) is None:  # it must have come before
-            outcome = await self.paid(payload, payer, charge, currency, amount)
-            if known is None or outcome == "foreign":
-                return "foreign"
-        return await self.record_refund(known.payment, charge, amount)
+        of = _payment(payload, payer, charge, currency, amount)
+        return await self.orders.settle_refund(self, _refund(charge, amount, of=of))
 
-    async def record_refund(self, payment: str, charge: str, amount: int) -> Outcome:
-        """Tell the ledger that the Stars of a charge went back, as a whole: the charge names the refund."""
-        state = await self.desk.ledger.read.payment(payment)
-        if state.ordered is None or charge in state.refunds:
-            return "known"
-        intent = next((i.refund for i in state.intents if i.provider_payment == charge), "")
-        command = RecordRefund(payment, state.ordered.account, "stars", charge, charge, amount, intent)
-        await self.desk.ledger.execute(command, key=key_of(command))
-        if intent:
-            await self.desk.links.unwatch(payment, intent)
-        else:
-            alarm("refunded_elsewhere", payment=payment, provider_refund=charge)
-        logger.info("payment_refunded", payment=payment, provider_refund=charge)
-        return "recorded"
+    async def payment(self, provider_payment: str) -> ProviderPayment:
+        return await self._payment_in(await self._movement(provider_payment, "in"))
+
+    async def refund(self, provider_refund: str) -> ProviderRefund:
+        return await self._refund_in(await self._movement(provider_refund, "out"))
+
+    async def list(self, since: datetime.datetime) -> AsyncIterator[Listed]:
+        """Oldest first. Raises StarsNoAnswerError."""
+        async for movement in stars.movements(self.bot, since.timestamp()):
+            if isinstance(movement, Unreadable):
+                yield UnreadableRecord("payment", movement.id, movement.reason)
+            elif movement.direction == "in":
+                yield await self._payment_in(movement)
+            else:
+                yield await self._refund_in(movement)
+
+    async def refunds_of(self, provider_payment: str) -> AsyncIterator[ProviderRefund]:
+        with contextlib.suppress(NotRefundableError):
+            yield await self.refund(provider_payment)
+
+    async def send_back(
+        self, payment: str, ordered: PaymentOrdered, intent: RefundIntended
+    ) -> ProviderRefund | None:
+        """Send the Stars to the order's owner, or else to whom Telegram's list names."""
+        charge = intent.provider_payment
+        person = await self._people.find(ordered.account)
+        try:
+            if person is None or not await self._sent_to(person.telegram_id, charge):
+                # Perhaps somebody else has paid the invoice.
+                await stars.refund(self.bot, (await self._movement(charge, "in")).user_id, charge)
+        except StarsNoAnswerError as error:
+            logger.warning("refund_unknown", payment=payment, refund=intent.refund, error=str(error))
+            return None
+        except NotRefundableError as error:
+            return refused(ordered, intent, str(error))
+        return _refund(charge, intent.amount_minor, refund=intent.refund)
+
+    async def _sent_to(self, user_id: int, charge: str) -> bool:
+        with contextlib.suppress(NotRefundableError):
+            await stars.refund(self.bot, user_id, charge)
+            return True
+        return False
+
+    async def _movement(self, charge: str, direction: Literal["in", "out"]) -> StarMovement:
+        """Raises NotRefundableError, StarsNoAnswerError."""
+        async for movement in stars.movements(self.bot, 0):
+            if isinstance(movement, StarMovement) and (movement.charge, movement.direction) == (
+                charge,
+                direction,
+            ):
+                return movement
+        raise NotRefundableError("Telegram's list has no such charge")
+
+    async def _payment_in(self, movement: StarMovement) -> ProviderPayment:
+        person = await self._people.of_telegram(movement.user_id)
+        payer = person.account if person is not None else ""
+        return _payment(movement.payload, payer, movement.charge, STARS, movement.amount, movement.at_s)
+
+    async def _refund_in(self, movement: StarMovement) -> ProviderRefund:
+        of = await self._payment_in(movement)
+        return _refund(movement.charge, movement.amount, movement.at_s, of=of)
+
+
+def _payment(
+    payload: str, payer: str, charge: str, currency: str, amount: int, at_s: int = 0
+) -> ProviderPayment:
+    known = payload_in(payload) if is_outside_id(charge) else None
+    return ProviderPayment(
+        id=charge,
+        status="succeeded",
+        paid=True,
+        amount_minor=amount,
+        currency=currency,
+        created_at_s=at_s,
+        payment=known.payment if known else None,
+        ordered=_order_in(known, payer, amount) if known else None,
+        account=None,
+    )
+
+
+def _refund(
+    charge: str, amount: int, at_s: int = 0, *, refund: str | None = None, of: ProviderPayment | None = None
+) -> ProviderRefund:
+    """The charge names the refund, too."""
+    return ProviderRefund(
+        id=charge,
+        provider_payment=charge,
+        status="succeeded",
+        amount_minor=amount,
+        currency=STARS,
+        created_at_s=at_s,
+        refund=refund,
+        of=of,
+    )
+
+
+def payload_of(payment: str, ordered: PaymentOrdered) -> str:
+    """At most 128 bytes, whatever the package."""
+    life = "" if ordered.life_s is None else str(ordered.life_s)
+    return ":".join((_VERSION, payment, ordered.package, str(ordered.credits), life, ordered.locale))
+
+
+def payload_in(text: str) -> Payload | None:
+    """None when it is none of ours."""
+    parts = text.split(":")
+    if len(parts) != _PARTS or parts[0] != _VERSION or not _PAYMENT.fullmatch(parts[1]):
+        return None
+    _, payment, package, credits, life, locale = parts
+    if not (credits.isdecimal() and (life.isdecimal() or not life)):
+        return None
+    return Payload(payment, package, int(credits), int(life) if life else None, locale)
+
+
+def _order_in(payload: Payload, account: str, amount: int) -> PaymentOrdered:
+    return PaymentOrdered(
+        account=account,
+        provider="stars",
+        package=payload.package,
+        credits=payload.credits,
+        amount_minor=amount,
+        currency=STARS,
+        shop="",
+        test=False,
+        life_s=payload.life_s,
+        line=payload.package,
+        locale=payload.locale,
+        restored=True,
+    )
+
+
+def refusal_of(state: PaymentState, payer: AccountState, account: str, currency: str, amount: int) -> Refusal:
+    """Whether `account` may pay so much for the payment now, by the ledger."""
+    ordered = state.ordered
+    if ordered is None or ordered.provider != "stars" or state.broken:
+        return "unknown"
+    if ordered.account != account:
+        return "foreign"
+    if state.received:
+        return "paid"
+    if state.cancelled or state.expired:
+        return "over"
+    if (currency, amount) != (ordered.currency, ordered.amount_minor):
+        return "price"
+    if payer.forgotten or payer.broken or not payer.opened:
+        return "account"
+    return ""

@@ -1,4 +1,4 @@
-"""The desk's own tables: a payment's person and chat, the words it was asked with, what is not final."""
+"""Tables about payments: their person and chat, the words they were asked with, what is not final."""
 
 import math
 from collections.abc import Callable
@@ -53,14 +53,14 @@ class TrackingStore:
         self._pool = pool
         self._first_look_s = first_look_s
 
-    async def open(self, link: TrackedPayment, provider: Provider) -> None:
+    async def reserve(self, link: TrackedPayment, provider: Provider) -> None:
         """Keep the link, and have the payment looked after. Doing it twice keeps the first."""
         await self._pool.execute(
             query("open_payment"), link.payment, link.account, provider, link.contact, link.chat_id,
             link.message_id, link.draft, self._first_look_s,
         )  # fmt: skip
 
-    async def unopen(self, payment: str) -> None:
+    async def release(self, payment: str) -> None:
         """Forget a payment that was not ordered after all."""
         await self._pool.execute(query("unopen"), payment)
 
@@ -98,7 +98,7 @@ class TrackingStore:
         """It is final."""
         await self._pool.execute(query("unwatch"), payment, refund)
 
-    async def tell(self, provider_payment: str) -> None:
+    async def report_paid(self, provider_payment: str) -> None:
         """A notification said that it was paid, and nobody could look: have it looked at at once."""
         await self._pool.execute(query("tell"), provider_payment)
 

@@ -1,7 +1,7 @@
 """What YooKassa is told and how it is read back. Pure.
 
-The words for one payment are made once and then only repeated (Links.ask). Its metadata carry the whole
-order, so that it can be rebuilt should our log have gone back in time; nothing in them names a person.
+The words for one payment are made once and then only repeated (TrackingStore.ask). Its metadata carry the
+whole order, so that it can be rebuilt should our log have gone back in time; nothing in them names a person.
 """
 
 import re
@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 
 from events.payment import PaymentOrdered, RefundIntended
-from ledger.payments.commands import SettlePayment
 from services.adapters.yookassa.records import PaymentRecord, amount_text
 from services.platform.settings import Settings
 
@@ -96,21 +95,6 @@ def payment_in(record: PaymentRecord) -> str | None:
     payment = record.metadata.get("order_id", "")
     ours = record.metadata.get("system") == SYSTEM and _PAYMENT.fullmatch(payment)
     return payment if ours else None
-
-
-def settle_command(payment: str, record: PaymentRecord) -> SettlePayment:
-    """What the ledger is told of money that came: all of it as the provider has it."""
-    return SettlePayment(
-        payment=payment,
-        account=record.metadata.get("account", ""),
-        provider="yookassa",
-        provider_payment=record.id,
-        amount_minor=record.amount_minor,
-        currency=record.currency,
-        shop=record.shop,
-        test=record.test,
-        ordered=order_in(record),
-    )
 
 
 class _Order(msgspec.Struct):

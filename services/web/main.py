@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 from ledger.log.ledger import Ledger
 from services.adapters.kie.gateway import Kie
 from services.adapters.yookassa.gateway import YooKassa
-from services.payments.notifications import Notifications
 from services.payments.orders import PaymentOrders
 from services.payments.yookassa import YooKassaPayments
 from services.platform.blobs import open_blobs
@@ -40,9 +39,7 @@ async def serve(settings: Settings) -> None:
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)
         shop = await stack.enter_async_context(YooKassa(settings))
-        money = YooKassaWebhook(
-            settings, Notifications(YooKassaPayments(PaymentOrders(settings, ledger, pool), shop))
-        )
+        money = YooKassaWebhook(settings, YooKassaPayments(PaymentOrders(settings, ledger, pool), shop))
         app = build_app(runtime.health, [*webhook.routes(), *money.routes(), *files.routes()])
 
         runner = build_runner(app, proxied=settings.web_proxies_count > 0)

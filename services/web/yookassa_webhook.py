@@ -24,8 +24,8 @@ from ledger.errors import LedgerError
 from services.adapters.yookassa.errors import NotFoundError, YooKassaError
 from services.generation.callback_urls import YOOKASSA_PATH
 from services.payments.metrics import alarm
-from services.payments.notifications import Notifications
 from services.payments.orders import Outcome
+from services.payments.yookassa import YooKassaPayments
 from services.platform.periodic import PASSING
 from services.platform.settings import Settings
 from services.web.metrics import NOTIFICATIONS
@@ -67,10 +67,10 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class YooKassaWebhook:
-    """The HTTP side of Notifications."""
+    """Takes notifications of YooKassa."""
 
-    def __init__(self, settings: Settings, notified: Notifications) -> None:
-        self._notified = notified
+    def __init__(self, settings: Settings, payments: YooKassaPayments) -> None:
+        self._payments = payments
         self._proxies = settings.web_proxies_count
         self._networks = [ipaddress.ip_network(network) for network in settings.yookassa_sources]
 
@@ -98,7 +98,8 @@ class YooKassaWebhook:
         return web.Response(status=status)
 
     async def _take(self, notice: Notice) -> Answer:
-        look = self._notified.payment if notice.kind == "payment" else self._notified.refund
+        is_payment = notice.kind == "payment"
+        look = self._payments.payment_told if is_payment else self._payments.refund_told
         try:
             async with asyncio.timeout(ANSWER_S_MAX):
                 return await look(notice.id)
@@ -116,7 +117,7 @@ class YooKassaWebhook:
             return
         try:
             async with asyncio.timeout(PUT_OFF_S_MAX):
-                await self._notified.put_off(notice.id)
+                await self._payments.orders.links.report_paid(notice.id)
         except PASSING as error:
             logger.warning("notification_not_kept", object=notice.id, error=repr(error))
 

@@ -77,7 +77,7 @@ async def _paid(settings: Settings, http: aiohttp.ClientSession, count: int) -> 
 
         async def one(number: int) -> str:
             buyer = f"buyer{number % 100}"
-            payment = await desk.desk.order(buyer, "credits-5", "yookassa", locale="ru")
+            payment = await desk.orders.order(buyer, "credits-5", "yookassa", locale="ru")
             view = await desk.make(payment)
             assert view.confirmation_url
             page = http.post(view.confirmation_url, data={"action": "pay"}, allow_redirects=False)

@@ -13,7 +13,7 @@ from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from services.adapters.yookassa.gateway import YooKassa
 from services.payments.orders import PaymentOrders
-from services.payments.refunds import YooKassaRefunds
+from services.payments.refunds import Refunds
 from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
 from services.platform.database import create_pool
@@ -21,7 +21,7 @@ from tests.support.forking import FORKING
 from tests.support.till import till_settings
 
 POINTS: Final = (
-    "open", "OrderPayment", "ask", "create_payment", "set_url", "RecordPaymentCreated", "paid", "payment",
+    "reserve", "OrderPayment", "ask", "create_payment", "set_url", "RecordPaymentCreated", "paid", "payment",
     "SettlePayment", "unwatch", "watch", "IntendRefund", "ask refund", "create_refund", "RecordRefund",
     "unwatch refund",
 )  # fmt: skip
@@ -71,7 +71,7 @@ async def _live(point: str, database_url: str, sandbox_url: str, account: str, p
         YooKassa(settings) as shop,
     ):
         links = TrackingStore(pool, first_look_s=0)
-        for method in ("open", "set_url"):
+        for method in ("reserve", "set_url"):
             strikes.after(links, method)
         for method in ("ask", "watch", "unwatch"):
             strikes.after(links, method, refund_argument=1 if method != "watch" else None)
@@ -86,7 +86,7 @@ async def _live(point: str, database_url: str, sandbox_url: str, account: str, p
 
         ledger.execute = executing  # type: ignore[method-assign]
         desk = YooKassaPayments(PaymentOrders(settings, ledger, pool, links=links), shop)
-        await desk.desk.order(account, "credits-5", "yookassa", locale="ru", payment=payment)
+        await desk.orders.order(account, "credits-5", "yookassa", locale="ru", payment=payment)
         view = await desk.make(payment)
         assert view.confirmation_url
         async with aiohttp.ClientSession() as http:
@@ -95,7 +95,7 @@ async def _live(point: str, database_url: str, sandbox_url: str, account: str, p
                 assert reply.status == 303
         strikes.at("paid")
         assert (await desk.check(payment)).standing == "paid"
-        refunds = YooKassaRefunds(desk)
+        refunds = Refunds(desk.orders, desk)
         plan = await refunds.plan(payment, 2)
         await refunds.carry_out(plan, actor="me", reason="sorry")
     os._exit(99)  # the point was never come to

@@ -83,7 +83,7 @@ class Scene:
             blobs=stored,
             history=History(pool, ledger.read),
             moderation=Moderation("all", MemoryJudge(), verdicts, people, stored),
-            till=dataclasses.replace(shop.till, desk=PaymentDesk(settings, ledger, pool)),
+            checkout=dataclasses.replace(shop.checkout, orders=PaymentDesk(settings, ledger, pool)),
         )
         self.desk = Desk(shop)
         self.storage = storage(redis)

@@ -9,7 +9,6 @@ import aiohttp
 from aiohttp import web
 
 from services.generation.callback_urls import YOOKASSA_PATH
-from services.payments.notifications import Notifications
 from services.platform.health import Health, address_of
 from services.web.app import build_app
 from services.web.yookassa_webhook import YooKassaWebhook
@@ -43,7 +42,7 @@ async def notified(shop: Till) -> AsyncIterator[Wire]:
     """The web application of this till, on a port of its own."""
     health = Health()
     health.started = True
-    webhook = YooKassaWebhook(shop.settings, Notifications(shop.yookassa))
+    webhook = YooKassaWebhook(shop.settings, shop.yookassa)
     runner = web.AppRunner(build_app(health, webhook.routes()), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -12,10 +12,9 @@ from services.accounts.personal_data import PersonalData
 from services.adapters.telegram import stars
 from services.adapters.telegram.client import create_bot
 from services.payments.orders import PaymentOrders
-from services.payments.stars import StarsPayments
-from services.payments.stars_messages import payload_of
-from services.payments.stars_reconciliation import StarsComparison
-from services.payments.stars_refunds import StarsRefunds
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import Refunds
+from services.payments.stars import StarsPayments, payload_of
 from services.platform.database import create_pool
 from services.sandbox import chat, control, telegram
 from services.sandbox.context import WallClock
@@ -37,19 +36,19 @@ class StarsTill:
         self.stars = desk
         self.sandbox = sandbox
         self.people = PersonalData(pool)
-        self.refunds = StarsRefunds(desk, self.people)
-        self.comparison = StarsComparison(pool, desk, self.people)
+        self.refunds = Refunds(desk.orders, desk)
+        self.comparison = Reconciliation(pool, desk.orders, desk)
         self.account = ""
 
     async def enter(self) -> None:
         self.account = (await self.people.account_of(USER, "en")).account
-        ledger = self.stars.desk.ledger
+        ledger = self.stars.orders.ledger
         await ledger.execute(c.OpenAccount(self.account), key=f"open:{self.account}")
         await ledger.execute(c.AcceptTerms(self.account, "1", 0), key=f"terms:{self.account}")
         await self.sandbox.post(f"/chat/{USER}/send", {"text": "/start"})
 
     async def order(self) -> str:
-        return await self.stars.desk.order(self.account, "credits-5", "stars", locale="en")
+        return await self.stars.orders.order(self.account, "credits-5", "stars", locale="en")
 
     async def pay(self, payment: str, user: int = USER) -> str:
         """The person pays and Telegram takes it; nobody has told us yet. The charge."""
@@ -64,12 +63,12 @@ class StarsTill:
 
     async def told(self, payment: str, charge: str) -> str:
         """Telegram's message about it."""
-        state = await self.stars.desk.ledger.read.payment(payment)
+        state = await self.stars.orders.ledger.read.payment(payment)
         assert state.ordered is not None
         return await self.stars.paid(payload_of(payment, state.ordered), self.account, charge, "XTR", 300)
 
     async def balance(self) -> int:
-        return (await self.stars.desk.ledger.read.account(self.account)).balance
+        return (await self.stars.orders.ledger.read.account(self.account)).balance
 
 
 @asynccontextmanager
@@ -80,7 +79,8 @@ async def stars_till(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTi
         bot = create_bot(settings)
         try:
             async with await create_pool(settings, "test") as pool:
-                shop = StarsTill(pool, StarsPayments(PaymentOrders(settings, ledger, pool), bot), sandbox)
+                orders, people = PaymentOrders(settings, ledger, pool), PersonalData(pool)
+                shop = StarsTill(pool, StarsPayments(orders, bot, people), sandbox)
                 await shop.enter()
                 yield shop
         finally:

@@ -16,10 +16,10 @@ from ledger import commands as c
 from ledger.log.ledger import Ledger
 from projections.verify.check import check_ledger
 from services.adapters.yookassa.gateway import YooKassa
-from services.payments.follow_up import Watching
+from services.payments.follow_up import FollowUp
 from services.payments.orders import PaymentOrders
-from services.payments.reconciliation import Comparison
-from services.payments.refunds import YooKassaRefunds
+from services.payments.reconciliation import Reconciliation
+from services.payments.refunds import Refunds
 from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
 from services.platform.settings import Settings, load_settings
@@ -69,9 +69,9 @@ class Till:
         self.links = TrackingStore(pool, first_look_s=0)
         self.desk = PaymentOrders(settings, ledger, pool, links=self.links)
         self.yookassa = YooKassaPayments(self.desk, shop)
-        self.refunds = YooKassaRefunds(self.yookassa)
-        self.watching = Watching(self.yookassa, self.refunds)
-        self.comparison = Comparison(pool, self.yookassa)
+        self.refunds = Refunds(self.desk, self.yookassa)
+        self.watching = FollowUp(self.yookassa)
+        self.comparison = Reconciliation(pool, self.desk, self.yookassa)
 
     async def buyer(self) -> str:
         """An account that may buy."""

@@ -18,7 +18,7 @@ from services.bot.context import BotContext, Person
 from services.bot.middleware import Handler
 from services.bot.replies import send_screen
 from services.bot.screens.menu import Screen
-from services.payments.stars_messages import Refusal
+from services.payments.stars import Refusal
 from services.platform.i18n import locale_for
 
 logger = structlog.get_logger()
@@ -28,7 +28,7 @@ router = Router(name="stars")
 @router.pre_checkout_query()
 async def before(query: PreCheckoutQuery, bot: Bot, shop: BotContext, person: Person) -> None:
     """Telegram waits for ten seconds; without an answer nothing is paid."""
-    found = await shop.till.stars.refusal(
+    found = await shop.checkout.stars.refusal(
         query.invoice_payload, person.account, query.currency, query.total_amount
     )
     in_time = await answer_pre_checkout(bot, query.id, _sentence(found))
@@ -49,7 +49,7 @@ class StarsMiddleware(BaseMiddleware):
         told = event.successful_payment or event.refunded_payment
         if told is None:
             return await handler(event, data)
-        stars, payer = self._shop.till.stars, await self._payer(event.from_user)
+        stars, payer = self._shop.checkout.stars, await self._payer(event.from_user)
         settle = stars.paid if event.successful_payment else stars.refunded
         charge, account = told.telegram_payment_charge_id, payer.account if payer else ""
         await settle(told.invoice_payload, account, charge, told.currency, told.total_amount)

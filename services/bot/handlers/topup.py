@@ -66,7 +66,7 @@ async def topup_for_order(
 
 async def offer_packages(bot: Bot, shop: BotContext, person: Person, draft: str) -> None:
     balance = (await shop.account(person)).balance
-    await send_screen(bot, person.chat_id, screens.packages(shop.till, balance, draft))
+    await send_screen(bot, person.chat_id, screens.packages(shop.checkout, balance, draft))
 
 
 @router.callback_query(Packages.filter())
@@ -82,17 +82,17 @@ async def packages_again(
     if buying is not None and buying.payment == callback_data.payment:  # not another purchase's button
         await leave_contact(state)
     balance = (await shop.account(person)).balance
-    await edit_screen(bot, query, screens.packages(shop.till, balance, callback_data.draft))
+    await edit_screen(bot, query, screens.packages(shop.checkout, balance, callback_data.draft))
     await answer_tap(bot, query.id)
 
 
 @router.callback_query(Buy.filter())
 async def buy(query: CallbackQuery, callback_data: Buy, bot: Bot, shop: BotContext, person: Person) -> None:
-    package = shop.till.package(callback_data.package)
+    package = shop.checkout.package(callback_data.package)
     if package is None:
         await _not_sold(query, bot, shop, person, callback_data.draft)
         return
-    await edit_screen(bot, query, screens.how_to_pay(shop.till, package, callback_data.draft))
+    await edit_screen(bot, query, screens.how_to_pay(shop.checkout, package, callback_data.draft))
     await answer_tap(bot, query.id)
 
 
@@ -101,7 +101,7 @@ async def pay(
     query: CallbackQuery, callback_data: PayBy, bot: Bot, shop: BotContext, person: Person, state: FSMContext
 ) -> None:
     provider: Provider = "stars" if callback_data.provider == "stars" else "yookassa"
-    if shop.till.package(callback_data.package, provider) is None:
+    if shop.checkout.package(callback_data.package, provider) is None:
         await _not_sold(query, bot, shop, person, callback_data.draft)
         return
     payment = payment_id(person.account, query, provider, callback_data.package)
@@ -133,7 +133,7 @@ async def contact(message: Message, bot: Bot, shop: BotContext, person: Person, 
     if address is None:
         await send_screen(bot, person.chat_id, screens.not_a_contact())
         return
-    if shop.till.package(flow.buying.package, "yookassa") is None:
+    if shop.checkout.package(flow.buying.package, "yookassa") is None:
         await send_screen(bot, person.chat_id, Screen(_("This is no longer on offer. Please choose again.")))
         await offer_packages(bot, shop, person, flow.buying.draft)
     else:
@@ -174,7 +174,7 @@ async def order(
     if (await shop.ledger.read.payment(buying.payment)).ordered is None:
         message_id = await _status_message(bot, person, buying)
         with contextlib.suppress(KeyReusedError, AlreadyExistsError):  # by this very tap, at another price
-            await shop.till.desk.order(
+            await shop.checkout.orders.order(
                 person.account,
                 buying.package,
                 provider,
@@ -185,15 +185,17 @@ async def order(
                 draft=buying.draft or None,
                 payment=buying.payment,
             )
-        await shop.till.desk.links.set_message(buying.payment, person.chat_id, message_id)
+        await shop.checkout.orders.links.set_message(buying.payment, person.chat_id, message_id)
         logger.info("payment_ordered", payment=buying.payment, provider=provider, package=buying.package)
     if provider == "yookassa":
-        await shop.till.make(buying.payment)
+        await shop.checkout.make(buying.payment)
         return
-    view = await shop.till.desk.view(buying.payment)
+    view = await shop.checkout.orders.view(buying.payment)
     if view is not None:
         title, description = credits_text(view.ordered.credits), screens.invoice_words()
-        await shop.till.stars.invoice(buying.payment, person.chat_id, title=title, description=description)
+        await shop.checkout.stars.invoice(
+            buying.payment, person.chat_id, title=title, description=description
+        )
 
 
 async def _status_message(bot: Bot, person: Person, buying: Buying) -> int:
@@ -209,13 +211,13 @@ async def i_have_paid(
     query: CallbackQuery, callback_data: CheckPayment, bot: Bot, shop: BotContext, person: Person
 ) -> None:
     """Look now. Many taps are one look: those that were waiting behind it are answered with its result."""
-    till, payment = shop.till, callback_data.payment
-    view = await till.desk.view(payment)
+    checkout, payment = shop.checkout, callback_data.payment
+    view = await checkout.orders.view(payment)
     if view is None or view.ordered.account != person.account:
         await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
         return
-    if view.standing in ("ordered", "pending") and not till.looks.lately(payment):
-        view = await till.look(payment)
+    if view.standing in ("ordered", "pending") and not checkout.checks.checked_recently(payment):
+        view = await checkout.check(payment)
     if view is None:
         text = _("⏳ The payment service does not answer right now. I keep asking and will tell you.")
     elif view.standing == "paid":
@@ -229,5 +231,5 @@ async def i_have_paid(
 
 async def _not_sold(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, draft: str) -> None:
     balance = (await shop.account(person)).balance
-    await edit_screen(bot, query, screens.packages(shop.till, balance, draft))
+    await edit_screen(bot, query, screens.packages(shop.checkout, balance, draft))
     await answer_tap(bot, query.id, _("This is no longer on offer. Please choose again."))

@@ -13,25 +13,24 @@ from services.bot.inputs import quote
 from services.bot.order_form import Buying
 from services.bot.screens.labels import credits_text
 from services.bot.screens.menu import Screen, button, cabinet_button, keyboard
-from services.payments.format import money_text
-from services.payments.packages import Package
+from services.payments.packages import Package, money_text
 
 _DAY_S: Final = 86_400
 
 
-def packages(till: Checkout, balance: int, draft: str) -> Screen:
+def packages(checkout: Checkout, balance: int, draft: str) -> Screen:
     """What can be bought; `draft`: the order to come back to."""
     locale = get_i18n().current_locale
     rows = []
-    for package in till.packages:
-        prices = [money_text(p.amount_minor, p.currency, locale) for p in till.prices(package).values()]
+    for package in checkout.packages:
+        prices = [money_text(p.amount_minor, p.currency, locale) for p in checkout.prices(package).values()]
         text = f"{credits_text(package.credits)} · {' / '.join(prices)}"
         rows.append([button(text, Buy(package=package.id, draft=draft).pack())])
     text = _("💳 <b>Top up</b>\nYour balance: {balance}. Choose a package:")
     return Screen(text.format(balance=credits_text(balance)), keyboard(*rows, [_way_back(draft)]))
 
 
-def how_to_pay(till: Checkout, package: Package, draft: str) -> Screen:
+def how_to_pay(checkout: Checkout, package: Package, draft: str) -> Screen:
     """The package, and the ways to pay that are offered."""
     locale = get_i18n().current_locale
     parts = [f"🧾 <b>{credits_text(package.credits)}</b>"]
@@ -44,7 +43,7 @@ def how_to_pay(till: Checkout, package: Package, draft: str) -> Screen:
         )
     parts.append(_("How would you like to pay?"))
     rows = []
-    for provider, price in till.prices(package).items():
+    for provider, price in checkout.prices(package).items():
         text = _way(provider).format(price=money_text(price.amount_minor, price.currency, locale))
         rows.append([button(text, PayBy(provider=provider, package=package.id, draft=draft).pack())])
     rows.append([button(_("◀️ Other packages"), Packages(draft=draft).pack())])

@@ -13,13 +13,11 @@ from services.adapters.telegram.client import create_bot
 from services.adapters.yookassa.gateway import YooKassa
 from services.cli.commands.payments.queries import payment_named
 from services.cli.connections import open_ledger
-from services.payments.differences import Report
 from services.payments.orders import PaymentOrders
-from services.payments.reconciliation import Comparison
-from services.payments.refunds import RefundPlan, Sent, YooKassaRefunds
+from services.payments.provider import PaymentProvider
+from services.payments.reconciliation import Reconciliation, Report
+from services.payments.refunds import RefundPlan, Refunds, Sent
 from services.payments.stars import StarsPayments
-from services.payments.stars_reconciliation import StarsComparison
-from services.payments.stars_refunds import StarsRefunds
 from services.payments.yookassa import YooKassaPayments
 from services.platform.settings import Settings
 
@@ -36,20 +34,14 @@ class Operator:
     def __init__(self, settings: Settings, ledger: Ledger, pool: "Pool", shop: YooKassa, bot: Bot) -> None:
         self._ledger = ledger
         self._pool = pool
-        desk, people = PaymentOrders(settings, ledger, pool), PersonalData(pool)
-        self._yookassa, stars = YooKassaPayments(desk, shop), StarsPayments(desk, bot)
-        self._refunds: dict[str, YooKassaRefunds | StarsRefunds] = {
-            "yookassa": YooKassaRefunds(self._yookassa),
-            "stars": StarsRefunds(stars, people),
-        }
-        self._books: dict[str, Comparison | StarsComparison] = {
-            "yookassa": Comparison(pool, self._yookassa),
-            "stars": StarsComparison(pool, stars, people),
-        }
+        self._orders = PaymentOrders(settings, ledger, pool)
+        self._yookassa = YooKassaPayments(self._orders, shop)
+        stars = StarsPayments(self._orders, bot, PersonalData(pool))
+        self._providers: dict[str, PaymentProvider] = {"yookassa": self._yookassa, "stars": stars}
 
     async def compare(self, provider: str, days: int) -> Report:
         """Compare the provider's book of the last days with the ledger."""
-        report = await self._books[provider].run(days)
+        report = await Reconciliation(self._pool, self._orders, self._providers[provider]).run(days)
         assert report is not None  # nobody else's is waited for
         return report
 
@@ -63,10 +55,11 @@ class Operator:
             await self._look(payment)
         return await (await self._of(payment)).plan(payment, credits, refund=key)
 
-    async def _of(self, payment: str) -> YooKassaRefunds | StarsRefunds:
+    async def _of(self, payment: str) -> Refunds:
         """The refunds of the payment's provider; a payment nobody ordered is refused by either."""
         ordered = (await self._ledger.read.payment(payment)).ordered
-        return self._refunds[ordered.provider if ordered is not None else "yookassa"]
+        name = ordered.provider if ordered is not None else "yookassa"
+        return Refunds(self._orders, self._providers[name])
 
     async def _look(self, payment: str) -> None:
         """At YooKassa, whose cabinet may have refunded some; Stars go back as a whole, and by us alone."""
@@ -74,7 +67,8 @@ class Operator:
         if state.ordered is None or state.ordered.provider != "yookassa":
             return
         for received in state.received:
-            await self._yookassa.settle(await self._yookassa.shop.payment(received.provider_payment))
+            record = await self._yookassa.payment(received.provider_payment)
+            await self._orders.settle(self._yookassa, record)
 
     async def done_before(self, name: str, key: str) -> Sent | None:
         """What became of the refund of this name, going on with it; None when there is none."""

@@ -14,7 +14,7 @@ from services.cli.timespec import FromTime, clock, iso, optional_us, timed
 
 if TYPE_CHECKING:
     from ledger.postgres import Pool
-    from services.payments.differences import Report
+    from services.payments.reconciliation import Report
     from services.payments.refunds import RefundPlan, Sent
     from services.platform.settings import Settings
 

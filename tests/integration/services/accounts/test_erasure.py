@@ -171,7 +171,7 @@ async def write_code(connection: Any, account: str) -> None:
 
 async def write_link(connection: Any, account: str) -> None:
     link = TrackedPayment("p1", account, contact="79001234567", chat_id=5)
-    await TrackingStore(connection).open(link, "yookassa")
+    await TrackingStore(connection).reserve(link, "yookassa")
 
 
 async def write_request(connection: Any, account: str) -> None:
@@ -231,7 +231,7 @@ async def test_what_is_written_just_after_is_refused(scene: Scene, owner, write:
 async def test_a_receipts_address_is_not_kept_when_its_person_was_erased_meanwhile(scene: Scene) -> None:
     account = (await scene.enter()).account
     links = TrackingStore(scene.pool)
-    await links.open(TrackedPayment("p1", account, contact="79001234567"), "yookassa")
+    await links.reserve(TrackedPayment("p1", account, contact="79001234567"), "yookassa")
     read = links.link
 
     async def link(payment: str) -> TrackedPayment | None:

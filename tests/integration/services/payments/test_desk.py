@@ -229,7 +229,7 @@ async def test_what_is_paid_twice_is_credited_twice_and_told(shop, alarms):
     second = await shop.shop.create_payment(words, "another-key")
     async with shop.sandbox.http.post(second.confirmation_url, data={"action": "pay"}, allow_redirects=False):
         pass
-    assert await shop.yookassa.settle(await shop.shop.payment(second.id)) == "credited"
+    assert await shop.desk.settle(shop.yookassa, await shop.yookassa.payment(second.id)) == "credited"
     assert (await shop.ledger.read.account(buyer)).balance == 10
     assert len(await shop.credits_are_money()) == 2
     assert alarms() == {"paid_twice": 1}

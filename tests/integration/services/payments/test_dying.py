@@ -41,13 +41,13 @@ async def test_killed_at_every_step(shop, sandbox, point):
     process = dying_till(point, shop.settings.database_url, sandbox.url, buyer, payment)
     await asyncio.to_thread(process.join, 60)
     assert process.exitcode == -signal.SIGKILL, point
-    if point in ("open", "watch"):  # nothing stands in the ledger, and nothing will
+    if point in ("reserve", "watch"):  # nothing stands in the ledger, and nothing will
         await shop.pool.execute("UPDATE payment_watch SET opened_at = opened_at - interval '2 hours'")
     await quiet(shop, payment)
     books = await shop.credits_are_money()
     reserved = POINTS.index(point) >= POINTS.index("IntendRefund")
-    assert [money.revoked for money in books.values()] == ([] if point == "open" else [2 * reserved])
-    assert len(shop.book()["payments"]) == (point != "open")
+    assert [money.revoked for money in books.values()] == ([] if point == "reserve" else [2 * reserved])
+    assert len(shop.book()["payments"]) == (point != "reserve")
     assert len(shop.book()["refunds"]) == reserved
     report = await shop.comparison.run(1)
     assert report is not None and report.differences == []

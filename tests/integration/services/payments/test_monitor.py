@@ -10,8 +10,8 @@ from ledger.payments import commands as p
 from projections.engine.runner import Runner
 from projections.models.payments import PAYMENTS
 from services.maintenance.payments import DailyComparison, PaymentsMeasured
-from services.payments.differences import Kind
-from services.payments.follow_up import Watching
+from services.payments.follow_up import FollowUp
+from services.payments.reconciliation import Kind
 from tests.support.till import till
 
 
@@ -75,7 +75,7 @@ async def test_two_monitors_on_forty_payments(shop, settings, ledger, pool, sand
     await asyncio.gather(*(shop.press(payment) for payment in payments))
     async with till(settings, ledger, pool, sandbox) as other:
 
-        async def all_of(watching: Watching) -> None:
+        async def all_of(watching: FollowUp) -> None:
             while await watching.run_once():
                 pass
 

@@ -37,7 +37,7 @@ class Street:
 
     async def paid(self) -> str:
         """A payment that the buyer has paid, and nobody has asked about."""
-        payment = await self.desk.desk.order("a", "credits-5", "yookassa", locale="ru")
+        payment = await self.desk.orders.order("a", "credits-5", "yookassa", locale="ru")
         view = await self.desk.make(payment)
         assert view.confirmation_url
         form = {"action": "pay"}
@@ -51,7 +51,7 @@ class Street:
             assert reply.status == 200
 
     async def balance(self) -> int:
-        return (await self.desk.desk.ledger.read.account("a")).balance
+        return (await self.desk.orders.ledger.read.account("a")).balance
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ async def test_the_monitor_credits_what_nobody_told_and_compares(
         return await street.balance() == 5 and compared == 1
 
     await eventually(settled, what=lambda: monitor.log)
-    view = await street.desk.desk.view(payment)
+    view = await street.desk.orders.view(payment)
     assert view is not None and view.standing == "paid"
     assert await pool.fetchval("SELECT count(*) FROM payment_differences") == 0
     assert monitor.stop() == 0

@@ -10,10 +10,9 @@ import pytest
 from services.adapters.telegram import stars
 from services.adapters.yookassa.gateway import YooKassa
 from services.payments.errors import NothingToRefundError
-from services.payments.follow_up import Watching
+from services.payments.follow_up import FollowUp
 from services.payments.orders import PaymentOrders
-from services.payments.refunds import YooKassaRefunds
-from services.payments.stars_messages import payload_of
+from services.payments.stars import payload_of
 from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
 from tests.support.services import clean_environment
@@ -32,7 +31,7 @@ async def test_a_refund_goes_back_as_a_whole_and_once(stars_shop: StarsTill) -> 
     assert await stars_shop.refunds.carry_out(plan, actor="me", reason="asked") == "refunded"
     assert await stars_shop.balance() == 0
     assert await stars_shop.refunds.follow(payment, plan.refund) == "over"
-    ordered = (await stars_shop.stars.desk.ledger.read.payment(payment)).ordered
+    ordered = (await stars_shop.stars.orders.ledger.read.payment(payment)).ordered
     assert ordered is not None
     words = payload_of(payment, ordered)
     assert await stars_shop.stars.refunded(words, stars_shop.account, charge, "XTR", 300) == "known"
@@ -86,7 +85,7 @@ async def test_the_list_brings_what_was_never_told(stars_shop: StarsTill) -> Non
 async def test_the_list_rebuilds_an_order_that_the_log_has_lost(stars_shop: StarsTill) -> None:
     """Paid by an invoice whose payment is not in the log: as after going back in time."""
     payment = "0123456789abcdef01234567"
-    ordered = (await stars_shop.stars.desk.ledger.read.payment(await stars_shop.order())).ordered
+    ordered = (await stars_shop.stars.orders.ledger.read.payment(await stars_shop.order())).ordered
     assert ordered is not None
     await stars.send_invoice(
         stars_shop.stars.bot, USER, title="t", description="d", payload=payload_of(payment, ordered),
@@ -98,7 +97,7 @@ async def test_the_list_rebuilds_an_order_that_the_log_has_lost(stars_shop: Star
     await stars.answer_pre_checkout(stars_shop.stars.bot, query, "")
     report = await stars_shop.comparison.run(7)
     assert report is not None and report.open_differences == []
-    restored = (await stars_shop.stars.desk.ledger.read.payment(payment)).ordered
+    restored = (await stars_shop.stars.orders.ledger.read.payment(payment)).ordered
     assert restored is not None and restored.restored and restored.credits == 5
     assert await stars_shop.balance() == 5
 
@@ -131,14 +130,14 @@ async def test_the_monitor_follows_an_open_refund_to_its_end(stars_shop: StarsTi
     stars_shop.sandbox.fault("telegram", "refundStarPayment", "drop_before")
     plan = await stars_shop.refunds.plan(payment)
     assert await stars_shop.refunds.carry_out(plan, actor="me", reason="asked") == "unknown"
-    desk = stars_shop.stars.desk
+    desk = stars_shop.stars.orders
     links = TrackingStore(stars_shop.pool, first_look_s=0)
     await stars_shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
     async with YooKassa(desk.settings) as yookassa:
         other = YooKassaPayments(
             PaymentOrders(desk.settings, desk.ledger, stars_shop.pool, links=links), yookassa
         )
-        assert await Watching(other, YooKassaRefunds(other), stars_shop.refunds).run_once() == 1
+        assert await FollowUp(other, stars_shop.stars).run_once() == 1
     assert plan.refund in (await desk.ledger.read.payment(payment)).closed
     assert await stars_shop.balance() == 0
 

@@ -4,7 +4,7 @@ import pytest
 
 from services.adapters.telegram import stars
 from services.adapters.telegram.stars import NotRefundableError
-from services.payments.stars_messages import payload_of
+from services.payments.stars import payload_of
 from tests.integration.services.payments.conftest import Alarms
 from tests.support.stars_till import USER, StarsTill
 
@@ -15,7 +15,7 @@ async def test_one_row_that_cannot_be_judged_is_its_own_note(stars_shop: StarsTi
     """One that nobody can read, one of a kind nobody knows, and one flagged with another sum."""
     unreadable, flagged, good = await stars_shop.order(), await stars_shop.order(), await stars_shop.order()
     charges = [await stars_shop.pay(payment) for payment in (unreadable, flagged, good)]
-    state = await stars_shop.stars.desk.ledger.read.payment(flagged)
+    state = await stars_shop.stars.orders.ledger.read.payment(flagged)
     assert state.ordered is not None
     words = payload_of(flagged, state.ordered)
     assert await stars_shop.stars.paid(words, stars_shop.account, charges[1], "XTR", 299) == "flagged"
@@ -44,7 +44,7 @@ async def test_stars_of_another_person_are_the_owners_credits_and_go_back_to_who
     assert report is not None and report.open_differences == []
     assert await stars_shop.balance() == 5
     assert alarms() == {"paid_by_another": 1}
-    assert (await stars_shop.stars.desk.ledger.read.account(other)).balance == 0
+    assert (await stars_shop.stars.orders.ledger.read.account(other)).balance == 0
     report = await stars_shop.comparison.run(14)
     assert report is not None and report.differences == [] and alarms() == {"paid_by_another": 1}
     plan = await stars_shop.refunds.plan(payment)
@@ -60,7 +60,7 @@ async def test_a_charge_that_cannot_be_kept_is_an_alarm_and_no_crash(
 ) -> None:
     payment = await stars_shop.order()
     assert await stars_shop.told(payment, charge) == "foreign"
-    ordered = (await stars_shop.stars.desk.ledger.read.payment(payment)).ordered
+    ordered = (await stars_shop.stars.orders.ledger.read.payment(payment)).ordered
     assert ordered is not None
     told = await stars_shop.stars.refunded(payload_of(payment, ordered), "", charge, "XTR", 300)
     assert told == "foreign" and set(alarms()) == {"foreign"}

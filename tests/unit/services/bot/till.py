@@ -16,7 +16,7 @@ from services.platform.settings import Settings
 def memory_till(settings: Settings, ledger: Any, bot: Bot) -> Checkout:
     """A till whose YooKassa makes nothing."""
     desk = PaymentOrders(settings, ledger, cast(Any, None), links=cast(Any, MemoryLinks()))
-    return Checkout(desk, cast(Any, SilentYooKassa()), StarsPayments(desk, bot))
+    return Checkout(desk, cast(Any, SilentYooKassa()), StarsPayments(desk, bot, cast(Any, None)))
 
 
 class MemoryLinks:
@@ -26,7 +26,7 @@ class MemoryLinks:
         self.kept: dict[str, TrackedPayment] = {}
         self.charges: dict[str, str] = {}
 
-    async def open(self, link: TrackedPayment, provider: str) -> None:
+    async def reserve(self, link: TrackedPayment, provider: str) -> None:
         self.kept.setdefault(link.payment, link)
 
     async def link(self, payment: str) -> TrackedPayment | None:
