@@ -1,8 +1,9 @@
-"""Looking at and ending processes by their id."""
+"""Process ids and TCP ports of this machine: who is alive, how to end it, which port is free."""
 
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -52,3 +53,24 @@ def read_pid(path: Path) -> int | None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(path.read_text(errors="replace").splitlines()[0])
     return None
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(_family(host)) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return True
+    return False
+
+
+def free_port(host: str) -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket(_family(host)) as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

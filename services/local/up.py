@@ -14,7 +14,7 @@ import structlog
 from services.local.child_process import Spec
 from services.local.data_dir import DataFolder
 from services.local.databases import Infrastructure
-from services.local.ports import free_port, port_is_free
+from services.local.processes import free_port, port_is_free
 from services.local.supervisor import Supervisor
 from services.local.terminal import terminal_gone, whoever_hears
 from services.migrations.schema import migrate

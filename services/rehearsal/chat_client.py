@@ -1,6 +1,6 @@
-"""One person in front of the chat, over the sandbox's chat API and nothing else.
+"""HTTP clients of the sandbox: one person's chat, and the switches for faults.
 
-A person whose connection breaks tries again: whatever is sent may arrive twice, as in life.
+Whose connection breaks tries again: whatever is sent may arrive twice, as in life.
 """
 
 from __future__ import annotations
@@ -129,18 +129,7 @@ class Chat:
         return done
 
     async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        deadline = time.monotonic() + _GIVE_UP_S
-        while True:
-            try:
-                response = await self._http.request(method, f"{self._base}/{path}", **options)
-                break
-            except httpx.TransportError as error:
-                if time.monotonic() > deadline:
-                    raise ChatError(f"the chat cannot be reached: {error!r}") from None
-            await asyncio.sleep(_RETRY_S)
-        if response.is_error:
-            raise ChatError(f"the chat refused {method} {path}: {response.text[:300]}")
-        return response
+        return await _request(self._http, "the chat", method, f"{self._base}/{path}", **options)
 
 
 def buttons_of(message: Message) -> Sequence[Button]:
@@ -163,3 +152,78 @@ def described(message: Message) -> str:
     return " ".join(
         [f"#{message['message_id']}", f"{who}:", *(f"<{kind}>" for kind in kinds), words, *labels]
     )
+
+
+class TaskSeen(msgspec.Struct, frozen=True):
+    """A task the provider made: `job` and `submission` as our callback address says them."""
+
+    task: str
+    job: str
+    submission: int
+    state: str
+
+
+class Sandbox:
+    """The control API under `/__sandbox`; waits while the sandbox is being started again."""
+
+    def __init__(self, http: httpx.AsyncClient, url: str) -> None:
+        self._http = http
+        self._url = url
+
+    def chat(self, user_id: int) -> Chat:
+        return Chat(self._http, self._url, user_id)
+
+    async def inject(self, rules: list[dict[str, Any]]) -> None:
+        """Add fault rules, all or none."""
+        if rules:
+            await self._request("POST", "faults", rules)
+
+    async def clear_faults(self) -> None:
+        await self._request("DELETE", "faults")
+
+    async def seed(self, seed: int, rate: float, **more: Any) -> None:
+        """Random faults on a share of all calls; a rate of 0 ends them. `more`: `only`, `args`."""
+        await self._request("POST", "seed", {"seed": seed, "rate": rate, **more})
+
+    async def change(self, **settings: Any) -> None:
+        """Turn the sandbox's knobs, e.g. `render_seconds`."""
+        await self._request("POST", "settings", settings)
+
+    async def faults_taken(self) -> list[dict[str, Any]]:
+        """What it did wrong on purpose, oldest first: api, call, fault, context."""
+        taken: list[dict[str, Any]] = (await self._request("GET", "faults")).json()["taken"]
+        return taken
+
+    async def tasks(self) -> list[TaskSeen]:
+        """Every task the provider ever made for us, oldest first."""
+        book = (await self._request("GET", "book")).json()
+        return [_seen(task) for task in book["kie"]["tasks"]]
+
+    async def _request(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        return await _request(self._http, "the sandbox", method, f"{self._url}/__sandbox/{path}", json=body)
+
+
+def _seen(task: dict[str, Any]) -> TaskSeen:
+    # …/webhooks/kie/{job}/{submission}/{secret}
+    _, _, tail = task["callBackUrl"].partition("/webhooks/kie/")
+    job, _, rest = tail.partition("/")
+    submission = rest.partition("/")[0]
+    return TaskSeen(task["taskId"], job, int(submission) if submission.isdecimal() else 0, task["state"])
+
+
+async def _request(
+    http: httpx.AsyncClient, who: str, method: str, url: str, **options: Any
+) -> httpx.Response:
+    """Try until somebody answers. Raises ChatError."""
+    deadline = time.monotonic() + _GIVE_UP_S
+    while True:
+        try:
+            response = await http.request(method, url, **options)
+            break
+        except httpx.TransportError as error:
+            if time.monotonic() > deadline:
+                raise ChatError(f"{who} cannot be reached: {error!r}") from None
+        await asyncio.sleep(_RETRY_S)
+    if response.is_error:
+        raise ChatError(f"{who} refused {method} {url}: {response.text[:300]}")
+    return response

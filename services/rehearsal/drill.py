@@ -1,6 +1,6 @@
-"""One drill: sellers come and are served, something breaks, more come, and at the end everything is checked.
+"""One drill: sellers come and are served, something breaks, more come, and at the end everything is judged.
 
-usual ──▶ strike ──▶ until who waited or came meanwhile is served ──▶ a few more ──▶ at rest ──▶ checks
+usual ──▶ strike ──▶ until who waited or came meanwhile is served ──▶ a few more ──▶ at rest ──▶ verdict
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ import httpx
 import msgspec
 
 from services.cli.output import say
+from services.rehearsal.chat_client import Sandbox
 from services.rehearsal.faults import Drill, Name, hands
-from services.rehearsal.load import Load, Sale
-from services.rehearsal.log_watch import Witness
-from services.rehearsal.running_system import LocalStack
-from services.rehearsal.sandbox_control import Sandbox
-from services.rehearsal.verdict import LEDGER_CHECKS, settle, submissions
-from services.streams.compare import check_streams
+from services.rehearsal.log_watch import LogWatch
+from services.rehearsal.seller import Load
+from services.rehearsal.system import LocalStack
+from services.rehearsal.verdict import GRACE_S, Customer, collect, judge
 
 CHAT_TIMEOUT_S = 30.0
-ANSWER_MORE_S = 60.0
-"""What is promised: a seller hears back within the deadline plus a minute."""
 SERVED_BEFORE = 3
 SERVED_AFTER = 3
+_INEXACT: tuple[Name, ...] = ("restore", "restart-postgres")
+"""Drills after which a message may have come twice."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -54,12 +53,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 async def run(name: Name, stack: LocalStack, *, every_s: float) -> Outcome:
     """Raises StartError, BackupError, and whatever else the strike itself may raise."""
-    answer_s = stack.settings.job_deadline_seconds + ANSWER_MORE_S
+    answer_s = stack.settings.job_deadline_seconds + GRACE_S
     async with httpx.AsyncClient(timeout=CHAT_TIMEOUT_S, trust_env=False) as http:
-        load = Load(http, stack.sandbox_url, every_s, answer_s)
+        sandbox = Sandbox(http, stack.sandbox_url)
+        load = Load(sandbox, every_s, answer_s)
         arriving = asyncio.create_task(load.arrive())
         try:
-            return await _run(name, Drill(stack, load), arriving, Sandbox(http, stack.sandbox_url))
+            return await _run(name, Drill(stack, load), arriving, sandbox)
         finally:
             arriving.cancel()
             await load.end()
@@ -69,9 +69,10 @@ async def _run(name: Name, drill: Drill, arriving: asyncio.Task[None], sandbox: 
     load, (prepare, strike) = drill.load, hands(name)
     say(f"sellers come; waiting until {SERVED_BEFORE} of them are served")
     await load.until_ended(SERVED_BEFORE)
-    await prepare(drill)
+    if prepare:
+        await prepare(drill)
     usual_s = median(sale.seconds for sale in load.ended())
-    struck_at, waiting = time.monotonic(), load.waiting()
+    struck_at, waiting = time.monotonic(), [sale for sale in load.sales if sale.ended_at is None]
     say(f"strike: {name}, while {len(waiting)} sellers wait")
     done = await strike(drill)
     over_at = time.monotonic()
@@ -85,7 +86,7 @@ async def _run(name: Name, drill: Drill, arriving: asyncio.Task[None], sandbox: 
     served_at = max((sale.ended_at or 0 for sale in touched), default=over_at)
     after = [sale.seconds for sale in load.sales if sale.began_at >= over_at]
     say("everybody is served; checking")
-    problems = await _problems(drill, sandbox, forgotten, exact=name not in ("restore", "restart-postgres"))
+    problems = await _problems(drill, sandbox, forgotten, may_double=name in _INEXACT)
     return Outcome(
         name, done, len(load.sales), sum(sale.video for sale in load.sales), len(waiting),
         round(usual_s, 1), round(over_at - struck_at, 1), round(served_at - struck_at, 1),
@@ -93,30 +94,13 @@ async def _run(name: Name, drill: Drill, arriving: asyncio.Task[None], sandbox: 
     )  # fmt: skip
 
 
-async def _problems(drill: Drill, sandbox: Sandbox, forgotten: set[str], *, exact: bool) -> list[str]:
-    """What is not as promised. `exact`: each job was told once; otherwise a message may have come twice."""
-    from projections.verify.check import check_ledger
-
-    load = drill.load
-    found = [f"seller {sale.user_id}: {sale.problem}" for sale in load.sales if sale.problem]
-    async with Witness(drill.stack.settings) as witness:
-        found += await settle(witness)
-        names = {kind: name for name, kinds in LEDGER_CHECKS.items() for kind in kinds}
-        found += [f"{names[one.kind]}: {one.message}" for one in await check_ledger(witness.pool)]
-        report = await check_streams(witness.redis, witness.pool)
-        found += [f"streams: {problem.message}" for problem in report.problems]
-        jobs = {sale.user_id: await witness.jobs_of(sale.user_id) for sale in load.sales}
-        known = {job for its in jobs.values() for job in its}
-        events = [event for job in known for event in await witness.story(job)]
-        tasks = [task for task in await sandbox.tasks() if task.job in known and task.task not in forgotten]
-        found += submissions(events, tasks)
-    for sale in load.sales:
-        found += _told(sale, await load.finals(sale), len(jobs[sale.user_id]), exact)
-    return found
-
-
-def _told(sale: Sale, finals: int, jobs: int, exact: bool) -> list[str]:
-    """Whether the seller heard of each job, and of each once."""
-    if finals < max(jobs, 1) or (exact and finals > jobs):
-        return [f"seller {sale.user_id}: {finals} final messages for {jobs} jobs"]
-    return []
+async def _problems(drill: Drill, sandbox: Sandbox, forgotten: set[str], *, may_double: bool) -> list[str]:
+    """What is not as promised to the sellers of this drill."""
+    found = [f"seller {sale.user_id}: {sale.problem}" for sale in drill.load.sales if sale.problem]
+    async with LogWatch(drill.stack.settings) as watch:
+        customers = [Customer(sale.user_id) for sale in drill.load.sales]
+        evidence = await collect(watch, sandbox, customers, await watch.settle())
+    known = {job for order in evidence.orders for job in order.jobs}
+    evidence.tasks = [task for task in evidence.tasks if task.job in known and task.task not in forgotten]
+    evidence.may_double = may_double
+    return found + [f"{check.name}: {problem}" for check in judge(evidence) for problem in check.problems]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import asyncpg
-import msgspec
 
 from projections.engine.registry import PROJECTIONS
 from projections.rebuild.run import RebuildOptions, rebuild_all
@@ -20,9 +18,9 @@ from services.cli.commands.recover import recover_here
 from services.cli.output import say
 from services.platform.errors import StartError
 from services.platform.redis import command_client
-from services.rehearsal.load import Load
-from services.rehearsal.log_watch import Witness
-from services.rehearsal.running_system import LocalStack
+from services.rehearsal.log_watch import LogWatch
+from services.rehearsal.seller import Load
+from services.rehearsal.system import LocalStack
 
 Name = Literal["flush-redis", "kill-redis", "restart-postgres", "restore", "rebuild"]
 
@@ -30,7 +28,7 @@ _LOST_SALES: Final = 2
 """So many orders, at least, are served between the moment and the restore, and lost by it."""
 
 
-class Drill(msgspec.Struct, frozen=True):
+class Drill(NamedTuple):
     """One drill's hands."""
 
     stack: LocalStack
@@ -98,9 +96,9 @@ class Restore:
         if unexplained:
             raise StartError("; ".join(unexplained))
         lost = 0
-        async with Witness(stack.settings) as witness:
+        async with LogWatch(stack.settings) as watch:
             for sale in drill.load.sales:
-                known = bool(await witness.jobs_of(sale.user_id))
+                known = bool(await watch.jobs_of(sale.user_id))
                 lost += sale.ordered and not known
                 if sale.ended_at is None and not known:
                     await drill.load.begin_anew(sale)
@@ -122,13 +120,9 @@ _SIMPLE: Final[dict[Name, Hand]] = {
 }
 
 
-async def _nothing(drill: Drill) -> None:
-    await asyncio.sleep(0)
-
-
-def hands(name: Name) -> tuple[Callable[[Drill], Awaitable[None]], Hand]:
+def hands(name: Name) -> tuple[Callable[[Drill], Awaitable[None]] | None, Hand]:
     """What is done before the strike is timed, and the strike."""
     if name == "restore":
         restore = Restore()
         return restore.prepare, restore.strike
-    return _nothing, _SIMPLE[name]
+    return None, _SIMPLE[name]

@@ -1,11 +1,14 @@
-"""Who looks at the log beside the chat: only reads, to know when to strike and to tell what happened."""
+"""The log and the databases of a running system, read beside the chat: when to strike, what has happened."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from events.account import CreditsCharged
 from events.codec import decode
@@ -14,47 +17,36 @@ from events.stream_names import account_stream, job_stream
 from ledger.log.ledger import LogReader
 from ledger.postgres import Pool
 from services.platform.database import create_pool
-from services.platform.errors import StartError
 from services.platform.redis import command_client
+from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings
+from services.streams.compare import check_streams
+from services.streams.entries import GENERATION
 
+REST_S: Final = 60.0
 _LOOK_EVERY_S = 0.02
+_DATA_LENGTH_MAX = 220
 
 
-class Witness:
-    """Reads the ledger of a running stack. Use as an async context manager."""
+class LogWatch:
+    """Reads only. An async context manager, which opens `pool`, `redis` and `log`."""
+
+    pool: Pool
+    redis: Redis
+    log: LogReader
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._pool: Pool | None = None
-        self._redis: Redis | None = None
 
-    async def __aenter__(self) -> Witness:
-        self._pool = await create_pool(self._settings, "witness", max_size=4)
-        self._redis = command_client(self._settings)
+    async def __aenter__(self) -> LogWatch:
+        self.pool = await create_pool(self._settings, "log-watch", max_size=4)
+        self.redis = command_client(self._settings)
+        self.log = LogReader(self.pool)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        if self._redis is not None:
-            await self._redis.aclose()
-        if self._pool is not None:
-            self._pool.terminate()
-
-    @property
-    def pool(self) -> Pool:
-        if self._pool is None:
-            raise StartError("the witness has not been opened")
-        return self._pool
-
-    @property
-    def redis(self) -> Redis:
-        if self._redis is None:
-            raise StartError("the witness has not been opened")
-        return self._redis
-
-    @property
-    def log(self) -> LogReader:
-        return LogReader(self.pool)
+        await self.redis.aclose()
+        self.pool.terminate()
 
     async def account_of(self, user_id: int) -> str | None:
         """The seller's account; None when they never came."""
@@ -88,7 +80,49 @@ class Witness:
             await asyncio.sleep(_LOOK_EVERY_S)
         return False
 
-    async def projected_balance(self, account: str) -> int | None:
-        """What the projection says; None when it does not know the account."""
-        found = await self.pool.fetchval("SELECT balance FROM balances WHERE account = $1", account)
-        return None if found is None else int(found)
+    async def settle(self, timeout_s: float = REST_S) -> list[str]:
+        """Wait until no job is open and every reader is at the head; what is not so after a while."""
+        deadline = time.monotonic() + timeout_s
+        while waiting := await self.unsettled():
+            if time.monotonic() > deadline:
+                return waiting
+            await asyncio.sleep(0.1)
+        return []
+
+    async def unsettled(self) -> list[str]:
+        """What is open, owed, behind or pending at this moment."""
+        head = (await self.log.head()).position
+        waiting = [f"job {job.job} is still open" for job in await self.log.open_jobs()]
+        for row in await self.pool.fetch("SELECT name, position FROM cursors WHERE active"):
+            if row["position"] != head:
+                waiting.append(f"{row['name']} is at {row['position']} of {head}")
+        owed = await self.pool.fetchval(
+            "SELECT count(*) FROM deliveries WHERE state IN ('pending', 'sending')"
+        )
+        if owed:
+            waiting.append(f"{owed} messages are owed")
+        if behind := (await check_streams(self.redis, self.pool)).behind:
+            waiting.append(f"the streams are {behind} events behind")
+        return [*waiting, *await self.pending()]
+
+    async def pending(self) -> list[str]:
+        """Entries of `jobs` that a worker has taken and not acknowledged."""
+        try:
+            summary: Any = await self.redis.xpending(JOBS, GENERATION)
+        except ResponseError as error:  # no group, e.g. right after a FLUSHALL
+            return [f"the group {GENERATION} of {JOBS}: {error}"]
+        count = summary["pending"]
+        return [f"{count} entries of {JOBS} are pending: {summary}"] if count else []
+
+
+def timeline(story: Sequence[Recorded]) -> str:
+    """A job's events for people, one a line: position, seconds since the first, type, data."""
+    if not story:
+        return "    (no events)"
+    first_us = story[0].recorded_at_us
+    lines = []
+    for event in story:
+        data = event.data if len(event.data) <= _DATA_LENGTH_MAX else event.data[:_DATA_LENGTH_MAX] + "…"
+        after_s = (event.recorded_at_us - first_us) / 1e6
+        lines.append(f"    {event.position:>6} +{after_s:7.3f}s {event.type:<20} {data}")
+    return "\n".join(lines)

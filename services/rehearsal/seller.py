@@ -1,21 +1,24 @@
-"""A seller who wants a video: goes through the chat step by step, and comes back when something broke."""
+"""A seller who wants a video, step by step through the chat, again when something broke; and many of them."""
 
 from __future__ import annotations
 
 import asyncio
 import io
+import random
 import re
+import time
+from collections.abc import Sequence
 
 import msgspec
 
-from services.rehearsal.chat_client import Button, Chat, ChatError, Message, buttons_of
+from services.rehearsal.chat_client import Button, Chat, ChatError, Message, Sandbox, buttons_of
 
 STEP_TIMEOUT_S = 12.0
-_TRIES = 4
+TRIES_MAX = 4
+_FIRST_USER_ID, _LAST_USER_ID = 10**9, 2 * 10**9
 
 # What the buttons carry, as a client sees it. Not taken from services.adapters.telegram.callback_data: that
-# is the bot's side,
-# and loading it takes seconds.
+# is the bot's side, and loading it takes seconds.
 ACCEPT_TERMS = "terms:"
 CREATE = "menu:create"
 CABINET = "menu:cabinet"
@@ -46,7 +49,7 @@ class Seller:
 
     async def begin(self) -> None:
         """Start the bot, and accept its terms if it asks for that."""
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(TRIES_MAX)):
             try:
                 await self._say("/start")
                 if (shown := await self._see(ACCEPT_TERMS, CREATE)).data.startswith(ACCEPT_TERMS):
@@ -64,7 +67,7 @@ class Seller:
         self, product: Product, *, style: str = "ugc", videos: int = 1, wishes: str = ""
     ) -> Button:
         """Through all steps up to the confirm screen; its order button."""
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(TRIES_MAX)):
             try:
                 return await self._steps(product, style, videos, wishes)
             except ChatError:  # the place in the flow was lost on the way; a person begins anew
@@ -77,7 +80,7 @@ class Seller:
 
         A person who sees nothing happen taps again: that asks for the same order.
         """
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(TRIES_MAX)):
             await asyncio.gather(*(self.chat.tap(confirm) for _ in range(taps)))
             try:
                 await self.chat.until(
@@ -92,16 +95,19 @@ class Seller:
     async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
         """The final messages of all jobs of the order, once there are as many as videos were ordered."""
 
+        def ends(chat: Chat) -> list[Message]:
+            return finals(chat.from_bot(), order)
+
         def missing(chat: Chat) -> str:
-            return f"{videos} final messages of order {order}, there are {len(finals(chat, order))}"
+            return f"{videos} final messages of order {order}, there are {len(ends(chat))}"
 
         await self.chat.look()
-        await self.chat.until(lambda chat: len(finals(chat, order)) >= videos, timeout_s, missing)
-        return finals(self.chat, order)
+        await self.chat.until(lambda chat: len(ends(chat)) >= videos, timeout_s, missing)
+        return ends(self.chat)
 
     async def balance(self) -> int:
         """Credits as the cabinet shows them."""
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(TRIES_MAX)):
             try:
                 await self._press(CABINET, fresh=False)
                 shown = await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance")
@@ -163,13 +169,98 @@ class Seller:
         return None
 
 
-def finals(chat: Chat, order: str) -> list[Message]:
-    """The messages that end the order's jobs: a video or why there is none, each with `again`."""
-    return [
-        message
-        for message in chat.from_bot()
-        if any(button.data == AGAIN + order for button in buttons_of(message))
-    ]
+class Sale(msgspec.Struct):
+    """One seller's way from /start to the final message. Times are of the monotonic clock, in seconds."""
+
+    user_id: int
+    began_at: float
+    ended_at: float | None = None
+    ordered: bool = False
+    video: bool = False
+    tries: int = 0
+    problem: str = ""
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_at or time.monotonic()) - self.began_at
+
+
+class Load:
+    """Sellers who come one after another and order one video each; whose way broke off begins anew."""
+
+    def __init__(self, sandbox: Sandbox, every_s: float, answer_s: float) -> None:
+        self.sales: list[Sale] = []
+        self._sandbox = sandbox
+        self._every_s = every_s
+        self._answer_s = answer_s
+        self._first = random.randrange(_FIRST_USER_ID, _LAST_USER_ID)
+        self._sellers: dict[int, Seller] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._photo = photo_of((200, 40, 40), (30, 60, 190))
+
+    async def arrive(self) -> None:
+        """A seller every so many seconds, until it is cancelled."""
+        while True:
+            sale = Sale(self._first + len(self.sales), time.monotonic())
+            self._sellers[sale.user_id] = Seller(self._sandbox.chat(sale.user_id))
+            self.sales.append(sale)
+            self._begin(sale)
+            await asyncio.sleep(self._every_s)
+
+    def ended(self, since: float = 0) -> list[Sale]:
+        return [sale for sale in self.sales if sale.ended_at is not None and sale.began_at >= since]
+
+    async def until_ended(self, count: int, since: float = 0) -> None:
+        """Until so many of those who came since then have been served."""
+        while len(self.ended(since)) < count:
+            await asyncio.sleep(0.05)
+
+    async def all_served(self) -> None:
+        await asyncio.gather(*self._tasks.values())
+
+    async def begin_anew(self, sale: Sale) -> None:
+        """A seller whose order is not known any more does not wait for it: they order again."""
+        task = self._tasks[sale.user_id]
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        sale.tries, sale.ordered = 0, False
+        self._begin(sale)
+
+    async def end(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _begin(self, sale: Sale) -> None:
+        self._tasks[sale.user_id] = asyncio.create_task(self._sell(sale), name=f"sale {sale.user_id}")
+
+    async def _sell(self, sale: Sale) -> None:
+        """Once round; what goes wrong for good is the sale's problem, not an exception.
+
+        Who has ordered and hears nothing within what is promised does not try again: a promise was broken.
+        """
+        while sale.tries < TRIES_MAX and not sale.ordered:
+            sale.tries += 1
+            try:
+                await self._once(sale, self._sellers[sale.user_id])
+                sale.problem = ""
+                break
+            except ChatError as error:
+                sale.problem = str(error)
+        sale.ended_at = time.monotonic()
+
+    async def _once(self, sale: Sale, seller: Seller) -> None:
+        await seller.begin()
+        confirm = await seller.draft(Product(f"Tea cup {sale.user_id}D", self._photo))
+        order = await seller.order(confirm)
+        sale.ordered = True
+        [final, *_] = await seller.results(order, 1, self._answer_s)
+        sale.video = is_video(final)
+
+
+def finals(messages: Sequence[Message], order: str) -> list[Message]:
+    """Those that end the order's jobs: a video or why there is none, each with `again`."""
+    return [m for m in messages if any(button.data == AGAIN + order for button in buttons_of(m))]
 
 
 def is_video(message: Message) -> bool:

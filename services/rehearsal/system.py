@@ -1,7 +1,7 @@
-"""A complete system of separate processes: `neurocards up`, as a person would start it, in its own folder.
+"""A running `neurocards up`, one of our own or the one of this machine, and how to kill its parts.
 
-None of the person's settings reach it, no key of theirs and no database: everything outside is the sandbox,
-every server an embedded one.
+None of the person's settings reach one of our own, no key of theirs and no database: everything outside is
+the sandbox, every server an embedded one.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote
 
 import services
 from services.local import processes
 from services.local.data_dir import DataFolder
-from services.local.ports import free_port
+from services.local.processes import free_port
+from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
 from services.platform.parent_death import VARIABLE as LIFELINE
 from services.platform.settings import Settings, load_settings, variable_name
-from services.rehearsal.running_system import RunningStack
 
 QUICK: Mapping[str, Any] = {
     "JOB_DEADLINE_SECONDS": 20,
@@ -37,10 +38,124 @@ QUICK: Mapping[str, Any] = {
 }
 """Deadlines and pauses of a system that nobody waits minutes for; the code is the same."""
 
+_SERVERS = ("postgres", "valkey")
 _START_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 40.0
 _HOST = "127.0.0.1"
 _ROOT = Path(services.__file__).parents[1]
+
+
+class DrillRefusedError(StartError):
+    """What runs here is not to be broken; the message says why."""
+
+
+class RunningStack:
+    """What it tells of itself in its folder. A subclass says how it is known whose words these are."""
+
+    def __init__(self, data: DataFolder) -> None:
+        self.data = data
+        self._addresses: dict[str, Any] = {}
+
+    @property
+    def database_url(self) -> str:
+        return str(self._addresses["database_url"])
+
+    @property
+    def redis_url(self) -> str:
+        return str(self._addresses["redis_url"])
+
+    @property
+    def sandbox_url(self) -> str:
+        return str(self._addresses["sandbox_url"])
+
+    def names(self) -> list[str]:
+        """The services, also one that is just being started again, e.g. worker-2."""
+        return sorted(name for name in self._running_pids() if name not in _SERVERS)
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """What a service announced last: pid, ready, its addresses."""
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = json.loads((self.data.run / f"{name}.json").read_text(encoding="utf-8"))
+            return found
+        return {}
+
+    def pid(self, name: str) -> int:
+        """The process id of a service or of postgres or valkey. Raises StartError when it does not run."""
+        pids = self._running_pids()
+        found = pids.get(name) if name in _SERVERS else self.facts(name).get("pid", pids.get(name))
+        if not isinstance(found, int) or not processes.alive(found):
+            raise StartError(f"{name} is not running")
+        return found
+
+    async def kill(self, name: str) -> int:
+        """SIGKILL one process, and return its id once it is gone; the supervisor starts it again."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        await self._until(lambda: not processes.alive(pid), 10, f"{name} to be gone after SIGKILL")
+        return pid
+
+    async def back(self, name: str, killed: int, timeout_s: float = 40) -> None:
+        """Until a process that was killed runs again and is ready."""
+
+        def is_back() -> bool:
+            is_server = name in _SERVERS
+            facts = {"pid": self._running_pids().get(name), "ready": True} if is_server else self.facts(name)
+            pid, ready = facts.get("pid"), facts.get("ready")
+            return isinstance(pid, int) and pid != killed and bool(ready) and processes.alive(pid)
+
+        await self._until(is_back, timeout_s, f"{name} to run again")
+
+    def _told(self) -> dict[str, Any]:
+        """What `up` has written down last; empty when it does not run."""
+        raise NotImplementedError
+
+    def _still(self) -> None:
+        """Raises StartError when it is known to have ended."""
+
+    def _running_pids(self) -> dict[str, Any]:
+        pids: dict[str, Any] = self._told().get("pids", {})
+        return pids
+
+    async def _until(self, done: Callable[[], bool], timeout_s: float, what: str) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            self._still()
+            if time.monotonic() > deadline:
+                raise StartError(f"waited {timeout_s:g} s for {what}")
+            await asyncio.sleep(0.05)
+
+
+class LocalStack(RunningStack):
+    """The system that runs on the settings' data folder; no other is ever struck. Raises DrillRefusedError.
+
+    It identifies itself: its lock on the folder is held, and its `up.json` says that it started both servers
+    itself, on sockets below the folder, and that it speaks to the sandbox only.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(DataFolder(settings.data_dir))
+        self._addresses = self._told()
+        if (reason := refusal(self._addresses, str(self.data.socket_folder()))) is not None:
+            raise DrillRefusedError(f"no drill on {self.data.root}: {reason}")
+        self.settings = load_settings(
+            database_url=self.database_url, redis_url=self.redis_url, sandbox_url=self.sandbox_url
+        )
+
+    def _told(self) -> dict[str, Any]:
+        return self.data.running_addresses()
+
+
+def refusal(told: dict[str, Any], sockets: str) -> str | None:
+    """Why a system that says this of itself is not to be broken; None: it may be."""
+    if not told:
+        return "no `neurocards up` runs there; start one with `make run`"
+    if set(told.get("embedded", ())) != {"Postgres", "Valkey"}:
+        return "its databases are not its own: DATABASE_URL or REDIS_URL is set"
+    for name in ("database_url", "redis_url"):
+        if sockets not in unquote(str(told.get(name))):
+            return f"{name} is not a socket below {sockets}"
+    real = [company for company in COMPANIES if company not in told.get("sandbox_for", ())]
+    return f"it speaks to {', '.join(real)} for real" if real else None
 
 
 class Stack(RunningStack):

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
+from services.rehearsal.verdict import GRACE_S
 from tests.support.arena.arena import Arena
-from tests.support.arena.verdict import GRACE_S
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE datname = current_database() AND pid <> pg_backend_pid()
-           AND application_name <> 'neurocards-witness'"""
+           AND application_name <> 'neurocards-log-watch'"""
 
 
 @pytest.fixture(autouse=True)

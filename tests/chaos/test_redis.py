@@ -40,7 +40,7 @@ async def kill_redis(arena: Arena, away_s: float) -> None:
 async def flush(arena: Arena, times: int) -> None:
     for _ in range(times):
         await asyncio.sleep(arena.dice.uniform(0.2, 1.0))
-        await arena.witness.redis.flushall()
+        await arena.log_watch.redis.flushall()
 
 
 async def all_made(arena: Arena, jobs: list[str]) -> None:

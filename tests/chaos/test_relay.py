@@ -83,7 +83,7 @@ async def test_redis_is_flushed_between_two_batches(arena: Arena, proxy: RedisPr
 
         def choose(data: bytes) -> Fate | None:
             if PUBLISH in data and next(seen) % every == 0 and len(flushing) < 6:
-                flushing.append(asyncio.ensure_future(arena.witness.redis.flushall()))
+                flushing.append(asyncio.ensure_future(arena.log_watch.redis.flushall()))
             return None
 
         proxy.choose = choose
@@ -108,7 +108,7 @@ async def test_rebuilt_under_a_relay_that_publishes(arena: Arena, monkeypatch: p
                 case "cut":
                     both[0].cancel()
                 case "flush":
-                    await arena.witness.redis.flushall()
+                    await arena.log_watch.redis.flushall()
             ended = await asyncio.gather(*both, return_exceptions=True)
             assert [e for e in ended if isinstance(e, Exception)] == []
             done += sum(isinstance(one, rebuilding.Rebuilt) for one in ended)
@@ -116,5 +116,5 @@ async def test_rebuilt_under_a_relay_that_publishes(arena: Arena, monkeypatch: p
 
 
 async def rebuild(arena: Arena) -> rebuilding.Rebuilt | None:
-    writes = Scripts(arena.witness.redis, ledger_entries_max=100_000)
-    return await rebuilding.Rebuild(arena.witness.pool, writes, entries=100_000, reach_back=10_000).run()
+    writes = Scripts(arena.log_watch.redis, ledger_entries_max=100_000)
+    return await rebuilding.Rebuild(arena.log_watch.pool, writes, entries=100_000, reach_back=10_000).run()

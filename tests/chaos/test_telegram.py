@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from services.rehearsal.verdict import GRACE_S
 from tests.support.arena.arena import Arena
 from tests.support.arena.old_log import OLD_JOBS, old_results
 from tests.support.arena.sellers import Fault, Seller
-from tests.support.arena.verdict import GRACE_S
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
@@ -89,7 +89,7 @@ async def test_no_old_result_is_sent_again_after_a_wipe(arena: Arena) -> None:
         jobs = await arena.jobs_of(4)
         for _ in range(2):
             await asyncio.sleep(arena.dice.uniform(0.2, 1))
-            await arena.witness.redis.flushall()
+            await arena.log_watch.redis.flushall()
             jobs += await arena.jobs_of(4)
         await arena.succeeded(jobs)
         evidence = await arena.audit()

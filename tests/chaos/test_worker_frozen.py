@@ -83,10 +83,10 @@ async def test_who_sleeps_long_after_announcing_a_call_does_not_make_it(arena: A
         arena.strikes.plan(late, "after IntendSubmission", signal.SIGSTOP)
         await arena.order(names=[late])
         frozen = arena.by_pid(await arena.strikes.wait(late))
-        intended_us = (await arena.witness.story(late))[-1].recorded_at_us
+        intended_us = (await arena.log_watch.story(late))[-1].recorded_at_us
 
         async def long_ago() -> bool:
-            now_us = await arena.witness.pool.fetchval(query("clock"))
+            now_us = await arena.log_watch.pool.fetchval(query("clock"))
             return bool(now_us > intended_us + (CALL_WITHIN_S + 0.5) * 1e6)
 
         await eventually(long_ago, interval_s=0.1, what="the intent is old")

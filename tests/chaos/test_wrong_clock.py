@@ -52,12 +52,12 @@ async def every_kind(arena: Arena) -> None:
     await arena.succeeded(again, submissions=2)
     await arena.all_ended(never)
     for job in never:
-        state, ended = await arena.job(job), (await arena.witness.story(job))[-1]
+        state, ended = await arena.job(job), (await arena.log_watch.story(job))[-1]
         assert state.failure is not None and state.failure.error_class == "timeout"
         # A worker knows the database's time to within a round trip, which takes long on a busy machine.
         assert state.queued is not None and ended.recorded_at_us > state.queued.deadline_at_us - 1_000_000
     for job in [*good, *again, *never]:
-        story = await arena.witness.story(job)
+        story = await arena.log_watch.story(job)
         assert story[-1].recorded_at_us - story[0].recorded_at_us < HOUR_S / 2 * 1e6
 
 

@@ -28,7 +28,7 @@ async def test_bought_credits_become_a_video(play: Play) -> None:
     order = await seller.order(confirm)
     await seller.results(order, 1, ANSWER_S)
     assert await seller.balance() == CREDITS + 4
-    assert await play.witness.balance_of(chat.user_id) == CREDITS + 4
+    assert await play.log_watch.balance_of(chat.user_id) == CREDITS + 4
 
 
 async def _button(chat: Chat, data: str) -> Button:

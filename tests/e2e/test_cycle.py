@@ -84,7 +84,7 @@ async def test_a_job_is_taken_over_when_the_whole_system_stops_and_starts(play: 
     seller = play.seller()
     order = await play.order(seller)
     job = await play.charged(seller)
-    assert await play.witness.until(job, "SubmissionAccepted", 20)
+    assert await play.log_watch.until(job, "SubmissionAccepted", 20)
 
     await play.restart()
 

@@ -41,7 +41,7 @@ async def test_logs_and_trace_tell_a_jobs_story_and_no_secret(
 ) -> None:
     job = await made_with_one_failure(play)
     lines = await eventually(lambda: lines_of(stack, job), ANSWER_S, what="the last line about the job")
-    tell_the_story(lines, {event.position: event.type for event in await play.witness.story(job)})
+    tell_the_story(lines, {event.position: event.type for event in await play.log_watch.story(job)})
 
     trace = ids_of(job).trace
     await eventually(

@@ -16,8 +16,8 @@ import yaml
 
 from services.cli.commands.serve import Service
 from services.local.binaries import find_postgres
-from services.local.ports import free_port
 from services.local.postgres import EmbeddedPostgres
+from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
 from services.platform.settings import Settings, variable_name
 from tests.support.compose import Container, Network, in_order, load

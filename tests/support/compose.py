@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from services.local.ports import free_port
+from services.local.processes import free_port
 from tests.support.services import ROOT, ServiceProcess, clean_environment
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")

@@ -44,7 +44,7 @@ async def play_with_a_kill(play: Play, victim: Victim, moment: str) -> None:
 async def strike(play: Play, victim: Victim) -> None:
     """Kill it and wait until it runs again; the supervisor sees to that, but for itself."""
     if victim == "wipe":
-        await play.witness.redis.flushall()
+        await play.log_watch.redis.flushall()
     elif victim == "up":
         await play.stack.stop(signal.SIGKILL)
         await play.stack.start()
@@ -67,6 +67,6 @@ async def _ordered(play: Play, victim: Victim, seller: Seller, moment: str) -> s
         return (await asyncio.gather(seller.order(confirm), strike(play, victim)))[0]
     ordering = asyncio.create_task(seller.order(confirm))
     job = await play.charged(seller)
-    assert await play.witness.until(job, moment, 30), f"the job has not come to {moment}"
+    assert await play.log_watch.until(job, moment, 30), f"the job has not come to {moment}"
     await strike(play, victim)
     return await ordering

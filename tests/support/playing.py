@@ -8,13 +8,11 @@ import httpx
 
 from events.codec import decode
 from events.job import JobFailed
-from services.rehearsal.chat_client import Chat
-from services.rehearsal.log_watch import Witness
-from services.rehearsal.report import timeline
-from services.rehearsal.sandbox_control import Sandbox
+from services.rehearsal.chat_client import Sandbox
+from services.rehearsal.log_watch import LogWatch, timeline
 from services.rehearsal.seller import Product, Seller, is_video, photo_of
 from services.rehearsal.system import Stack
-from services.rehearsal.verdict import check_all, settle, submissions
+from services.rehearsal.verdict import Customer, Evidence, collect, judge, submissions
 from tests.support.waiting import eventually
 
 CREDITS = 3
@@ -38,16 +36,16 @@ _user_ids = itertools.count(500_001)
 class Play:
     """One test's eyes and hands on a running stack."""
 
-    def __init__(self, stack: Stack, witness: Witness, http: httpx.AsyncClient) -> None:
+    def __init__(self, stack: Stack, log_watch: LogWatch, http: httpx.AsyncClient) -> None:
         self.stack = stack
-        self.witness = witness
+        self.log_watch = log_watch
         self.sandbox = Sandbox(http, stack.sandbox_url)
         self.sellers: list[Seller] = []
         self._http = http
 
     def seller(self) -> Seller:
         """Somebody who was never here before."""
-        seller = Seller(Chat(self._http, self.stack.sandbox_url, next(_user_ids)))
+        seller = Seller(self.sandbox.chat(next(_user_ids)))
         self.sellers.append(seller)
         return seller
 
@@ -62,7 +60,7 @@ class Play:
         return await seller.order(confirm, taps=taps)
 
     async def jobs(self, seller: Seller) -> list[str]:
-        return await self.witness.jobs_of(seller.chat.user_id)
+        return await self.log_watch.jobs_of(seller.chat.user_id)
 
     async def charged(self, seller: Seller) -> str:
         """The seller's first job, once it is charged: the chat may say "in the queue" a moment earlier."""
@@ -71,7 +69,7 @@ class Play:
 
     async def error_classes(self, seller: Seller) -> list[str]:
         """Why the seller's jobs failed, one for each that did."""
-        events = [decode(row) for job in await self.jobs(seller) for row in await self.witness.story(job)]
+        events = [decode(row) for job in await self.jobs(seller) for row in await self.log_watch.story(job)]
         return [event.failure.error_class for event in events if isinstance(event, JobFailed)]
 
     async def settled(self, seller: Seller, order: str, *, videos: int = 1, doubles: bool = False) -> int:
@@ -81,7 +79,9 @@ class Play:
         """
         await seller.results(order, videos, ANSWER_S)
         balance = await seller.balance()
-        assert balance == await self.witness.balance_of(seller.chat.user_id), "the chat shows another balance"
+        assert balance == await self.log_watch.balance_of(seller.chat.user_id), (
+            "the chat shows another balance"
+        )
         messages = Counter(
             "video" if is_video(m) else "refusal" for m in await seller.results(order, videos, 0)
         )
@@ -102,14 +102,18 @@ class Play:
         await self.stack.start()
 
     async def everything_holds(self) -> None:
-        """Nothing is open, and log, read models, streams and the provider's book agree."""
-        rest = await settle(self.witness)
-        checks = await check_all(self.witness, [], await self.sandbox.tasks(), rest)
-        assert {check.name: check.problems for check in checks if check.problems} == {}
+        """Nothing is open, and log, read models, chats, streams and the provider's book agree."""
+        evidence = await self._evidence(await self.log_watch.settle())
+        assert {check.name: check.problems for check in judge(evidence) if check.problems} == {}
 
     async def no_double_submission(self) -> None:
-        events = [event async for event in self.witness.log.scan()]
-        assert submissions(events, await self.sandbox.tasks()) == []
+        assert list(submissions(await self._evidence([]))) == []
+
+    async def _evidence(self, left_open: list[str]) -> Evidence:
+        customers = [Customer(seller.chat.user_id) for seller in self.sellers]
+        evidence = await collect(self.log_watch, self.sandbox, customers, left_open)
+        evidence.may_double = True  # each test counts its own messages
+        return evidence
 
     async def story(self) -> str:
         """Every job of this test's sellers: its events; for a failure's report."""
@@ -117,7 +121,7 @@ class Play:
         for seller in self.sellers:
             parts.append(f"seller {seller.chat.user_id}; the chat ends with:\n{seller.chat.tail()}")
             for job in await self.jobs(seller):
-                parts.append(f"  job {job}\n{timeline(await self.witness.story(job))}")
+                parts.append(f"  job {job}\n{timeline(await self.log_watch.story(job))}")
         return "\n".join(parts)
 
 
@@ -126,8 +130,8 @@ async def told(stack: Stack, play: Play | None) -> str:
     parts = []
     if play is not None:
         try:
-            async with asyncio.timeout(60), Witness(stack.settings) as witness:
-                play.witness = witness  # the test's own connections belong to its loop
+            async with asyncio.timeout(60), LogWatch(stack.settings) as log_watch:
+                play.log_watch = log_watch  # the test's own connections belong to its loop
                 parts.append(await play.story())
         except Exception as error:  # the report must not hide the failure it is about
             parts.append(f"the ledger cannot be read: {error!r}")

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from services.rehearsal.log_watch import Witness
+from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.system import Stack
 from tests.support.collector import Collector, collecting
 from tests.support.playing import CREDITS, DEADLINE_S, PLANTED, Play, told
@@ -44,8 +44,8 @@ def stack(collector: Collector) -> Iterator[Stack]:
 @pytest.fixture
 async def play(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Play]:
     """Sellers and reads for one test. A failed test shows its jobs' stories and the services' logs."""
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as http, Witness(stack.settings) as witness:
-        play = Play(stack, witness, http)
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http, LogWatch(stack.settings) as log_watch:
+        play = Play(stack, log_watch, http)
         await play.sandbox.change(small_videos=getattr(request.module, "SMALL_VIDEOS", True))
         yield play
 

@@ -44,7 +44,7 @@ def drill(
     from services.cli.environment import configure_command_logging
     from services.platform.settings import load_settings
     from services.rehearsal.drill import run
-    from services.rehearsal.running_system import LocalStack
+    from services.rehearsal.system import LocalStack
 
     settings = load_settings()
     configure_command_logging(settings, "drill")

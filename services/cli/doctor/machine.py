@@ -11,7 +11,7 @@ from dotenv import dotenv_values
 from services.cli.doctor.check import Check, fail, ok, warn
 from services.local.binaries import find_postgres, find_valkey
 from services.local.data_dir import DataFolder
-from services.local.ports import port_is_free
+from services.local.processes import port_is_free
 from services.platform.errors import SettingsError, StartError
 from services.platform.settings import Settings, variable_name
 

@@ -22,17 +22,14 @@ import httpx
 
 from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
-from services.local.ports import free_port
+from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
-from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings, load_settings
-from services.rehearsal.chat_client import Chat, Message
-from services.rehearsal.log_watch import Witness
-from services.rehearsal.sandbox_control import Sandbox
+from services.rehearsal.chat_client import Message, Sandbox
+from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.seller import finals
-from services.streams.entries import GENERATION
+from services.rehearsal.verdict import Evidence
 from tests.support.arena.auditor import audit, told
-from tests.support.arena.evidence import Evidence
 from tests.support.arena.processes import Processes
 from tests.support.arena.sellers import DEADLINE_S, Order, Seller, Sellers, patiently
 from tests.support.arena.strikes import Strikes
@@ -108,11 +105,11 @@ class Arena(Processes, Jobs):
         http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=60, trust_env=False))
         self.http = http
         self.sandbox = Sandbox(http, self.settings.sandbox_base)
-        self.witness = await self._stack.enter_async_context(Witness(self.settings))
+        self.log_watch = await self._stack.enter_async_context(LogWatch(self.settings))
         self.ledger = await self._stack.enter_async_context(
-            Ledger(self.settings.require_database_url(), self.witness.pool)
+            Ledger(self.settings.require_database_url(), self.log_watch.pool)
         )
-        self.sellers = Sellers(self.ledger, self.witness.pool, self.settings, http, self.sandbox)
+        self.sellers = Sellers(self.ledger, self.log_watch.pool, self.settings, http, self.sandbox)
 
     def _start(self, names: Iterable[str]) -> None:
         self.begin("sandbox")
@@ -165,9 +162,9 @@ class Arena(Processes, Jobs):
     async def finals(self, job: str) -> list[Message]:
         """The last words in the chat about the job's order."""
         order = next(order for order in self.sellers.orders if job in order.jobs)
-        chat = Chat(self.http, self.settings.sandbox_base, order.seller.chat)
+        chat = self.sandbox.chat(order.seller.chat)
         await chat.look()
-        return finals(chat, order.order)
+        return finals(chat.from_bot(), order.order)
 
     async def tasks(self) -> list[dict[str, Any]]:
         """The provider's book."""
@@ -179,13 +176,8 @@ class Arena(Processes, Jobs):
         """Seconds to the job's deadline by the database's clock."""
         queued = (await self.job(job)).queued
         assert queued is not None
-        now_us = await self.witness.pool.fetchval(query("clock"))
+        now_us = await self.log_watch.pool.fetchval(query("clock"))
         return float(queued.deadline_at_us - now_us) / 1e6
-
-    async def nothing_pending(self) -> bool:
-        """Whether every entry was acknowledged."""
-        pending: Any = await self.witness.redis.xpending(JOBS, GENERATION)
-        return not pending["pending"]
 
     async def audit(self) -> Evidence:
         """Wait until all has come to rest; AuditFailed when a promise was broken."""

@@ -1,15 +1,11 @@
 """The auditor, who ends every scenario: waits until all is at rest, collects, judges, tells the story."""
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
-from services.rehearsal.report import timeline
-from services.rehearsal.verdict import unsettled
+from services.rehearsal.verdict import Check, Customer, Evidence, collect, judge, tell
 from tests.support.arena import seed
-from tests.support.arena.evidence import Evidence, collect
-from tests.support.arena.verdict import GRACE_S, Problem, judge
-from tests.support.waiting import eventually
+from tests.support.arena.sellers import CONFIRM
 
 if TYPE_CHECKING:
     from tests.support.arena.arena import Arena
@@ -19,40 +15,31 @@ LOG_LINES = 25
 
 
 class AuditFailed(AssertionError):
-    """Some promise was broken. `problems` say which, and for which jobs."""
+    """Some promise was broken. `jobs` are those that a broken one is about."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        lines = [f"  {problem.job or '-'}: {problem.what}" for problem in problems]
+    def __init__(self, checks: list[Check]) -> None:
+        lines = [f"  {check.name}: {problem}" for check in checks for problem in check.problems]
         super().__init__("\n".join([f"{seed.VARIABLE}={seed.chosen()}", *lines]))
-        self.problems = problems
+        self.jobs = [problem.job for check in checks for problem in check.problems if problem.job]
+
+
+async def evidence_of(arena: "Arena", left_open: list[str]) -> Evidence:
+    customers = [Customer(seller.chat, seller.credits) for seller in arena.sellers.all]
+    evidence = await collect(arena.log_watch, arena.sandbox, customers, left_open, screens=[CONFIRM])
+    evidence.may_double = arena.notifier_died
+    return evidence
 
 
 async def audit(arena: "Arena") -> Evidence:
     """Everything holds, or AuditFailed with all that does not."""
-    await arena.all_ended(
-        (job for order in arena.sellers.orders for job in order.jobs), arena.longest_deadline_s + GRACE_S
-    )
-    evidence = await collect(arena, await at_rest(arena))
-    if problems := judge(evidence, notifier_died=arena.notifier_died):
-        raise AuditFailed(problems)
+    ordered = {job for order in arena.sellers.orders for job in order.jobs}
+    await arena.all_ended(ordered, arena.longest_deadline_s + 60)
+    evidence = await evidence_of(arena, await arena.log_watch.settle())
+    assert ordered == {job for order in evidence.orders for job in order.jobs}, "an order was not judged"
+    checks = judge(evidence)
+    if any(check.problems for check in checks):
+        raise AuditFailed(checks)
     return evidence
-
-
-async def at_rest(arena: "Arena") -> list[str]:
-    """Wait until nothing is open, owed, behind or pending; what still is so after a while."""
-    left: list[str] = []
-
-    async def resting() -> bool:
-        left[:] = await unsettled(arena.witness)
-        return not left and await arena.nothing_pending()
-
-    started = time.monotonic()
-    try:
-        await eventually(resting, GRACE_S, interval_s=0.1, what="everything comes to rest")
-    except AssertionError:
-        left.append(f"not at rest after {time.monotonic() - started:.0f} s")
-        return left
-    return []
 
 
 async def told(arena: "Arena", error: BaseException) -> str:
@@ -71,22 +58,8 @@ async def told(arena: "Arena", error: BaseException) -> str:
 
 
 async def _stories(arena: "Arena", error: BaseException) -> list[str]:
-    jobs = [problem.job for problem in getattr(error, "problems", ()) if problem.job]
     all_jobs = [job for order in arena.sellers.orders for job in order.jobs]
-    jobs = jobs or [job for job in all_jobs if job in str(error)]
+    jobs = getattr(error, "jobs", []) or [job for job in all_jobs if job in str(error)]
     jobs = jobs or [job.job for job in await arena.ledger.read.open_jobs()] or all_jobs
-    evidence = await collect(arena, [])
-    return [story(evidence, job) for job in list(dict.fromkeys(jobs))[:JOBS_TOLD_MAX]]
-
-
-def story(evidence: Evidence, job: str) -> str:
-    """One job: its events with times, the provider's tasks, the chat's messages."""
-    order = next(order for order in evidence.orders if job in order.jobs)
-    lines = [f"job {job} of {order.order}, chat {order.seller.chat}", timeline(evidence.story(job))]
-    lines += [f"    task {task.task} of submission {task.submission}: {task.state}"
-              for task in evidence.tasks if task.job == job]  # fmt: skip
-    lines += [f"    delivery {row}" for row in evidence.deliveries if row.job == job]
-    for message in evidence.chats[order.seller.chat]:
-        words = " ".join((message.get("text") or message.get("caption") or "").split())
-        lines.append(f"    {message['date']} message {message['message_id']}: {words[:110]}")
-    return "\n".join(lines)
+    evidence = await evidence_of(arena, [])
+    return [tell(evidence, job) for job in list(dict.fromkeys(jobs))[:JOBS_TOLD_MAX]]

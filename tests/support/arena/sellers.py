@@ -18,7 +18,7 @@ from services.platform.blobs import one_chunk, open_blobs
 from services.platform.ids import new_id
 from services.platform.periodic import PASSING
 from services.platform.settings import Settings
-from services.rehearsal.sandbox_control import Sandbox
+from services.rehearsal.chat_client import Sandbox
 from tests.support.outside import photo
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.adapters.yookassa.gateway import YooKassa
-from services.local.ports import free_port
+from services.local.processes import free_port
 from services.payments.orders import PaymentOrders
 from services.payments.yookassa import YooKassaPayments
 from services.platform.settings import load_settings

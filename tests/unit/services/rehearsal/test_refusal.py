@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.platform.settings import load_settings
-from services.rehearsal.running_system import DrillRefusedError, LocalStack, refusal
+from services.rehearsal.system import DrillRefusedError, LocalStack, refusal
 
 SOCKETS = "/data/it's run"
 TOLD: dict[str, Any] = {

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from services.rehearsal.scenario_run import plan
+from services.rehearsal.demo import plan
 from services.rehearsal.scenarios import SCENARIOS, Scenario, mix
 from services.sandbox.faults import FaultRule, Faults
 from services.sandbox.store import Store

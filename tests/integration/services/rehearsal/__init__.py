@@ -1,0 +1,1 @@
+"""Tests: the verdict of demo, drills and chaos."""
