@@ -1,6 +1,6 @@
 """How our accounts with the provider stand, for whoever looks from outside: kept in Redis beside the limiter.
 
-The monitor, which reads the balances, notes them here; the limiter's own keys tell the rest. All of it is a
+Maintenance, which reads the balances, notes them here; the limiter's own keys tell the rest. All of it is a
 hint for people: it is gone after a wipe, and back with the next round.
 """
 

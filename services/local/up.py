@@ -26,7 +26,7 @@ from services.recovery import checkpoint_files
 
 logger = structlog.get_logger()
 
-SERVICES = ("relay", "projector", "notifier", "monitor", "worker", "web", "bot")
+SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "worker", "web", "bot")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host"}
 

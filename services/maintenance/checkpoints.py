@@ -1,7 +1,7 @@
 """Makes signed checkpoints on schedule, when there is a key to sign with.
 
-What is due is asked of the table, under a lock, so two monitors make one checkpoint; each writes it into its
-own folder. A log that may not be signed is an alarm but does not end the monitor: deadlines must be kept.
+What is due is asked of the table, under a lock, so two processes make one checkpoint; each writes it into its
+own folder.
 """
 
 import contextlib
@@ -9,11 +9,11 @@ import contextlib
 import structlog
 
 from events.errors import NeurocardsError
-from ledger.checkpoints.signed_note import PrivateKey, open_note
+from ledger.checkpoints.signed_note import open_note
 from ledger.checkpoints.store import newest_checkpoint
 from ledger.postgres import Pool
 from projections.checkpoints.sign import CheckpointUnderWayError, make_checkpoint
-from services.monitor.metrics import CHECKPOINT_AT, CHECKPOINT_FAILURES
+from services.maintenance.metrics import CHECKPOINT_AT, CHECKPOINT_FAILURES
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
 
@@ -23,9 +23,9 @@ logger = structlog.get_logger()
 class Checkpoints:
     """`run_once` every now and then; see `idle_s`."""
 
-    def __init__(self, settings: Settings, pool: Pool, key: PrivateKey) -> None:
+    def __init__(self, settings: Settings, pool: Pool) -> None:
+        self._settings = settings
         self._pool = pool
-        self._key = key
         self._folder = checkpoint_files.folder(settings)
         self._every_s = settings.checkpoint_every_seconds
 
@@ -44,11 +44,12 @@ class Checkpoints:
         return 0
 
     async def _make(self) -> None:
+        key = checkpoint_files.require_signing_key(self._settings)
         kept = checkpoint_files.kept_notes(self._folder)
-        with contextlib.suppress(CheckpointUnderWayError):  # the other monitor's
-            await make_checkpoint(self._pool, self._key, kept_notes=kept, every_s=self._every_s)
+        with contextlib.suppress(CheckpointUnderWayError):  # another process's
+            await make_checkpoint(self._pool, key, kept_notes=kept, every_s=self._every_s)
         newest = await newest_checkpoint(self._pool)
         if newest is not None:
-            open_note(newest.note, self._key.public)  # or somebody else has written to the table
+            open_note(newest.note, key.public)  # or somebody else has written to the table
             checkpoint_files.keep_note(self._folder, newest.note)
             CHECKPOINT_AT.set(newest.statement.time_us / 1e6)

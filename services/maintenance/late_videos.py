@@ -1,12 +1,12 @@
 """Videos that come after their job was failed and refunded: looked for during a day, given free, once.
 
 What is looked for stands in the read model `job_status`; whether it may be given is for the ledger to say,
-which turns the success of a failed job into VideoGifted. Two monitors at once store the same bytes twice and
+which turns the success of a failed job into VideoGifted. Two processes at once store the same bytes twice and
 give one gift.
 """
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -20,10 +20,10 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.accounts.personal_data import PersonalData
 from services.adapters.kie.errors import BrokenResultError, KieError
-from services.adapters.kie.record import TaskRecord
+from services.adapters.kie.gateway import Kie
 from services.generation.provider_limits import ProviderLimits
-from services.monitor.metrics import GIFTS
-from services.platform.blobs import BlobError, BlobStore, StoredBlob
+from services.maintenance.metrics import GIFTS
+from services.platform.blobs import BlobError, BlobStore
 
 query = load_queries("services.maintenance")
 
@@ -37,20 +37,6 @@ SELDOM_AFTER_S: Final = 600.0
 TRIES_MAX: Final = 3
 
 
-class Account(Protocol):
-    """One account with the provider."""
-
-    async def read_task(self, task: str) -> TaskRecord: ...
-
-
-class Provider(Protocol):
-    """Whoever renders videos; see services.adapters.kie.gateway.Kie."""
-
-    def client(self, account: str) -> Account | None: ...
-
-    async def fetch(self, url: str, key: str) -> StoredBlob: ...
-
-
 class _Late(msgspec.Struct, frozen=True):
     """A failed job whose last known task may still end well."""
 
@@ -60,14 +46,14 @@ class _Late(msgspec.Struct, frozen=True):
     age_s: float
 
 
-class LateResults:
+class LateVideos:
     """`run_once` every half minute; what has come to nothing is remembered here and not looked at again."""
 
     def __init__(
         self,
         ledger: Ledger,
         pool: Pool,
-        provider: Provider,
+        provider: Kie,
         limits: ProviderLimits,
         blobs: BlobStore,
         *,

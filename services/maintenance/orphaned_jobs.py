@@ -13,7 +13,7 @@ wrong while looking:
 - A worker has the job in hand although nothing is pending (trimmed under it). Reissuing it brings one more
   entry, to that worker or to another, whose run then fences the first one: a run is lost, no submission is
   made twice.
-- Two monitors: both number the reissue by the entries they saw, so it is one command.
+- Two processes: both number the reissue by the entries they saw, so it is one command.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ from ledger.errors import RejectedError
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.monitor.metrics import REDIS_FAILURES, REISSUED, UNCLAIMED
+from services.maintenance.metrics import REDIS_FAILURES, REISSUED, UNCLAIMED
 from services.platform.lua import load_script
 from services.platform.periodic import obey_cancellation
 from services.platform.redis_keys import JOBS, LEDGER
@@ -63,7 +63,7 @@ class Streams(msgspec.Struct, frozen=True):
     entries: dict[int, Entry]
 
 
-class OrphanedJobs(msgspec.Struct, frozen=True):
+class OrphanedJob(msgspec.Struct, frozen=True):
     """A job and the positions of all its entries, none of which will bring it to anybody."""
 
     job: str
@@ -71,7 +71,7 @@ class OrphanedJobs(msgspec.Struct, frozen=True):
     positions: tuple[int, ...]
 
 
-def reaches_somebody(positions: Sequence[int], streams: Streams) -> bool:
+def is_reachable(positions: Sequence[int], streams: Streams) -> bool:
     """Whether an entry at one of a job's positions (ascending) is in a worker's hands, or will be."""
     if streams.delivered is None or positions[-1] > streams.published:
         return True
@@ -79,7 +79,7 @@ def reaches_somebody(positions: Sequence[int], streams: Streams) -> bool:
     return any(e.pending or (e.in_stream and position > streams.delivered) for position, e in found)
 
 
-class UnclaimedJobs:
+class OrphanedJobs:
     """`run_once` now and then. `unmoved_s`: jobs to which something has happened since are left alone."""
 
     def __init__(self, ledger: Ledger, pool: Pool, redis: Redis, *, unmoved_s: float) -> None:
@@ -88,7 +88,7 @@ class UnclaimedJobs:
         self._redis = redis
         self._unmoved_s = unmoved_s
         self._script = redis.register_script(load_script(__package__, "entries"))
-        self._seen: set[OrphanedJobs] = set()
+        self._seen: set[OrphanedJob] = set()
 
     async def run_once(self) -> int:
         """Look, and reissue what was unclaimed at the last look too; how many. None while Redis is away."""
@@ -108,26 +108,26 @@ class UnclaimedJobs:
                 reissued += await self._reissue(unclaimed)
         return reissued
 
-    async def look(self) -> set[OrphanedJobs]:
+    async def look(self) -> set[OrphanedJob]:
         """Every unclaimed job to which nothing has happened for a while. Raises RedisError, OSError."""
-        found: set[OrphanedJobs] = set()
+        found: set[OrphanedJob] = set()
         after = 0
         while page := await self._ledger.read.open_jobs(after, limit=PAGE_JOBS):
             after = page[-1].position
             # Nearly every job has its first entry, so its other events need not be read.
             streams = await self._ask(job.position for job in page)
-            doubtful = [job.job for job in page if not reaches_somebody((job.position,), streams)]
+            doubtful = [job.job for job in page if not is_reachable((job.position,), streams)]
             if doubtful:
                 found |= await self._look_closely(doubtful)
         return found
 
-    async def _look_closely(self, jobs: Sequence[str]) -> set[OrphanedJobs]:
+    async def _look_closely(self, jobs: Sequence[str]) -> set[OrphanedJob]:
         rows = await self._pool.fetch(query("entries_of"), jobs, self._unmoved_s)
-        suspects = [OrphanedJobs(row["job"], row["account"], tuple(row["positions"])) for row in rows]
+        suspects = [OrphanedJob(row["job"], row["account"], tuple(row["positions"])) for row in rows]
         if not suspects:
             return set()
         streams = await self._ask(position for suspect in suspects for position in suspect.positions)
-        return {suspect for suspect in suspects if not reaches_somebody(suspect.positions, streams)}
+        return {suspect for suspect in suspects if not is_reachable(suspect.positions, streams)}
 
     async def _ask(self, positions: Iterable[int]) -> Streams:
         asked = list(positions)
@@ -140,7 +140,7 @@ class UnclaimedJobs:
         }
         return Streams(position_of(published) or 0, position_of(delivered), entries)
 
-    async def _reissue(self, unclaimed: OrphanedJobs) -> int:
+    async def _reissue(self, unclaimed: OrphanedJob) -> int:
         number = len(unclaimed.positions)  # the first is from JobQueued
         if number > REISSUES_MAX:
             logger.error("job_unclaimed_again", reissues=number - 1)

@@ -1,7 +1,6 @@
-"""Money's part of the monitor: looks after what is not final, compares the books daily, measures both.
+"""Compares the providers' books daily, and measures what is open.
 
-Needs Postgres and the provider alone. Two monitors are harmless: rows are taken, comparisons are begun by
-one, and what both find is one command in the ledger.
+Two processes are harmless: a comparison is begun by one, and what both find is one command in the ledger.
 """
 
 from typing import Final, get_args
@@ -12,7 +11,7 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.adapters.telegram.stars import StarsError
 from services.adapters.yookassa.errors import YooKassaError
-from services.monitor.metrics import (
+from services.maintenance.metrics import (
     COMPARED_AT,
     DIFFERENCES,
     OLDEST_REFUND_AT,
@@ -23,7 +22,6 @@ from services.payments.metrics import alarm
 from services.payments.reconciliation import Kind, Reconciliation
 
 query = load_queries("services.maintenance")
-payments_query = load_queries("services.maintenance")
 
 logger = structlog.get_logger()
 
@@ -56,7 +54,7 @@ class PaymentsMeasured:
 
     async def run_once(self) -> int:
         """Read the numbers and set the gauges."""
-        row = await self._pool.fetchrow(payments_query("watch_summary"))
+        row = await self._pool.fetchrow(query("watch_summary"))
         assert row is not None
         PAYMENTS_OPEN.labels("payment").set(row["payments"])
         PAYMENTS_OPEN.labels("refund").set(row["refunds"])

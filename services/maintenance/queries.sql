@@ -110,8 +110,7 @@ SELECT count(*) AS open_jobs,
        (SELECT e.recorded_at_us / 1e6 FROM events e WHERE e.position = min(o.position))::float8 AS oldest_at_s,
        (SELECT e.recorded_at_us / 1e6 FROM events e WHERE e.position = min(o.position) FILTER (WHERE NOT EXISTS (
            SELECT FROM events s WHERE s.stream = 'job-' || o.job AND s.type = 'JobStarted')))::float8 AS unstarted_at_s,
-       (min(o.deadline_at_us) / 1e6)::float8 AS deadline_at_s,
-       extract(epoch FROM clock_timestamp())::float8 AS now_s
+       (min(o.deadline_at_us) / 1e6)::float8 AS deadline_at_s
 FROM open_jobs o
 
 -- name: photos_disown
@@ -181,7 +180,7 @@ SET position = $1, hash = $2, ended_at = clock_timestamp(), problems = $4::text:
 UPDATE verification SET taken_until = clock_timestamp() + make_interval(secs => $1)
 
 -- name: verification_take
--- Take the turn to verify; no row: nothing is due, or another monitor is at it. `whole`: from the log's start, which is
+-- Take the turn to verify; no row: nothing is due, or another process is at it. `whole`: from the log's start, which is
 -- done more often while something is wrong. $1 how often what is new, $2 how often the whole, $3 how often the whole
 -- while something is wrong, $4 for how long the turn is taken; all in seconds
 WITH due AS (

@@ -1,7 +1,7 @@
 """Gives both sides their bonus once an invited account has bought, or made its first video.
 
-Who is due is asked of the log by index, from its start in every round: nothing is lost while no monitor ran,
-and there is no place to remember. Two monitors that ask at once use one key per invited account; one that is
+Who is due is asked of the log by index, from its start in every round: nothing is lost while nobody asked,
+and there is no place to remember. Two processes that ask at once use one key per invited account; one that is
 killed after asking finds it done, or asks again.
 """
 
@@ -15,7 +15,7 @@ from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.promotions.commands import RewardInvitation, key_of
 from ledger.sql import load_queries
-from services.monitor.metrics import INVITATIONS
+from services.maintenance.metrics import INVITATIONS
 from services.platform.settings import Settings
 
 query = load_queries("services.maintenance")
@@ -25,7 +25,7 @@ logger = structlog.get_logger()
 PAGE: Final = 200
 
 
-class InvitationSweep:
+class ReferralBonuses:
     """`run_once` every few seconds; nothing is given while both bonuses are 0."""
 
     def __init__(self, settings: Settings, ledger: Ledger, pool: Pool, *, page: int = PAGE) -> None:
@@ -57,7 +57,7 @@ class InvitationSweep:
         try:
             return min((await self._ledger.execute(command, key=key_of(command))).events, 1)
         except KeyReusedError:
-            return 0  # another monitor, with other settings or another video, was faster
+            return 0  # another process, with other settings or another video, was faster
         except (LedgerUnavailableError, LedgerBusyError):
             raise
         except Exception:

@@ -5,7 +5,7 @@ that it touched; it takes as long as there is news. Once a day everything is, fr
 sees an old row changed. It is done by processes of low priority, one after the other.
 
 What was found is kept until the whole has been verified anew, which is done more often while something is
-wrong. Two monitors: the row says whose turn it is; one that is killed meanwhile has its turn taken over when
+wrong. Two processes: the row says whose turn it is; one that is killed meanwhile has its turn taken over when
 that has run out, and then both may verify at once, which costs time and nothing else.
 """
 
@@ -22,7 +22,7 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.verify.findings import DATABASE_KINDS
 from projections.verify.run import Report, Source, verify
-from services.monitor.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
+from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
 from services.platform.database import APP_ROLE, server_settings
 from services.platform.settings import Settings
 
@@ -98,7 +98,7 @@ class Verification:
             self._back_after_s = None
 
     async def _report(self, turn: Turn) -> Report | None:
-        """None when it could not be made. A log in which nothing can be read must not end the monitor."""
+        """None when it could not be made. A log in which nothing can be read must not end the process."""
         work = asyncio.ensure_future(verify(self._source, after=turn.after, gentle=True))
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
@@ -130,7 +130,7 @@ class Verification:
         self._back_after_s = None
 
     async def _measure(self) -> None:
-        """Set the gauges to what the monitors together know."""
+        """Set the gauges to what all processes together know."""
         row = await self._pool.fetchrow(query("verification"))
         assert row is not None
         VERIFIED_AT.labels("new").set(row["new_at_s"])

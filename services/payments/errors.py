@@ -24,7 +24,7 @@ class ContactNeededError(PaymentError):
 
 
 class PaymentPendingError(PaymentError):
-    """It is not known whether the provider has made it. The same call again goes on; so does the monitor."""
+    """It is not known whether the provider has made it. The same call again goes on; so does maintenance."""
 
 
 class PaymentNotCreatedError(PaymentError):

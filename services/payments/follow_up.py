@@ -1,4 +1,4 @@
-"""Looking after what is not final, until it is: the monitor's part of money.
+"""Looking after what is not final, until it is: the part of maintenance.
 
 A payment is read again after growing pauses for a week, then given up; an intended refund is followed until
 it has an outcome. Two who look at the same thing do it once: rows are taken, and the ledger has the keys.
@@ -53,7 +53,7 @@ class FollowUp:
                 case YooKassaNoAnswerError() | PaymentPendingError():
                     logger.info("payment_not_read", payment=row.payment, refund=row.refund, error=str(answer))
                 case Exception() if not isinstance(answer, PASSING):
-                    # One that cannot be looked at must not keep the others, or the monitor's other work.
+                    # One that cannot be looked at must not keep the others.
                     alarm("stuck", payment=row.payment, refund=row.refund, error=repr(answer))
                 case _:
                     raise answer

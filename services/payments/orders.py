@@ -3,12 +3,12 @@
     order ──▶ the provider's own module asks for it ──▶ … ──▶ settle, cancel or expire
 
 Everything that happens to a payment can be told by several at once: the bot, a notification, the button "I
-have paid", the monitor. Each brings what it read from the provider, and the ledger makes one of it.
+have paid", maintenance. Each brings what it read from the provider, and the ledger makes one of it.
 
     tracking rows ──▶ PaymentOrdered ──▶ words kept ──▶ provider asked ──▶ PaymentCreated
 
 A process can die between any two of these. Before PaymentOrdered: nobody was asked, the row is swept away.
-After it: the monitor finds the row and goes on with the same key and the same words.
+After it: maintenance finds the row and goes on with the same key and the same words.
 """
 
 import asyncio

@@ -139,7 +139,7 @@ WHERE type = 'PaymentSucceeded' AND data ->> 'provider' = $1
   AND recorded_at_us >= (extract(epoch FROM $2::timestamptz) * 1000000)::bigint
 
 -- name: tell
--- We were told that a payment was paid and could not look: since when, and that the monitor looks at once.
+-- We were told that a payment was paid and could not look: since when, and that maintenance looks at once.
 -- $1 the provider's id of it
 UPDATE payment_watch w SET told_at = coalesce(w.told_at, clock_timestamp()), due_at = clock_timestamp()
 WHERE w.refund = '' AND EXISTS (

@@ -5,7 +5,7 @@
                                                           └──▶ RefundFailed + CreditsRestored
 
 The credits are gone before the money is: nobody spends what is being paid back. An outcome nobody knows
-leaves the intent open; the monitor asks again with the same key and the same words for a day, then searches
+leaves the intent open; maintenance asks again with the same key and the same words for a day, then searches
 the provider's list, and only what is certainly not there fails.
 """
 
@@ -105,7 +105,7 @@ class Refunds:
         )
 
     async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
-        """Take the credits, then send the money. `unknown`: the monitor goes on until it is known.
+        """Take the credits, then send the money. `unknown`: maintenance goes on until it is known.
 
         Raises RejectedError.
         """
@@ -149,7 +149,7 @@ class Refunds:
 
     async def _fail(self, payment: str, account: str, refund: str, reason: str) -> None:
         command = FailRefund(payment, account, refund, reason, self._orders.settings.refund_life_seconds)
-        with contextlib.suppress(KeyReusedError):  # the monitor was faster, and was given another reason
+        with contextlib.suppress(KeyReusedError):  # maintenance was faster, and was given another reason
             await self._orders.ledger.execute(command, key=key_of(command))
         await self._orders.links.unwatch(payment, refund)
         alarm("refund_failed", payment=payment, refund=refund, reason=reason)

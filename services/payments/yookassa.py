@@ -2,7 +2,7 @@
 
 make    the same key and the same words every time, so that repeating is harmless; for a day. Later the
         provider has forgotten the key and would take the money twice: then only its list is searched.
-check   whatever brought us here (a notification, the button, the monitor), the payment's record decides.
+check   whatever brought us here (a notification, the button, maintenance), the payment's record decides.
 refunds made in the provider's own cabinet are found by the payment's `refunded_amount`.
 """
 
@@ -60,7 +60,7 @@ class YooKassaPayments:
         """Have the provider make an ordered payment; its view, with the link to pay at while it is open.
 
         Raises PaymentNotCreatedError when there will be no link; YooKassaNoAnswerError when it is not known
-        yet: the same call again goes on, and so does the monitor.
+        yet: the same call again goes on, and so does maintenance.
         """
         state = await self.orders.ledger.read.payment(payment)
         if state.ordered is None or standing_of(state) != "ordered":

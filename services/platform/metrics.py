@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 LIMITER_WAIT: Final = Histogram(
     "neurocards_limiter_wait_seconds",
@@ -21,4 +21,12 @@ HTTP_DROPPED: Final = Counter(
     "neurocards_http_connections_dropped_total",
     "Connections that had to go for others, or found no place because all others were at work",
     ["reason"],
+)
+ROUND_AT: Final = Gauge(
+    "neurocards_round_timestamp_seconds", "When a periodic task last ended a round well", ["round"]
+)
+ROUND_FAILURES: Final = Counter(
+    "neurocards_round_failures_total",
+    "Rounds of a periodic task that ended in an unexpected error",
+    ["round"],
 )

@@ -6,6 +6,7 @@ What has neither a key nor an address configured is spoken to in the sandbox.
 
 import hashlib
 import socket
+from collections.abc import Collection
 from functools import cached_property
 from typing import Any, Self
 
@@ -180,6 +181,12 @@ def load_settings(**overrides: Any) -> Settings:
         ) from None
     except SourceError as error:
         raise SettingsError([f".env: {error}"]) from None
+
+
+def load_only(fields: Collection[str], **overrides: Any) -> Settings:
+    """Read nothing but these fields, so that no other variable can be wrong: it has its default."""
+    unread = {n: field.get_default() for n, field in Settings.model_fields.items() if n not in fields}
+    return load_settings(**unread | overrides)
 
 
 def variable_name(field: str) -> str:

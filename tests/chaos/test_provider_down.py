@@ -29,7 +29,7 @@ async def test_down_from_the_beginning(arena: Arena, call: str) -> None:
 
 async def test_down_once_it_has_accepted(arena: Arena) -> None:
     """Nobody can see that the videos are made. Refunded at the deadline; given when they can be seen."""
-    async with arena.opened(2, without=["monitor"]):
+    async with arena.opened(2, without=["maintenance"]):
         await often_late(arena)
         fault = arena.dice.choice(("server_error", "html_502", "drop", "truncated_json"))
         await arena.sandbox.inject([down(fault, "recordInfo")])

@@ -44,7 +44,7 @@ async def test_without_a_callback_the_deadline_refunds(arena: Arena) -> None:
 
 async def test_a_task_found_after_the_refund_is_a_gift_once(arena: Arena) -> None:
     late = Fault("late_success", call="task", args={"seconds": SHORT_S + LATE_S})
-    async with arena.opened(1, without=["monitor"]):
+    async with arena.opened(1, without=["maintenance"]):
         await often_late(arena)
         (job,) = (await arena.order(faults=[CUTS[0], late], deadline_s=SHORT_S)).jobs
         await arena.all_ended([job])

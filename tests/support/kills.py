@@ -8,11 +8,12 @@ from services.rehearsal.seller import Seller
 from tests.support.playing import Play
 
 Victim = Literal[
-    "bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox", "valkey", "wipe",
-    "postgres", "up",
+    "bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web", "sandbox", "valkey",
+    "wipe", "postgres", "up",
 ]  # fmt: skip
 VICTIMS: Final[tuple[Victim, ...]] = (
-    "bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox", "valkey", "wipe",
+    "bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web", "sandbox", "valkey",
+    "wipe",
 )  # fmt: skip
 """`wipe` is no process: FLUSHALL. `up`, the supervisor, takes everything with it."""
 

@@ -6,7 +6,7 @@ import asyncpg
 from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
-from services.maintenance.orphaned_jobs import UnclaimedJobs
+from services.maintenance.orphaned_jobs import OrphanedJobs
 from services.platform.redis_keys import JOBS, LEDGER
 from services.streams.entries import GENERATION, entry_id, job_entry
 
@@ -48,5 +48,5 @@ class Shelf:
         )
         return entry_id(rows[number]["position"])
 
-    def monitor(self, redis: Redis | None = None, *, unmoved_s: float = 0.0) -> UnclaimedJobs:
-        return UnclaimedJobs(self._ledger, self._pool, redis or self.redis, unmoved_s=unmoved_s)
+    def monitor(self, redis: Redis | None = None, *, unmoved_s: float = 0.0) -> OrphanedJobs:
+        return OrphanedJobs(self._ledger, self._pool, redis or self.redis, unmoved_s=unmoved_s)

@@ -21,7 +21,7 @@ from services.platform.no_opentelemetry import keep_out
 from services.platform.parent_death import VARIABLE as LIFELINE
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
-_SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "web", "sandbox")
+_SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web", "sandbox")
 _IMPORTED = (
     *(f"services.{name}.main" for name in _SERVICES),
     *(

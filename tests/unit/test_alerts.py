@@ -85,7 +85,8 @@ def test_labels_have_values_that_occur() -> None:
     assert classes and classes <= POLICIES.keys()
     results = {value for expr in expressions_ for value in matched(expr, "result")}
     assert results and results <= POLICIES.keys() | {"ok", "error"}
-    started = set(re.findall(r'\.start\("(\w+)"', (ROOT / "services/monitor/main.py").read_text("utf-8")))
+    mains = [(ROOT / f"services/{name}/main.py").read_text("utf-8") for name in ("monitor", "maintenance")]
+    started = set(re.findall(r'\.start\("(\w+)"', "".join(mains)))
     rounds = {value for expr in expressions_ for value in matched(expr, "round")}
     assert rounds and rounds <= started
 

@@ -12,7 +12,7 @@ from tests.support.services import ROOT
 from tests.support.source import parse
 
 DOC = Path(ROOT, "docs/observability.md")
-SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "web")
+SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web")
 _ROW = re.compile(r"^\| `(neurocards_\w+)` \| (\w+) \| ([\w, ]*?) ?\| ([\w, ]+) \| ", flags=re.MULTILINE)
 
 

@@ -15,8 +15,19 @@ class Service(StrEnum):
     projector = "projector"
     notifier = "notifier"
     monitor = "monitor"
+    maintenance = "maintenance"
     web = "web"
     sandbox = "sandbox"
+
+
+READS = {
+    Service.monitor: {
+        "database_url", "data_dir", "refund_life_seconds", "health_host", "health_port", "ready_file",
+        "instance_name", "log_level", "log_format", "otel_exporter_otlp_endpoint",
+        "otel_exporter_otlp_headers", "otel_traces_sampler_arg",
+    }
+}  # fmt: skip
+"""The settings of a process that has to start although others are wrong."""
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +49,7 @@ def serve(
     from services.cli.environment import settings_here
     from services.platform.process import run_service
 
-    settings = settings_here()
+    settings = settings_here(READS.get(service))
     # Modules are no garbage: not looking for any while they load saves up to a second of starting, and
     # walking through all of them at the end would take three (mostly aiogram's models).
     gc.disable()

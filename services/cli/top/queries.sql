@@ -27,7 +27,7 @@ LEFT JOIN job_status s ON s.job = o.job
 
 -- name: waiting
 -- What waits for somebody: taps for the bot, messages for the notifier, failed jobs for an operator ($1 the classes
--- that park one); and what the monitor's verification found when
+-- that park one); and what maintenance's verification found when
 SELECT (SELECT count(*) FROM updates WHERE parked_at IS NULL) AS updates,
        (SELECT count(*) FROM deliveries WHERE state IN ('pending', 'sending')) AS messages,
        (SELECT count(*) FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted

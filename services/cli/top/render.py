@@ -128,7 +128,7 @@ def _provider(provider: Provider | None) -> RenderableType:
         credits = "" if account.credits is None else f"{account.credits:,.1f}"
         table.add_row(account.account, credits, f"{account.creations} of {provider.creations_max}", rests)
     if not provider.accounts:
-        return Text("the monitor has read no balance yet", "dim")
+        return Text("maintenance has read no balance yet", "dim")
     return Group(table, f"{provider.turns_waited_for:,} submissions wait for their turn")
 
 

@@ -10,7 +10,7 @@ from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from projections.verify import clock
 from projections.verify.run import verify_on
-from services.monitor.log_time import LogTime
+from services.monitor.main import measure_log_time
 from tests.integration.ledger.conftest import rich
 from tests.integration.ledger.tampering import project
 from tests.integration.services.maintenance.conftest import metric
@@ -52,7 +52,7 @@ async def test_events_later_than_now_are_found(database_url, pool, owner, ahead)
     assert "2 events from position 4 on" in problem.message
     assert "the database's clock" in problem.message or "machine" in problem.message
     assert "399 days" in problem.message or "400 days" in problem.message
-    await LogTime(pool).run_once()
+    await measure_log_time(pool)
     for name in ("database", "monitor"):
         assert 399 * DAY_S < metric("log_ahead_seconds", clock=name) < 401 * DAY_S
 
@@ -75,7 +75,7 @@ async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_st
     (problem,) = (await verify_on(owner)).problems
     assert (problem.kind, problem.position) == ("clock", 1)
     assert "the machine that verifies" in problem.message
-    monkeypatch.setattr("services.monitor.log_time.time.time", lambda: now_s() - DAY_S)
+    monkeypatch.setattr("services.monitor.main.time.time", lambda: now_s() - DAY_S)
     await measured(pool)
     assert metric("log_ahead_seconds", clock="monitor") > DAY_S - 3600
 
@@ -88,5 +88,5 @@ async def test_only_what_came_after_a_place_is_looked_at(database_url, pool, own
 
 
 async def measured(pool) -> float:
-    await LogTime(pool).run_once()
+    await measure_log_time(pool)
     return metric("log_ahead_seconds", clock="database")

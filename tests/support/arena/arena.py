@@ -48,7 +48,7 @@ PACE = {
     "USER_IN_FLIGHT_MAX": 1000,
     "SANDBOX_RENDER_SECONDS": 0.3,
 }
-SERVICES = ("relay", "projector", "notifier", "monitor", "web")
+SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "web")
 
 
 class Arena(Processes, Jobs):
@@ -185,6 +185,6 @@ class Arena(Processes, Jobs):
 
 
 async def often_late(arena: Arena) -> None:
-    """A monitor that looks for late results every half second, not every half minute."""
-    arena.begin("monitor", ODD_PACE='{"services.monitor.main.LATE_S": 0.5}')
-    await arena.ready("monitor")
+    """Maintenance looks for late videos every half second, not every half minute."""
+    arena.begin("maintenance", ODD_PACE='{"services.maintenance.main.LATE_S": 0.5}')
+    await arena.ready("maintenance")

@@ -212,7 +212,7 @@ def _end(sent: Sent) -> None:
             say("the provider refused; the credits are back, and the log says why")
             raise typer.Exit(ExitCode.FAILURE)
         case _:
-            say("not known yet: the credits are reserved, and the monitor goes on until it is known")
+            say("not known yet: the credits are reserved, and maintenance goes on until it is known")
             raise typer.Exit(ExitCode.PARTLY)
 
 

@@ -21,7 +21,7 @@ from services.cli import environment
 from services.cli.main import app
 from services.local.data_dir import DataFolder
 from services.local.postgres import EmbeddedPostgres
-from services.maintenance.gauges.wal_archive import Archive
+from services.maintenance.gauges import measure_wal_archive
 from services.migrations.schema import migrate
 from services.platform.settings import Settings, load_settings
 from tests.support.compose import load
@@ -213,7 +213,7 @@ async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -
         name = await pool.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
 
         async def told() -> bool:
-            await Archive(pool).run_once()
+            await measure_wal_archive(pool)
             worked, failed = since()
             return failed > worked > 0
 

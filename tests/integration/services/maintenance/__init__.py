@@ -1,1 +1,1 @@
-"""The monitor on a real Postgres."""
+"""Maintenance on a real Postgres."""

@@ -1,4 +1,4 @@
-"""The monitor signs on schedule; what it may not sign is an alarm, and keeps nobody from their refund."""
+"""Checkpoints are signed on schedule; what may not be signed is an alarm and stops nothing else."""
 
 import asyncio
 from pathlib import Path
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 KEY = new_key("neurocards/test")
 
 
-def monitor(pool: "Pool", folder: Path, every_s: float = 3600) -> Checkpoints:
-    settings = load_settings(checkpoint_dir=folder, checkpoint_every_seconds=every_s)
-    return Checkpoints(settings, pool, KEY)
+def signing(pool: "Pool", folder: Path, every_s: float = 3600) -> Checkpoints:
+    key_file = folder.parent / "key"
+    key_file.write_text(KEY.reveal())
+    settings = load_settings(
+        checkpoint_dir=folder, checkpoint_every_seconds=every_s, checkpoint_key_file=key_file
+    )
+    return Checkpoints(settings, pool)
 
 
 def metric(name: str) -> float:
@@ -39,10 +43,10 @@ async def traffic(ledger: Ledger) -> Traffic:
     return traffic
 
 
-async def test_two_monitors_make_one_checkpoint_and_both_keep_it(
+async def test_two_processes_make_one_checkpoint_and_both_keep_it(
     traffic: Traffic, pool: "Pool", tmp_path: Path
 ) -> None:
-    one, other = monitor(pool, tmp_path / "one"), monitor(pool, tmp_path / "other")
+    one, other = signing(pool, tmp_path / "one"), signing(pool, tmp_path / "other")
     for _ in range(2):
         await asyncio.gather(one.run_once(), other.run_once())
     (note,) = await stored(pool)
@@ -52,7 +56,7 @@ async def test_two_monitors_make_one_checkpoint_and_both_keep_it(
 
 
 async def test_the_next_one_is_made_when_it_is_due(traffic: Traffic, pool: "Pool", tmp_path: Path) -> None:
-    frequent = monitor(pool, tmp_path, every_s=0.000001)
+    frequent = signing(pool, tmp_path, every_s=0.000001)
     await frequent.run_once()
     await traffic.play(5)
     await frequent.run_once()
@@ -64,7 +68,7 @@ async def test_the_next_one_is_made_when_it_is_due(traffic: Traffic, pool: "Pool
 async def test_a_log_that_may_not_be_signed_is_counted_and_nothing_is_raised(
     traffic: Traffic, pool: "Pool", tmp_path: Path, database_url: str
 ) -> None:
-    frequent = monitor(pool, tmp_path, every_s=0.000001)
+    frequent = signing(pool, tmp_path, every_s=0.000001)
     await frequent.run_once()
     owner = await asyncpg.connect(database_url)
     await truncate_log(owner, 5)
@@ -80,6 +84,17 @@ async def test_a_folder_that_cannot_be_written_is_counted(
 ) -> None:
     (tmp_path / "file").write_text("")
     before = metric("neurocards_checkpoint_failures_total")
-    await monitor(pool, tmp_path / "file").run_once()
+    await signing(pool, tmp_path / "file").run_once()
     assert metric("neurocards_checkpoint_failures_total") == before + 1
     assert len(await stored(pool)) == 1  # the table has it; the folder gets it when it can be written
+
+
+async def test_a_key_that_cannot_be_read_is_counted(traffic: Traffic, pool: "Pool", tmp_path: Path) -> None:
+    broken = signing(pool, tmp_path / "notes")
+    (tmp_path / "key").write_text("no key")
+    before = metric("neurocards_checkpoint_failures_total")
+    assert await broken.run_once() == 0
+    assert metric("neurocards_checkpoint_failures_total") == before + 1
+    (tmp_path / "key").write_text(KEY.reveal())
+    await broken.run_once()
+    assert len(await stored(pool)) == 1

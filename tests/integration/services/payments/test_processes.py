@@ -1,4 +1,4 @@
-"""The real processes: a sandbox that notifies by itself, `serve web`, `serve monitor`; no Redis anywhere."""
+"""The real processes: a sandbox that notifies, `serve web`, `serve maintenance`; no Redis anywhere."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 class Street:
-    """A buyer's way to the sandbox; the web process and the monitor are others'."""
+    """A buyer's way to the sandbox; the web process and maintenance are others'."""
 
     def __init__(
         self, desk: YooKassaPayments, url: str, http: aiohttp.ClientSession, env: dict[str, Any]
@@ -80,13 +80,13 @@ async def test_the_web_process_credits_what_the_sandbox_tells_it(street: Street,
     assert web.stop() == 0
 
 
-async def test_the_monitor_credits_what_nobody_told_and_compares(
+async def test_maintenance_credits_what_nobody_told_and_compares(
     street: Street, pool: "Pool", tmp_path: Path
 ):
     await street.silence()
     payment = await street.paid()
     await pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
-    monitor = ServiceProcess("monitor", tmp_path, street.env).start()
+    maintenance = ServiceProcess("maintenance", tmp_path, street.env).start()
 
     async def settled() -> bool:
         compared = await pool.fetchval(
@@ -94,8 +94,8 @@ async def test_the_monitor_credits_what_nobody_told_and_compares(
         )
         return await street.balance() == 5 and compared == 1
 
-    await eventually(settled, what=lambda: monitor.log)
+    await eventually(settled, what=lambda: maintenance.log)
     view = await street.desk.orders.view(payment)
     assert view is not None and view.standing == "paid"
     assert await pool.fetchval("SELECT count(*) FROM payment_differences") == 0
-    assert monitor.stop() == 0
+    assert maintenance.stop() == 0

@@ -8,7 +8,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.local.valkey import EmbeddedValkey
-from services.maintenance.gauges.consumer_lag import Lags
+from services.maintenance.gauges import ConsumerLag
 from services.platform import redis
 from services.platform.settings import load_settings
 from tests.integration.services.maintenance.conftest import metric
@@ -43,10 +43,10 @@ async def test_the_monitor_measures_what_it_can_meanwhile(
 ) -> None:
     monkeypatch.setattr(redis, "COMMAND_TIMEOUT_S", 3600)
     async with redis.command_client(load_settings(redis_url=own_valkey.url())) as client:
-        lags = Lags(pool, client)
+        lags = ConsumerLag(pool, client)
         await lags.run_once()
-        before = metric("monitor_redis_failures_total")
+        before = metric("maintenance_redis_failures_total")
         frozen()
-        monkeypatch.setattr("services.maintenance.gauges.consumer_lag.ANSWER_S", 0.1)
+        monkeypatch.setattr("services.maintenance.gauges.REDIS_ANSWER_S", 0.1)
         await lags.run_once()
-    assert metric("monitor_redis_failures_total") == before + 1
+    assert metric("maintenance_redis_failures_total") == before + 1

@@ -95,18 +95,28 @@ async def test_in_order_consumers_tell_where_they_are(
     assert await until(notifier, lambda facts: facts["deliveries"] == {"pending": 0, "sending": 0})
 
 
-async def test_a_monitor_tells_when_each_round_ended_well(system: Services, order: PlacedOrder) -> None:
-    (monitor,) = await start(system, "monitor")
-    rounds = {"deadlines", "expiry", "late", "summary", "lags", "rests", "models", "unknown", "balances"}
+@pytest.mark.parametrize(
+    ("service", "rounds"),
+    [
+        ("monitor", {"deadlines", "expiry", "log_time"}),
+        ("maintenance", {"late", "summary", "lags", "rests", "models", "unknown", "balances", "archive"}),
+    ],
+)
+async def test_periodic_tasks_tell_when_each_ended_well(
+    system: Services, order: PlacedOrder, service: str, rounds: set[str]
+) -> None:
+    (process,) = await start(system, service)
 
     def all_done(facts: Facts) -> bool:
         return all(facts["rounds"][name]["ago_s"] is not None for name in rounds)
 
-    facts = await until(monitor, all_done)
+    facts = await until(process, all_done)
+    if service == "monitor":
+        return
     assert facts["rounds"]["summary"]["last"] == 2, "two jobs are open"
     assert facts["rounds"]["balances"]["last"] == 1, "one account"
     async with httpx.AsyncClient(trust_env=False) as http:
-        metrics = (await http.get(f"{monitor.health_url}/metrics")).text
+        metrics = (await http.get(f"{process.health_url}/metrics")).text
     assert 'neurocards_provider_balance_credits{account="' in metrics
     assert 'neurocards_jobs_in_state{state="queued"} 2.0' in metrics
 

@@ -10,7 +10,7 @@ import pytest
 from events.job import JobReissued
 from ledger import commands as c
 from ledger.log.ledger import Ledger
-from services.maintenance.orphaned_jobs import REISSUES_MAX, OrphanedJobs, UnclaimedJobs
+from services.maintenance.orphaned_jobs import REISSUES_MAX, OrphanedJob, OrphanedJobs
 from services.platform.redis import command_client
 from services.platform.redis_keys import JOBS
 from services.platform.settings import load_settings
@@ -119,7 +119,7 @@ async def test_two_monitors_reissue_once(
     for job in order.jobs:
         await shelf.redis.xdel(JOBS, await shelf.entry(job))
     async with Ledger(database_url, pool) as second:
-        monitors = [shelf.monitor(), UnclaimedJobs(second, pool, shelf.redis, unmoved_s=0)]
+        monitors = [shelf.monitor(), OrphanedJobs(second, pool, shelf.redis, unmoved_s=0)]
         for _ in range(3):
             await asyncio.gather(*(monitor.run_once() for monitor in monitors))
     assert await count(pool, "JobReissued") == 4
@@ -142,7 +142,7 @@ async def test_a_job_that_ends_between_two_looks_is_not_reissued(
     await monitor.run_once()
     look = monitor.look
 
-    async def look_and_lose_the_race() -> set[OrphanedJobs]:
+    async def look_and_lose_the_race() -> set[OrphanedJob]:
         found = await look()
         await studio.fail(order, order.jobs[0])
         return found
@@ -216,14 +216,14 @@ async def test_many_jobs_take_several_pages(
 async def test_the_processes_bring_a_lost_job_to_a_worker(
     services: Services, studio: Studio, shelf: Shelf, ledger: Ledger
 ) -> None:
-    """A real relay, monitor and worker; somebody deletes the entry before there is a worker."""
+    """A real relay, maintenance and worker; somebody deletes the entry before there is a worker."""
     await asyncio.to_thread(services.start, "relay")
     (job,) = (await studio.order(await studio.seller())).jobs
     entry = await shelf.entry(job)
     await eventually(lambda: shelf.redis.xrange(JOBS, entry, entry), what="the entry is published")
     await shelf.redis.xdel(JOBS, entry)
     worker = await asyncio.to_thread(lambda: services.start("worker", LEASE_SECONDS=2))
-    await asyncio.to_thread(lambda: services.start("monitor", LEASE_SECONDS=2))
+    await asyncio.to_thread(lambda: services.start("maintenance", LEASE_SECONDS=2))
 
     async def started() -> bool:
         return (await ledger.read.job(job)).run == 1

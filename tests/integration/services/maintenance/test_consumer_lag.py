@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
-from services.maintenance.gauges.consumer_lag import Lags
+from services.maintenance.gauges import ConsumerLag
 from services.platform.redis import command_client
 from services.platform.redis_keys import JOBS, LEDGER
 from services.platform.settings import load_settings
@@ -26,7 +26,7 @@ async def test_the_lag_of_every_consumer(studio: Studio, pool: "Pool", redis: Re
     order = await studio.order(await studio.seller(), 3)
     head = (await ledger.read.head()).position
     queued = [job.position for job in await ledger.read.open_jobs()]
-    lags = Lags(pool, redis)
+    lags = ConsumerLag(pool, redis)
     await lags.run_once()  # no stream is there yet
     assert metric("consumer_lag_positions", consumer="relay") == head
     assert metric("consumer_lag_positions", consumer="generation") == 0
@@ -60,14 +60,14 @@ async def test_what_was_published_last_is_remembered_while_redis_is_away(
     head = (await ledger.read.head()).position
     await redis.xadd(LEDGER, {"event": "x"}, id=f"{head}-0")
     oldest = "consumer_oldest_unapplied_timestamp_seconds"
-    lags, fresh = Lags(pool, redis), Lags(pool, redis)
+    lags, fresh = ConsumerLag(pool, redis), ConsumerLag(pool, redis)
     await lags.run_once()
     assert metric(oldest, consumer="relay") == 0
 
     async def away(_: Redis) -> tuple[int, int, int]:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr("services.maintenance.gauges.consumer_lag._positions", away)
+    monkeypatch.setattr("services.maintenance.gauges._positions", away)
     await studio.seller()
     await fresh.run_once()
     assert math.isnan(metric(oldest, consumer="relay"))
@@ -79,9 +79,9 @@ async def test_a_redis_that_is_away_is_counted_and_the_others_are_measured(
     studio: Studio, pool: "Pool", ledger: Ledger, tmp_path: Any
 ) -> None:
     await studio.seller()
-    before = metric("monitor_redis_failures_total")
+    before = metric("maintenance_redis_failures_total")
     async with command_client(load_settings(redis_url=f"unix://{tmp_path}/nowhere.sock")) as away:
-        await Lags(pool, away).run_once()
-    assert metric("monitor_redis_failures_total") == before + 1
+        await ConsumerLag(pool, away).run_once()
+    assert metric("maintenance_redis_failures_total") == before + 1
     assert math.isnan(metric("consumer_lag_positions", consumer="relay"))
     assert metric("consumer_lag_positions", consumer="notifier") == (await ledger.read.head()).position

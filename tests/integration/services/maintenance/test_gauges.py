@@ -1,6 +1,5 @@
-"""What the monitor only measures: it is right, it fails by itself, and two of them change nothing."""
+"""What is only measured: it is right, it fails by itself, and two of them change nothing."""
 
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -16,21 +15,24 @@ from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.adapters.kie.errors import KieRefusedError, OutcomeUnknownError
+from services.adapters.kie.gateway import Kie
 from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.provider_limits import ProviderLimits, ProviderRates
-from services.maintenance.gauges.model_states import ModelStates
-from services.maintenance.gauges.open_jobs import OpenJobsSummary
-from services.maintenance.gauges.provider_accounts import Balances, Rests
-from services.maintenance.task_status import TaskStatus
-from services.maintenance.unknown_submissions import UnknownSubmissions
-from tests.integration.services.maintenance.conftest import metric, recorded_at
+from services.maintenance.gauges import (
+    Balances,
+    UnknownSubmissions,
+    measure_models,
+    measure_open_jobs,
+    measure_rests,
+)
+from tests.integration.services.maintenance.conftest import metric, overdue, recorded_at
 from tests.support.studio import Studio
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 
-class Accounts:
+class Accounts(Kie):
     """A provider with accounts whose balances, or trouble, a test decides."""
 
     def __init__(self, **answers: Decimal | Exception) -> None:
@@ -41,7 +43,7 @@ class Accounts:
     def accounts(self) -> tuple[str, ...]:
         return tuple(self.answers)
 
-    def client(self, account: str) -> "Accounts":
+    def client(self, account: str) -> "Accounts":  # type: ignore[override]
         self.asked = account
         return self
 
@@ -79,28 +81,27 @@ async def test_what_was_spent_is_what_balances_went_down_by() -> None:
 async def test_resting_accounts_are_seen_by_whoever_asks(redis: Redis) -> None:
     workers = ProviderLimits(redis, ProviderRates(rest_s=60))
     await workers.rest("r1")
-    rests = Rests(Accounts(r1=Decimal(0), r2=Decimal(0)), ProviderLimits(redis))
-    assert await rests.run_once() == 1
+    accounts, limits = Accounts(r1=Decimal(0), r2=Decimal(0)), ProviderLimits(redis)
+    assert await measure_rests(accounts, limits) == 1
     assert (
         metric("provider_account_resting", account="r1"),
         metric("provider_account_resting", account="r2"),
     ) == (1, 0)
     await workers.wake("r1")
-    assert await rests.run_once() == 0
+    assert await measure_rests(accounts, limits) == 0
     assert metric("provider_account_resting", account="r1") == 0
 
 
 async def test_the_state_of_every_model(pool: "Pool") -> None:
     book = CircuitBook(pool)
-    models = ModelStates(book, ("good", "closed"))
-    assert await models.run_once() == 0
+    assert await measure_models(book, ("good", "closed")) == 0
     await book.pause("closed", "me", "too expensive today")
-    assert await models.run_once() == 1
+    assert await measure_models(book, ("good", "closed")) == 1
     states = {m: metric("model_state", model=m, state="paused") for m in ("good", "closed")}
     assert states == {"good": 0, "closed": 1}
     assert metric("model_state", model="closed", state="available") == 0
     await book.resume("closed", "me", "again")
-    assert await models.run_once() == 0
+    assert await measure_models(book, ("good", "closed")) == 0
     assert metric("model_state", model="closed", state="available") == 1
 
 
@@ -121,23 +122,32 @@ async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) 
     runner = Runner(pool, JOB_STATUS)
     await runner.apply(await ledger.read.events_after(0))
     late = await studio.order(order.seller)  # the read model does not know it yet
-    assert await OpenJobsSummary(pool).measure() == 3 + len(late.jobs)
+    assert await measure_open_jobs(pool) == 3 + len(late.jobs)
     states = {s: metric("jobs_in_state", state=s) for s in ("queued", "writing", "rendering", "retrying")}
     assert states == {"queued": 2, "writing": 1, "rendering": 1, "retrying": 0}
 
 
 async def test_the_oldest_jobs_are_told_without_any_read_model(studio: Studio, pool: "Pool") -> None:
-    await OpenJobsSummary(pool).run_once()
+    await measure_open_jobs(pool)
     names = ("oldest_open_job", "oldest_unstarted_job", "earliest_deadline")
     assert [metric(f"{name}_timestamp_seconds") for name in names] == [0, 0, 0]
     order = await studio.order(await studio.seller(), 2, deadline_s=900)
     await studio.order(order.seller, deadline_s=60)
     await studio.start(order.jobs[0])
-    await OpenJobsSummary(pool).run_once()
+    await measure_open_jobs(pool)
     jobs = {row["job"]: row for row in await pool.fetch("SELECT * FROM open_jobs")}
     began = [await recorded_at(pool, jobs[job]["position"]) for job in order.jobs]
     earliest = min(row["deadline_at_us"] for row in jobs.values()) / 1e6
     assert [metric(f"{name}_timestamp_seconds") for name in names] == pytest.approx([*began, earliest])
+
+
+async def test_what_is_open_and_overdue(studio: Studio, pool: "Pool") -> None:
+    assert await measure_open_jobs(pool) == 0
+    assert (metric("jobs_open"), metric("jobs_overdue")) == (0, 0)
+    order = await overdue(studio, 2)
+    await studio.order(order.seller)
+    assert await measure_open_jobs(pool) == 3
+    assert (metric("jobs_open"), metric("jobs_overdue")) == (3, 2)
 
 
 async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
@@ -147,7 +157,7 @@ async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledge
     await ledger.execute(c.DropDeadLetter(order.jobs[0], "seen", "me"), key="drop")
     runner = Runner(pool, JOB_STATUS)
     await runner.apply(await ledger.read.events_after(0))
-    await OpenJobsSummary(pool).run_once()
+    await measure_open_jobs(pool)
     assert (
         metric("dead_letters", error_class="poison") == metric("dead_letters", error_class="our_fault") == 1
     )
@@ -194,25 +204,3 @@ async def test_a_later_submission_is_unknown_whatever_became_of_the_earlier(
     assert await UnknownSubmissions(pool, after_s=0).run_once() == 1
     await ledger.execute(c.RecordAccepted(job, 2, "t2"), key="accept:2")
     assert await UnknownSubmissions(pool, after_s=0).run_once() == 0
-
-
-async def test_rounds_remember_only_what_ended_well() -> None:
-    rounds = TaskStatus()
-    answers: Iterator[int | Exception] = iter([3, 0, OSError("away"), 2])
-
-    async def run_once() -> int:
-        answer = next(answers)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    slow, eager = rounds.of("slow", run_once), rounds.of("eager", run_once, at_once=True)
-    assert rounds.status()["slow"] == {"ago_s": None, "last": 0, "total": 0}
-    assert await slow() == 0
-    assert rounds.status()["slow"]["total"] == 3
-    await slow()
-    with pytest.raises(OSError, match="away"):
-        await slow()
-    told = rounds.status()["slow"]
-    assert (told["last"], told["total"]) == (0, 3) and told["ago_s"] is not None
-    assert await eager() == 2

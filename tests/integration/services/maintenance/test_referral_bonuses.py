@@ -6,7 +6,7 @@ import pytest
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
-from services.maintenance.referral_bonuses import InvitationSweep
+from services.maintenance.referral_bonuses import ReferralBonuses
 from services.platform.settings import load_settings
 from tests.integration.ledger.conftest import order
 from tests.integration.ledger.tampering import VIDEO, project
@@ -29,9 +29,9 @@ async def balance(ledger: Ledger, account: str) -> int:
 
 @pytest.fixture
 def sweep(database_url, ledger, pool):
-    def make(ledger: Ledger = ledger, **settings: object) -> InvitationSweep:
+    def make(ledger: Ledger = ledger, **settings: object) -> ReferralBonuses:
         loaded = load_settings(database_url=database_url, **settings)
-        return InvitationSweep(loaded, ledger, pool, page=2)
+        return ReferralBonuses(loaded, ledger, pool, page=2)
 
     return make
 

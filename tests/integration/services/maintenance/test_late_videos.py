@@ -10,15 +10,16 @@ from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.adapters.kie.errors import BrokenResultError
+from services.adapters.kie.gateway import Kie
 from services.adapters.kie.record import TaskRecord
 from services.generation.provider_limits import ProviderLimits
-from services.maintenance.late_videos import LateResults
+from services.maintenance.late_videos import LateVideos
 from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
 from tests.integration.services.maintenance.conftest import count
 from tests.support.studio import PlacedOrder, Studio
 
 
-class Renderer:
+class Renderer(Kie):
     """A provider whose tasks stand as we say."""
 
     def __init__(self, blobs: FolderBlobs) -> None:
@@ -30,7 +31,7 @@ class Renderer:
     def stands(self, task: str, state: str, *urls: str) -> None:
         self.records[task] = TaskRecord(task, state, state, urls)  # type: ignore[arg-type]
 
-    def client(self, account: str) -> "Renderer | None":
+    def client(self, account: str) -> "Renderer | None":  # type: ignore[override]
         return self if account == "k1" else None
 
     async def read_task(self, task: str) -> TaskRecord:
@@ -52,9 +53,9 @@ class Late:
     def __init__(self, ledger: Ledger, pool, renderer: Renderer, studio: Studio) -> None:
         self.ledger, self.pool, self.renderer, self.studio = ledger, pool, renderer, studio
 
-    def results(self) -> LateResults:
+    def results(self) -> LateVideos:
         limits, blobs = ProviderLimits(None), self.renderer.blobs
-        return LateResults(self.ledger, self.pool, self.renderer, limits, blobs, often_s=0.0)
+        return LateVideos(self.ledger, self.pool, self.renderer, limits, blobs, often_s=0.0)
 
     async def failed_job(self, task: str = "t1", *, provider_account: str = "k1") -> tuple[PlacedOrder, str]:
         order = await self.studio.order(await self.studio.seller())

@@ -1,4 +1,4 @@
-"""The monitor's part: following until the end, comparing the books, and saying what differs."""
+"""The part of maintenance: following until the end, comparing the books, and saying what differs."""
 
 import asyncio
 import typing

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.maintenance.orphaned_jobs import Entry, Streams, reaches_somebody
+from services.maintenance.orphaned_jobs import Entry, Streams, is_reachable
 
 NOBODY, PENDING, THERE = Entry(False, False), Entry(True, False), Entry(False, True)
 
@@ -20,12 +20,12 @@ NOBODY, PENDING, THERE = Entry(False, False), Entry(True, False), Entry(False, T
     ],
 )
 def test_who_will_be_given_an_entry(entry: Entry, delivered: int | None, reaches: bool) -> None:
-    assert reaches_somebody((5,), Streams(9, delivered, {5: entry})) == reaches
+    assert is_reachable((5,), Streams(9, delivered, {5: entry})) == reaches
 
 
 def test_one_entry_of_several_is_enough_and_what_is_not_published_yet_will_be() -> None:
     lost = {5: NOBODY, 8: NOBODY}
-    assert not reaches_somebody((5, 8), Streams(8, 8, lost))
-    assert reaches_somebody((5, 8), Streams(8, 8, lost | {5: PENDING})), "after a wipe there is the first one"
-    assert reaches_somebody((5, 8), Streams(8, 6, lost | {8: THERE}))
-    assert reaches_somebody((5, 8), Streams(7, 6, lost)), "the relay is behind"
+    assert not is_reachable((5, 8), Streams(8, 8, lost))
+    assert is_reachable((5, 8), Streams(8, 8, lost | {5: PENDING})), "after a wipe there is the first one"
+    assert is_reachable((5, 8), Streams(8, 6, lost | {8: THERE}))
+    assert is_reachable((5, 8), Streams(7, 6, lost)), "the relay is behind"

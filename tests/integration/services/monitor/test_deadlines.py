@@ -11,7 +11,6 @@ from events.job import Video
 from ledger import commands as c
 from ledger.errors import LedgerUnavailableError
 from ledger.log.ledger import Ledger
-from services.maintenance.gauges.open_jobs import OpenJobsSummary
 from services.monitor.deadlines import DeadlineSweep, Swept
 from tests.integration.services.maintenance.conftest import count, overdue
 from tests.support.services import ServiceProcess
@@ -128,17 +127,6 @@ async def test_a_postgres_that_is_away_is_said_and_the_next_sweep_goes_on(
         with pytest.raises(LedgerUnavailableError):
             await sweep.run_once()
     assert await sweep.run_once() == Swept(found=3, failed=3)
-
-
-async def test_the_summary_tells_what_is_open(studio: Studio, pool: "Pool") -> None:
-    summary = OpenJobsSummary(pool)
-    empty = await summary.run_once()
-    assert (empty.open_jobs, empty.overdue_jobs, empty.oldest_at_s) == (0, 0, None)
-    order = await overdue(studio, 2)
-    await studio.order(order.seller)
-    found = await summary.run_once()
-    assert (found.open_jobs, found.overdue_jobs) == (3, 2)
-    assert found.oldest_at_s is not None and 1 <= found.now_s - found.oldest_at_s < 60
 
 
 async def test_the_process_needs_postgres_alone(

@@ -1,0 +1,118 @@
+"""`neurocards serve maintenance`: what is done on a schedule and needs more than Postgres.
+
+Each task is on its own: what one raises stops no other (services/platform/scheduler.py), and none is needed
+for a refund at the deadline, which is the monitor's. Several of this process are harmless: the ledger's keys,
+taken rows and locks make one of what two of them do.
+"""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+from aiogram import Bot
+from redis.asyncio import Redis
+
+from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
+from services.accounts.personal_data import PersonalData
+from services.adapters.kie.gateway import Kie
+from services.adapters.telegram.client import create_bot
+from services.adapters.yookassa.gateway import YooKassa
+from services.generation.catalogue import load_catalogue
+from services.generation.circuit_breaker.store import CircuitBook
+from services.generation.provider_limits import ProviderLimits
+from services.maintenance import gauges
+from services.maintenance.abandoned_drafts import AbandonedDrafts
+from services.maintenance.checkpoints import Checkpoints
+from services.maintenance.late_videos import LateVideos
+from services.maintenance.orphaned_jobs import OrphanedJobs
+from services.maintenance.payments import DailyComparison, PaymentsMeasured
+from services.maintenance.referral_bonuses import ReferralBonuses
+from services.maintenance.verification import Verification
+from services.payments.follow_up import FollowUp
+from services.payments.orders import PaymentOrders
+from services.payments.provider import PaymentProvider
+from services.payments.reconciliation import Reconciliation
+from services.payments.stars import StarsPayments
+from services.payments.yookassa import YooKassaPayments
+from services.platform.blobs import open_blobs
+from services.platform.database import create_pool
+from services.platform.process import Runtime
+from services.platform.redis import command_client
+from services.platform.scheduler import Scheduler
+from services.platform.settings import Settings
+from services.recovery.checkpoint_files import key_path
+
+PAYMENTS_S = 2.0
+MEASURE_S = 5.0
+BONUSES_S = 10.0
+ORPHANED_S = 15.0
+SLOWLY_S = 15.0
+LATE_S = 30.0
+ABANDONED_S = 60.0
+BALANCES_S = 60.0
+COMPARE_S = 60.0
+
+
+async def serve(settings: Settings) -> None:
+    """Do what is due until told to stop."""
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(await create_pool(settings, "maintenance", max_size=6))
+        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
+        runtime = await stack.enter_async_context(Runtime(settings, "maintenance"))
+        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        blobs = open_blobs(settings)
+        kie = await stack.enter_async_context(Kie(settings, blobs))
+        shop = await stack.enter_async_context(YooKassa(settings))
+        bot = create_bot(settings)
+        stack.push_async_callback(bot.session.close)
+        redis = await stack.enter_async_context(command_client(settings)) if settings.redis_url else None
+        limits = ProviderLimits(redis)
+        tasks = Scheduler(runtime)
+
+        tasks.start("invitations", ReferralBonuses(settings, ledger, pool).run_once, BONUSES_S)
+        abandoned = AbandonedDrafts(pool, blobs, keep_s=settings.draft_keep_seconds)
+        tasks.start("abandoned", abandoned.run_once, ABANDONED_S)
+        late = LateVideos(ledger, pool, kie, limits, blobs, often_s=LATE_S)
+        tasks.start("late", late.run_once, LATE_S, at_once=True)
+        if redis is not None:
+            lease_s = settings.lease_seconds
+            orphaned = OrphanedJobs(ledger, pool, redis, unmoved_s=2 * lease_s)
+            tasks.start("unclaimed", orphaned.run_once, min(ORPHANED_S, lease_s))
+        start_payments(tasks, settings, ledger, pool, shop, bot)
+        start_gauges(tasks, pool, redis, kie, limits)
+        if settings.verify_every_seconds:
+            verification = Verification(settings, pool, runtime.stop)
+            tasks.start("verification", verification.run_once, verification.idle_s)
+        if settings.checkpoint_every_seconds and key_path(settings) is not None:
+            checkpoints = Checkpoints(settings, pool)
+            tasks.start("checkpoints", checkpoints.run_once, checkpoints.idle_s)
+        runtime.ready()
+        await runtime.wait()
+
+
+def start_payments(
+    tasks: Scheduler, settings: Settings, ledger: Ledger, pool: Pool, shop: YooKassa, bot: Bot
+) -> None:
+    """Look after open payments and refunds, compare the books, measure both."""
+    orders = PaymentOrders(settings, ledger, pool)
+    yookassa, stars = YooKassaPayments(orders, shop), StarsPayments(orders, bot, PersonalData(pool))
+    tasks.start("payments", FollowUp(yookassa, stars).run_once, PAYMENTS_S, at_once=True)
+    tasks.start("payments_measured", PaymentsMeasured(pool).run_once, MEASURE_S)
+    every_s = settings.payments_compare_seconds
+    providers: dict[str, PaymentProvider] = {"payments": yookassa, "stars": stars}
+    for name, provider in providers.items() if every_s else ():
+        book = Reconciliation(pool, orders, provider)
+        daily = DailyComparison(book, every_s=every_s, days=settings.payments_compare_days)
+        tasks.start(f"{name}_compared", daily.run_once, min(COMPARE_S, every_s))
+
+
+def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:
+    """Start what only looks."""
+    offered = [model.slug for model in load_catalogue().models if model.enabled]
+    tasks.start("summary", partial(gauges.measure_open_jobs, pool), MEASURE_S)
+    tasks.start("lags", gauges.ConsumerLag(pool, redis).run_once, MEASURE_S)
+    tasks.start("rests", partial(gauges.measure_rests, kie, limits), MEASURE_S)
+    tasks.start("models", partial(gauges.measure_models, CircuitBook(pool), offered), MEASURE_S)
+    tasks.start("archive", partial(gauges.measure_wal_archive, pool), SLOWLY_S)
+    tasks.start("unknown", gauges.UnknownSubmissions(pool).run_once, SLOWLY_S)
+    tasks.start("balances", gauges.Balances(kie, redis).run_once, BALANCES_S)

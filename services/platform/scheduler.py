@@ -1,0 +1,67 @@
+"""Periodic tasks of one process: none stops another, and each tells when it last ended well."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import structlog
+
+from services.platform.metrics import ROUND_AT, ROUND_FAILURES
+from services.platform.periodic import PASSING, repeat, sleep
+from services.platform.process import Runtime
+
+logger = structlog.get_logger()
+
+RunOnce = Callable[[], Awaitable[int]]
+
+FAILED_PAUSE_S: Final = 5.0
+"""After an error that nobody expected; what passes by itself is tried again sooner."""
+
+
+class Scheduler:
+    """Starts tasks; /health/status has their rounds under `rounds`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._rounds: dict[str, _Rounds] = {}
+        runtime.health.tell({"rounds": self.status})
+
+    def start(self, name: str, run_once: RunOnce, idle_s: float, *, at_once: bool = False) -> None:
+        """Run it for ever, `idle_s` between two rounds; none after one that did something when `at_once`."""
+        rounds = self._rounds[name] = _Rounds()
+
+        async def guarded() -> int:
+            try:
+                done = await run_once()
+            except PASSING:
+                raise  # `repeat` knows what to do
+            except Exception:
+                ROUND_FAILURES.labels(name).inc()
+                logger.exception("round_failed", round=name, again_in_s=FAILED_PAUSE_S)
+                await sleep(FAILED_PAUSE_S, self._runtime.stop)
+                return 0
+            rounds.ended(done)
+            ROUND_AT.labels(name).set_to_current_time()
+            return done if at_once else 0
+
+        ROUND_FAILURES.labels(name)
+        self._runtime.spawn(repeat(guarded, self._runtime.stop, name, idle_s=idle_s), name)
+
+    def status(self) -> dict[str, Any]:
+        """Per task: seconds since its last good round (None before it), what that did, and all of them."""
+        return {name: rounds.status() for name, rounds in self._rounds.items()}
+
+
+class _Rounds:
+    def __init__(self) -> None:
+        self._ended_s: float | None = None
+        self._last = self._total = 0
+
+    def ended(self, done: int) -> None:
+        self._ended_s = time.monotonic()
+        self._last = done
+        self._total += done
+
+    def status(self) -> dict[str, Any]:
+        ago_s = None if self._ended_s is None else round(time.monotonic() - self._ended_s, 1)
+        return {"ago_s": ago_s, "last": self._last, "total": self._total}
