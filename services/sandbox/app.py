@@ -1,40 +1,143 @@
-"""The one web application: each sandboxed API under its prefix, the chat at `/`, faults at `/__sandbox`."""
+"""The sandbox as one web application, and what its APIs share: memory, faults, settings, time, tasks."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import aiohttp
+import structlog
 from aiohttp import web
 
-from services.sandbox.context import Context
+from services.sandbox.faults import Faults
+from services.sandbox.store import Store
+
+log = structlog.get_logger()
 
 # A whole request: ten files of an album at the Bot API's 50 MB each is the largest honest one.
 REQUEST_SIZE_MAX_BYTES = 520 * 1024 * 1024
 
+Part = TypeVar("Part")
+
+
+class Clock:
+    """The machine's own time; a test may move another."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+
+
+@dataclass
+class SandboxSettings:
+    """Keys the sandbox accepts and how it starts; what the control API changes later is in the store."""
+
+    bot_token: str = "111111:sandbox"  # noqa: S105 - opens nothing but the sandbox
+    kie_api_keys: tuple[str, ...] = ("sandbox-key-1",)
+    kie_webhook_hmac_key: str = ""
+    openai_api_key: str = "sk-sandbox"
+    yookassa_shop_id: str = "100500"
+    yookassa_secret_key: str = "test_sandbox"  # noqa: S105
+    yookassa_notification_url: str = ""  # what a shop's owner would set in the cabinet
+    render_seconds: float = 6.0
+    # Messages per second to one chat, and how many may come at once. Telegram's own limit is about 1;
+    # generous here, so that only a test that asks for it meets a 429.
+    telegram_chat_rate: float = 200.0
+    telegram_chat_burst: int = 1000
+
+
+@dataclass
+class Context:
+    """Shared by all APIs of one sandbox.
+
+    `base_url` has no trailing slash and no API prefix (`http://127.0.0.1:8081`); it is set when the socket is
+    bound, so read it when a request comes, not when routes are made.
+    """
+
+    store: Store
+    faults: Faults
+    settings: SandboxSettings = field(default_factory=SandboxSettings)
+    base_url: str = "http://127.0.0.1:8081"
+    clock: Clock = field(default_factory=Clock)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    _starters: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False)
+    _http: aiohttp.ClientSession | None = field(default=None, repr=False)
+    _parts: dict[type[Any], Any] = field(default_factory=dict, repr=False)
+
+    def part(self, kind: type[Part], make: Callable[[Context], Part]) -> Part:
+        """The one instance of `kind` in this sandbox, made at first use: how modules share their state."""
+        if kind not in self._parts:
+            self._parts[kind] = make(self)
+        part: Part = self._parts[kind]
+        return part
+
+    def on_start(self, starter: Callable[[], Awaitable[None]]) -> None:
+        """Have `starter` awaited once the server listens: the place to resume what a restart interrupted."""
+        self._starters.append(starter)
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run in the background until done or the sandbox stops; a failure is logged, not swallowed."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("sandbox_task_failed", task=task.get_name(), exc_info=error)
+
+    async def sleep_until(self, at: float) -> None:
+        while (left_s := at - self.clock.now()) > 0:
+            await self.clock.sleep(left_s)
+
+    def http(self) -> aiohttp.ClientSession:
+        """The client for what the sandbox sends out itself: webhooks, callbacks, media by URL."""
+        if self._http is None or self._http.closed:
+            self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30, connect=5))
+        return self._http
+
+    async def post(self, url: str, body: dict[str, Any], headers: dict[str, str], timeout_s: float) -> str:
+        """POST JSON once; the HTTP status, or the error's name when there was no answer."""
+        timeout = aiohttp.ClientTimeout(total=timeout_s)
+        try:
+            async with self.http().post(
+                url, json=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as reply:
+                return str(reply.status)
+        except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+            return type(error).__name__
+
+    async def start(self) -> None:
+        for starter in self._starters:
+            await starter()
+
+    async def stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._http is not None:
+            await self._http.close()
+
+
 RoutesOf = Callable[[Context], list[web.RouteDef]]
 
 
-def every_module() -> dict[str, RoutesOf]:
-    """What is mounted where."""
-    # Imported here, so that a sandbox of one API (in its tests) does not need the others.
-    from services.sandbox import chat, control, kie, openai, telegram, yookassa
-
-    return {
-        "/telegram": telegram.routes,
-        "/kie": kie.routes,
-        "/openai": openai.routes,
-        "/yookassa": yookassa.routes,
-        "/chat": chat.routes,
-        "/__sandbox": control.routes,
-        "": chat.page_routes,
-    }
-
-
-def build_app(ctx: Context, modules: dict[str, RoutesOf] | None = None) -> web.Application:
-    """Assemble the application; `modules` maps prefix to routes, all of them unless a test wants fewer."""
+def build_app(ctx: Context, modules: Mapping[str, RoutesOf]) -> web.Application:
+    """Assemble the application; `modules` maps prefix to routes."""
     app = web.Application(client_max_size=REQUEST_SIZE_MAX_BYTES)
-    for prefix, routes_of in (every_module() if modules is None else modules).items():
-        app.add_routes([_under(prefix, route) for route in routes_of(ctx)])
+    for prefix, routes_of in modules.items():
+        app.add_routes(
+            web.RouteDef(route.method, prefix + route.path, route.handler, route.kwargs)
+            for route in routes_of(ctx)
+        )
 
     async def background(_: web.Application) -> AsyncIterator[None]:
         await ctx.start()
@@ -45,5 +148,17 @@ def build_app(ctx: Context, modules: dict[str, RoutesOf] | None = None) -> web.A
     return app
 
 
-def _under(prefix: str, route: web.RouteDef) -> web.RouteDef:
-    return web.RouteDef(route.method, prefix + route.path, route.handler, route.kwargs)
+def send_bytes(request: web.Request, data: bytes, mime: str) -> web.Response:
+    """A file: 200 with everything, 206 with the asked range, or 416 when the range lies outside."""
+    headers = {"Accept-Ranges": "bytes", "Content-Type": mime}
+    try:
+        wanted = request.http_range
+    except ValueError:
+        wanted = slice(None)
+    if wanted.start is None and wanted.stop is None:
+        return web.Response(body=data, headers=headers)
+    start, stop, _ = wanted.indices(len(data))
+    if start >= stop:
+        return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
+    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+    return web.Response(status=206, body=data[start:stop], headers=headers)

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from events.errors import NeurocardsError
 from services.sandbox import kie, yookassa
-from services.sandbox.context import Context
-from services.sandbox.faults import FaultError, FaultRule, Faults
+from services.sandbox.app import Context
+from services.sandbox.faults import FaultError, FaultRule
 from services.sandbox.knobs import change_knobs, knobs
 from services.sandbox.telegram.world import MESSAGE_KIND
 
@@ -42,36 +42,31 @@ class _Control:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
 
-    def _faults(self) -> Faults:
-        if not isinstance(self._ctx.faults, Faults):
-            raise web.HTTPNotImplemented(text="this sandbox was started without faults")
-        return self._ctx.faults
-
     async def health(self, request: web.Request) -> web.Response:
         return web.json_response({"ok": True, "now": self._ctx.clock.now(), "base_url": self._ctx.base_url})
 
     async def list_faults(self, request: web.Request) -> web.Response:
-        return web.json_response(self._faults().describe())
+        return web.json_response(self._ctx.faults.describe())
 
     async def add_faults(self, request: web.Request) -> web.Response:
         """One rule as an object, or several as a list; all of them or none."""
         try:
             body = await _json(request)
             rules = msgspec.convert(body if isinstance(body, list) else [body], list[FaultRule])
-            added = self._faults().add(*rules)
+            added = self._ctx.faults.add(*rules)
         except (FaultError, _RefusedError, msgspec.ValidationError) as error:
             return _refusal(error)
         return web.json_response({"ok": True, "ids": added})
 
     async def remove_faults(self, request: web.Request) -> web.Response:
-        removed = self._faults().remove(request.match_info.get("id"))
+        removed = self._ctx.faults.remove(request.match_info.get("id"))
         return web.json_response({"ok": True, "removed": removed})
 
     async def seed(self, request: web.Request) -> web.Response:
         """`{"seed": 7, "rate": 0.2, "only": ["kie"], "args": {"hang": {"seconds": 2}}}`"""
         try:
             wanted = msgspec.convert(await _json(request), _Seed)
-            self._faults().seed(wanted.seed, wanted.rate, wanted.only, wanted.args)
+            self._ctx.faults.seed(wanted.seed, wanted.rate, wanted.only, wanted.args)
         except (FaultError, _RefusedError, msgspec.ValidationError) as error:
             return _refusal(error)
         return web.json_response({"ok": True})

@@ -1,8 +1,9 @@
 """Every fault the sandboxed APIs can act out, by API and call.
 
 One table, so that a misspelt fault in a test is refused instead of silently never happening, and so that
-seeded faults choose from something. What each name does is told where it is acted out: `kie/faulty.py` and
-`kie/tasks.py`, `openai/failures.py`, `yookassa/api.py` and `yookassa/notify.py`, `telegram/server.py`.
+seeded faults choose from something. What each name does is told where it is acted out: `faults.py`,
+`kie/envelope.py` and `kie/tasks.py`, `openai/errors.py`, `yookassa/api.py` and `yookassa/notify.py`,
+`telegram/server.py`.
 """
 
 from __future__ import annotations
@@ -87,14 +88,11 @@ _TELEGRAM_METHODS = (
     "sendPhoto",
     "sendVideo",
     "sendDocument",
-    "sendMediaGroup",
     "sendAnimation",
     "copyMessage",
-    "forwardMessage",
     "getFile",
     "getChat",
     "sendInvoice",
-    "createInvoiceLink",
     "answerPreCheckoutQuery",
     "refundStarPayment",
     "getStarTransactions",
@@ -116,7 +114,6 @@ FAULT_NAMES: FaultTable = {
     },
     "openai": {
         "chat": _OPENAI + _OPENAI_ANSWER,
-        "responses": _OPENAI + _OPENAI_ANSWER,
         "moderations": _OPENAI,
         "models": _OPENAI,
     },

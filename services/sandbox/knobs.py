@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from events.errors import NeurocardsError
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 
 _KIND = "sandbox"
 _KEY = "knobs"
@@ -32,7 +32,7 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     render_seconds: float = 6.0  # 0: a task succeeds at once, with a small video
     small_videos: bool = False  # True: videos of a second that cost next to nothing to make
     balance: float = 1_000_000.0  # KIE credits left, over all keys
-    prices: dict[str, float] = {}  # KIE credits per task by model; the rest from kie/prices.py
+    prices: dict[str, float] = {}  # KIE credits per task by model; the rest from kie/models.py
     paused_models: list[str] = msgspec.field(default_factory=lambda: list(_PAUSED))
     rate_limit: int = 20  # KIE creations per key and window; 0: no limit
     rate_window_seconds: float = 10.0

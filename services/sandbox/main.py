@@ -12,8 +12,8 @@ from services.generation.callback_urls import YOOKASSA_PATH
 from services.platform.errors import StartError
 from services.platform.process import Runtime
 from services.platform.settings import Settings
-from services.sandbox.app import build_app
-from services.sandbox.context import Context, SandboxSettings
+from services.sandbox import chat, control, kie, openai, telegram, yookassa
+from services.sandbox.app import Context, RoutesOf, SandboxSettings, build_app
 from services.sandbox.faults import Faults
 from services.sandbox.store import Store
 
@@ -22,6 +22,16 @@ log = structlog.get_logger()
 # How long open requests (long polls, downloads) may go on after a stop signal.
 _SHUTDOWN_S = 1.0
 _BACKLOG = 1024
+
+MODULES: dict[str, RoutesOf] = {
+    "/telegram": telegram.routes,
+    "/kie": kie.routes,
+    "/openai": openai.routes,
+    "/yookassa": yookassa.routes,
+    "/chat": chat.routes,
+    "/__sandbox": control.routes,
+    "": chat.page_routes,
+}
 
 
 async def serve(settings: Settings) -> None:
@@ -35,7 +45,7 @@ async def serve(settings: Settings) -> None:
                 settings=sandbox_settings(settings),
                 base_url=settings.sandbox_url or _address(settings, listener),
             )
-            runner = web.AppRunner(build_app(ctx), access_log=None, shutdown_timeout=_SHUTDOWN_S)
+            runner = web.AppRunner(build_app(ctx, MODULES), access_log=None, shutdown_timeout=_SHUTDOWN_S)
             await runner.setup()
             try:
                 await web.SockSite(runner, listener, backlog=_BACKLOG).start()

@@ -24,7 +24,7 @@ from services.platform.blobs import one_chunk, open_blobs
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from services.sandbox import kie, openai
-from services.sandbox.context import Context, WallClock
+from services.sandbox.app import Clock, Context
 from tests.bench.shop import PHOTO, Shop
 from tests.support.outside import outside, photo
 from tests.support.services import ServiceProcess, Services, services_in
@@ -127,7 +127,7 @@ async def bench_system(
     calls = Calls()
     async with AsyncExitStack() as stack:
         modules = {"/kie": calls.counted, "/openai": openai.routes}
-        sandbox = await stack.enter_async_context(outside(modules, clock=WallClock()))
+        sandbox = await stack.enter_async_context(outside(modules, clock=Clock()))
         sandbox.turn(render_seconds=FOR_EVER_S, small_videos=True, rate_limit=0)
         settings = load_settings(
             database_url=postgres.url(), redis_url=valkey.url(), data_dir=folder, log_level="warning"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -13,13 +14,36 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from PIL import Image, ImageDraw
 
-from services.sandbox.app import RoutesOf, build_app
-from services.sandbox.context import Clock, Context, ManualClock
+from services.sandbox.app import Clock, Context, RoutesOf, build_app
 from services.sandbox.faults import FaultRule, Faults
 from services.sandbox.knobs import change_knobs
 from services.sandbox.store import Store
 
 KEY = "sandbox-key-1"
+
+
+class ManualClock(Clock):
+    """Time that moves only when told; sleepers wake in the order of their deadlines."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._sleepers: list[tuple[float, asyncio.Future[None]]] = []
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep(self, delay_s: float) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self._now + delay_s, woken))
+        await woken
+
+    def advance(self, delay_s: float) -> None:
+        self._now += delay_s
+        due = sorted((s for s in self._sleepers if s[0] <= self._now), key=lambda sleeper: sleeper[0])
+        self._sleepers = [s for s in self._sleepers if s[0] > self._now]
+        for _, woken in due:
+            if not woken.done():
+                woken.set_result(None)
 
 
 class Outside:
@@ -41,7 +65,6 @@ class Outside:
 
     def fault(self, api: str, call: str, name: str, **rule: Any) -> None:
         """Add a fault rule."""
-        assert isinstance(self.ctx.faults, Faults)
         self.ctx.faults.add(FaultRule(api, call, name, **rule))
 
     async def post(self, path: str, body: Any = None, key: str = KEY, **options: Any) -> Any:

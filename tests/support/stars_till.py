@@ -17,7 +17,7 @@ from services.payments.refunds import Refunds
 from services.payments.stars import StarsPayments, payload_of
 from services.platform.database import create_pool
 from services.sandbox import chat, control, telegram
-from services.sandbox.context import WallClock
+from services.sandbox.app import Clock
 from tests.support.outside import Outside, outside
 from tests.support.till import till_settings
 
@@ -74,7 +74,7 @@ class StarsTill:
 @asynccontextmanager
 async def stars_till(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTill]:
     """The person has accepted the terms."""
-    async with outside(MODULES, clock=WallClock()) as sandbox:
+    async with outside(MODULES, clock=Clock()) as sandbox:
         settings = till_settings(database_url, sandbox.url)
         bot = create_bot(settings)
         try:

@@ -24,7 +24,7 @@ from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
 from services.platform.settings import Settings, load_settings
 from services.sandbox import control, yookassa
-from services.sandbox.context import WallClock
+from services.sandbox.app import Clock
 from tests.support.outside import Outside, outside
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ async def till(settings: Settings, ledger: Ledger, pool: "Pool", sandbox: Outsid
 @asynccontextmanager
 async def running_sandbox() -> AsyncIterator[Outside]:
     """YooKassa alone, in real time."""
-    async with outside(MODULES, clock=WallClock()) as sandbox:
+    async with outside(MODULES, clock=Clock()) as sandbox:
         yield sandbox
 
 

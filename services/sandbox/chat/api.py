@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from services.sandbox.app import Context
 from services.sandbox.chat.forms import number, read_form, read_json, whole
 from services.sandbox.chat.person import LANGUAGES, Person, UnsupportedActionError
-from services.sandbox.context import Context
 from services.sandbox.telegram import Telegram, of
 from services.sandbox.telegram.methods.bot import commands, text
 from services.sandbox.telegram.server import send_file

@@ -6,7 +6,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 
 _TYPES = {
     ".html": "text/html",

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.sandbox.context import Context
-from services.sandbox.kie import create, read, results, uploads
+from services.sandbox.app import Context
+from services.sandbox.kie import api, uploads
 from services.sandbox.kie.callbacks import deliveries
-from services.sandbox.kie.results import LEAK_KIND
-from services.sandbox.kie.studio import Studio, words_of
+from services.sandbox.kie.studio import Studio
 from services.sandbox.kie.tasks import TASK_KIND, Task
+from services.sandbox.kie.uploads import LEAK_KIND
 from services.sandbox.knobs import knobs
 
 __all__ = ["book", "routes"]
@@ -31,18 +31,30 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         body = {"timestamp": now.isoformat(), "status": 404, "error": "Not Found", "path": path}
         return web.json_response(body, status=404)
 
-    known = [*create.routes(ctx), *read.routes(ctx), *results.routes(ctx), *uploads.routes(ctx)]
-    return [*known, web.route("*", "/{unknown:.*}", unknown)]
+    return [*api.routes(ctx), *uploads.routes(ctx), web.route("*", "/{unknown:.*}", unknown)]
 
 
 def book(ctx: Context) -> dict[str, Any]:
     """Every task ever accepted, oldest first, with its callbacks: the proof that nothing was asked twice."""
     callbacks = deliveries(ctx)
-    tasks = [words_of(msgspec.convert(doc, Task)) for _, doc in ctx.store.all(TASK_KIND)]
-    for task in tasks:
-        task["callbacks"] = callbacks.get(task["taskId"], [])
+    tasks = [_shown(msgspec.convert(doc, Task), callbacks) for _, doc in ctx.store.all(TASK_KIND)]
     return {
         "tasks": tasks,
         "balance": knobs(ctx).balance,
         "token_leaks": [doc["url"] for _, doc in ctx.store.all(LEAK_KIND)],
+    }
+
+
+def _shown(task: Task, callbacks: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    return {
+        "taskId": task.id,
+        "model": task.model,
+        "key": task.key,
+        "callBackUrl": task.callback,
+        "state": task.state,
+        "createTime": task.created_ms,
+        "creditsConsumed": task.cost if task.state == "success" else 0,
+        "fault": task.fault or None,
+        "callbackFault": task.callback_fault or None,
+        "callbacks": callbacks.get(task.id, []),
     }

@@ -9,11 +9,10 @@ import hmac
 import json
 from typing import Any
 
-import aiohttp
 import msgspec
 import structlog
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.kie.tasks import Task, callback_body, load
 from services.sandbox.knobs import Knobs, knobs
 
@@ -112,8 +111,7 @@ async def _deliver(ctx: Context, delivery: Delivery, key: str) -> None:
 
 
 async def _attempt(ctx: Context, task: Task, delivery: Delivery) -> None:
-    while (left_s := delivery.next_at - ctx.clock.now()) > 0:
-        await ctx.clock.sleep(left_s)
+    await ctx.sleep_until(delivery.next_at)
     settings = knobs(ctx)
     answer = await _post(ctx, task, callback_body(task), settings)
     delivery.answers.append(answer)
@@ -130,14 +128,7 @@ async def _attempt(ctx: Context, task: Task, delivery: Delivery) -> None:
 
 async def _post(ctx: Context, task: Task, body: dict[str, Any], settings: Knobs) -> str:
     headers = _signature(task, settings, ctx.clock.now()) if settings.callback_hmac_key else {}
-    timeout = aiohttp.ClientTimeout(total=settings.callback_timeout_seconds)
-    try:
-        async with ctx.http().post(
-            task.callback, json=body, headers=headers, timeout=timeout, allow_redirects=False
-        ) as reply:
-            return str(reply.status)
-    except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-        return type(error).__name__
+    return await ctx.post(task.callback, body, headers, settings.callback_timeout_seconds)
 
 
 def _signature(task: Task, settings: Knobs, now: float) -> dict[str, str]:

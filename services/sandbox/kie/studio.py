@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import uuid
-from typing import Any
 
 import msgspec
 
-from services.sandbox.context import Context, Fault
+from services.sandbox.app import Context
 from services.sandbox.fault_names import KIE_CALLBACK, KIE_TASK
+from services.sandbox.faults import Fault
 from services.sandbox.kie import callbacks
-from services.sandbox.kie.tasks import TASK_KIND, Task, load, planned_failure, save
+from services.sandbox.kie.tasks import TASK_KIND, Task, load, planned_failure, save, words
 from services.sandbox.knobs import change_knobs, knobs
 from services.sandbox.video import FULL, SMALL, NotAnImageError, Renderer, placeholder
 
@@ -71,11 +70,9 @@ class Studio:
             await asyncio.wait(sending, timeout=_CALLBACK_FIRST_S)
 
     def _with_faults(self, task: Task, fault: Fault | None) -> Task:
-        words = {"key": task.key, "model": task.model, "callback": task.callback, "prompt": task.prompt}
-        words["task"] = task.id
         for call, names in (("task", KIE_TASK), ("callback", KIE_CALLBACK)):
             taken = fault if fault is not None and fault.name in names else None
-            taken = taken or self._ctx.faults.take("kie", call, **words)
+            taken = taken or self._ctx.faults.take("kie", call, task=task.id, **words(task))
             if taken is not None and call == "task":
                 task.fault, task.fault_args = taken.name, dict(taken.args)
             elif taken is not None:
@@ -92,8 +89,7 @@ class Studio:
             return
         if planned_failure(task) is None:
             await self._ensure_video(task)
-        while (left_s := task.due_ms / 1000 - self._ctx.clock.now()) > 0:
-            await self._ctx.clock.sleep(left_s)
+        await self._ctx.sleep_until(task.due_ms / 1000)
         current = load(self._ctx, task.id)
         if current is not None and current.state == "open":
             self._settle(current)
@@ -159,22 +155,3 @@ def video_name(task: Task) -> str:
     seed = task.photo or "prompt:" + task.prompt
     digest = hashlib.sha256(seed.encode()).hexdigest()[:32]
     return f"kie/videos/{digest}-{'small' if task.small else 'full'}.mp4"
-
-
-def new_task_id(family: str) -> str:
-    return f"veo_task_{uuid.uuid4().hex[:12]}" if family == "veo" else uuid.uuid4().hex
-
-
-def words_of(task: Task) -> dict[str, Any]:
-    """What the book says about a task."""
-    return {
-        "taskId": task.id,
-        "model": task.model,
-        "key": task.key,
-        "callBackUrl": task.callback,
-        "state": task.state,
-        "createTime": task.created_ms,
-        "creditsConsumed": task.cost if task.state == "success" else 0,
-        "fault": task.fault or None,
-        "callbackFault": task.callback_fault or None,
-    }

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 
 TASK_KIND = "kie_task"
 
@@ -34,14 +34,12 @@ _FAIL_TEXTS = {
     ),
 }
 _SORA_FACE = "We currently do not support uploads of images containing photorealistic people."
-_VEO_POLICY = "Your prompt was flagged by Website as violating content policies."
 
 
 class Task(msgspec.Struct, kw_only=True):
     """Times are epoch milliseconds; `cost` is in KIE credits."""
 
     id: str
-    family: Literal["market", "veo"] = "market"
     model: str
     key: str
     body: dict[str, Any]
@@ -73,6 +71,11 @@ class Task(msgspec.Struct, kw_only=True):
         return self.fault == "never_finishes" or bool(forever)
 
 
+def words(task: Task) -> dict[str, str]:
+    """What fault rules can match."""
+    return {"key": task.key, "model": task.model, "callback": task.callback, "prompt": task.prompt}
+
+
 def load(ctx: Context, task_id: str) -> Task | None:
     doc = ctx.store.get(TASK_KIND, task_id)
     return None if doc is None else msgspec.convert(doc, Task)
@@ -89,8 +92,6 @@ def planned_failure(task: Task) -> tuple[str, str] | None:
     code, text = _FAIL_TEXTS[task.fault]
     if task.fault == "face" and task.model.startswith("sora"):
         text = _SORA_FACE
-    if task.fault == "policy" and task.family == "veo":
-        code, text = "400", _VEO_POLICY
     return str(task.fault_args.get("code", code)), str(task.fault_args.get("msg", text))
 
 
@@ -151,8 +152,6 @@ def record(task: Task, now_ms: int) -> dict[str, Any]:
 
 def callback_body(task: Task) -> dict[str, Any]:
     """What is posted to callBackUrl once the task is done."""
-    if task.family == "veo":
-        return _veo_callback(task)
     data = record(task, task.completed_ms)
     data["costTime"] //= 1000  # seconds here, milliseconds in recordInfo: so it is
     data.pop("progress", None)
@@ -161,26 +160,6 @@ def callback_body(task: Task) -> dict[str, Any]:
         return {"code": 200, "msg": "Playground task completed successfully.", "data": data}
     del data["resultJson"]
     return {"code": 501, "msg": "Playground task failed.", "data": data}
-
-
-def _veo_callback(task: Task) -> dict[str, Any]:
-    data: dict[str, Any] = {"taskId": task.id}
-    if task.state != "success":
-        code = int(task.fail_code) if task.fail_code.isdecimal() else 500
-        return {"code": code, "msg": task.fail_msg, "data": data | {"fallbackFlag": False}}
-    data["promptJson"] = json.dumps(task.body, ensure_ascii=False)
-    urls = veo_urls(task)
-    data["info"] = {"resultUrls": urls, "originUrls": urls, "resolution": veo_resolution(task)}
-    data["fallbackFlag"] = False
-    return {"code": 200, "msg": "Veo3.1 video generated successfully.", "data": data}
-
-
-def veo_urls(task: Task) -> list[str]:
-    return [] if task.fault == "success_without_url" else [result_url(task)]
-
-
-def veo_resolution(task: Task) -> str:
-    return str(task.body.get("resolution", "720p"))
 
 
 def _number(value: float) -> int | float:

@@ -1,44 +1,38 @@
-"""The three upload endpoints and the files they made."""
+"""Uploaded files, and the pictures a task names: uploaded before, or fetched over HTTP."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
 import hashlib
+import io
 import mimetypes
 import re
-from collections.abc import Callable, Coroutine
+import warnings
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 from aiohttp import web
+from PIL import Image, UnidentifiedImageError
 from yarl import URL
 
-from services.sandbox import faults
-from services.sandbox.context import Context
-from services.sandbox.kie.fetch import download, is_image
-from services.sandbox.kie.wire import KieError, bearer, json_object, origin
+from services.sandbox.app import Context, send_bytes
+from services.sandbox.faults import broken_answer
+from services.sandbox.kie.envelope import IMAGE_NOT_FETCHED, KieError, bearer, origin
 from services.sandbox.knobs import knobs
-from services.sandbox.sendfile import send_bytes
 
 UPLOAD_KIND = "kie_upload"
+LEAK_KIND = "kie_leak"
+IMAGE_SIZE_MAX_BYTES = 10 * 1024 * 1024
 
 _SIZE_MAX_BYTES = 100 * 1024 * 1024
-_FETCH_TIMEOUT_S = 30.0
+_FETCH_TIMEOUT_S = 15.0
+_CHUNK_BYTES = 65_536
 _PATH = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
 _PATH_LENGTH_MAX = 200
 _PREFIX = "/kie/files/"
-_SIGNATURES = {
-    b"\xff\xd8\xff": "image/jpeg",
-    b"\x89PNG": "image/png",
-    b"RIFF": "image/webp",
-    b"GIF8": "image/gif",
-}
-
-Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
+_IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 class Upload(msgspec.Struct, kw_only=True):
@@ -59,12 +53,25 @@ def routes(ctx: Context) -> list[web.RouteDef]:
             raise web.HTTPNotFound(text="Not Found")
         return send_bytes(request, ctx.store.read_file(upload.file) or b"", upload.mime)
 
-    return [
-        web.post("/api/file-base64-upload", _endpoint(ctx, _from_base64)),
-        web.post("/api/file-stream-upload", _endpoint(ctx, _from_form)),
-        web.post("/api/file-url-upload", _endpoint(ctx, _from_url)),
-        web.get("/files/{path:.+}", serve_file),
-    ]
+    async def upload_file(request: web.Request) -> web.StreamResponse:
+        key = bearer(request)
+        if key is None:
+            return _refusal(ctx, 401, "Authentication failed: Invalid API Key")
+        fault = ctx.faults.take("kie", "upload", key=key)
+        if fault is not None and (broken := await broken_answer(request, fault)) is not None:
+            return broken
+        try:
+            uploaded = _keep(ctx, key, *await _read_form(request))
+        except KieError as error:
+            return _refusal(ctx, error.code, error.msg)
+        shown = _shown(uploaded, origin(request))
+        if fault is not None and fault.name == "no_url":
+            del shown["downloadUrl"]
+        return web.json_response(
+            {"success": True, "code": 200, "msg": "File uploaded successfully", "data": shown}
+        )
+
+    return [web.post("/api/file-stream-upload", upload_file), web.get("/files/{path:.+}", serve_file)]
 
 
 def find(ctx: Context, url: str, host: str) -> Upload | None:
@@ -83,48 +90,65 @@ def find(ctx: Context, url: str, host: str) -> Upload | None:
     return None if expired else upload
 
 
-_Taken = tuple[bytes, str, str | None]  # content, uploadPath, fileName
-_Reader = Callable[[Context, web.Request], Coroutine[Any, Any, _Taken]]
+async def take_in(ctx: Context, request: web.Request, urls: list[str]) -> str:
+    """Check every picture and return the first one's file name in the store ("" without any).
+
+    Raises KieError for what the provider would refuse, and for URLs that would give a bot's token away.
+    """
+    names: list[str] = []
+    for url in urls:
+        if "/file/bot" in url:
+            masked = url.split("/file/bot", 1)[0] + "/file/bot..."
+            ctx.store.put(LEAK_KIND, str(ctx.store.next_id(LEAK_KIND)), {"url": masked})
+            raise KieError(422, "image URL refused: it holds a Telegram bot token (/file/bot...)")
+        own = find(ctx, url, request.host)
+        if own is not None:
+            _check_image(own.size, own.image)
+            names.append(own.file)
+            continue
+        data = await _download(ctx, url)
+        _check_image(len(data), image_mime(data) is not None)
+        names.append(f"kie/uploads/{hashlib.sha256(data).hexdigest()}")
+        ctx.store.write_file(names[-1], data)
+    return names[0] if names else ""
 
 
-def _endpoint(ctx: Context, read: _Reader) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        key = bearer(request)
-        if key is None:
-            return _refusal(ctx, 401, "Authentication failed: Invalid API Key")
-        fault = ctx.faults.take("kie", "upload", key=key)
-        if fault is not None and fault.name == "drop":
-            return faults.drop(request)
-        if fault is not None and fault.name == "html_502":
-            return faults.html_502()
-        try:
-            data, folder, name = await read(ctx, request)
-            uploaded = _keep(ctx, key, data, _checked_path(folder), name)
-        except KieError as error:
-            return _refusal(ctx, error.code, error.msg)
-        shown = _shown(uploaded, origin(request))
-        if fault is not None and fault.name == "no_url":
-            del shown["downloadUrl"]
-        return web.json_response(
-            {"success": True, "code": 200, "msg": "File uploaded successfully", "data": shown}
-        )
-
-    return handle
+def _check_image(size_bytes: int, is_image: bool) -> None:
+    if size_bytes > IMAGE_SIZE_MAX_BYTES:
+        raise KieError(422, "The image size exceeds the maximum limit of 10MB")
+    if not is_image:
+        raise KieError(422, "The image type is not supported, use jpeg, png or webp")
 
 
-async def _from_base64(ctx: Context, request: web.Request) -> _Taken:
-    body = await json_object(request)
-    text = _text(body, "base64Data")
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
+async def _download(ctx: Context, url: str) -> bytes:
+    """The body of a 200 answer, cut a little after the largest allowed. Raises KieError 451."""
+    data = bytearray()
     try:
-        data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise KieError(400, "Base64 decoding failed: Invalid Base64 format") from error
-    return data, _text(body, "uploadPath"), _optional(body, "fileName")
+        async with ctx.http().get(url, timeout=aiohttp.ClientTimeout(total=_FETCH_TIMEOUT_S)) as reply:
+            if reply.status != 200:
+                raise KieError(451, IMAGE_NOT_FETCHED)
+            async for part in reply.content.iter_chunked(_CHUNK_BYTES):
+                data += part
+                if len(data) > IMAGE_SIZE_MAX_BYTES:
+                    break
+    except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
+        raise KieError(451, IMAGE_NOT_FETCHED) from error
+    return bytes(data)
 
 
-async def _from_form(ctx: Context, request: web.Request) -> _Taken:
+def image_mime(data: bytes) -> str | None:
+    """`image/jpeg` and the like by the bytes' header; None for what is no JPEG, PNG or WebP."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=_IMAGE_FORMATS) as image:
+                return image.get_format_mimetype() if image.width > 0 else None
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+async def _read_form(request: web.Request) -> tuple[bytes, str, str]:
+    """The content, its folder, its name ("" without one)."""
     if request.content_type != "multipart/form-data":
         raise KieError(400, "Content-Type must be multipart/form-data")
     form: dict[str, str] = {}
@@ -140,45 +164,39 @@ async def _from_form(ctx: Context, request: web.Request) -> _Taken:
                 form[part.name] = (await part.text())[:1000]
     except ValueError as error:
         raise KieError(400, f"Cannot read the form: {error}") from error
-    if data is None:
-        raise KieError(400, "Missing required parameter: file")
-    return data, _text(form, "uploadPath"), form.get("fileName") or form.get("original") or None
+    for name, given in (("file", data is not None), ("uploadPath", form.get("uploadPath"))):
+        if not given:
+            raise KieError(400, f"Missing required parameter: {name}")
+    folder = form["uploadPath"]
+    dotted = any(part in ("..", ".") for part in folder.split("/"))
+    if not _PATH.fullmatch(folder) or dotted or len(folder) > _PATH_LENGTH_MAX:
+        raise KieError(400, "uploadPath must not begin or end with a slash")
+    return data or b"", folder, form.get("fileName") or form.get("original") or ""
 
 
 async def _limited(part: aiohttp.BodyPartReader) -> bytes:
     data = bytearray()
-    while chunk := await part.read_chunk(65_536):
+    while chunk := await part.read_chunk(_CHUNK_BYTES):
         data += chunk
         if len(data) > _SIZE_MAX_BYTES:
             raise KieError(400, "File size exceeds the limit of 100MB")
     return bytes(data)
 
 
-async def _from_url(ctx: Context, request: web.Request) -> _Taken:
-    body = await json_object(request)
-    url = _text(body, "fileUrl")
-    folder = _text(body, "uploadPath")
-    data = await download(ctx, url, _SIZE_MAX_BYTES, _FETCH_TIMEOUT_S)
-    if not data:
-        raise KieError(400, "Failed to download the file from the URL")
-    if len(data) > _SIZE_MAX_BYTES:
-        raise KieError(400, "File size exceeds the limit of 100MB")
-    return data, folder, _optional(body, "fileName") or URL(url).name or None
-
-
-def _keep(ctx: Context, key: str, data: bytes, folder: str, name: str | None) -> Upload:
+def _keep(ctx: Context, key: str, data: bytes, folder: str, name: str) -> Upload:
     if not data:
         raise KieError(400, "The file is empty")
     digest = hashlib.sha256(data).hexdigest()
     file_name = (name or f"{digest[:16]}.bin").replace("/", "_").replace("\\", "_")[:120]
     # The account's own folder, as in the provider's URLs: the same name again overwrites, but only one's own.
     owner = hashlib.sha256(key.encode()).hexdigest()[:12]
+    picture = image_mime(data)
     upload = Upload(
         path=f"{owner}/{folder}/{file_name}",
         file=f"kie/uploads/{digest}",
         size=len(data),
-        mime=_mime(data, file_name),
-        image=is_image(data),
+        mime=picture or mimetypes.guess_type(file_name)[0] or "application/octet-stream",
+        image=picture is not None,
         uploaded_at=ctx.clock.now(),
     )
     ctx.store.write_file(upload.file, data)
@@ -196,32 +214,6 @@ def _shown(upload: Upload, at: str) -> dict[str, Any]:
         "mimeType": upload.mime,
         "uploadedAt": uploaded.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
     }
-
-
-def _mime(data: bytes, name: str) -> str:
-    for signature, mime in _SIGNATURES.items():
-        if data.startswith(signature):
-            return mime
-    return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-def _checked_path(folder: str) -> str:
-    dotted = any(part in ("..", ".") for part in folder.split("/"))
-    if not _PATH.fullmatch(folder) or dotted or len(folder) > _PATH_LENGTH_MAX:
-        raise KieError(400, "uploadPath must not begin or end with a slash")
-    return folder
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
-    if not isinstance(value, str) or not value:
-        raise KieError(400, f"Missing required parameter: {name}")
-    return value
-
-
-def _optional(body: dict[str, Any], name: str) -> str | None:
-    value = body.get(name)
-    return value if isinstance(value, str) and value else None
 
 
 def _refusal(ctx: Context, code: int, msg: str) -> web.Response:

@@ -1,30 +1,46 @@
-"""`POST /v1/chat/completions`, streamed or whole."""
+"""`POST /v1/chat/completions`: an answer that fits the asked schema, spoiled on demand; never streamed."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.context import Context
-from services.sandbox.openai import failures
-from services.sandbox.openai.answers import Answer, capped, compose, count_tokens, digest, texts_of
+from services.sandbox.app import Context
+from services.sandbox.faults import Fault
+from services.sandbox.openai import errors
 from services.sandbox.openai.models import effort_problem, snapshot, thought_tokens
-from services.sandbox.openai.schema import SchemaError
+from services.sandbox.openai.schema import SchemaError, check_strict, fill, product_of, text_for
+
+_REFUSAL = "I'm sorry, but I can't help with that request."
+_PICTURE_TOKENS = 85
+_TOKEN_CHARS = 4
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`finish` is stop, length or content_filter; `refusal` is set instead of `content`."""
+
+    content: str | None
+    refusal: str | None
+    finish: str
+    thought: int = 0  # hidden tokens that came before it
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
     async def completions(request: web.Request) -> web.StreamResponse:
-        body = await failures.json_object(request)
+        body = await errors.json_object(request)
         asked = body or {}
         texts = texts_of(asked["messages"]) if isinstance(asked.get("messages"), list) else []
         model = str(asked.get("model", ""))
-        refused = await failures.refused(ctx, request, "chat", model=model, prompt="\n".join(texts))
+        refused = await errors.refused(ctx, request, "chat", model=model, prompt="\n".join(texts))
         if isinstance(refused, web.Response):
             return refused
         if body is None:
-            return failures.not_json()
+            return errors.not_json()
         if problem := _problem(body):
             return problem
         try:
@@ -32,27 +48,28 @@ def routes(ctx: Context) -> list[web.RouteDef]:
             thought = thought_tokens(body["model"], body.get("reasoning_effort"))
             answer = capped(answer, thought, body.get("max_completion_tokens"))
         except SchemaError as error:
-            return failures.bad_request(str(error), "response_format")
-        completion = _completion(body, answer, int(ctx.clock.now()))
-        return await _stream(request, completion) if body.get("stream") else failures.good(completion)
+            return errors.bad_request(str(error), "response_format")
+        return errors.good(_completion(body, answer, int(ctx.clock.now())))
 
     return [web.post("/v1/chat/completions", completions)]
 
 
 def _problem(body: dict[str, Any]) -> web.Response | None:
     if not isinstance(body.get("model"), str) or not body["model"]:
-        return failures.bad_request("you must provide a model parameter")
+        return errors.bad_request("you must provide a model parameter")
+    if body.get("stream"):
+        return errors.bad_request("Streaming is not part of this sandbox.", "stream", "unsupported_value")
     messages = body.get("messages")
     if not isinstance(messages, list):
-        return failures.missing("messages")
+        return errors.missing("messages")
     if not messages:
         text = "Invalid 'messages': empty array. Expected an array with minimum length 1, but got an empty "
-        return failures.bad_request(text + "array instead.", "messages", "empty_array")
+        return errors.bad_request(text + "array instead.", "messages", "empty_array")
     for message in messages:
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else []:
             if isinstance(part, dict) and part.get("type") == "image_url" and not _picture(part):
-                return failures.bad_request("Invalid image URL.", "messages", "invalid_image_url")
+                return errors.bad_request("Invalid image URL.", "messages", "invalid_image_url")
     return effort_problem(body["model"], body.get("reasoning_effort"))
 
 
@@ -104,25 +121,72 @@ def _completion(body: dict[str, Any], answer: Answer, created: int) -> dict[str,
     }
 
 
-async def _stream(request: web.Request, completion: dict[str, Any]) -> web.StreamResponse:
-    """The same completion as server-sent events: the role, the words, the end."""
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
-    await response.prepare(request)
-    choice = completion["choices"][0]
-    said = choice["message"]["content"]
-    deltas: list[tuple[dict[str, Any], str | None]] = [({"role": "assistant", "content": ""}, None)]
-    if said is None:
-        deltas.append(({"refusal": choice["message"]["refusal"]}, None))
+def texts_of(messages: list[Any]) -> list[str]:
+    """The text of all messages that a person wrote, in order; system texts only if there is nothing else."""
+    by_role: dict[bool, list[str]] = {True: [], False: []}
+    for message in messages:
+        if isinstance(message, dict):
+            by_role[message.get("role") == "user"] += _parts(message.get("content"))
+    return by_role[True] or by_role[False]
+
+
+def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) -> Answer:
+    """An answer in the wanted form: `{"name", "schema", "strict"}`, or prose for None.
+
+    Raises SchemaError when the form is strict and its schema is not allowed.
+    """
+    product = product_of(texts)
+    if form is None:
+        content = text_for("prompt", product)
     else:
-        deltas += [({"content": said[at : at + 40]}, None) for at in range(0, len(said), 40)]
-    deltas.append(({}, choice["finish_reason"]))
-    shared = {
-        key: completion[key] for key in ("id", "created", "model", "service_tier", "system_fingerprint")
-    }
-    for delta, finish in deltas:
-        piece = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        event = {**shared, "object": "chat.completion.chunk", "choices": [piece]}
-        await response.write(f"data: {json.dumps(event)}\n\n".encode())
-    await response.write(b"data: [DONE]\n\n")
-    await response.write_eof()
-    return response
+        schema = form.get("schema")
+        if form.get("strict"):
+            check_strict(str(form.get("name")), schema)
+        content = json.dumps(fill(schema if isinstance(schema, dict) else {}, product), ensure_ascii=False)
+    match fault.name if fault is not None else "":
+        case "refusal":
+            return Answer(None, _REFUSAL, "stop")
+        case "invalid_json":
+            return Answer("Sure! Here is your prompt: {'prompt': " + content[:60], None, "stop")
+        case "truncated":
+            return Answer(content[: len(content) // 2], None, "length")
+        case "half_filled":
+            return Answer(content[: content.rfind(",")] + "}", None, "stop")
+        case "content_filter":
+            return Answer("", None, "content_filter")
+    return Answer(content, None, "stop")
+
+
+def capped(answer: Answer, thought: int, cap: Any) -> Answer:
+    """The answer as far as a cap in tokens lets it come after so many hidden ones; None is no cap."""
+    if not isinstance(cap, int) or answer.content is None:
+        return replace(answer, thought=thought)
+    if thought + count_tokens(answer.content) <= cap:
+        return replace(answer, thought=thought)
+    said = answer.content[: max(0, cap - thought) * _TOKEN_CHARS]
+    return replace(answer, content=said, finish="length", thought=min(thought, cap))
+
+
+def digest(prefix: str, *parts: Any) -> str:
+    """An id that is the same for the same request."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return prefix + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:29]
+
+
+def count_tokens(messages: Any) -> int:
+    """Roughly four characters a token; a picture costs the same whatever its size."""
+    if isinstance(messages, str):
+        return (
+            _PICTURE_TOKENS if messages.startswith(("data:", "http")) else -(-len(messages) // _TOKEN_CHARS)
+        )
+    if isinstance(messages, dict):
+        return sum(count_tokens(value) for value in messages.values())
+    return sum(count_tokens(item) for item in messages) if isinstance(messages, list) else 0
+
+
+def _parts(content: Any) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return [text for text in texts if isinstance(text, str)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.openai import failures
+from services.sandbox.openai import errors
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def effort_problem(name: str, effort: Any) -> web.Response | None:
     if effort is None or name not in MODELS:
         return None
     if not MODELS[name].reasons:
-        return failures.bad_request("Unrecognized request argument supplied: reasoning_effort")
+        return errors.bad_request("Unrecognized request argument supplied: reasoning_effort")
     if not isinstance(effort, str) or effort not in _THOUGHT_TOKENS:
         text = f"Unsupported value: 'reasoning_effort' does not support {effort!r} with this model."
-        return failures.bad_request(text, "reasoning_effort", "unsupported_value")
+        return errors.bad_request(text, "reasoning_effort", "unsupported_value")
     return None

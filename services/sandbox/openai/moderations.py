@@ -16,10 +16,10 @@ from typing import Any
 from aiohttp import web
 from PIL import Image, ImageColor
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.knobs import knobs
-from services.sandbox.openai import failures
-from services.sandbox.openai.answers import digest
+from services.sandbox.openai import errors
+from services.sandbox.openai.chat import digest
 
 _CATEGORIES = (
     "harassment",
@@ -56,22 +56,22 @@ class _Input:
 
 def routes(ctx: Context) -> list[web.RouteDef]:
     async def moderate(request: web.Request) -> web.StreamResponse:
-        body = await failures.json_object(request)
+        body = await errors.json_object(request)
         inputs = _inputs((body or {}).get("input"))
         said = "\n".join(text for each in inputs for text in each.texts)
-        refused = await failures.refused(ctx, request, "moderations", prompt=said)
+        refused = await errors.refused(ctx, request, "moderations", prompt=said)
         if isinstance(refused, web.Response):
             return refused
         if body is None:
-            return failures.not_json()
+            return errors.not_json()
         if not inputs:
-            return failures.bad_request("'input' is a required property", "input")
+            return errors.bad_request("'input' is a required property", "input")
         try:
             results = [_result(each, _found(ctx, each)) for each in inputs]
         except (OSError, ValueError, binascii.Error):
-            return failures.bad_request("Invalid image data.", "input", "invalid_image")
+            return errors.bad_request("Invalid image data.", "input", "invalid_image")
         model = str(body.get("model", "omni-moderation-latest"))
-        return failures.good({"id": digest("modr-", body), "model": model, "results": results})
+        return errors.good({"id": digest("modr-", body), "model": model, "results": results})
 
     return [web.post("/v1/moderations", moderate)]
 

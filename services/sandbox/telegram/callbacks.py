@@ -6,7 +6,7 @@ import hashlib
 import time
 from typing import Any
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.telegram.errors import bad_request
 from services.sandbox.telegram.updates import UpdateQueue
 from services.sandbox.telegram.wire import Call

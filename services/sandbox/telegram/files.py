@@ -9,7 +9,7 @@ import mimetypes
 from pathlib import PurePosixPath
 from typing import Any
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.telegram import media
 from services.sandbox.telegram.errors import bad_request
 from services.sandbox.telegram.media import Picture

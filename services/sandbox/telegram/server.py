@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.sandbox import faults
-from services.sandbox.context import Context, Fault
-from services.sandbox.sendfile import send_bytes
+from services.sandbox.app import Context, send_bytes
+from services.sandbox.faults import Fault, broken_answer
 from services.sandbox.store import StoreError
 from services.sandbox.telegram import methods, service
 from services.sandbox.telegram.errors import (
@@ -102,21 +101,15 @@ class _Server:
                 raise BotApiError(500, "Internal Server Error")
             case "blocked":
                 raise forbidden(BLOCKED)
-            case "html_502":
-                return faults.html_502()
-            case "drop_before":
-                return faults.drop(request)
-            case "hang":
-                return await faults.hang(request, float(fault.args.get("seconds", HANG_S)))
-        return None
+            case "drop_after" | "hang_after":
+                return None
+        return await broken_answer(request, fault, hang_s=HANG_S)
 
     async def _act_after(self, request: web.Request, fault: Fault | None) -> web.StreamResponse | None:
         """The call was carried out, but the caller never hears of it."""
-        if fault is not None and fault.name == "drop_after":
-            return faults.drop(request)
-        if fault is not None and fault.name == "hang_after":
-            return await faults.hang(request, float(fault.args.get("seconds", HANG_S)))
-        return None
+        if fault is None or fault.name not in ("drop_after", "hang_after"):
+            return None
+        return await broken_answer(request, fault, hang_s=HANG_S)
 
 
 def _as_animation(call: Call) -> Call:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.knobs import knobs
 from services.sandbox.telegram.callbacks import Callbacks
 from services.sandbox.telegram.errors import BotApiError, bad_request, forbidden, too_many_requests

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.telegram.errors import conflict
 from services.sandbox.telegram.world import Signal
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import structlog
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.telegram.errors import bad_request, too_many_requests
 from services.sandbox.telegram.updates import UpdateQueue
 from services.sandbox.telegram.wire import Call

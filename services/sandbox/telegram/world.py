@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 
 Message = dict[str, Any]
 Record = dict[str, Any]

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from events.errors import NeurocardsError
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.yookassa import api, checkout, notify, payments, refunds
 from services.sandbox.yookassa.wire import YooError, bad
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox import faults
-from services.sandbox.context import Context, Fault
+from services.sandbox.app import Context
+from services.sandbox.faults import Fault, broken_answer
 from services.sandbox.yookassa import checks, notify, payments, refunds
 from services.sandbox.yookassa import checks as idempotence
 from services.sandbox.yookassa import payments as listing
@@ -160,16 +160,10 @@ def _acts_after(fault: Fault) -> bool:
 
 
 async def _break(request: web.Request, fault: Fault) -> web.Response:
-    match fault.name:
-        case "429":
-            return bad(YooError("too_many_requests", TOO_MANY))
-        case "hang":
-            return await faults.hang(request, float(fault.args.get("seconds", faults.HANG_DEFAULT_S)))
-        case "html_502":
-            return faults.html_502()
-        case "reset":
-            return faults.reset(request)
-    return bad(YooError("internal_server_error", "Internal server error"))
+    if fault.name == "429":
+        return bad(YooError("too_many_requests", TOO_MANY))
+    broken = await broken_answer(request, fault)
+    return bad(YooError("internal_server_error", "Internal server error")) if broken is None else broken
 
 
 def _refuse_method(allowed: str) -> Handler:

@@ -8,7 +8,7 @@ from string import Template
 
 from aiohttp import web
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.yookassa import payments
 from services.sandbox.yookassa.wire import YooError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.yookassa.wire import invalid
 
 # The memory behind `Idempotence-Key`: 24 hours, one answer per key, and no other data under it.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import aiohttp
 import msgspec
 import structlog
 
 from events.errors import NeurocardsError
-from services.sandbox.context import Context, Fault
+from services.sandbox.app import Context
+from services.sandbox.faults import Fault
 from services.sandbox.knobs import Knobs, knobs
 
 log = structlog.get_logger()
@@ -89,7 +89,8 @@ async def send_once(ctx: Context, body: dict[str, Any], headers: dict[str, str])
     settings = knobs(ctx)
     if not settings.yookassa_notification_url:
         raise MissingAddressError("set yookassa_notification_url with POST /__sandbox/settings first")
-    return await _post(ctx, settings.yookassa_notification_url, body, headers, settings)
+    timeout_s = settings.yookassa_notify_timeout_seconds
+    return await ctx.post(settings.yookassa_notification_url, body, headers, timeout_s)
 
 
 def log_of(ctx: Context) -> list[dict[str, Any]]:
@@ -127,12 +128,12 @@ def _forged(ctx: Context, settings: Knobs, event: str, shown: dict[str, Any], fa
 
 async def _deliver(ctx: Context, delivery: Delivery) -> None:
     while delivery.state == "pending":
-        while (left_s := delivery.next_at - ctx.clock.now()) > 0:
-            await ctx.clock.sleep(left_s)
+        await ctx.sleep_until(delivery.next_at)
         settings = knobs(ctx)
         source = FOREIGN_IP if delivery.forged else settings.yookassa_source_ip
         headers = {"X-Forwarded-For": source} if source else {}
-        answer = await _post(ctx, delivery.url, delivery.body, headers, settings)
+        timeout_s = settings.yookassa_notify_timeout_seconds
+        answer = await ctx.post(delivery.url, delivery.body, headers, timeout_s)
         _note(ctx, delivery, answer, settings)
 
 
@@ -147,19 +148,6 @@ def _note(ctx: Context, delivery: Delivery, answer: str, settings: Knobs) -> Non
         delivery.state = "given_up"
         log.warning("yookassa_notification_given_up", event_name=delivery.body["event"], tries=delivery.tries)
     _save(ctx, delivery)
-
-
-async def _post(
-    ctx: Context, url: str, body: dict[str, Any], headers: dict[str, str], settings: Knobs
-) -> str:
-    timeout = aiohttp.ClientTimeout(total=settings.yookassa_notify_timeout_seconds)
-    try:
-        async with ctx.http().post(
-            url, json=body, headers=headers, timeout=timeout, allow_redirects=False
-        ) as reply:
-            return str(reply.status)
-    except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-        return type(error).__name__
 
 
 def _save(ctx: Context, delivery: Delivery) -> None:

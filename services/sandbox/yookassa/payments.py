@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.knobs import knobs
 from services.sandbox.yookassa import notify
 from services.sandbox.yookassa.checks import amount, money

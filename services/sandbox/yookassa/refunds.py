@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.yookassa import checks, notify, payments
 from services.sandbox.yookassa.wire import NO_REFUND, YooError, invalid, iso
 

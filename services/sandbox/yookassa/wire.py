@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from events.errors import NeurocardsError
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 
 NO_PAYMENT = (
     "Incorrect payment_id. Payment doesn't exist or access denied. "

@@ -12,7 +12,7 @@ from PIL import Image
 
 from services.platform.settings import Settings, load_settings
 from services.sandbox import chat, telegram
-from services.sandbox.context import WallClock
+from services.sandbox.app import Clock
 from tests.integration.services.notifier.conftest import NewNotifier
 from tests.support.outside import Outside, outside
 from tests.support.studio import Studio
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Outside]:
     modules = {"/telegram": telegram.routes, "/chat": chat.routes}
-    async with outside(modules, clock=WallClock()) as running:
+    async with outside(modules, clock=Clock()) as running:
         yield running
 
 

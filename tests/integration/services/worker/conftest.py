@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from ledger.log.ledger import Ledger
 from services.platform.settings import Settings, load_settings
 from services.sandbox import control, kie, openai
-from services.sandbox.context import WallClock
+from services.sandbox.app import Clock
 from tests.support.outside import Outside, outside
 from tests.support.workshop import Workshop
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 async def sandbox() -> AsyncIterator[Outside]:
     """KIE and OpenAI, in seconds instead of minutes."""
     modules = {"/kie": kie.routes, "/openai": openai.routes, "/__sandbox": control.routes}
-    async with outside(modules, clock=WallClock()) as running:
+    async with outside(modules, clock=Clock()) as running:
         running.turn(render_seconds=0.2, small_videos=True, rate_limit=0)
         yield running
 

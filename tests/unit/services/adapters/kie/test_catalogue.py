@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.generation.catalogue import CatalogueError, ImageLimits, Model, load_catalogue, parse_catalogue
-from services.sandbox.kie.prices import price
+from services.sandbox.kie.models import price
 from services.sandbox.knobs import Knobs
 
 SCHEMAS: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from services.platform.settings import Settings, load_settings
 from services.sandbox import control, openai
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from tests.support.outside import Outside, outside
 
 

@@ -1,9 +1,9 @@
 """A sandbox of KIE alone, with the control API, on a clock that moves when told."""
 
-import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from services.sandbox import control, kie
@@ -29,15 +29,23 @@ async def listener() -> AsyncIterator[Listener]:
 
 async def upload(sandbox: Outside, data: bytes | None = None, name: str = "a.jpg", key: str = KEY) -> str:
     """Upload a photo and return its URL."""
-    body = {
-        "base64Data": base64.b64encode(data or photo()).decode(),
-        "uploadPath": "images",
-        "fileName": name,
-    }
-    answer = await sandbox.post("/kie/api/file-base64-upload", body, key)
+    answer = await send_file(sandbox, data or photo(), key, uploadPath="images", fileName=name)
     assert answer["success"] is True, answer
     url: str = answer["data"]["downloadUrl"]
     return url
+
+
+async def send_file(sandbox: Outside, data: bytes | None, key: str = KEY, **fields: str) -> Any:
+    """The upload endpoint's answer to a form."""
+    form = aiohttp.FormData(default_to_multipart=True)
+    for name, value in fields.items():
+        form.add_field(name, value)
+    if data is not None:
+        form.add_field("file", data, filename="a.jpg", content_type="image/jpeg")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = f"{sandbox.url}/kie/api/file-stream-upload"
+    async with sandbox.http.post(url, data=form, headers=headers) as reply:
+        return await reply.json(content_type=None)
 
 
 async def ask(sandbox: Outside, key: str = KEY, callback: str | None = None, **fields: Any) -> Any:

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from services.sandbox.context import ManualClock
-from tests.support.outside import listening, outside
+from tests.support.outside import ManualClock, listening, outside
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.kie.conftest import MODULES, create, finished, record
 

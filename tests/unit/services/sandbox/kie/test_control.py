@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from services.sandbox.context import Context
+from services.sandbox.app import Context
 from services.sandbox.faults import FaultError, FaultRule, Faults
 from services.sandbox.store import Store
 from tests.support.outside import Outside, outside
@@ -120,9 +120,7 @@ import asyncio
 import sys
 from pathlib import Path
 from aiohttp import web
-from services.sandbox.app import build_app
-from services.sandbox.context import Context
-from services.sandbox.context import Context
+from services.sandbox.app import Context, build_app
 from services.sandbox.faults import Faults
 from services.sandbox.store import Store
 from tests.unit.services.sandbox.kie.conftest import MODULES
@@ -152,7 +150,8 @@ async def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path):
         url = process.stdout.readline().strip()
         accepted: list[str] = []
         async with aiohttp.ClientSession() as http:
-            shell = Outside(Context(Store(None), base_url=url), http)
+            store = Store(None)
+            shell = Outside(Context(store, Faults(store), base_url=url), http)
             await shell.post(
                 "/__sandbox/settings", {"render_seconds": 0.5, "small_videos": True, "balance": 2000}
             )

@@ -1,17 +1,15 @@
 """What createTask refuses, and the sentences it refuses with."""
 
 import asyncio
-import base64
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.sandbox.kie.models import schemas
 from tests.support.outside import KEY, photo
-from tests.unit.services.sandbox.kie.conftest import MODEL, ask, create, upload
+from tests.unit.services.sandbox.kie.conftest import MODEL, ask, create, send_file, upload
 
 PATH = "/kie/api/v1/jobs/createTask"
 _SAMPLES: dict[str, Any] = {"string": "x", "boolean": True, "integer": 5, "number": 0.5, "array": []}
@@ -182,64 +180,46 @@ async def test_twenty_creations_in_ten_seconds_per_key(sandbox):
     await asyncio.gather(*(create(sandbox) for _ in range(30)))
 
 
-async def test_uploads_in_all_three_ways(sandbox):
+async def test_uploads(sandbox):
     data = photo()
-    by_form = await _by_form(sandbox, data, uploadPath="images/user", fileName="b.jpg")
-    assert by_form == {
+    answer = await send_file(sandbox, data, uploadPath="images/user", fileName="копия.jpg")
+    assert answer == {
         "success": True,
         "code": 200,
         "msg": "File uploaded successfully",
         "data": {
-            "fileName": "b.jpg",
-            "filePath": "images/user/b.jpg",
-            "downloadUrl": by_form["data"]["downloadUrl"],
+            "fileName": "копия.jpg",
+            "filePath": "images/user/копия.jpg",
+            "downloadUrl": answer["data"]["downloadUrl"],
             "fileSize": len(data),
             "mimeType": "image/jpeg",
             "uploadedAt": "2027-01-15T08:00:00.000Z",
         },
     }
-    body = {"fileUrl": by_form["data"]["downloadUrl"], "uploadPath": "images", "fileName": "копия.jpg"}
-    by_url = await sandbox.post("/kie/api/file-url-upload", body)
-    inline = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-    by_text = await sandbox.post(
-        "/kie/api/file-base64-upload", {"base64Data": inline, "uploadPath": "images/base64"}
-    )
-    for answer in (by_form, by_url, by_text):
-        async with sandbox.http.get(answer["data"]["downloadUrl"]) as reply:
-            assert (await reply.read(), reply.content_type) == (data, "image/jpeg")
+    async with sandbox.http.get(answer["data"]["downloadUrl"]) as reply:
+        assert (await reply.read(), reply.content_type) == (data, "image/jpeg")
 
 
 @pytest.mark.parametrize(
-    ("body", "message"),
+    ("data", "folder", "message"),
     [
-        ({"base64Data": "aaaa"}, "Missing required parameter: uploadPath"),
-        ({"uploadPath": "images"}, "Missing required parameter: base64Data"),
-        ({"base64Data": "?!", "uploadPath": "images"}, "Base64 decoding failed: Invalid Base64 format"),
-        ({"base64Data": "aaaa", "uploadPath": "/images/"}, "uploadPath must not begin or end with a slash"),
-        ({"base64Data": "aaaa", "uploadPath": "../../etc"}, "uploadPath must not begin or end with a slash"),
+        (b"abc", None, "Missing required parameter: uploadPath"),
+        (None, "images", "Missing required parameter: file"),
+        (b"", "images", "The file is empty"),
+        (b"abc", "/images/", "uploadPath must not begin or end with a slash"),
+        (b"abc", "../../etc", "uploadPath must not begin or end with a slash"),
     ],
 )
-async def test_uploads_that_are_refused(sandbox, body, message):
-    answer = await sandbox.post("/kie/api/file-base64-upload", body)
-    assert answer == {"success": False, "code": 400, "msg": message}
+async def test_uploads_that_are_refused(sandbox, data, folder, message):
+    fields = {} if folder is None else {"uploadPath": folder}
+    assert await send_file(sandbox, data, **fields) == {"success": False, "code": 400, "msg": message}
 
 
 async def test_uploads_need_a_key_and_the_same_name_overwrites_only_ones_own(sandbox):
-    answer = await sandbox.post("/kie/api/file-base64-upload", {}, key="")
+    answer = await send_file(sandbox, b"abc", key="", uploadPath="images")
     assert answer == {"success": False, "code": 401, "msg": "Authentication failed: Invalid API Key"}
     first, mine = await upload(sandbox, photo(100, 100)), await upload(sandbox, photo(200, 200))
     theirs = await upload(sandbox, photo(300, 300), key="another-key")
     assert first == mine != theirs
     async with sandbox.http.get(mine) as reply:
         assert await reply.read() == photo(200, 200)
-
-
-async def _by_form(sandbox, data: bytes, **fields: str) -> Any:
-    form = aiohttp.FormData()
-    for name, value in fields.items():
-        form.add_field(name, value)
-    form.add_field("file", data, filename="a.jpg", content_type="image/jpeg")
-    headers = {"Authorization": f"Bearer {KEY}"}
-    url = f"{sandbox.url}/kie/api/file-stream-upload"
-    async with sandbox.http.post(url, data=form, headers=headers) as reply:
-        return await reply.json()

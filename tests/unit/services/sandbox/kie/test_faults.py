@@ -8,7 +8,7 @@ import pytest
 from services.sandbox.fault_names import FAULT_NAMES, KIE_CALL, KIE_TASK
 from services.sandbox.knobs import knobs
 from tests.support.outside import KEY
-from tests.unit.services.sandbox.kie.conftest import MODEL, ask, create, finished, record, upload
+from tests.unit.services.sandbox.kie.conftest import MODEL, ask, create, finished, record, send_file, upload
 
 PATH = "/kie/api/v1/jobs/createTask"
 RECORD = "/kie/api/v1/jobs/recordInfo"
@@ -163,16 +163,14 @@ async def test_faults_of_reading_pass(sandbox, name):
 
 
 async def test_faults_of_uploading(sandbox):
-    body = {"base64Data": "aaaa", "uploadPath": "images"}
-    path = "/kie/api/file-base64-upload"
     for name in FAULT_NAMES["kie"]["upload"]:
         sandbox.fault("kie", "upload", name)
     with pytest.raises(ValueError, match=r"."):
-        await sandbox.post(path, body)
-    assert "downloadUrl" not in (await sandbox.post(path, body))["data"]
+        await send_file(sandbox, b"abc", uploadPath="images")
+    assert "downloadUrl" not in (await send_file(sandbox, b"abc", uploadPath="images"))["data"]
     with pytest.raises(aiohttp.ServerDisconnectedError):
-        await sandbox.post(path, body)
-    assert (await sandbox.post(path, body))["success"] is True
+        await send_file(sandbox, b"abc", uploadPath="images")
+    assert (await send_file(sandbox, b"abc", uploadPath="images"))["success"] is True
 
 
 async def test_faults_can_be_meant_for_one_key_callback_or_prompt(sandbox):

@@ -8,9 +8,7 @@ from typing import Any
 import av
 import pytest
 
-from services.sandbox.context import ManualClock
-from tests.support.outside import Outside, outside, photo
-from tests.support.waiting import eventually
+from tests.support.outside import ManualClock, Outside, outside, photo
 from tests.unit.services.sandbox.kie.conftest import MODEL, MODULES, ask, create, finished, record, upload
 
 
@@ -151,40 +149,6 @@ async def test_prices_can_be_set_and_are_kept(sandbox):
     sandbox.turn(balance=10, prices={MODEL: 3.5})
     await create(sandbox)
     assert (await sandbox.get("/kie/api/v1/chat/credit"))["data"] == 6.5
-
-
-async def test_a_download_link_works_for_twenty_minutes_and_only_for_our_own_files(sandbox):
-    task_id = await create(sandbox)
-    sandbox.clock.advance(10)
-    url = result_url(await finished(sandbox, task_id))
-    path = "/kie/api/v1/common/download-url"
-    link = (await sandbox.post(path, {"url": url}))["data"]
-    assert (await fetch(sandbox, link))[0] == 200
-    sandbox.clock.advance(1201)
-    assert (await fetch(sandbox, link))[0] == 404
-    assert (await sandbox.post(path, {"url": "https://example.com/x.mp4"}))["code"] == 422
-
-
-async def test_veo_has_its_own_shapes(sandbox, listener):
-    body = {"prompt": "a mug", "imageUrls": [await upload(sandbox)], "aspect_ratio": "9:16"}
-    answer = await sandbox.post("/kie/api/v1/veo/generate", body | {"callBackUrl": listener.url})
-    task_id = answer["data"]["taskId"]
-    assert task_id.startswith("veo_task_")
-    path = "/kie/api/v1/veo/record-info"
-    assert (await sandbox.get(path, taskId=task_id))["data"]["successFlag"] == 0
-    sandbox.clock.advance(10)
-
-    async def done() -> Any:
-        data = (await sandbox.get(path, taskId=task_id))["data"]
-        return data if data["successFlag"] else None
-
-    data = await eventually(done)
-    assert data["successFlag"] == 1
-    assert (await fetch(sandbox, data["response"]["resultUrls"][0]))[0] == 200
-    assert isinstance(data["completeTime"], str)
-    await eventually(lambda: listener.received)
-    assert listener.bodies[0]["data"]["info"]["resultUrls"] == data["response"]["resultUrls"]
-    assert (await sandbox.get(path, taskId="veo_task_none"))["msg"] == "record is null."
 
 
 async def test_wrong_paths_are_answered_by_the_framework_not_by_the_envelope(sandbox):

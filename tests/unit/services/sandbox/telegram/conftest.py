@@ -15,17 +15,19 @@ from aiohttp.test_utils import TestServer
 from PIL import Image
 
 from services.sandbox import chat, telegram
-from services.sandbox.app import build_app
-from services.sandbox.context import Context, Fault, ManualClock, SandboxSettings
+from services.sandbox.app import Context, SandboxSettings, build_app
+from services.sandbox.faults import Fault, Faults
 from services.sandbox.store import Store
+from tests.support.outside import ManualClock
 
 TOKEN = SandboxSettings().bot_token
 
 
-class ListedFaults:
+class ListedFaults(Faults):
     """Acts out the faults it was given, by call name, each once."""
 
     def __init__(self) -> None:
+        super().__init__(Store(None))
         self.next: dict[str, Any] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
 

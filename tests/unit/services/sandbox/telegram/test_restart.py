@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from services.sandbox.context import ManualClock
 from services.sandbox.store import Store, StoreError
+from tests.support.outside import ManualClock
 from tests.unit.services.sandbox.telegram.conftest import TOKEN, Sandbox, bot_for, picture, started
 
 WRITER = """

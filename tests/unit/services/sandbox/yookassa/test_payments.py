@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.sandbox.context import ManualClock
-from tests.support.outside import outside
+from tests.support.outside import ManualClock, outside
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.yookassa.conftest import MODULES, basic, made, order, press, request, seen
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox import faults
-from services.sandbox.context import Context, Fault
+from services.sandbox.app import Context
+from services.sandbox.faults import Fault, broken_answer
 
 QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. For more information "
@@ -88,11 +88,8 @@ async def refused(ctx: Context, request: web.Request, call: str, **words: str) -
             )
         case "server_error":
             return error(int(fault.args.get("status", 500)), SERVER_ERROR, "server_error")
-        case "html_502":
-            return faults.html_502()
-        case "hang":
-            return await faults.hang(request, float(fault.args.get("seconds", faults.HANG_DEFAULT_S)))
-    return fault
+    broken = await broken_answer(request, fault)
+    return fault if broken is None else broken
 
 
 async def json_object(request: web.Request) -> dict[str, Any] | None:
