@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 query = load_queries("projections.reports")
 
-LIMIT_MAX = 10_000
-"""What is longer is for `export`."""
-
 
 class Filter(msgspec.Struct, frozen=True):
     """Which events: all conditions hold. Of more than `limit`, the first ones, or the `newest`."""

@@ -98,9 +98,6 @@ class Store:
         """Every document of a kind, oldest first."""
         return [(key, _decode(encoded)) for key, encoded in self._documents.get(kind, {}).items()]
 
-    def count(self, kind: str) -> int:
-        return len(self._documents.get(kind, {}))
-
     def delete(self, kind: str, key: str) -> None:
         """Forget a document; one that is not there is no error."""
         if self._documents.get(kind, {}).pop(key, None) is not None and self._db is not None:

@@ -5,17 +5,19 @@ Answers are JSON; what cannot be done is `{"ok": false, "error": "what to do"}` 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
+from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 from services.sandbox.app import Context
-from services.sandbox.chat.forms import number, read_form, read_json, whole
-from services.sandbox.chat.person import LANGUAGES, Person, UnsupportedActionError
+from services.sandbox.chat.person import LANGUAGES, Attached, Person, UnsupportedActionError
 from services.sandbox.telegram import Telegram, of
-from services.sandbox.telegram.methods.bot import commands, text
+from services.sandbox.telegram.bot import commands, text
+from services.sandbox.telegram.calls import Upload, read_part
 from services.sandbox.telegram.server import send_file
 
 USER_ID_MAX = 2**52
@@ -23,8 +25,22 @@ WAIT_MAX_S = 50.0
 PAY_WAIT_S = 12.0
 _PROFILE = ("first_name", "last_name", "username", "language_code")
 _PROFILE_LENGTH_MAX = 64
+FILE_SIZE_MAX_BYTES = 100 * 1024 * 1024
+_FIELD_MAX_BYTES = 1024 * 1024
+_KINDS = ("photo", "document", "video")
+_PAGE_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_PAGE_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:",
+}
 # Everything else is only offered for download, so that a page somebody sends cannot act as ours.
-_SHOWN = ("image/jpeg", "image/png", "image/webp", "image/gif", "video/", "audio/")
+_SHOWN = ("image/jpeg", "image/png", "image/webp", "image/gif", "video/")
 
 Action = Callable[[Person, web.Request], Awaitable[web.StreamResponse]]
 
@@ -43,6 +59,26 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.post(r"/{user_id:\d+}/pay", api.act(api.pay)),
         web.post(r"/{user_id:\d+}/{deed:block|unblock|deactivate}", api.act(api.stand)),
     ]
+
+
+def page_routes(ctx: Context) -> list[web.RouteDef]:
+    """The chat page, `/` and `/assets/<file>`, read once; nothing in it comes from any other host."""
+    folder = resources.files(__package__) / "page"
+    assets = {item.name: item.read_bytes() for item in folder.iterdir() if item.is_file()}
+
+    async def asset(request: web.Request) -> web.Response:
+        name = request.match_info.get("name", "index.html")
+        if name not in assets:
+            raise web.HTTPNotFound
+        kind = _PAGE_TYPES.get(name[name.rfind(".") :])
+        return web.Response(
+            body=assets[name],
+            content_type=kind or "application/octet-stream",
+            charset="utf-8" if kind else None,
+            headers=_PAGE_HEADERS,
+        )
+
+    return [web.get("/", asset), web.get("/assets/{name}", asset)]
 
 
 class _Api:
@@ -76,9 +112,9 @@ class _Api:
         or deleted (`"deleted": true`) message comes again with a new one. `reply_keyboard` and `paid` are
         extra keys only a client sees. Notices: `chat_action`, `callback_answer`, `pinned`.
         """
-        after = whole(request.query.get("after", "0"), "after")
-        timeout_s = min(WAIT_MAX_S, number(request.query.get("timeout", "0"), "timeout"))
-        limit = whole(request.query.get("limit", "0"), "limit")
+        after = _whole(request.query.get("after", "0"), "after")
+        timeout_s = min(WAIT_MAX_S, _seconds(request.query.get("timeout", "0"), "timeout"))
+        limit = _whole(request.query.get("limit", "0"), "limit")
         messages, notices, following = self._world.since(person.id, after)
         if not messages and not notices and timeout_s > 0:
             await self._world.wait(person.id, timeout_s)
@@ -104,7 +140,7 @@ class _Api:
 
     async def change_profile(self, person: Person, request: web.Request) -> web.Response:
         """JSON with any of `first_name`, `last_name`, `username`, `language_code`."""
-        body = await read_json(request)
+        body = await _json(request)
         changes = {key: str(body[key])[:_PROFILE_LENGTH_MAX] for key in _PROFILE if body.get(key)}
         self._world.meet(person.id, **changes)
         return await self.profile(person, request)
@@ -112,42 +148,41 @@ class _Api:
     async def send(self, person: Person, request: web.Request) -> web.Response:
         """JSON `{"text", "reply_to_message_id"?}`, or a form: `photo`, `document`, `video`, `caption`."""
         if request.content_type.startswith("multipart/"):
-            files, fields = await read_form(request)
+            files, fields = await _form(request)
             if files:
                 sent = await person.attach(files, fields.get("caption", ""))
             else:
                 sent = person.write(fields.get("text", ""))
         else:
-            body = await read_json(request)
+            body = await _json(request)
             reply_to = body.get("reply_to_message_id")
             sent = person.write(
-                str(body.get("text") or ""), None if reply_to is None else whole(reply_to, "id")
+                str(body.get("text") or ""), None if reply_to is None else _whole(reply_to, "id")
             )
         return web.json_response({"ok": True, "message": sent[0], "messages": sent})
 
     async def edit(self, person: Person, request: web.Request) -> web.Response:
         """JSON `{"message_id", "text"}`."""
-        body = await read_json(request)
-        edited = person.rewrite(whole(body.get("message_id"), "message_id"), str(body.get("text") or ""))
+        body = await _json(request)
+        edited = person.rewrite(_whole(body.get("message_id"), "message_id"), str(body.get("text") or ""))
         return web.json_response({"ok": True, "message": edited})
 
     async def tap(self, person: Person, request: web.Request) -> web.Response:
         """JSON `{"message_id", "data", "chat_id"?, "wait"?}`; `answer` is null when none came in `wait` s."""
-        body = await read_json(request)
-        chat_id = None if body.get("chat_id") is None else whole(body["chat_id"], "chat_id")
+        body = await _json(request)
+        chat_id = None if body.get("chat_id") is None else _whole(body["chat_id"], "chat_id")
         query_id = person.tap(
-            whole(body.get("message_id"), "message_id"), str(body.get("data") or ""), chat_id
+            _whole(body.get("message_id"), "message_id"), str(body.get("data") or ""), chat_id
         )
-        wait_s = min(WAIT_MAX_S, number(body.get("wait", 0), "wait"))
+        wait_s = min(WAIT_MAX_S, _seconds(body.get("wait", 0), "wait"))
         answer = await self._telegram.callbacks.answered(query_id, wait_s)
         return web.json_response({"ok": True, "callback_query_id": query_id, "answer": answer})
 
     async def pay(self, person: Person, request: web.Request) -> web.Response:
-        """JSON `{"message_id"}` or `{"link"}`, `"wait"?`; `state` is paid, declined, timed_out or pending."""
-        body = await read_json(request)
-        message_id = None if body.get("message_id") is None else whole(body["message_id"], "message_id")
-        checkout_id = person.pay(message_id, str(body.get("link") or ""))
-        wait_s = min(WAIT_MAX_S, number(body.get("wait", PAY_WAIT_S), "wait"))
+        """JSON `{"message_id"}`, `"wait"?`; `state` is paid, declined, timed_out or pending."""
+        body = await _json(request)
+        checkout_id = person.pay(_whole(body.get("message_id"), "message_id"))
+        wait_s = min(WAIT_MAX_S, _seconds(body.get("wait", PAY_WAIT_S), "wait"))
         outcome = await self._telegram.payments.decided(checkout_id, wait_s)
         return web.json_response({"ok": True, "pre_checkout_query_id": checkout_id, **outcome})
 
@@ -185,3 +220,54 @@ def _file_name(described: dict[str, Any]) -> str:
 
 def _language(lang: str) -> dict[str, str]:
     return {"language_code": lang} if lang in LANGUAGES else {}
+
+
+async def _json(request: web.Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.read() or b"{}")
+    except ValueError as error:
+        raise UnsupportedActionError(f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise UnsupportedActionError("send a JSON object")
+    return body
+
+
+async def _form(request: web.Request) -> tuple[list[Attached], dict[str, str]]:
+    files: list[Attached] = []
+    fields: dict[str, str] = {}
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader):
+                raise UnsupportedActionError("nested multipart is not understood")
+            name = part.name or ""
+            if part.filename is None and name not in _KINDS:
+                fields[name] = (await _part(part, _FIELD_MAX_BYTES)).decode("utf-8", "replace")
+                continue
+            data = await _part(part, FILE_SIZE_MAX_BYTES)
+            if name in _KINDS:
+                kind = part.headers.get("Content-Type", "application/octet-stream")
+                files.append(Attached(name, Upload(part.filename or name, kind, data)))
+    except ValueError as error:
+        raise UnsupportedActionError(f"the form cannot be read: {error}") from error
+    return files, fields
+
+
+async def _part(part: BodyPartReader, limit_bytes: int) -> bytes:
+    data, _ = await read_part(part, limit_bytes)
+    if data is None:
+        raise UnsupportedActionError(f"{part.name} is larger than {limit_bytes // 2**20} MB", 413)
+    return data
+
+
+def _whole(value: Any, name: str) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError) as error:
+        raise UnsupportedActionError(f"{name} must be a whole number") from error
+
+
+def _seconds(value: Any, name: str) -> float:
+    try:
+        return max(0.0, float(value))
+    except (TypeError, ValueError) as error:
+        raise UnsupportedActionError(f"{name} must be a number of seconds") from error

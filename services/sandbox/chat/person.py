@@ -8,10 +8,9 @@ from typing import Any
 
 from events.errors import NeurocardsError
 from services.sandbox.telegram import Telegram
-from services.sandbox.telegram.files import Attachment
-from services.sandbox.telegram.markdown import detected, trimmed
-from services.sandbox.telegram.media import NotAPhotoError
-from services.sandbox.telegram.wire import Upload
+from services.sandbox.telegram.calls import Upload
+from services.sandbox.telegram.entities import detected, trimmed
+from services.sandbox.telegram.media import Attachment, NotAPhotoError
 from services.sandbox.telegram.world import Message, Record
 
 # A client cuts a longer text into several messages, and a longer caption off.
@@ -60,7 +59,7 @@ class Person:
                 f"the text is longer than {TEXT_PARTS_MAX * TEXT_LENGTH_MAX} characters", 413
             )
         self._begin()
-        quoted = {} if reply_to is None else {"reply_to_message": self._visible(reply_to, self.id)["message"]}
+        quoted = {} if reply_to is None else {"reply_to_message": self._visible(reply_to)["message"]}
         return [self._post({**quoted, **_text("text", part)}) for part in parts if part.strip()]
 
     async def attach(self, files: Sequence[Attached], caption: str) -> list[Message]:
@@ -92,7 +91,7 @@ class Person:
 
     def rewrite(self, message_id: int, text: str) -> Message:
         """Edit a text of one's own."""
-        record = self._visible(message_id, self.id)
+        record = self._visible(message_id)
         if record["from_bot"] or "text" not in record["message"]:
             raise UnsupportedActionError("only your own text messages can be edited", 403)
         clean = text.strip()
@@ -118,16 +117,14 @@ class Person:
             raise UnsupportedActionError("there is no such message in this chat", 404)
         return self._telegram.callbacks.press(self.id, record, data)
 
-    def pay(self, message_id: int | None, link: str) -> str:
-        """Pay an invoice sent into the chat, or one behind a link; returns the pre-checkout query's id."""
+    def pay(self, message_id: int) -> str:
+        """Pay an invoice in the chat; returns the pre-checkout query's id."""
         self._refuse_when_blocked()
-        payments = self._telegram.payments
-        if message_id is not None:
-            self._visible(message_id, self.id)
-        invoice = payments.link(link) if message_id is None else payments.of_message(message_id)
+        self._visible(message_id)
+        invoice = self._telegram.payments.of_message(message_id)
         if invoice is None:
             raise UnsupportedActionError("there is no such invoice", 404)
-        return payments.start(self.id, invoice, message_id)
+        return self._telegram.payments.start(self.id, invoice, message_id)
 
     # Standing towards the bot
 
@@ -172,8 +169,8 @@ class Person:
             self._telegram.updates.push("message", message, self.id)
         return message
 
-    def _visible(self, message_id: int, chat_id: int) -> Record:
-        record = self._world.record(chat_id, message_id)
+    def _visible(self, message_id: int) -> Record:
+        record = self._world.record(self.id, message_id)
         if record is None or record.get("deleted"):
             raise UnsupportedActionError("there is no such message in this chat", 404)
         return record

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from typing import Any
 
 from services.sandbox.app import Context
-from services.sandbox.telegram.callbacks import TOO_OLD
-from services.sandbox.telegram.errors import bad_request
+from services.sandbox.telegram.buttons import TOO_OLD
+from services.sandbox.telegram.calls import Call, bad_request
 from services.sandbox.telegram.updates import UpdateQueue
-from services.sandbox.telegram.wire import Call
 from services.sandbox.telegram.world import Signal, World
 
 STARS = "XTR"
@@ -19,7 +17,6 @@ PRE_CHECKOUT_S = 10.0
 _CHECKOUT_KIND = "telegram_checkout"
 _CHARGE_KIND = "telegram_charge"
 _MESSAGE_KIND = "telegram_invoice"
-_LINK_KIND = "telegram_invoice_link"
 _TRANSACTION_KIND = "telegram_star_transaction"
 _FIRST_CHECKOUT_ID = 21_474_836_480_001
 _AMOUNT_MAX = 1_000_000_00
@@ -44,13 +41,6 @@ class Payments:
 
     # Invoices
 
-    def keep_link(self, invoice: dict[str, Any]) -> str:
-        """An invoice anybody may pay, any number of times; returns its address."""
-        number = self._store.next_id("telegram_invoice_link")
-        slug = _letters(f"link:{number}:{invoice['payload']}", 12)
-        self._store.put(_LINK_KIND, slug, invoice)
-        return f"https://t.me/${slug}"
-
     def keep_message(self, message_id: int, invoice: dict[str, Any]) -> None:
         """Remember what an invoice sent into a chat is for."""
         self._store.put(_MESSAGE_KIND, str(message_id), invoice)
@@ -58,13 +48,9 @@ class Payments:
     def of_message(self, message_id: int) -> dict[str, Any] | None:
         return self._store.get(_MESSAGE_KIND, str(message_id))
 
-    def link(self, slug_or_url: str) -> dict[str, Any] | None:
-        slug = slug_or_url.rpartition("/")[2].lstrip("$")
-        return self._store.get(_LINK_KIND, slug)
-
     # Paying
 
-    def start(self, user_id: int, invoice: dict[str, Any], message_id: int | None) -> str:
+    def start(self, user_id: int, invoice: dict[str, Any], message_id: int) -> str:
         """A person presses "pay": the bot is asked, and has ten seconds. Returns the query's id."""
         checkout_id = str(self._store.next_id("telegram_checkout", _FIRST_CHECKOUT_ID))
         doc = {"user_id": user_id, "invoice": invoice, "message_id": message_id, "state": "pending"}
@@ -85,7 +71,7 @@ class Payments:
         doc = self._store.get(_CHECKOUT_KIND, checkout_id)
         if doc is None:
             return
-        await self._ctx.clock.sleep(max(0.0, doc["at"] + PRE_CHECKOUT_S - self._ctx.clock.now()))
+        await self._ctx.sleep_until(doc["at"] + PRE_CHECKOUT_S)
         self._decide(checkout_id, "timed_out", "The bot did not answer in time; nothing was paid.")
 
     def answer(self, call: Call) -> bool:
@@ -130,21 +116,21 @@ class Payments:
         self._mark_paid(user_id, doc["message_id"])
         self._decided.notify()
 
-    def _mark_paid(self, user_id: int, message_id: int | None) -> None:
-        record = None if message_id is None else self._world.record(user_id, message_id)
+    def _mark_paid(self, user_id: int, message_id: int) -> None:
+        record = self._world.record(user_id, message_id)
         if record is not None:
             record["view"]["paid"] = True
             self._world.change(record)
 
     async def decided(self, checkout_id: str, timeout_s: float) -> dict[str, Any]:
         """How a payment went, waiting for it: `state` paid, declined, timed_out or pending; `reason`."""
-        deadline = time.monotonic() + timeout_s
-        while True:
+
+        def outcome() -> dict[str, Any]:
             doc = self._store.get(_CHECKOUT_KIND, checkout_id) or {"state": "unknown"}
-            left_s = deadline - time.monotonic()
-            if doc["state"] != "pending" or left_s <= 0:
-                return {key: doc[key] for key in ("state", "reason", "charge_id") if key in doc}
-            await self._decided.wait(left_s)
+            return {} if doc["state"] == "pending" else doc
+
+        doc = await self._decided.until(outcome, timeout_s) or {"state": "pending"}
+        return {key: doc[key] for key in ("state", "reason", "charge_id") if key in doc}
 
     # Giving back, and the books
 
@@ -170,10 +156,6 @@ class Payments:
     def transactions(self, offset: int, limit: int) -> list[dict[str, Any]]:
         """Stars in and out, oldest first."""
         return [doc for _, doc in self._store.all(_TRANSACTION_KIND)][offset : offset + limit]
-
-    def star_balance(self) -> int:
-        signed = (doc["amount"] * (1 if "source" in doc else -1) for doc in self.transactions(0, 10**9))
-        return sum(signed)
 
     def _book(self, charge_id: str, payment: dict[str, Any], side: dict[str, Any]) -> None:
         number = self._store.next_id("telegram_star_transaction")

@@ -11,17 +11,9 @@ from aiohttp import web
 from services.sandbox.app import Context, send_bytes
 from services.sandbox.faults import Fault, broken_answer
 from services.sandbox.store import StoreError
-from services.sandbox.telegram import methods, service
-from services.sandbox.telegram.errors import (
-    UNAUTHORIZED,
-    UNAUTHORIZED_MALFORMED,
-    BotApiError,
-    forbidden,
-    too_many_requests,
-)
-from services.sandbox.telegram.registry import METHODS, Described
-from services.sandbox.telegram.service import BLOCKED, Telegram
-from services.sandbox.telegram.wire import Call, read_call
+from services.sandbox.telegram import bot, messages, service
+from services.sandbox.telegram.calls import BotApiError, Call, forbidden, read_call, too_many_requests
+from services.sandbox.telegram.service import BLOCKED, METHODS, Described, Telegram
 
 API = "telegram"
 FILE_CALL = "file"
@@ -81,13 +73,12 @@ class _Server:
 
     def _check_token(self, token: str) -> None:
         if not _TOKEN.fullmatch(token):
-            raise BotApiError(401, UNAUTHORIZED_MALFORMED)
+            raise BotApiError(401, "Unauthorized: invalid token specified")
         if token != self._ctx.settings.bot_token:
-            raise BotApiError(401, UNAUTHORIZED)
+            raise BotApiError(401, "Unauthorized")
 
     def _fault(self, call: Call) -> Fault | None:
-        found = METHODS.get(call.method.lower())
-        name = call.method if found is None else found.name
+        name, _ = METHODS.get(call.method.lower(), (call.method, None))
         chat = call.text("chat_id") or call.text("user_id")
         return self._ctx.faults.take(API, name, chat=chat, text=call.text("text") or call.text("caption"))
 
@@ -146,4 +137,4 @@ def send_file(
     return response
 
 
-__all__ = ["methods", "routes", "send_file"]
+__all__ = ["bot", "messages", "routes", "send_file"]

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from services.sandbox.app import Context
 from services.sandbox.knobs import knobs
-from services.sandbox.telegram.callbacks import Callbacks
-from services.sandbox.telegram.errors import BotApiError, bad_request, forbidden, too_many_requests
-from services.sandbox.telegram.files import Files
+from services.sandbox.telegram.buttons import Callbacks
+from services.sandbox.telegram.calls import BotApiError, Call, bad_request, forbidden, too_many_requests
+from services.sandbox.telegram.media import Files
 from services.sandbox.telegram.payments import Payments
-from services.sandbox.telegram.registry import METHODS
 from services.sandbox.telegram.updates import UpdateQueue
 from services.sandbox.telegram.webhooks import Webhooks
-from services.sandbox.telegram.wire import Call
 from services.sandbox.telegram.world import World
 
 BLOCKED = "bot was blocked by the user"
+
+
+@dataclass(frozen=True)
+class Described:
+    """A result that comes with a sentence: `{"ok":true,"result":true,"description":"Webhook was set"}`."""
+
+    result: Any
+    description: str
+
+
+Handler = Callable[["Telegram", Call], Awaitable[Any]]
+
+METHODS: dict[str, tuple[str, Handler]] = {}
+"""By name in small letters: the name as it is spelled, and what does it."""
+
+
+def method(*names: str) -> Callable[[Handler], Handler]:
+    """Register a Bot API method under its names; the answer is the call's `result`."""
+
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            METHODS[name.lower()] = (name, handler)
+        return handler
+
+    return register
 
 
 class Telegram:
@@ -39,7 +64,7 @@ class Telegram:
         found = METHODS.get(call.method.lower())
         if found is None:
             raise BotApiError(404, "Not Found: method not found")
-        return await found.handler(self, call)
+        return await found[1](self, call)
 
     async def execute_quietly(self, call: Call) -> None:
         """Run what a webhook's answer asks for; nobody is told how it went, as on the real server."""

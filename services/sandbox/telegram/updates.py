@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
 from services.sandbox.app import Context
-from services.sandbox.telegram.errors import conflict
+from services.sandbox.telegram.calls import conflict
 from services.sandbox.telegram.world import Signal
 
 Update = dict[str, Any]
@@ -123,14 +122,13 @@ class UpdateQueue:
 
     async def _wait(self, start: int, limit: int, timeout_s: int) -> list[Update]:
         turn = self._poller = _Turn()
-        deadline = time.monotonic() + timeout_s
-        while (left_s := deadline - time.monotonic()) > 0:
-            await self.arrived.wait(left_s)
+
+        def ready() -> list[Update]:
             if turn.ended:
                 raise conflict(turn.reason)
-            if ready := self._from(start, limit):
-                return ready
-        return []
+            return self._from(start, limit)
+
+        return await self.arrived.until(ready, timeout_s)
 
     def _confirm(self, offset: int) -> int:
         """Forget what the offset confirms; returns the first id to show."""

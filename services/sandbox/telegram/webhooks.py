@@ -14,9 +14,8 @@ import aiohttp
 import structlog
 
 from services.sandbox.app import Context
-from services.sandbox.telegram.errors import bad_request, too_many_requests
+from services.sandbox.telegram.calls import Call, bad_request, too_many_requests
 from services.sandbox.telegram.updates import UpdateQueue
-from services.sandbox.telegram.wire import Call
 
 log = structlog.get_logger()
 

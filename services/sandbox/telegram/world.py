@@ -7,13 +7,16 @@ as Telegram does for one account.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from services.sandbox.app import Context
 
 Message = dict[str, Any]
 Record = dict[str, Any]
+Found = TypeVar("Found")
 
 USER_KIND = "telegram_user"
 MESSAGE_KIND = "telegram_message"
@@ -48,6 +51,15 @@ class Signal:
         finally:
             self._waiting.discard(waiting)
         return True
+
+    async def until(self, look: Callable[[], Found], timeout_s: float) -> Found:
+        """What `look` gives as soon as that is something, or when the time is over."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            found, left_s = look(), deadline - time.monotonic()
+            if found or left_s <= 0:
+                return found
+            await self.wait(left_s)
 
 
 class World:

@@ -6,7 +6,7 @@ import { money, size, word } from "./words.js";
 
 /** The key of a message's media (`photo`, `video`, ...), or undefined. */
 export const mediaKind = (message) =>
-  ["photo", "video", "animation", "document", "audio", "voice", "invoice"].find((kind) => message[kind]);
+  ["photo", "video", "animation", "document", "invoice"].find((kind) => message[kind]);
 
 /** What decides whether a shown medium is still the same after an edit. */
 export function mediaKey(message) {
@@ -28,9 +28,6 @@ export function media(message, onPay) {
       return film(message.animation, { autoplay: true, loop: true, controls: true });
     case "document":
       return file(message.document);
-    case "audio":
-    case "voice":
-      return h("audio.sound", { controls: true, src: fileUrl((message.audio ?? message.voice).file_id) });
     case "invoice":
       return invoice(message, onPay);
     default:

@@ -16,7 +16,7 @@ from aiogram.types import (
     PreCheckoutQuery,
 )
 
-from services.sandbox.telegram import callbacks, payments
+from services.sandbox.telegram import buttons, payments
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
 
@@ -58,7 +58,7 @@ async def test_an_answer_that_comes_late_is_refused(sandbox: Sandbox, bot: Bot) 
     sent = await bot.send_message(5, "выбор", reply_markup=BUTTON)
     await sandbox.person("5/tap", {"message_id": sent.message_id, "data": "yes"})
     query = await tapped(bot)
-    sandbox.clock.advance(callbacks.LIFETIME_S + 1)
+    sandbox.clock.advance(buttons.LIFETIME_S + 1)
     with pytest.raises(TelegramBadRequest, match=TOO_OLD):
         await bot.answer_callback_query(query.id)
 
@@ -133,7 +133,6 @@ async def test_stars_are_paid_and_given_back(sandbox: Sandbox, bot: Bot) -> None
         await bot.refund_star_payment(6, charge_id)
     last = (await bot.get_star_transactions()).transactions[-1]
     assert last.id == charge_id and last.receiver and not last.source
-    assert (await sandbox.call("getMyStarBalance"))["result"] == {"amount": 0}
 
 
 async def test_a_bot_that_is_silent_for_ten_seconds_sells_nothing(sandbox: Sandbox, bot: Bot) -> None:
@@ -152,11 +151,8 @@ async def test_a_bot_that_is_silent_for_ten_seconds_sells_nothing(sandbox: Sandb
 
 async def test_a_bot_may_decline_with_a_reason(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.says(5, "hi")
-    link = await bot.create_invoice_link(
-        title="x", description="y", payload="z", currency="XTR", prices=[LabeledPrice(label="l", amount=1)]
-    )
-    assert link.startswith("https://t.me/$")
-    paying = asyncio.create_task(sandbox.person("5/pay", {"link": link}))
+    sent = await invoice(bot)
+    paying = asyncio.create_task(sandbox.person("5/pay", {"message_id": sent.message_id}))
     query = await asked(bot, sandbox)
     envelope = await sandbox.call("answerPreCheckoutQuery", 400, pre_checkout_query_id=query.id, ok=False)
     assert envelope["description"] == 'Bad Request: parameter "error_message" is required'

@@ -1,4 +1,4 @@
-"""The parts of a call that every message-sending method reads alike: text with entities, options, replies."""
+"""What a message is made of: text with entities, options, replies, media from files, ids and addresses."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from services.sandbox.telegram.errors import BotApiError, bad_request
-from services.sandbox.telegram.files import PHOTO_SIZE_MAX_BYTES, Attachment
-from services.sandbox.telegram.html import parse_html
-from services.sandbox.telegram.keyboards import Markup
-from services.sandbox.telegram.markdown import Entity, detected, ordered, parse_markdown, trimmed
-from services.sandbox.telegram.media import NotAPhotoError
+from services.sandbox.telegram.buttons import Markup
+from services.sandbox.telegram.calls import BotApiError, Call, Upload, bad_request
+from services.sandbox.telegram.entities import Entity, parsed
+from services.sandbox.telegram.media import PHOTO_SIZE_MAX_BYTES, Attachment, NotAPhotoError
 from services.sandbox.telegram.service import Telegram
 from services.sandbox.telegram.webhooks import is_local
-from services.sandbox.telegram.wire import Call, Upload
 from services.sandbox.telegram.world import Message
 
 TEXT_LENGTH_MAX = 4096
 CAPTION_LENGTH_MAX = 1024
+URL_SIZE_MAX_BYTES = 20 * 1024 * 1024
+URL_PHOTO_SIZE_MAX_BYTES = 5 * 1024 * 1024
+_ATTACHED = "attach://"
+_WRONG_ID = "wrong file identifier/HTTP URL specified"
 
 
 def read_text(call: Call) -> dict[str, Any]:
     """`text` and `entities` of a message. Raises BotApiError 400 when empty or longer than 4096."""
-    text, entities = _formatted(call.text("text"), call.text("parse_mode"), _given(call, "entities"))
+    text, entities = parsed(call.text("text"), call.text("parse_mode"), _given(call, "entities"))
     if not text:
         raise bad_request("message text is empty")
     if len(text) > TEXT_LENGTH_MAX:
@@ -41,7 +42,7 @@ def read_caption(call: Call) -> dict[str, Any]:
 
 
 def formatted_caption(raw: str, parse_mode: str, given: list[Entity]) -> dict[str, Any]:
-    text, entities = _formatted(raw, parse_mode, given)
+    text, entities = parsed(raw, parse_mode, given)
     if len(text) > CAPTION_LENGTH_MAX:
         raise bad_request("message caption is too long")
     if not text:
@@ -92,29 +93,6 @@ def _is_entity(item: Any) -> bool:
     return isinstance(item.get("offset"), int) and isinstance(item.get("length"), int)
 
 
-def _formatted(raw: str, parse_mode: str, given: list[Entity]) -> tuple[str, list[Entity]]:
-    mode = parse_mode.strip().lower()
-    if mode == "html":
-        text, entities = parse_html(raw)
-    elif mode in ("markdown", "markdownv2"):
-        text, entities = parse_markdown(raw, 2 if mode.endswith("v2") else 1)
-    elif mode in ("", "none"):
-        text, entities = raw, given
-    else:
-        raise bad_request("unsupported parse_mode")
-    text, entities = trimmed(text, entities)
-    return text, detected(text, ordered(entities))
-
-
-# Where a call's media come from: a file in the request, a file_id known already, an address to fetch.
-
-
-URL_SIZE_MAX_BYTES = 20 * 1024 * 1024
-URL_PHOTO_SIZE_MAX_BYTES = 5 * 1024 * 1024
-_ATTACHED = "attach://"
-_WRONG_ID = "wrong file identifier/HTTP URL specified"
-
-
 async def read_attachment(
     telegram: Telegram, call: Call, kind: str, source: str, facts: Mapping[str, Any]
 ) -> Attachment:
@@ -150,8 +128,6 @@ async def _keep(telegram: Telegram, kind: str, upload: Upload, facts: Mapping[st
             raise bad_request(str(error)) from error
     if kind in ("video", "animation"):
         return await telegram.files.keep_video(upload, declared, kind)
-    if kind in ("audio", "voice"):
-        return telegram.files.keep_sound(upload, kind, declared["duration"])
     return await telegram.files.keep_document(upload)
 
 

@@ -1,18 +1,26 @@
-"""`reply_markup`: buttons under a message or under the person's input field, checked as the server does."""
+"""Buttons: `reply_markup` checked as the server does, and the callback queries that taps on them make."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from services.sandbox.telegram.errors import BotApiError, bad_request
-from services.sandbox.telegram.wire import Call
+from services.sandbox.app import Context
+from services.sandbox.telegram.calls import BotApiError, Call, bad_request
+from services.sandbox.telegram.updates import UpdateQueue
+from services.sandbox.telegram.world import Signal, World
 
 Keyboard = dict[str, Any]
 
 CALLBACK_DATA_MAX_BYTES = 64
 BUTTONS_MAX = 100
 _BROKEN = "can't parse reply keyboard markup JSON object"
+CALLBACK_KIND = "telegram_callback"
+LIFETIME_S = 60.0
+_FIRST_ID = 21_474_836_480_000_001
+_KEPT_MAX = 10_000
+TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 
 # Exactly one of these says what an inline button does.
 _ACTIONS = (
@@ -107,3 +115,64 @@ def _inline_button(raw: Any) -> dict[str, Any]:
 
 def _bad_button(complaint: str) -> BotApiError:
     return BotApiError(400, f"Bad Request: can't parse inline keyboard button: {complaint}")
+
+
+class Callbacks:
+    """Queries by id. One can be answered once, and only while the person's client still waits."""
+
+    def __init__(self, ctx: Context, world: World, updates: UpdateQueue) -> None:
+        self._clock = ctx.clock
+        self._store = ctx.store
+        self._world = world
+        self._updates = updates
+        self._answered = Signal()
+
+    def press(self, user_id: int, record: dict[str, Any], data: str) -> str:
+        """A person taps a button with `data` on a message; returns the query's id."""
+        number = self._store.next_id("telegram_callback", _FIRST_ID)
+        message = record["message"]
+        if record.get("deleted"):
+            message = {"message_id": message["message_id"], "chat": message["chat"], "date": 0}
+        query = {
+            "id": str(number),
+            "from": self._world.user(user_id),
+            "message": message,
+            "chat_instance": _chat_instance(record["chat_id"]),
+            "data": data,
+        }
+        doc = {"user_id": user_id, "at": self._clock.now(), "answer": None}
+        with self._store.batch():
+            self._store.put(CALLBACK_KIND, str(number), doc)
+            self._store.delete(CALLBACK_KIND, str(number - _KEPT_MAX))
+            self._updates.push("callback_query", query, user_id)
+        return str(number)
+
+    def answer(self, call: Call) -> bool:
+        """What answerCallbackQuery does. Raises BotApiError 400 when it is too late or not the first."""
+        query_id = call.text("callback_query_id")
+        doc = self._store.get(CALLBACK_KIND, query_id)
+        if doc is None or doc["answer"] is not None or self._clock.now() - doc["at"] > LIFETIME_S:
+            raise bad_request(TOO_OLD)
+        text = call.text("text")
+        if len(text) > 200:
+            raise bad_request("MESSAGE_TOO_LONG")
+        answer = {"text": text, "show_alert": call.flag("show_alert"), "url": call.text("url")}
+        self._store.put(CALLBACK_KIND, query_id, doc | {"answer": answer})
+        self._world.notice(doc["user_id"], "callback_answer", callback_query_id=query_id, **answer)
+        self._answered.notify()
+        return True
+
+    async def answered(self, query_id: str, timeout_s: float) -> dict[str, Any] | None:
+        """The bot's answer (`text`, `show_alert`, `url`), waiting for it; None when there is none in time."""
+
+        def answer() -> dict[str, Any] | None:
+            doc = self._store.get(CALLBACK_KIND, query_id)
+            return doc and doc["answer"]
+
+        return await self._answered.until(answer, timeout_s)
+
+
+def _chat_instance(chat_id: int) -> str:
+    """A number that stands for the chat, the same for ever."""
+    digest = hashlib.sha256(f"chat:{chat_id}".encode()).digest()
+    return str(int.from_bytes(digest[:8], "big", signed=True))

@@ -1,16 +1,22 @@
-"""Methods about the bot itself and about the people it knows."""
+"""Bot API methods about the bot: updates, webhook, commands, texts, whom it knows, invoices and Stars."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from services.sandbox.telegram.errors import bad_request
-from services.sandbox.telegram.registry import method
-from services.sandbox.telegram.service import Telegram
-from services.sandbox.telegram.wire import Call
+from services.sandbox.telegram.buttons import read_markup
+from services.sandbox.telegram.calls import Call, bad_request
+from services.sandbox.telegram.content import deliver, read_options
+from services.sandbox.telegram.payments import read_invoice
+from services.sandbox.telegram.service import Described, Telegram, method
+from services.sandbox.telegram.world import Message
 
 _KIND = "telegram_bot"
+UPDATES_MAX = 100
+TIMEOUT_MAX_S = 50
 _COMMANDS_MAX = 100
+_TRANSACTIONS_MAX = 100
+_INVOICE = ("title", "description", "start_parameter", "currency", "total_amount")
 _ABILITIES = {
     "can_join_groups": True,
     "can_read_all_group_messages": False,
@@ -22,19 +28,13 @@ _ABILITIES = {
     "allows_users_to_create_topics": False,
     "can_manage_bots": False,
 }
-# setMyName and its like: what the texts are called, and how long each may be.
-_TEXTS = {"name": 64, "description": 512, "short_description": 120}
+# What the texts are called, and how long each may be.
+_TEXTS = {"description": 512, "short_description": 120}
 
 
 @method("getMe")
 async def get_me(telegram: Telegram, call: Call) -> dict[str, Any]:
     return telegram.world.bot_user() | _ABILITIES
-
-
-@method("logOut", "close")
-async def leave(telegram: Telegram, call: Call) -> bool:
-    # On the real server these free the token for another server; there is no other one here.
-    return True
 
 
 @method("setMyCommands")
@@ -59,7 +59,7 @@ async def delete_my_commands(telegram: Telegram, call: Call) -> bool:
     return True
 
 
-@method("setMyName", "setMyDescription", "setMyShortDescription")
+@method("setMyDescription", "setMyShortDescription")
 async def set_my_text(telegram: Telegram, call: Call) -> bool:
     field = _field(call)
     value = call.text(field)
@@ -69,20 +69,10 @@ async def set_my_text(telegram: Telegram, call: Call) -> bool:
     return True
 
 
-@method("getMyName", "getMyDescription", "getMyShortDescription")
+@method("getMyDescription", "getMyShortDescription")
 async def get_my_text(telegram: Telegram, call: Call) -> dict[str, str]:
     field = _field(call)
     return {field: text(telegram, field, call.text("language_code"))}
-
-
-@method("setChatMenuButton")
-async def set_chat_menu_button(telegram: Telegram, call: Call) -> bool:
-    return True
-
-
-@method("getChatMenuButton")
-async def get_chat_menu_button(telegram: Telegram, call: Call) -> dict[str, str]:
-    return {"type": "commands"}
 
 
 @method("getChat")
@@ -114,9 +104,67 @@ async def get_chat_member(telegram: Telegram, call: Call) -> dict[str, Any]:
     return {"user": person["user"], "status": "member"}
 
 
-@method("getUserProfilePhotos")
-async def get_user_profile_photos(telegram: Telegram, call: Call) -> dict[str, Any]:
-    return {"total_count": 0, "photos": []}
+@method("getUpdates")
+async def get_updates(telegram: Telegram, call: Call) -> list[dict[str, Any]]:
+    telegram.updates.allow(call.structure("allowed_updates", "can't parse allowed updates"))
+    return await telegram.updates.poll(
+        offset=call.integer("offset"),
+        limit=call.integer("limit", UPDATES_MAX, low=1, high=UPDATES_MAX),
+        timeout_s=call.integer("timeout", low=0, high=TIMEOUT_MAX_S),
+        webhook_url=telegram.webhooks.current()["url"],
+    )
+
+
+@method("setWebhook")
+async def set_webhook(telegram: Telegram, call: Call) -> Described:
+    return Described(True, telegram.webhooks.set(call))
+
+
+@method("deleteWebhook")
+async def delete_webhook(telegram: Telegram, call: Call) -> Described:
+    dropping = {key: value for key, value in call.values.items() if key == "drop_pending_updates"}
+    return Described(True, telegram.webhooks.set(Call(call.method, dropping)))
+
+
+@method("getWebhookInfo")
+async def get_webhook_info(telegram: Telegram, call: Call) -> dict[str, Any]:
+    return telegram.webhooks.info()
+
+
+@method("answerCallbackQuery")
+async def answer_callback_query(telegram: Telegram, call: Call) -> bool:
+    return telegram.callbacks.answer(call)
+
+
+@method("sendInvoice")
+async def send_invoice(telegram: Telegram, call: Call) -> Message:
+    chat_id = telegram.target(call)
+    invoice = read_invoice(call)
+    markup = read_markup(call)
+    options = read_options(telegram, call, chat_id)
+    with telegram.store.batch():
+        message = deliver(
+            telegram, chat_id, options | {"invoice": {key: invoice[key] for key in _INVOICE}}, markup
+        )
+        telegram.payments.keep_message(message["message_id"], invoice)
+    return message
+
+
+@method("answerPreCheckoutQuery")
+async def answer_pre_checkout_query(telegram: Telegram, call: Call) -> bool:
+    return telegram.payments.answer(call)
+
+
+@method("refundStarPayment")
+async def refund_star_payment(telegram: Telegram, call: Call) -> bool:
+    return telegram.payments.refund(call)
+
+
+@method("getStarTransactions")
+async def get_star_transactions(telegram: Telegram, call: Call) -> dict[str, Any]:
+    offset = call.integer("offset", low=0)
+    limit = call.integer("limit", _TRANSACTIONS_MAX, low=1, high=_TRANSACTIONS_MAX)
+    return {"transactions": telegram.payments.transactions(offset, limit)}
 
 
 def commands(telegram: Telegram, language: str) -> list[dict[str, str]]:
@@ -127,12 +175,11 @@ def commands(telegram: Telegram, language: str) -> list[dict[str, str]]:
 
 
 def text(telegram: Telegram, field: str, language: str) -> str:
-    """The bot's `name`, `description` or `short_description`; the general one where there is no other."""
-    default = telegram.world.bot_user()["first_name"] if field == "name" else ""
+    """The bot's `description` or `short_description`; the general one where there is no other."""
     for key in (f"{field}:{language}", f"{field}:"):
         if (found := telegram.store.get(_KIND, key)) is not None:
             return str(found[field])
-    return default
+    return ""
 
 
 def _commands_key(call: Call) -> str:

@@ -1,4 +1,4 @@
-"""Reading a Bot API call, however it was sent: GET query, urlencoded, JSON, or multipart with files."""
+"""A Bot API call, however it was sent (query, form, JSON, multipart with files), and how it is refused."""
 
 from __future__ import annotations
 
@@ -9,13 +9,57 @@ from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, web
 
-from services.sandbox.telegram.errors import BotApiError, bad_request, too_large
+from events.errors import NeurocardsError
 
 UPLOAD_SIZE_MAX_BYTES = 50 * 1024 * 1024
 FIELD_SIZE_MAX_BYTES = 1024 * 1024
 PARTS_MAX = 200
 
 _TRUE_WORDS = frozenset({"true", "yes", "1"})
+
+
+class BotApiError(NeurocardsError):
+    """An answer with `"ok": false`; `code` is also the HTTP status."""
+
+    def __init__(self, code: int, description: str, parameters: dict[str, Any] | None = None) -> None:
+        super().__init__(f"{code} {description}")
+        self.code = code
+        self.description = description
+        self.parameters = parameters
+
+    def body(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {"ok": False, "error_code": self.code, "description": self.description}
+        if self.parameters:
+            answer["parameters"] = self.parameters
+        return answer
+
+
+def bad_request(message: str) -> BotApiError:
+    return BotApiError(400, f"Bad Request: {_lower_first(message)}")
+
+
+def forbidden(message: str) -> BotApiError:
+    return BotApiError(403, f"Forbidden: {_lower_first(message)}")
+
+
+def conflict(message: str) -> BotApiError:
+    return BotApiError(409, f"Conflict: {_lower_first(message)}")
+
+
+def too_large(size_bytes: int) -> BotApiError:
+    return BotApiError(413, f"Request Entity Too Large: file of size {size_bytes} is too big to be uploaded")
+
+
+def too_many_requests(retry_after_s: int) -> BotApiError:
+    description = f"Too Many Requests: retry after {retry_after_s}"
+    return BotApiError(429, description, {"retry_after": retry_after_s})
+
+
+def _lower_first(message: str) -> str:
+    # The real server's rule: words in capitals (BUTTON_DATA_INVALID) keep theirs.
+    if len(message) > 1 and (message[1].isupper() or message[1] == "_"):
+        return message
+    return message[:1].lower() + message[1:]
 
 
 @dataclass(frozen=True)
@@ -108,7 +152,7 @@ async def _read_parts(request: web.Request) -> tuple[dict[str, str], dict[str, U
                 raise bad_request("can't parse multipart request body")
             name = part.name or ""
             limit = FIELD_SIZE_MAX_BYTES if part.filename is None else UPLOAD_SIZE_MAX_BYTES
-            data, size_bytes = await _read_part(part, limit)
+            data, size_bytes = await read_part(part, limit)
             if data is None:
                 # Read on to the end: a client still sending would see a broken connection, not the answer.
                 refusal = too_large(size_bytes)
@@ -124,7 +168,8 @@ async def _read_parts(request: web.Request) -> tuple[dict[str, str], dict[str, U
     return values, uploads
 
 
-async def _read_part(part: BodyPartReader, limit_bytes: int) -> tuple[bytes | None, int]:
+async def read_part(part: BodyPartReader, limit_bytes: int) -> tuple[bytes | None, int]:
+    """A part of a form and its size; read to its end, but None when it is larger than allowed."""
     data = bytearray()
     size_bytes = 0
     while chunk := await part.read_chunk(64 * 1024):
