@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from events.codec import EVENT_TYPES
 from events.envelope import Cursor, Recorded
 from events.errors import UnknownEventTypeError
 from events.stream_names import JOB
@@ -22,10 +23,10 @@ from ledger.log.hash_chain import event_hash
 from projections.engine.errors import ManifestError
 from projections.export.manifest import Manifest, totals_of
 from projections.export.reader import Unreadable, rows, sha256_of
-from projections.verify.event_fields import KNOWN, READ
+from projections.verify.event_fields import READ
 from projections.verify.event_fields import Row as RulesRow
 from projections.verify.findings import Findings, Kind
-from projections.verify.invariants.late_results import job_stream_of, judge
+from projections.verify.invariants.jobs import job_stream_of, judge
 from projections.verify.invariants.log import Rules
 
 # Whether the rows of an exported file are what its manifest says, and what was written. Pure.
@@ -72,7 +73,7 @@ class FileCheck:
             return
         self._check_place(row)
         self._types[row.type] = self._types.get(row.type, 0) + 1
-        if self.rules is None and row.type not in KNOWN:
+        if self.rules is None and row.type not in EVENT_TYPES:
             self._damage("unreadable", row.position, str(UnknownEventTypeError(row.type, row.position)))
         if row.type.startswith("Credits"):
             self._add_credits(row)

@@ -1,10 +1,9 @@
 """A rebuild's connections, the lock against a second one, and cleaning up after a cancelled one."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
@@ -74,14 +73,3 @@ async def forget(database_url: str, projections: Sequence[AnyProjection]) -> Non
                 await shadow_table.clean(connection, projection, lock_timeout_s=10)
     finally:
         await connection.close()
-
-
-async def gather_on(*work: Coroutine[Any, Any, Any]) -> list[Any]:
-    """All to their ends; when one fails the others are stopped."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -20,11 +20,11 @@ from projections.engine.errors import RebuildMismatchError, RebuildRunningError,
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of
 from projections.engine.state_root import RootHash, StateRoot, root_of_table
-from projections.engine.subprocess_task import BROKEN_OFF
+from projections.engine.subprocess_task import BROKEN_OFF, gather_on
 from projections.engine.tables import Table
 from projections.rebuild import compare, shadow_table
 from projections.rebuild.compare import NONE, Differences
-from projections.rebuild.connections import Connections, connect, forget, gather_on
+from projections.rebuild.connections import Connections, connect, forget
 from projections.rebuild.scan import LogScan, Progress, silent
 from projections.rebuild.shadow_table import Begun
 from projections.rebuild.source import LogSource, Source

@@ -2,15 +2,12 @@
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from events.envelope import Cursor
+from ledger.postgres import Connection
 from ledger.sql import load_queries
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
 
 query = load_queries("projections.verify")
 
@@ -31,7 +28,7 @@ class Chain(msgspec.Struct):
     count: int = 0
 
 
-async def walk(connection: "Connection", after: Cursor, progress: Progress) -> Chain:
+async def walk(connection: Connection, after: Cursor, progress: Progress) -> Chain:
     """Go through all rows after a place, in the caller's snapshot."""
     chain = Chain([], 0, after)
     previous, position, last = after.hash, after.position, b""

@@ -1,46 +1,33 @@
 """The walk that follows what the rows say: feeds `Rules`, and looks up what those have forgotten."""
 
-from contextlib import suppress
+import time
+from datetime import timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import Final
 
 from events.stream_names import ACCOUNT, JOB, PAYMENT
+from ledger.postgres import Connection
 from ledger.sql import load_queries
-from projections.verify.event_fields import Row
+from projections.verify.event_fields import READ, Row
 from projections.verify.findings import Findings
 from projections.verify.hash_chain import Progress
-from projections.verify.invariants import snapshots
-from projections.verify.invariants.late_results import job_stream_of, judge, load_jobs, requeued
+from projections.verify.invariants.jobs import job_stream_of, judge, load_jobs
 from projections.verify.invariants.log import Rules
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
+from projections.verify.stored_state import OpenJob, snapshots
 
 query = load_queries("projections.verify")
+ledger_query = load_queries("ledger.log")
 
 PAGE = 1000
 _AT_ONCE = 500
-
-
-class OpenJob(msgspec.Struct, frozen=True):
-    """A job that has not ended, as the log has it."""
-
-    job: str
-    account: str
-    position: int
-    deadline_at_us: int
+AHEAD_S_MAX: Final = 60
+"""Clocks of two machines may differ by so much, as long as somebody looks after them."""
 
 
 class RulesWalk:
     """One walk from `after` to the head, in the caller's snapshot."""
 
-    def __init__(self, connection: "Connection", findings: Findings, after: int, progress: Progress) -> None:
+    def __init__(self, connection: Connection, findings: Findings, after: int, progress: Progress) -> None:
         self._connection = connection
         self._findings = findings
         self._after = after
@@ -57,8 +44,8 @@ class RulesWalk:
                 left = row["position"] + row["command_events"] - 1 - self._after
                 rules.resume(max(left, 0), row["recorded_at_us"])
                 await self._begun(row["position"])
-        rules.snapshots = await snapshots.load(self._connection, self._findings)
-        cursor = await self._connection.cursor(query("rules"), self._after)
+        rules.snapshots = await snapshots(self._connection, self._findings)
+        cursor = await self._connection.cursor(query("rules"), self._after, READ)
         while rows := await cursor.fetch(PAGE):
             if self._after:
                 await self._load(rows)
@@ -71,10 +58,10 @@ class RulesWalk:
 
     async def _begun(self, first: int) -> None:
         """The walk may begin inside a command: it may have said before that a job is made again for free."""
-        cursor = await self._connection.cursor(query("rules"), first - 1)
+        cursor = await self._connection.cursor(query("rules"), first - 1, READ)
         for row in await cursor.fetch(self._after - first + 1):
             if row[3] == "JobRequeued":
-                requeued(self.rules.jobs, row)
+                self.rules.jobs.requeued(row)
 
     def open_jobs(self) -> dict[str, OpenJob]:
         """The jobs that have not ended, by id."""
@@ -99,8 +86,7 @@ class RulesWalk:
         jobs = [stream[len(JOB) :] for stream in streams]
         found: dict[str, list[Row]] = {}
         for row in await self._connection.fetch(query("histories"), streams, jobs, up_to):
-            with suppress(msgspec.DecodeError):  # reported where the walk meets it
-                found.setdefault(job_stream_of(row), []).append(row)
+            found.setdefault(job_stream_of(row), []).append(row)
         return found
 
     async def _load(self, rows: list[Row]) -> None:
@@ -120,31 +106,21 @@ class RulesWalk:
             rules.load_payments(await self._connection.fetch(query("histories"), payments, [], self._after))
 
 
-# Tables that are written with the log: unfinished jobs, and what guards it.
+async def check_clock(connection: Connection, after: int, findings: Findings) -> None:
+    """Report the first of the events after a position that are later than now.
 
-
-async def check_open_jobs(
-    connection: "Connection", expected: dict[str, OpenJob], after: int, findings: Findings
-) -> None:
-    """The table has exactly the jobs that have not ended, of those queued after a position."""
-    for row in await connection.fetch(query("open_jobs"), after):
-        stored = OpenJob(*row)
-        job = expected.pop(stored.job, None)
-        if job is None:
-            message = f"job {stored.job} is listed as unfinished, but it is not"
-            findings.add("open_jobs", stored.position, message)
-        elif job != stored:
-            message = f"unfinished job {stored.job} is listed otherwise than it was queued"
-            findings.add("open_jobs", job.position, message)
-    for job in expected.values():
-        if job.position > after:
-            message = f"job {job.job} is unfinished, and neither monitor nor relay will see it"
-            findings.add("open_jobs", job.position, message)
-
-
-async def check_guards(connection: "Connection", findings: Findings) -> None:
-    """The trigger and the unique indexes that protect the log are there and on."""
-    for what, name in await connection.fetch(query("guards")):
-        findings.add(
-            "guard", None, f"{what} {name} is missing or off: rows can be changed or doubled unnoticed"
-        )
+    Now is what the database's clock says, or that of the machine that verifies, whichever is less: the one
+    that was wrong when they were written may be so still. The log's time never falls, so what comes after
+    such an event has its time too.
+    """
+    told = {
+        "the database's clock": int(await connection.fetchval(ledger_query("clock"))),
+        "the clock of the machine that verifies": time.time_ns() // 1000,
+    }
+    whose, now_us = min(told.items(), key=lambda item: item[1])
+    row = await connection.fetchrow(query("later_than"), after, now_us + AHEAD_S_MAX * 1_000_000)
+    assert row is not None
+    if row["events"]:
+        ahead = timedelta(seconds=round((row["latest_us"] - now_us) / 1e6))
+        message = f"{row['events']} events from position {row['first']} on are later than now by {whose}"
+        findings.add("clock", row["first"], f"{message}, the latest by {ahead}")

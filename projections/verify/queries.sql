@@ -48,7 +48,7 @@ WITH found AS (
     SELECT position FROM events
     WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral') AND data ->> 'reference' IS NOT NULL
 )
-SELECT e.position, c.position AS command, e.stream, e.type, e.data::text AS data, e.recorded_at_us
+SELECT e.position, e.stream, e.version, e.type, c.position AS command, e.recorded_at_us, e.data::text AS data
 FROM found
 JOIN events e USING (position)
 CROSS JOIN LATERAL (
@@ -125,14 +125,9 @@ SELECT job, account, position, deadline_at_us FROM open_jobs WHERE position > $1
 SELECT position FROM events WHERE hash = $1 LIMIT 1
 
 -- name: rules
--- Every event, as much of it as the rules need; data of the types in projections/verify/event_fields.py only.
--- $1 after this position
+-- Every event, as much of it as the rules need. $1 after this position, $2 types whose data is needed
 SELECT position, stream, version, type, command_events, recorded_at_us,
-       CASE WHEN type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsExpired',
-                          'CreditsRestored', 'JobQueued', 'JobRequeued',
-                          'PaymentOrdered', 'PaymentSucceeded', 'PaymentFlagged', 'PaymentRefunded',
-                          'RefundIntended', 'RefundFailed')
-            THEN data::text END AS data
+       CASE WHEN type = ANY ($2::text[]) THEN data::text END AS data
 FROM events WHERE position > $1 ORDER BY position
 
 -- name: snapshots

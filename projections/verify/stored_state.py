@@ -1,29 +1,27 @@
-"""Who has seen the log before: cursors and checkpoints. They tell of a missing end, and of a rewrite.
+"""What is stored beside the log: cursors and checkpoints, cached states, unfinished jobs, its guards.
 
-The chain alone cannot: a log without its last rows, or written anew with hashes that fit, is a whole one.
+Cursors and checkpoints remember the log. They tell of a missing end, and of a rewrite, which the chain alone
+cannot: a log without its last rows, or written anew with hashes that fit, is a whole one.
 """
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 import msgspec
 
 from events.envelope import GENESIS_HASH
-from ledger.sql import load_queries
-from projections.verify.findings import Findings, Kind
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
-from typing import TYPE_CHECKING, Any
-
 from ledger.checkpoints import store as noted
 from ledger.checkpoints.checkpoint import Restored, Statement, parse, time_of
 from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, open_note, unverified_text
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
+from ledger.log.snapshots import FORMAT
+from ledger.postgres import Connection
+from ledger.sql import load_queries
+from projections.verify.findings import Findings, Kind
+from projections.verify.invariants.lots import Snapshot
 
 query = load_queries("projections.verify")
+
+PAGE = 200
 
 
 class RememberedPosition(msgspec.Struct, frozen=True):
@@ -44,7 +42,7 @@ class RememberedPosition(msgspec.Struct, frozen=True):
         return self.hash == (self.log_hash if self.position else GENESIS_HASH)
 
 
-async def cursors(connection: "Connection") -> list[RememberedPosition]:
+async def cursors(connection: Connection) -> list[RememberedPosition]:
     """The active cursors of projections, notifier and whoever else keeps one."""
     return [
         RememberedPosition(
@@ -55,7 +53,7 @@ async def cursors(connection: "Connection") -> list[RememberedPosition]:
 
 
 async def check_remembered_positions(
-    connection: "Connection",
+    connection: Connection,
     witnesses: Sequence[RememberedPosition],
     head: int,
     spoken_of: Collection[int],
@@ -106,14 +104,8 @@ def _rewritten(
     findings.add("rewritten", first, message)
 
 
-# Stored checkpoints as witnesses: each must be what was signed, and what the log holds.
-
-
-PAGE = 200
-
-
 async def checkpoints(
-    connection: "Connection", keys: Sequence[PublicKey], findings: Findings
+    connection: Connection, keys: Sequence[PublicKey], findings: Findings
 ) -> list[RememberedPosition]:
     """The places that stored notes speak of, except those that a restoration explains.
 
@@ -152,3 +144,50 @@ def _witness(row: Any, statement: Statement, *, signed: bool) -> RememberedPosit
     name = f"{'signed ' if signed else ''}{row['kind']} number {row['number']}"
     place = statement.head
     return RememberedPosition(name, "checkpoint", place.position, place.hash, row["log_hash"], signed)
+
+
+async def snapshots(connection: Connection, findings: Findings) -> dict[str, Snapshot]:
+    """The appender's cached states by stream; one that names an event the log does not hold is a finding."""
+    found: dict[str, Snapshot] = {}
+    for row in await connection.fetch(query("snapshots"), FORMAT):
+        if row["held"]:
+            found[row["stream"]] = Snapshot(row["version"], row["position"], row["state"])
+        else:
+            message = f"the snapshot of {row['stream']} names an event that the log does not hold"
+            findings.add("snapshot", row["position"], message)
+    return found
+
+
+class OpenJob(msgspec.Struct, frozen=True):
+    """A job that has not ended, as the log has it."""
+
+    job: str
+    account: str
+    position: int
+    deadline_at_us: int
+
+
+async def check_open_jobs(
+    connection: Connection, expected: dict[str, OpenJob], after: int, findings: Findings
+) -> None:
+    """The table has exactly the jobs that have not ended, of those queued after a position."""
+    for row in await connection.fetch(query("open_jobs"), after):
+        stored = OpenJob(*row)
+        job = expected.pop(stored.job, None)
+        if job is None:
+            message = f"job {stored.job} is listed as unfinished, but it is not"
+            findings.add("open_jobs", stored.position, message)
+        elif job != stored:
+            message = f"unfinished job {stored.job} is listed otherwise than it was queued"
+            findings.add("open_jobs", job.position, message)
+    for job in expected.values():
+        if job.position > after:
+            message = f"job {job.job} is unfinished, and neither monitor nor relay will see it"
+            findings.add("open_jobs", job.position, message)
+
+
+async def check_guards(connection: Connection, findings: Findings) -> None:
+    """The trigger and the unique indexes that protect the log are there and on."""
+    for what, name in await connection.fetch(query("guards")):
+        message = f"{what} {name} is missing or off: rows can be changed or doubled unnoticed"
+        findings.add("guard", None, message)

@@ -1,52 +1,42 @@
-"""What was done to rows whose hash does not follow, told from what could be proven of each. Pure."""
+"""Tells what was done to rows whose hash does not follow: edited, deleted, inserted, moved; and where.
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+A row's stored hash covers what it was. So each guess (another position, another stream, the hash of another
+row before it) can be proven: with the right one the stored hash follows.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from events.codec import EVENT_TYPES
 from events.envelope import GENESIS_HASH, Recorded
 from events.stream_names import ACCOUNT, JOB
 from ledger.log.hash_chain import event_hash, follows
+from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.verify.findings import Findings, Kind
 from projections.verify.hash_chain import Chain
 
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
-
 query = load_queries("projections.verify")
 
-# Rows whose hash does not follow: what was each of them when it was written? Pure.
-#
-# A row's stored hash covers what it was. So each guess (another position, another stream, the hash of another
-# row before it) can be proven: with the right one the stored hash follows.
-
-
-NEARBY = 8
+SUSPECTS_MAX: Final = 60
+"""So many broken rows are looked at one by one; of more only the number is told."""
+NEARBY: Final = 8
 """Rows are looked for so many positions from where they stand."""
-
-_CONTENT = ("stream", "version", "type", "data", "key", "body_hash", "command_events", "recorded_at_us")
-
-
-class Suspect(msgspec.Struct):
-    """A row whose hash does not follow, and its neighbours; None where the log begins or ends."""
-
-    row: Recorded
-    before: Recorded | None
-    after: Recorded | None
-    after_broken: bool
-
-    @property
-    def previous(self) -> bytes:
-        return GENESIS_HASH if self.before is None else self.before.hash
-
-    @property
-    def gap(self) -> int:
-        """How many positions are missing before it."""
-        return self.row.position - 1 - (0 if self.before is None else self.before.position)
+_COMMAND_EVENTS_MAX: Final = 110
+_SHOWN_CHARS: Final = 80
+_CONTENT: Final = (
+    "stream",
+    "version",
+    "type",
+    "data",
+    "key",
+    "body_hash",
+    "command_events",
+    "recorded_at_us",
+)
 
 
 class Proof(msgspec.Struct, frozen=True):
@@ -61,20 +51,40 @@ class Proof(msgspec.Struct, frozen=True):
     was: Any = None
 
 
-def written_hash(previous: bytes, row: Recorded) -> bytes:
-    """The hash the row would have after one with the hash `previous`."""
-    return event_hash(
-        previous, row.position, row.stream, row.version, row.type, row.data, row.key, row.body_hash,
-        row.command_events, row.recorded_at_us,
-    )  # fmt: skip
+class Suspect(msgspec.Struct):
+    """A row whose hash does not follow, and its neighbours; None where the log begins or ends."""
+
+    row: Recorded
+    before: Recorded | None
+    after: Recorded | None
+    after_broken: bool
+    proof: Proof | None = None
+
+    @property
+    def position(self) -> int:
+        return self.row.position
+
+    @property
+    def previous(self) -> bytes:
+        return GENESIS_HASH if self.before is None else self.before.hash
+
+    @property
+    def computed(self) -> bytes:
+        """The hash that would follow."""
+        return event_hash(self.previous, *astuple(self.row)[:-1])
+
+    @property
+    def gap(self) -> int:
+        """How many positions are missing before it."""
+        return self.position - 1 - (0 if self.before is None else self.before.position)
 
 
 def prove(
     suspect: Suspect,
-    hashes: Sequence[bytes],
-    places: Sequence[int],
+    hashes: Iterable[bytes],
+    places: Iterable[int],
     others: Sequence[Recorded],
-    streams: Sequence[str],
+    streams: Iterable[str],
 ) -> Proof | None:
     """What the row was, if one of the guesses is right.
 
@@ -87,16 +97,36 @@ def prove(
         for previous in dict.fromkeys((suspect.previous, *hashes)):
             if (place, previous) != (row.position, suspect.previous) and follows(previous, moved):
                 return Proof(place, previous)
-    for column, value in _changes(suspect, others, streams):
-        changed = (
-            replace(row, **{column: value}) if column != "row" else replace(value, position=row.position)
-        )
-        if follows(suspect.previous, replace(changed, hash=row.hash)):
-            return Proof(row.position, suspect.previous, column, value)
+    for column, was in _changes(suspect, others, streams):
+        before = replace(was, position=row.position) if column == "row" else replace(row, **{column: was})
+        if follows(suspect.previous, replace(before, hash=row.hash)):
+            return Proof(row.position, suspect.previous, column, was)
     return None
 
 
-def named_streams(rows: Sequence[Recorded]) -> set[str]:
+def _changes(
+    suspect: Suspect, others: Sequence[Recorded], streams: Iterable[str]
+) -> Iterator[tuple[str, Any]]:
+    """Single changes that somebody may have made: a column's name and what may have stood there."""
+    row = suspect.row
+    yield from (("stream", stream) for stream in streams)
+    for other in others:
+        yield "row", other
+        yield from ((column, getattr(other, column)) for column in _CONTENT)
+    yield from (("type", name) for name in EVENT_TYPES)
+    for near in (suspect.before, suspect.after):
+        if near is not None:
+            yield "recorded_at_us", near.recorded_at_us
+    for step in range(-1000, 1001):
+        yield "recorded_at_us", row.recorded_at_us + step
+        if (version := row.version + step) > 0:
+            yield "version", version
+    yield from (("command_events", count) for count in range(1, _COMMAND_EVENTS_MAX))
+    if row.key is not None:
+        yield "key", row.key.strip()
+
+
+def named_streams(rows: Iterable[Recorded]) -> set[str]:
     """Streams that these rows stand in or speak of."""
     found: set[str] = set()
     for row in rows:
@@ -106,229 +136,175 @@ def named_streams(rows: Sequence[Recorded]) -> set[str]:
         except msgspec.DecodeError:
             continue
         if isinstance(data, dict):
-            found |= {
-                prefix + str(data[name])
-                for prefix, name in ((JOB, "job"), (ACCOUNT, "account"))
-                if name in data
-            }
+            spoken_of = ((JOB, data.get("job")), (ACCOUNT, data.get("account")))
+            found |= {f"{prefix}{name}" for prefix, name in spoken_of if name is not None}
     return found
 
 
-def _changes(
-    suspect: Suspect, others: Sequence[Recorded], streams: Sequence[str]
-) -> Iterator[tuple[str, Any]]:
-    """Single changes that somebody may have made: a column's name and what may have stood there."""
-    row = suspect.row
-    near = [other for other in (suspect.before, suspect.after) if other is not None]
-    yield from (("stream", stream) for stream in streams)
-    for other in others:
-        yield "row", other
-        yield from ((column, getattr(other, column)) for column in _CONTENT)
-    yield from (("type", name) for name in EVENT_TYPES)
-    yield from (("recorded_at_us", other.recorded_at_us) for other in near)
-    for step in range(-1000, 1001):
-        yield "recorded_at_us", row.recorded_at_us + step
-        if (version := row.version + step) > 0:
-            yield "version", version
-    yield from (("command_events", count) for count in range(1, 2 * 50 + 10))
-    if row.key is not None:
-        yield "key", row.key.strip()
+class Diagnosis:
+    """Works through the suspects; `found` says what was done, once for what belongs together.
 
-
-_SHOWN_CHARS = 80
-
-
-class Located:
-    """Works through the suspects; `findings` says what was done, once for what belongs together."""
+    `positions` are those that are spoken of, in words or as part of what is said of others.
+    """
 
     def __init__(
         self, suspects: Sequence[Suspect], seen: dict[int, bytes], streams: dict[int, list[str]], head: int
     ) -> None:
-        self._suspects = suspects
+        self._by_position = {suspect.position: suspect for suspect in suspects}
         self._seen = seen
         self._head = head
         self.positions: set[int] = set()
-        self._found: list[tuple[Kind, int | None, str]] = []
-        self._hashes = self._possible_hashes()
-        self._computed = {s.row.position: written_hash(s.previous, s.row) for s in suspects}
-        rows = [s.row for s in suspects]
-        near = [r for s in suspects for r in (s.before, s.after) if r is not None]
-        self._streams, self._named = streams, sorted(named_streams([*rows, *near]))
-        self._proofs = self._prove(rows)
-        self._by_position = {s.row.position: s for s in suspects}
+        self.found: list[tuple[Kind, int, str]] = []
+        self._holes = [at for suspect in suspects for at in _ends_of_gap(suspect)]
+        self._prove(suspects, streams)
+        self._tell_renumbered()
+        for suspect in suspects:
+            if suspect.position not in self.positions:
+                self._tell(suspect)
+        self.found.sort(key=lambda found: found[1])
 
-    def findings(self) -> list[tuple[Kind, int | None, str]]:
-        """Kind, position and words, in order."""
-        renumbered = self._renumbered()
-        for suspect in self._suspects:
-            if suspect.row.position not in self.positions and suspect.row.position not in renumbered:
-                self._judge(suspect)
-        return sorted(self._found, key=lambda found: found[1] or 0)
-
-    def _possible_hashes(self) -> list[bytes]:
-        hashes = {s.row.hash: None for s in self._suspects}
-        hashes |= {s.previous: None for s in self._suspects}
-        return list(hashes)
-
-    def _prove(self, rows: list[Recorded]) -> dict[int, Proof]:
-        missing = self._missing()
-        proofs: dict[int, Proof] = {}
-        for suspect in self._suspects:
-            position = suspect.row.position
-            near = [position + n for n in range(-NEARBY, NEARBY + 1) if n and position + n > 0]
-            hashes = [*self._hashes, *self._computed.values()]
-            others = [row for row in rows if row.position != position]
-            places = [*missing, *(row.position for row in others), *near]
-            streams = [*self._named, *self._streams.get(suspect.row.version, [])]
-            proof = prove(suspect, hashes, places, others, streams)
-            if proof is not None:
-                proofs[position] = proof
-        return proofs
-
-    def _missing(self) -> list[int]:
-        """Positions that no row has, at both ends of each gap."""
-        found: list[int] = []
-        for suspect in self._suspects:
-            last, count = suspect.row.position - 1, min(suspect.gap, NEARBY)
-            found += [
-                *range(last, last - count, -1),
-                *range(last - suspect.gap + 1, last - suspect.gap + 1 + count),
-            ]
-        return found
+    def _prove(self, suspects: Sequence[Suspect], streams: dict[int, list[str]]) -> None:
+        rows = [suspect.row for suspect in suspects]
+        near = [row for s in suspects for row in (s.before, s.after) if row is not None]
+        named = sorted(named_streams([*rows, *near]))
+        hashes = [each for s in suspects for each in (s.row.hash, s.previous, s.computed)]
+        for suspect in suspects:
+            at = suspect.position
+            others = [row for row in rows if row is not suspect.row]
+            nearby = range(max(1, at - NEARBY), at + NEARBY + 1)
+            places = [*self._holes, *(row.position for row in others), *nearby]
+            suspect.proof = prove(
+                suspect, hashes, places, others, [*named, *streams.get(suspect.row.version, [])]
+            )
 
     def _say(self, kind: Kind, position: int, message: str) -> None:
         self.positions.add(position)
-        self._found.append((kind, position, message))
+        self.found.append((kind, position, message))
 
-    def _renumbered(self) -> set[int]:
+    def _proof_at(self, position: int) -> Proof | None:
+        suspect = self._by_position.get(position)
+        return None if suspect is None else suspect.proof
+
+    def _tell_renumbered(self) -> None:
         """Rows that stand all the same number of places from where they were written: rows came or went."""
-        holes = set(self._missing())
-        shifts: dict[int, list[int]] = {}
-        for position, proof in self._proofs.items():
-            if not proof.column and proof.position != position and proof.position not in holes:
-                shifts.setdefault(position - proof.position, []).append(position)
-        done: set[int] = set()
-        for shift, moved in shifts.items():
-            first = min(moved)
-            to_the_end = max(moved) in (self._head, self._suspects[-1].row.position)
-            if not to_the_end or self._exchanged(moved):
+        came_from: dict[int, dict[int, int]] = {}
+        for at, suspect in self._by_position.items():
+            proof = suspect.proof
+            if proof and not proof.column and proof.position != at and proof.position not in self._holes:
+                came_from.setdefault(at - proof.position, {})[at] = proof.position
+        for shift, moved in came_from.items():
+            first, last = min(moved), max(moved)
+            to_the_end = last in (self._head, max(self._by_position))
+            back = [self._proof_at(place) for place in moved.values()]
+            exchanged = all(proof is not None and proof.position in moved for proof in back)
+            if exchanged or not to_the_end:
                 continue
-            done |= set(moved)
-            if shift > 0:
-                for at in range(first - shift, first):
-                    message = (
-                        f"position {at} holds a row that was not written there: "
-                        f"the rows from {first} on were moved back to make room"
-                    )
-                    self._say("inserted", at, message)
-                continue
-            if first - 1 in self._by_position and first - 1 not in self._proofs:
-                first -= 1  # the first one came after a row that is gone
-                done.add(first)
-            message = (
-                f"{-shift} rows written at position {first} are missing: "
-                "the rows after them were moved forward to hide it"
-            )
-            self._say("deleted", first, message)
-        return done
+            self.positions |= moved.keys()
+            for at in range(first - shift, first):
+                message = f"the rows from {first} on were moved back to make room"
+                self._say("inserted", at, f"position {at} holds a row that was not written there: {message}")
+            if shift < 0:
+                before = self._by_position.get(first - 1)
+                if before is not None and before.proof is None:
+                    first -= 1  # the first one came after a row that is gone
+                message = "the rows after them were moved forward to hide it"
+                self._say(
+                    "deleted", first, f"{-shift} rows written at position {first} are missing: {message}"
+                )
 
-    def _exchanged(self, moved: list[int]) -> bool:
-        places = {self._proofs[position].position for position in moved}
-        return all(place in self._proofs and self._proofs[place].position in moved for place in places)
-
-    def _judge(self, suspect: Suspect) -> None:
-        position = suspect.row.position
-        proof = self._proofs.get(position)
+    def _tell(self, suspect: Suspect) -> None:
+        position, proof, before = suspect.position, suspect.proof, suspect.before
         if proof is None:
-            self._unproven(suspect)
+            self._tell_unproven(suspect)
         elif proof.column:
-            self._changed(suspect, proof)
+            self._tell_changed(suspect.row, proof)
         elif proof.position != position:
-            self._moved(position, proof.position)
-        elif suspect.before is not None and self._computed.get(suspect.before.position) == proof.previous:
-            before = suspect.before.position
+            self._tell_moved(position, proof.position)
+        elif before is not None and self._computed_at(before.position) == proof.previous:
             self.positions.add(position)
-            self._say("edited", before, f"the hash stored at position {before} was changed; its row was not")
+            self._tell_hash_changed(before.position)
         elif suspect.gap:
-            self._deleted(suspect)
+            self._tell_deleted(suspect)
         else:
             self.positions.add(position)  # intact: what stood before it was changed or moved
 
-    def _unproven(self, suspect: Suspect) -> None:
-        row, position, after = suspect.row, suspect.row.position, suspect.after
-        computed = self._computed[position]
-        next_proof = None if after is None else self._proofs.get(after.position)
+    def _computed_at(self, position: int) -> bytes | None:
+        suspect = self._by_position.get(position)
+        return None if suspect is None else suspect.computed
+
+    def _tell_hash_changed(self, position: int) -> None:
+        self._say("edited", position, f"the hash at position {position} was changed; its row was not")
+
+    def _tell_unproven(self, suspect: Suspect) -> None:
+        position, after, computed = suspect.position, suspect.after, suspect.computed
+        next_proof = None if after is None else self._proof_at(after.position)
         if suspect.gap:
-            self._deleted(suspect)
+            self._tell_deleted(suspect)
         elif self._seen.get(position) == computed or (next_proof and next_proof.previous == computed):
-            self._say("edited", position, f"the hash at position {position} was changed; its row was not")
+            self._tell_hash_changed(position)
         elif after is not None and suspect.after_broken and next_proof is None:
             self.positions.add(after.position)
-            message = (
-                f"position {position} holds another row than was written: "
-                "neither its own hash nor the next one follows"
-            )
-            self._say("edited", position, message)
+            message = "another row than was written: neither its own hash nor the next one follows"
+            self._say("edited", position, f"position {position} holds {message}")
         elif after is None and not any(at >= position for at in self._seen):
-            message = (
-                f"position {position}, the last, does not follow, and nobody has seen it: "
-                "it was put there by hand, or changed after it was written"
-            )
-            self._say("inserted", position, message)
+            message = "nobody has seen it: it was put there by hand, or changed after it was written"
+            self._say("inserted", position, f"position {position}, the last, does not follow, and {message}")
         else:
             message = (
-                f"the {row.type} at position {position} was changed after it was written: its hash does not "
-                "follow, the next one does (or all rows before it were rewritten, with hashes that fit)"
+                f"the {suspect.row.type} at position {position} was changed after it was written: its hash "
+                "does not follow, the next one does (or all rows before it were rewritten, with hashes that "
+                "fit)"
             )
             self._say("edited", position, message)
 
-    def _deleted(self, suspect: Suspect) -> None:
-        last = suspect.row.position - 1
-        first = last - suspect.gap + 1
-        gone = {proof.position: at for at, proof in self._proofs.items() if proof.position != at}
-        if suspect.gap == 1 and last in gone:
-            self._moved(gone[last], last)
-            return
+    def _tell_deleted(self, suspect: Suspect) -> None:
+        first, last = suspect.position - suspect.gap, suspect.position - 1
+        if first == last:
+            for at, other in self._by_position.items():
+                if other.proof is not None and other.proof.position == last != at:
+                    self._tell_moved(at, last)
+                    return
         what = f"position {first} is" if first == last else f"positions {first} to {last} are"
-        self.positions |= {suspect.row.position}
+        self.positions.add(suspect.position)
         self._say("deleted", first, f"{what} missing")
 
-    def _changed(self, suspect: Suspect, proof: Proof) -> None:
-        position, row = suspect.row.position, suspect.row
-        if proof.column == "stream":
-            message = f"position {position} was written to {proof.was} and stands in {row.stream} now"
+    def _tell_changed(self, row: Recorded, proof: Proof) -> None:
+        position, column, now = row.position, proof.column, getattr(row, proof.column, None)
+        if column == "stream":
+            message = f"position {position} was written to {proof.was} and stands in {now} now"
             self._say("renamed", position, message)
             return
-        twin = next((s.row for s in self._suspects if s.row is proof.was), None)
-        if proof.column == "row" and twin is not None:
-            self._exchange(position, twin.position, "the rows")
+        if column == "row":
+            self._tell_swapped(position, proof.was.position, "the rows")
             return
-        other = next(
-            (at for at, p in self._proofs.items()
-             if at != position and p.column == proof.column and p.was == getattr(row, proof.column)),
-            None,
-        )  # fmt: skip
-        if other is not None:
-            self._exchange(position, other, f"the {proof.column} of the rows")
-            return
-        was = _short(proof.was)
-        now = _short(getattr(row, proof.column))
-        self._say("edited", position, f"{proof.column} at position {position} was {was} and is {now} now")
+        for at, other in self._by_position.items():
+            theirs = other.proof
+            if at != position and theirs and theirs.column == column and theirs.was == now:
+                self._tell_swapped(position, at, f"the {column} of the rows")
+                return
+        was, is_now = _short(proof.was), _short(now)
+        self._say("edited", position, f"{column} at position {position} was {was} and is {is_now} now")
 
-    def _moved(self, position: int, came_from: int) -> None:
-        back = self._proofs.get(came_from)
+    def _tell_moved(self, position: int, came_from: int) -> None:
+        back = self._proof_at(came_from)
         if back is not None and back.position == position:
-            self._exchange(position, came_from, "the rows")
+            self._tell_swapped(position, came_from, "the rows")
             return
         self.positions.add(position)
-        self._say(
-            "moved", came_from, f"the row written at position {came_from} stands at position {position}"
-        )
+        message = f"the row written at position {came_from} stands at position {position}"
+        self._say("moved", came_from, message)
 
-    def _exchange(self, one: int, other: int, what: str) -> None:
+    def _tell_swapped(self, one: int, other: int, what: str) -> None:
         one, other = sorted((one, other))
         self.positions.add(other)
         self._say("moved", one, f"{what} at positions {one} and {other} were swapped")
+
+
+def _ends_of_gap(suspect: Suspect) -> list[int]:
+    """The positions before it that no row has, at both ends."""
+    last, count = suspect.position - 1, min(suspect.gap, NEARBY)
+    first = last - suspect.gap + 1
+    return [*range(last, last - count, -1), *range(first, first + count)]
 
 
 def _short(value: Any) -> str:
@@ -336,15 +312,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN_CHARS else text[: _SHOWN_CHARS - 1] + "…"
 
 
-# From "the hash does not follow here" to what was done: edited, renamed, deleted, inserted, moved.
-
-
-SUSPECTS_MAX = 60
-"""So many broken rows are looked at one by one; of more only the number is told."""
-
-
 async def locate(
-    connection: "Connection", chain: Chain, seen: dict[int, bytes], findings: Findings
+    connection: Connection, chain: Chain, seen: dict[int, bytes], findings: Findings
 ) -> set[int]:
     """Say what was done to the rows that do not follow; the positions that are spoken of.
 
@@ -354,18 +323,16 @@ async def locate(
         return set()
     suspects = await _suspects(connection, chain)
     streams = await _streams(connection, suspects)
-    found = Located(suspects, seen, streams, chain.head.position)
-    for kind, position, message in found.findings():
+    diagnosis = Diagnosis(suspects, seen, streams, chain.head.position)
+    for kind, position, message in diagnosis.found:
         findings.add(kind, position, message)
-    if chain.broken > len(suspects):
-        message = (
-            f"{chain.broken - len(suspects)} more hashes do not follow, up to position {chain.breaks[-1]}"
-        )
+    if more := chain.broken - len(suspects):
+        message = f"{more} more hashes do not follow, up to position {chain.breaks[-1]}"
         findings.add("sequence", chain.breaks[len(suspects)], message)
-    return found.positions | set(chain.breaks)
+    return diagnosis.positions | set(chain.breaks)
 
 
-async def _suspects(connection: "Connection", chain: Chain) -> list[Suspect]:
+async def _suspects(connection: Connection, chain: Chain) -> list[Suspect]:
     broken = set(chain.breaks)
     suspects = []
     for position in chain.breaks[:SUSPECTS_MAX]:
@@ -377,7 +344,7 @@ async def _suspects(connection: "Connection", chain: Chain) -> list[Suspect]:
     return suspects
 
 
-async def _streams(connection: "Connection", suspects: Sequence[Suspect]) -> dict[int, list[str]]:
+async def _streams(connection: Connection, suspects: Sequence[Suspect]) -> dict[int, list[str]]:
     """For each version that a suspect has: the streams where it may have stood."""
     versions = {s.row.version for s in suspects}
     torn = [row[0] for row in await connection.fetch(query("torn_streams"))]

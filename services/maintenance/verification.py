@@ -21,7 +21,7 @@ from events.envelope import GENESIS, Cursor
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.verify.findings import DATABASE_KINDS
-from projections.verify.run import Report, Source, verify
+from projections.verify.run import Database, Report, verify
 from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
 from services.platform.database import APP_ROLE, server_settings
 from services.platform.settings import Settings
@@ -61,7 +61,7 @@ class Verification:
         self._back_after_s: float | None = None
         patient = {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "1h"}
         told = server_settings("verify", APP_ROLE) | patient | {"default_transaction_read_only": "on"}
-        self._source = Source(settings.require_database_url(), told)
+        self._database = Database(settings.require_database_url(), told)
 
     @property
     def idle_s(self) -> float:
@@ -99,7 +99,7 @@ class Verification:
 
     async def _report(self, turn: Turn) -> Report | None:
         """None when it could not be made. A log in which nothing can be read must not end the process."""
-        work = asyncio.ensure_future(verify(self._source, after=turn.after, gentle=True))
+        work = asyncio.ensure_future(verify(self._database, after=turn.after, gentle=True))
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -16,7 +16,6 @@ from events.codec import decode
 from events.envelope import Recorded
 from events.job import JobFailed, JobQueued, SubmissionFailed, SubmissionIntended
 from events.stream_names import job_of
-from projections.verify.check import check_ledger
 from projections.verify.findings import CHAIN_KINDS, Kind
 from projections.verify.findings import Problem as Finding
 from services.rehearsal.chat_client import Message, Sandbox, TaskSeen

@@ -20,7 +20,7 @@ from ledger.log.ledger import LogReader
 from ledger.sql import load_queries
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.verify.run import STAGES, WALKS, Source, Stage, verify
+from projections.verify.run import STAGES, WALKS, Database, Stage, verify
 from tests.bench import big_log
 from tests.bench.figures import show
 
@@ -77,7 +77,7 @@ async def _verify(url: str, events: int, stages: Sequence[Stage] = STAGES) -> tu
     """Seconds, and the most memory that all its processes had together."""
     begin = time.perf_counter()
     watching = asyncio.create_task(_most_memory())
-    report = await verify(Source(url, {}), stages=stages)
+    report = await verify(Database(url, {}), stages=stages)
     seconds = time.perf_counter() - begin
     watching.cancel()
     most = await asyncio.gather(watching)

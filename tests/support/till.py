@@ -14,7 +14,7 @@ import msgspec
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.adapters.yookassa.gateway import YooKassa
 from services.payments.follow_up import FollowUp
 from services.payments.orders import PaymentOrders

@@ -7,34 +7,27 @@ over, so that memory stays flat; what comes later for it is left in `late`, to b
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
-
+from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRestored, CreditsRevoked
 from events.stream_names import ACCOUNT, JOB, PAYMENT, PROMO
 from projections.verify.event_fields import (
-    DECODE,
     MOVES,
     OF_ACCOUNTS,
     OF_JOBS,
     OF_PAYMENTS,
     OF_PROMOS,
+    READ,
     SPENT,
-    Charged,
-    Granted,
-    Refunded,
-    Restored,
-    Revoked,
     Row,
     broken_command,
     misplaced,
+    read,
     wrong_version,
 )
 from projections.verify.findings import Findings
 from projections.verify.invariants import lots
 from projections.verify.invariants.jobs import Jobs
-from projections.verify.invariants.late_results import free_queued, move, requeued
-from projections.verify.invariants.lots import Account
+from projections.verify.invariants.lots import Account, Snapshot
 from projections.verify.invariants.payments import Payments
-from projections.verify.invariants.snapshots import Snapshot, compare
 
 _STRANGERS_MAX = 10_000
 
@@ -88,7 +81,7 @@ class Rules:
                     wrong_version(self._findings, at, stream, version, job.version)
                     job.version = version
                 if name in MOVES:
-                    move(jobs, row)
+                    jobs.moved(row)
                 elif name not in OF_JOBS:
                     misplaced(self._findings, row)
             elif stream.startswith(ACCOUNT):
@@ -139,36 +132,32 @@ class Rules:
         self._apply(row)
         snapshot = self.snapshots.get(row[1])
         if snapshot is not None and snapshot.version == row[2]:
-            compare(row[1], self.accounts[row[1]], snapshot, self._findings)
+            lots.compare(row[1], self.accounts[row[1]], snapshot, self._findings)
 
     def _apply(self, row: Row) -> None:
-        at, stream, version, name, _, _, data = row
+        at, stream, version, name, *_ = row
         account = self.accounts.get(stream) or self.accounts.setdefault(stream, Account())
         account.version += 1
         if version != account.version:
             wrong_version(self._findings, at, stream, version, account.version)
             account.version = version
-        decode = DECODE.get(name) if name in OF_ACCOUNTS else None
-        if decode is None:
+        if name not in OF_ACCOUNTS or name not in READ:
             account.opened = account.opened or name == "AccountOpened"
             account.locked = account.locked or name == "AccountForgotten"
             if name not in OF_ACCOUNTS:
                 misplaced(self._findings, row)
             return
-        try:
-            event = decode(data or "")
-        except (msgspec.DecodeError, UnicodeError) as error:
-            self._findings.add("unreadable", at, f"{name} at position {at} cannot be read: {error}")
+        event = read(row, self._findings)
+        if event is None:
             return
         if not account.opened:
             self._findings.add("stream", at, f"{name} at position {at} comes before {stream} was opened")
             account.opened = True
         if wrong := self._credits_moved(row, account, event):
             self._findings.add("lots", at, f"{name} of {stream} at position {at}: {wrong}")
-        if account.debt and account.lots and not account.old:
-            self._findings.add(
-                "lots", at, f"{stream} owes {account.debt} credits at position {at} while lots hold some"
-            )
+        if account.debt and account.lots:
+            message = f"{stream} owes {account.debt} credits at position {at} while lots hold some"
+            self._findings.add("lots", at, message)
 
     def _credits_moved(self, row: Row, account: Account, event: Any) -> str:
         at, stream, _, _, _, now_us, _ = row
@@ -176,7 +165,7 @@ class Rules:
         if amount <= 0:
             return f"{amount} credits are no amount"
         match event:
-            case Charged():
+            case CreditsCharged():
                 wrong = lots.charged(account, amount, event.parts, now_us)
                 if account.debt and (left := account.balance) < 0:
                     message = f"{stream} was charged {amount} credits down to {left}"
@@ -184,35 +173,33 @@ class Rules:
                 if account.locked:
                     self._findings.add("charge", at, f"{stream} was charged after it was forgotten")
                 self._post(SPENT, amount)
-                self.jobs.charged(at, owner, event.job, event.order, amount, event.parts)
-            case Refunded():
+                self.jobs.charged(at, owner, event)
+            case CreditsRefunded():
                 job = self.jobs.by_stream.get(JOB + event.job)
-                taken = () if job is None else job.parts
-                wrong = lots.refunded(account, amount, event.parts, event.settled, taken, now_us)
+                wrong = lots.refunded(account, event, () if job is None else job.parts, now_us)
                 self._post(SPENT, -amount)
                 if job is None:
                     self.late.append(row)
                 else:
-                    self.jobs.refunded(at, owner, event.job, amount)
-            case Granted():
-                ends = event.expires_at_us
-                wrong = lots.granted(account, amount, event.kind, ends, event.lot, event.settled)
+                    self.jobs.refunded(at, owner, event)
+            case CreditsGranted():
+                wrong = lots.granted(account, event)
                 if event.kind == "purchase" and event.reference is not None:
-                    self.payments.granted(at, stream, event.reference, amount, event.lot, event.paid)
+                    self.payments.granted(at, stream, event)
                 self._post(f"issued:{event.kind}", -amount)
-            case Revoked():
-                wrong = lots.revoked(account, amount, event.parts, now_us)
+            case CreditsRevoked():
+                wrong = lots.revoked(account, event, now_us)
                 if event.kind == "payment" and event.reference is not None:
-                    self.payments.revoked(at, stream, event.reference, amount, event.parts)
+                    self.payments.revoked(at, stream, event)
                 else:
                     lots.lose(account, event.parts)
                 self._post(f"revoked:{event.kind}", amount)
-            case Restored():
-                wrong = lots.restored(account, amount, event.parts, event.settled, now_us)
-                self.payments.restored(at, stream, event.reference, amount, event.parts)
+            case CreditsRestored():
+                wrong = lots.restored(account, event, now_us)
+                self.payments.restored(at, stream, event)
                 self._post("revoked:payment", -amount)
             case _:
-                wrong = lots.expired(account, event.lot, amount, event.kind, event.due_at_us, now_us)
+                wrong = lots.expired(account, event, now_us)
                 self._post(f"expired:{event.kind}", amount)
         return wrong
 
@@ -220,15 +207,13 @@ class Rules:
         self.books[name] = self.books.get(name, 0) + amount
 
     def _payment_moved(self, row: Row) -> None:
-        at, stream, version, name, _, _, data = row
+        at, stream, version, name, *_ = row
         event = None
         if name not in OF_PAYMENTS:
             misplaced(self._findings, row)
-        elif decode := DECODE.get(name):
-            try:
-                event = decode(data or "")
-            except (msgspec.DecodeError, UnicodeError) as error:
-                self._findings.add("unreadable", at, f"{name} at position {at} cannot be read: {error}")
+        elif name in READ:
+            event = read(row, self._findings)
+            if event is None:
                 return
         self.payments.moved(at, stream, version, event)
 
@@ -236,11 +221,11 @@ class Rules:
         """A row of a job that is over or never was, or of a stream of no known kind."""
         at, stream, version, name, *_ = row
         if stream.startswith(JOB):
-            if version == 1 and name == "JobQueued" and free_queued(self.jobs, row):
+            if version == 1 and name == "JobQueued" and self.jobs.queued_free(row):
                 return
             self.late.append(row)
             if name == "JobRequeued":
-                requeued(self.jobs, row)
+                self.jobs.requeued(row)
         kinds = ((JOB, OF_JOBS), (PROMO, OF_PROMOS))
         if not any(name in names for prefix, names in kinds if stream.startswith(prefix)):
             misplaced(self._findings, row)

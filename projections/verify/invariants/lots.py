@@ -1,19 +1,26 @@
 """The rules of lots, checked on one account's events one after another. Pure.
 
 Written without a look into `ledger.accounts.lots`: credits are in numbered lots, spent in draw order, never
-from a
-lot whose life is over, and come back to the lots they came from.
+from a lot whose life is over, and come back to the lots they came from. Each rule changes the account and
+gives what is wrong, in words, or "".
 """
 
 from bisect import insort
 
 import msgspec
 
-from events.account import GrantKind, Part
+from events.account import (
+    CreditsExpired,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+    GrantKind,
+    Part,
+)
+from projections.verify.findings import Findings
 
 _NEVER_US = 2**63
-BEFORE_LOTS = 0
-"""The lot of refunds written before lots were."""
 
 
 class Lot(msgspec.Struct, gc=False):
@@ -29,8 +36,7 @@ class Account(msgspec.Struct, gc=False):
     """One account, as small as it can be kept: all of them are in memory.
 
     `lots` are in draw order, each with something in it; `lost` are credits of bought lots that expired or
-    were taken for another reason than a refund. `locked`: its person is forgotten. `old` is set once an event
-    without lots was seen: before there were lots, debt was not settled against them.
+    were taken for another reason than a refund. `locked`: its person is forgotten.
     """
 
     version: int = 0
@@ -38,7 +44,6 @@ class Account(msgspec.Struct, gc=False):
     made: int = 0
     opened: bool = False
     locked: bool = False
-    old: bool = False
     lots: list[Lot] = msgspec.field(default_factory=list)
     lost: dict[int, int] | None = None
 
@@ -52,105 +57,83 @@ def draw_order(lot: Lot) -> tuple[bool, int, int]:
     return lot.kind == "purchase", _NEVER_US if lot.expires_at_us is None else lot.expires_at_us, lot.number
 
 
-def granted(
-    account: Account, amount: int, kind: GrantKind, ends: int | None, number: int, settled: int
-) -> str:
-    """A new lot; what is wrong with it, in words, or ""."""
-    wrong = ""
-    if not number:
-        account.old = True
-        number = account.made + 1
-    elif number != account.made + 1:
+def granted(account: Account, event: CreditsGranted) -> str:
+    """A new lot."""
+    number, amount, settled, wrong = event.lot, event.amount, event.settled, ""
+    if number != account.made + 1:
         wrong = f"the grant makes lot {number} where {account.made + 1} is next"
-    owed = min(account.debt, amount)
-    if settled != owed and not account.old:
+    if settled != min(account.debt, amount):
         wrong = f"the grant settles {settled} credits of a debt of {account.debt}"
     account.made = max(number, account.made)
     account.debt -= settled
     if amount > settled:
-        _give(account, number, amount - settled, kind, ends)
+        _give(account, Part(number, amount - settled, event.kind, event.expires_at_us))
     return wrong
 
 
 def charged(account: Account, amount: int, parts: tuple[Part, ...], now_us: int) -> str:
-    """Credits are spent from these lots, the first in draw order; what is wrong with that, or ""."""
-    if not parts:
-        account.old = True
-        _draw_in_order(account, amount)
-        return ""
+    """Credits are spent from these lots, the first in draw order."""
     wrong = _draw(account, parts, now_us, ordered=True)
     if sum(part.amount for part in parts) != amount:
         return f"its parts do not add up to {amount}"
     return wrong
 
 
-def revoked(account: Account, amount: int, parts: tuple[Part, ...], now_us: int) -> str:
-    """Credits are taken back, from the lots first; the rest is owed. What is wrong with that, or ""."""
-    if not parts:
-        account.old = account.old or bool(account.lots)
-        _draw_in_order(account, amount)
-        return ""
-    wrong = _draw(account, parts, now_us, ordered=False)
-    owed = amount - sum(part.amount for part in parts)
+def revoked(account: Account, event: CreditsRevoked, now_us: int) -> str:
+    """Credits are taken back, from the lots first; the rest is owed."""
+    wrong = _draw(account, event.parts, now_us, ordered=False)
+    owed = event.amount - sum(part.amount for part in event.parts)
     account.debt += owed
     if owed < 0:
-        return f"its parts are more than {amount}"
-    if owed and account.lots and not account.old:
+        return f"its parts are more than {event.amount}"
+    if owed and account.lots:
         return f"{owed} credits are owed while lots hold {account.balance + account.debt}"
     return wrong
 
 
 def refunded(
-    account: Account,
-    amount: int,
-    parts: tuple[Part, ...],
-    settled: int,
-    charge: tuple[Part, ...],
-    now_us: int,
+    account: Account, event: CreditsRefunded | CreditsRestored, charge: tuple[Part, ...], now_us: int
 ) -> str:
-    """Credits of a charge come back; what is wrong with where they go, or ""."""
-    if not parts and not settled:
-        account.old = True
-        _give(account, BEFORE_LOTS, amount, "bonus", None)
-        return ""
-    wrong = ""
-    if sum(part.amount for part in parts) + settled != amount:
-        wrong = f"the refund's parts do not add up to {amount}"
-    if settled != min(account.debt, amount) and not account.old:
+    """Credits of a charge come back."""
+    wrong, settled = "", event.settled
+    if sum(part.amount for part in event.parts) + settled != event.amount:
+        wrong = f"the refund's parts do not add up to {event.amount}"
+    if settled != min(account.debt, event.amount):
         wrong = f"the refund settles {settled} credits of a debt of {account.debt}"
     came_from = {part.lot: part for part in charge}
-    for part in parts:
+    for part in event.parts:
         origin = came_from.get(part.lot)
         if origin is None and charge:
             wrong = f"the refund fills lot {part.lot}, from which the charge took nothing"
         elif origin is not None:
             wrong = _wrong_return(account, part, origin, now_us) or wrong
-        _give(account, part.lot, part.amount, part.kind, part.expires_at_us)
+        _give(account, part)
     account.debt -= settled
     return wrong
 
 
-def restored(account: Account, amount: int, parts: tuple[Part, ...], settled: int, now_us: int) -> str:
-    """Credits of a refund that failed come back; what is wrong with that, or ""."""
-    if not parts and not settled:
-        return "nothing comes back"
-    wrong = refunded(account, amount, parts, settled, (), now_us)
-    dead = [part.lot for part in parts if part.expires_at_us is not None and part.expires_at_us <= now_us]
-    return f"it gives lot {dead[0]} no life to be spent in" if dead else wrong
+def restored(account: Account, event: CreditsRestored, now_us: int) -> str:
+    """Credits of a refund that failed come back."""
+    wrong = refunded(account, event, (), now_us)
+    for part in event.parts:
+        if part.expires_at_us is not None and part.expires_at_us <= now_us:
+            return f"it gives lot {part.lot} no life to be spent in"
+    return wrong
 
 
-def expired(account: Account, number: int, amount: int, kind: GrantKind, due_at_us: int, now_us: int) -> str:
-    """A lot's life is over and what was left of it is booked; what is wrong with that, or ""."""
+def expired(account: Account, event: CreditsExpired, now_us: int) -> str:
+    """A lot's life is over and what was left of it is booked."""
+    number, amount, due_at_us = event.lot, event.amount, event.due_at_us
     lot = _find(account, number)
     if lot is None:
         return f"lot {number} expired, which holds nothing"
     account.lots.remove(lot)
-    lose(account, (Part(number, amount, kind),))
+    lose(account, (Part(number, amount, event.kind),))
     if lot.expires_at_us is None:
         return f"lot {number} expired, which has no end of life"
     if lot.amount != amount:
         return f"{amount} credits of lot {number} expired, which held {lot.amount}"
-    if (lot.kind, lot.expires_at_us) != (kind, due_at_us):
+    if (lot.kind, lot.expires_at_us) != (event.kind, due_at_us):
         return f"lot {number} expired as another kind or at another time than it has"
     if now_us < due_at_us:
         return f"lot {number} expired {(due_at_us - now_us) / 1e6:.0f} s before its life was over"
@@ -210,23 +193,53 @@ def _find(account: Account, number: int) -> Lot | None:
     return None
 
 
-def _give(account: Account, number: int, amount: int, kind: GrantKind, ends: int | None) -> None:
-    lot = _find(account, number)
-    if lot is None:
-        insort(account.lots, Lot(number, amount, kind, ends), key=draw_order)
+def _give(account: Account, part: Part) -> None:
+    """Into the part's lot, which has the part's kind and end of life from here on."""
+    lot = _find(account, part.lot)
+    amount = part.amount
+    if lot is not None:
+        account.lots.remove(lot)
+        amount += lot.amount
+    insort(account.lots, Lot(part.lot, amount, part.kind, part.expires_at_us), key=draw_order)
+
+
+class Snapshot(msgspec.Struct, gc=False):
+    """A state that the appender has kept of an account, after the event with this version and position."""
+
+    version: int
+    position: int
+    text: str
+
+
+class _State(msgspec.Struct):
+    """What of a kept state the rules know too. The terms agreed to are no credits and are not compared."""
+
+    lots: list[Lot]
+    lots_made: int
+    debt: int
+    balance: int
+    opened: bool = False
+    forgotten: bool = False
+    broken: str = ""
+
+
+class _Sealed(msgspec.Struct):
+    state: _State
+
+
+_decode = msgspec.json.Decoder(_Sealed).decode
+
+
+def compare(stream: str, account: Account, snapshot: Snapshot, findings: Findings) -> None:
+    """The kept state must be the one the log gives at its version: the appender folds on from it."""
+    try:
+        state = _decode(snapshot.text).state
+    except (msgspec.DecodeError, UnicodeError) as error:
+        message = f"the snapshot of {stream} cannot be read: {error}"
+        findings.add("snapshot", snapshot.position, message)
         return
-    account.lots.remove(lot)
-    lot.amount += amount
-    lot.kind, lot.expires_at_us = kind, ends
-    insort(account.lots, lot, key=draw_order)
-
-
-def _draw_in_order(account: Account, amount: int) -> None:
-    while amount > 0 and account.lots:
-        lot = account.lots[0]
-        taken = min(lot.amount, amount)
-        amount -= taken
-        lot.amount -= taken
-        if not lot.amount:
-            del account.lots[0]
-    account.debt += amount
+    stored = (state.lots, state.lots_made, state.debt, state.balance, state.opened, state.forgotten)
+    told = (account.lots, account.made, account.debt, account.balance, account.opened, account.locked)
+    if stored != told or state.broken:
+        message = f"the snapshot of {stream} at version {snapshot.version} is not what the log says"
+        findings.add("snapshot", snapshot.position, message)

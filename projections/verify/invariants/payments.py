@@ -1,32 +1,81 @@
 """The rules of payments: credits are money, exactly. Checked on one event after another. Pure.
 
-Written without a look into `ledger.payments.decider` and `ledger.payments.money_refunds`. What money says
-in a payment's stream,
-credits say in its account's, in the same command: `due` is what the command still owes. All payments are
-kept, a few hundred bytes each: money may go back for years.
+Written without a look into `ledger.payments.decider` and `ledger.payments.money_refunds`. What money says in
+a payment's stream, credits say in its account's, in the same command: `due` is what the command still owes.
+All payments are kept, a few hundred bytes each: money may go back for years.
 """
 
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
-from events.account import Paid, Part
-from events.payment import Provider
+import msgspec
+
+from events.account import CreditsGranted, CreditsRestored, CreditsRevoked, Paid, Part
+from events.payment import (
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentRefunded,
+    PaymentSucceeded,
+    Provider,
+    RefundFailed,
+    RefundIntended,
+)
 from events.stream_names import ACCOUNT
 from projections.verify.event_fields import wrong_version
 from projections.verify.findings import Findings
 from projections.verify.invariants.lots import Account
-from projections.verify.invariants.payment_amounts import (
-    Due,
-    FailedRefund,
-    Flagged,
-    Intended,
-    Money,
-    Ordered,
-    Payment,
-    Succeeded,
-    WentBack,
-)
 
 PROVIDERS: Final = frozenset(get_args(Provider))
+
+
+class Money(msgspec.Struct, gc=False):
+    """What came under one id of the provider's; of flagged money no `credits` were given, else as `lot`."""
+
+    amount_minor: int
+    credits: int = 0
+    back_minor: int = 0
+    taken: int = 0
+    lot: int = 0
+
+    def share(self, more_minor: int) -> int:
+        """The credits of all that is going back and so much more: rounded half up, never above all."""
+        if not self.credits:
+            return 0
+        whole, rest = divmod((self.back_minor + more_minor) * self.credits, self.amount_minor)
+        return min(whole + (2 * rest >= self.amount_minor), self.credits)
+
+
+class Order(NamedTuple):
+    """What is kept of PaymentOrdered."""
+
+    account: str
+    provider: str
+    amount_minor: int
+    currency: str
+    credits: int
+
+
+class Payment(msgspec.Struct, gc=False):
+    """One payment; without `ordered` when its order is missing. `refunds` are those under way."""
+
+    ordered: Order | None = None
+    version: int = 0
+    money: dict[str, Money] = msgspec.field(default_factory=dict)
+    refunds: dict[str, RefundIntended] = msgspec.field(default_factory=dict)
+
+
+class Due(msgspec.Struct, gc=False):
+    """Credits that must move in this command: `amount` to an account's stream, or out of it below zero.
+
+    `parts` are what an intended refund says that it takes, or what one that failed had taken.
+    """
+
+    position: int
+    stream: str
+    reference: str
+    amount: int
+    paid: Paid | None = None
+    lot: int = 0
+    parts: tuple[Part, ...] | None = None
 
 
 class Payments:
@@ -59,55 +108,58 @@ class Payments:
         if version != payment.version:
             wrong_version(self._findings, at, stream, version, payment.version)
             payment.version = version
-        if isinstance(event, Ordered):
+        if isinstance(event, PaymentOrdered):
             if payment.ordered is not None:
                 self._say(at, f"{stream} was ordered twice")
-            payment.ordered = event
+            payment.ordered = Order(
+                event.account, event.provider, event.amount_minor, event.currency, event.credits
+            )
         elif payment.ordered is None:
             self._say(at, f"{stream} goes on at position {at} and was never ordered")
         elif event is not None:
             self._money_moved(at, stream, payment, payment.ordered, event)
 
-    def _money_moved(self, at: int, stream: str, payment: Payment, ordered: Ordered, event: object) -> None:
+    def _money_moved(self, at: int, stream: str, payment: Payment, ordered: Order, event: object) -> None:
         wrong = ""
         match event:
-            case Succeeded():
+            case PaymentSucceeded():
                 wrong = self._succeeded(at, payment, ordered, event)
-            case Flagged():
+            case PaymentFlagged():
                 payment.money.setdefault(event.provider_payment, Money(event.amount_minor))
-            case Intended():
+            case RefundIntended():
                 wrong = self._intended(at, payment, ordered, event)
-            case FailedRefund():
+            case RefundFailed():
                 wrong = self._refund_failed(at, payment, ordered, event)
-            case WentBack():
+            case PaymentRefunded():
                 wrong = self._went_back(at, payment, ordered, event)
         if wrong:
             self._findings.add("payment", at, f"{stream} at position {at}: {wrong}")
 
-    def granted(self, at: int, stream: str, reference: str, amount: int, lot: int, paid: Paid | None) -> None:
+    def granted(self, at: int, stream: str, event: CreditsGranted) -> None:
         """An account was given credits as bought."""
-        due = self._take_due(stream, reference, amount, at)
-        if due is not None and due.paid is not None and (due.paid, due.lot) != (paid, lot):
-            self._say(at, f"the grant at position {at} says of {reference} what the payment does not")
+        due = self._take_due(at, stream, event.reference or "", event.amount)
+        if due is not None and due.paid is not None and (due.paid, due.lot) != (event.paid, event.lot):
+            message = f"the grant at position {at} says of {event.reference} what the payment does not"
+            self._say(at, message)
 
-    def revoked(self, at: int, stream: str, reference: str, amount: int, parts: tuple[Part, ...]) -> None:
+    def revoked(self, at: int, stream: str, event: CreditsRevoked) -> None:
         """Credits of an account were taken back since money went back."""
-        due = self._take_due(stream, reference, -amount, at)
-        if due is not None and due.parts not in (None, parts):
-            self._say(at, f"credits of {reference} were taken at position {at} from other lots than it says")
+        due = self._take_due(at, stream, event.reference or "", -event.amount)
+        if due is not None and due.parts not in (None, event.parts):
+            taken = f"credits of {event.reference} were taken at position {at}"
+            self._say(at, f"{taken} from other lots than it says")
 
-    def restored(self, at: int, stream: str, reference: str, amount: int, parts: tuple[Part, ...]) -> None:
+    def restored(self, at: int, stream: str, event: CreditsRestored) -> None:
         """Credits of a refund that failed came back: to the lots they came from, or to the payment's own."""
-        due = self._take_due(stream, reference, amount, at)
+        due = self._take_due(at, stream, event.reference, event.amount)
+        came_back = f"credits of {event.reference} came back at position {at}"
         if due is None:
             if self.whole:
-                self._say(at, f"{amount} credits of {reference} came back at position {at} without a refund")
+                self._say(at, f"{event.amount} {came_back} without a refund")
             return
         taken = {part.lot: part.amount for part in due.parts or ()}
-        if any(part.amount > taken.get(part.lot, 0) for part in parts if part.lot != due.lot):
-            self._say(
-                at, f"credits of {reference} came back at position {at} to lots they were not taken from"
-            )
+        if any(part.amount > taken.get(part.lot, 0) for part in event.parts if part.lot != due.lot):
+            self._say(at, f"{came_back} to lots they were not taken from")
 
     def command_over(self) -> None:
         """What is due now was not done."""
@@ -118,7 +170,7 @@ class Payments:
             )
         self.due.clear()
 
-    def _take_due(self, stream: str, reference: str, amount: int, at: int) -> Due | None:
+    def _take_due(self, at: int, stream: str, reference: str, amount: int) -> Due | None:
         for due in self.due:
             if (due.stream, due.reference, due.amount) == (stream, reference, amount):
                 self.due.remove(due)
@@ -130,12 +182,14 @@ class Payments:
             )
         return None
 
-    def _succeeded(self, at: int, payment: Payment, ordered: Ordered, event: Succeeded) -> str:
+    def _succeeded(self, at: int, payment: Payment, ordered: Order, event: PaymentSucceeded) -> str:
         reference, wrong = f"{event.provider}:{event.provider_payment}", ""
-        asked = (ordered.provider, ordered.amount_minor, ordered.currency, ordered.credits)
         known = payment.money.get(event.provider_payment)
         accepted = known == Money(event.amount_minor)  # flagged before, and nothing has gone back
-        if not accepted and (event.provider, event.amount_minor, event.currency, event.credits) != asked:
+        if (
+            not accepted
+            and (event.provider, event.amount_minor, event.currency, event.credits) != ordered[1:]
+        ):
             wrong = "it was ordered otherwise than it is credited"
         if reference in self._credited:
             wrong = f"the money of {reference} was credited before"
@@ -145,7 +199,7 @@ class Payments:
         self.due.append(Due(at, ACCOUNT + ordered.account, reference, event.credits, paid, event.lot))
         return wrong
 
-    def _intended(self, at: int, payment: Payment, ordered: Ordered, event: Intended) -> str:
+    def _intended(self, at: int, payment: Payment, ordered: Order, event: RefundIntended) -> str:
         money = payment.money.get(event.provider_payment)
         if money is None:
             return f"{event.provider_payment} is to go back and never came"
@@ -156,7 +210,7 @@ class Payments:
         wrong = self._takes(at, money, ordered, event, event.parts)
         return f"{event.amount_minor} is to go back, which is more than is left" if too_much else wrong
 
-    def _refund_failed(self, at: int, payment: Payment, ordered: Ordered, event: FailedRefund) -> str:
+    def _refund_failed(self, at: int, payment: Payment, ordered: Order, event: RefundFailed) -> str:
         intended = payment.refunds.pop(event.refund, None)
         if intended is None:
             return f"refund {event.refund} failed and was not under way"
@@ -172,7 +226,7 @@ class Payments:
             return f"refund {event.refund} failed and gives back {event.credits} credits, not {right}"
         return ""
 
-    def _went_back(self, at: int, payment: Payment, ordered: Ordered, event: WentBack) -> str:
+    def _went_back(self, at: int, payment: Payment, ordered: Order, event: PaymentRefunded) -> str:
         again = event.provider_refund in self._gone
         self._gone.add(event.provider_refund)
         money = payment.money.get(event.provider_payment)
@@ -196,8 +250,8 @@ class Payments:
         self,
         at: int,
         money: Money,
-        ordered: Ordered,
-        event: Intended | WentBack,
+        ordered: Order,
+        event: RefundIntended | PaymentRefunded,
         parts: tuple[Part, ...] | None = None,
     ) -> str:
         """Credits go with the money, but for those of its lot that expired or were taken otherwise."""

@@ -6,36 +6,31 @@ grants were made by hand.
 """
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from events.account import AccountOpened, CreditsGranted, InvitationRewarded
 from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
 from events.stream_names import account_stream
+from ledger.postgres import Connection
 from ledger.sql import load_queries
+from projections.verify.event_fields import Row, read
 from projections.verify.findings import Findings
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
 
 query = load_queries("projections.verify")
 
-_READ: Final = (
-    AccountOpened, CreditsGranted, InvitationRewarded, PromoCreated, PromoDisabled, PromoRedeemed
-)  # fmt: skip
-_DECODE: Final = {cls.__name__: msgspec.json.Decoder(cls).decode for cls in _READ}
 _NAMES: Final = ("promo:", "referral:")
 
 Grants = dict[tuple[str, str, int], tuple[int, int]]
 """Account's stream, reference and amount → position and lot, of one command."""
 
 
-async def check(connection: "Connection", after: int, findings: Findings) -> None:
-    """Reports what is wrong with rows after a position."""
+async def check(connection: Connection, after: int, findings: Findings) -> None:
+    """Report what is wrong with rows after a position."""
     rows = await connection.fetch(query("gifts"))
     walk = Gifts(findings, after)
-    for _, command in groupby(rows, key=lambda row: row["command"]):
+    for _, command in groupby(rows, key=lambda row: row[4]):
         walk.command(list(command))
 
 
@@ -57,18 +52,11 @@ class Gifts:
         self._invited: dict[str, str] = {}
         self._rewarded: set[str] = set()
 
-    def command(self, rows: list[Any]) -> None:
-        """All rows of a command that matter here: position, command, stream, type, data, time."""
-        events: list[tuple[Any, Any]] = []
-        for row in rows:
-            try:
-                events.append((row, _DECODE[row[3]](row[4])))
-            except (KeyError, msgspec.DecodeError, UnicodeError) as error:
-                self._findings.add(
-                    "unreadable", row[0], f"{row[3]} at position {row[0]} cannot be read: {error}"
-                )
+    def command(self, rows: list[Row]) -> None:
+        """All rows of a command that matter here, with the position it begins at for its events."""
+        events = [(row, read(row, self._findings)) for row in rows]
         grants: Grants = {
-            (row[2], event.reference or "", event.amount): (row[0], event.lot)
+            (row[1], event.reference or "", event.amount): (row[0], event.lot)
             for row, event in events
             if isinstance(event, CreditsGranted) and (event.reference or "").startswith(_NAMES)
         }
@@ -77,8 +65,8 @@ class Gifts:
         for (stream, reference, amount), (at, _) in grants.items():
             self._say(at, f"{stream} got {amount} credits of {reference} at position {at}, which gave none")
 
-    def _happened(self, row: Any, event: Any, grants: Grants) -> None:
-        at, _, stream, _, _, now_us = row
+    def _happened(self, row: Row, event: Any, grants: Grants) -> None:
+        at, stream, _, _, _, now_us, _ = row
         match event:
             case PromoCreated():
                 if stream in self._codes:

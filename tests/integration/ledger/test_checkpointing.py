@@ -17,7 +17,7 @@ from projections.checkpoints.sign import CheckpointUnderWayError, make_checkpoin
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build, state_root
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from tests.integration.services.relay.conftest import truncate_log
 from tests.support.traffic import Traffic
 

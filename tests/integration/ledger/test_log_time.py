@@ -8,7 +8,7 @@ from ledger import commands as c
 from ledger.log import append_connection
 from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
-from projections.verify import clock
+from projections.verify.log_walk import AHEAD_S_MAX
 from projections.verify.run import verify_on
 from services.monitor.main import measure_log_time
 from tests.integration.ledger.conftest import rich
@@ -58,9 +58,9 @@ async def test_events_later_than_now_are_found(database_url, pool, owner, ahead)
 
 
 async def test_clocks_that_differ_a_little_are_no_damage(database_url, pool, owner, ahead):
-    await written(database_url, pool, ahead, clock.AHEAD_S_MAX / 2)
+    await written(database_url, pool, ahead, AHEAD_S_MAX / 2)
     assert (await verify_on(owner)).problems == []
-    assert 0 < await measured(pool) < clock.AHEAD_S_MAX
+    assert 0 < await measured(pool) < AHEAD_S_MAX
 
 
 async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_still(
@@ -71,7 +71,7 @@ async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_st
     assert (await verify_on(owner)).problems == []
     assert await measured(pool) <= 0
     now_s = time.time
-    monkeypatch.setattr("projections.verify.clock.time.time_ns", lambda: int((now_s() - DAY_S) * 1e9))
+    monkeypatch.setattr("projections.verify.log_walk.time.time_ns", lambda: int((now_s() - DAY_S) * 1e9))
     (problem,) = (await verify_on(owner)).problems
     assert (problem.kind, problem.position) == ("clock", 1)
     assert "the machine that verifies" in problem.message

@@ -10,7 +10,7 @@ from events.envelope import Cursor
 from ledger.checkpoints.store import hash_at
 from projections.checkpoints.sign import make_checkpoint
 from projections.verify import hash_chain, log_walk, read_models
-from projections.verify.run import Source, VerificationFailedError, verify, verify_on
+from projections.verify.run import Database, VerificationFailedError, verify, verify_on
 from tests.integration.ledger.tampering import KEY, OTHER_KEY, UNGUARD, project
 from tests.integration.ledger.test_signing_commands import Desk
 from tests.support.traffic import Traffic
@@ -30,8 +30,8 @@ def write_key(path: Path) -> None:
     path.chmod(0o600)
 
 
-def auditor(url: str) -> Source:
-    return Source(url, {"role": "auditor", "default_transaction_read_only": "on"})
+def auditor(url: str) -> Database:
+    return Database(url, {"role": "auditor", "default_transaction_read_only": "on"})
 
 
 async def test_the_walks_run_in_processes_of_their_own_as_the_auditor(traffic, owner, database_url: str):

@@ -3,7 +3,7 @@
 import pytest
 
 from projections.reports.books import Books
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from tests.support.traffic import Traffic
 
 OPEN_GUARD = "ALTER TABLE events DISABLE TRIGGER events_append_only;"

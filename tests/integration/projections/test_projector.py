@@ -9,7 +9,7 @@ from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build, state_root
 from projections.rebuild.run import rebuild
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.platform.redis import blocking_client
 from services.projector.projector import Follower
 from services.streams.feed import BLOCK_S_MAX, Feed

@@ -11,7 +11,7 @@ from ledger.errors import AlreadyRequeuedError
 from ledger.log.ledger import Ledger
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

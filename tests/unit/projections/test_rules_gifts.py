@@ -25,7 +25,7 @@ def said(*commands, after=0, now_us=10):
         for stream, event in command:
             at += 1
             data = msgspec.json.encode(event).decode()
-            rows.append((at, at - len(rows), stream, type(event).__name__, data, now_us))
+            rows.append((at, stream, 1, type(event).__name__, at - len(rows), now_us, data))
         gifts.command(rows)
     assert {problem.kind for problem in findings.problems} <= {"gift"}
     return [problem.message for problem in findings.problems]

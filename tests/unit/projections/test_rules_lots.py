@@ -102,16 +102,6 @@ def test_a_refund_may_meet_the_longer_life_another_refund_gave_the_lot():
     assert audited(history.events) == ([], set())
 
 
-def test_events_from_before_there_were_lots_are_drawn_by_the_same_rule():
-    history = History()
-    history.record((ACCOUNT, AccountOpened()), (ACCOUNT, CreditsGranted(5, "bonus", "x")))
-    history.record((ACCOUNT, CreditsCharged("j", "o", 2)), ("job-j", JobQueued(
-        "a", "o", 1, 1, 2, "m", "ugc", "p", "b", "ru", 99_000_000)))  # fmt: skip
-    fail(history, 2)
-    charge(history, Part(0, 2, "bonus"), Part(1, 3, "bonus"), job="k")
-    assert audited(history.events) == ([], {"k"})
-
-
 def wrong(*events: Event) -> Callable[[], History]:
     def make() -> History:
         history = rich()

@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.backup import files
 from services.backup.activate import restart_postgres, running_postgres
 from services.backup.check import SHOWN, Checked, check, gaps

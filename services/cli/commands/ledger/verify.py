@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from events.envelope import Cursor
     from ledger.checkpoints.signed_note import PublicKey
-    from projections.verify.run import Report, Source, Stage
+    from projections.verify.run import Database, Report, Stage
     from services.platform.settings import Settings
 
 
@@ -77,20 +77,20 @@ async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], 
     async with auditor_pool(settings, max_size=1) as pool:
         after = await _beginning(pool, begin, keys)
         head = await pool.fetchval("SELECT max(position) FROM events") or 0
-        source = await _source(pool, settings)
+        database = await _database(pool, settings)
         stages: tuple[Stage, ...] = ("chain", "rules") if log_only else STAGES
         with walks("verify", stages, after.position, head) as progress:
-            return await run(source, after=after, keys=keys, stages=stages, progress=progress)
+            return await run(database, after=after, keys=keys, stages=stages, progress=progress)
 
 
-async def _source(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Source:
+async def _database(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Database:
     """The same database under the same role for the walks, which have connections of their own."""
-    from projections.verify.run import Source
+    from projections.verify.run import Database
     from services.cli.connections import reading_settings
 
     role = await pool.fetchval("SELECT current_setting('role')")
     url = settings.audit_database_url or settings.require_database_url()
-    return Source(url, reading_settings(None if role == "none" else role))
+    return Database(url, reading_settings(None if role == "none" else role))
 
 
 async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys: list[PublicKey]) -> Cursor:

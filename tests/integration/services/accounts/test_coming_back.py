@@ -10,7 +10,7 @@ from ledger import commands as c
 from ledger.accounts.state import AccountState
 from ledger.errors import KeyReusedError
 from ledger.log.ledger import Ledger
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
 from services.platform.blobs import FolderBlobs

@@ -9,7 +9,7 @@ from events.job import Video
 from ledger import commands as c
 from ledger.errors import AccountErasedError, AccountNotOpenError
 from ledger.log.ledger import Ledger
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.accounts.erase import Erased, Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
 from services.platform.blobs import FolderBlobs, one_chunk

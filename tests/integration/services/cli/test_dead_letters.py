@@ -10,7 +10,7 @@ import pytest
 from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.cli import environment
 from services.cli.commands.dead_letters import actions as requeueing
 from services.cli.commands.jobs.actions import drop

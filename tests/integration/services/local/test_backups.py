@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from typer.testing import CliRunner, Result
 
 from ledger.log.ledger import Ledger
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.backup.files import own_like
 from services.backup.repository import Repository
 from services.backup.restore import choose, restore_beside

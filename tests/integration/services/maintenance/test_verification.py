@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from events.envelope import Cursor
 from ledger.log.ledger import Ledger
-from projections.verify.run import Report, Source, verify_on
+from projections.verify.run import Database, Report, verify_on
 from services.maintenance.verification import Verification
 from services.platform.settings import Settings, load_settings
 from tests.integration.ledger.tampering import UNGUARD, project
@@ -57,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, owner: "Connection") -> list[int]:
     """After which positions it was verified; here in this process, which is quicker."""
     begun: list[int] = []
 
-    async def verify(source: Source, *, after: Cursor, gentle: bool) -> Report:
+    async def verify(database: Database, *, after: Cursor, gentle: bool) -> Report:
         begun.append(after.position)
         return await verify_on(owner, after=after)
 

@@ -9,7 +9,7 @@ import pytest
 
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from tests.support.services import clean_environment
 from tests.support.zygote import neurocards
 

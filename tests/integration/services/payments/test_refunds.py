@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger import commands as c
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.payments.errors import NothingToRefundError
 from services.payments.refunds import RefundPlan
 from tests.support.notifying import notified

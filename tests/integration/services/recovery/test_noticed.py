@@ -11,7 +11,7 @@ from ledger.errors import IntegrityError
 from projections.checkpoints.check import verify_statement
 from projections.checkpoints.sign import make_checkpoint
 from projections.engine.registry import PROJECTIONS
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.recovery.checkpoint_files import kept_notes
 from tests.integration.services.recovery.world import (
     KEY,

@@ -14,7 +14,7 @@ from ledger.checkpoints.checkpoint import Checkpoint, Restored, parse
 from ledger.checkpoints.signed_note import new_key, unverified_text
 from ledger.checkpoints.store import stored
 from projections.checkpoints.check import verify_statement
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.recovery.checkpoint_files import keep_note, kept_notes
 from services.streams.entries import encode_entry, entry_id

@@ -14,8 +14,7 @@ from ledger.log.ledger import Ledger, LogReader
 from projections.checkpoints.check import verify_statement
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.verify.check import check_ledger
-from projections.verify.run import verify_on
+from projections.verify.run import check_ledger, verify_on
 from services.notifier.log_consumer import Follower as NotifierFollower
 from services.platform.database import create_pool
 from services.platform.redis import blocking_client, command_client

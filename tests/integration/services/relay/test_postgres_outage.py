@@ -8,7 +8,7 @@ from ledger.log.ledger import Ledger, LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import state_root
-from projections.verify.check import check_ledger
+from projections.verify.run import check_ledger
 from services.local.postgres import EmbeddedPostgres
 from services.migrations.schema import migrate
 from services.platform.database import connect, create_pool
