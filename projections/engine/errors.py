@@ -8,7 +8,6 @@ ProjectionError
 ├── ProjectionNotFoundError            the name is not one of PROJECTIONS, or the database has no table for it
 ├── RebuildRunningError              another rebuild of this projection holds its lock
 ├── RebuildMismatchError              the rebuilt rows are not the live ones at the same position
-├── ParallelRebuildError            the process for a long log's second half could not finish
 ├── TargetTakenError                what was to be built aside is there already
 ├── ExportError                a file of the log cannot be written
 ├── ManifestError                 what stands beside an exported file cannot be read
@@ -66,10 +65,6 @@ class RebuildMismatchError(ProjectionError):
 
 class SwapTimeoutError(ProjectionError):
     """Long readers kept the view locked for too long; nothing was changed, try again later."""
-
-
-class ParallelRebuildError(ProjectionError):
-    """The process that folds a long log's second half could not finish."""
 
 
 class TargetTakenError(ProjectionError):

@@ -26,13 +26,11 @@ class Table:
     With a `schema`: a table there that is no version of it and has no cursor.
     """
 
-    def __init__(
-        self, projection: AnyProjection, version: int, *, schema: str = "", suffix: str = ""
-    ) -> None:
+    def __init__(self, projection: AnyProjection, version: int, *, schema: str = "") -> None:
         self.projection = projection
         self.version = version
         self._schema = schema
-        self._plain = projection.name if schema else f"{projection.name}_v{version}{suffix}"
+        self._plain = projection.name if schema else f"{projection.name}_v{version}"
         self.name = f'"{schema}".{self._plain}' if schema else self._plain
         columns = projection.columns
         self._names = {
@@ -41,10 +39,6 @@ class Table:
             "columns": ", ".join(columns),
             "excluded": ", ".join(f"excluded.{column}" for column in columns),
         }
-
-    def late(self) -> "Table":
-        """The table beside this one that a rebuild's second half writes; see `rebuilding.second_half`."""
-        return Table(self.projection, self.version, suffix="_late")
 
     async def load(self, connection: "Connection", keys: Iterable[str]) -> dict[str, Any]:
         """The rows there are for these keys."""

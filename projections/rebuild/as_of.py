@@ -8,13 +8,13 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
 import msgspec
 
 from events.envelope import GENESIS, Cursor
-from ledger.postgres import READ_WRITE
+from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.engine import cursors
 from projections.engine.errors import TargetTakenError
@@ -23,15 +23,11 @@ from projections.engine.registry import projection as projection_of
 from projections.engine.state_root import StateRoot, root_of_table
 from projections.engine.tables import Table
 from projections.export.writer import WholeFile
-from projections.rebuild.fill import Filling, Writer
-from projections.rebuild.source import LogSource, Source, pages
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
+from projections.rebuild.fill import Filling, LogSource, Progress, Source, Writer, connected, fill
 
 query = load_queries("projections.rebuild")
 
-_SETTINGS: Final = {"application_name": "neurocards-replay", "timezone": "UTC", "jit": "off"}
+_APPLICATION: Final = "neurocards-replay"
 _TEMPORARY: Final = "pg_temp"
 _SCHEMA: Final = re.compile(r"(?!pg_|public$|audit$|information_schema$)[a-z_][a-z0-9_]{0,62}")
 
@@ -56,7 +52,7 @@ async def build_at(
     into: Into,
     *,
     source: Callable[[Source], Source] | None = None,
-    progress: Callable[[int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> list[StateRoot]:
     """The projections' states after a position, which the log must have reached.
 
@@ -65,17 +61,14 @@ async def build_at(
     projections = [projection_of(name) for name in names]
     _require_free(projections, into)
     async with (
-        _connected(database_url) as work,
-        _connected(database_url) as log,
+        connected(database_url, _APPLICATION) as work,
+        connected(database_url, _APPLICATION) as log,
         _tables(work, projections, into) as tables,
     ):
         writer = Writer(work)
         events: Source = LogSource(log) if source is None else source(LogSource(log))
         fillings = [Filling(table, GENESIS, work, writer) for table in tables]
-        async for page in pages(events, GENESIS, position):
-            for filling in fillings:
-                await filling.take(page)
-            progress(page[-1].position, position)
+        await fill(fillings, events, GENESIS, position, progress)
         for filling in fillings:
             await filling.finish()
         return [await _conclude(work, filling.table, filling.reached, into) for filling in fillings]
@@ -94,20 +87,9 @@ def _require_free(projections: Sequence[AnyProjection], into: Into) -> None:
 
 
 @asynccontextmanager
-async def _connected(database_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    connection = await asyncpg.connect(
-        database_url, server_settings=_SETTINGS, target_session_attrs=READ_WRITE
-    )
-    try:
-        yield connection
-    finally:
-        await connection.close()
-
-
-@asynccontextmanager
 async def _tables(
-    work: "Connection", projections: Sequence[AnyProjection], into: Into
-) -> "AsyncIterator[list[Table]]":
+    work: Connection, projections: Sequence[AnyProjection], into: Into
+) -> AsyncIterator[list[Table]]:
     """Empty tables; those that others could see are dropped again when something fails."""
     tables = [Table(projection, 0, schema=into.schema or _TEMPORARY) for projection in projections]
     if into.schema:
@@ -127,12 +109,12 @@ async def _tables(
         undo.pop_all()
 
 
-async def _drop(work: "Connection", table: Table) -> None:
+async def _drop(work: Connection, table: Table) -> None:
     with suppress(asyncpg.InterfaceError, OSError):  # the connection is lost; say what lost it
         await work.execute(query("drop_version").format(table=table.name))
 
 
-async def _conclude(work: "Connection", table: Table, at: Cursor, into: Into) -> StateRoot:
+async def _conclude(work: Connection, table: Table, at: Cursor, into: Into) -> StateRoot:
     async with work.transaction():
         digest = await root_of_table(work, table)
         path = into.file_of(table.projection.name)

@@ -1,15 +1,13 @@
 """Compares two tables of one projection row by row, field by field, in one snapshot."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
+from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.engine.tables import Table
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
 
 query = load_queries("projections.rebuild")
 
@@ -42,7 +40,7 @@ class Differences(msgspec.Struct, frozen=True):
 NONE: Final = Differences()
 
 
-async def compare(connection: "Connection", live: Table, fresh: Table, show: int = ROWS_SHOWN) -> Differences:
+async def compare(connection: Connection, live: Table, fresh: Table, show: int = ROWS_SHOWN) -> Differences:
     """How the tables differ, in the caller's transaction. Rows are compared as what they mean."""
     await connection.execute(_WORK_MEM)
     await connection.execute(_ONE_PROCESS)

@@ -9,28 +9,103 @@ So the table is at every moment what the log says up to its cursor, and whoever 
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+
+import asyncpg
 
 from events.envelope import Cursor, Recorded
+from ledger.errors import IntegrityError
+from ledger.log.hash_chain import require_sequence
+from ledger.postgres import READ_WRITE, Connection
+from ledger.sql import load_queries
 from projections.engine import cursors
 from projections.engine.lookback import changes_of
-from projections.engine.projection import AnyProjection, Change
+from projections.engine.projection import Change
 from projections.engine.tables import Table
 
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
+ledger_query = load_queries("ledger.log")
 
+PAGE_EVENTS = 2000
 ROWS_MAX = 20_000
 """So many changed rows are written; memory holds twice as many, three times while they are being written."""
 EVENTS_MAX = 500_000
 """What is done again at most after a crash."""
+_CLOSE_TIMEOUT_S: Final = 20
+
+Progress = Callable[[int, int], None]
+"""Called with the events done, as a position, and the position aimed at."""
+
+
+@asynccontextmanager
+async def connected(
+    database_url: str, application: str
+) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection that may write."""
+    settings = {"application_name": application, "timezone": "UTC", "jit": "off"}
+    connection = await asyncpg.connect(
+        database_url, server_settings=settings, target_session_attrs=READ_WRITE
+    )
+    try:
+        yield connection
+    finally:
+        await connection.close(timeout=_CLOSE_TIMEOUT_S)
+
+
+class Source(Protocol):
+    """The log, or a copy of it."""
+
+    async def page(self, after: Cursor, limit: int) -> list[Recorded]:
+        """Up to `limit` events right after the cursor, in the chain. Raises IntegrityError."""
+
+
+class LogSource:
+    """The log itself, over one connection that nobody else uses meanwhile."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def page(self, after: Cursor, limit: int) -> list[Recorded]:
+        """See `Source`."""
+        rows = await self._connection.fetch(ledger_query("events_after"), after.position, limit)
+        events = [Recorded(*row) for row in rows]
+        require_sequence(after, events)
+        return events
+
+
+async def pages(source: Source, after: Cursor, up_to: int) -> AsyncIterator[list[Recorded]]:
+    """What the source has after a cursor, exactly up to a position.
+
+    While a page is worked on the next one is read. Raises IntegrityError when the source ends before.
+    """
+    reading = asyncio.ensure_future(_page(source, after, up_to))
+    try:
+        while after.position < up_to:
+            page = await reading
+            after = page[-1].cursor
+            if after.position < up_to:
+                reading = asyncio.ensure_future(_page(source, after, up_to))
+                await asyncio.sleep(0)  # lets it ask before we are busy
+            yield page
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _page(source: Source, after: Cursor, up_to: int) -> list[Recorded]:
+    if after.position >= up_to:
+        return []
+    found = await source.page(after, min(PAGE_EVENTS, up_to - after.position))
+    if not found:
+        raise IntegrityError(f"the log ends at {after.position}, before {up_to}, which was seen before")
+    return found
 
 
 class Writer:
     """One connection that several tables are written over, one after the other."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._lock = asyncio.Lock()
 
@@ -39,22 +114,18 @@ class Writer:
         async with self._lock, self.connection.transaction():
             # Lost in a crash together with the cursor; the swap's own commit makes it durable.
             await self.connection.execute("SET LOCAL synchronous_commit = off")
-            await self._write(table, made, changed, to)
-
-    async def _write(self, table: Table, made: Sequence[Any], changed: Sequence[Any], to: Cursor) -> None:
-        await table.insert(self.connection, made)
-        await table.store(self.connection, changed)
-        if table.version:
-            await cursors.move(self.connection, table.projection.name, table.version, to)
+            await table.insert(self.connection, made)
+            await table.store(self.connection, changed)
+            if table.version:
+                await cursors.move(self.connection, table.projection.name, table.version, to)
 
 
 class Filling:
     """One table being filled. `lookups` is read from only between two pages, `writer` is shared."""
 
-    def __init__(self, table: Table, reached: Cursor, lookups: "Connection", writer: Writer) -> None:
+    def __init__(self, table: Table, reached: Cursor, lookups: Connection, writer: Writer) -> None:
         self.table = table
         self.reached = reached
-        self._projection: AnyProjection = table.projection
         self._lookups = lookups
         self._writer = writer
         self._young: dict[str, Any] = {}
@@ -69,7 +140,7 @@ class Filling:
             page = page[self.reached.position - page[0].position + 1 :]
         if not page:
             return
-        changes = await changes_of(self._lookups, self._projection, page)
+        changes = await changes_of(self._lookups, self.table.projection, page)
         begin = 0
         while (begin := self._fold(changes, begin)) < len(changes):
             await self._load(changes[begin:])
@@ -82,7 +153,7 @@ class Filling:
     def _fold(self, changes: list[Change], begin: int) -> int:
         """Fold from `begin` on, up to a row that has to be read first; where that is."""
         young, old, absent = self._young, self._old, self._absent
-        evolve, begins = self._projection.evolve, self._projection.begins
+        evolve, begins = self.table.projection.evolve, self.table.projection.begins
         for index in range(begin, len(changes)):
             key, recorded, what = changes[index]
             row = young.get(key)
@@ -96,22 +167,17 @@ class Filling:
     async def _load(self, changes: list[Change]) -> None:
         """Read the rows of these changes that were forgotten, or never were."""
         keys = {key for key, _, _ in changes} - self._young.keys() - self._old.keys()
-        found = await self._read_back(keys, self.reached.position + 1)
+        found = await self.table.load(self._lookups, keys)
         self._old |= found
         self._absent |= keys - found.keys()
-
-    async def _read_back(self, keys: set[str], before: int) -> dict[str, Any]:
-        """What there is of these rows, as of the events before a position."""
-        del before
-        return await self.table.load(self._lookups, keys)
 
     async def finish(self) -> None:
         """Write everything."""
         await self._write()
-        await self.settle()
+        await self._settle()
 
     async def _write(self) -> None:
-        await self.settle()
+        await self._settle()
         young, old = self._young, self._old
         made = [row for key, row in young.items() if key not in old]
         changed = [row for key, row in young.items() if key in old]
@@ -119,21 +185,26 @@ class Filling:
         self._writing = asyncio.create_task(self._writer.write(self.table, made, changed, self.reached))
         await asyncio.sleep(0)  # lets it begin before we are busy
         if self._writer.connection is self._lookups:
-            await self.settle()
+            await self._settle()
 
-    async def settle(self) -> None:
+    async def _settle(self) -> None:
         """Wait for a write that is under way. Raises what it raised."""
         if self._writing is not None:
             await self._writing
             self._writing = None
-
-    async def jump(self, connection: "Connection", to: Cursor) -> None:
-        """Somebody else has brought the finished table further, in the caller's transaction."""
-        await cursors.move(connection, self._projection.name, self.table.version, to)
-        self._old, self.reached = {}, to
 
     async def stop(self) -> None:
         """End a write that is under way; nothing of it stays."""
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
+
+
+async def fill(
+    fillings: Sequence[Filling], source: Source, after: Cursor, up_to: int, progress: Progress
+) -> None:
+    """Fold what the source has in between into all of them, in one pass."""
+    async for page in pages(source, after, up_to):
+        for filling in fillings:
+            await filling.take(page)
+        progress(page[-1].position, up_to)

@@ -9,12 +9,14 @@ to its cursor: the next rebuild goes on with it (`resume`) or drops it.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import msgspec
 
 from events.envelope import Cursor
+from ledger.postgres import Connection
 from projections.engine import cursors
 from projections.engine.errors import RebuildMismatchError, RebuildRunningError, SwapTimeoutError
 from projections.engine.projection import AnyProjection
@@ -24,11 +26,14 @@ from projections.engine.subprocess_task import BROKEN_OFF, gather_on
 from projections.engine.tables import Table
 from projections.rebuild import compare, shadow_table
 from projections.rebuild.compare import NONE, Differences
-from projections.rebuild.connections import Connections, connect, forget
-from projections.rebuild.scan import LogScan, Progress, silent
-from projections.rebuild.shadow_table import Begun
-from projections.rebuild.source import LogSource, Source
-from projections.rebuild.swap import Swapper
+from projections.rebuild.fill import Filling, LogSource, Progress, Source, Writer, connected, fill
+from projections.rebuild.shadow_table import ResumePoint
+from projections.rebuild.swap import Connections, Swapper, goal
+
+CLOSE_EVENTS: Final = 5000
+"""So near to the live table a fresh one counts as caught up; the rest is applied while the live one waits."""
+_APPLICATION: Final = "neurocards-rebuild"
+_LOCK: Final = 7_300_003
 
 
 class RebuildOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,13 +71,18 @@ class RebuildResult(msgspec.Struct, frozen=True):
     seconds: float
 
 
+def silent(position: int, target: int) -> None:
+    """No progress is shown."""
+
+
 async def rebuild(
-    database_url: str, name: str, how: RebuildOptions | None = None, *, progress: Progress = silent
+    database_url: str, name: str, options: RebuildOptions | None = None, *, progress: Progress = silent
 ) -> RebuildResult:
-    """Rebuild one projection. Raises RebuildMismatchError unless the difference is accepted; see
-    `rebuild_all`."""
-    how = how or RebuildOptions()
-    (done,) = await rebuild_all(database_url, [name], how, progress=progress)
+    """Rebuild one projection as `rebuild_all` does.
+
+    Raises RebuildMismatchError unless a difference is accepted.
+    """
+    (done,) = await rebuild_all(database_url, [name], options or RebuildOptions(), progress=progress)
     found = done.differences
     if found.rows and not done.swapped:
         raise RebuildMismatchError(name, done.state.cursor.position, found.keys, found.rows)
@@ -80,7 +90,7 @@ async def rebuild(
 
 
 async def rebuild_all(
-    database_url: str, names: Sequence[str], how: RebuildOptions, *, progress: Progress = silent
+    database_url: str, names: Sequence[str], options: RebuildOptions, *, progress: Progress = silent
 ) -> list[RebuildResult]:
     """Rebuild projections in one pass over the log; each that is right is swapped in.
 
@@ -89,92 +99,124 @@ async def rebuild_all(
     """
     projections = [projection_of(name) for name in names]
     try:
-        async with connect(database_url, projections) as connections:
-            return await _Rebuild(connections, projections, how, progress, database_url).run()
-    except (
-        *BROKEN_OFF,
-        RebuildRunningError,
-        SwapTimeoutError,
-    ):  # what has come so far is left to be gone on with
-        raise
+        async with _connect(database_url, projections) as connections:
+            return await _Rebuild(connections, options, progress).run(projections)
+    except (*BROKEN_OFF, RebuildRunningError, SwapTimeoutError):
+        raise  # what has come so far is left to be gone on with
     except BaseException:
-        await forget(database_url, projections)
+        await _forget(database_url, projections)
         raise
+
+
+@asynccontextmanager
+async def _connect(database_url: str, projections: Sequence[AnyProjection]) -> AsyncIterator[Connections]:
+    """For a rebuild of these, which nobody else rebuilds meanwhile. Raises RebuildRunningError."""
+    async with AsyncExitStack() as stack:
+        work, log, lookups, live = [
+            await stack.enter_async_context(connected(database_url, _APPLICATION)) for _ in range(4)
+        ]
+        for projection in projections:
+            if not await _lock(work, projection):
+                raise RebuildRunningError(f"another rebuild of {projection.name} is under way; wait for it")
+        yield Connections(work, log, lookups, live)
+
+
+async def _forget(database_url: str, projections: Sequence[AnyProjection]) -> None:
+    """Drop what a cancelled rebuild has made, unless somebody else rebuilds by now."""
+    async with connected(database_url, _APPLICATION) as connection:
+        for projection in projections:
+            if await _lock(connection, projection):
+                await shadow_table.clean(connection, projection, lock_timeout_s=10)
+
+
+async def _lock(connection: Connection, projection: AnyProjection) -> bool:
+    """The right to rebuild it, for as long as the connection lives."""
+    locked = "SELECT pg_try_advisory_lock($1, hashtext($2))"
+    return bool(await connection.fetchval(locked, _LOCK, projection.name))
 
 
 class _Rebuild:
-    def __init__(
-        self,
-        connections: Connections,
-        projections: Sequence[AnyProjection],
-        how: RebuildOptions,
-        progress: Progress,
-        database_url: str,
-    ) -> None:
+    def __init__(self, connections: Connections, options: RebuildOptions, progress: Progress) -> None:
         self._to = connections
-        self._projections = projections
-        self._how = how
+        self._options = options
+        self._progress = progress
         log = LogSource(connections.log)
-        self._source: Source = how.source(log) if how.source else log
-        self._pass = LogScan(
-            connections,
-            self._source,
-            database_url=None if how.source else database_url,
-            from_log=how.from_log,
-            progress=progress,
-        )
+        self._source: Source = options.source(log) if options.source else log
         self._began = time.monotonic()
 
-    async def run(self) -> list[RebuildResult]:
-        begun = [await self._begin(projection) for projection in self._projections]
-        reached = await self._pass.fill(begun)
+    async def run(self, projections: Sequence[AnyProjection]) -> list[RebuildResult]:
+        begun = [await self._begin(projection) for projection in projections]
+        reached = await self._fill(begun)
         done = []
         for one, cursor in zip(begun, reached, strict=True):
-            swapper = Swapper(self._to, self._source, one.table, cursor, from_log=self._how.from_log)
+            swapper = Swapper(self._to, self._source, one.table, cursor, from_log=self._options.from_log)
             done.append(await self._conclude(one, swapper))
         return done
 
-    async def _begin(self, projection: AnyProjection) -> Begun:
-        found = await shadow_table.left_over(self._to.work, projection) if self._how.resume else None
+    async def _begin(self, projection: AnyProjection) -> ResumePoint:
+        found = await shadow_table.left_over(self._to.work, projection) if self._options.resume else None
         if found is None:
             await shadow_table.clean(self._to.work, projection)
             found = await shadow_table.create(self._to.work, projection)
         return found
 
-    async def _conclude(self, begun: Begun, swapper: Swapper) -> RebuildResult:
+    async def _fill(self, begun: Sequence[ResumePoint]) -> list[Cursor]:
+        """Fill all tables to near where the live ones are; where each has come to."""
+        writer = Writer(self._to.work)
+        fillings = [Filling(one.table, one.reached, self._to.lookups, writer) for one in begun]
+        try:
+            while True:
+                start = min((f.reached for f in fillings), key=lambda cursor: cursor.position)
+                target = min([await self._goal(one.table.projection.name) for one in begun])
+                self._progress(start.position, target)
+                await fill(fillings, self._source, start, target, self._progress)
+                if target - start.position < CLOSE_EVENTS:
+                    break
+            for filling in fillings:
+                await filling.finish()
+        finally:
+            for filling in fillings:
+                await filling.stop()
+        return [filling.reached for filling in fillings]
+
+    async def _goal(self, name: str) -> int:
+        return (await goal(self._to.live, name, from_log=self._options.from_log)).position
+
+    async def _conclude(self, begun: ResumePoint, swapper: Swapper) -> RebuildResult:
         """Compare one table, and swap it in where that is wanted."""
-        how = self._how
-        name = begun.table.projection.name
-        how.tell(f"{name}: all events are applied; it is compared and its indexes are made")
+        options, projection = self._options, begun.table.projection
+        options.tell(f"{projection.name}: all events are applied; it is compared and its indexes are made")
         await self._to.work.execute(f"ANALYZE {begun.table.name}")
         state, live, differences = await self._judge(begun, swapper)
-        swap = not how.check and (not differences.rows or how.accept(state, differences))
+        swap = not options.check and (not differences.rows or options.accept(state, differences))
         if swap:
-            await swapper.swap(how.swap_timeout_s)
-        await shadow_table.clean(self._to.work, begun.table.projection)
+            await swapper.swap(options.swap_timeout_s)
+        await shadow_table.clean(self._to.work, projection)
         seconds = time.monotonic() - self._began
         return RebuildResult(state, live, differences, swap, begun.reached.position, seconds)
 
-    async def _judge(self, begun: Begun, swapper: Swapper) -> tuple[StateRoot, StateRoot | None, Differences]:
+    async def _judge(
+        self, begun: ResumePoint, swapper: Swapper
+    ) -> tuple[StateRoot, StateRoot | None, Differences]:
         """The roots of fresh and live table, and how they differ; the indexes are made meanwhile."""
-        version, _ = await cursors.where_is(self._to.work, begun.table.projection.name)
-        live = Table(begun.table.projection, version)
+        options, fresh = self._options, begun.table
+        version, _ = await cursors.where_is(self._to.work, fresh.projection.name)
+        live = Table(fresh.projection, version)
         async with swapper.meeting() as at:
             root, differences, _ = await gather_on(
-                root_of_table(self._to.lookups, begun.table),
-                self._nothing()
-                if self._how.from_log
-                else compare.compare(self._to.log, live, begun.table, self._how.show),
-                self._nothing() if self._how.check else shadow_table.index(self._to.work, begun, live),
+                root_of_table(self._to.lookups, fresh),
+                _nothing() if options.from_log else compare.compare(self._to.log, live, fresh, options.show),
+                _nothing() if options.check else shadow_table.index(self._to.work, fresh, live),
             )
-            state = _state(begun.table, at, root)
-            if self._how.from_log:
+            state = _state(fresh, at, root)
+            if options.from_log:
                 return state, None, NONE
             old = await root_of_table(self._to.log, live) if differences.rows else root
             return state, _state(live, at, old), differences
 
-    async def _nothing(self) -> Any:
-        return NONE
+
+async def _nothing() -> Differences:
+    return NONE
 
 
 def _state(table: Table, at: Cursor, digest: RootHash) -> StateRoot:

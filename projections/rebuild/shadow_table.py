@@ -1,7 +1,7 @@
 """The next version of a projection's table: made, indexed, swapped in behind the view, or dropped."""
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import asyncpg
 import msgspec
@@ -9,13 +9,11 @@ import structlog
 
 from events.envelope import GENESIS, Cursor
 from ledger.checkpoints.store import hash_at
+from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.engine import cursors
-from projections.engine.projection import AnyProjection, OnePerStream
+from projections.engine.projection import AnyProjection
 from projections.engine.tables import Table
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
 
 query = load_queries("projections.rebuild")
 
@@ -25,14 +23,14 @@ LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '100ms'"
 _INDEX: Final = re.compile(r"CREATE (UNIQUE )?INDEX \S+ ON \S+ (.+)", re.DOTALL)
 
 
-class Begun(msgspec.Struct, frozen=True):
+class ResumePoint(msgspec.Struct, frozen=True):
     """A table to be filled, and up to where it is already."""
 
     table: Table
     reached: Cursor
 
 
-async def create(connection: "Connection", projection: AnyProjection) -> Begun:
+async def create(connection: Connection, projection: AnyProjection) -> ResumePoint:
     """Make an empty table of the next version, with its cursor at the beginning."""
     version, _ = await cursors.where_is(connection, projection.name)
     live = Table(projection, version)
@@ -43,43 +41,39 @@ async def create(connection: "Connection", projection: AnyProjection) -> Begun:
     async with connection.transaction():
         await connection.execute(query("create_version").format_map(names))
         await connection.execute(query("add_version"), projection.name, fresh.version)
-    return Begun(fresh, GENESIS)
+    return ResumePoint(fresh, GENESIS)
 
 
-async def left_over(connection: "Connection", projection: AnyProjection) -> Begun | None:
+async def left_over(connection: Connection, projection: AnyProjection) -> ResumePoint | None:
     """What a rebuild that was killed has left, if it can be gone on with; other versions are dropped.
 
     It can where its cursor is in the log, and not ahead of the live table. An older version than the live one
     was swapped out, and somebody still reads it.
     """
     active, live = await cursors.where_is(connection, projection.name)
-    found: Begun | None = None
+    found: ResumePoint | None = None
     for row in await connection.fetch(query("versions"), projection.name):
         reached = Cursor(row["position"], row["hash"])
         in_log = reached == GENESIS or await hash_at(connection, reached.position) == reached.hash
         if row["version"] > active and in_log and reached.position <= live.position:
-            found = Begun(Table(projection, row["version"]), reached)
+            found = ResumePoint(Table(projection, row["version"]), reached)
     await clean(connection, projection, keep=found.table.version if found else 0)
     if found is not None:
-        await connection.execute(query("drop_version").format(table=found.table.late().name))
-        if isinstance(projection, OnePerStream):
-            delete = query("delete_after").format(table=found.table.name)
-            await connection.execute(delete, found.reached.position)
         for index in await connection.fetch(query("indexes_of"), found.table.name):
             await connection.execute(f"DROP INDEX {index['name']}")
     return found
 
 
-async def index(connection: "Connection", begun: Begun, live: Table) -> None:
+async def index(connection: Connection, fresh: Table, live: Table) -> None:
     """Make the live table's indexes on the fresh one too."""
     for row in await connection.fetch(query("indexes_of"), live.name):
         found = _INDEX.fullmatch(row["definition"])
         assert found is not None  # Postgres itself has written it
         unique, rest = found.groups(default="")
-        await connection.execute(f"CREATE {unique}INDEX ON {begun.table.name} {rest}")
+        await connection.execute(f"CREATE {unique}INDEX ON {fresh.name} {rest}")
 
 
-async def swap_in(connection: "Connection", table: Table, retired: int) -> None:
+async def swap_in(connection: Connection, table: Table, retired: int) -> None:
     """Let the view show the table, in the caller's transaction."""
     projection = table.projection
     columns = ", ".join(projection.columns)
@@ -90,7 +84,7 @@ async def swap_in(connection: "Connection", table: Table, retired: int) -> None:
 
 
 async def clean(
-    connection: "Connection", projection: AnyProjection, *, keep: int = 0, lock_timeout_s: float = 0.1
+    connection: Connection, projection: AnyProjection, *, keep: int = 0, lock_timeout_s: float = 0.1
 ) -> None:
     """Drop versions nobody reads; one that a long reader still holds is left for the next rebuild."""
     for row in await connection.fetch(query("versions"), projection.name):
@@ -100,8 +94,7 @@ async def clean(
         try:
             async with connection.transaction():
                 await connection.execute(f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}")
-                for name in (table.late().name, table.name):
-                    await connection.execute(query("drop_version").format(table=name))
+                await connection.execute(query("drop_version").format(table=table.name))
                 await connection.execute(query("forget_version"), projection.name, table.version)
         except asyncpg.LockNotAvailableError:
             logger.info("old_version_kept", table=table.name, reason="a long query still reads it")

@@ -11,23 +11,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
+from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.engine import cursors
 from projections.engine.errors import SwapTimeoutError
 from projections.engine.runner import apply
 from projections.engine.tables import Table
 from projections.rebuild import shadow_table
-from projections.rebuild.connections import Connections
-from projections.rebuild.source import Source, pages
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
+from projections.rebuild.fill import Source, pages
 
 query = load_queries("projections.checkpoints")
 engine_query = load_queries("projections.engine")
@@ -35,7 +33,19 @@ engine_query = load_queries("projections.engine")
 _SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
 
 
-async def goal(connection: "Connection", name: str, *, from_log: bool) -> Cursor:
+@dataclass(frozen=True)
+class Connections:
+    """`work` writes and holds the lock, `log` reads events, `lookups` rows of fresh tables and what events
+    recall; `live` asks where the live tables are, and holds them still for a moment.
+    """
+
+    work: Connection
+    log: Connection
+    lookups: Connection
+    live: Connection
+
+
+async def goal(connection: Connection, name: str, *, from_log: bool) -> Cursor:
     """Where a fresh table should come to: where the live one is, or `from_log` the log's head."""
     if not from_log:
         return (await cursors.where_is(connection, name))[1]
@@ -71,7 +81,7 @@ class Swapper:
                 await self._to.log.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
             yield self._reached
 
-    async def _lock(self, connection: Any) -> int:
+    async def _lock(self, connection: Connection) -> int:
         """The live version, whose table stands still until the transaction ends."""
         row = await connection.fetchrow(engine_query("lock_cursor"), self._name, 0)
         assert row is not None  # we hold the rebuild's lock, so nobody else changes the active version

@@ -134,7 +134,7 @@ async def verify_on(
 
 
 async def check_ledger(pool: Pool) -> list[Problem]:
-    """What is wrong, up to PROBLEMS_MAX; see docs/verify.md for what is checked."""
+    """What is wrong, up to PROBLEMS_MAX; see docs/auditing.md for what is checked."""
     async with pool.acquire() as connection:
         return (await verify_on(connection)).problems
 

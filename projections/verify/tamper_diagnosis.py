@@ -5,6 +5,7 @@ row before it) can be proven: with the right one the stored hash follows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec.structs import astuple, replace
 from events.codec import EVENT_TYPES
 from events.envelope import GENESIS_HASH, Recorded
 from events.stream_names import ACCOUNT, JOB
-from ledger.log.hash_chain import event_hash, follows
+from ledger.log.hash_chain import event_hash
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.verify.findings import Findings, Kind
@@ -51,14 +52,13 @@ class Proof(msgspec.Struct, frozen=True):
     was: Any = None
 
 
-class Suspect(msgspec.Struct):
+class Suspect(msgspec.Struct, frozen=True):
     """A row whose hash does not follow, and its neighbours; None where the log begins or ends."""
 
     row: Recorded
     before: Recorded | None
     after: Recorded | None
     after_broken: bool
-    proof: Proof | None = None
 
     @property
     def position(self) -> int:
@@ -69,14 +69,19 @@ class Suspect(msgspec.Struct):
         return GENESIS_HASH if self.before is None else self.before.hash
 
     @property
-    def computed(self) -> bytes:
-        """The hash that would follow."""
-        return event_hash(self.previous, *astuple(self.row)[:-1])
-
-    @property
     def gap(self) -> int:
         """How many positions are missing before it."""
         return self.position - 1 - (0 if self.before is None else self.before.position)
+
+    @property
+    def ends_of_gap(self) -> list[int]:
+        """The positions before it that no row has, at both ends."""
+        first, count = self.position - self.gap, min(self.gap, NEARBY)
+        return [*range(self.position - 1, self.position - 1 - count, -1), *range(first, first + count)]
+
+
+def _hash_after(previous: bytes, row: Recorded) -> bytes:
+    return event_hash(previous, *astuple(row)[:-1])
 
 
 def prove(
@@ -91,16 +96,15 @@ def prove(
     `hashes`: of rows it may have come after; `places`: where it may have stood; `others`: rows it may have
     exchanged something with; `streams`: names its stream may have had.
     """
-    row = suspect.row
-    for place in dict.fromkeys((row.position, *places)):
-        moved = replace(row, position=place)
-        for previous in dict.fromkeys((suspect.previous, *hashes)):
-            if (place, previous) != (row.position, suspect.previous) and follows(previous, moved):
-                return Proof(place, previous)
+    row, here, previous = suspect.row, suspect.position, suspect.previous
+    for place, before in product(dict.fromkeys((here, *places)), dict.fromkeys((previous, *hashes))):
+        elsewhere = (place, before) != (here, previous)
+        if elsewhere and _hash_after(before, replace(row, position=place)) == row.hash:
+            return Proof(place, before)
     for column, was in _changes(suspect, others, streams):
-        before = replace(was, position=row.position) if column == "row" else replace(row, **{column: was})
-        if follows(suspect.previous, replace(before, hash=row.hash)):
-            return Proof(row.position, suspect.previous, column, was)
+        then = replace(was, position=here) if column == "row" else replace(row, **{column: was})
+        if _hash_after(previous, then) == row.hash:
+            return Proof(here, previous, column, was)
     return None
 
 
@@ -150,62 +154,59 @@ class Diagnosis:
     def __init__(
         self, suspects: Sequence[Suspect], seen: dict[int, bytes], streams: dict[int, list[str]], head: int
     ) -> None:
-        self._by_position = {suspect.position: suspect for suspect in suspects}
+        self._suspects = suspects
         self._seen = seen
         self._head = head
         self.positions: set[int] = set()
         self.found: list[tuple[Kind, int, str]] = []
-        self._holes = [at for suspect in suspects for at in _ends_of_gap(suspect)]
-        self._prove(suspects, streams)
+        self._holes = [at for suspect in suspects for at in suspect.ends_of_gap]
+        self._computed = {s.position: _hash_after(s.previous, s.row) for s in suspects}
+        self._proofs = self._prove(streams)
+        self._moved = {proof.position: at for at, proof in self._proofs.items() if proof.position != at}
         self._tell_renumbered()
         for suspect in suspects:
             if suspect.position not in self.positions:
                 self._tell(suspect)
         self.found.sort(key=lambda found: found[1])
 
-    def _prove(self, suspects: Sequence[Suspect], streams: dict[int, list[str]]) -> None:
-        rows = [suspect.row for suspect in suspects]
-        near = [row for s in suspects for row in (s.before, s.after) if row is not None]
+    def _prove(self, streams: dict[int, list[str]]) -> dict[int, Proof]:
+        rows = [suspect.row for suspect in self._suspects]
+        near = [row for s in self._suspects for row in (s.before, s.after) if row is not None]
         named = sorted(named_streams([*rows, *near]))
-        hashes = [each for s in suspects for each in (s.row.hash, s.previous, s.computed)]
-        for suspect in suspects:
+        hashes = [*(row.hash for row in rows), *(s.previous for s in self._suspects)]
+        hashes += self._computed.values()
+        proofs = {}
+        for suspect in self._suspects:
             at = suspect.position
             others = [row for row in rows if row is not suspect.row]
             nearby = range(max(1, at - NEARBY), at + NEARBY + 1)
             places = [*self._holes, *(row.position for row in others), *nearby]
-            suspect.proof = prove(
-                suspect, hashes, places, others, [*named, *streams.get(suspect.row.version, [])]
-            )
+            names = [*named, *streams.get(suspect.row.version, [])]
+            if proof := prove(suspect, hashes, places, others, names):
+                proofs[at] = proof
+        return proofs
 
     def _say(self, kind: Kind, position: int, message: str) -> None:
         self.positions.add(position)
         self.found.append((kind, position, message))
 
-    def _proof_at(self, position: int) -> Proof | None:
-        suspect = self._by_position.get(position)
-        return None if suspect is None else suspect.proof
-
     def _tell_renumbered(self) -> None:
         """Rows that stand all the same number of places from where they were written: rows came or went."""
         came_from: dict[int, dict[int, int]] = {}
-        for at, suspect in self._by_position.items():
-            proof = suspect.proof
-            if proof and not proof.column and proof.position != at and proof.position not in self._holes:
+        for at, proof in self._proofs.items():
+            if not proof.column and proof.position != at and proof.position not in self._holes:
                 came_from.setdefault(at - proof.position, {})[at] = proof.position
         for shift, moved in came_from.items():
             first, last = min(moved), max(moved)
-            to_the_end = last in (self._head, max(self._by_position))
-            back = [self._proof_at(place) for place in moved.values()]
-            exchanged = all(proof is not None and proof.position in moved for proof in back)
-            if exchanged or not to_the_end:
+            exchanged = all(p in self._proofs and self._proofs[p].position in moved for p in moved.values())
+            if exchanged or last not in (self._head, self._suspects[-1].position):
                 continue
             self.positions |= moved.keys()
             for at in range(first - shift, first):
                 message = f"the rows from {first} on were moved back to make room"
                 self._say("inserted", at, f"position {at} holds a row that was not written there: {message}")
             if shift < 0:
-                before = self._by_position.get(first - 1)
-                if before is not None and before.proof is None:
+                if first - 1 in self._computed and first - 1 not in self._proofs:
                     first -= 1  # the first one came after a row that is gone
                 message = "the rows after them were moved forward to hide it"
                 self._say(
@@ -213,14 +214,15 @@ class Diagnosis:
                 )
 
     def _tell(self, suspect: Suspect) -> None:
-        position, proof, before = suspect.position, suspect.proof, suspect.before
+        position, before = suspect.position, suspect.before
+        proof = self._proofs.get(position)
         if proof is None:
             self._tell_unproven(suspect)
         elif proof.column:
             self._tell_changed(suspect.row, proof)
         elif proof.position != position:
             self._tell_moved(position, proof.position)
-        elif before is not None and self._computed_at(before.position) == proof.previous:
+        elif before is not None and self._computed.get(before.position) == proof.previous:
             self.positions.add(position)
             self._tell_hash_changed(before.position)
         elif suspect.gap:
@@ -228,16 +230,12 @@ class Diagnosis:
         else:
             self.positions.add(position)  # intact: what stood before it was changed or moved
 
-    def _computed_at(self, position: int) -> bytes | None:
-        suspect = self._by_position.get(position)
-        return None if suspect is None else suspect.computed
-
     def _tell_hash_changed(self, position: int) -> None:
         self._say("edited", position, f"the hash at position {position} was changed; its row was not")
 
     def _tell_unproven(self, suspect: Suspect) -> None:
-        position, after, computed = suspect.position, suspect.after, suspect.computed
-        next_proof = None if after is None else self._proof_at(after.position)
+        position, after, computed = suspect.position, suspect.after, self._computed[suspect.position]
+        next_proof = None if after is None else self._proofs.get(after.position)
         if suspect.gap:
             self._tell_deleted(suspect)
         elif self._seen.get(position) == computed or (next_proof and next_proof.previous == computed):
@@ -250,43 +248,38 @@ class Diagnosis:
             message = "nobody has seen it: it was put there by hand, or changed after it was written"
             self._say("inserted", position, f"position {position}, the last, does not follow, and {message}")
         else:
-            message = (
-                f"the {suspect.row.type} at position {position} was changed after it was written: its hash "
-                "does not follow, the next one does (or all rows before it were rewritten, with hashes that "
-                "fit)"
-            )
-            self._say("edited", position, message)
+            what = f"the {suspect.row.type} at position {position} was changed after it was written"
+            but = "or all rows before it were rewritten, with hashes that fit"
+            self._say("edited", position, f"{what}: its hash does not follow, the next one does ({but})")
 
     def _tell_deleted(self, suspect: Suspect) -> None:
         first, last = suspect.position - suspect.gap, suspect.position - 1
-        if first == last:
-            for at, other in self._by_position.items():
-                if other.proof is not None and other.proof.position == last != at:
-                    self._tell_moved(at, last)
-                    return
+        if first == last and last in self._moved:
+            self._tell_moved(self._moved[last], last)
+            return
         what = f"position {first} is" if first == last else f"positions {first} to {last} are"
         self.positions.add(suspect.position)
         self._say("deleted", first, f"{what} missing")
 
     def _tell_changed(self, row: Recorded, proof: Proof) -> None:
-        position, column, now = row.position, proof.column, getattr(row, proof.column, None)
+        position, column, was = row.position, proof.column, proof.was
+        if column == "row":
+            self._tell_swapped(position, was.position, "the rows")
+            return
+        now = getattr(row, column)
         if column == "stream":
-            message = f"position {position} was written to {proof.was} and stands in {now} now"
+            message = f"position {position} was written to {was} and stands in {now} now"
             self._say("renamed", position, message)
             return
-        if column == "row":
-            self._tell_swapped(position, proof.was.position, "the rows")
-            return
-        for at, other in self._by_position.items():
-            theirs = other.proof
-            if at != position and theirs and theirs.column == column and theirs.was == now:
+        for at, other in self._proofs.items():
+            if at != position and other.column == column and other.was == now:
                 self._tell_swapped(position, at, f"the {column} of the rows")
                 return
-        was, is_now = _short(proof.was), _short(now)
-        self._say("edited", position, f"{column} at position {position} was {was} and is {is_now} now")
+        message = f"{column} at position {position} was {_short(was)} and is {_short(now)} now"
+        self._say("edited", position, message)
 
     def _tell_moved(self, position: int, came_from: int) -> None:
-        back = self._proof_at(came_from)
+        back = self._proofs.get(came_from)
         if back is not None and back.position == position:
             self._tell_swapped(position, came_from, "the rows")
             return
@@ -298,13 +291,6 @@ class Diagnosis:
         one, other = sorted((one, other))
         self.positions.add(other)
         self._say("moved", one, f"{what} at positions {one} and {other} were swapped")
-
-
-def _ends_of_gap(suspect: Suspect) -> list[int]:
-    """The positions before it that no row has, at both ends."""
-    last, count = suspect.position - 1, min(suspect.gap, NEARBY)
-    first = last - suspect.gap + 1
-    return [*range(last, last - count, -1), *range(first, first + count)]
 
 
 def _short(value: Any) -> str:

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import sequence_break
-from projections.rebuild.source import Source
+from projections.rebuild.fill import Source
 from services.platform.redis_keys import LEDGER
 from services.streams.entries import StreamError, decode_entry, entry_id, position_of
 

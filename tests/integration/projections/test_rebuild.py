@@ -52,7 +52,7 @@ async def test_rebuilt_equals_live_and_only_the_table_changes(
 async def test_rebuild_while_orders_come_in_and_the_projector_runs(
     ledger: Ledger, pool, database_url, name: str, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 20)
+    monkeypatch.setattr("projections.rebuild.fill.PAGE_EVENTS", 20)
     await Traffic(ledger, prefix="before-").play(60)
     await bring_up(pool, name)
     stop = asyncio.Event()

@@ -1,17 +1,14 @@
 """Rebuilding several projections in one pass, in bounded memory; dying, being cancelled, going on."""
 
 import asyncio
-from collections.abc import Callable
 
 import asyncpg
 import msgspec
 import pytest
 
-from events.envelope import Cursor
 from ledger.log.ledger import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.state_root import build, state_root
-from projections.rebuild import parallel
 from projections.rebuild.run import RebuildOptions, rebuild, rebuild_all
 from tests.integration.projections.conftest import tables, versions
 from tests.support.traffic import Traffic
@@ -22,7 +19,7 @@ NAMES = list(PROJECTIONS)
 async def test_a_rebuild_that_was_killed_leaves_nothing_behind_that_matters(
     traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuild.fill.PAGE_EVENTS", 10)
     await traffic.play(60)
     await catch_up("balances")
 
@@ -51,7 +48,7 @@ async def test_a_rebuild_that_was_killed_leaves_nothing_behind_that_matters(
 async def test_rows_that_memory_has_forgotten_are_read_back(
     traffic: Traffic, pool, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 7)
+    monkeypatch.setattr("projections.rebuild.fill.PAGE_EVENTS", 7)
     monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 2)
     await traffic.play(60)
     await catch_up()
@@ -63,57 +60,10 @@ async def test_rows_that_memory_has_forgotten_are_read_back(
     assert all(one.swapped and not one.differences.rows for one in done)
 
 
-@pytest.mark.parametrize("here", [True, False], ids=["small pages", "a process"])
-async def test_two_halves_at_once_make_the_same_rows(
-    traffic: Traffic, pool, catch_up, database_url, monkeypatch, here: bool
-):
-    monkeypatch.setattr("projections.rebuild.scan.HALVES_FROM_EVENTS", 100)
-    if here:
-        monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 7)
-        monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 2)
-        monkeypatch.setattr("projections.rebuild.parallel._run", parallel.fold)
-    await traffic.play(60)
-    await catch_up()
-    live = {name: await state_root(pool, name) for name in NAMES}
-    told: list[int] = []
-
-    done = await rebuild_all(database_url, NAMES, RebuildOptions(), progress=lambda at, _: told.append(at))
-
-    assert {one.state.name: (one.state.root, one.state.cursor) for one in done} == {
-        name: (root.root, root.cursor) for name, root in live.items()
-    }
-    assert all(one.swapped and not one.differences.rows for one in done)
-    assert told == sorted(told) and told[-1] == live["balances"].cursor.position
-
-
-async def test_what_a_second_half_has_left_does_not_stand_in_the_way(
-    traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
-):
-    monkeypatch.setattr("projections.rebuild.scan.HALVES_FROM_EVENTS", 100)
-    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 7)
-    monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 2)
-
-    async def die(task: parallel.ParallelTask, progress: Callable[[int], None]) -> Cursor:
-        await parallel.fold(task, progress)
-        raise ConnectionError
-
-    await traffic.play(60)
-    await catch_up()
-    with monkeypatch.context() as dying, pytest.raises(ConnectionError):
-        dying.setattr("projections.rebuild.parallel._run", die)
-        await rebuild_all(database_url, ["balances", "job_status"], RebuildOptions())
-    assert await tables(owner, "balances") == {"balances_v1", "balances_v2", "balances_v2_late"}
-
-    monkeypatch.setattr("projections.rebuild.parallel._run", parallel.fold)
-    for done in await rebuild_all(database_url, ["balances", "job_status"], RebuildOptions(resume=True)):
-        assert (done.swapped, done.state.version) == (True, 2)
-    assert await tables(owner, "balances") == {"balances_v2"}
-
-
 async def test_a_killed_rebuild_is_gone_on_with(
     traffic: Traffic, pool, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuild.fill.PAGE_EVENTS", 10)
     monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 4)
     await traffic.play(60)
     await catch_up()
@@ -139,7 +89,7 @@ async def test_a_killed_rebuild_is_gone_on_with(
 async def test_a_cancelled_rebuild_leaves_nothing(
     traffic: Traffic, owner, catch_up, database_url, monkeypatch
 ):
-    monkeypatch.setattr("projections.rebuild.source.PAGE_EVENTS", 10)
+    monkeypatch.setattr("projections.rebuild.fill.PAGE_EVENTS", 10)
     monkeypatch.setattr("projections.rebuild.fill.ROWS_MAX", 4)
     await traffic.play(30)
     await catch_up()

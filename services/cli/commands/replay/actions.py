@@ -16,8 +16,8 @@ from projections.engine.state_root import StateRoot
 from projections.engine.subprocess_task import spare_collector
 from projections.rebuild.as_of import Into, build_at
 from projections.rebuild.compare import Differences
+from projections.rebuild.fill import Source
 from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild_all
-from projections.rebuild.source import Source
 from projections.reports.log_position import AsOf, moment
 from services.cli.environment import prepare
 from services.cli.output import say
