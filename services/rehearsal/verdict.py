@@ -18,6 +18,7 @@ from events.job import JobFailed, JobQueued, SubmissionFailed, SubmissionIntende
 from events.stream_names import job_of
 from projections.verify.findings import CHAIN_KINDS, Kind
 from projections.verify.findings import Problem as Finding
+from projections.verify.run import check_ledger
 from services.rehearsal.chat_client import Message, Sandbox, TaskSeen
 from services.rehearsal.log_watch import LogWatch, timeline
 from services.rehearsal.seller import finals
