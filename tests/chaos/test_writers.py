@@ -5,8 +5,8 @@ import pytest
 from ledger.log.ledger import Ledger
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
-from tests.support.diaries import WRITERS
-from tests.support.diaries_audit import survives_killed_writers
+from tests.support.killed_writers import WRITERS
+from tests.support.killed_writers_audit import survives_killed_writers
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 

@@ -12,7 +12,7 @@ from services.generation.callback_urls import YOOKASSA_PATH
 from services.platform.health import Health, address_of
 from services.web.app import build_app
 from services.web.yookassa_webhook import YooKassaWebhook
-from tests.support.till import Till
+from tests.support.payment_fixture import PaymentFixture
 
 GENUINE = "185.71.76.5"
 
@@ -38,7 +38,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def notified(shop: Till) -> AsyncIterator[Wire]:
+async def notified(shop: PaymentFixture) -> AsyncIterator[Wire]:
     """The web application of this till, on a port of its own."""
     health = Health()
     health.started = True

@@ -15,7 +15,7 @@ import httpx
 
 from services.platform.parent_death import VARIABLE as LIFELINE
 from services.platform.settings import Settings, variable_name
-from tests.support import zygote
+from tests.support import fork_server
 from tests.support.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ class ServiceProcess:
     """`neurocards serve <service>` in a folder of its own, so that no .env of the repository is read.
 
     Ends with the test process, even when that is killed. `log` is everything it wrote. It starts from the
-    zygote, unless `command` is another program. `module` is run in place of the command line's.
+    fork server, unless `command` is another program. `module` is run in place of the command line's.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ServiceProcess:
         self._env = clean_environment(
             HEALTH_PORT=0, READY_FILE=self._ready_file, NEUROCARDS_DATA_DIR=self.folder / "data"
         ) | {key: str(value) for key, value in env.items()}
-        self.process: subprocess.Popen[bytes] | zygote.Child | None = None
+        self.process: subprocess.Popen[bytes] | fork_server.Child | None = None
         self._lifeline: int | None = None
 
     def start(self, *, wait_s: float | None = PATIENCE_S) -> "ServiceProcess":
@@ -73,10 +73,10 @@ class ServiceProcess:
             self.wait_ready(wait_s)
         return self
 
-    def _launch(self, log: IO[bytes], lifeline: int) -> "subprocess.Popen[bytes] | zygote.Child":
+    def _launch(self, log: IO[bytes], lifeline: int) -> "subprocess.Popen[bytes] | fork_server.Child":
         env = self._env | {"PYTHONPATH": str(ROOT)}
         if self._command[:3] == [sys.executable, "-m", self._module]:
-            return zygote.start(
+            return fork_server.start(
                 self._module, *self._command[3:],
                 cwd=self.folder, env=env, out=log, err=log, lifeline=lifeline,
             )  # fmt: skip

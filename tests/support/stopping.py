@@ -14,8 +14,8 @@ from ledger import commands as c
 from ledger.log.batch import BatchDecider
 from ledger.log.ledger import Ledger
 from ledger.log.pg_pipeline import PipelinedConnection, execute
-from tests.support.diaries import Diary, Line, end_with_parent
 from tests.support.forking import FORKING
+from tests.support.killed_writers import Diary, Line, end_with_parent
 
 _COMMIT: Final = execute("COMMIT")
 _BEGIN: Final = execute("BEGIN")

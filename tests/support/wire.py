@@ -1,4 +1,4 @@
-"""Messages between `zygote.py` and its server: numbers, and pieces of known length."""
+"""Messages between `fork_server.py` and its server: numbers, and pieces of known length."""
 
 import socket
 import struct
@@ -18,6 +18,6 @@ def receive_exactly(connection: socket.socket, size: int) -> bytes:
     while len(data) < size:
         piece = connection.recv(size - len(data))
         if not piece:
-            raise EOFError("the zygote is gone; see zygote.log in the session's folder")
+            raise EOFError("the fork server is gone; see fork-server.log in the session's folder")
         data += piece
     return data

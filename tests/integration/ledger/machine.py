@@ -22,7 +22,7 @@ from projections.models.balances import BALANCES
 from projections.rebuild.run import rebuild
 from tests.support.model import Expected, ModelAccount, Refused, expected_of
 from tests.support.model_money import MoneyModel
-from tests.support.world import World
+from tests.support.multi_process_ledger import MultiProcessLedger
 
 NAMES = ("a", "b")
 _EXAMPLES = itertools.count(1)
@@ -37,7 +37,7 @@ CREDITS = st.tuples(st.sampled_from(["grant", "revoke", "order", "refund", "expi
 class LedgerMachine(RuleBasedStateMachine):
     """Every rule asks the real ledger and the model; every invariant compares the two."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MultiProcessLedger) -> None:
         super().__init__()
         self.world, self.run, self.ledger = world, world.run, world.ledger
         self.prefix = f"x{next(_EXAMPLES)}"

@@ -6,7 +6,7 @@ from hypothesis.stateful import invariant, precondition, rule
 from ledger import commands as c
 from ledger.payments import commands as p
 from tests.integration.ledger.machine import ACCOUNTS, LedgerMachine
-from tests.support.world import World
+from tests.support.multi_process_ledger import MultiProcessLedger
 
 PICKS = st.integers(0, 99)
 WHOLE = 1_000
@@ -15,7 +15,7 @@ WHOLE = 1_000
 class MoneyMachine(LedgerMachine):
     """Refunds race each other as well: some of what is asked at once is about money."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: MultiProcessLedger) -> None:
         self.returns: dict[str, int] = {}
         super().__init__(world)
 

@@ -12,7 +12,7 @@ import pytest
 from events.account import CreditsCharged
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support import stopping
-from tests.support.diaries import Diary
+from tests.support.killed_writers import Diary
 from tests.support.stopping import POINTS, STOPPED, key_of, stopping_process
 from tests.support.waiting import PATIENCE_S, eventually
 

@@ -9,7 +9,7 @@ from services.cli.connections import auditor_pool
 from services.cli.main import app
 from services.platform.settings import Settings
 from tests.integration.projections.conftest import CatchUp
-from tests.support.desk import random_desk, store
+from tests.support.fake_clock_ledger import random_ledger, store
 
 DOCS = Path(__file__).parents[3] / "docs"
 TEXT = (DOCS / "auditing.md").read_text(encoding="utf-8")
@@ -19,7 +19,7 @@ SQL, *_ = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
 async def test_every_query_answers_and_kept_promises_are_empty(
     settings: Settings, database_url: str, catch_up: CatchUp
 ) -> None:
-    desk = random_desk(4)
+    desk = random_ledger(4)
     for stream in {e.stream for e in desk.events if e.type == "JobQueued"}:
         job = stream.removeprefix("job-")
         if not any(e.stream == stream and e.type in ("JobSucceeded", "JobFailed") for e in desk.events):

@@ -19,7 +19,15 @@ from projections.reports.log_position import AsOf, LogPosition, moment
 from projections.reports.statement import BEGINNING, statement_of
 from services.cli.connections import auditor_pool
 from services.platform.settings import Settings
-from tests.support.desk import ACCOUNTS, DAY_US, SECOND_US, START_US, Desk, random_desk, store
+from tests.support.fake_clock_ledger import (
+    ACCOUNTS,
+    DAY_US,
+    SECOND_US,
+    START_US,
+    FakeClockLedger,
+    random_ledger,
+    store,
+)
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -54,7 +62,7 @@ def python_books(events: list[Recorded], at: LogPosition) -> dict[str, int]:
 async def test_balances_books_and_lots_are_those_of_the_fold(
     seed: int, database_url: str, auditor: "Pool"
 ) -> None:
-    desk = random_desk(seed)
+    desk = random_ledger(seed)
     events = desk.events
     await store(database_url, events)
     for position in range(0, len(events) + 1, 7):
@@ -75,7 +83,7 @@ async def test_balances_books_and_lots_are_those_of_the_fold(
         await _lots_agree(auditor, account, desk)
 
 
-async def _lots_agree(auditor: "Pool", account: str, desk: Desk) -> None:
+async def _lots_agree(auditor: "Pool", account: str, desk: FakeClockLedger) -> None:
     state = await balance_at(auditor, account, AsOf(position=len(desk.events)))
     rows = await auditor.fetch(
         "SELECT lot, kind, amount_left, expires_at FROM audit.lots WHERE stream = $1 AND amount_left <> 0",
@@ -106,7 +114,7 @@ async def _lots_agree(auditor: "Pool", account: str, desk: Desk) -> None:
 async def test_a_time_has_a_position(database_url: str, auditor: "Pool") -> None:
     assert (await moment(auditor)).position == 0
     assert await auditor.fetchval("SELECT audit.position_at(now())") == 0
-    events = random_desk(7, steps=40).events
+    events = random_ledger(7, steps=40).events
     await store(database_url, events)
     first, last = events[0].recorded_at_us, events[-1].recorded_at_us
     for time_us in [first - 1, *(e.recorded_at_us + d for e in events for d in (-1, 0, 1)), last + 1]:
@@ -121,7 +129,7 @@ async def test_a_time_has_a_position(database_url: str, auditor: "Pool") -> None
 
 
 async def test_a_late_booking_changes_no_balance_at_a_time(database_url: str, auditor: "Pool") -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 2)
     due_us = desk.now_us + DAY_US
     desk.do(c.GrantCredits("a", 5, "promo", "SPRING", expires_at_us=due_us))
@@ -157,7 +165,7 @@ async def test_events_from_before_lots_are_counted(database_url: str, auditor: "
 async def test_kept_promises_show_nothing_and_broken_ones_are_listed(
     database_url: str, auditor: "Pool", owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    desk = random_desk(11)
+    desk = random_ledger(11)
     views = ("double_outcomes", "unrefunded_failures", "overdrafts")
     history = desk.history
     history.record((account_stream("a"), CreditsCharged("over", "o", 500)))
@@ -185,7 +193,7 @@ async def test_kept_promises_show_nothing_and_broken_ones_are_listed(
 
 
 async def test_the_journal_names_whom_and_what_an_event_is_about(database_url: str, auditor: "Pool") -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 2)
     desk.do(c.GrantCredits("a", 5, "purchase", "bought", "pay-1"))
     desk.order("a", "o1", "j1")

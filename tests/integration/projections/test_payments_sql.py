@@ -17,7 +17,7 @@ from projections.reports.causal_chain import explain
 from projections.reports.journal import Filter, journal
 from services.cli.connections import auditor_pool
 from services.platform.settings import Settings
-from tests.support.desk import Desk, random_desk, store
+from tests.support.fake_clock_ledger import FakeClockLedger, random_ledger, store
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -41,7 +41,7 @@ async def auditor(settings: Settings) -> AsyncIterator["Pool"]:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_payment_is_what_the_fold_says(seed: int, database_url: str, auditor: "Pool") -> None:
-    desk = random_desk(seed, 150)
+    desk = random_ledger(seed, 150)
     await store(database_url, desk.events)
     rows = await auditor.fetch("SELECT * FROM audit.payments")
     folded = PAYMENTS.fold_all(desk.events)
@@ -103,7 +103,7 @@ def of(*events: Event) -> list[tuple[str, Event]]:
 async def test_a_broken_promise_is_named(
     commands: Any, problem: str, database_url: str, auditor: "Pool"
 ) -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.do(c.OpenAccount("a"))
     for made in commands:
         desk.history.record(*made)
@@ -115,7 +115,7 @@ async def test_a_broken_promise_is_named(
 async def test_what_is_known_of_a_payment_is_found_by_each_of_its_names(
     database_url: str, auditor: "Pool"
 ) -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 0)
     terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
     desk.do(p.OrderPayment("p1", "a", "yookassa", *terms))

@@ -6,7 +6,7 @@ import asyncpg
 
 from ledger import commands as c
 from tests.support.arena.sellers import CHATS, Seller
-from tests.support.desk import Desk, store
+from tests.support.fake_clock_ledger import FakeClockLedger, store
 
 if TYPE_CHECKING:
     from tests.support.arena.arena import Arena
@@ -44,7 +44,7 @@ WHERE name = 'notifier'
 
 async def old_results(arena: "Arena") -> Seller:
     """Fill the empty log: half of the jobs made, half refunded, all told to the seller returned."""
-    desk, account = Desk(), "old"
+    desk, account = FakeClockLedger(), "old"
     desk.open(account, OLD_JOBS // 2 + _LEFT)
     desk.do(c.GrantCredits(account, _ORDER, "manual", "so that the last orders can be paid"))
     for number in range(OLD_JOBS // _ORDER):

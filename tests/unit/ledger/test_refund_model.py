@@ -27,7 +27,7 @@ from events.payment import RefundIntended
 from ledger import commands as c
 from ledger.errors import RejectedError
 from ledger.payments import commands as p
-from tests.support.desk import SECOND_US, Desk
+from tests.support.fake_clock_ledger import SECOND_US, FakeClockLedger
 from tests.support.model import Refused, expected_of
 from tests.support.model_money import MoneyModel
 from tests.unit.projections.test_rules import audited
@@ -43,7 +43,7 @@ class Refunds(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.desk, self.model, self.numbers = Desk(), MoneyModel(), itertools.count(1)
+        self.desk, self.model, self.numbers = FakeClockLedger(), MoneyModel(), itertools.count(1)
         self.account = ""
         self.come(0)
 

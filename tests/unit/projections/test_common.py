@@ -6,9 +6,9 @@ import pytest
 
 from events.envelope import GENESIS, Cursor, Recorded
 from services.projector.shared_feed import SharedFeed
-from tests.support.desk import random_desk
+from tests.support.fake_clock_ledger import random_ledger
 
-EVENTS = random_desk(1, 20).events
+EVENTS = random_ledger(1, 20).events
 
 
 class Log:

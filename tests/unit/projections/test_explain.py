@@ -13,14 +13,14 @@ from ledger import commands as c
 from ledger.payments import commands as p
 from projections.reports.event_text import money, words_of
 from projections.reports.explain import STAGES, Message, chain_of
-from tests.support.desk import Desk
+from tests.support.fake_clock_ledger import FakeClockLedger
 from tests.support.history import History
 from tests.unit.events.test_golden import LINES
 
 
-def story() -> Desk:
+def story() -> FakeClockLedger:
     """Bought, ordered, failed once outside, refunded."""
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 0)
     desk.do(c.GrantCredits("a", 5, "purchase", "package", "pay-1", paid=Paid(49900, "RUB")))
     desk.order("a", "o1", "j1")
@@ -91,7 +91,7 @@ def test_words_name_what_matters() -> None:
 
 
 def test_a_payment_in_the_log_is_shown_once_and_with_its_account() -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 0)
     terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
     desk.do(p.OrderPayment("p1", "a", "yookassa", *terms))

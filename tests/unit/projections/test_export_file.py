@@ -13,10 +13,10 @@ from projections.engine.errors import ManifestError
 from projections.export.manifest import COLUMNS, Manifest, path_of, read_manifest, totals_of
 from projections.export.verify import verify_file
 from projections.verify.findings import Problem
-from tests.support.desk import random_desk
+from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import rehashed
 
-EVENTS = random_desk(5, steps=60).events
+EVENTS = random_ledger(5, steps=60).events
 LINES = list[str]
 
 
@@ -172,9 +172,9 @@ def test_the_rules_are_checked_on_a_whole_log(tmp_path: Path) -> None:
 def test_a_video_after_the_refund_is_judged_with_its_jobs_history(tmp_path: Path) -> None:
     from events.job import Video
     from ledger import commands as c
-    from tests.support.desk import Desk
+    from tests.support.fake_clock_ledger import FakeClockLedger
 
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 5)
     desk.order("a", "o1", "j1")
     desk.submit("j1")

@@ -21,7 +21,7 @@ from ledger.errors import RejectedError
 from ledger.payments import commands as p
 from projections.verify.findings import Findings
 from projections.verify.invariants.log import Rules
-from tests.support.desk import Desk
+from tests.support.fake_clock_ledger import FakeClockLedger
 from tests.support.history import History
 from tests.unit.projections.samples import ACCOUNT
 from tests.unit.projections.test_rules import as_row, audited
@@ -201,7 +201,7 @@ def test_a_walk_that_begins_inside_a_command_does_not_ask_for_what_was_before():
 
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_the_deciders_make_is_right(seed: int):
-    chance, desk = random.Random(seed), Desk()
+    chance, desk = random.Random(seed), FakeClockLedger()
     desk.open("a", 2)
     amount = chance.choice((39_000, 7, 100))
     desk.do(p.OrderPayment("p", "a", "stars", "seven", 7, amount, "XTR", "", False, 3, "7 videos", "en"))

@@ -15,7 +15,7 @@ from ledger.payments.commands import REFUND_LIFE_S
 from projections.reports.balance_as_of import Row, balance_of, fold_account
 from projections.reports.log_position import LogPosition
 from projections.reports.statement import BEGINNING, Statement, statement_of
-from tests.support.desk import DAY_US, SECOND_US, START_US, Desk
+from tests.support.fake_clock_ledger import DAY_US, SECOND_US, START_US, FakeClockLedger
 from tests.support.history import History, rehashed
 
 
@@ -31,11 +31,13 @@ def at_position(events: Sequence[Recorded], position: int) -> LogPosition:
     return LogPosition(position, events[position - 1].recorded_at_us if position else 0)
 
 
-def statement_at(desk: Desk, start: LogPosition, end: LogPosition, account: str = "a") -> Statement:
+def statement_at(
+    desk: FakeClockLedger, start: LogPosition, end: LogPosition, account: str = "a"
+) -> Statement:
     return statement_of(account, rows_of(desk.events, account, end.position), start, end)
 
 
-def now(desk: Desk) -> LogPosition:
+def now(desk: FakeClockLedger) -> LogPosition:
     return LogPosition(len(desk.events), desk.now_us)
 
 
@@ -52,9 +54,9 @@ def lines(statement: Statement) -> list[tuple[str, int, int, list[tuple[int, int
     ]
 
 
-def busy() -> Desk:
+def busy() -> FakeClockLedger:
     """A bonus, a purchase, a short promo; charges over several lots, refunds, an expiry, a debt, its end."""
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 2)
     desk.do(c.GrantCredits("a", 10, "purchase", "bought", "pay-1"))
     desk.do(c.GrantCredits("a", 3, "promo", "SPRING", expires_at_us=desk.now_us + DAY_US))
@@ -100,12 +102,12 @@ def test_statements_tile_and_agree_with_balances_at_every_position() -> None:
             assert all(m.amount == sum(p.amount for p in m.lots) + m.debt for m, _ in found.movements)
 
 
-def balance(desk: Desk, at: LogPosition) -> int:
+def balance(desk: FakeClockLedger, at: LogPosition) -> int:
     return balance_of("a", fold_account(rows_of(desk.events, "a", at.position)), at).balance
 
 
 def test_an_expiry_that_is_booked_late_counts_from_when_it_was_due() -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 2)
     due_us = desk.now_us + DAY_US
     desk.do(c.GrantCredits("a", 5, "promo", "SPRING", expires_at_us=due_us))
@@ -172,7 +174,7 @@ def test_an_unknown_event_is_said_and_not_skipped() -> None:
 
 
 def test_an_empty_account_has_an_empty_statement() -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a")
     found = statement_at(desk, BEGINNING, now(desk))
     assert (found.opening, found.movements, found.closing) == (0, (), 0)

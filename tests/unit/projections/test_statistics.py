@@ -32,7 +32,7 @@ from projections.models.job_times import JOB_TIMES
 from projections.models.lots import LOTS
 from projections.models.payments import PAYMENTS
 from projections.models.time_buckets import HOUR_US
-from tests.support.desk import random_desk
+from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import History, rehashed
 from tests.unit.ledger.paying import ORDERED, SUCCEEDED
 from tests.unit.projections.samples import ACCOUNT, TIMED_OUT, VIDEO, account_with, failed, ordered, queued
@@ -93,7 +93,7 @@ def test_pages_of_any_size_make_the_same_rows(projection: ManyRows[Any]) -> None
 
 @pytest.mark.parametrize("seed", range(3))
 def test_lots_are_those_of_the_balances(seed: int) -> None:
-    events = random_desk(seed).events
+    events = random_ledger(seed).events
     lots, balances = LOTS.fold_all(events).values(), BALANCES.fold_all(events)
     assert len(lots) > 10
     for lot in lots:
@@ -128,7 +128,7 @@ def test_lots_from_before_they_were_written() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_days_add_up_to_what_is_folded_elsewhere(seed: int) -> None:
-    events = random_desk(seed).events
+    events = random_ledger(seed).events
     days = DAILY.fold_all(events)
     assert len(days) > 5 and list(days) == sorted(days)
     balances, jobs = BALANCES.fold_all(events).values(), JOB_STATUS.fold_all(events).values()
@@ -210,7 +210,7 @@ def test_a_video_of_an_earlier_submission_tells_nothing_of_how_long_one_takes() 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_states_are_those_of_job_status(seed: int) -> None:
-    events = random_desk(seed, 60).events
+    events = random_ledger(seed, 60).events
     for end in range(1, len(events), 5):
         times, statuses = JOB_TIMES.fold_all(events[:end]), JOB_STATUS.fold_all(events[:end])
         assert {k: (v.state, v.ended_at_us) for k, v in times.items()} == {

@@ -15,7 +15,7 @@ from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
 from services.platform.blobs import FolderBlobs
 from services.platform.settings import Settings
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 
 PERSON = 900_000_001
 
@@ -26,7 +26,7 @@ class Returning:
     def __init__(self, settings: Settings, pool, ledger: Ledger, folder: Path) -> None:
         self.settings, self.pool, self.ledger = settings, pool, ledger
         self.people = PersonalData(pool)
-        self.studio = Studio(ledger, pool, FolderBlobs(folder))
+        self.studio = OrderFixture(ledger, pool, FolderBlobs(folder))
         self.forgetting = Forgetting(settings, pool, ledger, FolderBlobs(folder), None)
 
     async def account(self) -> str:

@@ -14,13 +14,13 @@ from services.accounts.erase import Erased, Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
 from services.platform.blobs import FolderBlobs, one_chunk
 from services.platform.settings import Settings
-from tests.support.studio import PlacedOrder, Seller, Studio
+from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 
 
 class Archive:
     """A seller with a finished and an unfinished job, and another seller beside them."""
 
-    def __init__(self, studio: Studio, blobs: FolderBlobs) -> None:
+    def __init__(self, studio: OrderFixture, blobs: FolderBlobs) -> None:
         self.studio = studio
         self.blobs = blobs
         self.seller: Seller
@@ -48,7 +48,7 @@ class Archive:
 @pytest.fixture
 async def archive(ledger: Ledger, pool, tmp_path: Path) -> Archive:
     blobs = FolderBlobs(tmp_path)
-    archive = Archive(Studio(ledger, pool, blobs), blobs)
+    archive = Archive(OrderFixture(ledger, pool, blobs), blobs)
     await archive.fill()
     return archive
 

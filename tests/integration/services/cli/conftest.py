@@ -14,7 +14,7 @@ from events.envelope import Recorded
 from services.cli import environment
 from services.cli.main import app
 from services.cli.reference import commands
-from tests.support.desk import store
+from tests.support.fake_clock_ledger import store
 
 COMMANDS = commands()
 

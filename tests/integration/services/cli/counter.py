@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
-from tests.support.zygote import neurocards
 
 WHY = ("--reason", "asked by the seller", "--actor", "support-1")
 

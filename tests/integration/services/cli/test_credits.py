@@ -10,8 +10,8 @@ import pytest
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
-from tests.support.zygote import neurocards
 
 WHY = ("--reason", "sorry for the wait", "--actor", "support-1")
 

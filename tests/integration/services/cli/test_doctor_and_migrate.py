@@ -13,7 +13,7 @@ from aiohttp import web
 
 from services.sandbox import openai
 from services.sandbox.openai.models import MODELS
-from tests.support import zygote
+from tests.support import fork_server
 from tests.support.outside import outside
 from tests.support.services import ROOT, clean_environment
 
@@ -21,7 +21,7 @@ ARGUMENTS = (sys.executable, "-m", "services.cli")
 
 
 def neurocards(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    return zygote.neurocards(words, cwd=folder, env=clean_environment(SANDBOX_PORT=0, WEB_PORT=0, **env))
+    return fork_server.neurocards(words, cwd=folder, env=clean_environment(SANDBOX_PORT=0, WEB_PORT=0, **env))
 
 
 def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, str]]:

@@ -15,7 +15,7 @@ from projections.export.manifest import COLUMNS, path_of, read_manifest
 from services.cli.errors import ExitCode
 from services.cli.timespec import iso
 from tests.integration.services.cli.conftest import Run
-from tests.support.desk import Desk, random_desk
+from tests.support.fake_clock_ledger import FakeClockLedger, random_ledger
 from tests.support.history import rehashed
 from tests.unit.projections.test_export_file import line_of
 
@@ -24,22 +24,24 @@ FORMS = ("jsonl", "csv")
 NASTY = 'a "quote", a \\ and \\N, a\ttab, a\nline, \x01\x02, ünï 商品 🎁, \u2028, \\.'
 
 
-def history() -> Desk:
-    desk = random_desk(3, steps=40)
+def history() -> FakeClockLedger:
+    desk = random_ledger(3, steps=40)
     desk.do(c.GrantCredits("a", 30, "manual", NASTY, "ref,erence"), 'key "with", commas')
     desk.order("a", "o-last", "j-last")
     return desk
 
 
 @pytest.fixture
-def desk(keep: Keep) -> Desk:
+def desk(keep: Keep) -> FakeClockLedger:
     desk = history()
     keep(desk.events)
     return desk
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_export_is_whole_and_says_what_it_holds(run: Run, desk: Desk, tmp_path: Path, form: str) -> None:
+def test_an_export_is_whole_and_says_what_it_holds(
+    run: Run, desk: FakeClockLedger, tmp_path: Path, form: str
+) -> None:
     file = tmp_path / f"log.{form}"
     done = run("ledger", "export", "--format", form, "--file", str(file))
     assert (done.code, done.out) == (0, "")
@@ -59,7 +61,7 @@ def test_an_export_is_whole_and_says_what_it_holds(run: Run, desk: Desk, tmp_pat
     assert (checked.code, checked.out, checked.err) == (0, "", "")
 
 
-def test_the_exact_text_of_every_event_survives(run: Run, desk: Desk, tmp_path: Path) -> None:
+def test_the_exact_text_of_every_event_survives(run: Run, desk: FakeClockLedger, tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
     run("ledger", "export", "--file", str(file))
     assert file.read_text(encoding="utf-8") == "".join(line_of(event) for event in desk.events)
@@ -71,7 +73,7 @@ def test_the_exact_text_of_every_event_survives(run: Run, desk: Desk, tmp_path: 
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_part_is_whole_too(run: Run, desk: Desk, tmp_path: Path, form: str) -> None:
+def test_a_part_is_whole_too(run: Run, desk: FakeClockLedger, tmp_path: Path, form: str) -> None:
     file, begin, end = tmp_path / "part", 7, 23
     run("ledger", "export", "--format", form, "--from", str(begin), "--to", str(end), "-f", str(file))
     manifest = read_manifest(path_of(file))
@@ -87,7 +89,7 @@ def test_a_part_is_whole_too(run: Run, desk: Desk, tmp_path: Path, form: str) ->
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_edited_row_is_named(
-    run: Run, keep: Keep, desk: Desk, tmp_path: Path, form: str, own_rows: Callable[[str], None]
+    run: Run, keep: Keep, desk: FakeClockLedger, tmp_path: Path, form: str, own_rows: Callable[[str], None]
 ) -> None:
     """As if somebody had changed the file: here the row is changed below an export whose manifest is kept."""
     file, other = tmp_path / "log", tmp_path / "edited"
@@ -104,7 +106,7 @@ def test_an_edited_row_is_named(
 
 
 def test_a_log_with_a_hole_is_written_and_said(
-    run: Run, desk: Desk, tmp_path: Path, own_rows: Callable[[str], None]
+    run: Run, desk: FakeClockLedger, tmp_path: Path, own_rows: Callable[[str], None]
 ) -> None:
     own_rows("DELETE FROM events WHERE position IN (9, 10)")
     file = tmp_path / "log.jsonl"
@@ -116,7 +118,7 @@ def test_a_log_with_a_hole_is_written_and_said(
 
 
 def test_a_checkpoint_tells_a_rewritten_log(
-    run: Run, keep: Keep, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, keep: Keep, desk: FakeClockLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from events.envelope import Cursor
     from ledger.checkpoints.checkpoint import Checkpoint
@@ -139,7 +141,9 @@ def test_a_checkpoint_tells_a_rewritten_log(
     assert run("ledger", "verify-export", str(file), "--checkpoint", str(note)).code == ExitCode.USAGE
 
 
-def test_what_cannot_be_written_is_said_before_the_work(run: Run, desk: Desk, tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_said_before_the_work(
+    run: Run, desk: FakeClockLedger, tmp_path: Path
+) -> None:
     file = tmp_path / "log.jsonl"
     file.write_text("precious")
     there = run("ledger", "export", "-f", str(file))
@@ -153,7 +157,7 @@ def test_what_cannot_be_written_is_said_before_the_work(run: Run, desk: Desk, tm
     assert sorted(p.name for p in tmp_path.iterdir()) == ["log.jsonl"]  # nothing half done
 
 
-def test_text_goes_to_stdout(run: Run, desk: Desk) -> None:
+def test_text_goes_to_stdout(run: Run, desk: FakeClockLedger) -> None:
     done = run("ledger", "export", "--to", "3")
     assert [json.loads(line)["position"] for line in done.out.splitlines()] == [1, 2, 3]
     assert run("ledger", "export", "--format", "csv", "--to", "1").out.startswith("position,stream,version")
@@ -161,7 +165,7 @@ def test_text_goes_to_stdout(run: Run, desk: Desk) -> None:
 
 def test_white_space_that_we_would_not_write_is_survived(run: Run, keep: Keep, tmp_path: Path) -> None:
     """JSON may hold line ends between its words; whoever writes past our code may put some there."""
-    events = random_desk(3, steps=10).events
+    events = random_ledger(3, steps=10).events
     keep(rehashed([replace(e, data=e.data.replace(":", ":\n", e.position == 5)) for e in events]))
     files = {form: tmp_path / form for form in FORMS}
     for form, file in files.items():

@@ -11,7 +11,7 @@ from ledger import commands as c
 from services.cli.errors import ExitCode
 from services.cli.timespec import clock, iso
 from tests.integration.services.cli.conftest import Run
-from tests.support.desk import DAY_US, Desk
+from tests.support.fake_clock_ledger import DAY_US, FakeClockLedger
 from tests.support.history import rehashed
 from tests.unit.projections.test_explain import story
 from tests.unit.projections.test_statement import busy
@@ -65,7 +65,7 @@ def test_a_bad_time_or_type_is_exit_2(run: Run) -> None:
 
 
 def test_a_balance_at_any_moment(run: Run, keep: Keep) -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 2)
     due_us = desk.now_us + DAY_US
     desk.do(c.GrantCredits("a", 5, "promo", "SPRING", expires_at_us=due_us))

@@ -6,8 +6,8 @@ import subprocess
 
 from ledger import commands as c
 from ledger.promotions import commands as g
+from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
-from tests.support.zygote import neurocards
 
 WHY = ("--reason", "spring sale", "--actor", "olga")
 

@@ -14,16 +14,16 @@ from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from services.generation.catalogue import load_catalogue
 from tests.integration.services.cli.conftest import Run
-from tests.support.desk import Desk
+from tests.support.fake_clock_ledger import FakeClockLedger
 
 MODEL = load_catalogue().default
 WHEN = ("--from", "2026-09-21", "--to", "2026-09-22")
 BUSY = Failure("transient", "500", "busy")
 
 
-def played() -> Desk:
+def played() -> FakeClockLedger:
     """On 2026-09-21: 5 credits bought for 390 rubles of which 100 go back, a video, a failure."""
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 2)
     terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
     desk.do(p.OrderPayment("p", "a", "yookassa", *terms))

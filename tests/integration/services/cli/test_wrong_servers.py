@@ -22,7 +22,7 @@ from services.cli.reference import commands
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from tests.integration.services.cli.conftest import Done, Run, given
-from tests.support import zygote
+from tests.support import fork_server
 from tests.support.services import clean_environment
 
 COMMANDS = commands()
@@ -175,7 +175,7 @@ def test_whatever_redis_refuses_is_said(
 
 def ended(*words: str, folder: Path, **env: Any) -> "subprocess.CompletedProcess[str]":
     env = clean_environment(SANDBOX_PORT=0, WEB_PORT=0, LOG_FORMAT="json", **env)
-    return zygote.neurocards(words, cwd=folder, env=env)
+    return fork_server.neurocards(words, cwd=folder, env=env)
 
 
 @pytest.mark.parametrize("service", sorted(set(Service) - {Service.sandbox}))

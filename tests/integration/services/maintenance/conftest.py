@@ -16,7 +16,7 @@ from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.redis import command_client
 from services.platform.settings import load_settings
-from tests.support.studio import PlacedOrder, Studio
+from tests.support.order_fixture import OrderFixture, PlacedOrder
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -41,12 +41,12 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def studio(ledger: Ledger, pool: "Pool", tmp_path: Path) -> Studio:
-    return Studio(ledger, pool, FolderBlobs(tmp_path))
+def studio(ledger: Ledger, pool: "Pool", tmp_path: Path) -> OrderFixture:
+    return OrderFixture(ledger, pool, FolderBlobs(tmp_path))
 
 
 async def overdue(
-    studio: Studio, jobs: int = 1, *, submitted: bool = False, credits: int = 100
+    studio: OrderFixture, jobs: int = 1, *, submitted: bool = False, credits: int = 100
 ) -> PlacedOrder:
     """An order past its deadline."""
     seller = await studio.seller(credits=credits)

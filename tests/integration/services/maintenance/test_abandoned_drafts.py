@@ -13,7 +13,7 @@ from ledger.sql import load_queries
 from services.accounts.personal_data import Brief, Draft, PersonalData
 from services.maintenance.abandoned_drafts import AbandonedDrafts
 from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
-from tests.support.studio import Seller, Studio
+from tests.support.order_fixture import OrderFixture, Seller
 from tests.support.waiting import eventually
 
 query = load_queries("services.maintenance")
@@ -24,7 +24,7 @@ DAY_S = 86_400
 class Shelf:
     """A seller's drafts and photos, and the sweep."""
 
-    def __init__(self, studio: Studio, pool, blobs: FolderBlobs, seller: Seller) -> None:
+    def __init__(self, studio: OrderFixture, pool, blobs: FolderBlobs, seller: Seller) -> None:
         self.studio, self.pool, self.blobs, self.seller = studio, pool, blobs, seller
         self.people = PersonalData(pool)
         self.sweep = AbandonedDrafts(pool, blobs, keep_s=DAY_S)
@@ -65,7 +65,7 @@ class Shelf:
 @pytest.fixture
 async def shelf(ledger: Ledger, pool, tmp_path: Path) -> Shelf:
     blobs = FolderBlobs(tmp_path)
-    studio = Studio(ledger, pool, blobs)
+    studio = OrderFixture(ledger, pool, blobs)
     return Shelf(studio, pool, blobs, await studio.seller())
 
 

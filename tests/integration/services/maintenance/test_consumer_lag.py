@@ -16,13 +16,15 @@ from services.platform.redis_keys import JOBS, LEDGER
 from services.platform.settings import load_settings
 from services.streams.entries import GENERATION
 from tests.integration.services.maintenance.conftest import metric, recorded_at
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 
-async def test_the_lag_of_every_consumer(studio: Studio, pool: "Pool", redis: Redis, ledger: Ledger) -> None:
+async def test_the_lag_of_every_consumer(
+    studio: OrderFixture, pool: "Pool", redis: Redis, ledger: Ledger
+) -> None:
     order = await studio.order(await studio.seller(), 3)
     head = (await ledger.read.head()).position
     queued = [job.position for job in await ledger.read.open_jobs()]
@@ -54,7 +56,7 @@ async def test_the_lag_of_every_consumer(studio: Studio, pool: "Pool", redis: Re
 
 
 async def test_what_was_published_last_is_remembered_while_redis_is_away(
-    studio: Studio, pool: "Pool", redis: Redis, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    studio: OrderFixture, pool: "Pool", redis: Redis, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await studio.seller()
     head = (await ledger.read.head()).position
@@ -76,7 +78,7 @@ async def test_what_was_published_last_is_remembered_while_redis_is_away(
 
 
 async def test_a_redis_that_is_away_is_counted_and_the_others_are_measured(
-    studio: Studio, pool: "Pool", ledger: Ledger, tmp_path: Any
+    studio: OrderFixture, pool: "Pool", ledger: Ledger, tmp_path: Any
 ) -> None:
     await studio.seller()
     before = metric("maintenance_redis_failures_total")

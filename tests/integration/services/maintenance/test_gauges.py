@@ -26,7 +26,7 @@ from services.maintenance.gauges import (
     measure_rests,
 )
 from tests.integration.services.maintenance.conftest import metric, overdue, recorded_at
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -113,7 +113,7 @@ async def test_without_redis_a_process_tells_what_it_knows_itself() -> None:
     assert rests["a"] > 0 and rests["b"] == 0
 
 
-async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
+async def test_open_jobs_by_state(studio: OrderFixture, pool: "Pool", ledger: Ledger) -> None:
     order = await studio.order(await studio.seller(), 4)
     await studio.start(order.jobs[0])
     await studio.start(order.jobs[1])
@@ -127,7 +127,7 @@ async def test_open_jobs_by_state(studio: Studio, pool: "Pool", ledger: Ledger) 
     assert states == {"queued": 2, "writing": 1, "rendering": 1, "retrying": 0}
 
 
-async def test_the_oldest_jobs_are_told_without_any_read_model(studio: Studio, pool: "Pool") -> None:
+async def test_the_oldest_jobs_are_told_without_any_read_model(studio: OrderFixture, pool: "Pool") -> None:
     await measure_open_jobs(pool)
     names = ("oldest_open_job", "oldest_unstarted_job", "earliest_deadline")
     assert [metric(f"{name}_timestamp_seconds") for name in names] == [0, 0, 0]
@@ -141,7 +141,7 @@ async def test_the_oldest_jobs_are_told_without_any_read_model(studio: Studio, p
     assert [metric(f"{name}_timestamp_seconds") for name in names] == pytest.approx([*began, earliest])
 
 
-async def test_what_is_open_and_overdue(studio: Studio, pool: "Pool") -> None:
+async def test_what_is_open_and_overdue(studio: OrderFixture, pool: "Pool") -> None:
     assert await measure_open_jobs(pool) == 0
     assert (metric("jobs_open"), metric("jobs_overdue")) == (0, 0)
     order = await overdue(studio, 2)
@@ -150,7 +150,7 @@ async def test_what_is_open_and_overdue(studio: Studio, pool: "Pool") -> None:
     assert (metric("jobs_open"), metric("jobs_overdue")) == (3, 2)
 
 
-async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledger) -> None:
+async def test_dead_letters_by_class(studio: OrderFixture, pool: "Pool", ledger: Ledger) -> None:
     order = await studio.order(await studio.seller(), 4)
     for job, error_class in zip(order.jobs, ("poison", "poison", "our_fault", "timeout"), strict=True):
         await studio.fail(order, job, error_class)
@@ -166,7 +166,7 @@ async def test_dead_letters_by_class(studio: Studio, pool: "Pool", ledger: Ledge
 
 
 async def test_an_unknown_submission_is_counted_and_told_once(
-    studio: Studio, pool: "Pool", ledger: Ledger
+    studio: OrderFixture, pool: "Pool", ledger: Ledger
 ) -> None:
     order = await studio.order(await studio.seller(), 4)
     for job in order.jobs:
@@ -190,7 +190,7 @@ async def test_an_unknown_submission_is_counted_and_told_once(
 
 
 async def test_a_later_submission_is_unknown_whatever_became_of_the_earlier(
-    studio: Studio, pool: "Pool", ledger: Ledger
+    studio: OrderFixture, pool: "Pool", ledger: Ledger
 ) -> None:
     """The first one was refused, and its task turns up after all while the second is unknown."""
     order = await studio.order(await studio.seller())

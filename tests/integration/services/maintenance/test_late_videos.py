@@ -16,7 +16,7 @@ from services.generation.provider_limits import ProviderLimits
 from services.maintenance.late_videos import LateVideos
 from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
 from tests.integration.services.maintenance.conftest import count
-from tests.support.studio import PlacedOrder, Studio
+from tests.support.order_fixture import OrderFixture, PlacedOrder
 
 
 class Renderer(Kie):
@@ -50,7 +50,7 @@ def renderer(tmp_path: Path) -> Renderer:
 
 
 class Late:
-    def __init__(self, ledger: Ledger, pool, renderer: Renderer, studio: Studio) -> None:
+    def __init__(self, ledger: Ledger, pool, renderer: Renderer, studio: OrderFixture) -> None:
         self.ledger, self.pool, self.renderer, self.studio = ledger, pool, renderer, studio
 
     def results(self) -> LateVideos:
@@ -73,7 +73,7 @@ class Late:
 
 
 @pytest.fixture
-def late(ledger: Ledger, pool, renderer: Renderer, studio: Studio) -> Late:
+def late(ledger: Ledger, pool, renderer: Renderer, studio: OrderFixture) -> Late:
     return Late(ledger, pool, renderer, studio)
 
 

@@ -16,9 +16,9 @@ from services.platform.redis_keys import JOBS
 from services.platform.settings import load_settings
 from services.streams.entries import GENERATION, entry_id
 from tests.integration.services.maintenance.conftest import count
+from tests.support.order_fixture import OrderFixture, PlacedOrder
 from tests.support.services import Services
-from tests.support.shelf import Shelf
-from tests.support.studio import PlacedOrder, Studio
+from tests.support.stream_entries import StreamEntries
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def shelf(redis_url: str, ledger: Ledger, pool: "Pool") -> AsyncIterator[Shelf]:
+async def shelf(redis_url: str, ledger: Ledger, pool: "Pool") -> AsyncIterator[StreamEntries]:
     async with command_client(load_settings(redis_url=redis_url)) as client:
-        yield Shelf(client, ledger, pool)
+        yield StreamEntries(client, ledger, pool)
 
 
 @pytest.fixture
-async def order(studio: Studio) -> PlacedOrder:
+async def order(studio: OrderFixture) -> PlacedOrder:
     return await studio.order(await studio.seller(), 4)
 
 
@@ -41,7 +41,7 @@ async def reissued(ledger: Ledger, job: str) -> int:
 
 
 async def test_healthy_jobs_are_left_alone(
-    order: PlacedOrder, shelf: Shelf, ledger: Ledger, studio: Studio
+    order: PlacedOrder, shelf: StreamEntries, ledger: Ledger, studio: OrderFixture
 ) -> None:
     """To be delivered, in a worker's hands, over, trimmed under the worker, and not published yet."""
     monitor = shelf.monitor()
@@ -58,18 +58,18 @@ async def test_healthy_jobs_are_left_alone(
     assert await monitor.look() == set()
 
 
-async def lose_deleted(shelf: Shelf, entry: str) -> None:
+async def lose_deleted(shelf: StreamEntries, entry: str) -> None:
     await shelf.publish()
     await shelf.redis.xdel(JOBS, entry)
 
 
-async def lose_acknowledged(shelf: Shelf, entry: str) -> None:
+async def lose_acknowledged(shelf: StreamEntries, entry: str) -> None:
     await shelf.publish()
     await shelf.deliver()
     await shelf.redis.xack(JOBS, GENERATION, entry)
 
 
-async def lose_trimmed(shelf: Shelf, entry: str) -> None:
+async def lose_trimmed(shelf: StreamEntries, entry: str) -> None:
     """Trimmed while pending: what its holder does to renew it makes the server drop it."""
     await shelf.publish()
     await shelf.deliver()
@@ -77,13 +77,13 @@ async def lose_trimmed(shelf: Shelf, entry: str) -> None:
     await shelf.redis.xclaim(JOBS, GENERATION, "w1", 0, [entry], justid=True)
 
 
-async def lose_with_its_consumer(shelf: Shelf, entry: str) -> None:
+async def lose_with_its_consumer(shelf: StreamEntries, entry: str) -> None:
     await shelf.publish()
     await shelf.redis.xreadgroup(GENERATION, "gone", {JOBS: ">"}, count=1)
     assert await shelf.redis.xgroup_delconsumer(JOBS, GENERATION, "gone") == 1, "it had the entry"
 
 
-async def lose_unpublished(shelf: Shelf, entry: str) -> None:
+async def lose_unpublished(shelf: StreamEntries, entry: str) -> None:
     await shelf.publish(jobs=False)
     for open_job in await shelf._ledger.read.open_jobs():
         if entry_id(open_job.position) != entry:
@@ -95,7 +95,7 @@ async def lose_unpublished(shelf: Shelf, entry: str) -> None:
     "lose", [lose_deleted, lose_acknowledged, lose_trimmed, lose_with_its_consumer, lose_unpublished]
 )
 async def test_a_lost_entry_is_seen_twice_and_then_reissued_once(
-    order: PlacedOrder, shelf: Shelf, ledger: Ledger, lose: Any
+    order: PlacedOrder, shelf: StreamEntries, ledger: Ledger, lose: Any
 ) -> None:
     job = order.jobs[0]  # the first, which is delivered first
     await lose(shelf, await shelf.entry(job))
@@ -113,7 +113,7 @@ async def test_a_lost_entry_is_seen_twice_and_then_reissued_once(
 
 
 async def test_two_monitors_reissue_once(
-    order: PlacedOrder, shelf: Shelf, pool: "Pool", database_url: str
+    order: PlacedOrder, shelf: StreamEntries, pool: "Pool", database_url: str
 ) -> None:
     await shelf.publish()
     for job in order.jobs:
@@ -125,7 +125,7 @@ async def test_two_monitors_reissue_once(
     assert await count(pool, "JobReissued") == 4
 
 
-async def test_what_has_just_moved_is_left_alone(order: PlacedOrder, shelf: Shelf) -> None:
+async def test_what_has_just_moved_is_left_alone(order: PlacedOrder, shelf: StreamEntries) -> None:
     await shelf.publish()
     await shelf.redis.xdel(JOBS, await shelf.entry(order.jobs[0]))
     assert await shelf.monitor(unmoved_s=60).look() == set()
@@ -133,7 +133,11 @@ async def test_what_has_just_moved_is_left_alone(order: PlacedOrder, shelf: Shel
 
 
 async def test_a_job_that_ends_between_two_looks_is_not_reissued(
-    order: PlacedOrder, shelf: Shelf, ledger: Ledger, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    order: PlacedOrder,
+    shelf: StreamEntries,
+    ledger: Ledger,
+    studio: OrderFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The worst moment: both looks have seen it unclaimed, and it ends before the command is executed."""
     await shelf.publish()
@@ -153,7 +157,7 @@ async def test_a_job_that_ends_between_two_looks_is_not_reissued(
 
 
 async def test_a_reissued_entry_may_be_lost_too_but_not_for_ever(
-    order: PlacedOrder, shelf: Shelf, ledger: Ledger
+    order: PlacedOrder, shelf: StreamEntries, ledger: Ledger
 ) -> None:
     job = order.jobs[0]
     await shelf.publish()
@@ -168,7 +172,7 @@ async def test_a_reissued_entry_may_be_lost_too_but_not_for_ever(
 
 
 async def test_after_a_wipe_the_first_entry_stands_for_a_reissued_job(
-    order: PlacedOrder, shelf: Shelf, ledger: Ledger
+    order: PlacedOrder, shelf: StreamEntries, ledger: Ledger
 ) -> None:
     job = order.jobs[0]
     await ledger.execute(c.ReissueJob(job, 1), key=f"reissue:{job}:1")
@@ -184,7 +188,7 @@ async def test_after_a_wipe_the_first_entry_stands_for_a_reissued_job(
 
 
 async def test_while_redis_is_away_nothing_is_said_and_the_next_look_is_a_first_one(
-    order: PlacedOrder, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    order: PlacedOrder, shelf: StreamEntries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await shelf.publish()
     await shelf.redis.xdel(JOBS, await shelf.entry(order.jobs[0]))
@@ -202,7 +206,7 @@ async def test_while_redis_is_away_nothing_is_said_and_the_next_look_is_a_first_
 
 
 async def test_many_jobs_take_several_pages(
-    studio: Studio, shelf: Shelf, pool: "Pool", monkeypatch: pytest.MonkeyPatch
+    studio: OrderFixture, shelf: StreamEntries, pool: "Pool", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.maintenance.orphaned_jobs.PAGE_JOBS", 7)
     order = await studio.order(await studio.seller(), 30)
@@ -214,7 +218,7 @@ async def test_many_jobs_take_several_pages(
 
 
 async def test_the_processes_bring_a_lost_job_to_a_worker(
-    services: Services, studio: Studio, shelf: Shelf, ledger: Ledger
+    services: Services, studio: OrderFixture, shelf: StreamEntries, ledger: Ledger
 ) -> None:
     """A real relay, maintenance and worker; somebody deletes the entry before there is a worker."""
     await asyncio.to_thread(services.start, "relay")

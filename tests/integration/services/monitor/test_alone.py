@@ -8,8 +8,8 @@ import pytest
 
 from ledger.log.ledger import Ledger
 from tests.integration.services.maintenance.conftest import count
+from tests.support.order_fixture import OrderFixture
 from tests.support.services import ServiceProcess
-from tests.support.studio import Studio
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 async def test_deadlines_are_refunded_with_nothing_but_postgres(
-    studio: Studio, pool: "Pool", ledger: Ledger, database_url: str, tmp_path: Path
+    studio: OrderFixture, pool: "Pool", ledger: Ledger, database_url: str, tmp_path: Path
 ) -> None:
     order = await studio.order(await studio.seller(), 3, deadline_s=1)
     before = (await ledger.read.account(order.seller.account)).balance

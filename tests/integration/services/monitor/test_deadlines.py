@@ -13,15 +13,17 @@ from ledger.errors import LedgerUnavailableError
 from ledger.log.ledger import Ledger
 from services.monitor.deadlines import DeadlineSweep, Swept
 from tests.integration.services.maintenance.conftest import count, overdue
+from tests.support.order_fixture import OrderFixture
 from tests.support.services import ServiceProcess
-from tests.support.studio import Studio
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 
-async def test_an_overdue_job_is_failed_and_refunded(studio: Studio, ledger: Ledger, pool: "Pool") -> None:
+async def test_an_overdue_job_is_failed_and_refunded(
+    studio: OrderFixture, ledger: Ledger, pool: "Pool"
+) -> None:
     order = await overdue(studio, 2)
     fresh = await studio.order(order.seller)
     sweep = DeadlineSweep(ledger, pool)
@@ -33,7 +35,7 @@ async def test_an_overdue_job_is_failed_and_refunded(studio: Studio, ledger: Led
     assert (await ledger.read.job(fresh.jobs[0])).outcome == ""
 
 
-async def test_two_monitors_refund_once(studio: Studio, pool: "Pool", database_url: str) -> None:
+async def test_two_monitors_refund_once(studio: OrderFixture, pool: "Pool", database_url: str) -> None:
     order = await overdue(studio, 20)
     async with Ledger(database_url, pool) as one, Ledger(database_url, pool) as other:
         swept = await asyncio.gather(
@@ -45,7 +47,7 @@ async def test_two_monitors_refund_once(studio: Studio, pool: "Pool", database_u
 
 
 async def test_racing_a_success_the_seller_has_a_video_or_the_credit(
-    studio: Studio, pool: "Pool", database_url: str
+    studio: OrderFixture, pool: "Pool", database_url: str
 ) -> None:
     """Never the charge without a video; a video beside the refund only as a gift."""
     order = await overdue(studio, 30, submitted=True)
@@ -69,7 +71,7 @@ async def test_racing_a_success_the_seller_has_a_video_or_the_credit(
 
 
 async def test_a_backlog_of_a_thousand_is_worked_through(
-    studio: Studio, ledger: Ledger, pool: "Pool"
+    studio: OrderFixture, ledger: Ledger, pool: "Pool"
 ) -> None:
     seller = await studio.seller(credits=1000)
     await asyncio.gather(*(studio.order(seller, 50, deadline_s=1) for _ in range(20)))
@@ -82,7 +84,7 @@ async def test_a_backlog_of_a_thousand_is_worked_through(
 
 
 async def test_jobs_that_cannot_be_failed_do_not_hide_the_others(
-    studio: Studio, ledger: Ledger, pool: "Pool", database_url: str
+    studio: OrderFixture, ledger: Ledger, pool: "Pool", database_url: str
 ) -> None:
     """More of them than fit on a page, all older than the one that can be helped."""
     owner = await asyncpg.connect(database_url)
@@ -98,7 +100,7 @@ async def test_jobs_that_cannot_be_failed_do_not_hide_the_others(
 
 
 async def test_a_job_that_cannot_be_read_is_still_refunded(
-    studio: Studio, pool: "Pool", database_url: str
+    studio: OrderFixture, pool: "Pool", database_url: str
 ) -> None:
     """As if a later version had written an event that this one does not know."""
     order = await overdue(studio, submitted=True)
@@ -114,7 +116,7 @@ async def test_a_job_that_cannot_be_read_is_still_refunded(
 
 
 async def test_a_postgres_that_is_away_is_said_and_the_next_sweep_goes_on(
-    studio: Studio, ledger: Ledger, pool: "Pool", monkeypatch: pytest.MonkeyPatch
+    studio: OrderFixture, ledger: Ledger, pool: "Pool", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await overdue(studio, 3)
     sweep = DeadlineSweep(ledger, pool)
@@ -130,7 +132,7 @@ async def test_a_postgres_that_is_away_is_said_and_the_next_sweep_goes_on(
 
 
 async def test_the_process_needs_postgres_alone(
-    studio: Studio, ledger: Ledger, tmp_path: Path, database_url: str
+    studio: OrderFixture, ledger: Ledger, tmp_path: Path, database_url: str
 ) -> None:
     """No REDIS_URL at all, no worker, no projector."""
     service = ServiceProcess("monitor", tmp_path, {"DATABASE_URL": database_url, "LOG_FORMAT": "json"})

@@ -25,8 +25,8 @@ from services.platform.i18n import Catalogues
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings, load_settings
 from services.streams.feed import BLOCK_S_MAX, Feed
+from tests.support.order_fixture import OrderFixture, PlacedOrder
 from tests.support.services import ServiceProcess
-from tests.support.studio import PlacedOrder, Studio
 from tests.support.telegram import ScriptedTelegram
 
 if TYPE_CHECKING:
@@ -69,9 +69,9 @@ async def pool(settings: Settings) -> AsyncIterator["Pool"]:
 
 
 @pytest.fixture
-async def studio(settings: Settings, pool: "Pool", database_url: str) -> AsyncIterator[Studio]:
+async def studio(settings: Settings, pool: "Pool", database_url: str) -> AsyncIterator[OrderFixture]:
     async with Ledger(database_url, pool) as ledger:
-        yield Studio(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
+        yield OrderFixture(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
 
 
 class Notifier:
@@ -169,7 +169,7 @@ async def start(
         print(f"--- {process.name} ---\n{process.log}")  # noqa: T201 - shown when the test fails
 
 
-async def finished(studio: Studio) -> PlacedOrder:
+async def finished(studio: OrderFixture) -> PlacedOrder:
     seller = await studio.seller()
     order = await studio.order(seller)
     await studio.finish(order.jobs[0], b"the film")

@@ -3,12 +3,12 @@
 from ledger.log.ledger import Ledger
 from ledger.promotions.commands import RewardInvitation, key_of
 from tests.integration.services.notifier.conftest import Notifier
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram
 
 
 async def test_each_side_hears_of_its_bonus_once_in_its_language(
-    studio: Studio, ledger: Ledger, notifier: Notifier, telegram: ScriptedTelegram
+    studio: OrderFixture, ledger: Ledger, notifier: Notifier, telegram: ScriptedTelegram
 ) -> None:
     host = await studio.seller(credits=1, locale="ru")
     friend = await studio.seller(credits=4, locale="en", invited_by=host.account)
@@ -26,7 +26,7 @@ async def test_each_side_hears_of_its_bonus_once_in_its_language(
 
 
 async def test_other_grants_are_told_by_whoever_makes_them(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram
 ) -> None:
     seller = await studio.seller()
     await notifier.run()

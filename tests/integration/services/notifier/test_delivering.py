@@ -8,7 +8,7 @@ from ledger.sql import load_queries
 from services.adapters.telegram.callback_data import Again, Menu, MenuAction
 from services.notifier.deliveries import Deliveries
 from tests.integration.services.notifier.conftest import Notifier, make_due, row
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram, refusal
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ query = load_queries("services.accounts")
 
 
 async def test_a_video_is_sent_once_with_its_bytes_and_buttons(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -35,7 +35,7 @@ async def test_a_video_is_sent_once_with_its_bytes_and_buttons(
 
 
 async def test_a_failure_says_what_to_change_and_the_balance_after_the_refund(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram
 ) -> None:
     seller = await studio.seller(credits=7, locale="en")
     order = await studio.order(seller, 2, price=2)
@@ -48,7 +48,7 @@ async def test_a_failure_says_what_to_change_and_the_balance_after_the_refund(
 
 
 async def test_a_result_after_the_refund_is_a_gift_given_once(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller(locale="en")
     order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
@@ -67,7 +67,7 @@ async def test_a_result_after_the_refund_is_a_gift_given_once(
 
 
 async def test_a_file_that_telegram_refuses_goes_as_a_link(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller(locale="en")
     order = await studio.order(seller)
@@ -80,7 +80,7 @@ async def test_a_file_that_telegram_refuses_goes_as_a_link(
 
 
 async def test_a_video_over_50_mb_is_not_even_tried(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -93,7 +93,7 @@ async def test_a_video_over_50_mb_is_not_even_tried(
 
 
 async def test_an_erased_account_is_left_alone(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
@@ -105,7 +105,7 @@ async def test_an_erased_account_is_left_alone(
 
 
 async def test_a_missing_file_waits_for_the_store(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -120,7 +120,7 @@ async def test_a_missing_file_waits_for_the_store(
 
 
 async def test_the_order_of_a_chat_is_kept_while_others_go_on(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller, other = await studio.seller(), await studio.seller()
     order, another = await studio.order(seller, 3), await studio.order(other, 3)
@@ -137,7 +137,7 @@ async def test_the_order_of_a_chat_is_kept_while_others_go_on(
 
 
 async def test_where_a_message_arrived_is_not_noted_of_one_who_was_erased_meanwhile(
-    studio: Studio, pool: "Pool", notifier: Notifier
+    studio: OrderFixture, pool: "Pool", notifier: Notifier
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from tests.integration.services.notifier.conftest import LEASE_S, StartNotifier, finished
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram, Step
 from tests.support.waiting import eventually
 
@@ -75,7 +75,7 @@ async def settled(pool: "Pool") -> bool:
     ],
 )
 async def test_killed_at_a_step_in_the_database(
-    studio: Studio,
+    studio: OrderFixture,
     start: StartNotifier,
     telegram: ScriptedTelegram,
     pool: "Pool",
@@ -101,7 +101,7 @@ async def test_killed_at_a_step_in_the_database(
     [pytest.param(False, 1, id="before-it-arrives"), pytest.param(True, 2, id="after-it-arrived")],
 )
 async def test_killed_while_telegram_has_the_request(
-    studio: Studio,
+    studio: OrderFixture,
     start: StartNotifier,
     telegram: ScriptedTelegram,
     pool: "Pool",
@@ -121,7 +121,7 @@ async def test_killed_while_telegram_has_the_request(
 
 @pytest.mark.chaos
 async def test_killed_again_and_again_it_stops_at_one_double(
-    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     order = await finished(studio)
     for name in ("first", "second"):
@@ -136,7 +136,7 @@ async def test_killed_again_and_again_it_stops_at_one_double(
 
 
 async def test_frozen_past_its_lease_doubles_once_at_most(
-    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     order = await finished(studio)
     held = telegram.next("sendVideo", Step(hold=True))
@@ -152,7 +152,7 @@ async def test_frozen_past_its_lease_doubles_once_at_most(
 
 
 async def test_a_graceful_stop_finishes_what_is_being_sent(
-    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     order = await finished(studio)
     held = telegram.next("sendVideo", Step(hold=True))
@@ -168,7 +168,7 @@ async def test_a_graceful_stop_finishes_what_is_being_sent(
 
 @pytest.mark.chaos
 async def test_a_long_upload_is_kept_without_bothering_the_database(
-    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
+    studio: OrderFixture, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
 ) -> None:
     """Longer than the lease: renewed often enough to stay ours, and no more often than that."""
     owner = await asyncpg.connect(database_url)

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from services.notifier import state_metrics
 from services.notifier.pending_gauge import Backlog
 from tests.integration.services.notifier.conftest import NewNotifier
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -41,7 +41,7 @@ def _value(name: str, labels: dict[str, str]) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-async def test_every_stay_and_end_is_measured(studio: Studio, new_notifier: NewNotifier) -> None:
+async def test_every_stay_and_end_is_measured(studio: OrderFixture, new_notifier: NewNotifier) -> None:
     meter = Meter()
     order = await studio.order(await studio.seller(), 2)
     await studio.finish(order.jobs[0])
@@ -60,7 +60,7 @@ async def test_every_stay_and_end_is_measured(studio: Studio, new_notifier: NewN
 
 
 async def test_a_notifier_that_starts_in_the_middle_measures_the_whole_stay(
-    studio: Studio, new_notifier: NewNotifier
+    studio: OrderFixture, new_notifier: NewNotifier
 ) -> None:
     meter = Meter()
     (job,) = (await studio.order(await studio.seller())).jobs
@@ -79,7 +79,7 @@ async def test_a_notifier_that_starts_in_the_middle_measures_the_whole_stay(
 
 
 async def test_two_notifiers_measure_each_event_once(
-    studio: Studio, new_notifier: NewNotifier, monkeypatch: pytest.MonkeyPatch
+    studio: OrderFixture, new_notifier: NewNotifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They take turns, so each knows only parts of every job; and neither can remember more than two."""
     monkeypatch.setattr(state_metrics, "JOBS_MAX", 2)
@@ -109,7 +109,7 @@ async def test_two_notifiers_measure_each_event_once(
 
 
 async def test_the_backlog_is_what_is_not_settled(
-    studio: Studio, new_notifier: NewNotifier, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, pool: "Pool"
 ) -> None:
     backlog = Backlog(pool)
     await backlog.run_once()

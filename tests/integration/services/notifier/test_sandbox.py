@@ -14,8 +14,8 @@ from services.platform.settings import Settings, load_settings
 from services.sandbox import chat, telegram
 from services.sandbox.app import Clock
 from tests.integration.services.notifier.conftest import NewNotifier
+from tests.support.order_fixture import OrderFixture
 from tests.support.outside import Outside, outside
-from tests.support.studio import Studio
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -48,7 +48,7 @@ def small_film() -> bytes:
 
 
 async def test_an_order_as_its_seller_sees_it(
-    studio: Studio, new_notifier: NewNotifier, sandbox: Outside, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, sandbox: Outside, pool: "Pool"
 ) -> None:
     seller = await studio.seller(locale="en")
     person = f"/chat/{seller.chat_id}"
@@ -80,7 +80,7 @@ async def test_an_order_as_its_seller_sees_it(
 
 
 async def test_someone_who_blocked_the_bot_is_left_alone(
-    studio: Studio, new_notifier: NewNotifier, sandbox: Outside, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, sandbox: Outside, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     await sandbox.post(f"/chat/{seller.chat_id}/send", {"text": "/start"})

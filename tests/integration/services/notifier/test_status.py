@@ -7,14 +7,16 @@ import asyncpg
 import pytest
 
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier
-from tests.support.studio import PlacedOrder, Seller, Studio
+from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 from tests.support.telegram import ScriptedTelegram, Step, refusal
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 
-async def placed(studio: Studio, telegram: ScriptedTelegram, jobs: int = 1) -> tuple[Seller, PlacedOrder]:
+async def placed(
+    studio: OrderFixture, telegram: ScriptedTelegram, jobs: int = 1
+) -> tuple[Seller, PlacedOrder]:
     seller = await studio.seller(locale="en")
     return seller, await studio.order(seller, jobs, status_message=telegram.place(seller.chat_id))
 
@@ -29,7 +31,7 @@ async def make_due(pool: "Pool") -> None:
 
 
 async def test_the_message_moves_with_the_jobs(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     _, order = await placed(studio, telegram)
     job = order.jobs[0]
@@ -45,7 +47,7 @@ async def test_the_message_moves_with_the_jobs(
 
 
 async def test_many_changes_make_one_edit_of_the_latest_state(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, monkeypatch: pytest.MonkeyPatch
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.notifier.status_editor.PAUSE_S", 600.0)
     seller, order = await placed(studio, telegram, jobs=3)
@@ -63,7 +65,7 @@ async def test_many_changes_make_one_edit_of_the_latest_state(
 
 
 async def test_a_repeated_edit_is_no_trouble(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     """A crash between an edit and its record: the same edit again, answered with "not modified"."""
     seller, order = await placed(studio, telegram)
@@ -77,7 +79,7 @@ async def test_a_repeated_edit_is_no_trouble(
 
 
 async def test_an_old_edit_that_lands_on_a_newer_one_is_put_right(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     _, order = await placed(studio, telegram)
     slow, quick = new_notifier(), new_notifier()
@@ -100,7 +102,7 @@ async def test_an_old_edit_that_lands_on_a_newer_one_is_put_right(
 
 
 async def test_a_message_that_is_gone_is_given_up_and_the_video_still_comes(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     _, order = await placed(studio, telegram)
     telegram.next("editMessageText", refusal(400, "Bad Request: message to edit not found"))
@@ -113,7 +115,7 @@ async def test_a_message_that_is_gone_is_given_up_and_the_video_still_comes(
 
 
 async def test_trouble_with_telegram_only_delays_an_edit(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     _, order = await placed(studio, telegram)
     telegram.next("editMessageText", Step(takes_effect=False, drop=True))
@@ -127,7 +129,7 @@ async def test_trouble_with_telegram_only_delays_an_edit(
 
 
 async def test_an_order_without_a_message_is_not_waited_for(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -138,7 +140,7 @@ async def test_an_order_without_a_message_is_not_waited_for(
 
 
 async def test_fifty_jobs_fit_into_one_message(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram
 ) -> None:
     _, order = await placed(studio, telegram, jobs=50)
     await studio.finish(order.jobs[0])
@@ -148,7 +150,7 @@ async def test_fifty_jobs_fit_into_one_message(
 
 
 async def test_a_draft_that_learns_its_message_late_is_still_shown(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller(locale="en")
     order = await studio.order(seller)

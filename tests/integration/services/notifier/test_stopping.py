@@ -9,7 +9,7 @@ import pytest
 
 from services.platform.process import STOP_GRACE_S
 from tests.integration.services.notifier.conftest import StartNotifier, finished
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram, Step
 from tests.support.waiting import PATIENCE_S
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.slow
 async def test_a_stop_waits_for_a_video_that_is_being_sent(
-    studio: Studio, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, start: StartNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     """Cut off, nobody would know whether it arrived, and it would be sent once more."""
     held = telegram.next("sendVideo", Step(hold=True))

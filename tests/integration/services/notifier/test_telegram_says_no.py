@@ -7,7 +7,7 @@ import pytest
 
 from services.notifier.sender import UNKNOWN_TWICE
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier, make_due, row
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram, Step, refusal
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_timeout_after_delivery_doubles_once_at_most(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -31,7 +31,7 @@ async def test_a_timeout_after_delivery_doubles_once_at_most(
 
 
 async def test_what_may_not_have_arrived_twice_is_linked_in_the_status_message(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
@@ -47,7 +47,7 @@ async def test_what_may_not_have_arrived_twice_is_linked_in_the_status_message(
 
 
 async def test_a_send_that_certainly_did_not_arrive_is_repeated_without_limit(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -64,7 +64,7 @@ async def test_a_send_that_certainly_did_not_arrive_is_repeated_without_limit(
 
 
 async def test_telegram_out_of_reach_counts_as_not_sent(
-    studio: Studio, new_notifier: NewNotifier, pool: "Pool", telegram: ScriptedTelegram, settings: Any
+    studio: OrderFixture, new_notifier: NewNotifier, pool: "Pool", telegram: ScriptedTelegram, settings: Any
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -82,7 +82,7 @@ async def test_telegram_out_of_reach_counts_as_not_sent(
 
 
 async def test_a_flood_wait_is_obeyed_and_holds_the_chat_only(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     busy, other = await studio.seller(), await studio.seller()
     orders = [await studio.order(busy, 2), await studio.order(other)]
@@ -110,7 +110,7 @@ async def test_a_flood_wait_is_obeyed_and_holds_the_chat_only(
     ],
 )
 async def test_a_chat_that_is_gone_is_final(
-    studio: Studio,
+    studio: OrderFixture,
     notifier: Notifier,
     telegram: ScriptedTelegram,
     pool: "Pool",

@@ -11,7 +11,7 @@ from services.notifier.log_consumer import Follower
 from services.platform.redis import command_client
 from services.platform.settings import Settings
 from tests.integration.services.notifier.conftest import FAST, NewNotifier, Notifier
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram
 from tests.support.waiting import eventually
 
@@ -34,7 +34,7 @@ class HeldLimits(TelegramLimits):
 
 
 async def test_two_notifiers_share_the_work_and_double_nothing(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     sellers = [await studio.seller() for _ in range(8)]
     orders = [
@@ -60,7 +60,7 @@ async def test_two_notifiers_share_the_work_and_double_nothing(
 
 
 async def test_one_that_was_overtaken_before_sending_lets_go(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -79,7 +79,7 @@ async def test_one_that_was_overtaken_before_sending_lets_go(
 
 
 async def test_a_renewed_delivery_stays_with_its_sender(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -99,7 +99,7 @@ async def test_a_renewed_delivery_stays_with_its_sender(
 
 
 async def test_a_wiped_redis_repeats_nothing_of_an_old_log(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller(credits=100)
     order = await studio.order(seller, 50)
@@ -119,7 +119,7 @@ async def test_a_wiped_redis_repeats_nothing_of_an_old_log(
 
 
 async def test_without_redis_everyone_still_hears(
-    studio: Studio, settings: Settings, new_notifier: NewNotifier, telegram: ScriptedTelegram
+    studio: OrderFixture, settings: Settings, new_notifier: NewNotifier, telegram: ScriptedTelegram
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
@@ -138,7 +138,7 @@ async def test_without_redis_everyone_still_hears(
 
 
 async def test_a_rolled_back_batch_is_followed_again(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller)
@@ -163,7 +163,7 @@ async def test_a_rolled_back_batch_is_followed_again(
 
 
 async def test_the_pace_of_a_chat_is_kept_by_all_together(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await studio.seller()
     order = await studio.order(seller, 4)
@@ -188,7 +188,10 @@ async def test_the_pace_of_a_chat_is_kept_by_all_together(
 
 
 async def test_who_cannot_note_it_for_longer_than_the_lease_does_not_send_again(
-    studio: Studio, new_notifier: NewNotifier, telegram: ScriptedTelegram, monkeypatch: pytest.MonkeyPatch
+    studio: OrderFixture,
+    new_notifier: NewNotifier,
+    telegram: ScriptedTelegram,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Postgres is away once the message has arrived; back again, the row looks like one nobody has."""
     seller = await studio.seller()
@@ -214,7 +217,7 @@ async def test_who_cannot_note_it_for_longer_than_the_lease_does_not_send_again(
 
 
 async def test_the_follower_needs_no_projection(
-    studio: Studio, notifier: Notifier, telegram: ScriptedTelegram, database_url: str
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, database_url: str
 ) -> None:
     seller = await studio.seller(credits=3)
     order = await studio.order(seller)

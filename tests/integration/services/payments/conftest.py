@@ -11,8 +11,8 @@ from ledger.log.ledger import Ledger
 from services.platform.database import create_pool
 from services.platform.settings import Settings
 from tests.support.outside import Outside
-from tests.support.stars_till import StarsTill, stars_till
-from tests.support.till import Till, running_sandbox, till, till_settings
+from tests.support.payment_fixture import PaymentFixture, payment_settings, running_sandbox, till
+from tests.support.stars_fixture import StarsFixture, stars_till
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -26,7 +26,7 @@ async def sandbox() -> AsyncIterator[Outside]:
 
 @pytest.fixture
 def settings(database_url: str, sandbox: Outside) -> Settings:
-    return till_settings(database_url, sandbox.url)
+    return payment_settings(database_url, sandbox.url)
 
 
 @pytest.fixture
@@ -36,13 +36,15 @@ async def pool(settings: Settings) -> AsyncIterator["Pool"]:
 
 
 @pytest.fixture
-async def shop(settings: Settings, ledger: Ledger, pool: "Pool", sandbox: Outside) -> AsyncIterator[Till]:
+async def shop(
+    settings: Settings, ledger: Ledger, pool: "Pool", sandbox: Outside
+) -> AsyncIterator[PaymentFixture]:
     async with till(settings, ledger, pool, sandbox) as running:
         yield running
 
 
 @pytest.fixture
-async def stars_shop(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTill]:
+async def stars_shop(database_url: str, ledger: Ledger) -> AsyncIterator[StarsFixture]:
     async with stars_till(database_url, ledger) as running:
         yield running
 

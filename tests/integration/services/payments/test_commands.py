@@ -11,7 +11,6 @@ from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.run import check_ledger
 from tests.support.services import clean_environment
-from tests.support.zygote import neurocards
 
 WHY = ("--reason", "sorry", "--actor", "support-1")
 

@@ -7,12 +7,12 @@ import pytest
 from services.maintenance.payments import DailyComparison, PaymentsMeasured
 from services.platform.errors import SettingsError
 from services.platform.settings import load_settings
-from tests.support.till import Till
+from tests.support.payment_fixture import PaymentFixture
 
 DAY_S = 86_400
 
 
-async def flagged_and_changed(shop: Till) -> str:
+async def flagged_and_changed(shop: PaymentFixture) -> str:
     """Money that the ledger has flagged with one sum, and of which the provider now names another."""
     payment = await shop.pending()
     name = await shop.provider_payment(payment)
@@ -23,7 +23,7 @@ async def flagged_and_changed(shop: Till) -> str:
     return payment
 
 
-async def lost(shop: Till) -> str:
+async def lost(shop: PaymentFixture) -> str:
     """Paid, and nobody told us, nor looks."""
     payment = await shop.pending()
     await shop.press(payment)

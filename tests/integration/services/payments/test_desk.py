@@ -10,7 +10,7 @@ from ledger.errors import AccountErasedError, TermsNotAcceptedError
 from services.adapters.yookassa.errors import BadCredentialsError, YooKassaNoAnswerError
 from services.payments.errors import ContactNeededError, NotForSaleError, PaymentNotCreatedError
 from services.payments.yookassa import YooKassaPayments
-from tests.support.till import till, till_settings
+from tests.support.payment_fixture import payment_settings, till
 
 
 async def moved_back(pool, hours: float) -> None:
@@ -59,7 +59,7 @@ async def test_whatever_the_provider_does_asking_again_is_one_payment(shop, sand
 
 async def test_away_and_back(shop, settings, ledger, pool, sandbox):
     payment = await shop.order()
-    away = till_settings(settings.database_url, "http://127.0.0.1:9")
+    away = payment_settings(settings.database_url, "http://127.0.0.1:9")
     async with till(away, ledger, pool, sandbox) as other:
         with pytest.raises(YooKassaNoAnswerError):
             await other.yookassa.make(payment)

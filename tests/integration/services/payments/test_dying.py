@@ -12,13 +12,13 @@ from services.migrations.schema import migrate
 from services.platform.database import create_pool
 from services.platform.ids import new_id
 from services.platform.periodic import PASSING
-from tests.support.dying_till import POINTS, dying_till
 from tests.support.notifying import notified
-from tests.support.till import Till, till, till_settings
+from tests.support.payment_fixture import PaymentFixture, payment_settings, till
+from tests.support.self_killing_payment import POINTS, self_killing_payment
 from tests.support.waiting import eventually
 
 
-async def quiet(shop: Till, payment: str) -> None:
+async def quiet(shop: PaymentFixture, payment: str) -> None:
     """The monitor goes on, the payer pays what can be paid, until nothing is open any more."""
 
     async def is_so() -> bool:
@@ -38,7 +38,7 @@ async def quiet(shop: Till, payment: str) -> None:
 @pytest.mark.parametrize("point", POINTS)
 async def test_killed_at_every_step(shop, sandbox, point):
     buyer, payment = await shop.buyer(), new_id()
-    process = dying_till(point, shop.settings.database_url, sandbox.url, buyer, payment)
+    process = self_killing_payment(point, shop.settings.database_url, sandbox.url, buyer, payment)
     await asyncio.to_thread(process.join, 60)
     assert process.exitcode == -signal.SIGKILL, point
     if point in ("reserve", "watch"):  # nothing stands in the ledger, and nothing will
@@ -56,7 +56,7 @@ async def test_killed_at_every_step(shop, sandbox, point):
 async def test_postgres_away(own_postgres, sandbox):
     """Whoever is told meanwhile says "later"; afterwards everything is as it should be."""
     await migrate(own_postgres.url())
-    settings = till_settings(own_postgres.url(), sandbox.url)
+    settings = payment_settings(own_postgres.url(), sandbox.url)
     async with (
         await create_pool(settings, "test") as pool,
         Ledger(own_postgres.url(), pool) as ledger,
@@ -92,7 +92,7 @@ async def test_postgres_away(own_postgres, sandbox):
 async def test_postgres_away_between_the_read_and_the_commit(own_postgres, sandbox, monkeypatch):
     """The provider has been read, and then the ledger cannot be reached: not 200, and credited later."""
     await migrate(own_postgres.url())
-    settings = till_settings(own_postgres.url(), sandbox.url)
+    settings = payment_settings(own_postgres.url(), sandbox.url)
     async with (
         await create_pool(settings, "test") as pool,
         Ledger(own_postgres.url(), pool) as ledger,

@@ -12,7 +12,7 @@ from projections.models.payments import PAYMENTS
 from services.maintenance.payments import DailyComparison, PaymentsMeasured
 from services.payments.follow_up import FollowUp
 from services.payments.reconciliation import Kind
-from tests.support.till import till
+from tests.support.payment_fixture import till
 
 
 async def aged(shop, days: float) -> None:

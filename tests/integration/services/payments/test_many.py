@@ -7,7 +7,7 @@ import pytest
 
 from services.adapters.yookassa.errors import YooKassaNoAnswerError
 from tests.support.notifying import notified
-from tests.support.till import till
+from tests.support.payment_fixture import till
 from tests.support.waiting import eventually
 
 MANY = pytest.param(1000, marks=pytest.mark.bench)  # a minute of a core: run by `make bench`

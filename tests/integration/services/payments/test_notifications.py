@@ -11,7 +11,7 @@ from services.platform.database import create_pool
 from services.platform.settings import Settings
 from services.web.yookassa_webhook import BODY_BYTES_MAX
 from tests.support.notifying import GENUINE, Wire, notified
-from tests.support.till import Till, till
+from tests.support.payment_fixture import PaymentFixture, till
 from tests.support.waiting import eventually
 
 
@@ -21,13 +21,13 @@ async def wire(shop):
         yield wire
 
 
-async def standing(shop: Till, payment: str) -> str:
+async def standing(shop: PaymentFixture, payment: str) -> str:
     view = await shop.desk.view(payment)
     assert view is not None
     return view.standing
 
 
-async def paid_at_the_provider(shop: Till) -> tuple[str, str]:
+async def paid_at_the_provider(shop: PaymentFixture) -> tuple[str, str]:
     """A payment that is paid, though we do not know: ours, and the provider's id."""
     payment = await shop.pending()
     await shop.press(payment)

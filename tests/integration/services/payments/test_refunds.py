@@ -10,7 +10,7 @@ from projections.verify.run import check_ledger
 from services.payments.errors import NothingToRefundError
 from services.payments.refunds import RefundPlan
 from tests.support.notifying import notified
-from tests.support.till import till
+from tests.support.payment_fixture import till
 from tests.support.waiting import eventually
 
 

@@ -15,12 +15,12 @@ from services.payments.orders import PaymentOrders
 from services.payments.stars import payload_of
 from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
+from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
-from tests.support.stars_till import USER, StarsTill
-from tests.support.zygote import neurocards
+from tests.support.stars_fixture import USER, StarsFixture
 
 
-async def test_a_refund_goes_back_as_a_whole_and_once(stars_shop: StarsTill) -> None:
+async def test_a_refund_goes_back_as_a_whole_and_once(stars_shop: StarsFixture) -> None:
     payment = await stars_shop.order()
     charge = await stars_shop.pay(payment)
     assert await stars_shop.told(payment, charge) == "credited"
@@ -40,7 +40,7 @@ async def test_a_refund_goes_back_as_a_whole_and_once(stars_shop: StarsTill) -> 
         await stars_shop.refunds.plan(payment)
 
 
-async def test_a_refund_whose_process_died_after_telegram_is_found_out(stars_shop: StarsTill) -> None:
+async def test_a_refund_whose_process_died_after_telegram_is_found_out(stars_shop: StarsFixture) -> None:
     payment = await stars_shop.order()
     charge = await stars_shop.pay(payment)
     await stars_shop.told(payment, charge)
@@ -50,7 +50,7 @@ async def test_a_refund_whose_process_died_after_telegram_is_found_out(stars_sho
     assert await stars_shop.balance() == 0
 
 
-async def test_a_charge_telegram_does_not_know_gives_the_credits_back(stars_shop: StarsTill) -> None:
+async def test_a_charge_telegram_does_not_know_gives_the_credits_back(stars_shop: StarsFixture) -> None:
     payment = await stars_shop.order()
     await stars_shop.told(payment, "stx-nobody-knows")
     plan = await stars_shop.refunds.plan(payment)
@@ -58,7 +58,7 @@ async def test_a_charge_telegram_does_not_know_gives_the_credits_back(stars_shop
     assert await stars_shop.balance() == 5
 
 
-async def test_while_telegram_is_away_the_credits_stay_reserved(stars_shop: StarsTill) -> None:
+async def test_while_telegram_is_away_the_credits_stay_reserved(stars_shop: StarsFixture) -> None:
     payment = await stars_shop.order()
     await stars_shop.told(payment, await stars_shop.pay(payment))
     stars_shop.sandbox.fault("telegram", "refundStarPayment", "drop_before")
@@ -68,7 +68,7 @@ async def test_while_telegram_is_away_the_credits_stay_reserved(stars_shop: Star
     assert await stars_shop.refunds.follow(payment, plan.refund) == "refunded"
 
 
-async def test_the_list_brings_what_was_never_told(stars_shop: StarsTill) -> None:
+async def test_the_list_brings_what_was_never_told(stars_shop: StarsFixture) -> None:
     """A payment and a refund whose messages were lost."""
     payment = await stars_shop.order()
     charge = await stars_shop.pay(payment)
@@ -82,7 +82,7 @@ async def test_the_list_brings_what_was_never_told(stars_shop: StarsTill) -> Non
     assert await stars_shop.comparison.run(7, every_s=3600) is None
 
 
-async def test_the_list_rebuilds_an_order_that_the_log_has_lost(stars_shop: StarsTill) -> None:
+async def test_the_list_rebuilds_an_order_that_the_log_has_lost(stars_shop: StarsFixture) -> None:
     """Paid by an invoice whose payment is not in the log: as after going back in time."""
     payment = "0123456789abcdef01234567"
     ordered = (await stars_shop.stars.orders.ledger.read.payment(await stars_shop.order())).ordered
@@ -102,14 +102,14 @@ async def test_the_list_rebuilds_an_order_that_the_log_has_lost(stars_shop: Star
     assert await stars_shop.balance() == 5
 
 
-async def test_what_telegram_does_not_list_is_extra(stars_shop: StarsTill) -> None:
+async def test_what_telegram_does_not_list_is_extra(stars_shop: StarsFixture) -> None:
     await stars_shop.told(await stars_shop.order(), "stx-nobody-knows")
     report = await stars_shop.comparison.run(7)
     assert report is not None
     assert [(found.kind, found.ours_minor) for found in report.open_differences] == [("extra", 300)]
 
 
-async def test_the_list_is_entered_at_the_days_that_are_compared(stars_shop: StarsTill) -> None:
+async def test_the_list_is_entered_at_the_days_that_are_compared(stars_shop: StarsFixture) -> None:
     """However long it is: far fewer calls than it has pages."""
     payment = await stars_shop.order()
     charge = await stars_shop.pay(payment)
@@ -124,7 +124,7 @@ async def test_the_list_is_entered_at_the_days_that_are_compared(stars_shop: Sta
     assert [getattr(movement, "charge", "") for movement in found] == [charge]
 
 
-async def test_the_monitor_follows_an_open_refund_to_its_end(stars_shop: StarsTill) -> None:
+async def test_the_monitor_follows_an_open_refund_to_its_end(stars_shop: StarsFixture) -> None:
     payment = await stars_shop.order()
     await stars_shop.told(payment, await stars_shop.pay(payment))
     stars_shop.sandbox.fault("telegram", "refundStarPayment", "drop_before")
@@ -143,7 +143,7 @@ async def test_the_monitor_follows_an_open_refund_to_its_end(stars_shop: StarsTi
 
 
 async def test_the_commands_refund_stars_and_compare_them(
-    stars_shop: StarsTill, database_url: str, tmp_path: Path
+    stars_shop: StarsFixture, database_url: str, tmp_path: Path
 ) -> None:
     env = clean_environment(DATABASE_URL=database_url, SANDBOX_URL=stars_shop.sandbox.url)
 

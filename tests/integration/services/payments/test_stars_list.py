@@ -6,12 +6,12 @@ from services.adapters.telegram import stars
 from services.adapters.telegram.stars import NotRefundableError
 from services.payments.stars import payload_of
 from tests.integration.services.payments.conftest import Alarms
-from tests.support.stars_till import USER, StarsTill
+from tests.support.stars_fixture import USER, StarsFixture
 
 OTHER = USER + 1
 
 
-async def test_one_row_that_cannot_be_judged_is_its_own_note(stars_shop: StarsTill) -> None:
+async def test_one_row_that_cannot_be_judged_is_its_own_note(stars_shop: StarsFixture) -> None:
     """One that nobody can read, one of a kind nobody knows, and one flagged with another sum."""
     unreadable, flagged, good = await stars_shop.order(), await stars_shop.order(), await stars_shop.order()
     charges = [await stars_shop.pay(payment) for payment in (unreadable, flagged, good)]
@@ -34,7 +34,7 @@ async def test_one_row_that_cannot_be_judged_is_its_own_note(stars_shop: StarsTi
 
 
 async def test_stars_of_another_person_are_the_owners_credits_and_go_back_to_who_paid(
-    stars_shop: StarsTill, alarms: Alarms
+    stars_shop: StarsFixture, alarms: Alarms
 ) -> None:
     other = (await stars_shop.people.account_of(OTHER, "en")).account
     await stars_shop.sandbox.post(f"/chat/{OTHER}/send", {"text": "/start"})
@@ -56,7 +56,7 @@ async def test_stars_of_another_person_are_the_owners_credits_and_go_back_to_who
 
 @pytest.mark.parametrize("charge", ["stx\nodd", "", "x" * 129, "зв"])
 async def test_a_charge_that_cannot_be_kept_is_an_alarm_and_no_crash(
-    stars_shop: StarsTill, alarms: Alarms, charge: str
+    stars_shop: StarsFixture, alarms: Alarms, charge: str
 ) -> None:
     payment = await stars_shop.order()
     assert await stars_shop.told(payment, charge) == "foreign"
@@ -67,7 +67,7 @@ async def test_a_charge_that_cannot_be_kept_is_an_alarm_and_no_crash(
 
 
 async def test_a_payer_nobody_knows_and_an_order_nobody_has_is_an_alarm(
-    stars_shop: StarsTill, alarms: Alarms
+    stars_shop: StarsFixture, alarms: Alarms
 ) -> None:
     words = "nc1:0123456789abcdef01234567:credits-5:5::en"
     assert await stars_shop.stars.paid(words, "", "stx1", "XTR", 300) == "foreign"

@@ -22,7 +22,7 @@ from services.streams.consumer.read import make_group
 from services.streams.entries import GENERATION
 from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
-from tests.support.desk import Desk, store
+from tests.support.fake_clock_ledger import FakeClockLedger, store
 from tests.support.history import rehashed
 
 ANN, BOB = 101, 102
@@ -56,7 +56,7 @@ class World:
     """`shown` are balances in chats, `tasks` the provider's book, `hand` is SQL run at the end."""
 
     def __init__(self) -> None:
-        desk = Desk()
+        desk = FakeClockLedger()
         for account in ("a", "b"):
             desk.open(account, GIVEN)
         for order, (account, _, jobs) in ORDERS.items():

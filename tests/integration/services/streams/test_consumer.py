@@ -10,13 +10,13 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from services.platform.settings import Settings, load_settings
-from tests.support.hall import GROUP, LEASE_S, STREAM, Hall
+from tests.support.blocked_consumers import GROUP, LEASE_S, STREAM, BlockedConsumers
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
-async def hall(redis_url: str, redis: Redis) -> AsyncIterator[Hall]:
-    hall = Hall(load_settings(redis_url=redis_url), redis)
+async def hall(redis_url: str, redis: Redis) -> AsyncIterator[BlockedConsumers]:
+    hall = BlockedConsumers(load_settings(redis_url=redis_url), redis)
     yield hall
     for seated in hall.made:
         await seated.halt()
@@ -27,7 +27,7 @@ def settings(redis_url: str) -> Settings:
     return load_settings(redis_url=redis_url)
 
 
-async def test_it_reads_no_more_than_it_has_room_for(hall: Hall) -> None:
+async def test_it_reads_no_more_than_it_has_room_for(hall: BlockedConsumers) -> None:
     await hall.add(*range(1, 9))
     seated = await hall.new(slots=3).start()
     await seated.has("1-0", "2-0", "3-0")
@@ -44,14 +44,14 @@ async def test_it_reads_no_more_than_it_has_room_for(hall: Hall) -> None:
     assert len(seated.bench.taken) == 3
 
 
-async def test_what_was_there_before_the_group_is_read_too(hall: Hall) -> None:
+async def test_what_was_there_before_the_group_is_read_too(hall: BlockedConsumers) -> None:
     await hall.add(1, 2)
     seated = await hall.new().start()
     await seated.has("1-0", "2-0")
     assert seated.bench.fields["1-0"] == {b"n": b"1"}
 
 
-async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: Hall) -> None:
+async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: BlockedConsumers) -> None:
     await hall.add(1)
     holder = await hall.new().start()
     await holder.has("1-0")
@@ -60,7 +60,7 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: Hall) -> None:
     assert other.bench.taken == [] and holder.bench.lost_entries == []
 
 
-async def test_what_is_not_renewed_is_taken_over_and_never_stolen_back(hall: Hall) -> None:
+async def test_what_is_not_renewed_is_taken_over_and_never_stolen_back(hall: BlockedConsumers) -> None:
     reclaimed = REGISTRY.get_sample_value("neurocards_consumer_reclaimed_total", {"group": GROUP}) or 0
     await hall.add(1)
     frozen = await hall.new().start("read")
@@ -73,7 +73,7 @@ async def test_what_is_not_renewed_is_taken_over_and_never_stolen_back(hall: Hal
     assert REGISTRY.get_sample_value("neurocards_consumer_reclaimed_total", {"group": GROUP}) == reclaimed + 1
 
 
-async def test_only_the_owner_acknowledges(hall: Hall) -> None:
+async def test_only_the_owner_acknowledges(hall: BlockedConsumers) -> None:
     await hall.add(1)
     frozen = await hall.new().start("read")
     await frozen.has("1-0")
@@ -87,7 +87,7 @@ async def test_only_the_owner_acknowledges(hall: Hall) -> None:
     await eventually(hall.empty)
 
 
-async def test_given_back_means_claimable_at_once(hall: Hall) -> None:
+async def test_given_back_means_claimable_at_once(hall: BlockedConsumers) -> None:
     await hall.add(1, 2)
     giver = await hall.new(lease_s=30).start("read", "keep")
     await giver.has("1-0", "2-0")
@@ -97,7 +97,7 @@ async def test_given_back_means_claimable_at_once(hall: Hall) -> None:
     assert await hall.owners() == {"1-0": taker.consumer.name, "2-0": giver.consumer.name}
 
 
-async def test_leaving_gives_back_all_and_frees_the_seat(hall: Hall) -> None:
+async def test_leaving_gives_back_all_and_frees_the_seat(hall: BlockedConsumers) -> None:
     await hall.add(1, 2, 3)
     giver = await hall.new(lease_s=30).start("read")
     await giver.has("1-0", "2-0", "3-0")
@@ -109,7 +109,7 @@ async def test_leaving_gives_back_all_and_frees_the_seat(hall: Hall) -> None:
     assert (await hall.new().start("keep")).consumer.name == giver.consumer.name
 
 
-async def test_a_restarted_process_finds_what_its_seat_left_behind(hall: Hall) -> None:
+async def test_a_restarted_process_finds_what_its_seat_left_behind(hall: BlockedConsumers) -> None:
     """An abandoned blocked read makes entries pending that nobody was told of."""
     first = await hall.new().start("keep")
     await hall.add(1)
@@ -120,7 +120,9 @@ async def test_a_restarted_process_finds_what_its_seat_left_behind(hall: Hall) -
     await second.has("1-0")
 
 
-async def test_what_a_cut_read_swallowed_is_found_again(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_a_cut_read_swallowed_is_found_again(
+    hall: BlockedConsumers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seated = hall.new(lease_s=30)
     ask = seated.blocking.xreadgroup
 
@@ -137,12 +139,12 @@ async def test_what_a_cut_read_swallowed_is_found_again(hall: Hall, monkeypatch:
     await seated.has("1-0", "2-0")
 
 
-async def test_two_processes_never_share_a_seat(hall: Hall) -> None:
+async def test_two_processes_never_share_a_seat(hall: BlockedConsumers) -> None:
     one, two = await hall.new().start("keep"), await hall.new().start("keep")
     assert {one.consumer.name, two.consumer.name} == {"w1", "w2"}
 
 
-async def test_a_lost_seat_loses_everything_in_hand(hall: Hall) -> None:
+async def test_a_lost_seat_loses_everything_in_hand(hall: BlockedConsumers) -> None:
     await hall.add(1)
     frozen = await hall.new().start("read")
     await frozen.has("1-0")
@@ -155,7 +157,7 @@ async def test_a_lost_seat_loses_everything_in_hand(hall: Hall) -> None:
     assert await hall.owners() == {"1-0": "w1"}
 
 
-async def test_a_wipe_is_survived_with_work_in_hand(hall: Hall) -> None:
+async def test_a_wipe_is_survived_with_work_in_hand(hall: BlockedConsumers) -> None:
     await hall.add(1)
     seated = await hall.new().start()
     await seated.has("1-0")
@@ -169,7 +171,7 @@ async def test_a_wipe_is_survived_with_work_in_hand(hall: Hall) -> None:
 
 
 async def test_a_missing_group_is_made_without_a_hot_loop(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch
+    hall: BlockedConsumers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seated = await hall.new().start("read")
     reads = 0
@@ -191,7 +193,7 @@ async def test_a_missing_group_is_made_without_a_hot_loop(
     await seated.has("1-0")
 
 
-async def test_trimmed_entries_come_back_without_fields(hall: Hall) -> None:
+async def test_trimmed_entries_come_back_without_fields(hall: BlockedConsumers) -> None:
     await hall.add(1)
     frozen = await hall.new().start("read")
     await frozen.has("1-0")
@@ -202,7 +204,7 @@ async def test_trimmed_entries_come_back_without_fields(hall: Hall) -> None:
 
 
 async def test_dead_consumers_go_only_when_they_hold_nothing(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch
+    hall: BlockedConsumers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.streams.consumer.reclaim.DEAD_AFTER_LEASES", 1)
     await hall.add(1)

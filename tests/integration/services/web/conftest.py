@@ -21,7 +21,7 @@ from services.platform.settings import Settings, load_settings
 from services.web.app import build_app
 from services.web.files import Files
 from services.web.kie_webhook import CallbackDesk, KieWebhook
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -110,12 +110,12 @@ async def ledger(settings: Settings, pool: "Pool") -> AsyncIterator[Ledger]:
 
 
 @pytest.fixture
-def studio(settings: Settings, ledger: Ledger, pool: "Pool") -> Studio:
-    return Studio(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
+def studio(settings: Settings, ledger: Ledger, pool: "Pool") -> OrderFixture:
+    return OrderFixture(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
 
 
 @pytest.fixture
-async def job(studio: Studio, settings: Settings) -> str:
+async def job(studio: OrderFixture, settings: Settings) -> str:
     """A job with an intent whose outcome is unknown: the answer to createTask was lost."""
     order = await studio.order(await studio.seller())
     await studio.start(order.jobs[0])
@@ -148,7 +148,7 @@ class Browser:
 
 
 @pytest.fixture
-async def browser(settings: Settings, ledger: Ledger, studio: Studio) -> AsyncIterator[Browser]:
+async def browser(settings: Settings, ledger: Ledger, studio: OrderFixture) -> AsyncIterator[Browser]:
     async with Kie(settings, studio.blobs) as kie, aiohttp.ClientSession() as http:
         health = Health()
         health.started = True

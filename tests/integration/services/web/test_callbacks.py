@@ -14,7 +14,7 @@ from ledger.log.ledger import Ledger
 from services.adapters.kie.gateway import account_name
 from services.platform.settings import Settings
 from tests.integration.services.web.conftest import OK, PUBLIC, Browser, ScriptedKie, finished, task_of
-from tests.support.studio import Studio
+from tests.support.order_fixture import OrderFixture
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -43,7 +43,7 @@ async def test_called_again_nothing_changes(
 
 
 async def test_a_call_about_a_known_task_wakes_its_holder(
-    studio: Studio, browser: Browser, provider: ScriptedKie, ledger: Ledger
+    studio: OrderFixture, browser: Browser, provider: ScriptedKie, ledger: Ledger
 ) -> None:
     order = await studio.order(await studio.seller())
     await studio.start(order.jobs[0])
@@ -170,7 +170,7 @@ async def test_a_second_task_of_one_submission_is_reported_not_recorded(
 
 
 async def test_after_the_refund_the_task_is_still_recorded(
-    job: str, browser: Browser, provider: ScriptedKie, ledger: Ledger, studio: Studio
+    job: str, browser: Browser, provider: ScriptedKie, ledger: Ledger, studio: OrderFixture
 ) -> None:
     """So that its video can be found and given as a gift."""
     account = (await ledger.read.job(job)).account

@@ -22,8 +22,8 @@ from services.platform.settings import Settings
 from services.web import files, kie_webhook
 from services.web.app import PEER_CONNECTIONS_MAX, build_runner
 from tests.integration.services.web.conftest import PUBLIC, Browser
+from tests.support.order_fixture import OrderFixture
 from tests.support.services import ServiceProcess
-from tests.support.studio import Studio
 from tests.support.waiting import eventually
 
 SILENT = 300
@@ -213,7 +213,11 @@ async def test_a_body_that_does_not_end_is_not_waited_for(
 
 
 async def test_a_reader_who_stalls_is_not_waited_for(
-    browser: Browser, connect: Connect, studio: Studio, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    browser: Browser,
+    connect: Connect,
+    studio: OrderFixture,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(files, "STALL_S_MAX", 0.2)
     size_bytes = 64 * 1024 * 1024
@@ -228,7 +232,11 @@ async def test_a_reader_who_stalls_is_not_waited_for(
 
 
 async def test_slow_readers_of_videos_leave_room_for_callbacks(
-    browser: Browser, connect: Connect, studio: Studio, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    browser: Browser,
+    connect: Connect,
+    studio: OrderFixture,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(files, "DOWNLOADS_OF_ONE_MAX", 2)
     size_bytes = 64 * 1024 * 1024

@@ -12,8 +12,8 @@ from services.platform.blobs import one_chunk
 from services.platform.file_links import FileLinks
 from services.platform.settings import Settings
 from tests.integration.services.web.conftest import PUBLIC, Browser
+from tests.support.order_fixture import OrderFixture
 from tests.support.services import ServiceProcess
-from tests.support.studio import Studio
 from tests.support.waiting import eventually
 
 DATA = bytes(range(256)) * 4096  # a megabyte
@@ -21,7 +21,7 @@ BLOB = "videos/big.mp4"
 
 
 @pytest.fixture
-async def link(studio: Studio, settings: Settings) -> str:
+async def link(studio: OrderFixture, settings: Settings) -> str:
     """The path of a link to a stored video."""
     await studio.blobs.put(BLOB, one_chunk(DATA), size_bytes_max=len(DATA))
     return FileLinks(settings).url(BLOB, int(time.time()) + 60).removeprefix(PUBLIC)

@@ -13,7 +13,7 @@ from services.platform.settings import Settings, load_settings
 from services.sandbox import control, kie, openai
 from services.sandbox.app import Clock
 from tests.support.outside import Outside, outside
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -49,7 +49,7 @@ async def workshop(
     redis: Redis,
     sandbox: Outside,
     owner: "asyncpg.Connection[asyncpg.Record]",
-) -> AsyncIterator[Workshop]:
-    workshop = Workshop(settings, pool, ledger, redis, sandbox, owner)
+) -> AsyncIterator[WorkerFixture]:
+    workshop = WorkerFixture(settings, pool, ledger, redis, sandbox, owner)
     yield workshop
     await workshop.close()

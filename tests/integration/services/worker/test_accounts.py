@@ -6,12 +6,14 @@ from pydantic import SecretStr
 
 from events.job import SubmissionFailed, SubmissionIntended
 from services.adapters.kie.gateway import account_name
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 KEYS = (SecretStr("sandbox-key-1"), SecretStr("sandbox-key-2"))
 
 
-async def test_a_key_without_credits_rests_and_the_other_one_makes_the_videos(workshop: Workshop) -> None:
+async def test_a_key_without_credits_rests_and_the_other_one_makes_the_videos(
+    workshop: WorkerFixture,
+) -> None:
     workshop.sandbox.fault("kie", "createTask", "no_balance", times=None, match={"key": "sandbox-key-1"})
     kie = f"{workshop.sandbox.url}/kie"
     await workshop.worker(kie_api_keys=KEYS, kie_api_url=kie, kie_upload_url=kie, kie_rest_seconds=60.0)
@@ -27,7 +29,7 @@ async def test_a_key_without_credits_rests_and_the_other_one_makes_the_videos(wo
 
 
 async def test_when_the_only_key_has_trouble_the_next_job_waits_for_its_rest_to_end(
-    workshop: Workshop,
+    workshop: WorkerFixture,
 ) -> None:
     workshop.sandbox.fault("kie", "createTask", "no_balance", times=1)
     await workshop.worker()
@@ -38,7 +40,7 @@ async def test_when_the_only_key_has_trouble_the_next_job_waits_for_its_rest_to_
     await workshop.audit()
 
 
-async def test_when_no_key_will_be_well_in_time_the_job_is_refunded_at_once(workshop: Workshop) -> None:
+async def test_when_no_key_will_be_well_in_time_the_job_is_refunded_at_once(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "bad_key", times=1)
     kie = f"{workshop.sandbox.url}/kie"
     await workshop.worker(

@@ -10,9 +10,9 @@ import pytest
 
 from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionFailed, SubmissionIntended
 from ledger.commands import StartJob
-from tests.support.mortal import mortal_worker
+from tests.support.self_killing_worker import self_killing_worker
 from tests.support.waiting import PATIENCE_S, eventually
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 NEVER_CALLED = "intended"
 CALLED = "created"
@@ -29,12 +29,12 @@ async def ended(process: BaseProcess, timeout_s: float = PATIENCE_S) -> int:
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
-async def test_a_worker_killed_at_the_meanest_points(workshop: Workshop) -> None:
+async def test_a_worker_killed_at_the_meanest_points(workshop: WorkerFixture) -> None:
     """One worker after another dies, each at its point; then one finishes all their jobs."""
     jobs: dict[str, str] = {}
     for point in MEANEST:
         # With a long lease none of them takes over what the one before has left.
-        process = mortal_worker(point, workshop.process_settings(lease_seconds=300))
+        process = self_killing_worker(point, workshop.process_settings(lease_seconds=300))
         (jobs[point],) = await workshop.order(deadline_s=30 if point == NEVER_CALLED else 300)
         assert await ended(process) == -signal.SIGKILL, point
     (unknown,) = [task for task in await workshop.tasks() if f"/{jobs[CALLED]}/" in task["callBackUrl"]]
@@ -53,8 +53,8 @@ async def test_a_worker_killed_at_the_meanest_points(workshop: Workshop) -> None
     await workshop.nothing_pending()
 
 
-async def test_a_prompt_is_written_once(workshop: Workshop) -> None:
-    process = mortal_worker("prompt_kept", workshop.process_settings())
+async def test_a_prompt_is_written_once(workshop: WorkerFixture) -> None:
+    process = self_killing_worker("prompt_kept", workshop.process_settings())
     (job,) = await workshop.order()
     await ended(process)
     kept = await workshop.prompt(job)
@@ -64,9 +64,9 @@ async def test_a_prompt_is_written_once(workshop: Workshop) -> None:
     assert await workshop.prompt(job) == kept and kept["source"] == "openai"
 
 
-async def test_an_unknown_submission_without_a_callback_is_refunded(workshop: Workshop) -> None:
+async def test_an_unknown_submission_without_a_callback_is_refunded(workshop: WorkerFixture) -> None:
     """The provider has made a task that nobody will ever hear of: paid once, refunded once."""
-    process = mortal_worker("created", workshop.process_settings())
+    process = self_killing_worker("created", workshop.process_settings())
     (job,) = await workshop.order(deadline_s=20)
     await ended(process)
     await workshop.worker()
@@ -76,8 +76,8 @@ async def test_an_unknown_submission_without_a_callback_is_refunded(workshop: Wo
     await workshop.audit()
 
 
-async def test_a_frozen_worker_that_wakes_up_changes_nothing(workshop: Workshop) -> None:
-    process = mortal_worker("stored", workshop.process_settings(), signal.SIGSTOP)
+async def test_a_frozen_worker_that_wakes_up_changes_nothing(workshop: WorkerFixture) -> None:
+    process = self_killing_worker("stored", workshop.process_settings(), signal.SIGSTOP)
     assert process.pid is not None
     (job,) = await workshop.order()
     await workshop.come_to(job, SubmissionAccepted)
@@ -96,7 +96,7 @@ async def test_a_frozen_worker_that_wakes_up_changes_nothing(workshop: Workshop)
     await workshop.nothing_pending()
 
 
-async def test_a_call_is_not_made_long_after_its_intent(workshop: Workshop) -> None:
+async def test_a_call_is_not_made_long_after_its_intent(workshop: WorkerFixture) -> None:
     async def freeze(point: str) -> None:
         if point == "intended":
             await asyncio.sleep(0.3)
@@ -114,7 +114,7 @@ async def test_a_call_is_not_made_long_after_its_intent(workshop: Workshop) -> N
 
 
 async def test_a_refusal_heard_after_the_job_was_lost_leads_to_a_retry_by_who_has_it(
-    workshop: Workshop,
+    workshop: WorkerFixture,
 ) -> None:
     calling, lost = asyncio.Event(), asyncio.Event()
 
@@ -139,7 +139,7 @@ async def test_a_refusal_heard_after_the_job_was_lost_leads_to_a_retry_by_who_ha
     await workshop.nothing_pending()
 
 
-async def test_stopping_hands_back_at_once(workshop: Workshop) -> None:
+async def test_stopping_hands_back_at_once(workshop: WorkerFixture) -> None:
     """Neither the end of a lease nor that of a video would come while the test lasts."""
     workshop.sandbox.turn(render_seconds=600.0)
     leaving = await workshop.worker(lease_seconds=600)
@@ -155,7 +155,7 @@ async def test_stopping_hands_back_at_once(workshop: Workshop) -> None:
     assert len(await workshop.tasks()) == 5
 
 
-async def test_stopping_in_the_middle_of_a_call_finishes_it(workshop: Workshop) -> None:
+async def test_stopping_in_the_middle_of_a_call_finishes_it(workshop: WorkerFixture) -> None:
     workshop.sandbox.turn(latency_seconds=1.0)
     leaving = await workshop.worker()
     (job,) = await workshop.order()
@@ -170,7 +170,7 @@ async def test_stopping_in_the_middle_of_a_call_finishes_it(workshop: Workshop) 
     await workshop.audit()
 
 
-async def test_ten_rolling_restarts_are_not_poison(workshop: Workshop) -> None:
+async def test_ten_rolling_restarts_are_not_poison(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "recordInfo", "server_error", times=None)  # nobody sees it done
     running = await workshop.worker(lease_seconds=600)
     (job,) = await workshop.order(deadline_s=300)
@@ -187,7 +187,7 @@ async def test_ten_rolling_restarts_are_not_poison(workshop: Workshop) -> None:
     await workshop.audit()
 
 
-async def test_a_job_that_always_crashes_is_poison(workshop: Workshop) -> None:
+async def test_a_job_that_always_crashes_is_poison(workshop: WorkerFixture) -> None:
     async def crash(point: str) -> None:
         if point == "uploaded":
             raise RuntimeError("a bug, on purpose")

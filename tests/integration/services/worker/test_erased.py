@@ -10,7 +10,7 @@ from services.adapters.kie.gateway import Kie
 from services.platform.blobs import open_blobs
 from services.worker.store import JobStore
 from tests.support.waiting import eventually
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from tests.support.workshop import Workshop
     ],
 )
 async def test_nothing_is_stored_of_one_who_is_erased_meanwhile(
-    workshop: Workshop,
+    workshop: WorkerFixture,
     pool: Any,
     redis: Redis,
     monkeypatch: pytest.MonkeyPatch,

@@ -18,7 +18,7 @@ from tests.integration.services.worker.test_models import (
     tools_of,
 )
 from tests.support.waiting import eventually
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def book(pool: Any) -> CircuitBook:
     return CircuitBook(pool)
 
 
-async def test_one_sellers_failures_rest_no_model_for_all(workshop: Workshop, book: CircuitBook) -> None:
+async def test_one_sellers_failures_rest_no_model_for_all(workshop: WorkerFixture, book: CircuitBook) -> None:
     spoil(workshop, MODEL, "task_transient")
     await workshop.worker(model_failures_max=2, model_rest_seconds=600)
     jobs = await workshop.order(3)
@@ -41,7 +41,7 @@ async def test_one_sellers_failures_rest_no_model_for_all(workshop: Workshop, bo
 
 
 async def test_a_job_that_could_not_be_made_afterwards_is_no_probe(
-    workshop: Workshop, book: CircuitBook
+    workshop: WorkerFixture, book: CircuitBook
 ) -> None:
     """The ordered model is to be tried, and would take so long that no other could follow it in time."""
     running = await workshop.worker(model_failures_max=1, model_rest_seconds=600)
@@ -58,7 +58,7 @@ async def test_a_job_that_could_not_be_made_afterwards_is_no_probe(
 
 
 async def test_where_nobody_can_try_them_models_come_back_by_a_question_that_costs_nothing(
-    workshop: Workshop, book: CircuitBook
+    workshop: WorkerFixture, book: CircuitBook
 ) -> None:
     """All are paused, and the bot takes no order: there is no job that could find out."""
     await workshop.account()
@@ -86,7 +86,7 @@ async def test_where_nobody_can_try_them_models_come_back_by_a_question_that_cos
     assert await made_by(workshop, job) == [MODEL]
 
 
-async def test_of_two_workers_one_lets_a_probe_through(workshop: Workshop, book: CircuitBook) -> None:
+async def test_of_two_workers_one_lets_a_probe_through(workshop: WorkerFixture, book: CircuitBook) -> None:
     workers = [await workshop.worker(model_failures_max=1, model_rest_seconds=600) for _ in range(2)]
     spoil(workshop, MODEL, "task_transient", times=1)
     (first,) = await workshop.order()

@@ -14,7 +14,7 @@ from services.generation.circuit_breaker.rules import Circuit
 from services.generation.circuit_breaker.store import CircuitBook
 from services.worker.context import WorkerContext
 from tests.support.waiting import eventually
-from tests.support.workshop import RunningWorker, Workshop
+from tests.support.worker_fixture import RunningWorker, WorkerFixture
 
 CATALOGUE = load_catalogue()
 MODEL, *OTHERS = (model.slug for model in CATALOGUE.candidates(CATALOGUE.default))
@@ -25,7 +25,7 @@ def tools_of(running: RunningWorker) -> WorkerContext:
     return running.worker._crew._tools
 
 
-def spoil(workshop: Workshop, model: str, fault: str, times: int | None = None) -> None:
+def spoil(workshop: WorkerFixture, model: str, fault: str, times: int | None = None) -> None:
     workshop.sandbox.fault("kie", "createTask", fault, times=times, match={"model": model})
 
 
@@ -34,19 +34,19 @@ def without_alternatives() -> Catalogue:
     return Catalogue(models, CATALOGUE.default_slug)
 
 
-async def models(workshop: Workshop, job: str) -> list[str]:
+async def models(workshop: WorkerFixture, job: str) -> list[str]:
     """Whom the job was submitted to."""
     return [event.model for event in await workshop.events(job) if isinstance(event, SubmissionIntended)]
 
 
-async def made_by(workshop: Workshop, job: str) -> list[str]:
+async def made_by(workshop: WorkerFixture, job: str) -> list[str]:
     """The same, of a job that came to a video."""
     state = await workshop.ended(job)
     assert state.outcome == "succeeded", state.failure
     return await models(workshop, job)
 
 
-async def refused(workshop: Workshop, job: str) -> JobState:
+async def refused(workshop: WorkerFixture, job: str) -> JobState:
     state = await workshop.ended(job)
     assert state.failure is not None and state.failure.error_class == "model_paused"
     return state
@@ -63,7 +63,7 @@ def book(pool: Any) -> CircuitBook:
     return CircuitBook(pool)
 
 
-async def test_a_paused_model_is_replaced_at_once(workshop: Workshop, book: CircuitBook) -> None:
+async def test_a_paused_model_is_replaced_at_once(workshop: WorkerFixture, book: CircuitBook) -> None:
     spoil(workshop, MODEL, "paused")
     await workshop.worker(model_rest_seconds=600)
     (job,) = await workshop.order()
@@ -76,7 +76,7 @@ async def test_a_paused_model_is_replaced_at_once(workshop: Workshop, book: Circ
     await workshop.audit()
 
 
-async def test_the_prompt_fits_whoever_takes_over(workshop: Workshop) -> None:
+async def test_the_prompt_fits_whoever_takes_over(workshop: WorkerFixture) -> None:
     """The second alternative takes a thousand characters."""
     small = CATALOGUE.model(OTHERS[1])
     assert small is not None and small.prompt_chars_max == 1000
@@ -97,14 +97,14 @@ async def test_the_prompt_fits_whoever_takes_over(workshop: Workshop) -> None:
     assert any(len(prompt) > 1000 for prompt in ordered), "and it was not short before"
 
 
-async def sent_prompt(workshop: Workshop, task: str) -> str:
+async def sent_prompt(workshop: WorkerFixture, task: str) -> str:
     key = workshop.settings.kie_keys[0].get_secret_value()
     record = await workshop.sandbox.get("/kie/api/v1/jobs/recordInfo", key, taskId=task)
     return str(json.loads(record["data"]["param"])["input"]["prompt"])
 
 
 async def test_when_every_model_is_paused_each_is_asked_once_and_the_seller_refunded(
-    workshop: Workshop,
+    workshop: WorkerFixture,
 ) -> None:
     workshop.sandbox.fault("kie", "createTask", "paused", times=None)
     await workshop.worker(model_rest_seconds=600)
@@ -119,7 +119,7 @@ async def test_when_every_model_is_paused_each_is_asked_once_and_the_seller_refu
 
 
 async def test_a_running_worker_obeys_an_operator_within_seconds(
-    workshop: Workshop, book: CircuitBook
+    workshop: WorkerFixture, book: CircuitBook
 ) -> None:
     await workshop.worker()
     (before,) = await workshop.order()
@@ -138,7 +138,9 @@ async def test_a_running_worker_obeys_an_operator_within_seconds(
     assert changes == [("available", "operator", *WHY), ("paused", "operator", *WHY)]
 
 
-async def test_a_pause_reaches_a_job_that_has_chosen_already(workshop: Workshop, book: CircuitBook) -> None:
+async def test_a_pause_reaches_a_job_that_has_chosen_already(
+    workshop: WorkerFixture, book: CircuitBook
+) -> None:
     tools = tools_of(await workshop.worker())
     client: Any = tools.provider.client(tools.accounts[0])
     uploading, paused, upload = asyncio.Event(), asyncio.Event(), client.upload
@@ -158,7 +160,7 @@ async def test_a_pause_reaches_a_job_that_has_chosen_already(workshop: Workshop,
 
 
 async def test_a_model_that_fails_again_and_again_rests_and_comes_back_by_a_probe(
-    workshop: Workshop, book: CircuitBook
+    workshop: WorkerFixture, book: CircuitBook
 ) -> None:
     spoil(workshop, MODEL, "task_transient", times=1)
     running = await workshop.worker(model_failures_max=1, model_rest_seconds=600)
@@ -179,7 +181,7 @@ async def test_a_model_that_fails_again_and_again_rests_and_comes_back_by_a_prob
     await workshop.audit()
 
 
-async def end_rest(workshop: Workshop, *workers: RunningWorker) -> None:
+async def end_rest(workshop: WorkerFixture, *workers: RunningWorker) -> None:
     """The rest of every model is over."""
     now = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
     await workshop._owner.execute(f"UPDATE model_circuits SET until_us = {now}")
@@ -188,7 +190,7 @@ async def end_rest(workshop: Workshop, *workers: RunningWorker) -> None:
 
 
 async def test_a_failing_model_without_an_alternative_is_waited_for_and_tried(
-    workshop: Workshop, book: CircuitBook
+    workshop: WorkerFixture, book: CircuitBook
 ) -> None:
     running = await workshop.worker(model_failures_max=1, model_rest_seconds=0.5)
     tools_of(running).catalogue = without_alternatives()
@@ -201,7 +203,7 @@ async def test_a_failing_model_without_an_alternative_is_waited_for_and_tried(
     await workshop.audit()
 
 
-async def test_a_paused_model_without_an_alternative_is_not_waited_for(workshop: Workshop) -> None:
+async def test_a_paused_model_without_an_alternative_is_not_waited_for(workshop: WorkerFixture) -> None:
     running = await workshop.worker(model_rest_seconds=600)
     tools_of(running).catalogue = without_alternatives()
     spoil(workshop, MODEL, "paused", times=1)
@@ -214,7 +216,7 @@ async def test_a_paused_model_without_an_alternative_is_not_waited_for(workshop:
     assert await made_by(workshop, probe) == [MODEL]
 
 
-async def test_an_alternative_that_does_not_take_the_photo_is_left_out(workshop: Workshop) -> None:
+async def test_an_alternative_that_does_not_take_the_photo_is_left_out(workshop: WorkerFixture) -> None:
     """The photo is 600 by 800."""
     running = await workshop.worker(model_rest_seconds=600)
     choosy = msgspec.structs.replace(CATALOGUE.default.image, side_px_min=700)

@@ -11,10 +11,10 @@ from services.platform.redis_keys import JOBS
 from services.streams.entries import GENERATION
 from services.streams.wake import wake_job
 from tests.support.waiting import eventually
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 
-async def test_redis_is_wiped_in_the_middle(workshop: Workshop) -> None:
+async def test_redis_is_wiped_in_the_middle(workshop: WorkerFixture) -> None:
     workshop.sandbox.turn(render_seconds=1.0)
     for _ in range(2):
         await workshop.worker()
@@ -32,7 +32,7 @@ async def test_redis_is_wiped_in_the_middle(workshop: Workshop) -> None:
     await workshop.nothing_pending()
 
 
-async def test_work_goes_on_while_redis_is_away(workshop: Workshop, own_valkey: EmbeddedValkey) -> None:
+async def test_work_goes_on_while_redis_is_away(workshop: WorkerFixture, own_valkey: EmbeddedValkey) -> None:
     workshop.use_redis(own_valkey.url())
     workshop.sandbox.turn(render_seconds=1.0)
     await workshop.worker()
@@ -48,7 +48,9 @@ async def test_work_goes_on_while_redis_is_away(workshop: Workshop, own_valkey: 
     await workshop.nothing_pending()
 
 
-async def test_a_worker_waits_for_redis_at_its_start(workshop: Workshop, own_valkey: EmbeddedValkey) -> None:
+async def test_a_worker_waits_for_redis_at_its_start(
+    workshop: WorkerFixture, own_valkey: EmbeddedValkey
+) -> None:
     workshop.use_redis(own_valkey.url())
     await asyncio.to_thread(own_valkey.stop)
     await workshop.worker()
@@ -57,7 +59,7 @@ async def test_a_worker_waits_for_redis_at_its_start(workshop: Workshop, own_val
     assert (await workshop.ended(job)).outcome == "succeeded"
 
 
-async def test_every_connection_to_postgres_is_cut_again_and_again(workshop: Workshop) -> None:
+async def test_every_connection_to_postgres_is_cut_again_and_again(workshop: WorkerFixture) -> None:
     workshop.sandbox.turn(render_seconds=0.5)
     await workshop.worker()
     jobs = await workshop.order(5)
@@ -73,7 +75,7 @@ async def test_every_connection_to_postgres_is_cut_again_and_again(workshop: Wor
 
 
 async def test_the_database_can_only_be_read_for_a_while(
-    workshop: Workshop, owner: "asyncpg.Connection[asyncpg.Record]"
+    workshop: WorkerFixture, owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     workshop.sandbox.turn(render_seconds=0.5)
     await workshop.worker()
@@ -91,7 +93,7 @@ async def test_the_database_can_only_be_read_for_a_while(
     await workshop.nothing_pending()
 
 
-async def test_an_entry_trimmed_while_pending_is_found_in_the_log(workshop: Workshop) -> None:
+async def test_an_entry_trimmed_while_pending_is_found_in_the_log(workshop: WorkerFixture) -> None:
     (job,) = await workshop.order()
     await workshop.redis.xgroup_create(JOBS, GENERATION, id="0")
     await workshop.redis.xreadgroup(GENERATION, "w9", {JOBS: ">"})  # somebody took it and died
@@ -101,7 +103,7 @@ async def test_an_entry_trimmed_while_pending_is_found_in_the_log(workshop: Work
     await workshop.nothing_pending()
 
 
-async def test_entries_that_mean_nothing_are_put_away(workshop: Workshop) -> None:
+async def test_entries_that_mean_nothing_are_put_away(workshop: WorkerFixture) -> None:
     odd: list[dict[Any, Any]] = [
         {"job": "nobody", "type": "JobQueued"},
         {"job": "nobody", "type": "SubmissionAccepted"},
@@ -116,7 +118,7 @@ async def test_entries_that_mean_nothing_are_put_away(workshop: Workshop) -> Non
     await workshop.nothing_pending()
 
 
-async def test_news_of_a_task_reach_the_worker_that_waits_for_it(workshop: Workshop) -> None:
+async def test_news_of_a_task_reach_the_worker_that_waits_for_it(workshop: WorkerFixture) -> None:
     """The entry comes to whoever reads first; the holder hears of it at once all the same."""
     workshop.sandbox.fault("kie", "createTask", "drop_after_accept", times=1)
     await workshop.worker(kie_poll_seconds=60.0)  # by itself it would look at the ledger every 5 s
@@ -131,7 +133,7 @@ async def test_news_of_a_task_reach_the_worker_that_waits_for_it(workshop: Works
     assert (await workshop.types(job)).count("JobStarted") == 1
 
 
-async def test_a_hint_makes_a_worker_look_before_its_time(workshop: Workshop) -> None:
+async def test_a_hint_makes_a_worker_look_before_its_time(workshop: WorkerFixture) -> None:
     await workshop.worker(kie_poll_seconds=60.0)
     (job,) = await workshop.order()
     await workshop.come_to(job, SubmissionAccepted)
@@ -145,7 +147,7 @@ async def test_a_hint_makes_a_worker_look_before_its_time(workshop: Workshop) ->
     await workshop.audit()
 
 
-async def test_a_job_failed_by_another_is_let_go(workshop: Workshop) -> None:
+async def test_a_job_failed_by_another_is_let_go(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "never_finishes")
     running = await workshop.worker()
     (job,) = await workshop.order()
@@ -156,7 +158,7 @@ async def test_a_job_failed_by_another_is_let_go(workshop: Workshop) -> None:
     await workshop.audit()
 
 
-async def test_a_stale_run_is_let_go(workshop: Workshop) -> None:
+async def test_a_stale_run_is_let_go(workshop: WorkerFixture) -> None:
     workshop.sandbox.turn(render_seconds=1.0)
     running = await workshop.worker()
     (job,) = await workshop.order()
@@ -170,7 +172,7 @@ async def test_a_stale_run_is_let_go(workshop: Workshop) -> None:
     await workshop.audit()
 
 
-async def test_slots_bound_what_is_in_hand(workshop: Workshop) -> None:
+async def test_slots_bound_what_is_in_hand(workshop: WorkerFixture) -> None:
     workshop.sandbox.turn(render_seconds=0.5)
     running = await workshop.worker(worker_slots=2)
     jobs = await workshop.order(6)

@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 from events.job import JobFailed, RetryScheduled, SubmissionAccepted, SubmissionFailed, SubmissionIntended
 from ledger.jobs.state import JobState
 from services.platform.blobs import open_blobs
-from tests.support.workshop import PRODUCT, Workshop
+from tests.support.worker_fixture import PRODUCT, WorkerFixture
 
 SMOOTH = [
     "JobQueued", "JobStarted", "PromptWritten", "SubmissionIntended", "SubmissionAccepted", "JobSucceeded",
@@ -16,7 +16,7 @@ SOON_S = 15
 """A deadline that is waited for, and before which a busy machine comes to the call."""
 
 
-async def failed(workshop: Workshop, job: str, error_class: str) -> JobState:
+async def failed(workshop: WorkerFixture, job: str, error_class: str) -> JobState:
     state = await workshop.ended(job)
     assert state.outcome == "failed" and state.failure is not None
     assert state.failure.error_class == error_class
@@ -25,7 +25,7 @@ async def failed(workshop: Workshop, job: str, error_class: str) -> JobState:
     return state
 
 
-async def test_a_video(workshop: Workshop) -> None:
+async def test_a_video(workshop: WorkerFixture) -> None:
     await workshop.worker()
     (job,) = await workshop.order()
     state = await workshop.ended(job)
@@ -39,7 +39,7 @@ async def test_a_video(workshop: Workshop) -> None:
     await workshop.nothing_pending()
 
 
-async def test_many_videos_of_one_order(workshop: Workshop) -> None:
+async def test_many_videos_of_one_order(workshop: WorkerFixture) -> None:
     await workshop.worker()
     jobs = await workshop.order(20)
     for job in jobs:
@@ -64,7 +64,7 @@ REFUSALS = {
 }
 
 
-async def test_a_refusal_is_refunded_and_not_repeated(workshop: Workshop) -> None:
+async def test_a_refusal_is_refunded_and_not_repeated(workshop: WorkerFixture) -> None:
     jobs = {fault: await workshop.order_with_fault(fault) for fault in REFUSALS}
     await workshop.worker()
     states = {fault: await workshop.ended(job) for fault, job in jobs.items()}
@@ -85,7 +85,7 @@ async def test_a_refusal_is_refunded_and_not_repeated(workshop: Workshop) -> Non
     ids=["http200", "http"],
 )
 async def test_passing_trouble_is_tried_again(
-    workshop: Workshop, http_statuses: bool, faults: list[str]
+    workshop: WorkerFixture, http_statuses: bool, faults: list[str]
 ) -> None:
     workshop.sandbox.turn(http_statuses=http_statuses)
     jobs = [await workshop.order_with_fault(fault, times=2) for fault in faults]
@@ -98,7 +98,7 @@ async def test_passing_trouble_is_tried_again(
     await workshop.audit()
 
 
-async def test_trouble_that_stays_ends_after_four_submissions(workshop: Workshop) -> None:
+async def test_trouble_that_stays_ends_after_four_submissions(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "task_transient", times=None)
     await workshop.worker()
     (job,) = await workshop.order()
@@ -106,7 +106,7 @@ async def test_trouble_that_stays_ends_after_four_submissions(workshop: Workshop
     assert len(state.submissions) == 4
 
 
-async def test_a_retry_never_comes_before_its_time(workshop: Workshop) -> None:
+async def test_a_retry_never_comes_before_its_time(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "maintenance", times=1)
     await workshop.worker(retry_base_seconds=1.0)
     (job,) = await workshop.order()
@@ -117,7 +117,7 @@ async def test_a_retry_never_comes_before_its_time(workshop: Workshop) -> None:
     assert events["SubmissionIntended"].recorded_at_us >= scheduled.at_us
 
 
-async def test_a_model_taken_out_of_the_catalogue(workshop: Workshop) -> None:
+async def test_a_model_taken_out_of_the_catalogue(workshop: WorkerFixture) -> None:
     await workshop.worker()
     (sora, gone) = await workshop.order(model="sora-2-image-to-video") + await workshop.order(
         model="gone/away"
@@ -132,7 +132,7 @@ async def test_a_model_taken_out_of_the_catalogue(workshop: Workshop) -> None:
 UNKNOWN = ["html_502", "truncated_json", "empty_body", "http_500", "drop_before"]
 
 
-async def test_an_unknown_outcome_is_never_submitted_again(workshop: Workshop) -> None:
+async def test_an_unknown_outcome_is_never_submitted_again(workshop: WorkerFixture) -> None:
     jobs = [
         await workshop.order_with_fault(fault, times=1, args={"accepted": False}, deadline_s=SOON_S)
         for fault in UNKNOWN
@@ -147,7 +147,7 @@ async def test_an_unknown_outcome_is_never_submitted_again(workshop: Workshop) -
     await workshop.audit()
 
 
-async def test_a_task_found_later_is_taken_up(workshop: Workshop) -> None:
+async def test_a_task_found_later_is_taken_up(workshop: WorkerFixture) -> None:
     """The answer is lost after the task was made; the callback brings it back."""
     workshop.sandbox.fault("kie", "createTask", "drop_after_accept", times=1)
     await workshop.worker()
@@ -161,7 +161,7 @@ async def test_a_task_found_later_is_taken_up(workshop: Workshop) -> None:
     await workshop.audit()
 
 
-async def test_a_task_that_never_ends(workshop: Workshop) -> None:
+async def test_a_task_that_never_ends(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "never_finishes")
     await workshop.worker()
     (job,) = await workshop.order(deadline_s=SOON_S)
@@ -172,7 +172,7 @@ async def test_a_task_that_never_ends(workshop: Workshop) -> None:
 READS = ["server_error", "html_502", "truncated_json", "drop", "record_null", "rate_limited"]
 
 
-async def test_looking_goes_on_through_trouble(workshop: Workshop) -> None:
+async def test_looking_goes_on_through_trouble(workshop: WorkerFixture) -> None:
     jobs = [await workshop.order_with_fault(fault, call="recordInfo", times=3) for fault in READS]
     await workshop.worker()
     for job in jobs:
@@ -181,7 +181,7 @@ async def test_looking_goes_on_through_trouble(workshop: Workshop) -> None:
     await workshop.audit()
 
 
-async def test_uploading_is_repeated_freely(workshop: Workshop) -> None:
+async def test_uploading_is_repeated_freely(workshop: WorkerFixture) -> None:
     for fault in ("html_502", "no_url", "drop"):
         workshop.sandbox.fault("kie", "upload", fault, times=1)
     await workshop.worker()
@@ -190,7 +190,7 @@ async def test_uploading_is_repeated_freely(workshop: Workshop) -> None:
     assert state.outcome == "succeeded" and len(state.submissions) == 1
 
 
-async def test_what_the_seller_wrote_does_not_come_back_in_a_failure(workshop: Workshop) -> None:
+async def test_what_the_seller_wrote_does_not_come_back_in_a_failure(workshop: WorkerFixture) -> None:
     words = f"Your prompt about {PRODUCT} was flagged by Website as violating content policies."
     workshop.sandbox.fault("kie", "createTask", "policy", args={"msg": words})
     await workshop.worker()
@@ -211,7 +211,7 @@ async def test_what_the_seller_wrote_does_not_come_back_in_a_failure(workshop: W
     assert "глазурь" not in repr(logs)
 
 
-async def test_what_was_heard_instead_of_an_answer_is_in_the_ledger(workshop: Workshop) -> None:
+async def test_what_was_heard_instead_of_an_answer_is_in_the_ledger(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "html_502", times=1)
     workshop.sandbox.fault("kie", "recordInfo", "truncated_json", times=None)
     await workshop.worker()
@@ -227,7 +227,7 @@ async def test_what_was_heard_instead_of_an_answer_is_in_the_ledger(workshop: Wo
     await workshop.audit()
 
 
-async def test_an_erased_text_ends_the_job(workshop: Workshop) -> None:
+async def test_an_erased_text_ends_the_job(workshop: WorkerFixture) -> None:
     (job,) = await workshop.order(publish=False)
     await workshop.erase_texts()
     await workshop.publish()
@@ -237,7 +237,7 @@ async def test_an_erased_text_ends_the_job(workshop: Workshop) -> None:
     assert await workshop.tasks() == []
 
 
-async def test_no_callback_is_needed(workshop: Workshop) -> None:
+async def test_no_callback_is_needed(workshop: WorkerFixture) -> None:
     """Nobody listens at the callback address in these tests at all."""
     workshop.sandbox.fault("kie", "createTask", "callback_never", times=None)
     await workshop.worker()

@@ -3,7 +3,7 @@
 from ledger.sql import load_queries
 from services.generation.catalogue import load_catalogue
 from services.generation.wait_estimate import MEASURED_MIN, Render, RenderTimes
-from tests.support.workshop import RunningWorker, Workshop
+from tests.support.worker_fixture import RunningWorker, WorkerFixture
 
 query = load_queries("services.generation")
 
@@ -20,7 +20,9 @@ def takes(running: RunningWorker, usual_s: float, **others_s: float) -> None:
     running.worker._crew._tools.render_times = times
 
 
-async def test_a_job_with_less_time_left_than_the_model_needs_is_refunded_at_once(workshop: Workshop) -> None:
+async def test_a_job_with_less_time_left_than_the_model_needs_is_refunded_at_once(
+    workshop: WorkerFixture,
+) -> None:
     running = await workshop.worker()
     takes(running, 600)
     (job,) = await workshop.order(deadline_s=300)
@@ -32,7 +34,7 @@ async def test_a_job_with_less_time_left_than_the_model_needs_is_refunded_at_onc
     await workshop.nothing_pending()
 
 
-async def test_an_alternative_that_is_quick_enough_makes_it(workshop: Workshop) -> None:
+async def test_an_alternative_that_is_quick_enough_makes_it(workshop: WorkerFixture) -> None:
     running = await workshop.worker()
     takes(running, 600, m1=5)
     (job,) = await workshop.order(deadline_s=300)
@@ -41,14 +43,14 @@ async def test_an_alternative_that_is_quick_enough_makes_it(workshop: Workshop) 
     assert [submission.model for submission in state.submissions] == [OTHERS[0]]
 
 
-async def test_enough_time_is_enough(workshop: Workshop) -> None:
+async def test_enough_time_is_enough(workshop: WorkerFixture) -> None:
     running = await workshop.worker()
     takes(running, 200)
     (job,) = await workshop.order(deadline_s=300)
     assert (await workshop.ended(job)).outcome == "succeeded"
 
 
-async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(workshop: Workshop) -> None:
+async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(workshop: WorkerFixture) -> None:
     """A job of fifteen minutes that has only one left; nothing was measured yet."""
     (job,) = await workshop.order(deadline_s=900)
     running = await workshop.worker()
@@ -58,7 +60,7 @@ async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(worksh
     assert state.failure is not None and state.failure.error_class == "overloaded"
 
 
-async def test_render_times_are_measured_by_the_model_that_made_the_video(workshop: Workshop) -> None:
+async def test_render_times_are_measured_by_the_model_that_made_the_video(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "paused", times=1, match={"model": MODEL})
     running = await workshop.worker(model_rest_seconds=600)
     times = running.worker._crew._tools.render_times

@@ -1,6 +1,6 @@
 """Whatever becomes of the writing, a job ends in a video."""
 
-from tests.support.workshop import PRODUCT, Workshop
+from tests.support.worker_fixture import PRODUCT, WorkerFixture
 
 SPOILED = {
     "refusal": "refused",
@@ -18,7 +18,7 @@ SPOILED = {
 }
 
 
-async def test_whatever_openai_does_the_template_makes_the_video(workshop: Workshop) -> None:
+async def test_whatever_openai_does_the_template_makes_the_video(workshop: WorkerFixture) -> None:
     """Each fault is one job's; the last, which opens the breaker, is everyone's."""
     await workshop.worker()
     jobs = {}
@@ -40,7 +40,7 @@ async def test_whatever_openai_does_the_template_makes_the_video(workshop: Works
         assert (await workshop.prompt(job))["reason"] == "quota"
 
 
-async def test_an_own_prompt_stays_the_sellers_own(workshop: Workshop) -> None:
+async def test_an_own_prompt_stays_the_sellers_own(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("openai", "chat", "quota", times=None)
     await workshop.worker()
     (job,) = await workshop.order(style="own", wishes="Кружка летит над Невой")

@@ -21,13 +21,13 @@ from services.streams.entries import GENERATION
 from services.worker.run import CRITICAL_S
 from tests.support.services import ServiceProcess, Services
 from tests.support.waiting import PATIENCE_S, eventually
-from tests.support.workshop import Workshop
+from tests.support.worker_fixture import WorkerFixture
 
 StartWorker = Callable[..., Any]
 
 
 @pytest.fixture
-def start(workshop: Workshop, services: Services) -> StartWorker:
+def start(workshop: WorkerFixture, services: Services) -> StartWorker:
     """Starts worker processes that share everything with the workshop. Their leases outlast the tests."""
 
     async def start(name: str) -> ServiceProcess:
@@ -50,7 +50,7 @@ async def ended(process: ServiceProcess, timeout_s: float = PATIENCE_S) -> int:
 
 @pytest.mark.slow
 async def test_a_stop_waits_for_a_long_call_and_hands_back_what_came_of_it(
-    workshop: Workshop, start: StartWorker
+    workshop: WorkerFixture, start: StartWorker
 ) -> None:
     """Longer than other services are given to end; while it waits, the other jobs are free already."""
     latency_s = 6.0
@@ -78,7 +78,7 @@ async def test_a_stop_waits_for_a_long_call_and_hands_back_what_came_of_it(
 
 @pytest.mark.slow
 async def test_a_second_signal_ends_it_at_once_and_another_worker_finishes_the_job(
-    workshop: Workshop, start: StartWorker
+    workshop: WorkerFixture, start: StartWorker
 ) -> None:
     """In the middle of a call: the provider has made the task, nobody has heard. The callback brings it."""
     leaving = await start("leaving")
@@ -105,7 +105,7 @@ async def test_a_second_signal_ends_it_at_once_and_another_worker_finishes_the_j
 
 @pytest.mark.slow
 async def test_a_silent_redis_does_not_keep_it_from_handing_back_and_ending(
-    workshop: Workshop, start: StartWorker, own_valkey: EmbeddedValkey
+    workshop: WorkerFixture, start: StartWorker, own_valkey: EmbeddedValkey
 ) -> None:
     workshop.use_redis(own_valkey.url())
     workshop.sandbox.turn(render_seconds=600.0)
@@ -122,7 +122,7 @@ async def test_a_silent_redis_does_not_keep_it_from_handing_back_and_ending(
     assert JobHandedBack(1) in await workshop.events(job)
 
 
-async def test_a_stop_before_redis_was_ever_reached(workshop: Workshop, services: Services) -> None:
+async def test_a_stop_before_redis_was_ever_reached(workshop: WorkerFixture, services: Services) -> None:
     nowhere: dict[str, Any] = {
         "REDIS_URL": f"unix://{services.folder}/nowhere.sock",
         "SANDBOX_URL": workshop.sandbox.url,

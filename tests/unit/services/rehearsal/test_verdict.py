@@ -14,7 +14,7 @@ from projections.verify.findings import KINDS, Problem
 from services.rehearsal.chat_client import TaskSeen
 from services.rehearsal.seller import AGAIN
 from services.rehearsal.verdict import CHECKS, Check, Customer, Delivery, Evidence, Order, judge
-from tests.support.desk import SECOND_US, START_US, Desk
+from tests.support.fake_clock_ledger import SECOND_US, START_US, FakeClockLedger
 
 MADE, FAILED = "j-made", "j-failed"
 CHAT = 7
@@ -29,7 +29,7 @@ def message(number: int, at_s: float) -> dict[str, object]:
 
 def evidence() -> Evidence:
     """An order of two videos: one is made, one fails and is refunded."""
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 5)
     desk.order("a", "o", MADE, FAILED)
     for job in (MADE, FAILED):
@@ -168,7 +168,7 @@ def test_a_retry_after_a_failure_is_fine() -> None:
 
 
 def test_a_gift_after_a_timeout_is_a_second_message_that_must_come() -> None:
-    desk = Desk()
+    desk = FakeClockLedger()
     desk.open("a", 5)
     desk.order("a", "o", MADE)
     desk.submit(MADE)

@@ -18,7 +18,7 @@ LEASE_S = 2.0
 """Short, because tests wait for its end; longer than a busy machine keeps a process waiting."""
 
 
-class Bench:
+class IdleHandler:
     """A holder that does nothing with what it is given."""
 
     def __init__(self, slots: int) -> None:
@@ -46,18 +46,18 @@ class Bench:
         self.lost_entries.append(entry)
 
 
-class Seated:
+class RunningConsumer:
     """A consumer at work, and its bench."""
 
     def __init__(self, settings: Settings, *, slots: int, lease_s: float) -> None:
-        self.bench = Bench(slots)
+        self.bench = IdleHandler(slots)
         self.redis, self.blocking = command_client(settings), blocking_client(settings, 2)
         self.consumer = Consumer(
             self.redis, self.blocking, self.bench, stream=STREAM, group=GROUP, lease_s=lease_s
         )
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, *parts: str) -> "Seated":
+    async def start(self, *parts: str) -> "RunningConsumer":
         await self.consumer.start()
         for part in parts or ("read", "sweep", "keep"):
             self.tasks.append(asyncio.create_task(getattr(self.consumer, part)()))
@@ -76,16 +76,16 @@ class Seated:
         await eventually(lambda: set(entries) <= set(self.bench.taken), what=f"{entries} taken")
 
 
-class Hall:
+class BlockedConsumers:
     """Makes consumers on one stream."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._settings = settings
         self.redis = redis
-        self.made: list[Seated] = []
+        self.made: list[RunningConsumer] = []
 
-    def new(self, *, slots: int = 10, lease_s: float = LEASE_S) -> Seated:
-        self.made.append(Seated(self._settings, slots=slots, lease_s=lease_s))
+    def new(self, *, slots: int = 10, lease_s: float = LEASE_S) -> RunningConsumer:
+        self.made.append(RunningConsumer(self._settings, slots=slots, lease_s=lease_s))
         return self.made[-1]
 
     async def add(self, *numbers: int) -> list[str]:

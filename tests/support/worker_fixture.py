@@ -52,7 +52,7 @@ class RunningWorker(msgspec.Struct):
         tools.timing = replace(tools.timing, **timing)
 
 
-class Workshop(Jobs):
+class WorkerFixture(Jobs):
     """Everything a test of the worker needs, on real servers."""
 
     def __init__(

@@ -35,7 +35,7 @@ _BUYERS = itertools.count(1)
 _CHATS = itertools.count(8000)
 
 
-def till_settings(database_url: str, sandbox_url: str, **changes: Any) -> Settings:
+def payment_settings(database_url: str, sandbox_url: str, **changes: Any) -> Settings:
     """Settings of a shop in the sandbox; impatient."""
     fields: dict[str, Any] = {
         "yookassa_read_seconds": 0.5,
@@ -55,7 +55,7 @@ class Money(msgspec.Struct, frozen=True):
     revoked: int
 
 
-class Till:
+class PaymentFixture:
     """One process's desk, and a hand on the sandbox."""
 
     def __init__(
@@ -185,10 +185,12 @@ class Till:
 
 
 @asynccontextmanager
-async def till(settings: Settings, ledger: Ledger, pool: "Pool", sandbox: Outside) -> AsyncIterator[Till]:
+async def till(
+    settings: Settings, ledger: Ledger, pool: "Pool", sandbox: Outside
+) -> AsyncIterator[PaymentFixture]:
     """A till at this sandbox."""
     async with YooKassa(settings) as shop:
-        yield Till(settings, ledger, pool, shop, sandbox)
+        yield PaymentFixture(settings, ledger, pool, shop, sandbox)
 
 
 @asynccontextmanager

@@ -1,9 +1,9 @@
 """`python -m MODULE …` as a real process that starts at once: forked from one that has imported everything.
 
 Our services and commands spend most of a test's time on importing, and a suite starts hundreds of them. One
-zygote per test session imports once. What comes out of it is a process of its own, in a session of its own,
-with its own environment, folder, arguments and output; SIGKILL means SIGKILL. That each command also starts
-from nothing is shown by the tests of `up`, of the compose file and of the command line.
+fork server per test session imports once. What comes out of it is a process of its own, in a session of its
+own, with its own environment, folder, arguments and output; SIGKILL means SIGKILL. That each command also
+starts from nothing is shown by the tests of `up`, of the compose file and of the command line.
 
 A request over the Unix socket is a length, JSON, and the descriptors of stdout, stderr and (perhaps) a
 lifeline. The answers are the process id and, when it has ended, its wait status.
@@ -32,7 +32,7 @@ _ANSWER_S_MAX = 120.0
 
 
 class Child:
-    """One process from the zygote, with what our tests use of a Popen."""
+    """One process from the fork server, with what our tests use of a Popen."""
 
     def __init__(self, connection: socket.socket, what: str) -> None:
         self._connection = connection
@@ -105,19 +105,19 @@ def neurocards(
 
 
 def _session() -> Path:
-    """The session's zygote, started by whichever test process needs it first."""
+    """The session's fork server, started by whichever test process needs it first."""
     pid = servers.session_pid()
     folder = servers.session_folder(pid)
-    path = folder / "zygote"
-    with (folder / "zygote.lock").open("w") as lock:
+    path = folder / "fork-server"
+    with (folder / "fork-server.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            with (folder / "zygote.log").open("wb") as log, socket.socket(socket.AF_UNIX) as listener:
+            with (folder / "fork-server.log").open("wb") as log, socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(f"{path}.new")
                 listener.listen(128)
                 numbers = (str(listener.fileno()), str(pid))
                 server = subprocess.Popen(
-                    [sys.executable, "-m", "tests.support.zygote_server", *numbers],
+                    [sys.executable, "-m", "tests.support.fork_server_main", *numbers],
                     cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     pass_fds=(listener.fileno(),), start_new_session=True,
                 )  # fmt: skip

@@ -1,6 +1,6 @@
-"""The process that `zygote.py` forks others from: imports everything once, then waits for requests.
+"""The process that `fork_server.py` forks others from: imports everything once, then waits for requests.
 
-python -m tests.support.zygote_server LISTENING_FD WATCHED_PID
+python -m tests.support.fork_server_main LISTENING_FD WATCHED_PID
 """
 
 import atexit
@@ -34,7 +34,7 @@ _IMPORTED = (
 )
 
 
-class Zygote:
+class ForkServer:
     """The server's side."""
 
     def __init__(self, listener: socket.socket, watched_pid: int) -> None:
@@ -141,7 +141,7 @@ def main() -> None:
         import_module(name)
     gc.freeze()  # the children share these pages as long as nobody counts through them
     gc.enable()
-    Zygote(listener, int(sys.argv[2])).serve()
+    ForkServer(listener, int(sys.argv[2])).serve()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from ledger import commands as c
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger, LogReader
 from projections.reports.books import Books, imbalances
-from tests.support.diaries import ACCOUNTS, CREDITS, Asked, Diary, WriterProcess, storm
+from tests.support.killed_writers import ACCOUNTS, CREDITS, Asked, Diary, WriterProcess, storm
 
 
 class Told:

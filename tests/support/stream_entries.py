@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 
-class Shelf:
+class StreamEntries:
     """Relay and workers as far as the streams show them."""
 
     def __init__(self, redis: Redis, ledger: Ledger, pool: "Pool") -> None:

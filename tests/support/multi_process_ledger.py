@@ -21,7 +21,7 @@ GRANT SELECT ON test_clock.clock TO PUBLIC;
 """
 
 
-class World:
+class MultiProcessLedger:
     """One database with a clock to turn, one ledger here and two in processes of their own."""
 
     def __init__(self, database_url: str) -> None:

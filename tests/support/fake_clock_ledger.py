@@ -26,7 +26,7 @@ ACCOUNTS = ("a", "b", "c")
 START_US = 1_790_000_000 * SECOND_US
 
 
-class Desk:
+class FakeClockLedger:
     """Takes commands as the ledger does; `now_us` is its clock and goes on by a second per command."""
 
     def __init__(self) -> None:
@@ -90,9 +90,9 @@ class Desk:
         return self._states.get(stream) or initial(stream)
 
 
-def random_desk(seed: int, steps: int = 120) -> Desk:
+def random_ledger(seed: int, steps: int = 120) -> FakeClockLedger:
     """Grants that expire or do not, payments, orders, failures, videos, revocations, and days that pass."""
-    chance, desk = random.Random(seed), Desk()
+    chance, desk = random.Random(seed), FakeClockLedger()
     open_jobs: list[tuple[str, str]] = []
     for account in ACCOUNTS:
         desk.open(account, 2)
@@ -132,7 +132,7 @@ def random_desk(seed: int, steps: int = 120) -> Desk:
     return desk
 
 
-def _pay(desk: Desk, chance: random.Random, account: str, payment: str) -> None:
+def _pay(desk: FakeClockLedger, chance: random.Random, account: str, payment: str) -> None:
     """A payment that is given up, flagged, or comes, maybe goes back in parts, and maybe comes twice."""
     credits, price = chance.choice(((5, 39_000), (10, 69_000), (3, 100)))
     terms = ("package", credits, price, "RUB", "1", False, chance.choice((None, 86_400)), "videos", "ru")

@@ -33,7 +33,7 @@ class PlacedOrder(msgspec.Struct, frozen=True):
     status_message: int | None
 
 
-class Studio:
+class OrderFixture:
     """Plays everything that leads to an event."""
 
     def __init__(self, ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", blobs: BlobStore) -> None:

@@ -17,7 +17,7 @@ from services.worker.worker import GRACE_S
 from tests.support.forking import FORKING
 
 
-def mortal_worker(point: str, settings: dict[str, Any], signum: int = signal.SIGKILL) -> BaseProcess:
+def self_killing_worker(point: str, settings: dict[str, Any], signum: int = signal.SIGKILL) -> BaseProcess:
     """Start it; it sends itself `signum` when a job first comes to `point`. Ends with this process."""
     process = FORKING.Process(target=_main, args=(point, settings, signum), daemon=True)
     process.start()

@@ -18,7 +18,7 @@ from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
 from services.platform.database import create_pool
 from tests.support.forking import FORKING
-from tests.support.till import till_settings
+from tests.support.payment_fixture import payment_settings
 
 POINTS: Final = (
     "reserve", "OrderPayment", "ask", "create_payment", "set_url", "RecordPaymentCreated", "paid", "payment",
@@ -28,7 +28,9 @@ POINTS: Final = (
 """In this order; a process struck at one has done it and nothing after it. `paid` is the payer's doing."""
 
 
-def dying_till(point: str, database_url: str, sandbox_url: str, account: str, payment: str) -> BaseProcess:
+def self_killing_payment(
+    point: str, database_url: str, sandbox_url: str, account: str, payment: str
+) -> BaseProcess:
     """Start it: it orders, pays and refunds, and is dead right after `point`."""
     process = FORKING.Process(
         target=_main, args=(point, database_url, sandbox_url, account, payment), daemon=True
@@ -63,7 +65,7 @@ class _Strikes:
 
 
 async def _live(point: str, database_url: str, sandbox_url: str, account: str, payment: str) -> None:
-    settings = till_settings(database_url, sandbox_url)
+    settings = payment_settings(database_url, sandbox_url)
     strikes = _Strikes(point)
     async with (
         await create_pool(settings, "dying") as pool,

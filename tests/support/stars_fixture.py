@@ -19,7 +19,7 @@ from services.platform.database import create_pool
 from services.sandbox import chat, control, telegram
 from services.sandbox.app import Clock
 from tests.support.outside import Outside, outside
-from tests.support.till import till_settings
+from tests.support.payment_fixture import payment_settings
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -28,7 +28,7 @@ MODULES = {"/telegram": telegram.routes, "/chat": chat.routes, "/__sandbox": con
 USER = 4243
 
 
-class StarsTill:
+class StarsFixture:
     """One person, their Stars, and the desk."""
 
     def __init__(self, pool: "Pool", desk: StarsPayments, sandbox: Outside) -> None:
@@ -72,15 +72,15 @@ class StarsTill:
 
 
 @asynccontextmanager
-async def stars_till(database_url: str, ledger: Ledger) -> AsyncIterator[StarsTill]:
+async def stars_till(database_url: str, ledger: Ledger) -> AsyncIterator[StarsFixture]:
     """The person has accepted the terms."""
     async with outside(MODULES, clock=Clock()) as sandbox:
-        settings = till_settings(database_url, sandbox.url)
+        settings = payment_settings(database_url, sandbox.url)
         bot = create_bot(settings)
         try:
             async with await create_pool(settings, "test") as pool:
                 orders, people = PaymentOrders(settings, ledger, pool), PersonalData(pool)
-                shop = StarsTill(pool, StarsPayments(orders, bot, people), sandbox)
+                shop = StarsFixture(pool, StarsPayments(orders, bot, people), sandbox)
                 await shop.enter()
                 yield shop
         finally:
