@@ -12,9 +12,6 @@ JOBS ?= 8
 # Every chance of a chaos run follows from it; empty: a new one each time.
 SEED ?=
 
-# pytest rewrites the asserts of each test module once; without this each of the test processes does all of them.
-COLLECT = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -qq
-REWRITTEN = test -d tests/__pycache__ || { $(COLLECT) tests/unit >/dev/null & $(COLLECT) tests/integration >/dev/null; wait; }
 
 # Ends the tests and all they started after so many minutes, and tells the CPU time of it all.
 WATCHED = $(BIN)/python -m tests.support.watchdog
@@ -67,7 +64,6 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	@$(REWRITTEN)
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
 
 # vulture and deptry look packages up where they are installed: beside the product.

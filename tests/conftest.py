@@ -1,5 +1,6 @@
 """Fixtures for every test. Servers start when the first test asks for one; unit tests start none."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -17,7 +18,7 @@ from tests.support import servers
 from tests.support.arena import seed
 from tests.support.services import Services, services_in
 
-pytest_plugins = ["tests.support.limits"]
+pytest_plugins = ["tests.support.limits", "tests.support.forked_workers"]
 _DATABASES = 10_000
 
 
@@ -30,8 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     seed.chosen()
     _keep_no_logger()
+    build_when_used()
     if runs_tests(config):
-        build_when_used()
         _let_properties_take_their_time()
 
 
@@ -78,9 +79,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> servers.SessionPostgres:
+def postgres() -> Iterator[servers.SessionPostgres]:
     """The session's Postgres, for tests that need several databases; most want `database_url`."""
-    return servers.session_postgres()
+    with contextlib.closing(servers.session_postgres()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -10,19 +10,22 @@ lifeline. The answers are the process id and, when it has ended, its wait status
 """
 
 import atexit
+import base64
 import contextlib
 import fcntl
 import json
 import os
+import pickle
 import select
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.support import servers
 from tests.support.wire import LENGTH, receive_number
@@ -37,6 +40,8 @@ class Child:
     def __init__(self, connection: socket.socket, what: str) -> None:
         self._connection = connection
         self._what = what
+        self.lifeline: int | None = None
+        """What it ends with; closed when it has ended, and with this process."""
         self.pid: int = receive_number(connection)
         self.returncode: int | None = None
 
@@ -52,6 +57,8 @@ class Child:
                 raise subprocess.TimeoutExpired(self._what, timeout or 0)
             self.returncode = os.waitstatus_to_exitcode(receive_number(self._connection))
             self._connection.close()
+            if self.lifeline is not None:
+                os.close(self.lifeline)
         return self.returncode
 
     def send_signal(self, signum: int) -> None:
@@ -71,8 +78,8 @@ def start(
     *words: str,
     cwd: Path,
     env: Mapping[str, str],
-    out: IO[bytes],
-    err: IO[bytes],
+    out: IO[Any],
+    err: IO[Any],
     lifeline: int | None = None,
 ) -> Child:
     """`python -m module words`, with nothing on stdin."""
@@ -86,6 +93,25 @@ def start(
     sent = socket.send_fds(connection, [message], fds)
     connection.sendall(message[sent:])
     return Child(connection, " ".join((module, *words)))
+
+
+def call(function: Callable[..., None], *arguments: Any, pipe: Connection | None = None) -> Child:
+    """A function of a module of ours in a process of its own, which ends with this one.
+
+    With `pipe` the function gets that connection as its last argument, and ends when ours is closed.
+    """
+    packed = base64.b64encode(pickle.dumps((function, arguments, pipe is not None))).decode()
+    reader, writer = (os.dup(pipe.fileno()), None) if pipe else os.pipe()
+    assert sys.__stdout__ and sys.__stderr__
+    try:
+        child = start(
+            "tests.support.fork_call", packed,
+            cwd=ROOT, env=os.environ, out=sys.__stdout__, err=sys.__stderr__, lifeline=reader,
+        )  # fmt: skip
+    finally:
+        os.close(reader)
+    child.lifeline = writer
+    return child
 
 
 def neurocards(

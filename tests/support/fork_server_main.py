@@ -15,21 +15,31 @@ import socket
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Never
 
 from services.platform.no_opentelemetry import keep_out
 from services.platform.parent_death import VARIABLE as LIFELINE
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
-_SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web", "sandbox")
+_SERVICES = sorted(path.parent.name for path in Path("services").glob("*/main.py"))
+_CALLED = (
+    "fake_service",
+    "fork_call",
+    "killed_writers",
+    "self_killing_payment",
+    "self_killing_worker",
+    "stopping",
+    "writers",
+)
 _IMPORTED = (
     *(f"services.{name}.main" for name in _SERVICES),
     *(
-        "services.cli.main",
         "ledger.checkpoints.checkpoint",
         "ledger.checkpoints.proof",
         "projections.verify",
         "openai",
+        *(f"tests.support.{name}" for name in _CALLED),
     ),
 )
 

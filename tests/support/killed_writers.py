@@ -8,14 +8,11 @@ key, whatever its diary holds no answer to; so in the end every command has an a
 import asyncio
 import contextlib
 import itertools
-import multiprocessing
 import os
 import random
 import signal
-import threading
 import time
 from collections.abc import Iterator
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import asyncpg
@@ -26,7 +23,7 @@ from ledger import commands as c
 from ledger.errors import RejectedError
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
-from tests.support.forking import FORKING
+from tests.support import fork_server
 from tests.support.waiting import eventually
 
 ACCOUNTS = tuple(f"shared-{number}" for number in range(10))
@@ -148,27 +145,23 @@ class WriterProcess:
         self.name = name
         self.diary = Diary(folder / name)
         self.lives = 0
-        self._process: BaseProcess | None = None
+        self._process: fork_server.Child | None = None
 
     def start(self) -> None:
         self.lives += 1
         url, path, name, seed = self._arguments
-        self._process = FORKING.Process(
-            target=_write, args=(url, path, f"{name}.{self.lives}", seed + self.lives), daemon=True
-        )
-        self._process.start()
+        self._process = fork_server.call(_write, url, path, f"{name}.{self.lives}", seed + self.lives)
 
     async def writes(self, size_bytes: int) -> None:
         """Until the diary has grown by so much."""
         enough = self.diary.size_bytes + size_bytes
         await eventually(lambda: self.diary.size_bytes >= enough, what=f"{self.name} goes on writing")
 
-    async def end(self, signum: signal.Signals) -> int | None:
+    async def end(self, signum: signal.Signals) -> int:
         """Its exit code; SIGTERM lets it finish what it has asked."""
-        assert self._process is not None and self._process.pid is not None
+        assert self._process is not None
         os.kill(self._process.pid, signum)
-        await asyncio.to_thread(self._process.join, 60)
-        return self._process.exitcode
+        return await asyncio.to_thread(self._process.wait, 60)
 
 
 async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -> list[WriterProcess]:
@@ -196,20 +189,7 @@ async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -
     return writers
 
 
-def end_with_parent() -> None:
-    """End this process at once when the one that started it is gone."""
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 def _write(database_url: str, path: Path, name: str, seed: int) -> None:
-    end_with_parent()
     asyncio.run(_live(database_url, path, name, seed))
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from multiprocessing.process import BaseProcess
 from typing import Any, Final
 
 import aiohttp
@@ -17,7 +16,7 @@ from services.payments.refunds import Refunds
 from services.payments.tracking_store import TrackingStore
 from services.payments.yookassa import YooKassaPayments
 from services.platform.database import create_pool
-from tests.support.forking import FORKING
+from tests.support import fork_server
 from tests.support.payment_fixture import payment_settings
 
 POINTS: Final = (
@@ -30,13 +29,9 @@ POINTS: Final = (
 
 def self_killing_payment(
     point: str, database_url: str, sandbox_url: str, account: str, payment: str
-) -> BaseProcess:
+) -> fork_server.Child:
     """Start it: it orders, pays and refunds, and is dead right after `point`."""
-    process = FORKING.Process(
-        target=_main, args=(point, database_url, sandbox_url, account, payment), daemon=True
-    )
-    process.start()
-    return process
+    return fork_server.call(_main, point, database_url, sandbox_url, account, payment)
 
 
 def _main(*args: str) -> None:

@@ -1,27 +1,21 @@
-"""A worker process that strikes itself at a named point: killed or frozen, with nothing tidied up.
-
-Forked from a server that has the modules loaded, so that a test can afford a dozen.
-"""
+"""A worker process that strikes itself at a named point: killed or frozen, with nothing tidied up."""
 
 import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from services.platform.process import Runtime
 from services.platform.settings import load_settings
 from services.worker.main import make_worker
 from services.worker.worker import GRACE_S
-from tests.support.forking import FORKING
+from tests.support.fork_server import Child, call
 
 
-def self_killing_worker(point: str, settings: dict[str, Any], signum: int = signal.SIGKILL) -> BaseProcess:
+def self_killing_worker(point: str, settings: dict[str, Any], signum: int = signal.SIGKILL) -> Child:
     """Start it; it sends itself `signum` when a job first comes to `point`. Ends with this process."""
-    process = FORKING.Process(target=_main, args=(point, settings, signum), daemon=True)
-    process.start()
-    return process
+    return call(_main, point, settings, signum)
 
 
 def _main(point: str, settings: dict[str, Any], signum: int) -> None:

@@ -69,6 +69,8 @@ class SessionPostgres:
 
     def __init__(self, server: EmbeddedPostgres) -> None:
         self._server = server
+        self._loop = asyncio.new_event_loop()
+        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
 
     def url(self, database: str) -> str:
         return self._server.url(database)
@@ -94,8 +96,19 @@ class SessionPostgres:
         finally:
             self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
-    def execute(self, sql: str, database: str = "postgres") -> None:
-        asyncio.run(_execute(self.url(database), sql))
+    def execute(self, sql: str) -> None:
+        """As the superuser in a database that is no test's, over one connection for all tests."""
+        self._loop.run_until_complete(self._execute(sql))
+
+    async def _execute(self, sql: str) -> None:
+        if self._connection is None:
+            self._connection = await asyncpg.connect(self.url("postgres"))
+        await self._connection.execute(sql)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._loop.run_until_complete(self._connection.close(timeout=5))
+        self._loop.close()
 
 
 def session_postgres() -> SessionPostgres:
@@ -115,6 +128,8 @@ def session_postgres() -> SessionPostgres:
             server.start()
             asyncio.run(_execute(server.url(), f"CREATE DATABASE {TEMPLATE}"))
             asyncio.run(migrate(server.url(TEMPLATE)))
+            # The first connection writes a file that spares later ones much; the copies have it too.
+            asyncio.run(_execute(server.url(TEMPLATE), "SELECT 1"))
             made.touch()
     return SessionPostgres(server)
 

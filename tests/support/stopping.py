@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +13,8 @@ from ledger import commands as c
 from ledger.log.batch import BatchDecider
 from ledger.log.ledger import Ledger
 from ledger.log.pg_pipeline import PipelinedConnection, execute
-from tests.support.forking import FORKING
-from tests.support.killed_writers import Diary, Line, end_with_parent
+from tests.support import fork_server
+from tests.support.killed_writers import Diary, Line
 
 _COMMIT: Final = execute("COMMIT")
 _BEGIN: Final = execute("BEGIN")
@@ -42,15 +41,12 @@ STOPPED: Final = Line("stopped")
 """Written into the diary right before it stops."""
 
 
-def stopping_process(database_url: str, diary: Path, point: str, commands: int) -> BaseProcess:
+def stopping_process(database_url: str, diary: Path, point: str, commands: int) -> fork_server.Child:
     """Start it: so many callers at once on account `a`. Once woken it ends when all have their answers."""
-    process = FORKING.Process(target=_main, args=(database_url, diary, point, commands), daemon=True)
-    process.start()
-    return process
+    return fork_server.call(_main, database_url, diary, point, commands)
 
 
 def _main(database_url: str, path: Path, point: str, commands: int) -> None:
-    end_with_parent()
     asyncio.run(_append(database_url, Diary(path), point, commands))
 
 

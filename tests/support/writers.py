@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from ledger.commands import Command
@@ -10,7 +11,7 @@ from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
-from tests.support.forking import FORKING
+from tests.support import fork_server
 
 Asked = tuple[Command, str]
 """A command and its key."""
@@ -27,9 +28,8 @@ class Writer:
 
     def start(self) -> None:
         """Begin; again, once it was killed."""
-        self._ours, theirs = FORKING.Pipe()
-        self._process = FORKING.Process(target=_main, args=(self._database_url, theirs), daemon=True)
-        self._process.start()
+        self._ours, theirs = Pipe()
+        self._process = fork_server.call(_main, self._database_url, pipe=theirs)
         theirs.close()
         assert self._ours.recv() == "ready"
 
@@ -50,7 +50,7 @@ class Writer:
     def kill(self) -> None:
         """As the kernel would, with nothing tidied up. Answers that were sent can still be read."""
         self._process.kill()
-        self._process.join(60)
+        self._process.wait(60)
 
     def close(self) -> None:
         self.kill()

@@ -27,16 +27,13 @@ async def test_a_stopped_process_lets_the_others_go_on_and_then_tells_the_truth(
     await rich(ledger, "a")
     diary = Diary(tmp_path / "diary")
     process = stopping_process(database_url, diary.path, point, COMMANDS)
-    assert process.pid is not None
     await eventually(lambda: STOPPED in diary.lines(), what="the process to stop itself")
 
     async with asyncio.timeout(PATIENCE_S):
         await ledger.execute(order("a", "other"), key="order:other")
     assert list(diary.lines()) == [STOPPED], "it was not stopped"
     os.kill(process.pid, signal.SIGCONT)
-    await asyncio.to_thread(process.join, PATIENCE_S)
-
-    assert process.exitcode == 0
+    assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0
     told = {line.key: line.receipt or line.refused for line in diary.lines() if line != STOPPED}
     commands = [stopping.order(number) for number in range(COMMANDS)]
     assert told == {key_of(asked): await ledger.execute(asked, key=key_of(asked)) for asked in commands}

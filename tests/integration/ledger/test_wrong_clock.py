@@ -1,7 +1,7 @@
 """An appender on a host whose clock is wrong by a day: every time that counts is the database's."""
 
-import multiprocessing
 from collections.abc import Sequence
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 import pytest
@@ -10,6 +10,7 @@ from ledger import commands as c
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
+from tests.support import fork_server
 from tests.support.wrong_clock import shift_clock
 
 query = load_queries("ledger.log")
@@ -52,17 +53,15 @@ async def test_a_wrong_clock_changes_nothing(ledger: Ledger, pool, database_url:
 
 def elsewhere(off_s: int, database_url: str, *asked: Asked) -> list[Receipt | str]:
     """Ask one after another in a new process whose wall clock is off; receipts, or names of errors."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_live, args=(off_s, theirs, database_url, asked), daemon=True)
-    process.start()
+    ours, theirs = Pipe()
+    process = fork_server.call(_live, off_s, database_url, asked, pipe=theirs)
     assert ours.poll(60), "no answers"
     answers: list[Receipt | str] = ours.recv()
-    process.join(60)
+    process.wait(60)
     return answers
 
 
-def _live(off_s: int, answers: Connection, database_url: str, asked: Sequence[Asked]) -> None:
+def _live(off_s: int, database_url: str, asked: Sequence[Asked], answers: Connection) -> None:
     shift_clock(off_s)
     import asyncio
 

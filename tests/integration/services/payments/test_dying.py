@@ -39,8 +39,7 @@ async def quiet(shop: PaymentFixture, payment: str) -> None:
 async def test_killed_at_every_step(shop, sandbox, point):
     buyer, payment = await shop.buyer(), new_id()
     process = self_killing_payment(point, shop.settings.database_url, sandbox.url, buyer, payment)
-    await asyncio.to_thread(process.join, 60)
-    assert process.exitcode == -signal.SIGKILL, point
+    assert await asyncio.to_thread(process.wait, 60) == -signal.SIGKILL, point
     if point in ("reserve", "watch"):  # nothing stands in the ledger, and nothing will
         await shop.pool.execute("UPDATE payment_watch SET opened_at = opened_at - interval '2 hours'")
     await quiet(shop, payment)

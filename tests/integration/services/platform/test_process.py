@@ -11,6 +11,7 @@ import pytest
 from tests.support.services import ServiceProcess, Services
 from tests.support.waiting import eventually_now
 
+FAKE = "tests.support.fake_service"
 Start = Callable[..., ServiceProcess]
 
 
@@ -19,8 +20,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[ServiceProcess] = []
 
     def start(mode: str, *, wait_s: float | None = 20) -> ServiceProcess:
-        command = [sys.executable, "-m", "tests.support.fake_service", mode]
-        process = ServiceProcess(mode, tmp_path, {"LOG_FORMAT": "json"}, command=command)
+        command = [sys.executable, "-m", FAKE, mode]
+        process = ServiceProcess(mode, tmp_path, {"LOG_FORMAT": "json"}, command=command, module=FAKE)
         started.append(process)
         return process.start(wait_s=wait_s)
 

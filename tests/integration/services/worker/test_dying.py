@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 from functools import partial
-from multiprocessing.process import BaseProcess
 
 import pytest
 
 from events.job import JobHandedBack, JobStarted, SubmissionAccepted, SubmissionFailed, SubmissionIntended
 from ledger.commands import StartJob
+from tests.support.fork_server import Child
 from tests.support.self_killing_worker import self_killing_worker
 from tests.support.waiting import PATIENCE_S, eventually
 from tests.support.worker_fixture import WorkerFixture
@@ -20,11 +20,9 @@ MEANEST = ("prompt_kept", "accepted", "stored", CALLED, NEVER_CALLED)
 """Where something has happened outside that the log does not have yet, and between. `make chaos` has all."""
 
 
-async def ended(process: BaseProcess, timeout_s: float = PATIENCE_S) -> int:
+async def ended(process: Child, timeout_s: float = PATIENCE_S) -> int:
     """Its exit code, negative for a signal."""
-    await eventually(lambda: not process.is_alive(), timeout_s, what="the worker process ends")
-    assert process.exitcode is not None
-    return process.exitcode
+    return await asyncio.to_thread(process.wait, timeout_s)
 
 
 @pytest.mark.chaos
@@ -78,7 +76,6 @@ async def test_an_unknown_submission_without_a_callback_is_refunded(workshop: Wo
 
 async def test_a_frozen_worker_that_wakes_up_changes_nothing(workshop: WorkerFixture) -> None:
     process = self_killing_worker("stored", workshop.process_settings(), signal.SIGSTOP)
-    assert process.pid is not None
     (job,) = await workshop.order()
     await workshop.come_to(job, SubmissionAccepted)
     await workshop.worker()
