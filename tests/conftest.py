@@ -32,8 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     seed.chosen()
     _keep_no_logger()
     build_when_used()
-    if runs_tests(config):
-        _let_properties_take_their_time()
+    _let_properties_take_their_time()
 
 
 def _let_properties_take_their_time() -> None:
@@ -54,11 +53,6 @@ def _keep_no_logger() -> None:
 
 def pytest_report_header() -> str:
     return f"chaos: {seed.VARIABLE}={seed.chosen()} brings the same chances again"
-
-
-def runs_tests(config: pytest.Config) -> bool:
-    """Not in a process that only hands tests out to others."""
-    return "PYTEST_XDIST_WORKER" in os.environ or not config.getoption("numprocesses", None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,13 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
 import typer
 import yaml
 
 from projections.verify.findings import DATABASE_KINDS
 from services.cli.main import app
 from services.generation.error_classes import POLICIES
+from tests.support.each import each
 from tests.support.services import ROOT
 from tests.support.watching import (
     DASHBOARDS,
@@ -38,7 +38,7 @@ def series() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ALERTS)
+@each("name", ALERTS)
 def test_an_alert_says_how_bad_it_is_what_it_means_and_where_to_read_on(name: str) -> None:
     alert = ALERTS[name]
     assert alert["labels"] == {"severity": alert["labels"]["severity"]}
@@ -101,7 +101,7 @@ def test_each_alert_is_tested_where_it_fires_and_where_it_must_not() -> None:
     assert quiet == set(ALERTS) - {"Watchdog"}
 
 
-@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+@each("path", DASHBOARDS)
 def test_a_dashboard_is_whole(path: Path) -> None:
     board = dashboard(path)
     panels = board["panels"]
@@ -187,7 +187,7 @@ def commands() -> list[tuple[str, ...]]:
     return sorted({tuple(re.sub(r'#.*|"[^"]*"', "", line).split()) for line in quoted} - {("…",)})
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@each("words", commands())
 def test_what_the_runbook_says_to_type_can_be_typed(words: tuple[str, ...]) -> None:
     found: Any = typer.main.get_command(app)
     while words and not words[0].startswith("-") and hasattr(found, "commands"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.each import each
 from tests.support.source import parse
 
 ROOT = Path(__file__).parents[2]
@@ -142,7 +143,7 @@ def test_deciders_wait_for_nothing_and_reach_for_nothing() -> None:
     assert [line for path in decider_modules() for line in impurities(path)] == []
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@each("service", SERVICES)
 def test_whoever_speaks_to_telegram_lets_its_models_be_built_when_used(service: str) -> None:
     """Else its start takes three seconds longer. See services/adapters/telegram/lazy_models.py."""
     package = ROOT / "services" / service

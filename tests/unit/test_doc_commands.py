@@ -5,10 +5,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import pytest
 from typer._click.exceptions import ClickException, MissingParameter
 
 from services.cli.reference import PROGRAM, commands, groups
+from tests.support.each import each
 from tests.unit.test_docs import DOCS
 
 COMMANDS, GROUPS = commands(), groups()
@@ -59,7 +59,7 @@ def wrong(lines: list[str], *, mentioned: bool = False) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@each("path", DOCS)
 def test_what_the_documents_say_can_be_typed(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert wrong(blocks(text)) + wrong(mentions(text), mentioned=True) == []

@@ -4,10 +4,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
-import pytest
-
 from events.codec import EVENT_TYPES
 from services.adapters.openai.errors import Reason
+from tests.support.each import each
 from tests.support.services import ROOT
 
 LAYERS = ("ledger", "projections", "services")
@@ -20,7 +19,7 @@ def test_every_event_is_listed_and_nothing_else():
     assert sorted(listed) == sorted(EVENT_TYPES)
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@each("path", DOCS)
 def test_links_between_documents_lead_somewhere(path: Path):
     targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", path.read_text())
     assert [target for target in targets if not (path.parent / target).exists()] == []

@@ -5,9 +5,9 @@ import importlib
 import re
 from pathlib import Path
 
-import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
+from tests.support.each import each
 from tests.support.services import ROOT
 from tests.support.source import parse
 
@@ -59,7 +59,7 @@ def test_metrics_are_made_in_modules_of_that_name_only() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("name", sorted(metrics()))
+@each("name", sorted(metrics()))
 def test_no_label_tells_who(name: str) -> None:
     """`account` is a provider account's short name, on the metrics of the provider only."""
     _, labels = metrics()[name]

@@ -6,8 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
+from tests.support.each import each
 from tests.support.source import parse
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +99,7 @@ def test_no_addresses_of_people() -> None:
     assert matches(EMAIL, texts()) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("pattern", "line", "found"),
     [
         (LEFTOVERS, "# TO" "DO later", True),

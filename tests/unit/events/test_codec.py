@@ -10,13 +10,14 @@ from events.account import AccountOpened, CreditsGranted
 from events.codec import EVENT_TYPES, Event, clean_text, decode_data, encode
 from events.errors import CodecError, UnknownEventTypeError
 from events.job import Failure, JobFailed
+from tests.support.each import each
 
 
 def test_every_event_of_the_union_is_registered_under_its_name():
     assert {cls.__name__ for cls in typing.get_args(Event)} == set(EVENT_TYPES)
 
 
-@pytest.mark.parametrize("cls", EVENT_TYPES.values(), ids=lambda cls: cls.__name__)
+@each("cls", EVENT_TYPES.values())
 def test_events_are_frozen(cls):
     assert cls.__struct_config__.frozen
 

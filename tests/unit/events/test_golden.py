@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 
 from events.codec import EVENT_TYPES, decode_data, encode
+from tests.support.each import each
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -34,14 +34,14 @@ def kept(written: Any, read: Any) -> Any:
     return read
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.shape}-{line.type}")
+@each("line", LINES)
 def test_every_shape_ever_written_decodes_with_nothing_lost(line: Line):
     event = decode_data(line.type, line.data)
     written = msgspec.json.decode(line.data)
     assert kept(written, msgspec.json.decode(encode(event))) == written
 
 
-@pytest.mark.parametrize("name", EVENT_TYPES)
+@each("name", EVENT_TYPES)
 def test_the_newest_line_is_what_is_written_today(name: str):
     assert name in NEWEST, f"add a line for {name} to golden.jsonl"
     line = NEWEST[name]

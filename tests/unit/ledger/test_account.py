@@ -23,6 +23,7 @@ from ledger.errors import (
     TermsNotAcceptedError,
     UnreadableAccountError,
 )
+from tests.support.each import each
 
 OPENED = [AccountOpened()]
 AGREED = [*OPENED, TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome")]
@@ -84,7 +85,7 @@ def test_a_revocation_may_leave_less_than_zero_and_then_nothing_can_be_ordered()
     assert given(*AGREED, CreditsCharged("j", "o", 2), CreditsRefunded("j", 2, "transient")).balance == 2
 
 
-@pytest.mark.parametrize(
+@each(
     ("state", "command", "error"),
     [
         (given(), order("j"), AccountNotOpenError),
@@ -114,7 +115,7 @@ def test_a_forgotten_account_takes_no_orders_and_still_gets_its_refunds():
     assert evolve(state, back[0][1]).balance == 2  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("amount", [0, -1, 1_000_001])
+@each("amount", [0, -1, 1_000_001])
 def test_amounts_out_of_range_are_refused(amount):
     with pytest.raises(InvalidCommandError):
         account.grant(given(*AGREED), c.GrantCredits("a", amount, "manual", "x"), now_us=0)

@@ -3,8 +3,6 @@
 import asyncio
 from hashlib import sha256
 
-import pytest
-
 from events import codec
 from events.envelope import GENESIS, GENESIS_HASH
 from events.job import Failure
@@ -21,6 +19,7 @@ from ledger.log import batch as batch_module
 from ledger.log import hash_chain
 from ledger.log.batch import NOTHING_TO_DO, BatchDecider, Pending, Receipt
 from ledger.log.hash_chain import follows
+from tests.support.each import each
 
 
 def decided(*asked: tuple[str, c.Command], known=None):
@@ -116,7 +115,7 @@ def test_a_hash_that_cannot_be_made_leaves_no_half_of_a_command(monkeypatch):
     assert result.states["account-a"] == decided(OPEN, TERMS, order("o2", "j1")).states["account-a"]
 
 
-@pytest.mark.parametrize("job", ["two\x1fnames", "two\nlines", "x" * 300])
+@each("job", ["two\x1fnames", "two\nlines", "x" * 300])
 def test_what_cannot_name_a_stream_is_that_command_s_error(job: str):
     result = decided(OPEN, TERMS, order("o1", job), order("o2", "j1"))
     assert isinstance(result.answers[2], InvalidCommandError)

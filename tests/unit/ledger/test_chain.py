@@ -3,10 +3,10 @@
 import itertools
 
 import msgspec
-import pytest
 
 from events.envelope import GENESIS_HASH, Recorded
 from ledger.log.hash_chain import event_hash, follows
+from tests.support.each import each
 
 ROW = Recorded(7, "account-a", 3, "CreditsCharged", '{"job":"j"}', "order:o", b"b" * 32, 2, 99, b"")
 SEALED = msgspec.structs.replace(ROW, hash=event_hash(GENESIS_HASH, *msgspec.structs.astuple(ROW)[:-1]))
@@ -17,7 +17,7 @@ def test_the_right_hash_follows():
     assert not follows(b"x" * 32, SEALED)
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"position": 8},
@@ -32,7 +32,6 @@ def test_the_right_hash_follows():
         {"recorded_at_us": 98},
         {"hash": b"x" * 32},
     ],
-    ids=lambda change: next(iter(change)),
 )
 def test_every_column_is_covered(change):
     assert not follows(GENESIS_HASH, msgspec.structs.replace(SEALED, **change))

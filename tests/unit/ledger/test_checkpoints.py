@@ -17,6 +17,7 @@ from ledger.checkpoints.checkpoint import (
     time_text,
 )
 from ledger.checkpoints.signed_note import MalformedNoteError
+from tests.support.each import each
 
 HEAD = Cursor(12, b"\xab" * 32)
 CHECKPOINT = Checkpoint(
@@ -44,7 +45,7 @@ def test_the_text_of_a_restoration() -> None:
     )
 
 
-@pytest.mark.parametrize("statement", [CHECKPOINT, RESTORED])
+@each("statement", [CHECKPOINT, RESTORED])
 def test_reading_gives_back_what_was_written(statement: Checkpoint | Restored) -> None:
     assert parse(statement.text()) == statement
 
@@ -53,7 +54,7 @@ def test_lines_of_a_later_version_are_no_reason_to_refuse_a_checkpoint() -> None
     assert parse(CHECKPOINT.text() + "witnessed by nobody\n") == CHECKPOINT
 
 
-@pytest.mark.parametrize(
+@each(
     ("old", "new"),
     [
         ("\n12\n", "\n012\n"), ("\n12\n", "\n-1\n"), ("\n12\n", "\n1 2\n"), ("AQE=", "AQF="), ("AQEB", "", ),
@@ -68,7 +69,7 @@ def test_what_is_no_checkpoint(old: str, new: str) -> None:
         parse(text.replace(old, new))
 
 
-@pytest.mark.parametrize("word", ["lost", "kept", "head", "actor", "reason", "time"])
+@each("word", ["lost", "kept", "head", "actor", "reason", "time"])
 def test_what_is_no_restoration(word: str) -> None:
     with pytest.raises(MalformedNoteError):
         parse(RESTORED.text().replace(f"{word} ", "else "))
@@ -87,7 +88,7 @@ def test_times_keep_their_microsecond(time_us: int) -> None:
     assert time_of(time_text(time_us)) == time_us
 
 
-@pytest.mark.parametrize(
+@each(
     ("place", "time_us", "explained"),
     [
         (Cursor(12, b"\x0c" * 32), 0, True),
@@ -97,7 +98,6 @@ def test_times_keep_their_microsecond(time_us: int) -> None:
         (Cursor(13, b"x" * 32), 0, False),
         (Cursor(7, b"x" * 32), 0, False),
     ],
-    ids=["lost", "between", "signed later", "another hash there", "beyond", "kept"],
 )
 def test_what_a_restoration_explains(place: Cursor, time_us: int, explained: bool) -> None:
     assert RESTORED.explains(place, time_us) == explained

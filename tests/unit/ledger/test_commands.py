@@ -2,11 +2,10 @@
 
 import pickle
 
-import pytest
-
 from events.account import Paid
 from events.job import Failure
 from ledger import commands as c
+from tests.support.each import each
 
 COMMANDS = [
     c.OpenAccount("a"),
@@ -17,7 +16,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: type(command).__name__)
+@each("command", COMMANDS)
 def test_the_same_command_from_another_process_has_the_same_body(command: c.Command):
     assert c.body(pickle.loads(pickle.dumps(command))) == c.body(command)
 

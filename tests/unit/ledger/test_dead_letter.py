@@ -31,6 +31,7 @@ from ledger.errors import (
 )
 from ledger.jobs import state as job_state
 from ledger.jobs.state import JobState
+from tests.support.each import each
 
 DEADLINE = 1_000
 QUEUED = JobQueued("a", "o", 2, 3, 4, "m", "ugc", "p", "b", "ru", DEADLINE, parts=(Part(1, 4, "bonus"),))
@@ -111,7 +112,7 @@ def test_only_what_failed_is_made_again_and_once():
         when(given(*FAILED, VideoGifted(1, VIDEO)), REQUEUE)
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "payer", "error"),
     [
         ({"price": 6}, PAYER, InsufficientCreditsError),

@@ -10,6 +10,7 @@ from ledger.decider import decide, streams_read
 from ledger.errors import AccountErasedError, AccountNotOpenError, InvalidCommandError, NotDueError
 from ledger.jobs.state import JobState
 from ledger.promotions import commands as g
+from tests.support.each import each
 
 MEMBER = AccountState(opened=True, terms="1")
 FRIEND = replace(MEMBER, invited_by="a", bought=True)
@@ -33,7 +34,7 @@ def test_an_account_that_is_open_is_invited_by_nobody():
     assert when(OPEN, FRIEND) == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("inviter", "error"),
     [(AccountState(), AccountNotOpenError), (replace(MEMBER, forgotten=True), AccountErasedError)],
 )
@@ -100,7 +101,7 @@ def test_a_purchase_is_remembered_by_the_account():
         when(REWARD, replace(FRIEND, bought=False))
 
 
-@pytest.mark.parametrize(
+@each(
     ("friend", "error"),
     [
         (MEMBER, InvalidCommandError),

@@ -35,6 +35,7 @@ from ledger.errors import (
 )
 from ledger.jobs import state as job_state
 from ledger.jobs.state import JobState
+from tests.support.each import each
 
 DEADLINE = 1_000
 PARTS = (Part(1, 3, "purchase"),)
@@ -147,7 +148,7 @@ def test_a_retry_waits_for_its_time_and_takes_the_next_number():
     ]
 
 
-@pytest.mark.parametrize("retry_at_us", [None, DEADLINE, DEADLINE + 1])
+@each("retry_at_us", [None, DEADLINE, DEADLINE + 1])
 def test_without_a_retry_inside_the_deadline_the_job_fails_and_is_refunded(retry_at_us):
     made = when(given(*ACCEPTED), c.FailSubmission("j", "a", 1, 1, FAILURE, retry_at_us))
     assert made == [
@@ -172,7 +173,7 @@ def test_the_monitor_waits_for_the_deadline_and_then_needs_no_run():
     assert made == [JobFailed("monitor", PLACED), CreditsRefunded("j", 3, "transient", PARTS)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("history", "said", "attempt", "task"),
     [
         (STARTED, 0, 0, ""),  # before the first submission

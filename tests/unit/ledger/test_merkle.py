@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.checkpoints import merkle
+from tests.support.each import each
 
 # The leaves and roots that the implementations of Certificate Transparency test each other with.
 LEAVES = [
@@ -84,17 +85,17 @@ def path_of(leaf: int, data: list[bytes]) -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("size", range(9))
+@each("size", range(9))
 def test_published_roots(size: int) -> None:
     assert merkle.root_of(LEAVES[:size]).hex() == ROOTS[size]
 
 
-@pytest.mark.parametrize(("leaf", "size"), PROOFS)
+@each(("leaf", "size"), PROOFS)
 def test_published_proofs(leaf: int, size: int) -> None:
     assert [hash_.hex() for hash_ in path_of(leaf, LEAVES[:size])] == list(PROOFS[leaf, size])
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 1000, 1024])
+@each("size", [0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 1000, 1024])
 def test_roots_as_the_definition_says(size: int) -> None:
     data = leaves(size)
     assert merkle.root_of(data) == naive_root(data)
@@ -158,7 +159,7 @@ def test_ten_million_leaves_keep_some_twenty_hashes() -> None:
     assert len(tree._nodes) <= 24
 
 
-@pytest.mark.parametrize("count", [0, 3, 255])
+@each("count", [0, 3, 255])
 def test_only_whole_subtrees_have_a_whole_root(count: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
         merkle.whole_root(leaves(count))

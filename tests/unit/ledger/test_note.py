@@ -8,6 +8,7 @@ import pytest
 
 from ledger.checkpoints import signed_note
 from ledger.checkpoints.signed_note import MalformedKeyError, MalformedNoteError, SignatureError
+from tests.support.each import each
 
 # The example in the documentation of Go's golang.org/x/mod/sumdb/note.
 PRIVATE = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -51,7 +52,7 @@ def test_openssl_agrees(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("at", range(len(SIGNED)))
+@each("at", range(len(SIGNED)))
 def test_no_character_can_be_changed(at: int) -> None:
     changed = SIGNED[:at] + chr(ord(SIGNED[at]) ^ 1) + SIGNED[at + 1 :]
     with pytest.raises((MalformedNoteError, SignatureError)):
@@ -84,7 +85,7 @@ def test_a_wrong_signature_of_a_known_key_is_fatal_even_beside_a_right_one() -> 
         signed_note.open_note(SIGNED + wrong, ours.public)
 
 
-@pytest.mark.parametrize(
+@each(
     "text", ["", "no end", "\n", "a\tb\n", "a\rb\n", "nul\x00\n"],
 )  # fmt: skip
 def test_what_cannot_be_signed(text: str) -> None:
@@ -92,7 +93,7 @@ def test_what_cannot_be_signed(text: str) -> None:
         signed_note.new_key("n").sign(text)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", "text\n", "text\n\n", SIGNED[:-1], SIGNED.replace("— ", "-- "), "x" * signed_note.NOTE_BYTES_MAX],
 )
@@ -101,7 +102,7 @@ def test_what_is_no_note(text: str) -> None:
         signed_note.open_note(text, signed_note.parse_public(PUBLIC))
 
 
-@pytest.mark.parametrize("name", ["", "two words", "plus+plus", "line\nline", "no\u00a0break"])
+@each("name", ["", "two words", "plus+plus", "line\nline", "no\u00a0break"])
 def test_names_a_key_cannot_have(name: str) -> None:
     with pytest.raises(MalformedKeyError):
         signed_note.new_key(name)

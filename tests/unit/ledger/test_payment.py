@@ -27,6 +27,7 @@ from ledger.errors import (
 )
 from ledger.payments import commands as p
 from ledger.payments.state import PaymentState
+from tests.support.each import each
 from tests.unit.ledger.paying import BUYER, GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
 
 CANCEL = p.CancelPayment("p", "yk-1", "expired_on_confirmation", "yoo_money")
@@ -43,7 +44,7 @@ def test_the_same_order_again_is_none_and_another_is_refused():
         desk.do(replace(ORDER, amount_minor=1))
 
 
-@pytest.mark.parametrize(
+@each(
     ("buyer", "error"),
     [
         (AccountState(), AccountNotOpenError),
@@ -57,7 +58,7 @@ def test_who_may_not_order_orders_nothing(buyer, error):
         Desk(payer=buyer).do(ORDER)
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"credits": 0},
@@ -68,7 +69,6 @@ def test_who_may_not_order_orders_nothing(buyer, error):
         {"package": ""},
         {"life_s": 0},
     ],
-    ids=str,
 )
 def test_an_order_of_nonsense_is_refused(change):
     with pytest.raises(InvalidCommandError):
@@ -113,14 +113,13 @@ def test_money_that_came_twice_is_credited_twice():
     assert desk.payer.balance == 10
 
 
-@pytest.mark.parametrize(
+@each(
     "before",
     [
         [PaymentCancelled("yk-1", "expired_on_confirmation", "yoo_money")],
         [PaymentExpired("no answer for 7 days")],
         [PaymentFlagged("yk-1", "amount", 100, "RUB")],
     ],
-    ids=lambda events: type(events[0]).__name__,
 )
 def test_late_money_is_credited_whatever_we_thought_of_the_payment(before):
     desk = Desk(ORDERED, PaymentCreated("yk-1"), *before)
@@ -128,7 +127,7 @@ def test_late_money_is_credited_whatever_we_thought_of_the_payment(before):
     assert [received.credits for received in desk.payment.received] == [5]
 
 
-@pytest.mark.parametrize(
+@each(
     ("problem", "change"),
     [
         ("amount", {"amount_minor": 38_999}),
@@ -139,7 +138,6 @@ def test_late_money_is_credited_whatever_we_thought_of_the_payment(before):
         ("test", {"test": True}),
         ("account", {"account": "b"}),
     ],
-    ids=str,
 )
 def test_money_that_was_not_ordered_so_is_flagged_once_and_credits_nothing(problem, change):
     desk = Desk(ORDERED)

@@ -7,6 +7,7 @@ from events.account import Paid
 from events.payment import PaymentFlagged
 from ledger.errors import InvalidCommandError, NotPaidError, PaymentNotFoundError
 from ledger.payments import commands as p
+from tests.support.each import each
 from tests.unit.ledger.paying import GRANTED, INTEND, ORDERED, SETTLE, SUCCEEDED, Desk
 
 ACCEPT = p.AcceptPayment("p", "a", "yk-1", 2, "op", "by phone")
@@ -24,7 +25,7 @@ def test_flagged_money_is_bought_with_by_an_operators_word():
     assert desk.do(replace(INTEND, amount_minor=50))[0].credits == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "error"),
     [
         ({"credits": 0}, InvalidCommandError),
@@ -33,7 +34,6 @@ def test_flagged_money_is_bought_with_by_an_operators_word():
         ({"provider_payment": "yk-9"}, NotPaidError),
         ({"account": "b"}, PaymentNotFoundError),
     ],
-    ids=str,
 )
 def test_what_cannot_be_accepted(change, error):
     with pytest.raises(error):

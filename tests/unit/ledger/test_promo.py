@@ -23,6 +23,7 @@ from ledger.promotions import commands as g
 from ledger.promotions import state as promo_state
 from ledger.promotions.promo_codes import is_code, normalised
 from ledger.promotions.state import PromoState
+from tests.support.each import each
 
 CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "olga", "sale")
 CREATE = g.CreatePromo("SPRING", 3, 2, 1_000, 60, "olga", "sale")
@@ -57,7 +58,7 @@ def test_the_account_remembers_and_the_code_counts():
         when(code(CREATED, PromoRedeemed("b", 1), PromoRedeemed("c", 1)), REDEEM)
 
 
-@pytest.mark.parametrize(
+@each(
     ("state", "account", "now_us", "error"),
     [
         (code(), MEMBER, 10, PromoNotFoundError),
@@ -68,7 +69,6 @@ def test_the_account_remembers_and_the_code_counts():
         (code(CREATED), AccountState(opened=True), 10, TermsNotAcceptedError),
         (code(CREATED), replace(MEMBER, forgotten=True), 10, AccountErasedError),
     ],
-    ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_nothing_is_given(state, account, now_us, error):
     with pytest.raises(error):
@@ -90,14 +90,13 @@ def test_a_code_is_made_once_and_never_changed():
         when(code(CREATED), replace(CREATE, amount=4))
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"code": "spring"}, {"code": "AB"}, {"code": "-AB"}, {"code": "A" * 33}, {"code": "A B"},
         {"amount": 0}, {"amount": 1_000_001}, {"uses_max": 0}, {"uses_max": 10_001},
         {"expires_at_us": 10}, {"life_s": 0}, {"actor": ""}, {"reason": ""},
-    ],
-    ids=str,
+    ]
 )  # fmt: skip
 def test_a_code_that_makes_no_sense_is_refused(change):
     command = replace(CREATE, **change)
@@ -114,9 +113,7 @@ def test_a_code_is_disabled_once_by_someone_for_some_reason():
         when(code(CREATED), replace(DISABLE, actor=""))
 
 
-@pytest.mark.parametrize(
-    "text", ["spring-25", " SPRING -25", "ѕpring-25".upper(), "sрring-25", "SPRING-２５"]
-)
+@each("text", ["spring-25", " SPRING -25", "ѕpring-25".upper(), "sрring-25", "SPRING-２５"])
 def test_case_spaces_and_look_alikes_make_no_difference(text):
     assert normalised(text.replace("Ѕ", "S")) == "SPRING-25"
 

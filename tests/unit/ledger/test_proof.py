@@ -13,6 +13,7 @@ from ledger.checkpoints.checkpoint import Checkpoint
 from ledger.checkpoints.merkle import fold, leaf_hash, nodes_of, path_ranges, root_of, whole_root
 from ledger.checkpoints.proof import Proof, ProofError, decode, encode, proven, verify
 from ledger.checkpoints.signed_note import SignatureError, new_key
+from tests.support.each import each
 from tests.support.history import History
 
 KEY = new_key("neurocards/test")
@@ -57,8 +58,8 @@ def test_a_proof_gives_the_events_as_they_were() -> None:
     assert events[0].key == "key-1" and events[2].hash == checkpoint.head.hash
 
 
-@pytest.mark.parametrize("index", [0, 1, 2])
-@pytest.mark.parametrize(
+@each("index", [0, 1, 2])
+@each(
     "changes",
     [
         {"position": 2}, {"position": 0}, {"position": -1}, {"position": SIZE + 1}, {"position": 2**70},
@@ -66,8 +67,7 @@ def test_a_proof_gives_the_events_as_they_were() -> None:
         {"key": "other"}, {"key": None}, {"body_hash": "00" * 32}, {"body_hash": None}, {"command_events": 7},
         {"recorded_at_us": 0}, {"hash": "00" * 32}, {"hash": "xyz"}, {"previous": "11" * 32}, {"path": []},
         {"path": ["00" * 32] * 5}, {"path": ["no"]},
-    ],
-    ids=str,
+    ]
 )  # fmt: skip
 def test_no_field_can_be_changed(index: int, changes: dict[str, Any]) -> None:
     proof = with_event(index, **changes)
@@ -93,7 +93,7 @@ def test_the_checkpoint_must_be_signed_by_the_key() -> None:
         verify(PROOF, new_key("neurocards/test").public)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", "\x00", '{"format":"x","checkpoint":"","events":[]}'])
+@each("text", ["", "{}", "[]", "\x00", '{"format":"x","checkpoint":"","events":[]}'])
 def test_what_is_no_proof(text: str) -> None:
     with pytest.raises(ProofError):
         decode(text.encode())

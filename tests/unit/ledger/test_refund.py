@@ -17,6 +17,7 @@ from ledger.errors import (
     UnreadableAccountError,
 )
 from ledger.payments.state import Received
+from tests.support.each import each
 from tests.unit.ledger.paying import (
     BUYER,
     FAIL,
@@ -130,7 +131,7 @@ def test_asking_twice_is_asking_once():
         desk.do(INTEND)
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "error"),
     [
         ({"amount_minor": 39_001}, RefundTooLargeError),
@@ -142,7 +143,6 @@ def test_asking_twice_is_asking_once():
         ({"provider_payment": "yk-9"}, NotPaidError),
         ({"account": "b"}, PaymentNotFoundError),
     ],
-    ids=str,
 )
 def test_a_refund_that_makes_no_sense_is_refused(change, error):
     with pytest.raises(error):

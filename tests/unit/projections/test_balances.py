@@ -7,6 +7,7 @@ from events.account import CreditsCharged, CreditsGranted, CreditsRevoked, Terms
 from events.errors import UnknownEventTypeError
 from projections.engine.errors import UnfoldableEventError
 from projections.models.balances import BALANCES, Balance
+from tests.support.each import each
 from tests.support.history import History, rehashed
 from tests.unit.projections.samples import ACCOUNT, account_with, failed, ordered, queued
 
@@ -69,7 +70,7 @@ def test_the_latest_terms_count():
     assert BALANCES.fold_all(history.events)["a"].terms == "2"
 
 
-@pytest.mark.parametrize("stream", ["account-a", "job-j", "payment-p"])
+@each("stream", ["account-a", "job-j", "payment-p"])
 def test_an_unknown_type_stops_the_fold_on_any_stream(stream: str):
     history = History()
     (recorded,) = history.record((stream, CreditsGranted(1, "bonus", "x")))

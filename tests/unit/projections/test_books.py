@@ -16,6 +16,7 @@ from events.codec import Event
 from projections.engine.errors import UnfoldableEventError
 from projections.models.balances import BALANCES
 from projections.reports.books import Books, Transfer, imbalances, transfer_of
+from tests.support.each import each
 from tests.support.history import History
 
 _amounts = st.integers(1, 1_000_000)
@@ -27,7 +28,7 @@ _credit_events = st.one_of(
 )
 
 
-@pytest.mark.parametrize(
+@each(
     ("event", "transfer"),
     [
         (CreditsGranted(3, "purchase", "p"), Transfer("issued:purchase", "user:a", 3)),
@@ -61,7 +62,7 @@ def test_the_books_sum_to_zero_at_every_position_and_agree_with_the_balances(mov
         assert books[f"user:{account}"] == row.balance
 
 
-@pytest.mark.parametrize(
+@each(
     ("books", "word"),
     [
         ({"issued:bonus": -3, "user:a": 4}, "sum to 1"),

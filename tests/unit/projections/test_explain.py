@@ -13,6 +13,7 @@ from ledger import commands as c
 from ledger.payments import commands as p
 from projections.reports.event_text import money, words_of
 from projections.reports.explain import STAGES, Message, chain_of
+from tests.support.each import each
 from tests.support.fake_clock_ledger import FakeClockLedger
 from tests.support.history import History
 from tests.unit.events.test_golden import LINES
@@ -48,7 +49,7 @@ def test_steps_are_in_order_and_once_each() -> None:
     assert chain.steps[-1].what == "sent to the chat: why there is no video, message 77"
 
 
-@pytest.mark.parametrize(
+@each(
     ("state", "error", "words"),
     [
         ("pending", None, "owed to the chat, pending: the video"),

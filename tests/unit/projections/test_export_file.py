@@ -13,6 +13,7 @@ from projections.engine.errors import ManifestError
 from projections.export.manifest import COLUMNS, Manifest, path_of, read_manifest, totals_of
 from projections.export.verify import verify_file
 from projections.verify.findings import Problem
+from tests.support.each import each
 from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import rehashed
 
@@ -57,13 +58,13 @@ def found(file: Path, manifest: Manifest, checkpoint: Cursor | None = None) -> l
     return verify_file(file, manifest, checkpoint=checkpoint).problems
 
 
-@pytest.mark.parametrize("last", range(1, 30))
+@each("last", range(1, 30))
 def test_a_file_may_end_within_a_command(tmp_path: Path, last: int) -> None:
     file, manifest = write(tmp_path, EVENTS[:last])
     assert found(file, manifest) == []
 
 
-@pytest.mark.parametrize("first", [1, 2, 17, len(EVENTS)])
+@each("first", [1, 2, 17, len(EVENTS)])
 def test_a_whole_file_is_clean(tmp_path: Path, first: int) -> None:
     before = EVENTS[first - 2].hash if first > 1 else GENESIS_HASH
     file, manifest = write(tmp_path, EVENTS[first - 1 :], before)
@@ -116,7 +117,7 @@ DAMAGE: dict[str, tuple[Callable[[LINES], LINES], str, int | None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DAMAGE)
+@each("name", DAMAGE)
 def test_damage_is_found_where_it_is(tmp_path: Path, name: str) -> None:
     change, kind, position = DAMAGE[name]
     file, manifest = write(tmp_path, EVENTS)
@@ -213,7 +214,7 @@ def test_an_unknown_event_is_said(tmp_path: Path) -> None:
         assert 33 in {p.position for p in found(file, manifest)}
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", "{}", "[1]", "\xff", '{"format":"jsonl"}', "x" * 1_000_001],
 )

@@ -22,6 +22,7 @@ from events.job import (
 )
 from projections.engine.errors import UnfoldableEventError
 from projections.models.job_status import JOB_STATUS, JobStatus
+from tests.support.each import each
 from tests.support.history import History
 from tests.unit.projections.samples import TIMED_OUT, VIDEO, ordered
 
@@ -45,7 +46,7 @@ def after(*events: Event) -> JobStatus:
     return JOB_STATUS.fold_all(history.events)["j"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("events", "state"),
     [
         ((), "queued"),

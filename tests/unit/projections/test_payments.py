@@ -16,6 +16,7 @@ from events.payment import (
 )
 from projections.engine.errors import UnfoldableEventError
 from projections.models.payments import PAYMENTS, Payment
+from tests.support.each import each
 from tests.support.history import History
 from tests.unit.ledger.paying import ORDERED, SUCCEEDED
 
@@ -60,7 +61,7 @@ def test_a_row_says_what_was_ordered_paid_and_sent_back():
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("events", "state"),
     [
         ((), "ordered"),

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
@@ -14,6 +13,7 @@ from projections.verify.event_fields import READ, Row
 from projections.verify.findings import Findings, Problem
 from projections.verify.invariants.jobs import job_stream_of, judge
 from projections.verify.invariants.log import Rules
+from tests.support.each import each
 from tests.support.history import History, rehashed
 from tests.unit.projections.samples import (
     ACCOUNT,
@@ -88,9 +88,7 @@ def test_a_right_history_has_no_problems_and_tells_what_is_unfinished():
     assert audited(history.events) == ([], {"j", "m"})
 
 
-@pytest.mark.parametrize(
-    "end", [("job-k", JobSucceeded(1, 1, VIDEO)), ("job-k", JobFailed("worker", TIMED_OUT))]
-)
+@each("end", [("job-k", JobSucceeded(1, 1, VIDEO)), ("job-k", JobFailed("worker", TIMED_OUT))])
 def test_a_failed_job_may_be_made_again_for_free(end: tuple[str, Event]):
     dropped = ("job-j", DeadLetterDropped("seen", "op"))
     gift = [] if isinstance(end[1], JobSucceeded) else [(("job-k", VideoGifted(1, VIDEO)),)]
@@ -98,7 +96,7 @@ def test_a_failed_job_may_be_made_again_for_free(end: tuple[str, Event]):
     assert audited(history.events) == ([], set())
 
 
-@pytest.mark.parametrize(
+@each(
     ("history", "kind"),
     [
         (lambda: history_with((FAILED, REFUND), (FREE,)), "charge"),
@@ -157,7 +155,7 @@ def test_a_charge_after_a_revocation_below_zero_is_an_overdraft():
     assert [(p.kind, p.position) for p in problems] == [("overdraft", 7), ("lots", 7)]
 
 
-@pytest.mark.parametrize(
+@each(
     ("tamper", "kind"),
     [
         (lambda events: events[:1] + events[2:], "sequence"),

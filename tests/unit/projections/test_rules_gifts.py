@@ -1,12 +1,12 @@
 """What the rules say of gifts that were not given as they should be."""
 
 import msgspec
-import pytest
 
 from events.account import AccountOpened, CreditsGranted, InvitationRewarded
 from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
 from projections.verify.findings import Findings
 from projections.verify.invariants.promotions import Gifts
+from tests.support.each import each
 
 MADE = ("promo-P", PromoCreated("P", 3, 1, 1_000, None, "o", "r"))
 USED = ("promo-P", PromoRedeemed("a", 1))
@@ -42,7 +42,7 @@ B_GRANT = ("account-b", CreditsGranted(3, "promo", "P", "promo:P", lot=1))
 OVER = ("promo-P", PromoDisabled("o", "r"))
 
 
-@pytest.mark.parametrize(
+@each(
     ("commands", "words"),
     [
         ([[MADE], [MADE]], "made again"),

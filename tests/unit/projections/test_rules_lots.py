@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
-
 from events.account import (
     AccountForgotten,
     AccountOpened,
@@ -16,6 +14,7 @@ from events.account import (
 )
 from events.codec import Event
 from events.job import JobFailed, JobQueued, JobSucceeded
+from tests.support.each import each
 from tests.support.history import History
 from tests.unit.projections.samples import ACCOUNT, TIMED_OUT, VIDEO
 from tests.unit.projections.test_rules import audited
@@ -134,7 +133,7 @@ def returned(*parts: Part, settled: int = 0, amount: int = 2) -> Callable[[], Hi
     return make
 
 
-@pytest.mark.parametrize(
+@each(
     ("history", "words"),
     [
         (drawn(some(PROMO, 2), amount=3), "do not add up to 3"),

@@ -3,7 +3,6 @@
 import random
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from events.account import AccountOpened, CreditsGranted, CreditsRestored, CreditsRevoked, Paid, Part
@@ -21,6 +20,7 @@ from ledger.errors import RejectedError
 from ledger.payments import commands as p
 from projections.verify.findings import Findings
 from projections.verify.invariants.log import Rules
+from tests.support.each import each
 from tests.support.fake_clock_ledger import FakeClockLedger
 from tests.support.history import History
 from tests.unit.projections.samples import ACCOUNT
@@ -66,7 +66,7 @@ ACCEPTED = of(
 PAID = (of(ORDERED), of(PaymentCreated("yk-1")), of(SUCCEEDED, GRANTED))
 
 
-@pytest.mark.parametrize(
+@each(
     "more",
     [
         (),
@@ -86,7 +86,7 @@ def test_flagged_money_that_an_operator_accepts_is_right():
     assert audited(history(of(ORDERED), FLAGGED, ACCEPTED).events) == ([], set())
 
 
-@pytest.mark.parametrize(
+@each(
     ("commands", "words"),
     [
         ((of(ORDERED), of(SUCCEEDED)), "5 credits of yookassa:yk-1 were not given with the money"),
@@ -199,7 +199,7 @@ def test_a_walk_that_begins_inside_a_command_does_not_ask_for_what_was_before():
         assert [p for p in findings.problems if p.kind != "books"] == [], after
 
 
-@pytest.mark.parametrize("seed", range(30))
+@each("seed", range(30))
 def test_whatever_the_deciders_make_is_right(seed: int):
     chance, desk = random.Random(seed), FakeClockLedger()
     desk.open("a", 2)

@@ -32,6 +32,7 @@ from projections.models.job_times import JOB_TIMES
 from projections.models.lots import LOTS
 from projections.models.payments import PAYMENTS
 from projections.models.time_buckets import HOUR_US
+from tests.support.each import each
 from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import History, rehashed
 from tests.unit.ledger.paying import ORDERED, SUCCEEDED
@@ -72,7 +73,7 @@ def in_pages(projection: ManyRows[Any], events: list[Recorded], size: int) -> di
     return rows
 
 
-@pytest.mark.parametrize("projection", [LOTS, ERROR_STATS, DAILY], ids=lambda p: p.name)
+@each("projection", [LOTS, ERROR_STATS, DAILY])
 def test_pages_of_any_size_make_the_same_rows(projection: ManyRows[Any]) -> None:
     history = History()
     for event in MADE:
@@ -91,7 +92,7 @@ def test_pages_of_any_size_make_the_same_rows(projection: ManyRows[Any]) -> None
         assert in_pages(projection, history.events, size) == whole
 
 
-@pytest.mark.parametrize("seed", range(3))
+@each("seed", range(3))
 def test_lots_are_those_of_the_balances(seed: int) -> None:
     events = random_ledger(seed).events
     lots, balances = LOTS.fold_all(events).values(), BALANCES.fold_all(events)
@@ -126,7 +127,7 @@ def test_lots_from_before_they_were_written() -> None:
     assert LOTS.fold_all(history.events) == rows
 
 
-@pytest.mark.parametrize("seed", range(3))
+@each("seed", range(3))
 def test_days_add_up_to_what_is_folded_elsewhere(seed: int) -> None:
     events = random_ledger(seed).events
     days = DAILY.fold_all(events)
@@ -208,7 +209,7 @@ def test_a_video_of_an_earlier_submission_tells_nothing_of_how_long_one_takes() 
     assert (row.made_us, row.rendering_us, row.outcome) == (None, 0, "succeeded")
 
 
-@pytest.mark.parametrize("seed", range(2))
+@each("seed", range(2))
 def test_states_are_those_of_job_status(seed: int) -> None:
     events = random_ledger(seed, 60).events
     for end in range(1, len(events), 5):
@@ -218,7 +219,7 @@ def test_states_are_those_of_job_status(seed: int) -> None:
         }
 
 
-@pytest.mark.parametrize("end", range(1, len(MADE) + 1))
+@each("end", range(1, len(MADE) + 1))
 def test_every_state_is_that_of_job_status(end: int) -> None:
     events = history_of(JOB, *MADE[:end])
     assert JOB_TIMES.fold_all(events)["j"].state == JOB_STATUS.fold_all(events)["j"].state

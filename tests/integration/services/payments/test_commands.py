@@ -10,6 +10,7 @@ import pytest
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.run import check_ledger
+from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
 
 WHY = ("--reason", "sorry", "--actor", "support-1")

@@ -11,6 +11,7 @@ import pytest
 from services.backup.client import without_password
 from services.backup.repository import Backup, BackupNotFoundError, Repository
 from services.backup.restore import choose, recovery
+from tests.support.each import each
 
 MONDAY = "2026-11-23T10:00:00.000000Z"
 TUESDAY = "2026-11-24T10:00:00.000000Z"
@@ -34,7 +35,7 @@ def test_the_newest_backup_that_was_whole_by_then_is_chosen() -> None:
     assert choose(BACKUPS, "monday", at(25, 1)).label == "monday"
 
 
-@pytest.mark.parametrize(("label", "to"), [(None, at(23, 9)), ("tuesday", at(24, 9)), ("sunday", None)])
+@each(("label", "to"), [(None, at(23, 9)), ("tuesday", at(24, 9)), ("sunday", None)])
 def test_no_backup_no_way_back(label: str | None, to: datetime | None) -> None:
     with pytest.raises(BackupNotFoundError):
         choose(BACKUPS, label, to)

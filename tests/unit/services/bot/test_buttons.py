@@ -7,6 +7,7 @@ from aiogram.filters.callback_data import CallbackData
 
 from services.adapters.telegram import callback_data as b
 from services.platform.i18n import LOCALES
+from tests.support.each import each
 
 DRAFT = "0123456789abcdef01234567"
 """As long as `new_id` makes them; a fixed one, so that every test process has the same test names."""
@@ -33,7 +34,7 @@ MADE: list[CallbackData] = [
 ]
 
 
-@pytest.mark.parametrize("button", MADE, ids=lambda button: button.pack())
+@each("button", MADE)
 def test_a_button_fits_and_comes_back(button: CallbackData) -> None:
     packed = button.pack()
     assert 1 <= len(packed.encode()) <= 64

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 from string import Formatter
 
-import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 
@@ -12,6 +11,7 @@ import services.bot
 from services.bot.main import bot_texts, commands
 from services.bot.screens.labels import credits_text, videos_text
 from services.platform.i18n import LOCALES, locale_for, read_catalogue
+from tests.support.each import each
 
 SOURCES = Path(services.bot.__file__).parent
 TAG = re.compile(r"</?(\w+)>")
@@ -36,13 +36,13 @@ def texts(message: Message) -> list[str]:
     return [str(text) for text in string] if isinstance(string, list | tuple) else [str(string)]
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@each("locale", LOCALES)
 def test_every_text_is_there_and_none_too_many(locale: str) -> None:
     found = {message.id if isinstance(message.id, str) else tuple(message.id) for message in entries(locale)}
     assert found == used()
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@each("locale", LOCALES)
 def test_every_translation_is_whole(locale: str) -> None:
     parsed = catalogue(locale)
     for message in entries(locale):
@@ -52,7 +52,7 @@ def test_every_translation_is_whole(locale: str) -> None:
             assert len(texts(message)) == parsed.num_plurals, message.id
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@each("locale", LOCALES)
 def test_placeholders_tags_and_commands_are_the_same(locale: str) -> None:
     for message in entries(locale):
         original = message.id if isinstance(message.id, str) else message.id[0]
@@ -80,7 +80,7 @@ def test_russian_is_russian() -> None:
             assert re.search("[а-яё]", words, re.IGNORECASE), text
 
 
-@pytest.mark.parametrize(
+@each(
     ("locale", "number", "words"),
     [
         ("ru", 1, "1 кредит"), ("ru", 2, "2 кредита"), ("ru", 5, "5 кредитов"), ("ru", 11, "11 кредитов"),
@@ -94,13 +94,13 @@ def test_plurals(locale: str, number: int, words: str) -> None:
         assert videos_text(number).startswith(str(number))
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@each("locale", LOCALES)
 def test_commands_fit_telegram(locale: str) -> None:
     for command in commands(bot_texts(), locale):
         assert re.fullmatch("[a-z0-9_]{1,32}", command.command) and 1 <= len(command.description) <= 256
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "locale"),
     [("ru", "ru"), ("en", "en"), ("en-GB", "en"), ("EN", "en"), ("kk", "ru"), (None, "ru"), ("", "ru")],
 )

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from services.bot.inbox import StoredUpdate
 from services.bot.middleware import Locales
 from services.bot.update_handler import UpdateHandler
+from tests.support.each import each
 from tests.unit.services.bot.session import TEXTS, memory_shop
 from tests.unit.services.bot.test_routers import CHAT, USER, Desk
 
@@ -24,7 +25,7 @@ def count(kind: str, reason: str) -> float:
     return REGISTRY.get_sample_value("neurocards_updates_dropped_total", labels) or 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("event", "body", "kind", "reason"),
     [
         ("message", TEXT | {"chat": GROUP}, "message", "not_private"),

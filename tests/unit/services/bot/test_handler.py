@@ -14,6 +14,7 @@ from ledger.errors import InsufficientCreditsError, LedgerBusyError
 from services.bot.inbox import StoredUpdate
 from services.bot.middleware import Locales
 from services.bot.update_handler import HandlerTimeoutError, UpdateHandler
+from tests.support.each import each
 from tests.unit.services.bot.session import TEXTS, recorded_bot
 
 CALL = SendMessage(chat_id=5, text="x")
@@ -45,7 +46,7 @@ def handler(dispatcher: Any = None) -> tuple[UpdateHandler, Any, Locales]:
     return UpdateHandler(bot, dispatcher, TEXTS, locales), session, locales
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "transient"),
     [
         (RedisConnectionError(), True),
@@ -81,7 +82,7 @@ async def test_a_hung_handler_is_a_failure_and_not_trouble_that_passes(
         await handler(Dispatcher(TimeoutError()))[0].handle(stored())
 
 
-@pytest.mark.parametrize(
+@each(
     ("chosen", "code", "words"),
     [(None, "en", "technical hitch"), (None, None, "технический сбой"), ("ru", "en", "технический сбой")],
 )

@@ -13,6 +13,7 @@ from services.adapters.telegram.callback_data import ChooseCount, Mend, Order
 from services.bot.order_form import Create, OrderForm, load_form
 from services.bot.screens.moderation import kind_name, refused
 from services.platform.blobs import one_chunk
+from tests.support.each import each
 from tests.unit.services.bot.session import TEXTS, MemoryJudge, memory_shop
 from tests.unit.services.bot.test_routers import DRAFT, Desk
 
@@ -119,7 +120,7 @@ async def test_the_worst_is_an_alarm_without_its_words(desk: Judged) -> None:
     assert PRODUCT not in str(logs)
 
 
-@pytest.mark.parametrize(("mode", "asked"), [("off", []), ("text", [PRODUCT, WISHES])])
+@each(("mode", "asked"), [("off", []), ("text", [PRODUCT, WISHES])])
 async def test_the_setting(mode: str, asked: list[object]) -> None:
     desk = Judged(moderation=mode)
     await desk.confirming()
@@ -177,7 +178,7 @@ async def test_an_own_prompt_is_called_so(desk: Judged) -> None:
     assert "Write your prompt" in own.said[-1]
 
 
-@pytest.mark.parametrize("locale", ["ru", "en"])
+@each("locale", ["ru", "en"])
 def test_every_kind_has_words_in_both_languages(locale: str) -> None:
     kinds: Any = ("insult", "hate", "illegal", "self_harm", "sexual", "minors", "violence", "other")
     with TEXTS.context(), TEXTS.use_locale(locale):

@@ -15,6 +15,7 @@ from PIL import Image
 from services.bot import photos
 from services.bot import photos as e
 from services.bot.photos import PIXELS_MAX, SCANS_MAX, prepare, prepare_photo
+from tests.support.each import each
 from tests.support.services import ROOT
 from tests.support.waiting import eventually
 from tests.unit.services.bot.test_photos import GREEN, encoded
@@ -90,7 +91,7 @@ HOSTILE = {
 PEAK_MIB_MAX = 320
 
 
-@pytest.mark.parametrize("kind", sorted(HOSTILE))
+@each("kind", sorted(HOSTILE))
 def test_the_memory_of_one_photo_is_bounded(kind: str, tmp_path: Path) -> None:
     """The largest of each format that is taken, in a process of its own, with all that it imports."""
     path = tmp_path / "photo"

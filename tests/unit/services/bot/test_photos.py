@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 
 from services.bot import photos as e
 from services.bot.photos import PHOTO_BYTES_MAX, RATIO_MAX, RATIO_MIN, SIDE_MAX, prepare, prepare_photo
+from tests.support.each import each
 
 # Pytest puts its own filters in place of those photos.py sets for Pillow's remarks on broken files.
 pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
@@ -39,7 +40,7 @@ def near(pixel: Any, color: tuple[int, int, int], tolerance: int = 25) -> bool:
     return all(abs(a - b) <= tolerance for a, b in zip(pixel, color, strict=True))
 
 
-@pytest.mark.parametrize(
+@each(
     ("format_name", "mode"),
     [
         ("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"),
@@ -104,7 +105,7 @@ def test_a_large_photo_is_made_smaller() -> None:
     assert (photo.width, photo.height) == (SIDE_MAX, 1229)
 
 
-@pytest.mark.parametrize("size", [(1500, 301), (301, 1500), (2000, 420), (4000, 801), (300, 300)])
+@each("size", [(1500, 301), (301, 1500), (2000, 420), (4000, 801), (300, 300)])
 def test_strips_are_padded_with_white_into_the_ratio(size: tuple[int, int]) -> None:
     photo = prepare(encoded(Image.new("RGB", size, GREEN)))
     assert RATIO_MIN <= photo.width / photo.height <= RATIO_MAX
@@ -130,7 +131,7 @@ def frames(format_name: str) -> bytes:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "error"),
     [
         (b"", e.NotAnImageError),

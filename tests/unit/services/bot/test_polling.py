@@ -16,6 +16,7 @@ from services.bot.inbox.metrics import DROPPED
 from services.bot.inbox.store import whose
 from services.bot.polling import GetRawUpdates, Polling
 from services.platform.errors import StartError
+from tests.support.each import each
 from tests.unit.services.bot.session import recorded_bot
 
 CALL = SendMessage(chat_id=5, text="x")
@@ -92,7 +93,7 @@ async def test_what_is_no_update_is_left_out() -> None:
     assert DROPPED.labels("unknown", "malformed")._value.get() == before + 3, "and said"
 
 
-@pytest.mark.parametrize(
+@each(
     ("event", "found"),
     [
         ({"message": {"from": {"id": 5}, "chat": {"id": 5, "type": "private"}}}, (5, 5)),

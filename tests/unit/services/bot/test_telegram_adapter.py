@@ -26,6 +26,7 @@ from services.adapters.telegram.client import (
     loads,
 )
 from services.adapters.telegram.files import FileTooLargeError, FileUnavailableError, download
+from tests.support.each import each
 from tests.unit.services.bot.session import RecordedSession, recorded_bot
 
 CALL = SendMessage(chat_id=5, text="x")
@@ -35,7 +36,7 @@ def bad(message: str) -> TelegramBadRequest:
     return TelegramBadRequest(method=CALL, message=f"Bad Request: {message}")
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "transient", "gone"),
     [
         (TelegramNetworkError(method=CALL, message="x"), True, False),
@@ -54,7 +55,7 @@ def test_errors_are_told_apart(error: Exception, transient: bool, gone: bool) ->
     assert (is_transient(error), is_chat_gone(error)) == (transient, gone)
 
 
-@pytest.mark.parametrize(
+@each(
     ("answer", "shown"),
     [
         (True, True),
@@ -126,7 +127,7 @@ async def test_downloads() -> None:
             await fetched(session, answer)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "data"),
     [
         ('{"a": "\\ud83d\\ude00"}', {"a": "😀"}),

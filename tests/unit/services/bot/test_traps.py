@@ -13,6 +13,7 @@ from services.adapters.telegram import callback_data as b
 from services.adapters.telegram.callback_data import MenuAction
 from services.bot.context import TERMS_VERSION
 from services.bot.order_form import Buying, Create, OrderForm, TopUpStep, load_form, save_form
+from tests.support.each import each
 from tests.unit.services.bot.session import memory_shop
 from tests.unit.services.bot.test_routers import CHAT, DRAFT, USER, Desk
 
@@ -211,7 +212,7 @@ TAPPED = [
 ]
 
 
-@pytest.mark.parametrize("button", TAPPED, ids=lambda button: button.pack())
+@each("button", TAPPED)
 async def test_five_taps_are_one_screen(button: CallbackData) -> None:
     once, often = Person(memory_shop()), Person(memory_shop())
     for person, taps in ((once, 1), (often, 5)):

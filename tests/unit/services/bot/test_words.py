@@ -2,14 +2,14 @@
 
 import unicodedata
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.bot.inputs import quote, says_something, tidy
+from tests.support.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("raw", "kept"),
     [
         ("  a   mug \t red ", "a mug red"),
@@ -41,7 +41,7 @@ def test_tidy_leaves_nothing_that_disturbs(text: str) -> None:
     assert "<" not in quote(kept) and "\x00" not in kept
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "says"),
     [(text, True) for text in ("TV", "чай", "杯子", "ספל")]
     + [(text, False) for text in ("5", "🎉🎉", "", "...")],

@@ -11,6 +11,7 @@ import pytest
 from services.cli.commands.serve import Service
 from services.platform.errors import SettingsError
 from services.platform.settings import load_settings
+from tests.support.each import each
 from tests.support.services import ROOT, clean_environment
 
 HEAVY = {
@@ -59,7 +60,7 @@ def test_version(tmp_path: Path) -> None:
     assert done.stdout.startswith("neurocards 0.")
 
 
-@pytest.mark.parametrize("command", [("serve", "relay"), ("migrate",), ("up",)])
+@each("command", [("serve", "relay"), ("migrate",), ("up",)])
 def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path, command: tuple[str, ...]) -> None:
     done = neurocards(*command, folder=tmp_path, WEB_PORT="80a")
     assert done.returncode == 2
@@ -67,7 +68,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(tmp_path: Path, command: tu
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("WEB_PORT: ")
 
 
-@pytest.mark.parametrize("service", [service.value for service in Service if service is not Service.sandbox])
+@each("service", [service.value for service in Service if service is not Service.sandbox])
 async def test_a_service_without_its_databases_says_which_setting_is_missing(service: str) -> None:
     module = import_module(f"services.{service}.main")
     with pytest.raises(SettingsError, match=r"^(DATABASE|REDIS)_URL: is not set"):

@@ -20,6 +20,7 @@ from services.cli import confirm, shell_completion
 from services.cli.errors import ExitCode, TidyGroup, exit_code_of
 from services.cli.output import OutputFormat, emit
 from services.cli.reference import Line, commands, groups, lines
+from tests.support.each import each
 from tests.support.services import ROOT
 
 COMMANDS = commands()
@@ -68,7 +69,7 @@ def options(words: str) -> set[str]:
             for name in line.names.replace(",", " ").split() if name.startswith("-")}  # fmt: skip
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@each("words", COMMANDS)
 def test_a_command_explains_itself(words: str):
     first = (COMMANDS[words].help or "").partition("\n")[0]
     assert first.endswith(".") and 10 < len(first) <= 120, "a first line that says what it does"
@@ -78,17 +79,17 @@ def test_a_command_explains_itself(words: str):
     assert [name for name in arguments if "|" not in name and not name.isupper()] == []
 
 
-@pytest.mark.parametrize("group", [name for name in groups() if name])
+@each("group", [name for name in groups() if name])
 def test_a_group_explains_itself(group: str):
     assert (groups()[group].help or "").strip().endswith(".")
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@each("words", COMMANDS)
 def test_what_prints_data_prints_it_in_three_forms(words: str):
     assert ({"-o", "--output"} <= options(words)) is (words not in NO_DATA)
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@each("words", COMMANDS)
 def test_what_changes_something_shows_it_and_asks_and_is_told_who_and_why(words: str):
     asks, told = {"--dry-run", "--yes", "-y"}, {"--actor", "--reason"}
     found = options(words) & (asks | told)
@@ -195,7 +196,7 @@ def test_a_table_keeps_each_row_on_a_line_and_reads_no_markup(capsys: pytest.Cap
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize(
+@each(
     ("complete", "begun", "found"),
     [
         (shell_completion.projections, "bal", ["balances"]),

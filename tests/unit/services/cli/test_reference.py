@@ -2,10 +2,9 @@
 
 import re
 
-import pytest
-
 from services.cli.errors import ExitCode
 from services.cli.reference import DOCUMENT, END, PROGRAM, begin_of, commands, refreshed
+from tests.support.each import each
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
@@ -21,7 +20,7 @@ def section(words: str) -> str:
     return re.split(r"^##", rest.partition(END)[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
-@pytest.mark.parametrize("words", commands())
+@each("words", commands())
 def test_a_command_has_an_example(words: str):
     assert re.search(rf"^    \$? ?(\w+=\S+ )?{PROGRAM} {words}\b", section(words), flags=re.MULTILINE)
 

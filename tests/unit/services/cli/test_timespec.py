@@ -5,11 +5,12 @@ import typer
 
 from projections.reports.log_position import NOW, AsOf
 from services.cli.timespec import clock, gap, iso, period, point, time_us
+from tests.support.each import each
 
 DAY_US = 86_400_000_000
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "expected"),
     [
         (None, NOW),
@@ -27,7 +28,7 @@ def test_a_point_is_a_position_or_a_time(text: str | None, expected: AsOf) -> No
     assert point(text) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     ["", "now", "-1", "1.5", "٣", "2026-02-30", "2026-01-01T25:00", "9" * 20, "9999-12-31T23:00-05:00"],
 )
@@ -55,7 +56,7 @@ def test_times_are_written_in_utc() -> None:
     assert iso(-1) == "1969-12-31T23:59:59.999999Z"
 
 
-@pytest.mark.parametrize(
+@each(
     ("seconds", "words"),
     [
         (0, "0"), (0.0004, "0.4 ms"), (0.09949, "99.5 ms"), (0.0996, "0.1 s"), (59.94, "59.9 s"),

@@ -2,7 +2,6 @@
 
 from io import StringIO
 
-import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
@@ -21,6 +20,7 @@ from services.cli.top.model import (
 from services.cli.top.render import frame
 from services.generation.provider_accounts import ProviderAccount
 from services.streams.status import ConsumerLine, ReaderLine, StreamLine
+from tests.support.each import each
 
 LOG = InPostgres(
     throughput=Throughput(20.0, 1200, 40, 44, 30, 6),
@@ -62,7 +62,7 @@ def test_it_tells_what_goes_on():
     assert "\x1b" not in shown
 
 
-@pytest.mark.parametrize("width", [40, 80, 109, 110, 200])
+@each("width", [40, 80, 109, 110, 200])
 def test_it_fits_every_screen(width: int):
     assert max(map(len, drawn(FACTS, width).splitlines())) <= width
 
@@ -74,7 +74,7 @@ def test_a_server_that_is_away_is_said_above_what_was_seen_last():
     assert shown.index("Redis does not answer") < shown.index("seen last") < shown.index("12 rendering")
 
 
-@pytest.mark.parametrize(
+@each(
     ("facts", "words"),
     [
         (replace(FACTS, streams=[replace(FACTS.streams[0], tail="differs from the log")]), "differs from"),

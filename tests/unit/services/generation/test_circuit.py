@@ -4,7 +4,6 @@ import itertools
 import random
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from services.generation.circuit_breaker.rules import (
@@ -17,6 +16,7 @@ from services.generation.circuit_breaker.rules import (
     paused_by,
     resumed_by,
 )
+from tests.support.each import each
 
 S = 1_000_000
 RHYTHM = Rhythm(failures_max=3, rest_s=60, rest_s_max=300)
@@ -153,7 +153,7 @@ def test_an_operators_pause_has_no_end_and_nobody_else_ends_it() -> None:
     assert shape(resumed_by(held, "bob", "well again", 9 * S)) == ("available", "operator", 9, None)
 
 
-@pytest.mark.parametrize("state", ["paused", "failing"])
+@each("state", ["paused", "failing"])
 def test_what_was_announced_before_a_resume_is_no_news(state: str) -> None:
     reports = [said("paused", 1)] if state == "paused" else troubles(3)
     resumed = resumed_by(told(WELL, *reports, now_s=2), "ann", "asked the provider", 5 * S)
@@ -163,7 +163,7 @@ def test_what_was_announced_before_a_resume_is_no_news(state: str) -> None:
     assert resumed_by(resumed, "bob", "once more", 8 * S) == resumed
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each("seed", range(20))
 def test_whatever_is_told_a_circuit_makes_sense(seed: int) -> None:
     dice, circuit = random.Random(seed), WELL
     for now_s in range(1, 400):

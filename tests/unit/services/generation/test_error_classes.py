@@ -2,10 +2,9 @@
 
 from typing import get_args
 
-import pytest
-
 from services.adapters.kie.failures import CREATE_FAILED, RULES, UNCLASSIFIED
 from services.generation.error_classes import POLICIES, ErrorClass, policy_for
+from tests.support.each import each
 
 ACTIONS = {
     "retries": {"transient", "rate_limited"},
@@ -21,7 +20,7 @@ def test_every_class_has_a_policy_with_words_and_no_other_has() -> None:
     assert all(policy.happened and policy.advice for policy in POLICIES.values())
 
 
-@pytest.mark.parametrize("action", ACTIONS)
+@each("action", ACTIONS)
 def test_who_is_treated_how(action: str) -> None:
     assert {name for name, policy in POLICIES.items() if getattr(policy, action)} == ACTIONS[action]
 

@@ -1,13 +1,12 @@
 """Whether an entry of a job is in somebody's hands, or will be."""
 
-import pytest
-
 from services.maintenance.orphaned_jobs import Entry, Streams, is_reachable
+from tests.support.each import each
 
 NOBODY, PENDING, THERE = Entry(False, False), Entry(True, False), Entry(False, True)
 
 
-@pytest.mark.parametrize(
+@each(
     ("entry", "delivered", "reaches"),
     [
         (THERE, 4, True),  # still to be delivered

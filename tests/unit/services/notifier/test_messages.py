@@ -13,6 +13,7 @@ from services.notifier.messages import Delivery, Messages, StatusLine
 from services.platform.file_links import FileLinks
 from services.platform.i18n import LOCALES, Catalogues, read_catalogue
 from services.platform.settings import load_settings
+from tests.support.each import each
 
 PACKAGE = Path(__file__).parents[4] / "services" / "notifier"
 POLICY = PACKAGE.parent / "generation" / "error_classes.py"
@@ -59,8 +60,8 @@ def test_a_class_of_a_later_version_is_told_as_unclassified(messages: Messages) 
     assert set(POLICIES) == set(CLASSES)
 
 
-@pytest.mark.parametrize("locale", LOCALES)
-@pytest.mark.parametrize("error_class", CLASSES)
+@each("locale", LOCALES)
+@each("error_class", CLASSES)
 def test_a_failure_names_what_happened_what_to_do_and_the_balance(
     messages: Messages, error_class: str, locale: str
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_failure_names_what_happened_what_to_do_and_the_balance(
     assert error_class not in text and "{" not in text
 
 
-@pytest.mark.parametrize(
+@each(
     ("credits", "words"),
     [
         (1, "вернулся 1 кредит."),
@@ -112,7 +113,7 @@ def test_without_a_draft_there_is_nothing_to_repeat(messages: Messages) -> None:
     assert [[b.callback_data for b in row] for row in buttons] == [["menu:home"]]
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@each("locale", LOCALES)
 def test_without_an_address_for_people_there_is_no_link_but_whom_to_write_to(locale: str) -> None:
     """A link to 127.0.0.1 helps nobody; where Telegram is the sandbox, the chat is on this machine too."""
     real = FileLinks(load_settings(bot_token="123456789:AAEexample"))

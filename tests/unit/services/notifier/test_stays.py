@@ -1,8 +1,7 @@
 """Stays in states, out of a job's events."""
 
-import pytest
-
 from services.notifier.job_state_durations import JobEventRef, JobProgress, StateDuration, step, watched
+from tests.support.each import each
 
 S = 1_000_000
 
@@ -67,7 +66,7 @@ def test_a_run_that_takes_over_ends_no_stay() -> None:
     assert stays[-1] == StateDuration("rendering", 30) and job.runs == 2 and job.crashes == 0
 
 
-@pytest.mark.parametrize(
+@each(
     ("between", "crashes"),
     [
         ([], 1),

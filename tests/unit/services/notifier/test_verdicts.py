@@ -1,7 +1,6 @@
 """What an error of a send means: only what may have arrived counts as unknown."""
 
 import aiohttp
-import pytest
 from aiogram.exceptions import (
     ClientDecodeError,
     TelegramAPIError,
@@ -19,11 +18,12 @@ from aiogram.methods import SendMessage
 from services.adapters.telegram.send import NotSentError, classify
 from services.notifier.upload import upload_timeout_s
 from services.platform.backoff import LONGEST_S, backoff_s
+from tests.support.each import each
 
 METHOD = SendMessage(chat_id=987654321, text="the seller's words")
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "outcome"),
     [
         (TelegramRetryAfter(METHOD, "Too Many Requests", 7), "again"),

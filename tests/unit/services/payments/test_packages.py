@@ -7,6 +7,7 @@ import pytest
 from services.payments.packages import Price, load_packages, parse_packages
 from services.platform.errors import SettingsError
 from services.platform.settings import load_settings
+from tests.support.each import each
 
 ONE = '[[package]]\nid = "a"\ncredits = 5\nrubles = 390\nreceipt = "Five"\n'
 
@@ -30,7 +31,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     assert (package.price("stars"), package.life_s) == (None, None)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "says"),
     [
         ("", "package"),

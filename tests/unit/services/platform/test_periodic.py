@@ -7,6 +7,7 @@ import pytest
 
 from ledger.errors import IntegrityError, LedgerUnavailableError
 from services.platform.periodic import repeat
+from tests.support.each import each
 
 
 async def test_it_goes_on_while_there_is_work_and_stops_when_told() -> None:
@@ -37,7 +38,7 @@ async def test_a_wake_up_ends_the_pause() -> None:
     assert len(runs) == 2
 
 
-@pytest.mark.parametrize(
+@each(
     "trouble",
     [LedgerUnavailableError("away"), OSError("refused"), TimeoutError(), asyncpg.PostgresError("down")],
 )
@@ -54,7 +55,7 @@ async def test_passing_trouble_is_tried_again(trouble: Exception) -> None:
     assert not errors
 
 
-@pytest.mark.parametrize("error", [IntegrityError("back in time"), ValueError("a bug")])
+@each("error", [IntegrityError("back in time"), ValueError("a bug")])
 async def test_what_does_not_pass_ends_it(error: Exception) -> None:
     async def run_once() -> int:
         raise error

@@ -1,7 +1,6 @@
 """Every list of what a database raises that is away knows all of it, and also one that can only be read."""
 
 import asyncpg
-import pytest
 
 from ledger.postgres import TRANSIENT, refuses_data
 from projections.engine.subprocess_task import BROKEN_OFF
@@ -9,6 +8,7 @@ from services.bot.inbox.outage_log import DATABASE_AWAY, is_database_away
 from services.platform.errors import explain
 from services.platform.periodic import PASSING
 from services.worker import store as door
+from tests.support.each import each
 
 LISTS = {
     "ledger": TRANSIENT,
@@ -35,14 +35,14 @@ AWAY = [
 ]
 
 
-@pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("name", LISTS)
+@each("error", AWAY)
+@each("name", LISTS)
 def test_whoever_can_wait_waits_for_it(name: str, error: Exception) -> None:
     assert isinstance(error, LISTS[name])
     assert not refuses_data(error)
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "final"), [("22003", True), ("23505", True), ("23514", True), ("25006", False), ("XX000", False)]
 )
 def test_only_what_is_said_of_the_rows_is_final(code: str, final: bool) -> None:
@@ -53,6 +53,6 @@ def test_a_wrong_argument_is_not_a_database_that_is_away() -> None:
     assert not is_database_away(asyncpg.exceptions._base.DataError("invalid input"))
 
 
-@pytest.mark.parametrize("error", AWAY[:2])
+@each("error", AWAY[:2])
 def test_commands_say_that_it_can_only_be_read(error: Exception) -> None:
     assert "can only be read" in str(explain(error))

@@ -1,11 +1,10 @@
 """What was kept and what was lost, from what remembers which place."""
 
-import pytest
-
 from events.envelope import GENESIS, Cursor
 from services.recovery.observed import Streams, Trace
 from services.recovery.plan import _span
 from services.streams.publisher.scripts import StreamState
+from tests.support.each import each
 
 STATE = StreamState("0-0", None, "", "")
 
@@ -22,7 +21,7 @@ def gone(position: int, history: str = "b") -> Trace:
     return Trace("stream", place(position, history), held=False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("traces", "fork", "sure", "kept", "lost"),
     [
         ([], None, 0, GENESIS, None),

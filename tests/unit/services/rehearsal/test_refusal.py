@@ -7,6 +7,7 @@ import pytest
 
 from services.platform.settings import load_settings
 from services.rehearsal.system import DrillRefusedError, LocalStack, refusal
+from tests.support.each import each
 
 SOCKETS = "/data/it's run"
 TOLD: dict[str, Any] = {
@@ -21,7 +22,7 @@ def test_a_local_system_on_the_sandbox_may_be_struck() -> None:
     assert refusal(TOLD, SOCKETS) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "reason"),
     [
         ({"embedded": ["Postgres"]}, "not its own"),

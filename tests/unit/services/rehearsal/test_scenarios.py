@@ -2,12 +2,11 @@
 
 import random
 
-import pytest
-
 from services.rehearsal.demo import plan
 from services.rehearsal.scenarios import SCENARIOS, Scenario, mix
 from services.sandbox.faults import FaultRule, Faults
 from services.sandbox.store import Store
+from tests.support.each import each
 
 
 def test_the_same_seed_gives_the_same_mix_and_another_one_another() -> None:
@@ -15,7 +14,7 @@ def test_the_same_seed_gives_the_same_mix_and_another_one_another() -> None:
     assert mix(20, random.Random(7)) != mix(20, random.Random(8))
 
 
-@pytest.mark.parametrize("cycles", [1, 6, 12, 20, 45])
+@each("cycles", [1, 6, 12, 20, 45])
 def test_a_mix_is_as_long_as_asked_and_has_every_kind_when_there_is_room(cycles: int) -> None:
     chosen = mix(cycles, random.Random(1))
     assert len(chosen) == cycles
@@ -30,7 +29,7 @@ def test_no_cycle_is_hit_by_the_faults_of_another() -> None:
         assert not any(str(cycle.user_id) in str(other.user_id) for other in others)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@each("scenario", SCENARIOS)
 def test_the_sandbox_knows_every_fault(scenario: Scenario) -> None:
     rules = [fault.rule("Tea cup", 1) for fault in scenario.faults]
     Faults(Store(None)).add(*(FaultRule(**rule) for rule in rules))

@@ -12,6 +12,7 @@ from events.job import JobQueued
 from ledger.log.hash_chain import sequence_break
 from services.streams import entries
 from services.streams.entries import JobEntry, StreamError
+from tests.support.each import each
 from tests.support.history import History
 
 QUEUED = JobQueued("a", "o", 1, 1, 1, "m", "ugc", "p", "b", "ru", 5)
@@ -51,7 +52,7 @@ def test_the_end_of_an_entry_tells_its_hash():
         assert not entry.endswith(entries.entry_ending(bytes(32)))
 
 
-@pytest.mark.parametrize(
+@each(
     ("entry", "fields"),
     [
         ("1-0", None),
@@ -69,9 +70,7 @@ def test_what_the_relay_did_not_write_is_refused(entry: str, fields: dict[bytes,
         entries.decode_entry(entry, fields)
 
 
-@pytest.mark.parametrize(
-    ("entry", "position"), [("7-0", 7), (b"7-0", 7), ("7-1", None), ("7", None), ("-0", None)]
-)
+@each(("entry", "position"), [("7-0", 7), (b"7-0", 7), ("7-1", None), ("7", None), ("-0", None)])
 def test_only_ids_of_the_relay_are_positions(entry: str | bytes, position: int | None):
     assert entries.position_of(entry) == position
 

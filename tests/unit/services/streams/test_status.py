@@ -1,16 +1,15 @@
 """What a stream's end is beside the log."""
 
-import pytest
-
 from services.platform.redis_keys import JOBS, LEDGER
 from services.streams.entries import JobEntry
 from services.streams.status import CONTRADICTIONS, Event, Stream, Tail, tail_of
+from tests.support.each import each
 
 EVENTS = {9: Event(1, b"nine", "job-a", "JobQueued"), 10: Event(1, b"ten", "account-a", "CreditsGranted")}
 JOB = JobEntry(9, "a", "JobQueued")
 
 
-@pytest.mark.parametrize(
+@each(
     ("stream", "newest_open", "expected"),
     [
         (Stream(LEDGER, True, 5, "6-0", "10-0", tail=b"ten"), 0, "as the log"),

@@ -2,14 +2,13 @@
 
 import json
 
-import pytest
-
 from services.web.yookassa_webhook import Notice, notice_in, source_of
+from tests.support.each import each
 
 OURS = "185.71.76.5"
 
 
-@pytest.mark.parametrize(
+@each(
     ("peer", "forwarded", "proxies", "source"),
     [
         (OURS, [], 0, OURS),
@@ -34,7 +33,7 @@ def test_the_source_is_what_our_own_proxies_say(peer, forwarded, proxies, source
     assert (str(found) if found else None) == source
 
 
-@pytest.mark.parametrize(
+@each(
     ("event", "kind"),
     [
         ("payment.succeeded", "payment"),
@@ -53,7 +52,7 @@ def test_the_kind_of_object(event, kind) -> None:
     assert notice == (Notice(kind, "2d7e5f1a-000f", paid) if kind else None)
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [b"", b"{", b"[]", b"null", b"\xff", b'{"event": "payment.succeeded"}', b"[" * 50_000,
      b'{"event": "payment.succeeded", "object": {"id": "../me"}}',

@@ -1,8 +1,7 @@
 """Only the provider's own, fresh signature on this very task is good."""
 
-import pytest
-
 from services.web.signatures import SIGNATURE, TIMESTAMP, flaw_in, signature
+from tests.support.each import each
 
 KEY = b"the key from kie.ai/settings"
 NOW_S = 1_769_670_760.0
@@ -18,17 +17,17 @@ def test_the_signature_is_the_documented_one() -> None:
     assert signature(b"key", "t1", "1769670760") == "g8tTljyWCY4zaBgXiXZ1P2OFuBzQ+9h88KywWQQC7Xk="
 
 
-@pytest.mark.parametrize("late_s", [0, 299, -299])
+@each("late_s", [0, 299, -299])
 def test_a_good_one(late_s: float) -> None:
     assert flaw_in(KEY, "t1", headers(), NOW_S + late_s) is None
 
 
-@pytest.mark.parametrize("late_s", [301, -301, 1e9])
+@each("late_s", [301, -301, 1e9])
 def test_an_old_one_and_one_from_the_future(late_s: float) -> None:
     assert flaw_in(KEY, "t1", headers(), NOW_S + late_s) == "stale"
 
 
-@pytest.mark.parametrize(
+@each(
     "found",
     [
         headers(key=b"another key"),
@@ -42,7 +41,7 @@ def test_a_wrong_one(found: dict[str, str]) -> None:
     assert flaw_in(KEY, "t1", found, NOW_S) == "wrong"
 
 
-@pytest.mark.parametrize(
+@each(
     "found",
     [{}, {SIGNATURE: headers()[SIGNATURE]}, {TIMESTAMP: headers()[TIMESTAMP]}]
     + [headers() | {TIMESTAMP: odd} for odd in ("", "-1", "1e9", "nan", "9" * 13, "\u0661", "1769670760.5")],

@@ -1,11 +1,10 @@
 """Which task a callback is about: wherever the provider puts it, and never anything odd."""
 
-import pytest
-
 from services.web.kie_webhook import task_in
+from tests.support.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b'{"code": 200, "data": {"taskId": "t1", "state": "success"}}',
@@ -19,7 +18,7 @@ def test_found(body: bytes) -> None:
     assert task_in(body) == "t1"
 
 
-@pytest.mark.parametrize(
+@each(
     "body",
     [
         b"",

@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import msgspec
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +17,7 @@ from services.accounts.personal_data import Brief
 from services.adapters.kie.envelope import parse_reply
 from services.adapters.kie.record import parse_record
 from services.worker.steps.handle_failure import deadline_failure, log_fields, scrub_failure
+from tests.support.each import each
 
 CALLBACK = "https://cards.example/webhooks/kie/j1/1/0123456789abcdef0123456789abcdef"
 KEY = "5e" * 16
@@ -82,7 +82,7 @@ def test_nothing_of_the_seller_and_no_secret_is_kept(product: str, wishes: str, 
                 assert len(said) <= 500
 
 
-@pytest.mark.parametrize(("brief", "prompt"), [(None, "a prompt"), (Brief("a cup", ""), None), (None, None)])
+@each(("brief", "prompt"), [(None, "a prompt"), (Brief("a cup", ""), None), (None, None)])
 async def test_when_the_texts_are_gone_nothing_of_the_outside_is_kept(
     brief: Brief | None, prompt: str | None
 ) -> None:

@@ -1,6 +1,5 @@
 """The next step, out of the state alone."""
 
-import pytest
 from msgspec.structs import replace
 
 from events.job import Failure, JobQueued, PromptWritten
@@ -9,6 +8,7 @@ from ledger.jobs.state import JobState, Submission
 from ledger.log.batch import Receipt
 from services.worker import next_step as plan
 from services.worker.next_step import after, next_step
+from tests.support.each import each
 
 DEADLINE_US = 1000
 QUEUED = JobQueued("a1", "o1", 1, 1, 1, "m", "ugc", "photos/p.jpg", "b1", "ru", DEADLINE_US)
@@ -42,7 +42,7 @@ STEPS = [
 ]
 
 
-@pytest.mark.parametrize(("state", "run", "step"), STEPS)
+@each(("state", "run", "step"), STEPS)
 def test_steps(state: JobState, run: int | None, step: plan.Step) -> None:
     assert next_step(state, run, 500) == step
 
@@ -55,7 +55,7 @@ LATE = [
 ]
 
 
-@pytest.mark.parametrize(("state", "run", "code"), LATE)
+@each(("state", "run", "code"), LATE)
 def test_at_the_deadline_it_ends(state: JobState, run: int | None, code: str) -> None:
     assert next_step(state, run, DEADLINE_US) == plan.TimeOut(code)
 

@@ -15,6 +15,7 @@ from services.worker.retry_policy import (
     poll_pause_s,
     retry_pause_s,
 )
+from tests.support.each import each
 
 TRANSIENT = Failure("transient", "455", "maintenance")
 LIMITED = Failure("rate_limited", "429", "")
@@ -31,7 +32,7 @@ def pause(before: JobState, failure: Failure, chance: float = 1.0, **more: Any) 
     return retry_pause_s(before, failure, base_s=2, chance=chance, **more)
 
 
-@pytest.mark.parametrize(
+@each(
     "error_class",
     ["user_violation", "bad_image", "our_fault", "provider_auth", "provider_balance", "model_paused",
      "result_broken", "timeout", "poison", "unclassified"],
@@ -75,7 +76,7 @@ def test_looks_are_spread() -> None:
     assert poll_pause_s(0, 5, 0, 900) == 4.5 and poll_pause_s(0, 5, 1, 900) == pytest.approx(5.5)
 
 
-@pytest.mark.parametrize(("left_s", "expected"), [(10, 8), (3, 1.5), (1, 0.5), (0, 0), (-5, 0)])
+@each(("left_s", "expected"), [(10, 8), (3, 1.5), (1, 0.5), (0, 0), (-5, 0)])
 def test_the_last_look_is_before_the_deadline(left_s: float, expected: float) -> None:
     assert poll_pause_s(9, 5, 0.5, left_s) == expected
 
@@ -91,7 +92,7 @@ def test_an_open_run_without_progress_counts_as_a_crash_in_the_making() -> None:
     assert crashes(JobState(crashes=2, run_open=True, progressed=True)) == 2
 
 
-@pytest.mark.parametrize("error_class", ["provider_auth", "provider_balance"])
+@each("error_class", ["provider_auth", "provider_balance"])
 def test_an_accounts_own_trouble_is_tried_once_with_each_of_the_others(error_class: str) -> None:
     trouble = Failure(error_class)
     assert pause(state(), trouble, accounts=1) is None

@@ -5,11 +5,10 @@ import time
 from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
-
 from services.worker.context import WorkerContext
 from services.worker.run import JobRun
 from services.worker.steps.poll_task import _read_slot
+from tests.support.each import each
 
 
 class Limits:
@@ -24,7 +23,7 @@ class Limits:
         return self._waits[urgent]
 
 
-@pytest.mark.parametrize(("poke", "waited_s", "asked"), [(False, 0.2, [False]), (True, 0.05, [False, True])])
+@each(("poke", "waited_s", "asked"), [(False, 0.2, [False]), (True, 0.05, [False, True])])
 async def test_only_news_of_the_task_let_a_look_overtake(poke: bool, waited_s: float, asked: list[bool]):
     limits = Limits(0.2 if not poke else 3600.0, 0.05)
     tools: Any = SimpleNamespace(limits=limits)

@@ -9,6 +9,7 @@ import pytest
 from services.generation.catalogue import CatalogueError, ImageLimits, Model, load_catalogue, parse_catalogue
 from services.sandbox.kie.models import price
 from services.sandbox.knobs import Knobs
+from tests.support.each import each
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     slug: page["input"]
@@ -20,7 +21,7 @@ MODELS = load_catalogue().models
 PHOTO = "https://tempfile.example.com/images/cup.jpg"
 
 
-@pytest.mark.parametrize("model", MODELS, ids=[model.slug for model in MODELS])
+@each("model", MODELS)
 def test_the_input_fits_the_schema(model: Model) -> None:
     schema = SCHEMAS[model.slug]
     given = model.input("a cup of tea " * 5000, PHOTO)
@@ -37,7 +38,7 @@ def test_the_input_fits_the_schema(model: Model) -> None:
             assert len(value) <= field["maxItems"], name
 
 
-@pytest.mark.parametrize("model", MODELS, ids=[model.slug for model in MODELS])
+@each("model", MODELS)
 def test_the_photo_and_the_whole_prompt_are_in_it(model: Model) -> None:
     given = model.input("a cup", PHOTO)
     assert given["prompt"] == "a cup"
@@ -46,7 +47,7 @@ def test_the_photo_and_the_whole_prompt_are_in_it(model: Model) -> None:
     assert model.prompt_chars_max == schema.get("maxLength", model.prompt_chars_max)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=[model.slug for model in MODELS])
+@each("model", MODELS)
 def test_a_video_is_vertical_or_as_the_photo(model: Model) -> None:
     schema, given = SCHEMAS[model.slug], model.input("a cup", PHOTO)
     if model.adapts_to_photo:
@@ -83,7 +84,7 @@ def test_a_model_that_is_not_offered_leaves_its_alternatives() -> None:
     assert [model.slug for model in catalogue.candidates(catalogue.models[0])] == ["b"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("size", "taken"),
     [
         ((1000, 600, 800), True),
@@ -103,7 +104,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("text", "reason"), BROKEN)
+@each(("text", "reason"), BROKEN)
 def test_a_broken_catalogue_is_refused(text: str, reason: str) -> None:
     with pytest.raises(CatalogueError, match=reason):
         parse_catalogue(text)

@@ -15,6 +15,7 @@ from services.adapters.kie.errors import (
     OutcomeUnknownError,
     TaskUnknownError,
 )
+from tests.support.each import each
 from tests.unit.services.adapters.kie.conftest import NewClient, raising, replying
 
 GOOD = {"code": 200, "msg": "success", "data": {"taskId": "t1"}}
@@ -63,7 +64,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body", "error_class"), REFUSED)
+@each(("status", "body", "error_class"), REFUSED)
 async def test_refused_means_nothing_was_created(
     new_client: NewClient, status: int, body: Any, error_class: str
 ) -> None:
@@ -96,14 +97,14 @@ UNKNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("status", "body"), UNKNOWN, ids=range(len(UNKNOWN)))
+@each(("status", "body"), UNKNOWN)
 async def test_anything_else_after_sending_is_unknown(new_client: NewClient, status: int, body: Any) -> None:
     with pytest.raises(OutcomeUnknownError) as caught:
         await create(new_client(replying(status, body)))
     assert len(caught.value.failure.message) <= 500
 
 
-@pytest.mark.parametrize(
+@each(
     ("error", "expected"),
     [
         (httpx.ConnectError("refused"), KieNotSentError),
@@ -135,7 +136,7 @@ async def test_retry_after_is_passed_on(new_client: NewClient) -> None:
     assert caught.value.retry_after_s == 7
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "body", "expected"),
     [
         (200, {"code": 422, "msg": "recordInfo is null", "data": None}, TaskUnknownError),
@@ -175,7 +176,7 @@ async def test_an_upload_has_a_path_and_a_name(new_client: NewClient) -> None:
         assert part in seen[0]
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "expected"),
     [
         ({"success": True, "code": 200, "data": {}}, OutcomeUnknownError),
@@ -199,7 +200,7 @@ async def test_the_balance_may_have_a_fraction(new_client: NewClient) -> None:
 OLD, NEW = {"time": 1_795_358_400, "isNormal": True}, {"time": 1_795_444_800, "isNormal": False}
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "expected"),
     [
         ([OLD, NEW], False),

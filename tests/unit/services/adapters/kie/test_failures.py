@@ -1,24 +1,24 @@
 """Every sentence of the provider that is known, and the class it means."""
 
 import httpx
-import pytest
 
 from services.adapters.kie.failures import NO_ANSWER_RULES, RULES, Signal, failure_for, rule_for
+from tests.support.each import each
 from tests.unit.services.adapters.kie.sentences import REPLIES, TASKS
 
 
-@pytest.mark.parametrize(("code", "text", "error_class"), REPLIES)
+@each(("code", "text", "error_class"), REPLIES)
 def test_replies(code: str, text: str, error_class: str) -> None:
     assert failure_for(Signal(200, code, "", text)).error_class == error_class
 
 
-@pytest.mark.parametrize(("code", "text", "error_class"), TASKS)
+@each(("code", "text", "error_class"), TASKS)
 def test_finished_tasks(code: str, text: str, error_class: str) -> None:
     failure = failure_for(Signal(fail_code=code, text=text))
     assert (failure.error_class, failure.code) == (error_class, code)
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "error_class"),
     [(401, "provider_auth"), (403, "provider_auth"), (402, "provider_balance"), (404, "our_fault"),
      (422, "our_fault"), (429, "rate_limited"), (502, "transient"), (503, "transient")],
@@ -52,7 +52,7 @@ def test_an_exceptions_words_decide_nothing() -> None:
         assert (failure.error_class, failure.code) == (error_class, name)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "The consent of the person is required",

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.adapters.kie.errors import KieError
+from tests.support.each import each
 from tests.unit.services.adapters.kie.conftest import Handler, NewClient, raising, replying
 
 
@@ -15,7 +16,7 @@ def counted(call: str, result: str) -> float:
     return REGISTRY.get_sample_value("neurocards_provider_call_seconds_count", labels) or 0.0
 
 
-@pytest.mark.parametrize(
+@each(
     ("handler", "result"),
     [
         (replying(200, {"code": 200, "msg": "success", "data": 7}), "ok"),

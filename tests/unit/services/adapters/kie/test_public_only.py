@@ -18,6 +18,7 @@ from services.adapters.kie.errors import BrokenResultError
 from services.adapters.kie.public_addresses import is_public, origin_of, public_client
 from services.platform.blobs import FolderBlobs
 from tests.support.certificates import tls_for
+from tests.support.each import each
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(1000)
 
@@ -107,7 +108,7 @@ async def test_tls_is_checked_against_the_name(
     await server.close()
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "origin"),
     [
         ("https://Files.TEST/a", ("files.test", 443)),
@@ -122,7 +123,7 @@ def test_where_an_address_leads(url: str, origin: tuple[str, int] | None) -> Non
     assert origin_of(url) == origin
 
 
-@pytest.mark.parametrize(
+@each(
     ("address", "public"),
     [
         ("8.8.8.8", True),
@@ -188,9 +189,7 @@ async def test_every_address_of_a_name_is_checked(
         await public_addresses.require_public("files.test", 443)
 
 
-@pytest.mark.parametrize(
-    "host", ["[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::7f00:1]", "2130706433", "0x7f.1"]
-)
+@each("host", ["[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::7f00:1]", "2130706433", "0x7f.1"])
 async def test_a_redirect_to_a_disguised_address_is_refused(host: str, tmp_path: Path) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         if request.url.host == "files.test":

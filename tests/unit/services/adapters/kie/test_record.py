@@ -3,9 +3,8 @@
 import json
 from typing import Any
 
-import pytest
-
 from services.adapters.kie.record import parse_record
+from tests.support.each import each
 
 URL = "https://tempfile.example.com/v/1.mp4"
 CALLBACK = "https://us.test/webhooks/kie/j1/1/abc"
@@ -16,19 +15,19 @@ def data(**fields: Any) -> dict[str, Any]:
     return {"taskId": "t1", "model": "m", "param": param, "failCode": "", "failMsg": None} | fields
 
 
-@pytest.mark.parametrize("result", [json.dumps({"resultUrls": [URL]}), {"resultUrls": [URL]}])
+@each("result", [json.dumps({"resultUrls": [URL]}), {"resultUrls": [URL]}])
 def test_a_success_has_its_urls(result: Any) -> None:
     record = parse_record(data(state="success", resultJson=result))
     assert (record.task, record.state, record.urls, record.failure) == ("t1", "success", (URL,), None)
     assert record.callback_url == CALLBACK
 
 
-@pytest.mark.parametrize("result", ["", None, "{", "[]", '{"resultUrls":[]}', '{"resultUrls":"x"}', 7])
+@each("result", ["", None, "{", "[]", '{"resultUrls":[]}', '{"resultUrls":"x"}', 7])
 def test_a_success_without_a_usable_url_has_none(result: Any) -> None:
     assert parse_record(data(state="success", resultJson=result)).urls == ()
 
 
-@pytest.mark.parametrize("state", ["waiting", "queuing", "generating"])
+@each("state", ["waiting", "queuing", "generating"])
 def test_it_runs(state: str) -> None:
     record = parse_record(data(state=state, resultJson=None))
     assert record.state == "running" and not record.odd
@@ -39,7 +38,7 @@ def test_a_state_nobody_knows_counts_as_running() -> None:
     assert record.state == "running" and record.odd
 
 
-@pytest.mark.parametrize(
+@each(
     ("code", "text", "error_class"),
     [
         ("500", "Internal server error", "transient"),
@@ -53,6 +52,6 @@ def test_a_failure_has_its_class(code: Any, text: Any, error_class: str) -> None
     assert record.failure.error_class == error_class
 
 
-@pytest.mark.parametrize("param", [None, "", "{", "[]", {"callBackUrl": 7}])
+@each("param", [None, "", "{", "[]", {"callBackUrl": 7}])
 def test_no_callback_is_none(param: Any) -> None:
     assert parse_record(data(state="waiting", param=param)).callback_url is None

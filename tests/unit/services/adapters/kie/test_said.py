@@ -9,6 +9,7 @@ import pytest
 from services.adapters.kie.client import KieClient
 from services.adapters.kie.envelope import REPLY_BYTES_MAX
 from services.adapters.kie.errors import KieError, KieRefusedError, OutcomeUnknownError, TaskUnknownError
+from tests.support.each import each
 from tests.unit.services.adapters.kie.conftest import NewClient, replying
 from tests.unit.services.adapters.kie.sentences import REPLIES, SERVER, TASKS
 
@@ -35,8 +36,8 @@ def expected_class(call: str, code: str, error_class: str) -> str:
     return "transient" if (call, code, error_class) == ("createTask", "500", "unclassified") else error_class
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("code", "text", "error_class"), REPLIES)
+@each("call", CALLS)
+@each(("code", "text", "error_class"), REPLIES)
 async def test_a_sentence_over_http_200(
     new_client: NewClient, code: str, text: str, error_class: str, call: str
 ) -> None:
@@ -49,8 +50,8 @@ async def test_a_sentence_over_http_200(
     assert type(error) is (TaskUnknownError if unknown_task else KieRefusedError)
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("code", "text", "error_class"), REPLIES)
+@each("call", CALLS)
+@each(("code", "text", "error_class"), REPLIES)
 async def test_a_sentence_with_its_http_status(
     new_client: NewClient, code: str, text: str, error_class: str, call: str
 ) -> None:
@@ -65,7 +66,7 @@ async def test_a_sentence_with_its_http_status(
         assert error.failure.error_class == expected_class(call, code, error_class)
 
 
-@pytest.mark.parametrize(("code", "text", "error_class"), TASKS)
+@each(("code", "text", "error_class"), TASKS)
 async def test_a_task_that_failed(new_client: NewClient, code: str, text: str, error_class: str) -> None:
     data = {"taskId": "t1", "state": "fail", "failCode": code, "failMsg": text, "param": '{"prompt":"x"}'}
     record = await new_client(replying(200, {"code": 200, "msg": "success", "data": data})).read_task("t1")
@@ -91,8 +92,8 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("kind", BROKEN)
+@each("call", CALLS)
+@each("kind", BROKEN)
 async def test_what_is_no_answer(new_client: NewClient, kind: str, call: str) -> None:
     status, body, raw = BROKEN[kind]
     error = await heard(new_client(replying(status, body)), call)
@@ -113,8 +114,8 @@ TURNED_AWAY = [
 ]
 
 
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("status", "body", "error_class"), TURNED_AWAY)
+@each("call", CALLS)
+@each(("status", "body", "error_class"), TURNED_AWAY)
 async def test_turned_away_before_the_provider_itself(
     new_client: NewClient, status: int, body: Any, error_class: str, call: str
 ) -> None:
@@ -123,14 +124,14 @@ async def test_turned_away_before_the_provider_itself(
     assert error.failure.error_class == error_class
 
 
-@pytest.mark.parametrize("call", CALLS)
+@each("call", CALLS)
 async def test_our_key_comes_back_to_nobody(new_client: NewClient, call: str) -> None:
     body = {"code": 401, "msg": "the-key is not a valid key", "data": {"authorization": "Bearer the-key"}}
     error = await heard(new_client(replying(200, body)), call)
     assert "the-key" not in error.failure.message + error.failure.raw + repr(error)
 
 
-@pytest.mark.parametrize(
+@each(
     ("headers", "body", "seconds"),
     [
         ({"retry_after": "7"}, {}, 7),

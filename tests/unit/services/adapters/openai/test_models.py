@@ -15,6 +15,7 @@ from services.adapters.openai.metrics import MODEL_END
 from services.adapters.openai.models import ModelEnds, can_leave_off_thinking, end_of
 from services.cli.doctor.openai_models import judged
 from services.platform.settings import Settings, load_settings
+from tests.support.each import each
 
 TODAY = date(2026, 11, 30)
 THINK = (
@@ -65,7 +66,7 @@ async def answering(answer: Callable[[], web.Response]) -> AsyncIterator[Setting
     await server.close()
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+@each("answer", ANSWERS.values())
 async def test_what_does_not_tell_is_no_end(answer: Callable[[], web.Response]) -> None:
     async with answering(answer) as settings, open_client(settings) as client:
         with pytest.raises(OpenAINoAnswerError):
@@ -94,7 +95,7 @@ async def test_the_day_is_measured_and_warned_of_and_kept_when_openai_does_not_a
         await ends.close()
 
 
-@pytest.mark.parametrize(
+@each(
     ("end", "state", "found"),
     [
         (None, "ok", "no end is announced"),

@@ -13,6 +13,7 @@ from services.adapters.openai.breaker import Breaker
 from services.adapters.openai.errors import OpenAINoAnswerError, Reason
 from services.adapters.openai.moderation import Moderator
 from services.platform.settings import Settings, load_settings
+from tests.support.each import each
 from tests.support.outside import Outside, photo
 from tests.unit.services.adapters.openai.conftest import Calls
 
@@ -109,7 +110,7 @@ async def answered(body: object) -> list[moderation.Kinds]:
         await server.close()
 
 
-@pytest.mark.parametrize("body", SHAPES.values(), ids=SHAPES)
+@each("body", SHAPES.values())
 async def test_an_answer_of_another_shape_is_no_verdict(body: object) -> None:
     with pytest.raises(OpenAINoAnswerError) as caught:
         await answered(body)

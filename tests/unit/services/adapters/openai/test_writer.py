@@ -16,6 +16,7 @@ from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation import prompts
 from services.platform.settings import Settings, load_settings
 from services.sandbox.openai.models import MODELS
+from tests.support.each import each
 from tests.support.outside import Outside, photo
 from tests.unit.services.adapters.openai.conftest import Calls
 
@@ -34,7 +35,7 @@ async def write(writer: ScriptWriter, picture: bytes | None = None, style: str =
     return await writer.write(prompts.script_form(style, FRAME), request, picture or photo())
 
 
-@pytest.mark.parametrize("style", prompts.STYLES)
+@each("style", prompts.STYLES)
 async def test_a_script_comes_back_in_the_fields_of_its_style(writer: ScriptWriter, style: str) -> None:
     script = await write(writer, style=style)
     assert list(script) == [field.name for field in prompts.style(style).fields]

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from typing import Any
 
-import pytest
 from aiogram import methods, types
 from aiogram.methods.base import Response
 
+from tests.support.each import each
 from tests.support.services import ROOT
 
 SAMPLE = re.findall(
@@ -19,14 +19,14 @@ SAMPLE = re.findall(
 )
 
 
-@pytest.mark.parametrize("name", SAMPLE)
+@each("name", SAMPLE)
 def test_what_we_use_can_be_built(name: str) -> None:
     model = getattr(types, name, None) or getattr(methods, name)
     assert model.model_rebuild() is not False
     assert model.__pydantic_complete__
 
 
-@pytest.mark.parametrize("name", ["GetUpdates", "SendMessage", "EditMessageText", "GetFile", "GetMe"])
+@each("name", ["GetUpdates", "SendMessage", "EditMessageText", "GetFile", "GetMe"])
 def test_an_answer_can_be_built(name: str) -> None:
     answer: Any = Response.__class_getitem__(getattr(methods, name).__returning__)
     assert answer.model_validate({"ok": False}).result is None

@@ -19,6 +19,7 @@ from services.adapters.yookassa.errors import (
     YooKassaRefusedError,
 )
 from services.adapters.yookassa.gateway import YooKassa
+from tests.support.each import each
 from tests.support.waiting import eventually
 from tests.unit.services.adapters.yookassa.conftest import body, shop_settings
 
@@ -184,7 +185,7 @@ REPLIES = {
 }
 
 
-@pytest.mark.parametrize("name", REPLIES)
+@each("name", REPLIES)
 async def test_strange_replies(name):
     status, text, raised = REPLIES[name]
 

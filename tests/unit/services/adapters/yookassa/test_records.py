@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from services.adapters.yookassa.errors import UnknownError
 from services.adapters.yookassa.records import amount_text, page_of_payments, payment
+from tests.support.each import each
 
 PAYMENT = {
     "id": "x",
@@ -26,13 +27,13 @@ def test_every_amount_comes_back_as_it_went(minor: int) -> None:
     assert payment(PAYMENT | {"amount": amount_text(minor)}).amount_minor == minor
 
 
-@pytest.mark.parametrize("value", ["", "NaN", "Infinity", "1.005", "-1.00", "1e30", "390,00"])
+@each("value", ["", "NaN", "Infinity", "1.005", "-1.00", "1e30", "390,00"])
 def test_an_amount_that_is_none_is_not_guessed(value: str) -> None:
     with pytest.raises(UnknownError):
         payment(PAYMENT | {"amount": {"value": value, "currency": "RUB"}})
 
 
-@pytest.mark.parametrize(
+@each(
     "change",
     [
         {"status": "new"},

@@ -10,6 +10,7 @@ from services.generation.prompts import STYLES, Frame, ScriptError, ScriptForm
 from services.generation.prompts.scripts import asks_for_text, shows_people
 from services.generation.prompts.templates import length
 from services.sandbox.openai.schema import check_strict
+from tests.support.each import each
 
 REFUSES = Frame(5, 20_000, people=False)
 TAKES = Frame(5, 20_000, people=True)
@@ -20,7 +21,7 @@ def answer(form: ScriptForm, **fields: object) -> str:
     return json.dumps({name: f"{name} of a blue mug" for name in form.schema["properties"]} | fields)
 
 
-@pytest.mark.parametrize("style", STYLES)
+@each("style", STYLES)
 def test_a_form_is_strict_and_asks_for_what_the_style_needs(style: str) -> None:
     form = prompts.script_form(style, REFUSES)
     check_strict("script", form.schema)
@@ -39,8 +40,8 @@ def test_each_style_asks_for_its_own() -> None:
     assert "idea" in fields["own"]
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("model", load_catalogue().models, ids=lambda model: model.slug)
+@each("style", STYLES)
+@each("model", load_catalogue().models)
 def test_a_script_becomes_a_prompt_within_the_limit_that_keeps_the_rules(style: str, model: Model) -> None:
     form = prompts.script_form(style, Frame(model.duration_s, model.prompt_chars_max, model.people))
     script = prompts.read_script(form, answer(form))
@@ -73,7 +74,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("spoiled", BAD.values(), ids=BAD)
+@each("spoiled", BAD.values())
 def test_an_answer_that_does_not_do_is_refused_without_its_words(spoiled: str | dict[str, str]) -> None:
     form = prompts.script_form("ugc", REFUSES)
     given = spoiled if isinstance(spoiled, str) else answer(form, **spoiled)
@@ -98,7 +99,7 @@ def test_what_is_printed_on_the_product_and_people_where_they_are_welcome_pass()
     assert script["product"] == "white mug, text 'LOVE'"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "asks"),
     [
         ("The words fade, then the text SALE pops up.", True),
@@ -120,7 +121,7 @@ def test_wishes_for_text_on_screen_are_found(text: str, asks: bool) -> None:
     assert asks_for_text(text) == asks
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "shows"),
     [
         ("A woman lifts the mug.", True),

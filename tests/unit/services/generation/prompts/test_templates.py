@@ -2,12 +2,11 @@
 
 import re
 
-import pytest
-
 from services.generation import prompts
 from services.generation.catalogue import Model, load_catalogue
 from services.generation.prompts import STYLES, Frame
 from services.generation.prompts.templates import NO_PRODUCT, PRODUCT_LENGTH_MIN, clip, length
+from tests.support.each import each
 
 PRODUCT = "Кружка керамическая, 350 мл, синяя глазурь"
 WISHES = "Пусть идёт пар и лежит лимон"
@@ -42,9 +41,9 @@ def frame_of(model: Model) -> Frame:
     return Frame(model.duration_s, model.prompt_chars_max, model.people)
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.slug)
-@pytest.mark.parametrize(("product", "wishes"), NASTY.values(), ids=NASTY)
+@each("style", STYLES)
+@each("model", MODELS)
+@each(("product", "wishes"), NASTY.values())
 def test_every_template_is_fit_for_its_model(style: str, model: Model, product: str, wishes: str) -> None:
     text = prompts.fallback(style, product, wishes, frame_of(model))
     assert 300 < length(text) <= model.prompt_chars_max
@@ -61,8 +60,8 @@ def test_every_template_is_fit_for_its_model(style: str, model: Model, product: 
     assert "  " not in text
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("model", [m for m in MODELS if not m.people], ids=lambda model: model.slug)
+@each("style", STYLES)
+@each("model", [m for m in MODELS if not m.people])
 def test_a_model_that_refuses_people_does_not_even_hear_of_them(style: str, model: Model) -> None:
     """With words of a seller that name nobody: what is left is ours."""
     for wishes in ("", "steam and lemon"):
@@ -71,8 +70,8 @@ def test_a_model_that_refuses_people_does_not_even_hear_of_them(style: str, mode
         assert "anyone in the frame" in text
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("frame", [LONG, SHORT], ids=["long", "short"])
+@each("style", STYLES)
+@each("frame", [LONG, SHORT])
 def test_a_template_holds_the_product_the_wishes_and_the_rules(style: str, frame: Frame) -> None:
     text = prompts.fallback(style, PRODUCT, WISHES, frame)
     assert PRODUCT in text and WISHES in text
@@ -80,7 +79,7 @@ def test_a_template_holds_the_product_the_wishes_and_the_rules(style: str, frame
     assert max(text.find(PRODUCT), text.find(WISHES)) < text.rfind("on screen")
 
 
-@pytest.mark.parametrize("style", STYLES)
+@each("style", STYLES)
 def test_a_long_template_is_rich(style: str) -> None:
     text = prompts.fallback(style, PRODUCT, WISHES, LONG).casefold()
     for word in ("camera", "light", "focus", "motion" if style != "commercial" else "slowly", "sound"):
@@ -88,8 +87,8 @@ def test_a_long_template_is_rich(style: str) -> None:
     assert len(text) > 600
 
 
-@pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("chars_max", [1000, 1500, 2500, 5000])
+@each("style", STYLES)
+@each("chars_max", [1000, 1500, 2500, 5000])
 def test_endless_words_are_cut_at_words_and_use_the_room(style: str, chars_max: int) -> None:
     text = prompts.fallback(style, "кружка " * 500, "пар над кружкой " * 500, Frame(5, chars_max, True))
     assert chars_max - 120 < len(text) <= chars_max
@@ -116,7 +115,7 @@ def test_the_version_is_named() -> None:
     assert prompts.style("from another time") == prompts.style("commercial")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "most", "cut"),
     [("one two three", 13, "one two three"), ("one two three", 12, "one two…"), ("onetwothree", 5, "onet…"),
      ("one", 0, ""), ("one", -4, ""), ("one, two", 6, "one…"), ("🎬🎬🎬", 6, "🎬🎬🎬"),

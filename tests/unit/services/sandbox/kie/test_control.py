@@ -12,6 +12,7 @@ import pytest
 from services.sandbox.app import Context
 from services.sandbox.faults import FaultError, FaultRule, Faults
 from services.sandbox.store import Store
+from tests.support.each import each
 from tests.support.outside import Outside, outside
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.kie.conftest import MODULES, ask, create
@@ -31,7 +32,7 @@ async def test_rules_are_added_listed_counted_and_removed(sandbox):
     assert (await sandbox.get("/__sandbox/faults"))["rules"] == []
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "hint"),
     [
         ({"api": "kie", "call": "createTask", "fault": "pause"}, "it knows: bad_key"),

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.sandbox.kie.models import schemas
+from tests.support.each import each
 from tests.support.outside import KEY, photo
 from tests.unit.services.sandbox.kie.conftest import MODEL, ask, create, send_file, upload
 
@@ -45,7 +45,7 @@ async def test_every_model_takes_its_required_fields_and_misses_each_of_them(san
             assert refused == {"code": 500, "msg": f"{name} is required", "data": None}, model
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "sentence"),
     [
         ({"duration": "5"}, "duration must be of type integer"),
@@ -90,7 +90,7 @@ async def test_models_that_are_unknown_paused_or_of_another_endpoint(sandbox):
     assert await ask(sandbox) == paused
 
 
-@pytest.mark.parametrize("header", ["", "Bearer ", "Basic abc", "Token x"])
+@each("header", ["", "Bearer ", "Basic abc", "Token x"])
 async def test_without_a_key_nothing_is_done(sandbox, header):
     headers = {"Authorization": header} if header else {}
     async with sandbox.http.post(sandbox.url + PATH, json={"model": MODEL}, headers=headers) as reply:
@@ -98,7 +98,7 @@ async def test_without_a_key_nothing_is_done(sandbox, header):
         assert await reply.json() == {"code": 401, "msg": "You do not have access permissions"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "content_type"),
     [
         (b"{", "application/json"),
@@ -200,7 +200,7 @@ async def test_uploads(sandbox):
         assert (await reply.read(), reply.content_type) == (data, "image/jpeg")
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "folder", "message"),
     [
         (b"abc", None, "Missing required parameter: uploadPath"),

@@ -7,6 +7,7 @@ import pytest
 
 from services.sandbox.fault_names import FAULT_NAMES, KIE_CALL, KIE_TASK
 from services.sandbox.knobs import knobs
+from tests.support.each import each
 from tests.support.outside import KEY
 from tests.unit.services.sandbox.kie.conftest import MODEL, ask, create, finished, record, send_file, upload
 
@@ -68,7 +69,7 @@ async def test_faults_that_break_the_answer(sandbox, name, args, tasks):
     assert await accepted(sandbox) == tasks
 
 
-@pytest.mark.parametrize(("name", "tasks"), [("drop_before", 0), ("drop_after_accept", 1)])
+@each(("name", "tasks"), [("drop_before", 0), ("drop_after_accept", 1)])
 async def test_faults_that_cut_the_connection(sandbox, name, tasks):
     sandbox.fault("kie", "createTask", name)
     with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -95,7 +96,7 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("name", "expected"), FAILURES.items(), ids=FAILURES)
+@each(("name", "expected"), FAILURES.items())
 async def test_faults_that_fail_the_task_later(sandbox, name, expected):
     sandbox.fault("kie", "createTask", name)
     task_id = await create(sandbox)
@@ -142,7 +143,7 @@ async def test_a_state_nobody_knows_comes_before_success_or_for_ever(sandbox):
     assert (await record(sandbox, stuck))["state"] == "odd"
 
 
-@pytest.mark.parametrize("name", FAULT_NAMES["kie"]["recordInfo"])
+@each("name", FAULT_NAMES["kie"]["recordInfo"])
 async def test_faults_of_reading_pass(sandbox, name):
     task_id = await create(sandbox)
     # aiohttp's client silently repeats a GET whose connection was cut, once.

@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from services.sandbox.fault_names import FAULT_NAMES
+from tests.support.each import each
 from tests.unit.services.sandbox.openai.conftest import client_of
 
 MODEL = "gpt-4o-mini"
@@ -128,7 +129,7 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("name", "expected"), ERRORS.items(), ids=ERRORS)
+@each(("name", "expected"), ERRORS.items())
 async def test_errors_as_the_sdk_sees_them(sandbox, client, name, expected):
     kind, status, code = expected
     sandbox.fault("openai", "chat", name)
@@ -185,7 +186,7 @@ async def test_faults_can_be_meant_for_one_key_or_prompt(sandbox):
         await poor.chat.completions.create(model=MODEL, messages=other)
 
 
-@pytest.mark.parametrize("name", sorted(set(FAULT_NAMES["openai"]["chat"]) - {"hang"}))
+@each("name", sorted(set(FAULT_NAMES["openai"]["chat"]) - {"hang"}))
 async def test_every_listed_fault_changes_the_answer(sandbox, name):
     url, headers = f"{sandbox.url}/openai/v1/chat/completions", {"Authorization": "Bearer sk-sandbox"}
     body = {"model": MODEL, "messages": ASK}

@@ -17,6 +17,7 @@ from aiogram.types import (
 )
 
 from services.sandbox.telegram import buttons, payments
+from tests.support.each import each
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
 
@@ -163,7 +164,7 @@ async def test_a_bot_may_decline_with_a_reason(sandbox: Sandbox, bot: Bot) -> No
     assert (outcome["state"], outcome["reason"]) == ("declined", "Пакет устарел")
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "complaint"),
     [
         ({"prices": [LabeledPrice(label="a", amount=1)] * 2}, "STARS_INVOICE_INVALID"),

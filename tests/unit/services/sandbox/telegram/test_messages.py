@@ -5,6 +5,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, ReplyKeyboardMarkup
 
+from tests.support.each import each
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
 
 
@@ -32,7 +33,7 @@ async def test_html_becomes_text_and_entities_counted_in_utf16(sandbox: Sandbox,
     assert sent.html_text == "😀 <b>жирный <i>и курсив</i></b> &lt;ok&gt;"
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "complaint"),
     [
         ("<b>x", "can't parse entities: Can't find end tag corresponding to start tag \"b\""),
@@ -72,7 +73,7 @@ async def test_keyboards_reach_the_person_where_they_belong(sandbox: Sandbox, bo
     assert seen[2]["reply_keyboard"] == {"keyboard": [[{"text": "Меню"}]], "resize_keyboard": True}
 
 
-@pytest.mark.parametrize(
+@each(
     ("markup", "complaint"),
     [
         ("{", "can't parse reply keyboard markup JSON object"),

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from services.sandbox.store import Store, StoreError
+from tests.support.each import each
 from tests.support.outside import ManualClock
 from tests.unit.services.sandbox.telegram.conftest import TOKEN, Sandbox, bot_for, picture, started
 
@@ -75,7 +76,7 @@ def test_documents_keep_their_place_and_cannot_be_changed_from_outside(tmp_path:
     again.close()
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "", "a\0b", "x" * 300])
+@each("name", ["../x", "/etc/x", "a/../../x", "", "a\0b", "x" * 300])
 def test_file_names_stay_inside(tmp_path: Path, name: str) -> None:
     for store in (Store(None), Store(tmp_path)):
         with pytest.raises(StoreError, match="not a relative file name"):

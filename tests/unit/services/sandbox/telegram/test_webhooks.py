@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.sandbox.telegram import webhooks
+from tests.support.each import each
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
 
@@ -144,7 +145,7 @@ async def test_the_words_for_setting_and_removing(sandbox: Sandbox, receiver: Re
     assert limited["parameters"] == {"retry_after": 1}
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "secret", "complaint"),
     [
         ("ftp://x/y", "", "invalid webhook URL specified"),

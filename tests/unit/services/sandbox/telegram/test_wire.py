@@ -24,6 +24,7 @@ from aiogram.types import BufferedInputFile
 
 from services.sandbox.fault_names import FAULT_NAMES
 from services.sandbox.telegram.service import METHODS
+from tests.support.each import each
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
 
 
@@ -73,7 +74,7 @@ async def test_methods_are_named_in_any_case_and_unknown_ones_refused(sandbox: S
         assert (await response.json())["description"] == "Not Found"
 
 
-@pytest.mark.parametrize(
+@each(
     ("token", "description"),
     [("222222:other", "Unauthorized"), ("nonsense", "Unauthorized: invalid token specified")],
 )
@@ -98,7 +99,7 @@ class _Unknown(GetMe):
     __api_method__ = "sendLove"
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "kind"),
     [(b"{", "application/json"), (b"[1]", "application/json"), (b"x", "multipart/form-data")],
 )
@@ -177,7 +178,7 @@ async def test_a_download_can_fail_too(sandbox: Sandbox, bot: Bot) -> None:
         assert response.status == 404
 
 
-@pytest.mark.parametrize(
+@each(
     ("mode", "source", "text", "entities"),
     [
         ("MarkdownV2", "*жир _и_* \\.", "жир и .", [("bold", 0, 5), ("italic", 4, 1)]),
@@ -202,7 +203,7 @@ async def test_marked_up_text(
     assert [(e["type"], e["offset"], e["length"]) for e in sent["entities"]] == entities
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "complaint"),
     [
         ("1.5", "Character '.' is reserved and must be escaped with the preceding '\\'"),
