@@ -8,6 +8,7 @@ import structlog
 
 from services.backup.repository import open_repository
 from services.local.data_dir import DataFolder
+from services.local.embedded_server import EmbeddedServer
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.platform.settings import Settings
@@ -20,57 +21,52 @@ ARCHIVE_TIMEOUT_S = 60
 _WATCH_INTERVAL_S = 0.5
 
 
-class Infrastructure:
-    """Starts what has no URL configured; `keep_running` starts again what dies."""
+class Databases:
+    """The configured ones, or embedded ones where no URL is; `keep_running` starts again what dies."""
 
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         self.database_url = settings.database_url or ""
         self.redis_url = settings.redis_url or ""
-        sockets = folder.socket_folder() if not (settings.database_url and settings.redis_url) else folder.run
-        self._postgres: EmbeddedPostgres | None = None
-        self._valkey: EmbeddedValkey | None = None
+        self._servers: list[EmbeddedServer] = []
         if settings.database_url is None:
-            self._postgres = EmbeddedPostgres(
-                folder.postgres, sockets, folder.log_path("postgres"), options=archiving(settings)
-            )
+            log, options = folder.log_path("postgres"), archiving(settings)
+            postgres = EmbeddedPostgres(folder.postgres, folder.socket_folder(), log, options=options)
+            self._servers.append(postgres)
+            self.database_url = postgres.url(DATABASE)
+            self._maintenance_url = postgres.url()
         if settings.redis_url is None:
-            self._valkey = EmbeddedValkey(folder.valkey, sockets, folder.log_path("valkey"))
+            valkey = EmbeddedValkey(folder.valkey, folder.socket_folder(), folder.log_path("valkey"))
+            self._servers.append(valkey)
+            self.redis_url = valkey.url()
 
     @property
     def embedded(self) -> list[str]:
         """Which servers are ours, e.g. ["Postgres", "Valkey"]."""
-        return [*(["Postgres"] if self._postgres else []), *(["Valkey"] if self._valkey else [])]
+        return [server.name for server in self._servers]
 
     async def start(self) -> None:
         """Raises StartError with what to do."""
-        servers = [server for server in (self._postgres, self._valkey) if server]
-        await asyncio.gather(*(asyncio.to_thread(server.start) for server in servers))
-        if self._postgres:
-            await _ensure_database(self._postgres.url())
-            self.database_url = self._postgres.url(DATABASE)
-        if self._valkey:
-            self.redis_url = self._valkey.url()
+        await asyncio.gather(*(asyncio.to_thread(server.start) for server in self._servers))
+        if EmbeddedPostgres.name in self.embedded:
+            await _ensure_database(self._maintenance_url)
 
     async def keep_running(self, started_again: Callable[[], None] = lambda: None) -> None:
         """Start a server again when it has died. Never returns."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
-            for server in (self._postgres, self._valkey):
-                if server and server.program and server.program.exit_code is not None:
-                    name, code = server.program.name, server.program.exit_code
-                    logger.error("server_died", server=name, code=code, log=str(server.program.log_path))
+            for server in self._servers:
+                if (code := server.exit_code) is not None:
+                    logger.error("server_died", server=server.name, code=code, log=str(server.log_path))
                     await asyncio.to_thread(server.start)
-                    logger.warning("server_restarted", server=name)
+                    logger.warning("server_restarted", server=server.name)
                     started_again()
 
     def pids(self) -> dict[str, int]:
-        found = {"postgres": self._postgres, "valkey": self._valkey}
-        return {name: server.pid for name, server in found.items() if server and server.pid}
+        return {server.name.lower(): server.pid for server in self._servers if server.pid}
 
     async def stop(self) -> None:
         """Both at once; their data is whole on disk afterwards."""
-        servers = [server for server in (self._postgres, self._valkey) if server]
-        await asyncio.gather(*(asyncio.to_thread(server.stop) for server in servers))
+        await asyncio.gather(*(asyncio.to_thread(server.stop) for server in self._servers))
 
 
 def archiving(settings: Settings) -> dict[str, str]:

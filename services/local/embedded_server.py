@@ -1,19 +1,24 @@
-"""What the embedded servers share: they run under a guard, log to a file, and are waited for."""
+"""What the embedded servers share: under a guard, on a folder, logging to a file, waited for."""
 
 import atexit
 import contextlib
+import pwd
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
+import structlog
+
+from services.local import processes
 from services.platform.errors import StartError
 
+logger = structlog.get_logger()
+
 _GUARD = Path(__file__).with_name("child_guard.py")
+_GRACE_S = 10
+_LINES_SHOWN = 8
 _handed_over: "list[subprocess.Popen[bytes]]" = []
 """Guards that outlive the object that started them; a reference keeps Popen from complaining."""
 
@@ -25,53 +30,31 @@ def _leave_handed_over() -> None:
         guard.returncode = guard.poll() or 0
 
 
-@dataclass(frozen=True)
-class RunAs:
-    """Who a program runs as; -1 leaves it as it is."""
-
-    uid: int = -1
-    gid: int = -1
-
-
-@dataclass
-class GuardedProgram:
-    """One server program under its guard, in a session of its own: no Ctrl-C of the terminal reaches it."""
+class EmbeddedServer:
+    """One server on `data`. A subclass says how it is started (`start`) and asked (`_is_ready`)."""
 
     name: str
-    command: list[str]
-    log_path: Path
     stop_signal: signal.Signals
-    grace_s: int = 10
-    run_as: RunAs = field(default_factory=RunAs)
-    watched_pid: int = 0
-    """Live as long as this process rather than as long as we do; 0: as we do."""
-    _guard: "subprocess.Popen[bytes] | None" = None
+    pid_file: Path
+
+    def __init__(self, data: Path, log_path: Path, *, watched_pid: int = 0) -> None:
+        """`watched_pid`: live as long as this process rather than as long as we do; 0: as we do."""
+        self.data = data
+        self.log_path = log_path
+        self._watched_pid = watched_pid
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        guard = [sys.executable, "-I", "-S", str(_GUARD)]
-        numbers = (int(self.stop_signal), self.grace_s, self.run_as.uid, self.run_as.gid, self.watched_pid)
-        with self._open_log() as log:
-            self._guard = subprocess.Popen(
-                [*guard, *map(str, numbers), *self.command],
-                stdin=subprocess.DEVNULL if self.watched_pid else subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        """End what still runs on the folder, start, wait until it answers. Raises StartError."""
+        raise NotImplementedError
 
-        if self.watched_pid:
-            _handed_over.append(self._guard)
+    def _is_ready(self) -> bool:
+        raise NotImplementedError
 
-    def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Until `ready`. Raises StartError, with the log's end, when the program ends or the time is over."""
-        deadline = time.monotonic() + timeout_s
-        while not ready():
-            if self.exit_code is not None:
-                raise StartError(f"{self.name} ended with code {self.exit_code}; {self.log_tail()}")
-            if time.monotonic() > deadline:
-                self.stop()
-                raise StartError(f"{self.name} was not ready within {timeout_s:g} s; {self.log_tail()}")
-            time.sleep(0.02)
+    @property
+    def pid(self) -> int | None:
+        """The server's; None when it has left no word of one."""
+        return processes.read_pid(self.pid_file)
 
     @property
     def guard_pid(self) -> int | None:
@@ -89,16 +72,47 @@ class GuardedProgram:
         if self._guard.poll() is None:
             self._guard.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._guard.wait(self.grace_s + 5)
+            self._guard.wait(_GRACE_S + 5)
         if self._guard.stdin:
             self._guard.stdin.close()
 
-    def log_tail(self) -> str:
+    def _run(self, command: list[str], user: pwd.struct_passwd | None, timeout_s: float) -> None:
+        """Start it, in a session that no Ctrl-C reaches, and wait. Raises StartError with the log's end."""
+        who = (user.pw_uid, user.pw_gid) if user else (-1, -1)
+        numbers = (int(self.stop_signal), _GRACE_S, *who, self._watched_pid)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self.log_path.open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_GUARD), *map(str, numbers), *command],
+                stdin=subprocess.DEVNULL if self._watched_pid else subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        if self._watched_pid:
+            _handed_over.append(self._guard)
+        deadline = time.monotonic() + timeout_s
+        while not self._is_ready():
+            if self.exit_code is not None:
+                raise StartError(f"{self.name} ended with code {self.exit_code}; {self._log_end()}")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise StartError(f"{self.name} was not ready within {timeout_s:g} s; {self._log_end()}")
+            time.sleep(0.02)
+
+    def _end_leftover(self) -> None:
+        """End a server that outlived its starter; drop a pid file whose number another process has."""
+        pid = self.pid
+        if pid is None or not processes.alive(pid):
+            return  # the server itself deals with the file of a dead one
+        if str(self.data) in processes.command_line(pid):
+            logger.warning("leftover_server_stopped", server=self.name.lower(), pid=pid)
+            processes.end(pid, self.stop_signal)
+        else:
+            self.pid_file.unlink(missing_ok=True)
+
+    def _log_end(self) -> str:
         with contextlib.suppress(OSError):
-            lines = self.log_path.read_text(errors="replace").splitlines()[-8:]
+            lines = self.log_path.read_text(errors="replace").splitlines()[-_LINES_SHOWN:]
             return f"the end of {self.log_path}:\n" + "\n".join(f"    {line}" for line in lines)
         return f"see {self.log_path}"
-
-    def _open_log(self) -> IO[bytes]:
-        self.log_path.parent.mkdir(parents=True, exist_ok=True)
-        return self.log_path.open("ab")

@@ -19,7 +19,7 @@ import structlog
 
 from services.local import processes
 from services.local.binaries import PostgresPrograms, find_postgres
-from services.local.embedded_server import GuardedProgram, RunAs
+from services.local.embedded_server import EmbeddedServer
 from services.local.system_user import make_reachable, make_runnable, server_user
 from services.platform.errors import StartError
 
@@ -41,8 +41,11 @@ _FORGETFUL = {
 }
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """One Postgres in `data`. `durable=False` (tests) skips fsync: it survives our end, not the machine's."""
+
+    name = "Postgres"
+    stop_signal = signal.SIGINT
 
     def __init__(
         self,
@@ -55,18 +58,16 @@ class EmbeddedPostgres:
         options: Mapping[str, str] | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
-        self.data = data
+        super().__init__(data, log_path, watched_pid=watched_pid)
+        self.pid_file = data / "postmaster.pid"
+        self._sockets = sockets / "pg"
+        self._durable = durable
         self._options = options or {}
         self._start_timeout_s = start_timeout_s
-        self._sockets = sockets / "pg"
-        self._log_path = log_path
-        self._durable = durable
-        self._watched_pid = watched_pid
         self._user: pwd.struct_passwd | None = None
-        self.program: GuardedProgram | None = None
 
     def start(self) -> None:
-        """Make the data folder if need be, end what still runs on it, start, wait. Raises StartError."""
+        """Also makes the data folder, or takes what a restore has made."""
         programs = find_postgres()
         self.stop()
         self._user = server_user()
@@ -84,22 +85,13 @@ class EmbeddedPostgres:
             self._check_version(programs)
         else:
             self._initialise(programs)
-        self._run(programs)
-
-    def stop(self) -> None:
-        if self.program:
-            self.program.stop()
+        self._serve(programs)
 
     def url(self, database: str = "postgres") -> str:
         """For asyncpg and libpq; only this user (and root) gets to the socket, so no password is needed."""
         return f"postgresql://postgres@/{database}?host={quote(str(self._sockets), safe='/')}"
 
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's."""
-        return processes.read_pid(self.data / "postmaster.pid")
-
-    def _run(self, programs: PostgresPrograms) -> None:
+    def _serve(self, programs: PostgresPrograms) -> None:
         options = {
             "listen_addresses": "",
             "unix_socket_directories": str(self._sockets),
@@ -110,18 +102,13 @@ class EmbeddedPostgres:
             **self._options,
         }
         flags = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        run_as = RunAs(self._user.pw_uid, self._user.pw_gid) if self._user else RunAs()
         command = [str(programs.server), "-D", str(self.data), *flags]
-        self.program = GuardedProgram(
-            "Postgres", command, self._log_path, signal.SIGINT, run_as=run_as, watched_pid=self._watched_pid
-        )
-        self.program.start()
-        self.program.wait_until(self._is_ready, self._start_timeout_s)
+        self._run(command, self._user, self._start_timeout_s)
 
     def _is_ready(self) -> bool:
         """The postmaster's own word, in the last line of its pid file; a dead one may have left one."""
         with contextlib.suppress(OSError):
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = self.pid_file.read_text().splitlines()
             return len(lines) >= 8 and lines[7].strip() == "ready" and processes.alive(int(lines[0]))
         return False
 
@@ -154,18 +141,6 @@ class EmbeddedPostgres:
                 f"{self.data} was made by Postgres {stored}, here is {programs.major}: "
                 f"pg_upgrade it, install Postgres {stored}, or set NEUROCARDS_DATA_DIR to a new folder"
             )
-
-    def _end_leftover(self) -> None:
-        """End a server that outlived its starter; drop a pid file whose number another process has."""
-        pid_file = self.data / "postmaster.pid"
-        pid = processes.read_pid(pid_file)
-        if pid is None or not processes.alive(pid):
-            return  # Postgres itself deals with the file of a dead one
-        if str(self.data) in processes.command_line(pid):
-            logger.warning("leftover_server_stopped", server="postgres", pid=pid)
-            processes.end(pid, signal.SIGINT)
-        else:
-            pid_file.unlink(missing_ok=True)
 
     def _take_restored(self) -> None:
         """Use what a restore has made. Whoever dies between the renames goes on here at the next start."""

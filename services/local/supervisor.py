@@ -1,21 +1,166 @@
-"""Starts processes in order, keeps them running, and stops them in order; leaves none behind.
+"""Starts processes in order, keeps them running, repeats their warnings, stops them; leaves none behind.
 
 When the supervisor itself is killed, each process sees the end of its lifeline and ends: see
 services/platform/parent_death.py.
 """
 
 import asyncio
+import contextlib
+import json
 import os
-from collections.abc import Callable, Sequence
-from typing import Self
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
 
-from services.local.child_process import Child, Spec
 from services.local.data_dir import DataFolder
-from services.local.log_tail import WarningTail
+from services.platform.errors import StartError
+from services.platform.parent_death import VARIABLE as LIFELINE
 
 READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 20.0
 """Longer than any service takes (services/platform/process.py, services/worker/worker.py)."""
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 15.0
+STEADY_S = 30.0
+"""A process that ran so long is started again without delay."""
+_LOOK_AT_LOGS_S = 0.3
+_LONGEST_LINE = 300
+_LEVELS = ("warning", "error", "critical")
+_CONSOLE_LINE = re.compile(r"^\S+ \[(?:\x1b\[[0-9;]*m)*(warning|error|critical)")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to run."""
+
+    name: str
+    """Tells two of a kind apart, e.g. worker-2; also the name of its log."""
+    command: list[str]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class ChildProcess:
+    """Runs one Spec in a session of its own, so that Ctrl-C in the terminal reaches only its supervisor."""
+
+    def __init__(self, spec: Spec, folder: DataFolder, lifeline_fd: int, say: Callable[[str], None]) -> None:
+        self.spec = spec
+        self.log_path = folder.log_path(spec.name)
+        self.ready_file = folder.run / f"{spec.name}.json"
+        self.restarts = 0
+        self._lifeline_fd = lifeline_fd
+        self._say = say
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self.ready_file.unlink(missing_ok=True)
+        env = {
+            **os.environ,
+            **self.spec.env,
+            LIFELINE: str(self._lifeline_fd),
+            "READY_FILE": str(self.ready_file),
+        }
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.spec.command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(self._lifeline_fd,),
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll() if self._process else None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def facts(self) -> dict[str, Any]:
+        """What the process announced: ready, health_url, and its own."""
+        with contextlib.suppress(OSError, ValueError):
+            found = json.loads(self.ready_file.read_text(encoding="utf-8"))
+            return found if isinstance(found, dict) and found.get("pid") == self.pid else {}
+        return {}
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Until it says that it is ready. Raises StartError with the end of its log when it does not."""
+        deadline = time.monotonic() + timeout_s
+        while not self.facts().get("ready"):
+            if not self.running:
+                raise StartError(
+                    f"{self.spec.name} ended with code {self.exit_code} at its start; {self._tail()}"
+                )
+            if time.monotonic() > deadline:
+                raise StartError(f"{self.spec.name} was not ready within {timeout_s:g} s; {self._tail()}")
+            await asyncio.sleep(0.05)
+
+    async def keep_running(self, started_again: Callable[[], None]) -> None:
+        """Start it again whenever it has died, more slowly each time. Never returns; cancel it."""
+        backoff_s, started_at = FIRST_BACKOFF_S, time.monotonic()
+        while True:
+            await asyncio.sleep(0.1)
+            if self.running or self._stopping:
+                continue
+            lived_s = time.monotonic() - started_at
+            backoff_s = FIRST_BACKOFF_S if lived_s > STEADY_S else backoff_s
+            self._say(
+                f"{self.spec.name} ended with code {self.exit_code}; starting it again in {backoff_s:g} s"
+                f" (its log: {self.log_path})"
+            )
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+            self.restarts += 1
+            self.start()
+            started_at = time.monotonic()
+            started_again()
+
+    async def stop(self, grace_s: float) -> None:
+        """SIGTERM, and SIGKILL when it has not ended in time."""
+        self._stopping = True
+        if self._process is None:
+            return
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+        deadline = time.monotonic() + grace_s
+        while self.running and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        if self.running:
+            self._say(
+                f"{self.spec.name} did not end within {grace_s:g} s and was killed (its log: {self.log_path})"
+            )
+            self.kill()
+        self.ready_file.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        self._stopping = True
+        self._signal(signal.SIGKILL)
+        if self._process:
+            self._process.wait(5)
+
+    def _signal(self, signum: signal.Signals) -> None:
+        if self.running and self._process:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signum)
+
+    def _tail(self) -> str:
+        with contextlib.suppress(OSError):
+            lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
+            return f"the last line of {self.log_path}: {lines[-1] if lines else ''}"
+        return f"see {self.log_path}"
 
 
 class Supervisor:
@@ -31,24 +176,12 @@ class Supervisor:
         self._say = say
         self._changed = changed
         self._reader, self._writer = os.pipe()
-        self._stages = [
-            [
-                Child(
-                    spec,
-                    folder.log_path(spec.name),
-                    folder.run / f"{spec.name}.json",
-                    self._reader,
-                    say,
-                )
-                for spec in stage
-            ]
-            for stage in stages
-        ]
+        self._stages = [[ChildProcess(spec, folder, self._reader, say) for spec in stage] for stage in stages]
         self._tail = WarningTail({child.spec.name: child.log_path for child in self.children}, say)
         self._keepers: list[asyncio.Task[None]] = []
 
     @property
-    def children(self) -> list[Child]:
+    def children(self) -> list[ChildProcess]:
         return [child for stage in self._stages for child in stage]
 
     async def __aenter__(self) -> Self:
@@ -84,3 +217,55 @@ class Supervisor:
 
     def pids(self) -> dict[str, int]:
         return {child.spec.name: child.pid for child in self.children if child.pid is not None}
+
+
+class WarningTail:
+    """Repeats warnings and errors of the services' logs, a short line each, from now on."""
+
+    def __init__(self, logs: Mapping[str, Path], say: Callable[[str], None]) -> None:
+        self._logs = logs
+        self._say = say
+        self._read_bytes = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
+
+    async def follow(self) -> None:
+        """Never returns; cancel it."""
+        while True:
+            self.read()
+            await asyncio.sleep(_LOOK_AT_LOGS_S)
+
+    def read(self) -> None:
+        """Repeat what has come since the last time; a line that is not whole yet waits."""
+        for name, path in self._logs.items():
+            try:
+                with path.open("rb") as log:
+                    log.seek(self._read_bytes[name])
+                    fresh = log.read()
+            except OSError:
+                continue
+            whole = fresh.rpartition(b"\n")[0]
+            if whole:
+                self._read_bytes[name] += len(whole) + 1
+            for line in whole.decode("utf-8", errors="replace").splitlines():
+                short = _worth_repeating(line)
+                if short:
+                    self._say(f"{name:>10} | {short}")
+
+
+def _worth_repeating(line: str) -> str | None:
+    """The line for a person; None when it is no warning."""
+    if line.startswith("{"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return None
+        if not isinstance(entry, dict) or entry.get("level") not in _LEVELS:
+            return None
+        known = ("level", "timestamp", "service", "logger", "event")
+        rest = {name: value for name, value in entry.items() if name not in known}
+        more = json.dumps(rest, ensure_ascii=False) if rest else ""
+        line = f"[{entry['level']}] {entry.get('event')} {more}"
+    elif _CONSOLE_LINE.match(line):
+        line = re.sub(r" +", " ", _COLOURS.sub("", line).partition(" ")[2])
+    else:
+        return None
+    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"

@@ -1,22 +1,21 @@
 """`neurocards up`: everything on this machine, from nothing, until Ctrl-C or until the terminal is gone."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, ParamSpec
 
 import structlog
 
-from services.local.child_process import Spec
 from services.local.data_dir import DataFolder
-from services.local.databases import Infrastructure
+from services.local.databases import Databases
 from services.local.processes import free_port, port_is_free
-from services.local.supervisor import Supervisor
-from services.local.terminal import terminal_gone, whoever_hears
+from services.local.supervisor import Spec, Supervisor
 from services.migrations.schema import migrate
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
@@ -28,6 +27,8 @@ logger = structlog.get_logger()
 
 SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "worker", "web", "bot")
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LOOK_AT_TERMINAL_S: Final = 0.5
+P = ParamSpec("P")
 _PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host"}
 
 
@@ -64,34 +65,34 @@ class Up:
             terminal = asyncio.create_task(self._stop_without_terminal(), name="terminal")
             self._settings = self._with_free_ports(self._settings)
             self._ensure_signing_key()
-            infrastructure = Infrastructure(self._settings, self._folder)
+            databases = Databases(self._settings, self._folder)
             try:
-                await infrastructure.start()
+                await databases.start()
                 if not self._stop.is_set():
-                    await self._run_on(infrastructure)
+                    await self._run_on(databases)
             finally:
-                await infrastructure.stop()
+                await databases.stop()
                 terminal.cancel()
 
-    async def _run_on(self, infrastructure: Infrastructure) -> None:
-        if infrastructure.embedded:
-            self._say(f"{' and '.join(infrastructure.embedded)} started; data in {self._folder.root}")
-        applied = await migrate(infrastructure.database_url)
+    async def _run_on(self, databases: Databases) -> None:
+        if databases.embedded:
+            self._say(f"{' and '.join(databases.embedded)} started; data in {self._folder.root}")
+        applied = await migrate(databases.database_url)
         if applied:
             self._say(f"{len(applied)} migrations applied")
-        stages = [] if self._options.infra_only else self._stages(infrastructure)
+        stages = [] if self._options.infra_only else self._stages(databases)
 
         def changed() -> None:
-            self._tell(infrastructure)
+            self._tell(databases)
 
-        keeper = asyncio.create_task(infrastructure.keep_running(changed), name="keep databases")
+        keeper = asyncio.create_task(databases.keep_running(changed), name="keep databases")
         try:
             async with Supervisor(stages, self._folder, self._say, changed) as supervisor:
                 self._supervisor = supervisor
                 start = asyncio.create_task(supervisor.start())
                 await self._first_of(start, keeper)
                 if not self._stop.is_set():
-                    self._ready(self._tell(infrastructure))
+                    self._ready(self._tell(databases))
                     await self._first_of(keeper)
                 start.cancel()
                 self._say("stopping…")
@@ -117,11 +118,11 @@ class Up:
         finally:
             stop.cancel()
 
-    def _stages(self, infrastructure: Infrastructure) -> list[list[Spec]]:
+    def _stages(self, databases: Databases) -> list[list[Spec]]:
         settings = self._settings
         shared = {
-            "DATABASE_URL": infrastructure.database_url,
-            "REDIS_URL": infrastructure.redis_url,
+            "DATABASE_URL": databases.database_url,
+            "REDIS_URL": databases.redis_url,
             "NEUROCARDS_DATA_DIR": str(self._folder.root),
             "SANDBOX_PORT": str(settings.sandbox_port),
             "WEB_PORT": str(settings.web_port),
@@ -139,19 +140,19 @@ class Up:
         stages.append(specs)
         return stages
 
-    def _tell(self, infrastructure: Infrastructure) -> dict[str, Any]:
+    def _tell(self, databases: Databases) -> dict[str, Any]:
         """The addresses and process ids, also written down for other commands."""
         settings = self._settings
         facts = {
-            "database_url": infrastructure.database_url,
-            "redis_url": infrastructure.redis_url,
+            "database_url": databases.database_url,
+            "redis_url": databases.redis_url,
             "web_url": settings.public_base,
             "chat_url": f"{settings.sandbox_base}/" if settings.uses_sandbox_for("telegram") else None,
             "sandbox_url": settings.sandbox_base if settings.needs_sandbox else None,
             "sandbox_for": [name for name in COMPANIES if settings.uses_sandbox_for(name)],
-            "embedded": infrastructure.embedded,
+            "embedded": databases.embedded,
             "pid": os.getpid(),
-            "pids": infrastructure.pids() | (self._supervisor.pids() if self._supervisor else {}),
+            "pids": databases.pids() | (self._supervisor.pids() if self._supervisor else {}),
         }
         fresh = self._folder.addresses.with_suffix(".new")
         fresh.write_text(json.dumps(facts), encoding="utf-8")
@@ -201,3 +202,32 @@ class Up:
 def _spec(name: str, service: str, shared: dict[str, str]) -> Spec:
     command = [sys.executable, "-m", "services.cli", "serve", service]
     return Spec(name, command, shared | {"INSTANCE_NAME": name})
+
+
+async def terminal_gone() -> None:
+    """Return when our terminal is gone; never where there is none, or a hangup is ignored.
+
+    A hangup reaches the leader of the terminal's session first. A shell passes it on; `make` keeps it to
+    itself and waits for its children, which would run on for ever where nobody sees them.
+    """
+    tty = None
+    with contextlib.suppress(OSError):  # there is none
+        tty = None if hangup_is_ignored() else os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    if tty is None:
+        await asyncio.Event().wait()
+        return
+    try:
+        while os.isatty(tty):
+            await asyncio.sleep(LOOK_AT_TERMINAL_S)
+    finally:
+        os.close(tty)
+
+
+def whoever_hears(tell: Callable[P, None]) -> Callable[P, None]:
+    """The same, except that nobody need be there to hear it: the terminal may be gone, or a pipe's reader."""
+
+    def told(*words: P.args, **more: P.kwargs) -> None:
+        with contextlib.suppress(OSError):
+            tell(*words, **more)
+
+    return told

@@ -67,9 +67,9 @@ async def test_postgres_keeps_its_data_over_a_stop_and_a_kill(postgres: Embedded
     postgres.start()
     await _value(postgres, "INSERT INTO kept VALUES (2)")
     pid = postgres.pid
-    assert pid is not None and postgres.program is not None
+    assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    eventually_now(lambda: postgres.program and postgres.program.exit_code is not None)
+    eventually_now(lambda: postgres.exit_code is not None)
     postgres.start()
     assert await _value(postgres, "SELECT count(*) FROM kept") == 2
 
@@ -77,9 +77,9 @@ async def test_postgres_keeps_its_data_over_a_stop_and_a_kill(postgres: Embedded
 async def test_a_postgres_that_outlived_its_guard_is_replaced(postgres: EmbeddedPostgres) -> None:
     await _value(postgres, "CREATE TABLE kept AS SELECT 1 AS n")
     old = postgres.pid
-    assert old is not None and postgres.program is not None and postgres.program.guard_pid is not None
-    os.kill(postgres.program.guard_pid, signal.SIGKILL)
-    eventually_now(lambda: postgres.program and postgres.program.exit_code is not None)
+    assert old is not None and postgres.guard_pid is not None
+    os.kill(postgres.guard_pid, signal.SIGKILL)
+    eventually_now(lambda: postgres.exit_code is not None)
     assert processes.alive(old)
     postgres.start()
     assert not processes.alive(old) and postgres.pid != old
@@ -130,9 +130,9 @@ async def test_valkey_keeps_its_data_and_evicts_nothing(valkey: EmbeddedValkey) 
 
 def test_a_valkey_that_outlived_its_guard_is_replaced(valkey: EmbeddedValkey) -> None:
     old = valkey.pid
-    assert old is not None and valkey.program is not None and valkey.program.guard_pid is not None
-    os.kill(valkey.program.guard_pid, signal.SIGKILL)
-    eventually_now(lambda: valkey.program and valkey.program.exit_code is not None)
+    assert old is not None and valkey.guard_pid is not None
+    os.kill(valkey.guard_pid, signal.SIGKILL)
+    eventually_now(lambda: valkey.exit_code is not None)
     assert processes.alive(old)
     valkey.start()
     assert not processes.alive(old) and valkey.pid != old

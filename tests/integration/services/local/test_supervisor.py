@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from services.local import processes
-from services.local.child_process import Child, Spec
 from services.local.data_dir import DataFolder
-from services.local.supervisor import Supervisor
+from services.local.supervisor import ChildProcess, Spec, Supervisor
 from services.platform.errors import StartError
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
@@ -33,7 +32,7 @@ def spec(name: str, mode: str) -> Spec:
     return Spec(name, command, {"PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
 
 
-def _is_ready_again(child: Child, old_pid: int) -> bool:
+def _is_ready_again(child: ChildProcess, old_pid: int) -> bool:
     return child.pid != old_pid and bool(child.facts().get("ready"))
 
 
@@ -99,7 +98,7 @@ def test_nothing_outlives_a_killed_supervisor(folder: DataFolder) -> None:
 import asyncio
 from pathlib import Path
 from services.local.data_dir import DataFolder
-from services.local.supervisor import Supervisor
+from services.local.supervisor import ChildProcess, Spec, Supervisor
 from tests.integration.services.local.test_supervisor import spec
 async def main():
     folder = DataFolder(Path({str(folder.root)!r}))

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.local import processes
-from services.local.terminal import whoever_hears
+from services.local.up import whoever_hears
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
 from tests.support.waiting import eventually_now

@@ -68,9 +68,7 @@ async def test_postgres_away(own_postgres, sandbox):
         name = await shop.provider_payment(told)
         assert own_postgres.pid is not None
         os.kill(own_postgres.pid, signal.SIGKILL)
-        await eventually(
-            lambda: own_postgres.program is not None and own_postgres.program.exit_code is not None
-        )
+        await eventually(lambda: own_postgres.exit_code is not None)
         statuses = await asyncio.gather(*(wire.send(name) for _ in range(10)))
         assert set(statuses) == {503}
         for call in (shop.yookassa.check(tapped), shop.yookassa.make(unmade), shop.watching.run_once()):

@@ -47,9 +47,7 @@ async def test_both_go_on_after_postgres_was_killed(own_postgres: EmbeddedPostgr
         await eventually(all_done)
         assert own_postgres.pid is not None
         os.kill(own_postgres.pid, signal.SIGKILL)
-        await eventually(
-            lambda: own_postgres.program is not None and own_postgres.program.exit_code is not None
-        )
+        await eventually(lambda: own_postgres.exit_code is not None)
         own_postgres.start()
 
         await traffic.play(20)
