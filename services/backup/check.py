@@ -8,10 +8,16 @@ from typing import Final
 
 import msgspec
 
-from services.backup import files
-from services.backup.client import BackupDamagedError, verify_backup
-from services.backup.repository import Backup, Repository
-from services.backup.wal import missing, number_of, segment_of
+from services.backup import stored_files
+from services.backup.repository import (
+    Backup,
+    BackupDamagedError,
+    Repository,
+    missing,
+    number_of,
+    segment_of,
+)
+from services.backup.take import verify_backup
 
 SHOWN: Final = 5
 _CHUNK_BYTES = 1 << 20
@@ -35,7 +41,7 @@ async def check(repository: Repository, backups: list[Backup]) -> list[Checked]:
             await verify_backup(folder / "postgres", int(backup.server_version.split(".")[0]))
         except BackupDamagedError as error:
             database = list(error.problems)
-        damaged = await asyncio.to_thread(files.damaged, folder)
+        damaged = await asyncio.to_thread(stored_files.damaged, folder)
         found += [Checked(backup.label, "database", database), Checked(backup.label, "files", damaged)]
     if backups and (names := repository.wal_names()):
         oldest = backups[0]

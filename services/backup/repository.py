@@ -16,8 +16,9 @@ A backup that is not whole has a dot before its name, and counts as none.
 import contextlib
 import fcntl
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -25,7 +26,6 @@ from shlex import quote
 import msgspec
 
 from events.errors import NeurocardsError
-from services.backup.wal import segment_of, unneeded
 from services.local.system_user import make_private, make_reachable, server_user
 from services.platform.settings import Settings
 
@@ -33,6 +33,8 @@ FOLDER = "backups"
 WAL_SUFFIX = ".gz"
 _SCRIPTS = ("archive_wal.sh", "fetch_wal.sh")
 _LABEL_FORM = "%Y%m%dT%H%M%SZ"
+_SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+_4_GIB = 1 << 32
 
 
 class BackupError(NeurocardsError):
@@ -41,6 +43,14 @@ class BackupError(NeurocardsError):
 
 class BackupNotFoundError(BackupError):
     """There is no backup of this name, or none from which this moment can be reached."""
+
+
+class BackupDamagedError(BackupError):
+    """What was stored is not what was backed up; each of `problems` names one place."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
 
 
 class RepositoryBusyError(BackupError):
@@ -190,3 +200,35 @@ def new_label() -> str:
 def _word(path: Path) -> str:
     """A path as a word of a shell command in which Postgres replaces %p and the like."""
     return quote(str(path)).replace("%", "%%")
+
+
+# Names of WAL files, as Postgres gives them: TTTTTTTTXXXXXXXXYYYYYYYY, timeline, then segment.
+
+
+def number_of(name: str, segment_bytes: int) -> int | None:
+    """A segment's number, counted through all timelines; None for a name that is no whole segment's."""
+    match = _SEGMENT.fullmatch(name)
+    return int(match[2], 16) * (_4_GIB // segment_bytes) + int(match[3], 16) if match else None
+
+
+def segment_of(lsn: str, segment_bytes: int) -> int:
+    """The number of the segment that holds this byte, which is named like `0/3000060`."""
+    high, _, low = lsn.partition("/")
+    return ((int(high, 16) << 32) + int(low, 16)) // segment_bytes
+
+
+def missing(names: Iterable[str], first: int, segment_bytes: int) -> list[int]:
+    """Numbers between `first` and the newest segment that no timeline has: recovery would end before them."""
+    there = {number for name in names if (number := number_of(name, segment_bytes)) is not None}
+    newest = max(there, default=first - 1)
+    return [number for number in range(first, newest + 1) if number not in there]
+
+
+def unneeded(names: Iterable[str], first: int, segment_bytes: int) -> list[str]:
+    """Names of what comes before the segment `first`; histories stay, which every way back needs."""
+    found = []
+    for name in names:
+        number = number_of(name[:24], segment_bytes)  # `.partial` and `.backup` files go with their segment
+        if number is not None and number < first:
+            found.append(name)
+    return found

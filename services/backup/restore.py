@@ -12,16 +12,19 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from services.backup.repository import Backup, BackupError, BackupNotFoundError, Repository, new_label
+from services.local import processes
 from services.local.binaries import find_client, find_postgres
 from services.local.data_dir import DataFolder
 from services.local.postgres import RESTORED, EmbeddedPostgres
@@ -30,6 +33,7 @@ from services.platform.errors import StartError
 
 Say = Callable[[str], None]
 
+SWAP_TIMEOUT_S: Final = 120.0
 _RESTORING: Final = "restoring"
 _LONGEST_RECOVERY_S: Final = 86_400.0
 _TELL_EVERY_S: Final = 10.0
@@ -203,3 +207,36 @@ async def _tell(log: Path, began_at: int, say: Say) -> None:
 
 def _quoted(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "''")
+
+
+def running_postgres(folder: DataFolder) -> int | None:
+    """The process id of the Postgres of the `neurocards up` that runs here; None when there is none."""
+    pid = folder.running_addresses().get("pids", {}).get("postgres")
+    return pid if isinstance(pid, int) and processes.alive(pid) else None
+
+
+async def restart_postgres(folder: DataFolder, *, timeout_s: float = SWAP_TIMEOUT_S) -> None:
+    """Stop it in good order; the supervisor starts it again. Raises BackupError when it does not."""
+    facts = folder.running_addresses()
+    pid = running_postgres(folder)
+    if pid is None:
+        raise BackupError(f"no Postgres of a `neurocards up` runs on {folder.root}")
+    os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + timeout_s
+    while not await _is_back(folder, facts, pid):
+        if time.monotonic() > deadline:
+            raise BackupError(f"Postgres did not come back within {timeout_s:g} s; see {folder.logs}")
+        await asyncio.sleep(0.1)
+
+
+async def _is_back(folder: DataFolder, facts: dict[str, Any], old_pid: int) -> bool:
+    waiting = folder.postgres.with_name(f"{folder.postgres.name}.{RESTORED}").exists()
+    pid = processes.read_pid(folder.postgres / "postmaster.pid")
+    if waiting or pid is None or pid == old_pid:
+        return False
+    try:
+        connection = await asyncpg.connect(str(facts["database_url"]), timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError):
+        return False
+    await connection.close()
+    return True

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
 
-from services.backup import files
-from services.backup.client import base_backup
-from services.backup.repository import Backup, BackupError, Repository, new_label
+from services.backup import stored_files
+from services.backup.repository import Backup, BackupDamagedError, BackupError, Repository, new_label
+from services.local.binaries import find_client
 from services.platform.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -28,6 +29,7 @@ DATABASE: Final = "database"
 FILES: Final = "files"
 
 _LOOK_EVERY_S = 0.5
+_WORDS_SHOWN: Final = 2000
 _SERVER = """
 SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('server_version') AS version,
@@ -130,11 +132,11 @@ async def _watch(connection: "asyncpg.Connection[asyncpg.Record]", progress: Pro
 
 def _files(
     settings: Settings, repository: Repository, partial: Path, earlier: list[Backup], progress: Progress
-) -> list[files.Kept]:
-    wanted = files.sources(settings)
-    total = files.size_bytes(wanted)
+) -> list[stored_files.Kept]:
+    wanted = stored_files.sources(settings)
+    total = stored_files.size_bytes(wanted)
     before = repository.folder(earlier[-1].label) if earlier else None
-    return files.copy_in(wanted, partial, before, lambda done: progress(FILES, done, total))
+    return stored_files.copy_in(wanted, partial, before, lambda done: progress(FILES, done, total))
 
 
 def manifest_wal(database: Path) -> Wal:
@@ -167,3 +169,57 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+async def base_backup(url: str, target: Path, label: str, major: int, *, sync: bool = True) -> None:
+    """Copy the running server's data folder to `target`, with the WAL that makes it whole.
+
+    Raises BackupError.
+    """
+    shown, password = without_password(url)
+    command = [
+        str(find_client("pg_basebackup", major)), f"--dbname={shown}", f"--pgdata={target}", "--format=plain",
+        "--wal-method=stream", "--checkpoint=fast", "--manifest-checksums=SHA256", "--no-password",
+        f"--label=neurocards {label}", *([] if sync else ["--no-sync"]),
+    ]  # fmt: skip
+    code, words = await _run(command, {"PGPASSWORD": password} if password else {})
+    if code:
+        raise BackupError(
+            f"pg_basebackup ended with code {code}: {words}\n"
+            "DATABASE_URL must be of a role with REPLICATION, and pg_hba.conf must let it"
+        )
+
+
+async def verify_backup(folder: Path, major: int) -> None:
+    """Hold every file against Postgres's manifest, and read the WAL it needs. Raises BackupDamagedError."""
+    command = [str(find_client("pg_verifybackup", major)), "--quiet", str(folder)]
+    code, words = await _run(command, {})
+    if code:
+        raise BackupDamagedError([line for line in words.splitlines() if line] or [f"exit code {code}"])
+
+
+def without_password(url: str) -> tuple[str, str | None]:
+    """A URL that may stand in a command line, which everybody can read, and the password it had."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url, None
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}@{host}")), unquote(parts.password)
+
+
+async def _run(command: list[str], env: dict[str, str]) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=os.environ | env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        out, _ = await process.communicate()
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        raise
+    return process.returncode or 0, out.decode(errors="replace").strip()[-_WORDS_SHOWN:]

@@ -47,8 +47,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
         RefundNotFoundError,
     )
     from projections.engine.errors import NotInLogError, ProjectionNotFoundError, RebuildMismatchError
-    from services.backup.client import BackupDamagedError
-    from services.backup.repository import BackupNotFoundError
+    from services.backup.repository import BackupDamagedError, BackupNotFoundError
     from services.platform.errors import SettingsError
 
     match error:

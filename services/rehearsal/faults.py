@@ -10,8 +10,8 @@ import asyncpg
 
 from projections.engine.registry import PROJECTIONS
 from projections.rebuild.run import RebuildOptions, rebuild_all
-from services.backup.activate import restart_postgres
 from services.backup.repository import open_repository
+from services.backup.restore import restart_postgres
 from services.backup.take import take
 from services.cli.commands.backup.actions import Way, go_back
 from services.cli.commands.recover import recover_here

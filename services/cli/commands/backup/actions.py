@@ -13,8 +13,7 @@ import asyncpg
 import msgspec
 
 from projections.verify.run import check_ledger
-from services.backup import files
-from services.backup.activate import restart_postgres, running_postgres
+from services.backup import stored_files
 from services.backup.check import SHOWN, Checked, check, gaps
 from services.backup.repository import Backup, BackupError, BackupNotFoundError, Repository
 from services.backup.restore import (
@@ -22,7 +21,9 @@ from services.backup.restore import (
     prepare_elsewhere,
     recovered,
     recovery,
+    restart_postgres,
     restore_beside,
+    running_postgres,
     timeline_of,
 )
 from services.cli.output import OutputFormat, say
@@ -180,8 +181,8 @@ async def go_back(
                 found = await restore_beside(repository, way.backup, folder, way.to, archiving(settings), say)
             at = _time(found.recorded_at_us)
             say(f"restored up to position {found.position}, {at}, timeline {found.timeline}")
-    lost = not (settings.data_dir.expanduser() / files.BLOBS).exists()
-    count = files.put_back(repository.folder(way.backup.label), settings, blobs=blobs or lost)
+    lost = not (settings.data_dir.expanduser() / stored_files.BLOBS).exists()
+    count = stored_files.put_back(repository.folder(way.backup.label), settings, blobs=blobs or lost)
     if count:
         say(f"{count} files put back that were missing")
     if way.running:

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 from ledger.log.ledger import Ledger
 from projections.verify.run import check_ledger
-from services.backup.files import own_like
 from services.backup.repository import Repository
 from services.backup.restore import choose, restore_beside
+from services.backup.stored_files import own_like
 from services.backup.take import take
 from services.cli import environment
 from services.cli.main import app

@@ -8,9 +8,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.backup.client import without_password
-from services.backup.repository import Backup, BackupNotFoundError, Repository
+from services.backup.repository import (
+    Backup,
+    BackupNotFoundError,
+    Repository,
+    missing,
+    number_of,
+    segment_of,
+    unneeded,
+)
 from services.backup.restore import choose, recovery
+from services.backup.take import without_password
 from tests.support.each import each
 
 MONDAY = "2026-11-23T10:00:00.000000Z"
@@ -104,3 +112,30 @@ def test_no_password_stands_in_a_command_line() -> None:
         "postgresql://postgres@/n?host=/run",
         None,
     )
+
+
+MIB_16 = 16 << 20
+NAMES = [
+    "000000010000000000000003", "000000010000000000000003.00000028.backup", "000000010000000000000004",
+    "000000010000000000000005.partial", "000000020000000000000005", "00000002.history",
+]  # fmt: skip
+
+
+def test_numbers_go_on_over_the_end_of_a_log_file_and_through_timelines() -> None:
+    assert number_of("0000000100000000000000FF", MIB_16) == 255
+    assert number_of("000000020000000100000000", MIB_16) == 256
+    assert segment_of("1/2A", MIB_16) == 256
+    assert number_of("00000002.history", MIB_16) is None
+
+
+def test_a_missing_file_is_found_and_a_timeline_that_goes_on_is_no_gap() -> None:
+    assert missing(NAMES, 3, MIB_16) == []
+    assert missing([*NAMES, "000000020000000000000008"], 3, MIB_16) == [6, 7]
+    assert missing(NAMES, 1, MIB_16) == [1, 2]
+    assert missing([], 1, MIB_16) == []
+
+
+def test_what_comes_before_the_oldest_backup_goes_and_histories_stay() -> None:
+    assert unneeded(NAMES, 4, MIB_16) == NAMES[:2]
+    assert unneeded(NAMES, 6, MIB_16) == NAMES[:-1]
+    assert unneeded(NAMES, 3, MIB_16) == []

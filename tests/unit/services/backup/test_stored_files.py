@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.backup import files
+from services.backup import stored_files
 from services.platform.settings import Settings, load_settings
 
 
@@ -20,7 +20,10 @@ def settings(tmp_path: Path) -> Settings:
 
 def keep(settings: Settings, target: Path, earlier: Path | None = None) -> list[str]:
     target.mkdir()
-    return [kept.path for kept in files.copy_in(files.sources(settings), target, earlier, lambda _: None)]
+    return [
+        kept.path
+        for kept in stored_files.copy_in(stored_files.sources(settings), target, earlier, lambda _: None)
+    ]
 
 
 def test_what_an_earlier_backup_holds_is_linked_and_damage_is_found(
@@ -37,10 +40,10 @@ def test_what_an_earlier_backup_holds_is_linked_and_damage_is_found(
 
     assert inode("one", "blobs/photos/a.jpg") == inode("two", "blobs/photos/a.jpg")
     assert inode("one", "blobs/videos/b.mp4") != inode("two", "blobs/videos/b.mp4")
-    assert files.damaged(tmp_path / "one") == files.damaged(tmp_path / "two") == []
+    assert stored_files.damaged(tmp_path / "one") == stored_files.damaged(tmp_path / "two") == []
     (tmp_path / "two/files/blobs/videos/b.mp4").write_text("another vide0")
     (tmp_path / "two/files/checkpoint.key").unlink()
-    assert files.damaged(tmp_path / "two") == [
+    assert stored_files.damaged(tmp_path / "two") == [
         "blobs/videos/b.mp4 is not what was backed up", "checkpoint.key is missing",
     ]  # fmt: skip
 
@@ -53,9 +56,9 @@ def test_only_what_is_missing_is_put_back_and_what_was_erased_only_when_asked(
     (data / "blobs/photos/a.jpg").unlink()
     (data / "checkpoint.key").unlink()
     (data / "checkpoints/one.note").write_text("newer")
-    assert files.put_back(tmp_path / "one", settings, blobs=False) == 1
+    assert stored_files.put_back(tmp_path / "one", settings, blobs=False) == 1
     assert not (data / "blobs/photos/a.jpg").exists()
-    assert files.put_back(tmp_path / "one", settings, blobs=True) == 1
+    assert stored_files.put_back(tmp_path / "one", settings, blobs=True) == 1
     assert (data / "blobs/photos/a.jpg").read_text() == "blobs/photos/a.jpg"
     assert (data / "checkpoint.key").read_text() == "checkpoint.key"
     assert (data / "checkpoints/one.note").read_text() == "newer"
