@@ -5,7 +5,7 @@ JSON array of its fields with its length before it. It says nothing of where the
 from Postgres or from the stream, the same position gives the same root.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,6 @@ import msgspec
 from events.envelope import GENESIS, Cursor
 from ledger.log.hash_chain import require_sequence
 from ledger.log.ledger import LogReader
-from ledger.postgres import Pool
-from projections.engine import cursors
 from projections.engine.lookback import changes_of
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of
@@ -90,33 +88,13 @@ async def root_of_table(connection: "Connection", table: Table) -> RootHash:
     return digest
 
 
-async def state_root(pool: Pool, name: str) -> StateRoot:
-    """The root of what a projection's view shows, read in one snapshot. Raises ProjectionNotFoundError."""
-    projection = projection_of(name)
-    snapshot: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
-    async with pool.acquire() as connection, connection.transaction(**snapshot):
-        version, cursor = await cursors.where_is(connection, name)
-        digest = await root_of_table(connection, Table(projection, version))
-        return StateRoot(name, version, cursor, digest.rows, digest.hexdigest())
-
-
-async def pages(reader: LogReader, after: Cursor, up_to: int) -> AsyncIterator[list[Any]]:
-    """The log after a cursor up to a position, in pages, each verified against the chain."""
-    while after.position < up_to:
-        events = await reader.events_after(after.position, min(PAGE_EVENTS, up_to - after.position))
-        if not events:
-            return
-        require_sequence(after, events)
-        after = events[-1].cursor
-        yield events
-
-
 async def build(reader: LogReader, name: str, up_to: int) -> tuple[StateRoot, dict[str, Any]]:
     """A projection's state as of a position (or the head, if that is lower), from the log alone."""
     projection = projection_of(name)
     rows: dict[str, Any] = {}
     cursor = GENESIS
-    async for events in pages(reader, GENESIS, up_to):
-        projection.fold(rows, await changes_of(reader.pool, projection, events))
-        cursor = events[-1].cursor
+    while page := await reader.events_after(cursor.position, min(PAGE_EVENTS, up_to - cursor.position)):
+        require_sequence(cursor, page)
+        projection.fold(rows, await changes_of(reader.pool, projection, page))
+        cursor = page[-1].cursor
     return StateRoot(name, 0, cursor, len(rows), root_of(projection, rows)), rows

@@ -124,6 +124,12 @@ SELECT job, account, position, deadline_at_us FROM open_jobs WHERE position > $1
 -- Where a hash stands in the log. Reads all rows: only asked after damage. $1 hash
 SELECT position FROM events WHERE hash = $1 LIMIT 1
 
+-- name: remembered_positions
+-- What consumers remember of the log, and what the log has there.
+SELECT c.name, c.position, c.hash, e.hash AS log_hash
+FROM cursors c LEFT JOIN events e USING (position)
+WHERE c.active ORDER BY c.name
+
 -- name: rules
 -- Every event, as much of it as the rules need. $1 after this position, $2 types whose data is needed
 SELECT position, stream, version, type, command_events, recorded_at_us,
@@ -156,9 +162,3 @@ LIMIT 200000
 SELECT stream FROM events GROUP BY stream
 HAVING max(version) <> count(*) OR min(version) <> 1
 LIMIT 200
-
--- name: witnesses
--- What consumers remember of the log, and what the log has there.
-SELECT c.name, c.position, c.hash, e.hash AS log_hash
-FROM cursors c LEFT JOIN events e USING (position)
-WHERE c.active ORDER BY c.name

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from events.envelope import GENESIS_HASH
-from ledger.checkpoints import store as noted
 from ledger.checkpoints.checkpoint import Restored, Statement, parse, time_of
 from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, open_note, unverified_text
+from ledger.checkpoints.store import kind_of, verdict
 from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
@@ -48,60 +48,56 @@ async def cursors(connection: Connection) -> list[RememberedPosition]:
         RememberedPosition(
             f"the cursor of {row['name']}", "cursor", row["position"], row["hash"], row["log_hash"]
         )
-        for row in await connection.fetch(query("witnesses"))
+        for row in await connection.fetch(query("remembered_positions"))
     ]
 
 
 async def check_remembered_positions(
     connection: Connection,
-    witnesses: Sequence[RememberedPosition],
+    remembered: Sequence[RememberedPosition],
     head: int,
     spoken_of: Collection[int],
     findings: Findings,
 ) -> None:
     """Compare what each remembers with the log. `spoken_of`: positions reported already."""
-    agreeing = {w.position for w in witnesses if w.agrees}
-    doubtful = [w for w in witnesses if not w.agrees and w.position not in spoken_of]
+    agreeing = {one.position for one in remembered if one.agrees}
     ahead: list[RememberedPosition] = []
     differing: list[RememberedPosition] = []
-    for witness in doubtful:
-        place = await connection.fetchval(query("position_of_hash"), witness.hash)
-        if not witness.signed and (place is not None or witness.hash == GENESIS_HASH):
-            message = f"{witness.name} says position {witness.position}, and its hash is that of {place or 0}"
-            findings.add(witness.kind, witness.position, message)
-        elif witness.position > head:
-            ahead.append(witness)
-        elif not witness.signed and _vouched_for(witness.position, agreeing, spoken_of):
+    for one in remembered:
+        if one.agrees or one.position in spoken_of:
+            continue
+        place = await connection.fetchval(query("position_of_hash"), one.hash)
+        if not one.signed and (place is not None or one.hash == GENESIS_HASH):
+            message = f"{one.name} says position {one.position}, and its hash is that of {place or 0}"
+            findings.add(one.kind, one.position, message)
+        elif one.position > head:
+            ahead.append(one)
+        elif not one.signed and _vouched_for(one.position, agreeing, spoken_of):
             message = (
-                f"{witness.name} remembers another event at position {witness.position}, "
+                f"{one.name} remembers another event at position {one.position}, "
                 "later witnesses agree with the log: it was changed, or the log and they were"
             )
-            findings.add(witness.kind, witness.position, message)
+            findings.add(one.kind, one.position, message)
         else:
-            differing.append(witness)
+            differing.append(one)
     if ahead:
-        furthest = max(w.position for w in ahead)
-        names = ", ".join(sorted(f"{w.name} ({w.position})" for w in ahead))
-        missing = f"at least {furthest - head} events are missing"
-        message = f"the log ends at position {head}, but {names} saw more: {missing}"
-        findings.add("cut", head + 1, message)
+        missing = max(one.position for one in ahead) - head
+        message = f"{_names(ahead)} saw more: at least {missing} events are missing"
+        findings.add("cut", head + 1, f"the log ends at position {head}, but {message}")
     if differing:
-        _rewritten(differing, agreeing, findings)
+        first = min(one.position for one in differing)
+        before = max((position for position in agreeing if position < first), default=0)
+        message = f"the log was rewritten after position {before} and up to {first}"
+        findings.add("rewritten", first, f"{message}: {_names(differing)} saw another event")
+
+
+def _names(remembered: Sequence[RememberedPosition]) -> str:
+    return ", ".join(sorted(f"{one.name} ({one.position})" for one in remembered))
 
 
 def _vouched_for(position: int, agreeing: Collection[int], broken: Collection[int]) -> bool:
     """Whether a later witness agrees with the log, and the chain from here to there holds."""
     return any(later > position and not any(position < at <= later for at in broken) for later in agreeing)
-
-
-def _rewritten(
-    differing: Sequence[RememberedPosition], agreeing: Collection[int], findings: Findings
-) -> None:
-    first = min(w.position for w in differing)
-    before = max((position for position in agreeing if position < first), default=0)
-    names = ", ".join(sorted(f"{w.name} ({w.position})" for w in differing))
-    message = f"the log was rewritten after position {before} and up to {first}: {names} saw another event"
-    findings.add("rewritten", first, message)
 
 
 async def checkpoints(
@@ -115,19 +111,22 @@ async def checkpoints(
     cursor = await connection.cursor(query("notes"))
     while rows := await cursor.fetch(PAGE):
         for row in rows:
+            name = f"{row['kind']} number {row['number']}"
             try:
-                statement = _statement(row, keys)
+                said = _statement(row, keys)
             except NoteError as error:
-                message = f"stored {row['kind']} number {row['number']}: {error}"
-                findings.add("checkpoint", row["position"], message)
+                findings.add("checkpoint", row["position"], f"stored {name}: {error}")
                 continue
-            found.append((_witness(row, statement, signed=bool(keys)), statement))
+            name, place = f"signed {name}" if keys else name, said.head
+            one = RememberedPosition(
+                name, "checkpoint", place.position, place.hash, row["log_hash"], signed=bool(keys)
+            )
+            found.append((one, said))
     restorations = [said for _, said in found if isinstance(said, Restored)]
     return [
-        witness
-        for witness, said in found
-        if witness.agrees
-        or not (await noted.verdict(connection, said.head, said.time_us, restorations)).explained_by
+        one
+        for one, said in found
+        if one.agrees or not (await verdict(connection, said.head, said.time_us, restorations)).explained_by
     ]
 
 
@@ -135,15 +134,9 @@ def _statement(row: Any, keys: Sequence[PublicKey]) -> Statement:
     text = open_note(row["note"], *keys) if keys else unverified_text(row["note"])
     statement = parse(text)
     columns = (row["kind"], row["position"], row["hash"], time_of(row["made_at"]))
-    if columns != (noted.kind_of(statement), statement.head.position, statement.head.hash, statement.time_us):
+    if columns != (kind_of(statement), statement.head.position, statement.head.hash, statement.time_us):
         raise NoteMismatchError("its row is not what its note says")
     return statement
-
-
-def _witness(row: Any, statement: Statement, *, signed: bool) -> RememberedPosition:
-    name = f"{'signed ' if signed else ''}{row['kind']} number {row['number']}"
-    place = statement.head
-    return RememberedPosition(name, "checkpoint", place.position, place.hash, row["log_hash"], signed)
 
 
 async def snapshots(connection: Connection, findings: Findings) -> dict[str, Snapshot]:

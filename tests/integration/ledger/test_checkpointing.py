@@ -16,9 +16,10 @@ from projections.checkpoints import sign
 from projections.checkpoints.sign import CheckpointUnderWayError, make_checkpoint, rebuilt_states
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.engine.state_root import build, state_root
+from projections.engine.state_root import build
 from projections.verify.run import check_ledger
 from tests.integration.services.relay.conftest import truncate_log
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
 KEY = new_key("neurocards/test")

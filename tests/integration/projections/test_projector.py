@@ -7,13 +7,14 @@ from prometheus_client import REGISTRY
 from ledger.log.ledger import Ledger, LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.engine.state_root import build, state_root
+from projections.engine.state_root import build
 from projections.rebuild.run import rebuild
 from projections.verify.run import check_ledger
 from services.platform.redis import blocking_client
 from services.projector.projector import Follower
 from services.streams.feed import BLOCK_S_MAX, Feed
 from tests.support.services import Services
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 

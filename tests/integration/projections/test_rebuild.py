@@ -11,9 +11,10 @@ from projections.engine.errors import (
     RebuildRunningError,
     SwapTimeoutError,
 )
-from projections.engine.state_root import build, state_root
+from projections.engine.state_root import build
 from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild
 from tests.integration.projections.conftest import bring_up, tables, versions
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 from tests.support.waiting import PATIENCE_S, eventually
 

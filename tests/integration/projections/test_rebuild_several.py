@@ -8,9 +8,10 @@ import pytest
 
 from ledger.log.ledger import LogReader
 from projections.engine.registry import PROJECTIONS
-from projections.engine.state_root import build, state_root
+from projections.engine.state_root import build
 from projections.rebuild.run import RebuildOptions, rebuild, rebuild_all
 from tests.integration.projections.conftest import tables, versions
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
 NAMES = list(PROJECTIONS)

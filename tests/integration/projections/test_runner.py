@@ -14,8 +14,9 @@ from projections.engine import cursors
 from projections.engine.errors import ProjectionNotFoundError
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.engine.state_root import build, state_root
+from projections.engine.state_root import build
 from tests.support.history import rehashed
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
 KINDS = ["balances", "daily"]

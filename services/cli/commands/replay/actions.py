@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -16,12 +16,12 @@ from projections.engine.state_root import StateRoot
 from projections.engine.subprocess_task import spare_collector
 from projections.rebuild.as_of import Into, build_at
 from projections.rebuild.compare import Differences
-from projections.rebuild.fill import Source
+from projections.rebuild.fill import Progress, Source
 from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild_all
 from projections.reports.log_position import AsOf, moment
 from services.cli.environment import prepare
 from services.cli.output import say
-from services.cli.progress import Progress, walks
+from services.cli.progress import walks
 from services.platform.database import patient_pool
 from services.platform.redis import command_client
 from services.platform.settings import Settings
@@ -58,9 +58,11 @@ def run_replay(
 ) -> Replayed[RebuildResult]:
     """Rebuild, compare and swap. Raises StartError and what `projections.rebuild.run` raises."""
 
-    async def work(settings: Settings, source: Through | None, bar: "_Bar") -> list[RebuildResult]:
-        how = RebuildOptions(check=check, accept=accept, resume=resume, show=show, source=source, tell=say)
-        done = await rebuild_all(settings.require_database_url(), names, how, progress=bar.show)
+    async def work(settings: Settings, source: Through | None, progress: Progress) -> list[RebuildResult]:
+        options = RebuildOptions(
+            check=check, accept=accept, resume=resume, show=show, source=source, tell=say
+        )
+        done = await rebuild_all(settings.require_database_url(), names, options, progress=progress)
         for one in done:
             if one.swapped and one.differences.rows:
                 position, rows = one.state.cursor.position, one.differences.rows
@@ -77,18 +79,18 @@ def run_at(
 ) -> Replayed[StateRoot]:
     """Build as of a moment, aside. Raises StartError, NothingOfThatNameError, TargetTakenError."""
 
-    async def work(settings: Settings, source: Through | None, bar: "_Bar") -> list[StateRoot]:
+    async def work(settings: Settings, source: Through | None, progress: Progress) -> list[StateRoot]:
         async with await patient_pool(settings, "replay") as pool:
             at = await moment(pool, point)
         into = Into(schema, folder)
         url = settings.require_database_url()
-        return await build_at(url, names, at.position, into, source=source, progress=bar.show)
+        return await build_at(url, names, at.position, into, source=source, progress=progress)
 
     return _run(work, from_stream=from_stream)
 
 
 def _run(
-    work: Callable[[Settings, Through | None, "_Bar"], Awaitable[list[T]]], *, from_stream: bool
+    work: Callable[[Settings, Through | None, Progress], Awaitable[list[T]]], *, from_stream: bool
 ) -> Replayed[T]:
     settings = prepare("replay")
     _make_way()
@@ -110,29 +112,20 @@ async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed
             used.append(StreamSource(redis, log))
             return used[-1]
 
-        bar = stack.enter_context(_Bar())
-        done = await work(settings, source if from_stream else None, bar)
+        done = await work(settings, source if from_stream else None, _bar(stack))
     return Replayed(done, used[0].streamed if used else None, used[0].filled if used else 0)
 
 
-class _Bar:
+def _bar(stack: AsyncExitStack) -> Progress:
     """Progress from where the pass begins, which is known when it does."""
+    walk: Callable[[str, int], None] | None = None
 
-    def __init__(self) -> None:
-        self._stack = ExitStack()
-        self._walk: Progress | None = None
+    def show(position: int, target: int) -> None:
+        nonlocal walk
+        walk = walk or stack.enter_context(walks("replay", [_PART], position, target))
+        walk(_PART, position)
 
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def show(self, position: int, target: int) -> None:
-        """The pass has come to a position, and aims at another."""
-        if self._walk is None:
-            self._walk = self._stack.enter_context(walks("replay", [_PART], position, target))
-        self._walk(_PART, position)
+    return show
 
 
 def _make_way() -> None:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from projections.engine.registry import PROJECTIONS
-from projections.engine.state_root import build, state_root
+from projections.engine.state_root import build
 from services.cli.commands.replay import actions as replaying
 from services.platform.redis_keys import LEDGER
 from services.streams.entries import encode_entry, entry_id
@@ -19,6 +19,7 @@ from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
 from tests.integration.projections.conftest import bring_up, versions
 from tests.integration.services.cli.conftest import Done, Run
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
 WHO = ("--actor", "anna", "--reason", "to see")

@@ -7,7 +7,6 @@ import signal
 from ledger.log.ledger import Ledger, LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from projections.engine.state_root import state_root
 from projections.verify.run import check_ledger
 from services.local.postgres import EmbeddedPostgres
 from services.migrations.schema import migrate
@@ -19,6 +18,7 @@ from services.relay.relay import Relay
 from services.streams.compare import check_streams
 from services.streams.feed import BLOCK_S_MAX, Feed
 from services.streams.pg_listen import LogListener
+from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 
