@@ -1,7 +1,6 @@
 """Work in a process of its own, so that it has a core: a task goes in as one JSON line, lines come out."""
 
 import asyncio
-import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Coroutine
@@ -9,11 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import msgspec
-
-BROKEN_OFF = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What a database that restarts, fails over or is out of reach raises; a TimeoutError is an OSError."""
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 _ROOT = str(Path(__file__).parents[2])
@@ -44,13 +39,6 @@ async def in_process(module: str, task: msgspec.Struct) -> AsyncIterator[AsyncIt
 def read_task(kind: type[Any]) -> Any:
     """In the process: its task."""
     return msgspec.json.decode(sys.stdin.buffer.readline(LINE_BYTES_MAX), type=kind)
-
-
-def spare_collector() -> None:
-    """Look for cycles rarely: whoever folds millions of events makes none, and would spend a tenth on it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
 
 
 def say(said: msgspec.Struct) -> None:

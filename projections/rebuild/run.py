@@ -16,13 +16,13 @@ from typing import Final
 import msgspec
 
 from events.envelope import Cursor
-from ledger.postgres import Connection
+from ledger.postgres import TRANSIENT, Connection
 from projections.engine import cursors
 from projections.engine.errors import RebuildMismatchError, RebuildRunningError, SwapTimeoutError
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of
 from projections.engine.state_root import RootHash, StateRoot, root_of_table
-from projections.engine.subprocess_task import BROKEN_OFF, gather_on
+from projections.engine.subprocess_task import gather_on
 from projections.engine.tables import Table
 from projections.rebuild import compare, shadow_table
 from projections.rebuild.compare import NONE, Differences
@@ -101,7 +101,7 @@ async def rebuild_all(
     try:
         async with _connect(database_url, projections) as connections:
             return await _Rebuild(connections, options, progress).run(projections)
-    except (*BROKEN_OFF, RebuildRunningError, SwapTimeoutError):
+    except (*TRANSIENT, RebuildRunningError, SwapTimeoutError):
         raise  # what has come so far is left to be gone on with
     except BaseException:
         await _forget(database_url, projections)

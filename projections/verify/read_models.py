@@ -20,13 +20,14 @@ from projections.engine.errors import ProjectionError
 from projections.engine.lookback import load_earlier_events
 from projections.engine.projection import AnyProjection, ManyRows, OnePerStream, Read
 from projections.engine.tables import Table
-from projections.verify.findings import Differing, Findings
+from projections.verify.findings import Findings
 from projections.verify.hash_chain import Progress
 
 query = load_queries("projections.verify")
 
 PAGE = 1000
 _AT_ONCE = 1000
+KEYS_SHOWN = 5
 _KIND_CHARS = 4
 """So many characters of a stream's name tell its kind."""
 _ENDS = frozenset({"JobSucceeded", "JobFailed"})
@@ -39,14 +40,27 @@ def as_recorded(row: Any) -> Recorded:
 
 
 class _Compared:
-    """A read model's table, its cursor, and the keys of rows that are not what the log says."""
+    """A read model's table and cursor, and which of its rows are not what the log says."""
 
     def __init__(self, projection: AnyProjection, version: int, cursor: Cursor) -> None:
         self.table = Table(projection, version)
         self.cursor = cursor
-        self.differing = Differing(projection.name)
+        self._shown: list[str] = []
+        self._count = 0
 
-    async def has_rows(self, connection: Connection, count: int) -> bool:
+    def _differs(self, key: str) -> None:
+        self._count += 1
+        if len(self._shown) < KEYS_SHOWN:
+            self._shown.append(key)
+
+    def _tell(self, findings: Findings) -> None:
+        if self._count:
+            keys = ", ".join(self._shown) + (", …" if self._count > KEYS_SHOWN else "")
+            at, name = self.cursor.position, self.table.projection.name
+            message = f"{name} differs from the log at position {at} in {self._count} rows: {keys}"
+            findings.add("projection", at, message)
+
+    async def _has_rows(self, connection: Connection, count: int) -> bool:
         """Whether the table has just so many."""
         found = await connection.fetchval(query("count_rows").format(table=self.table.name))
         return bool(found == count)
@@ -87,13 +101,13 @@ class ManyRowsModel(_Compared):
             stored += len(found)
             for key in keys:
                 if found.get(key) != self._rows[key]:
-                    self.differing.add(key)
-        if not await self.has_rows(connection, stored):  # some are there that no event has made
+                    self._differs(key)
+        if not await self._has_rows(connection, stored):  # some are there that no event has made
             key_column = self.projection.columns[0]
             async for row in self.table.scan(connection):
                 if (key := getattr(row, key_column)) not in self._rows:
-                    self.differing.add(key)
-        self.differing.tell(self.cursor.position, findings)
+                    self._differs(key)
+        self._tell(findings)
 
 
 class StreamModel(_Compared):
@@ -147,13 +161,13 @@ class StreamModel(_Compared):
         for keys in _paged(list(self.rows)):
             await self._compare(connection, keys)
         for key in self._ahead:
-            self.differing.add(key)
-        if self._whole and not await self.has_rows(connection, self._seen):
+            self._differs(key)
+        if self._whole and not await self._has_rows(connection, self._seen):
             key_column = self.projection.columns[0]
             sql = query("extra_rows").format(table=self.table.name, key=key_column)
             for row in await connection.fetch(sql, f"{key_column}-", self.cursor.position):
-                self.differing.add(row[0])
-        self.differing.tell(self.cursor.position, findings)
+                self._differs(row[0])
+        self._tell(findings)
 
     async def _compare(self, connection: Connection, keys: list[str]) -> None:
         stored = await self.table.load(connection, keys) if keys else {}
@@ -165,7 +179,7 @@ class StreamModel(_Compared):
             elif found is not None and found.position > row.position and key not in self._ahead:
                 self._ahead.add(key)  # it has seen a later event of this job, which we have not yet
             elif found is None or found.position <= row.position:
-                self.differing.add(key)
+                self._differs(key)
 
 
 def _paged(keys: Iterable[str]) -> Iterable[list[str]]:

@@ -20,10 +20,10 @@ from events.envelope import GENESIS, Cursor
 from ledger.checkpoints.signed_note import PublicKey
 from ledger.checkpoints.store import hash_at
 from ledger.errors import LedgerError
-from ledger.postgres import Connection, Pool
+from ledger.postgres import TRANSIENT, Connection, Pool
 from ledger.sql import load_queries
 from projections.engine.registry import PROJECTIONS
-from projections.engine.subprocess_task import BROKEN_OFF, gather_on, in_process, read_task, say
+from projections.engine.subprocess_task import gather_on, in_process, read_task, say
 from projections.verify import hash_chain, log_walk, read_models, stored_state
 from projections.verify.findings import CHAIN_KINDS, PROBLEMS_MAX, Findings, Problem
 from projections.verify.hash_chain import Chain, Progress
@@ -250,7 +250,7 @@ def main() -> None:
         os.nice(_NICENESS)
     try:
         uvloop.run(_walk(task))
-    except BROKEN_OFF as error:
+    except (asyncpg.PostgresError, *TRANSIENT) as error:
         say(WalkMessage(error=f"{type(error).__name__}: {error}"))
     except Exception as error:  # e.g. a column emptied by someone who removed its constraint
         say(WalkMessage(error=f"the log holds what no version of this program writes: {error!r}"))

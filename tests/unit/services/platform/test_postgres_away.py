@@ -3,7 +3,6 @@
 import asyncpg
 
 from ledger.postgres import TRANSIENT, refuses_data
-from projections.engine.subprocess_task import BROKEN_OFF
 from services.bot.inbox.outage_log import DATABASE_AWAY, is_database_away
 from services.platform.errors import explain
 from services.platform.periodic import PASSING
@@ -15,7 +14,6 @@ LISTS = {
     "repeated": PASSING,
     "inbox": DATABASE_AWAY,
     "worker": door.PASSING,
-    "walks": BROKEN_OFF,
 }
 AWAY = [
     asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
