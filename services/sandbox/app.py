@@ -39,9 +39,7 @@ class SandboxSettings:
     """Keys the sandbox accepts and how it starts; what the control API changes later is in the store."""
 
     bot_token: str = "111111:sandbox"  # noqa: S105 - opens nothing but the sandbox
-    kie_api_keys: tuple[str, ...] = ("sandbox-key-1",)
     kie_webhook_hmac_key: str = ""
-    openai_api_key: str = "sk-sandbox"
     yookassa_shop_id: str = "100500"
     yookassa_secret_key: str = "test_sandbox"  # noqa: S105
     yookassa_notification_url: str = ""  # what a shop's owner would set in the cabinet

@@ -62,8 +62,6 @@ def sandbox_settings(settings: Settings) -> SandboxSettings:
     hmac_key = settings.kie_webhook_hmac_key
     return SandboxSettings(
         bot_token=settings.telegram_token.get_secret_value(),
-        kie_api_keys=tuple(key.get_secret_value() for key in settings.kie_keys),
-        openai_api_key=settings.openai_key.get_secret_value(),
         yookassa_shop_id=settings.yookassa_shop,
         yookassa_secret_key=settings.yookassa_secret.get_secret_value(),
         yookassa_notification_url=settings.public_base + YOOKASSA_PATH,

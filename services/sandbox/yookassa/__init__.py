@@ -9,8 +9,8 @@ from aiohttp import web
 
 from events.errors import NeurocardsError
 from services.sandbox.app import Context
-from services.sandbox.yookassa import api, checkout, notify, payments, refunds
-from services.sandbox.yookassa.wire import YooError, bad
+from services.sandbox.yookassa import api, checkout, notifications, payments
+from services.sandbox.yookassa.errors import YooError, bad
 
 __all__ = ["book", "forge", "routes"]
 
@@ -21,7 +21,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
     async def resume() -> None:
         for payment in payments.every(ctx):
             payments.watch(ctx, payment)
-        await notify.resume(ctx)
+        await notifications.resume(ctx)
 
     async def unknown(request: web.Request) -> web.StreamResponse:
         return bad(YooError("not_found", "No such resource"))
@@ -34,8 +34,8 @@ def book(ctx: Context) -> dict[str, Any]:
     """All payments, refunds and notifications, oldest first."""
     return {
         "payments": [payment.shown | {"idempotence_key": payment.key} for payment in payments.every(ctx)],
-        "refunds": [refund.shown | {"idempotence_key": refund.key} for refund in refunds.every(ctx)],
-        "notifications": notify.log_of(ctx),
+        "refunds": [refund.shown | {"idempotence_key": refund.key} for refund in payments.every_refund(ctx)],
+        "notifications": notifications.log_of(ctx),
     }
 
 
@@ -45,7 +45,9 @@ class Forgery(msgspec.Struct, forbid_unknown_fields=True):
     event: str = "payment.succeeded"
     payment_id: str = "2d7e5f1a-000f-5000-8000-100000000000"
     object: dict[str, Any] = {}
-    headers: dict[str, str] = msgspec.field(default_factory=lambda: {"X-Forwarded-For": notify.FOREIGN_IP})
+    headers: dict[str, str] = msgspec.field(
+        default_factory=lambda: {"X-Forwarded-For": notifications.FOREIGN_IP}
+    )
 
 
 async def forge(ctx: Context, wanted: Any) -> str:
@@ -60,4 +62,4 @@ async def forge(ctx: Context, wanted: Any) -> str:
         shown = {"id": forgery.payment_id, "amount": {"value": "390.00", "currency": "RUB"}, "metadata": {}}
     shown = shown | {"status": "succeeded", "paid": True} | forgery.object
     body = {"type": "notification", "event": forgery.event, "object": shown}
-    return await notify.send_once(ctx, body, forgery.headers)
+    return await notifications.send_once(ctx, body, forgery.headers)

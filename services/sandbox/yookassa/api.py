@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import base64
+import binascii
+import operator
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from services.sandbox.app import Context
 from services.sandbox.faults import Fault, broken_answer
-from services.sandbox.yookassa import checks, notify, payments, refunds
-from services.sandbox.yookassa import checks as idempotence
-from services.sandbox.yookassa import payments as listing
-from services.sandbox.yookassa.wire import (
+from services.sandbox.yookassa import checks, notifications, payments
+from services.sandbox.yookassa.errors import (
     TOO_MANY,
     YooError,
     bad,
     check_credentials,
+    epoch,
     good,
+    invalid,
     json_body,
     not_allowed,
     wrong_type,
 )
 
 Handler = Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]
-Made = payments.Payment | refunds.Refund
+Made = payments.Payment | payments.Refund
 
+_LIMIT_DEFAULT = 10
+_LIMIT_MAX = 100
+_COMPARE: dict[str, Callable[[float, float], bool]] = {
+    "gte": operator.ge,
+    "gt": operator.gt,
+    "lte": operator.le,
+    "lt": operator.lt,
+}
 _PAYMENT_FILTERS = {"status": "status", "payment_method": "payment_method.type"}
 _REFUND_FILTERS = {"status": "status", "payment_id": "payment_id"}
-_LOAD: dict[str, Callable[[Context, str], Made]] = {"payment": payments.load, "refund": refunds.load}
+_LOAD: dict[str, Callable[[Context, str], Made]] = {"payment": payments.load, "refund": payments.load_refund}
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
@@ -42,7 +53,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.post(f"{one_payment}/cancel", api.write("cancel", api.cancel)),
         web.post("/v3/refunds", api.write("refund", api.refund)),
         web.get("/v3/refunds", api.read("list", api.list_refunds)),
-        web.get(one_refund, api.read("get", lambda r: refunds.load(ctx, r.match_info["id"]).shown)),
+        web.get(one_refund, api.read("get", lambda r: payments.load_refund(ctx, r.match_info["id"]).shown)),
         web.get("/v3/me", api.read("me", api.me)),
     ]
     allowed: dict[str, list[str]] = {}
@@ -80,14 +91,14 @@ class _Api:
                 check_credentials(self._ctx, request)
                 if request.can_read_body and request.content_type != "application/json":
                     return wrong_type(request)
-                key = idempotence.key_of(request)
+                key = checks.key_of(request)
                 body = await json_body(request)
                 fault = self._ctx.faults.take("yookassa", call, **_words(request, body, key))
                 if fault is not None and not _acts_after(fault):
                     return await _break(request, fault)
                 made = self._once(request, body, key, deed)
                 if fault is not None and fault.name == "notify_forged":
-                    notify.forge_unpaid(self._ctx, made.shown, fault)
+                    notifications.forge_unpaid(self._ctx, made.shown, fault)
                 elif fault is not None:
                     return await _break(request, fault)
                 return good(made.shown)
@@ -103,14 +114,14 @@ class _Api:
         key: str,
         deed: Callable[[web.Request, dict[str, Any], str], Made],
     ) -> Made:
-        before = idempotence.earlier(self._ctx, key, request.path, body)
+        before = checks.earlier(self._ctx, key, request.path, body)
         if before is not None:
             kind, made_id = before
             return _LOAD[kind](self._ctx, made_id)
         with self._ctx.store.batch():
             made = deed(request, body, key)
             kind = "payment" if isinstance(made, payments.Payment) else "refund"
-            idempotence.remember(self._ctx, key, request.path, body, (kind, made.id))
+            checks.remember(self._ctx, key, request.path, body, (kind, made.id))
         return made
 
     def create(self, request: web.Request, body: dict[str, Any], key: str) -> Made:
@@ -125,13 +136,13 @@ class _Api:
         return payments.cancel_by_shop(self._ctx, payments.load(self._ctx, request.match_info["id"]))
 
     def refund(self, request: web.Request, body: dict[str, Any], key: str) -> Made:
-        return refunds.create(self._ctx, body, key)
+        return payments.create_refund(self._ctx, body, key)
 
     def list_payments(self, request: web.Request) -> dict[str, Any]:
-        return listing.page(payments.every(self._ctx), request.query, _PAYMENT_FILTERS)
+        return _page(payments.every(self._ctx), request.query, _PAYMENT_FILTERS)
 
     def list_refunds(self, request: web.Request) -> dict[str, Any]:
-        return listing.page(refunds.every(self._ctx), request.query, _REFUND_FILTERS)
+        return _page(payments.every_refund(self._ctx), request.query, _REFUND_FILTERS)
 
     def me(self, request: web.Request) -> dict[str, Any]:
         return {
@@ -141,6 +152,62 @@ class _Api:
             "fiscalization": {"enabled": True, "provider": "yoo_receipt"},
             "payment_methods": ["bank_card", "yoo_money"],
         }
+
+
+def _page(items: Sequence[Made], query: Mapping[str, str], equal: Mapping[str, str]) -> dict[str, Any]:
+    """One page of `items` (given oldest first). `equal` maps a query's filters to the object's fields.
+
+    Raises YooError for a limit, date or cursor that is none.
+    """
+    limit = _limit(query)
+    wanted = [item.shown for item in reversed(items) if _fits(item.shown, query, equal)]
+    start = _start(wanted, query.get("cursor"))
+    shown = wanted[start : start + limit]
+    answer: dict[str, Any] = {"type": "list", "items": shown}
+    if start + limit < len(wanted):
+        # The cursor names the last one shown: what is created meanwhile moves no page.
+        answer["next_cursor"] = base64.urlsafe_b64encode(shown[-1]["id"].encode()).decode()
+    return answer
+
+
+def _limit(query: Mapping[str, str]) -> int:
+    text = query.get("limit", str(_LIMIT_DEFAULT))
+    if not text.isdecimal() or not 1 <= int(text) <= _LIMIT_MAX:
+        raise invalid(f"limit must be a number from 1 to {_LIMIT_MAX}", "limit")
+    return int(text)
+
+
+def _start(wanted: list[dict[str, Any]], cursor: str | None) -> int:
+    if not cursor:
+        return 0
+    try:
+        last = base64.urlsafe_b64decode(cursor.encode()).decode()
+    except (binascii.Error, ValueError) as error:
+        raise invalid("Incorrect cursor", "cursor") from error
+    for at, shown in enumerate(wanted):
+        if shown["id"] == last:
+            return at + 1
+    raise invalid("Incorrect cursor", "cursor")
+
+
+def _fits(shown: dict[str, Any], query: Mapping[str, str], equal: Mapping[str, str]) -> bool:
+    for name, value in query.items():
+        field, _, comparison = name.partition(".")
+        if comparison in _COMPARE and field in ("created_at", "captured_at"):
+            if field not in shown:
+                return False
+            if not _COMPARE[comparison](epoch(shown[field], field), epoch(value, name)):
+                return False
+        elif name in equal and _dig(shown, equal[name]) != value:
+            return False
+    return True
+
+
+def _dig(shown: dict[str, Any], path: str) -> Any:
+    found: Any = shown
+    for part in path.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _words(request: web.Request, body: dict[str, Any], key: str) -> dict[str, str]:

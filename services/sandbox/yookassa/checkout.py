@@ -10,7 +10,7 @@ from aiohttp import web
 
 from services.sandbox.app import Context
 from services.sandbox.yookassa import payments
-from services.sandbox.yookassa.wire import YooError
+from services.sandbox.yookassa.errors import YooError
 
 _ENDED = {
     "succeeded": "Оплачено",

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from services.sandbox.app import Context
-from services.sandbox.yookassa.wire import invalid
+from services.sandbox.yookassa.errors import invalid
 
 # The memory behind `Idempotence-Key`: 24 hours, one answer per key, and no other data under it.
 
@@ -100,7 +100,7 @@ def payment(body: dict[str, Any]) -> None:
     _receipt(body.get("receipt"), total)
 
 
-def refund(body: dict[str, Any]) -> Decimal:
+def refund_amount(body: dict[str, Any]) -> Decimal:
     """The body of `POST /refunds`; returns how much goes back."""
     if not isinstance(body.get("payment_id"), str) or not body["payment_id"]:
         raise invalid("payment_id is required", "payment_id")

@@ -1,4 +1,4 @@
-"""Payments: how one is made, and the only ways its status may change.
+"""Payments and refunds: how one is made, and the only ways a payment's status may change.
 
 pending ──▶ succeeded                          (capture: true)
 pending ──▶ waiting_for_capture ──▶ succeeded  (capture: false)
@@ -7,98 +7,20 @@ pending, waiting_for_capture ──▶ canceled
 
 from __future__ import annotations
 
-import base64
-import binascii
-import operator
 import uuid
-from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from services.sandbox.app import Context
 from services.sandbox.knobs import knobs
-from services.sandbox.yookassa import notify
-from services.sandbox.yookassa.checks import amount, money
-from services.sandbox.yookassa.wire import NO_PAYMENT, YooError, epoch, invalid, iso
-
-# Lists: newest first, filtered, in pages that a cursor continues.
-
-
-_LIMIT_DEFAULT = 10
-_LIMIT_MAX = 100
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "gte": operator.ge,
-    "gt": operator.gt,
-    "lte": operator.le,
-    "lt": operator.lt,
-}
-
-
-class Listed(Protocol):
-    """What can be listed."""
-
-    shown: dict[str, Any]
-
-
-def page(items: Sequence[Listed], query: Mapping[str, str], equal: Mapping[str, str]) -> dict[str, Any]:
-    """One page of `items` (given oldest first). `equal` maps a query's filters to the object's fields.
-
-    Raises YooError for a limit, date or cursor that is none.
-    """
-    limit = _limit(query)
-    wanted = [item.shown for item in reversed(items) if _fits(item.shown, query, equal)]
-    start = _start(wanted, query.get("cursor"))
-    shown = wanted[start : start + limit]
-    answer: dict[str, Any] = {"type": "list", "items": shown}
-    if start + limit < len(wanted):
-        # The cursor names the last one shown: what is created meanwhile moves no page.
-        answer["next_cursor"] = base64.urlsafe_b64encode(shown[-1]["id"].encode()).decode()
-    return answer
-
-
-def _limit(query: Mapping[str, str]) -> int:
-    text = query.get("limit", str(_LIMIT_DEFAULT))
-    if not text.isdecimal() or not 1 <= int(text) <= _LIMIT_MAX:
-        raise invalid(f"limit must be a number from 1 to {_LIMIT_MAX}", "limit")
-    return int(text)
-
-
-def _start(wanted: list[dict[str, Any]], cursor: str | None) -> int:
-    if not cursor:
-        return 0
-    try:
-        last = base64.urlsafe_b64decode(cursor.encode()).decode()
-    except (binascii.Error, ValueError) as error:
-        raise invalid("Incorrect cursor", "cursor") from error
-    for at, shown in enumerate(wanted):
-        if shown["id"] == last:
-            return at + 1
-    raise invalid("Incorrect cursor", "cursor")
-
-
-def _fits(shown: dict[str, Any], query: Mapping[str, str], equal: Mapping[str, str]) -> bool:
-    for name, value in query.items():
-        field, _, comparison = name.partition(".")
-        if comparison in _COMPARE and field in ("created_at", "captured_at"):
-            if field not in shown:
-                return False
-            if not _COMPARE[comparison](epoch(shown[field], field), epoch(value, name)):
-                return False
-        elif name in equal and _dig(shown, equal[name]) != value:
-            return False
-    return True
-
-
-def _dig(shown: dict[str, Any], path: str) -> Any:
-    found: Any = shown
-    for part in path.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
-    return found
-
+from services.sandbox.yookassa import notifications
+from services.sandbox.yookassa.checks import amount, money, refund_amount
+from services.sandbox.yookassa.errors import NO_PAYMENT, NO_REFUND, YooError, invalid, iso
 
 PAYMENT_KIND = "yookassa_payment"
+REFUND_KIND = "yookassa_refund"
 # Part of the payment page's address, as in the real one.
 CHECKOUT_PATH = "/checkout/payments/v2/contract"
 
@@ -236,14 +158,77 @@ def cancel_by_shop(ctx: Context, payment: Payment) -> Payment:
     return cancel(ctx, payment, "merchant", "canceled_by_merchant")
 
 
+class Refund(msgspec.Struct, kw_only=True):
+    """`shown` is what the API answers."""
+
+    shown: dict[str, Any]
+    key: str
+    created_at: float
+
+    @property
+    def id(self) -> str:
+        return str(self.shown["id"])
+
+    @property
+    def status(self) -> str:
+        return str(self.shown["status"])
+
+
+def load_refund(ctx: Context, refund_id: str) -> Refund:
+    """Raises YooError not_found."""
+    doc = ctx.store.get(REFUND_KIND, refund_id)
+    if doc is None:
+        raise YooError("not_found", NO_REFUND, "refund_id")
+    return msgspec.convert(doc, Refund)
+
+
+def every_refund(ctx: Context) -> list[Refund]:
+    """All refunds, oldest first."""
+    return [msgspec.convert(doc, Refund) for _, doc in ctx.store.all(REFUND_KIND)]
+
+
+def create_refund(ctx: Context, body: dict[str, Any], key: str) -> Refund:
+    """Give back a part of a succeeded payment, or all of it. Raises YooError."""
+    wanted = refund_amount(body)
+    payment = load(ctx, body["payment_id"])
+    if payment.status != "succeeded":
+        raise invalid(
+            f"The payment's status is {payment.status}; only succeeded ones are refunded", "payment_id"
+        )
+    refunded = payment.refunded + wanted
+    if refunded > payment.total:
+        left = payment.total - payment.refunded
+        raise invalid(f"The amount exceeds what is left to refund ({left:.2f})", "amount.value")
+    now = ctx.clock.now()
+    shown: dict[str, Any] = {
+        "id": new_id(now, "0016"),
+        "payment_id": payment.id,
+        "status": "succeeded",
+        "amount": amount(wanted),
+        "created_at": iso(now),
+    }
+    shown |= {name: body[name] for name in ("description", "metadata") if body.get(name)}
+    if body.get("receipt"):
+        shown["receipt_registration"] = "succeeded"
+    payment.shown["refunded_amount"] = amount(refunded)
+    payment.shown["refundable"] = refunded < payment.total
+    refund = Refund(shown=shown, key=key, created_at=now)
+    order = str(payment.shown["metadata"].get("order_id", ""))
+    with ctx.store.batch():
+        save(ctx, payment)
+        ctx.store.put(REFUND_KIND, refund.id, msgspec.to_builtins(refund))
+        planned = notifications.plan(ctx, "refund.succeeded", shown, payment=payment.id, order=order)
+    notifications.start(ctx, planned)
+    return refund
+
+
 def watch(ctx: Context, payment: Payment) -> None:
     """Cancel it when its time is over, if nothing came of it until then."""
     if payment.status not in ("pending", "waiting_for_capture"):
         return
 
     async def wait() -> None:
-        while (left_s := payment.ends_at - ctx.clock.now()) >= 0:
-            await ctx.clock.sleep(left_s + 0.001)
+        await ctx.sleep_until(payment.ends_at + 0.001)
         load(ctx, payment.id)
 
     ctx.spawn(wait(), name=f"yookassa-payment-{payment.id}")
@@ -287,8 +272,8 @@ def _changed(ctx: Context, payment: Payment, event: str) -> None:
     order = str(payment.shown["metadata"].get("order_id", ""))
     with ctx.store.batch():
         save(ctx, payment)
-        planned = notify.plan(ctx, event, payment.shown, payment=payment.id, order=order)
-    notify.start(ctx, planned)
+        planned = notifications.plan(ctx, event, payment.shown, payment=payment.id, order=order)
+    notifications.start(ctx, planned)
 
 
 def _require(payment: Payment, status: str) -> None:
