@@ -1,48 +1,102 @@
-"""How commands read: as the role `auditor`, which can select and nothing else, and read only on top of that.
+"""What commands run with: settings, logs, and connections that read, write, or know both servers.
 
-    async with auditor_pool(settings) as pool:
-        ...
-
-The database is AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as
-`auditor`, because it is an auditor's own, is used as it is.
+Reading is done as the role `auditor`, which can select and nothing else, and read only on top of that. The
+database is AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as `auditor`,
+because it is an auditor's own, is used as it is. What is heavy is imported only when a command runs.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
-
-import asyncpg
-import structlog
-
-from ledger.log.ledger import Ledger
-from services.platform.database import CONNECT_TIMEOUT_S, UNUSABLE, create_pool, server_settings, start_error
-from services.platform.settings import Settings
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from ledger.log.ledger import Ledger
     from ledger.postgres import Pool
+    from services.platform.settings import Settings
+    from services.streams.publisher.scripts import Scripts
+    from services.streams.status import Status
 
-
-logger = structlog.get_logger()
 T = TypeVar("T")
 
-
 AUDITOR_ROLE = "auditor"
+
+
+def settings_here(only: Collection[str] | None = None) -> Settings:
+    """The settings, with DATABASE_URL and REDIS_URL of a running `neurocards up` where they are not set."""
+    from functools import partial
+
+    from services.local.data_dir import DataFolder
+    from services.platform.settings import load_only, load_settings
+
+    load = load_settings if only is None else partial(load_only, only)
+    settings = load()
+    if settings.database_url and settings.redis_url:
+        return settings
+    running = DataFolder(settings.data_dir).running_addresses()
+    found = {
+        name: running[name]
+        for name in ("database_url", "redis_url", "sandbox_url")
+        if running.get(name) is not None and (only is None or name in only)
+    }
+    missing = {name: value for name, value in found.items() if getattr(settings, name) is None}
+    return load(**missing) if missing else settings
+
+
+def configure_command_logging(settings: Settings, command: str) -> None:
+    """A command's logs go to stderr, only what is unusual unless LOG_LEVEL is set."""
+    from services.platform.logs import configure_logging
+
+    chosen = "log_level" in settings.model_fields_set
+    configure_logging(settings if chosen else settings.replace(log_level="warning"), command)
+
+
+def prepare(command: str) -> Settings:
+    """The settings of one command, with its logs set up. Raises SettingsError."""
+    settings = settings_here()
+    configure_command_logging(settings, command)
+    return settings
+
+
+def run(command: str, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
+    """Run the work of one command with its settings."""
+    import asyncio
+
+    return asyncio.run(work(prepare(command)))
+
+
+def read(command: str, work: Callable[[Pool, Settings], Awaitable[T]]) -> T:
+    """Run one reading command on an auditor's pool."""
+
+    async def on_pool(settings: Settings) -> T:
+        async with auditor_pool(settings) as pool:
+            return await work(pool, settings)
+
+    return run(command, on_pool)
 
 
 @asynccontextmanager
 async def auditor_pool(
     settings: Settings, *, max_size: int = 2, statement_timeout_s: float | None = None
-) -> AsyncIterator["Pool"]:
+) -> AsyncIterator[Pool]:
     """A pool that can only read. Without `statement_timeout_s` a walk through the log may take its time.
 
     `json` columns arrive as text, times in UTC. Raises StartError with what to do.
     """
+    import asyncpg
+    import structlog
+
+    from services.platform.database import UNUSABLE, start_error
+
     try:
         try:
             pool = await _open(settings, AUDITOR_ROLE, max_size, statement_timeout_s)
         except asyncpg.InsufficientPrivilegeError:
-            logger.warning("auditor_role_not_granted", used="the login's own rights, read only")
+            used = "the login's own rights, read only"
+            structlog.get_logger().warning("auditor_role_not_granted", used=used)
             pool = await _open(settings, None, max_size, statement_timeout_s)
     except UNUSABLE as error:
         raise start_error(error) from error
@@ -52,7 +106,11 @@ async def auditor_pool(
 
 async def _open(
     settings: Settings, role: str | None, max_size: int, statement_timeout_s: float | None
-) -> "Pool":
+) -> Pool:
+    import asyncpg
+
+    from services.platform.database import CONNECT_TIMEOUT_S
+
     return await asyncpg.create_pool(
         settings.audit_database_url or settings.require_database_url(),
         min_size=1,
@@ -64,6 +122,8 @@ async def _open(
 
 def reading_settings(role: str | None, statement_timeout_s: float | None = None) -> dict[str, str]:
     """What the server is told when such a connection begins; for those who open one themselves."""
+    from services.platform.database import server_settings
+
     return server_settings("audit", role) | {
         "default_transaction_read_only": "on",
         "statement_timeout": f"{int((statement_timeout_s or 0) * 1000)}ms",
@@ -71,27 +131,64 @@ def reading_settings(role: str | None, statement_timeout_s: float | None = None)
     }
 
 
-def read(command: str, work: Callable[["Pool", Settings], Awaitable[T]]) -> T:
-    """Run one reading command: settings, logs, a pool, the work."""
-    from services.cli.environment import prepare
-
-    settings = prepare(command)
-
-    async def run() -> T:
-        async with auditor_pool(settings) as pool:
-            return await work(pool, settings)
-
-    return asyncio.run(run())
-
-
-# How an operator's commands write: as the application, with a ledger of their own.
-
-
 @asynccontextmanager
-async def open_ledger(settings: Settings) -> "AsyncIterator[tuple[Ledger, Pool]]":
+async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Ledger, Pool]]:
     """A ledger to write to and a pool to read from. Raises StartError with what to do."""
+    from ledger.log.ledger import Ledger
+    from services.platform.database import create_pool
+
     async with (
         await create_pool(settings, "operator", max_size=2) as pool,
         Ledger(settings.require_database_url(), pool) as ledger,
     ):
         yield ledger, pool
+
+
+class Servers:
+    """Redis, and the primary Postgres: beside a replica that is behind, streams would seem to be ahead."""
+
+    def __init__(self, settings: Settings, pool: Pool, scripts: Scripts) -> None:
+        self.settings = settings
+        self.pool = pool
+        self.scripts = scripts
+        self.redis = scripts.redis
+
+
+@asynccontextmanager
+async def open_servers(settings: Settings, command: str) -> AsyncIterator[Servers]:
+    """Both servers. Raises StartError when Postgres does not answer."""
+    from services.platform.database import patient_pool
+    from services.platform.redis import command_client
+    from services.streams.publisher.scripts import Scripts
+
+    async with await patient_pool(settings, command) as pool, command_client(settings) as redis:
+        yield Servers(settings, pool, Scripts(redis, ledger_entries_max=settings.stream_entries_max))
+
+
+def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
+    """Run one command on both servers."""
+    import uvloop
+
+    async def on_both(settings: Settings) -> T:
+        async with open_servers(settings, command) as servers:
+            return await work(servers)
+
+    return uvloop.run(on_both(prepare(command)))
+
+
+async def status_of(redis: Redis, pool: Pool, lease_s: float) -> Status:
+    """The streams' status; what Postgres alone can tell, when Redis does not answer in time."""
+    import asyncio
+
+    from redis.exceptions import RedisError
+
+    from services.platform.errors import explain
+    from services.streams.status import status_without_redis, stream_status
+
+    try:
+        async with asyncio.timeout(3):
+            return await stream_status(redis, pool, lease_s=lease_s)
+    except RedisError as error:
+        return await status_without_redis(pool, explain(error) or repr(error))
+    except TimeoutError:
+        return await status_without_redis(pool, "Redis does not answer at REDIS_URL within 3 s")

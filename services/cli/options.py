@@ -1,10 +1,22 @@
-"""Options and arguments that several commands have, in the same words."""
+"""Options and arguments that several commands have, in the same words, and what becomes of their values.
 
-from typing import Annotated
+--dry-run   show what would change, and stop
+--yes       do it without asking; needed where there is no terminal to ask on
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
 from services.cli import shell_completion
+from services.cli.errors import ExitCode
+from services.cli.output import OutputFormat, emit, say
+
+if TYPE_CHECKING:
+    from ledger.checkpoints.signed_note import PublicKey
 
 User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
@@ -18,3 +30,97 @@ WithModel = Annotated[
         "--model", metavar="MODEL", autocompletion=shell_completion.models, help="Make it with another model."
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")]
+Actor = Annotated[
+    str, typer.Option("--actor", help="Who does this, as it shall stand in the ledger. Nothing personal.")
+]
+Reason = Annotated[
+    str, typer.Option("--reason", help="Why, as it shall stand in the ledger. Nothing personal.")
+]
+PublicKeys = Annotated[
+    list[str],
+    typer.Option(
+        "--public-key", "-k", metavar="KEY|FILE", show_default=False,
+        help="The public key, or a file that holds it; several times for keys that followed each other.",
+    ),
+]  # fmt: skip
+
+_KEYS_CHARS_MAX = 100_000
+
+
+def confirm(dry_run: bool, yes: bool) -> None:
+    """Go on, or end the command: 0 after a dry run, 2 when it is not confirmed, 130 after Ctrl-C."""
+    if dry_run:
+        say("nothing was changed; leave out --dry-run to do it")
+        raise typer.Exit(ExitCode.OK)
+    if yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        say("not confirmed: there is no terminal to ask on; repeat with --yes")
+        raise typer.Exit(ExitCode.USAGE)
+    try:
+        meant = typer.confirm("Do it?", err=True)
+    except typer.Abort as abort:  # Ctrl-C, or the end of the input
+        interrupted = isinstance(abort.__context__, KeyboardInterrupt)
+        say("\nnot confirmed; nothing was changed")
+        raise typer.Exit(ExitCode.INTERRUPTED if interrupted else ExitCode.USAGE) from None
+    if not meant:
+        say("not confirmed; nothing was changed")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+def public_keys(given: Iterable[str]) -> "list[PublicKey]":
+    """Keys as they were given, themselves or as files with one key per line. Raises MalformedKeyError."""
+    from ledger.checkpoints.signed_note import MalformedKeyError, parse_public
+
+    found = []
+    for text in given:
+        if "+" not in text or Path(text).is_file():
+            try:
+                with Path(text).open(encoding="utf-8") as file:
+                    lines = file.read(_KEYS_CHARS_MAX).splitlines()
+            except (OSError, ValueError):
+                raise MalformedKeyError(f"{text} is neither a public key nor a file that holds one") from None
+        else:
+            lines = [text]
+        found += [parse_public(line) for line in lines if line.strip()]
+    if not found:
+        raise MalformedKeyError("no public key was given")
+    return found
+
+
+def read_file(path: Path, bytes_max: int) -> bytes:
+    """A file somebody gave us; usage error when it cannot be read. Longer ones come one byte too long."""
+    try:
+        with path.open("rb") as file:
+            return file.read(bytes_max + 1)
+    except OSError as error:
+        say(f"{path} cannot be read: {error.strerror}")
+        raise typer.Exit(ExitCode.USAGE) from None
+
+
+def read_note(path: Path) -> str:
+    """A note from a file. Raises NoteError when it is no text."""
+    from ledger.checkpoints.signed_note import NOTE_BYTES_MAX, MalformedNoteError
+
+    try:
+        return read_file(path, NOTE_BYTES_MAX).decode()
+    except UnicodeDecodeError:
+        raise MalformedNoteError(f"{path} is no signed note: it is no text") from None
+
+
+class Damage(NamedTuple):
+    """One thing that is wrong, and where in the log, if that is known."""
+
+    kind: str
+    position: int | None
+    message: str
+
+
+def end_damaged(found: Iterable[Any], output: OutputFormat) -> NoReturn:
+    """Show what is wrong, each with its `kind`, `position` and `message`, and end with exit code 3."""
+    rows = [{"kind": each.kind, "position": each.position, "message": each.message} for each in found]
+    emit(rows, output)
+    say(f"{len(rows)} problems found" if len(rows) > 1 else "1 problem found")
+    raise typer.Exit(ExitCode.INTEGRITY)

@@ -41,6 +41,11 @@ def say(words: str) -> None:
         typer.echo(words, err=True)
 
 
+def say_count(count: int, limit: int, what: str) -> None:
+    """Tell how many were listed, or that there may be more."""
+    say(f"{count} {what}" if count < limit else f"the newest {limit}; raise --limit for more")
+
+
 def emit(rows: Iterable[Mapping[str, Any]], form: OutputFormat, *, title: str | None = None) -> None:
     """Write rows with the same keys to stdout."""
     listed = [dict(row) for row in rows]

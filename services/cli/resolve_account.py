@@ -1,9 +1,30 @@
 """Whom a command is about: an account's id, or a Telegram user's."""
 
-from services.platform.settings import Settings
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from services.cli.connections import auditor_pool, read
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ledger.postgres import Pool
+    from services.platform.settings import Settings
+
+T = TypeVar("T")
 
 ID_CHARS_MAX = 190
 _TELEGRAM_DIGITS_MAX = 18
+
+
+def read_account(command: str, user: str | None, work: Callable[[Pool, Any], Awaitable[T]]) -> T:
+    """Run one reading command about the account of a user; None stays None. Raises NoSuchAccountError."""
+
+    async def on_account(pool: Pool, settings: Settings) -> T:
+        return await work(pool, user if user is None else await resolve_account(settings, user))
+
+    return read(command, on_account)
 
 
 async def resolve_account(settings: Settings, user: str) -> str:
@@ -42,7 +63,6 @@ async def _of_telegram(settings: Settings, telegram_id: int) -> str | None:
 
 async def _in_log(settings: Settings, account: str) -> bool:
     from events.stream_names import account_stream
-    from services.cli.connections import auditor_pool
 
     async with auditor_pool(settings, max_size=1, statement_timeout_s=10) as pool:
         sql = "SELECT EXISTS (SELECT FROM events WHERE stream = $1)"

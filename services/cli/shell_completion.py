@@ -52,7 +52,7 @@ def event_types(incomplete: str) -> list[str]:
 def backups(incomplete: str) -> list[str]:
     """Backups in BACKUP_DIR, by the names of their folders; none when there is no such folder."""
     from services.backup.repository import open_repository
-    from services.cli.environment import settings_here
+    from services.cli.connections import settings_here
     from services.platform.errors import SettingsError
 
     try:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.output import OutputFormat
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -118,6 +120,11 @@ def timed(row: Mapping[str, Any], write: Callable[[int | None], str | None] = is
         name.removesuffix("_us"): write(value) if name.endswith("_us") else value
         for name, value in row.items()
     }
+
+
+def timed_for(row: Mapping[str, Any], form: OutputFormat) -> dict[str, Any]:
+    """A row with its times as a person or a program reads them."""
+    return timed(row, clock if form is OutputFormat.table else iso)
 
 
 def gap(seconds: float) -> str:

@@ -1,1 +1,14 @@
-"""One module per group of commands; each has `register(app)` and imports what it needs only when it runs."""
+"""The groups of commands, a module or a folder each; every one registers itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+
+def add_group(app: typer.Typer, name: str, words: str, commands: Mapping[str, Any]) -> None:
+    """Add a group of commands: functions by the commands' names."""
+    group = typer.Typer(name=name, no_args_is_help=True, help=words)
+    for command, function in commands.items():
+        group.command(command)(function)
+    app.add_typer(group)

@@ -1,8 +1,16 @@
 """`neurocards doctor`: is everything as it should be, and what to do if not."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import typer
 
+from services.cli.connections import settings_here
 from services.cli.output import Output, OutputFormat, emit, say
+
+if TYPE_CHECKING:
+    from services.cli.doctor import Check
 
 
 def register(app: typer.Typer) -> None:
@@ -13,10 +21,36 @@ def doctor(output: Output = OutputFormat.table) -> None:
     """Check every setting and connection and say what to do; exit code 1 when something fails."""
     import asyncio
 
-    from services.cli.doctor import State, examine
+    from services.cli.doctor import State
 
-    checks = asyncio.run(examine())
+    checks = asyncio.run(_examine())
     emit([check.as_row() for check in checks], output)
     failed = [check for check in checks if check.state is State.fail]
     say(f"{len(failed)} of {len(checks)} checks failed" if failed else f"all {len(checks)} checks passed")
     raise typer.Exit(1 if failed else 0)
+
+
+async def _examine() -> list[Check]:
+    """Every check, in the order in which a person would mend things; with wrong settings only those."""
+    from services.cli.doctor import companies, fail, machine
+    from services.platform.errors import SettingsError
+
+    try:
+        settings = settings_here()
+    except SettingsError as error:
+        return [
+            fail(name, reason.strip(), "set it right in the environment or .env; .env.example explains it")
+            for name, _, reason in (problem.partition(":") for problem in error.problems)
+        ]
+    return [
+        *machine.check_env_file(),
+        machine.check_folder(settings),
+        machine.check_forget_secret(settings),
+        *machine.check_signing(settings),
+        *machine.check_programs(settings),
+        *machine.check_ports(settings),
+        *await machine.check_database(settings),
+        *await machine.check_redis_server(settings),
+        *await companies.check_companies(settings),
+        *await companies.check_models(settings),
+    ]

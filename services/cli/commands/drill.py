@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from services.cli.confirm import DryRun, Yes, confirm
+from services.cli.connections import configure_command_logging
 from services.cli.errors import ExitCode
+from services.cli.options import DryRun, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 
 
@@ -41,7 +42,6 @@ def drill(
     """
     import asyncio
 
-    from services.cli.environment import configure_command_logging
     from services.platform.settings import load_settings
     from services.rehearsal.drill import run
     from services.rehearsal.system import LocalStack

@@ -2,6 +2,7 @@
 
 import typer
 
+from services.cli.connections import prepare
 from services.cli.output import Output, OutputFormat, emit, say
 
 
@@ -13,7 +14,6 @@ def migrate(output: Output = OutputFormat.table) -> None:
     """Apply the migrations that are missing; safe to run twice, and from two places at once."""
     import asyncio
 
-    from services.cli.environment import prepare
     from services.migrations.schema import migrate as apply
     from services.platform.database import wait_for_database
 

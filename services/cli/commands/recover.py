@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.checkpoint_keys import read_note
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.connections import open_servers, run
 from services.cli.errors import ExitCode
+from services.cli.options import Actor, DryRun, Reason, Yes, confirm, read_note
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ def recover(
     Compares everything that remembers a place with the log, shows what it will do, does it, and signs a
     statement that explains older checkpoints. Safe to repeat. Services may run meanwhile.
     """
-    from services.cli.commands.streams.connections import run_command
 
     notes = [read_note(path) for path in checkpoint or ()]
 
@@ -45,9 +44,7 @@ def recover(
         else:
             confirm(dry_run, yes)
 
-    unexplained = run_command(
-        "recover", lambda settings: recover_here(settings, notes, actor, reason, decide)
-    )
+    unexplained = run("recover", lambda settings: recover_here(settings, notes, actor, reason, decide))
     for words in unexplained:
         say(words)
     if unexplained:
@@ -58,7 +55,6 @@ async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     """Plan, let `decide` see the rows and whether there is nothing to do, repair; what stays unexplained."""
-    from services.cli.commands.streams.connections import open_servers
     from services.recovery import checkpoint_files as files
     from services.recovery.apply import Repair, rows
     from services.recovery.plan import make_plan

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from services.cli.connections import settings_here
+
 
 class Service(StrEnum):
     """Every process there is; each package `services.<name>.main` has `serve(settings)`."""
@@ -46,7 +48,6 @@ def serve(
     import gc
     from importlib import import_module
 
-    from services.cli.environment import settings_here
     from services.platform.process import run_service
 
     settings = settings_here(READS.get(service))

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.connections import prepare
 from services.cli.errors import ExitCode
 from services.cli.output import Output, OutputFormat, emit, say
 
@@ -32,7 +33,6 @@ def top(
 
     import msgspec
 
-    from services.cli.environment import prepare
     from services.cli.top.terminal import look_once, watch
 
     settings = prepare("top")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from services.cli.connections import configure_command_logging
 from services.cli.output import Output, OutputFormat, say
 
 
@@ -24,7 +25,6 @@ def up(
     import asyncio
     import json
 
-    from services.cli.environment import configure_command_logging
     from services.local.up import Options, Up
     from services.platform import parent_death
     from services.platform.settings import load_settings

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
-from services.cli.options import User
+from services.cli.connections import open_ledger, run
+from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.resolve_account import resolve_account
 
 if TYPE_CHECKING:
     from services.accounts.erase import Erased
@@ -39,14 +40,9 @@ def forget(
     Unfinished jobs fail and are refunded to the account, which takes no orders any more. Asking again mends
     an attempt that was interrupted: with the account's id, should the Telegram id be gone already.
     """
-    import asyncio
-
-    from services.cli.environment import prepare
-
-    settings = prepare("users")
-    emit([asyncio.run(_plan(settings, user))], output)
+    emit([run("users", lambda settings: _plan(settings, user))], output)
     confirm(dry_run, yes)
-    erased = asyncio.run(_forget(settings, user, actor, reason))
+    erased = run("users", lambda settings: _forget(settings, user, actor, reason))
     say(
         f"erased: {erased.texts} texts, {erased.drafts} drafts, {erased.payments} payments' links, "
         f"{erased.files} files, {erased.messages} messages' ids; "
@@ -59,7 +55,6 @@ def forget(
 async def _plan(settings: Settings, user: str) -> dict[str, Any]:
     from ledger.log.ledger import LogReader
     from ledger.sql import load_queries
-    from services.cli.resolve_account import resolve_account
     from services.platform.database import create_pool
 
     query = load_queries("services.accounts")
@@ -75,8 +70,6 @@ async def _forget(settings: Settings, user: str, actor: str, reason: str) -> Era
     from contextlib import AsyncExitStack
 
     from services.accounts.erase import Forgetting
-    from services.cli.connections import open_ledger
-    from services.cli.resolve_account import resolve_account
     from services.platform.blobs import open_blobs
     from services.platform.redis import command_client
 

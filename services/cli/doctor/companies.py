@@ -3,15 +3,20 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 
 import httpx
 
-from services.cli.doctor.check import Check, fail, ok, warn
+from services.cli.doctor import Check, fail, ok, warn
 from services.platform.endpoints import COMPANIES
 from services.platform.logs import Redaction, secret_values
-from services.platform.settings import Settings
+from services.platform.settings import Settings, variable_name
 
 _TIMEOUT_S = 10.0
+_AFTERWARDS = {
+    "openai_model": "afterwards every prompt is the template",
+    "openai_moderation_model": "afterwards orders are not judged",
+}
 
 
 @dataclass(frozen=True)
@@ -107,3 +112,36 @@ async def _sandbox(client: httpx.AsyncClient, settings: Settings) -> Check:
     return warn(
         "sandbox", f"{settings.sandbox_base} answers {answer.status_code}", "is it another program's port?"
     )
+
+
+async def check_models(settings: Settings) -> list[Check]:
+    """One check for each model in use; none while OpenAI is the sandbox."""
+    from services.adapters.openai.client import open_client
+    from services.adapters.openai.errors import OpenAINoAnswerError
+    from services.adapters.openai.models import end_of, models_in_use
+
+    if settings.uses_sandbox_for("openai"):
+        return []
+    today, checks = datetime.now(UTC).date(), []
+    async with open_client(settings) as client:
+        for field, model in models_in_use(settings).items():
+            try:
+                checks.append(judge_model_end(field, model, await end_of(client, model, today), today))
+            except OpenAINoAnswerError as error:
+                checks.append(ok(variable_name(field), f"{model}: when it ends is not told ({error.reason})"))
+    return checks
+
+
+def judge_model_end(field: str, model: str, end: date | None, today: date) -> Check:
+    """What an end, None for no announced one, means today."""
+    from services.adapters.openai.models import SOON_DAYS
+
+    name = variable_name(field)
+    advice = f"set {name} to the successor that OpenAI names (docs/generation.md); {_AFTERWARDS[field]}"
+    if end is None:
+        return ok(name, f"{model}: no end is announced")
+    days = (end - today).days
+    if days <= 0:
+        return fail(name, f"{model} is not there: it has left OpenAI's API, or never was in it", advice)
+    found = f"{model} leaves OpenAI's API on {end}, in {days} days"
+    return warn(name, found, advice) if days <= SOON_DAYS else ok(name, found)

@@ -1,21 +1,28 @@
-"""This machine: the settings file, the data folder, the embedded servers' programs, the ports."""
+"""This machine: settings file, folders, keys, the embedded servers' programs, ports; Postgres and Redis."""
 
 import difflib
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
 from dotenv import dotenv_values
 
-from services.cli.doctor.check import Check, fail, ok, warn
-from services.local.binaries import find_postgres, find_valkey
+from services.cli.doctor import Check, fail, ok, warn
+from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
-from services.platform.errors import SettingsError, StartError
+from services.migrations.schema import compare
+from services.platform.database import APP_ROLE, connect
+from services.platform.errors import SettingsError, StartError, UnsafeDatabaseError
+from services.platform.redis import check_redis, command_client
 from services.platform.settings import Settings, variable_name
+from services.recovery import checkpoint_files
 
 _LITTLE_DISK_BYTES = 2_000_000_000
+_EMBEDDED = "not set: `neurocards up` starts its own"
 
 
 def check_env_file() -> list[Check]:
@@ -60,6 +67,28 @@ def check_forget_secret(settings: Settings) -> Check:
     return ok("FORGET_SECRET", f"set, {count - 1} older kept" if count > 1 else "set")
 
 
+def check_signing(settings: Settings) -> list[Check]:
+    """Whether checkpoints are signed, with which key, and whether others could read it."""
+    try:
+        key = checkpoint_files.signing_key(settings)
+    except SettingsError as error:
+        name, _, reason = str(error).partition(":")
+        return [
+            fail(name, reason.strip(), "set it right, or make a key with `neurocards ledger keygen FILE`")
+        ]
+    path = checkpoint_files.key_path(settings)
+    if key is None or path is None:
+        found = "not set: no checkpoints are signed (`neurocards up` makes a key)"
+        return [ok("CHECKPOINT_KEY_FILE", found)]
+    found = f"{path}: signs as {key.public}"
+    if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return [warn("CHECKPOINT_KEY_FILE", f"{path} can be read by others", f"chmod 600 {path}")]
+    folder = checkpoint_files.folder(settings)
+    if folder.exists() and not os.access(folder, os.W_OK):
+        return [fail("CHECKPOINT_DIR", f"{folder} is not writable", "choose a folder you may write to")]
+    return [ok("CHECKPOINT_KEY_FILE", found)]
+
+
 def check_programs(settings: Settings) -> list[Check]:
     """The servers `neurocards up` would start."""
     return [
@@ -94,4 +123,68 @@ def check_ports(settings: Settings) -> list[Check]:
             checks.append(
                 warn(name, f"{port} is taken, by us or another program", "set another, or 0 for any")
             )
+    return checks
+
+
+async def check_database(settings: Settings) -> list[Check]:
+    if settings.database_url is None:
+        return [ok("DATABASE_URL", _EMBEDDED)]
+    try:
+        connection = await connect(settings, "doctor", role=None)
+    except UnsafeDatabaseError as error:
+        return [fail("DATABASE_URL", str(error), "set synchronous_commit=on for this database or user")]
+    except StartError as error:
+        return [fail("DATABASE_URL", "no connection", str(error))]
+    try:
+        return [await _version(connection), await _durability(connection), await _schema(connection)]
+    finally:
+        await connection.close()
+
+
+async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    version = connection.get_server_version()
+    found = f"Postgres {version.major}.{version.minor}"
+    if version.major < POSTGRES_OLDEST:
+        return fail("DATABASE_URL", found, f"the ledger needs Postgres {POSTGRES_OLDEST} or newer")
+    return ok("DATABASE_URL", found)
+
+
+async def _durability(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    off = [
+        name for name in ("fsync", "full_page_writes") if await connection.fetchval(f"SHOW {name}") != "on"
+    ]
+    if off:
+        return fail("durability", f"{' and '.join(off)} off", "turn on, or a power cut may lose paid credits")
+    return ok("durability", "fsync and synchronous_commit are on")
+
+
+async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    try:
+        missing, unknown = await compare(connection)
+    except asyncpg.UndefinedTableError:
+        return fail("tables", "none of ours", "run `neurocards migrate`")
+    if missing:
+        return fail("tables", f"{len(missing)} migrations missing", "run `neurocards migrate`")
+    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", APP_ROLE):
+        return fail("tables", f"not a member of {APP_ROLE}", f"GRANT {APP_ROLE} TO this user")
+    if unknown:
+        return warn("tables", f"newer than this program: {', '.join(unknown)}", "run the newer version soon")
+    return ok("tables", "up to date")
+
+
+async def check_redis_server(settings: Settings) -> list[Check]:
+    if settings.redis_url is None:
+        return [ok("REDIS_URL", _EMBEDDED)]
+    async with command_client(settings) as client:
+        try:
+            facts = await check_redis(client)
+        except StartError as error:
+            return [fail("REDIS_URL", "no connection", str(error))]
+    checks = [ok("REDIS_URL", f"version {facts['version']}")]
+    if facts["maxmemory-policy"] not in ("noeviction", "unknown"):
+        advice = "set maxmemory-policy noeviction: evicted streams have to be published again"
+        checks.append(warn("Redis memory", facts["maxmemory-policy"], advice))
+    if facts["appendonly"] == "no":
+        advice = "turn appendonly on, or every restart publishes unfinished jobs again; no credit is lost"
+        checks.append(warn("Redis persistence", "appendonly is off", advice))
     return checks

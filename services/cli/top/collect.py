@@ -16,7 +16,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from ledger.sql import load_queries
-from services.cli.commands.streams.connections import status_of
+from services.cli.connections import status_of
 from services.cli.top.model import (
     ErrorLine,
     Facts,

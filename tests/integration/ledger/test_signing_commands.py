@@ -66,7 +66,7 @@ class Desk:
 async def desk(tmp_path: Path, database_url: str, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A ledger with two charges, a key, and a checkpoint in `note`."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("services.cli.environment.configure_command_logging", lambda *_: None)
+    monkeypatch.setattr("services.cli.connections.configure_command_logging", lambda *_: None)
     await rich(ledger, "a")
     await ledger.execute(order("a", "o1", "j1", "j2"), key="order:o1")
     desk = Desk(tmp_path, database_url)

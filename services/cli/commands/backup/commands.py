@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import shell_completion
-from services.cli.confirm import DryRun, Yes, confirm
+from services.cli.commands import add_group
+from services.cli.connections import prepare
 from services.cli.errors import ExitCode
+from services.cli.options import DryRun, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.progress import shares
 from services.cli.timespec import METAVAR
 
 if TYPE_CHECKING:
@@ -26,14 +29,8 @@ Label = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    backup = typer.Typer(
-        name="backup", no_args_is_help=True, help="Database, photos, videos and keys: away, and back again."
-    )
-    backup.command("take")(take)
-    backup.command("list")(list_backups)
-    backup.command("check")(check)
-    backup.command("restore")(restore)
-    app.add_typer(backup)
+    commands = {"take": take, "list": list_backups, "check": check, "restore": restore}
+    add_group(app, "backup", "Database, photos, videos and keys: away, and back again.", commands)
 
 
 def take(
@@ -46,7 +43,6 @@ def take(
     from services.backup.take import DATABASE, FILES
     from services.backup.take import take as take_backup
     from services.cli.commands.backup.actions import backup_row
-    from services.cli.progress import shares
 
     settings, repository = _repository("backup take")
     with shares("backup", (DATABASE, FILES)) as progress:
@@ -141,7 +137,6 @@ def restore(
 
 def _repository(command: str) -> tuple[Settings, Repository]:
     from services.backup.repository import open_repository
-    from services.cli.environment import prepare
 
     settings: Any = prepare(command)
     return settings, open_repository(settings)

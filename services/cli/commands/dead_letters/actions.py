@@ -15,10 +15,9 @@ import msgspec
 from events.errors import NeurocardsError
 from ledger.errors import LedgerError
 from ledger.log.ledger import Ledger
-from services.cli.checkpoint_keys import read_file
 from services.cli.commands.jobs.actions import NotOfferedError, Requeue, Terms, drop, plan_requeue
-from services.cli.connections import open_ledger, read
-from services.cli.environment import prepare
+from services.cli.connections import open_ledger, prepare, read
+from services.cli.options import read_file
 from services.cli.progress import walks
 from services.platform.settings import Settings
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import shell_completion
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.commands import add_group
+from services.cli.commands.ledger.events import explain
+from services.cli.connections import read
 from services.cli.errors import ExitCode
-from services.cli.options import Charge, Job, Limit, WithModel
-from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.options import Actor, Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.timespec import FromTime, clock, optional_us, timed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ledger.postgres import Pool
     from services.cli.commands.dead_letters.actions import Applied
     from services.cli.commands.jobs.queries import DeadLetters
-    from services.platform.settings import Settings
 
 Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Jobs by id; or select by class.")]
 Class = Annotated[
@@ -48,15 +48,8 @@ Group = Annotated[str | None, typer.Option("--group", metavar="ID", help="Only t
 
 
 def register(app: typer.Typer) -> None:
-    letters = typer.Typer(
-        name="dead-letters", no_args_is_help=True, help="Failed jobs that an operator should look at."
-    )
-    letters.command("list")(list_letters)
-    letters.command("groups")(groups)
-    letters.command("show")(show)
-    letters.command("requeue")(requeue)
-    letters.command("drop")(drop)
-    app.add_typer(letters)
+    commands = {"list": list_letters, "groups": groups, "show": show, "requeue": requeue, "drop": drop}
+    add_group(app, "dead-letters", "Failed jobs that an operator should look at.", commands)
 
 
 def list_letters(
@@ -70,7 +63,7 @@ def list_letters(
     """Dead letters, the newest first: failed, refunded, and neither made again nor dropped."""
     rows = _selected(None, _wanted(error_class, of_model, group, since, limit))
     emit([_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
-    say(f"{len(rows)} dead letters" if len(rows) < limit else f"the newest {limit}; raise --limit for more")
+    say_count(len(rows), limit, "dead letters")
 
 
 def groups(
@@ -81,22 +74,15 @@ def groups(
 ) -> None:
     """Dead letters by class and first line of the cause, the most first; requeue or drop one by its id."""
     from services.cli.commands.jobs.queries import dead_letter_groups
-    from services.cli.connections import read
 
     wanted = _wanted(error_class, of_model, None, since, 1)
-
-    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
-        return await dead_letter_groups(pool, wanted)
-
-    rows = read("dead-letters", work)
+    rows = read("dead-letters", lambda pool, _: dead_letter_groups(pool, wanted))
     emit([_group_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
     say(f"{sum(row['jobs'] for row in rows)} dead letters in {len(rows)} groups")
 
 
 def show(job: Job, output: Output = OutputFormat.table) -> None:
     """One dead letter from its payment to its message; the same as `ledger explain`."""
-    from services.cli.commands.ledger.explain import explain
-
     explain(job, output)
 
 
@@ -187,15 +173,12 @@ def _narrowed(wanted: DeadLetters) -> bool:
 def _selected(jobs: list[str] | None, wanted: DeadLetters) -> list[dict[str, Any]]:
     """The selection, frozen: what is shown now is what is changed then."""
     from services.cli.commands.jobs.queries import find_dead_letters, rows_of
-    from services.cli.connections import read
 
     if jobs and _narrowed(wanted):
         raise typer.BadParameter("name jobs, or select them; not both")
-
-    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
-        return await rows_of(pool, jobs) if jobs else await find_dead_letters(pool, wanted)
-
-    return read("dead-letters", work)
+    return read(
+        "dead-letters", lambda pool, _: rows_of(pool, jobs) if jobs else find_dead_letters(pool, wanted)
+    )
 
 
 def _require(chosen: list[Any]) -> None:

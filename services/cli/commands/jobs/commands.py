@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from services.cli import shell_completion
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
-from services.cli.options import Charge, Job, Limit, WithModel
-from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.commands import add_group
+from services.cli.commands.ledger.events import explain
+from services.cli.connections import read, run
+from services.cli.options import Actor, Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say, say_count
+from services.cli.resolve_account import read_account
 from services.cli.timespec import FromTime, clock, gap, optional_us, timed
-
-if TYPE_CHECKING:
-    from ledger.jobs.state import JobState
-    from ledger.postgres import Pool
-    from services.cli.commands.jobs.actions import Requeue
-    from services.platform.settings import Settings
 
 State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed", "open"]
 
 
 def register(app: typer.Typer) -> None:
-    jobs = typer.Typer(name="jobs", no_args_is_help=True, help="What is being made, and what became of it.")
-    jobs.command("list")(list_jobs)
-    jobs.command("show")(show)
-    jobs.command("retry")(retry)
-    jobs.command("cancel")(cancel)
-    jobs.command("fail")(fail)
-    app.add_typer(jobs)
+    commands = {"list": list_jobs, "show": show, "retry": retry, "cancel": cancel, "fail": fail}
+    add_group(app, "jobs", "What is being made, and what became of it.", commands)
 
 
 def list_jobs(
@@ -52,25 +44,20 @@ def list_jobs(
 ) -> None:
     """Jobs, the newest first, as the read model has them."""
     from services.cli.commands.jobs.queries import Wanted, find_jobs
-    from services.cli.connections import read
-    from services.cli.resolve_account import resolve_account
 
     begin_us = optional_us(since, "--from")
     _require_class(error_class)
-
-    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
-        account = None if user is None else await resolve_account(settings, user)
-        return await find_jobs(pool, Wanted(state, account, error_class, begin_us, limit))
-
-    found = read("jobs", work)
+    found = read_account(
+        "jobs",
+        user,
+        lambda pool, account: find_jobs(pool, Wanted(state, account, error_class, begin_us, limit)),
+    )
     emit([_line(row) if output is OutputFormat.table else timed(row) for row in found], output)
-    say(f"{len(found)} jobs" if len(found) < limit else f"the newest {limit}; raise --limit for more")
+    say_count(len(found), limit, "jobs")
 
 
 def show(job: Job, output: Output = OutputFormat.table) -> None:
     """One job from its payment to its message; the same as `ledger explain`."""
-    from services.cli.commands.ledger.explain import explain
-
     explain(job, output)
 
 
@@ -85,20 +72,13 @@ def retry(
     output: Output = OutputFormat.table,
 ) -> None:
     """Make a failed job again, as a new job that the seller is told of. Asking twice is asking once."""
-    import asyncio
-
     from services.cli.commands.jobs.actions import Terms, apply_requeue, plan_requeue
-    from services.cli.connections import read
-    from services.cli.environment import prepare
 
-    async def look(pool: Pool, settings: Settings) -> Requeue:
-        return await plan_requeue(pool, settings, job, Terms(actor, reason, charge, model))
-
-    plan = read("jobs", look)
+    terms = Terms(actor, reason, charge, model)
+    plan = read("jobs", lambda pool, settings: plan_requeue(pool, settings, job, terms))
     emit([plan.as_row()], output)
     confirm(dry_run, yes)
-    settings = prepare("jobs")
-    receipt = asyncio.run(apply_requeue(settings, plan))
+    receipt = run("jobs", lambda settings: apply_requeue(settings, plan))
     say(f"made again as {plan.command.as_job} at position {receipt.position}")
 
 
@@ -146,17 +126,10 @@ def _require_class(error_class: str | None) -> None:
 def _end(
     job: str, error_class: str, reason: str, actor: str, dry_run: bool, yes: bool, output: OutputFormat
 ) -> None:
-    import asyncio
-
     from events.job import Failure
     from services.cli.commands.jobs.actions import end_job, running_job
-    from services.cli.connections import read
-    from services.cli.environment import prepare
 
-    async def look(pool: Pool, _: Settings) -> JobState:
-        return await running_job(pool, job)
-
-    state = read("jobs", look)
+    state = read("jobs", lambda pool, _: running_job(pool, job))
     task = "" if state.live_submission is None else state.live_submission.task or "unknown"
     row = {
         "job": job,
@@ -170,10 +143,8 @@ def _end(
     if task:
         say("the provider cannot be told to stop: a video that comes after all is given free")
     confirm(dry_run, yes)
-    settings = prepare("jobs")
-    receipt = asyncio.run(
-        end_job(settings, job, state.account, actor, Failure(error_class, "operator", reason))
-    )
+    failure = Failure(error_class, "operator", reason)
+    receipt = run("jobs", lambda settings: end_job(settings, job, state.account, actor, failure))
     say(f"ended at position {receipt.position}, {state.price} credits came back")
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.connections import read
 from services.cli.output import Output, OutputFormat, say
+from services.cli.progress import walks
 from services.cli.timespec import From, To, period
 
 if TYPE_CHECKING:
@@ -39,11 +41,6 @@ Keys = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("export")(export)
-    app.command("verify-export")(verify_export)
-
-
 def export(
     form: FormOption = Form.jsonl,
     start: From = None,
@@ -53,7 +50,6 @@ def export(
 ) -> None:
     """The events as a file, with the exact text that was hashed, so that the chain can be checked from it."""
     from projections.export.writer import require_writable
-    from services.cli.connections import read
 
     first, last = period(start, end)
     if file is not None:
@@ -73,7 +69,6 @@ async def _export(
 ) -> Manifest | None:
     from projections.export.writer import copy, range_of, snapshot
     from projections.export.writer import export as to_file
-    from services.cli.progress import walks
 
     async with snapshot(pool) as connection:
         what = await range_of(connection, first, last)
@@ -106,8 +101,7 @@ def verify_export(
     from projections.export.manifest import path_of, read_manifest
     from projections.export.verify import check_bytes, check_rows
     from projections.verify.findings import Findings
-    from services.cli.checkpoint_keys import end_damaged
-    from services.cli.progress import walks
+    from services.cli.options import end_damaged
 
     signed = _signed(checkpoint, public_key)
     said, findings = read_manifest(manifest or path_of(file)), Findings()
@@ -119,15 +113,14 @@ def verify_export(
 
         check_rows(file, said, findings, checkpoint=signed, progress=tell)
     if findings.problems:
-        found = [{"kind": p.kind, "position": p.position, "message": p.message} for p in findings.problems]
-        end_damaged(found, output)
+        end_damaged(findings.problems, output)
 
 
 def _signed(checkpoint: Path | None, keys: list[str] | None) -> Cursor | None:
     """The place that a checkpoint signs."""
     from ledger.checkpoints.checkpoint import parse_checkpoint
     from ledger.checkpoints.signed_note import open_note
-    from services.cli.checkpoint_keys import public_keys, read_note
+    from services.cli.options import public_keys, read_note
 
     if (checkpoint is None) != (not keys):
         raise typer.BadParameter("a checkpoint and the public key go together", param_hint="--checkpoint")

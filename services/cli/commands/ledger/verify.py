@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.checkpoint_keys import end_damaged, public_keys, read_note
+from services.cli.connections import auditor_pool, prepare, reading_settings
+from services.cli.options import Damage, end_damaged, public_keys, read_note
 from services.cli.output import Output, OutputFormat, say
+from services.cli.progress import walks
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,10 +18,6 @@ if TYPE_CHECKING:
     from ledger.checkpoints.signed_note import PublicKey
     from projections.verify.run import Database, Report, Stage
     from services.platform.settings import Settings
-
-
-def register(app: typer.Typer) -> None:
-    app.command("verify")(verify)
 
 
 def verify(
@@ -51,28 +49,22 @@ def verify(
     import asyncio
 
     from ledger.checkpoints.signed_note import NoteError
-    from services.cli.environment import prepare
 
     settings = prepare("verify")
     keys = public_keys(public_key) if public_key else _configured_key(settings)
     try:
         report = asyncio.run(_verify(settings, begin, keys, log_only))
     except NoteError as error:  # the file to begin from
-        end_damaged([{"kind": "note", "position": None, "message": str(error)}], output)
-        return
+        end_damaged([Damage("note", None, str(error))], output)
     if report.problems:
         if report.found > len(report.problems):
             say(f"{report.found} problems were found, the first {len(report.problems)} are shown")
-        end_damaged(
-            ({"kind": p.kind, "position": p.position, "message": p.message} for p in report.problems), output
-        )
+        end_damaged(report.problems, output)
 
 
 async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], log_only: bool) -> Report:
     from projections.verify.run import STAGES
     from projections.verify.run import verify as run
-    from services.cli.connections import auditor_pool
-    from services.cli.progress import walks
 
     async with auditor_pool(settings, max_size=1) as pool:
         after = await _beginning(pool, begin, keys)
@@ -86,7 +78,6 @@ async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], 
 async def _database(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Database:
     """The same database under the same role for the walks, which have connections of their own."""
     from projections.verify.run import Database
-    from services.cli.connections import reading_settings
 
     role = await pool.fetchval("SELECT current_setting('role')")
     url = settings.audit_database_url or settings.require_database_url()

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.commands import add_group
+from services.cli.connections import open_ledger, prepare, read, run
 from services.cli.errors import ExitCode
-from services.cli.options import Limit
-from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.timespec import FromTime, clock, iso, optional_us, timed
+from services.cli.options import Actor, DryRun, Limit, Reason, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say, say_count
+from services.cli.resolve_account import read_account
+from services.cli.timespec import FromTime, optional_us, timed_for
 
 if TYPE_CHECKING:
-    from ledger.postgres import Pool
     from services.payments.reconciliation import Report
     from services.payments.refunds import RefundPlan, Sent
     from services.platform.settings import Settings
@@ -28,13 +29,14 @@ Payment = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    payments = typer.Typer(name="payments", no_args_is_help=True, help="Money that came in, and goes back.")
-    payments.command("list")(list_payments)
-    payments.command("show")(show)
-    payments.command("reconcile")(reconcile)
-    payments.command("refund")(refund)
-    payments.command("accept")(accept)
-    app.add_typer(payments)
+    commands = {
+        "list": list_payments,
+        "show": show,
+        "reconcile": reconcile,
+        "refund": refund,
+        "accept": accept,
+    }
+    add_group(app, "payments", "Money that came in, and goes back.", commands)
 
 
 def list_payments(
@@ -51,32 +53,23 @@ def list_payments(
 ) -> None:
     """Payments, the newest first, as the read model has them. Money is in kopecks, or Stars."""
     from services.cli.commands.payments.queries import WantedPayments, find_payments
-    from services.cli.connections import read
-    from services.cli.resolve_account import resolve_account
 
     begin_us = optional_us(since, "--from")
-
-    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
-        account = None if user is None else await resolve_account(settings, user)
-        return await find_payments(pool, WantedPayments(state, account, provider, begin_us, limit))
-
-    found = read("payments", work)
-    when = clock if output is OutputFormat.table else iso
-    emit([timed(row, when) for row in found], output)
-    say(f"{len(found)} payments" if len(found) < limit else f"the newest {limit}; raise --limit for more")
+    found = read_account(
+        "payments",
+        user,
+        lambda pool, account: find_payments(pool, WantedPayments(state, account, provider, begin_us, limit)),
+    )
+    emit([timed_for(row, output) for row in found], output)
+    say_count(len(found), limit, "payments")
 
 
 def show(payment: Payment, output: Output = OutputFormat.table) -> None:
     """What happened to one payment, event by event."""
     from services.cli.commands.payments.queries import history
-    from services.cli.connections import read
 
-    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
-        return await history(pool, payment)
-
-    when = clock if output is OutputFormat.table else iso
-    rows = read("payments", work)
-    emit([{"time": when(row.pop("time_us")), **row} for row in rows], output)
+    rows = read("payments", lambda pool, _: history(pool, payment))
+    emit([timed_for({"time_us": row.pop("time_us"), **row}, output) for row in rows], output)
 
 
 def reconcile(
@@ -97,7 +90,6 @@ def reconcile(
     import asyncio
 
     from services.adapters.telegram.lazy_models import build_when_used
-    from services.cli.environment import prepare
 
     build_when_used()
     from services.cli.commands.payments.actions import operator
@@ -143,19 +135,15 @@ def refund(
 
     Stars go back as a whole.
     """
-    import asyncio
-
     from services.adapters.telegram.lazy_models import build_when_used
-    from services.cli.environment import prepare
 
     build_when_used()
     from services.cli.commands.payments.actions import KEY, operator
 
     if key is not None and not KEY.fullmatch(key):
         raise typer.BadParameter("1 to 64 letters, digits, - and _", param_hint="--key")
-    settings = prepare("payments")
 
-    async def work() -> Sent:
+    async def work(settings: Settings) -> Sent:
         async with operator(settings) as desk:
             if key is not None and not dry_run and (sent := await desk.done_before(payment, key)):
                 say("this refund was begun before")
@@ -166,7 +154,7 @@ def refund(
             say(f"refund {plan.refund}; to ask again without doing it again: --key {plan.refund}")
             return await desk.refund(plan, actor, reason)
 
-    _end(asyncio.run(work()))
+    _end(run("payments", work))
 
 
 def accept(
@@ -179,16 +167,10 @@ def accept(
     output: Output = OutputFormat.table,
 ) -> None:
     """Give credits for flagged money, as bought: they end and are refunded as the package's would."""
-    import asyncio
-
     from ledger.payments.commands import AcceptPayment, key_of
     from services.cli.commands.payments.queries import flagged_money, payment_named
-    from services.cli.connections import open_ledger
-    from services.cli.environment import prepare
 
-    settings = prepare("payments")
-
-    async def work() -> None:
+    async def work(settings: Settings) -> None:
         async with open_ledger(settings) as (ledger, pool):
             name = await payment_named(pool, payment)
             row = flagged_money(name, await ledger.read.payment(name))
@@ -198,7 +180,7 @@ def accept(
             command = AcceptPayment(name, account, provider_payment, credits, actor, reason)
             await ledger.execute(command, key=key_of(command))
 
-    asyncio.run(work())
+    run("payments", work)
     say("done")
 
 

@@ -19,7 +19,7 @@ from projections.rebuild.compare import Differences
 from projections.rebuild.fill import Progress, Source
 from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild_all
 from projections.reports.log_position import AsOf, moment
-from services.cli.environment import prepare
+from services.cli.connections import prepare
 from services.cli.output import say
 from services.cli.progress import walks
 from services.platform.database import patient_pool

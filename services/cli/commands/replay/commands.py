@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import shell_completion
-from services.cli.confirm import DryRun, Yes, confirm
 from services.cli.errors import ExitCode
+from services.cli.options import DryRun, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.timespec import METAVAR, period
 

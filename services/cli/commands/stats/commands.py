@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import shell_completion
+from services.cli.commands import add_group
+from services.cli.connections import read, settings_here
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.timespec import FromTime, ToTime, clock, gap, time_us, timed
 
@@ -23,13 +25,8 @@ _DAY_S = 24 * _HOUR_S
 
 
 def register(app: typer.Typer) -> None:
-    stats = typer.Typer(
-        name="stats", no_args_is_help=True, help="Errors, times and days, counted from the log."
-    )
-    stats.command("errors")(errors)
-    stats.command("times")(times)
-    stats.command("daily")(daily)
-    app.add_typer(stats)
+    commands = {"errors": errors, "times": times, "daily": daily}
+    add_group(app, "stats", "Errors, times and days, counted from the log.", commands)
 
 
 def errors(
@@ -82,7 +79,6 @@ def daily(begin: FromTime = None, end: ToTime = None, output: Output = OutputFor
     `cost`: what the videos cost in the provider's credits, by today's catalogue. A margin needs MARGIN_RATES.
     """
     from services.cli.commands.stats import queries as statistics
-    from services.cli.environment import settings_here
     from services.generation.catalogue import load_catalogue
 
     within = _range(begin, end, 13 * _DAY_S)
@@ -109,7 +105,6 @@ def _range(begin: str | None, end: str | None, default_s: int) -> Range:
 def _read(projection: str, work: Callable[[Pool], Awaitable[list[Any]]]) -> list[Any]:
     """What is asked for; says so when the projection lacks the newest events."""
     from services.cli.commands.stats.queries import behind
-    from services.cli.connections import read
 
     async def both(pool: Pool, _: Settings) -> tuple[int, list[Any]]:
         return await behind(pool, projection), await work(pool)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from events.envelope import Recorded
-from services.cli import environment
+from services.cli import connections
 from services.cli.main import app
 from services.cli.reference import commands
 from tests.support.fake_clock_ledger import store
@@ -63,7 +63,7 @@ def given(words: str, changed: Any = None, value: str = "") -> list[str]:
 def run(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `neurocards …` on the test's database; raises what a person would see as a traceback."""
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setattr(environment, "configure_command_logging", lambda *_: None)
+    monkeypatch.setattr(connections, "configure_command_logging", lambda *_: None)
 
     def one(*words: str, **env: str) -> Done:
         result = CliRunner().invoke(app, list(words), env={"COLUMNS": "100", **env})

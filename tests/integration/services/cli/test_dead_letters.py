@@ -11,7 +11,7 @@ from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from projections.verify.run import check_ledger
-from services.cli import environment
+from services.cli import connections
 from services.cli.commands.dead_letters import actions as requeueing
 from services.cli.commands.jobs.actions import drop
 from services.generation.catalogue import load_catalogue
@@ -113,7 +113,7 @@ async def test_what_was_stopped_goes_on_when_it_is_asked_for_again(
     ledger: Ledger, pool: "Pool", order: PlacedOrder, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setattr(environment, "configure_command_logging", lambda *_: None)
+    monkeypatch.setattr(connections, "configure_command_logging", lambda *_: None)
     jobs = order.jobs[:3]
 
     async def stopped_at_the_second(ledger: Ledger, job: str) -> object:

@@ -17,7 +17,7 @@ from services.backup.repository import Repository
 from services.backup.restore import choose, restore_beside
 from services.backup.stored_files import own_like
 from services.backup.take import take
-from services.cli import environment
+from services.cli import connections
 from services.cli.main import app
 from services.local.data_dir import DataFolder
 from services.local.postgres import EmbeddedPostgres
@@ -79,7 +79,7 @@ class Place:
             "BACKUP_DIR": str(self.repository.root),
         }
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(environment, "configure_command_logging", lambda *_: None)
+            patch.setattr(connections, "configure_command_logging", lambda *_: None)
             return await asyncio.to_thread(CliRunner().invoke, app, ["backup", *words], env=env)
 
 

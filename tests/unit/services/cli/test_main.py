@@ -130,7 +130,7 @@ def test_doctor_asks_for_the_secret_that_people_are_remembered_under() -> None:
 
 
 def test_doctor_looks_at_the_signing_key(tmp_path: Path) -> None:
-    from services.cli.doctor.checkpoint_key import check_signing
+    from services.cli.doctor.machine import check_signing
     from services.recovery.checkpoint_files import make_key
 
     key = make_key(tmp_path / "key", "a-log")

@@ -16,7 +16,8 @@ import ledger
 import projections
 import services
 from events.errors import NeurocardsError
-from services.cli import confirm, shell_completion
+from services.cli import options as cli_options
+from services.cli import shell_completion
 from services.cli.errors import ExitCode, TidyGroup, exit_code_of
 from services.cli.output import OutputFormat, emit
 from services.cli.reference import Line, commands, groups, lines
@@ -181,7 +182,7 @@ def test_ctrl_c_at_the_question_is_130_and_the_end_of_input_is_no(
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     monkeypatch.setattr("typer._click.termui.visible_prompt_func", gone)
     with pytest.raises(typer.Exit) as end:
-        confirm.confirm(dry_run=False, yes=False)
+        cli_options.confirm(dry_run=False, yes=False)
     assert end.value.exit_code == code
 
 

@@ -13,7 +13,7 @@ from services.adapters.openai.client import open_client
 from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.openai.metrics import MODEL_END
 from services.adapters.openai.models import ModelEnds, can_leave_off_thinking, end_of
-from services.cli.doctor.openai_models import judged
+from services.cli.doctor.companies import judge_model_end
 from services.platform.settings import Settings, load_settings
 from tests.support.each import each
 
@@ -106,7 +106,7 @@ async def test_the_day_is_measured_and_warned_of_and_kept_when_openai_does_not_a
     ],
 )
 def test_the_doctor_tells_the_days_and_what_to_set(end: date | None, state: str, found: str) -> None:
-    check = judged("openai_model", "gpt-4o-mini", end, TODAY)
+    check = judge_model_end("openai_model", "gpt-4o-mini", end, TODAY)
     assert (check.name, check.state) == ("OPENAI_MODEL", state)
     assert found in check.found
     assert ("set OPENAI_MODEL to the successor" in check.advice) == (state != "ok")

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.commands import add_group
+from services.cli.connections import open_ledger, read, run
+from services.cli.options import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.timespec import clock, iso, optional_us
+from services.cli.timespec import iso, optional_us, timed_for
 
 if TYPE_CHECKING:
+    from ledger.log.batch import Receipt
     from ledger.postgres import Pool
     from ledger.promotions.commands import CreatePromo, DisablePromo
     from services.platform.settings import Settings
@@ -22,11 +25,8 @@ Code = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    promo = typer.Typer(name="promo", no_args_is_help=True, help="Codes that give credits, once per account.")
-    promo.command("create")(create)
-    promo.command("list")(list_codes)
-    promo.command("disable")(disable)
-    app.add_typer(promo)
+    commands = {"create": create, "list": list_codes, "disable": disable}
+    add_group(app, "promo", "Codes that give credits, once per account.", commands)
 
 
 def create(
@@ -79,33 +79,68 @@ def disable(
 
 def list_codes(output: Output = OutputFormat.table) -> None:
     """All codes, the newest first, and how often each was used."""
-    from services.cli.commands.promo.actions import codes
-    from services.cli.connections import read
 
-    async def work(pool: Pool, _: Settings) -> list[dict[str, Any]]:
-        return await codes(pool)
-
-    rows = read("promo", work)
-    when = clock if output is OutputFormat.table else iso
-    times = ("expires_at", "created_at")
-    emit([row | {name: when(row[name]) for name in times} for row in rows], output)
+    rows = read("promo", lambda pool, _: _codes(pool))
+    emit([timed_for(row, output) for row in rows], output)
     say(f"{len(rows)} codes")
+
+
+async def _codes(pool: Pool) -> list[dict[str, Any]]:
+    import msgspec
+
+    from events.promo import PromoCreated
+    from ledger.sql import load_queries
+
+    rows = await pool.fetch(load_queries("services.cli.commands")("promo_codes"))
+    found = []
+    for row in rows:
+        created = msgspec.json.decode(row["data"], type=PromoCreated)
+        found.append(
+            {
+                "code": created.code,
+                "credits": created.amount,
+                "used": row["used"],
+                "uses_max": created.uses_max,
+                "disabled": row["disabled"],
+                "expires_at_us": created.expires_at_us,
+                "created_at_us": row["recorded_at_us"],
+                "reason": created.reason,
+                "actor": created.actor,
+            }
+        )
+    return found
 
 
 def _change(
     command: CreatePromo | DisablePromo, row: dict[str, Any], dry_run: bool, yes: bool, output: OutputFormat
 ) -> None:
-    import asyncio
 
-    from services.cli.commands.promo.actions import apply, plan
-    from services.cli.environment import prepare
-
-    settings = prepare("promo")
-    changes = asyncio.run(plan(settings, command))
+    changes = run("promo", lambda settings: _would_change(settings, command))
     emit([row], output)
     if not changes:
         say("it is so already; nothing was changed")
         return
     confirm(dry_run, yes)
-    receipt = asyncio.run(apply(settings, command))
+    receipt = run("promo", lambda settings: _apply(settings, command))
     say(f"done at position {receipt.position}")
+
+
+async def _would_change(settings: Settings, command: CreatePromo | DisablePromo) -> bool:
+    """Raises whatever the ledger would refuse with."""
+    from events.stream_names import promo_stream
+    from ledger.decider import decide
+    from ledger.log.ledger import LogReader
+    from ledger.sql import load_queries
+    from services.platform.database import create_pool
+
+    async with await create_pool(settings, "operator", max_size=1) as pool:
+        now_us = await pool.fetchval(load_queries("ledger.log")("clock"))
+        state = await LogReader(pool).promo(command.code)
+    return bool(decide({promo_stream(command.code): state}, command, now_us))
+
+
+async def _apply(settings: Settings, command: CreatePromo | DisablePromo) -> Receipt:
+    from ledger.promotions.commands import key_of
+
+    async with open_ledger(settings) as (ledger, _):
+        return await ledger.execute(command, key=key_of(command))

@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.confirm import Actor, DryRun, Reason, Yes, confirm
+from services.cli.commands import add_group
+from services.cli.connections import Servers, on_servers, status_of
 from services.cli.errors import ExitCode
+from services.cli.options import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.progress import walks
 from services.cli.timespec import gap
 
 if TYPE_CHECKING:
-    from services.cli.commands.streams.connections import Servers
+    from collections.abc import Iterator
+
     from services.streams.compare import StreamReport
     from services.streams.publisher.rebuild import Look, Rebuilt
     from services.streams.publisher.trim import Cut
-    from services.streams.status import Status
+    from services.streams.status import ConsumerLine, ReaderLine, Status, StreamLine
 
 Entries = Annotated[
     int | None,
@@ -25,16 +29,12 @@ Entries = Annotated[
     ),
 ]
 
+Row = dict[str, Any]
+
 
 def register(app: typer.Typer) -> None:
-    streams = typer.Typer(
-        name="streams", no_args_is_help=True, help="What Redis holds of the log, and putting it right."
-    )
-    streams.command("status")(status)
-    streams.command("verify")(verify)
-    streams.command("rebuild")(rebuild)
-    streams.command("trim")(trim)
-    app.add_typer(streams)
+    commands = {"status": status, "verify": verify, "rebuild": rebuild, "trim": trim}
+    add_group(app, "streams", "What Redis holds of the log, and putting it right.", commands)
 
 
 def status(output: Output = OutputFormat.table) -> None:
@@ -42,15 +42,13 @@ def status(output: Output = OutputFormat.table) -> None:
 
     1 when Redis does not answer or a stream is missing; 3 when something holds what the log does not.
     """
-    from services.cli.commands.streams.connections import on_servers
-    from services.cli.commands.streams.render import rows, tables
 
     found = on_servers("streams", _look)
     if output is OutputFormat.table:
-        for title, table in tables(found):
+        for title, table in _tables(found):
             emit(table, output, title=title)
     else:
-        emit(rows(found), output)
+        emit(_rows(found), output)
     say(_summary(found))
     if found.contradicted:
         say("something holds what the log does not: run `neurocards recover`")
@@ -60,7 +58,6 @@ def status(output: Output = OutputFormat.table) -> None:
 
 
 async def _look(servers: Servers) -> Status:
-    from services.cli.commands.streams.connections import status_of
 
     return await status_of(servers.redis, servers.pool, servers.settings.lease_seconds)
 
@@ -73,13 +70,74 @@ def _summary(found: Status) -> str:
     return f"epoch {found.epoch or 'missing'}; {words}"
 
 
+def _rows(found: Status) -> list[Row]:
+    """For programs: one line each, told apart by `kind`; seconds as numbers."""
+    import msgspec
+
+    of_log = {"head": found.head, "epoch": found.epoch or None}
+    log: Row = {"kind": "log", **of_log, "open_jobs": found.open_jobs, "oldest_open_s": found.oldest_open_s,
+                "redis": found.redis or "ok"}  # fmt: skip
+    lists: tuple[tuple[str, list[Any]], ...] = (
+        ("stream", found.streams), ("reader", found.readers), ("consumer", found.consumers),
+    )  # fmt: skip
+    return [log, *({"kind": kind, **msgspec.to_builtins(line)} for kind, lines in lists for line in lines)]
+
+
+def _tables(found: Status) -> Iterator[tuple[str, list[Row]]]:
+    """For people: titled tables; what is empty is left out."""
+    for title, lines in (
+        ("streams", [_stream(line) for line in found.streams]),
+        ("who follows the log", [_reader(line) for line in found.readers]),
+        ("workers' seats", [_consumer(line) for line in found.consumers]),
+    ):
+        if lines:
+            yield title, lines
+
+
+def _stream(line: StreamLine) -> Row:
+    return {
+        "stream": line.stream,
+        "entries": line.entries,
+        "first": line.first,
+        "last": line.last,
+        "its end": line.tail,
+        "memory": _size(line.memory_bytes),
+    }
+
+
+def _reader(line: ReaderLine) -> Row:
+    return {
+        "reader": line.reader,
+        "position": line.position,
+        "lag": line.lag,
+        "oldest not applied": _gap(line.lag_s),
+        "moved": "" if line.moved_s is None else f"{gap(line.moved_s)} ago",
+        "pending": line.pending,
+        "oldest pending": _gap(line.oldest_pending_s),
+        "": "" if line.held else "the log does not hold what it has applied",
+    }
+
+
+def _consumer(line: ConsumerLine) -> Row:
+    seat = "empty" if line.renewed_s is None else f"renewed {gap(line.renewed_s)} ago"
+    return {"worker": line.consumer, "pending": line.pending, "seat": seat}
+
+
+def _gap(seconds: float | None) -> str:
+    return "" if seconds is None else gap(seconds)
+
+
+def _size(size: int) -> str:
+    """`47.5 MB`, `3 kB`."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1000:.0f} kB"
+
+
 def verify(output: Output = OutputFormat.table) -> None:
     """Compare both streams with the log entry by entry, and check the hash chain on the way.
 
     Nothing on stdout and 0 when they agree; else what differs, and 3.
     """
-    from services.cli.checkpoint_keys import end_damaged
-    from services.cli.commands.streams.connections import on_servers
+    from services.cli.options import end_damaged
 
     report = on_servers("streams", _verify)
     say(
@@ -89,13 +147,10 @@ def verify(output: Output = OutputFormat.table) -> None:
     if report.problems:
         if report.found > len(report.problems):
             say(f"{report.found} differences were found, the first {len(report.problems)} are shown")
-        end_damaged(
-            ({"kind": p.kind, "position": p.position, "message": p.message} for p in report.problems), output
-        )
+        end_damaged(report.problems, output)
 
 
 async def _verify(servers: Servers) -> StreamReport:
-    from services.cli.progress import walks
     from services.platform.redis_keys import LEDGER
     from services.streams.compare import check_streams
     from services.streams.entries import position_of
@@ -122,7 +177,6 @@ def rebuild(
     Services may run. Refused when the live stream holds what the log does not. A jobs stream that is not
     right is made anew too.
     """
-    from services.cli.commands.streams.connections import on_servers
 
     async def work(servers: Servers) -> Rebuilt | None:
         return await _rebuild(servers, entries, lambda look: _show_rebuild(look, output, dry_run, yes))
@@ -143,7 +197,6 @@ def _show_rebuild(look: Look, output: OutputFormat, dry_run: bool, yes: bool) ->
 
 
 async def _rebuild(servers: Servers, entries: int | None, show: Any) -> Rebuilt | None:
-    from services.cli.progress import walks
     from services.streams.publisher.rebuild import Rebuild
 
     settings = servers.settings
@@ -171,7 +224,6 @@ def trim(
 
     Nobody loses anything: whoever still needs older events reads them from Postgres.
     """
-    from services.cli.commands.streams.connections import on_servers
     from services.streams.publisher import trim as trimming
 
     async def work(servers: Servers) -> tuple[int, int]:

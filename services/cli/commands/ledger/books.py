@@ -1,20 +1,23 @@
-"""`neurocards ledger statement`: every movement of a user's credits."""
+"""`neurocards ledger balance`, `statement`, `trial-balance`: what users have, what moved it, the books."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.connections import read
+from services.cli.errors import ExitCode
 from services.cli.options import User
 from services.cli.output import Output, OutputFormat, emit, say
-from services.cli.timespec import From, To, clock, iso, period
+from services.cli.resolve_account import read_account
+from services.cli.timespec import At, From, To, clock, iso, period, point
 
 if TYPE_CHECKING:
-    from ledger.postgres import Pool
+    from ledger.accounts.lots import Lot
+    from projections.reports.balance_as_of import BalanceAt
     from projections.reports.log_position import LogPosition
     from projections.reports.statement import Movement, Statement
-    from services.platform.settings import Settings
 
 _WHAT = {
     "CreditsGranted": "grant",
@@ -26,25 +29,66 @@ _WHAT = {
 }
 
 
-def register(app: typer.Typer) -> None:
-    app.command("statement")(statement)
+def balance(user: User, at: At = None, output: Output = OutputFormat.table) -> None:
+    """What a user could spend, and the lots it is in, first the one that is spent first."""
+    from projections.reports.balance_as_of import balance_at
+
+    moment = point(at)
+    found = read_account("balance", user, lambda pool, account: balance_at(pool, account, moment))
+    if output is OutputFormat.table:
+        _show_balance(found)
+    else:
+        emit([_balance_row(found)], output)
+    if found.moment.not_come_yet:
+        say("that time has not come yet: this is the balance now")
+    if found.unbooked:
+        say(f"{found.unbooked} credits more have expired and are not booked yet; they do not count")
+
+
+def _balance_row(found: BalanceAt) -> dict[str, Any]:
+    return {
+        "account": found.account,
+        "at": iso(found.moment.time_us),
+        "position": found.moment.position,
+        "balance": found.balance,
+        "debt": found.debt,
+        "unbooked_expiry": found.unbooked,
+        "lots": [_lot(lot) for lot in found.lots],
+    }
+
+
+def _lot(lot: Lot) -> dict[str, Any]:
+    return {
+        "lot": lot.number,
+        "kind": lot.kind,
+        "amount": lot.amount,
+        "expires_at": iso(lot.expires_at_us),
+    }
+
+
+def _show_balance(found: BalanceAt) -> None:
+    row = {
+        "account": found.account,
+        "at": clock(found.moment.time_us),
+        "position": found.moment.position,
+        "balance": found.balance,
+        "owed": found.debt,
+    }
+    emit([row], OutputFormat.table)
+    if found.lots:
+        lots = [_lot(lot) | {"expires_at": clock(lot.expires_at_us) or "never"} for lot in found.lots]
+        emit(lots, OutputFormat.table)
 
 
 def statement(user: User, start: From = None, end: To = None, output: Output = OutputFormat.table) -> None:
     """Every movement of a user's credits, with the balance after it and the lots it went to or came from."""
     from projections.reports.statement import statement as make
-    from services.cli.connections import read
-    from services.cli.resolve_account import resolve_account
 
     first, last = period(start, end)
-
-    async def work(pool: Pool, settings: Settings) -> Statement:
-        return await make(pool, await resolve_account(settings, user), first, last)
-
-    found = read("statement", work)
+    found = read_account("statement", user, lambda pool, account: make(pool, account, first, last))
     if (found.start.position, found.start.time_us) > (found.end.position, found.end.time_us):
         raise typer.BadParameter("it is later than --to", param_hint="--from")
-    as_row = _line if output is OutputFormat.table else _row
+    as_row = _movement_line if output is OutputFormat.table else _movement_row
     emit([as_row(*entry) for entry in _entries(found)], output)
     count = len(found.movements)
     say(f"account {found.account}: {count} movements" if count else f"account {found.account}: nothing moved")
@@ -60,7 +104,7 @@ def _entries(found: Statement) -> list[Entry]:
     return [*entries, (None, found.end, "closing", found.closing)]
 
 
-def _row(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
+def _movement_row(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
     if movement is None:
         known: dict[str, Any] = {"at": iso(at.time_us) if at.position else None, "position": at.position}
     else:
@@ -86,7 +130,7 @@ def _row(movement: Movement | None, at: LogPosition, what: str, balance: int) ->
     return {key: row.get(key) for key in (*keys, "job", "order", "payment", "actor")}
 
 
-def _line(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
+def _movement_line(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
     if movement is None:
         shown = clock(at.time_us) if at.position else ""
         return _cells(shown, at.position or "", what, "", balance, "", "")
@@ -130,3 +174,39 @@ def _about(movement: Movement) -> str:
         *(f"until {clock(life)[:10]}" for life in sorted(life for life in lives if life is not None)),
     ]
     return ", ".join(part for part in said if part)
+
+
+def trial_balance(
+    at: At = None,
+    accounts: Annotated[
+        bool, typer.Option("--accounts", help="Every user by itself, not all in one line.")
+    ] = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """All accounts of the books: credits that came in (debits) and went out (credits). They sum to zero."""
+    from projections.reports.trial_balance import trial_balance as make
+
+    moment = point(at)
+    found = read("trial-balance", lambda pool, _: make(pool, moment, by_account=accounts))
+    rows: list[dict[str, Any]] = [
+        {
+            "account": f"user ({line.accounts} users)" if _is_sum(output, line.account) else line.account,
+            "debits": line.debits,
+            "credits": line.credits,
+            "balance": line.balance,
+        }
+        for line in found.lines
+    ]
+    if output is OutputFormat.table:
+        sums = {key: sum(row[key] for row in rows) for key in ("debits", "credits", "balance")}
+        rows.append({"account": "total", **sums})
+    emit(rows, output)
+    say(f"at position {found.moment.position}, {iso(found.moment.time_us)}")
+    if found.total:
+        say(f"the books do not balance: they sum to {found.total}")
+        raise typer.Exit(ExitCode.INTEGRITY)
+
+
+def _is_sum(output: OutputFormat, account: str) -> bool:
+    """Whether the line is that of all users together, to be shown to a person."""
+    return output is OutputFormat.table and account == "user"

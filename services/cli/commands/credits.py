@@ -1,0 +1,168 @@
+"""`neurocards credits grant|revoke`: what an operator gives and takes by hand. Each is one event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from services.cli.commands import add_group
+from services.cli.connections import open_ledger, run
+from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm
+from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.resolve_account import resolve_account
+from services.cli.timespec import optional_us
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from events.account import AccountEvent
+    from ledger.commands import GrantCredits, RevokeCredits
+    from ledger.log.batch import Receipt
+    from services.platform.settings import Settings
+
+    CreditCommand = GrantCredits | RevokeCredits
+
+KEY_PREFIX = "operator:"
+
+Amount = Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="Whole credits.")]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key", help="Name this change: asking twice with one name is asking once. Told when left out."
+    ),
+]
+Expires = Annotated[
+    str | None, typer.Option("--expires", metavar="TIME", help="When they end, ISO 8601; never if left out.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    commands = {"grant": grant, "revoke": revoke}
+    add_group(app, "credits", "Give and take credits by hand; each is an event.", commands)
+
+
+def grant(
+    user: User,
+    amount: Amount,
+    reason: Reason,
+    actor: Actor,
+    expires: Expires = None,
+    key: Key = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Give credits. They are spent before bought ones."""
+    from ledger.commands import GrantCredits
+
+    ends_at_us = optional_us(expires, "--expires")
+
+    def command(account: str) -> GrantCredits:
+        return GrantCredits(account, amount, "manual", reason, expires_at_us=ends_at_us, actor=actor)
+
+    _change(user, command, key, dry_run, yes, output)
+
+
+def revoke(
+    user: User,
+    amount: Amount,
+    reason: Reason,
+    actor: Actor,
+    key: Key = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Take credits back. May leave less than zero: then nothing can be ordered until that is covered."""
+    from ledger.commands import RevokeCredits
+
+    def command(account: str) -> RevokeCredits:
+        return RevokeCredits(account, amount, reason, actor=actor)
+
+    _change(user, command, key, dry_run, yes, output)
+
+
+def _change(
+    user: str,
+    make: Callable[[str], CreditCommand],
+    key: str | None,
+    dry_run: bool,
+    yes: bool,
+    output: OutputFormat,
+) -> None:
+    from services.platform.ids import new_id
+
+    key = key or new_id()
+    planned = run("credits", lambda settings: _plan(settings, user, make, key))
+    emit([planned.as_row()], output)
+    if planned.receipt is not None:
+        say(f"done before, at position {planned.receipt.position}; nothing was changed")
+        return
+    confirm(dry_run, yes)
+    receipt = run("credits", lambda settings: _apply(settings, planned))
+    say(f"done at position {receipt.position}; to ask again without doing it again: --key {key}")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A command and what it would do to the balance. `receipt`: it was done before under this key."""
+
+    verb: str
+    command: CreditCommand
+    key: str
+    before: int
+    after: int
+    receipt: Receipt | None
+
+    def as_row(self) -> dict[str, Any]:
+        return {
+            "account": self.command.account,
+            "change": self.verb,
+            "credits": self.command.amount,
+            "balance_before": self.before,
+            "balance_after": self.after,
+            "reason": self.command.reason,
+            "actor": self.command.actor,
+            "key": self.key,
+            "done_at_position": None if self.receipt is None else self.receipt.position,
+        }
+
+
+async def _plan(settings: Settings, user: str, make: Callable[[str], CreditCommand], name: str) -> Change:
+    """What the command would do now. Raises NoSuchAccountError and what the ledger would refuse with."""
+    from hashlib import sha256
+
+    from events.stream_names import account_stream
+    from ledger.accounts.state import evolve
+    from ledger.commands import GrantCredits, body
+    from ledger.decider import decide
+    from ledger.errors import KeyReusedError
+    from ledger.log.batch import Receipt
+    from ledger.log.ledger import LogReader
+    from ledger.sql import load_queries
+    from services.platform.database import create_pool
+
+    account = await resolve_account(settings, user)
+    command, key = make(account), KEY_PREFIX + name
+    verb = "grant" if isinstance(command, GrantCredits) else "revoke"
+    async with await create_pool(settings, "operator", max_size=1) as pool:
+        used = await pool.fetchrow(load_queries("services.cli.commands")("receipt_of"), key)
+        now_us = await pool.fetchval(load_queries("ledger.log")("clock"))
+        state = after = await LogReader(pool).account(account)
+    if used is not None:
+        if used["body_hash"] != sha256(body(command)).digest():
+            raise KeyReusedError(name)
+        receipt = Receipt(used["position"], used["command_events"], used["recorded_at_us"])
+        return Change(verb, command, key, state.balance, state.balance, receipt)
+    for _, event in decide({account_stream(account): state}, command, now_us):
+        after = evolve(after, cast("AccountEvent", event))
+    return Change(verb, command, key, state.balance, after.balance, None)
+
+
+async def _apply(settings: Settings, change: Change) -> Receipt:
+    """Do it, once however often it is asked for. Raises KeyReusedError when the key was another change's."""
+
+    async with open_ledger(settings) as (ledger, _):
+        return await ledger.execute(change.command, key=change.key)

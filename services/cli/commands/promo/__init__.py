@@ -1,5 +1,0 @@
-"""Promo codes: `neurocards promo …`."""
-
-from services.cli.commands.promo.commands import register
-
-__all__ = ["register"]
