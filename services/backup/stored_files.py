@@ -96,7 +96,7 @@ def put_back(backup: Path, settings: Settings, *, blobs: bool) -> int:
         fresh = target.with_name(f".{target.name}.restored")
         shutil.copy2(backup / TREE / kept.path, fresh)
         own_like(fresh, target.parent)
-        _sync(fresh)
+        sync(fresh)
         fresh.replace(target)
         count += 1
     return count
@@ -127,7 +127,7 @@ def _keep(path: str, source: Path, tree: Path, before: Kept | None, earlier: Pat
         except OSError:
             pass  # the earlier copy is gone, or this file system has no links: copy it
     shutil.copy2(source, target)
-    _sync(target)
+    sync(target)
     copied = target.stat()
     return Kept(path, copied.st_size, stat.st_mtime_ns, _digest(target))
 
@@ -154,7 +154,8 @@ def _digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file or folder on disk before going on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

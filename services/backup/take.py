@@ -116,7 +116,7 @@ async def _take(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     partial.rename(repository.folder(label))
-    _sync_folder(repository.root)
+    stored_files.sync(repository.root)
     expired, wal_removed = repository.expire(keep)
     return Taken(backup, server["archive_mode"] != "off", expired, wal_removed)
 
@@ -161,14 +161,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data + b"\n")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 async def base_backup(url: str, target: Path, label: str, major: int, *, sync: bool = True) -> None:

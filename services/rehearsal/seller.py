@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -29,6 +31,7 @@ RESUME = "menu:resume"
 DROP = "drop:"
 ORDER = "order:"
 AGAIN = "again:"
+T = TypeVar("T")
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -49,47 +52,26 @@ class Seller:
 
     async def begin(self) -> None:
         """Start the bot, and accept its terms if it asks for that."""
-        for left in reversed(range(TRIES_MAX)):
-            try:
-                await self._say("/start")
-                if (shown := await self._see(ACCEPT_TERMS, CREATE)).data.startswith(ACCEPT_TERMS):
-                    self._mark = self.chat.seen
-                    await self.chat.tap(shown)
-                    await self._see(CREATE)
-                return
-            except ChatError:
-                if self.chat.button(CREATE):
-                    return  # the answer to an earlier try
-                if not left:
-                    raise
+        await _persist(self._begin)
 
     async def draft(
         self, product: Product, *, style: str = "ugc", videos: int = 1, wishes: str = ""
     ) -> Button:
         """Through all steps up to the confirm screen; its order button."""
-        for left in reversed(range(TRIES_MAX)):
-            try:
-                return await self._steps(product, style, videos, wishes)
-            except ChatError:  # the place in the flow was lost on the way; a person begins anew
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+        # The place in the flow may be lost on the way; a person begins anew.
+        return await _persist(lambda: self._steps(product, style, videos, wishes))
 
     async def order(self, confirm: Button, *, taps: int = 1) -> str:
         """Tap the order button, so many times at once; the order's id.
 
         A person who sees nothing happen taps again: that asks for the same order.
         """
-        for left in reversed(range(TRIES_MAX)):
+
+        async def tapped() -> None:
             await asyncio.gather(*(self.chat.tap(confirm) for _ in range(taps)))
-            try:
-                await self.chat.until(
-                    lambda chat: _is_gone(chat, confirm), STEP_TIMEOUT_S, "the order's status"
-                )
-                break
-            except ChatError:
-                if not left:
-                    raise
+            await self.chat.until(lambda chat: _is_gone(chat, confirm), STEP_TIMEOUT_S, "the order's status")
+
+        await _persist(tapped)
         return confirm.data.removeprefix(ORDER)
 
     async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
@@ -107,15 +89,23 @@ class Seller:
 
     async def balance(self) -> int:
         """Credits as the cabinet shows them."""
-        for left in reversed(range(TRIES_MAX)):
-            try:
-                await self._press(CABINET, fresh=False)
-                shown = await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance")
-                return int(shown)
-            except ChatError:
-                if not left:
-                    raise
-        raise AssertionError("unreachable")
+
+        async def shown() -> int:
+            await self._press(CABINET, fresh=False)
+            return int(await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance"))
+
+        return await _persist(shown)
+
+    async def _begin(self) -> None:
+        try:
+            await self._say("/start")
+            if (shown := await self._see(ACCEPT_TERMS, CREATE)).data.startswith(ACCEPT_TERMS):
+                self._mark = self.chat.seen
+                await self.chat.tap(shown)
+                await self._see(CREATE)
+        except ChatError:
+            if not self.chat.button(CREATE):  # the answer to an earlier try
+                raise
 
     async def _steps(self, product: Product, style: str, videos: int, wishes: str) -> Button:
         await self._press(CREATE, fresh=False)
@@ -256,6 +246,14 @@ class Load:
         sale.ordered = True
         [final, *_] = await seller.results(order, 1, self._answer_s)
         sale.video = is_video(final)
+
+
+async def _persist(act: Callable[[], Awaitable[T]]) -> T:
+    """A person whom the chat does not answer tries again, a few times. Raises ChatError."""
+    for _ in range(TRIES_MAX - 1):
+        with contextlib.suppress(ChatError):
+            return await act()
+    return await act()
 
 
 def finals(messages: Sequence[Message], order: str) -> list[Message]:

@@ -4,7 +4,6 @@ Callbacks wake, records decide: whatever is said, each job gets its own video, o
 """
 
 import json
-from typing import Any
 
 import pytest
 
@@ -71,12 +70,4 @@ async def test_web_is_away_when_they_come(arena: Arena) -> None:
         await arena.succeeded(jobs)
         await arena.revive("web")
         await arena.succeeded(unknown)
-        await arena.audit()
-
-
-@pytest.mark.chaos
-async def test_one_of_each(arena: Arena) -> None:
-    async with arena.opened(1):
-        faults: list[Any] = [Fault(kind, call="callback") for kind in KINDS]
-        await arena.succeeded([(await arena.order(faults=[fault])).jobs[0] for fault in faults])
         await arena.audit()

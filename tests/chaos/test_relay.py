@@ -41,12 +41,6 @@ async def orders(arena: Arena, jobs: int = 12) -> list[str]:
     return [job for order in placed for job in order.jobs]
 
 
-async def all_made(arena: Arena, jobs: list[str]) -> None:
-    await arena.succeeded(jobs)
-    assert sorted(task.job for task in await arena.sandbox.tasks()) == sorted(jobs)
-    await arena.audit()
-
-
 @pytest.mark.parametrize("fate", HANGS)
 async def test_killed_inside_a_batch(arena: Arena, proxy: RedisProxy, fate: Fate) -> None:
     """Three times in a row: its command is lost on the way, or done and the answer is lost."""
@@ -62,7 +56,7 @@ async def test_killed_inside_a_batch(arena: Arena, proxy: RedisProxy, fate: Fate
             await asyncio.wait_for(proxy.struck.wait(), 60)
             arena.kill(relay)
         arena.begin("relay", **SMALL)
-        await all_made(arena, [*await ordering, *last])
+        await arena.all_made([*await ordering, *last])
 
 
 async def test_two_at_once(arena: Arena) -> None:
@@ -71,7 +65,7 @@ async def test_two_at_once(arena: Arena) -> None:
         jobs = await orders(arena)
         arena.kill(arena.dice.choice(relays))
         jobs += await orders(arena)
-        await all_made(arena, jobs)
+        await arena.all_made(jobs)
 
 
 async def test_redis_is_flushed_between_two_batches(arena: Arena, proxy: RedisProxy) -> None:
@@ -89,7 +83,7 @@ async def test_redis_is_flushed_between_two_batches(arena: Arena, proxy: RedisPr
         proxy.choose = choose
         arena.begin("relay", REDIS_URL=proxy.url(0), **SMALL)
         jobs = await orders(arena, 24)
-        await all_made(arena, jobs)
+        await arena.all_made(jobs)
         assert len(flushing) >= 3
         await asyncio.gather(*flushing)
 
@@ -112,7 +106,7 @@ async def test_rebuilt_under_a_relay_that_publishes(arena: Arena, monkeypatch: p
             ended = await asyncio.gather(*both, return_exceptions=True)
             assert [e for e in ended if isinstance(e, Exception)] == []
             done += sum(isinstance(one, rebuilding.Rebuilt) for one in ended)
-        await all_made(arena, await ordering)
+        await arena.all_made(await ordering)
 
 
 async def rebuild(arena: Arena) -> rebuilding.Rebuilt | None:

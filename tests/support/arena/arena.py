@@ -155,6 +155,13 @@ class Arena(Processes, Jobs):
             assert state.outcome == "succeeded", f"job {job} {state.outcome}: {state.failure}"
             assert len(state.submissions) == submissions, f"job {job}: {len(state.submissions)} submissions"
 
+    async def all_made(self, jobs: Iterable[str]) -> None:
+        """Each has its video out of one task, and every promise was kept."""
+        jobs = sorted(jobs)
+        await self.succeeded(jobs)
+        assert sorted(task.job for task in await self.sandbox.tasks()) == jobs
+        await self.audit()
+
     async def come_to_any(self, job: str, event: str) -> None:
         """Until the job's stream holds such an event."""
         await eventually(lambda: self.has(job, event), DEADLINE_S, what=f"{event} of {job}")
