@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import asyncpg
 import pytest
 
 from ledger import commands as c
+from ledger.log import pipeline
+from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 
 Drop = Callable[[bytes], str | None]
@@ -48,6 +51,40 @@ def order(account: str, name: str, *jobs: str, price: int = 1, deadline_s: int =
 async def positions(ledger: Ledger) -> list[int]:
     """Every position in the log, in order."""
     return [event.position async for event in ledger.read.scan()]
+
+
+async def many(
+    ledger: Ledger, count: int, account: str = "a", name: str = "o", price: int = 1
+) -> list[Receipt | BaseException]:
+    """So many orders at once; receipts and errors in their order."""
+    asked = [
+        ledger.execute(order(account, f"{name}{n}", price=price), key=f"order:{name}{n}")
+        for n in range(count)
+    ]
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+@pytest.fixture
+def guesses(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """What became of each batch that was decided ahead: True if it stood."""
+    stood: list[bool] = []
+    guess = pipeline.BatchWriter._guess
+
+    def spying(self: Any, *args: Any) -> Any:
+        answer = guess(self, *args)
+        if answer is None:
+            return None
+
+        def spied(read: Any) -> Any:
+            decided = answer(read)
+            stood.append(decided is not None)
+            return decided
+
+        return spied
+
+    monkeypatch.setattr(pipeline.BatchWriter, "_guess", spying)
+    monkeypatch.setattr(pipeline, "_GUESS_US_MAX", 60_000_000)  # a busy machine takes its time
+    return stood
 
 
 class Proxy:

@@ -8,17 +8,13 @@ from events.job import Failure
 from ledger import commands as c
 from ledger.errors import (
     AlreadyExistsError,
-    InsufficientCreditsError,
     InvalidCommandError,
-    KeyReusedError,
     LedgerBusyError,
     LedgerError,
     LedgerUnavailableError,
 )
 from ledger.log.appender import Appender
-from ledger.log.ledger import Ledger
-from tests.integration.ledger.conftest import order, positions, rich
-from tests.support.waiting import eventually
+from tests.integration.ledger.conftest import order, rich
 
 
 async def test_an_order_stands_in_the_log_with_its_open_job(ledger):
@@ -36,68 +32,6 @@ async def test_an_order_stands_in_the_log_with_its_open_job(ledger):
     await ledger.execute(failed, key="fail:o-1")
     assert await ledger.read.open_jobs() == []
     assert (await ledger.read.account("a")).balance == 2
-
-
-async def test_asking_twice_is_asking_once(ledger, database_url, pool):
-    await rich(ledger, "a")
-    first = await ledger.execute(order("a", "o"), key="order:o")
-    async with Ledger(database_url, pool) as another:
-        assert await another.execute(order("a", "o"), key="order:o") == first
-        with pytest.raises(KeyReusedError):
-            await another.execute(order("a", "o", "other"), key="order:o")
-    assert (await ledger.read.head()).position == 5
-
-
-async def test_the_same_key_at_the_same_moment_from_two_appenders(ledger, database_url, pool):
-    await rich(ledger, "a")
-    async with Ledger(database_url, pool) as another:
-        answers = await asyncio.gather(
-            *[who.execute(order("a", "o"), key="order:o") for _ in range(20) for who in (ledger, another)]
-        )
-    assert len(set(answers)) == 1
-    assert (await ledger.read.account("a")).balance == 999
-
-
-async def test_no_overdraft_between_appenders_with_warm_caches(ledger, database_url, pool):
-    await rich(ledger, "a", 10)
-    async with Ledger(database_url, pool) as another:
-        asked = [
-            who.execute(order("a", f"o{n}-{i}"), key=f"order:o{n}-{i}")
-            for n in range(20)
-            for i, who in enumerate((ledger, another))
-        ]
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        assert sum(not isinstance(answer, Exception) for answer in answers) == 10
-        assert {type(a) for a in answers if isinstance(a, Exception)} == {InsufficientCreditsError}
-        # A rejection is decided on the newest state, too, though the grant came from elsewhere.
-        await another.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant:1")
-        await ledger.execute(order("a", "last"), key="order:last")
-    assert await positions(ledger) == list(range(1, 27))
-
-
-async def test_a_reader_never_meets_a_lower_position_later(ledger, database_url, pool, owner):
-    """Hold one append in flight while another process wants to append: the second waits for its turn."""
-    await rich(ledger, "slow")
-    await rich(ledger, "quick")
-    await owner.execute(
-        """CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
-           BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
-           CREATE TRIGGER hold BEFORE INSERT ON events FOR EACH ROW
-           WHEN (NEW.stream = 'account-slow') EXECUTE FUNCTION hold()"""
-    )
-    start = (await ledger.read.head()).position
-    seen: list[tuple[int, str]] = []
-    async with Ledger(database_url, pool) as another:
-        slow = asyncio.create_task(ledger.execute(c.GrantCredits("slow", 1, "manual", "x"), key="slow"))
-        held = """SELECT count(*) FROM pg_stat_activity
-                  WHERE wait_event = 'PgSleep' AND datname = current_database()"""
-        await eventually(lambda: owner.fetchval(held))
-        quick = asyncio.create_task(another.execute(c.GrantCredits("quick", 1, "manual", "x"), key="quick"))
-        while len(seen) < 2:
-            after = seen[-1][0] if seen else start
-            seen += [(e.position, e.stream) for e in await ledger.read.events_after(after)]
-        assert seen == [(start + 1, "account-slow"), (start + 2, "account-quick")]
-        await asyncio.gather(slow, quick)
 
 
 async def test_what_postgres_refuses_is_rejected_alone(ledger):

@@ -5,11 +5,11 @@ import contextlib
 import pytest
 
 from events.envelope import Cursor
-from ledger.checkpoints.checkpoint import Checkpoint, Restored
+from ledger.checkpoints.checkpoint import Restored
 from ledger.checkpoints.merkle import leaf_hash, root_of, root_of_path
 from ledger.checkpoints.merkle_store import Tree, forget_tiles
 from ledger.checkpoints.signed_note import new_key, open_note
-from ledger.checkpoints.store import StoredNote, hash_at, store, stored
+from ledger.checkpoints.store import hash_at, store, stored
 from ledger.errors import IntegrityError
 from ledger.log.ledger import Ledger
 from projections.checkpoints import sign
@@ -19,10 +19,9 @@ from projections.engine.runner import Runner
 from projections.engine.state_root import build
 from projections.verify.run import check_ledger
 from tests.integration.services.relay.conftest import truncate_log
+from tests.support.notes import KEY, make_note, said
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
-
-KEY = new_key("neurocards/test")
 
 
 async def project(ledger, pool) -> None:
@@ -32,17 +31,6 @@ async def project(ledger, pool) -> None:
         cursor = await runner.cursor()
         while events := await ledger.read.events_after(cursor.position, 1000):
             cursor = await runner.apply(events)
-
-
-async def make(pool, **options) -> StoredNote:
-    made = await make_checkpoint(pool, KEY, **options)
-    assert made is not None
-    return made
-
-
-def said(note: StoredNote) -> Checkpoint:
-    assert isinstance(note.statement, Checkpoint)
-    return note.statement
 
 
 async def hashes(ledger) -> list[bytes]:
@@ -55,7 +43,7 @@ async def traffic(ledger: Ledger) -> Traffic:
 
 
 async def test_an_empty_log_can_be_signed(pool):
-    checkpoint = said(await make(pool))
+    checkpoint = said(await make_note(pool))
     assert (checkpoint.head.position, checkpoint.root) == (0, root_of([]))
     assert await rebuilt_states(pool, checkpoint) == []
 
@@ -68,18 +56,18 @@ async def test_projections_that_came_later_catch_up_and_leave_older_notes_true(
     late = ("lots", "job_times", "error_stats", "daily")
     with monkeypatch.context() as before:  # as it was signed when there were only the others
         before.setattr(sign, "PROJECTIONS", {n: p for n, p in PROJECTIONS.items() if n not in late})
-        old = said(await make(pool))
+        old = said(await make_note(pool))
     assert not {state.name for state in old.states} & set(late)
     for name in late:  # as the migration leaves them
         await owner.execute(f"TRUNCATE {name}_v1")
         await owner.execute("UPDATE cursors SET position = 0, hash = DEFAULT WHERE name = $1", name)
 
     assert await check_ledger(pool) == []
-    young = said(await make(pool))
+    young = said(await make_note(pool))
     assert {state.position for state in young.states if state.name in late} == {0}
     await project(ledger, pool)
     assert await check_ledger(pool) == []
-    new = said(await make(pool))
+    new = said(await make_note(pool))
     assert {state.position for state in new.states} == {new.head.position}
     for note in (old, young, new):
         assert await rebuilt_states(pool, note) == []
@@ -89,7 +77,7 @@ async def test_a_checkpoint_says_what_is_true(traffic, ledger, pool):
     await traffic.play(60)
     await project(ledger, pool)
     await traffic.play(5)
-    note = await make(pool)
+    note = await make_note(pool)
     checkpoint = said(note)
     assert checkpoint == said((await stored(pool))[0])
     assert open_note(note.note, KEY.public) == checkpoint.text()
@@ -111,7 +99,7 @@ async def test_a_signed_state_that_the_log_does_not_give_is_named(traffic, ledge
     await traffic.play(30)
     await project(ledger, pool)
     await owner.execute("UPDATE balances SET balance = balance + 5 WHERE account = 'a1'")
-    wrong = await rebuilt_states(pool, said(await make(pool)))
+    wrong = await rebuilt_states(pool, said(await make_note(pool)))
     assert len(wrong) == 1 and wrong[0].startswith("state balances at")
 
 
@@ -163,40 +151,26 @@ async def test_a_log_with_a_hole_has_no_root(long_log, pool, owner):
 
 
 async def test_damaged_tiles_never_reach_a_signature(long_log, pool, owner):
-    first = said(await make(pool))
+    first = said(await make_note(pool))
     await owner.execute("UPDATE tree_tiles SET hash = sha256('x') WHERE level = 2")
     await owner.execute("INSERT INTO tree_tiles VALUES (1, 257, sha256('x'))")
     assert await Tree(pool).root(long_log) != first.root
-    assert said(await make(pool)).root == first.root
+    assert said(await make_note(pool)).root == first.root
     assert await Tree(pool).root(long_log) == first.root
 
 
 async def test_hashes_that_were_rewritten_below_a_signature_are_not_signed_again(long_log, pool, owner):
-    await make(pool)
+    await make_note(pool)
     await owner.execute("ALTER TABLE events DISABLE TRIGGER ALL")
     await owner.execute("UPDATE events SET hash = sha256('x') WHERE position = 300")
     await owner.execute("DELETE FROM tree_tiles")
     with pytest.raises(IntegrityError, match="hashes up to 66000 are not those of the checkpoint"):
-        await make(pool)
-
-
-@pytest.mark.parametrize("where", ["table", "folder"])
-async def test_a_log_that_lost_its_tail_is_not_signed(traffic, ledger, pool, owner, where):
-    await traffic.play(20)
-    note = await make(pool)
-    head = said(note).head.position
-    await truncate_log(owner, head - 3)
-    if where == "folder":
-        await owner.execute("ALTER TABLE checkpoints DISABLE TRIGGER ALL")
-        await owner.execute("DELETE FROM checkpoints")
-    with pytest.raises(IntegrityError, match=rf"position {head} is not in the log.*neurocards recover"):
-        await make(pool, kept_notes=[note.note])
-    assert len(await stored(pool)) == (where == "table")
+        await make_note(pool)
 
 
 async def test_after_a_signed_restoration_the_log_is_signed_again(traffic, ledger, pool, owner):
     await traffic.play(20)
-    lost = said(await make(pool))
+    lost = said(await make_note(pool))
     kept = lost.head.position - 3
     await truncate_log(owner, kept)
     hash_ = await hash_at(pool, kept)
@@ -206,14 +180,14 @@ async def test_after_a_signed_restoration_the_log_is_signed_again(traffic, ledge
         pool, KEY.sign(Restored(KEY.name, lost.head, place, place, "a", "r", lost.time_us + 1).text())
     )
     await Traffic(ledger, prefix="b").play(10)
-    assert said(await make(pool)).root == root_of(await hashes(ledger))
+    assert said(await make_note(pool)).root == root_of(await hashes(ledger))
 
 
 async def test_a_projection_from_another_history_is_not_signed(traffic, ledger, pool, owner):
     await traffic.play(10)
     await owner.execute("UPDATE cursors SET position = 3, hash = sha256('x') WHERE name = 'balances'")
     with pytest.raises(IntegrityError, match="balances has come to 3"):
-        await make(pool)
+        await make_note(pool)
 
 
 async def test_who_comes_second_makes_none(traffic, pool):
@@ -224,7 +198,7 @@ async def test_who_comes_second_makes_none(traffic, pool):
     async with pool.acquire() as other, other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock($1)", sign._LOCK)
         with pytest.raises(CheckpointUnderWayError):
-            await make(pool)
+            await make_note(pool)
 
 
 async def test_a_failed_checkpoint_leaves_nothing(traffic, pool, monkeypatch):
@@ -235,6 +209,6 @@ async def test_a_failed_checkpoint_leaves_nothing(traffic, pool, monkeypatch):
 
     monkeypatch.setattr(sign, "store", fail)
     with contextlib.suppress(OSError):
-        await make(pool)
+        await make_note(pool)
     assert await stored(pool) == []
     assert await pool.fetchval("SELECT count(*) FROM tree_tiles") == 0

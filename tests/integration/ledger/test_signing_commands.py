@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from typer.testing import CliRunner
 
 from events.envelope import Cursor
 from ledger import commands as c
@@ -20,6 +19,7 @@ from services.platform.settings import load_settings
 from services.recovery.checkpoint_files import signing_key
 from tests.integration.ledger.conftest import order, rich
 from tests.integration.services.relay.conftest import truncate_log
+from tests.support.cli_runner import CliRunner
 
 
 class Done(NamedTuple):

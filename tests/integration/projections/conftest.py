@@ -10,6 +10,8 @@ from events.envelope import Cursor
 from ledger.log.ledger import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
+from projections.engine.state_root import build
+from tests.support.state_roots import state_root
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -38,6 +40,13 @@ async def tables(owner: "Pool", name: str) -> set[str]:
     """The tables that a projection has."""
     rows = await owner.fetch("SELECT tablename FROM pg_tables WHERE tablename LIKE $1", f"{name}_v%")
     return {row["tablename"] for row in rows}
+
+
+async def view_equals_log(pool: "Pool", name: str) -> bool:
+    """Whether the rows are what the fold of the log says."""
+    root = await state_root(pool, name)
+    built, _ = await build(LogReader(pool), name, root.cursor.position)
+    return (root.root, root.rows, root.cursor) == (built.root, built.rows, built.cursor)
 
 
 @pytest.fixture

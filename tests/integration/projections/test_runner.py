@@ -9,36 +9,18 @@ from msgspec.structs import replace
 from events.envelope import GENESIS
 from events.errors import UnknownEventTypeError
 from ledger.errors import IntegrityError
-from ledger.log.ledger import LogReader
 from projections.engine import cursors
 from projections.engine.errors import ProjectionNotFoundError
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build
+from tests.integration.projections.conftest import view_equals_log
 from tests.support.history import rehashed
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
 KINDS = ["balances", "daily"]
 """One with a row per stream, and one whose rows are made of many."""
-
-
-async def view_equals_log(pool, name: str) -> bool:
-    root = await state_root(pool, name)
-    built, _ = await build(LogReader(pool), name, root.cursor.position)
-    return (root.root, root.rows, root.cursor) == (built.root, built.rows, built.cursor)
-
-
-async def test_rows_are_what_the_fold_says_at_every_cut(traffic: Traffic, pool, catch_up, ledger):
-    await traffic.play(40)
-    head = await ledger.read.head()
-    for up_to in (*range(1, head.position, 17), head.position):
-        await catch_up(up_to=up_to)
-        for name in PROJECTIONS:
-            assert await view_equals_log(pool, name), (name, up_to)
-    for name in PROJECTIONS:
-        root = await state_root(pool, name)
-        assert root.cursor == head and root.rows > 0, name
 
 
 async def test_the_view_shows_the_struct_of_the_row(traffic: Traffic, pool, catch_up, ledger):

@@ -8,12 +8,12 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from typer.testing import CliRunner
 
 from events.envelope import Recorded
 from services.cli import connections
 from services.cli.main import app
 from services.cli.reference import commands
+from tests.support.cli_runner import CliRunner
 from tests.support.fake_clock_ledger import store
 
 COMMANDS = commands()

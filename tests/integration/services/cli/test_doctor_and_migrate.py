@@ -3,7 +3,7 @@
 import asyncio
 import json
 import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,7 @@ from services.sandbox import openai
 from services.sandbox.openai.models import MODELS
 from tests.support import fork_server
 from tests.support.outside import outside
-from tests.support.services import ROOT, clean_environment
-
-ARGUMENTS = (sys.executable, "-m", "services.cli")
+from tests.support.services import clean_environment
 
 
 def neurocards(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -47,17 +45,16 @@ def test_migrate_applies_once_and_doctor_agrees(
 
 
 def test_two_migrations_at_once_are_one(tmp_path: Path, empty_database_url: str) -> None:
-    env = clean_environment(PYTHONPATH=ROOT, DATABASE_URL=empty_database_url)
-    both = [
-        subprocess.Popen(
-            [*ARGUMENTS, "migrate", "-o", "jsonl"], cwd=tmp_path, env=env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )
-        for _ in range(2)
-    ]  # fmt: skip
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    applied = sorted(len(out.splitlines()) for out, _ in outputs)
+    with ThreadPoolExecutor(2) as threads:
+        both = [
+            threads.submit(
+                neurocards, "migrate", "-o", "jsonl", folder=tmp_path, DATABASE_URL=empty_database_url
+            )
+            for _ in range(2)
+        ]
+    done = [one.result() for one in both]
+    assert [one.returncode for one in done] == [0, 0], done
+    applied = sorted(len(one.stdout.splitlines()) for one in done)
     assert applied[0] == 0 and applied[1] > 2
 
 

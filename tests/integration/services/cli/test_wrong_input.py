@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from services.cli.commands.replay import actions as replaying
 from services.cli.errors import ExitCode
 from tests.integration.services.cli.conftest import COMMANDS, Run, given
+from tests.support import fork_server
 from tests.support.services import ROOT, clean_environment
 from tests.support.traffic import Traffic
 
@@ -63,9 +65,16 @@ async def test_no_parameter_of_any_command_ends_in_a_traceback(
     await asyncio.to_thread(attempt)
 
 
-def neurocards(*words: Any, folder: Path, **how: Any) -> "subprocess.CompletedProcess[str]":
-    env = clean_environment(PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=folder, **how.pop("env", {}))
-    command = [sys.executable, "-m", "services.cli", *words]
+def neurocards(*words: Any, folder: Path, env: Mapping[str, str] = {}) -> "subprocess.CompletedProcess[str]":
+    return fork_server.neurocards(
+        words, cwd=folder, env=clean_environment(NEUROCARDS_DATA_DIR=folder, **env), timeout=60
+    )
+
+
+def started(*words: Any, folder: Path, **how: Any) -> "subprocess.CompletedProcess[str]":
+    """The same from nothing, where the start itself matters."""
+    command: list[Any] = [sys.executable, "-m", "services.cli", *words]
+    env = clean_environment(PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=folder)
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **how}
     return subprocess.run(command, cwd=folder, env=env, text=True, timeout=60, check=False, **how)
 
@@ -99,7 +108,7 @@ def test_what_nobody_foresaw_is_kept_in_a_file_and_told_in_a_line(tmp_path: Path
 
 
 def test_bytes_that_are_no_text_are_a_wrong_usage(tmp_path: Path):
-    done = neurocards("jobs", "show", b"\xff\xfe", folder=tmp_path)
+    done = started("jobs", "show", b"\xff\xfe", folder=tmp_path)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1) and "UTF-8" in done.stderr
 
 
@@ -116,14 +125,14 @@ def test_a_closed_stream_is_no_trouble(tmp_path: Path, closed: int):
 def test_who_reads_and_leaves_hears_no_complaint(tmp_path: Path):
     reader, writer = os.pipe()
     os.close(reader)
-    done = neurocards("doctor", folder=tmp_path, stdout=writer)
+    done = started("doctor", folder=tmp_path, stdout=writer)
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_a_full_disk_is_said(tmp_path: Path):
     with Path("/dev/full").open("w") as full:
-        done = neurocards("doctor", folder=tmp_path, stdout=full)
+        done = started("doctor", folder=tmp_path, stdout=full)
     assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 from prometheus_client import REGISTRY
-from typer.testing import CliRunner, Result
 
 from ledger.log.ledger import Ledger
 from projections.verify.run import check_ledger
@@ -24,6 +23,7 @@ from services.local.postgres import EmbeddedPostgres
 from services.maintenance.gauges import measure_wal_archive
 from services.migrations.schema import migrate
 from services.platform.settings import Settings, load_settings
+from tests.support.cli_runner import CliRunner, Result
 from tests.support.compose import load
 from tests.support.servers import fresh_cluster, short_folder
 from tests.support.traffic import Traffic

@@ -7,9 +7,6 @@ import asyncpg
 import pytest
 
 from services.adapters.telegram.limits import Rates, Slot, TelegramLimits
-from services.notifier.log_consumer import Follower
-from services.platform.redis import command_client
-from services.platform.settings import Settings
 from tests.integration.services.notifier.conftest import FAST, NewNotifier, Notifier
 from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram
@@ -118,25 +115,6 @@ async def test_a_wiped_redis_repeats_nothing_of_an_old_log(
     assert len(telegram.sent(seller.chat_id)) == 51
 
 
-async def test_without_redis_everyone_still_hears(
-    studio: OrderFixture, settings: Settings, new_notifier: NewNotifier, telegram: ScriptedTelegram
-) -> None:
-    seller = await studio.seller()
-    order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
-    await studio.finish(order.jobs[0])
-    notifier = new_notifier()
-    gone = command_client(settings.model_copy(update={"redis_url": "redis://127.0.0.1:9/0"}))
-    notifier.feed._redis = gone
-    limits = TelegramLimits(gone, FAST)
-    notifier.sender._limits = notifier.editor._limits = limits
-    await asyncio.wait_for(notifier.run(), 60)
-    await notifier.follow()
-    await gone.aclose()
-    assert [shown.video for shown in telegram.of(seller.chat_id) if shown.video] == [b"mp4 bytes"]
-    assert order.status_message is not None
-    assert telegram.message(seller.chat_id, order.status_message).edits == 1
-
-
 async def test_a_rolled_back_batch_is_followed_again(
     studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool", database_url: str
 ) -> None:
@@ -214,20 +192,3 @@ async def test_who_cannot_note_it_for_longer_than_the_lease_does_not_send_again(
     await notifier.sender.drain()
     await notifier.run()
     assert len(telegram.sent(seller.chat_id)) == 1
-
-
-async def test_the_follower_needs_no_projection(
-    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, database_url: str
-) -> None:
-    seller = await studio.seller(credits=3)
-    order = await studio.order(seller)
-    owner = await asyncpg.connect(database_url)
-    await owner.execute(
-        "DROP VIEW balances, job_status, payments CASCADE;"
-        "DROP TABLE balances_v1, job_status_v1, payments_v1 CASCADE"
-    )
-    await owner.close()
-    assert isinstance(notifier.follower, Follower)
-    await studio.fail(order, order.jobs[0])
-    await notifier.run()
-    assert "3" in telegram.sent(seller.chat_id)[0].text

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -29,7 +27,8 @@ from tests.integration.services.recovery.world import (
     relay_halted,
 )
 from tests.integration.services.relay.conftest import Running
-from tests.support.services import ROOT, clean_environment
+from tests.support.fork_server import neurocards
+from tests.support.services import clean_environment
 from tests.support.waiting import eventually
 
 
@@ -133,10 +132,8 @@ async def command(story: Story, *arguments: str) -> Any:
         "CHECKPOINT_KEY_FILE": str(folder / "key"), "CHECKPOINT_DIR": str(folder),
     }  # fmt: skip
     return await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "services.cli", "recover", *arguments],
-        cwd=folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        neurocards, ("recover", *arguments), cwd=folder, env=clean_environment(COLUMNS=120, **env)
+    )
 
 
 @pytest.mark.chaos

@@ -11,6 +11,7 @@ import pytest
 from services.cli.commands.serve import Service
 from services.platform.errors import SettingsError
 from services.platform.settings import load_settings
+from tests.support import fork_server
 from tests.support.each import each
 from tests.support.services import ROOT, clean_environment
 
@@ -33,11 +34,7 @@ MODULES_MAX = 250
 
 
 def neurocards(*arguments: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "services.cli", *arguments],
-        cwd=folder, env=clean_environment(PYTHONPATH=ROOT, COLUMNS=120, **env),
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    return fork_server.neurocards(arguments, cwd=folder, env=clean_environment(COLUMNS=120, **env))
 
 
 def test_help_lists_the_commands_and_loads_nothing_heavy(tmp_path: Path) -> None:
@@ -55,7 +52,10 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(tmp_path: Path) -> None
 
 
 def test_version(tmp_path: Path) -> None:
-    done = neurocards("--version", folder=tmp_path)
+    """From nothing, as a person starts it."""
+    command = [sys.executable, "-m", "services.cli", "--version"]
+    env = clean_environment(PYTHONPATH=ROOT)
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("neurocards 0.")
 

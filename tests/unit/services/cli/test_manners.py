@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 import events
 import ledger
@@ -21,6 +20,7 @@ from services.cli import shell_completion
 from services.cli.errors import ExitCode, TidyGroup, exit_code_of
 from services.cli.output import OutputFormat, emit
 from services.cli.reference import Line, commands, groups, lines
+from tests.support.cli_runner import CliRunner
 from tests.support.each import each
 from tests.support.services import ROOT
 

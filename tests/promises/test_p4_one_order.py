@@ -1,7 +1,6 @@
-"""Positions are in commit order: a reader who has seen n never meets a lower one later.
+"""Promise 4: One order, no gaps.
 
-An insert is held in flight while another process appends and everybody reads: with ids from a sequence, the
-second would become visible first, and the first would be skipped.
+Positions are 1, 2, 3, … in commit order. A reader who has seen n never meets a lower one later.
 """
 
 import asyncio
@@ -16,6 +15,7 @@ from services.platform.redis_keys import LEDGER
 from services.streams.compare import check_streams
 from services.streams.entries import decode_entry
 from services.streams.feed import BLOCK_S_MAX, Feed
+from tests.integration.ledger.conftest import order, positions, rich
 from tests.support.waiting import eventually
 
 HOLD = """
@@ -121,3 +121,58 @@ async def waits_for(owner, kind: str, count: int = 1) -> bool:
         kind,
     )
     return bool(waiting >= count)
+
+
+async def test_a_reader_never_meets_a_lower_position_later(ledger, database_url, pool, owner):
+    """Hold one append in flight while another process wants to append: the second waits for its turn."""
+    await rich(ledger, "slow")
+    await rich(ledger, "quick")
+    await owner.execute(
+        """CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$;
+           CREATE TRIGGER hold BEFORE INSERT ON events FOR EACH ROW
+           WHEN (NEW.stream = 'account-slow') EXECUTE FUNCTION hold()"""
+    )
+    start = (await ledger.read.head()).position
+    seen: list[tuple[int, str]] = []
+    async with Ledger(database_url, pool) as another:
+        slow = asyncio.create_task(ledger.execute(c.GrantCredits("slow", 1, "manual", "x"), key="slow"))
+        held = """SELECT count(*) FROM pg_stat_activity
+                  WHERE wait_event = 'PgSleep' AND datname = current_database()"""
+        await eventually(lambda: owner.fetchval(held))
+        quick = asyncio.create_task(another.execute(c.GrantCredits("quick", 1, "manual", "x"), key="quick"))
+        while len(seen) < 2:
+            after = seen[-1][0] if seen else start
+            seen += [(e.position, e.stream) for e in await ledger.read.events_after(after)]
+        assert seen == [(start + 1, "account-slow"), (start + 2, "account-quick")]
+        await asyncio.gather(slow, quick)
+
+
+async def test_backends_killed_under_load_lose_and_double_nothing(ledger, database_url, pool, owner):
+    await rich(ledger, "a", 400)
+    done = asyncio.Event()
+
+    async def kill() -> int:
+        killed = 0
+        while not done.is_set() and killed < 20:
+            killed += await owner.fetchval(
+                """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE application_name = 'neurocards-appender' AND datname = current_database()"""
+            )
+            await asyncio.sleep(0.05)
+        return killed
+
+    async with Ledger(database_url, pool) as another:
+        killer = asyncio.create_task(kill())
+        for wave in range(10):  # the kills end before the waves do, or the waves would hardly move
+            await asyncio.gather(
+                *[
+                    who.execute(order("a", f"o{wave}-{n}-{i}"), key=f"order:o{wave}-{n}-{i}")
+                    for n in range(20)
+                    for i, who in enumerate((ledger, another))
+                ]
+            )
+        done.set()
+        assert await killer > 0
+    assert (await ledger.read.account("a")).balance == 0
+    assert await positions(ledger) == list(range(1, 3 + 800 + 1))

@@ -1,4 +1,7 @@
-"""The relay, cut at every point where something can be doubled or lost."""
+"""Promise 5: Redis is disposable.
+
+`FLUSHALL` at any moment loses no money, no job and no message, and repeats none.
+"""
 
 import asyncio
 import itertools
