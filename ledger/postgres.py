@@ -1,11 +1,12 @@
-"""Aliases of asyncpg's pool and connection, and the one list of errors of a Postgres that is away, busy or
-read-only."""
+"""Aliases of asyncpg's pool and connection, and the one list of errors of a Postgres that is away or busy."""
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
+
+from ledger.errors import LedgerBusyError, LedgerUnavailableError
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -35,8 +36,13 @@ TRANSIENT: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.LockNotAvailableError,
     asyncpg.TransactionRollbackError,
+    LedgerBusyError,
+    LedgerUnavailableError,
 )
 """A database that restarts, fails over, is full, read-only, busy or out of reach: asking again helps."""
+
+DATABASE_ERRORS: Final = (*TRANSIENT, asyncpg.PostgresError)
+"""Also what Postgres refuses for good: for a loop that has to outlive a statement that fails."""
 
 _DATA_CLASSES: Final = ("22", "23")
 

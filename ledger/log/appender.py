@@ -19,7 +19,7 @@ from ledger.decider import streams_read
 from ledger.errors import AlreadyExistsError, LedgerBusyError, LedgerError, LedgerUnavailableError
 from ledger.log.batch import Answer, Pending, Receipt, require_name
 from ledger.log.pipeline import BatchWriter, InFlightBatch
-from ledger.postgres import TRANSIENT, refuses_data
+from ledger.postgres import DATABASE_ERRORS, TRANSIENT, refuses_data
 
 logger = structlog.get_logger()
 
@@ -175,7 +175,7 @@ class Appender:
 
     def _failed(self, error: Exception) -> None:
         """Forget what is remembered, and the connection: on the next one the keys tell what has happened."""
-        expected = isinstance(error, (*TRANSIENT, asyncpg.PostgresError))
+        expected = isinstance(error, DATABASE_ERRORS)
         logger.warning("append_interrupted", error=repr(error), exc_info=None if expected else error)
         self._writer.drop()
 

@@ -10,6 +10,7 @@ from aiogram import Bot
 from aiogram.types import BotCommand
 
 from ledger.log.ledger import Ledger
+from ledger.postgres import TRANSIENT
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
@@ -20,7 +21,6 @@ from services.bot.checkout import Checkout
 from services.bot.context import BotContext
 from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
 from services.bot.inbox import Inbox, InboxRunner, LeaderLock
-from services.bot.inbox.outage_log import DATABASE_AWAY
 from services.bot.middleware import Locales
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_form import storage
@@ -173,7 +173,7 @@ async def clean(runtime: Runtime, inbox: Inbox) -> None:
         try:
             if forgotten := await inbox.forget_parked():
                 logger.info("parked_updates_forgotten", count=forgotten)
-        except DATABASE_AWAY as error:
+        except TRANSIENT as error:
             logger.warning("cleaning_postponed", reason=repr(error))
         if not await runtime.sleep(_CLEAN_EVERY_S):
             return

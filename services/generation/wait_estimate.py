@@ -13,7 +13,6 @@ from events.stream_names import job_stream
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.generation.catalogue import Model
-from services.platform.periodic import PASSING
 from services.platform.settings import Settings
 
 query = load_queries("services.generation")
@@ -125,15 +124,6 @@ class RenderTimes:
             enough = [row for row in rows if row["videos"] >= MEASURED_MIN]
             self._measured = {row["model"]: Render(row["usual_s"], row["p95_s"]) for row in enough}
         return 0
-
-    async def run(self) -> None:
-        """Measure again and again, for ever."""
-        while True:
-            try:
-                await self.measure()
-            except PASSING as error:
-                logger.warning("render_times_not_measured", error=repr(error))
-            await asyncio.sleep(MEASURE_EVERY_S)
 
     async def whole_s(self, job: str, deadline_at_us: int) -> float:
         """How much time a job had in all. Raises what asyncpg raises."""

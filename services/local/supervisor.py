@@ -18,14 +18,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from services.local.data_dir import DataFolder
+from services.platform.backoff import backoff_s
 from services.platform.errors import StartError
 from services.platform.parent_death import VARIABLE as LIFELINE
 
 READY_TIMEOUT_S = 60.0
 STOP_GRACE_S = 20.0
 """Longer than any service takes (services/platform/process.py, services/worker/worker.py)."""
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 15.0
 STEADY_S = 30.0
 """A process that ran so long is started again without delay."""
 _LOOK_AT_LOGS_S = 0.3
@@ -110,19 +109,19 @@ class ChildProcess:
 
     async def keep_running(self, started_again: Callable[[], None]) -> None:
         """Start it again whenever it has died, more slowly each time. Never returns; cancel it."""
-        backoff_s, started_at = FIRST_BACKOFF_S, time.monotonic()
+        deaths, started_at = 0, time.monotonic()
         while True:
             await asyncio.sleep(0.1)
             if self.running or self._stopping:
                 continue
             lived_s = time.monotonic() - started_at
-            backoff_s = FIRST_BACKOFF_S if lived_s > STEADY_S else backoff_s
+            deaths = 1 if lived_s > STEADY_S else deaths + 1
+            pause_s = backoff_s(deaths, 0.5, 15.0)
             self._say(
-                f"{self.spec.name} ended with code {self.exit_code}; starting it again in {backoff_s:g} s"
+                f"{self.spec.name} ended with code {self.exit_code}; starting it again in {pause_s:.1f} s"
                 f" (its log: {self.log_path})"
             )
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(backoff_s * 2, LONGEST_BACKOFF_S)
+            await asyncio.sleep(pause_s)
             self.restarts += 1
             self.start()
             started_at = time.monotonic()

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
 from ledger.log.ledger import LogReader
+from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import UPLOAD_BYTES_MAX, classify, file_id_of
 from services.notifier.deliveries import Deliveries, about, span_of
@@ -27,7 +28,6 @@ from services.notifier.payment_messages import PaymentMessages
 from services.notifier.upload import BlobFile, upload_timeout_s
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
-from services.platform.periodic import PASSING
 
 logger = structlog.get_logger()
 
@@ -115,7 +115,7 @@ class Sender:
         try:
             with span_of(delivery):
                 await self._deliver(delivery)
-        except PASSING as error:  # the row stays taken until its lease ends, then it is somebody's again
+        except DATABASE_ERRORS as error:  # the row stays taken until its lease ends
             logger.warning("delivery_interrupted", error=repr(error))
         except Exception:
             logger.exception("delivery_failed_unexpectedly")
@@ -178,7 +178,7 @@ class Sender:
         for attempt in range(_RECORD_TRIES):
             try:
                 first = await self._deliveries.sent(delivery, message.message_id, file_id_of(message))
-            except PASSING as error:
+            except DATABASE_ERRORS as error:
                 logger.warning("delivery_record_failed", error=repr(error))
                 await asyncio.sleep(backoff_s(attempt))
                 continue

@@ -12,6 +12,7 @@ import structlog
 from aiogram import Bot
 from structlog.contextvars import bind_contextvars
 
+from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.client import edit_text
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import classify
@@ -19,7 +20,6 @@ from services.notifier.messages import Shown
 from services.notifier.metrics import STATUS_EDITS
 from services.notifier.status_store import Status
 from services.platform.backoff import backoff_s
-from services.platform.periodic import PASSING
 
 logger = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Editor:
         bind_contextvars(**{self._statuses.subject: status.name})
         try:
             await self._show(status, content)
-        except PASSING as error:  # taken until its lease ends
+        except DATABASE_ERRORS as error:  # taken until its lease ends
             logger.warning("status_interrupted", error=repr(error))
         except Exception:
             logger.exception("status_failed_unexpectedly")

@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from ledger.postgres import DATABASE_ERRORS
 from services.adapters.yookassa.errors import YooKassaNoAnswerError
 from services.payments.errors import PaymentNotCreatedError, PaymentPendingError
 from services.payments.metrics import alarm
@@ -17,7 +18,6 @@ from services.payments.provider import PaymentProvider
 from services.payments.refunds import Refunds
 from services.payments.tracking_store import WatchedPayment
 from services.payments.yookassa import YooKassaPayments
-from services.platform.periodic import PASSING
 from services.platform.settings_fields import PAYMENT_GIVE_UP_S
 
 logger = structlog.get_logger()
@@ -52,7 +52,7 @@ class FollowUp:
                     pass
                 case YooKassaNoAnswerError() | PaymentPendingError():
                     logger.info("payment_not_read", payment=row.payment, refund=row.refund, error=str(answer))
-                case Exception() if not isinstance(answer, PASSING):
+                case Exception() if not isinstance(answer, DATABASE_ERRORS):
                     # One that cannot be looked at must not keep the others.
                     alarm("stuck", payment=row.payment, refund=row.refund, error=repr(answer))
                 case _:

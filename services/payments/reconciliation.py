@@ -24,7 +24,7 @@ from msgspec.structs import replace
 
 from events.codec import clean_text
 from ledger.errors import IntegrityError, RejectedError
-from ledger.postgres import Pool
+from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
 from services.adapters.telegram.stars import NotRefundableError, StarsNoAnswerError
 from services.adapters.yookassa.errors import BadCredentialsError, NotFoundError, UnavailableError
@@ -37,7 +37,6 @@ from services.payments.provider import (
     ProviderRefund,
     UnreadableRecord,
 )
-from services.platform.periodic import PASSING
 
 query = load_queries("services.payments")
 
@@ -84,7 +83,7 @@ class Report(msgspec.Struct):
 
 
 NOTE_CHARS_MAX: Final = 300
-_AWAY: Final = (*PASSING, IntegrityError, UnavailableError, BadCredentialsError, StarsNoAnswerError)
+_AWAY: Final = (*DATABASE_ERRORS, IntegrityError, UnavailableError, BadCredentialsError, StarsNoAnswerError)
 """What the next record would meet as well."""
 _BAD_DATA: Final = (ValueError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 

@@ -2,12 +2,12 @@
 
 import random
 
-FIRST_S = 1.0
-LONGEST_S = 300.0
-_DOUBLINGS_MAX = 20
+
+def doubling_s(failures: int, first_s: float, max_s: float) -> float:
+    """The bound after so many failures in a row: doubling from `first_s` up to `max_s`."""
+    return min(max_s, first_s * 2.0 ** min(max(failures, 1) - 1, 20))
 
 
-def backoff_s(attempts: int) -> float:
-    """Seconds after the `attempts`-th failure: doubling from about a second to five minutes, with jitter."""
-    longest: float = min(LONGEST_S, FIRST_S * 2 ** min(max(attempts - 1, 0), _DOUBLINGS_MAX))
-    return longest * random.uniform(0.5, 1.0)
+def backoff_s(failures: int, first_s: float = 1.0, max_s: float = 300.0) -> float:
+    """A pause after so many failures in a row: doubling, half of it left to chance."""
+    return doubling_s(failures, first_s, max_s) * random.uniform(0.5, 1.0)

@@ -6,20 +6,12 @@ The shape of every maintenance task: `run_once()` does what there is to do now a
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-import asyncpg
 import structlog
 
-from ledger.errors import IntegrityError, LedgerBusyError, LedgerUnavailableError
+from ledger.postgres import DATABASE_ERRORS
+from services.platform.backoff import backoff_s
 
 logger = structlog.get_logger()
-
-PASSING = (
-    asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError,
-    LedgerBusyError, LedgerUnavailableError,
-)  # fmt: skip
-"""What a database that restarts, fails over or is out of reach raises."""
-
-_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
 
 
 async def repeat(
@@ -32,7 +24,7 @@ async def repeat(
 ) -> None:
     """Call `run_once` until `stop`; when it returns 0, sleep `idle_s` or until `wake`, else call it at once.
 
-    Errors that pass (see PASSING) are logged and tried again; every other error ends this.
+    DATABASE_ERRORS are logged and tried again; every other error ends this.
     """
     failures = 0
     while not stop.is_set():
@@ -40,11 +32,9 @@ async def repeat(
             wake.clear()
         try:
             done = await run_once()
-        except IntegrityError:
-            raise
-        except PASSING as error:
-            pause_s = _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)]
+        except DATABASE_ERRORS as error:
             failures += 1
+            pause_s = round(backoff_s(failures, 0.2, 2.0), 2)
             logger.warning("run_failed", run=name, error=repr(error), failures=failures, again_in_s=pause_s)
             await sleep(pause_s, stop)
         else:

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import structlog
 
+from ledger.postgres import DATABASE_ERRORS
 from services.platform.metrics import ROUND_AT, ROUND_FAILURES
-from services.platform.periodic import PASSING, repeat, sleep
+from services.platform.periodic import repeat, sleep
 from services.platform.process import Runtime
 
 logger = structlog.get_logger()
@@ -33,7 +34,7 @@ class Scheduler:
         async def guarded() -> int:
             try:
                 done = await run_once()
-            except PASSING:
+            except DATABASE_ERRORS:
                 raise  # `repeat` knows what to do
             except Exception:
                 ROUND_FAILURES.labels(name).inc()

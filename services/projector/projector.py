@@ -8,9 +8,11 @@ import structlog
 from events.envelope import Cursor
 from events.errors import CodecError
 from ledger.errors import IntegrityError
+from ledger.postgres import DATABASE_ERRORS
 from projections.engine.errors import ProjectionError
 from projections.engine.runner import Runner
-from services.platform.periodic import PASSING, sleep
+from services.platform.backoff import backoff_s
+from services.platform.periodic import sleep
 from services.projector import metrics
 from services.projector.shared_feed import Source
 from services.streams.head_watch import HeadWatch
@@ -50,7 +52,7 @@ class Follower:
         What cannot be applied stops this projection alone, with an error in the log at every retry; the
         others, and whoever reads this one's rows, go on.
         """
-        pause_s = 0.1
+        failures = 0
         while not stop.is_set():
             try:
                 await self._follow(stop)
@@ -65,17 +67,17 @@ class Follower:
                     kind=type(error).__name__,
                 )
                 await sleep(self._stopped_retry_s, stop)
-            except PASSING as error:
+            except DATABASE_ERRORS as error:
                 logger.warning(
                     "projection_interrupted",
                     projection=self._name,
                     position=self._position,
                     error=repr(error),
                 )
-                await sleep(pause_s, stop)
-                pause_s = min(pause_s * 2, 5.0)
+                failures += 1
+                await sleep(backoff_s(failures, 0.1, 5.0), stop)
             else:
-                pause_s = 0.1
+                failures = 0
 
     async def _follow(self, stop: asyncio.Event) -> None:
         cursor = await self._runner.cursor()

@@ -18,10 +18,11 @@ from redis.exceptions import RedisError
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log.ledger import LogReader
-from ledger.postgres import Pool
+from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
 from services.platform import tracing
-from services.platform.periodic import PASSING, sleep
+from services.platform.backoff import backoff_s
+from services.platform.periodic import sleep
 from services.platform.redis_keys import JOBS
 from services.relay import metrics
 from services.relay.position import Recovery, is_at
@@ -66,7 +67,7 @@ BATCH_BYTES = 2_000_000
 POLL_S = 1.0
 TRIM_EVERY_S = 10.0
 HALTED_RETRY_S = 5.0
-_TROUBLE = (RedisError, *PASSING)
+_TROUBLE = (RedisError, *DATABASE_ERRORS)
 
 
 class Relay:
@@ -107,17 +108,17 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`. Waits out servers that are away, and streams that the log contradicts."""
-        pause_s = 0.1
+        failures = 0
         while not stop.is_set():
             try:
                 place = await self._recovery.find_place()
                 if place is None:
-                    await sleep(pause_s / 10, stop)
-                    pause_s = min(pause_s * 2, 5.0)
+                    failures += 1
+                    await sleep(backoff_s(failures, 0.01, 0.5), stop)
                     continue
                 metrics.HALTED.set(0)
                 self._halted = ""
-                pause_s = 0.1
+                failures = 0
                 await self._publish_from(place, stop)
             except IntegrityError as error:
                 metrics.HALTED.set(1)
@@ -128,11 +129,12 @@ class Relay:
                 await sleep(self._halted_retry_s, stop)
             except _TROUBLE as error:
                 metrics.TROUBLES.inc()
+                failures += 1
+                pause_s = round(backoff_s(failures, 0.1, 5.0), 2)
                 logger.warning(
                     "relay_interrupted", position=self._position, error=repr(error), retry_s=pause_s
                 )
                 await sleep(pause_s, stop)
-                pause_s = min(pause_s * 2, 5.0)
 
     async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
         """Publish what follows `place`, until `stop` or until the streams are not where we left them."""

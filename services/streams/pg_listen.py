@@ -12,8 +12,8 @@ import asyncpg
 import structlog
 
 from ledger.log.ledger import NOTIFY_CHANNEL
+from ledger.postgres import DATABASE_ERRORS
 from services.platform.errors import StartError
-from services.platform.periodic import PASSING
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger()
 
 LIVENESS_S = 5.0
-_TROUBLE = (StartError, *PASSING)
+_TROUBLE = (StartError, *DATABASE_ERRORS)
 
 
 class LogListener:

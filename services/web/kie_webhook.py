@@ -19,12 +19,12 @@ from ledger.commands import RecordAccepted
 from ledger.errors import LedgerBusyError, LedgerUnavailableError, RejectedError, TaskMismatchError
 from ledger.jobs.state import Submission
 from ledger.log.ledger import Ledger
+from ledger.postgres import DATABASE_ERRORS
 from services.adapters.kie.client import KieClient
 from services.adapters.kie.errors import KieError, TaskUnknownError
 from services.generation.callback_urls import PREFIX, callback_url, secret_is_right
 from services.platform import tracing
 from services.platform.ids import is_outside_id
-from services.platform.periodic import PASSING
 from services.platform.settings import Settings
 from services.web.metrics import CALLBACKS
 from services.web.middleware import route_of
@@ -177,7 +177,7 @@ class KieWebhook:
         with tracing.span(f"POST {route}", "server", job=job, attributes=call, submission=number) as span:
             try:
                 outcome = await self._desk.take(job, number, task)
-            except PASSING as error:
+            except DATABASE_ERRORS as error:
                 logger.warning("callback_without_database", job=job, error=repr(error))
                 outcome = "later"
             span.set(outcome=outcome)

@@ -21,12 +21,12 @@ import structlog
 from aiohttp import web
 
 from ledger.errors import LedgerError
+from ledger.postgres import DATABASE_ERRORS
 from services.adapters.yookassa.errors import NotFoundError, YooKassaError
 from services.generation.callback_urls import YOOKASSA_PATH
 from services.payments.metrics import alarm
 from services.payments.orders import Outcome
 from services.payments.yookassa import YooKassaPayments
-from services.platform.periodic import PASSING
 from services.platform.settings import Settings
 from services.web.metrics import NOTIFICATIONS
 
@@ -106,7 +106,7 @@ class YooKassaWebhook:
         except NotFoundError:
             alarm("unknown_object", object=notice.id, kind_of=notice.kind)
             return "unknown"
-        except (YooKassaError, LedgerError, *PASSING) as error:
+        except (YooKassaError, LedgerError, *DATABASE_ERRORS) as error:
             logger.warning("notification_not_taken", object=notice.id, error=repr(error))
             await self._put_off(notice)
             return "later"
@@ -118,7 +118,7 @@ class YooKassaWebhook:
         try:
             async with asyncio.timeout(PUT_OFF_S_MAX):
                 await self._payments.orders.links.report_paid(notice.id)
-        except PASSING as error:
+        except DATABASE_ERRORS as error:
             logger.warning("notification_not_kept", object=notice.id, error=repr(error))
 
 

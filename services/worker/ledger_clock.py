@@ -1,14 +1,8 @@
 """The ledger's time as this process knows it: deadlines and retries are its, not this machine's."""
 
-import asyncio
 import time
 
 import asyncpg
-import structlog
-
-from services.worker.store import PASSING
-
-logger = structlog.get_logger()
 
 SYNC_EVERY_S = 20.0
 
@@ -27,18 +21,10 @@ class LedgerClock:
         """Epoch microseconds, to within the time of a round trip."""
         return time.monotonic_ns() // 1000 + self._offset_us
 
-    async def sync(self) -> None:
-        """Ask the database. Raises what asyncpg raises."""
+    async def sync(self) -> int:
+        """Ask the database; 0, as `repeat` wants it. Raises what asyncpg raises."""
         before_us = time.monotonic_ns() // 1000
         now_us = await self._pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         after_us = time.monotonic_ns() // 1000
         self._offset_us = now_us - (before_us + after_us) // 2
-
-    async def run(self) -> None:
-        """Ask again and again, for ever."""
-        while True:
-            await asyncio.sleep(SYNC_EVERY_S)
-            try:
-                await self.sync()
-            except PASSING as error:
-                logger.warning("clock_not_synced", error=repr(error))
+        return 0

@@ -9,7 +9,7 @@ from functools import partial
 from ledger.log.ledger import Ledger
 from services.accounts.personal_data import PersonalData
 from services.adapters.kie.gateway import Kie
-from services.adapters.openai.models import ModelEnds
+from services.adapters.openai.models import EVERY_S, ModelEnds
 from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.callback_urls import callback_url
 from services.generation.catalogue import load_catalogue
@@ -39,7 +39,7 @@ async def serve(settings: Settings) -> None:
         runtime.health.tell({"worker": worker.status})
         ends = ModelEnds(settings)
         stack.push_async_callback(ends.close)
-        worker.background.append(ends.run)
+        worker.background["model_ends"] = (ends.measure, EVERY_S)
         FALLBACK_SHARE_MAX.set(settings.prompt_fallback_share_max)
         runtime.spawn(worker.run(runtime.stop), "worker")
         runtime.ready()

@@ -12,9 +12,7 @@ import structlog
 
 from services.adapters.kie.errors import KieError
 from services.generation.catalogue import Model
-from services.generation.circuit_breaker.cached import READ_EVERY_S
 from services.platform.ids import new_id
-from services.platform.periodic import PASSING
 from services.worker.context import WorkerContext
 
 logger = structlog.get_logger()
@@ -24,19 +22,16 @@ ASK_EVERY_S: Final = 1.5
 
 
 class ModelProbe:
-    """`run` in every worker; of all that would ask about a model one does."""
+    """`run_once` now and then in every worker; of all that would ask about a model one does."""
 
     def __init__(self, tools: WorkerContext) -> None:
         self._tools = tools
 
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(READ_EVERY_S)
-            try:
-                for model in self._tools.catalogue.models:
-                    await self._look(model)
-            except PASSING as error:
-                logger.warning("models_not_probed", error=repr(error))
+    async def run_once(self) -> int:
+        """Ask about the models that rest; 0, as `repeat` wants it."""
+        for model in self._tools.catalogue.models:
+            await self._look(model)
+        return 0
 
     async def _look(self, model: Model) -> None:
         circuits = self._tools.circuits

@@ -8,6 +8,7 @@ from typing import Final
 from events.job import Failure
 from ledger.jobs.state import JobState
 from services.generation.error_classes import policy_for
+from services.platform.backoff import doubling_s
 
 SUBMISSIONS_MAX: Final = 4
 RATE_LIMITED_MAX: Final = 12
@@ -69,12 +70,7 @@ def poll_pause_s(polls: int, first_s: float, chance: float, left_s: float) -> fl
 
 def jitter_s(tries: int, base_s: float, max_s: float, chance: float) -> float:
     """A pause after so many tries of what others try too: any point below a bound that doubles."""
-    return min(max_s, base_s * 2.0 ** min(tries - 1, 16)) * chance
-
-
-def backoff_s(failures: int, base_s: float, max_s: float, chance: float) -> float:
-    """A pause after so many failures in a row: doubling, half of it left to chance."""
-    return min(max_s, base_s * 2.0 ** min(failures - 1, 16)) * (0.5 + 0.5 * chance)
+    return doubling_s(tries, base_s, max_s) * chance
 
 
 def crashes(state: JobState) -> int:

@@ -5,9 +5,8 @@ jobs ask at the same time is one statement.
 """
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 import msgspec
@@ -15,26 +14,22 @@ import structlog
 
 from events.stream_names import job_of
 from ledger.commands import Command
-from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from ledger.postgres import TRANSIENT
 from services.accounts.personal_data import Brief, NewText, PersonalData, as_brief
+from services.platform.backoff import backoff_s
 from services.platform.batching import Batcher
-from services.worker.retry_policy import backoff_s
 
 logger = structlog.get_logger()
 
 T = TypeVar("T")
 
-PASSING: Final = (*TRANSIENT, LedgerBusyError, LedgerUnavailableError)
-"""What a database that restarts, fails over, is full or out of reach raises."""
-
 
 class JobStore:
     """Every read and write of a job. Raises RejectedError and KeyReusedError at once, and waits out what is
-    PASSING."""
+    TRANSIENT."""
 
     def __init__(self, ledger: Ledger, people: PersonalData) -> None:
         self._ledger = ledger
@@ -103,8 +98,8 @@ async def _retry_transient(ask: Callable[[], Awaitable[T]], what: str) -> T:
     while True:
         try:
             return await ask()
-        except PASSING as error:
+        except TRANSIENT as error:
             failures += 1
-            pause_s = backoff_s(failures, 0.1, 5.0, random.random())
+            pause_s = backoff_s(failures, 0.1, 5.0)
             logger.warning("postgres_waited_for", what=what, error=repr(error), again_in_s=round(pause_s, 2))
             await asyncio.sleep(pause_s)

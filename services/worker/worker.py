@@ -8,16 +8,19 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.generation.circuit_breaker.cached import READ_EVERY_S
+from services.generation.wait_estimate import MEASURE_EVERY_S
+from services.platform.backoff import backoff_s
 from services.platform.health import Check
-from services.platform.periodic import end_tasks
+from services.platform.periodic import end_tasks, repeat
 from services.platform.redis_keys import JOBS
 from services.streams import wake
 from services.streams.consumer.consumer import Consumer
 from services.streams.entries import GENERATION
 from services.worker.context import WorkerContext
 from services.worker.job_pool import HAND_BACK_S, JobPool
+from services.worker.ledger_clock import SYNC_EVERY_S
 from services.worker.probe import ModelProbe
-from services.worker.retry_policy import backoff_s
 from services.worker.run import CRITICAL_S
 
 logger = structlog.get_logger()
@@ -37,8 +40,13 @@ class Worker:
     ) -> None:
         self._redis = redis
         self._crew = JobPool(tools, slots)
-        self.background = [tools.clock.run, tools.circuits.run, tools.render_times.run, ModelProbe(tools).run]
-        """What runs beside the jobs and never ends by itself."""
+        self.background = {
+            "clock": (tools.clock.sync, SYNC_EVERY_S),
+            "circuits": (tools.circuits.refresh, READ_EVERY_S),
+            "render_times": (tools.render_times.measure, MEASURE_EVERY_S),
+            "probe": (ModelProbe(tools).run_once, READ_EVERY_S),
+        }
+        """What is done beside the jobs, and every how many seconds; see `repeat`."""
         self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)
         self._crew.consumer = self._consumer
         self.checks: dict[str, Check] = {}
@@ -57,7 +65,10 @@ class Worker:
         ]
         keeping = [
             asyncio.create_task(self._consumer.keep(), name="keep"),
-            *(asyncio.create_task(run(), name=run.__qualname__) for run in self.background),
+            *(
+                asyncio.create_task(repeat(run_once, asyncio.Event(), name, idle_s=every_s), name=name)
+                for name, (run_once, every_s) in self.background.items()
+            ),
             asyncio.create_task(self._pass_on(), name="pass_on"),
             asyncio.create_task(
                 wake.listen(self._redis, self._crew.hint, self._consumer.sweep_soon), name="wake"
@@ -84,7 +95,7 @@ class Worker:
                 failures += 1
                 logger.warning("redis_waited_for", error=repr(error))
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(backoff_s(failures, 0.2, 5.0, 1.0)):
+                    async with asyncio.timeout(backoff_s(failures, 0.2, 5.0)):
                         await stop.wait()
             else:
                 return True

@@ -64,14 +64,8 @@ class ModelEnds:
     async def close(self) -> None:
         await self._client.close()
 
-    async def run(self) -> None:
-        """Measure once an hour. Never returns; cancel it."""
-        while True:
-            await self.measure()
-            await asyncio.sleep(EVERY_S)
-
-    async def measure(self) -> None:
-        """Ask for each. What gives no answer keeps what was known of it."""
+    async def measure(self) -> int:
+        """Ask for each; 0, as `repeat` wants it. What gives no answer keeps what was known of it."""
         today = datetime.now(UTC).date()
         for model in self._models:
             try:
@@ -82,3 +76,4 @@ class ModelEnds:
             MODEL_END.labels(model).set(datetime.combine(end, time(), UTC).timestamp() if end else 0)
             if end is not None and (end - today).days <= SOON_DAYS:
                 logger.warning("openai_model_ends", model=model, on=str(end), in_days=(end - today).days)
+        return 0

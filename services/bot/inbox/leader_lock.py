@@ -12,9 +12,9 @@ from typing import Final
 import asyncpg
 import structlog
 
+from ledger.postgres import DATABASE_ERRORS
 from services.platform.database import connect
 from services.platform.errors import StartError
-from services.platform.periodic import PASSING
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -63,7 +63,7 @@ class LeaderLock:
             try:
                 if await connection.fetchval("SELECT pg_try_advisory_lock($1)", self._lock):
                     return True
-            except PASSING as error:
+            except DATABASE_ERRORS as error:
                 logger.warning("turn_lost", reason=repr(error))
                 await _pause(self._stop, _ASK_AGAIN_S)
                 return False
@@ -93,7 +93,7 @@ class LeaderLock:
                 await _pause(self._stop, _PING_S)
                 if not self._stop.is_set():
                     await connection.fetchval("SELECT 1", timeout=_PING_S)
-        except PASSING as error:
+        except DATABASE_ERRORS as error:
             logger.warning("turn_lost", reason=repr(error))
         finally:
             over.set()

@@ -1,4 +1,4 @@
-"""OutageLog of the surroundings, told in the log once in a while instead of once per update."""
+"""Trouble of the surroundings, told in the log once in a while instead of once per update."""
 
 import time
 from typing import Final
@@ -6,17 +6,16 @@ from typing import Final
 import structlog
 
 from ledger.postgres import TRANSIENT
+from services.platform.backoff import backoff_s
 
 logger = structlog.get_logger()
 
 _EVERY_S: Final = 30.0
 
-DATABASE_AWAY: Final = TRANSIENT
-
 
 def is_database_away(error: BaseException) -> bool:
     """Whether Postgres is away or busy, as opposed to our having asked something wrong."""
-    return isinstance(error, DATABASE_AWAY) and not isinstance(error, ValueError)
+    return isinstance(error, TRANSIENT) and not isinstance(error, ValueError)
 
 
 class OutageLog:
@@ -58,11 +57,10 @@ class OutageLog:
 
 
 class Pauses:
-    """Growing pauses between attempts: 0.2 s, doubled up to 5 s."""
+    """Growing pauses between attempts, up to 5 s."""
 
-    def __init__(self, first_s: float = 0.2, most_s: float = 5.0) -> None:
-        self._next_s = first_s
-        self._most_s = most_s
+    def __init__(self) -> None:
+        self._failures = 0
         self._began = time.monotonic()
 
     @property
@@ -72,5 +70,5 @@ class Pauses:
 
     def next_s(self) -> float:
         """How long to wait now."""
-        pause_s, self._next_s = self._next_s, min(self._next_s * 2, self._most_s)
-        return pause_s
+        self._failures += 1
+        return backoff_s(self._failures, 0.2, 5.0)

@@ -19,8 +19,9 @@ from typing import Final, Protocol, TypeVar
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from ledger.postgres import TRANSIENT
 from services.bot.inbox.metrics import IN_HAND, UPDATES
-from services.bot.inbox.outage_log import DATABASE_AWAY, OutageLog, Pauses
+from services.bot.inbox.outage_log import OutageLog, Pauses
 from services.bot.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
 
 logger = structlog.get_logger()
@@ -98,7 +99,7 @@ class InboxRunner:
             self._wake.clear()
             try:
                 await self._take()
-            except DATABASE_AWAY as error:
+            except TRANSIENT as error:
                 self._trouble.met(error)
                 await self._pause(pauses.next_s())
                 continue
@@ -220,7 +221,7 @@ class InboxRunner:
         while True:
             try:
                 return await ask()
-            except DATABASE_AWAY as error:
+            except TRANSIENT as error:
                 self._trouble.met(error)
                 if self._stop.is_set():
                     return None

@@ -15,6 +15,7 @@ import asyncpg
 import msgspec
 from redis.exceptions import RedisError
 
+from ledger.postgres import DATABASE_ERRORS
 from ledger.sql import load_queries
 from services.cli.connections import status_of
 from services.cli.top.model import (
@@ -34,7 +35,6 @@ from services.generation.provider_accounts import look as look_at_provider
 from services.generation.provider_limits import ProviderRates
 from services.platform.database import APP_ROLE, CONNECT_TIMEOUT_S, server_settings, start_error
 from services.platform.errors import explain
-from services.platform.periodic import PASSING
 from services.platform.redis import command_client
 from services.platform.settings import Settings
 from services.streams.status import Status
@@ -69,7 +69,7 @@ class Looking:
         try:
             async with asyncio.timeout(ANSWER_S):
                 found = await self._look()
-        except PASSING as error:
+        except DATABASE_ERRORS as error:
             await self._drop_pool()
             words = "Postgres does not answer in time" if self._is_late(error) else str(start_error(error))
             found = msgspec.structs.replace(self._last, postgres=words)

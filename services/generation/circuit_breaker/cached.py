@@ -8,7 +8,6 @@ import structlog
 
 from services.generation.circuit_breaker.rules import Circuit, Kind
 from services.generation.circuit_breaker.store import CircuitBook
-from services.platform.periodic import PASSING
 
 logger = structlog.get_logger()
 
@@ -55,15 +54,6 @@ class Circuits:
             if self.of(model).available and self.of(model).failures:
                 await self._report(model, "made", job, submission)
         return 0
-
-    async def run(self) -> None:
-        """Refresh again and again, for ever."""
-        while True:
-            try:
-                await self.refresh()
-            except PASSING as error:
-                logger.warning("circuits_not_read", error=repr(error))
-            await asyncio.sleep(READ_EVERY_S)
 
     # What became of submissions
 

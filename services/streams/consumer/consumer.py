@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.platform.backoff import backoff_s
 from services.platform.redis_keys import seat_key
 from services.streams.consumer.held_entries import EntryHandler, HeldEntries
 from services.streams.consumer.read import Reader, make_group
@@ -29,7 +30,6 @@ from services.streams.consumer.scripts import OTHERS, Claim, Scripts
 logger = structlog.get_logger()
 
 SEATS_MAX = 100_000
-_RETRY_S = (0.1, 0.3, 1.0)
 
 
 class Consumer:
@@ -115,7 +115,7 @@ class Consumer:
                 await self._guarded(self.renew, "renew_failed")
             settled = await self._guarded(self._settle, "acknowledge_failed")
             failures = 0 if settled else failures + 1
-            pause_s = _RETRY_S[min(failures, len(_RETRY_S)) - 1] if failures else renew_at - loop.time()
+            pause_s = backoff_s(failures, 0.1, 1.0) if failures else renew_at - loop.time()
             try:
                 async with asyncio.timeout(max(0.0, min(pause_s, renew_at - loop.time()))):
                     await (asyncio.sleep(pause_s) if failures else self._hands.hurry.wait())

@@ -1,19 +1,18 @@
 """Reading new entries, and finding again those that are ours without our knowing."""
 
 import asyncio
-import random
 from typing import Any, cast
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
+from services.platform.backoff import backoff_s
 from services.streams.consumer.held_entries import Fields, HeldEntries
 
 logger = structlog.get_logger()
 
 BLOCK_S = 2.0
-BACK_OFF_S_MAX = 5.0
 
 
 async def make_group(redis: Redis, stream: str, group: str) -> None:
@@ -75,7 +74,7 @@ class Reader:
         return [entry[0].decode() for entry in entries]
 
     async def _recover(self, error: Exception, failures: int) -> None:
-        pause_s = min(BACK_OFF_S_MAX, 0.05 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)
+        pause_s = backoff_s(failures, 0.1, 5.0)
         logger.warning("read_failed", error=repr(error), again_in_s=round(pause_s, 3))
         await asyncio.sleep(pause_s)
         if isinstance(error, ResponseError):  # NOGROUP after a wipe, UNBLOCKED while it is made anew

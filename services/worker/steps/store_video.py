@@ -1,7 +1,6 @@
 """Taking the finished video home: stored whole, checked and durable before the job succeeds."""
 
 import asyncio
-import random
 import time
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -10,10 +9,10 @@ from events.job import Video
 from ledger.commands import SucceedJob
 from ledger.jobs.state import Submission
 from services.adapters.kie.errors import BrokenResultError
+from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobError, StoredBlob
 from services.platform.tracing import traced
 from services.worker.metrics import FETCH_SECONDS, JOBS_ENDED
-from services.worker.retry_policy import backoff_s
 from services.worker.steps.write_prompt import ERASED
 
 if TYPE_CHECKING:
@@ -73,12 +72,12 @@ async def _fetch(run: "JobRun", urls: tuple[str, ...], key: str) -> StoredBlob |
             last_url = failures >= len(urls)
             if failures >= FETCHES_MAX or (last_url and not error.passing):
                 raise
-            pause_s = backoff_s(failures, run.tools.timing.poll_s / 5, 10.0, random.random())
+            pause_s = backoff_s(failures, run.tools.timing.poll_s / 5, 10.0)
         except (BlobError, OSError) as error:
             # Our own storage: the video is there to be had, so this is worth waiting for.
             failures += 1
             run.log.error("video_not_stored", failures=failures, error=repr(error))
-            pause_s = backoff_s(failures, 0.5, STORAGE_PAUSE_S_MAX, random.random())
+            pause_s = backoff_s(failures, 0.5, STORAGE_PAUSE_S_MAX)
         if run.left_s() <= pause_s:
             if run.left_s() <= 0:
                 return None

@@ -12,11 +12,11 @@ import msgspec
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from ledger.postgres import DATABASE_ERRORS
 from services.accounts.personal_data import Brief, Draft, PersonalData
 from services.generation.catalogue import load_catalogue
 from services.platform.blobs import one_chunk, open_blobs
 from services.platform.ids import new_id
-from services.platform.periodic import PASSING
 from services.platform.settings import Settings
 from services.rehearsal.chat_client import Sandbox
 from tests.support.outside import photo
@@ -74,7 +74,7 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await ask()
-        except PASSING:
+        except DATABASE_ERRORS:
             await asyncio.sleep(0.1)
 
 

@@ -17,7 +17,6 @@ from aiogram.methods import SendMessage
 
 from services.adapters.telegram.send import NotSentError, classify
 from services.notifier.upload import upload_timeout_s
-from services.platform.backoff import LONGEST_S, backoff_s
 from tests.support.each import each
 
 METHOD = SendMessage(chat_id=987654321, text="the seller's words")
@@ -50,12 +49,6 @@ def test_verdicts(error: Exception, outcome: str) -> None:
 
 def test_telegrams_own_wait_is_taken_over() -> None:
     assert classify(TelegramRetryAfter(METHOD, "Too Many Requests", 7)).after_s == 7
-
-
-def test_the_backoff_grows_to_its_limit() -> None:
-    assert 0.5 <= backoff_s(1) <= 1
-    assert LONGEST_S / 2 <= backoff_s(50) <= LONGEST_S
-    assert backoff_s(10_000) <= LONGEST_S
 
 
 def test_a_large_upload_gets_more_time() -> None:

@@ -2,19 +2,12 @@
 
 import asyncpg
 
-from ledger.postgres import TRANSIENT, refuses_data
-from services.bot.inbox.outage_log import DATABASE_AWAY, is_database_away
+from ledger.postgres import DATABASE_ERRORS, TRANSIENT, refuses_data
+from services.bot.inbox.outage_log import is_database_away
 from services.platform.errors import explain
-from services.platform.periodic import PASSING
-from services.worker import store as door
 from tests.support.each import each
 
-LISTS = {
-    "ledger": TRANSIENT,
-    "repeated": PASSING,
-    "inbox": DATABASE_AWAY,
-    "worker": door.PASSING,
-}
+LISTS = {"transient": TRANSIENT, "all": DATABASE_ERRORS}
 AWAY = [
     asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
     asyncpg.TargetServerAttributeNotMatched("no host is read-write"),

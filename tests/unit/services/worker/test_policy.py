@@ -10,7 +10,6 @@ from services.worker.retry_policy import (
     AMBIGUOUS_MAX,
     RATE_LIMITED_MAX,
     SUBMISSIONS_MAX,
-    backoff_s,
     crashes,
     poll_pause_s,
     retry_pause_s,
@@ -79,11 +78,6 @@ def test_looks_are_spread() -> None:
 @each(("left_s", "expected"), [(10, 8), (3, 1.5), (1, 0.5), (0, 0), (-5, 0)])
 def test_the_last_look_is_before_the_deadline(left_s: float, expected: float) -> None:
     assert poll_pause_s(9, 5, 0.5, left_s) == expected
-
-
-def test_backoff_doubles_to_its_bound() -> None:
-    assert [backoff_s(n, 0.1, 1, 1.0) for n in range(1, 6)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1])
-    assert backoff_s(5000, 0.1, 1, 0.0) == 0.5
 
 
 def test_an_open_run_without_progress_counts_as_a_crash_in_the_making() -> None:
