@@ -50,4 +50,50 @@ CREATE INDEX drafts_brief ON drafts (brief);
 CREATE INDEX drafts_photo ON drafts (photo);
 CREATE INDEX drafts_unused ON drafts (used_at) WHERE NOT ordered;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts TO neurocards_app;
+-- What was judged before an order, so that asking ten times is asking once, also over a restart. A verdict
+-- belongs to the exact text (by its hash) or to the exact photo (by its blob key, whose bytes never change),
+-- not to an order: a changed text is another content. Erased with the person.
+CREATE TABLE verdicts (
+    account   text        NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    content   text        NOT NULL,                 -- `text:<sha256>` or the photo's blob key
+    kinds     text[]      NOT NULL,                 -- what is wrong with it; empty: nothing
+    judged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (account, content)
+);
+
+-- Promo codes that did not work, as tried in the chat: so that nobody guesses them by the thousand.
+CREATE TABLE wrong_codes (
+    account  text        NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    tried_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX wrong_codes_account ON wrong_codes (account, tried_at);
+
+-- The bot's inbox: an update is written here before Telegram is told that we have it, and deleted when it has
+-- been handled. Personal data: gone within seconds, or, when parked, within PARKED_DAYS (services/bot/inbox).
+CREATE TABLE updates (
+    update_id   bigint      NOT NULL PRIMARY KEY,
+    chat_id     bigint      NOT NULL,               -- updates of one chat are handled in order of update_id
+    user_id     bigint,
+    urgent      boolean     NOT NULL DEFAULT false, -- about money: in a lane of its own, never left out
+    body        json        NOT NULL,               -- the Update as Telegram sent it
+    begun       int         NOT NULL DEFAULT 0,     -- processes that took it in hand; many: it kills them
+    failures    int         NOT NULL DEFAULT 0,     -- times its handler raised
+    dropped     int         NOT NULL DEFAULT 0,     -- earlier ones of its chat that were left out as a flood
+    error       text,                               -- of the last failure
+    parked_at   timestamptz,                        -- given up; kept for an operator to see
+    received_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX updates_waiting ON updates (urgent, chat_id, update_id) WHERE parked_at IS NULL;
+CREATE INDEX updates_parked ON updates (parked_at) WHERE parked_at IS NOT NULL;
+
+-- Who was erased and came back gets no second welcome, uses no code again and owes what they owed: keyed hashes of the
+-- Telegram id, alone or with a code, and nothing else, no time either: it would say which account's erasure it was.
+-- The key (FORGET_SECRET) is not in the database.
+CREATE TABLE forgotten (
+    person bytea  NOT NULL PRIMARY KEY CHECK (length(person) = 32),
+    debt   bigint NOT NULL DEFAULT 0 CHECK (debt >= 0)   -- credits
+);
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, updates TO neurocards_app;
+GRANT SELECT, INSERT, DELETE ON verdicts, wrong_codes TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;

@@ -47,7 +47,7 @@ class WatchedPayment(msgspec.Struct, frozen=True):
 
 
 class TrackingStore:
-    """Reads and writes the tables of 0007_payments.sql. Every method is one statement."""
+    """Reads and writes the tables of 0002_payments.sql. Every method is one statement."""
 
     def __init__(self, pool: Pool, *, first_look_s: float = FIRST_LOOK_S) -> None:
         self._pool = pool

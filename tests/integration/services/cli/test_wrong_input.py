@@ -172,10 +172,10 @@ def test_what_a_newer_version_has_migrated_is_said_and_stays(run: Run, database_
 
 
 def test_a_migration_that_cannot_be_applied_is_named(run: Run, database_url: str, empty_database_url: str):
-    asyncio.run(_execute(database_url, "DELETE FROM schema_migrations WHERE name = '0007_payments.sql'"))
+    asyncio.run(_execute(database_url, "DELETE FROM schema_migrations WHERE name = '0002_payments.sql'"))
     done = run("migrate")
-    assert done.code == 1 and "0007_payments.sql cannot be applied" in done.err and "exists" in done.err
-    assert "0007_payments.sql; run `neurocards migrate`" in run("models", "pause", "m", "--actor", "a",
+    assert done.code == 1 and "0002_payments.sql cannot be applied" in done.err and "exists" in done.err
+    assert "0002_payments.sql; run `neurocards migrate`" in run("models", "pause", "m", "--actor", "a",
                                                                 "--reason", "r", "--yes").err  # fmt: skip
     asyncio.run(_execute(empty_database_url, "CREATE TABLE schema_migrations (version integer)"))
     other = run("migrate", DATABASE_URL=empty_database_url)

@@ -35,6 +35,7 @@ CREATE TABLE payment_watch (
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- before the first call: the provider keeps our key a day
     due_at    timestamptz NOT NULL,                   -- next look
     reads     bigint      NOT NULL DEFAULT 0,
+    told_at   timestamptz,                            -- a notification said it was paid, and nobody could be asked
     PRIMARY KEY (payment, refund)
 );
 CREATE INDEX payment_watch_due ON payment_watch (due_at);

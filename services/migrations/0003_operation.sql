@@ -1,0 +1,132 @@
+-- What the services remember beside the log: messages to be sent, models that rest, how far it was verified.
+
+-- What a chat is owed: one row per message to send once (deliveries), and one per order whose status message
+-- is edited as its jobs move. Written by the notifier in the transaction that moves its cursor.
+-- No chat ids: who an account is stands in `accounts` alone, so that erasing someone is done in one place.
+
+INSERT INTO cursors (name) VALUES ('notifier') ON CONFLICT DO NOTHING;
+
+CREATE TABLE order_jobs (
+    job      text   NOT NULL PRIMARY KEY,
+    order_id text   NOT NULL,
+    account  text   NOT NULL,
+    number   bigint NOT NULL,                        -- this job is number `number` of `of_jobs` in its order
+    of_jobs  bigint NOT NULL,
+    price    bigint NOT NULL,
+    locale   text   NOT NULL,                        -- the language the order was made in
+    state    text   NOT NULL
+        CHECK (state IN ('queued', 'writing', 'rendering', 'retrying', 'done', 'failed', 'gifted'))
+);
+CREATE INDEX order_jobs_order ON order_jobs (order_id, number);
+
+CREATE TABLE order_statuses (
+    order_id   text        NOT NULL PRIMARY KEY,
+    account    text        NOT NULL,
+    wanted     bigint      NOT NULL DEFAULT 1,       -- version of what the message should show
+    shown      bigint      NOT NULL DEFAULT 0,       -- version it shows, as far as we know
+    abandoned  boolean     NOT NULL DEFAULT false,   -- it cannot be edited any more
+    claims     bigint      NOT NULL DEFAULT 0,       -- fencing token: grows each time someone takes the row
+    attempts   int         NOT NULL DEFAULT 0,       -- failed edits in a row
+    due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- not to be taken before
+    last_error text
+);
+CREATE INDEX order_statuses_due ON order_statuses (due_at) WHERE wanted > shown AND NOT abandoned;
+
+-- The same for a payment's message: what it shows is read from the log; where it is, from payment_links.
+CREATE TABLE payment_statuses (
+    payment    text        NOT NULL PRIMARY KEY,
+    account    text        NOT NULL,
+    wanted     bigint      NOT NULL DEFAULT 1,       -- version of what the message should show
+    shown      bigint      NOT NULL DEFAULT 0,       -- version it shows, as far as we know
+    abandoned  boolean     NOT NULL DEFAULT false,   -- it cannot be edited any more
+    claims     bigint      NOT NULL DEFAULT 0,       -- fencing token: grows each time someone takes the row
+    attempts   int         NOT NULL DEFAULT 0,       -- failed edits in a row
+    due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- not to be taken before
+    last_error text
+);
+CREATE INDEX payment_statuses_due ON payment_statuses (due_at) WHERE wanted > shown AND NOT abandoned;
+
+CREATE TABLE deliveries (
+    job           text        NOT NULL,
+    kind          text        NOT NULL CHECK (kind IN (
+        'video', 'failure', 'gift',
+        'paid', 'paid_again',                        -- `job` is the payment
+        'referral', 'referred')),                    -- `job` is the invited account
+    position      bigint      NOT NULL UNIQUE,       -- of the event that owes it; the order within an account
+    account       text        NOT NULL,
+    order_id      text        NOT NULL,
+    number        bigint      NOT NULL,
+    of_jobs       bigint      NOT NULL,
+    locale        text        NOT NULL,
+    refunded      bigint      NOT NULL DEFAULT 0,    -- credits that came back
+    error_class   text        NOT NULL DEFAULT '',
+    blob          text        NOT NULL DEFAULT '',   -- of a video or gift
+    size_bytes    bigint      NOT NULL DEFAULT 0,
+    state         text        NOT NULL DEFAULT 'pending'
+        CHECK (state IN ('pending', 'sending', 'sent', 'failed', 'skipped')),
+    as_link       boolean     NOT NULL DEFAULT false,-- Telegram does not take the file: send where it lies
+    claims        bigint      NOT NULL DEFAULT 0,    -- fencing token
+    attempts      int         NOT NULL DEFAULT 0,    -- sends begun
+    unknown_sends int         NOT NULL DEFAULT 0 CHECK (unknown_sends <= 2),  -- sends that may have arrived
+    due_at        timestamptz NOT NULL DEFAULT clock_timestamp(),  -- next attempt, or end of the taker's lease
+    message_id    bigint,
+    file_id       text,
+    last_error    text,
+    owed_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    settled_at    timestamptz,
+    PRIMARY KEY (job, kind)
+);
+CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN ('pending', 'sending');
+CREATE INDEX deliveries_turn ON deliveries (account, position) WHERE state IN ('pending', 'sending');
+
+-- Which video models may be used just now. The truth for every process: Redis may be empty, this is not.
+-- A model without a row is available. The rules are in services/generation/circuit_breaker/rules.py; times are epoch
+-- microseconds of this database's clock, as in `events`.
+CREATE TABLE model_circuits (
+    model          text   NOT NULL PRIMARY KEY,
+    state          text   NOT NULL DEFAULT 'available' CHECK (state IN ('available', 'paused', 'failing')),
+    set_by         text   NOT NULL DEFAULT 'provider' CHECK (set_by IN ('provider', 'operator')),
+    actor          text   NOT NULL DEFAULT '',       -- the operator
+    reason         text   NOT NULL DEFAULT '',
+    since_us       bigint NOT NULL DEFAULT 0,        -- of the state
+    until_us       bigint,                           -- from then on a probe is let through; NULL: never
+    failed         text[] NOT NULL DEFAULT '{}',     -- accounts whose submissions ended in the provider's trouble since
+    openings       bigint NOT NULL DEFAULT 0,        -- pauses without a video in between: each is longer
+    probe_job      text   NOT NULL DEFAULT '',       -- the job that was let through last
+    probe_until_us bigint NOT NULL DEFAULT 0,        -- the next one not before
+    CHECK (set_by = 'provider' OR state <> 'failing'),
+    CHECK (state = 'available' OR set_by = 'operator' OR until_us IS NOT NULL)
+);
+
+-- Every change of a state, for good: who, why, when.
+CREATE TABLE model_changes (
+    number     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    model      text   NOT NULL,
+    state      text   NOT NULL,
+    set_by     text   NOT NULL,
+    actor      text   NOT NULL,
+    reason     text   NOT NULL,
+    until_us   bigint,
+    changed_us bigint NOT NULL
+);
+CREATE TRIGGER model_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON model_changes
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+
+-- How far the log has been verified, and what it found: one row.
+CREATE TABLE verification (
+    one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    position    bigint      NOT NULL DEFAULT 0 CHECK (position >= 0),  -- the log's head when it was verified last,
+    hash        bytea       NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(hash) = 32),
+    ended_at    timestamptz,                          -- and when that was
+    whole_at    timestamptz,                          -- when it was verified from its start
+    problems    jsonb       NOT NULL DEFAULT '{}',    -- kind → how many, since it was verified from its start
+    taken_until timestamptz NOT NULL DEFAULT '-infinity'  -- a process is at it
+);
+INSERT INTO verification DEFAULT VALUES;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, order_statuses, payment_statuses, deliveries TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
+GRANT SELECT, INSERT ON model_changes TO neurocards_app;
+GRANT SELECT, UPDATE ON verification TO neurocards_app;
+GRANT SELECT ON order_jobs, order_statuses, payment_statuses, deliveries TO auditor;
+GRANT SELECT ON model_circuits, model_changes, verification TO auditor;
