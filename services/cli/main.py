@@ -14,7 +14,6 @@ import typer
 from services import __version__
 from services.cli import commands
 from services.cli.errors import TidyGroup
-from services.platform.no_opentelemetry import keep_out
 
 app = typer.Typer(
     name="neurocards",
@@ -41,7 +40,6 @@ def neurocards(
 ) -> None:
     """Where every command begins; each has its own --help."""
     os.umask(0o077)  # photos, logs, backups, exports: what any command or process writes is its owner's
-    keep_out()
 
 
 for _module in iter_modules(commands.__path__):

@@ -89,7 +89,7 @@ class DeadlineSweep:
         command = FailJob(job.job, job.account, "monitor", TIMED_OUT, refund_life_s=self._refund_life_s)
         with tracing.span("end overdue job", job=job.job, account=job.account) as span:
             receipt = await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
-            span.set(position=receipt.position)
+            span.set_attributes(tracing.ours(position=receipt.position))
         return receipt.position
 
     def _count(self, swept: Swept, job: _Overdue, answer: int | BaseException) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Literal
 
+from opentelemetry.trace import Span
+
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.notifier.messages import Delivery
@@ -24,7 +26,7 @@ def about(delivery: Delivery) -> dict[str, str | int]:
     }
 
 
-def span_of(delivery: Delivery) -> AbstractContextManager[tracing.Span]:
+def span_of(delivery: Delivery) -> AbstractContextManager[Span]:
     """Around its sending, in the job's trace."""
     if delivery.is_payment:
         return tracing.NO_SPAN

@@ -180,7 +180,7 @@ class KieWebhook:
             except DATABASE_ERRORS as error:
                 logger.warning("callback_without_database", job=job, error=repr(error))
                 outcome = "later"
-            span.set(outcome=outcome)
+            span.set_attributes(tracing.ours(outcome=outcome))
         return outcome
 
     def _require_signature(self, job: str, task: str | None, request: web.Request) -> None:

@@ -217,4 +217,7 @@ async def _traced(held: ActiveJob) -> Ending:
         try:
             return await run.work()
         finally:
-            span.set(account=run.state.account, run=run.run or 0, outcome=run.state.outcome or "")
+            state = run.state
+            span.set_attributes(
+                tracing.ours(account=state.account, run=run.run or 0, outcome=state.outcome or "")
+            )

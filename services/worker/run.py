@@ -137,7 +137,7 @@ class JobRun:
         call = {"db.system.name": "postgresql", "db.operation.name": "append"}
         with tracing.span(f"append {name}", "client", attributes=call) as span:
             receipt = await self.tools.door.append(command, key)
-            span.set(position=receipt.position, events=receipt.events)
+            span.set_attributes(tracing.ours(position=receipt.position, events=receipt.events))
         self.position = receipt.position or self.position
         return receipt
 

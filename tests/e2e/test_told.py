@@ -13,7 +13,7 @@ from typing import Any
 from services.generation.callback_urls import callback_secret
 from services.platform.endpoints import COMPANIES, YOOKASSA_SANDBOX_SHOP
 from services.platform.settings import Settings
-from services.platform.tracing.ids import ids_of
+from services.platform.tracing.exporter import ids_of
 from services.recovery.checkpoint_files import KEY_FILE
 from services.rehearsal.system import Stack
 from tests.support.collector import Collector, Received

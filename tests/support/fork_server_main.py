@@ -18,7 +18,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Never
 
-from services.platform.no_opentelemetry import keep_out
 from services.platform.parent_death import VARIABLE as LIFELINE
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
@@ -146,7 +145,6 @@ def _alive(pid: int) -> bool:
 def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
-    keep_out()
     for name in _IMPORTED:
         import_module(name)
     gc.freeze()  # the children share these pages as long as nobody counts through them

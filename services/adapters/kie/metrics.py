@@ -36,7 +36,7 @@ def measured(call: str) -> Callable[[CallT], CallT]:
                     answer = await ask(*args, **kwargs)
                 except KieError as error:
                     observe(result_of(error))
-                    span.set(error_class=error.failure.error_class)
+                    span.set_attributes(tracing.ours(error_class=error.failure.error_class))
                     raise
                 except Exception:  # our own storage, while fetching
                     observe("error")

@@ -1,21 +1,24 @@
 """One trace from the tap to the video: spans of every process, made only when somebody wants them.
 
-Nothing travels from process to process. The trace of a job is computed from the job's id (ids.py), so whoever
-works on the job adds to the same trace, after any crash, wipe or replay. See docs/observability.md.
+Nothing travels from process to process. The trace of a job is computed from the job's id, so whoever works on
+the job adds to the same trace, after any crash, wipe or replay. See docs/observability.md.
 
-Off, which it is without OTEL_EXPORTER_OTLP_ENDPOINT, nothing of OpenTelemetry is imported, and a span costs a
-call that returns at once.
+Off, which it is without OTEL_EXPORTER_OTLP_ENDPOINT, a span costs a call that returns at once.
 """
 
 import functools
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Final, Literal, ParamSpec, Protocol, TypeVar
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar
 
 import structlog
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, get_current_span
 
-from services.platform.no_opentelemetry import let_in
 from services.platform.settings import Settings
+
+if TYPE_CHECKING:
+    from services.platform.tracing.exporter import Exporter
 
 logger = structlog.get_logger()
 
@@ -26,80 +29,37 @@ Attributes = Mapping[str, Value]
 Kind = Literal["internal", "server", "client", "producer", "consumer"]
 """As OpenTelemetry has them: who was called, who calls, who hands over to a queue, who takes from one."""
 
-
-class Span(Protocol):
-    """What is known of something while it is done. No texts and no ids of Telegram belong here."""
-
-    def set(self, **ours: Value) -> None:
-        """Attributes of our own: `run=3` becomes `neurocards.run`."""
-
-    def note(self, name: str, **ours: Value) -> None:
-        """Something that happened at this moment."""
-
-    def fail(self, error_type: str) -> None:
-        """It came to nothing; an exception that passes through the span says so by itself."""
-
-
-class Tracer(Protocol):
-    """Makes spans; see the functions of the same names."""
-
-    def span(
-        self, name: str, kind: Kind, job: str | None, attributes: Attributes
-    ) -> AbstractContextManager[Span]: ...
-
-    def record(
-        self, name: str, kind: Kind, job: str, times_ns: tuple[int, int], attributes: Attributes, root: bool
-    ) -> None: ...
-
-    def current_ids(self) -> dict[str, str]: ...
-
-    def close(self) -> None: ...
-
-
-class NoSpan:
-    """Stands where nothing is traced."""
-
-    def set(self, **ours: Value) -> None:
-        pass
-
-    def note(self, name: str, **ours: Value) -> None:
-        pass
-
-    def fail(self, error_type: str) -> None:
-        pass
-
-
-NO_SPAN: Final = nullcontext[Span](NoSpan())
-_tracer: Tracer | None = None
+NO_SPAN: Final = nullcontext[Span](INVALID_SPAN)
+"""Stands where nothing is traced."""
+_exporter: "Exporter | None" = None
 
 
 def set_up(settings: Settings, service: str) -> None:
     """Trace this process from now on, if the settings say where to. Traces are never worth a failed start."""
-    global _tracer  # noqa: PLW0603 - one per process, like its logging
+    global _exporter  # noqa: PLW0603 - one per process, like its logging
     if settings.otel_exporter_otlp_endpoint is None:
         return
-    let_in()
     try:
-        from services.platform.tracing.opentelemetry import OpenTelemetryTracer
+        from services.platform.tracing.exporter import Exporter
     except ImportError as error:
         logger.error(
             "traces_off", reason=str(error), hint="install requirements-otel.lock, or neurocards[otel]"
         )
         return
-    _tracer = OpenTelemetryTracer(settings, service)
+    _exporter = Exporter(settings, service)
 
 
 def close() -> None:
     """Send what is left, within a moment."""
-    global _tracer  # noqa: PLW0603
-    if _tracer is not None:
-        _tracer.close()
-        _tracer = None
+    global _exporter  # noqa: PLW0603
+    if _exporter is not None:
+        _exporter.close()
+        _exporter = None
 
 
 def on() -> bool:
     """Whether spans are made at all: ask before a loop that is only there for them."""
-    return _tracer is not None
+    return _exporter is not None
 
 
 def span(
@@ -115,9 +75,31 @@ def span(
     Without either there is no trace it could belong to, and none is made. `attributes` have names of
     OpenTelemetry's conventions, `ours` get their prefix.
     """
-    if _tracer is None:
+    if _exporter is None or (job is None and not get_current_span().get_span_context().is_valid):
         return NO_SPAN
-    return _tracer.span(name, kind, job, _all(job, attributes, ours))
+    parent = None if job is None else _exporter.root_of(job)
+    return _span(_exporter, name, kind, parent, _all(job, attributes, ours))
+
+
+@contextmanager
+def _span(
+    exporter: "Exporter", name: str, kind: Kind, parent: Context | None, attributes: Attributes
+) -> Iterator[Span]:
+    # Not the exception's words: they may quote an address with a key in it, or the seller.
+    with exporter.tracer.start_as_current_span(
+        name,
+        parent,
+        SpanKind[kind.upper()],
+        attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield span
+        except Exception as error:
+            span.set_attribute("error.type", type(error).__name__)
+            span.set_status(StatusCode.ERROR)
+            raise
 
 
 def traced(
@@ -150,17 +132,33 @@ def record(
 
     `root`: it is the one that all others hang on.
     """
-    if _tracer is not None:
-        _tracer.record(name, kind, job, times_ns, _all(job, attributes, ours), root)
+    if _exporter is None:
+        return
+    parent = _exporter.begin_root(job) if root else _exporter.root_of(job)
+    began_ns, ended_ns = times_ns
+    made = _exporter.tracer.start_span(
+        name, parent, SpanKind[kind.upper()], _all(job, attributes, ours), start_time=began_ns
+    )
+    made.end(ended_ns)
+
+
+def ours(**values: Value) -> dict[str, Value]:
+    """Attributes of our own: `run=3` becomes `neurocards.run`. No texts and no ids of Telegram."""
+    return {f"neurocards.{name}": value for name, value in values.items()}
 
 
 def current_ids() -> dict[str, str]:
     """`trace_id` and `span_id` for a log line; empty outside of spans."""
-    return {} if _tracer is None else _tracer.current_ids()
+    if _exporter is None:
+        return {}
+    here = get_current_span().get_span_context()
+    if not here.is_valid:
+        return {}
+    return {"trace_id": f"{here.trace_id:032x}", "span_id": f"{here.span_id:016x}"}
 
 
-def _all(job: str | None, attributes: Attributes | None, ours: Attributes) -> dict[str, Value]:
-    found: dict[str, Value] = {f"neurocards.{name}": value for name, value in ours.items()}
+def _all(job: str | None, attributes: Attributes | None, values: Attributes) -> dict[str, Value]:
+    found = ours(**values)
     if job is not None:
         found["neurocards.job"] = job
     return found | dict(attributes or {})
