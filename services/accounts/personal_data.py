@@ -5,9 +5,9 @@ import hmac
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 import msgspec
 
+from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.platform.ids import new_id
 from services.platform.settings import Settings
@@ -78,7 +78,7 @@ _DRAFT_COLUMNS = ", ".join(Draft.__struct_fields__)
 class PersonalData:
     """Reads and writes the tables of `0001_people.sql`. Every method is one statement."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
@@ -116,11 +116,9 @@ class PersonalData:
         return int(await self._pool.fetchval(query("wrong_codes"), account))
 
     async def note_wrong_code(self, account: str) -> None:
-        """Count one more."""
         await self._pool.execute(query("wrong_code_note"), account)
 
     async def set_locale(self, account: str, locale: str) -> None:
-        """Remember the user's language."""
         await self._pool.execute("UPDATE accounts SET locale = $2 WHERE account = $1", account, locale)
 
     async def keep_text(
@@ -199,7 +197,6 @@ class PersonalData:
         await self._pool.execute("UPDATE drafts SET message_id = $2 WHERE draft = $1", draft, message_id)
 
     async def mark_ordered(self, draft: str) -> None:
-        """The draft has become an order."""
         await self._pool.execute(query("mark_ordered"), draft)
 
     async def own_blob(self, blob: str, account: str, *, stays: bool = False) -> None:

@@ -16,7 +16,7 @@ from services.local.data_dir import DataFolder
 from services.local.databases import Databases
 from services.local.processes import free_port, port_is_free
 from services.local.supervisor import Spec, Supervisor
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
 from services.platform.parent_death import end_at_once, hangup_is_ignored

@@ -17,7 +17,7 @@ from projections.engine import cursors
 from services.notifier.expected_messages import Changes, JobLine, Owed, fold, jobs_in
 from services.notifier.metrics import FOLLOWED_POSITION
 from services.notifier.state_metrics import JobTimes
-from services.streams.head_watch import HeadWatch
+from services.streams.feed import HeadWatch
 
 if TYPE_CHECKING:
     pass

@@ -26,8 +26,7 @@ from services.platform.periodic import repeat
 from services.platform.process import Runtime
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings
-from services.streams.feed import BLOCK_S_MAX, Feed
-from services.streams.head_watch import LOOK_S, HeadWatch
+from services.streams.feed import BLOCK_S_MAX, LOOK_S, Feed, HeadWatch
 
 IDLE_S = 0.5
 """How often the tables are looked at although nobody said that there is something."""

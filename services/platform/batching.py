@@ -1,4 +1,8 @@
-"""Commands and scripts to Redis, those of many tasks in one pipeline."""
+"""Batching: one round trip for what many tasks ask at the same time, of Postgres or of Redis.
+
+What is asked while an answer is under way waits, and goes out together with the next; who asks alone does not
+wait for company.
+"""
 
 import asyncio
 import contextvars
@@ -9,13 +13,6 @@ from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
-
-# One round trip for what many tasks ask at the same time.
-#
-# What is asked while an answer is under way waits, and goes out together with the next; who asks alone does
-# not
-# wait for company.
-
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -97,7 +94,6 @@ class RedisBatcher:
         return await self._batcher.ask((name, *arguments))
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
-        """Run a script; see `ask`."""
         return await self._batcher.ask(("EVALSHA", self._digests[script], len(keys), *keys, *arguments))
 
     async def _ask_all(self, commands: Sequence[Command]) -> list[Any]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import msgspec
 
@@ -64,7 +64,6 @@ class BlobStore(Protocol):
 
 
 async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
-    """Bytes at hand as a stream of one chunk."""
     yield data
 
 
@@ -90,7 +89,7 @@ class FolderBlobs:
                         raise BlobTooLargeError(f"{key} is larger than {size_bytes_max} bytes")
                     digest.update(chunk)
                     await asyncio.to_thread(file.write, chunk)
-                await asyncio.to_thread(_sync, file.fileno(), file.flush)
+                await asyncio.to_thread(_sync, file)
             await asyncio.to_thread(_rename, partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -149,10 +148,9 @@ def open_blobs(settings: Settings) -> BlobStore:
     return FolderBlobs(settings.data_dir / "blobs")
 
 
-def _sync(descriptor: int, flush: "object") -> None:
-    assert callable(flush)
-    flush()
-    os.fsync(descriptor)
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _rename(partial: Path, path: Path) -> None:

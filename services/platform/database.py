@@ -7,17 +7,14 @@ timeouts on everything, so that a frozen process or network holds nothing for lo
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 
-from ledger.postgres import READ_WRITE, Pool
-from services.migrations.schema import compare
+from ledger.postgres import READ_WRITE, Connection, Pool
+from services.migrations import compare
 from services.platform.errors import StartError, UnsafeDatabaseError, explain
 from services.platform.settings import Settings
-
-if TYPE_CHECKING:
-    Connection = asyncpg.Connection[asyncpg.Record]
 
 APP_ROLE = "neurocards_app"
 CONNECT_TIMEOUT_S = 5.0
@@ -87,7 +84,7 @@ async def patient_pool(settings: Settings, name: str) -> Pool:
 
 async def connect(
     settings: Settings, name: str, *, role: str | None = APP_ROLE, writes: bool = True
-) -> "Connection":
+) -> "asyncpg.Connection[asyncpg.Record]":
     """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do.
 
     Without `writes` also to a server that can only be read.
@@ -107,7 +104,6 @@ async def connect(
 
 
 def server_settings(name: str, role: str | None) -> dict[str, str]:
-    """What the server is told when a connection begins."""
     named = {"application_name": f"neurocards-{name}"[:63], **_SERVER_SETTINGS}
     return named | ({"role": role} if role else {})
 
@@ -119,13 +115,13 @@ async def _keep_session(connection: Any) -> None:
     """
 
 
-async def _require_writable(connection: "asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+async def _require_writable(connection: Connection) -> None:
     """Before each use: a session turns read-only in the middle when a disk is full. The pool ends it then."""
     if getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on":
         raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
 
 
-async def check_connection(connection: "Connection | asyncpg.pool.PoolConnectionProxy[Any]") -> None:
+async def check_connection(connection: Connection) -> None:
     """Check that a commit is durable before it is answered. Raises UnsafeDatabaseError."""
     durable = await connection.fetchval("SHOW synchronous_commit")
     if durable not in ("on", "remote_apply"):

@@ -38,7 +38,6 @@ class FileLinks:
         return f"{self._base}{PREFIX}/{self.token(blob, expires_at_s)}"
 
     def token(self, blob: str, expires_at_s: int) -> str:
-        """The link's last part."""
         payload = msgspec.json.encode([blob, expires_at_s])
         return base64.urlsafe_b64encode(self._sign(payload) + payload).decode().rstrip("=")
 

@@ -43,7 +43,6 @@ class Health:
         self._facts |= facts
 
     def status(self) -> dict[str, Any]:
-        """Every fact by its name."""
         return {name: fact() for name, fact in self._facts.items()}
 
     async def report(self) -> dict[str, str]:
@@ -115,10 +114,6 @@ def health_routes(health: Health) -> list[web.RouteDef]:
 
 def address_of(runner: web.AppRunner) -> str:
     """Where a started server listens; tells the port that was given for port 0."""
-    host, port = _host_and_port(runner.addresses[0])
+    host, port = (str(part) for part in runner.addresses[0][:2])
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - read, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _host_and_port(address: Any) -> tuple[str, int]:
-    return str(address[0]), int(address[1])

@@ -47,7 +47,6 @@ class Catalogues(I18n):
 
 
 def read_catalogue(path: Path, locale: str, domain: str) -> Catalog:
-    """One parsed `.po` file."""
     with (path / locale / "LC_MESSAGES" / f"{domain}.po").open("rb") as file:
         return read_po(file, locale=locale, domain=domain, abort_invalid=True)
 

@@ -25,7 +25,6 @@ def new_id() -> str:
 
 
 def unreadable(item: Any, reason: Exception) -> Unreadable:
-    """What remains of the item."""
     name = item.get("id") if isinstance(item, dict) else None
     return Unreadable(str(name) if is_outside_id(name) else "", str(reason))
 

@@ -110,7 +110,6 @@ class Runtime:
             fresh.replace(path)
 
     def ready(self) -> None:
-        """The process can do its work from now on."""
         _spare_the_collector()
         self.health.started = True
         self.announce(ready=True)

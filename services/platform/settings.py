@@ -190,7 +190,6 @@ def load_only(fields: Collection[str], **overrides: Any) -> Settings:
 
 
 def variable_name(field: str) -> str:
-    """The environment variable of a field."""
     alias = Settings.model_fields[field].validation_alias if field in Settings.model_fields else None
     return alias if isinstance(alias, str) else field.upper()
 

@@ -13,8 +13,7 @@ from services.platform.redis import blocking_client
 from services.platform.settings import Settings
 from services.projector.projector import Follower
 from services.projector.shared_feed import SharedFeed
-from services.streams.feed import BLOCK_S_MAX, Feed
-from services.streams.head_watch import LOOK_S, HeadWatch
+from services.streams.feed import BLOCK_S_MAX, LOOK_S, Feed, HeadWatch
 
 AT_ONCE = {"balances", "job_status", "payments"}
 """What a seller looks at. Statistics may be a moment late: a batch costs more than the events in it."""
@@ -22,7 +21,6 @@ PACE_S = 0.25
 
 
 async def serve(settings: Settings) -> None:
-    """Run every projection until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "projector"))
         runtime = await stack.enter_async_context(Runtime(settings, "projector"))

@@ -14,8 +14,8 @@ from projections.engine.runner import Runner
 from services.platform.backoff import backoff_s
 from services.platform.periodic import sleep
 from services.projector import metrics
-from services.projector.shared_feed import Source
-from services.streams.head_watch import HeadWatch
+from services.projector.shared_feed import EventSource
+from services.streams.feed import HeadWatch
 
 logger = structlog.get_logger()
 
@@ -30,7 +30,12 @@ class Follower:
     """One projection and its feed."""
 
     def __init__(
-        self, runner: Runner, feed: Source, *, pace_s: float = 0, stopped_retry_s: float = STOPPED_RETRY_S
+        self,
+        runner: Runner,
+        feed: EventSource,
+        *,
+        pace_s: float = 0,
+        stopped_retry_s: float = STOPPED_RETRY_S,
     ) -> None:
         """`pace_s`: pause so long after a batch that was not full, to apply fewer and larger ones."""
         self._runner = runner

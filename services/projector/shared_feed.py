@@ -15,7 +15,7 @@ KEPT_S = 2.0
 """Longer than anyone is a little behind, shorter than a database takes to be put back to an earlier time."""
 
 
-class Source(Protocol):
+class EventSource(Protocol):
     """What comes after a cursor, dense and verified; see services.streams.feed.Feed."""
 
     async def batch(self, after: Cursor, *, limit: int = ..., wait_s: float = ...) -> list[Recorded]: ...
@@ -30,11 +30,11 @@ class SharedFeed:
         self._read_at = 0.0
         self._reading: dict[Cursor, asyncio.Task[list[Recorded]]] = {}
 
-    def of(self, source: Source) -> "CommonSource":
+    def of(self, source: EventSource) -> "SharedSource":
         """The same source, for one consumer, read together with the others."""
-        return CommonSource(self, source)
+        return SharedSource(self, source)
 
-    async def batch(self, source: Source, after: Cursor, limit: int, wait_s: float) -> list[Recorded]:
+    async def batch(self, source: EventSource, after: Cursor, limit: int, wait_s: float) -> list[Recorded]:
         """What comes after the cursor: from memory, from whoever reads there, or from the source."""
         if known := self._known(after, limit):
             return known
@@ -55,7 +55,6 @@ class SharedFeed:
         return self._events[index : index + limit]
 
     def _place(self, index: int) -> Cursor:
-        """Where one is who has had so many of the events."""
         return self._events[index - 1].cursor if index else self._before
 
     def _keep(self, after: Cursor, reading: asyncio.Task[list[Recorded]]) -> None:
@@ -74,10 +73,10 @@ class SharedFeed:
         self._read_at = reading.get_loop().time()
 
 
-class CommonSource:
+class SharedSource:
     """One consumer's way to what all read together."""
 
-    def __init__(self, common: SharedFeed, source: Source) -> None:
+    def __init__(self, common: SharedFeed, source: EventSource) -> None:
         self._common = common
         self._source = source
 

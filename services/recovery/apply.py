@@ -28,9 +28,8 @@ from services.platform.errors import StartError
 from services.recovery.checkpoint_files import keep_note
 from services.recovery.observed import entries_after
 from services.recovery.plan import NOTIFIER, Plan
-from services.streams.publisher.errors import StreamsBusyError
 from services.streams.publisher.recreate import StreamMaker
-from services.streams.publisher.scripts import Scripts
+from services.streams.publisher.scripts import Scripts, StreamsBusyError
 
 projections_query = load_queries("projections.checkpoints")
 query = load_queries("services.recovery")

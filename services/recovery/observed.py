@@ -18,7 +18,7 @@ from ledger.sql import load_queries
 from services.platform.redis_keys import LEDGER
 from services.streams.compare import jobs_problem
 from services.streams.entries import NO_ID, StreamError, decode_entry, entry_id, position_of
-from services.streams.publisher.consistency import ConsistencyCheck
+from services.streams.publisher.recreate import ConsistencyCheck
 from services.streams.publisher.scripts import Scripts, StreamState
 
 query = load_queries("services.recovery")

@@ -11,8 +11,7 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.engine.registry import PROJECTIONS
 from services.recovery.observed import Streams, Trace, cursor_traces, note_traces, restorations, stream_trace
-from services.streams.publisher.consistency import ConsistencyCheck
-from services.streams.publisher.recreate import StreamMaker
+from services.streams.publisher.recreate import ConsistencyCheck, StreamMaker
 from services.streams.publisher.scripts import Scripts
 
 query = load_queries("services.recovery")

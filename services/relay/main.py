@@ -11,7 +11,6 @@ from services.streams.pg_listen import LogListener
 
 
 async def serve(settings: Settings) -> None:
-    """Publish the log to the streams until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "relay", max_size=4))
         redis = await stack.enter_async_context(command_client(settings))

@@ -1,7 +1,7 @@
 """Publishes the log to the streams, in order, nothing twice, nothing left out.
 
     look at streams and log ──▶ publish what follows ──▶ wait for a hint or a second ─┐
-      ▲    (recovery.py)    ◀── the streams are elsewhere ──┴──◀──────────────────────┘
+      ▲    (_find_place)    ◀── the streams are elsewhere ──┴──◀──────────────────────┘
 
 Two relays at once only get in each other's way: of two scripts for the same positions one writes nothing.
 """
@@ -25,19 +25,18 @@ from services.platform.backoff import backoff_s
 from services.platform.periodic import sleep
 from services.platform.redis_keys import JOBS
 from services.relay import metrics
-from services.relay.position import Recovery, is_at
 from services.streams.entries import entry_id, job_entry
 from services.streams.pg_listen import LogListener
-from services.streams.publisher.scripts import Place, Scripts
+from services.streams.publisher.recreate import ConsistencyCheck, StreamMaker
+from services.streams.publisher.scripts import Place, Scripts, StreamState
 
 query = load_queries("services.streams.publisher")
 
 logger = structlog.get_logger()
-# What was sent to the workers, as a span in each job's trace.
 
 
 def record_sends(batch: Sequence[Recorded], times_ns: tuple[int, int]) -> None:
-    """The batch was published between these two times (time.time_ns)."""
+    """Make a span in each job's trace of what was sent to the workers between these times (time.time_ns)."""
     for event in batch:
         entry = job_entry(event)
         if entry is None:
@@ -88,7 +87,8 @@ class Relay:
         self._pool = pool
         self._reader = LogReader(pool)
         self._scripts = Scripts(redis, ledger_entries_max=ledger_entries_max)
-        self._recovery = Recovery(pool, self._scripts, reach_back=reach_back)
+        self._maker = StreamMaker(pool, self._scripts, reach_back=reach_back)
+        self._check = ConsistencyCheck(pool, self._maker)
         self._listener = listener
         self._poll_s = poll_s
         self._trim_every_s = trim_every_s
@@ -111,7 +111,7 @@ class Relay:
         failures = 0
         while not stop.is_set():
             try:
-                place = await self._recovery.find_place()
+                place = await self._find_place()
                 if place is None:
                     failures += 1
                     await sleep(backoff_s(failures, 0.01, 0.5), stop)
@@ -135,6 +135,22 @@ class Relay:
                     "relay_interrupted", position=self._position, error=repr(error), retry_s=pause_s
                 )
                 await sleep(pause_s, stop)
+
+    async def _find_place(self) -> Place | None:
+        """Where to publish on, in streams made anew if need be; None: look again.
+
+        Raises StreamMismatchError when the streams hold what the log does not.
+        """
+        seen = await self._scripts.state()
+        head = await self._reader.head()
+        cursor = await self._check.confirmed(seen, head)
+        reason = await self._check.unusable(seen, cursor, head)
+        if reason is None:
+            return Place(cursor, seen.jobs_last, seen.epoch)
+        place = await self._maker.make_anew(seen, head, reason)
+        if place is not None:
+            metrics.RECOVERIES.inc()
+        return place
 
     async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
         """Publish what follows `place`, until `stop` or until the streams are not where we left them."""
@@ -205,3 +221,11 @@ def _batches(page: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
             start, size = index + 1, 0
     if start < len(page):
         yield page[start:]
+
+
+def is_at(state: StreamState, place: Place) -> bool:
+    """Whether the streams still are where we left them."""
+    here = entry_id(place.cursor.position)
+    same_hash = state.last is None or state.last.hash == place.cursor.hash
+    same = (state.ledger_last, state.jobs_last, state.epoch) == (here, place.jobs_last, place.epoch)
+    return same and same_hash

@@ -162,5 +162,4 @@ class _StreamCheck:
 
 
 def _differences(entry: Recorded, row: Recorded) -> list[str]:
-    """The columns in which the two differ."""
     return [name for name in Recorded.__struct_fields__ if getattr(entry, name) != getattr(row, name)]

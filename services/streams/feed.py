@@ -25,6 +25,7 @@ POLL_S = 1.0
 """How often Postgres is asked although the stream is silent."""
 BLOCK_S_MAX = 2.0
 """The longest block of a read; make the client with `blocking_client(settings, BLOCK_S_MAX)`."""
+LOOK_S = 5.0
 
 
 class Feed:
@@ -68,7 +69,6 @@ class Feed:
                 return []
 
     async def close(self) -> None:
-        """Close the client."""
         await self._redis.aclose()
 
     async def _from_stream(self, after: Cursor, limit: int, block_s: float) -> tuple[list[Recorded], bool]:
@@ -109,3 +109,19 @@ class Feed:
         except IntegrityError as error:
             raise StreamError(f"the stream is ahead of the log: {error}") from None
         return events
+
+
+class HeadWatch:
+    """Give `run_once` to `repeat` every LOOK_S: one index read. `position` is None until the first look."""
+
+    def __init__(self, reader: LogReader) -> None:
+        self._reader = reader
+        self.position: int | None = None
+
+    async def run_once(self) -> int:
+        self.position = (await self._reader.head()).position
+        return 0
+
+    def lag(self, position: int) -> int | None:
+        """How many positions behind the head as last seen; None while that is unknown."""
+        return None if self.position is None else max(self.position - position, 0)

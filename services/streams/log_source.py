@@ -27,7 +27,6 @@ class StreamSource:
         self.filled = 0
 
     async def page(self, after: Cursor, limit: int) -> list[Recorded]:
-        """See `Source`."""
         if after.position + 1 >= self._gap_until:
             found: Any = await self._redis.xrange(LEDGER, min=entry_id(after.position + 1), count=limit)
             events = self._read(after, dict(found))

@@ -28,8 +28,6 @@ from services.streams.entries import (
 publishing_query = load_queries("services.streams.publisher")
 query = load_queries("services.streams")
 
-# What Redis says of the streams and of those who work from them, in two round trips.
-
 
 class Stream(msgspec.Struct, frozen=True):
     """A stream as Redis has it. `last` is the last ID it has given, also when that entry was trimmed.
@@ -77,7 +75,7 @@ class InRedis(msgspec.Struct, frozen=True):
 
 
 async def look(redis: Redis) -> InRedis:
-    """Raises RedisError."""
+    """Ask Redis, in two round trips. Raises RedisError."""
     async with redis.pipeline(transaction=True) as pipe:
         for name in (LEDGER, JOBS):
             pipe.xinfo_stream(name)
@@ -274,7 +272,6 @@ async def _status(pool: Pool, found: InRedis | None, reason: str | None, lease_s
 
 
 def _positions(found: InRedis) -> list[int]:
-    """Positions of the events to be looked at."""
     ends = [position_of(stream.last) or 0 for stream in found.streams]
     of_groups = [at for group in found.groups for at in (group.next, group.oldest_pending) if at]
     return [*ends, ends[0] + 1, *of_groups]

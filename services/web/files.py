@@ -22,8 +22,6 @@ DOWNLOADS_OF_ONE_MAX: Final = 8
 
 
 class Files:
-    """Serves blobs by signed links."""
-
     def __init__(self, links: FileLinks, blobs: BlobStore) -> None:
         self._links = links
         self._blobs = blobs

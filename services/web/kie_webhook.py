@@ -1,4 +1,4 @@
-"""What to do when the provider says that a task is done: look for ourselves, and record the task.
+"""POST /webhooks/kie/{job}/{submission}/{secret}: the provider says that a task is done; we look ourselves.
 
 Nothing in a call is believed but which task to look at. Its record is read with our own key, and only one
 whose `callBackUrl` is exactly the address that was called belongs to the submission. So a task is found again
@@ -6,9 +6,13 @@ although the answer to its creation was lost, and a forged call changes nothing.
 """
 
 import asyncio
+import base64
+import hashlib
+import hmac
+import re
 import time
-from collections.abc import Callable
-from typing import Any, Final, Literal, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
@@ -20,33 +24,46 @@ from ledger.errors import LedgerBusyError, LedgerUnavailableError, RejectedError
 from ledger.jobs.state import Submission
 from ledger.log.ledger import Ledger
 from ledger.postgres import DATABASE_ERRORS
-from services.adapters.kie.client import KieClient
 from services.adapters.kie.errors import KieError, TaskUnknownError
+from services.adapters.kie.gateway import Kie
 from services.generation.callback_urls import PREFIX, callback_url, secret_is_right
 from services.platform import tracing
 from services.platform.ids import is_outside_id
 from services.platform.settings import Settings
 from services.web.metrics import CALLBACKS
 from services.web.middleware import route_of
-from services.web.signatures import flaw_in
 
 logger = structlog.get_logger()
 
 Outcome = Literal["recorded", "known", "other_task", "no_task", "unknown", "foreign", "later"]
+PATH: Final = PREFIX + r"/{job:[A-Za-z0-9_-]{1,64}}/{submission:[0-9]{1,4}}/{secret:[0-9A-Za-z]{1,64}}"
+BODY_S_MAX: Final = 10.0
+"""The provider waits 15 seconds for the answer."""
 
+_STATUS: Final[dict[Outcome, int]] = {
+    "recorded": 200,
+    "known": 200,
+    "other_task": 200,  # nothing gets better by calling again
+    "no_task": 400,
+    "unknown": 404,
+    "foreign": 404,
+    "later": 503,
+}
+TIMESTAMP: Final = "X-Webhook-Timestamp"
+SIGNATURE: Final = "X-Webhook-Signature"
+AGE_S_MAX: Final = 300.0
+"""Either way: clocks differ, and a call that failed comes again later."""
 
-class Accounts(Protocol):
-    """The provider's accounts by name; `services.adapters.kie.gateway.Kie` is one."""
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
-    def client(self, account: str) -> KieClient | None:
-        """None when its key is no longer configured."""
+Flaw = Literal["missing", "stale", "wrong"]
 
 
 class CallbackDesk:
     """Takes calls whose secret (and signature) is right; `hint` is told of each job whose task has news."""
 
     def __init__(
-        self, settings: Settings, ledger: Ledger, accounts: Accounts, hint: Callable[[str], None]
+        self, settings: Settings, ledger: Ledger, accounts: Kie, hint: Callable[[str], None]
     ) -> None:
         self._settings = settings
         self._ledger = ledger
@@ -125,24 +142,6 @@ def task_in(body: bytes) -> str | None:
     return str(task) if is_outside_id(task) else None
 
 
-# POST /webhooks/kie/{job}/{submission}/{secret}: the provider calls when a task is done.
-
-
-PATH: Final = PREFIX + r"/{job:[A-Za-z0-9_-]{1,64}}/{submission:[0-9]{1,4}}/{secret:[0-9A-Za-z]{1,64}}"
-BODY_S_MAX: Final = 10.0
-"""The provider waits 15 seconds for the answer."""
-
-_STATUS: Final[dict[Outcome, int]] = {
-    "recorded": 200,
-    "known": 200,
-    "other_task": 200,  # nothing gets better by calling again
-    "no_task": 400,
-    "unknown": 404,
-    "foreign": 404,
-    "later": 503,
-}
-
-
 class KieWebhook:
     """The HTTP side of CallbackDesk."""
 
@@ -193,3 +192,23 @@ class KieWebhook:
             CALLBACKS.labels("unsigned").inc()
             logger.warning("callback_not_signed", job=job, flaw=flaw)
             raise web.HTTPUnauthorized
+
+
+def signature(key: bytes, task: str, timestamp: str) -> str:
+    """The header's value: base64 of HMAC-SHA256 over `<task>.<unix seconds>`.
+
+    The body is not signed, so it says who calls and when, about which task, and nothing else.
+    """
+    digest = hmac.new(key, f"{task}.{timestamp}".encode(), hashlib.sha256).digest()
+    return base64.b64encode(digest).decode()
+
+
+def flaw_in(key: bytes, task: str | None, headers: Mapping[str, str], now_s: float) -> Flaw | None:
+    """What is wrong with a call's signature; None when it is good. `now_s` is our clock's."""
+    timestamp, signed = headers.get(TIMESTAMP, ""), headers.get(SIGNATURE, "")
+    if task is None or not signed or not _SECONDS.fullmatch(timestamp):
+        return "missing"
+    expected = signature(key, task, timestamp).encode()
+    if not hmac.compare_digest(expected, signed.strip().encode("utf-8", "surrogateescape")):
+        return "wrong"
+    return "stale" if abs(now_s - int(timestamp)) > AGE_S_MAX else None

@@ -38,7 +38,6 @@ class Access:
 
     @web.middleware
     async def log(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The middleware."""
         clear_contextvars()  # of the request before this one on the same connection
         began = time.perf_counter()
         route, status = route_of(request), 500

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from services.local.postgres import EmbeddedPostgres
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from tests.support.servers import short_folder
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from services.generation.callback_urls import YOOKASSA_PATH
 from services.platform.health import Health, address_of
-from services.web.app import build_app
+from services.web.main import build_app
 from services.web.yookassa_webhook import YooKassaWebhook
 from tests.support.payment_fixture import PaymentFixture
 

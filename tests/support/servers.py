@@ -16,7 +16,7 @@ import asyncpg
 from services.local import processes
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
-from services.migrations.schema import migrate
+from services.migrations import migrate
 
 TEMPLATE = "neurocards_template"
 _PREFIX = "neurocards-test-"

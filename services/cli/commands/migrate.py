@@ -14,7 +14,7 @@ def migrate(output: Output = OutputFormat.table) -> None:
     """Apply the migrations that are missing; safe to run twice, and from two places at once."""
     import asyncio
 
-    from services.migrations.schema import migrate as apply
+    from services.migrations import migrate as apply
     from services.platform.database import wait_for_database
 
     settings = prepare("migrate")

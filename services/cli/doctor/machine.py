@@ -14,7 +14,7 @@ from services.cli.doctor import Check, fail, ok, warn
 from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
-from services.migrations.schema import compare
+from services.migrations import compare
 from services.platform.database import APP_ROLE, connect
 from services.platform.errors import SettingsError, StartError, UnsafeDatabaseError
 from services.platform.redis import check_redis, command_client

@@ -23,8 +23,7 @@ from redis.exceptions import RedisError
 from services.platform.backoff import backoff_s
 from services.platform.redis_keys import seat_key
 from services.streams.consumer.held_entries import EntryHandler, HeldEntries
-from services.streams.consumer.read import Reader, make_group
-from services.streams.consumer.reclaim import Sweeper
+from services.streams.consumer.read import Reader, Reclaimer, make_group
 from services.streams.consumer.scripts import OTHERS, Claim, Scripts
 
 logger = structlog.get_logger()
@@ -47,20 +46,18 @@ class Consumer:
         self._redis = redis
         self._lease_s = lease_s
         self._scripts = Scripts(redis)
-        self._hands = HeldEntries(claim, holder)
-        self._reader = Reader(redis, blocking, self._hands)
-        self._sweeper = Sweeper(redis, self._scripts, self._hands, lease_s, self._seat_of)
+        self._held = HeldEntries(claim, holder)
+        self._reader = Reader(redis, blocking, self._held)
+        self._reclaimer = Reclaimer(redis, self._scripts, self._held, lease_s, self._seat_of)
         self._renewed_at: float | None = None
 
     @property
     def name(self) -> str:
-        """The consumer's name, e.g. `w1`; empty before `start`."""
-        return self._hands.claim.consumer
+        return self._held.claim.consumer
 
     @property
     def held(self) -> int:
-        """How many entries are in hand."""
-        return len(self._hands.held)
+        return len(self._held.held)
 
     def status(self) -> dict[str, Any]:
         """Seat and lease: `renewed_s` is how long ago it was renewed, None before it ever was."""
@@ -69,40 +66,36 @@ class Consumer:
         return {
             "seat": self.name,
             "entries": self.held,
-            "to_acknowledge": len(self._hands.done),
-            "to_give_back": len(self._hands.released),
+            "to_acknowledge": len(self._held.done),
+            "to_give_back": len(self._held.released),
             "lease_s": self._lease_s,
             "renewed_s": renewed_s,
         }
 
     async def start(self) -> None:
-        """Make the group if need be and take a seat. Raises RedisError."""
-        await make_group(self._redis, self._hands.claim.stream, self._hands.claim.group)
+        await make_group(self._redis, self._held.claim.stream, self._held.claim.group)
         await self._take_seat()
 
     def done(self, entry: str) -> None:
         """The work is done and durable: acknowledge."""
-        self._hands.finish(entry)
+        self._held.finish(entry)
 
     def release(self, entry: str) -> None:
         """Not done: let another process have it at once."""
-        self._hands.give_back(entry)
+        self._held.give_back(entry)
 
     def drop(self, entry: str) -> None:
         """Not done, and best left alone for a while: whoever sweeps after the lease gets it."""
-        self._hands.held.discard(entry)
+        self._held.held.discard(entry)
 
     def sweep_soon(self) -> None:
-        """Somebody has given entries back."""
-        self._sweeper.now.set()
+        self._reclaimer.now.set()
 
     async def read(self) -> None:
-        """Read for ever."""
         await self._reader.run()
 
     async def sweep(self) -> None:
-        """Take over for ever what others let lie."""
-        await self._sweeper.run()
+        await self._reclaimer.run()
 
     async def keep(self) -> None:
         """Renew what is held, for ever; acknowledge and give back at once what is to be."""
@@ -118,52 +111,52 @@ class Consumer:
             pause_s = backoff_s(failures, 0.1, 1.0) if failures else renew_at - loop.time()
             try:
                 async with asyncio.timeout(max(0.0, min(pause_s, renew_at - loop.time()))):
-                    await (asyncio.sleep(pause_s) if failures else self._hands.hurry.wait())
+                    await (asyncio.sleep(pause_s) if failures else self._held.flush_requested.wait())
             except TimeoutError:
                 continue
 
     async def renew(self) -> None:
         """Keep the seat and all that is held; tell the holder what others have. Raises RedisError."""
-        held = list(self._hands.held)
-        states = await self._scripts.renew(self._hands.claim, held)
+        held = list(self._held.held)
+        states = await self._scripts.renew(self._held.claim, held)
         if states is None:
             logger.error("seat_lost", consumer=self.name, entries=len(held))
-            self._hands.lose(held)
+            self._held.lose(held)
             await self._take_seat()
             return
         self._renewed_at = asyncio.get_running_loop().time()
-        self._hands.lose([entry for entry in held if states[entry] == OTHERS and entry in self._hands.held])
+        self._held.lose([entry for entry in held if states[entry] == OTHERS and entry in self._held.held])
 
     async def leave(self) -> None:
         """Acknowledge what is done, give back all else, and leave the seat. Raises RedisError."""
         await self._settle()
-        released = await self._scripts.leave(self._hands.claim)
-        self._hands.held.clear()
+        released = await self._scripts.leave(self._held.claim)
+        self._held.held.clear()
         logger.info("seat_left", consumer=self.name, entries_given_back=released)
 
     async def _settle(self) -> None:
-        hands = self._hands
-        hands.hurry.clear()
-        if done := list(hands.done):
-            await self._scripts.ack(hands.claim, done)
-            hands.done.difference_update(done)
-        if released := list(hands.released):
-            await self._scripts.release(hands.claim, released)
-            hands.released.difference_update(released)
+        held = self._held
+        held.flush_requested.clear()
+        if done := list(held.done):
+            await self._scripts.ack(held.claim, done)
+            held.done.difference_update(done)
+        if released := list(held.released):
+            await self._scripts.release(held.claim, released)
+            held.released.difference_update(released)
 
     async def _take_seat(self) -> None:
-        claim = self._hands.claim
+        claim = self._held.claim
         for number in range(1, SEATS_MAX):
             seat = self._seat_of(f"w{number}")
             if await self._redis.set(seat, claim.token, nx=True, px=claim.lease_ms):
-                self._hands.claim = replace(claim, consumer=f"w{number}", seat=seat)
-                self._hands.own_first = True  # what the seat's last holder left behind is ours now
+                self._held.claim = replace(claim, consumer=f"w{number}", seat=seat)
+                self._held.own_first = True  # what the seat's last holder left behind is ours now
                 logger.info("seat_taken", consumer=self.name)
                 return
         raise RedisError(f"all {SEATS_MAX} seats are taken")
 
     def _seat_of(self, consumer: str) -> str:
-        return seat_key(self._hands.claim.group, consumer)
+        return seat_key(self._held.claim.group, consumer)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]], failed: str) -> bool:
         try:

@@ -42,13 +42,12 @@ class HeldEntries:
         self.held: set[str] = set()
         self.done: set[str] = set()
         self.released: set[str] = set()
-        self.hurry = asyncio.Event()
+        self.flush_requested = asyncio.Event()
         """Set when there is something to acknowledge or to give back."""
         self.own_first = True
         """Whether entries may be ours without our knowing: at the start, and after errors."""
 
     def take(self, entries: Iterable[tuple[bytes, Fields | None]]) -> None:
-        """Give entries to the holder, unless they are in hand already."""
         for raw, fields in entries:
             entry = raw.decode()
             if entry in self.done or entry in self.held:
@@ -60,16 +59,14 @@ class HeldEntries:
                 self.finish(entry)
 
     def finish(self, entry: str) -> None:
-        """To be acknowledged."""
         self.held.discard(entry)
         self.done.add(entry)
-        self.hurry.set()
+        self.flush_requested.set()
 
     def give_back(self, entry: str) -> None:
-        """To be made claimable."""
         self.held.discard(entry)
         self.released.add(entry)
-        self.hurry.set()
+        self.flush_requested.set()
 
     def lose(self, entries: Iterable[str]) -> None:
         """Others have these now."""

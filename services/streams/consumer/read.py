@@ -1,6 +1,8 @@
-"""Reading new entries, and finding again those that are ours without our knowing."""
+"""Reads new entries, finds again those that are ours unknown to us, and reclaims what others let lie."""
 
 import asyncio
+import random
+from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -8,11 +10,18 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from services.platform.backoff import backoff_s
+from services.platform.metrics import RECLAIMED
 from services.streams.consumer.held_entries import Fields, HeldEntries
+from services.streams.consumer.scripts import Scripts
 
 logger = structlog.get_logger()
 
 BLOCK_S = 2.0
+COUNT_MAX = 100
+PAGES_MAX = 10
+EVERY_S_MAX = 1.5
+DEAD_AFTER_LEASES = 20
+_START = b"0-0"
 
 
 async def make_group(redis: Redis, stream: str, group: str) -> None:
@@ -28,49 +37,49 @@ async def make_group(redis: Redis, stream: str, group: str) -> None:
 class Reader:
     """The blocking read, on a client of its own."""
 
-    def __init__(self, redis: Redis, blocking: Redis, hands: HeldEntries) -> None:
+    def __init__(self, redis: Redis, blocking: Redis, held: HeldEntries) -> None:
         self._redis = redis
         self._blocking = blocking
-        self._hands = hands
+        self._held = held
 
     async def run(self) -> None:
         """Read for ever, never more than the holder has room for: what is read ahead ages meanwhile."""
         failures = 0
         while True:
-            await self._hands.holder.wait_free()
+            await self._held.holder.wait_free()
             try:
-                if self._hands.own_first:
+                if self._held.own_first:
                     await self._read_own()
-                if self._hands.holder.free() > 0:
+                if self._held.holder.free() > 0:
                     await self._read(">", block_ms=int(BLOCK_S * 1000))
                 failures = 0
             except (RedisError, OSError) as error:
                 # An abandoned blocked read may have made entries ours without telling us.
-                self._hands.own_first = True
+                self._held.own_first = True
                 failures += 1
                 await self._recover(error, failures)
 
     async def _read_own(self) -> None:
         last = "0"
-        while self._hands.holder.free() > 0:
+        while self._held.holder.free() > 0:
             found = await self._read(last)
             if not found:
-                self._hands.own_first = False
+                self._held.own_first = False
                 return
             last = found[-1]
 
     async def _read(self, after: str, block_ms: int | None = None) -> list[str]:
-        claim = self._hands.claim
+        claim = self._held.claim
         reply: Any = await self._blocking.xreadgroup(
             claim.group,
             claim.consumer,
             {claim.stream: after},
-            count=self._hands.holder.free(),
+            count=self._held.holder.free(),
             block=block_ms,
         )
         entries = cast("list[tuple[bytes, Fields | None]]", [e for _, found in reply or () for e in found])
-        if claim == self._hands.claim:  # else the seat was lost meanwhile, and others will get these
-            self._hands.take(entries)
+        if claim == self._held.claim:  # else the seat was lost meanwhile, and others will get these
+            self._held.take(entries)
         return [entry[0].decode() for entry in entries]
 
     async def _recover(self, error: Exception, failures: int) -> None:
@@ -79,6 +88,72 @@ class Reader:
         await asyncio.sleep(pause_s)
         if isinstance(error, ResponseError):  # NOGROUP after a wipe, UNBLOCKED while it is made anew
             try:
-                await make_group(self._redis, self._hands.claim.stream, self._hands.claim.group)
+                await make_group(self._redis, self._held.claim.stream, self._held.claim.group)
             except (RedisError, OSError) as failed:
                 logger.warning("group_failed", error=repr(failed))
+
+
+class Reclaimer:
+    """Sweeps every second or so, and at once when told that entries were given back."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        scripts: Scripts,
+        held: HeldEntries,
+        lease_s: float,
+        seat_of: Callable[[str], str],
+    ) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._held = held
+        self._lease_s = lease_s
+        self._seat_of = seat_of
+        self._cursor = _START
+        self.now = asyncio.Event()
+
+    async def run(self) -> None:
+        """Sweep for ever."""
+        rounds = 0
+        every_s = min(self._lease_s / 4, EVERY_S_MAX)
+        while True:
+            try:
+                async with asyncio.timeout(every_s * random.uniform(0.5, 1.0)):
+                    await self.now.wait()
+            except TimeoutError:
+                rounds += 1
+            self.now.clear()
+            try:
+                await self.sweep()
+                if rounds % 100 == 1:
+                    await self.remove_dead()
+            except (RedisError, OSError) as error:
+                logger.warning("sweep_failed", error=repr(error))
+
+    async def sweep(self) -> None:
+        """Take over as much as there is room for; a long pending list is gone through over several calls."""
+        for _ in range(PAGES_MAX):
+            room = min(self._held.holder.free(), COUNT_MAX)
+            if room <= 0:
+                return
+            claim = self._held.claim
+            swept = await self._scripts.sweep(claim, self._cursor, room)
+            self._cursor = swept.cursor
+            found = [*swept.entries, *((entry, None) for entry in swept.vanished)]
+            if found:
+                RECLAIMED.labels(claim.group).inc(len(found))
+                logger.info("entries_taken_over", consumer=claim.consumer, entries=len(found))
+            if claim == self._held.claim:
+                self._held.take(found)
+            if self._cursor == _START:
+                return
+
+    async def remove_dead(self) -> None:
+        """Remove consumers without a process, without entries, and silent for many leases."""
+        claim = self._held.claim
+        found: Any = await self._redis.xinfo_consumers(claim.stream, claim.group)
+        names = [info["name"].decode() for info in found]
+        dead = [(name, self._seat_of(name)) for name in names if name != claim.consumer]
+        idle_ms = int(self._lease_s * 1000 * DEAD_AFTER_LEASES)
+        if dead and (removed := await self._scripts.remove_dead(claim, idle_ms, dead)):
+            logger.info("consumers_removed", consumers=removed)

@@ -32,10 +32,14 @@ from ledger.postgres import Pool
 from services.platform.redis_keys import ledger_copy
 from services.streams.compare import jobs_problem
 from services.streams.entries import encode_entry
-from services.streams.publisher.consistency import ConsistencyCheck
-from services.streams.publisher.errors import StreamMismatchError, StreamsBusyError
-from services.streams.publisher.recreate import StreamMaker
-from services.streams.publisher.scripts import Place, Scripts, StreamState
+from services.streams.publisher.recreate import ConsistencyCheck, StreamMaker
+from services.streams.publisher.scripts import (
+    Place,
+    Scripts,
+    StreamMismatchError,
+    StreamsBusyError,
+    StreamState,
+)
 
 PAGE_EVENTS = 1000
 KEEP_S = 60
@@ -180,7 +184,6 @@ class Rebuild:
 
 
 async def _end(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel what is still running, and wait for it."""
     running = [task for task in tasks if task is not None]
     for task in running:
         task.cancel()

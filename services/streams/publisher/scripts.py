@@ -11,11 +11,20 @@ import msgspec
 from redis.asyncio import Redis
 
 from events.envelope import Cursor, Recorded
+from ledger.errors import IntegrityError, LedgerError
 from services.platform.lua import load_script
 from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.streams import entries as streams
 from services.streams.entries import GENERATION, JobEntry, StreamError, entry_id
-from services.streams.publisher.errors import StreamMismatchError
+
+
+class StreamMismatchError(IntegrityError):
+    """The streams hold what the log does not: publishing on would mix two histories."""
+
+
+class StreamsBusyError(LedgerError):
+    """The streams change all the time, so that they cannot be made anew or exchanged."""
+
 
 Swapped = Literal["swapped", "behind", "gone", "differs"]
 

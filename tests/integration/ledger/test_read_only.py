@@ -21,7 +21,7 @@ from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from services.local.binaries import find_client, find_postgres
 from services.local.postgres import EmbeddedPostgres
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support import servers
 from tests.support.waiting import eventually

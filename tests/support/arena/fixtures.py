@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.local.postgres import EmbeddedPostgres
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from tests.support import servers
 from tests.support.arena import seed
 from tests.support.arena.arena import Arena

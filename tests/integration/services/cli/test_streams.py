@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
+from projections.engine.registry import PROJECTIONS
 from services.platform.redis_keys import JOBS, LEDGER, seat_key
 from services.streams.entries import GENERATION, entry_id
 from services.streams.publisher.rebuild import Rebuild
@@ -64,6 +65,7 @@ async def test_status_tells_what_is_there_and_who_is_late(
     ledger, of_jobs = of["stream"][LEDGER], of["stream"][JOBS]
     assert (ledger["entries"], ledger["first"], ledger["last"], ledger["tail"]) == (last, 1, last, "behind")
     assert of_jobs["tail"] == "as the log" and ledger["memory_bytes"] > 1000
+    assert set(of["reader"]) == {"relay", GENERATION, "notifier", *PROJECTIONS}
     relay, balances, group = (of["reader"][name] for name in ("relay", "balances", GENERATION))
     assert (relay["position"], relay["lag"]) == (last, 2) and 0 < relay["lag_s"] < balances["lag_s"] < 600
     assert (balances["position"], balances["lag"]) == (0, last + 2)

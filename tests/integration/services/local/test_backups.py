@@ -21,7 +21,7 @@ from services.cli.main import app
 from services.local.data_dir import DataFolder
 from services.local.postgres import EmbeddedPostgres
 from services.maintenance.gauges import measure_wal_archive
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from services.platform.settings import Settings, load_settings
 from tests.support.cli_runner import CliRunner, Result
 from tests.support.compose import load

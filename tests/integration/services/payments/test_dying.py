@@ -8,7 +8,7 @@ import pytest
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import DATABASE_ERRORS
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from services.platform.database import create_pool
 from services.platform.ids import new_id
 from tests.support.notifying import notified

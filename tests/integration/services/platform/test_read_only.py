@@ -5,7 +5,7 @@ import pytest
 
 from services.cli.resolve_account import resolve_account
 from services.local.postgres import EmbeddedPostgres
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from services.platform.database import connect, create_pool
 from services.platform.errors import StartError
 from services.platform.settings import Settings, load_settings

@@ -9,7 +9,7 @@ from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.run import check_ledger
 from services.local.postgres import EmbeddedPostgres
-from services.migrations.schema import migrate
+from services.migrations import migrate
 from services.platform.database import connect, create_pool
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import load_settings

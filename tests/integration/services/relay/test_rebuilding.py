@@ -14,9 +14,8 @@ from services.platform.redis import blocking_client
 from services.platform.redis_keys import EPOCH, JOBS, LEDGER, PREFIX
 from services.streams.compare import check_streams
 from services.streams.entries import encode_entry, entry_id, position_of
-from services.streams.publisher.errors import StreamMismatchError
 from services.streams.publisher.rebuild import Rebuild, Rebuilt
-from services.streams.publisher.scripts import Scripts
+from services.streams.publisher.scripts import Scripts, StreamMismatchError
 from tests.support.traffic import Traffic
 
 Rebuilds = Callable[..., Awaitable[Rebuilt | None]]

@@ -107,7 +107,7 @@ async def test_streams_of_an_old_backup_are_made_anew_when_too_far_behind(
     await relay.end()
     epoch = await redis.get(EPOCH)
     await traffic.play(60)
-    monkeypatch.setattr("services.streams.publisher.consistency.BEHIND_EVENTS_MAX", 50)
+    monkeypatch.setattr("services.streams.publisher.recreate.BEHIND_EVENTS_MAX", 50)
 
     await start_relay(reach_back=10)
 

@@ -81,7 +81,7 @@ async def test_only_the_owner_acknowledges(hall: BlockedConsumers) -> None:
     await other.has("1-0")
     frozen.consumer.done("1-0")
     frozen.tasks.append(asyncio.create_task(frozen.consumer.keep()))
-    await eventually(lambda: not frozen.consumer._hands.done)
+    await eventually(lambda: not frozen.consumer._held.done)
     assert await hall.owners() == {"1-0": other.consumer.name}
     other.consumer.done("1-0")
     await eventually(hall.empty)
@@ -206,7 +206,7 @@ async def test_trimmed_entries_come_back_without_fields(hall: BlockedConsumers) 
 async def test_dead_consumers_go_only_when_they_hold_nothing(
     hall: BlockedConsumers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.streams.consumer.reclaim.DEAD_AFTER_LEASES", 1)
+    monkeypatch.setattr("services.streams.consumer.read.DEAD_AFTER_LEASES", 1)
     await hall.add(1)
     holder = await hall.new(lease_s=600).start("read")
     await holder.has("1-0")
@@ -221,7 +221,7 @@ async def test_dead_consumers_go_only_when_they_hold_nothing(
         return {row["name"].decode() for row in found}
 
     async def removed() -> bool:
-        await live.consumer._sweeper.remove_dead()
+        await live.consumer._reclaimer.remove_dead()
         return idle.consumer.name not in await names()
 
     await eventually(removed)

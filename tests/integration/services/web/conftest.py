@@ -18,9 +18,9 @@ from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
 from services.platform.health import Health, address_of
 from services.platform.settings import Settings, load_settings
-from services.web.app import build_app
 from services.web.files import Files
 from services.web.kie_webhook import CallbackDesk, KieWebhook
+from services.web.main import build_app
 from tests.support.order_fixture import OrderFixture
 
 if TYPE_CHECKING:

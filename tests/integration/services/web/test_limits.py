@@ -20,7 +20,7 @@ from services.platform.health import address_of
 from services.platform.http_server import LimitedRunner
 from services.platform.settings import Settings
 from services.web import files, kie_webhook
-from services.web.app import PEER_CONNECTIONS_MAX, build_runner
+from services.web.main import PEER_CONNECTIONS_MAX, build_runner
 from tests.integration.services.web.conftest import PUBLIC, Browser
 from tests.support.order_fixture import OrderFixture
 from tests.support.services import ServiceProcess

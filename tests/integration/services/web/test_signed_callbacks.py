@@ -13,8 +13,8 @@ from ledger.log.ledger import Ledger
 from services.platform.redis import command_client
 from services.platform.settings import Settings, load_settings
 from services.streams import wake
-from services.web.signatures import signature
-from services.web.wake_workers import WAITING_MAX, Waker
+from services.streams.wake import WAITING_MAX, Waker
+from services.web.kie_webhook import signature
 from tests.integration.services.web.conftest import OK, PUBLIC, Browser, ScriptedKie, finished, task_of
 from tests.support.waiting import eventually
 

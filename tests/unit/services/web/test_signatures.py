@@ -1,6 +1,6 @@
 """Only the provider's own, fresh signature on this very task is good."""
 
-from services.web.signatures import SIGNATURE, TIMESTAMP, flaw_in, signature
+from services.web.kie_webhook import SIGNATURE, TIMESTAMP, flaw_in, signature
 from tests.support.each import each
 
 KEY = b"the key from kie.ai/settings"
