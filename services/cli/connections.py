@@ -12,13 +12,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
     from ledger.log.ledger import Ledger
     from ledger.postgres import Pool
     from services.platform.settings import Settings
     from services.streams.publisher.scripts import Scripts
-    from services.streams.status import Status
 
 T = TypeVar("T")
 
@@ -174,21 +171,3 @@ def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
             return await work(servers)
 
     return uvloop.run(on_both(prepare(command)))
-
-
-async def status_of(redis: Redis, pool: Pool, lease_s: float) -> Status:
-    """The streams' status; what Postgres alone can tell, when Redis does not answer in time."""
-    import asyncio
-
-    from redis.exceptions import RedisError
-
-    from services.platform.errors import explain
-    from services.streams.status import status_without_redis, stream_status
-
-    try:
-        async with asyncio.timeout(3):
-            return await stream_status(redis, pool, lease_s=lease_s)
-    except RedisError as error:
-        return await status_without_redis(pool, explain(error) or repr(error))
-    except TimeoutError:
-        return await status_without_redis(pool, "Redis does not answer at REDIS_URL within 3 s")

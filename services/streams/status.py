@@ -4,16 +4,19 @@ A lag in positions says how many, the age of the oldest event that is not applie
 read from the log, so it is right also for a reader that died long ago, and for one that sleeps in between.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import asyncpg
 import msgspec
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from events.stream_names import job_of
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.platform.errors import explain
 from services.platform.redis_keys import EPOCH, JOBS, LEDGER, seat_key
 from services.streams.entries import (
     GENERATION,
@@ -57,12 +60,12 @@ class Group(msgspec.Struct, frozen=True):
     next: int | None
 
 
-class Consumer(msgspec.Struct, frozen=True):
-    """Who sits in a seat of the group. `seat_left_s` until the seat expires, None when it is empty."""
+class ConsumerLine(msgspec.Struct, frozen=True):
+    """A worker's seat in the group. `renewed_s` ago it was renewed last; None: nobody sits there."""
 
-    name: str
+    consumer: str
     pending: int
-    seat_left_s: float | None
+    renewed_s: float | None
 
 
 class InRedis(msgspec.Struct, frozen=True):
@@ -71,10 +74,10 @@ class InRedis(msgspec.Struct, frozen=True):
     epoch: str
     streams: tuple[Stream, Stream]
     groups: list[Group]
-    consumers: list[Consumer]
+    consumers: list[ConsumerLine]
 
 
-async def look(redis: Redis) -> InRedis:
+async def look(redis: Redis, lease_s: float) -> InRedis:
     """Ask Redis, in two round trips. Raises RedisError."""
     async with redis.pipeline(transaction=True) as pipe:
         for name in (LEDGER, JOBS):
@@ -104,8 +107,9 @@ async def look(redis: Redis) -> InRedis:
         for n, (stream, raw) in enumerate(raw_groups)
     ]
     seats = answers[2 * len(raw_groups) :]
-    people = [_consumer_in_redis(raw, left) for raw, left in zip(raw_consumers, seats, strict=True)]
-    return InRedis((epoch or b"").decode(), (ledger, jobs), groups, sorted(people, key=_by_number))
+    people = [_consumer(raw, left, lease_s) for raw, left in zip(raw_consumers, seats, strict=True)]
+    people.sort(key=lambda line: (len(line.consumer), line.consumer))  # by number
+    return InRedis((epoch or b"").decode(), (ledger, jobs), groups, people)
 
 
 def _stream_in_redis(name: str, found: list[Any]) -> Stream:
@@ -137,13 +141,9 @@ def _group_in_redis(stream: str, raw: dict[str, Any], pending: Any, following: A
     )
 
 
-def _consumer_in_redis(raw: dict[str, Any], left_ms: Any) -> Consumer:
-    left = left_ms / 1000 if isinstance(left_ms, int) and left_ms >= 0 else None
-    return Consumer(raw["name"].decode(), raw["pending"], left)
-
-
-def _by_number(consumer: Consumer) -> tuple[int, str]:
-    return len(consumer.name), consumer.name
+def _consumer(raw: dict[str, Any], left_ms: Any, lease_s: float) -> ConsumerLine:
+    renewed = max(lease_s - left_ms / 1000, 0.0) if isinstance(left_ms, int) and left_ms >= 0 else None
+    return ConsumerLine(raw["name"].decode(), raw["pending"], renewed)
 
 
 def _found(reply: Any, nothing: Any) -> Any:
@@ -159,6 +159,7 @@ CONTRADICTIONS: frozenset[Tail] = frozenset({"ahead of the log", "differs from t
 """What needs `neurocards recover`, or somebody who looks."""
 
 RELAY = "relay"
+REDIS_S = 3.0
 
 
 class StreamLine(msgspec.Struct, frozen=True):
@@ -188,14 +189,6 @@ class ReaderLine(msgspec.Struct, frozen=True):
     pending: int | None = None
     oldest_pending_s: float | None = None
     held: bool = True
-
-
-class ConsumerLine(msgspec.Struct, frozen=True):
-    """A worker's seat in the group. `renewed_s` ago it was renewed last; None: nobody sits there."""
-
-    consumer: str
-    pending: int
-    renewed_s: float | None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -230,17 +223,17 @@ class Event(msgspec.Struct, frozen=True):
 async def stream_status(redis: Redis, pool: Pool, *, lease_s: float) -> Status:
     """Look at everything once; at Redis first, so that what it holds must be in the log when that is read.
 
-    `lease_s` is the workers' setting: for how long a seat is held. Raises RedisError.
+    What Postgres alone can tell, when Redis does not answer in time. `lease_s` is the workers' setting: for
+    how long a seat is held.
     """
-    return await _status(pool, await look(redis), None, lease_s)
-
-
-async def status_without_redis(pool: Pool, reason: str) -> Status:
-    """What Postgres alone can tell, when Redis is away."""
-    return await _status(pool, None, reason, 0)
-
-
-async def _status(pool: Pool, found: InRedis | None, reason: str | None, lease_s: float) -> Status:
+    found, reason = None, None
+    try:
+        async with asyncio.timeout(REDIS_S):
+            found = await look(redis, lease_s)
+    except RedisError as error:
+        reason = explain(error) or repr(error)
+    except TimeoutError:
+        reason = f"Redis does not answer at REDIS_URL within {REDIS_S:g} s"
     async with (
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),  # all as of one moment
@@ -260,13 +253,14 @@ async def _status(pool: Pool, found: InRedis | None, reason: str | None, lease_s
         return None if event is None else max(now_us - event.recorded_at_us, 0) / 1e6
 
     readers = [_cursor(row, end, now_us) for row in cursors]
-    lines, consumers = [], []
+    lines: list[StreamLine] = []
+    consumers: list[ConsumerLine] = []
     if found is not None:
         ledger, jobs = found.streams
         lines = [_stream(ledger, end, events, 0), _stream(jobs, published, events, newest)]
         relay = ReaderLine(RELAY, published, max(end - published, 0), age_s(published + 1) or 0.0)
         readers = [relay, *readers, *(_group(group, found, age_s) for group in found.groups)]
-        consumers = [_consumer(consumer, lease_s) for consumer in found.consumers]
+        consumers = found.consumers
     epoch = found.epoch if found else ""
     return Status(end, epoch, head["open_jobs"], age_s(head["oldest"]), lines, readers, consumers, reason)
 
@@ -336,11 +330,4 @@ def _group(group: Group, found: InRedis, age_s: Callable[[int | None], float | N
         0.0 if group.next is None else age_s(group.next),
         pending=group.pending,
         oldest_pending_s=age_s(group.oldest_pending),
-    )
-
-
-def _consumer(consumer: Consumer, lease_s: float) -> ConsumerLine:
-    left_s = consumer.seat_left_s
-    return ConsumerLine(
-        consumer.name, consumer.pending, None if left_s is None else max(lease_s - left_s, 0.0)
     )

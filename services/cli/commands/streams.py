@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import Servers, on_servers, status_of
+from services.cli.connections import Servers, on_servers
 from services.cli.errors import ExitCode
 from services.cli.options import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
@@ -59,7 +59,9 @@ def status(output: Output = OutputFormat.table) -> None:
 
 async def _look(servers: Servers) -> Status:
 
-    return await status_of(servers.redis, servers.pool, servers.settings.lease_seconds)
+    from services.streams.status import stream_status
+
+    return await stream_status(servers.redis, servers.pool, lease_s=servers.settings.lease_seconds)
 
 
 def _summary(found: Status) -> str:

@@ -17,7 +17,6 @@ from redis.exceptions import RedisError
 
 from ledger.postgres import DATABASE_ERRORS
 from ledger.sql import load_queries
-from services.cli.connections import status_of
 from services.cli.top.model import (
     ErrorLine,
     Facts,
@@ -37,7 +36,7 @@ from services.platform.database import APP_ROLE, CONNECT_TIMEOUT_S, server_setti
 from services.platform.errors import explain
 from services.platform.redis import command_client
 from services.platform.settings import Settings
-from services.streams.status import Status
+from services.streams.status import Status, stream_status
 
 if TYPE_CHECKING:
     from ledger.postgres import Pool
@@ -78,7 +77,7 @@ class Looking:
 
     async def _look(self) -> Facts:
         pool = await self._connected()
-        status = await status_of(self._redis, pool, self._settings.lease_seconds)
+        status = await stream_status(self._redis, pool, lease_s=self._settings.lease_seconds)
         log = await look_at_log(pool)
         provider, redis = await self._provider(status.redis)
         facts = Facts(
