@@ -35,10 +35,8 @@ WITH unlinked AS (
     UPDATE deliveries SET state = CASE WHEN state IN ('pending', 'sending') THEN 'skipped' ELSE state END,
                           message_id = NULL, file_id = NULL, last_error = NULL
     WHERE account = $1
-), statuses AS (
-    UPDATE order_statuses SET abandoned = true, last_error = NULL WHERE account = $1
 )
-UPDATE payment_statuses SET abandoned = true, last_error = NULL WHERE account = $1
+UPDATE status_messages SET abandoned = true, last_error = NULL WHERE account = $1
 
 -- name: forget_updates
 -- Messages that wait to be handled, or were parked, unless they are back already. $1 Telegram id, $2 account

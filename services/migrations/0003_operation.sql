@@ -1,7 +1,7 @@
 -- What the services remember beside the log: messages to be sent, models that rest, how far it was verified.
 
--- What a chat is owed: one row per message to send once (deliveries), and one per order whose status message
--- is edited as its jobs move. Written by the notifier in the transaction that moves its cursor.
+-- What a chat is owed: one row per message to send once (deliveries), and one per order or payment whose
+-- status message is edited as things move. Written by the notifier in the transaction that moves its cursor.
 -- No chat ids: who an account is stands in `accounts` alone, so that erasing someone is done in one place.
 
 INSERT INTO cursors (name) VALUES ('notifier') ON CONFLICT DO NOTHING;
@@ -19,8 +19,10 @@ CREATE TABLE order_jobs (
 );
 CREATE INDEX order_jobs_order ON order_jobs (order_id, number);
 
-CREATE TABLE order_statuses (
-    order_id   text        NOT NULL PRIMARY KEY,
+-- What an order's message shows is in order_jobs; a payment's is read from the log, where it is from payment_links.
+CREATE TABLE status_messages (
+    subject    text        NOT NULL CHECK (subject IN ('order', 'payment')),
+    name       text        NOT NULL,                 -- of the order or payment
     account    text        NOT NULL,
     wanted     bigint      NOT NULL DEFAULT 1,       -- version of what the message should show
     shown      bigint      NOT NULL DEFAULT 0,       -- version it shows, as far as we know
@@ -28,23 +30,10 @@ CREATE TABLE order_statuses (
     claims     bigint      NOT NULL DEFAULT 0,       -- fencing token: grows each time someone takes the row
     attempts   int         NOT NULL DEFAULT 0,       -- failed edits in a row
     due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- not to be taken before
-    last_error text
+    last_error text,
+    PRIMARY KEY (subject, name)
 );
-CREATE INDEX order_statuses_due ON order_statuses (due_at) WHERE wanted > shown AND NOT abandoned;
-
--- The same for a payment's message: what it shows is read from the log; where it is, from payment_links.
-CREATE TABLE payment_statuses (
-    payment    text        NOT NULL PRIMARY KEY,
-    account    text        NOT NULL,
-    wanted     bigint      NOT NULL DEFAULT 1,       -- version of what the message should show
-    shown      bigint      NOT NULL DEFAULT 0,       -- version it shows, as far as we know
-    abandoned  boolean     NOT NULL DEFAULT false,   -- it cannot be edited any more
-    claims     bigint      NOT NULL DEFAULT 0,       -- fencing token: grows each time someone takes the row
-    attempts   int         NOT NULL DEFAULT 0,       -- failed edits in a row
-    due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- not to be taken before
-    last_error text
-);
-CREATE INDEX payment_statuses_due ON payment_statuses (due_at) WHERE wanted > shown AND NOT abandoned;
+CREATE INDEX status_messages_due ON status_messages (subject, due_at) WHERE wanted > shown AND NOT abandoned;
 
 CREATE TABLE deliveries (
     job           text        NOT NULL,
@@ -124,9 +113,9 @@ CREATE TABLE verification (
 );
 INSERT INTO verification DEFAULT VALUES;
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, order_statuses, payment_statuses, deliveries TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, status_messages, deliveries TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT, UPDATE ON verification TO neurocards_app;
-GRANT SELECT ON order_jobs, order_statuses, payment_statuses, deliveries TO auditor;
+GRANT SELECT ON order_jobs, status_messages, deliveries TO auditor;
 GRANT SELECT ON model_circuits, model_changes, verification TO auditor;

@@ -9,11 +9,10 @@ from opentelemetry.trace import Span
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.notifier.messages import Delivery
+from services.notifier.metrics import OLDEST_PENDING_AT, PENDING
 from services.platform import tracing
 
 query = load_queries("services.notifier")
-
-# What logs and traces say of a delivery.
 
 
 def about(delivery: Delivery) -> dict[str, str | int]:
@@ -90,3 +89,19 @@ class Deliveries:
 
     async def _change(self, name: str, delivery: Delivery, *args: object) -> bool:
         return await self._pool.fetchval(query(name), delivery.job, delivery.kind, *args) is not None
+
+
+class PendingGauge:
+    """Measures what is owed and not sent yet. `pending` is None until the first look."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.pending: int | None = None
+
+    async def run_once(self) -> int:
+        row = await self._pool.fetchrow(query("deliveries_pending"))
+        assert row is not None
+        self.pending = row["pending"]
+        PENDING.set(row["pending"])
+        OLDEST_PENDING_AT.set(row["oldest_at_s"])
+        return 0

@@ -17,9 +17,9 @@ from events.stream_names import job_of
 logger = structlog.get_logger()
 
 Kind = Literal["video", "failure", "gift", "paid", "paid_again", "referral", "referred"]
-JobProgress = Literal["queued", "writing", "rendering", "retrying", "done", "failed", "gifted"]
+LineState = Literal["queued", "writing", "rendering", "retrying", "done", "failed", "gifted"]
 
-ENDED: frozenset[JobProgress] = frozenset({"done", "failed", "gifted"})
+ENDED: frozenset[LineState] = frozenset({"done", "failed", "gifted"})
 
 
 class JobLine(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class JobLine(msgspec.Struct, frozen=True):
     of_jobs: int
     price: int
     locale: str
-    state: JobProgress = "queued"
+    state: LineState = "queued"
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ _queued = msgspec.json.Decoder(_Queued)
 _failed = msgspec.json.Decoder(_Failed)
 _with_video = msgspec.json.Decoder(_WithVideo)
 
-_MOVES: dict[str, tuple[frozenset[JobProgress], JobProgress]] = {
+_MOVES: dict[str, tuple[frozenset[LineState], LineState]] = {
     # a run that takes over a job which is being rendered is no step back for the seller
     "JobStarted": (frozenset({"queued"}), "writing"),
     "SubmissionIntended": (frozenset({"queued", "writing", "retrying"}), "rendering"),
@@ -131,7 +131,7 @@ def _fold_one(changes: Changes, line: JobLine | None, job: str, event: Recorded)
 def _end(changes: Changes, line: JobLine, event: Recorded) -> None:
     match event.type:
         case "JobSucceeded":
-            state: JobProgress = "done"
+            state: LineState = "done"
             kind: Kind = "video"
         case "VideoGifted":
             state, kind = "gifted", "gift"

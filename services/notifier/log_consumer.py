@@ -5,7 +5,7 @@ notifiers only one can move the cursor.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, cast
 
 from events.account import CreditsGranted
 from events.codec import decode
@@ -16,12 +16,8 @@ from ledger.sql import load_queries
 from projections.engine import cursors
 from services.notifier.expected_messages import Changes, JobLine, Owed, fold, jobs_in
 from services.notifier.metrics import FOLLOWED_POSITION
-from services.notifier.state_metrics import JobTimes
-from services.streams.feed import HeadWatch
-
-if TYPE_CHECKING:
-    pass
-
+from services.notifier.state_metrics import StateMetrics
+from services.streams.feed import Feed, HeadWatch
 
 query = load_queries("services.notifier")
 
@@ -29,20 +25,13 @@ CONSUMER = "notifier"
 BATCH_EVENTS = 1000
 
 
-class EventFeed(Protocol):
-    """Where events come from; `services.streams.feed.Feed` is one."""
-
-    async def batch(self, after: Cursor, *, limit: int = 500, wait_s: float = 1.0) -> list[Recorded]:
-        """The next events, dense and in order; empty when nothing new came within `wait_s`."""
-
-
-class Follower:
+class LogConsumer:
     """The notifier's first half. `run_once` until stopped."""
 
     def __init__(
         self,
         pool: Pool,
-        feed: EventFeed,
+        feed: Feed,
         *,
         on_change: Callable[[], None] = lambda: None,
         wait_s: float = 1.0,
@@ -51,7 +40,7 @@ class Follower:
         self._feed = feed
         self._on_change = on_change
         self._wait_s = wait_s
-        self._times = JobTimes(pool)
+        self._times = StateMetrics(pool)
         self._cursor: Cursor | None = None
         self._position = 0
 
@@ -97,7 +86,7 @@ class Follower:
         return last, place.fresh
 
 
-async def _write(connection: "Connection", changes: Changes) -> None:
+async def _write(connection: Connection, changes: Changes) -> None:
     if not changes.lines:
         return
     lines = list(changes.lines.values())
@@ -107,14 +96,16 @@ async def _write(connection: "Connection", changes: Changes) -> None:
     )
     await connection.execute(query("lines_put"), *columns)
     orders = {line.order_id: line.account for line in lines}
-    await connection.execute(query("statuses_want"), sorted(orders), [orders[o] for o in sorted(orders)])
+    await connection.execute(
+        query("statuses_want"), "order", sorted(orders), [orders[order] for order in sorted(orders)]
+    )
     if changes.owed:
         await connection.execute(
             query("deliveries_owe"), *zip(*(_delivery(owed) for owed in changes.owed), strict=True)
         )
 
 
-async def _write_payments(connection: "Connection", events: list[Recorded]) -> None:
+async def _write_payments(connection: Connection, events: list[Recorded]) -> None:
     """What their chats are told is read from the log when it is said; here only that there is something."""
     streams = {event.stream for event in events if payment_of(event.stream) is not None}
     if not streams:
@@ -125,7 +116,7 @@ async def _write_payments(connection: "Connection", events: list[Recorded]) -> N
         await connection.execute(query("payments_owe"), came)
 
 
-async def _write_bonuses(connection: "Connection", events: list[Recorded]) -> None:
+async def _write_bonuses(connection: Connection, events: list[Recorded]) -> None:
     """What an invitation brought either side; other grants are told by whoever made them."""
     granted = [event for event in events if event.type == "CreditsGranted"]
     came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind == "referral"]

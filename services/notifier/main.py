@@ -10,14 +10,12 @@ from ledger.log.ledger import LogReader
 from ledger.postgres import Pool
 from services.adapters.telegram.limits import TelegramLimits, rates_for
 from services.adapters.telegram.send import create_sending_bot
-from services.notifier.deliveries import Deliveries
-from services.notifier.log_consumer import Follower
+from services.notifier.deliveries import Deliveries, PendingGauge
+from services.notifier.log_consumer import LogConsumer
 from services.notifier.messages import Messages
 from services.notifier.payment_messages import PaymentMessages
-from services.notifier.pending_gauge import Backlog
 from services.notifier.sender import Sender
-from services.notifier.status_editor import Editor
-from services.notifier.status_store import PaymentStatuses, Statuses
+from services.notifier.status_editor import Editor, StatusStore, order_contents, payment_contents
 from services.platform.blobs import open_blobs
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
@@ -50,10 +48,13 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(feed.close)
         deliveries = Deliveries(pool, settings.lease_seconds)
         sender = Sender(bot, deliveries, messages, of_payments, open_blobs(settings), reader, limits)
-        orders = Statuses(pool, settings.lease_seconds, messages)
-        payments = PaymentStatuses(pool, settings.lease_seconds, reader, of_payments)
-        editors = [Editor(bot, orders, limits), Editor(bot, payments, limits)]
-        follower = Follower(pool, feed, on_change=lambda: _wake(sender, *editors))
+        orders = StatusStore(pool, "order", settings.lease_seconds)
+        payments = StatusStore(pool, "payment", settings.lease_seconds)
+        editors = [
+            Editor(bot, orders, order_contents(pool, messages), limits),
+            Editor(bot, payments, payment_contents(pool, reader, of_payments), limits),
+        ]
+        follower = LogConsumer(pool, feed, on_change=lambda: _wake(sender, *editors))
 
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         stop, drained = runtime.stop, asyncio.Event()
@@ -67,8 +68,8 @@ async def serve(settings: Settings) -> None:
         await runtime.wait()
 
 
-def _tell_status(runtime: Runtime, pool: Pool, follower: Follower, sender: Sender) -> None:
-    head, backlog = HeadWatch(LogReader(pool)), Backlog(pool)
+def _tell_status(runtime: Runtime, pool: Pool, follower: LogConsumer, sender: Sender) -> None:
+    head, backlog = HeadWatch(LogReader(pool)), PendingGauge(pool)
     runtime.spawn(repeat(head.run_once, runtime.stop, "head", idle_s=LOOK_S), "head")
     runtime.spawn(repeat(backlog.run_once, runtime.stop, "backlog", idle_s=LOOK_S), "backlog")
     runtime.health.tell(

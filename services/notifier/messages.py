@@ -10,7 +10,7 @@ from aiogram.utils.i18n import I18n
 
 from services.adapters.telegram.callback_data import Again, Menu, MenuAction
 from services.generation.error_classes import policy_for
-from services.notifier.expected_messages import ENDED, JobProgress, Kind
+from services.notifier.expected_messages import ENDED, Kind, LineState
 from services.platform.file_links import VALID_S, FileLinks
 from services.platform.i18n import locale_for
 
@@ -57,7 +57,7 @@ class StatusLine(msgspec.Struct, frozen=True):
     """One job of an order. `lost`: its video was made, but handing it over failed."""
 
     number: int
-    state: JobProgress
+    state: LineState
     lost: bool = False
     blob: str = ""
     owed_at_s: float = 0
@@ -70,7 +70,7 @@ class Shown(msgspec.Struct, frozen=True):
     buttons: InlineKeyboardMarkup | None = None
 
 
-_MARKS: Final[dict[JobProgress, str]] = {
+_MARKS: Final[dict[LineState, str]] = {
     "queued": "⏳",
     "writing": "✍️",
     "rendering": "🎬",
@@ -182,7 +182,7 @@ class Messages:
         number = f"{line.number}. " if of_jobs > 1 else ""
         return number + self._state(line.state, locale)
 
-    def _state(self, state: JobProgress, locale: str) -> str:
+    def _state(self, state: LineState, locale: str) -> str:
         return f"{_MARKS[state]} {self._say(_state_name(state), locale)}"
 
     def _which(self, delivery: Delivery, locale: str) -> list[str]:
@@ -207,8 +207,8 @@ def _(msgid: str) -> str:
     return msgid
 
 
-def _state_name(state: JobProgress) -> str:
-    names: dict[JobProgress, str] = {
+def _state_name(state: LineState) -> str:
+    names: dict[LineState, str] = {
         "queued": _("in the queue"),
         "writing": _("writing the script"),
         "rendering": _("rendering the video"),

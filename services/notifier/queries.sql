@@ -81,7 +81,8 @@ WITH ended AS (
     WHERE job = $1 AND kind = $2 AND claims = $3 AND state IN ('pending', 'sending')
     RETURNING job, order_id
 ), shown AS (
-    UPDATE order_statuses s SET wanted = s.wanted + 1 FROM ended WHERE s.order_id = ended.order_id
+    UPDATE status_messages s SET wanted = s.wanted + 1
+    FROM ended WHERE s.subject = 'order' AND s.name = ended.order_id
 )
 SELECT job FROM ended
 
@@ -129,41 +130,6 @@ SELECT l.payment, l.confirmation_url, CASE WHEN d.ordered THEN '' ELSE coalesce(
 FROM payment_links l LEFT JOIN drafts d ON d.draft = l.draft
 WHERE l.payment = ANY ($1)
 
--- name: payment_status_abandon
--- The message cannot be edited any more. $1 payment, $2 claim, $3 why
-UPDATE payment_statuses SET abandoned = true, last_error = $3 WHERE payment = $1 AND claims = $2
-
--- name: payment_status_retry
--- Not this time. $1 payment, $2 claim, $3 wait in seconds, $4 why, $5 whether it counts as a failed attempt
-UPDATE payment_statuses
-SET due_at = clock_timestamp() + make_interval(secs => $3), last_error = $4, attempts = attempts + $5::boolean::int
-WHERE payment = $1 AND claims = $2 AND NOT abandoned
-
--- name: payment_status_shown
--- An edit went through. If someone else took the row meanwhile, a newer edit may lie under ours: edit once more.
--- $1 payment, $2 claim, $3 version shown, $4 seconds until the next edit
-UPDATE payment_statuses
-SET shown = CASE WHEN claims = $2 THEN $3 ELSE 0 END, attempts = 0, last_error = NULL,
-    due_at = clock_timestamp() + make_interval(secs => $4)
-WHERE payment = $1
-
--- name: payment_statuses_claim
--- Take payments' status messages that show less than they should. $1 at most so many, $2 lease in seconds
-WITH due AS (
-    SELECT s.payment, s.account FROM payment_statuses s
-    WHERE s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
-    ORDER BY s.due_at LIMIT $1
-    FOR UPDATE OF s SKIP LOCKED
-)
-UPDATE payment_statuses s
-SET claims = s.claims + 1, due_at = clock_timestamp() + make_interval(secs => $2)
-FROM due
-LEFT JOIN accounts a ON a.account = due.account
-LEFT JOIN payment_links l ON l.payment = due.payment
-WHERE s.payment = due.payment
-RETURNING s.payment, s.wanted AS version, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known,
-          a.locale, l.chat_id, l.message_id
-
 -- name: payments_owe
 -- Messages owed for money that came; one that is owed already stays as it is. $1 positions of PaymentSucceeded
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded)
@@ -181,15 +147,15 @@ ON CONFLICT (job, kind) DO NOTHING
 
 -- name: payments_want
 -- The status messages of these payments have something new to show. $1 streams
-INSERT INTO payment_statuses AS s (payment, account)
-SELECT substr(stream, length('payment-') + 1), data ->> 'account' FROM events
+INSERT INTO status_messages AS s (subject, name, account)
+SELECT 'payment', substr(stream, length('payment-') + 1), data ->> 'account' FROM events
 WHERE stream = ANY ($1) AND type = 'PaymentOrdered'
 ORDER BY stream
-ON CONFLICT (payment) DO UPDATE SET wanted = s.wanted + 1
+ON CONFLICT (subject, name) DO UPDATE SET wanted = s.wanted + 1
 
 -- name: status_abandon
--- The message cannot be edited any more. $1 order, $2 claim, $3 why
-UPDATE order_statuses SET abandoned = true, last_error = $3 WHERE order_id = $1 AND claims = $2
+-- The message cannot be edited any more. $1 subject, $2 name, $3 claim, $4 why
+UPDATE status_messages SET abandoned = true, last_error = $4 WHERE subject = $1 AND name = $2 AND claims = $3
 
 -- name: status_lines
 -- What the status messages of orders show, job by job; `lost` when a video was made and could not be handed over.
@@ -202,39 +168,39 @@ LEFT JOIN deliveries d ON d.job = j.job AND d.kind = CASE j.state WHEN 'done' TH
 WHERE j.order_id = ANY ($1) ORDER BY j.order_id, j.number
 
 -- name: status_retry
--- Not this time. $1 order, $2 claim, $3 wait in seconds, $4 why, $5 whether it counts as a failed attempt
-UPDATE order_statuses
-SET due_at = clock_timestamp() + make_interval(secs => $3), last_error = $4, attempts = attempts + $5::boolean::int
-WHERE order_id = $1 AND claims = $2 AND NOT abandoned
+-- Not this time. $1 subject, $2 name, $3 claim, $4 wait in seconds, $5 why, $6 whether it counts as a failed attempt
+UPDATE status_messages
+SET due_at = clock_timestamp() + make_interval(secs => $4), last_error = $5, attempts = attempts + $6::boolean::int
+WHERE subject = $1 AND name = $2 AND claims = $3 AND NOT abandoned
 
 -- name: status_shown
 -- An edit went through. If someone else took the row meanwhile, a newer edit may lie under ours: edit once more.
--- $1 order, $2 claim, $3 version shown, $4 seconds until the next edit
-UPDATE order_statuses
-SET shown = CASE WHEN claims = $2 THEN $3 ELSE 0 END, attempts = 0, last_error = NULL,
-    due_at = clock_timestamp() + make_interval(secs => $4)
-WHERE order_id = $1
+-- $1 subject, $2 name, $3 claim, $4 version shown, $5 seconds until the next edit
+UPDATE status_messages
+SET shown = CASE WHEN claims = $3 THEN $4 ELSE 0 END, attempts = 0, last_error = NULL,
+    due_at = clock_timestamp() + make_interval(secs => $5)
+WHERE subject = $1 AND name = $2
 
 -- name: statuses_claim
--- Take status messages that show less than they should, with the lines they should show.
--- $1 at most so many, $2 lease in seconds
+-- Take status messages that show less than they should. $1 subject, $2 at most so many, $3 lease in seconds
 WITH due AS (
-    SELECT s.order_id, s.account FROM order_statuses s
-    WHERE s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
-    ORDER BY s.due_at LIMIT $1
+    SELECT s.subject, s.name, s.account FROM status_messages s
+    WHERE s.subject = $1 AND s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
+    ORDER BY s.due_at LIMIT $2
     FOR UPDATE OF s SKIP LOCKED
 )
-UPDATE order_statuses s
-SET claims = s.claims + 1, due_at = clock_timestamp() + make_interval(secs => $2)
+UPDATE status_messages s
+SET claims = s.claims + 1, due_at = clock_timestamp() + make_interval(secs => $3)
 FROM due
 LEFT JOIN accounts a ON a.account = due.account
-LEFT JOIN drafts o ON o.draft = due.order_id
-WHERE s.order_id = due.order_id
-RETURNING s.order_id, s.wanted AS version, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known,
-          a.locale, o.chat_id, o.message_id
+LEFT JOIN drafts o ON o.draft = due.name AND due.subject = 'order'
+LEFT JOIN payment_links l ON l.payment = due.name AND due.subject = 'payment'
+WHERE s.subject = due.subject AND s.name = due.name
+RETURNING s.name, s.wanted AS version, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known, a.locale,
+          coalesce(o.chat_id, l.chat_id) AS chat_id, coalesce(o.message_id, l.message_id) AS message_id
 
 -- name: statuses_want
--- The status messages of these orders have something new to show. $1 orders, $2 their accounts
-INSERT INTO order_statuses AS s (order_id, account)
-SELECT * FROM unnest($1::text[], $2::text[])
-ON CONFLICT (order_id) DO UPDATE SET wanted = s.wanted + 1
+-- Status messages have something new to show. $1 subject, $2 names, $3 their accounts
+INSERT INTO status_messages AS s (subject, name, account)
+SELECT $1, * FROM unnest($2::text[], $3::text[])
+ON CONFLICT (subject, name) DO UPDATE SET wanted = s.wanted + 1

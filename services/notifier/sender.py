@@ -9,11 +9,13 @@ Written down before the send, so that after a crash it is known which ones may h
 """
 
 import asyncio
+import math
+from collections.abc import AsyncGenerator
 from typing import Final
 
 import structlog
 from aiogram import Bot
-from aiogram.types import Message
+from aiogram.types import InputFile, Message
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
@@ -25,7 +27,6 @@ from services.notifier.deliveries import Deliveries, about, span_of
 from services.notifier.messages import Delivery, Messages
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
-from services.notifier.upload import BlobFile, upload_timeout_s
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
 
@@ -40,6 +41,8 @@ AS_LINK_AFTER: Final = 20
 """Sends of a file that Telegram answered with an error, about an hour of them."""
 UNKNOWN_TWICE: Final = "sent twice without an answer; a third time could show it twice"
 _RECORD_TRIES: Final = 10
+_BASE_S: Final = 30
+_SLOWEST_BYTES_PER_S: Final = 512 * 1024
 
 
 class Sender:
@@ -223,3 +226,21 @@ class Sender:
         await self._deliveries.end(delivery, "skipped", reason)
         DELIVERIES.labels(delivery.kind, "skipped").inc()
         logger.info("delivery_skipped", reason=reason)
+
+
+class BlobFile(InputFile):
+    """A stored video to upload, read from the blob store while it is sent: never whole in memory."""
+
+    def __init__(self, blobs: BlobStore, key: str, filename: str = "video.mp4") -> None:
+        super().__init__(filename=filename)
+        self._blobs = blobs
+        self._key = key
+
+    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
+        async for chunk in self._blobs.stream(self._key):
+            yield chunk
+
+
+def upload_timeout_s(size_bytes: int) -> int:
+    """Enough for a slow line; afterwards nobody knows whether it arrived."""
+    return _BASE_S + math.ceil(size_bytes / _SLOWEST_BYTES_PER_S)

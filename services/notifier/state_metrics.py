@@ -1,4 +1,7 @@
-"""Measures jobs as they go from state to state: each event once, whoever of several notifiers applies it.
+"""How long jobs stay in each state, measured once per event, whoever of several notifiers applies it.
+
+The states are those of the read model `job_status`, made of the events' types and times alone. An event of a
+type not named here changes none.
 
 What is given here was applied in a transaction that has been committed, and no other notifier applies it.
 So nothing is measured twice, neither after a restart nor after a rebuild of the read models; a notifier that
@@ -7,14 +10,15 @@ dies between the commit and the measuring leaves a few events unmeasured.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from events.envelope import Recorded
 from events.stream_names import job_of
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.notifier.expected_messages import class_of
-from services.notifier.job_state_durations import ENDED, JobEventRef, JobProgress, step, watched
 from services.notifier.metrics import JOB_CRASHES, JOB_SECONDS, JOB_STATE_SECONDS, JOB_SUBMISSIONS, JOBS_ENDED
 
 query = load_queries("services.notifier")
@@ -23,7 +27,88 @@ JOBS_MAX: Final = 20_000
 """Jobs remembered; one that was forgotten is read from the log again."""
 
 
-class JobTimes:
+State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed"]
+
+ENDED: frozenset[State] = frozenset({"succeeded", "failed"})
+
+_ENTERS: dict[str, State] = {
+    "JobQueued": "queued",
+    "PromptWritten": "submitting",
+    "SubmissionIntended": "submitting",
+    "SubmissionAccepted": "rendering",
+    "RetryScheduled": "retrying",
+    "JobSucceeded": "succeeded",
+    "JobFailed": "failed",
+}
+_PROGRESS = frozenset({"PromptWritten", "SubmissionIntended", "SubmissionAccepted", "SubmissionFailed"})
+
+
+class JobEventRef(msgspec.Struct, frozen=True):
+    """What is needed of a job's event."""
+
+    version: int
+    type: str
+    at_us: int
+
+
+class JobProgress(msgspec.Struct, frozen=True):
+    """A job up to its event number `version`. `crashes` counts runs that ended without a word or progress."""
+
+    version: int = 0
+    state: State = "queued"
+    queued_us: int = 0
+    since_us: int = 0
+    runs: int = 0
+    submissions: int = 0
+    crashes: int = 0
+    run_open: bool = False
+    progressed: bool = False
+
+
+class StateDuration(msgspec.Struct, frozen=True):
+    """A job has left a state."""
+
+    state: State
+    seconds: float
+
+
+def step(job: JobProgress, event: JobEventRef) -> tuple[JobProgress, StateDuration | None]:
+    """The job after its next event, and the stay that ended with it."""
+    state = _state_after(job, event)
+    crashed = event.type == "JobStarted" and job.run_open and not job.progressed
+    after = JobProgress(
+        version=event.version,
+        state=state,
+        queued_us=event.at_us if event.type == "JobQueued" else job.queued_us,
+        since_us=event.at_us if state != job.state or event.version == 1 else job.since_us,
+        runs=job.runs + (event.type == "JobStarted"),
+        submissions=job.submissions + (event.type == "SubmissionIntended"),
+        crashes=job.crashes + crashed,
+        run_open=event.type == "JobStarted" or (job.run_open and event.type != "JobHandedBack"),
+        progressed=event.type in _PROGRESS or (job.progressed and event.type != "JobStarted"),
+    )
+    if state == job.state:
+        return after, None
+    return after, StateDuration(job.state, max(event.at_us - job.since_us, 0) / 1e6)
+
+
+def progress_after(events: Iterable[JobEventRef]) -> JobProgress:
+    """The job after its first events."""
+    job = JobProgress()
+    for event in events:
+        job, _ = step(job, event)
+    return job
+
+
+def _state_after(job: JobProgress, event: JobEventRef) -> State:
+    if job.state in ENDED:
+        return job.state  # a task or a gift that comes late
+    if event.type == "JobStarted":  # a run that takes over a job changes nothing for it
+        return "writing" if job.state == "queued" else job.state
+    return _ENTERS.get(event.type, job.state)
+
+
+class StateMetrics:
     """`saw` what was applied, in order."""
 
     def __init__(self, pool: Pool) -> None:
@@ -69,4 +154,4 @@ class JobTimes:
         rows = await self._pool.fetch(query("events_before"), list(missing), list(missing.values()))
         for stream, version, type_, at_us in rows:
             earlier[stream].append(JobEventRef(version, type_, at_us))
-        self._jobs |= {stream: watched(happened) for stream, happened in earlier.items()}
+        self._jobs |= {stream: progress_after(events) for stream, events in earlier.items()}

@@ -6,20 +6,27 @@ record only repeats the edit.
 """
 
 import asyncio
-from typing import Final, Literal, Protocol
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal
 
+import msgspec
 import structlog
 from aiogram import Bot
 from structlog.contextvars import bind_contextvars
 
-from ledger.postgres import DATABASE_ERRORS
+from ledger.log.ledger import LogReader
+from ledger.postgres import DATABASE_ERRORS, Pool
+from ledger.sql import load_queries
 from services.adapters.telegram.client import edit_text
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import classify
-from services.notifier.messages import Shown
+from services.notifier.messages import Messages, Shown, StatusLine
 from services.notifier.metrics import STATUS_EDITS
-from services.notifier.status_store import Status
+from services.notifier.payment_messages import Link, PaymentMessages
 from services.platform.backoff import backoff_s
+
+query = load_queries("services.notifier")
 
 logger = structlog.get_logger()
 
@@ -29,49 +36,80 @@ SLOT_WAIT_S: Final = 1.0
 ATTEMPTS_MAX: Final = 30
 """Failed edits in a row; with the backoff some two hours."""
 
+Subject = Literal["order", "payment"]
 
-class Board(Protocol):
-    """Status messages of one kind: which show less than they should, and what they should show."""
 
-    subject: Literal["order", "payment"]
-    """What their names name."""
+class Status(msgspec.Struct, frozen=True):
+    """A taken row of `status_messages`: what to edit. `name` is the order or payment.
+
+    `known` is False when the account was erased; there is no `chat_id` without a draft, and no `message_id`
+    before the bot has sent the message.
+    """
+
+    name: str
+    version: int
+    claims: int
+    attempts: int
+    known: bool
+    locale: str | None
+    chat_id: int | None
+    message_id: int | None
+
+
+Contents = Callable[[list[Status]], Awaitable[dict[str, Shown]]]
+"""What each of these should show, at least as new as the version taken."""
+
+
+class StatusStore:
+    """The table `status_messages` as one editor uses it: the rows of its subject."""
+
+    def __init__(self, pool: Pool, subject: Subject, lease_s: float) -> None:
+        self._pool = pool
+        self.subject: Subject = subject
+        self._lease_s = lease_s
 
     async def claim(self, limit: int) -> list[Status]:
-        """Take up to `limit` due ones."""
-
-    async def contents(self, taken: list[Status]) -> dict[str, Shown]:
-        """What each should show, at least as new as the version taken."""
+        """Take up to `limit` that show less than they should."""
+        rows = await self._pool.fetch(query("statuses_claim"), self.subject, limit, self._lease_s)
+        return [Status(*row) for row in rows]
 
     async def shown(self, status: Status, pause_s: float) -> None:
         """It shows the version taken; edit it again `pause_s` from now at the earliest."""
+        await self._change("status_shown", status, status.version, pause_s)
 
     async def retry(self, status: Status, wait_s: float, reason: str | None) -> None:
         """Not this time; without a reason it was only a matter of pace."""
+        await self._change("status_retry", status, wait_s, reason, reason is not None)
 
     async def abandon(self, status: Status, reason: str) -> None:
         """It cannot be edited any more."""
+        await self._change("status_abandon", status, reason)
+
+    async def _change(self, name: str, status: Status, *arguments: object) -> None:
+        await self._pool.execute(query(name), self.subject, status.name, status.claims, *arguments)
 
 
 class Editor:
-    """`run_once` again and again."""
+    """Edits the messages of one subject; `run_once` again and again."""
 
-    def __init__(self, bot: Bot, statuses: Board, limits: TelegramLimits) -> None:
+    def __init__(self, bot: Bot, store: StatusStore, contents: Contents, limits: TelegramLimits) -> None:
         self._bot = bot
-        self._statuses = statuses
+        self._store = store
+        self._contents = contents
         self._limits = limits
         self.wake = asyncio.Event()
         """Set when there may be something to show."""
 
     async def run_once(self) -> int:
         """Bring the status messages that are due up to date; how many were taken."""
-        taken = await self._statuses.claim(BATCH)
+        taken = await self._store.claim(BATCH)
         if taken:
-            contents = await self._statuses.contents(taken)
+            contents = await self._contents(taken)
             await asyncio.gather(*(self._guarded(status, contents.get(status.name)) for status in taken))
         return len(taken)
 
     async def _guarded(self, status: Status, content: Shown | None) -> None:
-        bind_contextvars(**{self._statuses.subject: status.name})
+        bind_contextvars(**{self._store.subject: status.name})
         try:
             await self._show(status, content)
         except DATABASE_ERRORS as error:  # taken until its lease ends
@@ -88,7 +126,7 @@ class Editor:
         slot = await self._limits.take(chat_id, wait_s_max=SLOT_WAIT_S, urgent=False)
         if not slot.taken:
             STATUS_EDITS.labels("paced").inc()
-            return await self._statuses.retry(status, slot.wait_s, None)
+            return await self._store.retry(status, slot.wait_s, None)
         await asyncio.sleep(slot.wait_s)
         try:
             there = await edit_text(self._bot, chat_id, message_id, content.text, content.buttons)
@@ -96,7 +134,7 @@ class Editor:
             return await self._failed(status, chat_id, error)
         if not there:
             return await self._abandon(status, "the message is gone")
-        await self._statuses.shown(status, PAUSE_S)
+        await self._store.shown(status, PAUSE_S)
         STATUS_EDITS.labels("shown").inc()
         return None
 
@@ -117,8 +155,44 @@ class Editor:
             logger.error("status_edit_failed", reason=reason)
             return await self._abandon(status, reason)
         logger.info("status_not_edited", reason=reason)
-        return await self._statuses.retry(status, after_s or backoff_s(status.attempts + 1), reason)
+        return await self._store.retry(status, after_s or backoff_s(status.attempts + 1), reason)
 
     async def _abandon(self, status: Status, reason: str) -> None:
         STATUS_EDITS.labels("abandoned").inc()
-        await self._statuses.abandon(status, reason)
+        await self._store.abandon(status, reason)
+
+
+def order_contents(pool: Pool, messages: Messages) -> Contents:
+    """What orders' messages show: a line per job, as the log was followed so far."""
+
+    async def contents(taken: list[Status]) -> dict[str, Shown]:
+        lines: dict[str, list[StatusLine]] = defaultdict(list)
+        ordered_in: dict[str, str] = {}
+        rows = await pool.fetch(query("status_lines"), [status.name for status in taken])
+        for order_id, number, state, ordered_in[order_id], lost, blob, owed_at_s in rows:
+            lines[order_id].append(StatusLine(number, state, lost, blob, owed_at_s))
+        return {
+            status.name: Shown(
+                messages.status(lines[status.name], status.locale or ordered_in.get(status.name, ""))
+            )
+            for status in taken
+        }
+
+    return contents
+
+
+def payment_contents(pool: Pool, reader: LogReader, messages: PaymentMessages) -> Contents:
+    """What payments' messages show, read from the log; nothing for one whose person was erased."""
+
+    async def contents(taken: list[Status]) -> dict[str, Shown]:
+        rows = await pool.fetch(query("payment_links"), [status.name for status in taken])
+        links = {row["payment"]: Link(*row) for row in rows}
+        shown = {}
+        for status in taken:
+            state = await reader.payment(status.name)
+            if status.name in links and state.ordered is not None:
+                locale = status.locale or state.ordered.locale
+                shown[status.name] = messages.status(state, locale, links[status.name])
+        return shown
+
+    return contents

@@ -83,7 +83,7 @@ SELECT (SELECT count(*) FROM unfinished u WHERE NOT EXISTS (SELECT FROM open_job
 
 -- name: statuses_abandon
 -- Orders of which the log has no job left: their messages cannot be kept up to date.
-UPDATE order_statuses s SET abandoned = true, last_error = 'the order was lost when the database went back'
-WHERE NOT s.abandoned AND NOT EXISTS (SELECT FROM order_jobs l WHERE l.order_id = s.order_id)
+UPDATE status_messages s SET abandoned = true, last_error = 'the order was lost when the database went back'
+WHERE s.subject = 'order' AND NOT s.abandoned AND NOT EXISTS (SELECT FROM order_jobs l WHERE l.order_id = s.name)
   AND NOT EXISTS (SELECT FROM events e JOIN open_jobs o ON e.position = o.position
-                  WHERE e.data ->> 'order' = s.order_id)
+                  WHERE e.data ->> 'order' = s.name)

@@ -27,8 +27,8 @@ WITH ended AS (
            CASE type WHEN 'JobSucceeded' THEN 'done' ELSE 'failed' END
     FROM queued JOIN ended USING (job)
 ), statuses AS (
-    INSERT INTO order_statuses (order_id, account, wanted, shown)
-    SELECT DISTINCT data->>'order', data->>'account', 1, 1 FROM queued
+    INSERT INTO status_messages (subject, name, account, wanted, shown)
+    SELECT DISTINCT 'order', data->>'order', data->>'account', 1, 1 FROM queued
 )
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state, message_id,
                         attempts, settled_at)

@@ -29,7 +29,7 @@ from tests.unit.services.bot.test_routers import CHAT
 query = load_queries("services.accounts")
 
 PHOTO = "photos/cup.jpg"
-HARMLESS = {"deliveries", "order_jobs", "order_statuses", "payment_statuses", "payment_watch"}
+HARMLESS = {"deliveries", "order_jobs", "status_messages", "payment_watch"}
 """They know accounts, and nothing else of a person that is not taken out when they are erased."""
 
 Act = Callable[[Scene], Coroutine[Any, Any, None]]

@@ -12,12 +12,11 @@ from ledger.log.ledger import Ledger, LogReader
 from services.adapters.telegram.limits import Rates, TelegramLimits
 from services.adapters.telegram.send import create_sending_bot
 from services.notifier.deliveries import Deliveries
-from services.notifier.log_consumer import Follower
+from services.notifier.log_consumer import LogConsumer
 from services.notifier.messages import Messages
 from services.notifier.payment_messages import PaymentMessages
 from services.notifier.sender import Sender
-from services.notifier.status_editor import Editor
-from services.notifier.status_store import PaymentStatuses, Statuses
+from services.notifier.status_editor import Editor, StatusStore, order_contents, payment_contents
 from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
@@ -86,13 +85,14 @@ class Notifier:
         messages = Messages(texts, FileLinks(settings), settings.support_contact)
         of_payments = PaymentMessages(texts)
         blobs = FolderBlobs(settings.data_dir / "blobs")
-        self.follower = Follower(pool, self.feed, wait_s=0)
+        self.follower = LogConsumer(pool, self.feed, wait_s=0)
         self.sender = Sender(
             self.bot, Deliveries(pool, lease_s), messages, of_payments, blobs, reader, limits
         )
-        self.editor = Editor(self.bot, Statuses(pool, lease_s, messages), limits)
-        payments = PaymentStatuses(pool, lease_s, reader, of_payments)
-        self.payment_editor = Editor(self.bot, payments, limits)
+        orders, payments = (StatusStore(pool, subject, lease_s) for subject in ("order", "payment"))
+        self.editor = Editor(self.bot, orders, order_contents(pool, messages), limits)
+        shown = payment_contents(pool, reader, of_payments)
+        self.payment_editor = Editor(self.bot, payments, shown, limits)
 
     async def follow(self) -> None:
         """Until nothing new is in the log."""

@@ -61,7 +61,7 @@ async def test_an_order_as_its_seller_sees_it(
     await studio.fail(order, order.jobs[1], "bad_image")
     await notifier.run()
     # The same edit once more, as after a crash: Telegram says that nothing changed.
-    await pool.execute("UPDATE order_statuses SET shown = 0, due_at = clock_timestamp()")
+    await pool.execute("UPDATE status_messages SET shown = 0, due_at = clock_timestamp()")
     await notifier.edit()
 
     shown = (await sandbox.get(f"{person}/messages"))["messages"]

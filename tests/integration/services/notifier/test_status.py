@@ -27,7 +27,7 @@ def status_text(telegram: ScriptedTelegram, order: PlacedOrder) -> str:
 
 
 async def make_due(pool: "Pool") -> None:
-    await pool.execute("UPDATE order_statuses SET due_at = clock_timestamp()")
+    await pool.execute("UPDATE status_messages SET due_at = clock_timestamp()")
 
 
 async def test_the_message_moves_with_the_jobs(
@@ -70,10 +70,10 @@ async def test_a_repeated_edit_is_no_trouble(
     """A crash between an edit and its record: the same edit again, answered with "not modified"."""
     seller, order = await placed(studio, telegram)
     await notifier.run()
-    await pool.execute("UPDATE order_statuses SET shown = 0, due_at = clock_timestamp()")
+    await pool.execute("UPDATE status_messages SET shown = 0, due_at = clock_timestamp()")
     await notifier.edit()
     assert len(telegram.called("editMessageText", seller.chat_id)) == 2
-    stored = await pool.fetchrow("SELECT wanted, shown, abandoned FROM order_statuses")
+    stored = await pool.fetchrow("SELECT wanted, shown, abandoned FROM status_messages")
     assert stored is not None and stored["shown"] == stored["wanted"] and not stored["abandoned"]
     assert "in the queue" in status_text(telegram, order)
 

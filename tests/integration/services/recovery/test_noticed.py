@@ -96,7 +96,9 @@ async def test_only_the_log_put_back_what_is_ahead_is_rebuilt_and_nothing_sent_t
         pass
     again = await world.pool.fetch("SELECT job, kind FROM deliveries WHERE state = 'pending'")
     assert not {tuple(row) for row in again} & {tuple(row) for row in sent}
-    lost = await world.pool.fetch("SELECT abandoned FROM order_statuses WHERE order_id LIKE 'after-%'")
+    lost = await world.pool.fetch(
+        "SELECT abandoned FROM status_messages WHERE subject = 'order' AND name LIKE 'after-%'"
+    )
     assert lost and all(row["abandoned"] for row in lost)
     assert not await world.pool.fetchval("SELECT count(*) FROM order_jobs WHERE job LIKE 'after-%'")
     await in_line(story)

@@ -15,7 +15,7 @@ from projections.checkpoints.check import verify_statement
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.run import check_ledger, verify_on
-from services.notifier.log_consumer import Follower as NotifierFollower
+from services.notifier.log_consumer import LogConsumer as NotifierFollower
 from services.platform.database import create_pool
 from services.platform.redis import blocking_client, command_client
 from services.platform.redis_keys import LEDGER

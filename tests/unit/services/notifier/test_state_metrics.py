@@ -1,6 +1,6 @@
 """Stays in states, out of a job's events."""
 
-from services.notifier.job_state_durations import JobEventRef, JobProgress, StateDuration, step, watched
+from services.notifier.state_metrics import JobEventRef, JobProgress, StateDuration, progress_after, step
 from tests.support.each import each
 
 S = 1_000_000
@@ -95,4 +95,4 @@ def test_a_clock_that_goes_back_gives_no_negative_time() -> None:
 def test_a_job_begun_before_our_time_is_the_same_read_from_the_log() -> None:
     events = [("JobQueued", 0), ("JobStarted", 1), ("PromptWritten", 3)]
     job, _ = play(*events)
-    assert watched(JobEventRef(n, kind, at_s * S) for n, (kind, at_s) in enumerate(events, 1)) == job
+    assert progress_after(JobEventRef(n, kind, at_s * S) for n, (kind, at_s) in enumerate(events, 1)) == job

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.notifier import state_metrics
-from services.notifier.pending_gauge import Backlog
+from services.notifier.deliveries import PendingGauge
 from tests.integration.services.notifier.conftest import NewNotifier
 from tests.support.order_fixture import OrderFixture
 
@@ -111,7 +111,7 @@ async def test_two_notifiers_measure_each_event_once(
 async def test_the_backlog_is_what_is_not_settled(
     studio: OrderFixture, new_notifier: NewNotifier, pool: "Pool"
 ) -> None:
-    backlog = Backlog(pool)
+    backlog = PendingGauge(pool)
     await backlog.run_once()
     assert backlog.pending == 0
     order = await studio.order(await studio.seller(), 3)
