@@ -19,9 +19,9 @@ from services.adapters.kie.gateway import Kie
 from services.generation.circuit_breaker.rules import State as ModelState
 from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.error_classes import POLICIES
-from services.generation.provider_accounts import note_balances
-from services.generation.provider_limits import ProviderLimits
+from services.generation.provider_limits import ProviderLimits, note_balances
 from services.maintenance import metrics
+from services.payments.reconciliation import Kind as DifferenceKind
 from services.platform.periodic import obey_cancellation
 from services.platform.redis_keys import JOBS, LEDGER
 from services.streams.entries import GENERATION, position_of
@@ -113,6 +113,25 @@ async def measure_models(book: CircuitBook, offered: Iterable[str]) -> int:
         for possible in get_args(ModelState):
             metrics.MODEL_STATE.labels(model, possible).set(possible == state)
     return unavailable
+
+
+async def measure_payments(pool: Pool) -> int:
+    """Measure what is open between us and the payment providers, and what their books differed in."""
+    row = await pool.fetchrow(query("watch_summary"))
+    uncredited = await pool.fetchrow(query("uncredited"))
+    compared = await pool.fetchrow(query("newest_comparisons"))
+    assert row is not None and uncredited is not None and compared is not None
+    metrics.PAYMENTS_OPEN.labels("payment").set(row["payments"])
+    metrics.PAYMENTS_OPEN.labels("refund").set(row["refunds"])
+    metrics.OLDEST_REFUND_AT.set(row["oldest_refund_at_s"])
+    for why, since_s in uncredited.items():
+        metrics.UNCREDITED_AT.labels(why).set(since_s)
+    rows = await pool.fetch(query("differences"), compared["comparisons"])
+    found: dict[str, int] = {kind: count for kind, count in rows}
+    metrics.COMPARED_AT.set(compared["ended_s"])
+    for kind in get_args(DifferenceKind):
+        metrics.DIFFERENCES.labels(kind).set(found.get(kind, 0))
+    return 0
 
 
 async def measure_rests(kie: Kie, limits: ProviderLimits) -> int:

@@ -16,6 +16,8 @@ from ledger.postgres import Pool
 from services.accounts.personal_data import PersonalData
 from services.adapters.kie.gateway import Kie
 from services.adapters.telegram.client import create_bot
+from services.adapters.telegram.stars import StarsError
+from services.adapters.yookassa.errors import YooKassaError
 from services.adapters.yookassa.gateway import YooKassa
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import CircuitBook
@@ -25,10 +27,10 @@ from services.maintenance.abandoned_drafts import AbandonedDrafts
 from services.maintenance.checkpoints import Checkpoints
 from services.maintenance.late_videos import LateVideos
 from services.maintenance.orphaned_jobs import OrphanedJobs
-from services.maintenance.payments import DailyComparison, PaymentsMeasured
 from services.maintenance.referral_bonuses import ReferralBonuses
 from services.maintenance.verification import Verification
 from services.payments.follow_up import FollowUp
+from services.payments.metrics import alarm
 from services.payments.orders import PaymentOrders
 from services.payments.provider import PaymentProvider
 from services.payments.reconciliation import Reconciliation
@@ -97,13 +99,23 @@ def start_payments(
     orders = PaymentOrders(settings, ledger, pool)
     yookassa, stars = YooKassaPayments(orders, shop), StarsPayments(orders, bot, PersonalData(pool))
     tasks.start("payments", FollowUp(yookassa, stars).run_once, PAYMENTS_S, at_once=True)
-    tasks.start("payments_measured", PaymentsMeasured(pool).run_once, MEASURE_S)
+    tasks.start("payments_measured", partial(gauges.measure_payments, pool), MEASURE_S)
     every_s = settings.payments_compare_seconds
     providers: dict[str, PaymentProvider] = {"payments": yookassa, "stars": stars}
     for name, provider in providers.items() if every_s else ():
         book = Reconciliation(pool, orders, provider)
-        daily = DailyComparison(book, every_s=every_s, days=settings.payments_compare_days)
-        tasks.start(f"{name}_compared", daily.run_once, min(COMPARE_S, every_s))
+        compare = partial(compare_books, book, settings.payments_compare_days, every_s)
+        tasks.start(f"{name}_compared", compare, min(COMPARE_S, every_s))
+
+
+async def compare_books(book: Reconciliation, days: int, every_s: float) -> int:
+    """Compare when the last time is `every_s` ago; 1 if so. The provider's trouble is an alarm."""
+    try:
+        report = await book.run(days, every_s=every_s)
+    except (YooKassaError, StarsError) as error:
+        alarm("not_compared", error=str(error))
+        return 0
+    return int(report is not None)
 
 
 def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:

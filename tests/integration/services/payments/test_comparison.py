@@ -4,7 +4,8 @@ import datetime
 
 import pytest
 
-from services.maintenance.payments import DailyComparison, PaymentsMeasured
+from services.maintenance.gauges import measure_payments
+from services.maintenance.main import compare_books
 from services.platform.errors import SettingsError
 from services.platform.settings import load_settings
 from tests.support.payment_fixture import PaymentFixture
@@ -51,7 +52,7 @@ async def test_an_unreadable_record_is_its_own_note_and_the_walk_goes_on(shop, a
     standings = [(await shop.desk.view(payment)).standing for payment in (before, after)]
     assert standings == ["paid", "paid"]
     assert alarms() == {"difference_unjudged": 1}
-    await PaymentsMeasured(shop.pool).run_once()
+    await measure_payments(shop.pool)
     assert await shop.pool.fetchval("SELECT ended_at FROM payment_comparisons") is not None
 
 
@@ -92,7 +93,7 @@ async def test_an_unreadable_refund_ends_nothing(shop):
 async def test_a_provider_that_is_away_still_ends_it(shop, sandbox, alarms):
     await lost(shop)
     sandbox.fault("yookassa", "list", "429", times=None)
-    assert await DailyComparison(shop.comparison, every_s=0, days=14).run_once() == 0
+    assert await compare_books(shop.comparison, 14, 0) == 0
     assert alarms() == {"not_compared": 1}
 
 
@@ -118,7 +119,7 @@ async def test_money_at_the_very_end_of_a_payments_life_is_found(shop):
     assert (await shop.desk.view(payment)).standing == "expired"
     await shop.press(payment)
     shop.rewrite(await shop.provider_payment(payment), created_at=f"{made:%Y-%m-%dT%H:%M:%S}.000Z")
-    assert await DailyComparison(shop.comparison, every_s=DAY_S, days=days).run_once() == 1
+    assert await compare_books(shop.comparison, days, DAY_S) == 1
     assert (await shop.desk.view(payment)).standing == "paid"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import typing
+from functools import partial
 
 import pytest
 from prometheus_client import REGISTRY
@@ -9,7 +10,8 @@ from prometheus_client import REGISTRY
 from ledger.payments import commands as p
 from projections.engine.runner import Runner
 from projections.models.payments import PAYMENTS
-from services.maintenance.payments import DailyComparison, PaymentsMeasured
+from services.maintenance.gauges import measure_payments
+from services.maintenance.main import compare_books
 from services.payments.follow_up import FollowUp
 from services.payments.reconciliation import Kind
 from tests.support.payment_fixture import till
@@ -141,7 +143,7 @@ async def test_every_kind_of_difference_is_found_and_told(shop, alarms):
     assert sorted(row["kind"] for row in rows) == sorted(d.kind for d in report.differences)
     told = alarms()
     assert {f"difference_{kind}" for kind in ("missing", "extra", "amount", "flagged")} <= set(told)
-    await PaymentsMeasured(shop.pool).run_once()
+    await measure_payments(shop.pool)
     value = REGISTRY.get_sample_value
     assert value("neurocards_payments_differences", {"kind": "extra"}) == 1
     assert value("neurocards_payments_differences", {"kind": "missing"}) == 0
@@ -155,10 +157,9 @@ async def test_money_that_brought_no_credits_is_seen_for_a_day(shop, alarms):
     await shop.paid()
     await shop.watching.run_once()
     await Runner(shop.pool, PAYMENTS).apply(await shop.ledger.read.events_after(0))
-    measured = PaymentsMeasured(shop.pool)
 
     async def since() -> float | None:
-        await measured.run_once()
+        await measure_payments(shop.pool)
         labels = {"why": "flagged"}
         return REGISTRY.get_sample_value("neurocards_payments_oldest_uncredited_timestamp_seconds", labels)
 
@@ -186,14 +187,14 @@ async def test_a_refund_from_the_cabinet_and_one_that_is_none(shop, alarms):
 
 
 async def test_daily_by_one_of_two_and_again_after_trouble(shop, sandbox, alarms):
-    daily = [DailyComparison(shop.comparison, every_s=86_400, days=7) for _ in range(2)]
+    daily = partial(compare_books, shop.comparison, 7, 86_400)
     sandbox.fault("yookassa", "list", "html_502")
-    assert await daily[0].run_once() == 0
+    assert await daily() == 0
     assert alarms() == {"not_compared": 1}
-    assert await daily[1].run_once() == 0  # begun a moment ago, maybe still under way
+    assert await daily() == 0  # begun a moment ago, maybe still under way
     await shop.pool.execute("UPDATE payment_comparisons SET began_at = began_at - interval '11 minutes'")
-    assert sorted(await asyncio.gather(*(one.run_once() for one in daily))) in ([0, 1], [1, 1])
-    assert await daily[0].run_once() == 0
+    assert sorted(await asyncio.gather(daily(), daily())) in ([0, 1], [1, 1])
+    assert await daily() == 0
     ended = await shop.pool.fetchval("SELECT count(*) FROM payment_comparisons WHERE ended_at IS NOT NULL")
     assert ended >= 1
 

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ledger.log.ledger import Ledger
-from services.maintenance.payments import PaymentsMeasured
+from services.maintenance.gauges import measure_payments
 from services.platform.database import create_pool
 from services.platform.settings import Settings
 from services.web.yookassa_webhook import BODY_BYTES_MAX
@@ -232,19 +232,19 @@ async def test_money_that_is_told_of_and_cannot_be_read_is_seen_and_looked_at_ne
     await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp() + interval '6 hours'")
     sandbox.fault("yookassa", "get", "500_before", times=5)
     assert {await wire.send(name), await wire.send(lie), await wire.send(name)} == {503}
-    measured = PaymentsMeasured(shop.pool)
-    await measured.run_once()
+
+    await measure_payments(shop.pool)
     since = uncredited_since("unread")
     told_at = await shop.pool.fetchval("SELECT extract(epoch FROM min(told_at))::float8 FROM payment_watch")
     assert since == told_at is not None
     await shop.watching.run_once()  # the provider is still away
-    await measured.run_once()
+    await measure_payments(shop.pool)
     assert uncredited_since("unread") == since
 
     assert await wire.send(name, "payment.canceled") == 200  # whatever it says, it has been read now
     await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
     await shop.watching.run_once()
-    await measured.run_once()
+    await measure_payments(shop.pool)
     assert await standing(shop, payment) == "paid"
     assert uncredited_since("unread") == 0
     assert await shop.pool.fetchval("SELECT count(*) FROM payment_watch") == 1  # nobody has paid the other
