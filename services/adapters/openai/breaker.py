@@ -1,4 +1,4 @@
-"""Spares calls that would fail: opened by an error that lasts or by many in a row, closed by one good probe.
+"""Spares calls that would fail, by the rules of a model's circuit (generation/circuit_breaker/rules.py).
 
     closed ── a lasting reason, or IN_A_ROW_MAX times out of reach ──▶ open (alarm, once)
     open ── the pause is over: the next call is the probe, all others are still spared ──▶ probing
@@ -6,15 +6,8 @@
     probing ── a lasting reason ──▶ open for another pause
     probing ── out of reach, or cancelled ──▶ the next call is the probe
 
-Calls overlap, so what one reports may be older than what another has changed meanwhile. Each report
-therefore comes with the pass the call was admitted by:
-
-- Sixteen calls are under way and all end with `quota`: the first opens and alarms, the others belong to a
-  time before the opening and change nothing.
-- A call admitted before the opening succeeds after it: it proves nothing, only the probe closes.
-- The probe's job is cancelled: its pass is given back, or no call would ever be made again.
-
-In this process only: each process finds out by itself, at the price of one call per pause.
+Calls overlap: what one reports that was admitted before the circuit last changed is no news. In this process
+only: each process finds out by itself, at the price of one call per pause.
 """
 
 import time
@@ -23,21 +16,26 @@ from typing import Final
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from services.adapters.openai.errors import LASTING, UNREACHED, OpenAINoAnswerError, Reason
 from services.adapters.openai.metrics import BREAKER_OPEN, BREAKER_OPENINGS
+from services.generation.circuit_breaker.rules import Circuit, Kind, Report, Rhythm, after
 
 logger = structlog.get_logger()
 
 LASTING_PAUSE_S: Final = 600.0
 UNREACHED_PAUSE_S: Final = 30.0
 IN_A_ROW_MAX: Final = 8
+_LASTING: Final = Rhythm(IN_A_ROW_MAX, LASTING_PAUSE_S, LASTING_PAUSE_S)
+_UNREACHED: Final = Rhythm(IN_A_ROW_MAX, UNREACHED_PAUSE_S, UNREACHED_PAUSE_S)
+_PROBING: Final = 2**62
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """Leave to make one call; `opening` counts how often the breaker had opened by then."""
+    """Leave to make one call, the `number`-th."""
 
-    opening: int
+    number: int
     probe: bool
 
 
@@ -46,62 +44,58 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._reason: Reason | None = None
-        self._until_s = 0.0
-        self._probing = False
-        self._openings = 0
-        self._in_a_row = 0
-
-    @property
-    def reason(self) -> Reason | None:
+        self._circuit = Circuit("openai")
+        self._passes = self._passes_before = 0
+        self.reason: Reason | None = None
         """Why it is open; None while it is closed."""
-        return self._reason
 
     def admit(self) -> Pass:
-        """Leave for one call, to be reported or given back. Raises OpenAINoAnswerError when the call is
-        spared."""
-        if self._reason is None:
-            return Pass(self._openings, probe=False)
-        if self._probing or self._clock() < self._until_s:
-            raise OpenAINoAnswerError(self._reason, "asked in vain a while ago")
-        self._probing = True
-        return Pass(self._openings, probe=True)
-
-    def report(self, admitted: Pass, reason: Reason | None, detail: str = "") -> None:
-        """How an admitted call ended; None: well."""
+        """Leave for one call, to be reported or given back. Raises OpenAINoAnswerError when it is spared."""
+        if self.reason is not None and not self._circuit.probe_due("", self._now_us()):
+            raise OpenAINoAnswerError(self.reason, "asked in vain a while ago")
+        self._passes += 1
+        admitted = Pass(self._passes, probe=self.reason is not None)
         if admitted.probe:
-            self._probing = False
-            self._probed(reason, detail)
-        elif admitted.opening == self._openings:
-            self._in_a_row = self._in_a_row + 1 if reason in UNREACHED else 0
-            if reason is not None and (reason in LASTING or self._in_a_row >= IN_A_ROW_MAX):
-                self._open(reason, detail)
+            self._circuit = replace(self._circuit, probe_job=str(self._passes), probe_until_us=_PROBING)
+        return admitted
 
     def give_back(self, admitted: Pass) -> None:
         """The call was cancelled: nothing is known."""
         if admitted.probe:
-            self._probing = False
+            self._circuit = replace(self._circuit, probe_job="", probe_until_us=0)
 
-    def _probed(self, reason: Reason | None, detail: str) -> None:
-        assert self._reason is not None
-        if reason in LASTING:
-            self._pause(reason)
+    def report(self, admitted: Pass, reason: Reason | None, detail: str = "") -> None:
+        """How an admitted call ended; None: well."""
+        if admitted.probe and reason in UNREACHED:
+            return self.give_back(admitted)
+        if not admitted.probe and admitted.number <= self._passes_before:
+            return None
+        kind: Kind = "paused" if reason in LASTING else "trouble" if reason in UNREACHED else "made"
+        call, now_us = str(admitted.number), self._now_us()
+        rhythm = _LASTING if reason in LASTING else _UNREACHED
+        before, self._circuit = (
+            self._circuit,
+            after(self._circuit, Report(kind, call, now_us, reason or "", account=call), rhythm, now_us),
+        )
+        if (self._circuit.state, self._circuit.until_us) != (before.state, before.until_us):
+            self._passes_before = self._passes
+            self._changed(None if self._circuit.available else reason, detail)
+        return None
+
+    def _changed(self, reason: Reason | None, detail: str) -> None:
+        was, self.reason = self.reason, reason
+        if was is not None:
+            BREAKER_OPEN.labels(was).set(0)
+        if reason is None:
+            logger.info("openai_usable_again", was=was)
+            return
+        BREAKER_OPEN.labels(reason).set(1)
+        if was is not None:
             logger.warning("openai_still_unusable", reason=reason, detail=detail)
-        elif reason not in UNREACHED:
-            logger.info("openai_usable_again", was=self._reason)
-            BREAKER_OPEN.labels(self._reason).set(0)
-            self._reason, self._in_a_row = None, 0
-
-    def _open(self, reason: Reason, detail: str) -> None:
-        self._openings += 1
-        self._pause(reason)
+            return
         BREAKER_OPENINGS.labels(reason).inc()
         alarm = logger.error if reason in LASTING else logger.warning  # the others pass by themselves
         alarm("openai_unusable", reason=reason, detail=detail)
 
-    def _pause(self, reason: Reason) -> None:
-        if self._reason is not None:
-            BREAKER_OPEN.labels(self._reason).set(0)
-        self._reason = reason
-        self._until_s = self._clock() + (LASTING_PAUSE_S if reason in LASTING else UNREACHED_PAUSE_S)
-        BREAKER_OPEN.labels(reason).set(1)
+    def _now_us(self) -> int:
+        return int(self._clock() * 1_000_000)
