@@ -13,7 +13,7 @@ from services.bot.checkout import Checkout
 from services.bot.moderation import Moderation
 from services.bot.order_history import History
 from services.generation.catalogue import Catalogue, Model
-from services.generation.circuit_breaker.cached import Circuits
+from services.generation.circuit_breaker.store import Circuits
 from services.generation.wait_estimate import Estimate, Outlook
 from services.platform.blobs import BlobStore
 from services.platform.i18n import Catalogues

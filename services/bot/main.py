@@ -28,8 +28,7 @@ from services.bot.order_history import History
 from services.bot.polling import Polling
 from services.bot.update_handler import UpdateHandler
 from services.generation.catalogue import load_catalogue
-from services.generation.circuit_breaker.cached import READ_EVERY_S, Circuits
-from services.generation.circuit_breaker.store import CircuitBook
+from services.generation.circuit_breaker.store import READ_EVERY_S, CircuitBook, Circuits
 from services.generation.wait_estimate import MEASURE_EVERY_S, Outlook, capacity
 from services.payments.orders import PaymentOrders
 from services.payments.stars import StarsPayments

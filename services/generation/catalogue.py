@@ -1,6 +1,6 @@
 """The models as data: what each costs, takes and accepts. `catalogue.toml` holds them.
 
-Used by the bot (price, model, photo limits) and by the worker (input builder, timing).
+Used by the bot (price, model, photo limits) and by the worker (input, timing).
 """
 
 from functools import cache
@@ -10,7 +10,6 @@ from typing import Any, Literal
 import msgspec
 
 from events.errors import NeurocardsError
-from services.generation.model_inputs import BUILDERS
 
 DEADLINE_S = 900
 
@@ -41,6 +40,7 @@ class ImageLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One model. `expected_s` is how long it usually renders, `deadline_s` when a job is given up.
 
+    `input` is a template of what createTask takes beside the prompt: `$photo` stands for the photo's address.
     `price_credits` is what a seller pays, in our credits; `provider_credits` what we pay, in the provider's.
 
     `alternatives` are the slugs of models that may make the video in its place, the best first.
@@ -48,29 +48,37 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     slug: str
     title: str
-    builder: str
     price_credits: int
     provider_credits: int
     duration_s: int
     expected_s: int
     prompt_chars_max: int
+    input: dict[str, Any]
     image: ImageLimits
     deadline_s: int = DEADLINE_S
     status: Literal["enabled", "paused"] = "enabled"
     people: bool = True
     adapts_to_photo: bool = False
-    options: dict[str, Any] = {}
     alternatives: tuple[str, ...] = ()
 
     @property
     def enabled(self) -> bool:
         return self.status == "enabled"
 
-    def input(self, prompt: str, image_url: str) -> dict[str, Any]:
+    def task_input(self, prompt: str, image_url: str) -> dict[str, Any]:
         """What createTask takes as `input` for this model."""
-        return BUILDERS[self.builder](
-            prompt[: self.prompt_chars_max], image_url, self.duration_s, self.options
-        )
+        fields = {name: _with_photo(value, image_url) for name, value in self.input.items()}
+        return {"prompt": prompt[: self.prompt_chars_max], **fields}
+
+
+def _with_photo(value: Any, image_url: str) -> Any:
+    match value:
+        case "$photo":
+            return image_url
+        case ["$photo"]:
+            return [image_url]
+        case _:
+            return value
 
 
 class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,8 +112,11 @@ def parse_catalogue(text: str) -> Catalogue:
     if len(set(slugs)) != len(slugs):
         raise CatalogueError("the catalogue names a model twice")
     for model in catalogue.models:
-        if model.builder not in BUILDERS:
-            raise CatalogueError(f"{model.slug}: there is no input builder {model.builder!r}")
+        values = list(model.input.values())
+        if values.count("$photo") + values.count(["$photo"]) != 1:
+            raise CatalogueError(f"{model.slug}: `input` has one place for $photo")
+        if not {model.duration_s, str(model.duration_s)} & {v for v in values if isinstance(v, int | str)}:
+            raise CatalogueError(f"{model.slug}: `input` asks for another duration than duration_s")
         if not 0 < model.expected_s < model.deadline_s:
             raise CatalogueError(f"{model.slug}: expected_s must be below deadline_s")
         if min(model.price_credits, model.provider_credits) < 1:

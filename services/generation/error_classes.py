@@ -1,10 +1,10 @@
 """The classes of errors, and what follows from each: one table that everybody reads.
 
 Which class an answer of the outside means is told by services/adapters/kie/failures.py. What is done about
-it stands here as data; the worker carries it out (worker/policy.py, worker/failing.py), the notifier says
-the words, operators see what is parked. Every class ends in a refund: the ledger sees to that, none can opt
-out. The outside's own words are not shown to sellers: they are in English, about the provider, and sometimes
-wrong.
+it stands here as data; the worker carries it out (worker/retry_policy.py, worker/steps/handle_failure.py),
+the notifier says the words, operators see what is parked. Every class ends in a refund: the ledger sees to
+that, none can opt out. The outside's own words are not shown to sellers: they are in English, about the
+provider, and sometimes wrong.
 """
 
 from typing import Final, Literal

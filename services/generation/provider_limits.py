@@ -8,7 +8,8 @@ provider before anything is made, and tried again.
 
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +21,7 @@ from services.platform.batching import RedisBatcher
 from services.platform.lua import load_script
 from services.platform.metrics import LIMITER_ALONE, LIMITER_WAIT
 from services.platform.redis_keys import (
+    KIE_BALANCES,
     KIE_RESTING,
     KIE_SEEN,
     KIE_TAGS,
@@ -176,10 +178,8 @@ class _OwnLimits:
         if not well:
             return Turn("", min(self._rests[account] for account in accounts) - now, True)
         soonest = rates.per_s
-        for account in sorted(well, key=lambda name: len(self._made.setdefault(name, deque()))):
+        for account in sorted(well, key=lambda name: len(self._made_of(name, now))):
             made = self._made[account]
-            while made and made[0] <= now - rates.per_s:
-                made.popleft()
             if len(made) < rates.creations:
                 made.append(now)
                 return Turn(account, 0.0, False)
@@ -188,13 +188,18 @@ class _OwnLimits:
 
     def renew(self, account: str) -> float:
         now, rates = time.monotonic(), self._rates
-        made = self._made.setdefault(account, deque())
-        while made and made[0] <= now - rates.per_s:
-            made.popleft()
+        made = self._made_of(account, now)
         if len(made) >= rates.creations:
             return made[0] + rates.per_s - now
         made.append(now)  # counted twice for a while: this errs to the safe side
         return 0.0
+
+    def _made_of(self, account: str, now: float) -> deque[float]:
+        """When the account's creations within the window were."""
+        made = self._made.setdefault(account, deque())
+        while made and made[0] <= now - self._rates.per_s:
+            made.popleft()
+        return made
 
     def read_wait_s(self, lane: str, interval_s: float) -> float:
         now = time.monotonic()
@@ -208,3 +213,61 @@ class _OwnLimits:
 
     def rest(self, account: str, seconds: float) -> None:
         self._rests[account] = time.monotonic() + seconds
+
+
+# How our accounts stand, for people who look: gone after a wipe, back with the next round of maintenance.
+
+_FORGET_S = 3600
+"""A balance nobody could read for so long is not shown: its key has probably been taken away."""
+
+
+class ProviderAccount(msgspec.Struct, frozen=True):
+    """One account: its balance as it was `read_s` ago, its rest that is left, its creations in the window."""
+
+    account: str
+    credits: float | None
+    read_s: float | None
+    rests_s: float
+    creations: int
+
+
+async def note_balances(redis: Redis, balances: Mapping[str, Decimal]) -> None:
+    """Note what was just read. Raises RedisError."""
+    if not balances:
+        return
+    now_s, _ = await redis.time()
+    async with redis.pipeline(transaction=True) as pipe:
+        pipe.hset(KIE_BALANCES, mapping={account: f"{value} {now_s}" for account, value in balances.items()})
+        pipe.expire(KIE_BALANCES, _FORGET_S)
+        await pipe.execute()
+
+
+async def look(redis: Redis, window_s: float) -> tuple[list[ProviderAccount], int]:
+    """Every account that is known here, and how many submissions wait for a turn. Raises RedisError."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.time()
+        pipe.hgetall(KIE_BALANCES)
+        pipe.hgetall(KIE_RESTING)
+        pipe.zcard(KIE_WAITING)
+        (seconds, micros), raw_balances, raw_rests, waiting = await pipe.execute()
+    now_s = seconds + micros / 1e6
+    until_ms = {name.decode(): int(value) for name, value in raw_rests.items() if b":" not in name}
+    rests = {name: value / 1000 - now_s for name, value in until_ms.items()}
+    balances = {name.decode(): _balance(value, now_s) for name, value in raw_balances.items()}
+    fresh = {name: found for name, found in balances.items() if found[1] < _FORGET_S}
+    names = sorted({*fresh, *(name for name, left_s in rests.items() if left_s > 0)})
+    async with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.zcount(kie_made(name), (now_s - window_s) * 1000, "+inf")
+        made = await pipe.execute() if names else []
+    found = []
+    for name, count in zip(names, made, strict=True):
+        credits, read_s = fresh.get(name, (None, None))
+        found.append(ProviderAccount(name, credits, read_s, max(rests.get(name, 0.0), 0.0), count))
+    return found, waiting
+
+
+def _balance(value: bytes, now_s: float) -> tuple[float, float]:
+    """Credits, and seconds since they were read."""
+    credits, read_at_s = value.split()
+    return float(credits), max(now_s - int(read_at_s), 0.0)

@@ -3,49 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from ledger.payments.commands import REFUND_LIFE_S
-from services.adapters.kie.record import TaskRecord
+from services.adapters.kie.gateway import Kie
+from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.catalogue import Catalogue
-from services.generation.circuit_breaker.cached import Circuits
-from services.generation.prompts import Script, ScriptForm
+from services.generation.circuit_breaker.store import Circuits
 from services.generation.provider_limits import ProviderLimits
 from services.generation.wait_estimate import RenderTimes
-from services.platform.blobs import BlobStore, StoredBlob
+from services.platform.blobs import BlobStore
 from services.worker.ledger_clock import LedgerClock
 from services.worker.store import JobStore
 
 Checkpoint = Callable[[str], Awaitable[None]]
-
-
-class ProviderAccount(Protocol):
-    """One account with the provider; see KieClient for what each call raises."""
-
-    async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str: ...
-
-    async def read_task(self, task: str) -> TaskRecord: ...
-
-    async def upload(self, data: bytes, file_name: str) -> str: ...
-
-    async def is_normal(self, model: str) -> bool | None: ...
-
-
-class Provider(Protocol):
-    """Whoever renders videos."""
-
-    def client(self, account: str) -> ProviderAccount | None:
-        """The account; None when its key is not configured here."""
-
-    async def fetch(self, url: str, key: str) -> StoredBlob:
-        """Store a result. Raises BrokenResultError; what the blob store raises passes through."""
-
-
-class Writer(Protocol):
-    """Whoever writes scripts."""
-
-    async def write(self, form: ScriptForm, request: str, photo: bytes) -> Script:
-        """Raises OpenAINoAnswerError."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +48,12 @@ class WorkerContext:
     """`worker` names this process in the events, e.g. `host:pid:random`."""
 
     worker: str
-    door: JobStore
+    store: JobStore
     blobs: BlobStore
-    provider: Provider
+    provider: Kie
     accounts: Sequence[str]
     limits: ProviderLimits
-    writer: Writer
+    writer: ScriptWriter
     catalogue: Catalogue
     clock: LedgerClock
     timing: Timing

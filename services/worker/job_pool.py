@@ -15,8 +15,9 @@ from services.streams.consumer.consumer import Consumer
 from services.streams.consumer.held_entries import Fields
 from services.streams.entries import GENERATION, StreamError, decode_job, position_of
 from services.worker.context import WorkerContext
+from services.worker.loop import Ending, work
 from services.worker.metrics import JOBS_HELD, LEASES_LOST, RUNS_ENDED
-from services.worker.run import Ending, JobRun
+from services.worker.run import JobRun
 
 logger = structlog.get_logger()
 
@@ -40,8 +41,8 @@ class JobPool:
     `wake` is called with the job of an entry that concerns a job in another process's hands.
     """
 
-    def __init__(self, tools: WorkerContext, slots: int) -> None:
-        self._tools = tools
+    def __init__(self, context: WorkerContext, slots: int) -> None:
+        self._context = context
         self._slots = slots
         self._held: dict[str, ActiveJob] = {}
         self._by_entry: dict[str, str] = {}
@@ -49,7 +50,7 @@ class JobPool:
         self._room = asyncio.Event()
         self._room.set()
         self.consumer: Consumer | None = None
-        self.elsewhere: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
+        self.jobs_held_elsewhere: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
         """Jobs of which something was learned here and which another process may have in hand."""
 
     # As the consumer's holder
@@ -86,7 +87,7 @@ class JobPool:
 
     # Stopping
 
-    def let_go(self) -> None:
+    def cancel_all(self) -> None:
         """Tell all runs to end in good order. Those in the middle of a call finish it first."""
         for task in self._tasks():
             task.cancel()
@@ -120,11 +121,11 @@ class JobPool:
             # Only news for whoever has the job; without one, the job's own entry brings it to somebody.
             if held is not None:
                 held.run.hint(poke=False)
-            elif not self.elsewhere.full():
-                self.elsewhere.put_nowait(job)
+            elif not self.jobs_held_elsewhere.full():
+                self.jobs_held_elsewhere.put_nowait(job)
             return False
         if held is None:
-            held = ActiveJob(JobRun(self._tools, job), set())
+            held = ActiveJob(JobRun(self._context, job), set())
             self._held[job] = held
             held.task = asyncio.create_task(self._work(job, held), name=f"job-{job}")
         held.entries.add(entry)
@@ -142,7 +143,7 @@ class JobPool:
         """The entry is gone from the stream, but its ID is the event's position in the log."""
         position = position_of(entry)
         try:
-            found = await self._tools.door.job_at(position) if position else None
+            found = await self._context.store.job_at(position) if position else None
         finally:
             self._looking_up.pop(entry, None)
             self._count()
@@ -215,7 +216,7 @@ async def _traced(held: ActiveJob) -> Ending:
     }
     with tracing.span("process jobs", "consumer", job=run.job, attributes=message) as span:
         try:
-            return await run.work()
+            return await work(run)
         finally:
             state = run.state
             span.set_attributes(

@@ -13,8 +13,7 @@ from services.adapters.openai.models import EVERY_S, ModelEnds
 from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.callback_urls import callback_url
 from services.generation.catalogue import load_catalogue
-from services.generation.circuit_breaker.cached import Circuits
-from services.generation.circuit_breaker.store import CircuitBook, rhythm
+from services.generation.circuit_breaker.store import CircuitBook, Circuits, rhythm
 from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.generation.wait_estimate import RenderTimes
 from services.platform.blobs import open_blobs
@@ -76,9 +75,9 @@ async def make_worker(
     await clock.sync()
     circuits = Circuits(CircuitBook(pool, rhythm(settings)))
     await circuits.refresh()  # before the first job: a model that is paused is not to be asked
-    tools = WorkerContext(
+    context = WorkerContext(
         worker=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}",
-        door=JobStore(ledger, PersonalData(pool)),
+        store=JobStore(ledger, PersonalData(pool)),
         blobs=blobs,
         provider=kie,
         accounts=kie.accounts,
@@ -96,6 +95,6 @@ async def make_worker(
         circuits=circuits,
         render_times=RenderTimes(pool),
     )
-    worker = Worker(tools, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
+    worker = Worker(context, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
     worker.checks = {"postgres": lambda: pool.fetchval("SELECT 1"), "redis": redis.ping}
     return worker

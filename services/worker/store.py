@@ -1,4 +1,4 @@
-"""The ledger and the tables beside it, for someone who can wait: trouble with Postgres is waited out.
+"""Reads and writes of a job in the ledger and beside it, retried through every trouble with Postgres.
 
 A job is never dropped because Postgres is away; whoever asks here gets an answer or is cancelled. What many
 jobs ask at the same time is one statement.
@@ -12,6 +12,7 @@ import asyncpg
 import msgspec
 import structlog
 
+from events.job import PromptSource
 from events.stream_names import job_of
 from ledger.commands import Command
 from ledger.jobs.state import JobState
@@ -19,12 +20,27 @@ from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from ledger.postgres import TRANSIENT
 from services.accounts.personal_data import Brief, NewText, PersonalData, as_brief
+from services.generation.prompts import Script
 from services.platform.backoff import backoff_s
 from services.platform.batching import Batcher
 
 logger = structlog.get_logger()
 
 T = TypeVar("T")
+
+
+class WrittenPrompt(msgspec.Struct, frozen=True):
+    """The stored text of a prompt; the event repeats all but the words.
+
+    `prompt` is for the model that was ordered, `script` what the writing model answered: out of it the prompt
+    for an alternative is made.
+    """
+
+    prompt: str
+    source: PromptSource
+    template: str
+    reason: str = ""
+    script: Script | None = None
 
 
 class JobStore:
@@ -40,15 +56,15 @@ class JobStore:
 
     async def append(self, command: Command, key: str) -> Receipt:
         """Execute the command. The same command is sent again until its outcome is known."""
-        return await _retry_transient(lambda: self._ledger.execute(command, key=key), "append")
+        return await retry_forever(lambda: self._ledger.execute(command, key=key), "append")
 
     async def job(self, job: str) -> JobState:
         """The job as it stands."""
-        return await _retry_transient(lambda: self._jobs.ask(job), "read_job")
+        return await retry_forever(lambda: self._jobs.ask(job), "read_job")
 
     async def job_at(self, position: int) -> tuple[str, str] | None:
         """The job that the event at a position is about, and the event's type; None for other events."""
-        events = await _retry_transient(lambda: self._ledger.read.events_after(position - 1, 1), "read_event")
+        events = await retry_forever(lambda: self._ledger.read.events_after(position - 1, 1), "read_event")
         if not events or events[0].position != position:
             return None
         job = job_of(events[0].stream)
@@ -60,24 +76,29 @@ class JobStore:
 
     async def text(self, ref: str) -> bytes | None:
         """A stored text's JSON; None when there is none."""
-        return await _retry_transient(lambda: self._texts.ask(ref), "read_text")
+        return await retry_forever(lambda: self._texts.ask(ref), "read_text")
+
+    async def prompt(self, ref: str) -> WrittenPrompt | None:
+        """A prompt that was kept; None when there is none."""
+        stored = await self.text(ref)
+        return None if stored is None else msgspec.json.decode(stored, type=WrittenPrompt)
 
     async def keep_text(self, account: str, body: dict[str, Any], ref: str) -> None:
         """Store a text under `ref`, unless there is one. Raises ForeignKeyViolationError for no account."""
         text = NewText(ref, account, msgspec.json.encode(body).decode())
-        await _retry_transient(lambda: self._new_texts.ask(text), "keep_text")
+        await retry_forever(lambda: self._new_texts.ask(text), "keep_text")
 
     async def own_blob(self, blob: str, account: str) -> bool:
         """Before a video's first byte: it is theirs. False when they were erased."""
         try:
-            await _retry_transient(lambda: self._people.own_blob(blob, account, stays=True), "own_blob")
+            await retry_forever(lambda: self._people.own_blob(blob, account, stays=True), "own_blob")
         except asyncpg.ForeignKeyViolationError:
             return False
         return True
 
     async def has_owner(self, blob: str) -> bool:
         """Once it is stored: whether it may be kept."""
-        return await _retry_transient(lambda: self._people.use_blob(blob), "use_blob")
+        return await retry_forever(lambda: self._people.use_blob(blob), "use_blob")
 
     async def _keep_texts(self, texts: Sequence[NewText]) -> Sequence[Exception | None]:
         try:
@@ -88,12 +109,9 @@ class JobStore:
             return [answer for text in texts for answer in await self._keep_texts([text])]
         return [None] * len(texts)
 
-    async def wait_out(self, ask: Callable[[], Awaitable[T]], what: str) -> T:
-        """The answer to something else that is asked of Postgres."""
-        return await _retry_transient(ask, what)
 
-
-async def _retry_transient(ask: Callable[[], Awaitable[T]], what: str) -> T:
+async def retry_forever(ask: Callable[[], Awaitable[T]], what: str) -> T:
+    """Retries what is TRANSIENT until there is an answer, or until cancelled."""
     failures = 0
     while True:
         try:

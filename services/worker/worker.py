@@ -2,16 +2,20 @@
 
 import asyncio
 import contextlib
+import random
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.generation.circuit_breaker.cached import READ_EVERY_S
+from services.adapters.kie.errors import KieError
+from services.generation.catalogue import Model
+from services.generation.circuit_breaker.store import READ_EVERY_S
 from services.generation.wait_estimate import MEASURE_EVERY_S
 from services.platform.backoff import backoff_s
 from services.platform.health import Check
+from services.platform.ids import new_id
 from services.platform.periodic import end_tasks, repeat
 from services.platform.redis_keys import JOBS
 from services.streams import wake
@@ -20,7 +24,6 @@ from services.streams.entries import GENERATION
 from services.worker.context import WorkerContext
 from services.worker.job_pool import HAND_BACK_S, JobPool
 from services.worker.ledger_clock import SYNC_EVERY_S
-from services.worker.probe import ModelProbe
 from services.worker.run import CRITICAL_S
 
 logger = structlog.get_logger()
@@ -28,6 +31,8 @@ logger = structlog.get_logger()
 FIRST_WAVE_S = 0.7
 STOP_S = CRITICAL_S + HAND_BACK_S
 LEAVE_S = 1.0
+ASK_EVERY_S = 1.5
+"""The provider takes one such question in a second."""
 GRACE_S = STOP_S + 2 * LEAVE_S + 1.0
 """Whoever cancels `run` waits so long after its stop, or jobs in the middle of a call are not handed back."""
 
@@ -36,24 +41,24 @@ class Worker:
     """Works until told to stop. `redis` for commands, `blocking` for the blocking read alone."""
 
     def __init__(
-        self, tools: WorkerContext, redis: Redis, blocking: Redis, *, slots: int, lease_s: float
+        self, context: WorkerContext, redis: Redis, blocking: Redis, *, slots: int, lease_s: float
     ) -> None:
         self._redis = redis
-        self._crew = JobPool(tools, slots)
+        self._pool = JobPool(context, slots)
         self.background = {
-            "clock": (tools.clock.sync, SYNC_EVERY_S),
-            "circuits": (tools.circuits.refresh, READ_EVERY_S),
-            "render_times": (tools.render_times.measure, MEASURE_EVERY_S),
-            "probe": (ModelProbe(tools).run_once, READ_EVERY_S),
+            "clock": (context.clock.sync, SYNC_EVERY_S),
+            "circuits": (context.circuits.refresh, READ_EVERY_S),
+            "render_times": (context.render_times.measure, MEASURE_EVERY_S),
+            "probe": (ModelProbe(context).run_once, READ_EVERY_S),
         }
         """What is done beside the jobs, and every how many seconds; see `repeat`."""
-        self._consumer = Consumer(redis, blocking, self._crew, stream=JOBS, group=GENERATION, lease_s=lease_s)
-        self._crew.consumer = self._consumer
+        self._consumer = Consumer(redis, blocking, self._pool, stream=JOBS, group=GENERATION, lease_s=lease_s)
+        self._pool.consumer = self._consumer
         self.checks: dict[str, Check] = {}
 
     def status(self) -> dict[str, Any]:
         """What is in hand, the seat, and the lease."""
-        return self._crew.status() | self._consumer.status()
+        return self._pool.status() | self._consumer.status()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then hand back what is in hand; that takes seconds at most."""
@@ -71,7 +76,7 @@ class Worker:
             ),
             asyncio.create_task(self._pass_on(), name="pass_on"),
             asyncio.create_task(
-                wake.listen(self._redis, self._crew.hint, self._consumer.sweep_soon), name="wake"
+                wake.listen(self._redis, self._pool.hint, self._consumer.sweep_soon), name="wake"
             ),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -102,7 +107,7 @@ class Worker:
         return False
 
     async def _pass_on(self) -> None:
-        elsewhere = self._crew.elsewhere
+        elsewhere = self._pool.jobs_held_elsewhere
         while True:
             jobs = [await elsewhere.get()]
             while not elsewhere.empty():  # what has come meanwhile goes out together
@@ -111,16 +116,16 @@ class Worker:
 
     async def _let_go(self) -> None:
         """Most runs wait for something and end at once; those in the middle of a call get a few seconds."""
-        if not len(self._crew):
+        if not len(self._pool):
             return
-        logger.info("handing_back", jobs=len(self._crew))
-        self._crew.let_go()
+        logger.info("handing_back", jobs=len(self._pool))
+        self._pool.cancel_all()
         began_s = asyncio.get_running_loop().time()
-        await self._crew.wait_ended(FIRST_WAVE_S)
+        await self._pool.wait_ended(FIRST_WAVE_S)
         with contextlib.suppress(TimeoutError):  # without the hint they look by themselves
             async with asyncio.timeout(LEAVE_S):
                 await wake.wake_sweepers(self._redis)
-        await self._crew.wait_ended(began_s + STOP_S - asyncio.get_running_loop().time())
+        await self._pool.wait_ended(began_s + STOP_S - asyncio.get_running_loop().time())
 
     async def _leave(self) -> None:
         try:
@@ -129,3 +134,37 @@ class Worker:
                 await wake.wake_sweepers(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("seat_not_left", error=repr(error))  # the lease will see to it
+
+
+class ModelProbe:
+    """Asks the provider whether a model that rests is well again, when no seller's job may find out.
+
+    Its own figures of the last minutes cost nothing, and nobody is charged for a video that may not come
+    (docs/decisions/model-probe.md). Of all workers that would ask about a model one does.
+    """
+
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
+
+    async def run_once(self) -> int:
+        """Ask about the models that rest; 0, as `repeat` wants it."""
+        for model in self._context.catalogue.models:
+            await self._look(model)
+        return 0
+
+    async def _look(self, model: Model) -> None:
+        circuits = self._context.circuits
+        others = any(circuits.of(other.slug).available for other in self._context.catalogue.candidates(model))
+        if not model.enabled or (others and not circuits.neglected(model.slug)):
+            return
+        if not await circuits.claim_probe(model.slug, f"asked:{new_id()}"):
+            return
+        client, well = self._context.provider.client(random.choice(self._context.accounts)), None
+        try:
+            well = await client.is_normal(model.slug) if client is not None else None
+        except KieError as error:
+            logger.warning("model_status_not_read", model=model.slug, error=str(error))
+            if error.failure.error_class == "rate_limited":
+                return  # somebody asks when the time of this probe is over
+        await circuits.answer(model.slug, well)
+        await asyncio.sleep(ASK_EVERY_S)

@@ -8,14 +8,16 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from services.accounts.personal_data import PersonalData
+from services.adapters.kie.gateway import Kie
 from services.adapters.kie.record import TaskRecord
+from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.catalogue import load_catalogue
 from services.generation.prompts import Script, ScriptForm
 from services.generation.provider_limits import ProviderLimits, ProviderRates
@@ -25,7 +27,7 @@ from services.platform.process import Runtime, run_service
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings, load_settings
 from services.streams.consumer.read import BLOCK_S
-from services.worker.context import ProviderAccount, Timing, WorkerContext
+from services.worker.context import Timing, WorkerContext
 from services.worker.ledger_clock import LedgerClock
 from services.worker.store import JobStore
 from services.worker.worker import Worker
@@ -52,7 +54,7 @@ class InstantAccount:
 class InstantProvider:
     """Renders nothing, at once."""
 
-    def client(self, account: str) -> ProviderAccount | None:
+    def client(self, account: str) -> InstantAccount:
         return InstantAccount()
 
     async def fetch(self, url: str, key: str) -> StoredBlob:
@@ -95,12 +97,12 @@ async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", re
     await clock.sync()
     return WorkerContext(
         worker="bench",
-        door=JobStore(ledger, PersonalData(pool)),
+        store=JobStore(ledger, PersonalData(pool)),
         blobs=NoBlobs(),
-        provider=InstantProvider(),
+        provider=cast(Kie, InstantProvider()),
         accounts=["k1"],
         limits=ProviderLimits(redis, UNLIMITED),
-        writer=InstantWriter(),
+        writer=cast(ScriptWriter, InstantWriter()),
         catalogue=load_catalogue(),
         clock=clock,
         timing=Timing(poll_s=0.1),

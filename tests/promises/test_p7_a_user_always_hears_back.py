@@ -14,7 +14,7 @@ import pytest
 from ledger.log.ledger import Ledger
 from services.adapters.telegram.limits import TelegramLimits
 from services.monitor.deadlines import DeadlineSweep, Swept
-from services.notifier.log_consumer import Follower
+from services.notifier.log_consumer import LogConsumer
 from services.platform.redis import command_client
 from services.platform.settings import Settings
 from tests.integration.services.maintenance.conftest import count, overdue
@@ -172,7 +172,7 @@ async def test_the_follower_needs_no_projection(
         "DROP TABLE balances_v1, job_status_v1, payments_v1 CASCADE"
     )
     await owner.close()
-    assert isinstance(notifier.follower, Follower)
+    assert isinstance(notifier.follower, LogConsumer)
     await studio.fail(order, order.jobs[0])
     await notifier.run()
     assert "3" in telegram.sent(seller.chat_id)[0].text

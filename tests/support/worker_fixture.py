@@ -48,7 +48,7 @@ class RunningWorker(msgspec.Struct):
 
     def shorten(self, **timing: Any) -> None:
         """Change its times."""
-        tools = self.worker._crew._tools
+        tools = self.worker._pool._context
         tools.timing = replace(tools.timing, **timing)
 
 

@@ -98,7 +98,6 @@ def test_who_starts_processes_imports_them_when_it_does() -> None:
     assert found == []
 
 
-@pytest.mark.xfail(reason="the worker's steps")
 def test_no_modules_import_each_other_in_a_circle() -> None:
     """Imports for the type checker and inside functions count."""
     names = {name_of(path) for path in modules(*LAYERS) if path.name != "__init__.py"}

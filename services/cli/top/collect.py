@@ -30,8 +30,8 @@ from services.cli.top.model import (
 )
 from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.error_classes import POLICIES
-from services.generation.provider_accounts import look as look_at_provider
 from services.generation.provider_limits import ProviderRates
+from services.generation.provider_limits import look as look_at_provider
 from services.platform.database import APP_ROLE, CONNECT_TIMEOUT_S, server_settings, start_error
 from services.platform.errors import explain
 from services.platform.redis import command_client

@@ -4,7 +4,7 @@ from collections import deque
 
 import msgspec
 
-from services.generation.provider_accounts import ProviderAccount
+from services.generation.provider_limits import ProviderAccount
 from services.streams.status import ConsumerLine, ReaderLine, StreamLine
 
 

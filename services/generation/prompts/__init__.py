@@ -3,10 +3,8 @@
 Pure functions over the `.toml` files beside this one. A text that changes takes a new `version`; the event
 of a written prompt records `<style>@<version>`, so that it can be told what a video was made from.
 
-    styles.py     the files, and what a video model can do
     scripts.py    the writing model's form, its answer checked, and the prompt made of it
-    templates.py  the prompt when there is no answer
-    checks.py     what no answer may ask for: text on screen, people where they are refused
+    templates.py  the files, and the prompt when there is no answer
 """
 
 from services.generation.prompts.scripts import (
@@ -18,8 +16,7 @@ from services.generation.prompts.scripts import (
     request,
     script_form,
 )
-from services.generation.prompts.styles import STYLES, Frame, style, template_name
-from services.generation.prompts.templates import fallback
+from services.generation.prompts.templates import STYLES, Frame, fallback, style, template_name
 
 __all__ = [
     "STYLES",

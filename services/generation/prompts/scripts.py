@@ -6,8 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from events.errors import NeurocardsError
-from services.generation.prompts.styles import Frame, style
-from services.generation.prompts.templates import clip, filled, length, sentence, squeezed
+from services.generation.prompts.templates import Frame, clip, filled, length, sentence, squeezed, style
 
 # What no written script may ask for. Rough by nature: a script refused in error costs only a template.
 #

@@ -4,7 +4,7 @@ What follows from a class is data (services/generation/error_classes.py); `_carr
 """
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -15,15 +15,15 @@ from services.generation.error_classes import policy_for
 from services.platform.scrub import scrub
 from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
 from services.worker.retry_policy import retry_pause_s
-from services.worker.steps import select_model, write_prompt
+from services.worker.run import JobRun
+from services.worker.steps.select_model import has_alternative, report_refused
 
-if TYPE_CHECKING:
-    from services.worker.run import JobRun
+ERASED = Failure("unclassified", "text_erased", "the seller's text is no longer there")
 
 
-async def fail(run: "JobRun", failure: Failure) -> None:
+async def fail(run: JobRun, failure: Failure) -> None:
     """End the job without a video, with its refund; `failure` is in our own words, or scrubbed."""
-    life_s = run.tools.timing.refund_life_s
+    life_s = run.context.timing.refund_life_s
     command = FailJob(run.job, run.state.account, "worker", failure, run.state.run, life_s)
     if await run.append(command, key=f"fail:{run.job}:worker{run.state.run}"):
         _ended(run)
@@ -39,7 +39,7 @@ def deadline_failure(code: str, trouble: Failure | None) -> Failure:
 
 
 async def submission_failed(
-    run: "JobRun", number: int, failure: Failure, retry_after_s: float | None
+    run: JobRun, number: int, failure: Failure, retry_after_s: float | None = None
 ) -> None:
     """The submission came to nothing: plan another, or end the job."""
     failure = await scrub_failure(run, failure)
@@ -47,40 +47,40 @@ async def submission_failed(
     await _carry_out(run, number, failure)
     if policy_for(failure.error_class).pauses_model:
         # Told first: only then it is known whether another model takes over.
-        await select_model.report_refused(run, number, failure)
-        pause_s = 0.0 if await select_model.has_alternative(run, number) else None
+        await report_refused(run, number, failure)
+        pause_s = 0.0 if await has_alternative(run, number) else None
     if await _decide(run, number, failure, pause_s):
         SUBMISSIONS.labels(failure.error_class).inc()
         if policy_for(failure.error_class).blames_model:
-            await select_model.report_refused(run, number, failure)
-    await run.tools.checkpoint("refused")
+            await report_refused(run, number, failure)
+    await run.context.checkpoint("refused")
 
 
-async def decide_retry(run: "JobRun", submission: Submission) -> None:
+async def decide_retry(run: JobRun, submission: Submission) -> None:
     """Say what follows from a refusal that a run without the job has recorded, and carried out."""
     failure = submission.failure
     assert failure is not None
     before = replace(run.state, submissions=(*run.state.submissions[:-1], replace(submission, failure=None)))
     pause_s = _pause_s(run, before, failure, None)
     if policy_for(failure.error_class).pauses_model:
-        pause_s = 0.0 if await select_model.has_alternative(run, submission.number) else None
+        pause_s = 0.0 if await has_alternative(run, submission.number) else None
     await _decide(run, submission.number, failure, pause_s)
 
 
-def _pause_s(run: "JobRun", before: JobState, failure: Failure, retry_after_s: float | None) -> float | None:
+def _pause_s(run: JobRun, before: JobState, failure: Failure, retry_after_s: float | None) -> float | None:
     return retry_pause_s(
         before,
         failure,
-        base_s=run.tools.timing.retry_base_s,
+        base_s=run.context.timing.retry_base_s,
         chance=random.random(),
         retry_after_s=retry_after_s,
-        accounts=len(run.tools.accounts),
+        accounts=len(run.context.accounts),
     )
 
 
-async def _decide(run: "JobRun", number: int, failure: Failure, pause_s: float | None) -> bool:
+async def _decide(run: JobRun, number: int, failure: Failure, pause_s: float | None) -> bool:
     """Whether the ledger took it."""
-    life_s, now_us = run.tools.timing.refund_life_s, run.tools.clock.now_us()
+    life_s, now_us = run.context.timing.refund_life_s, run.context.clock.now_us()
     retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
     assert run.run is not None
     command = FailSubmission(run.job, run.state.account, run.run, number, failure, retry_at_us, life_s)
@@ -103,7 +103,7 @@ async def _decide(run: "JobRun", number: int, failure: Failure, pause_s: float |
     return True
 
 
-async def scrub_failure(run: "JobRun", failure: Failure) -> Failure:
+async def scrub_failure(run: JobRun, failure: Failure) -> Failure:
     """The failure without anything the seller wrote, should the outside have quoted it.
 
     When the seller's texts are gone, nobody can tell their words from others: nothing of the outside is kept.
@@ -111,8 +111,8 @@ async def scrub_failure(run: "JobRun", failure: Failure) -> Failure:
     queued = run.state.queued
     if queued is None or not (failure.message or failure.raw):
         return failure
-    brief = await run.tools.door.brief(queued.brief)
-    prompt = await write_prompt.prompt_text(run)
+    brief = await run.context.store.brief(queued.brief)
+    prompt = await run.read_prompt()
     run.prompt_text = None  # the next submission reads it again: it may have been erased by then
     if brief is None or (prompt is None and run.state.prompt is not None):
         return replace(failure, message="", raw="")
@@ -132,9 +132,9 @@ def log_fields(failure: Failure) -> dict[str, Any]:
     }
 
 
-async def _carry_out(run: "JobRun", number: int, failure: Failure) -> None:
+async def _carry_out(run: JobRun, number: int, failure: Failure) -> None:
     """What a class leads to beside the job itself; the submission is over either way."""
-    limits, policy = run.tools.limits, policy_for(failure.error_class)
+    limits, policy = run.context.limits, policy_for(failure.error_class)
     await limits.done(run.job, run.state.account)
     if policy.rests_key:
         account = run.state.submissions[number - 1].provider_account
@@ -144,7 +144,7 @@ async def _carry_out(run: "JobRun", number: int, failure: Failure) -> None:
         )
 
 
-def _ended(run: "JobRun") -> None:
+def _ended(run: JobRun) -> None:
     failure = run.state.failure
     if failure is None:  # somebody else ended it otherwise
         return

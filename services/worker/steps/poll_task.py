@@ -2,9 +2,7 @@
 
 import random
 import time
-from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec.structs import replace
 
 from events.job import Failure
@@ -16,69 +14,55 @@ from services.platform.tracing import traced
 from services.worker import next_step
 from services.worker.metrics import POLLS
 from services.worker.retry_policy import poll_pause_s
-from services.worker.steps.handle_failure import log_fields, scrub_failure
-
-if TYPE_CHECKING:
-    from services.worker.run import JobRun
+from services.worker.run import JobRun, PollState
+from services.worker.steps.handle_failure import log_fields, scrub_failure, submission_failed
 
 Urls = tuple[str, ...]
 
 
-class PollState(msgspec.Struct):
-    """The task looked at: how often, when last, when again at the earliest, what was wrong, since when."""
-
-    task: str = ""
-    polls: int = 0
-    polled_s: float = 0.0
-    not_before_s: float = 0.0
-    unknown_since_s: float | None = None
-    odd: str = ""
-    heard: Failure | None = None
-
-
 @traced("poll")
-async def watch(run: "JobRun", submission: Submission) -> Urls | None:
+async def poll_task(run: JobRun, submission: Submission) -> Urls | None:
     """One pause and one look. The result's URLs once there is a video; None: nothing to fetch yet."""
     assert submission.task is not None
-    if run.watched.task != submission.task:
-        run.watched = PollState(submission.task)
+    if run.polled.task != submission.task:
+        run.polled = PollState(submission.task)
     elif not await _wait(run):
         return None
     await _read_slot(run, submission.provider_account)
-    run.watched.polled_s = time.monotonic()
-    run.watched.polls += 1
+    run.polled.polled_s = time.monotonic()
+    run.polled.polls += 1
     record = await _look(run, submission, submission.task)
     if record is None or record.state == "running":
         return None
-    await run.tools.checkpoint("seen_done")
+    await run.context.checkpoint("seen_done")
     if record.failure is not None:
-        await run.refuse(submission.number, record.failure)
+        await submission_failed(run, submission.number, record.failure)
     else:
         return record.urls
     return None
 
 
-async def _wait(run: "JobRun") -> bool:
+async def _wait(run: JobRun) -> bool:
     """Until the next look is due or somebody asked for one; False when there is nothing left to look at."""
-    timing, watched = run.tools.timing, run.watched
+    timing, polled = run.context.timing, run.polled
     step = next_step.PollTask(run.state.submissions[-1])
     now_s, left_s = time.monotonic(), run.left_s()
-    due_s = now_s + poll_pause_s(watched.polls - 1, timing.poll_s, random.random(), left_s)
-    due_s = max(due_s, min(watched.not_before_s, now_s + left_s))
+    due_s = now_s + poll_pause_s(polled.polls - 1, timing.poll_s, random.random(), left_s)
+    due_s = max(due_s, min(polled.not_before_s, now_s + left_s))
     while True:
         poked = await run.pause(due_s - time.monotonic())
         if poked:
-            due_s = min(due_s, max(watched.not_before_s, watched.polled_s + timing.poke_s))
+            due_s = min(due_s, max(polled.not_before_s, polled.polled_s + timing.poke_s))
         await run.reload()  # the monitor, an operator or another run may have decided meanwhile
-        if next_step.next_step(run.state, run.run, run.tools.clock.now_us()) != step:
+        if run.needed_step() != step:
             return False
         if time.monotonic() >= due_s:
             return True
 
 
-async def _read_slot(run: "JobRun", account: str) -> None:
+async def _read_slot(run: JobRun, account: str) -> None:
     """Until the provider's limit lets us read; a hint that the task has changed lets us overtake."""
-    limits, urgent = run.tools.limits, False
+    limits, urgent = run.context.limits, False
     due_s = time.monotonic() + await limits.read_wait_s(account)
     while (left_s := due_s - time.monotonic()) > 0:
         poked = await run.pause(left_s)  # news of another kind end it too, and give no right to overtake
@@ -87,8 +71,8 @@ async def _read_slot(run: "JobRun", account: str) -> None:
             due_s = min(due_s, time.monotonic() + await limits.read_wait_s(account, urgent=True))
 
 
-async def _look(run: "JobRun", submission: Submission, task: str) -> TaskRecord | None:
-    client = run.tools.provider.client(submission.provider_account)
+async def _look(run: JobRun, submission: Submission, task: str) -> TaskRecord | None:
+    client = run.context.provider.client(submission.provider_account)
     if client is None:
         POLLS.labels("no_key").inc()
         run.log.error("account_not_configured", provider_account=submission.provider_account, task=task)
@@ -102,21 +86,21 @@ async def _look(run: "JobRun", submission: Submission, task: str) -> TaskRecord 
         await _not_seen(run, submission, error)
         return None
     run.trouble = None
-    run.watched.unknown_since_s = None
+    run.polled.unknown_since_s = None
     POLLS.labels(record.state).inc()
-    if record.odd and record.said != run.watched.odd:
-        run.watched.odd = record.said
+    if record.odd and record.said != run.polled.odd:
+        run.polled.odd = record.said
         run.log.warning("task_state_unknown", task=task, state=record.said)
     return record
 
 
-async def _not_seen(run: "JobRun", submission: Submission, error: KieError) -> None:
+async def _not_seen(run: JobRun, submission: Submission, error: KieError) -> None:
     """No word about the task: it goes on without us, and the next look is not before the provider likes."""
-    watched = run.watched
-    watched.not_before_s = time.monotonic() + (error.retry_after_s or 0.0)
+    polled = run.polled
+    polled.not_before_s = time.monotonic() + (error.retry_after_s or 0.0)
     POLLS.labels(error.failure.error_class).inc()
-    if run.trouble is None or watched.heard != error.failure:  # else it is the same again
-        watched.heard = error.failure
+    if run.trouble is None or polled.heard != error.failure:  # else it is the same again
+        polled.heard = error.failure
         assert submission.task is not None
         failure = replace(error.failure, attempt=submission.number, task=submission.task)
         run.trouble = await scrub_failure(run, failure)
@@ -124,13 +108,13 @@ async def _not_seen(run: "JobRun", submission: Submission, error: KieError) -> N
     (run.log.error if alarms else run.log.warning)("look_failed", **log_fields(run.trouble))
 
 
-async def _unknown(run: "JobRun", submission: Submission, error: TaskUnknownError) -> None:
+async def _unknown(run: JobRun, submission: Submission, error: TaskUnknownError) -> None:
     """A task just made may not be visible yet. One that stays invisible is lost: no second one is made."""
     POLLS.labels("unknown_task").inc()
     now_s = time.monotonic()
-    if run.watched.unknown_since_s is None:
-        run.watched.unknown_since_s = now_s
-    if now_s - run.watched.unknown_since_s >= run.tools.timing.unknown_task_s:
+    if run.polled.unknown_since_s is None:
+        run.polled.unknown_since_s = now_s
+    if now_s - run.polled.unknown_since_s >= run.context.timing.unknown_task_s:
         words = "the provider does not know its own task"
         failure = Failure("unclassified", error.failure.code, words, raw=error.failure.raw)
-        await run.refuse(submission.number, failure)
+        await submission_failed(run, submission.number, failure)

@@ -5,18 +5,17 @@ troubles count within seconds. A model that said in this job that it is paused i
 bounds how often a job changes its model.
 """
 
-import random
-from typing import TYPE_CHECKING
+import io
+
+from PIL import Image
 
 from events.job import Failure
 from services.generation.catalogue import Model
 from services.generation.error_classes import policy_for
-from services.generation.photo_size import photo_size
 from services.generation.wait_estimate import believed
 from services.platform.blobs import BlobError
-
-if TYPE_CHECKING:
-    from services.worker.run import JobRun
+from services.worker.run import JobRun
+from services.worker.store import retry_forever
 
 PAUSED = "model_paused"
 
@@ -26,75 +25,12 @@ def not_offered(model: str) -> Failure:
     return Failure(PAUSED, "not_offered", f"{model} is not offered any more")
 
 
-async def select_model(run: "JobRun") -> Model | None:
-    """The model to submit to. None: the job was failed, or waited a little for one and is to look again."""
+async def select_model(run: JobRun) -> Model | Failure | None:
+    """The model to submit to, or why there is none; None: one may be back soon."""
     ordered = _ordered(run)
-    if ordered is None or not run.tools.catalogue.candidates(ordered):
-        await run.fail(not_offered(run.state.queued.model if run.state.queued else ""))
-        return None
-    found = await _look(run, ordered)
-    if isinstance(found, Failure):
-        await run.fail(found)
-    elif found is not None:
-        return found
-    else:
-        await run.pause(run.tools.timing.look_s * random.uniform(0.8, 1.0))
-        await run.reload()
-    return None
-
-
-async def still_selected(run: "JobRun", model: Model) -> bool:
-    """Whether the model that was chosen a moment ago is still the one to submit to."""
-    circuit = run.tools.circuits.of(model.slug)
-    usable = circuit.available or circuit.probe_job == run.job
-    return usable and await _in_time(run, model)
-
-
-async def has_alternative(run: "JobRun", number: int) -> bool:
-    """Whether the job may go on at once with another model than the one of submission `number`."""
-    ordered, circuits = _ordered(run), run.tools.circuits
-    for model in _candidates(run, ordered) if ordered else ():
-        if model.slug == run.state.submissions[number - 1].model:
-            continue
-        circuit = circuits.of(model.slug)
-        usable = circuit.available or circuit.probe_due(run.job, circuits.now_us())
-        if usable and await _fits(run, model, ordered) and await _in_time(run, model):
-            return True
-    return False
-
-
-async def report_refused(run: "JobRun", number: int, failure: Failure) -> None:
-    """Tell the model's circuit that the submission came to nothing, of a class that says so of the model."""
-    model, circuits = run.state.submissions[number - 1].model, run.tools.circuits
-    paused = policy_for(failure.error_class).pauses_model
-    words = " ".join(filter(None, (failure.error_class, failure.code, failure.message)))
-    await run.tools.door.wait_out(
-        lambda: circuits.trouble(model, run.job, number, words, account=run.state.account, paused=paused),
-        "tell_circuit",
-    )
-
-
-async def report_accepted(run: "JobRun", number: int, model: str) -> None:
-    """Tell the model's circuit that there is a task."""
-    await run.tools.door.wait_out(lambda: run.tools.circuits.accepted(model, run.job, number), "tell_circuit")
-
-
-async def report_outcome(run: "JobRun") -> None:
-    """Tell the model's circuit how a job ended: with a video, or in time running out on the provider."""
-    if not run.state.submissions or run.run is None:
-        return
-    last, circuits = run.state.submissions[-1], run.tools.circuits
-    if run.state.outcome == "succeeded":
-        await run.tools.door.wait_out(lambda: circuits.made(last.model, run.job, last.number), "tell_circuit")
-    elif (
-        run.state.failure is not None and run.state.failure.error_class == "timeout" and last.failure is None
-    ):
-        await report_refused(run, last.number, run.state.failure)
-
-
-async def _look(run: "JobRun", ordered: Model) -> Model | Failure | None:
-    """A model, why there is none, or None: one may be back soon."""
-    circuits, soon = run.tools.circuits, False
+    if ordered is None or not run.context.catalogue.candidates(ordered):
+        return not_offered(run.state.queued.model if run.state.queued else "")
+    circuits, soon = run.context.circuits, False
     late: Model | None = None
     for model in _candidates(run, ordered):
         circuit = circuits.of(model.slug)
@@ -111,7 +47,7 @@ async def _look(run: "JobRun", ordered: Model) -> Model | Failure | None:
     if soon:
         return None
     if late is not None:
-        needed_s = run.tools.render_times.of(late).p95_s
+        needed_s = run.context.render_times.of(late).p95_s
         words = f"{run.left_s():.0f} s left, {late.slug} needs up to {needed_s:.0f} s"
         return Failure("overloaded", "no_time_left", words)
     circuit = circuits.of(ordered.slug)
@@ -119,9 +55,58 @@ async def _look(run: "JobRun", ordered: Model) -> Model | Failure | None:
     return Failure(PAUSED, "resting", words)
 
 
-async def _claim(run: "JobRun", model: Model, ordered: Model) -> bool:
+async def still_selected(run: JobRun, model: Model) -> bool:
+    """Whether the model that was chosen a moment ago is still the one to submit to."""
+    circuit = run.context.circuits.of(model.slug)
+    usable = circuit.available or circuit.probe_job == run.job
+    return usable and await _in_time(run, model)
+
+
+async def has_alternative(run: JobRun, number: int) -> bool:
+    """Whether the job may go on at once with another model than the one of submission `number`."""
+    ordered, circuits = _ordered(run), run.context.circuits
+    for model in _candidates(run, ordered) if ordered else ():
+        if model.slug == run.state.submissions[number - 1].model:
+            continue
+        circuit = circuits.of(model.slug)
+        usable = circuit.available or circuit.probe_due(run.job, circuits.now_us())
+        if usable and await _fits(run, model, ordered) and await _in_time(run, model):
+            return True
+    return False
+
+
+async def report_refused(run: JobRun, number: int, failure: Failure) -> None:
+    """Tell the model's circuit that the submission came to nothing, of a class that says so of the model."""
+    model, circuits = run.state.submissions[number - 1].model, run.context.circuits
+    paused = policy_for(failure.error_class).pauses_model
+    words = " ".join(filter(None, (failure.error_class, failure.code, failure.message)))
+    await retry_forever(
+        lambda: circuits.trouble(model, run.job, number, words, account=run.state.account, paused=paused),
+        "tell_circuit",
+    )
+
+
+async def report_accepted(run: JobRun, number: int, model: str) -> None:
+    """Tell the model's circuit that there is a task."""
+    await retry_forever(lambda: run.context.circuits.accepted(model, run.job, number), "tell_circuit")
+
+
+async def report_outcome(run: JobRun) -> None:
+    """Tell the model's circuit how a job ended: with a video, or in time running out on the provider."""
+    if not run.state.submissions or run.run is None:
+        return
+    last, circuits = run.state.submissions[-1], run.context.circuits
+    if run.state.outcome == "succeeded":
+        await retry_forever(lambda: circuits.made(last.model, run.job, last.number), "tell_circuit")
+    elif (
+        run.state.failure is not None and run.state.failure.error_class == "timeout" and last.failure is None
+    ):
+        await report_refused(run, last.number, run.state.failure)
+
+
+async def _claim(run: JobRun, model: Model, ordered: Model) -> bool:
     """Be the model's probe: only while another one could still make the video, should it come to nothing."""
-    circuits = run.tools.circuits
+    circuits = run.context.circuits
     if not circuits.of(model.slug).probe_due(run.job, circuits.now_us()):
         return False
     probe_s, spare = await _needs_s(run, model), False
@@ -130,46 +115,49 @@ async def _claim(run: "JobRun", model: Model, ordered: Model) -> bool:
         spare = spare or (able and await _in_time(run, other, probe_s))
     if not spare:
         return False
-    return await run.tools.door.wait_out(lambda: circuits.claim_probe(model.slug, run.job), "claim_probe")
+    return await retry_forever(lambda: circuits.claim_probe(model.slug, run.job), "claim_probe")
 
 
-def _ordered(run: "JobRun") -> Model | None:
+def _ordered(run: JobRun) -> Model | None:
     queued = run.state.queued
-    return None if queued is None else run.tools.catalogue.model(queued.model)
+    return None if queued is None else run.context.catalogue.model(queued.model)
 
 
-def _candidates(run: "JobRun", ordered: Model) -> list[Model]:
+def _candidates(run: JobRun, ordered: Model) -> list[Model]:
     failed = [s for s in run.state.submissions if s.failure]
     refused = {s.model for s in failed if s.failure and policy_for(s.failure.error_class).pauses_model}
-    return [model for model in run.tools.catalogue.candidates(ordered) if model.slug not in refused]
+    return [model for model in run.context.catalogue.candidates(ordered) if model.slug not in refused]
 
 
-async def _fits(run: "JobRun", model: Model, ordered: Model | None) -> bool:
+async def _fits(run: JobRun, model: Model, ordered: Model | None) -> bool:
     """Whether the model takes the job's photo. The one that was ordered was chosen for it."""
     queued = run.state.queued
     if model is ordered or queued is None:
         return True
     if run.photo_size is None:
         try:
-            run.photo_size = photo_size(await run.tools.blobs.get(queued.photo))
+            run.photo_size = photo_size(await run.context.blobs.get(queued.photo))
         except (BlobError, OSError) as error:
             run.log.warning("photo_not_measured", error=repr(error))
             return True  # the upload will say what is wrong
-    size = run.photo_size
-    return model.image.take(size.size_bytes, size.width, size.height)
+    return model.image.take(*run.photo_size)
 
 
-async def _in_time(run: "JobRun", model: Model, after_s: float = 0.0) -> bool:
+async def _in_time(run: JobRun, model: Model, after_s: float = 0.0) -> bool:
     """Whether the model, begun in `after_s`, makes the video before the deadline, as far as that is known."""
     return await _needs_s(run, model) + after_s <= run.left_s() or run.state.queued is None
 
 
-async def _needs_s(run: "JobRun", model: Model) -> float:
-    times, queued = run.tools.render_times, run.state.queued
+async def _needs_s(run: JobRun, model: Model) -> float:
+    times, queued = run.context.render_times, run.state.queued
     render = times.of(model)
     if not render.measured and queued is not None:
-        whole_s = await run.tools.door.wait_out(
-            lambda: times.whole_s(run.job, queued.deadline_at_us), "read_queued_at"
-        )
+        whole_s = await retry_forever(lambda: times.whole_s(run.job, queued.deadline_at_us), "read_queued_at")
         render = believed(render, whole_s)
     return render.p95_s
+
+
+def photo_size(data: bytes) -> tuple[int, int, int]:
+    """Bytes, and pixels as stored, of a photo that `prepare_photo` made. Raises OSError for anything else."""
+    with Image.open(io.BytesIO(data)) as image:
+        return len(data), image.width, image.height

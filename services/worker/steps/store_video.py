@@ -3,7 +3,6 @@
 import asyncio
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 from events.job import Video
 from ledger.commands import SucceedJob
@@ -13,10 +12,8 @@ from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobError, StoredBlob
 from services.platform.tracing import traced
 from services.worker.metrics import FETCH_SECONDS, JOBS_ENDED
-from services.worker.steps.write_prompt import ERASED
-
-if TYPE_CHECKING:
-    from services.worker.run import JobRun
+from services.worker.run import JobRun
+from services.worker.steps.handle_failure import ERASED, fail, submission_failed
 
 FETCHES_MAX = 5
 STORAGE_PAUSE_S_MAX = 30.0
@@ -28,23 +25,23 @@ def video_key(job: str, submission: int) -> str:
 
 
 @traced("fetch")
-async def fetch(run: "JobRun", submission: Submission, urls: tuple[str, ...]) -> None:
+async def store_video(run: JobRun, submission: Submission, urls: tuple[str, ...]) -> None:
     """Store the video and end the job; or refuse the submission when there is no video to be had."""
     started_s = time.monotonic()
     key = video_key(run.job, submission.number)
-    if not await run.tools.door.own_blob(key, run.state.account):
-        return await run.fail(ERASED)
+    if not await run.context.store.own_blob(key, run.state.account):
+        return await fail(run, ERASED)
     try:
         # A run before this one may have stored it and died before saying so. Only whole files are there.
         stored = await _stored(run, key) or await _fetch(run, urls, key)
     except BrokenResultError as error:
-        return await run.refuse(submission.number, error.failure)
+        return await submission_failed(run, submission.number, error.failure)
     if stored is None:
         return None  # the deadline decides
-    if not await run.tools.door.has_owner(key):  # erased meanwhile
-        await run.tools.blobs.delete(key)
-        return await run.fail(ERASED)
-    await run.tools.checkpoint("stored")
+    if not await run.context.store.has_owner(key):  # erased meanwhile
+        await run.context.blobs.delete(key)
+        return await fail(run, ERASED)
+    await run.context.checkpoint("stored")
     assert run.run is not None
     video = Video(stored.key, stored.sha256, stored.size_bytes)
     command = SucceedJob(run.job, run.run, submission.number, video)
@@ -54,25 +51,25 @@ async def fetch(run: "JobRun", submission: Submission, urls: tuple[str, ...]) ->
         run.log.info(
             "job_succeeded", submission=submission.number, size_bytes=stored.size_bytes, position=run.position
         )
-    await run.tools.checkpoint("succeeded")
+    await run.context.checkpoint("succeeded")
     return None
 
 
-async def _fetch(run: "JobRun", urls: tuple[str, ...], key: str) -> StoredBlob | None:
+async def _fetch(run: JobRun, urls: tuple[str, ...], key: str) -> StoredBlob | None:
     """Try the addresses in turn. Raises BrokenResultError; None when storage was away until the deadline."""
     failures = 0
     while True:
         url = urls[failures % len(urls)]
         try:
-            async with run.tools.downloads:
-                return await run.tools.provider.fetch(url, key)
+            async with run.context.downloads:
+                return await run.context.provider.fetch(url, key)
         except BrokenResultError as error:
             failures += 1
             run.log.warning("fetch_failed", failures=failures, error=str(error))
             last_url = failures >= len(urls)
             if failures >= FETCHES_MAX or (last_url and not error.passing):
                 raise
-            pause_s = backoff_s(failures, run.tools.timing.poll_s / 5, 10.0)
+            pause_s = backoff_s(failures, run.context.timing.poll_s / 5, 10.0)
         except (BlobError, OSError) as error:
             # Our own storage: the video is there to be had, so this is worth waiting for.
             failures += 1
@@ -85,13 +82,13 @@ async def _fetch(run: "JobRun", urls: tuple[str, ...], key: str) -> StoredBlob |
         await asyncio.sleep(pause_s)
 
 
-async def _stored(run: "JobRun", key: str) -> StoredBlob | None:
+async def _stored(run: JobRun, key: str) -> StoredBlob | None:
     try:
-        size_bytes = await run.tools.blobs.size_bytes(key)
+        size_bytes = await run.context.blobs.size_bytes(key)
         if not size_bytes:
             return None
         digest = sha256()
-        async for chunk in run.tools.blobs.stream(key):
+        async for chunk in run.context.blobs.stream(key):
             digest.update(chunk)
     except (BlobError, OSError) as error:
         run.log.error("video_not_read", error=repr(error))

@@ -9,13 +9,13 @@ import asyncio
 import random
 import secrets
 import time
-from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
 
 from events.job import Failure
 from ledger.commands import IntendSubmission, RecordAccepted
+from services.adapters.kie.client import KieClient
 from services.adapters.kie.errors import (
     KieError,
     KieNoAnswerError,
@@ -29,16 +29,12 @@ from services.generation.provider_limits import Turn
 from services.platform.blobs import BlobError
 from services.platform.metrics import LIMITER_WAIT
 from services.platform.tracing import traced
-from services.worker import next_step
 from services.worker.metrics import SUBMISSIONS
 from services.worker.retry_policy import jitter_s
-from services.worker.steps import select_model
-from services.worker.steps.handle_failure import log_fields, scrub_failure
-from services.worker.steps.write_prompt import ERASED, prompt_for
-
-if TYPE_CHECKING:
-    from services.worker.context import ProviderAccount
-    from services.worker.run import JobRun
+from services.worker.run import JobRun
+from services.worker.steps.handle_failure import ERASED, fail, log_fields, scrub_failure, submission_failed
+from services.worker.steps.select_model import report_accepted, select_model, still_selected
+from services.worker.steps.write_prompt import prompt_for
 
 UPLOADS_MAX = 4
 TURN_LOOK_S = 2.0
@@ -51,138 +47,143 @@ class Ready(msgspec.Struct, frozen=True):
     """All that the call needs."""
 
     account: str
-    client: "ProviderAccount"
+    client: KieClient
     model: Model
     prompt: str
     image_url: str
 
 
 @traced("submit")
-async def submit(run: "JobRun", number: int) -> None:
+async def submit(run: JobRun, number: int) -> None:
     """Make submission `number`, or fail the job when it cannot be made."""
     ready = await _prepare(run)
     if ready is not None:
-        await run.tools.checkpoint("uploaded")
+        await run.context.checkpoint("uploaded")
         # Once the intent stands, stopping half-way would leave the outcome unknown.
-        await run.critical(_call(run, number, ready))
+        await run.run_to_completion(_call(run, number, ready))
 
 
-async def _prepare(run: "JobRun") -> Ready | None:
-    tools, queued = run.tools, run.state.queued
+async def _prepare(run: JobRun) -> Ready | None:
+    context, queued = run.context, run.state.queued
     assert queued is not None
-    model = await select_model.select_model(run)
+    model = await select_model(run)
+    if isinstance(model, Failure):
+        await fail(run, model)
+        return None
     if model is None:
+        await run.pause(context.timing.look_s * random.uniform(0.8, 1.0))
+        await run.reload()
         return None
     text = await prompt_for(run, model)
     run.prompt_text = None  # a retry reads it again: it may have been erased by then
     if text is None:
-        await run.fail(ERASED)
+        await fail(run, ERASED)
     else:
         turn = await _turn(run, model)
         if turn is None:
             return None
         given_s = time.monotonic()
-        client = tools.provider.client(turn.account)
+        client = context.provider.client(turn.account)
         assert client is not None, f"account {turn.account} is not configured"
         image_url = await _upload(run, client, queued.photo)
         if image_url is not None and await _still_in_turn(run, turn, given_s, model):
             return Ready(turn.account, client, model, text, image_url)
         # An operator has paused it meanwhile, or others saw its trouble: the turn is not used.
-        await tools.limits.done(run.job, run.state.account)
+        await context.limits.done(run.job, run.state.account)
     return None
 
 
-async def _turn(run: "JobRun", model: Model) -> Turn | None:
+async def _turn(run: JobRun, model: Model) -> Turn | None:
     """Our turn to create, with an account; None when there is something else to do by now."""
     began_s = time.monotonic()
-    tools, step = run.tools, next_step.next_step(run.state, run.run, run.tools.clock.now_us())
+    context, step = run.context, run.needed_step()
     while True:
-        turn = await tools.limits.turn(run.job, run.state.account, tools.accounts)
+        turn = await context.limits.turn(run.job, run.state.account, context.accounts)
         if turn.account:
             LIMITER_WAIT.labels("turn").observe(time.monotonic() - began_s)
             return turn
         if turn.resting and turn.wait_s >= run.left_s():
-            await run.fail(NO_ACCOUNT)
+            await fail(run, NO_ACCOUNT)
             return None
         await asyncio.sleep(min(turn.wait_s, TURN_LOOK_S) * random.uniform(0.9, 1.1))
         await run.reload()  # the monitor or an operator may have decided meanwhile
-        if next_step.next_step(run.state, run.run, tools.clock.now_us()) != step:
+        if run.needed_step() != step:
             return None
-        if not await select_model.still_selected(run, model):
+        if not await still_selected(run, model):
             return None
 
 
-async def _still_in_turn(run: "JobRun", turn: Turn, given_s: float, model: Model) -> bool:
+async def _still_in_turn(run: JobRun, turn: Turn, given_s: float, model: Model) -> bool:
     """Whether to call now. A turn that was held up is counted from now on, or has to be waited for again."""
-    while await select_model.still_selected(run, model):
+    while await still_selected(run, model):
         if time.monotonic() - given_s < TURN_GOOD_S:
             return True
-        if not (wait_s := await run.tools.limits.renew(turn)):
+        if not (wait_s := await run.context.limits.renew(turn)):
             return True
         await asyncio.sleep(min(wait_s, TURN_LOOK_S))
     return False
 
 
-async def _upload(run: "JobRun", client: "ProviderAccount", photo: str) -> str | None:
+async def _upload(run: JobRun, client: KieClient, photo: str) -> str | None:
     """The photo's URL at the provider; None when the job was failed for it. Uploads are free to repeat."""
     for tries in range(1, UPLOADS_MAX + 1):
         try:
-            async with run.tools.uploads:
-                data = await run.tools.blobs.get(photo)
+            async with run.context.uploads:
+                data = await run.context.blobs.get(photo)
                 # A name never used before: the same one would overwrite, and caches keep the old picture.
                 return await client.upload(data, f"{run.job}-{secrets.token_hex(6)}.jpg")
         except BlobError as error:
             run.log.error("photo_missing", photo=photo, error=str(error))
-            await run.fail(Failure("our_fault", "photo_missing", "the photo is no longer there"))
+            await fail(run, Failure("our_fault", "photo_missing", "the photo is no longer there"))
             return None
         except (KieError, OSError) as error:
             failure = await _upload_failure(run, error)
             run.log.warning("upload_failed", tries=tries, **log_fields(failure))
             passing = isinstance(error, KieNoAnswerError | OSError) or policy_for(failure.error_class).retries
             asked_s = (error.retry_after_s if isinstance(error, KieError) else None) or 0.0
-            pause_s = asked_s + jitter_s(tries, run.tools.timing.retry_base_s, 30.0, random.random())
+            pause_s = asked_s + jitter_s(tries, run.context.timing.retry_base_s, 30.0, random.random())
             if not passing or tries == UPLOADS_MAX or pause_s >= run.left_s():
-                await run.fail(failure)
+                await fail(run, failure)
                 return None
             await asyncio.sleep(pause_s)
     return None
 
 
-async def _upload_failure(run: "JobRun", error: KieError | OSError) -> Failure:
+async def _upload_failure(run: JobRun, error: KieError | OSError) -> Failure:
     attempt = len(run.state.submissions) + 1
     if isinstance(error, KieError):
         return await scrub_failure(run, replace(error.failure, attempt=attempt))
     return Failure("transient", "storage", type(error).__name__, attempt=attempt)
 
 
-async def _call(run: "JobRun", number: int, ready: Ready) -> None:
-    tools = run.tools
+async def _call(run: JobRun, number: int, ready: Ready) -> None:
+    context = run.context
     assert run.run is not None
     started_s = time.monotonic()
     intend = IntendSubmission(run.job, run.run, number, ready.account, ready.model.slug)
     if not await run.append(intend, key=f"intend:{run.job}:{number}"):
         return
-    await tools.checkpoint("intended")
-    fields = ready.model.input(ready.prompt, ready.image_url)
+    await context.checkpoint("intended")
+    fields = ready.model.task_input(ready.prompt, ready.image_url)
     try:
-        if time.monotonic() - started_s > tools.timing.call_within_s:
+        if time.monotonic() - started_s > context.timing.call_within_s:
             # Frozen, or Postgres was slow: by now others may have counted this intent in. Do not call.
             raise KieNotSentError(Failure("transient", "not_sent", "too long after the intent"))
-        task = await ready.client.create_task(ready.model.slug, fields, tools.callback_url(run.job, number))
+        task = await ready.client.create_task(ready.model.slug, fields, context.callback_url(run.job, number))
     except (KieRefusedError, KieNotSentError) as error:
-        await run.refuse(number, error.failure, error.retry_after_s)
+        await submission_failed(run, number, error.failure, error.retry_after_s)
     except OutcomeUnknownError as error:
         SUBMISSIONS.labels("unknown").inc()
         run.trouble = await scrub_failure(run, replace(error.failure, attempt=number))
         run.log.error("submission_outcome_unknown", **log_fields(run.trouble))
-        await tools.checkpoint("unknown")
+        await context.checkpoint("unknown")
     else:
-        await tools.checkpoint("created")
+        await context.checkpoint("created")
         SUBMISSIONS.labels("accepted").inc()
-        await tools.limits.wake(ready.account)
+        await context.limits.wake(ready.account)
         run.log.info("task_created", submission=number, task=task, provider_account=ready.account)
         command = RecordAccepted(run.job, number, task)
         if await run.append(command, key=f"accept:{run.job}:{number}:{task}"):
             run.log.info("submission_accepted", submission=number, task=task, position=run.position)
-        await select_model.report_accepted(run, number, ready.model.slug)
-        await tools.checkpoint("accepted")
+        await report_accepted(run, number, ready.model.slug)
+        await context.checkpoint("accepted")

@@ -52,7 +52,7 @@ def put_strikes(strikes: Strikes) -> None:
     @functools.wraps(make)
     async def make_and_watch(*arguments: Any, **named: Any) -> Worker:
         worker = await make(*arguments, **named)
-        _watch(worker._crew._tools, strikes)
+        _watch(worker._pool._context, strikes)
         return worker
 
     worker_main.make_worker = make_and_watch
@@ -85,8 +85,8 @@ def _watch(tools: WorkerContext, strikes: Strikes) -> None:
         setattr(kind, method, call)
 
     account = tools.provider.client(tools.accounts[0])
-    around(tools.door, "append", None, lambda command, key: getattr(command, "job", None))
-    around(tools.door, "keep_text", "keep_text", lambda account, body, ref: ref.removeprefix("prompt-"))
+    around(tools.store, "append", None, lambda command, key: getattr(command, "job", None))
+    around(tools.store, "keep_text", "keep_text", lambda account, body, ref: ref.removeprefix("prompt-"))
     around(tools.writer, "write", "script", _job_of_task)
     around(account, "upload", "upload", lambda data, name: name.rpartition("-")[0])
     around(account, "create_task", "create_task", lambda model, fields, url: _job_in(url))

@@ -20,8 +20,7 @@ from redis.asyncio import Redis
 from projections.engine.runner import Runner
 from projections.models.error_stats import ERROR_STATS
 from projections.models.job_status import JOB_STATUS
-from services.generation.provider_accounts import look, note_balances
-from services.generation.provider_limits import ProviderLimits
+from services.generation.provider_limits import ProviderLimits, look, note_balances
 from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
 from tests.integration.services.cli.conftest import Done, Run

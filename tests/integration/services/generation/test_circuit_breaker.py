@@ -10,9 +10,8 @@ import asyncpg
 import pytest
 
 from ledger.log.ledger import Ledger
-from services.generation.circuit_breaker.cached import Circuits
 from services.generation.circuit_breaker.rules import Circuit, Rhythm
-from services.generation.circuit_breaker.store import CircuitBook
+from services.generation.circuit_breaker.store import CircuitBook, Circuits
 from services.platform.blobs import FolderBlobs
 from tests.support.order_fixture import OrderFixture
 from tests.support.waiting import eventually

@@ -22,7 +22,7 @@ WHY = ("ann", "ugly videos")
 
 
 def tools_of(running: RunningWorker) -> WorkerContext:
-    return running.worker._crew._tools
+    return running.worker._pool._context
 
 
 def spoil(workshop: WorkerFixture, model: str, fault: str, times: int | None = None) -> None:

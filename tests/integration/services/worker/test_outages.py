@@ -153,7 +153,7 @@ async def test_a_job_failed_by_another_is_let_go(workshop: WorkerFixture) -> Non
     (job,) = await workshop.order()
     await workshop.come_to(job, SubmissionAccepted)
     await workshop.fail(job)
-    await eventually(lambda: len(running.worker._crew) == 0)
+    await eventually(lambda: len(running.worker._pool) == 0)
     await workshop.nothing_pending()
     await workshop.audit()
 
@@ -164,7 +164,7 @@ async def test_a_stale_run_is_let_go(workshop: WorkerFixture) -> None:
     (job,) = await workshop.order()
     await workshop.come_to(job, SubmissionAccepted)
     await workshop.steal(job, run=2)
-    await eventually(lambda: len(running.worker._crew) == 0)
+    await eventually(lambda: len(running.worker._pool) == 0)
     # Its entry is left to whoever sweeps after the lease: the thief has vanished, and run 3 finishes.
     state = await workshop.ended(job)
     assert state.outcome == "succeeded" and state.run == 3
@@ -180,7 +180,7 @@ async def test_slots_bound_what_is_in_hand(workshop: WorkerFixture) -> None:
 
     async def all_ended() -> bool:
         nonlocal most
-        most = max(most, len(running.worker._crew))
+        most = max(most, len(running.worker._pool))
         return not await workshop.ledger.read.open_jobs()
 
     await eventually(all_ended)

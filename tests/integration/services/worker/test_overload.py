@@ -1,5 +1,7 @@
 """What cannot be finished is not begun."""
 
+import pytest
+
 from ledger.sql import load_queries
 from services.generation.catalogue import load_catalogue
 from services.generation.wait_estimate import MEASURED_MIN, Render, RenderTimes
@@ -17,7 +19,7 @@ def takes(running: RunningWorker, usual_s: float, **others_s: float) -> None:
     for number, slug in enumerate((MODEL, *OTHERS)):
         p95_s = others_s.get(f"m{number}", usual_s)
         times._measured[slug] = Render(p95_s / 2, p95_s)
-    running.worker._crew._tools.render_times = times
+    running.worker._pool._context.render_times = times
 
 
 async def test_a_job_with_less_time_left_than_the_model_needs_is_refunded_at_once(
@@ -50,12 +52,15 @@ async def test_enough_time_is_enough(workshop: WorkerFixture) -> None:
     assert (await workshop.ended(job)).outcome == "succeeded"
 
 
-async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(workshop: WorkerFixture) -> None:
+async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(
+    workshop: WorkerFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A job of fifteen minutes that has only one left; nothing was measured yet."""
     (job,) = await workshop.order(deadline_s=900)
     running = await workshop.worker()
-    clock = running.worker._crew._tools.clock
-    clock._offset_us += 840 * 1_000_000  # this process's idea of the ledger's time
+    clock = running.worker._pool._context.clock
+    now_us = clock.now_us
+    monkeypatch.setattr(clock, "now_us", lambda: now_us() + 840 * 1_000_000)
     state = await workshop.ended(job)
     assert state.failure is not None and state.failure.error_class == "overloaded"
 
@@ -63,7 +68,7 @@ async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(worksh
 async def test_render_times_are_measured_by_the_model_that_made_the_video(workshop: WorkerFixture) -> None:
     workshop.sandbox.fault("kie", "createTask", "paused", times=1, match={"model": MODEL})
     running = await workshop.worker(model_rest_seconds=600)
-    times = running.worker._crew._tools.render_times
+    times = running.worker._pool._context.render_times
     assert not times.of(CATALOGUE.default).measured
     jobs = await workshop.order(MEASURED_MIN + 1)
     for job in jobs:

@@ -18,7 +18,7 @@ from services.cli.top.model import (
     Waiting,
 )
 from services.cli.top.render import frame
-from services.generation.provider_accounts import ProviderAccount
+from services.generation.provider_limits import ProviderAccount
 from services.streams.status import ConsumerLine, ReaderLine, StreamLine
 from tests.support.each import each
 

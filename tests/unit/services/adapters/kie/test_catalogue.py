@@ -24,7 +24,7 @@ PHOTO = "https://tempfile.example.com/images/cup.jpg"
 @each("model", MODELS)
 def test_the_input_fits_the_schema(model: Model) -> None:
     schema = SCHEMAS[model.slug]
-    given = model.input("a cup of tea " * 5000, PHOTO)
+    given = model.task_input("a cup of tea " * 5000, PHOTO)
     assert set(given) <= set(schema), "a field the model does not know"
     assert {name for name, field in schema.items() if field["required"]} <= set(given)
     for name, value in given.items():
@@ -40,7 +40,7 @@ def test_the_input_fits_the_schema(model: Model) -> None:
 
 @each("model", MODELS)
 def test_the_photo_and_the_whole_prompt_are_in_it(model: Model) -> None:
-    given = model.input("a cup", PHOTO)
+    given = model.task_input("a cup", PHOTO)
     assert given["prompt"] == "a cup"
     assert PHOTO in json.dumps(given)
     schema = SCHEMAS[model.slug]["prompt"]
@@ -49,7 +49,7 @@ def test_the_photo_and_the_whole_prompt_are_in_it(model: Model) -> None:
 
 @each("model", MODELS)
 def test_a_video_is_vertical_or_as_the_photo(model: Model) -> None:
-    schema, given = SCHEMAS[model.slug], model.input("a cup", PHOTO)
+    schema, given = SCHEMAS[model.slug], model.task_input("a cup", PHOTO)
     if model.adapts_to_photo:
         assert "aspect_ratio" not in schema
     else:
@@ -74,7 +74,7 @@ def test_every_model_that_is_offered_has_an_alternative_that_is() -> None:
 
 def test_the_sandbox_takes_what_the_catalogue_says() -> None:
     for model in load_catalogue().models:
-        taken = price(model.slug, model.input("p", "https://x.test/p.jpg"), Knobs())
+        taken = price(model.slug, model.task_input("p", "https://x.test/p.jpg"), Knobs())
         assert taken == model.provider_credits, model.slug
 
 
@@ -114,7 +114,7 @@ IMAGE = "{size_bytes_max=1, side_px_min=1, side_px_max=2, ratio_min=0.1, ratio_m
 
 
 def entry(
-    builder: str = "kling_2_6",
+    fields: str = 'photo = "$photo", duration = "5"',
     price: int = 1,
     status: str = "enabled",
     slug: str = "m",
@@ -122,7 +122,7 @@ def entry(
     people: str = "true",
 ) -> str:
     return (
-        f'[[models]]\nslug="{slug}"\ntitle="M"\nbuilder="{builder}"\nprice_credits={price}\n'
+        f'[[models]]\nslug="{slug}"\ntitle="M"\ninput={{{fields}}}\nprice_credits={price}\n'
         f'provider_credits=5\nstatus="{status}"\n'
         f"duration_s=5\nexpected_s=60\nprompt_chars_max=100\nimage={IMAGE}\n"
         f"alternatives={alternatives}\npeople={people}\n"
@@ -133,7 +133,9 @@ def test_contradictions_are_refused() -> None:
     default = 'default = "m"\n'
     assert parse_catalogue(default + entry()).default.slug == "m"
     for text, reason in [
-        (entry(builder="nothing"), "no input builder"),
+        (entry(fields="duration = 5"), "one place for"),
+        (entry(fields='a = "$photo", b = ["$photo"], duration = 5'), "one place for"),
+        (entry(fields='photo = "$photo", duration = "8"'), "another duration"),
         (entry(price=0), "at least 1"),
         (entry(status="paused"), "unknown or paused"),
         (entry() + entry(), "twice"),

@@ -47,7 +47,7 @@ def frame_of(model: Model) -> Frame:
 def test_every_template_is_fit_for_its_model(style: str, model: Model, product: str, wishes: str) -> None:
     text = prompts.fallback(style, product, wishes, frame_of(model))
     assert 300 < length(text) <= model.prompt_chars_max
-    assert model.input(text, "https://example.org/p.jpg")["prompt"] == text, "nothing of it is cut off"
+    assert model.task_input(text, "https://example.org/p.jpg")["prompt"] == text, "nothing of it is cut off"
     told = " ".join(product.split()).rstrip(".! ")
     said = told if re.search(r"\w", told) else NO_PRODUCT
     assert said.split()[0][: PRODUCT_LENGTH_MIN // 2] in text

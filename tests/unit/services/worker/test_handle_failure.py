@@ -27,17 +27,16 @@ QUEUED = JobQueued("a", "o", 1, 1, 1, "m", "ugc", "p", "b", "ru", 1000)
 
 def run_of(brief: Brief | None, prompt: str | None) -> Any:
     """As much of a run as scrubbing needs."""
-    stored = {"prompt": prompt, "source": "openai", "template": "ugc@1"}
 
     async def read_brief(ref: str) -> Brief | None:
         return brief
 
-    async def read_text(ref: str) -> bytes | None:
-        return None if prompt is None else msgspec.json.encode(stored)
+    async def read_prompt() -> str | None:
+        return prompt
 
     state = JobState(account="a", queued=QUEUED, prompt=PromptWritten(1, "t", "openai", "ugc@1"))
-    door = SimpleNamespace(brief=read_brief, text=read_text)
-    return SimpleNamespace(state=state, tools=SimpleNamespace(door=door), prompt_text=None)
+    context = SimpleNamespace(store=SimpleNamespace(brief=read_brief))
+    return SimpleNamespace(state=state, context=context, read_prompt=read_prompt, prompt_text=None)
 
 
 def runs_of(text: str) -> set[tuple[str, ...]]:
