@@ -75,36 +75,30 @@ class DeadlineSweep:
             page = [_Overdue(*row) for row in rows]
             swept.found += len(page)
             due = [job for job in page if job.job not in self._stuck_until]
-            # All at once: the ledger commits them together.
-            answers = await asyncio.gather(*(self._fail(job) for job in due), return_exceptions=True)
-            for job, answer in zip(due, answers, strict=True):
-                self._count(swept, job, answer)
+            # All at once: the ledger commits them together. When it is away, the whole sweep is tried again.
+            answers = await asyncio.gather(*(self._fail(swept, job) for job in due), return_exceptions=True)
+            for error in filter(None, answers):
+                raise error
             if len(page) < self._page_jobs:
                 STUCK.set(len(self._stuck_until))
                 return swept
             after = (page[-1].deadline_at_us, page[-1].job)
 
-    async def _fail(self, job: _Overdue) -> int:
-        """The position of what was appended; raises what `execute` raises."""
+    async def _fail(self, swept: Swept, job: _Overdue) -> None:
         command = FailJob(job.job, job.account, "monitor", TIMED_OUT, refund_life_s=self._refund_life_s)
-        with tracing.span("end overdue job", job=job.job, account=job.account) as span:
-            receipt = await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
-            span.set_attributes(tracing.ours(position=receipt.position))
-        return receipt.position
-
-    def _count(self, swept: Swept, job: _Overdue, answer: int | BaseException) -> None:
-        match answer:
-            case int():
-                swept.failed += 1
-                FAILED.inc()
-                logger.warning("job_timed_out", job=job.job, account=job.account, position=answer)
-            case JobFinishedError() | NotDueError():
-                swept.ended += 1
-            case LedgerUnavailableError() | LedgerBusyError():
-                raise answer  # nothing else will go through either; the whole sweep is tried again
-            case Exception():
-                swept.stuck += 1
-                self._stuck_until[job.job] = time.monotonic() + STUCK_PAUSE_S
-                logger.error("job_not_failed", job=job.job, account=job.account, exc_info=answer)
-            case _:
-                raise answer
+        try:
+            with tracing.span("end overdue job", job=job.job, account=job.account) as span:
+                receipt = await self._ledger.execute(command, key=f"fail:{job.job}:monitor")
+                span.set_attributes(tracing.ours(position=receipt.position))
+        except (LedgerUnavailableError, LedgerBusyError):
+            raise
+        except (JobFinishedError, NotDueError):
+            swept.ended += 1
+        except Exception:
+            swept.stuck += 1
+            self._stuck_until[job.job] = time.monotonic() + STUCK_PAUSE_S
+            logger.exception("job_not_failed", job=job.job, account=job.account)
+        else:
+            swept.failed += 1
+            FAILED.inc()
+            logger.warning("job_timed_out", job=job.job, account=job.account, position=receipt.position)

@@ -38,10 +38,7 @@ class ExpirySweep:
         while True:
             page = await self._pool.fetch(query("ended_lots"), *after, self._page_accounts)
             asked = [self._expire(account, ended_at_us) for account, ended_at_us in page]
-            for (account, _), answer in zip(
-                page, await asyncio.gather(*asked, return_exceptions=True), strict=True
-            ):
-                booked += self._counted(account, answer)
+            booked += sum(await asyncio.gather(*asked))
             if len(page) < self._page_accounts:
                 EXPIRED.inc(booked)
                 return booked
@@ -49,17 +46,12 @@ class ExpirySweep:
 
     async def _expire(self, account: str, ended_at_us: int) -> int:
         # The key names the end: while the read model is behind, asking again is asking once.
-        receipt = await self._ledger.execute(ExpireCredits(account), key=f"expire:{account}:{ended_at_us}")
-        return receipt.events
-
-    def _counted(self, account: str, answer: int | BaseException) -> int:
-        match answer:
-            case int():
-                return min(answer, 1)
-            case LedgerUnavailableError() | LedgerBusyError():
-                raise answer
-            case Exception():
-                logger.error("credits_not_expired", account=account, exc_info=answer)
-                return 0
-            case _:
-                raise answer
+        key = f"expire:{account}:{ended_at_us}"
+        try:
+            receipt = await self._ledger.execute(ExpireCredits(account), key=key)
+        except (LedgerUnavailableError, LedgerBusyError):
+            raise
+        except Exception:
+            logger.exception("credits_not_expired", account=account)
+            return 0
+        return min(receipt.events, 1)

@@ -20,7 +20,7 @@ from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from ledger.postgres import TRANSIENT
 from services.accounts.personal_data import Brief, NewText, PersonalData, as_brief
-from services.generation.prompts import Script
+from services.generation.prompts.scripts import Script
 from services.platform.backoff import backoff_s
 from services.platform.batching import Batcher
 

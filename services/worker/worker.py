@@ -87,7 +87,7 @@ class Worker:
         finally:
             stopping.cancel()
             await end_tasks(reading)
-            await self._let_go()
+            await self._cancel_all()
             await end_tasks(keeping)
             await self._leave()
 
@@ -114,7 +114,7 @@ class Worker:
                 jobs.append(elsewhere.get_nowait())
             await wake.wake_jobs(self._redis, jobs)
 
-    async def _let_go(self) -> None:
+    async def _cancel_all(self) -> None:
         """Most runs wait for something and end at once; those in the middle of a call get a few seconds."""
         if not len(self._pool):
             return

@@ -19,7 +19,7 @@ from services.adapters.kie.gateway import Kie
 from services.adapters.kie.record import TaskRecord
 from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.catalogue import load_catalogue
-from services.generation.prompts import Script, ScriptForm
+from services.generation.prompts.scripts import Script, ScriptForm
 from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.platform.blobs import StoredBlob
 from services.platform.database import create_pool

@@ -13,8 +13,8 @@ from events.job import Failure, PromptSource
 from ledger.commands import RecordPrompt
 from services.accounts.personal_data import Brief
 from services.adapters.openai.errors import OpenAINoAnswerError
-from services.generation import prompts
 from services.generation.catalogue import Model
+from services.generation.prompts import scripts, templates
 from services.platform.blobs import BlobError
 from services.platform.scrub import scrub
 from services.platform.tracing import traced
@@ -79,10 +79,10 @@ async def prompt_for(run: JobRun, model: Model) -> str | None:
     brief = await run.context.store.brief(queued.brief)
     if kept is None or brief is None:
         return None
-    frame = prompts.Frame(model.duration_s, model.prompt_chars_max, ordered.people)
-    if kept.script is not None and kept.template == prompts.template_name(queued.style):
-        return prompts.compose(prompts.script_form(queued.style, frame), kept.script)
-    return prompts.fallback(queued.style, brief.product, brief.wishes, frame)
+    frame = templates.Frame(model.duration_s, model.prompt_chars_max, ordered.people)
+    if kept.script is not None and kept.template == templates.template_name(queued.style):
+        return scripts.compose(scripts.script_form(queued.style, frame), kept.script)
+    return templates.fallback(queued.style, brief.product, brief.wishes, frame)
 
 
 async def _written(run: JobRun) -> WrittenPrompt | Failure:
@@ -98,12 +98,12 @@ async def _written(run: JobRun) -> WrittenPrompt | Failure:
 
 
 async def _write(run: JobRun, brief: Brief, model: Model, style: str, photo_key: str) -> WrittenPrompt:
-    frame = prompts.Frame(model.duration_s, model.prompt_chars_max, model.people)
-    form, template = prompts.script_form(style, frame), prompts.template_name(style)
+    frame = templates.Frame(model.duration_s, model.prompt_chars_max, model.people)
+    form, template = scripts.script_form(style, frame), templates.template_name(style)
     try:
         async with asyncio.timeout(max(0.1, run.left_s() * WRITING_SHARE)), run.context.prompts:
             photo = await run.context.blobs.get(photo_key)
-            script = await run.context.writer.write(form, prompts.request(brief.product, brief.wishes), photo)
+            script = await run.context.writer.write(form, scripts.request(brief.product, brief.wishes), photo)
     except OpenAINoAnswerError as error:
         reason: str = error.reason
         run.log.warning(
@@ -116,7 +116,7 @@ async def _write(run: JobRun, brief: Brief, model: Model, style: str, photo_key:
         reason = "photo"
         run.log.warning("prompt_not_written", reason=reason, detail=repr(error))
     else:
-        return WrittenPrompt(prompts.compose(form, script), "openai", template, script=script)
-    text = prompts.fallback(style, brief.product, brief.wishes, frame)
+        return WrittenPrompt(scripts.compose(form, script), "openai", template, script=script)
+    text = templates.fallback(style, brief.product, brief.wishes, frame)
     source: PromptSource = "own" if style == "own" and brief.wishes.strip() else "fallback"
     return WrittenPrompt(text, source, template, reason)

@@ -13,14 +13,14 @@ from services.adapters.openai.breaker import Breaker
 from services.adapters.openai.errors import OpenAINoAnswerError, Reason
 from services.adapters.openai.images import data_url
 from services.adapters.openai.prompt_writer import ScriptWriter
-from services.generation import prompts
+from services.generation.prompts import scripts, templates
 from services.platform.settings import Settings, load_settings
 from services.sandbox.openai.models import MODELS
 from tests.support.each import each
 from tests.support.outside import Outside, photo
 from tests.unit.services.adapters.openai.conftest import Calls
 
-FRAME = prompts.Frame(5, 2500, people=False)
+FRAME = templates.Frame(5, 2500, people=False)
 
 
 @pytest.fixture
@@ -30,17 +30,17 @@ async def writer(settings: Settings) -> AsyncIterator[ScriptWriter]:
     await writer.close()
 
 
-async def write(writer: ScriptWriter, picture: bytes | None = None, style: str = "ugc") -> prompts.Script:
-    request = prompts.request("Кружка", "с паром")
-    return await writer.write(prompts.script_form(style, FRAME), request, picture or photo())
+async def write(writer: ScriptWriter, picture: bytes | None = None, style: str = "ugc") -> scripts.Script:
+    request = scripts.request("Кружка", "с паром")
+    return await writer.write(scripts.script_form(style, FRAME), request, picture or photo())
 
 
-@each("style", prompts.STYLES)
+@each("style", templates.STYLES)
 async def test_a_script_comes_back_in_the_fields_of_its_style(writer: ScriptWriter, style: str) -> None:
     script = await write(writer, style=style)
-    assert list(script) == [field.name for field in prompts.style(style).fields]
-    form = prompts.script_form(style, prompts.Frame(5, 20_000, people=False))
-    assert all(words in prompts.compose(form, script) for words in script.values())
+    assert list(script) == [field.name for field in templates.style(style).fields]
+    form = scripts.script_form(style, templates.Frame(5, 20_000, people=False))
+    assert all(words in scripts.compose(form, script) for words in script.values())
 
 
 @pytest.mark.parametrize("model", ["gpt-6-luna", "gpt-4o-mini"])

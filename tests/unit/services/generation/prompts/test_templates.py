@@ -2,10 +2,9 @@
 
 import re
 
-from services.generation import prompts
 from services.generation.catalogue import Model, load_catalogue
-from services.generation.prompts import STYLES, Frame
-from services.generation.prompts.templates import NO_PRODUCT, PRODUCT_LENGTH_MIN, clip, length
+from services.generation.prompts import templates
+from services.generation.prompts.templates import NO_PRODUCT, PRODUCT_LENGTH_MIN, STYLES, Frame, clip, length
 from tests.support.each import each
 
 PRODUCT = "Кружка керамическая, 350 мл, синяя глазурь"
@@ -45,7 +44,7 @@ def frame_of(model: Model) -> Frame:
 @each("model", MODELS)
 @each(("product", "wishes"), NASTY.values())
 def test_every_template_is_fit_for_its_model(style: str, model: Model, product: str, wishes: str) -> None:
-    text = prompts.fallback(style, product, wishes, frame_of(model))
+    text = templates.fallback(style, product, wishes, frame_of(model))
     assert 300 < length(text) <= model.prompt_chars_max
     assert model.task_input(text, "https://example.org/p.jpg")["prompt"] == text, "nothing of it is cut off"
     told = " ".join(product.split()).rstrip(".! ")
@@ -65,7 +64,7 @@ def test_every_template_is_fit_for_its_model(style: str, model: Model, product: 
 def test_a_model_that_refuses_people_does_not_even_hear_of_them(style: str, model: Model) -> None:
     """With words of a seller that name nobody: what is left is ours."""
     for wishes in ("", "steam and lemon"):
-        text = prompts.fallback(style, "blue mug", wishes, frame_of(model))
+        text = templates.fallback(style, "blue mug", wishes, frame_of(model))
         assert PEOPLE.findall(text) == []
         assert "anyone in the frame" in text
 
@@ -73,7 +72,7 @@ def test_a_model_that_refuses_people_does_not_even_hear_of_them(style: str, mode
 @each("style", STYLES)
 @each("frame", [LONG, SHORT])
 def test_a_template_holds_the_product_the_wishes_and_the_rules(style: str, frame: Frame) -> None:
-    text = prompts.fallback(style, PRODUCT, WISHES, frame)
+    text = templates.fallback(style, PRODUCT, WISHES, frame)
     assert PRODUCT in text and WISHES in text
     assert "$" not in text
     assert max(text.find(PRODUCT), text.find(WISHES)) < text.rfind("on screen")
@@ -81,7 +80,7 @@ def test_a_template_holds_the_product_the_wishes_and_the_rules(style: str, frame
 
 @each("style", STYLES)
 def test_a_long_template_is_rich(style: str) -> None:
-    text = prompts.fallback(style, PRODUCT, WISHES, LONG).casefold()
+    text = templates.fallback(style, PRODUCT, WISHES, LONG).casefold()
     for word in ("camera", "light", "focus", "motion" if style != "commercial" else "slowly", "sound"):
         assert word in text, word
     assert len(text) > 600
@@ -90,29 +89,29 @@ def test_a_long_template_is_rich(style: str) -> None:
 @each("style", STYLES)
 @each("chars_max", [1000, 1500, 2500, 5000])
 def test_endless_words_are_cut_at_words_and_use_the_room(style: str, chars_max: int) -> None:
-    text = prompts.fallback(style, "кружка " * 500, "пар над кружкой " * 500, Frame(5, chars_max, True))
+    text = templates.fallback(style, "кружка " * 500, "пар над кружкой " * 500, Frame(5, chars_max, True))
     assert chars_max - 120 < len(text) <= chars_max
 
 
 def test_hands_only_where_they_are_welcome() -> None:
-    assert "hands touch it" in prompts.fallback("ugc", PRODUCT, "", Frame(5, 20_000, people=True))
+    assert "hands touch it" in templates.fallback("ugc", PRODUCT, "", Frame(5, 20_000, people=True))
 
 
 def test_whom_a_sellers_own_prompt_names_is_kept_out_where_people_are_refused() -> None:
     wish = "Девушка пьёт из кружки"
-    refused = prompts.fallback("own", PRODUCT, wish, LONG)
+    refused = templates.fallback("own", PRODUCT, wish, LONG)
     assert refused.startswith(wish) and "stays out of the frame" in refused
-    assert "stays out" not in prompts.fallback("own", PRODUCT, wish, Frame(5, 20_000, people=True))
+    assert "stays out" not in templates.fallback("own", PRODUCT, wish, Frame(5, 20_000, people=True))
 
 
 def test_dollars_and_braces_of_a_seller_are_only_text() -> None:
-    text = prompts.fallback("own", "cup $product {product}", "make it $5 ${x} {0}", LONG)
+    text = templates.fallback("own", "cup $product {product}", "make it $5 ${x} {0}", LONG)
     assert "cup $product {product}" in text and "make it $5 ${x} {0}" in text
 
 
 def test_the_version_is_named() -> None:
-    assert prompts.template_name("ugc") == f"ugc@{prompts.style('ugc').version}"
-    assert prompts.style("from another time") == prompts.style("commercial")
+    assert templates.template_name("ugc") == f"ugc@{templates.style('ugc').version}"
+    assert templates.style("from another time") == templates.style("commercial")
 
 
 @each(
