@@ -54,16 +54,15 @@ class CreditsGranted(msgspec.Struct, frozen=True):
     """Credits came in as lot number `lot`: `issued:<kind>` → user. `reference` names e.g. a payment.
 
     `settled` of the amount went against a balance below zero at once; the lot holds the rest. `actor` is the
-    operator who gave them, empty otherwise. Before lots were numbered, `lot` was not written: it is the next
-    number then.
+    operator who gave them, empty otherwise.
     """
 
     amount: int
     kind: GrantKind
     reason: str
+    lot: int
     reference: str | None = None
     expires_at_us: int | None = None
-    lot: int = 0
     settled: int = 0
     paid: Paid | None = None
     actor: str = ""
@@ -72,27 +71,26 @@ class CreditsGranted(msgspec.Struct, frozen=True):
 class CreditsCharged(msgspec.Struct, frozen=True):
     """Credits were spent on one job: user → `spent:generation`. One charge per job, ever.
 
-    `parts` say from which lots; they add up to `amount`. Not written before there were lots: then the lots
-    were drawn in the order of `ledger.accounts.lots`.
+    `parts` say from which lots; they add up to `amount`.
     """
 
     job: str
     order: str
     amount: int
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
 
 
 class CreditsRefunded(msgspec.Struct, frozen=True):
     """The charge of one job came back whole: `spent:generation` → user. One refund per job, ever.
 
     `parts` say to which lots, with their life from here on; `settled` went against a balance below zero. They
-    add up to `amount`. Neither was written before there were lots: then all of it makes a bonus lot.
+    add up to `amount`.
     """
 
     job: str
     amount: int
     reason: str
-    parts: tuple[Part, ...] = ()
+    parts: tuple[Part, ...]
     settled: int = 0
 
 

@@ -18,7 +18,7 @@ from events.codec import Event
 from events.job import JobQueued
 from events.stream_names import account_stream, job_stream
 from ledger.accounts.lots import draw
-from ledger.accounts.state import CARRIED_OVER, AccountState, evolve
+from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
 from ledger.commands import (
     AcceptTerms,
     ExpireCredits,
@@ -110,9 +110,9 @@ def _granted(state: AccountState, command: GrantCredits) -> CreditsGranted:
         command.amount,
         command.kind,
         command.reason,
+        state.lots_made + 1,
         command.reference,
         command.expires_at_us,
-        lot=state.lots_made + 1,
         settled=min(state.debt, command.amount),
         paid=command.paid,
         actor=command.actor,
@@ -143,7 +143,7 @@ def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s
     account cannot be read; then nothing else is booked.
     """
     made, state = ([], state) if state.broken else expire(state, charge.account, now_us)
-    from_lots = charge.parts or (Part(CARRIED_OVER, charge.amount, "bonus"),)
+    from_lots = charge.parts or (Part(UNKNOWN_LOT, charge.amount, "bonus"),)
     parts, settled = _back(state, charge.amount, from_lots, now_us, life_s)
     refunded = CreditsRefunded(charge.job, charge.amount, reason, parts, settled)
     return [*made, (account_stream(charge.account), refunded)]

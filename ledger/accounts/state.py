@@ -19,10 +19,10 @@ from events.account import (
     Part,
     TermsAccepted,
 )
-from ledger.accounts.lots import Lots, draw, given, taken, total
+from ledger.accounts.lots import Lots, given, taken, total
 
-CARRIED_OVER = 0
-"""The lot that takes refunds of charges from before there were lots."""
+UNKNOWN_LOT = 0
+"""Takes the refund of a job whose events do not say from which lots it was paid."""
 
 
 class AccountState(msgspec.Struct, frozen=True, gc=False):
@@ -66,24 +66,14 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
     """The state after `event`."""
     match event:
         case CreditsCharged():
-            if event.parts:
-                lots = taken(state.lots, event.parts)
-            else:
-                _, lots = draw(state.lots, event.amount)
-            return _holding(state, lots, state.debt)
-        case CreditsRefunded():
-            parts = event.parts
-            if not parts and not event.settled:  # from before there were lots
-                parts = (Part(CARRIED_OVER, event.amount, "bonus"),)
-            return _holding(state, given(state.lots, parts), state.debt - event.settled)
+            return _holding(state, taken(state.lots, event.parts), state.debt)
         case CreditsGranted():
             return _granted(state, event)
         case CreditsRevoked():
-            parts = event.parts or draw(state.lots, event.amount)[0]
-            owed = event.amount - sum(part.amount for part in parts)
-            state = _holding(state, taken(state.lots, parts), state.debt + owed)
-            return state if event.kind == "payment" else _losing(state, parts)
-        case CreditsRestored():
+            owed = event.amount - sum(part.amount for part in event.parts)
+            state = _holding(state, taken(state.lots, event.parts), state.debt + owed)
+            return state if event.kind == "payment" else _losing(state, event.parts)
+        case CreditsRefunded() | CreditsRestored():
             return _holding(state, given(state.lots, event.parts), state.debt - event.settled)
         case CreditsExpired():
             part = Part(event.lot, event.amount, event.kind)
@@ -101,11 +91,11 @@ def evolve(state: AccountState, event: AccountEvent) -> AccountState:
 
 
 def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
-    number = event.lot or state.lots_made + 1
     kept = event.amount - event.settled
-    part = Part(number, kept, event.kind, event.expires_at_us)
+    part = Part(event.lot, kept, event.kind, event.expires_at_us)
     lots = given(state.lots, (part,)) if kept else state.lots
-    state = replace(_holding(state, lots, state.debt - event.settled), lots_made=max(number, state.lots_made))
+    lots_made = max(event.lot, state.lots_made)
+    state = replace(_holding(state, lots, state.debt - event.settled), lots_made=lots_made)
     if event.kind == "purchase":
         return replace(state, bought=True)
     if event.kind == "promo" and event.reference is not None and event.reference.startswith("promo:"):

@@ -48,16 +48,13 @@ class Projection(ABC, Generic[RowT]):
 
     `row` is a frozen struct; its fields are the table's columns, the first is the key. `evolve` gives the row
     after a change, out of the row before it (None: there was none). It knows nothing but its arguments.
-    Fields that are more than one value stand in `json_columns`. The last `added` fields are younger than the
-    first signed state roots: a row's canonical form leaves them out while they and all after them hold their
-    defaults, so that a root that was signed before they were there is found again.
+    Fields that are more than one value stand in `json_columns`.
     """
 
     name: str
     row: type[RowT]
     evolve: Callable[[RowT | None, Recorded, Any], RowT]
     json_columns: tuple[str, ...] = field(default=(), kw_only=True)
-    added: int = field(default=0, kw_only=True)
 
     @abstractmethod
     def concerns(self, recorded: Recorded) -> bool:
@@ -103,21 +100,6 @@ class Projection(ABC, Generic[RowT]):
         rows: dict[str, RowT] = {}
         self.fold(rows, self.changes(self.read(events), {}))
         return rows
-
-    def canonical(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
-        """What of a row's fields its root covers."""
-        end = len(values)
-        for default in self._added_defaults:
-            if values[end - 1] != default:
-                break
-            end -= 1
-        return values[:end]
-
-    @cached_property
-    def _added_defaults(self) -> tuple[Any, ...]:
-        """From the last field on."""
-        defaults = self.row.__struct_defaults__
-        return defaults[: -self.added - 1 : -1] if self.added else ()
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -199,8 +181,8 @@ class ManyRows(Projection[RowT]):
 
     reads: frozenset[str]
     spread: Callable[[Recorded, Event, Sequence[Event]], Iterable[tuple[str, Any]]]
-    depends: Callable[[Recorded, Event], bool] = field(kw_only=True)
-    recalls: frozenset[str] = field(kw_only=True)
+    depends: Callable[[Recorded, Event], bool] = field(default=lambda recorded, event: False, kw_only=True)
+    recalls: frozenset[str] = field(default=frozenset(), kw_only=True)
 
     def concerns(self, recorded: Recorded) -> bool:
         return recorded.type in self.reads or recorded.type in self.recalls

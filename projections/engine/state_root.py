@@ -42,7 +42,6 @@ class RootHash:
     """Takes a projection's rows in order and gives their root."""
 
     def __init__(self, projection: AnyProjection) -> None:
-        self._canonical = projection.canonical
         name = projection.name.encode()
         self._digest = sha256(len(name).to_bytes(4, "big") + name)
         self.rows = 0
@@ -53,7 +52,7 @@ class RootHash:
 
     def add_values(self, values: tuple[Any, ...]) -> None:
         """The fields of the next row."""
-        text = _encode(self._canonical(values))
+        text = _encode(values)
         self._digest.update(len(text).to_bytes(4, "big") + text)
         self.rows += 1
 

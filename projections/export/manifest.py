@@ -98,7 +98,7 @@ def totals_of(moved: Iterable[tuple[str, str | None, int]]) -> dict[str, int]:
         place = _OTHER_SIDE.get(type_name)
         if place is not None:
             other, sign = place
-            totals[other.format(kind or "manual")] += sign * credits
+            totals[other.format(kind)] += sign * credits
             totals[USERS] -= sign * credits
     return dict(sorted(totals.items()))
 

@@ -69,9 +69,9 @@ CREATE TABLE job_status_v1 (
     ended_at_us      bigint,
     updated_at_us    bigint  NOT NULL,
     position         bigint  NOT NULL,
-    requeue_of       text    NOT NULL DEFAULT '',
-    requeued_as      text    NOT NULL DEFAULT '',
-    dropped          boolean NOT NULL DEFAULT false
+    requeue_of       text    NOT NULL,
+    requeued_as      text    NOT NULL,
+    dropped          boolean NOT NULL
 ) WITH (fillfactor = 70);
 CREATE INDEX ON job_status_v1 (account, queued_at_us DESC);
 CREATE INDEX ON job_status_v1 (order_id);
@@ -279,11 +279,9 @@ SELECT e.position,
        m.lot, m.kind, m.amount, m.expires_at_us, e.type, e.stream
 FROM public.events e
 CROSS JOIN LATERAL (
-    SELECT coalesce(nullif((e.data ->> 'lot')::bigint, 0),  -- before lots were numbered: the next one
-                    (SELECT count(*) FROM public.events g
-                     WHERE g.stream = e.stream AND g.type = 'CreditsGranted' AND g.version <= e.version)) AS lot,
+    SELECT (e.data ->> 'lot')::bigint AS lot,
            e.data ->> 'kind' AS kind,
-           (e.data ->> 'amount')::bigint - coalesce((e.data ->> 'settled')::bigint, 0) AS amount,
+           (e.data ->> 'amount')::bigint - (e.data ->> 'settled')::bigint AS amount,
            (e.data ->> 'expires_at_us')::bigint AS expires_at_us
     WHERE e.type = 'CreditsGranted'
     UNION ALL
@@ -303,19 +301,14 @@ CROSS JOIN LATERAL (
     SELECT NULL, 'debt', owed.amount, NULL
     FROM (SELECT coalesce((SELECT sum((part ->> 'amount')::bigint) FROM json_array_elements(e.data -> 'parts') AS part), 0)
                  - (e.data ->> 'amount')::bigint AS amount) AS owed
-    WHERE e.type = 'CreditsRevoked' AND e.data -> 'parts' IS NOT NULL AND owed.amount < 0
-    UNION ALL
-    -- Before lots were written down; a refund made a lot 0 of its own then.
-    SELECT CASE e.type WHEN 'CreditsRefunded' THEN 0 END, CASE e.type WHEN 'CreditsRefunded' THEN 'bonus' END,
-           CASE e.type WHEN 'CreditsRefunded' THEN 1 ELSE -1 END * (e.data ->> 'amount')::bigint, NULL
-    WHERE e.type IN ('CreditsCharged', 'CreditsRefunded', 'CreditsRevoked') AND e.data -> 'parts' IS NULL
+    WHERE e.type = 'CreditsRevoked' AND owed.amount < 0
 ) AS m
 WHERE e.type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
                  'CreditsExpired')
   AND (m.amount <> 0 OR e.type = 'CreditsGranted');
 COMMENT ON VIEW audit.lot_movements IS
     'What each event put into (+) and took out of (-) each lot. kind `debt`: what is owed below zero, and its settling. '
-    'An account''s movements add up to its balance. lot NULL otherwise: from before lots were written. Filter by stream.';
+    'An account''s movements add up to its balance. Filter by stream.';
 
 CREATE VIEW audit.lots AS
 SELECT m.account, m.lot, m.kind,
@@ -370,7 +363,7 @@ SELECT position,
                  WHEN 'CreditsRestored' THEN 'revoked:payment'
                  ELSE 'user:' || substr(stream, length('account-') + 1) END AS source,
        CASE type WHEN 'CreditsCharged' THEN 'spent:generation'
-                 WHEN 'CreditsRevoked' THEN 'revoked:' || coalesce(data ->> 'kind', 'manual')
+                 WHEN 'CreditsRevoked' THEN 'revoked:' || (data ->> 'kind')
                  WHEN 'CreditsExpired' THEN 'expired:' || (data ->> 'kind')
                  ELSE 'user:' || substr(stream, length('account-') + 1) END AS target,
        (data ->> 'amount')::bigint AS amount
@@ -491,7 +484,7 @@ CREATE FUNCTION audit.lost(of_stream text, of_lot bigint) RETURNS bigint LANGUAG
                                                                ELSE e.data -> 'parts' END) AS part
             WHERE e.stream = of_stream AND (part ->> 'lot')::bigint = of_lot
               AND (e.type = 'CreditsExpired'
-                   OR (e.type = 'CreditsRevoked' AND coalesce(e.data ->> 'kind', 'manual') <> 'payment')));
+                   OR (e.type = 'CreditsRevoked' AND e.data ->> 'kind' <> 'payment')));
 COMMENT ON FUNCTION audit.lost IS 'The credits of a lot that expired, or were taken for another reason than a refund.';
 
 -- What is asked of one payment, its own stream is read for; the few grants and revocations that name it are found by

@@ -78,7 +78,6 @@ class JobStatus(msgspec.Struct, gc=False):
     ended_at_us: int | None = None
     updated_at_us: int = 0
     position: int = 0
-    # Later than the first signed states: these stand at the end, see Projection.added.
     requeue_of: str = ""
     requeued_as: str = ""
     dropped: bool = False
@@ -220,4 +219,4 @@ _CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
 """What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 
 
-JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, JOB, added=3)
+JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, JOB)

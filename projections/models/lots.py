@@ -6,7 +6,6 @@ import msgspec
 from msgspec.structs import replace
 
 from events.account import (
-    AccountEvent,
     CreditsCharged,
     CreditsExpired,
     CreditsGranted,
@@ -19,9 +18,6 @@ from events.account import (
 from events.codec import Event
 from events.envelope import Recorded
 from events.stream_names import account_of
-from ledger.accounts import state as account_state
-from ledger.accounts.lots import draw
-from ledger.accounts.state import CARRIED_OVER, AccountState
 from projections.engine.projection import ManyRows, names_of
 
 
@@ -31,9 +27,9 @@ class CreditLot(msgspec.Struct, frozen=True, gc=False):
     `amount_left` = granted - settled - spent + refunded - revoked - expired. `settled` went against what was
     owed when the lot came in, `revoked` is less what was restored. `expires_at_us`: when its life ends, None:
     never; a refund may have prolonged it, and what ends unbooked is still in `amount_left`. `reference` is
-    e.g. the payment, `paid_minor` of `currency` what was paid. Lot 0 took refunds of charges from before
-    there were lots, and has no grant.
-    `position` is that of the lot's last event. Times are epoch microseconds.
+    e.g. the payment, `paid_minor` of `currency` what was paid. Lot 0 takes refunds of jobs that do not say
+    from which lots they were paid, and has no grant. `position` is that of the lot's last event. Times are
+    epoch microseconds.
     """
 
     lot_id: str
@@ -75,41 +71,25 @@ CREDIT_EVENTS = (
 )
 
 
-def spread(recorded: Recorded, event: Event, earlier: Sequence[Event]) -> Iterable[tuple[str, Moved]]:
+def spread(recorded: Recorded, event: Event, _: Sequence[Event]) -> Iterable[tuple[str, Moved]]:
     """The lots an event put something into, or took something out of."""
     account = account_of(recorded.stream)
     if account is None:
         return
-    for part in _parts(event, earlier):
+    for part in _parts(event):
         yield f"{account}/{part.lot}", Moved(event, part)
 
 
-def _parts(event: Event, earlier: Sequence[Event]) -> Iterable[Part]:
-    """By lot. Before there were lots in the events, the ledger's own fold says which they were."""
+def _parts(event: Event) -> Iterable[Part]:
     match event:
         case CreditsGranted():
-            number = event.lot or _state(earlier).lots_made + 1
-            return (Part(number, event.amount - event.settled, event.kind, event.expires_at_us),)
-        case CreditsCharged() | CreditsRevoked():
-            return event.parts or draw(_state(earlier).lots, event.amount)[0]
-        case CreditsRestored():
+            return (Part(event.lot, event.amount - event.settled, event.kind, event.expires_at_us),)
+        case CreditsCharged() | CreditsRefunded() | CreditsRevoked() | CreditsRestored():
             return event.parts
-        case CreditsRefunded():
-            if event.parts or event.settled:
-                return event.parts
-            return (Part(CARRIED_OVER, event.amount, "bonus"),)
         case CreditsExpired():
             return (Part(event.lot, event.amount, event.kind, event.due_at_us),)
         case _:
             return ()
-
-
-def _state(earlier: Sequence[Event]) -> AccountState:
-    state = AccountState()
-    for event in earlier:
-        if isinstance(event, AccountEvent):
-            state = account_state.evolve(state, event)
-    return state
 
 
 def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot:
@@ -158,28 +138,4 @@ def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot
             return row
 
 
-def _unlisted(recorded: Recorded, event: Event) -> bool:
-    """Whether the event was written before events said which lots they are about.
-
-    A revocation may be about none, when all is owed: then it says so, and no history has to be looked up.
-    """
-    match event:
-        case CreditsGranted():
-            return not event.lot
-        case CreditsCharged():
-            return not event.parts
-        case CreditsRevoked():
-            return '"parts":' not in recorded.data
-        case _:
-            return False
-
-
-LOTS = ManyRows(
-    "lots",
-    CreditLot,
-    evolve,
-    names_of(*CREDIT_EVENTS),
-    spread,
-    depends=_unlisted,
-    recalls=names_of(*CREDIT_EVENTS),
-)
+LOTS = ManyRows("lots", CreditLot, evolve, names_of(*CREDIT_EVENTS), spread)

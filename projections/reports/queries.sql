@@ -33,12 +33,9 @@ SELECT position, stream, version, type, data::text, key, body_hash, command_even
 FROM events WHERE type = 'CreditsRefunded' AND data ->> 'job' = ANY ($1)
 
 -- name: explain_lots
--- The grants that made some lots of an account. Before lots were numbered: in their order. $1 stream, $2 lots
-SELECT position, stream, version, type, data, key, body_hash, command_events, recorded_at_us, hash
-FROM (SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash,
-             coalesce(nullif((data ->> 'lot')::bigint, 0), row_number() OVER (ORDER BY version)) AS lot
-      FROM events WHERE stream = $1 AND type = 'CreditsGranted') AS grants
-WHERE lot = ANY ($2::bigint[])
+-- The grants that made some lots of an account. $1 stream, $2 lots
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+FROM events WHERE stream = $1 AND type = 'CreditsGranted' AND (data ->> 'lot')::bigint = ANY ($2::bigint[])
 
 -- name: explain_messages
 -- What the chat was told of some jobs. $1 jobs

@@ -1,8 +1,7 @@
 """An account's statement: every movement with its running balance, and which lots it went to or came from.
 
-Pure but for `statement`, which reads. Folded by the ledger's own rules, so that events from before lots were
-written down show the lots too. An expiry stands at the moment the credits could no longer be spent, whenever
-it was booked; one that nobody has booked yet is shown without a position.
+Pure but for `statement`, which reads. Folded by the ledger's own rules. An expiry stands at the moment the
+credits could no longer be spent, whenever it was booked; one not booked yet is shown without a position.
 """
 
 from collections.abc import Iterable, Iterator

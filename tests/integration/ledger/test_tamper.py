@@ -45,8 +45,8 @@ def at(log: Damaged, place: int) -> int:
     return place if place > 0 else log.head + 1 + place
 
 
-FORGED = """'account-a', 500, 'CreditsGranted', '{"amount":100,"kind":"manual","reason":"x"}', 'forged',
-    sha256('x'), 1, recorded_at_us, sha256('z') FROM events"""
+FORGED = """'account-a', 500, 'CreditsGranted', '{"amount":100,"kind":"manual","reason":"x","lot":99}',
+    'forged', sha256('x'), 1, recorded_at_us, sha256('z') FROM events"""
 
 
 async def test_the_log_as_it_was_written_is_clean(log: Damaged):

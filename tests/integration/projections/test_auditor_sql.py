@@ -150,29 +150,17 @@ async def test_a_late_booking_changes_no_balance_at_a_time(database_url: str, au
     assert (books["user:a"], books["expired:promo"]) == (2, 5)
 
 
-async def test_events_from_before_lots_are_counted(database_url: str, auditor: "Pool") -> None:
-    from tests.unit.projections.test_statement import old_history
-
-    events = old_history()
-    await store(database_url, events)
-    assert await auditor.fetchval("SELECT audit.balance_at('a', 5)") == -2
-    rows = await auditor.fetch("SELECT lot, kind, amount FROM audit.lot_movements ORDER BY position")
-    assert [tuple(row) for row in rows] == [
-        (1, "purchase", 5), (2, "bonus", 2), (None, None, -3), (0, "bonus", 3), (None, None, -9),
-    ]  # fmt: skip
-
-
 async def test_kept_promises_show_nothing_and_broken_ones_are_listed(
     database_url: str, auditor: "Pool", owner: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     desk = random_ledger(11)
     views = ("double_outcomes", "unrefunded_failures", "overdrafts")
     history = desk.history
-    history.record((account_stream("a"), CreditsCharged("over", "o", 500)))
-    history.record((account_stream("a"), CreditsCharged("both", "o", 1)))
+    history.record((account_stream("a"), CreditsCharged("over", "o", 500, ())))
+    history.record((account_stream("a"), CreditsCharged("both", "o", 1, ())))
     history.record((job_stream("both"), JobSucceeded(1, 1, Video("v", "0" * 64, 1))))
-    history.record((account_stream("a"), CreditsRefunded("both", 1, "x")))
-    history.record((account_stream("a"), CreditsCharged("lost", "o", 1)))
+    history.record((account_stream("a"), CreditsRefunded("both", 1, "x", ())))
+    history.record((account_stream("a"), CreditsCharged("lost", "o", 1, ())))
     history.record((job_stream("lost"), JobFailed("worker", Failure("x"))))
     honest = next(i for i, e in enumerate(desk.events) if '"over"' in e.data)
     await store(database_url, desk.events[:honest])

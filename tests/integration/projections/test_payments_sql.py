@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ORDERED = PaymentOrdered("a", "yookassa", "five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
-GRANTED = CreditsGranted(5, "purchase", "five", "yookassa:yk-1", lot=1, paid=Paid(39_000, "RUB"))
+GRANTED = CreditsGranted(5, "purchase", "five", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 REFUNDED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3)
 REVOKED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", (Part(1, 3, "purchase"),))
 

@@ -48,8 +48,8 @@ def test_fields_of_the_wrong_type_are_an_error_and_not_a_guess():
 
 
 def test_fields_added_later_do_not_hinder_older_code():
-    data = '{"amount":5,"kind":"bonus","reason":"x","colour":"red"}'
-    assert decode_data("CreditsGranted", data) == CreditsGranted(5, "bonus", "x")
+    data = '{"amount":5,"kind":"bonus","reason":"x","lot":1,"colour":"red"}'
+    assert decode_data("CreditsGranted", data) == CreditsGranted(5, "bonus", "x", 1)
 
 
 def test_an_oversized_event_is_refused():

@@ -24,7 +24,7 @@ SETTLE = p.SettlePayment("p", "a", "yookassa", "yk-1", 39_000, "RUB", "100500", 
 INTEND = p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "op", "asked")
 BUYER = AccountState(opened=True, terms="1")
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
-GRANTED = CreditsGranted(5, "purchase", "credits-5", "yookassa:yk-1", lot=1, paid=Paid(39_000, "RUB"))
+GRANTED = CreditsGranted(5, "purchase", "credits-5", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 FOUND = p.RecordRefund("p", "a", "yookassa", "yk-1", "yr-1", 39_000)
 OURS = replace(FOUND, refund="r1")
 FAIL = p.FailRefund("p", "a", "r1", "insufficient_funds")

@@ -9,6 +9,7 @@ from events.account import (
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
+    Part,
     TermsAccepted,
 )
 from events.job import JobQueued
@@ -25,8 +26,13 @@ from ledger.errors import (
 )
 from tests.support.each import each
 
+
+def of_lot(amount: int) -> tuple[Part, ...]:
+    return (Part(1, amount, "bonus"),)
+
+
 OPENED = [AccountOpened()]
-AGREED = [*OPENED, TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome")]
+AGREED = [*OPENED, TermsAccepted("1"), CreditsGranted(2, "bonus", "welcome", 1)]
 
 
 def given(*events):
@@ -78,18 +84,25 @@ def test_an_order_is_all_or_nothing():
 
 
 def test_a_revocation_may_leave_less_than_zero_and_then_nothing_can_be_ordered():
-    state = given(*AGREED, CreditsCharged("j", "o", 2), CreditsRevoked(2, "chargeback"))
+    state = given(*AGREED, CreditsCharged("j", "o", 2, of_lot(2)), CreditsRevoked(2, "chargeback"))
     assert state.balance == -2
     with pytest.raises(InsufficientCreditsError):
         account.order_videos(state, order("j1"), now_us=0)
-    assert given(*AGREED, CreditsCharged("j", "o", 2), CreditsRefunded("j", 2, "transient")).balance == 2
+    assert (
+        given(
+            *AGREED,
+            CreditsCharged("j", "o", 2, of_lot(2)),
+            CreditsRefunded("j", 2, "transient", of_lot(2)),
+        ).balance
+        == 2
+    )
 
 
 @each(
     ("state", "command", "error"),
     [
         (given(), order("j"), AccountNotOpenError),
-        (given(*OPENED, CreditsGranted(5, "manual", "x")), order("j"), TermsNotAcceptedError),
+        (given(*OPENED, CreditsGranted(5, "manual", "x", 1)), order("j"), TermsNotAcceptedError),
         (given(*AGREED), order(), InvalidCommandError),
         (given(*AGREED), order("j", "j"), InvalidCommandError),
         (given(*AGREED), order(*map(str, range(51))), InvalidCommandError),
@@ -107,7 +120,7 @@ def test_a_forgotten_account_takes_no_orders_and_still_gets_its_refunds():
     command = c.ForgetAccount("a", "asked", "support")
     made = account.forget(given(*AGREED), command)
     assert made == [("account-a", AccountForgotten("asked", "support"))]
-    state = given(*AGREED, CreditsCharged("j", "o", 1), AccountForgotten("asked", "support"))
+    state = given(*AGREED, CreditsCharged("j", "o", 1, of_lot(1)), AccountForgotten("asked", "support"))
     assert account.forget(state, command) == []
     with pytest.raises(AccountErasedError):
         account.order_videos(state, order("k"), now_us=0)

@@ -52,8 +52,8 @@ def test_nobody_invites_themselves():
 def test_both_sides_get_their_bonus_in_one_command():
     assert when(REWARD) == [
         ("account-f", InvitationRewarded("a", 2, 5)),
-        ("account-f", CreditsGranted(2, "referral", "invitation", "referral:f", lot=1)),
-        ("account-a", CreditsGranted(5, "referral", "invitation", "referral:f", lot=1)),
+        ("account-f", CreditsGranted(2, "referral", "invitation", 1, "referral:f")),
+        ("account-a", CreditsGranted(5, "referral", "invitation", 1, "referral:f")),
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_video_counts_when_it_is_the_friends_own_and_done():
 
 
 def test_a_purchase_is_remembered_by_the_account():
-    bought = evolve(replace(FRIEND, bought=False), CreditsGranted(5, "purchase", "five", "yookassa:y", lot=1))
+    bought = evolve(replace(FRIEND, bought=False), CreditsGranted(5, "purchase", "five", 1, "yookassa:y"))
     assert when(REWARD, bought)
     with pytest.raises(NotDueError):
         when(REWARD, replace(FRIEND, bought=False))

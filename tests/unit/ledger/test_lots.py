@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from events.account import (
     AccountOpened,
-    CreditsCharged,
     CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
@@ -151,19 +150,6 @@ def test_a_refund_arrives_even_when_the_account_cannot_be_read():
 def test_a_grant_may_not_be_over_before_it_begins():
     with pytest.raises(InvalidCommandError):
         account.grant(after(), c.GrantCredits("a", 1, "bonus", "x", expires_at_us=7), now_us=7)
-
-
-def test_events_from_before_there_were_lots_fold_by_the_same_rules():
-    state = after(
-        CreditsGranted(3, "purchase", "pack"),
-        CreditsGranted(2, "bonus", "welcome"),
-        CreditsCharged("j1", "o", 3),
-        CreditsRefunded("j1", 3, "timeout"),
-        CreditsCharged("j2", "o", 1),
-        CreditsRevoked(1, "mistake"),
-    )
-    assert state.lots == (Lot(0, 1, "bonus"), Lot(1, 2, "purchase"))
-    assert (state.balance, state.lots_made) == (3, 2)
 
 
 _lots = st.lists(

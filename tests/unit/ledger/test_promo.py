@@ -45,7 +45,7 @@ def when(state, command, account=MEMBER, now_us=10):
 
 def test_a_code_gives_its_credits_with_their_life_and_says_so_on_both_sides():
     made = when(code(CREATED), REDEEM)
-    granted = CreditsGranted(3, "promo", "SPRING", "promo:SPRING", 60_000_010, lot=1)
+    granted = CreditsGranted(3, "promo", "SPRING", 1, "promo:SPRING", 60_000_010)
     assert made == [("promo-SPRING", PromoRedeemed("a", 1)), ("account-a", granted)]
 
 

@@ -9,7 +9,7 @@ from projections.engine.errors import UnfoldableEventError
 from projections.models.balances import BALANCES, Balance
 from tests.support.each import each
 from tests.support.history import History, rehashed
-from tests.unit.projections.samples import ACCOUNT, account_with, failed, ordered, queued
+from tests.unit.projections.samples import ACCOUNT, account_with, drawn, failed, ordered, queued
 
 
 def test_every_credit_event_moves_its_own_column():
@@ -17,7 +17,7 @@ def test_every_credit_event_moves_its_own_column():
     account_with(history, 5)
     ordered(history, "j1", "j2", price=2)
     failed(history, "j2", price=2)
-    history.record((ACCOUNT, CreditsRevoked(4, "chargeback")))
+    history.record((ACCOUNT, CreditsRevoked(4, "chargeback", parts=drawn(3))))
 
     row = BALANCES.fold_all(history.events)["a"]
 
@@ -73,7 +73,7 @@ def test_the_latest_terms_count():
 @each("stream", ["account-a", "job-j", "payment-p"])
 def test_an_unknown_type_stops_the_fold_on_any_stream(stream: str):
     history = History()
-    (recorded,) = history.record((stream, CreditsGranted(1, "bonus", "x")))
+    (recorded,) = history.record((stream, CreditsGranted(1, "bonus", "x", 1)))
     (unknown,) = rehashed([replace(recorded, type="CreditsTeleported")])
     with pytest.raises(UnknownEventTypeError, match=r"CreditsTeleported.*position 1.*upgrade"):
         BALANCES.fold_all([unknown])
@@ -87,4 +87,4 @@ def test_a_job_event_in_an_account_stream_is_refused():
 
 def test_a_charge_in_another_stream_is_not_this_projections():
     history = History()
-    assert BALANCES.fold_all(history.record(("payment-p", CreditsCharged("j", "o", 1)))) == {}
+    assert BALANCES.fold_all(history.record(("payment-p", CreditsCharged("j", "o", 1, ())))) == {}

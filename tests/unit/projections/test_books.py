@@ -21,9 +21,9 @@ from tests.support.history import History
 
 _amounts = st.integers(1, 1_000_000)
 _credit_events = st.one_of(
-    st.builds(CreditsGranted, _amounts, st.sampled_from(["bonus", "purchase"]), st.just("r")),
-    st.builds(CreditsCharged, st.just("j"), st.just("o"), _amounts),
-    st.builds(CreditsRefunded, st.just("j"), _amounts, st.just("timeout")),
+    st.builds(CreditsGranted, _amounts, st.sampled_from(["bonus", "purchase"]), st.just("r"), st.just(1)),
+    st.builds(CreditsCharged, st.just("j"), st.just("o"), _amounts, st.just(())),
+    st.builds(CreditsRefunded, st.just("j"), _amounts, st.just("timeout"), st.just(())),
     st.builds(CreditsRevoked, _amounts, st.sampled_from(["chargeback", "mistake"])),
 )
 
@@ -31,9 +31,9 @@ _credit_events = st.one_of(
 @each(
     ("event", "transfer"),
     [
-        (CreditsGranted(3, "purchase", "p"), Transfer("issued:purchase", "user:a", 3)),
-        (CreditsCharged("j", "o", 2), Transfer("user:a", "spent:generation", 2)),
-        (CreditsRefunded("j", 2, "timeout"), Transfer("spent:generation", "user:a", 2)),
+        (CreditsGranted(3, "purchase", "p", 1), Transfer("issued:purchase", "user:a", 3)),
+        (CreditsCharged("j", "o", 2, ()), Transfer("user:a", "spent:generation", 2)),
+        (CreditsRefunded("j", 2, "timeout", ()), Transfer("spent:generation", "user:a", 2)),
         (CreditsRevoked(1, "chargeback", kind="payment"), Transfer("user:a", "revoked:payment", 1)),
         (CreditsExpired(1, 3, "bonus", 9), Transfer("user:a", "expired:bonus", 3)),
         (TermsAccepted("1"), None),
@@ -45,7 +45,7 @@ def test_each_credit_event_is_one_transfer(event: Event, transfer: Transfer | No
 
 
 def test_a_credit_event_outside_an_account_is_refused():
-    event = CreditsGranted(1, "bonus", "x")
+    event = CreditsGranted(1, "bonus", "x", 1)
     (recorded,) = History().record(("job-j", event))
     with pytest.raises(UnfoldableEventError):
         transfer_of(recorded, event)

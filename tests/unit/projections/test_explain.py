@@ -85,7 +85,7 @@ def test_money_in_its_smallest_unit() -> None:
 
 def test_words_name_what_matters() -> None:
     history = History()
-    granted = CreditsGranted(5, "promo", "SPRING", None, 1_790_000_000_000_000, 1, 2, None, "olga")
+    granted = CreditsGranted(5, "promo", "SPRING", 1, None, 1_790_000_000_000_000, 2, None, "olga")
     [recorded] = history.record((account_stream("a"), granted))
     words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by olga"
     assert words_of(decode(recorded)) == words

@@ -131,7 +131,7 @@ def test_an_event_before_the_queueing_is_refused():
 
 def test_an_account_event_in_a_job_stream_is_refused():
     history = History()
-    (recorded,) = history.record((JOB, CreditsGranted(1, "bonus", "x")))
+    (recorded,) = history.record((JOB, CreditsGranted(1, "bonus", "x", 1)))
     with pytest.raises(UnfoldableEventError, match="CreditsGranted at position 1 is no job's event"):
         JOB_STATUS.fold_all([recorded])
 

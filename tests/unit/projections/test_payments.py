@@ -118,12 +118,12 @@ def test_what_cannot_stand_in_a_payment_cannot_be_folded():
     with pytest.raises(UnfoldableEventError, match="comes before PaymentOrdered"):
         PAYMENTS.fold_all(history.events)
     history = History()
-    history.record(("payment-p", CreditsGranted(1, "bonus", "x")))
+    history.record(("payment-p", CreditsGranted(1, "bonus", "x", 1)))
     with pytest.raises(UnfoldableEventError, match="is no payment's event"):
         PAYMENTS.fold_all(history.events)
 
 
 def test_other_streams_are_none_of_its_business():
     history = History()
-    history.record(("account-a", CreditsGranted(1, "bonus", "x")))
+    history.record(("account-a", CreditsGranted(1, "bonus", "x", 1)))
     assert PAYMENTS.fold_all(history.events) == {}

@@ -179,6 +179,6 @@ def test_tampering_is_found(tamper: Callable[[list[Recorded]], list[Recorded]], 
 def test_the_list_of_problems_ends():
     history = History()
     for _ in range(300):
-        history.record((ACCOUNT, CreditsGranted(1, "bonus", "x")))
+        history.record((ACCOUNT, CreditsGranted(1, "bonus", "x", 1)))
     problems, _ = audited([replace(e, version=7) for e in history.events])
     assert len(problems) == 100

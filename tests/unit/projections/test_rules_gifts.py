@@ -10,11 +10,11 @@ from tests.support.each import each
 
 MADE = ("promo-P", PromoCreated("P", 3, 1, 1_000, None, "o", "r"))
 USED = ("promo-P", PromoRedeemed("a", 1))
-GRANT = ("account-a", CreditsGranted(3, "promo", "P", "promo:P", lot=1))
+GRANT = ("account-a", CreditsGranted(3, "promo", "P", 1, "promo:P"))
 INVITED = ("account-f", AccountOpened("referral", "a"))
 REWARDED = ("account-f", InvitationRewarded("a", 2, 5))
-HERE = ("account-f", CreditsGranted(2, "referral", "invitation", "referral:f", lot=1))
-THERE = ("account-a", CreditsGranted(5, "referral", "invitation", "referral:f", lot=1))
+HERE = ("account-f", CreditsGranted(2, "referral", "invitation", 1, "referral:f"))
+THERE = ("account-a", CreditsGranted(5, "referral", "invitation", 1, "referral:f"))
 
 
 def said(*commands, after=0, now_us=10):
@@ -32,13 +32,13 @@ def said(*commands, after=0, now_us=10):
 
 
 def test_what_is_as_it_should_be_is_not_spoken_of():
-    by_hand = ("account-x", CreditsGranted(9, "promo", "sorry", "a ticket", lot=1))
+    by_hand = ("account-x", CreditsGranted(9, "promo", "sorry", 1, "a ticket"))
     assert said([MADE], [USED, GRANT], [INVITED], [REWARDED, HERE, THERE], [by_hand]) == []
     assert said([INVITED], [("account-f", InvitationRewarded("a", 0, 5)), THERE]) == []
 
 
 B_USED = ("promo-P", PromoRedeemed("b", 1))
-B_GRANT = ("account-b", CreditsGranted(3, "promo", "P", "promo:P", lot=1))
+B_GRANT = ("account-b", CreditsGranted(3, "promo", "P", 1, "promo:P"))
 OVER = ("promo-P", PromoDisabled("o", "r"))
 
 

@@ -31,7 +31,7 @@ def rich() -> History:
     history = History()
     history.record((ACCOUNT, AccountOpened()))
     for part in (BONUS, PROMO, BOUGHT):
-        grant = CreditsGranted(part.amount, part.kind, "x", None, part.expires_at_us, lot=part.lot)
+        grant = CreditsGranted(part.amount, part.kind, "x", part.lot, None, part.expires_at_us)
         history.record((ACCOUNT, grant))
     return history
 

@@ -30,7 +30,7 @@ Made = tuple[str, Event]
 
 ORDERED = PaymentOrdered("a", "yookassa", "five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
-GRANTED = CreditsGranted(5, "purchase", "five", "yookassa:yk-1", lot=1, paid=Paid(39_000, "RUB"))
+GRANTED = CreditsGranted(5, "purchase", "five", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 TAKEN = (Part(1, 3, "purchase"),)
 INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "op", "asked", TAKEN)
 RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", TAKEN, "op")

@@ -1,12 +1,9 @@
 """Statements and as-of balances on logs in which days pass: every movement, its lots, and late expiries."""
 
-import json
 from collections.abc import Sequence
 
 import pytest
-from msgspec.structs import replace
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
 from events.envelope import Recorded
 from events.errors import UnknownEventTypeError
 from events.stream_names import account_stream
@@ -16,7 +13,6 @@ from projections.reports.balance_as_of import Row, balance_of, fold_account
 from projections.reports.log_position import LogPosition
 from projections.reports.statement import BEGINNING, Statement, statement_of
 from tests.support.fake_clock_ledger import DAY_US, SECOND_US, START_US, FakeClockLedger
-from tests.support.history import History, rehashed
 
 
 def rows_of(events: Sequence[Recorded], account: str, until: int = 2**62) -> list[Row]:
@@ -130,37 +126,6 @@ def test_an_expiry_that_is_booked_late_counts_from_when_it_was_due() -> None:
     assert (next_day.opening, next_day.movements, next_day.closing) == (2, (), 2)
     # Between the due time and its booking, by position: the position's own time judges.
     assert balance(desk, at_position(desk.events, before_booking)) == 7
-
-
-def old_history() -> list[Recorded]:
-    """Five events as they were written before there were lots."""
-    history = History()
-    stream = account_stream("a")
-    history.record((stream, CreditsGranted(5, "purchase", "bought")))
-    history.record((stream, CreditsGranted(2, "bonus", "welcome")))
-    history.record((stream, CreditsCharged("j1", "o1", 3)))
-    history.record((stream, CreditsRefunded("j1", 3, "timeout")))
-    history.record((stream, CreditsRevoked(9, "fraud")))
-    return rehashed(strip(event) for event in history.events)
-
-
-def test_events_from_before_lots_show_lots_too() -> None:
-    found = statement_of("a", rows_of(old_history(), "a"), BEGINNING, LogPosition(5, START_US))
-    assert lines(found) == [
-        ("Granted", 5, 5, [(1, 5)], 0),
-        ("Granted", 2, 7, [(2, 2)], 0),
-        ("Charged", -3, 4, [(2, -2), (1, -1)], 0),
-        ("Refunded", 3, 7, [(0, 3)], 0),
-        ("Revoked", -9, -2, [(0, -3), (1, -4)], -2),
-    ]
-
-
-def strip(event: Recorded) -> Recorded:
-    """As it was written before there were lots."""
-    fields = json.loads(event.data)
-    for new in ("parts", "settled", "lot", "paid", "actor"):
-        fields.pop(new, None)
-    return replace(event, data=json.dumps(fields))
 
 
 def test_an_unknown_event_is_said_and_not_skipped() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.account import CreditsRevoked
 from events.codec import Event, decode
 from events.envelope import Recorded
 from events.errors import UnknownEventTypeError
@@ -36,7 +36,16 @@ from tests.support.each import each
 from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import History, rehashed
 from tests.unit.ledger.paying import ORDERED, SUCCEEDED
-from tests.unit.projections.samples import ACCOUNT, TIMED_OUT, VIDEO, account_with, failed, ordered, queued
+from tests.unit.projections.samples import (
+    ACCOUNT,
+    TIMED_OUT,
+    VIDEO,
+    account_with,
+    drawn,
+    failed,
+    ordered,
+    queued,
+)
 
 JOB, PAYMENT = "job-j", "payment-p"
 BUSY = Failure("transient", "500", "busy", 1)
@@ -52,11 +61,6 @@ def history_of(stream: str, *events: Event) -> list[Recorded]:
     for event in events:
         history.record((stream, event))
     return history.events
-
-
-def before_lots(revoked: Recorded) -> Recorded:
-    """The revocation as it was written before there were lots."""
-    return replace(revoked, data=revoked.data.replace(',"parts":[]', ""))
 
 
 def in_pages(projection: ManyRows[Any], events: list[Recorded], size: int) -> dict[str, object]:
@@ -79,10 +83,9 @@ def test_pages_of_any_size_make_the_same_rows(projection: ManyRows[Any]) -> None
     for event in MADE:
         history.record((JOB, event))
     account_with(history, 9)
-    ordered(history, "k", price=2)  # without parts, as before there were lots
+    ordered(history, "k", price=2)
     failed(history, "k", price=2)
-    history.record((ACCOUNT, CreditsRevoked(3, "r")))
-    history.events[-1] = before_lots(history.events[-1])
+    history.record((ACCOUNT, CreditsRevoked(3, "r", parts=drawn(3))))
     paid = (ORDERED, SUCCEEDED, PaymentRefunded("yk-1", "yr", 100, "RUB", 0))
     for payment_event in paid:
         history.record((PAYMENT, payment_event))
@@ -107,24 +110,6 @@ def test_lots_are_those_of_the_balances(seed: int) -> None:
         assert [sum(getattr(lot, name) for lot in own) for name in ("granted", "spent", "expired")] == [
             row.granted, row.charged, row.expired,
         ]  # fmt: skip
-
-
-def test_lots_from_before_they_were_written() -> None:
-    history = History()
-    history.record(
-        (ACCOUNT, CreditsGranted(2, "bonus", "x")), (ACCOUNT, CreditsGranted(3, "purchase", "p", "pay"))
-    )
-    history.record((ACCOUNT, CreditsCharged("j", "o", 3)))
-    history.record((ACCOUNT, CreditsRefunded("j", 3, "timeout")))
-    history.record((ACCOUNT, CreditsRevoked(4, "r")))
-    history.events[-1] = before_lots(history.events[-1])
-    rows = LOTS.fold_all(history.events)
-    assert {key: (row.granted, row.spent, row.revoked, row.amount_left) for key, row in rows.items()} == {
-        "a/0": (0, 0, 3, 0), "a/1": (2, 2, 0, 0), "a/2": (3, 1, 1, 1),
-    }  # fmt: skip
-    assert rows["a/2"].reference == "pay"
-    history.record((ACCOUNT, CreditsRevoked(9, "r")))  # of now: all of it is owed
-    assert LOTS.fold_all(history.events) == rows
 
 
 @each("seed", range(3))

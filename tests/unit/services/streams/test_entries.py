@@ -20,7 +20,7 @@ QUEUED = JobQueued("a", "o", 1, 1, 1, "m", "ugc", "p", "b", "ru", 5)
 
 def history() -> list[Recorded]:
     history = History()
-    history.record(("account-a", CreditsGranted(1, "manual", 'для «теста» 🎬 \\ " \u2028')))
+    history.record(("account-a", CreditsGranted(1, "manual", 'для «теста» 🎬 \\ " \u2028', 1)))
     history.record(("job-j", QUEUED))
     return history.events
 
@@ -28,7 +28,7 @@ def history() -> list[Recorded]:
 @given(st.text())
 def test_an_entry_keeps_the_exact_row_so_that_the_chain_can_be_verified(reason: str):
     history = History()
-    history.record(("account-a", CreditsGranted(1, "manual", reason)))
+    history.record(("account-a", CreditsGranted(1, "manual", reason, 1)))
     history.record(("job-j", QUEUED))
     decoded = [
         entries.decode_entry(f"{e.position}-0".encode(), {b"event": entries.encode_entry(e)})
@@ -39,9 +39,9 @@ def test_an_entry_keeps_the_exact_row_so_that_the_chain_can_be_verified(reason: 
 
 
 def test_text_that_our_codec_would_write_otherwise_is_kept():
-    (event,) = History().record(("account-a", CreditsGranted(1, "manual", "x")))
-    spaced = replace(event, data='{ "amount" : 1.0,"kind":"manual","reason":"\\u0041"}')
-    assert encode(CreditsGranted(1, "manual", "A")) != spaced.data
+    (event,) = History().record(("account-a", CreditsGranted(1, "manual", "x", 1)))
+    spaced = replace(event, data='{ "amount" : 1.0,"kind":"manual","reason":"\\u0041","lot":1}')
+    assert encode(CreditsGranted(1, "manual", "A", 1)) != spaced.data
     assert entries.decode_entry("1-0", {b"event": entries.encode_entry(spaced)}) == spaced
 
 
