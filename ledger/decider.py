@@ -4,7 +4,7 @@ Pure: no clock, no randomness, no I/O. Time is the database's and comes in as `n
 """
 
 from collections.abc import Mapping
-from typing import assert_never, cast
+from typing import TypeVar, assert_never, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -32,7 +32,6 @@ from ledger.accounts.decider import NewEvents
 from ledger.accounts.state import AccountState
 from ledger.errors import InvalidCommandError, LedgerError
 from ledger.jobs import decider as job
-from ledger.jobs import operator
 from ledger.jobs import state as job_state
 from ledger.jobs.state import JobState, Outcome
 from ledger.payments import commands as p
@@ -45,43 +44,37 @@ from ledger.promotions import promo_codes, referrals
 from ledger.promotions import state as promo_state
 from ledger.promotions.state import PromoState
 
-# The states a decision reads, each out of its stream. Raises LedgerError when that holds another kind.
-
-
 View = Mapping[str, object]
 """Stream → state."""
 
+StateT = TypeVar("StateT", AccountState, JobState, PaymentState, PromoState)
+
+
+def _state(view: View, stream: str, kind: type[StateT]) -> StateT:
+    state = view[stream]
+    if not isinstance(state, kind):
+        raise LedgerError(f"stream {stream} holds another kind of state")
+    return state
+
 
 def account_of(view: View, account_id: str) -> AccountState:
-    """The account."""
-    state = view[account_stream(account_id)]
-    if not isinstance(state, AccountState):
-        raise LedgerError(f"stream of account {account_id} holds another kind of state")
-    return state
+    """The account. Raises LedgerError, as do the next ones, when its stream is of another kind."""
+    return _state(view, account_stream(account_id), AccountState)
 
 
 def job_of(view: View, job_id: str) -> JobState:
     """The job."""
-    state = view[job_stream(job_id)]
-    if not isinstance(state, JobState):
-        raise LedgerError(f"stream of job {job_id} holds another kind of state")
-    return state
+    return _state(view, job_stream(job_id), JobState)
 
 
 def payment_of(view: View, payment_id: str) -> PaymentState:
     """The payment."""
-    state = view[payment_stream(payment_id)]
-    if not isinstance(state, PaymentState):
-        raise LedgerError(f"stream of payment {payment_id} holds another kind of state")
-    return state
+    return _state(view, payment_stream(payment_id), PaymentState)
 
 
 def promo_of(view: View, code: str) -> PromoState:
     """The promo code."""
-    state = view[promo_stream(code)]
-    if not isinstance(state, PromoState):
-        raise LedgerError(f"stream of promo code {code} holds another kind of state")
-    return state
+    return _state(view, promo_stream(code), PromoState)
 
 
 # What is decided about payments and promo codes, by the commands' names. Pure.
@@ -313,11 +306,11 @@ def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> 
         case c.FailJob():
             return job.fail(state, account_of(view, command.account), command, now_us)
         case c.ReissueJob():
-            return operator.reissue(state, command, now_us)
+            return job.reissue(state, command, now_us)
         case c.RequeueJob():
-            return operator.requeue(state, account_of(view, command.account), command, now_us)
+            return job.requeue(state, account_of(view, command.account), command, now_us)
         case c.DropDeadLetter():
-            return operator.drop(state, command)
+            return job.drop(state, command)
         case _ as never:
             assert_never(never)
 

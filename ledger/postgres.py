@@ -11,9 +11,11 @@ from ledger.errors import LedgerBusyError, LedgerUnavailableError
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
     Connection: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Reader: TypeAlias = Connection | Pool
 else:
     Pool = asyncpg.Pool
     Connection = asyncpg.Connection | PoolConnectionProxy
+    Reader = Connection | Pool
 
 READ_WRITE: Final = SessionAttribute.read_write
 """Of the hosts in the URL only one that takes writes; InternalClientError when there is none."""

@@ -244,6 +244,12 @@ def require_open(state: AccountState, account: str) -> None:
         raise UnreadableAccountError(f"account {account} cannot be read: {state.broken}")
 
 
+def require_said(actor: str, reason: str) -> None:
+    """Raises InvalidCommandError unless an operator's command says who asks and why."""
+    if not actor or not reason:
+        raise InvalidCommandError("say who does this and why")
+
+
 def _require_amount(amount: int) -> None:
     if not 0 < amount <= AMOUNT_MAX:
         raise InvalidCommandError(f"an amount is 1 to {AMOUNT_MAX} credits, not {amount}")

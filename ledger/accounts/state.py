@@ -109,19 +109,4 @@ def _losing(state: AccountState, parts: tuple[Part, ...]) -> AccountState:
 
 
 def _holding(state: AccountState, lots: Lots, debt: int) -> AccountState:
-    balance = total(lots) - debt
-    return AccountState(
-        state.opened,
-        state.terms,
-        balance,
-        state.broken,
-        lots,
-        state.lots_made,
-        debt,
-        state.forgotten,
-        state.invited_by,
-        state.rewarded,
-        state.bought,
-        state.promos,
-        state.lost,
-    )
+    return replace(state, balance=total(lots) - debt, lots=lots, debt=debt)

@@ -4,9 +4,7 @@ Whole subtrees of 2^8, 2^16, … events are kept in `tree_tiles`, so that a proo
 new checkpoint only what is new. A cache and nothing more: `tiles=False` reads every event's hash.
 """
 
-from typing import TYPE_CHECKING, Final
-
-import asyncpg
+from typing import Final
 
 from ledger.checkpoints.merkle import (
     CompactRange,
@@ -19,16 +17,8 @@ from ledger.checkpoints.merkle import (
     whole_root,
 )
 from ledger.errors import IntegrityError
+from ledger.postgres import Reader
 from ledger.sql import load_queries
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    Reading = (
-        asyncpg.Connection[asyncpg.Record]
-        | PoolConnectionProxy[asyncpg.Record]
-        | asyncpg.Pool[asyncpg.Record]
-    )
 
 query = load_queries("ledger.checkpoints")
 
@@ -41,8 +31,8 @@ _PAGE_HEIGHT: Final = 2 * TILE_HEIGHT
 class Tree:
     """The tree as it stands in one database."""
 
-    def __init__(self, reading: "Reading", *, tiles: bool = True) -> None:
-        self._reading = reading
+    def __init__(self, reader: Reader, *, tiles: bool = True) -> None:
+        self._reader = reader
         self._tiles = tiles
 
     async def root(self, size: int) -> bytes:
@@ -60,13 +50,13 @@ class Tree:
             upto = min(size >> TILE_HEIGHT, (have // _TILE + 1) * _TILE)
             leaves = await self._leaves(have << TILE_HEIGHT, upto << TILE_HEIGHT)
             made = [whole_root(leaves[at : at + _TILE]) for at in range(0, len(leaves), _TILE)]
-            await self._reading.execute(query("add_tiles"), 1, have, b"".join(made))
+            await self._reader.execute(query("add_tiles"), 1, have, b"".join(made))
             have = upto
         level = 2
         while size >> (TILE_HEIGHT * level):
             for index in range(await self._kept(level), size >> (TILE_HEIGHT * level)):
                 root = await self._node(Node(TILE_HEIGHT * level, index))
-                await self._reading.execute(query("add_tiles"), level, index, root)
+                await self._reader.execute(query("add_tiles"), level, index, root)
             level += 1
 
     async def _over(self, start: int, end: int) -> bytes:
@@ -79,7 +69,7 @@ class Tree:
             if shift > _PAGE_HEIGHT:
                 break
             first = node.index << shift
-            found = await self._reading.fetchrow(query("tiles"), level, first, first + (1 << shift))
+            found = await self._reader.fetchrow(query("tiles"), level, first, first + (1 << shift))
             if found is not None and found["found"] == 1 << shift:
                 return whole_root(split_hashes(found["joined"]))
         if node.height <= _PAGE_HEIGHT:
@@ -93,7 +83,7 @@ class Tree:
 
     async def _leaves(self, start: int, end: int) -> list[bytes]:
         """The leaf hashes of positions start + 1 … end."""
-        found = await self._reading.fetchrow(query("leaves"), start, end)
+        found = await self._reader.fetchrow(query("leaves"), start, end)
         if found is None or found["found"] != end - start:
             raise IntegrityError(f"the log does not hold every position from {start + 1} to {end}")
         return [leaf_hash(hash_) for hash_ in split_hashes(found["joined"])]
@@ -101,9 +91,9 @@ class Tree:
     async def _kept(self, level: int) -> int:
         """How many tiles of a level there are."""
         sql = "SELECT coalesce(max(index) + 1, 0) FROM tree_tiles WHERE level = $1"
-        return int(await self._reading.fetchval(sql, level))
+        return int(await self._reader.fetchval(sql, level))
 
 
-async def forget_tiles(reading: "Reading", size: int = 0) -> None:
+async def forget_tiles(reader: Reader, size: int = 0) -> None:
     """Drop the tiles that are not under a tree of this size; all of them by default."""
-    await reading.execute(query("forget_tiles"), size)
+    await reader.execute(query("forget_tiles"), size)

@@ -1,4 +1,4 @@
-"""Proofs that single events are under a checkpoint: small files that are checked without a database. Pure.
+"""Proofs that single events are under a checkpoint: small files that are checked without a database.
 
 JSON: `format`, `checkpoint` (the whole signed note) and `events`. Each event has every column of its row
 (`data` is the exact text, hashes are hexadecimal), the hash `previous` to it, and its `path` through the
@@ -10,13 +10,24 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import structlog
 
 from events.envelope import Recorded
+from events.stream_names import job_of, job_stream
 from ledger.checkpoints.checkpoint import Checkpoint, parse_checkpoint
 from ledger.checkpoints.merkle import leaf_hash, root_of_path
-from ledger.checkpoints.signed_note import PublicKey, open_note
+from ledger.checkpoints.merkle_store import Tree
+from ledger.checkpoints.signed_note import PublicKey, open_note, unverified_text
+from ledger.checkpoints.store import hash_at
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import follows
+from ledger.postgres import Reader
+from ledger.sql import load_queries
+
+query = load_queries("ledger.checkpoints")
+log_query = load_queries("ledger.log")
+
+logger = structlog.get_logger()
 
 FORMAT: Final = "neurocards proof 1"
 EVENTS_MAX: Final = 10_000
@@ -122,3 +133,47 @@ def _recorded(entry: ProvenEvent) -> Recorded:
         entry.position, entry.stream, entry.version, entry.type, entry.data, entry.key, body_hash,
         entry.command_events, entry.recorded_at_us, bytes.fromhex(entry.hash),
     )  # fmt: skip
+
+
+async def positions_of(reader: Reader, name: str) -> list[int]:
+    """The positions that a name stands for, in order: a position itself, or a job, order, payment or charge.
+
+    A charge is named by its job, a payment by our id or as `yookassa:<the provider's>`. Empty when there is
+    nothing of that name.
+    """
+    if name.isascii() and name.isdigit() and len(name) < 19 and await hash_at(reader, int(name)):
+        return [int(name)] if int(name) else []
+    made = await reader.fetch(query("command_made"), [f"order:{name}", f"payment:{name}", name])
+    jobs = sorted({name} | {job for row in made if (job := job_of(row["stream"])) is not None})
+    streams = [*map(job_stream, jobs), f"payment-{name}"]
+    rows = await reader.fetch(query("positions_of"), streams, jobs, name, EVENTS_MAX)
+    return sorted({row["position"] for row in [*made, *rows]})[:EVENTS_MAX]
+
+
+async def prove(reader: Reader, positions: Sequence[int], checkpoint_note: str) -> list[ProvenEvent]:
+    """The proofs of these positions, each checked before it is given.
+
+    Raises IntegrityError when the log is not what the checkpoint says; its signature is not looked at.
+    """
+    checkpoint = parse_checkpoint(unverified_text(checkpoint_note))
+    found = []
+    for position in positions:
+        try:
+            found.append(await _prove_one(reader, position, checkpoint, tiles=True))
+        except ProofError as error:
+            logger.warning("proof_made_anew", position=position, reason=str(error))
+            found.append(await _prove_one(reader, position, checkpoint, tiles=False))
+    return found
+
+
+async def _prove_one(reader: Reader, position: int, checkpoint: Checkpoint, *, tiles: bool) -> ProvenEvent:
+    rows = await reader.fetch(log_query("events_after"), position - 1, 1)
+    previous = await hash_at(reader, position - 1)
+    if not rows or rows[0]["position"] != position or previous is None:
+        raise IntegrityError(f"the log has no position {position}, or none before it")
+    if not 0 < position <= checkpoint.head.position:
+        raise ProofError(f"position {position} is not under the checkpoint", position)
+    path = await Tree(reader, tiles=tiles).path(position, checkpoint.head.position)
+    entry = proven(Recorded(*rows[0]), previous, path)
+    verify_event(entry, checkpoint)
+    return entry

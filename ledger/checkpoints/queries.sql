@@ -51,6 +51,12 @@ UNION
 SELECT position FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' = $3
 ORDER BY position LIMIT $4
 
+-- name: signing_head
+-- The log's head and the database's time, which is never before the last event's.
+SELECT coalesce(e.position, 0) AS position, coalesce(e.hash, decode(repeat('00', 32), 'hex')) AS hash,
+       greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint, coalesce(e.recorded_at_us, 0)) AS now_us
+FROM (SELECT) AS always LEFT JOIN (SELECT * FROM events ORDER BY position DESC LIMIT 1) AS e ON true
+
 -- name: tiles
 -- A run of cached subtree roots, joined, and how many there are. $1 level, $2 from this index, $3 up to before this
 SELECT string_agg(hash, ''::bytea ORDER BY index) AS joined, count(*) AS found

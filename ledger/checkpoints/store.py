@@ -4,24 +4,15 @@ for damage in await unkept(pool): ...        # empty: every stored note holds, o
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import asyncpg
 import msgspec
 
 from events.envelope import Cursor
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, Statement, parse, time_of
 from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, open_note, unverified_text
+from ledger.postgres import Reader
 from ledger.sql import load_queries
-
-if TYPE_CHECKING:
-    from asyncpg.pool import PoolConnectionProxy
-
-    Reading = (
-        asyncpg.Connection[asyncpg.Record]
-        | PoolConnectionProxy[asyncpg.Record]
-        | asyncpg.Pool[asyncpg.Record]
-    )
 
 query = load_queries("ledger.checkpoints")
 
@@ -42,33 +33,31 @@ class CheckpointStatus(msgspec.Struct, frozen=True):
     explained_by: Restored | None = None
 
 
-async def stored(reading: "Reading", *, kind: str | None = None) -> list[StoredNote]:
+async def stored(reader: Reader, *, kind: str | None = None) -> list[StoredNote]:
     """All notes in the order they were stored; of one kind, `checkpoint` or `restored`.
 
     Raises NoteError for a row whose note cannot be read, or says other than its columns.
     """
-    return [_stored(row) for row in await reading.fetch(query("notes"), kind)]
+    return [_stored(row) for row in await reader.fetch(query("notes"), kind)]
 
 
-async def recent_notes(reading: "Reading", limit: int = 200) -> list[str]:
+async def recent_notes(reader: Reader, limit: int = 200) -> list[str]:
     """The texts of the notes stored last, of both kinds, whatever they say."""
-    rows = await reading.fetch("SELECT note FROM checkpoints ORDER BY number DESC LIMIT $1", limit)
+    rows = await reader.fetch("SELECT note FROM checkpoints ORDER BY number DESC LIMIT $1", limit)
     return [row["note"] for row in rows]
 
 
-async def newest_checkpoint(reading: "Reading", *, at_least: int = 0) -> StoredNote | None:
+async def newest_checkpoint(reader: Reader, *, at_least: int = 0) -> StoredNote | None:
     """The newest checkpoint, if it covers a position."""
-    row = await reading.fetchrow(query("newest_note"), "checkpoint", at_least)
+    row = await reader.fetchrow(query("newest_note"), "checkpoint", at_least)
     return _stored(row) if row else None
 
 
-async def store(reading: "Reading", note: str) -> StoredNote:
+async def store(reader: Reader, note: str) -> StoredNote:
     """Add a note. Raises NoteError when it cannot be read."""
     statement = parse(unverified_text(note))
     head, kind = statement.head, kind_of(statement)
-    number = await reading.fetchval(
-        query("add_note"), kind, head.position, head.hash, statement.time_us, note
-    )
+    number = await reader.fetchval(query("add_note"), kind, head.position, head.hash, statement.time_us, note)
     return StoredNote(int(number), note, statement)
 
 
@@ -77,26 +66,26 @@ def kind_of(statement: Statement) -> str:
     return "checkpoint" if isinstance(statement, Checkpoint) else "restored"
 
 
-async def hash_at(reading: "Reading", position: int) -> bytes | None:
+async def hash_at(reader: Reader, position: int) -> bytes | None:
     """What the log holds at a position; None when it does not reach it. At 0: the hash before the first."""
     if position == 0:
         return bytes(32)
-    found: bytes | None = await reading.fetchval("SELECT hash FROM events WHERE position = $1", position)
+    found: bytes | None = await reader.fetchval("SELECT hash FROM events WHERE position = $1", position)
     return found
 
 
 async def verdict(
-    reading: "Reading", place: Cursor, time_us: int, restorations: Sequence[Restored]
+    reader: Reader, place: Cursor, time_us: int, restorations: Sequence[Restored]
 ) -> CheckpointStatus:
     """Whether the log holds a place that was signed at a time, or a restoration says why it does not.
 
     A restoration counts only if the log holds the head it was signed at, or a later one explains that too.
     """
-    stands = await hash_at(reading, place.position)
+    stands = await hash_at(reader, place.position)
     if stands == place.hash:
         return CheckpointStatus(held=True)
     for one in sorted(restorations, key=lambda r: r.time_us, reverse=True):
-        if not one.explains(place, time_us) or not await _holds(reading, one.kept, restorations, one):
+        if not one.explains(place, time_us) or not await _holds(reader, one.kept, restorations, one):
             continue
         return CheckpointStatus(held=False, explained_by=one)
     wrong = "is not in the log: it ends before" if stands is None else "has another hash in the log"
@@ -106,14 +95,14 @@ async def verdict(
 
 
 async def _holds(
-    reading: "Reading", place: Cursor, restorations: Sequence[Restored], statement: Restored
+    reader: Reader, place: Cursor, restorations: Sequence[Restored], statement: Restored
 ) -> bool:
     """Whether the log holds what a restoration says it kept, or a later restoration has lost that too."""
     for kept in (place, statement.head):
-        if await hash_at(reading, kept.position) == kept.hash:
+        if await hash_at(reader, kept.position) == kept.hash:
             continue
         later = [one for one in restorations if one.time_us > statement.time_us]
-        if not (await verdict(reading, kept, statement.time_us, later)).explained_by:
+        if not (await verdict(reader, kept, statement.time_us, later)).explained_by:
             return False
     return True
 

@@ -2,15 +2,23 @@
 
 Decisions (start, intend, fail) are fenced by the current run. Facts (a task the provider made, a stored
 video) never are: what happened outside is recorded whoever reports it, even after a refund.
+
+A failed job never lives again: it has its one outcome and its refund. An operator may make it again as a new
+job with a stream, a charge (unless it is free) and an outcome of its own, so the promise "one charge, one
+outcome" and the guards in the database hold for it as for any other.
 """
 
 from msgspec.structs import replace
 
+from events.account import CreditsCharged, Part
 from events.job import (
+    DeadLetterDropped,
     Failure,
     JobFailed,
     JobHandedBack,
     JobQueued,
+    JobReissued,
+    JobRequeued,
     JobStarted,
     JobSucceeded,
     PromptWritten,
@@ -20,28 +28,37 @@ from events.job import (
     SubmissionIntended,
     VideoGifted,
 )
-from events.stream_names import job_stream
-from ledger.accounts.decider import Charge, NewEvents, refund
+from events.stream_names import account_stream, job_stream
+from ledger.accounts.decider import AMOUNT_MAX, Charge, NewEvents, expire, refund, require_said
+from ledger.accounts.lots import draw
 from ledger.accounts.state import AccountState
 from ledger.commands import (
+    DropDeadLetter,
     FailJob,
     FailSubmission,
     HandBackJob,
     IntendSubmission,
     RecordAccepted,
     RecordPrompt,
+    ReissueJob,
+    RequeueJob,
     StartJob,
     SucceedJob,
 )
 from ledger.errors import (
+    AccountErasedError,
+    AlreadyRequeuedError,
     DeadlinePassedError,
+    InsufficientCreditsError,
     InvalidCommandError,
     JobFinishedError,
     JobNotFoundError,
+    JobUnfinishedError,
     NotDueError,
     StaleRunError,
     SubmissionOpenError,
     TaskMismatchError,
+    UnreadableAccountError,
     UnreadableJobError,
 )
 from ledger.jobs.state import JobState, Submission
@@ -203,3 +220,89 @@ def _require_submission(state: JobState, number: int) -> Submission:
         if submission.number == number:
             return submission
     raise TaskMismatchError(f"no submission {number} was announced")
+
+
+def reissue(state: JobState, command: ReissueJob, now_us: int) -> NewEvents:
+    """JobReissued, which brings a new stream entry; nothing when this time was counted already."""
+    if not state.account:
+        raise JobNotFoundError("the job was never queued")
+    if state.outcome:
+        raise JobFinishedError(state.outcome)
+    if state.queued is not None and now_us >= state.queued.deadline_at_us:
+        raise DeadlinePassedError("the deadline has passed; fail the job instead")
+    if command.number <= state.reissues:
+        return []
+    if command.number != state.reissues + 1:
+        raise InvalidCommandError(f"the next time is number {state.reissues + 1}")
+    return [(job_stream(command.job), JobReissued(command.number))]
+
+
+def requeue(state: JobState, payer: AccountState, command: RequeueJob, now_us: int) -> NewEvents:
+    """JobRequeued on the failed job, and JobQueued on a new one, with CreditsCharged unless it is free."""
+    queued = _require_failed(state, command.account)
+    if state.requeued_as:
+        raise AlreadyRequeuedError(state.requeued_as)
+    if state.video is not None:
+        raise JobFinishedError("been given its late video")
+    require_said(command.actor, command.reason)
+    if command.deadline_s <= 0 or not command.as_job or command.as_job == command.job:
+        raise InvalidCommandError("a job that is made again needs a name of its own and a deadline ahead")
+    if payer.forgotten:
+        raise AccountErasedError(f"account {command.account} was erased; nothing can be made for it")
+    requeued = JobRequeued(command.as_job, command.price, command.reason, command.actor)
+    charged, parts = _charge(payer, command, now_us)
+    fresh = JobQueued(
+        account=command.account,
+        order=command.as_job,
+        number=1,
+        of=1,
+        price=command.price,
+        model=command.model,
+        style=queued.style,
+        photo=queued.photo,
+        brief=queued.brief,
+        locale=queued.locale,
+        deadline_at_us=now_us + command.deadline_s * 1_000_000,
+        parts=parts,
+        requeue_of=command.job,
+    )
+    return [(job_stream(command.job), requeued), *charged, (job_stream(command.as_job), fresh)]
+
+
+def drop(state: JobState, command: DropDeadLetter) -> NewEvents:
+    """DeadLetterDropped, once."""
+    _require_failed(state, state.account)
+    if state.requeued_as:
+        raise AlreadyRequeuedError(state.requeued_as)
+    require_said(command.actor, command.reason)
+    if state.dropped:
+        return []
+    return [(job_stream(command.job), DeadLetterDropped(command.reason, command.actor))]
+
+
+def _charge(payer: AccountState, command: RequeueJob, now_us: int) -> tuple[NewEvents, tuple[Part, ...]]:
+    price = command.price
+    if not 0 <= price <= AMOUNT_MAX:
+        raise InvalidCommandError(f"a price is 0 to {AMOUNT_MAX} credits, not {price}")
+    if not price:
+        return [], ()
+    if payer.broken:
+        raise UnreadableAccountError(f"account {command.account} cannot be read: {payer.broken}")
+    expired, payer = expire(payer, command.account, now_us)
+    if payer.balance < price:
+        raise InsufficientCreditsError(payer.balance, price)
+    parts, _ = draw(payer.lots, price)
+    charged = CreditsCharged(command.as_job, command.as_job, price, parts)
+    return [*expired, (account_stream(command.account), charged)], parts
+
+
+def _require_failed(state: JobState, account: str) -> JobQueued:
+    if not state.account or state.account != account:
+        raise JobNotFoundError("there is no such job of this account")
+    if not state.outcome:
+        raise JobUnfinishedError("the job has not ended yet; cancel it first, or wait")
+    if state.outcome != "failed":
+        raise JobFinishedError(state.outcome)
+    if state.queued is None:
+        raise UnreadableJobError("the job's order cannot be read, so nothing can be made of it again")
+    return state.queued

@@ -2,14 +2,12 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-import asyncpg
-
 from events.envelope import GENESIS, Cursor, Recorded
 from events.stream_names import account_stream, job_stream, payment_stream, promo_stream
 from ledger.accounts.decider import expire
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
-from ledger.decider import fold
+from ledger.decider import StateT, fold
 from ledger.errors import IntegrityError
 from ledger.jobs.state import JobState
 from ledger.log.append_connection import SEPARATOR
@@ -19,6 +17,7 @@ from ledger.log.hash_chain import require_sequence
 from ledger.log.snapshots import FORMAT, StreamEvent, load
 from ledger.log.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
 from ledger.payments.state import PaymentState
+from ledger.postgres import Pool
 from ledger.promotions.state import PromoState
 from ledger.sql import load_queries
 
@@ -33,11 +32,11 @@ PAGE_EVENTS = 1000
 class LogReader:
     """Reads of the log over a pool. Never waits for the append lock."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @property
-    def pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+    def pool(self) -> Pool:
         """For reads that go with these."""
         return self._pool
 
@@ -111,10 +110,7 @@ class LogReader:
 
         An empty state when it was never opened.
         """
-        stream = account_stream(account)
-        states, _ = await load(_PoolSource(self._pool), {stream: None})
-        state = states[stream][1]
-        assert isinstance(state, AccountState)
+        state = await self._state(account_stream(account), AccountState)
         if any(lot.expires_at_us is not None for lot in state.lots):
             now_us = await self._pool.fetchval(query("clock"))
             _, state = expire(state, account, now_us)
@@ -122,18 +118,16 @@ class LogReader:
 
     async def payment(self, payment: str) -> PaymentState:
         """The payment as it stands; an empty state when it was never ordered."""
-        stream = payment_stream(payment)
-        states, _ = await load(_PoolSource(self._pool), {stream: None})
-        state = states[stream][1]
-        assert isinstance(state, PaymentState)
-        return state
+        return await self._state(payment_stream(payment), PaymentState)
 
     async def promo(self, code: str) -> PromoState:
         """The promo code as it stands; an empty state when there is none."""
-        stream = promo_stream(code)
+        return await self._state(promo_stream(code), PromoState)
+
+    async def _state(self, stream: str, kind: type[StateT]) -> StateT:
         states, _ = await load(_PoolSource(self._pool), {stream: None})
         state = states[stream][1]
-        assert isinstance(state, PromoState)
+        assert isinstance(state, kind)
         return state
 
     async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:
@@ -145,7 +139,7 @@ class LogReader:
 class _PoolSource:
     """Streams for `ledger.log.snapshots.load`, over the pool."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def streams(self, streams: Sequence[str]) -> list[StreamEvent]:
@@ -165,9 +159,7 @@ class Ledger:
     Use as an async context manager: it owns the appender, not the pool.
     """
 
-    def __init__(
-        self, database_url: str, pool: "asyncpg.Pool[asyncpg.Record]", *, role: str | None = "neurocards_app"
-    ) -> None:
+    def __init__(self, database_url: str, pool: Pool, *, role: str | None = "neurocards_app") -> None:
         self.read = LogReader(pool)
         self._appender = Appender(database_url, role)
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
 from events.stream_names import promo_stream
-from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant, require_open
+from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant, require_open, require_said
 from ledger.accounts.state import AccountState
 from ledger.commands import GrantCredits
 from ledger.errors import (
@@ -76,14 +76,14 @@ def create(state: PromoState, command: CreatePromo, now_us: int) -> NewEvents:
         raise InvalidCommandError("the code would end before it is made; give it a later end")
     if command.life_s is not None and command.life_s <= 0:
         raise InvalidCommandError(f"credits that live for {command.life_s} seconds are none")
-    _require_said(command.actor, command.reason)
+    require_said(command.actor, command.reason)
     return [(promo_stream(command.code), created)]
 
 
 def disable(state: PromoState, command: DisablePromo) -> NewEvents:
     """PromoDisabled, once."""
     _require_created(state, command.code)
-    _require_said(command.actor, command.reason)
+    require_said(command.actor, command.reason)
     if state.disabled:
         return []
     return [(promo_stream(command.code), PromoDisabled(command.actor, command.reason))]
@@ -119,8 +119,3 @@ def _require_created(state: PromoState, code: str) -> PromoCreated:
     if state.created is None:
         raise PromoNotFoundError(f"there is no code {code}")
     return state.created
-
-
-def _require_said(actor: str, reason: str) -> None:
-    if not actor or not reason:
-        raise InvalidCommandError("say who does this and why")

@@ -5,21 +5,14 @@ transaction, apply only what follows it, and move it last: whoever runs twice th
 leader has to be elected.
 """
 
-from typing import TYPE_CHECKING
-
-import asyncpg
 import msgspec
 
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import follows
-from ledger.postgres import Connection
+from ledger.postgres import Connection, Reader
 from ledger.sql import load_queries
 from projections.engine.errors import ProjectionNotFoundError
-
-if TYPE_CHECKING:
-    pass
-
 
 query = load_queries("projections.engine")
 
@@ -35,12 +28,12 @@ class LockedCursor(msgspec.Struct, frozen=True):
     fresh: list[Recorded]
 
 
-async def register(connection: "Connection | asyncpg.Pool[asyncpg.Record]", name: str) -> None:
+async def register(connection: Reader, name: str) -> None:
     """Make the consumer's row, at the log's beginning, unless it has one."""
     await connection.execute("INSERT INTO cursors (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
 
 
-async def where_is(connection: "Connection | asyncpg.Pool[asyncpg.Record]", name: str) -> tuple[int, Cursor]:
+async def where_is(connection: Reader, name: str) -> tuple[int, Cursor]:
     """The active version and its place, not locked. Raises ProjectionNotFoundError."""
     row = await connection.fetchrow(query("cursor"), name)
     if row is None:
@@ -51,7 +44,7 @@ async def where_is(connection: "Connection | asyncpg.Pool[asyncpg.Record]", name
 
 
 async def lock(
-    connection: "Connection", name: str, batch: list[Recorded], *, version: int | None = None
+    connection: Connection, name: str, batch: list[Recorded], *, version: int | None = None
 ) -> LockedCursor:
     """Lock the place of the active version (or of `version`) and pick what of `batch` follows it.
 
@@ -77,7 +70,7 @@ async def lock(
     return LockedCursor(row["version"], cursor, _fresh(name, cursor, batch))
 
 
-async def move(connection: "Connection", name: str, version: int, to: Cursor) -> None:
+async def move(connection: Connection, name: str, version: int, to: Cursor) -> None:
     """Everything up to `to` is applied."""
     await connection.execute(query("move_cursor"), name, version, to.position, to.hash)
 

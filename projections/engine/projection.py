@@ -3,7 +3,7 @@
 A page of the log goes through it in three steps, so that whoever has a table reads it twice at most per page:
 
     reads = projection.read(page)                     # decoded, and only what matters
-    earlier = …                                       # what projection.lacking(reads) asks for; see recall.py
+    earlier = …                                       # what projection.needed_earlier(reads) asks for
     changes = projection.changes(reads, earlier)      # which rows change, and by what
     rows = …                                          # what there is of those rows
     projection.fold(rows, changes)
@@ -64,7 +64,7 @@ class Projection(ABC, Generic[RowT]):
     def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
         """What the events of a page change, in order."""
 
-    def lacking(self, reads: Iterable[Read]) -> dict[str, int]:
+    def needed_earlier(self, reads: Iterable[Read]) -> dict[str, int]:
         """Streams of which `changes` needs what came before the page, and below which version."""
         del reads
         return {}
@@ -187,7 +187,7 @@ class ManyRows(Projection[RowT]):
     def concerns(self, recorded: Recorded) -> bool:
         return recorded.type in self.reads or recorded.type in self.recalls
 
-    def lacking(self, reads: Iterable[Read]) -> dict[str, int]:
+    def needed_earlier(self, reads: Iterable[Read]) -> dict[str, int]:
         first: dict[str, int] = {}
         lacking: dict[str, int] = {}
         for recorded, event in reads:

@@ -10,6 +10,18 @@ SELECT {columns} FROM {table} ORDER BY {key} COLLATE "C"
 -- Where the active version is. $1 name
 SELECT version, position, hash FROM cursors WHERE name = $1 AND active
 
+-- name: earlier_events
+-- Earlier events of several streams, each before a version of its own, of some types. $1 streams, $2 versions, $3 types
+SELECT w.stream, e.type, e.data, e.position
+FROM unnest($1::text[], $2::bigint[]) AS w (stream, version)
+CROSS JOIN LATERAL (
+    -- OFFSET keeps this apart, so that each stream is read by its index whatever the planner thinks of the table.
+    SELECT e.version, e.type, e.data::text AS data, e.position FROM events e
+    WHERE e.stream = w.stream AND e.version < w.version ORDER BY e.version OFFSET 0
+) AS e
+WHERE e.type = ANY ($3::text[])
+ORDER BY w.stream, e.version
+
 -- name: load_rows
 -- Rows by key. $1 keys
 SELECT {columns} FROM {table} WHERE {key} = ANY ($1::text[])
@@ -29,18 +41,6 @@ FROM cursors c WHERE c.name = $1 AND c.version = $3 FOR UPDATE OF c
 -- name: move_cursor
 -- The consumer has applied everything up to here. $1 name, $2 version, $3 position, $4 hash
 UPDATE cursors SET position = $3, hash = $4, updated_at = clock_timestamp() WHERE name = $1 AND version = $2
-
--- name: recall
--- Earlier events of several streams, each before a version of its own, of some types. $1 streams, $2 versions, $3 types
-SELECT w.stream, e.type, e.data, e.position
-FROM unnest($1::text[], $2::bigint[]) AS w (stream, version)
-CROSS JOIN LATERAL (
-    -- OFFSET keeps this apart, so that each stream is read by its index whatever the planner thinks of the table.
-    SELECT e.version, e.type, e.data::text AS data, e.position FROM events e
-    WHERE e.stream = w.stream AND e.version < w.version ORDER BY e.version OFFSET 0
-) AS e
-WHERE e.type = ANY ($3::text[])
-ORDER BY w.stream, e.version
 
 -- name: store_rows
 -- Insert or replace rows. One JSON text is cheaper to send than thousands of array elements.

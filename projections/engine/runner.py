@@ -3,18 +3,19 @@
 Any number of runners may run at once, be killed at any moment, and be given anything twice.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
+from events.codec import Event, decode_data
 from events.envelope import Cursor, Recorded
 from ledger.log.ledger import LogReader
-from ledger.postgres import Pool
+from ledger.postgres import Connection, Pool, Reader
+from ledger.sql import load_queries
 from projections.engine import cursors
-from projections.engine.lookback import changes_of
-from projections.engine.projection import AnyProjection
+from projections.engine.projection import AnyProjection, Change, ManyRows, OnePerStream, Read
 from projections.engine.tables import Table
 
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
+query = load_queries("projections.engine")
 
 
 class Runner:
@@ -46,7 +47,7 @@ class Runner:
 
 
 async def apply(
-    connection: "Connection", projection: AnyProjection, batch: list[Recorded], version: int | None = None
+    connection: Connection, projection: AnyProjection, batch: list[Recorded], version: int | None = None
 ) -> Cursor:
     """Apply a dense batch to the active table, or to that of `version`, in the caller's transaction."""
     locked = await cursors.lock(connection, projection.name, batch, version=version)
@@ -61,3 +62,28 @@ async def apply(
     reached = locked.fresh[-1].cursor
     await cursors.move(connection, projection.name, locked.version, reached)
     return reached
+
+
+async def load_earlier_events(
+    reader: Reader, projection: AnyProjection, reads: Sequence[Read]
+) -> dict[str, list[Event]]:
+    """The earlier events of the streams that the page's events cannot be understood without.
+
+    One query for all of them, none when there are none. Raises CodecError.
+    """
+    needed = projection.needed_earlier(reads)
+    if not needed or not isinstance(projection, ManyRows):
+        return {}
+    names, versions, types = list(needed), list(needed.values()), sorted(projection.recalls)
+    found: dict[str, list[Event]] = {}
+    for stream, name, data, position in await reader.fetch(query("earlier_events"), names, versions, types):
+        found.setdefault(stream, []).append(decode_data(name, data, position))
+    return found
+
+
+async def changes_of(reader: Reader, projection: AnyProjection, page: Sequence[Any]) -> list[Change]:
+    """What a page of the log changes. Raises UnknownEventTypeError and CodecError."""
+    if isinstance(projection, OnePerStream):
+        return projection.changes_in(page)
+    reads = projection.read(page)
+    return projection.changes(reads, await load_earlier_events(reader, projection, reads))

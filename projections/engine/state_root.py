@@ -7,21 +7,18 @@ from Postgres or from the stream, the same position gives the same root.
 
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from events.envelope import GENESIS, Cursor
 from ledger.log.hash_chain import require_sequence
 from ledger.log.ledger import LogReader
-from projections.engine.lookback import changes_of
+from ledger.postgres import Connection
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of
+from projections.engine.runner import changes_of
 from projections.engine.tables import Table
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
-
 
 PAGE_EVENTS = 2000
 
@@ -74,7 +71,7 @@ def in_order(rows: dict[str, Any]) -> Iterable[Any]:
     return (rows[key] for key in sorted(rows))
 
 
-async def root_of_table(connection: "Connection", table: Table) -> RootHash:
+async def root_of_table(connection: Connection, table: Table) -> RootHash:
     """The root of a table's rows, in the caller's transaction."""
     digest = RootHash(table.projection)
     if table.projection.json_columns:

@@ -1,7 +1,7 @@
 """The tables of one projection, version by version: reading and writing rows."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -9,10 +9,6 @@ import msgspec
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.engine.projection import AnyProjection
-
-if TYPE_CHECKING:
-    pass
-
 
 query = load_queries("projections.engine")
 
@@ -40,17 +36,17 @@ class Table:
             "excluded": ", ".join(f"excluded.{column}" for column in columns),
         }
 
-    async def load(self, connection: "Connection", keys: Iterable[str]) -> dict[str, Any]:
+    async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
         """The rows there are for these keys."""
         rows = await connection.fetch(self._query("load_rows"), list(keys))
         return {row[0]: self.projection.from_columns(row) for row in rows}
 
-    async def store(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
+    async def store(self, connection: Connection, rows: Sequence[msgspec.Struct]) -> None:
         """Insert or replace these rows."""
         if rows:
             await connection.execute(self._query("store_rows"), _encoder.encode(rows).decode())
 
-    async def insert(self, connection: "Connection", rows: Sequence[msgspec.Struct]) -> None:
+    async def insert(self, connection: Connection, rows: Sequence[msgspec.Struct]) -> None:
         """Add rows whose keys are not there yet; much faster than `store` for many."""
         if rows:
             to_columns = self.projection.to_columns
@@ -61,13 +57,13 @@ class Table:
                 schema_name=self._schema or None,
             )
 
-    async def scan(self, connection: "Connection") -> AsyncIterator[Any]:
+    async def scan(self, connection: Connection) -> AsyncIterator[Any]:
         """All rows in the order of their keys' bytes; needs a transaction."""
         async for page in self.scan_columns(connection):
             for row in page:
                 yield self.projection.from_columns(row)
 
-    async def scan_columns(self, connection: "Connection") -> AsyncIterator[list[asyncpg.Record]]:
+    async def scan_columns(self, connection: Connection) -> AsyncIterator[list[asyncpg.Record]]:
         """The same as pages of columns, JSON as text."""
         cursor = await connection.cursor(self._query("all_rows"))
         while page := await cursor.fetch(_PAGE):

@@ -8,22 +8,18 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 
 from events.envelope import GENESIS_HASH
 from ledger.checkpoints.checkpoint import time_text
 from ledger.errors import IntegrityError
-from ledger.postgres import Pool
+from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
 from projections.engine.errors import ExportError
 from projections.export.manifest import Format, Manifest, path_of, totals_of
 from projections.reports.log_position import NOW, AsOf, moment
-
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
-
 
 query = load_queries("projections.export")
 
@@ -127,14 +123,14 @@ class Range(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def snapshot(pool: Pool) -> AsyncIterator["Connection"]:
+async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
     """One state of the log for everything that is read."""
     reading: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
     async with pool.acquire() as connection, connection.transaction(**reading):
         yield connection
 
 
-async def range_of(connection: "Connection", start: AsOf | None, end: AsOf = NOW) -> Range:
+async def range_of(connection: Connection, start: AsOf | None, end: AsOf = NOW) -> Range:
     """The positions between two points. Raises NothingOfThatNameError, and IntegrityError for a log with
     holes."""
     first = 1 if start is None else (await moment(connection, start.before())).position + 1
@@ -148,7 +144,7 @@ async def range_of(connection: "Connection", start: AsOf | None, end: AsOf = NOW
     return Range(first, last, before, head, row["first_us"], row["last_us"], row["now_us"])
 
 
-async def copy(connection: "Connection", what: Range, form: str, write: Write, progress: Progress) -> int:
+async def copy(connection: Connection, what: Range, form: str, write: Write, progress: Progress) -> int:
     """Send the rows as `jsonl` or `csv` to `write`; how many there were."""
     done = told = 0
 
@@ -168,7 +164,7 @@ async def copy(connection: "Connection", what: Range, form: str, write: Write, p
 
 
 async def export(
-    connection: "Connection",
+    connection: Connection,
     what: Range,
     path: Path,
     form: Format,

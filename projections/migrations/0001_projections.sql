@@ -354,7 +354,7 @@ COMMENT ON FUNCTION audit.balance_at_time IS 'What an account could spend at a t
 
 -- The books -------------------------------------------------------------------------------------------------
 
--- Double entry in plain SQL; projections/reports/books.py is the same in Python.
+-- Double entry: every credit event is one transfer; tests/support/books.py has the same in Python.
 CREATE VIEW audit.transfers AS
 SELECT position,
        type,

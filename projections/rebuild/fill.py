@@ -21,8 +21,8 @@ from ledger.log.hash_chain import require_sequence
 from ledger.postgres import READ_WRITE, Connection
 from ledger.sql import load_queries
 from projections.engine import cursors
-from projections.engine.lookback import changes_of
 from projections.engine.projection import Change
+from projections.engine.runner import changes_of
 from projections.engine.tables import Table
 
 ledger_query = load_queries("ledger.log")

@@ -1,7 +1,6 @@
 """What an account had at any moment, folded from its events by the ledger's own rules."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,12 +9,10 @@ from events.codec import decode_data
 from events.stream_names import account_stream
 from ledger.accounts.lots import Lot
 from ledger.accounts.state import AccountState, evolve
+from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NoSuchAccountError, UnfoldableEventError
 from projections.reports.log_position import NOW, AsOf, LogPosition, moment
-
-if TYPE_CHECKING:
-    from projections.reports.log_position import Reader
 
 query = load_queries("projections.reports")
 
@@ -62,7 +59,7 @@ def balance_of(account: str, state: AccountState, at: LogPosition) -> BalanceAt:
     return BalanceAt(account, at, balance, state.debt, state.balance - balance, alive)
 
 
-async def balance_at(reader: "Reader", account: str, point: AsOf = NOW) -> BalanceAt:
+async def balance_at(reader: Reader, account: str, point: AsOf = NOW) -> BalanceAt:
     """The account's balance at a point. Raises NoSuchAccountError, and NothingOfThatNameError beyond the
     log's
     end."""
@@ -73,7 +70,7 @@ async def balance_at(reader: "Reader", account: str, point: AsOf = NOW) -> Balan
     return balance_of(account, fold_account(tuple(row) for row in rows), at)
 
 
-async def require_account(reader: "Reader", account: str) -> None:
+async def require_account(reader: Reader, account: str) -> None:
     """Raise NoSuchAccountError unless the account has done something at some time."""
     stream = account_stream(account)
     if not await reader.fetchval("SELECT EXISTS (SELECT FROM events WHERE stream = $1)", stream):

@@ -1,22 +1,19 @@
 """The journal: events in order, picked by type, account, job, payment and place."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from events.codec import decode
 from events.envelope import Recorded
 from events.stream_names import account_of, account_stream, job_of
+from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
 from projections.reports.balance_as_of import require_account
 from projections.reports.event_text import words_of
 from projections.reports.explain import STAGES
 from projections.reports.log_position import NOW, AsOf, moment
-
-if TYPE_CHECKING:
-    from projections.reports.log_position import Reader
 
 query = load_queries("projections.reports")
 
@@ -44,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True):
     job: str | None
 
 
-async def journal(reader: "Reader", wanted: Filter) -> tuple[list[Entry], bool]:
+async def journal(reader: Reader, wanted: Filter) -> tuple[list[Entry], bool]:
     """The entries in order, and whether there are more. Raises UnknownEventTypeError, NotInLogError."""
     first = 1 if wanted.start is None else (await moment(reader, wanted.start.before())).position + 1
     last = (await moment(reader, wanted.end)).position
@@ -72,7 +69,7 @@ async def journal(reader: "Reader", wanted: Filter) -> tuple[list[Entry], bool]:
     return [_entry(event, owners) for event in kept], len(events) > wanted.limit
 
 
-async def _narrow(reader: "Reader", wanted: Filter) -> list[Recorded]:
+async def _narrow(reader: Reader, wanted: Filter) -> list[Recorded]:
     """The few events of one job, one payment, or both; of the account's only, if one is named."""
     found: dict[int, Recorded] | None = None
     for name, words, argument in (

@@ -4,19 +4,11 @@ An auditor names it by a position or by a time. What happened at a time is what 
 a lot whose life was over at that time does not count, whenever its expiry was booked.
 """
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
+from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
-
-if TYPE_CHECKING:
-    import asyncpg
-
-    from ledger.postgres import Connection
-
-    Reader = Connection | asyncpg.Pool[asyncpg.Record]
 
 query = load_queries("projections.reports")
 
@@ -52,7 +44,7 @@ class AsOf(msgspec.Struct, frozen=True):
 NOW = AsOf()
 
 
-async def moment(reader: "Reader", point: AsOf = NOW) -> LogPosition:
+async def moment(reader: Reader, point: AsOf = NOW) -> LogPosition:
     """Where the point is in the log. Raises NothingOfThatNameError for a position beyond the log's end."""
     row = await reader.fetchrow(query("moment"), point.position, point.time_us)
     assert row is not None

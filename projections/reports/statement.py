@@ -5,7 +5,6 @@ credits could no longer be spent, whenever it was booked; one not booked yet is 
 """
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,12 +20,10 @@ from events.account import (
 from events.stream_names import account_stream
 from ledger.accounts.lots import Lot
 from ledger.accounts.state import AccountState, evolve
+from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.reports.balance_as_of import Row, account_event, require_account
 from projections.reports.log_position import NOW, AsOf, LogPosition, moment
-
-if TYPE_CHECKING:
-    from projections.reports.log_position import Reader
 
 query = load_queries("projections.reports")
 
@@ -85,7 +82,7 @@ class Statement(msgspec.Struct, frozen=True):
     """Each with the balance after it."""
 
 
-async def statement(reader: "Reader", account: str, start: AsOf | None = None, end: AsOf = NOW) -> Statement:
+async def statement(reader: Reader, account: str, start: AsOf | None = None, end: AsOf = NOW) -> Statement:
     """The statement from a point to another, both included. Raises NoSuchAccountError and
     NothingOfThatNameError."""
     until = await moment(reader, end)

@@ -1,16 +1,12 @@
 """The books of the whole system at any moment, added up by the database (`audit.books`)."""
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from events.codec import EVENT_TYPES
 from events.errors import UnknownEventTypeError
+from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.reports.log_position import NOW, AsOf, LogPosition, moment
-
-if TYPE_CHECKING:
-    from projections.reports.log_position import Reader
 
 query = load_queries("projections.reports")
 
@@ -36,7 +32,7 @@ class TrialBalance(msgspec.Struct, frozen=True):
         return sum(line.balance for line in self.lines)
 
 
-async def trial_balance(reader: "Reader", point: AsOf = NOW, *, by_account: bool = False) -> TrialBalance:
+async def trial_balance(reader: Reader, point: AsOf = NOW, *, by_account: bool = False) -> TrialBalance:
     """The books at a point, users in one line unless `by_account`. Raises UnknownEventTypeError."""
     at = await moment(reader, point)
     unknown = await reader.fetchrow(query("unknown_types"), at.position, list(EVENT_TYPES))

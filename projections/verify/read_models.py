@@ -17,8 +17,8 @@ from events.errors import CodecError
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.engine.errors import ProjectionError
-from projections.engine.lookback import load_earlier_events
 from projections.engine.projection import AnyProjection, ManyRows, OnePerStream, Read
+from projections.engine.runner import load_earlier_events
 from projections.engine.tables import Table
 from projections.verify.findings import Findings
 from projections.verify.hash_chain import Progress

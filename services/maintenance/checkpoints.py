@@ -12,7 +12,7 @@ from events.errors import NeurocardsError
 from ledger.checkpoints.signed_note import open_note
 from ledger.checkpoints.store import newest_checkpoint
 from ledger.postgres import Pool
-from projections.checkpoints.sign import CheckpointUnderWayError, make_checkpoint
+from projections.checkpoints import CheckpointUnderWayError, make_checkpoint
 from services.maintenance.metrics import CHECKPOINT_AT, CHECKPOINT_FAILURES
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files

@@ -19,7 +19,7 @@ import pytest
 import uvloop
 
 from projections.reports.balance_as_of import balance_at
-from projections.reports.causal_chain import explain
+from projections.reports.explain import explain
 from projections.reports.log_position import AsOf
 from projections.reports.trial_balance import trial_balance
 from services.cli.connections import auditor_pool

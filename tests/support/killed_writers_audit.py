@@ -12,7 +12,7 @@ from events.envelope import Recorded
 from ledger import commands as c
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger, LogReader
-from projections.reports.books import Books, imbalances
+from tests.support.books import Books, imbalances
 from tests.support.killed_writers import ACCOUNTS, CREDITS, Asked, Diary, WriterProcess, storm
 
 

@@ -9,7 +9,7 @@ import msgspec
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, time_text
 from ledger.checkpoints.signed_note import NoteError, PublicKey, new_key, open_note
 from ledger.checkpoints.store import StoredNote, kind_of, stored, verdict
-from projections.checkpoints.sign import make_checkpoint
+from projections.checkpoints import make_checkpoint
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]

@@ -18,7 +18,7 @@ from ledger.log.snapshots import FORMAT, Snapshot
 from ledger.payments import commands as p
 from ledger.promotions import commands as g
 from ledger.sql import load_queries
-from projections.checkpoints.sign import make_checkpoint
+from projections.checkpoints import make_checkpoint
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.findings import Problem

@@ -12,8 +12,8 @@ from ledger.checkpoints.signed_note import new_key, open_note
 from ledger.checkpoints.store import hash_at, store, stored
 from ledger.errors import IntegrityError
 from ledger.log.ledger import Ledger
-from projections.checkpoints import sign
-from projections.checkpoints.sign import CheckpointUnderWayError, make_checkpoint, rebuilt_states
+from projections import checkpoints as sign
+from projections.checkpoints import CheckpointUnderWayError, make_checkpoint, rebuilt_states
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build

@@ -8,7 +8,7 @@ import pytest
 
 from events.envelope import Cursor
 from ledger.checkpoints.store import hash_at
-from projections.checkpoints.sign import make_checkpoint
+from projections.checkpoints import make_checkpoint
 from projections.verify import hash_chain, log_walk, read_models
 from projections.verify.run import Database, VerificationFailedError, verify, verify_on
 from tests.integration.ledger.tampering import KEY, OTHER_KEY, UNGUARD, project

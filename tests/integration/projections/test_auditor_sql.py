@@ -14,11 +14,11 @@ from events.stream_names import account_stream, job_stream
 from ledger import commands as c
 from projections.engine.errors import NothingOfThatNameError
 from projections.reports.balance_as_of import balance_at
-from projections.reports.books import Books
 from projections.reports.log_position import AsOf, LogPosition, moment
 from projections.reports.statement import BEGINNING, statement_of
 from services.cli.connections import auditor_pool
 from services.platform.settings import Settings
+from tests.support.books import Books
 from tests.support.fake_clock_ledger import (
     ACCOUNTS,
     DAY_US,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from projections.reports.books import Books
 from projections.verify.run import check_ledger
+from tests.support.books import Books
 from tests.support.traffic import Traffic
 
 OPEN_GUARD = "ALTER TABLE events DISABLE TRIGGER events_append_only;"

@@ -13,7 +13,7 @@ from events.payment import PaymentFlagged, PaymentOrdered, PaymentRefunded, Paym
 from ledger import commands as c
 from ledger.payments import commands as p
 from projections.models.payments import PAYMENTS
-from projections.reports.causal_chain import explain
+from projections.reports.explain import explain
 from projections.reports.journal import Filter, journal
 from services.cli.connections import auditor_pool
 from services.platform.settings import Settings

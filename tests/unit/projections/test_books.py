@@ -15,7 +15,7 @@ from events.account import (
 from events.codec import Event
 from projections.engine.errors import UnfoldableEventError
 from projections.models.balances import BALANCES
-from projections.reports.books import Books, Transfer, imbalances, transfer_of
+from tests.support.books import Books, Transfer, imbalances, transfer_of
 from tests.support.each import each
 from tests.support.history import History
 

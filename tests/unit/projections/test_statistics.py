@@ -68,7 +68,7 @@ def in_pages(projection: ManyRows[Any], events: list[Recorded], size: int) -> di
     rows: dict[str, object] = {}
     for begin in range(0, len(events), size):
         reads = projection.read(events[begin : begin + size])
-        lacking = projection.lacking(reads)
+        lacking = projection.needed_earlier(reads)
         earlier: dict[str, list[Event]] = {}
         for e in events[:begin]:
             if e.version < lacking.get(e.stream, 0) and e.type in projection.recalls:

@@ -46,7 +46,7 @@ def checkpoint(
 
 
 async def _make(settings: "Settings", key: Any, where: Path) -> Any:
-    from projections.checkpoints.sign import make_checkpoint
+    from projections.checkpoints import make_checkpoint
     from services.platform.database import create_pool
     from services.recovery.checkpoint_files import kept_notes
 
@@ -92,7 +92,7 @@ async def _verify(
 ) -> list[Any]:
     from ledger.checkpoints.checkpoint import parse, time_text
     from ledger.checkpoints.signed_note import open_note
-    from projections.checkpoints.check import verify_statement
+    from projections.checkpoints import verify_statement
 
     statement = parse(open_note(note, *keys))
     if offline:
@@ -174,10 +174,9 @@ def prove(
 
 
 async def _prove(settings: "Settings", name: str, under: str | None) -> tuple[str, int]:
-    from ledger.checkpoints.proof import encode
-    from ledger.checkpoints.prover import positions_of
-    from ledger.checkpoints.prover import prove as prove_positions
-    from projections.checkpoints.check import covering_note
+    from ledger.checkpoints.proof import encode, positions_of
+    from ledger.checkpoints.proof import prove as prove_positions
+    from projections.checkpoints import covering_note
     from projections.engine.errors import NotInLogError
 
     async with auditor_pool(settings) as pool:

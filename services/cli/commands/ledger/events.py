@@ -104,7 +104,7 @@ def explain(
     output: Output = OutputFormat.table,
 ) -> None:
     """The whole chain with times: payment, grant, charge, attempts, task, video or refund, message."""
-    from projections.reports.causal_chain import explain as make
+    from projections.reports.explain import explain as make
 
     found = read("explain", lambda pool, _: make(pool, name))
     emit(_steps(found) if output is OutputFormat.table else _step_rows(found), output)

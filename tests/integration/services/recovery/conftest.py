@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ledger.checkpoints.checkpoint import Checkpoint
-from projections.checkpoints.sign import make_checkpoint
+from projections.checkpoints import make_checkpoint
 from services.platform.settings import Settings
 from services.recovery.checkpoint_files import keep_note
 from tests.integration.services.recovery.world import KEY, Dump, Story, World, everything_published

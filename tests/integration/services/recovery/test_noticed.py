@@ -8,8 +8,7 @@ from structlog.testing import capture_logs
 
 from ledger import commands as c
 from ledger.errors import IntegrityError
-from projections.checkpoints.check import verify_statement
-from projections.checkpoints.sign import make_checkpoint
+from projections.checkpoints import make_checkpoint, verify_statement
 from projections.engine.registry import PROJECTIONS
 from projections.verify.run import check_ledger
 from services.recovery.checkpoint_files import kept_notes

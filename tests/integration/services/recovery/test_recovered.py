@@ -11,7 +11,7 @@ from events.envelope import Cursor
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, parse
 from ledger.checkpoints.signed_note import new_key, unverified_text
 from ledger.checkpoints.store import stored
-from projections.checkpoints.check import verify_statement
+from projections.checkpoints import verify_statement
 from projections.verify.run import check_ledger
 from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.recovery.checkpoint_files import keep_note, kept_notes

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from ledger.checkpoints.checkpoint import Checkpoint, Restored
 from ledger.checkpoints.signed_note import PrivateKey, new_key
 from ledger.log.ledger import Ledger, LogReader
-from projections.checkpoints.check import verify_statement
+from projections.checkpoints import verify_statement
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.run import check_ledger, verify_on

@@ -1,12 +1,14 @@
-"""Makes checkpoints: one snapshot of the log's head, every projection and the books, signed and stored.
+"""Make checkpoints, and hold the log against signed statements.
 
-Refuses to sign a log that contradicts what was signed before, unless a restoration explains it.
+A checkpoint is one snapshot of the log's head, every projection and the books, signed and stored. None is
+signed of a log that contradicts what was signed before, unless a restoration explains it.
 """
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import msgspec
 import structlog
 
 from events.envelope import Cursor
@@ -21,21 +23,28 @@ from ledger.checkpoints.checkpoint import (
 )
 from ledger.checkpoints.merkle_store import Tree, forget_tiles
 from ledger.checkpoints.signed_note import NoteError, PrivateKey, PublicKey, open_note
-from ledger.checkpoints.store import StoredNote, hash_at, recent_notes, store, verdict
+from ledger.checkpoints.store import (
+    StoredNote,
+    hash_at,
+    newest_checkpoint,
+    recent_notes,
+    restorations_in,
+    store,
+    stored,
+    verdict,
+)
 from ledger.errors import IntegrityError, LedgerError
-from ledger.postgres import Pool
+from ledger.log.ledger import LogReader
+from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
+from projections.engine.errors import NotInLogError
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import PROJECTIONS
-from projections.engine.state_root import RootHash
+from projections.engine.state_root import RootHash, build
 from projections.engine.tables import Table
 from projections.models.balances import BALANCES
 
-if TYPE_CHECKING:
-    from ledger.postgres import Connection
-
-
-query = load_queries("projections.checkpoints")
+query = load_queries("ledger.checkpoints")
 engine_query = load_queries("projections.engine")
 
 logger = structlog.get_logger()
@@ -86,7 +95,7 @@ def _signed(notes: Iterable[str], key: PublicKey) -> list[Statement]:
 
 
 async def _last_kept(
-    connection: "Connection", earlier: Iterable[Checkpoint], restorations: Sequence[Restored]
+    connection: Connection, earlier: Iterable[Checkpoint], restorations: Sequence[Restored]
 ) -> Checkpoint | None:
     """The furthest checkpoint that the log holds; the chain vouches for those before it.
 
@@ -104,7 +113,7 @@ async def _last_kept(
     return None
 
 
-async def _root(connection: "Connection", head: Cursor, last: Checkpoint | None) -> bytes:
+async def _root(connection: Connection, head: Cursor, last: Checkpoint | None) -> bytes:
     """The Merkle root at the head, from the tiles that the last checkpoint vouches for and what is new."""
     size = last.head.position if last else 0
     await forget_tiles(connection, size)
@@ -121,7 +130,7 @@ async def _root(connection: "Connection", head: Cursor, last: Checkpoint | None)
     return await tree.root(head.position)
 
 
-async def _states(connection: "Connection") -> tuple[tuple[SignedState, ...], Books | None]:
+async def _states(connection: Connection) -> tuple[tuple[SignedState, ...], Books | None]:
     """Every projection's root where it is, and the totals over all accounts there."""
     states: list[SignedState] = []
     books: Books | None = None
@@ -140,7 +149,7 @@ async def _states(connection: "Connection") -> tuple[tuple[SignedState, ...], Bo
 
 
 async def _walk(
-    connection: "Connection", projection: AnyProjection, version: int
+    connection: Connection, projection: AnyProjection, version: int
 ) -> tuple[str, tuple[tuple[str, int], ...]]:
     digest = RootHash(projection)
     names = [name for name in TOTALS if name in projection.columns]
@@ -154,9 +163,6 @@ async def _walk(
 
 async def rebuilt_states(pool: Pool, checkpoint: Checkpoint) -> list[str]:
     """What of the signed states and books does not follow from the log, in words; reads it from the start."""
-    from ledger.log.ledger import LogReader
-    from projections.engine.state_root import build
-
     wrong: list[str] = []
     for state in checkpoint.states:
         if state.name not in PROJECTIONS:
@@ -180,3 +186,84 @@ def _wrong_books(books: Books, rows: dict[str, Any]) -> list[str]:
         for name, amount in books.totals
         if counted.get(name) != amount
     ]
+
+
+# Whether the log still is what was signed.
+
+
+class Mismatch(msgspec.Struct, frozen=True):
+    """One way in which the log is not what was signed; `position` is None when it cannot be said where."""
+
+    kind: str
+    position: int | None
+    message: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """No `damage`: the log holds what was signed, unless `explained_by` says that it was lost knowingly."""
+
+    damage: list[Mismatch]
+    explained_by: Restored | None = None
+
+
+async def verify_statement(
+    pool: Pool,
+    statement: Statement,
+    keys: Sequence[PublicKey],
+    extra_notes: Sequence[str] = (),
+    *,
+    deep: bool = False,
+) -> Answer:
+    """Compare the log with a statement whose signature was checked.
+
+    Restorations count that stand in the table or among `extra_notes` and are signed by one of `keys`. `deep`
+    folds the log again for the states. Reads the hash of every position up to the statement's.
+    """
+    told = [note.note for note in await stored(pool, kind="restored")]
+    head = statement.head
+    answer = await verdict(pool, head, statement.time_us, restorations_in([*told, *extra_notes], keys))
+    if answer.explained_by is not None:
+        return Answer([], answer.explained_by)
+    if not answer.held:
+        behind = await pool.fetchval("SELECT pg_is_in_recovery()")
+        hint = "; this is a replica, which may only be behind: ask the primary" if behind else ""
+        return Answer([Mismatch("log", head.position, answer.wrong + hint)])
+    if not isinstance(statement, Checkpoint):
+        return Answer([])
+    return Answer(
+        [*await _wrong_root(pool, statement), *(await _wrong_states(pool, statement) if deep else [])]
+    )
+
+
+async def _wrong_root(pool: Pool, checkpoint: Checkpoint) -> list[Mismatch]:
+    """Never from the cached tiles: those may be damaged like everything else."""
+    size = checkpoint.head.position
+    try:
+        if await Tree(pool, tiles=False).root(size) == checkpoint.root:
+            return []
+    except IntegrityError as error:
+        return [Mismatch("root", None, str(error))]
+    return [
+        Mismatch(
+            "root", None,
+            f"the hashes of positions 1 to {size} are not those that were signed, though the last one is: "
+            "`neurocards ledger verify` finds the first that does not follow",
+        )
+    ]  # fmt: skip
+
+
+async def _wrong_states(pool: Pool, checkpoint: Checkpoint) -> list[Mismatch]:
+    try:
+        return [Mismatch("state", None, wrong) for wrong in await rebuilt_states(pool, checkpoint)]
+    except IntegrityError as error:
+        return [Mismatch("sequence", None, str(error))]
+
+
+async def covering_note(pool: Pool, position: int) -> str:
+    """The newest stored checkpoint that covers a position. Raises NotInLogError when there is none yet."""
+    note = await newest_checkpoint(pool, at_least=position)
+    if note is None:
+        raise NotInLogError(
+            f"position {position} is under no checkpoint yet: make one with `neurocards ledger checkpoint`"
+        )
+    return note.note

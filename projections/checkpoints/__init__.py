@@ -1,1 +1,0 @@
-"""Signing checkpoints of log and read models, and holding them against the log later."""
