@@ -43,20 +43,32 @@ def _bars(parts: Sequence[str], begin: int, end: int) -> Iterator[Progress]:
         yield advance
 
 
+def _seldom() -> Callable[[], float]:
+    """Seconds since now, once in LINE_EVERY_S; else 0."""
+    began = said_at = time.monotonic()
+
+    def passed_s() -> float:
+        nonlocal said_at
+        now = time.monotonic()
+        if now - said_at < LINE_EVERY_S:
+            return 0
+        said_at = now
+        return now - began
+
+    return passed_s
+
+
 @contextmanager
 def _lines(what: str, parts: Sequence[str], begin: int, end: int, unit: str) -> Iterator[Progress]:
-    started = said_at = time.monotonic()
+    passed_s = _seldom()
     reached = dict.fromkeys(parts, begin)
 
     def tell(part: str, position: int) -> None:
-        nonlocal said_at
         reached[part] = position
-        now = time.monotonic()
-        if now - said_at < LINE_EVERY_S:
+        if not (seconds := passed_s()):
             return
-        said_at = now
         done = min(reached.values()) - begin
-        rate = done / (now - started)
+        rate = done / seconds
         left = f", {(end - begin - done) / rate:.0f} s left" if rate else ""
         say(f"{what}: {done:,} of {end - begin:,} {unit}, {rate:,.0f}/s{left}")
 
@@ -93,15 +105,12 @@ def _byte_bars(parts: Sequence[str]) -> Iterator[Callable[[str, int, int], None]
 
 @contextmanager
 def _byte_lines(what: str) -> Iterator[Callable[[str, int, int], None]]:
-    began = said_at = time.monotonic()
+    passed_s = _seldom()
 
     def tell(part: str, done: int, total: int) -> None:
-        nonlocal said_at
-        now = time.monotonic()
-        if now - said_at < LINE_EVERY_S:
+        if not (seconds := passed_s()):
             return
-        said_at = now
-        rate = done / (now - began)
+        rate = done / seconds
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
         say(f"{what}: {part}, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {rate / 1e6:,.0f} MB/s{left}")
 

@@ -1,6 +1,8 @@
-"""What goes wrong on purpose: rules a test adds, and random faults from a seed.
+"""What goes wrong on purpose: every fault by its name, rules a test adds, random faults from a seed.
 
-Both survive a restart: a rule that was half used up before `kill -9` has the same number of uses left after.
+Rules and seed survive a restart: a rule half used up before `kill -9` has the same number of uses left after.
+What a name does is told where it is acted out: here, `kie/answers.py` and `kie/tasks.py`, `openai/errors.py`,
+`yookassa/api.py` and `yookassa/notifications.py`, `telegram/server.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +12,78 @@ import json
 import random
 import socket
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from events.errors import NeurocardsError
-from services.sandbox.fault_names import FAULT_NAMES, FaultTable
 from services.sandbox.store import Store
+
+# One table, so that a misspelt fault in a test is refused instead of silently never happening.
+
+KIE_CALL = (
+    "paused", "no_balance", "no_balance_500", "rate_limited", "maintenance", "server_error", "validation",
+    "bad_key", "html_502", "http_500", "truncated_json", "empty_body", "drop_before", "drop_after_accept",
+    "hang",
+)  # fmt: skip
+KIE_TASK = (
+    "policy", "face", "google_policy", "task_transient", "task_timeout", "task_no_balance",
+    "never_finishes", "success_without_url", "result_404", "result_not_video", "result_huge",
+    "result_as_object", "unknown_state", "late_success",
+)  # fmt: skip
+KIE_CALLBACK = (
+    "callback_twice", "callback_never", "callback_forged", "callback_before_answer",
+    "callback_bad_signature",
+)  # fmt: skip
+_OPENAI = (
+    "quota", "rate_limit", "bad_key", "region", "no_model", "bad_request", "policy", "server_error",
+    "hang", "html_502", "html_200",
+)  # fmt: skip
+_OPENAI_ANSWER = ("refusal", "invalid_json", "half_filled", "truncated", "content_filter")
+_YOOKASSA_READ = ("500_before", "429", "hang", "html_502", "reset")
+_YOOKASSA_WRITE = ("500_after", *_YOOKASSA_READ)
+
+_TELEGRAM = ("429", "500", "blocked", "html_502", "drop_before", "drop_after", "hang", "hang_after")
+_TELEGRAM_METHODS = (
+    "getMe", "getUpdates", "setWebhook", "deleteWebhook", "getWebhookInfo", "setMyCommands",
+    "sendMessage", "editMessageText", "editMessageReplyMarkup", "editMessageCaption", "editMessageMedia",
+    "deleteMessage", "answerCallbackQuery", "sendChatAction", "sendPhoto", "sendVideo", "sendDocument",
+    "sendAnimation", "copyMessage", "getFile", "getChat", "sendInvoice", "answerPreCheckoutQuery",
+    "refundStarPayment", "getStarTransactions",
+)  # fmt: skip
+
+FAULT_NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "telegram": {
+        **dict.fromkeys(_TELEGRAM_METHODS, _TELEGRAM),
+        "sendVideo": (*_TELEGRAM, "as_animation"),
+        "file": ("html_502", "drop_before", "hang", "500"),
+    },
+    "kie": {
+        "createTask": KIE_CALL + KIE_TASK + KIE_CALLBACK,
+        "task": KIE_TASK,
+        "callback": KIE_CALLBACK,
+        "recordInfo": ("rate_limited", "server_error", "html_502", "truncated_json", "record_null", "drop"),
+        "upload": ("html_502", "no_url", "drop"),
+        "credit": ("bad_key", "server_error", "html_502", "drop", "hang"),
+    },
+    "openai": {
+        "chat": _OPENAI + _OPENAI_ANSWER,
+        "moderations": _OPENAI,
+        "models": _OPENAI,
+    },
+    "yookassa": {
+        "create": (*_YOOKASSA_WRITE, "notify_forged"),
+        "get": _YOOKASSA_READ,
+        "list": _YOOKASSA_READ,
+        "capture": _YOOKASSA_WRITE,
+        "cancel": _YOOKASSA_WRITE,
+        "refund": _YOOKASSA_WRITE,
+        "me": _YOOKASSA_READ,
+        "notify": ("notify_twice", "notify_forged", "notify_reordered", "notify_never"),
+    },
+}
 
 ANY_CALL = "*"
 
@@ -72,9 +138,8 @@ class _Seeded(msgspec.Struct):
 class Faults:
     """Decides, once per call, whether it goes wrong. Rules come first, in the order they were added."""
 
-    def __init__(self, store: Store, names: FaultTable = FAULT_NAMES) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._names = names
         self._rules = {key: msgspec.convert(doc, _Counted) for key, doc in store.all(_RULE_KIND)}
         seeded = store.get(_SEED_KIND, "current")
         self._seeded = None if seeded is None else msgspec.convert(seeded, _Seeded)
@@ -118,7 +183,7 @@ class Faults:
             raise FaultError(f"rate must be between 0 and 1, not {rate}")
         for entry in only or []:
             if not any(
-                self._candidates(api, call, [entry]) for api in self._names for call in self._names[api]
+                self._candidates(api, call, [entry]) for api in FAULT_NAMES for call in FAULT_NAMES[api]
             ):
                 raise FaultError(f"nothing is called {entry!r}; use an API, api.call, or a fault's name")
         self._seeded = _Seeded(seed, rate, only, {}, args or {})
@@ -148,7 +213,7 @@ class Faults:
             "rules": [{"id": key, **msgspec.to_builtins(counted)} for key, counted in self._rules.items()],
             "seed": msgspec.to_builtins(self._seeded),
             "taken": [doc for _, doc in self._store.all(_TAKEN_KIND)],
-            "names": msgspec.to_builtins(self._names),
+            "names": msgspec.to_builtins(FAULT_NAMES),
         }
 
     def _draw(self, api: str, call: str) -> Fault | None:
@@ -169,7 +234,7 @@ class Faults:
         return Fault(fault, seeded.args.get(fault, {})) if dice.random() < seeded.rate else None
 
     def _candidates(self, api: str, call: str, only: list[str] | None) -> list[str]:
-        names = self._names.get(api, {}).get(call, ())
+        names = FAULT_NAMES.get(api, {}).get(call, ())
         if only is None or api in only or f"{api}.{call}" in only:
             return list(names)
         return [name for name in names if name in only]
@@ -186,9 +251,9 @@ class Faults:
     def _check(self, rule: FaultRule) -> None:
         if rule.after < 0 or (rule.times is not None and rule.times < 1):
             raise FaultError("times must be at least 1 (or null for always), after at least 0")
-        if rule.api not in self._names:
-            return  # an API that does not list its faults checks nothing
-        calls = self._names[rule.api]
+        if rule.api not in FAULT_NAMES:
+            return
+        calls = FAULT_NAMES[rule.api]
         if rule.call != ANY_CALL and rule.call not in calls:
             raise FaultError(f"{rule.api} has no call {rule.call!r}; it has: {', '.join(calls)}, {ANY_CALL}")
         possible = sorted({n for c, names in calls.items() if rule.call in (ANY_CALL, c) for n in names})

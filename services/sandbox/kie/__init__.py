@@ -9,7 +9,8 @@ import msgspec
 from aiohttp import web
 
 from services.sandbox.app import Context
-from services.sandbox.kie import api, uploads
+from services.sandbox.kie import routes as calls
+from services.sandbox.kie import uploads
 from services.sandbox.kie.callbacks import deliveries
 from services.sandbox.kie.studio import Studio
 from services.sandbox.kie.tasks import TASK_KIND, Task
@@ -31,7 +32,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         body = {"timestamp": now.isoformat(), "status": 404, "error": "Not Found", "path": path}
         return web.json_response(body, status=404)
 
-    return [*api.routes(ctx), *uploads.routes(ctx), web.route("*", "/{unknown:.*}", unknown)]
+    return [*calls.routes(ctx), *uploads.routes(ctx), web.route("*", "/{unknown:.*}", unknown)]
 
 
 def book(ctx: Context) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from services.sandbox.kie.envelope import KieError
+from services.sandbox.kie.answers import KieError
 from services.sandbox.knobs import Knobs
 
 Schema = Mapping[str, Mapping[str, Any]]

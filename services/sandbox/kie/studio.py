@@ -8,8 +8,7 @@ import hashlib
 import msgspec
 
 from services.sandbox.app import Context
-from services.sandbox.fault_names import KIE_CALLBACK, KIE_TASK
-from services.sandbox.faults import Fault
+from services.sandbox.faults import KIE_CALLBACK, KIE_TASK, Fault
 from services.sandbox.kie import callbacks
 from services.sandbox.kie.tasks import TASK_KIND, Task, load, planned_failure, save, words
 from services.sandbox.knobs import change_knobs, knobs

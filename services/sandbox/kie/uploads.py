@@ -19,7 +19,7 @@ from yarl import URL
 
 from services.sandbox.app import Context, send_bytes
 from services.sandbox.faults import broken_answer
-from services.sandbox.kie.envelope import IMAGE_NOT_FETCHED, KieError, bearer, origin
+from services.sandbox.kie.answers import IMAGE_NOT_FETCHED, KieError, bearer, origin
 from services.sandbox.knobs import knobs
 
 UPLOAD_KIND = "kie_upload"

@@ -34,14 +34,12 @@ _COMMISSION = Decimal("0.035")
 _IDS_SINCE = 946_684_800  # ids begin with the seconds since 2000
 
 
-class Payment(msgspec.Struct, kw_only=True):
+class Record(msgspec.Struct, kw_only=True):
     """`shown` is what the API answers; the rest is what it never shows. Times are epoch seconds."""
 
     shown: dict[str, Any]
-    capture: bool
     key: str  # the Idempotence-Key it was made under
     created_at: float
-    ends_at: float  # when a payment that is not final yet gets canceled
 
     @property
     def id(self) -> str:
@@ -50,6 +48,13 @@ class Payment(msgspec.Struct, kw_only=True):
     @property
     def status(self) -> str:
         return str(self.shown["status"])
+
+
+class Payment(Record, kw_only=True):
+    """Money from a payer. It is canceled at `ends_at`, unless it is final by then."""
+
+    capture: bool
+    ends_at: float
 
     @property
     def total(self) -> Decimal:
@@ -158,20 +163,8 @@ def cancel_by_shop(ctx: Context, payment: Payment) -> Payment:
     return cancel(ctx, payment, "merchant", "canceled_by_merchant")
 
 
-class Refund(msgspec.Struct, kw_only=True):
-    """`shown` is what the API answers."""
-
-    shown: dict[str, Any]
-    key: str
-    created_at: float
-
-    @property
-    def id(self) -> str:
-        return str(self.shown["id"])
-
-    @property
-    def status(self) -> str:
-        return str(self.shown["status"])
+class Refund(Record, kw_only=True):
+    """Money that goes back."""
 
 
 def load_refund(ctx: Context, refund_id: str) -> Refund:

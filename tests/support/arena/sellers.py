@@ -53,7 +53,7 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """Something the provider does wrong with one job: `call`.`name` of services/sandbox/fault_names.py."""
+    """Something the provider does wrong with one job: `call`.`name` of services/sandbox/faults.py."""
 
     name: str
     call: str = "createTask"

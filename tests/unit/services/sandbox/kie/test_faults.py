@@ -5,7 +5,7 @@ import json
 import aiohttp
 import pytest
 
-from services.sandbox.fault_names import FAULT_NAMES, KIE_CALL, KIE_TASK
+from services.sandbox.faults import FAULT_NAMES, KIE_CALL, KIE_TASK
 from services.sandbox.knobs import knobs
 from tests.support.each import each
 from tests.support.outside import KEY

@@ -7,7 +7,7 @@ import openai
 import pytest
 from pydantic import BaseModel, Field
 
-from services.sandbox.fault_names import FAULT_NAMES
+from services.sandbox.faults import FAULT_NAMES
 from tests.support.each import each
 from tests.unit.services.sandbox.openai.conftest import client_of
 

@@ -22,7 +22,7 @@ from aiogram.exceptions import (
 from aiogram.methods import GetMe
 from aiogram.types import BufferedInputFile
 
-from services.sandbox.fault_names import FAULT_NAMES
+from services.sandbox.faults import FAULT_NAMES
 from services.sandbox.telegram.service import METHODS
 from tests.support.each import each
 from tests.unit.services.sandbox.telegram.conftest import Sandbox

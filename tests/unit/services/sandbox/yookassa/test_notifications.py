@@ -5,7 +5,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from services.sandbox.fault_names import FAULT_NAMES
+from services.sandbox.faults import FAULT_NAMES
 from tests.support.outside import ManualClock, listening, outside
 from tests.support.waiting import eventually
 from tests.unit.services.sandbox.yookassa.conftest import MODULES, made, order, press, request, seen

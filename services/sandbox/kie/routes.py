@@ -10,8 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from services.sandbox.app import Context, send_bytes
-from services.sandbox.kie import envelope
-from services.sandbox.kie.envelope import KieError, Limits, answer, bearer, failure, origin, spoiled, success
+from services.sandbox.kie import answers
+from services.sandbox.kie.answers import KieError, Limits, answer, bearer, failure, origin, spoiled, success
 from services.sandbox.kie.models import check_input, image_urls, price, schemas
 from services.sandbox.kie.studio import Studio
 from services.sandbox.kie.tasks import Task, load, record, words
@@ -63,11 +63,11 @@ class _Api:
         draft = await self._draft(request, settings)
         fault = self._ctx.faults.take("kie", "createTask", **words(draft))
         good = success({"taskId": draft.id})
-        spoils = envelope.spoils_the_call(fault)
-        if fault is not None and spoils and not envelope.makes_a_task(fault):
+        spoils = answers.spoils_the_call(fault)
+        if fault is not None and spoils and not answers.makes_a_task(fault):
             return await spoiled(request, fault, settings, good)
         if draft.cost > knobs(self._ctx).balance:
-            raise KieError(402, envelope.NO_BALANCE)
+            raise KieError(402, answers.NO_BALANCE)
         studio = self._ctx.part(Studio, Studio)
         task = studio.accept(draft, fault)
         if task.callback and task.callback_fault == "callback_before_answer":
@@ -79,10 +79,10 @@ class _Api:
         key = _key(request)
         limits = self._ctx.part(Limits, Limits)
         limits.check("create", key, settings.rate_limit, settings.rate_window_seconds)
-        body = await envelope.json_object(request)
+        body = await answers.json_object(request)
         model, given = _model_and_input(body)
         if model in settings.paused_models:
-            raise KieError(500, envelope.PAUSED)
+            raise KieError(500, answers.PAUSED)
         check_input(model, given)
         photo = await take_in(self._ctx, request, image_urls(given))
         now_ms = self._now_ms()
@@ -161,7 +161,7 @@ class _Api:
         return int(self._ctx.clock.now() * 1000)
 
 
-def _key(request: web.Request, refusal: str = envelope.NO_ACCESS) -> str:
+def _key(request: web.Request, refusal: str = answers.NO_ACCESS) -> str:
     key = bearer(request)
     if key is None:
         raise KieError(401, refusal)
@@ -173,7 +173,7 @@ def _model_and_input(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     if not isinstance(model, str) or not model:
         raise KieError(500, "model is required")
     if model not in schemas():
-        raise KieError(422, envelope.UNKNOWN_MODEL)
+        raise KieError(422, answers.UNKNOWN_MODEL)
     given = body.get("input")
     return model, given if isinstance(given, dict) else {}
 
