@@ -23,8 +23,8 @@ from services.bot.order_history import History
 from services.payments.orders import PaymentOrders as PaymentDesk
 from services.platform.blobs import FolderBlobs
 from services.platform.settings import Settings
-from tests.unit.services.bot.session import MemoryJudge, memory_shop
-from tests.unit.services.bot.test_routers import USER, Desk
+from tests.support.bot_session import MemoryJudge, memory_shop
+from tests.unit.services.bot.handlers.test_all import USER, Desk
 
 CHAT_ID = 5
 """Also the Telegram id of USER."""

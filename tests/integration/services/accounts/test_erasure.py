@@ -23,8 +23,8 @@ from services.platform.settings import Settings
 from tests.support.erasing import CHAT_ID, PERSONAL, Scene
 from tests.support.services import ROOT
 from tests.support.waiting import eventually
+from tests.unit.services.bot.handlers.test_all import CHAT
 from tests.unit.services.bot.test_photos import encoded, halves
-from tests.unit.services.bot.test_routers import CHAT
 
 query = load_queries("services.accounts")
 

@@ -17,7 +17,7 @@ from services.cli.timespec import iso
 from tests.integration.services.cli.conftest import Run
 from tests.support.fake_clock_ledger import FakeClockLedger, random_ledger
 from tests.support.history import rehashed
-from tests.unit.projections.test_export_file import line_of
+from tests.unit.projections.export.test_verify import line_of
 
 Keep = Callable[[Iterable[Recorded]], None]
 FORMS = ("jsonl", "csv")

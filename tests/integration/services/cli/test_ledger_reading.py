@@ -13,8 +13,8 @@ from services.cli.timespec import clock, iso
 from tests.integration.services.cli.conftest import Run
 from tests.support.fake_clock_ledger import DAY_US, FakeClockLedger
 from tests.support.history import rehashed
-from tests.unit.projections.test_explain import story
-from tests.unit.projections.test_statement import busy
+from tests.unit.projections.reports.test_explain import story
+from tests.unit.projections.reports.test_statement import busy
 
 Keep = Callable[[Iterable[Recorded]], None]
 COMMANDS = (

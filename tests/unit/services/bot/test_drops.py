@@ -11,9 +11,9 @@ from structlog.testing import capture_logs
 from services.bot.inbox import StoredUpdate
 from services.bot.middleware import Locales
 from services.bot.update_handler import UpdateHandler
+from tests.support.bot_session import TEXTS, memory_shop
 from tests.support.each import each
-from tests.unit.services.bot.session import TEXTS, memory_shop
-from tests.unit.services.bot.test_routers import CHAT, USER, Desk
+from tests.unit.services.bot.handlers.test_all import CHAT, USER, Desk
 
 GROUP = {"id": -100, "type": "supergroup", "title": "secret group"}
 TEXT = {"message_id": 1, "date": 1, "from": USER, "text": "secret words"}

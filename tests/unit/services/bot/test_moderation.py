@@ -13,9 +13,9 @@ from services.adapters.telegram.callback_data import ChooseCount, Mend, Order
 from services.bot.order_form import Create, OrderForm, load_form
 from services.bot.screens.moderation import kind_name, refused
 from services.platform.blobs import one_chunk
+from tests.support.bot_session import TEXTS, MemoryJudge, memory_shop
 from tests.support.each import each
-from tests.unit.services.bot.session import TEXTS, MemoryJudge, memory_shop
-from tests.unit.services.bot.test_routers import DRAFT, Desk
+from tests.unit.services.bot.handlers.test_all import DRAFT, Desk
 
 PHOTO = b"a photo"
 PRODUCT, WISHES = "a red mug", "with steam"

@@ -16,8 +16,8 @@ from services.bot.inbox.metrics import DROPPED
 from services.bot.inbox.store import whose
 from services.bot.polling import GetRawUpdates, Polling
 from services.platform.errors import StartError
+from tests.support.bot_session import recorded_bot
 from tests.support.each import each
-from tests.unit.services.bot.session import recorded_bot
 
 CALL = SendMessage(chat_id=5, text="x")
 

@@ -4,7 +4,7 @@ import httpx
 
 from services.adapters.kie.failures import NO_ANSWER_RULES, RULES, Signal, failure_for, rule_for
 from tests.support.each import each
-from tests.unit.services.adapters.kie.sentences import REPLIES, TASKS
+from tests.support.kie_sentences import REPLIES, TASKS
 
 
 @each(("code", "text", "error_class"), REPLIES)

@@ -1,0 +1,255 @@
+"""A Bot whose calls are recorded and answered here; and a shop that keeps everything in memory."""
+
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiogram import Bot
+from aiogram.client.session.base import BaseSession
+from aiogram.methods import SendInvoice, SendMessage, TelegramMethod
+from aiogram.methods.base import TelegramType
+from aiogram.types import Chat, Message
+from msgspec.structs import replace
+
+from ledger.accounts.state import AccountState
+from ledger.commands import Command
+from ledger.decider import State, decide, evolve, initial, streams_read
+from ledger.jobs.state import JobState
+from ledger.log.batch import Receipt
+from ledger.payments.state import PaymentState
+from services.accounts.personal_data import Account, Brief, Draft
+from services.adapters.openai.moderation import Kinds
+from services.adapters.telegram.client import create_bot
+from services.bot.context import BotContext
+from services.bot.main import bot_texts
+from services.bot.moderation import Moderation
+from services.generation.catalogue import load_catalogue
+from services.platform.blobs import BlobError, StoredBlob
+from services.platform.settings import load_settings
+from tests.support.bot_checkout import memory_till
+
+TEXTS = bot_texts()
+
+
+class RecordedSession(BaseSession):
+    """Remembers calls; `answers` are taken in turn, an exception among them is raised, else `True`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[TelegramMethod[Any]] = []
+        self.answers: deque[Any] = deque()
+        self.chunks: list[bytes] = []
+        self._ids = itertools.count(1000)
+
+    async def make_request(
+        self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
+    ) -> TelegramType:
+        self.calls.append(method)
+        answer = self.answers.popleft() if self.answers else True
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is True and isinstance(method, SendMessage | SendInvoice):
+            chat = Chat(id=int(method.chat_id), type="private")
+            answer = Message.model_construct(
+                message_id=next(self._ids), date=0, chat=chat, text=getattr(method, "text", "")
+            )
+        return cast(TelegramType, answer)
+
+    async def stream_content(
+        self,
+        url: str,
+        headers: dict[str, Any] | None = None,
+        timeout: int = 30,
+        chunk_size: int = 65536,
+        raise_for_status: bool = True,
+    ) -> AsyncGenerator[bytes, None]:
+        for chunk in self.chunks:
+            yield chunk
+
+    async def close(self) -> None:
+        pass
+
+    def of(self, kind: type[TelegramMethod[Any]]) -> list[Any]:
+        """The recorded calls of one method."""
+        return [call for call in self.calls if isinstance(call, kind)]
+
+
+def recorded_bot(**options: Any) -> tuple[Bot, RecordedSession]:
+    session = RecordedSession()
+    return create_bot(load_settings(), session=session, **options), session
+
+
+class MemoryLedger:
+    """The real deciders over dictionaries."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, State] = {}
+        self.placed: list[Command] = []
+        self.keys: dict[str, Receipt] = {}
+        self.read = SimpleNamespace(account=self._account, job=self._job, payment=self._payment)
+
+    async def execute(self, command: Command, *, key: str) -> Receipt:
+        if key in self.keys:
+            return self.keys[key]
+        view = {stream: self.states.get(stream, initial(stream)) for stream in streams_read(command)}
+        made = decide(view, command, 1_000_000)
+        for stream, event in made:
+            self.states[stream] = evolve(self.states.get(stream, initial(stream)), event)
+        self.keys[key] = Receipt(1, len(made), 1_000_000)
+        self.placed.append(command)
+        return self.keys[key]
+
+    async def _account(self, account: str) -> AccountState:
+        return cast(AccountState, self.states.get(f"account-{account}", AccountState()))
+
+    async def _job(self, job: str) -> JobState:
+        return cast(JobState, self.states.get(f"job-{job}", JobState()))
+
+    async def _payment(self, payment: str) -> PaymentState:
+        return cast(PaymentState, self.states.get(f"payment-{payment}", PaymentState()))
+
+
+class MemoryPeople:
+    """People without a database."""
+
+    def __init__(self) -> None:
+        self.locales: dict[int, str] = {}
+        self.texts: dict[str, Brief] = {}
+        self.drafts: dict[str, Draft] = {}
+        self.forgotten: dict[bytes, int] = {}
+        self.owned: set[str] = {"photos/p.jpg"}
+
+    async def remembered(self, names: Sequence[bytes]) -> int | None:
+        return next((self.forgotten[name] for name in names if name in self.forgotten), None)
+
+    async def account_of(self, telegram_id: int, locale: str) -> Account:
+        return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale))
+
+    async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
+        return await self.account_of(telegram_id, locale)
+
+    async def find(self, account: str) -> Account | None:
+        return await self.of_telegram(int(account[1:]))
+
+    async def own_blob(self, blob: str, account: str) -> None:
+        self.owned.add(blob)
+
+    async def use_blob(self, blob: str) -> bool:
+        return blob in self.owned
+
+    async def of_telegram(self, telegram_id: int) -> Account | None:
+        locale = self.locales.get(telegram_id)
+        return None if locale is None else Account(f"a{telegram_id}", telegram_id, locale)
+
+    async def set_locale(self, account: str, locale: str) -> None:
+        self.locales[int(account[1:])] = locale
+
+    async def keep_text(self, account: str, body: Brief, ref: str) -> str:
+        self.texts.setdefault(ref, body)
+        return ref
+
+    async def brief(self, ref: str) -> Brief | None:
+        return self.texts.get(ref)
+
+    async def change_text(self, ref: str, body: Brief) -> None:
+        self.texts[ref] = body
+
+    async def drafts_with(self, account: str, message_id: int) -> list[Draft]:
+        return [d for d in self.drafts.values() if message_id in (d.product_message, d.wishes_message)]
+
+    async def save_draft(self, draft: Draft) -> Draft:
+        return self.drafts.setdefault(draft.draft, draft)
+
+    async def draft(self, draft: str) -> Draft | None:
+        return self.drafts.get(draft)
+
+    async def set_draft_message(self, draft: str, message_id: int) -> None:
+        self._change(draft, message_id=message_id)
+
+    async def mark_ordered(self, draft: str) -> None:
+        self._change(draft, ordered=True)
+
+    async def drop_draft(self, draft: str) -> None:
+        self.drafts.pop(draft, None)
+
+    def _change(self, draft: str, **changes: Any) -> None:
+        self.drafts[draft] = replace(self.drafts[draft], **changes)
+
+
+class MemoryBlobs:
+    """Blobs in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
+        self.kept[key] = b"".join([chunk async for chunk in chunks])
+        return StoredBlob(key, "", len(self.kept[key]))
+
+    async def get(self, key: str) -> bytes:
+        if key not in self.kept:
+            raise BlobError(key)
+        return self.kept[key]
+
+    async def size_bytes(self, key: str) -> int | None:
+        return len(self.kept[key]) if key in self.kept else None
+
+
+class MemoryJudge:
+    """Flags what a test says is bad; `failure` is raised instead of any verdict."""
+
+    def __init__(self) -> None:
+        self.bad: dict[str | bytes, Kinds] = {}
+        self.failure: Exception | None = None
+        self.asked: list[str | bytes] = []
+
+    async def texts(self, texts: Sequence[str]) -> list[Kinds]:
+        return [self._judged(text) for text in texts]
+
+    async def photo(self, photo: bytes) -> Kinds:
+        return self._judged(photo)
+
+    def _judged(self, content: str | bytes) -> Kinds:
+        self.asked.append(content)
+        if self.failure is not None:
+            raise self.failure
+        return self.bad.get(content, ())
+
+
+class MemoryVerdicts:
+    """Verdicts in a dictionary."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], Kinds] = {}
+
+    async def known(self, account: str, contents: Sequence[str]) -> dict[str, Kinds]:
+        return {name: self.kept[account, name] for name in contents if (account, name) in self.kept}
+
+    async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None:
+        self.kept |= {(account, content): kinds for content, kinds in verdicts.items()}
+
+
+def memory_shop(**settings: Any) -> BotContext:
+    people: Any = MemoryPeople()
+    ledger: Any = MemoryLedger()
+    blobs: Any = MemoryBlobs()
+    history: Any = SimpleNamespace(operations=_nothing, jobs=_nothing, job_names=_nothing)
+    read = load_settings(**settings)
+    moderation = Moderation(read.moderation, MemoryJudge(), MemoryVerdicts(), people, blobs)
+    return BotContext(
+        read,
+        people,
+        ledger,
+        blobs,
+        history,
+        load_catalogue(),
+        TEXTS,
+        moderation,
+        memory_till(read, ledger, recorded_bot()[0]),
+    )
+
+
+async def _nothing(account: str) -> list[Any]:
+    return []
