@@ -3,22 +3,22 @@
 import typer
 
 from services.cli.commands import add_group
-from services.cli.commands.ledger import books, checkpoints, events, export, verify
+from services.cli.commands.ledger import books, events, export, proofs, verify
 
 
 def register(app: typer.Typer) -> None:
     commands = {
         "balance": books.balance,
-        "checkpoint": checkpoints.checkpoint,
-        "verify-checkpoint": checkpoints.verify_checkpoint,
+        "checkpoint": proofs.checkpoint,
+        "verify-checkpoint": proofs.verify_checkpoint,
         "explain": events.explain,
         "export": export.export,
         "verify-export": export.verify_export,
         "journal": events.journal,
-        "keygen": checkpoints.keygen,
-        "public-key": checkpoints.public_key,
-        "prove": checkpoints.prove,
-        "verify-proof": checkpoints.verify_proof,
+        "keygen": proofs.keygen,
+        "public-key": proofs.public_key,
+        "prove": proofs.prove,
+        "verify-proof": proofs.verify_proof,
         "statement": books.statement,
         "trial-balance": books.trial_balance,
         "verify": verify.verify,
