@@ -26,7 +26,7 @@ NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgre
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format hooks bench chaos chaos-ten demo lock clean
+.PHONY: help install run test unit cover check format hooks bench chaos chaos-ten demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -68,6 +68,10 @@ test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs it
 
 unit: $(VENV)/.stamp-dev ## Run only the tests that need no server
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest --numprocesses 2 tests/unit
+
+cover: $(VENV)/.stamp-dev ## Measure the branches of events and deciders that tests take; it must be all
+	$(BIN)/coverage run -m pytest --quiet tests/unit/events tests/unit/ledger
+	$(BIN)/coverage report
 
 # vulture and deptry look packages up where they are installed: beside the product.
 BESIDE = PYTHONPATH=.:$$(echo $(VENV)/lib/python3*/site-packages)

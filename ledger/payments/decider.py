@@ -96,7 +96,8 @@ def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now
     for _, event in restored:
         if isinstance(event, PaymentOrdered):
             state = payment_state.evolve(state, event)
-        elif isinstance(event, AccountOpened):
+        else:
+            assert isinstance(event, AccountOpened)
             payer = account_state.evolve(payer, event)
     ordered = require_ordered(state)
     received = state.received_as(command.provider_payment)

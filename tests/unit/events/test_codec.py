@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from events.account import AccountOpened, CreditsGranted
+from events.account import AccountOpened, CreditsCharged, CreditsGranted, Part
 from events.codec import EVENT_TYPES, Event, clean_text, decode_data, encode
 from events.errors import CodecError, UnknownEventTypeError
 from events.job import Failure, JobFailed
@@ -30,6 +30,13 @@ def test_any_text_encodes_to_what_postgres_takes_and_decodes_to_the_cleaned_text
     event = decode_data("JobFailed", data)
     assert isinstance(event, JobFailed)
     assert event.failure.message == clean_text(text)
+
+
+def test_what_postgres_does_not_take_is_left_out_wherever_it_stands():
+    parts = (Part(1, 2, "bonus"), Part(2, 1, "purchase", 5))
+    for bad in ("\x00", "\ud800", "\udfff\x00"):
+        data = encode(CreditsCharged(f"j{bad}", "o", 3, parts))
+        assert decode_data("CreditsCharged", data) == CreditsCharged("j", "o", 3, parts)
 
 
 def test_a_literal_backslash_u0000_is_text_like_any_other():

@@ -144,3 +144,9 @@ def test_who_comes_back_begins_with_what_they_owed():
     assert c.body(c.OpenAccount("a", debt=4)) == c.body(
         c.OpenAccount("a")
     )  # who knows less asks for the same
+
+
+def test_nobody_is_erased_without_a_name_and_a_reason():
+    for actor, reason in (("", "asked"), ("op", "")):
+        with pytest.raises(InvalidCommandError, match="say who erases the account and why"):
+            account.forget(given(*OPENED), c.ForgetAccount("a", reason, actor))

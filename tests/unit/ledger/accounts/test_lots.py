@@ -172,3 +172,8 @@ def test_drawing_and_giving_back_changes_nothing(lots, amount):
     assert all(part.amount > 0 for part in parts)
     assert taken(lots, parts) == rest
     assert given(rest, parts) == lots
+
+
+def test_a_part_of_a_lot_that_is_gone_takes_nothing():
+    parts = (Part(9, 5, "bonus"), Part(1, 2, "purchase"))
+    assert taken(after(PURCHASE).lots, parts) == (Lot(1, 3, "purchase"),)

@@ -28,6 +28,8 @@ from ledger.errors import (
     JobFinishedError,
     JobNotFoundError,
     JobUnfinishedError,
+    UnreadableAccountError,
+    UnreadableJobError,
 )
 from ledger.jobs import state as job_state
 from ledger.jobs.state import JobState
@@ -143,3 +145,12 @@ def test_a_dead_letter_is_dropped_once():
     assert when(given(*FAILED, DeadLetterDropped("hopeless", "op")), DROP) == []
     made = when(given(*FAILED, DeadLetterDropped("hopeless", "op")), REQUEUE)  # somebody thought again
     assert len(made) == 3
+
+
+def test_nothing_is_made_again_of_what_cannot_be_read():
+    with pytest.raises(UnreadableAccountError, match="account a cannot be read: torn"):
+        when(given(*FAILED), REQUEUE, payer=replace(PAYER, broken="torn"))
+    free = replace(REQUEUE, price=0)
+    assert len(when(given(*FAILED), free, payer=replace(PAYER, broken="torn"))) == 2, "no credit is looked at"
+    with pytest.raises(UnreadableJobError, match="order cannot be read"):
+        when(replace(given(*FAILED), queued=None), REQUEUE)

@@ -249,3 +249,10 @@ def test_an_unreadable_end_is_still_an_end():
     state = fold(given(*ACCEPTED), "JobSucceeded", '{"run":"first"}')
     with pytest.raises(JobFinishedError):
         when(state, c.FailJob("j", "a", "monitor", FAILURE), now_us=DEADLINE)
+
+
+def test_a_task_id_has_a_length():
+    for task in ("", "t" * 129):
+        with pytest.raises(InvalidCommandError, match="1 to 128 characters"):
+            when(given(*INTENDED), c.RecordAccepted("j", 1, task))
+    assert when(given(*INTENDED), c.RecordAccepted("j", 1, "t" * 128)) == [SubmissionAccepted(1, "t" * 128)]
