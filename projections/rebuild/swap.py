@@ -27,7 +27,7 @@ from projections.engine.tables import Table
 from projections.rebuild import shadow_table
 from projections.rebuild.fill import Source, pages
 
-query = load_queries("projections.checkpoints")
+query = load_queries("ledger.checkpoints")
 engine_query = load_queries("projections.engine")
 
 _SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}

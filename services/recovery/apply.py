@@ -31,7 +31,7 @@ from services.recovery.plan import NOTIFIER, Plan
 from services.streams.publisher.recreate import StreamMaker
 from services.streams.publisher.scripts import Scripts, StreamsBusyError
 
-projections_query = load_queries("projections.checkpoints")
+checkpoints_query = load_queries("ledger.checkpoints")
 query = load_queries("services.recovery")
 
 logger = structlog.get_logger()
@@ -121,7 +121,7 @@ class Repair:
         if self._key is None:
             self._say("no key is configured, so nothing was signed: older checkpoints stay unexplained")
             return
-        row = await self._pool.fetchrow(projections_query("signing_head"))
+        row = await self._pool.fetchrow(checkpoints_query("signing_head"))
         assert row is not None
         head = Cursor(row["position"], row["hash"])
         statement = Restored(self._key.name, lost, kept, head, actor, reason, row["now_us"])
