@@ -4,21 +4,8 @@ from aiogram import Dispatcher
 from aiogram.fsm.storage.base import BaseStorage
 from aiogram.fsm.strategy import FSMStrategy
 
-from services.bot.admin import handlers
 from services.bot.context import BotContext, Consents
-from services.bot.handlers import (
-    cabinet,
-    confirm,
-    drafts,
-    edits,
-    fallback,
-    menu,
-    order,
-    promo,
-    stars,
-    terms,
-    topup,
-)
+from services.bot.handlers import admin, confirm, drafts, fallback, menu, order, terms, topup
 from services.bot.middleware import Locales, PersonMiddleware, RepeatedTaps
 
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_query")
@@ -28,7 +15,7 @@ def build_dispatcher(shop: BotContext, places: BaseStorage, locales: Locales) ->
     """A dispatcher for one process. Handlers get `shop` and `person`."""
     dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, disable_fsm=True, shop=shop)
     who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
-    dispatcher.message.outer_middleware(stars.StarsMiddleware(shop))
+    dispatcher.message.outer_middleware(topup.StarsMiddleware(shop))
     for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
         # Here and not before all updates: what is about money is answered while Redis is away.
         observer.outer_middleware(dispatcher.fsm)
@@ -37,17 +24,13 @@ def build_dispatcher(shop: BotContext, places: BaseStorage, locales: Locales) ->
     dispatcher.pre_checkout_query.outer_middleware(who)
     dispatcher.include_routers(
         fallback.foreign,
-        stars.router,
         terms.router,
-        handlers.router,
+        admin.router,
         menu.router,
-        cabinet.router,
-        promo.router,
         topup.router,
         confirm.router,
         drafts.router,
         order.router,
-        edits.router,
         fallback.router,
     )
     return dispatcher

@@ -13,7 +13,7 @@ import msgspec
 from aiogram.types import Message
 
 from events.codec import clean_text
-from services.adapters.telegram.files import DOWNLOAD_BYTES_MAX
+from services.adapters.telegram.client import DOWNLOAD_BYTES_MAX
 
 TEXT_CHARS_MAX: Final = 1500
 LETTERS_MIN: Final = 2

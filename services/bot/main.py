@@ -14,8 +14,7 @@ from ledger.postgres import TRANSIENT
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
-from services.adapters.telegram.limits import TelegramLimits, rates_for
-from services.adapters.telegram.rate_limit import RateLimit
+from services.adapters.telegram.limits import RateLimit, TelegramLimits, rates_for
 from services.adapters.yookassa.gateway import YooKassa
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext

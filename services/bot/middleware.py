@@ -14,7 +14,7 @@ from structlog.contextvars import bind_contextvars
 from services.adapters.telegram.callback_data import CheckPayment, ChooseCount, Order
 from services.adapters.telegram.client import answer_tap
 from services.bot.context import BotContext, Consents, Person
-from services.bot.drops import drop
+from services.bot.metrics import drop
 from services.platform.i18n import locale_for
 
 logger = structlog.get_logger()

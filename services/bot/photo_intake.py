@@ -9,7 +9,7 @@ from aiogram.types import Message
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
-from services.adapters.telegram.files import (
+from services.adapters.telegram.client import (
     DOWNLOAD_BYTES_MAX,
     FileTooLargeError,
     TelegramFileError,
@@ -21,7 +21,7 @@ from services.bot.order_form import OrderForm, save_form
 from services.bot.photos import PHOTO_BYTES_MAX, PhotoError, prepare_photo
 from services.bot.replies import send_screen
 from services.bot.screens.menu import Screen
-from services.bot.screens.photo_errors import photo_problem
+from services.bot.screens.refusals import photo_problem
 from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 

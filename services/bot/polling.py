@@ -9,9 +9,9 @@ from aiogram.exceptions import TelegramConflictError, TelegramNotFound, Telegram
 from aiogram.methods import TelegramMethod
 
 from services.adapters.telegram.client import is_transient
-from services.bot.drops import drop
 from services.bot.inbox import Inbox, InboxRunner
 from services.bot.inbox.outage_log import OutageLog, Pauses, is_database_away
+from services.bot.metrics import drop
 from services.platform.errors import StartError
 
 logger = structlog.get_logger()

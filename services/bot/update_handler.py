@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
-from services.bot.drops import drop
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
+from services.bot.metrics import drop
 from services.bot.middleware import Locales
 from services.platform.i18n import Catalogues
 

@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from services.accounts.personal_data import PersonalData
+from services.adapters.kie.envelope import TaskRecord
 from services.adapters.kie.gateway import Kie
-from services.adapters.kie.record import TaskRecord
 from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.catalogue import load_catalogue
 from services.generation.prompts.scripts import Script, ScriptForm

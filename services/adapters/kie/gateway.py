@@ -1,16 +1,205 @@
-"""All of KIE as one process uses it: the accounts (one per key), and the fetching of results."""
+"""All of KIE as one process uses it: an account per key, and the fetching of results.
+
+Requests carry no more than they need; replies are read with limits (envelope.py). createTask has no
+idempotency key, so it tells three outcomes apart:
+
+    returns a task id                   made
+    KieRefusedError, KieNotSentError    nothing was made; the failure's class says whether to ask again
+    OutcomeUnknownError                 perhaps made: a timeout or reset after sending, a 5xx, half a JSON
+"""
 
 import hashlib
+import math
+from decimal import Decimal, InvalidOperation
 from types import TracebackType
-from typing import Self
+from typing import Any, Final, Self
 
+import httpx
+import msgspec
 from pydantic import SecretStr
 
-from services.adapters.kie.client import CONNECTIONS, KieClient, KieHttp
 from services.adapters.kie.download import ResultFetcher
+from services.adapters.kie.envelope import Reply, TaskRecord, ask, parse_record
+from services.adapters.kie.errors import KieRefusedError, OutcomeUnknownError, TaskUnknownError
+from services.adapters.kie.failures import (
+    CREATE_FAILED,
+    UNCLASSIFIED,
+    Rule,
+    rule_for,
+)
+from services.adapters.kie.metrics import measured
 from services.adapters.kie.public_addresses import origin_of, public_client
 from services.platform.blobs import BlobStore, StoredBlob
+from services.platform.ids import is_outside_id
 from services.platform.settings import Settings
+
+CREATE_S = 30.0
+READ_S = 15.0
+UPLOAD_S = 60.0
+UPLOAD_PATH = "images/neurocards"
+CONNECTIONS: Final[dict[str, Any]] = {
+    "timeout": httpx.Timeout(connect=5.0, read=25.0, write=25.0, pool=10.0),
+    "headers": {"User-Agent": "neurocards/1.0 (httpx)"},  # the upload host refuses unusual ones
+}
+
+
+class KieHttp(msgspec.Struct, frozen=True):
+    """The connections all accounts share.
+
+    `once` keeps no connection alive: one that the provider closes at the moment of reuse would leave it
+    unknown whether createTask was carried out.
+    """
+
+    once: httpx.AsyncClient
+    kept: httpx.AsyncClient
+
+    @classmethod
+    def open(cls, *, use_proxies: bool) -> "KieHttp":
+        """Two clients with separate limits for connecting, reading, writing and waiting for a connection."""
+
+        def client(kept: int) -> httpx.AsyncClient:
+            limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept, keepalive_expiry=15)
+            return httpx.AsyncClient(limits=limits, trust_env=use_proxies, **CONNECTIONS)
+
+        return cls(once=client(0), kept=client(20))
+
+    async def close(self) -> None:
+        await self.once.aclose()
+        await self.kept.aclose()
+
+
+class KieClient:
+    """One account. `account` is its short name, never the key."""
+
+    def __init__(self, account: str, key: SecretStr, api_base: str, upload_base: str, http: KieHttp) -> None:
+        self.account = account
+        self._key = key
+        self._api_base = api_base
+        self._upload_base = upload_base
+        self._http = http
+
+    @measured("createTask")
+    async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str:
+        """Ask for a video; the task's id. Raises KieRefusedError, KieNotSentError or OutcomeUnknownError."""
+        body: dict[str, Any] = {"model": model, "input": fields}
+        if callback_url is not None:
+            body["callBackUrl"] = callback_url
+        request = self._request(self._http.once, "POST", "/api/v1/jobs/createTask", json=body)
+        reply = await ask(self._http.once, request, total_s=CREATE_S)
+        task = reply.fields.get("taskId")
+        if is_outside_id(task):
+            return str(task)  # whatever the code says: a task has an id only when it exists
+        if task:  # it exists, under a name that nobody can keep
+            raise OutcomeUnknownError(reply.unusable)
+        raise _create_error(reply)
+
+    @measured("recordInfo")
+    async def read_task(self, task: str) -> TaskRecord:
+        """How the task stands. Raises TaskUnknownError, KieRefusedError, or KieNoAnswerError (ask again
+        later)."""
+        request = self._request(self._http.kept, "GET", "/api/v1/jobs/recordInfo", params={"taskId": task})
+        reply = await ask(self._http.kept, request, total_s=READ_S)
+        if reply.fields.get("state"):  # real data counts even under a code like 505
+            return parse_record(reply.fields)
+        if not reply.enveloped and not _refused_by_http(reply):
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+        failure = reply.failure()
+        if reply.code in ("404", "422") or (reply.ok and not reply.fields):
+            raise TaskUnknownError(failure)
+        raise KieRefusedError(failure, reply.retry_after_s)
+
+    @measured("upload")
+    async def upload(self, data: bytes, file_name: str, mime: str = "image/jpeg") -> str:
+        """Put a picture where the provider can fetch it; its URL, good for a day or more.
+
+        `file_name` must be new every time: the same name overwrites, and caches keep the old one. Raises
+        KieRefusedError, or KieNoAnswerError (asking again is safe: uploads are free and change nothing).
+        """
+        request = self._http.kept.build_request(
+            "POST",
+            self._upload_base + "/api/file-stream-upload",
+            headers=self._headers(),
+            data={"uploadPath": UPLOAD_PATH, "fileName": file_name},
+            files={"file": (file_name, data, mime)},
+        )
+        reply = await ask(self._http.kept, request, total_s=UPLOAD_S)
+        url = reply.fields.get("downloadUrl")
+        if reply.ok and isinstance(url, str) and url.startswith(("http://", "https://")):
+            return url
+        if reply.ok or (not reply.enveloped and not _refused_by_http(reply)):
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+        raise KieRefusedError(reply.failure(), reply.retry_after_s)
+
+    @measured("successRate")
+    async def is_normal(self, model: str) -> bool | None:
+        """Whether the provider says that the model works as usual; None: it does not say.
+
+        Free, once in a second. Raises KieRefusedError or KieNoAnswerError.
+        """
+        path = f"/api/v1/models/{model}/success-rate"
+        reply = await ask(self._http.kept, self._request(self._http.kept, "GET", path), total_s=READ_S)
+        if not reply.enveloped:
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+        if not reply.ok:
+            raise KieRefusedError(reply.failure(), reply.retry_after_s)
+        return _newest_verdict(reply.data)
+
+    @measured("credit")
+    async def credit(self) -> Decimal:
+        """The account's balance in the provider's credits. Raises KieRefusedError or KieNoAnswerError."""
+        request = self._request(self._http.kept, "GET", "/api/v1/chat/credit")
+        reply = await ask(self._http.kept, request, total_s=READ_S)
+        if reply.ok:
+            try:
+                balance = Decimal(str(reply.data))
+            except InvalidOperation:
+                balance = Decimal(math.nan)
+            if balance.is_finite():
+                return balance
+        if reply.ok or not reply.enveloped:
+            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+        raise KieRefusedError(reply.failure(), reply.retry_after_s)
+
+    def _request(self, client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Request:
+        return client.build_request(method, self._api_base + path, headers=self._headers(), **more)
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+
+
+def _create_error(reply: Reply) -> KieRefusedError | OutcomeUnknownError:
+    if not reply.enveloped:
+        if _refused_by_http(reply):
+            return KieRefusedError(reply.failure(), reply.retry_after_s)
+        return OutcomeUnknownError(reply.unusable)
+    if reply.ok:
+        return OutcomeUnknownError(reply.unusable)
+    rule: Rule = rule_for(reply.signal)
+    if rule.maybe_created and (reply.http_status >= 500 or reply.http_status == 408):
+        return OutcomeUnknownError(reply.failure(rule))
+    if rule is UNCLASSIFIED and reply.code in CREATE_FAILED.codes:
+        rule = CREATE_FAILED
+    return KieRefusedError(reply.failure(rule), reply.retry_after_s)
+
+
+def _refused_by_http(reply: Reply) -> bool:
+    """A 4xx that never reached the provider's own code, or was turned away by it; but 408 is a timeout."""
+    return 300 <= reply.http_status < 500 and reply.http_status != 408
+
+
+def _newest_verdict(data: Any) -> bool | None:
+    """`isNormal` of the newest of the buckets, wherever they stand; None when that cannot be told."""
+    lists = [data] if isinstance(data, list) else list(data.values()) if isinstance(data, dict) else []
+    buckets = [bucket for found in lists if isinstance(found, list) for bucket in found]
+    timed = {
+        str(value): bucket.get("isNormal")
+        for bucket in buckets
+        if isinstance(bucket, dict)
+        for name, value in bucket.items()
+        if "time" in name.lower()
+    }
+    verdict = timed[max(timed)] if timed else None
+    return verdict if isinstance(verdict, bool) else None
 
 
 def account_name(key: SecretStr) -> str:

@@ -1,11 +1,14 @@
-"""One way for every call: past the breaker, within a time, counted, and with one error whatever happens."""
+"""Calls of OpenAI: past the breaker, within a time, counted, with one error; photos as it takes them."""
 
 import asyncio
+import base64
+import io
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal, TypeVar
 
 import openai
+from PIL import Image, ImageOps
 
 from services.adapters.openai.breaker import Breaker
 from services.adapters.openai.errors import OpenAINoAnswerError, reason_of
@@ -81,3 +84,25 @@ class Caller:
 
 def _words(error: Exception) -> str:
     return str(error) if isinstance(error, openai.OpenAIError) else repr(error)
+
+
+PHOTO_SIDE_PX: Final = 1024
+
+
+async def picture_of(photo: bytes) -> str:
+    """As `data_url`, in a thread. Raises OpenAINoAnswerError for what is no picture."""
+    try:
+        return await asyncio.to_thread(data_url, photo)
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise OpenAINoAnswerError("photo", str(error)) from error
+
+
+def data_url(photo: bytes) -> str:
+    """The photo as a JPEG of at most 1024 px a side, in a data URL. Blocking. Raises OSError, ValueError."""
+    with Image.open(io.BytesIO(photo)) as image:
+        image.draft("RGB", (PHOTO_SIDE_PX, PHOTO_SIDE_PX))
+        small = ImageOps.exif_transpose(image).convert("RGB")
+    small.thumbnail((PHOTO_SIDE_PX, PHOTO_SIDE_PX))
+    jpeg = io.BytesIO()
+    small.save(jpeg, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode()

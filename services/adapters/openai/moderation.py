@@ -7,9 +7,8 @@ import openai
 from openai.types import Moderation, ModerationCreateResponse, ModerationImageURLInputParam
 
 from services.adapters.openai.breaker import Breaker
-from services.adapters.openai.client import Caller, open_client
+from services.adapters.openai.client import Caller, open_client, picture_of
 from services.adapters.openai.errors import OpenAINoAnswerError
-from services.adapters.openai.images import picture_of
 from services.platform.settings import Settings
 
 WITHIN_S: Final = 5.0

@@ -6,9 +6,8 @@ import openai
 from openai.types.chat import ChatCompletion
 
 from services.adapters.openai.breaker import Breaker
-from services.adapters.openai.client import RETRIES_MAX, Caller, open_client
+from services.adapters.openai.client import RETRIES_MAX, Caller, open_client, picture_of
 from services.adapters.openai.errors import OpenAINoAnswerError
-from services.adapters.openai.images import picture_of
 from services.adapters.openai.models import can_leave_off_thinking
 from services.generation.prompts.scripts import Script, ScriptError, ScriptForm, read_script
 from services.platform.settings import Settings

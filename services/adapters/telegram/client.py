@@ -1,4 +1,4 @@
-"""The Telegram Bot API through aiogram: one way to make the bot, to edit, and to read errors.
+"""The Telegram Bot API through aiogram: one way to make the bot, to edit, to download, to read errors.
 
 aiogram's exceptions are kept; the functions below say what each means for us:
 
@@ -11,6 +11,7 @@ After a send that timed out its outcome is unknown: asking again may show the me
 
 import asyncio
 import json
+from contextlib import aclosing
 from typing import Any, Final
 
 import aiohttp
@@ -30,11 +31,12 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
-from aiogram.methods import TelegramMethod
+from aiogram.methods import GetFile, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import InlineKeyboardMarkup
 
 from events.codec import clean_text
+from events.errors import NeurocardsError
 from services.platform import tracing
 from services.platform.settings import Settings
 
@@ -205,3 +207,53 @@ def says(error: TelegramBadRequest, sentences: tuple[str, ...]) -> bool:
     """Whether the Bot API's description holds one of the (lower-case) sentences."""
     message = error.message.lower()
     return any(sentence in message for sentence in sentences)
+
+
+DOWNLOAD_BYTES_MAX: Final = 20 * 1024 * 1024
+"""getFile gives no larger file."""
+_TIMEOUT_S: Final = 60
+
+
+class TelegramFileError(NeurocardsError):
+    """A file cannot be downloaded from Telegram."""
+
+
+class FileTooLargeError(TelegramFileError):
+    """The file is larger than the limit; send a smaller one."""
+
+
+class FileUnavailableError(TelegramFileError):
+    """Telegram does not have the file (any more); send it again."""
+
+
+async def download(bot: Bot, file_id: str, *, size_bytes_max: int = DOWNLOAD_BYTES_MAX) -> bytes:
+    """A file's bytes. Raises FileTooLargeError, FileUnavailableError, or what `is_transient` holds for."""
+    try:
+        file = await bot.get_file(file_id)
+    except TelegramBadRequest as error:
+        if says(error, ("file is too big",)):
+            raise FileTooLargeError("larger than what bots may download") from error
+        raise FileUnavailableError("Telegram does not give this file") from error
+    if file.file_size is not None and file.file_size > size_bytes_max:
+        raise FileTooLargeError(f"{file.file_size} bytes, the limit is {size_bytes_max}")
+    if not file.file_path:
+        raise FileUnavailableError("Telegram gave no path for this file")
+    url = bot.session.api.file_url(bot.token, file.file_path)
+    data = bytearray()
+    try:
+        async with aclosing(bot.session.stream_content(url, timeout=_TIMEOUT_S)) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > size_bytes_max:
+                    raise FileTooLargeError(f"more than {size_bytes_max} bytes")
+    except aiohttp.ClientResponseError as error:
+        if error.status < 500 and error.status != 429:
+            raise FileUnavailableError(f"Telegram answered {error.status} for this file") from None
+        raise _unreachable(bot, file_id, f"HTTP {error.status}") from None
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise _unreachable(bot, file_id, type(error).__name__) from error
+    return bytes(data)
+
+
+def _unreachable(bot: Bot, file_id: str, reason: str) -> TelegramNetworkError:
+    return TelegramNetworkError(method=GetFile(file_id=file_id), message=f"download failed: {reason}")

@@ -5,11 +5,17 @@ worse than one that Telegram refuses with "wait so long", which is obeyed anyway
 """
 
 import asyncio
+import math
 import time
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import structlog
+from aiogram import Bot
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.exceptions import TelegramRetryAfter
+from aiogram.methods import TelegramMethod
+from aiogram.methods.base import TelegramType
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -129,3 +135,33 @@ class _OwnBuckets:
     async def pause(self, chat_id: int, wait_us: int, interval_us: int, burst: int) -> None:
         full_us = int(time.monotonic() * 1e6) + wait_us + (burst - 1) * interval_us
         self._full_at_us[chat_id] = max(self._full_at_us.get(chat_id, 0), full_us)
+
+
+PATIENCE_S: Final = 30.0
+
+
+class RateLimit(BaseRequestMiddleware):
+    """Waits for a slot before a request that writes into a chat; a refusal by Telegram pauses it for all.
+
+    A slot that is more than PATIENCE_S away raises TelegramRetryAfter, as Telegram itself would. Register it
+    after `ObeyFlood`: then each attempt takes a slot.
+    """
+
+    def __init__(self, limits: TelegramLimits) -> None:
+        self._limits = limits
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[Any]
+    ) -> Any:
+        chat_id = getattr(method, "chat_id", None)
+        if not method.__api_method__.startswith(("send", "edit")) or not isinstance(chat_id, int):
+            return await make_request(bot, method)
+        slot = await self._limits.take(chat_id, wait_s_max=PATIENCE_S)
+        if not slot.taken:
+            raise TelegramRetryAfter(method, "our own limit", math.ceil(slot.wait_s))
+        await asyncio.sleep(slot.wait_s)
+        try:
+            return await make_request(bot, method)
+        except TelegramRetryAfter as error:
+            await self._limits.pause(chat_id, error.retry_after)
+            raise

@@ -27,7 +27,7 @@ from services.bot.replies import edit_screen, send_screen, without_buttons
 from services.bot.screens import order as steps
 from services.bot.screens.labels import credits_text, videos_text
 from services.bot.screens.menu import Screen, home_button, keyboard
-from services.bot.screens.moderation import refused
+from services.bot.screens.refusals import refused
 from services.generation.catalogue import Model
 from services.platform import tracing
 from services.platform.ids import new_id

@@ -9,8 +9,8 @@ from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram.client import answer_tap
 from services.bot.context import BotContext, Person
-from services.bot.drops import drop
 from services.bot.inputs import Content, content_of
+from services.bot.metrics import drop
 from services.bot.order_form import Create, TopUpStep
 from services.bot.replies import repeat_step, send_screen
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard

@@ -5,21 +5,27 @@
 The message that was tapped becomes the status message. It is edited *before* the payment is ordered: the
 notifier edits it from that commit on, and so nothing older can be shown over something newer. The payment's
 id is made from the message, so that a second tap, or an update that comes again after a kill at any point,
-orders the same payment; the provider is then asked with the same key and words (desk.py).
+orders the same payment; the provider is then asked with the same key and words.
+
+What Telegram tells of Stars has happened, whoever it came from and wherever: an invoice can be forwarded and
+paid in a group, even in the group's name. So it is settled before any filter, any terms and any step. An
+update that comes again, or after a kill, is the same charge and changes nothing (the ledger's key).
 """
 
 import contextlib
+from typing import Any
 
 import structlog
-from aiogram import Bot, F, Router
+from aiogram import BaseMiddleware, Bot, F, Router
 from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, Message, PreCheckoutQuery, TelegramObject, User
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
 from events.payment import Provider
 from ledger.errors import AlreadyExistsError, KeyReusedError
+from services.accounts.personal_data import Account
 from services.adapters.telegram.callback_data import (
     Buy,
     CheckPayment,
@@ -30,15 +36,19 @@ from services.adapters.telegram.callback_data import (
     TopUp,
 )
 from services.adapters.telegram.client import answer_tap, edit_text
+from services.adapters.telegram.stars import answer_pre_checkout
 from services.bot.checkout import payment_id
 from services.bot.context import BotContext, Person
 from services.bot.handlers.order import is_plain_text
+from services.bot.middleware import Handler
 from services.bot.order_form import Buying, OrderForm, TopUpStep, load_form, save_form
 from services.bot.replies import edit_screen, send_screen
 from services.bot.screens import topup as screens
 from services.bot.screens.labels import credits_text
 from services.bot.screens.menu import Screen
+from services.payments.stars import Refusal
 from services.payments.yookassa_messages import contact_in
+from services.platform.i18n import locale_for
 
 logger = structlog.get_logger()
 router = Router(name="topup")
@@ -233,3 +243,70 @@ async def _not_sold(query: CallbackQuery, bot: Bot, shop: BotContext, person: Pe
     balance = (await shop.account(person)).balance
     await edit_screen(bot, query, screens.packages(shop.checkout, balance, draft))
     await answer_tap(bot, query.id, _("This is no longer on offer. Please choose again."))
+
+
+@router.pre_checkout_query()
+async def before(query: PreCheckoutQuery, bot: Bot, shop: BotContext, person: Person) -> None:
+    """Telegram waits for ten seconds; without an answer nothing is paid."""
+    found = await shop.checkout.stars.refusal(
+        query.invoice_payload, person.account, query.currency, query.total_amount
+    )
+    in_time = await answer_pre_checkout(bot, query.id, _sentence(found))
+    logger.info("pre_checkout_answered", refusal=found, in_time=in_time, account=person.account)
+
+
+class StarsMiddleware(BaseMiddleware):
+    """Settles what Telegram says of Stars, whoever said it and in whichever chat; other messages go on.
+
+    The credits are the order's owner's. The notifier tells them, in their own chat.
+    """
+
+    def __init__(self, shop: BotContext) -> None:
+        self._shop = shop
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        assert isinstance(event, Message)
+        told = event.successful_payment or event.refunded_payment
+        if told is None:
+            return await handler(event, data)
+        stars, payer = self._shop.checkout.stars, await self._payer(event.from_user)
+        settle = stars.paid if event.successful_payment else stars.refunded
+        charge, account = told.telegram_payment_charge_id, payer.account if payer else ""
+        await settle(told.invoice_payload, account, charge, told.currency, told.total_amount)
+        owner = await stars.owner(told.invoice_payload)
+        if payer and event.successful_payment and owner not in ("", payer.account):
+            texts = self._shop.texts
+            with texts.context(), texts.use_locale(payer.locale):
+                await send_screen(data["bot"], payer.telegram_id, Screen(_for_another()))
+
+    async def _payer(self, user: User | None) -> Account | None:
+        """None for who pays in the name of a group: the order alone says whose it is."""
+        if user is None or user.is_bot:
+            return None
+        return await self._shop.people.account_of(user.id, locale_for(user.language_code))
+
+
+def _for_another() -> str:
+    return _(
+        "⭐ You have paid somebody else's invoice: the credits are theirs. "
+        "If you did not mean to, open /paysupport."
+    )
+
+
+def _sentence(refusal: Refusal) -> str:
+    """What the payer reads; nothing when they may pay."""
+    match refusal:
+        case "":
+            return ""
+        case "paid":
+            return _("This invoice is paid already. To buy more, open /topup.")
+        case "over":
+            return _("This invoice is out of date. Please choose again: /topup.")
+        case "price":
+            return _("The price of this invoice has changed. Please choose again: /topup.")
+        case "foreign":
+            return _("This is someone else's invoice. Open /topup for your own.")
+        case "account":
+            return _("This account cannot buy. Please write to /support.")
+        case "unknown":
+            return _("I do not know this invoice. Please choose again: /topup.")

@@ -20,9 +20,9 @@ import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ledger.postgres import TRANSIENT
-from services.bot.inbox.metrics import IN_HAND, UPDATES
 from services.bot.inbox.outage_log import OutageLog, Pauses
 from services.bot.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
+from services.bot.metrics import IN_HAND, UPDATES
 
 logger = structlog.get_logger()
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from ledger.sql import load_queries
-from services.bot.inbox.metrics import UPDATES
+from services.bot.metrics import UPDATES
 
 query = load_queries("services.bot.inbox")
 

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from events.job import Failure
 from ledger.jobs.state import Submission
+from services.adapters.kie.envelope import TaskRecord
 from services.adapters.kie.errors import KieError, TaskUnknownError
-from services.adapters.kie.record import TaskRecord
 from services.generation.error_classes import policy_for
 from services.platform.tracing import traced
 from services.worker import next_step

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from events.job import Failure
 from ledger.commands import IntendSubmission, RecordAccepted
-from services.adapters.kie.client import KieClient
 from services.adapters.kie.errors import (
     KieError,
     KieNoAnswerError,
@@ -23,6 +22,7 @@ from services.adapters.kie.errors import (
     KieRefusedError,
     OutcomeUnknownError,
 )
+from services.adapters.kie.gateway import KieClient
 from services.generation.catalogue import Model
 from services.generation.error_classes import policy_for
 from services.generation.provider_limits import Turn

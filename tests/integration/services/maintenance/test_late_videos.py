@@ -9,9 +9,9 @@ from events.job import Failure
 from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
+from services.adapters.kie.envelope import TaskRecord
 from services.adapters.kie.errors import BrokenResultError
 from services.adapters.kie.gateway import Kie
-from services.adapters.kie.record import TaskRecord
 from services.generation.provider_limits import ProviderLimits
 from services.maintenance.late_videos import LateVideos
 from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk

@@ -11,7 +11,7 @@ from services.accounts.personal_data import Brief
 from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.telegram.callback_data import ChooseCount, Mend, Order
 from services.bot.order_form import Create, OrderForm, load_form
-from services.bot.screens.moderation import kind_name, refused
+from services.bot.screens.refusals import kind_name, refused
 from services.platform.blobs import one_chunk
 from tests.support.bot_session import TEXTS, MemoryJudge, memory_shop
 from tests.support.each import each

@@ -12,8 +12,8 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import DeleteWebhook, SendMessage
 
-from services.bot.inbox.metrics import DROPPED
 from services.bot.inbox.store import whose
+from services.bot.metrics import DROPPED
 from services.bot.polling import GetRawUpdates, Polling
 from services.platform.errors import StartError
 from tests.support.bot_session import recorded_bot

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.adapters.kie.client import KieClient, KieHttp
+from services.adapters.kie.gateway import KieClient, KieHttp
 
 Handler = Callable[[httpx.Request], httpx.Response]
 NewClient = Callable[[Handler], KieClient]

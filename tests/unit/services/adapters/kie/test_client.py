@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 
-from services.adapters.kie.client import KieClient
 from services.adapters.kie.envelope import REPLY_BYTES_MAX
 from services.adapters.kie.errors import (
     KieError,
@@ -15,6 +14,7 @@ from services.adapters.kie.errors import (
     OutcomeUnknownError,
     TaskUnknownError,
 )
+from services.adapters.kie.gateway import KieClient
 from tests.support.each import each
 from tests.unit.services.adapters.kie.conftest import NewClient, raising, replying
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from services.adapters.kie.record import parse_record
+from services.adapters.kie.envelope import parse_record
 from tests.support.each import each
 
 URL = "https://tempfile.example.com/v/1.mp4"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from services.adapters.kie.client import KieClient
 from services.adapters.kie.envelope import REPLY_BYTES_MAX
 from services.adapters.kie.errors import KieError, KieRefusedError, OutcomeUnknownError, TaskUnknownError
+from services.adapters.kie.gateway import KieClient
 from tests.support.each import each
 from tests.support.kie_sentences import REPLIES, SERVER, TASKS
 from tests.unit.services.adapters.kie.conftest import NewClient, replying

@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestServer
 from PIL import Image
 
 from services.adapters.openai.breaker import Breaker
+from services.adapters.openai.client import data_url
 from services.adapters.openai.errors import OpenAINoAnswerError, Reason
-from services.adapters.openai.images import data_url
 from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.prompts import scripts, templates
 from services.platform.settings import Settings, load_settings

@@ -18,14 +18,16 @@ from aiogram.methods import SendMessage
 from aiogram.types import File
 
 from services.adapters.telegram.client import (
+    FileTooLargeError,
+    FileUnavailableError,
     answer_tap,
+    download,
     edit_buttons,
     edit_text,
     is_chat_gone,
     is_transient,
     loads,
 )
-from services.adapters.telegram.files import FileTooLargeError, FileUnavailableError, download
 from tests.support.bot_session import RecordedSession, recorded_bot
 from tests.support.each import each
 

@@ -7,8 +7,7 @@ from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import SendMessage
 
 from services.adapters.telegram.client import is_transient
-from services.adapters.telegram.limits import Rates, Slot, rates_for
-from services.adapters.telegram.rate_limit import PATIENCE_S, RateLimit
+from services.adapters.telegram.limits import PATIENCE_S, RateLimit, Rates, Slot, rates_for
 from services.platform.settings import load_settings
 from tests.support.bot_session import recorded_bot
 

@@ -13,10 +13,9 @@ from msgspec.structs import replace
 from ledger.commands import OrderVideos
 from services.accounts.personal_data import Brief, Draft, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseCount, Menu, MenuAction, Order
-from services.bot.admin import handlers
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.dispatcher import build_dispatcher
-from services.bot.handlers import cabinet, confirm, drafts, edits, fallback, menu, promo, stars, terms, topup
+from services.bot.handlers import admin, confirm, drafts, fallback, menu, terms, topup
 from services.bot.handlers import order as create
 from services.bot.middleware import Locales
 from services.bot.order_form import Create
@@ -36,9 +35,8 @@ class Desk:
         self.bot, self.session = recorded_bot()
         self.storage = MemoryStorage()
         for router in (
-            fallback.foreign, terms.router, menu.router, cabinet.router, confirm.router, drafts.router,
-            create.router, fallback.router, stars.router, handlers.router, topup.router,
-            promo.router, edits.router,
+            fallback.foreign, terms.router, menu.router, confirm.router, drafts.router, create.router,
+            fallback.router, admin.router, topup.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage, Locales())

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from events.job import Failure, JobQueued, PromptWritten
 from ledger.jobs.state import JobState
 from services.accounts.personal_data import Brief
-from services.adapters.kie.envelope import parse_reply
-from services.adapters.kie.record import parse_record
+from services.adapters.kie.envelope import parse_record, parse_reply
 from services.worker.steps.handle_failure import deadline_failure, log_fields, scrub_failure
 from tests.support.each import each
 

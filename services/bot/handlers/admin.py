@@ -1,0 +1,249 @@
+"""Admins in the chat: `/grant`, `/refund_job`, `/user`. To everybody else these commands do not exist.
+
+What changes something is confirmed with a button and is an event with `admin:<name>` as its actor; a name, as
+in ADMIN_IDS, since events hold no Telegram ids. The command is read once more from the message above the
+button, and `digest` is how the button knows that it still says the same. The key is made from it: two taps
+are one. Operators' words are English; USER is a Telegram id (digits) or an account's id.
+"""
+
+import hashlib
+import html
+import re
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+import structlog
+from aiogram import Bot, Router
+from aiogram.filters import Command
+from aiogram.types import CallbackQuery, Message, TelegramObject
+
+from events.job import MESSAGE_CHARS_MAX, Failure
+from ledger import commands as c
+from ledger.errors import RejectedError
+from services.adapters.telegram.callback_data import AdminDo, AdminDrop
+from services.adapters.telegram.client import answer_tap
+from services.bot.context import BotContext, Person
+from services.bot.order_history import Operation
+from services.bot.replies import edit_screen, send_screen
+from services.bot.screens.menu import Screen, button, keyboard
+
+logger = structlog.get_logger()
+router = Router(name="admin")
+
+USAGE: Final = {
+    "grant": "/grant USER N reason",
+    "refund_job": "/refund_job JOB reason",
+    "user": "/user USER",
+}
+CREDITS_MAX: Final = 1000
+"""By hand and from a telephone; more only on the command line."""
+REASON_CHARS_MAX: Final = 200
+_NUMBER: Final = re.compile(r"\d{1,6}", re.ASCII)
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Give credits to a user."""
+
+    user: str
+    amount: int
+    reason: str
+
+
+class RefundJob(msgspec.Struct, frozen=True):
+    """End a job that has not ended; its credits come back."""
+
+    job: str
+    reason: str
+
+
+class ShowUser(msgspec.Struct, frozen=True):
+    """Look at an account."""
+
+    user: str
+
+
+Wish = Grant | RefundJob | ShowUser
+
+
+def read_wish(text: str) -> Wish | None:
+    """None when it is not written as in USAGE."""
+    command, _, rest = text.strip().partition(" ")
+    words = rest.split(None, 2)
+    match command.partition("@")[0].lower():
+        case "/grant" if len(words) == 3 and _NUMBER.fullmatch(words[1]):
+            amount, reason = int(words[1]), words[2].strip()
+            if 0 < amount <= CREDITS_MAX and len(reason) <= REASON_CHARS_MAX:
+                return Grant(words[0], amount, reason)
+        case "/refund_job" if len(words) >= 2:
+            reason = rest.split(None, 1)[1].strip()
+            return RefundJob(words[0], reason) if len(reason) <= REASON_CHARS_MAX else None
+        case "/user" if len(words) == 1:
+            return ShowUser(words[0])
+    return None
+
+
+def digest(message: Message) -> str:
+    """Of a command's message and its words: another message is another digest."""
+    said = f"{message.chat.id}:{message.message_id}:{int(message.date.timestamp())}:{message.text}"
+    return hashlib.sha256(said.encode()).hexdigest()[:24]
+
+
+_TELEGRAM_DIGITS_MAX: Final = 18
+_ERROR_CLASS: Final = "cancelled"
+"""What the seller is told: stopped by support."""
+
+Make = Callable[[str], c.Command]
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """`words` are HTML; `command` makes the command from the actor, None for what changes nothing."""
+
+    words: str
+    command: Make | None = None
+
+
+async def plan_of(shop: BotContext, wish: Wish) -> Plan | None:
+    """None when there is no such user, or no such job."""
+    match wish:
+        case Grant():
+            return await _grant(shop, wish)
+        case RefundJob():
+            return await _refund_job(shop, wish)
+        case ShowUser():
+            return await _show_user(shop, wish)
+
+
+async def _grant(shop: BotContext, wish: Grant) -> Plan | None:
+    account = await _account(shop, wish.user)
+    if account is None:
+        return None
+    balance = (await shop.ledger.read.account(account)).balance
+    words = (
+        f"🛠 <b>Grant {wish.amount} credits</b> to <code>{html.escape(account)}</code>\n"
+        f"Balance: {balance} → {balance + wish.amount}\nReason: {html.escape(wish.reason)}"
+    )
+
+    def command(actor: str) -> c.Command:
+        return c.GrantCredits(account, wish.amount, "manual", wish.reason, actor=actor)
+
+    return Plan(words, command)
+
+
+async def _refund_job(shop: BotContext, wish: RefundJob) -> Plan | None:
+    job = await shop.ledger.read.job(wish.job)
+    if not job.account:
+        return None
+    if job.outcome:
+        words = (
+            f"🛠 Job <code>{html.escape(wish.job)}</code> has {job.outcome}. What is owed beyond that: /grant"
+        )
+        return Plan(words)
+    words = (
+        f"🛠 <b>End the job and refund {job.price} credits</b>: <code>{html.escape(wish.job)}</code>\n"
+        f"Account: <code>{html.escape(job.account)}</code>\nReason: {html.escape(wish.reason)}\n"
+        "A video that comes after all is given free."
+    )
+    failure = Failure(_ERROR_CLASS, "operator", wish.reason[:MESSAGE_CHARS_MAX])
+
+    def command(actor: str) -> c.Command:
+        life_s = shop.settings.refund_life_seconds
+        return c.FailJob(wish.job, job.account, "operator", failure, actor=actor, refund_life_s=life_s)
+
+    return Plan(words, command)
+
+
+async def _show_user(shop: BotContext, wish: ShowUser) -> Plan | None:
+    account = await _account(shop, wish.user)
+    if account is None:
+        return None
+    state = await shop.ledger.read.account(account)
+    parts = [f"🛠 <code>{html.escape(account)}</code>", f"Balance: {state.balance}"]
+    if state.forgotten:
+        parts.append("Forgotten")
+    operations = await shop.history.operations(account)
+    parts += ["", "<b>Last operations</b>", *map(_line, operations)] if operations else []
+    jobs = await shop.history.job_names(account)
+    parts += ["", "<b>Last jobs</b>"] if jobs else []
+    for job in jobs:
+        outcome = (await shop.ledger.read.job(job)).outcome or "unfinished"
+        parts.append(f"<code>{html.escape(job)}</code> {outcome}")
+    return Plan("\n".join(parts))
+
+
+async def _account(shop: BotContext, user: str) -> str | None:
+    """The account of a Telegram id, or the account of this name."""
+    if user.isascii() and user.isdigit() and len(user) <= _TELEGRAM_DIGITS_MAX:
+        found = await shop.people.of_telegram(int(user))
+        if found is not None:
+            return found.account
+    return user if (await shop.ledger.read.account(user)).opened else None
+
+
+def _line(operation: Operation) -> str:
+    reason = getattr(operation.event, "reason", "")
+    return html.escape(f"{operation.amount:+d} {type(operation.event).__name__} {reason}".strip())
+
+
+async def is_admin(event: TelegramObject, shop: BotContext, person: Person) -> bool:
+    """The filter of this router."""
+    return person.chat_id in shop.settings.admins
+
+
+router.message.filter(is_admin)
+router.callback_query.filter(is_admin)
+
+
+@router.message(Command(*USAGE))
+async def asked(message: Message, bot: Bot, shop: BotContext, person: Person) -> None:
+    """Show what it would do; `/user` changes nothing and is answered at once."""
+    wish = read_wish(message.text or "")
+    if wish is None:
+        usage = "\n".join(USAGE.values())
+        text = f"🛠 I read commands like these:\n<code>{html.escape(usage)}</code>"
+        await send_screen(bot, person.chat_id, Screen(text), answer_to=message.message_id)
+        return
+    plan = await plan_of(shop, wish)
+    if plan is None or plan.command is None:
+        text = plan.words if plan else "🛠 There is no such user or job."
+        await send_screen(bot, person.chat_id, Screen(text), answer_to=message.message_id)
+        return
+    rows = keyboard(
+        [button("✅ Do it", AdminDo(digest=digest(message)).pack()), button("✖️ Leave it", AdminDrop().pack())]
+    )
+    await send_screen(bot, person.chat_id, Screen(plan.words, rows), answer_to=message.message_id)
+
+
+@router.callback_query(AdminDo.filter())
+async def confirmed(
+    query: CallbackQuery, callback_data: AdminDo, bot: Bot, shop: BotContext, person: Person
+) -> None:
+    said = query.message.reply_to_message if isinstance(query.message, Message) else None
+    if said is None or digest(said) != callback_data.digest:
+        await edit_screen(
+            bot, query, Screen("🛠 The command above is gone or was changed. Please send it again.")
+        )
+        await answer_tap(bot, query.id)
+        return
+    wish = read_wish(said.text or "")
+    plan = None if wish is None else await plan_of(shop, wish)
+    if plan is None or plan.command is None:
+        await edit_screen(bot, query, Screen("🛠 There is no such user or job any more. Nothing was done."))
+        await answer_tap(bot, query.id)
+        return
+    actor = f"admin:{shop.settings.admins[person.chat_id]}"
+    command = plan.command(actor)
+    try:
+        receipt = await shop.ledger.execute(command, key=f"admin:{callback_data.digest}")
+    except RejectedError as error:
+        await edit_screen(bot, query, Screen(f"🛠 Refused: {html.escape(str(error))}. Nothing was done."))
+    else:
+        logger.info("admin_command_done", command=type(command).__name__, actor=actor)
+        await edit_screen(bot, query, Screen(f"{plan.words}\n\n✅ Done at position {receipt.position}."))
+    await answer_tap(bot, query.id)
+
+
+@router.callback_query(AdminDrop.filter())
+async def dropped(query: CallbackQuery, bot: Bot) -> None:
+    await edit_screen(bot, query, Screen("✖️ Left as it was."))
+    await answer_tap(bot, query.id)
