@@ -15,6 +15,7 @@ from services.adapters.telegram.callback_data import CheckPayment, ChooseCount, 
 from services.adapters.telegram.client import answer_tap
 from services.bot.context import BotContext, Consents, Person
 from services.bot.metrics import drop
+from services.bot.replies import Conversation
 from services.platform.i18n import locale_for
 
 logger = structlog.get_logger()
@@ -63,7 +64,9 @@ class PersonMiddleware(BaseMiddleware):
         bind_contextvars(account=account.account)
         accepted = await self._consents.given(account.account)
         self._locales.note(user.id, account.locale)
-        data["person"] = Person(account.account, account.locale, user.id, accepted)
+        person = data["person"] = Person(account.account, account.locale, user.id, accepted)
+        if state is not None:
+            data["chat"] = Conversation(data["bot"], self._shop, person, state, event)
         texts = self._shop.texts
         with texts.context(), texts.use_locale(account.locale):
             try:

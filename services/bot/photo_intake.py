@@ -3,8 +3,6 @@
 from typing import Final
 
 import structlog
-from aiogram import Bot
-from aiogram.fsm.context import FSMContext
 from aiogram.types import Message
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
@@ -15,11 +13,10 @@ from services.adapters.telegram.client import (
     TelegramFileError,
     download,
 )
-from services.bot.context import BotContext, Person
 from services.bot.inputs import SPLIT_CHARS, TEXT_CHARS_MAX, photo_file, says_something, tidy
-from services.bot.order_form import OrderForm, save_form
+from services.bot.order_form import OrderForm
 from services.bot.photos import PHOTO_BYTES_MAX, PhotoError, prepare_photo
-from services.bot.replies import send_screen
+from services.bot.replies import Conversation
 from services.bot.screens.menu import Screen
 from services.bot.screens.refusals import photo_problem
 from services.platform.blobs import one_chunk
@@ -31,24 +28,24 @@ _SPLIT_SLACK: Final = 96
 """Clients cut at a space near the limit."""
 
 
-async def take_photo(message: Message, bot: Bot, shop: BotContext, person: Person) -> str | None:
+async def take_photo(message: Message, chat: Conversation) -> str | None:
     """Download, prepare and store the message's photo; its blob key, or None when they were told why not."""
     file = photo_file(message)
     assert file is not None
     try:
         if file.size_bytes > DOWNLOAD_BYTES_MAX:
             raise FileTooLargeError(f"{file.size_bytes} bytes")
-        async with shop.photos:
-            photo = await prepare_photo(await download(bot, file.file_id), person.account)
+        async with chat.shop.photos:
+            photo = await prepare_photo(await download(chat.bot, file.file_id), chat.person.account)
     except (PhotoError, TelegramFileError) as error:
-        logger.info("photo_refused", reason=type(error).__name__, account=person.account)
-        await send_screen(bot, person.chat_id, Screen(photo_problem(error)), answer_to=message.message_id)
+        logger.info("photo_refused", reason=type(error).__name__, account=chat.person.account)
+        await chat.send_screen(Screen(photo_problem(error)), answer_to=message.message_id)
         return None
     key = f"photos/{new_id()}.jpg"
-    await shop.people.own_blob(key, person.account)
-    await shop.blobs.put(key, one_chunk(photo.data), size_bytes_max=PHOTO_BYTES_MAX)
-    if not await shop.people.use_blob(key):  # they were erased meanwhile
-        await shop.blobs.delete(key)
+    await chat.shop.people.own_blob(key, chat.person.account)
+    await chat.shop.blobs.put(key, one_chunk(photo.data), size_bytes_max=PHOTO_BYTES_MAX)
+    if not await chat.shop.people.use_blob(key):  # they were erased meanwhile
+        await chat.shop.blobs.delete(key)
         return None
     return key
 
@@ -64,7 +61,7 @@ def is_rest(message: Message, flow: OrderForm) -> bool:
     return flow.cut_text > 0 and flow.cut_text == message.message_id - 1
 
 
-async def refuse_text(message: Message, bot: Bot, person: Person, state: FSMContext, flow: OrderForm) -> None:
+async def refuse_text(message: Message, chat: Conversation, flow: OrderForm) -> None:
     """Say what is wrong with the text.
 
     A client cuts a long text into several messages: what follows directly upon a refused full one is its
@@ -80,6 +77,6 @@ async def refuse_text(message: Message, bot: Bot, person: Person, state: FSMCont
         answer = _("✂️ This looks like the end of a text that was too long. Please send it again, shorter.")
     else:
         answer = _("✍️ I see no words here. Please write a few about it.")
-    await send_screen(bot, person.chat_id, Screen(answer))
+    await chat.send_screen(Screen(answer))
     if len(raw) >= SPLIT_CHARS - _SPLIT_SLACK:
-        await save_form(state, replace(flow, cut_text=message.message_id))
+        await chat.save_form(replace(flow, cut_text=message.message_id))

@@ -1,13 +1,16 @@
-"""Saying things: screens sent, shown over an older message, and the person's own step asked for again."""
+"""Answers in the chat: screens sent or shown over an older message, steps asked for and repeated."""
+
+from dataclasses import dataclass
 
 from aiogram import Bot
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, ReplyParameters
+from aiogram.types import CallbackQuery, ReplyParameters, TelegramObject
 from aiogram.utils.i18n import gettext as _
 
+from services.adapters.telegram import client
 from services.adapters.telegram.client import edit_buttons, edit_text
 from services.bot.context import BotContext, Person
-from services.bot.order_form import Create, OrderForm, TopUpStep, load_form
+from services.bot.order_form import Create, OrderForm, TopUpStep, load_form, save_form
 from services.bot.screens import order, topup
 from services.bot.screens.menu import Screen
 
@@ -19,57 +22,84 @@ async def send_screen(bot: Bot, chat_id: int, screen: Screen, *, answer_to: int 
     return sent.message_id
 
 
-async def edit_screen(bot: Bot, query: CallbackQuery, screen: Screen) -> None:
-    """Show a screen in place of the tapped message; as a new one where that is not possible."""
-    if query.message is not None:
-        chat_id, message_id = query.message.chat.id, query.message.message_id
-        if await edit_text(bot, chat_id, message_id, screen.text, screen.buttons):
-            return
-    await send_screen(bot, query.from_user.id, screen)
+@dataclass(frozen=True)
+class Conversation:
+    """One update's way to answer: whose it is, their place in an order, and what was tapped."""
 
+    bot: Bot
+    shop: BotContext
+    person: Person
+    state: FSMContext
+    event: TelegramObject
 
-async def without_buttons(bot: Bot, query: CallbackQuery) -> None:
-    """Take the buttons from the tapped message: its step is over."""
-    if query.message is not None:
-        await edit_buttons(bot, query.message.chat.id, query.message.message_id)
+    @property
+    def tapped(self) -> CallbackQuery:
+        """Only for a button's handler."""
+        assert isinstance(self.event, CallbackQuery)
+        return self.event
 
+    async def balance(self) -> int:
+        return (await self.shop.account(self.person)).balance
 
-async def prompt_step(
-    bot: Bot, shop: BotContext, person: Person, state: FSMContext, step: str, flow: OrderForm
-) -> None:
-    """Ask for what `step` needs, then make it the person's step: killed in between, it is asked twice."""
-    await send_screen(bot, person.chat_id, await step_screen(shop, person, step, flow))
-    await state.set_state(step)
+    async def load_form(self) -> OrderForm:
+        return await load_form(self.state)
 
+    async def save_form(self, form: OrderForm) -> None:
+        await save_form(self.state, form)
 
-async def repeat_step(bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> bool:
-    """After something else was answered: repeat what the person's step waits for. Whether there is a step."""
-    step = await state.get_state()
-    if step is None:
-        return False
-    flow = await load_form(state)
-    if step == Create.confirm.state:
-        draft = await shop.people.draft(flow.draft)
-        if draft is None:
-            await state.clear()
+    async def send_screen(self, screen: Screen, *, answer_to: int = 0) -> int:
+        """Send a screen, as an answer to a message if there is one; the new message's id."""
+        return await send_screen(self.bot, self.person.chat_id, screen, answer_to=answer_to)
+
+    async def edit_screen(self, screen: Screen) -> None:
+        """Show a screen in place of the tapped message; as a new one where that is not possible."""
+        message = self.tapped.message
+        if message is None or not await edit_text(
+            self.bot, message.chat.id, message.message_id, screen.text, screen.buttons
+        ):
+            await self.send_screen(screen)
+
+    async def answer_tap(self, text: str = "", *, alert: bool = False) -> None:
+        """Stop the tapped button's spinner, with a word if there is one."""
+        await client.answer_tap(self.bot, self.tapped.id, text, alert=alert)
+
+    async def remove_buttons(self) -> None:
+        """Take the buttons from the tapped message: its step is over."""
+        if (message := self.tapped.message) is not None:
+            await edit_buttons(self.bot, message.chat.id, message.message_id)
+
+    async def prompt_step(self, step: str, form: OrderForm) -> None:
+        """Ask for what `step` needs, then make it the person's step: killed in between, it is asked twice."""
+        await self.send_screen(await self._step_screen(step, form))
+        await self.state.set_state(step)
+
+    async def repeat_step(self) -> bool:
+        """After something else was answered: repeat what the person's step waits for, if there is a step."""
+        step = await self.state.get_state()
+        if step is None:
             return False
-        text = _("⬆️ Your order waits for you: confirm or cancel it.")
-        await send_screen(bot, person.chat_id, Screen(text), answer_to=draft.message_id or 0)
-    else:
-        await send_screen(bot, person.chat_id, await step_screen(shop, person, step, flow))
-    return True
+        form = await self.load_form()
+        if step == Create.confirm.state:
+            draft = await self.shop.people.draft(form.draft)
+            if draft is None:
+                await self.state.clear()
+                return False
+            text = _("⬆️ Your order waits for you: confirm or cancel it.")
+            await self.send_screen(Screen(text), answer_to=draft.message_id or 0)
+        else:
+            await self.send_screen(await self._step_screen(step, form))
+        return True
 
-
-async def step_screen(shop: BotContext, person: Person, step: str, flow: OrderForm) -> Screen:
-    """The screen of a step other than the confirm screen."""
-    if step == TopUpStep.contact.state:
-        return topup.contact(flow.buying)
-    if step == Create.photo.state:
-        return order.photo(flow)
-    if step == Create.product.state:
-        return order.product(flow)
-    if step == Create.style.state:
-        return order.style(flow)
-    if step == Create.wishes.state:
-        return order.wishes(flow)
-    return order.count(flow, shop.model, (await shop.account(person)).balance)
+    async def _step_screen(self, step: str, form: OrderForm) -> Screen:
+        """The screen of a step other than the confirm screen."""
+        if step == TopUpStep.contact.state:
+            return topup.contact(form.buying)
+        if step == Create.photo.state:
+            return order.photo(form)
+        if step == Create.product.state:
+            return order.product(form)
+        if step == Create.style.state:
+            return order.style(form)
+        if step == Create.wishes.state:
+            return order.wishes(form)
+        return order.count(form, self.shop.model, await self.balance())

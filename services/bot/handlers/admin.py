@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 import structlog
-from aiogram import Bot, Router
+from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
@@ -22,10 +22,9 @@ from events.job import MESSAGE_CHARS_MAX, Failure
 from ledger import commands as c
 from ledger.errors import RejectedError
 from services.adapters.telegram.callback_data import AdminDo, AdminDrop
-from services.adapters.telegram.client import answer_tap
 from services.bot.context import BotContext, Person
 from services.bot.order_history import Operation
-from services.bot.replies import edit_screen, send_screen
+from services.bot.replies import Conversation
 from services.bot.screens.menu import Screen, button, keyboard
 
 logger = structlog.get_logger()
@@ -195,55 +194,51 @@ router.callback_query.filter(is_admin)
 
 
 @router.message(Command(*USAGE))
-async def asked(message: Message, bot: Bot, shop: BotContext, person: Person) -> None:
+async def asked(message: Message, chat: Conversation) -> None:
     """Show what it would do; `/user` changes nothing and is answered at once."""
     wish = read_wish(message.text or "")
     if wish is None:
         usage = "\n".join(USAGE.values())
         text = f"🛠 I read commands like these:\n<code>{html.escape(usage)}</code>"
-        await send_screen(bot, person.chat_id, Screen(text), answer_to=message.message_id)
+        await chat.send_screen(Screen(text), answer_to=message.message_id)
         return
-    plan = await plan_of(shop, wish)
+    plan = await plan_of(chat.shop, wish)
     if plan is None or plan.command is None:
         text = plan.words if plan else "🛠 There is no such user or job."
-        await send_screen(bot, person.chat_id, Screen(text), answer_to=message.message_id)
+        await chat.send_screen(Screen(text), answer_to=message.message_id)
         return
     rows = keyboard(
         [button("✅ Do it", AdminDo(digest=digest(message)).pack()), button("✖️ Leave it", AdminDrop().pack())]
     )
-    await send_screen(bot, person.chat_id, Screen(plan.words, rows), answer_to=message.message_id)
+    await chat.send_screen(Screen(plan.words, rows), answer_to=message.message_id)
 
 
 @router.callback_query(AdminDo.filter())
-async def confirmed(
-    query: CallbackQuery, callback_data: AdminDo, bot: Bot, shop: BotContext, person: Person
-) -> None:
+async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversation) -> None:
     said = query.message.reply_to_message if isinstance(query.message, Message) else None
     if said is None or digest(said) != callback_data.digest:
-        await edit_screen(
-            bot, query, Screen("🛠 The command above is gone or was changed. Please send it again.")
-        )
-        await answer_tap(bot, query.id)
+        await chat.edit_screen(Screen("🛠 The command above is gone or was changed. Please send it again."))
+        await chat.answer_tap()
         return
     wish = read_wish(said.text or "")
-    plan = None if wish is None else await plan_of(shop, wish)
+    plan = None if wish is None else await plan_of(chat.shop, wish)
     if plan is None or plan.command is None:
-        await edit_screen(bot, query, Screen("🛠 There is no such user or job any more. Nothing was done."))
-        await answer_tap(bot, query.id)
+        await chat.edit_screen(Screen("🛠 There is no such user or job any more. Nothing was done."))
+        await chat.answer_tap()
         return
-    actor = f"admin:{shop.settings.admins[person.chat_id]}"
+    actor = f"admin:{chat.shop.settings.admins[chat.person.chat_id]}"
     command = plan.command(actor)
     try:
-        receipt = await shop.ledger.execute(command, key=f"admin:{callback_data.digest}")
+        receipt = await chat.shop.ledger.execute(command, key=f"admin:{callback_data.digest}")
     except RejectedError as error:
-        await edit_screen(bot, query, Screen(f"🛠 Refused: {html.escape(str(error))}. Nothing was done."))
+        await chat.edit_screen(Screen(f"🛠 Refused: {html.escape(str(error))}. Nothing was done."))
     else:
         logger.info("admin_command_done", command=type(command).__name__, actor=actor)
-        await edit_screen(bot, query, Screen(f"{plan.words}\n\n✅ Done at position {receipt.position}."))
-    await answer_tap(bot, query.id)
+        await chat.edit_screen(Screen(f"{plan.words}\n\n✅ Done at position {receipt.position}."))
+    await chat.answer_tap()
 
 
 @router.callback_query(AdminDrop.filter())
-async def dropped(query: CallbackQuery, bot: Bot) -> None:
-    await edit_screen(bot, query, Screen("✖️ Left as it was."))
-    await answer_tap(bot, query.id)
+async def dropped(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.edit_screen(Screen("✖️ Left as it was."))
+    await chat.answer_tap()

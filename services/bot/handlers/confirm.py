@@ -9,7 +9,7 @@ comes again, and the ledger says that it is done.
 import time
 
 import structlog
-from aiogram import Bot, Router
+from aiogram import Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 from aiogram.utils.i18n import gettext as _
@@ -20,10 +20,10 @@ from ledger.commands import OrderVideos
 from ledger.errors import InsufficientCreditsError, KeyReusedError
 from services.accounts.personal_data import Brief, Draft
 from services.adapters.telegram.callback_data import Order
-from services.adapters.telegram.client import answer_tap, edit_text
-from services.bot.context import BotContext, Person
-from services.bot.order_form import Create, OrderForm, load_form, save_form
-from services.bot.replies import edit_screen, send_screen, without_buttons
+from services.adapters.telegram.client import edit_text
+from services.bot.context import BotContext
+from services.bot.order_form import Create, OrderForm, load_form
+from services.bot.replies import Conversation
 from services.bot.screens import order as steps
 from services.bot.screens.labels import credits_text, videos_text
 from services.bot.screens.menu import Screen, home_button, keyboard
@@ -61,60 +61,67 @@ def record_order(order: OrderVideos, position: int, tapped_ns: int, append_ns: t
 router = Router(name="confirm")
 
 
-async def offer(
-    bot: Bot, shop: BotContext, person: Person, state: FSMContext, flow: OrderForm, count: int, balance: int
-) -> None:
+async def offer(chat: Conversation, flow: OrderForm, count: int, balance: int) -> None:
     """Make the draft and show the confirm screen, which becomes the status message. Again is not twice."""
-    if not await shop.people.use_blob(flow.photo):
-        await send_screen(bot, person.chat_id, steps.photo_gone())
-        await state.clear()
+    if not await chat.shop.people.use_blob(flow.photo):
+        await chat.send_screen(steps.photo_gone())
+        await chat.state.clear()
         return
-    draft = await _make_draft(shop, person, flow, count)
+    draft = await _make_draft(chat, flow, count)
     if len(draft.jobs) != count:  # made by an attempt that failed half-way; this is another choice
         flow = replace(flow, draft=new_id())
-        await save_form(state, flow)
-        draft = await _make_draft(shop, person, flow, count)
+        await chat.save_form(flow)
+        draft = await _make_draft(chat, flow, count)
     if draft.message_id is None:
         brief = Brief(flow.product, flow.wishes)
         screen = steps.confirm(draft, brief, balance, photo_quoted=bool(flow.photo_message))
-        message_id = await send_screen(bot, person.chat_id, screen, answer_to=flow.photo_message)
-        await shop.people.set_draft_message(draft.draft, message_id)
-    await state.set_state(Create.confirm)
+        message_id = await chat.send_screen(screen, answer_to=flow.photo_message)
+        await chat.shop.people.set_draft_message(draft.draft, message_id)
+    await chat.state.set_state(Create.confirm)
 
 
-async def _make_draft(shop: BotContext, person: Person, flow: OrderForm, count: int) -> Draft:
-    brief = await shop.people.keep_text(person.account, Brief(flow.product, flow.wishes), ref=flow.draft)
-    return await shop.people.save_draft(
+async def _make_draft(chat: Conversation, flow: OrderForm, count: int) -> Draft:
+    words = Brief(flow.product, flow.wishes)
+    brief = await chat.shop.people.keep_text(chat.person.account, words, ref=flow.draft)
+    return await chat.shop.people.save_draft(
         Draft(
             draft=flow.draft,
-            account=person.account,
-            chat_id=person.chat_id,
+            account=chat.person.account,
+            chat_id=chat.person.chat_id,
             message_id=None,
             photo=flow.photo,
             brief=brief,
             style=flow.style,
-            model=shop.model.slug,
+            model=chat.shop.model.slug,
             jobs=tuple(new_id() for _job in range(count)),
-            price=shop.model.price_credits,
+            price=chat.shop.model.price_credits,
             product_message=flow.product_message,
             wishes_message=flow.wishes_message,
         )
     )
 
 
-async def own_draft(
-    query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, draft_id: str
-) -> Draft | None:
+async def own_draft(chat: Conversation, draft_id: str) -> Draft | None:
     """The draft, if it is there and the person's; otherwise they are told."""
-    draft = await shop.people.draft(draft_id)
-    if draft is not None and draft.account == person.account:
+    draft = await chat.shop.people.draft(draft_id)
+    if draft is not None and draft.account == chat.person.account:
         return draft
     if draft is not None:
-        logger.warning("foreign_button_tapped", account=person.account)
-        await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
+        logger.warning("foreign_button_tapped", account=chat.person.account)
+        await chat.answer_tap(_("This button is not yours."), alert=True)
     else:
-        await answer_tap(bot, query.id, _("This order is no longer there. Start a new one from the /menu."))
-        await without_buttons(bot, query)
+        await chat.answer_tap(_("This order is no longer there. Start a new one from the /menu."))
+        await chat.remove_buttons()
+    return None
+
+
+async def open_draft(chat: Conversation, draft_id: str, too_late: str) -> Draft | None:
+    """The person's draft, if it is not ordered yet; otherwise they are told, with `too_late` if it is."""
+    draft = await own_draft(chat, draft_id)
+    if draft is None or not await is_ordered(chat.shop, draft):
+        return draft
+    await settle(chat, draft)
+    await chat.answer_tap(too_late, alert=True)
     return None
 
 
@@ -124,67 +131,58 @@ async def is_ordered(shop: BotContext, draft: Draft) -> bool:
 
 
 @router.callback_query(Order.filter())
-async def order(
-    query: CallbackQuery, callback_data: Order, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def order(query: CallbackQuery, callback_data: Order, chat: Conversation) -> None:
     tapped_ns = time.time_ns()
-    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    draft = await own_draft(chat, callback_data.draft)
     if draft is None:
         return
-    if await is_ordered(shop, draft):
-        await settle(shop, state, draft)
-        await answer_tap(bot, query.id, _("This order is placed already: one tap is enough."))
+    if await is_ordered(chat.shop, draft):
+        await settle(chat, draft)
+        await chat.answer_tap(_("This order is placed already: one tap is enough."))
         return
-    model = shop.catalogue.model(draft.model)
-    if model is None or not shop.takes_orders(model) or model.price_credits != draft.price:
-        await _refuse_outdated(query, bot, shop, draft, model)
+    model = chat.shop.catalogue.model(draft.model)
+    if model is None or not chat.shop.takes_orders(model) or model.price_credits != draft.price:
+        await _refuse_outdated(chat, draft, model)
         return
-    late_s = await too_late_s(shop, person, model, len(draft.jobs))
+    late_s = await too_late_s(chat, model, len(draft.jobs))
     if late_s:
-        await edit_screen(bot, query, steps.overloaded(draft, late_s))
-        await answer_tap(bot, query.id, _("Very many orders right now."))
+        await chat.edit_screen(steps.overloaded(draft, late_s))
+        await chat.answer_tap(_("Very many orders right now."))
         return
     needed = draft.price * len(draft.jobs)
-    balance = (await shop.account(person)).balance
-    if balance >= needed and (found := await shop.moderation.findings(draft)):
-        await edit_screen(bot, query, refused(draft, found))
-        await answer_tap(bot, query.id, _("Nothing was charged: please change the order."))
+    balance = await chat.balance()
+    if balance >= needed and (found := await chat.shop.moderation.findings(draft)):
+        await chat.edit_screen(refused(draft, found))
+        await chat.answer_tap(_("Nothing was charged: please change the order."))
         return
-    if balance >= needed and await _place(query, bot, shop, person, draft, model, tapped_ns):
-        await settle(shop, state, draft)
+    if balance >= needed and await _place(chat, draft, model, tapped_ns):
+        await settle(chat, draft)
         text = _("✅ Accepted: {videos}, {price} charged.")
         text = text.format(videos=videos_text(len(draft.jobs)), price=credits_text(needed))
-        await answer_tap(bot, query.id, text)
+        await chat.answer_tap(text)
         return
-    balance = (await shop.account(person)).balance
-    await edit_screen(bot, query, steps.short_of_credits(draft, balance))
-    await answer_tap(bot, query.id, _("Not enough credits."))
+    balance = await chat.balance()
+    await chat.edit_screen(steps.short_of_credits(draft, balance))
+    await chat.answer_tap(_("Not enough credits."))
 
 
-async def too_late_s(shop: BotContext, person: Person, model: Model, jobs: int) -> float:
+async def too_late_s(chat: Conversation, model: Model, jobs: int) -> float:
     """By how many seconds an order made now would miss its deadline; 0 when it would be in time."""
-    late_s = (await shop.estimate(model, person, jobs)).too_late_s(shop.deadline_s(model))
+    late_s = (await chat.shop.estimate(model, chat.person, jobs)).too_late_s(chat.shop.deadline_s(model))
     if late_s:
         logger.warning("order_discouraged", model=model.slug, jobs=jobs, late_s=round(late_s))
     return late_s
 
 
-async def _place(
-    query: CallbackQuery,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    draft: Draft,
-    model: Model,
-    tapped_ns: int,
-) -> bool:
+async def _place(chat: Conversation, draft: Draft, model: Model, tapped_ns: int) -> bool:
     """Show that it is queued and order; False when the credits do not suffice after all."""
-    expected_s = (await shop.estimate(model, person, len(draft.jobs))).usual_s
+    expected_s = (await chat.shop.estimate(model, chat.person, len(draft.jobs))).usual_s
     queued = steps.queued(draft, expected_s)
-    message_id = query.message.message_id if query.message is not None else draft.message_id
-    if message_id is None or not await edit_text(bot, person.chat_id, message_id, queued.text):
-        message_id = await send_screen(bot, person.chat_id, queued)
-    await shop.people.set_draft_message(draft.draft, message_id)
+    message = chat.tapped.message
+    message_id = message.message_id if message is not None else draft.message_id
+    if message_id is None or not await edit_text(chat.bot, chat.person.chat_id, message_id, queued.text):
+        message_id = await chat.send_screen(queued)
+    await chat.shop.people.set_draft_message(draft.draft, message_id)
     command = c.OrderVideos(
         account=draft.account,
         order=draft.draft,
@@ -194,12 +192,12 @@ async def _place(
         style=draft.style,
         photo=draft.photo,
         brief=draft.brief,
-        locale=person.locale,
-        deadline_s=shop.deadline_s(model),
+        locale=chat.person.locale,
+        deadline_s=chat.shop.deadline_s(model),
     )
     began_ns = time.time_ns()
     try:
-        receipt = await shop.ledger.execute(command, key=f"order:{draft.draft}")
+        receipt = await chat.shop.ledger.execute(command, key=f"order:{draft.draft}")
     except InsufficientCreditsError:
         return False
     except KeyReusedError:  # committed meanwhile with another language or deadline: it is the same order
@@ -210,11 +208,11 @@ async def _place(
     return True
 
 
-async def settle(shop: BotContext, state: FSMContext, draft: Draft) -> None:
+async def settle(chat: Conversation, draft: Draft) -> None:
     """The draft is an order now; the person's place is free, unless they are making another one."""
     if not draft.ordered:
-        await shop.people.mark_ordered(draft.draft)
-    await leave(state, draft)
+        await chat.shop.people.mark_ordered(draft.draft)
+    await leave(chat.state, draft)
 
 
 async def leave(state: FSMContext, draft: Draft) -> None:
@@ -222,14 +220,12 @@ async def leave(state: FSMContext, draft: Draft) -> None:
         await state.clear()
 
 
-async def _refuse_outdated(
-    query: CallbackQuery, bot: Bot, shop: BotContext, draft: Draft, model: Model | None
-) -> None:
-    if model is None or not shop.takes_orders(model):
-        await edit_screen(bot, query, steps.unavailable(draft))
-        await answer_tap(bot, query.id, _("Temporarily unavailable."))
+async def _refuse_outdated(chat: Conversation, draft: Draft, model: Model | None) -> None:
+    if model is None or not chat.shop.takes_orders(model):
+        await chat.edit_screen(steps.unavailable(draft))
+        await chat.answer_tap(_("Temporarily unavailable."))
         return
     text = _("💰 The price has changed since: a video costs {price} now. Nothing was charged.")
     rows = keyboard([steps.again_button(draft)], [home_button()])
-    await edit_screen(bot, query, Screen(text.format(price=credits_text(model.price_credits)), rows))
-    await answer_tap(bot, query.id, _("The price has changed."))
+    await chat.edit_screen(Screen(text.format(price=credits_text(model.price_credits)), rows))
+    await chat.answer_tap(_("The price has changed."))

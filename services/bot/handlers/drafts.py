@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from aiogram import Bot, Router
+from aiogram import Router
 from aiogram.filters import Command
-from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
@@ -19,9 +18,8 @@ from services.adapters.telegram.callback_data import (
     Drop,
     Mend,
 )
-from services.adapters.telegram.client import answer_tap, edit_buttons, edit_text
-from services.bot.context import BotContext, Person
-from services.bot.handlers.confirm import is_ordered, leave, own_draft, settle
+from services.adapters.telegram.client import edit_buttons, edit_text
+from services.bot.handlers.confirm import is_ordered, leave, open_draft, own_draft
 from services.bot.handlers.order import is_plain_text
 from services.bot.handlers.topup import leave_contact
 from services.bot.moderation import Part
@@ -30,12 +28,12 @@ from services.bot.order_form import (
     OrderForm,
     from_draft,
     is_current,
-    load_form,
-    save_form,
     unfinished,
 )
 from services.bot.photo_intake import accepted_text, refuse_text
-from services.bot.replies import edit_screen, prompt_step, repeat_step, send_screen, without_buttons
+from services.bot.replies import (
+    Conversation,
+)
 from services.bot.screens import order
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 
@@ -43,244 +41,201 @@ router = Router(name="drafts")
 
 
 @router.callback_query(Cancel.filter())
-async def cancel(
-    query: CallbackQuery, callback_data: Cancel, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
-    if await shop.people.draft(callback_data.draft) is None:  # dropped already, maybe by this very tap
-        await edit_screen(bot, query, order.cancelled())
-        await answer_tap(bot, query.id)
+async def cancel(query: CallbackQuery, callback_data: Cancel, chat: Conversation) -> None:
+    if await chat.shop.people.draft(callback_data.draft) is None:  # dropped already, maybe by this very tap
+        await chat.edit_screen(order.cancelled())
+        await chat.answer_tap()
         return
-    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    too_late = _("Too late to cancel: the order is placed already.")
+    draft = await open_draft(chat, callback_data.draft, too_late)
     if draft is None:
         return
-    if await is_ordered(shop, draft):
-        await settle(shop, state, draft)
-        await answer_tap(bot, query.id, _("Too late to cancel: the order is placed already."), alert=True)
-        return
-    await edit_screen(bot, query, order.cancelled())
-    await leave(state, draft)
-    await shop.people.drop_draft(draft.draft)
-    await answer_tap(bot, query.id)
+    await chat.edit_screen(order.cancelled())
+    await leave(chat.state, draft)
+    await chat.shop.people.drop_draft(draft.draft)
+    await chat.answer_tap()
 
 
 @router.callback_query(ChangeDraft.filter())
-async def change(
-    query: CallbackQuery,
-    callback_data: ChangeDraft,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    state: FSMContext,
-) -> None:
+async def change(query: CallbackQuery, callback_data: ChangeDraft, chat: Conversation) -> None:
     """Back to the number of videos and the style; the old draft goes with its buttons."""
-    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    too_late = _("Too late to change: the order is placed already.")
+    draft = await open_draft(chat, callback_data.draft, too_late)
     if draft is None:
         return
-    if await is_ordered(shop, draft):
-        await answer_tap(bot, query.id, _("Too late to change: the order is placed already."), alert=True)
-        return
-    if await _once_more(query, bot, shop, person, state, draft):
-        await edit_screen(bot, query, Screen(_("✏️ Let us change the order.")))
-        await shop.people.drop_draft(draft.draft)
+    if await _once_more(chat, draft):
+        await chat.edit_screen(Screen(_("✏️ Let us change the order.")))
+        await chat.shop.people.drop_draft(draft.draft)
 
 
 @router.callback_query(Mend.filter())
-async def mend(
-    query: CallbackQuery, callback_data: Mend, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def mend(query: CallbackQuery, callback_data: Mend, chat: Conversation) -> None:
     """Ask anew for the parts that are not allowed, one after another, then for the number of videos."""
-    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    too_late = _("Too late to change: the order is placed already.")
+    draft = await open_draft(chat, callback_data.draft, too_late)
     if draft is None:
         return
-    if await is_ordered(shop, draft):
-        await answer_tap(bot, query.id, _("Too late to change: the order is placed already."), alert=True)
-        return
-    parts = tuple(await shop.moderation.findings(draft))
-    if await _once_more(query, bot, shop, person, state, draft, parts):
-        await edit_screen(bot, query, Screen(_("✏️ Let us change the order.")))
-        await shop.people.drop_draft(draft.draft)
+    parts = tuple(await chat.shop.moderation.findings(draft))
+    if await _once_more(chat, draft, parts):
+        await chat.edit_screen(Screen(_("✏️ Let us change the order.")))
+        await chat.shop.people.drop_draft(draft.draft)
 
 
 @router.callback_query(Again.filter())
-async def again(
-    query: CallbackQuery, callback_data: Again, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) -> None:
     """A new order with the photo and the words of an earlier one, straight at the number of videos."""
-    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    draft = await own_draft(chat, callback_data.draft)
     if draft is None:
         return
-    if not shop.takes_orders(shop.model):
-        await send_screen(bot, person.chat_id, order.unavailable(draft))
-        await answer_tap(bot, query.id)
+    if not chat.shop.takes_orders(chat.shop.model):
+        await chat.send_screen(order.unavailable(draft))
+        await chat.answer_tap()
         return
-    await _once_more(query, bot, shop, person, state, draft)
+    await _once_more(chat, draft)
 
 
-async def _once_more(
-    query: CallbackQuery,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    state: FSMContext,
-    draft: Draft,
-    parts: tuple[Part, ...] = (),
-) -> bool:
+async def _once_more(chat: Conversation, draft: Draft, parts: tuple[Part, ...] = ()) -> bool:
     """Ask for `parts` and the number with what the draft holds; False when that cannot be.
 
     Its photo or words may be gone, or another order be in the making, which this one would replace.
     """
-    previous = await load_form(state)
-    if previous.draft != draft.draft and await unfinished(state):
-        await send_screen(bot, person.chat_id, order.in_the_making(previous))
-        await answer_tap(bot, query.id)
+    previous = await chat.load_form()
+    if previous.draft != draft.draft and await unfinished(chat.state):
+        await chat.send_screen(order.in_the_making(previous))
+        await chat.answer_tap()
         return False
+    shop = chat.shop
     brief = await shop.people.brief(draft.brief)
-    kept = await shop.people.use_blob(draft.photo) and await shop.blobs.size_bytes(draft.photo) is not None
+    kept = (
+        await chat.shop.people.use_blob(draft.photo)
+        and await chat.shop.blobs.size_bytes(draft.photo) is not None
+    )
     if brief is None or not kept:
-        await send_screen(bot, person.chat_id, order.photo_gone())
-        await answer_tap(bot, query.id)
+        await chat.send_screen(order.photo_gone())
+        await chat.answer_tap()
         return False
     flow = from_draft(draft, brief)
     if previous.draft == draft.draft:
         flow = replace(flow, id=previous.id or flow.id, photo_message=previous.photo_message)
     if parts:
         flow = replace(flow, route=(*parts, "count"))
-    await save_form(state, flow)
+    await chat.save_form(flow)
     step = getattr(Create, parts[0]) if parts else Create.count
-    await prompt_step(bot, shop, person, state, str(step.state), flow)
-    await answer_tap(bot, query.id)
+    await chat.prompt_step(str(step.state), flow)
+    await chat.answer_tap()
     return True
 
 
 @router.callback_query(BackToOrder.filter())
-async def back(
-    query: CallbackQuery,
-    callback_data: BackToOrder,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    state: FSMContext,
-) -> None:
+async def back(query: CallbackQuery, callback_data: BackToOrder, chat: Conversation) -> None:
     """From buying credits to where the order was left: the confirm screen, or the step before the draft."""
-    flow = await load_form(state)
+    flow = await chat.load_form()
     if flow.buying is not None and flow.buying.draft == callback_data.draft:
-        await leave_contact(state)
-        flow = await load_form(state)
-    if await shop.people.draft(callback_data.draft) is None:
-        there = flow.draft == callback_data.draft and await repeat_step(bot, shop, person, state)
-        await answer_tap(bot, query.id, "" if there else _("There is no order to go on with."))
+        await leave_contact(chat.state)
+        flow = await chat.load_form()
+    if await chat.shop.people.draft(callback_data.draft) is None:
+        there = flow.draft == callback_data.draft and await chat.repeat_step()
+        await chat.answer_tap("" if there else _("There is no order to go on with."))
         return
-    draft = await own_draft(query, bot, shop, person, callback_data.draft)
+    draft = await own_draft(chat, callback_data.draft)
     if draft is None:
         return
-    if await is_ordered(shop, draft):
-        await answer_tap(bot, query.id, _("This order is placed already: one tap is enough."))
+    if await is_ordered(chat.shop, draft):
+        await chat.answer_tap(_("This order is placed already: one tap is enough."))
         return
     photo = flow.photo_message if flow.draft == draft.draft else 0
-    brief = await shop.people.brief(draft.brief) or Brief("")
-    screen = order.confirm(draft, brief, (await shop.account(person)).balance, photo_quoted=bool(photo))
+    brief = await chat.shop.people.brief(draft.brief) or Brief("")
+    screen = order.confirm(draft, brief, await chat.balance(), photo_quoted=bool(photo))
     if draft.message_id is not None:
-        await edit_buttons(bot, person.chat_id, draft.message_id)
-    await shop.people.set_draft_message(
-        draft.draft, await send_screen(bot, person.chat_id, screen, answer_to=photo)
-    )
-    await answer_tap(bot, query.id)
+        await edit_buttons(chat.bot, chat.person.chat_id, draft.message_id)
+    await chat.shop.people.set_draft_message(draft.draft, await chat.send_screen(screen, answer_to=photo))
+    await chat.answer_tap()
 
 
 @router.message(Command("cancel"))
-async def cancel_command(
-    message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
-    await _drop(bot, shop, person, state)
+async def cancel_command(message: Message, chat: Conversation) -> None:
+    await _drop(chat)
 
 
 @router.callback_query(Drop.filter(), is_current)
-async def cancel_tapped(
-    query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
-    await _drop(bot, shop, person, state)
-    await without_buttons(bot, query)
-    await answer_tap(bot, query.id)
+async def cancel_tapped(query: CallbackQuery, chat: Conversation) -> None:
+    await _drop(chat)
+    await chat.remove_buttons()
+    await chat.answer_tap()
 
 
-async def _drop(bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+async def _drop(chat: Conversation) -> None:
     """Drop the order that is being made; placed ones go on."""
-    if await state.get_state() is None:
+    if await chat.state.get_state() is None:
         text = _("There is nothing to cancel. Orders that are placed go on.")
-        await send_screen(bot, person.chat_id, Screen(text, keyboard([create_button()], [home_button()])))
+        await chat.send_screen(Screen(text, keyboard([create_button()], [home_button()])))
         return
-    draft = await shop.people.draft((await load_form(state)).draft)
-    if draft is not None and not await is_ordered(shop, draft):
+    draft = await chat.shop.people.draft((await chat.load_form()).draft)
+    if draft is not None and not await is_ordered(chat.shop, draft):
         if draft.message_id is not None:
-            await edit_buttons(bot, person.chat_id, draft.message_id)
-        await shop.people.drop_draft(draft.draft)
-    await send_screen(bot, person.chat_id, order.cancelled())
-    await state.clear()
+            await edit_buttons(chat.bot, chat.person.chat_id, draft.message_id)
+        await chat.shop.people.drop_draft(draft.draft)
+    await chat.send_screen(order.cancelled())
+    await chat.state.clear()
 
 
 @router.message(Create.style, is_plain_text)
-async def words(message: Message, bot: Bot, person: Person, state: FSMContext) -> None:
+async def words(message: Message, chat: Conversation) -> None:
     """Ask whether it is a new description: taken for one by mistake, it would be charged."""
-    await send_screen(
-        bot, person.chat_id, order.new_words(await load_form(state)), answer_to=message.message_id
-    )
+    await chat.send_screen(order.new_words(await chat.load_form()), answer_to=message.message_id)
 
 
 @router.callback_query(Create.style, Describe.filter(), is_current)
-async def describe(
-    query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def describe(query: CallbackQuery, chat: Conversation) -> None:
     """Take the message above the button, as it is now."""
     said = query.message.reply_to_message if isinstance(query.message, Message) else None
     text = accepted_text(said.text or "") if said is not None else None
     if said is None or text is None:
         answer = _("This cannot be the description: it is gone, too long, or has no words in it.")
-        await answer_tap(bot, query.id, answer, alert=True)
+        await chat.answer_tap(answer, alert=True)
         return
-    await save_form(state, replace(await load_form(state), product=text, product_message=said.message_id))
-    await edit_screen(bot, query, Screen(_("✍️ I have taken the new description.")))
-    await repeat_step(bot, shop, person, state)
-    await answer_tap(bot, query.id)
+    await chat.save_form(replace(await chat.load_form(), product=text, product_message=said.message_id))
+    await chat.edit_screen(Screen(_("✍️ I have taken the new description.")))
+    await chat.repeat_step()
+    await chat.answer_tap()
 
 
 @router.edited_message()
-async def edited(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+async def edited(message: Message, chat: Conversation) -> None:
     """Change the words in the order being made and in every draft that has them; a placed one keeps its own.
 
     Telegram also sends edits that change no words of ours: those are not answered.
     """
-    flow = await load_form(state)
-    drafts = await shop.people.drafts_with(person.account, message.message_id)
-    placed = [draft for draft in drafts if await is_ordered(shop, draft)]
+    flow = await chat.load_form()
+    drafts = await chat.shop.people.drafts_with(chat.person.account, message.message_id)
+    placed = [draft for draft in drafts if await is_ordered(chat.shop, draft)]
     old: list[tuple[OrderForm | Draft, Brief]] = [(flow, Brief(flow.product, flow.wishes))]
-    old += [(draft, await shop.people.brief(draft.brief) or Brief("")) for draft in drafts]
+    old += [(draft, await chat.shop.people.brief(draft.brief) or Brief("")) for draft in drafts]
     text = accepted_text(message.text or message.caption or "")
     new = [(of, replace(brief, **{part: text or ""})) for of, brief in old if (part := _part(of, message))]
     changed = [(of, brief) for of, brief in new if (of, brief) not in old]
     to_change = [(of, brief) for of, brief in changed if of not in placed]
     if changed and not to_change:
         answer = _("✏️ The order with these words is placed already: it is made with the words as they were.")
-        await send_screen(bot, person.chat_id, Screen(answer), answer_to=message.message_id)
+        await chat.send_screen(Screen(answer), answer_to=message.message_id)
     elif to_change and text is None:
-        await refuse_text(message, bot, person, state, flow)
+        await refuse_text(message, chat, flow)
     elif to_change:
         for of, brief in to_change:
             if isinstance(of, OrderForm):
-                await save_form(state, replace(flow, product=brief.product, wishes=brief.wishes))
+                await chat.save_form(replace(flow, product=brief.product, wishes=brief.wishes))
             else:
-                await _change(bot, shop, person, flow, of, brief)
-        await send_screen(bot, person.chat_id, Screen(_("✏️ I have taken the changed words.")))
+                await _change(chat, flow, of, brief)
+        await chat.send_screen(Screen(_("✏️ I have taken the changed words.")))
 
 
-async def _change(
-    bot: Bot, shop: BotContext, person: Person, flow: OrderForm, draft: Draft, brief: Brief
-) -> None:
+async def _change(chat: Conversation, flow: OrderForm, draft: Draft, brief: Brief) -> None:
     """Change a draft's words and the screen that shows them."""
-    await shop.people.change_text(draft.brief, brief)
+    await chat.shop.people.change_text(draft.brief, brief)
     if draft.message_id is not None:
         quoted = flow.draft == draft.draft and bool(flow.photo_message)
-        screen = order.confirm(draft, brief, (await shop.account(person)).balance, photo_quoted=quoted)
-        await edit_text(bot, person.chat_id, draft.message_id, screen.text, screen.buttons)
+        screen = order.confirm(draft, brief, await chat.balance(), photo_quoted=quoted)
+        await edit_text(chat.bot, chat.person.chat_id, draft.message_id, screen.text, screen.buttons)
 
 
 def _part(of: OrderForm | Draft, message: Message) -> Literal["product", "wishes"] | None:

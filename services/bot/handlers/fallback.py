@@ -2,17 +2,15 @@
 
 from typing import Any
 
-from aiogram import Bot, Router
-from aiogram.fsm.context import FSMContext
+from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
-from services.adapters.telegram.client import answer_tap
-from services.bot.context import BotContext, Person
+from services.bot.context import Person
 from services.bot.inputs import Content, content_of
 from services.bot.metrics import drop
 from services.bot.order_form import Create, TopUpStep
-from services.bot.replies import repeat_step, send_screen
+from services.bot.replies import Conversation
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 
 foreign = Router(name="foreign")
@@ -26,30 +24,30 @@ async def not_own_chat(query: CallbackQuery, person: Person) -> bool:
 
 
 @foreign.callback_query(not_own_chat)
-async def foreign_button(query: CallbackQuery, bot: Bot) -> None:
-    await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
+async def foreign_button(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.answer_tap(_("This button is not yours."), alert=True)
 
 
 @router.callback_query()
-async def stale_button(query: CallbackQuery, bot: Bot) -> None:
+async def stale_button(query: CallbackQuery, chat: Conversation) -> None:
     """A step that is over, an earlier order, or data nobody here ever made."""
     text = _("This belongs to an earlier step or order; nothing was changed. Go on below, or open the /menu.")
-    await answer_tap(bot, query.id, text)
+    await chat.answer_tap(text)
 
 
 @router.message()
-async def anything(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+async def anything(message: Message, chat: Conversation) -> None:
     """Say what does not fit here and what does."""
     content = content_of(message)
     if content == "service":
         return drop("message", "service")
-    step = await state.get_state()
+    step = await chat.state.get_state()
     answer = _wrong_here(message, content, step)
     if step is None:
-        await send_screen(bot, person.chat_id, Screen(answer, keyboard([create_button()], [home_button()])))
+        await chat.send_screen(Screen(answer, keyboard([create_button()], [home_button()])))
         return
-    await send_screen(bot, person.chat_id, Screen(answer))
-    await repeat_step(bot, shop, person, state)
+    await chat.send_screen(Screen(answer))
+    await chat.repeat_step()
 
 
 def _wrong_here(message: Message, content: Content, step: Any) -> str:

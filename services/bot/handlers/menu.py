@@ -3,21 +3,19 @@
 The account is read from the log, so a refund shows at once.
 """
 
-from aiogram import Bot, Router
+from aiogram import Router
 from aiogram.filters import Command, CommandObject, CommandStart
-from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
 from ledger.accounts.lots import Lot
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction
-from services.adapters.telegram.client import answer_tap
 from services.bot import promotions
-from services.bot.context import BotContext, Person
+from services.bot.context import BotContext
 from services.bot.handlers.terms import welcome
 from services.bot.inputs import quote
 from services.bot.order_history import Operation, ShownJob
-from services.bot.replies import edit_screen, repeat_step, send_screen
+from services.bot.replies import Conversation
 from services.bot.screens import menu as screens
 from services.bot.screens import topup
 from services.bot.screens.labels import credits_text, moment, operation_name, stage_name, style_name
@@ -36,8 +34,8 @@ router = Router(name="menu")
 
 @router.message(CommandStart())
 @router.message(Command("menu"))
-async def menu(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
-    await show_menu(bot, shop, person, state)
+async def menu(message: Message, chat: Conversation) -> None:
+    await show_menu(chat)
 
 
 # Accepted long ago: an old message, or a second tap.
@@ -45,100 +43,87 @@ router.callback_query(AcceptTerms.filter())(welcome)
 
 
 @router.callback_query(Menu.filter_action(MenuAction.HOME))
-async def menu_tapped(
-    query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
-    await show_menu(bot, shop, person, state)
-    await answer_tap(bot, query.id)
+async def menu_tapped(query: CallbackQuery, chat: Conversation) -> None:
+    await show_menu(chat)
+    await chat.answer_tap()
 
 
-async def show_menu(bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
-    balance = (await shop.account(person)).balance
-    unfinished = await state.get_state() is not None
-    await send_screen(bot, person.chat_id, screens.menu(balance, unfinished=unfinished))
+async def show_menu(chat: Conversation) -> None:
+    balance = await chat.balance()
+    unfinished = await chat.state.get_state() is not None
+    await chat.send_screen(screens.menu(balance, unfinished=unfinished))
 
 
 @router.message(Command("help"))
-async def help_wanted(
-    message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
-    await send_screen(bot, person.chat_id, screens.help_screen(shop))
-    await repeat_step(bot, shop, person, state)
+async def help_wanted(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(screens.help_screen(chat.shop))
+    await chat.repeat_step()
 
 
 @router.message(Command("paysupport"))
-async def pay_support(
-    message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
-    await send_screen(bot, person.chat_id, topup.pay_support(shop.settings.support_contact, person.account))
-    await repeat_step(bot, shop, person, state)
+async def pay_support(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(topup.pay_support(chat.shop.settings.support_contact, chat.person.account))
+    await chat.repeat_step()
 
 
 @router.message(Command("terms"))
-async def terms(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
-    await send_screen(bot, person.chat_id, screens.terms(shop, person.locale, accepted=True))
-    await repeat_step(bot, shop, person, state)
+async def terms(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(screens.terms(chat.shop, chat.person.locale, accepted=True))
+    await chat.repeat_step()
 
 
 @router.message(Command("support"))
-async def support(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
-    await send_screen(bot, person.chat_id, screens.support(shop, person.account))
-    await repeat_step(bot, shop, person, state)
+async def support(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(screens.support(chat.shop, chat.person.account))
+    await chat.repeat_step()
 
 
 @router.callback_query(Menu.filter_action(MenuAction.SUPPORT))
-async def support_tapped(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person) -> None:
-    await send_screen(bot, person.chat_id, screens.support(shop, person.account))
-    await answer_tap(bot, query.id)
+async def support_tapped(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.send_screen(screens.support(chat.shop, chat.person.account))
+    await chat.answer_tap()
 
 
 @router.message(Command("language"))
-async def language(message: Message, bot: Bot, person: Person) -> None:
-    await send_screen(bot, person.chat_id, screens.language())
+async def language(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(screens.language())
 
 
 @router.callback_query(Menu.filter_action(MenuAction.LANGUAGE))
-async def language_tapped(query: CallbackQuery, bot: Bot, person: Person) -> None:
-    await send_screen(bot, person.chat_id, screens.language())
-    await answer_tap(bot, query.id)
+async def language_tapped(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.send_screen(screens.language())
+    await chat.answer_tap()
 
 
 @router.callback_query(ChooseLanguage.filter())
-async def language_chosen(
-    query: CallbackQuery,
-    callback_data: ChooseLanguage,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    state: FSMContext,
-) -> None:
+async def language_chosen(query: CallbackQuery, callback_data: ChooseLanguage, chat: Conversation) -> None:
     if callback_data.locale not in LOCALES:
-        await answer_tap(bot, query.id)
+        await chat.answer_tap()
         return
-    await shop.people.set_locale(person.account, callback_data.locale)
-    with shop.texts.use_locale(callback_data.locale):
-        await edit_screen(bot, query, Screen(_("🌐 We speak English now."), keyboard([home_button()])))
-        await repeat_step(bot, shop, person, state)
-    await answer_tap(bot, query.id)
+    await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
+    with chat.shop.texts.use_locale(callback_data.locale):
+        await chat.edit_screen(Screen(_("🌐 We speak English now."), keyboard([home_button()])))
+        await chat.repeat_step()
+    await chat.answer_tap()
 
 
 @router.message(Command("cabinet", "balance"))
-async def cabinet(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
-    await send_screen(bot, person.chat_id, await cabinet_screen(bot, shop, person))
-    await repeat_step(bot, shop, person, state)
+async def cabinet(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(await cabinet_screen(chat))
+    await chat.repeat_step()
 
 
 @router.callback_query(Menu.filter_action(MenuAction.CABINET))
-async def cabinet_tapped(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person) -> None:
-    await send_screen(bot, person.chat_id, await cabinet_screen(bot, shop, person))
-    await answer_tap(bot, query.id)
+async def cabinet_tapped(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.send_screen(await cabinet_screen(chat))
+    await chat.answer_tap()
 
 
-async def cabinet_screen(bot: Bot, shop: BotContext, person: Person) -> Screen:
+async def cabinet_screen(chat: Conversation) -> Screen:
     """Everything about the account as it stands this moment."""
-    account = await shop.account(person)
-    operations = await shop.history.operations(person.account)
-    jobs = await shop.history.jobs(person.account)
+    account = await chat.shop.account(chat.person)
+    operations = await chat.shop.history.operations(chat.person.account)
+    jobs = await chat.shop.history.jobs(chat.person.account)
     parts = [
         _("👤 <b>My account</b>"),
         _("💳 Balance: <b>{balance}</b>").format(balance=credits_text(account.balance)),
@@ -150,8 +135,8 @@ async def cabinet_screen(bot: Bot, shop: BotContext, person: Person) -> Screen:
         parts += ["", _("<b>Last operations</b>"), *map(_operation_line, operations)]
     if jobs:
         parts += ["", _("<b>Last videos</b>"), *map(_job_line, jobs)]
-    if promotions.invites(shop):
-        parts += ["", _invite_line(shop, await promotions.link(bot, person))]
+    if promotions.invites(chat.shop):
+        parts += ["", _invite_line(chat.shop, await promotions.link(chat.bot, chat.person))]
     parts += ["", _("🎟 A promo code? Send /promo and the code.")]
     return Screen("\n".join(parts), keyboard([topup_button(), create_button()], [home_button()]))
 
@@ -185,12 +170,10 @@ def _job_line(job: ShownJob) -> str:
 
 
 @router.message(Command("promo"))
-async def promo(
-    message: Message, command: CommandObject, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def promo(message: Message, command: CommandObject, chat: Conversation) -> None:
     text = (command.args or "").strip()
-    await send_screen(bot, person.chat_id, await _answer(shop, person, text) if text else _how())
-    await repeat_step(bot, shop, person, state)
+    await chat.send_screen(await _answer(chat, text) if text else _how())
+    await chat.repeat_step()
 
 
 def _how() -> Screen:
@@ -198,10 +181,10 @@ def _how() -> Screen:
     return Screen(text, keyboard([home_button()]))
 
 
-async def _answer(shop: BotContext, person: Person, text: str) -> Screen:
-    answer, credits = await promotions.redeem(shop, person, text)
+async def _answer(chat: Conversation, text: str) -> Screen:
+    answer, credits = await promotions.redeem(chat.shop, chat.person, text)
     if answer == "given":
-        balance = credits_text((await shop.account(person)).balance)
+        balance = credits_text(await chat.balance())
         said = _("🎉 The code works: <b>+{credits}</b>. Your balance: {balance}.").format(
             credits=credits_text(credits), balance=balance
         )

@@ -2,9 +2,8 @@
 
 from contextlib import suppress
 
-from aiogram import Bot, Router
+from aiogram import Router
 from aiogram.filters import CommandObject, CommandStart
-from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
@@ -13,13 +12,12 @@ from ledger import commands as c
 from ledger.errors import KeyReusedError
 from services.accounts.personal_data import forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage
-from services.adapters.telegram.client import answer_tap
 from services.bot import promotions
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.handlers import order
 from services.bot.handlers.order import is_photo
-from services.bot.order_form import load_form, save_form, unfinished
-from services.bot.replies import edit_screen, send_screen
+from services.bot.order_form import unfinished
+from services.bot.replies import Conversation
 from services.bot.screens import menu
 from services.platform.i18n import LOCALES
 
@@ -36,79 +34,64 @@ router.callback_query.filter(not_accepted)
 
 
 @router.message(CommandStart(deep_link=True))
-async def follow_link(
-    message: Message, command: CommandObject, bot: Bot, shop: BotContext, person: Person
-) -> None:
+async def follow_link(message: Message, command: CommandObject, chat: Conversation) -> None:
     """Somebody comes by a link, maybe a friend's."""
-    await promotions.remember_inviter(shop, person, command.args or "")
-    await show_terms(message, bot, shop, person)
+    await promotions.remember_inviter(chat.shop, chat.person, command.args or "")
+    await show_terms(message, chat)
 
 
 @router.message(is_photo)
-async def keep_photo(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+async def keep_photo(message: Message, chat: Conversation) -> None:
     """Remember where the photo is, not the photo; of an album the first."""
-    flow = await load_form(state)
+    flow = await chat.load_form()
     if message.media_group_id and message.media_group_id == flow.early.get("media_group_id"):
         return
     early = message.model_dump(mode="json", by_alias=True, exclude_none=True)
-    await save_form(state, replace(flow, early=early))
-    await send_screen(bot, person.chat_id, menu.terms(shop, person.locale, photo=True))
+    await chat.save_form(replace(flow, early=early))
+    await chat.send_screen(menu.terms(chat.shop, chat.person.locale, photo=True))
 
 
 @router.message()
-async def show_terms(message: Message, bot: Bot, shop: BotContext, person: Person) -> None:
-    await send_screen(bot, person.chat_id, menu.terms(shop, person.locale))
+async def show_terms(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
 
 
 @router.callback_query(AcceptTerms.filter())
-async def accept(
-    query: CallbackQuery,
-    callback_data: AcceptTerms,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    state: FSMContext,
-) -> None:
+async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Conversation) -> None:
     """Agree, and be welcome."""
     if callback_data.version != TERMS_VERSION:
-        await answer_tap(
-            bot, query.id, _("These terms are out of date. Please read the new ones."), alert=True
-        )
-        await send_screen(bot, person.chat_id, menu.terms(shop, person.locale))
+        await chat.answer_tap(_("These terms are out of date. Please read the new ones."), alert=True)
+        await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
         return
-    await accept_terms(shop, person)
-    await welcome(query, bot, shop, person, state)
+    await accept_terms(chat.shop, chat.person)
+    await welcome(chat)
 
 
-async def welcome(
-    query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def welcome(chat: Conversation) -> None:
     """In place of the terms, also when tapped again; then a photo that came before them is taken."""
-    await edit_screen(bot, query, menu.welcome((await shop.account(person)).balance))
-    await answer_tap(bot, query.id)
-    flow = await load_form(state)
+    await chat.edit_screen(menu.welcome(await chat.balance()))
+    await chat.answer_tap()
+    flow = await chat.load_form()
     if not flow.early:
         return
-    if await unfinished(state) is None:
-        await order.photo(Message.model_validate(flow.early), bot, shop, person, state)
-    await save_form(state, replace(await load_form(state), early={}))
+    if await unfinished(chat.state) is None:
+        await order.photo(Message.model_validate(flow.early), chat)
+    await chat.save_form(replace(await chat.load_form(), early={}))
 
 
 @router.callback_query(ChooseLanguage.filter())
-async def choose_language(
-    query: CallbackQuery, callback_data: ChooseLanguage, bot: Bot, shop: BotContext, person: Person
-) -> None:
+async def choose_language(query: CallbackQuery, callback_data: ChooseLanguage, chat: Conversation) -> None:
     if callback_data.locale in LOCALES:
-        await shop.people.set_locale(person.account, callback_data.locale)
-        with shop.texts.use_locale(callback_data.locale):
-            await edit_screen(bot, query, menu.terms(shop, callback_data.locale))
-    await answer_tap(bot, query.id)
+        await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
+        with chat.shop.texts.use_locale(callback_data.locale):
+            await chat.edit_screen(menu.terms(chat.shop, callback_data.locale))
+    await chat.answer_tap()
 
 
 @router.callback_query()
-async def terms_first(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person) -> None:
-    await answer_tap(bot, query.id, _("Please accept the terms first."))
-    await send_screen(bot, person.chat_id, menu.terms(shop, person.locale))
+async def terms_first(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.answer_tap(_("Please accept the terms first."))
+    await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
 
 
 async def accept_terms(shop: BotContext, person: Person) -> None:

@@ -35,14 +35,14 @@ from services.adapters.telegram.callback_data import (
     PayBy,
     TopUp,
 )
-from services.adapters.telegram.client import answer_tap, edit_text
+from services.adapters.telegram.client import edit_text
 from services.adapters.telegram.stars import answer_pre_checkout
 from services.bot.checkout import payment_id
 from services.bot.context import BotContext, Person
 from services.bot.handlers.order import is_plain_text
 from services.bot.middleware import Handler
 from services.bot.order_form import Buying, OrderForm, TopUpStep, load_form, save_form
-from services.bot.replies import edit_screen, send_screen
+from services.bot.replies import Conversation, send_screen
 from services.bot.screens import topup as screens
 from services.bot.screens.labels import credits_text
 from services.bot.screens.menu import Screen
@@ -55,100 +55,89 @@ router = Router(name="topup")
 
 
 @router.message(Command("topup", "buy"))
-async def topup(message: Message, bot: Bot, shop: BotContext, person: Person) -> None:
-    await offer_packages(bot, shop, person, "")
+async def topup(message: Message, chat: Conversation) -> None:
+    await offer_packages(chat, "")
 
 
 @router.callback_query(Menu.filter_action(MenuAction.TOPUP))
-async def topup_tapped(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person) -> None:
-    await offer_packages(bot, shop, person, "")
-    await answer_tap(bot, query.id)
+async def topup_tapped(query: CallbackQuery, chat: Conversation) -> None:
+    await offer_packages(chat, "")
+    await chat.answer_tap()
 
 
 @router.callback_query(TopUp.filter())
-async def topup_for_order(
-    query: CallbackQuery, callback_data: TopUp, bot: Bot, shop: BotContext, person: Person
-) -> None:
+async def topup_for_order(query: CallbackQuery, callback_data: TopUp, chat: Conversation) -> None:
     """As a new message: the tapped one is an order's, or shows a payment."""
-    await offer_packages(bot, shop, person, callback_data.draft)
-    await answer_tap(bot, query.id)
+    await offer_packages(chat, callback_data.draft)
+    await chat.answer_tap()
 
 
-async def offer_packages(bot: Bot, shop: BotContext, person: Person, draft: str) -> None:
-    balance = (await shop.account(person)).balance
-    await send_screen(bot, person.chat_id, screens.packages(shop.checkout, balance, draft))
+async def offer_packages(chat: Conversation, draft: str) -> None:
+    balance = await chat.balance()
+    await chat.send_screen(screens.packages(chat.shop.checkout, balance, draft))
 
 
 @router.callback_query(Packages.filter())
-async def packages_again(
-    query: CallbackQuery,
-    callback_data: Packages,
-    bot: Bot,
-    shop: BotContext,
-    person: Person,
-    state: FSMContext,
-) -> None:
-    buying = (await load_form(state)).buying
+async def packages_again(query: CallbackQuery, callback_data: Packages, chat: Conversation) -> None:
+    buying = (await chat.load_form()).buying
     if buying is not None and buying.payment == callback_data.payment:  # not another purchase's button
-        await leave_contact(state)
-    balance = (await shop.account(person)).balance
-    await edit_screen(bot, query, screens.packages(shop.checkout, balance, callback_data.draft))
-    await answer_tap(bot, query.id)
+        await leave_contact(chat.state)
+    balance = await chat.balance()
+    await chat.edit_screen(screens.packages(chat.shop.checkout, balance, callback_data.draft))
+    await chat.answer_tap()
 
 
 @router.callback_query(Buy.filter())
-async def buy(query: CallbackQuery, callback_data: Buy, bot: Bot, shop: BotContext, person: Person) -> None:
-    package = shop.checkout.package(callback_data.package)
+async def buy(query: CallbackQuery, callback_data: Buy, chat: Conversation) -> None:
+    package = chat.shop.checkout.package(callback_data.package)
     if package is None:
-        await _not_sold(query, bot, shop, person, callback_data.draft)
+        await _not_sold(chat, callback_data.draft)
         return
-    await edit_screen(bot, query, screens.how_to_pay(shop.checkout, package, callback_data.draft))
-    await answer_tap(bot, query.id)
+    await chat.edit_screen(screens.how_to_pay(chat.shop.checkout, package, callback_data.draft))
+    await chat.answer_tap()
 
 
 @router.callback_query(PayBy.filter(F.provider.in_(("yookassa", "stars"))))
-async def pay(
-    query: CallbackQuery, callback_data: PayBy, bot: Bot, shop: BotContext, person: Person, state: FSMContext
-) -> None:
+async def pay(query: CallbackQuery, callback_data: PayBy, chat: Conversation) -> None:
     provider: Provider = "stars" if callback_data.provider == "stars" else "yookassa"
-    if shop.checkout.package(callback_data.package, provider) is None:
-        await _not_sold(query, bot, shop, person, callback_data.draft)
+    if chat.shop.checkout.package(callback_data.package, provider) is None:
+        await _not_sold(chat, callback_data.draft)
         return
-    payment = payment_id(person.account, query, provider, callback_data.package)
+    payment = payment_id(chat.person.account, query, provider, callback_data.package)
     message_id = query.message.message_id if query.message is not None else 0
-    here = await state.get_state()
-    back = (await load_form(state)).buying if here == TopUpStep.contact.state else None
+    here = await chat.state.get_state()
+    back = (await chat.load_form()).buying if here == TopUpStep.contact.state else None
     buying = Buying(
         payment, callback_data.package, callback_data.draft, message_id, back.back if back else here
     )
-    if provider == "yookassa" and shop.settings.yookassa_receipts:
-        await edit_screen(bot, query, screens.contact(buying))
-        await save_form(state, replace(await load_form(state), buying=buying))
-        await state.set_state(TopUpStep.contact)
-        await answer_tap(bot, query.id)
+    if provider == "yookassa" and chat.shop.settings.yookassa_receipts:
+        await chat.edit_screen(screens.contact(buying))
+        await chat.save_form(replace(await chat.load_form(), buying=buying))
+        await chat.state.set_state(TopUpStep.contact)
+        await chat.answer_tap()
         return
-    await order(bot, shop, person, buying, provider)
-    await answer_tap(bot, query.id)
+    await order(chat, buying, provider)
+    await chat.answer_tap()
 
 
 @router.message(TopUpStep.contact, is_plain_text)
-async def contact(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
+async def contact(message: Message, chat: Conversation) -> None:
     """Take the receipt's address; it goes into the erasable table and nowhere else."""
-    flow = await load_form(state)
+    flow = await chat.load_form()
     address = contact_in(message.text or "")
     if flow.buying is None:
-        await leave_contact(state)
-        await offer_packages(bot, shop, person, "")
+        await leave_contact(chat.state)
+        await offer_packages(chat, "")
         return
     if address is None:
-        await send_screen(bot, person.chat_id, screens.not_a_contact())
+        await chat.send_screen(screens.not_a_contact())
         return
-    if shop.checkout.package(flow.buying.package, "yookassa") is None:
-        await send_screen(bot, person.chat_id, Screen(_("This is no longer on offer. Please choose again.")))
-        await offer_packages(bot, shop, person, flow.buying.draft)
+    if chat.shop.checkout.package(flow.buying.package, "yookassa") is None:
+        await chat.send_screen(Screen(_("This is no longer on offer. Please choose again.")))
+        await offer_packages(chat, flow.buying.draft)
     else:
-        await order(bot, shop, person, flow.buying, "yookassa", address)
-    await leave_contact(state, message.message_id)
+        await order(chat, flow.buying, "yookassa", address)
+    await leave_contact(chat.state, message.message_id)
 
 
 async def is_taken_contact(message: Message, state: FSMContext) -> bool:
@@ -161,10 +150,10 @@ async def contact_again(message: Message) -> None:
 
 
 @router.message(TopUpStep.contact, Command("cancel"))
-async def cancel(message: Message, bot: Bot, shop: BotContext, person: Person, state: FSMContext) -> None:
-    flow = await load_form(state)
-    await leave_contact(state)
-    await offer_packages(bot, shop, person, flow.buying.draft if flow.buying else "")
+async def cancel(message: Message, chat: Conversation) -> None:
+    flow = await chat.load_form()
+    await leave_contact(chat.state)
+    await offer_packages(chat, flow.buying.draft if flow.buying else "")
 
 
 async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
@@ -177,54 +166,50 @@ async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
     await state.set_state(back)
 
 
-async def order(
-    bot: Bot, shop: BotContext, person: Person, buying: Buying, provider: Provider, contact: str | None = None
-) -> None:
+async def order(chat: Conversation, buying: Buying, provider: Provider, contact: str | None = None) -> None:
     """Order the payment, once, and have the provider ask for the money."""
-    if (await shop.ledger.read.payment(buying.payment)).ordered is None:
-        message_id = await _status_message(bot, person, buying)
+    if (await chat.shop.ledger.read.payment(buying.payment)).ordered is None:
+        message_id = await _status_message(chat, buying)
         with contextlib.suppress(KeyReusedError, AlreadyExistsError):  # by this very tap, at another price
-            await shop.checkout.orders.order(
-                person.account,
+            await chat.shop.checkout.orders.order(
+                chat.person.account,
                 buying.package,
                 provider,
-                locale=person.locale,
+                locale=chat.person.locale,
                 contact=contact,
-                chat_id=person.chat_id,
+                chat_id=chat.person.chat_id,
                 message_id=message_id,
                 draft=buying.draft or None,
                 payment=buying.payment,
             )
-        await shop.checkout.orders.links.set_message(buying.payment, person.chat_id, message_id)
+        await chat.shop.checkout.orders.links.set_message(buying.payment, chat.person.chat_id, message_id)
         logger.info("payment_ordered", payment=buying.payment, provider=provider, package=buying.package)
     if provider == "yookassa":
-        await shop.checkout.make(buying.payment)
+        await chat.shop.checkout.make(buying.payment)
         return
-    view = await shop.checkout.orders.view(buying.payment)
+    view = await chat.shop.checkout.orders.view(buying.payment)
     if view is not None:
         title, description = credits_text(view.ordered.credits), screens.invoice_words()
-        await shop.checkout.stars.invoice(
-            buying.payment, person.chat_id, title=title, description=description
+        await chat.shop.checkout.stars.invoice(
+            buying.payment, chat.person.chat_id, title=title, description=description
         )
 
 
-async def _status_message(bot: Bot, person: Person, buying: Buying) -> int:
+async def _status_message(chat: Conversation, buying: Buying) -> int:
     """The message that shows the payment from now on."""
     text = screens.preparing().text
-    if buying.message_id and await edit_text(bot, person.chat_id, buying.message_id, text):
+    if buying.message_id and await edit_text(chat.bot, chat.person.chat_id, buying.message_id, text):
         return buying.message_id
-    return await send_screen(bot, person.chat_id, screens.preparing())
+    return await chat.send_screen(screens.preparing())
 
 
 @router.callback_query(CheckPayment.filter())
-async def i_have_paid(
-    query: CallbackQuery, callback_data: CheckPayment, bot: Bot, shop: BotContext, person: Person
-) -> None:
+async def i_have_paid(query: CallbackQuery, callback_data: CheckPayment, chat: Conversation) -> None:
     """Look now. Many taps are one look: those that were waiting behind it are answered with its result."""
-    checkout, payment = shop.checkout, callback_data.payment
+    checkout, payment = chat.shop.checkout, callback_data.payment
     view = await checkout.orders.view(payment)
-    if view is None or view.ordered.account != person.account:
-        await answer_tap(bot, query.id, _("This button is not yours."), alert=True)
+    if view is None or view.ordered.account != chat.person.account:
+        await chat.answer_tap(_("This button is not yours."), alert=True)
         return
     if view.standing in ("ordered", "pending") and not checkout.checks.checked_recently(payment):
         view = await checkout.check(payment)
@@ -236,13 +221,13 @@ async def i_have_paid(
         text = _("⏳ No payment has arrived yet. If you have paid, give it a minute: I will tell you.")
     else:
         text = _("This payment is over. See the message for what happened.")
-    await answer_tap(bot, query.id, text, alert=True)
+    await chat.answer_tap(text, alert=True)
 
 
-async def _not_sold(query: CallbackQuery, bot: Bot, shop: BotContext, person: Person, draft: str) -> None:
-    balance = (await shop.account(person)).balance
-    await edit_screen(bot, query, screens.packages(shop.checkout, balance, draft))
-    await answer_tap(bot, query.id, _("This is no longer on offer. Please choose again."))
+async def _not_sold(chat: Conversation, draft: str) -> None:
+    balance = await chat.balance()
+    await chat.edit_screen(screens.packages(chat.shop.checkout, balance, draft))
+    await chat.answer_tap(_("This is no longer on offer. Please choose again."))
 
 
 @router.pre_checkout_query()
