@@ -10,9 +10,8 @@ import pytest
 from services.local.valkey import EmbeddedValkey
 from services.platform.database import create_pool
 from services.platform.settings import Settings, load_settings
-from tests.integration.services.bot.people import BotWorld, Visitor
+from tests.integration.services.bot.people import BotWorld, Visitor, running_bot
 from tests.support import servers
-from tests.support.services import ServiceProcess, services_in
 
 _user_ids = itertools.count(700_001)
 
@@ -24,18 +23,8 @@ def bot_world(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[BotWorld]:
     """The sandbox and the bot on databases of their own."""
-    folder = tmp_path_factory.mktemp("bot")
-    with postgres.database() as database_url, servers.own_valkey(folder, durable=True) as valkey:
-        env = {"DATABASE_URL": database_url, "REDIS_URL": valkey.url(), "LOG_FORMAT": "json"}
-        with services_in(folder / "services", env) as services:
-            sandbox = services.start("sandbox", SANDBOX_PORT=0)
-            services.env["SANDBOX_URL"] = sandbox.facts["sandbox_url"]
-            services.env["NEUROCARDS_DATA_DIR"] = folder / "data"
-            bot = ServiceProcess("bot", services.folder, services.env).start(wait_s=60)
-            try:
-                yield BotWorld(database_url, valkey, sandbox, bot)
-            finally:
-                bot.kill()
+    with running_bot(postgres, tmp_path_factory.mktemp("bot")) as world:
+        yield world
 
 
 @pytest.fixture
@@ -50,7 +39,7 @@ def world(bot_world: BotWorld) -> Iterator[BotWorld]:
     before = len(bot_world.bot.log)
     yield bot_world
     log = bot_world.bot.log[before:]
-    assert "Traceback" not in log and '"level": "error"' not in log, log[-5000:]
+    assert not any(words in log for words in bot_world.never_logged), log[-5000:]
 
 
 @pytest.fixture

@@ -4,7 +4,10 @@ import asyncio
 import io
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -23,7 +26,8 @@ from services.adapters.telegram.callback_data import (
 from services.bot.inbox.store import whose
 from services.local.valkey import EmbeddedValkey
 from services.rehearsal.chat_client import Button, Chat, Message, buttons_of
-from tests.support.services import ServiceProcess
+from tests.support import servers
+from tests.support.services import ServiceProcess, services_in
 
 WAIT_S = 60.0
 TERMS = AcceptTerms.__prefix__ + ":"
@@ -53,6 +57,7 @@ class BotWorld:
     valkey: EmbeddedValkey
     sandbox: ServiceProcess
     bot: ServiceProcess
+    never_logged: tuple[str, ...] = ("Traceback", '"level": "error"')
 
     @property
     def sandbox_url(self) -> str:
@@ -88,6 +93,27 @@ class BotWorld:
         reply = await http.post(f"{self.sandbox_url}/__sandbox/faults", json=rule)
         assert reply.status_code < 300, reply.text
         return str(reply.json()["ids"][0])
+
+
+@contextmanager
+def running_bot(
+    postgres: servers.SessionPostgres, folder: Path, *others: str, **environment: str
+) -> Iterator[BotWorld]:
+    """A sandbox, a bot and `others` on databases of their own."""
+    with postgres.database() as database_url, servers.own_valkey(folder, durable=True) as valkey:
+        env = {"DATABASE_URL": database_url, "REDIS_URL": valkey.url(), "LOG_FORMAT": "json"}
+        with services_in(folder / "services", env) as services:
+            sandbox = services.start("sandbox", SANDBOX_PORT=0)
+            services.env["SANDBOX_URL"] = sandbox.facts["sandbox_url"]
+            services.env["NEUROCARDS_DATA_DIR"] = folder / "data"
+            services.env |= environment
+            bot = ServiceProcess("bot", services.folder, services.env).start(wait_s=60)
+            for other in others:
+                services.start(other)
+            try:
+                yield BotWorld(database_url, valkey, sandbox, bot)
+            finally:
+                bot.kill()
 
 
 class Visitor:

@@ -1,16 +1,15 @@
 """The sandbox, a bot and a notifier for the folder; each test brings its own people."""
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from services.local.valkey import EmbeddedValkey
 from tests.integration.services.bot.checkout.buyer import Buyer
-from tests.integration.services.bot.people import BotWorld
+from tests.integration.services.bot.people import BotWorld, running_bot
 from tests.support import servers
-from tests.support.services import ServiceProcess, services_in
 
 ADMIN_ID = 799_999
 _user_ids = itertools.count(800_001)
@@ -24,33 +23,9 @@ def bot_world(
 ) -> Iterator[BotWorld]:
     """Everything between a seller and the provider of payments, on databases of its own."""
     folder = tmp_path_factory.mktemp("buying")
-    with postgres.database() as database_url, servers.own_valkey(folder, durable=True) as valkey:
-        env = {"DATABASE_URL": database_url, "REDIS_URL": valkey.url(), "LOG_FORMAT": "json"}
-        with services_in(folder / "services", env) as services:
-            sandbox = services.start("sandbox", SANDBOX_PORT=0)
-            services.env["SANDBOX_URL"] = sandbox.facts["sandbox_url"]
-            services.env["NEUROCARDS_DATA_DIR"] = folder / "data"
-            services.env["ADMIN_IDS"] = f"anna={ADMIN_ID}"
-            bot = ServiceProcess("bot", services.folder, services.env).start(wait_s=60)
-            services.start("notifier")
-            try:
-                yield BotWorld(database_url, valkey, sandbox, bot)
-            finally:
-                bot.kill()
-
-
-@pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
-        yield client
-
-
-@pytest.fixture
-def world(bot_world: BotWorld) -> Iterator[BotWorld]:
-    """The test fails when the bot logged a traceback meanwhile."""
-    before = len(bot_world.bot.log)
-    yield bot_world
-    assert "Traceback" not in bot_world.bot.log[before:], bot_world.bot.log[before:][-5000:]
+    with running_bot(postgres, folder, "notifier", ADMIN_IDS=f"anna={ADMIN_ID}") as world:
+        world.never_logged = ("Traceback",)  # alarms about money are errors in the log
+        yield world
 
 
 @pytest.fixture
