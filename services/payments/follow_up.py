@@ -32,10 +32,7 @@ class FollowUp:
     """`run_once` every few seconds."""
 
     def __init__(
-        self,
-        yookassa: YooKassaPayments,
-        *others: PaymentProvider,
-        give_up_s: float = PAYMENT_GIVE_UP_S,
+        self, yookassa: YooKassaPayments, *others: PaymentProvider, give_up_s: float = PAYMENT_GIVE_UP_S
     ) -> None:
         self._yookassa = yookassa
         self._orders = yookassa.orders

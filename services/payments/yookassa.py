@@ -201,7 +201,7 @@ class YooKassaPayments:
             return _refund(await self.shop.create_refund(msgspec.json.decode(asked.request), key))
         async for page in _pages(partial(self.shop.refunds, None, payment_id=intent.provider_payment)):
             for record in page.items:
-                if record.metadata.get("refund") == intent.refund:
+                if record.texts.get("refund") == intent.refund:
                     return _refund(record)
             page.require_readable()
         return refused(ordered, intent, "never_made") if asked.age_s >= SURELY_UNMADE_S else None
@@ -228,18 +228,18 @@ def _payment(record: PaymentRecord) -> ProviderPayment:
         id=record.id,
         status=record.status,
         paid=record.paid,
-        amount_minor=record.amount_minor,
-        currency=record.currency,
-        created_at_s=record.created_at_us / 1e6,
+        amount_minor=record.amount.minor,
+        currency=record.amount.currency,
+        created_at_s=record.created_at.timestamp(),
         payment=words.payment_in(record),
         ordered=words.order_in(record),
-        account=record.metadata.get("account", ""),
-        shop=record.shop,
+        account=record.texts.get("account", ""),
+        shop=record.recipient.account_id,
         test=record.test,
         refunded_minor=record.refunded_minor,
         confirmation_url=record.confirmation_url,
-        cancel_reason=record.cancel_reason,
-        cancel_party=record.cancel_party,
+        cancel_reason=record.cancelled.reason,
+        cancel_party=record.cancelled.party,
     )
 
 
@@ -248,11 +248,11 @@ def _refund(record: RefundRecord) -> ProviderRefund:
         id=record.id,
         provider_payment=record.payment_id,
         status=record.status,
-        amount_minor=record.amount_minor,
-        currency=record.currency,
-        created_at_s=record.created_at_us / 1e6,
-        refund=record.metadata.get("refund", ""),
-        cancel_reason=record.cancel_reason,
+        amount_minor=record.amount.minor,
+        currency=record.amount.currency,
+        created_at_s=record.created_at.timestamp(),
+        refund=record.texts.get("refund", ""),
+        cancel_reason=record.cancelled.reason,
     )
 
 

@@ -6,7 +6,6 @@ whole order, so that it can be rebuilt should our log have gone back in time; no
 
 import re
 import uuid
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -92,8 +91,8 @@ def metadata(payment: str, ordered: PaymentOrdered) -> dict[str, str]:
 
 def payment_in(record: PaymentRecord) -> str | None:
     """Which payment of ours it is; None when it is none of ours."""
-    payment = record.metadata.get("order_id", "")
-    ours = record.metadata.get("system") == SYSTEM and _PAYMENT.fullmatch(payment)
+    payment = record.texts.get("order_id", "")
+    ours = record.texts.get("system") == SYSTEM and _PAYMENT.fullmatch(payment)
     return payment if ours else None
 
 
@@ -108,7 +107,7 @@ class _Order(msgspec.Struct):
 
 def order_in(record: PaymentRecord) -> PaymentOrdered | None:
     """The order out of a payment's metadata; None when they do not hold one."""
-    given: Mapping[str, str] = record.metadata
+    given = record.texts
     try:
         order = msgspec.convert(given, _Order, strict=False)
         life_s = int(given["life_s"]) if given.get("life_s") else None
@@ -120,8 +119,8 @@ def order_in(record: PaymentRecord) -> PaymentOrdered | None:
         package=order.package,
         credits=order.credits,
         amount_minor=order.amount_minor,
-        currency=record.currency,
-        shop=record.shop,
+        currency=record.amount.currency,
+        shop=record.recipient.account_id,
         test=record.test,
         life_s=life_s,
         line=order.line,

@@ -21,12 +21,7 @@ from pydantic import SecretStr
 from services.adapters.kie.download import ResultFetcher
 from services.adapters.kie.envelope import Reply, TaskRecord, ask, parse_record
 from services.adapters.kie.errors import KieRefusedError, OutcomeUnknownError, TaskUnknownError
-from services.adapters.kie.failures import (
-    CREATE_FAILED,
-    UNCLASSIFIED,
-    Rule,
-    rule_for,
-)
+from services.adapters.kie.failures import CREATE_FAILED, UNCLASSIFIED, Rule, rule_for
 from services.adapters.kie.metrics import measured
 from services.adapters.kie.public_addresses import origin_of, public_client
 from services.platform.blobs import BlobStore, StoredBlob

@@ -156,11 +156,7 @@ def is_not_modified(error: BaseException) -> bool:
 
 
 async def edit_text(
-    bot: Bot,
-    chat_id: int,
-    message_id: int,
-    text: str,
-    reply_markup: InlineKeyboardMarkup | None = None,
+    bot: Bot, chat_id: int, message_id: int, text: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
     """Make the message show `text`; without `reply_markup` its buttons go. Whether it does show it now.
 

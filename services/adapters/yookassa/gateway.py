@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from prometheus_client import Counter, Histogram
 
-from services.adapters.yookassa import records
 from services.adapters.yookassa.errors import UnavailableError, YooKassaNoAnswerError, YooKassaRefusedError
-from services.adapters.yookassa.records import Page, PaymentRecord, RefundRecord, ShopRecord
+from services.adapters.yookassa.records import Page, PaymentRecord, RefundRecord, read, read_page
 from services.adapters.yookassa.transport import Address, Bound, Transport
 from services.platform.settings import Settings
 
@@ -31,19 +30,15 @@ CALL_SECONDS: Final = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
 )
 
-
 FREE_THREAD_S: Final = 5.0
 PAGE_ITEMS: Final = 100
-
-Value = TypeVar("Value")
 
 
 class YooKassa:
     """One shop. An async context manager that owns threads and connections.
 
-    Every call raises YooKassaRefusedError (a final no), UnavailableError (not carried out) or Unknown
-    (perhaps carried out);
-    see errors.py. `shop` and `test` are what its objects should say.
+    Every call raises YooKassaRefusedError (a final no), UnavailableError (not carried out) or UnknownError
+    (perhaps carried out). `shop` and `test` are what its objects should say.
     """
 
     def __init__(self, settings: Settings, *, free_thread_s: float = FREE_THREAD_S) -> None:
@@ -68,25 +63,28 @@ class YooKassa:
     async def create_payment(self, body: Mapping[str, Any], key: str) -> PaymentRecord:
         """Ask for a payment. The same key and body again give the same payment, for a day."""
         reply = await self._write("create", lambda sdk: sdk.payment.create(dict(body), key))
-        return records.payment(reply)
+        return read(reply, PaymentRecord)
 
     async def payment(self, payment_id: str) -> PaymentRecord:
         """The payment as it is now. Raises NotFoundError."""
-        return records.payment(await self._read("get", lambda sdk: sdk.payment.find_one(payment_id)))
+        reply = await self._read("get", lambda sdk: sdk.payment.find_one(payment_id))
+        return read(reply, PaymentRecord)
 
     async def payments(self, since: str, cursor: str | None = None) -> Page[PaymentRecord]:
         """Payments created at or after `since` (ISO 8601), the newest first."""
         query = _query(since, cursor)
-        return records.page_of_payments(await self._read("list", lambda sdk: sdk.payment.list(query)))
+        reply = await self._read("list", lambda sdk: sdk.payment.list(query))
+        return read_page(reply, PaymentRecord)
 
     async def create_refund(self, body: Mapping[str, Any], key: str) -> RefundRecord:
         """Send money back. The same key and body again give the same refund, for a day."""
         reply = await self._write("refund", lambda sdk: sdk.refund.create(dict(body), key))
-        return records.refund(reply)
+        return read(reply, RefundRecord)
 
     async def refund(self, refund_id: str) -> RefundRecord:
         """The refund as it is now. Raises NotFoundError."""
-        return records.refund(await self._read("get_refund", lambda sdk: sdk.refund.find_one(refund_id)))
+        reply = await self._read("get_refund", lambda sdk: sdk.refund.find_one(refund_id))
+        return read(reply, RefundRecord)
 
     async def refunds(
         self, since: str | None = None, cursor: str | None = None, *, payment_id: str | None = None
@@ -94,11 +92,7 @@ class YooKassa:
         """Refunds created at or after `since`, or those of one payment, the newest first."""
         query = _query(since, cursor) | ({"payment_id": payment_id} if payment_id else {})
         reply = await self._read("list_refunds", lambda sdk: sdk.refund.list(query))
-        return records.page_of_refunds(reply)
-
-    async def me(self) -> ShopRecord:
-        """The shop whose key this is."""
-        return records.shop(await self._read("me", lambda sdk: sdk.shop.get_account_settings()))
+        return read_page(reply, RefundRecord)
 
     async def _read(self, call: str, ask: Callable[[Bound], Any]) -> Any:
         return await self._in_thread(call, ask, (self._free,))

@@ -1,15 +1,16 @@
-"""What YooKassa says of a payment, a refund and the shop, read strictly; money in whole kopecks.
+"""What YooKassa says of a payment and a refund, read strictly; money in whole kopecks.
 
 Read from the reply itself and not from the SDK's objects, so that a way to pay which the SDK does not know
 cannot keep a paid credit back.
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from services.adapters.yookassa.errors import UnknownError
 from services.platform.ids import OutsideId, Unreadable, unreadable
@@ -18,40 +19,89 @@ CURRENCY: Final = "RUB"
 _MINOR: Final = 100
 _MINOR_MAX: Final = 10**12
 
-PaymentStatus = Literal["pending", "waiting_for_capture", "succeeded", "canceled"]
-RefundStatus = Literal["pending", "succeeded", "canceled"]
+Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 T = TypeVar("T")
 
 
-class PaymentRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment as the shop sees it. `amount_minor` in kopecks; `shop` is whose account it came to."""
+class Amount(msgspec.Struct, frozen=True):
+    """`value` as the provider writes it, "390.00"; anything but whole kopecks is refused."""
 
-    id: str
-    status: PaymentStatus
-    paid: bool
-    amount_minor: int
+    value: str
     currency: str
-    refunded_minor: int
-    shop: str
-    test: bool
-    created_at_us: int
-    confirmation_url: str | None
-    metadata: Mapping[str, str]
-    cancel_reason: str = ""
-    cancel_party: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            minor = Decimal(self.value) * _MINOR
+        except InvalidOperation:
+            minor = Decimal("NaN")
+        if not minor.is_finite() or minor != int(minor) or not 0 <= minor <= _MINOR_MAX:
+            raise ValueError(f"amount {self.value[:40]!r}")
+
+    @property
+    def minor(self) -> int:
+        """In kopecks."""
+        return int(Decimal(self.value) * _MINOR)
 
 
-class RefundRecord(msgspec.Struct, frozen=True, kw_only=True):
+class _Recipient(msgspec.Struct, frozen=True):
+    account_id: str = ""
+
+
+class _Cancellation(msgspec.Struct, frozen=True):
+    party: str = ""
+    reason: str = ""
+
+
+class _Confirmation(msgspec.Struct, frozen=True):
+    confirmation_url: str | None = None
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    id: OutsideId
+    amount: Amount
+    created_at: Moment
+    metadata: Mapping[str, Any] | None = None
+    cancellation_details: _Cancellation | None = None
+
+    def __post_init__(self) -> None:
+        """Keep what is text of the metadata; all of ours is, and a stranger's payment may hold anything."""
+        texts = {name: value for name, value in (self.metadata or {}).items() if isinstance(value, str)}
+        force_setattr(self, "metadata", texts)
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        return self.metadata or {}
+
+    @property
+    def cancelled(self) -> _Cancellation:
+        """Why, and who said so; empty when it is not cancelled."""
+        return self.cancellation_details or _Cancellation()
+
+
+class PaymentRecord(_Record, frozen=True, kw_only=True):
+    """A payment as the shop sees it."""
+
+    status: Literal["pending", "waiting_for_capture", "succeeded", "canceled"]
+    paid: bool
+    refunded_amount: Amount | None = None
+    recipient: _Recipient = _Recipient()
+    test: bool = False
+    confirmation: _Confirmation | None = None
+
+    @property
+    def refunded_minor(self) -> int:
+        return self.refunded_amount.minor if self.refunded_amount else 0
+
+    @property
+    def confirmation_url(self) -> str | None:
+        return self.confirmation.confirmation_url if self.confirmation else None
+
+
+class RefundRecord(_Record, frozen=True, kw_only=True):
     """Money that went, goes or would not go back."""
 
-    id: str
-    payment_id: str
-    status: RefundStatus
-    amount_minor: int
-    currency: str
-    created_at_us: int
-    metadata: Mapping[str, str]
-    cancel_reason: str = ""
+    payment_id: OutsideId
+    status: Literal["pending", "succeeded", "canceled"]
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
@@ -67,68 +117,6 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
             raise UnknownError("unreadable", f"{item.id or 'an item'} of a list: {item.reason}")
 
 
-class ShopRecord(msgspec.Struct, frozen=True):
-    """The shop itself. `receipts`: it sends receipts (54-FZ) through YooKassa."""
-
-    shop: str
-    enabled: bool
-    test: bool
-    receipts: bool
-
-
-class _Amount(msgspec.Struct):
-    value: str
-    currency: str
-
-
-class _Recipient(msgspec.Struct):
-    account_id: str = ""
-
-
-class _Cancellation(msgspec.Struct):
-    party: str = ""
-    reason: str = ""
-
-
-class _Confirmation(msgspec.Struct):
-    confirmation_url: str | None = None
-
-
-class _Payment(msgspec.Struct, kw_only=True):
-    id: OutsideId
-    status: PaymentStatus
-    paid: bool
-    amount: _Amount
-    created_at: str
-    refunded_amount: _Amount | None = None
-    recipient: _Recipient = msgspec.field(default_factory=_Recipient)
-    test: bool = False
-    confirmation: _Confirmation | None = None
-    metadata: dict[str, Any] | None = None
-    cancellation_details: _Cancellation | None = None
-
-
-class _Refund(msgspec.Struct, kw_only=True):
-    id: OutsideId
-    payment_id: OutsideId
-    status: RefundStatus
-    amount: _Amount
-    created_at: str
-    metadata: dict[str, Any] | None = None
-    cancellation_details: _Cancellation | None = None
-
-
-class _Fiscalization(msgspec.Struct):
-    enabled: bool = False
-
-
-class _Me(msgspec.Struct):
-    account_id: str
-    status: str = "enabled"
-    test: bool = False
-    fiscalization: _Fiscalization | None = None
-
-
 class _List(msgspec.Struct):
     items: list[Any]
     next_cursor: str | None = None
@@ -139,102 +127,20 @@ def amount_text(minor: int) -> dict[str, str]:
     return {"value": f"{minor // _MINOR}.{minor % _MINOR:02d}", "currency": CURRENCY}
 
 
-def payment(reply: Any) -> PaymentRecord:
-    """Raises UnknownError when the reply is no payment."""
-    read = _read(reply, _Payment)
-    cancelled = read.cancellation_details or _Cancellation()
-    return PaymentRecord(
-        id=read.id,
-        status=read.status,
-        paid=read.paid,
-        amount_minor=_minor(read.amount.value),
-        currency=read.amount.currency,
-        refunded_minor=_minor(read.refunded_amount.value) if read.refunded_amount else 0,
-        shop=read.recipient.account_id,
-        test=read.test,
-        created_at_us=_moment(read.created_at),
-        confirmation_url=read.confirmation.confirmation_url if read.confirmation else None,
-        metadata=_texts(read.metadata),
-        cancel_reason=cancelled.reason,
-        cancel_party=cancelled.party,
-    )
-
-
-def refund(reply: Any) -> RefundRecord:
-    """Raises UnknownError when the reply is no refund."""
-    read = _read(reply, _Refund)
-    return RefundRecord(
-        id=read.id,
-        payment_id=read.payment_id,
-        status=read.status,
-        amount_minor=_minor(read.amount.value),
-        currency=read.amount.currency,
-        created_at_us=_moment(read.created_at),
-        metadata=_texts(read.metadata),
-        cancel_reason=read.cancellation_details.reason if read.cancellation_details else "",
-    )
-
-
-def page_of_payments(reply: Any) -> Page[PaymentRecord]:
-    """Raises UnknownError when the reply is no list."""
-    return _page(reply, payment)
-
-
-def page_of_refunds(reply: Any) -> Page[RefundRecord]:
-    """Raises UnknownError when the reply is no list."""
-    return _page(reply, refund)
-
-
-def shop(reply: Any) -> ShopRecord:
-    """Raises UnknownError when the reply does not describe a shop."""
-    read = _read(reply, _Me)
-    receipts = read.fiscalization is not None and read.fiscalization.enabled
-    return ShopRecord(read.account_id, read.status == "enabled", read.test, receipts)
-
-
-def _page(reply: Any, read: Callable[[Any], T]) -> Page[T]:
-    """One item that cannot be read, a stranger's maybe, must not hide the others."""
-    listed, items, broken = _read(reply, _List), [], []
-    for item in listed.items:
-        try:
-            items.append(read(item))
-        except UnknownError as error:
-            broken.append(unreadable(item, error))
-    return Page(tuple(items), listed.next_cursor, tuple(broken))
-
-
-def _texts(metadata: Mapping[str, Any] | None) -> dict[str, str]:
-    """What is text there; all of ours is, and a stranger's payment may hold anything."""
-    return {name: value for name, value in (metadata or {}).items() if isinstance(value, str)}
-
-
-Read = TypeVar("Read")
-
-
-def _read(reply: Any, kind: type[Read]) -> Read:
+def read(reply: Any, kind: type[T]) -> T:
+    """Raises UnknownError when the reply is no such record."""
     try:
         return msgspec.convert(reply, kind)
     except msgspec.ValidationError as error:
         raise UnknownError("unreadable", str(error)) from error
 
 
-def _minor(value: str) -> int:
-    """ "390.00" → 39000, exactly."""
-    try:
-        minor = Decimal(value) * _MINOR
-    except InvalidOperation as error:
-        raise UnknownError("unreadable", f"amount {value[:40]!r}") from error
-    if not minor.is_finite() or minor != int(minor) or not 0 <= minor <= _MINOR_MAX:
-        raise UnknownError("unreadable", f"amount {value[:40]!r}")
-    return int(minor)
-
-
-def _moment(text: str) -> int:
-    """`2026-11-22T14:30:45.129Z` in epoch microseconds."""
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UnknownError("unreadable", f"time {text[:40]!r}") from error
-    if moment.tzinfo is None:
-        raise UnknownError("unreadable", f"time {text[:40]!r} without a zone")
-    return (moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)) // datetime.timedelta(microseconds=1)
+def read_page(reply: Any, kind: type[T]) -> Page[T]:
+    """One item that cannot be read, a stranger's maybe, must not hide the others."""
+    listed, items, broken = read(reply, _List), [], []
+    for item in listed.items:
+        try:
+            items.append(read(item, kind))
+        except UnknownError as error:
+            broken.append(unreadable(item, error))
+    return Page(tuple(items), listed.next_cursor, tuple(broken))

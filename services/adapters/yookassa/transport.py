@@ -16,7 +16,7 @@ import requests
 import urllib3
 from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
-from yookassa import Payment, Refund, Settings
+from yookassa import Payment, Refund
 from yookassa.client import ApiClient
 from yookassa.domain.common import RequestObject, UserAgent
 
@@ -136,7 +136,6 @@ class Bound:
         self.transport = transport
         self.payment = _bound(Payment, transport)
         self.refund = _bound(Refund, transport)
-        self.shop = _bound(Settings, transport)
 
     def run(self, call: Callable[["Bound"], Any]) -> Any:
         """The JSON that the provider answered `call` with. Raises YooKassaError."""

@@ -30,11 +30,7 @@ from services.bot.screens.menu import Screen, button, keyboard
 logger = structlog.get_logger()
 router = Router(name="admin")
 
-USAGE: Final = {
-    "grant": "/grant USER N reason",
-    "refund_job": "/refund_job JOB reason",
-    "user": "/user USER",
-}
+USAGE: Final = {"grant": "/grant USER N reason", "refund_job": "/refund_job JOB reason", "user": "/user USER"}
 CREDITS_MAX: Final = 1000
 """By hand and from a telephone; more only on the command line."""
 REASON_CHARS_MAX: Final = 200

@@ -19,9 +19,12 @@ from services.adapters.yookassa.errors import (
     YooKassaRefusedError,
 )
 from services.adapters.yookassa.gateway import YooKassa
+from services.adapters.yookassa.records import Amount
 from tests.support.each import each
 from tests.support.waiting import eventually
 from tests.unit.services.adapters.yookassa.conftest import body, shop_settings
+
+SINCE = "2020-01-01T00:00:00.000Z"
 
 
 async def pay(sandbox, record) -> None:
@@ -37,19 +40,17 @@ async def book(sandbox):
 
 async def test_a_payment_from_order_to_refund(sandbox, shop):
     made = await shop.create_payment(body(), "k1")
-    assert (made.status, made.paid, made.amount_minor, made.currency) == ("pending", False, 39000, "RUB")
-    assert (made.shop, made.test, made.metadata["order_id"]) == (shop.shop, True, "p1")
+    assert (made.status, made.paid, made.amount) == ("pending", False, Amount("390.00", "RUB"))
+    assert (made.recipient.account_id, made.test, made.texts["order_id"]) == (shop.shop, True, "p1")
     await pay(sandbox, made)
     paid = await shop.payment(made.id)
     assert (paid.status, paid.paid, paid.refunded_minor) == ("succeeded", True, 0)
     refund_body = {"payment_id": made.id, "amount": {"value": "0.01", "currency": "RUB"}}
     refund = await shop.create_refund(refund_body | {"metadata": {"refund": "r1"}}, "k2")
-    assert (refund.status, refund.amount_minor, refund.payment_id) == ("succeeded", 1, made.id)
-    assert (await shop.refund(refund.id)).metadata == {"refund": "r1"}
+    assert (refund.status, refund.amount.minor, refund.payment_id) == ("succeeded", 1, made.id)
+    assert (await shop.refund(refund.id)).texts == {"refund": "r1"}
     assert (await shop.payment(made.id)).refunded_minor == 1
     assert [r.id for r in (await shop.refunds(payment_id=made.id)).items] == [refund.id]
-    me = await shop.me()
-    assert (me.shop, me.enabled, me.test, me.receipts) == (shop.shop, True, True, True)
 
 
 async def test_lists_go_on_where_a_page_ended(sandbox, shop, monkeypatch):
@@ -118,7 +119,7 @@ async def test_wrong_credentials(sandbox):
     settings = shop_settings(f"{sandbox.url}/yookassa/v3", yookassa_secret_key="test_other")
     async with YooKassa(settings) as other:
         with pytest.raises(BadCredentialsError):
-            await other.me()
+            await other.payments(SINCE)
 
 
 async def test_a_refused_connection_and_a_name_that_is_none_were_never_sent():
@@ -141,7 +142,7 @@ async def test_two_shops_in_one_process_do_not_mix_and_the_shared_configuration_
         YooKassa(shop_settings(base, yookassa_secret_key="test_wrong")) as wrong,
     ):
         answers = await asyncio.gather(
-            *(shop.me() for _ in range(5) for shop in (right, wrong)), return_exceptions=True
+            *(shop.payments(SINCE) for _ in range(5) for shop in (right, wrong)), return_exceptions=True
         )
     assert [isinstance(answer, BadCredentialsError) for answer in answers] == [False, True] * 5
     assert dict(vars(yookassa.Configuration)) == before
@@ -155,7 +156,7 @@ async def test_hung_calls_leave_threads_for_reads_and_are_told_when_there_is_non
         await eventually(lambda: sandbox.ctx.faults.describe()["taken"])
         with pytest.raises(UnavailableError, match="no_free_thread"):
             await shop.create_payment(body(), "k2")
-        assert (await shop.me()).enabled
+        assert (await shop.payments(SINCE)).items == ()
         hung.cancel()  # the caller is gone, the thread still waits
         with pytest.raises(asyncio.CancelledError):
             await hung
@@ -212,7 +213,7 @@ async def test_a_way_to_pay_that_the_sdk_does_not_know_keeps_nothing_back(sandbo
     doc["shown"]["payment_method"] = {"type": "telepathy", "saved": "maybe"}
     doc["shown"]["created_at"] = "2026-11-22T14:30:45.129Z"
     sandbox.ctx.store.put("yookassa_payment", made.id, doc)
-    assert (await shop.payment(made.id)).created_at_us == 1795357845129000
+    assert (await shop.payment(made.id)).created_at.timestamp() == 1795357845.129
 
 
 def test_no_error_and_no_representation_holds_the_secret():

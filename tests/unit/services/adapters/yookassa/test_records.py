@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.adapters.yookassa.errors import UnknownError
-from services.adapters.yookassa.records import amount_text, page_of_payments, payment
+from services.adapters.yookassa.records import PaymentRecord, amount_text, read, read_page
 from tests.support.each import each
 
 PAYMENT = {
@@ -17,14 +17,18 @@ PAYMENT = {
 }
 
 
+def payment(reply: object) -> PaymentRecord:
+    return read(reply, PaymentRecord)
+
+
 def test_what_is_not_told_has_a_value_that_matches_no_order() -> None:
-    read = payment(PAYMENT)
-    assert (read.shop, read.test, read.metadata, read.refunded_minor) == ("", False, {}, 0)
+    told = payment(PAYMENT)
+    assert (told.recipient.account_id, told.test, told.texts, told.refunded_minor) == ("", False, {}, 0)
 
 
 @given(st.integers(0, 10**12))
 def test_every_amount_comes_back_as_it_went(minor: int) -> None:
-    assert payment(PAYMENT | {"amount": amount_text(minor)}).amount_minor == minor
+    assert payment(PAYMENT | {"amount": amount_text(minor)}).amount.minor == minor
 
 
 @each("value", ["", "NaN", "Infinity", "1.005", "-1.00", "1e30", "390,00"])
@@ -56,15 +60,14 @@ def test_a_payment_that_is_none(change: dict[str, object]) -> None:
 
 def test_a_strangers_metadata_hide_nothing_that_is_ours() -> None:
     odd = {"order": 5, "lines": [1, 2], "nested": {"a": None}}
-    assert payment(PAYMENT | {"metadata": odd | {"order_id": "1"}}).metadata == {"order_id": "1"}
+    assert payment(PAYMENT | {"metadata": odd | {"order_id": "1"}}).texts == {"order_id": "1"}
 
 
 def test_one_item_that_cannot_be_read_hides_no_other() -> None:
-    page = page_of_payments(
-        {"type": "list", "items": [PAYMENT | {"id": "bad", "amount": 1}, PAYMENT, "none", {"id": "a\n"}]}
-    )
+    items = [PAYMENT | {"id": "bad", "amount": 1}, PAYMENT, "none", {"id": "a\n"}]
+    page = read_page({"type": "list", "items": items}, PaymentRecord)
     assert [item.id for item in page.items] == ["x"]
     assert [item.id for item in page.unreadable] == ["bad", "", ""]
     with pytest.raises(UnknownError, match="bad"):
         page.require_readable()
-    page_of_payments({"type": "list", "items": [PAYMENT]}).require_readable()
+    read_page({"type": "list", "items": [PAYMENT]}, PaymentRecord).require_readable()
