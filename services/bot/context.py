@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,10 +17,6 @@ from services.generation.wait_estimate import Estimate, Outlook
 from services.platform.blobs import BlobStore
 from services.platform.i18n import Catalogues
 from services.platform.settings import Settings
-
-if TYPE_CHECKING:
-    pass
-
 
 TERMS_VERSION = "2026-11"
 """Changed terms get a new version, and everyone is asked once more."""

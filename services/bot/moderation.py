@@ -6,35 +6,26 @@ again. Where no verdict can be had in time, the order goes through (logged, coun
 well, and a seller must not wait for OpenAI. That is not remembered, so the next order asks again.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
+import structlog
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.adapters.openai.moderation import Kinds
-
-if TYPE_CHECKING:
-    pass
-
-import asyncio
-from collections.abc import Sequence
-from typing import Literal, Protocol
-
-import structlog
-
 from services.accounts.personal_data import Draft, PersonalData
 from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.openai.metrics import MODERATED, MODERATION_FLAGS
+from services.adapters.openai.moderation import Kinds, Moderator
 from services.platform.blobs import BlobError, BlobStore
 from services.platform.scrub import scrub
 
 query = load_queries("services.bot")
 
 logger = structlog.get_logger()
-# Verdicts that were given, kept per account in the table `verdicts`.
 
 
 def text_content(text: str) -> str:
@@ -43,7 +34,7 @@ def text_content(text: str) -> str:
 
 
 class Verdicts:
-    """Reads and writes over the services' pool."""
+    """Verdicts that were given, kept per account in the table `verdicts`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -67,27 +58,11 @@ Findings = Mapping[Part, Kinds]
 Mode = Literal["off", "text", "all"]
 
 
-class Judge(Protocol):
-    """Whoever judges; both raise OpenAINoAnswerError."""
-
-    async def texts(self, texts: Sequence[str]) -> list[Kinds]: ...
-
-    async def photo(self, photo: bytes) -> Kinds: ...
-
-
-class Remembered(Protocol):
-    """Where verdicts are kept."""
-
-    async def known(self, account: str, contents: Sequence[str]) -> dict[str, Kinds]: ...
-
-    async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None: ...
-
-
 class Moderation:
     """Judges drafts; one per process."""
 
     def __init__(
-        self, mode: Mode, judge: Judge, verdicts: Remembered, people: PersonalData, blobs: BlobStore
+        self, mode: Mode, judge: Moderator, verdicts: Verdicts, people: PersonalData, blobs: BlobStore
     ) -> None:
         self._mode = mode
         self._judge = judge

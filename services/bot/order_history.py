@@ -1,6 +1,6 @@
 """What an account's stream tells its owner. Read from the log: right at once, whatever the projections do."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
@@ -18,10 +18,6 @@ from ledger.jobs.state import JobState
 from ledger.log.ledger import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-
-if TYPE_CHECKING:
-    pass
-
 
 query = load_queries("services.bot")
 

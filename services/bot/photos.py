@@ -22,19 +22,6 @@ from PIL import Image, ImageCms, ImageOps
 
 from events.errors import NeurocardsError
 
-# What can be wrong with a photo; the limits are in photos.py.
-#
-# PhotoError
-# ├── NotAnImageError          the bytes are no image at all
-# ├── UnsupportedFormatError   (format) an image, but not JPEG, PNG or WebP
-# ├── AnimatedImageError            several frames
-# ├── TooManyBytesError        (size_bytes) over PHOTO_BYTES_MAX
-# ├── TooManyPixelsError       (width, height, most) over PIXELS_MAX of its format, by its header, before
-# decoding
-# ├── TooSmallError            (width, height) a side under SIDE_MIN
-# ├── TooNarrowError           (width, height) a strip that padding cannot save
-# └── DamagedImageError             begins as an image, but cannot be decoded to its end
-
 
 class PhotoError(NeurocardsError):
     """The bytes cannot be used as a photo; the seller should send another one."""

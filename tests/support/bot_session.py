@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,11 +20,11 @@ from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.payments.state import PaymentState
 from services.accounts.personal_data import Account, Brief, Draft
-from services.adapters.openai.moderation import Kinds
+from services.adapters.openai.moderation import Kinds, Moderator
 from services.adapters.telegram.client import create_bot
 from services.bot.context import BotContext
 from services.bot.main import bot_texts
-from services.bot.moderation import Moderation
+from services.bot.moderation import Moderation, Verdicts
 from services.generation.catalogue import load_catalogue
 from services.platform.blobs import BlobError, StoredBlob
 from services.platform.settings import load_settings
@@ -197,7 +197,7 @@ class MemoryBlobs:
         return len(self.kept[key]) if key in self.kept else None
 
 
-class MemoryJudge:
+class MemoryJudge(Moderator):
     """Flags what a test says is bad; `failure` is raised instead of any verdict."""
 
     def __init__(self) -> None:
@@ -218,13 +218,13 @@ class MemoryJudge:
         return self.bad.get(content, ())
 
 
-class MemoryVerdicts:
+class MemoryVerdicts(Verdicts):
     """Verdicts in a dictionary."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Kinds] = {}
 
-    async def known(self, account: str, contents: Sequence[str]) -> dict[str, Kinds]:
+    async def known(self, account: str, contents: Iterable[str]) -> dict[str, Kinds]:
         return {name: self.kept[account, name] for name in contents if (account, name) in self.kept}
 
     async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None:

@@ -35,10 +35,20 @@ class Menu(CallbackData, prefix="menu"):
         return cls.filter(F.action == action)
 
 
-class Again(CallbackData, prefix="again"):
-    """Another order with the photo and the words of `draft` (an order's id is its draft's)."""
+class OfDraft(CallbackData, prefix="draft"):
+    """About a draft; an order's id is its draft's."""
 
     draft: str
+
+
+class OfFlow(CallbackData, prefix="flow"):
+    """A step of the order that is being made."""
+
+    flow: str = ""
+
+
+class Again(OfDraft, prefix="again"):
+    """Another order with the photo and the words of `draft` (an order's id is its draft's)."""
 
 
 class AcceptTerms(CallbackData, prefix="terms"):
@@ -60,10 +70,8 @@ class ChooseStyle(CallbackData, prefix="style"):
     flow: str = ""
 
 
-class SkipWishes(CallbackData, prefix="nowish"):
+class SkipWishes(OfFlow, prefix="nowish"):
     """No wishes."""
-
-    flow: str = ""
 
 
 class ChooseCount(CallbackData, prefix="count"):
@@ -73,46 +81,32 @@ class ChooseCount(CallbackData, prefix="count"):
     flow: str = ""
 
 
-class OtherStyle(CallbackData, prefix="restyle"):
+class OtherStyle(OfFlow, prefix="restyle"):
     """From the number of videos back to the style."""
 
-    flow: str = ""
 
-
-class Describe(CallbackData, prefix="words"):
+class Describe(OfFlow, prefix="words"):
     """Take the text that was answered with this button as the description."""
 
-    flow: str = ""
 
-
-class Drop(CallbackData, prefix="drop"):
+class Drop(OfFlow, prefix="drop"):
     """Drop the order being made."""
 
-    flow: str = ""
 
-
-class Order(CallbackData, prefix="order"):
+class Order(OfDraft, prefix="order"):
     """Order what the draft says; the draft's id is the idempotency key."""
 
-    draft: str
 
-
-class ChangeDraft(CallbackData, prefix="change"):
+class ChangeDraft(OfDraft, prefix="change"):
     """Back from the confirm screen to the number of videos, with a new draft."""
 
-    draft: str
 
-
-class Mend(CallbackData, prefix="mend"):
+class Mend(OfDraft, prefix="mend"):
     """Change what is not allowed in the draft, and nothing else."""
 
-    draft: str
 
-
-class TopUp(CallbackData, prefix="topup"):
+class TopUp(OfDraft, prefix="topup"):
     """To the packages, from the order `draft`."""
-
-    draft: str
 
 
 class Buy(CallbackData, prefix="buy"):
@@ -143,10 +137,8 @@ class CheckPayment(CallbackData, prefix="paid"):
     payment: str
 
 
-class BackToOrder(CallbackData, prefix="backto"):
+class BackToOrder(OfDraft, prefix="backto"):
     """From buying back to the order that was being made."""
-
-    draft: str
 
 
 class AdminDo(CallbackData, prefix="admdo"):
@@ -159,7 +151,5 @@ class AdminDrop(CallbackData, prefix="admno"):
     """Leave it."""
 
 
-class Cancel(CallbackData, prefix="cancel"):
+class Cancel(OfDraft, prefix="cancel"):
     """Drop the draft; nothing happens once it is ordered."""
-
-    draft: str

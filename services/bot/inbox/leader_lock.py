@@ -15,6 +15,7 @@ import structlog
 from ledger.postgres import DATABASE_ERRORS
 from services.platform.database import connect
 from services.platform.errors import StartError
+from services.platform.periodic import sleep
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -47,7 +48,7 @@ class LeaderLock:
                 if not told:
                     logger.warning("turn_unavailable", reason=str(error))
                 told = True
-                await _pause(self._stop, _ASK_AGAIN_S)
+                await sleep(_ASK_AGAIN_S, self._stop)
                 continue
             told = False
             try:
@@ -65,12 +66,12 @@ class LeaderLock:
                     return True
             except DATABASE_ERRORS as error:
                 logger.warning("turn_lost", reason=repr(error))
-                await _pause(self._stop, _ASK_AGAIN_S)
+                await sleep(_ASK_AGAIN_S, self._stop)
                 return False
             if not told:
                 logger.info("turn_awaited", reason="another process handles the updates")
             told = True
-            await _pause(self._stop, _ASK_AGAIN_S)
+            await sleep(_ASK_AGAIN_S, self._stop)
         return False
 
     async def _hold(self, connection: "asyncpg.Connection[asyncpg.Record]", work: Work) -> None:
@@ -90,16 +91,10 @@ class LeaderLock:
         """Set `over` when the process stops or the connection is dead, even silently."""
         try:
             while not self._stop.is_set():
-                await _pause(self._stop, _PING_S)
+                await sleep(_PING_S, self._stop)
                 if not self._stop.is_set():
                     await connection.fetchval("SELECT 1", timeout=_PING_S)
         except DATABASE_ERRORS as error:
             logger.warning("turn_lost", reason=repr(error))
         finally:
             over.set()
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()

@@ -10,7 +10,6 @@ Between two updates of a chat every other chat that waits has one handled: each 
 """
 
 import asyncio
-import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -23,6 +22,7 @@ from ledger.postgres import TRANSIENT
 from services.bot.inbox.outage_log import OutageLog, Pauses
 from services.bot.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
 from services.bot.metrics import IN_HAND, UPDATES
+from services.platform.periodic import sleep
 
 logger = structlog.get_logger()
 T = TypeVar("T")
@@ -101,11 +101,11 @@ class InboxRunner:
                 await self._take()
             except TRANSIENT as error:
                 self._trouble.met(error)
-                await self._pause(pauses.next_s())
+                await sleep(pauses.next_s(), self._stop)
                 continue
             pauses = Pauses()
             IN_HAND.labels("urgent" if self._urgent else "ordinary").set(len(self._in_hand))
-            await _first_of(stop, self._wake, timeout_s=POLL_S)
+            await sleep(POLL_S, stop, self._wake)
         if self._tasks:
             await asyncio.wait(self._tasks)
         self._chats.clear()
@@ -136,7 +136,7 @@ class InboxRunner:
                 self._in_hand.discard(queue.popleft().update_id)
         except Exception:  # a bug here must not take the whole inbox down; the rest is taken in hand again
             logger.exception("chat_failed", chat_id=chat_id)
-            await self._pause(self._retry_first_s)
+            await sleep(self._retry_first_s, self._stop)
         finally:
             self._in_hand.difference_update(stored.update_id for stored in queue)
             del self._chats[chat_id]
@@ -173,7 +173,7 @@ class InboxRunner:
                 if not told and pauses.waited_s > TELL_AFTER_S:
                     told = True
                     await self._tell(self._handler.waits(stored, error))
-                await self._pause(pauses.next_s())
+                await sleep(pauses.next_s(), self._stop)
             else:
                 self._trouble.over()
                 UPDATES.labels("handled").inc()
@@ -201,7 +201,7 @@ class InboxRunner:
         if failures is not None and failures >= FAILURES_MAX:
             await self._park(stored, reason)
             return True
-        await self._pause(self._retry_first_s * 3 ** ((failures or 1) - 1))
+        await sleep(self._retry_first_s * 3 ** ((failures or 1) - 1), self._stop)
         return False
 
     async def _park(self, stored: StoredUpdate, reason: str) -> None:
@@ -225,21 +225,4 @@ class InboxRunner:
                 self._trouble.met(error)
                 if self._stop.is_set():
                     return None
-                await self._pause(pauses.next_s())
-
-    async def _pause(self, seconds: float) -> None:
-        await _first_of(self._stop, timeout_s=seconds)
-
-
-async def _first_of(*events: asyncio.Event, timeout_s: float) -> None:
-    """Until one of the events is set, at most `timeout_s`."""
-    if any(event.is_set() for event in events):
-        return
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks, return_exceptions=True)
+                await sleep(pauses.next_s(), self._stop)
