@@ -34,7 +34,6 @@ class RecentChecks:
         self._at: OrderedDict[str, float] = OrderedDict()
 
     def checked_recently(self, payment: str) -> bool:
-        """Whether a look has ended a moment ago."""
         at = self._at.get(payment)
         return at is not None and time.monotonic() - at < self._again_s
 
@@ -67,7 +66,6 @@ class Checkout:
 
     @property
     def packages(self) -> list[Package]:
-        """What is sold."""
         return [package for package in self.orders.packages if self.prices(package)]
 
     def package(self, package_id: str, provider: Provider | None = None) -> Package | None:

@@ -90,7 +90,6 @@ class Consents:
         self._given: set[str] = set()
 
     async def given(self, account: str) -> bool:
-        """Whether the account has agreed to TERMS_VERSION."""
         if account in self._given:
             return True
         agreed = (await self._ledger.read.account(account)).terms == TERMS_VERSION

@@ -18,14 +18,13 @@ from services.adapters.telegram.limits import RateLimit, TelegramLimits, rates_f
 from services.adapters.yookassa.gateway import YooKassa
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext
-from services.bot.dispatcher import ALLOWED_UPDATES, build_dispatcher
 from services.bot.inbox import Inbox, InboxRunner, LeaderLock
 from services.bot.middleware import Locales
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_form import storage
 from services.bot.order_history import History
 from services.bot.polling import Polling
-from services.bot.update_handler import UpdateHandler
+from services.bot.update_handler import ALLOWED_UPDATES, UpdateHandler, build_dispatcher
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import READ_EVERY_S, CircuitBook, Circuits
 from services.generation.wait_estimate import MEASURE_EVERY_S, Outlook, capacity
@@ -108,7 +107,6 @@ def spawn_views(runtime: Runtime, shop: BotContext) -> None:
 
 
 def bot_texts() -> Catalogues:
-    """The bot's catalogues."""
     return Catalogues("services.bot", "bot")
 
 
@@ -128,8 +126,6 @@ async def together(over: asyncio.Event, *parts: Awaitable[None]) -> None:
 
 
 def commands(texts: Catalogues, locale: str) -> list[BotCommand]:
-    """The commands a client offers."""
-
     def _(msgid: str) -> str:
         return texts.gettext(msgid, locale=locale)
 

@@ -65,12 +65,14 @@ class PersonMiddleware(BaseMiddleware):
         accepted = await self._consents.given(account.account)
         self._locales.note(user.id, account.locale)
         person = data["person"] = Person(account.account, account.locale, user.id, accepted)
-        if state is not None:
-            data["chat"] = Conversation(data["bot"], self._shop, person, state, event)
+        talk = Conversation(data["bot"], self._shop, person, state, event) if state is not None else None
+        data["chat"] = talk
         texts = self._shop.texts
         with texts.context(), texts.use_locale(account.locale):
             try:
                 answer = await handler(event, data)
+                if talk is not None and isinstance(event, CallbackQuery) and not talk.answered:
+                    await talk.answer_tap()
             except Exception:
                 if await self._is_there(account.account, state):
                     raise

@@ -29,7 +29,6 @@ logger = structlog.get_logger()
 
 
 def text_content(text: str) -> str:
-    """The name of exactly this text."""
     return f"text:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -40,12 +39,10 @@ class Verdicts:
         self._pool = pool
 
     async def known(self, account: str, contents: Iterable[str]) -> dict[str, Kinds]:
-        """The verdicts there are on these contents."""
         rows = await self._pool.fetch(query("verdicts"), account, list(contents))
         return {content: msgspec.convert(kinds, Kinds) for content, kinds in rows}
 
     async def keep(self, account: str, verdicts: Mapping[str, Kinds]) -> None:
-        """Remember them."""
         rows = [(account, content, list(kinds)) for content, kinds in verdicts.items()]
         if rows:
             await self._pool.executemany(query("verdict_keep"), rows)

@@ -102,7 +102,6 @@ async def load_form(state: FSMContext) -> OrderForm:
 
 
 async def save_form(state: FSMContext, flow: OrderForm) -> None:
-    """Remember the flow."""
     data: dict[str, Any] = msgspec.to_builtins(flow)
     await state.set_data(data)
 

@@ -82,7 +82,6 @@ class History:
         return [job for job, _ in rows]
 
     async def jobs(self, account: str) -> list[ShownJob]:
-        """The last JOBS_SHOWN jobs, newest first."""
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
         shown = []
         for job, at_us in rows:

@@ -44,8 +44,6 @@ class AnimatedImageError(PhotoError):
 
 
 class TooManyBytesError(PhotoError):
-    """The file has too many bytes to be looked at."""
-
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"{size_bytes} bytes are too many for a photo")
         self.size_bytes = size_bytes

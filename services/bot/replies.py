@@ -22,7 +22,7 @@ async def send_screen(bot: Bot, chat_id: int, screen: Screen, *, answer_to: int 
     return sent.message_id
 
 
-@dataclass(frozen=True)
+@dataclass
 class Conversation:
     """One update's way to answer: whose it is, their place in an order, and what was tapped."""
 
@@ -31,6 +31,8 @@ class Conversation:
     person: Person
     state: FSMContext
     event: TelegramObject
+    answered: bool = False
+    """Whether the tap is answered; one that no handler answers is answered after it."""
 
     @property
     def tapped(self) -> CallbackQuery:
@@ -61,6 +63,7 @@ class Conversation:
 
     async def answer_tap(self, text: str = "", *, alert: bool = False) -> None:
         """Stop the tapped button's spinner, with a word if there is one."""
+        self.answered = True
         await client.answer_tap(self.bot, self.tapped.id, text, alert=alert)
 
     async def remove_buttons(self) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import structlog
 from aiogram import Bot, Dispatcher
 from aiogram.dispatcher.event.bases import UNHANDLED
+from aiogram.fsm.storage.base import BaseStorage
+from aiogram.fsm.strategy import FSMStrategy
 from aiogram.types import Update
 from aiogram.types.update import UpdateTypeLookupError
 from redis.exceptions import RedisError
@@ -13,10 +15,12 @@ from redis.exceptions import RedisError
 from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
+from services.bot.context import BotContext, Consents
+from services.bot.handlers import admin, confirm, drafts, fallback, menu, order, terms, topup
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
-from services.bot.middleware import Locales
+from services.bot.middleware import Locales, PersonMiddleware, RepeatedTaps
 from services.platform.i18n import Catalogues
 
 logger = structlog.get_logger()
@@ -29,8 +33,6 @@ class HandlerTimeoutError(NeurocardsError):
 
 
 class UpdateHandler:
-    """Feeds updates to the dispatcher."""
-
     def __init__(self, bot: Bot, dispatcher: Dispatcher, texts: Catalogues, locales: Locales) -> None:
         self._bot = bot
         self._dispatcher = dispatcher
@@ -111,3 +113,31 @@ def _kind(update: Update) -> str:
         return update.event_type
     except UpdateTypeLookupError:
         return "unknown"
+
+
+ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_query")
+
+
+def build_dispatcher(shop: BotContext, places: BaseStorage, locales: Locales) -> Dispatcher:
+    """A dispatcher for one process. Handlers get `shop` and `person`."""
+    dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, disable_fsm=True, shop=shop)
+    who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
+    dispatcher.message.outer_middleware(topup.StarsMiddleware(shop))
+    for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
+        # Here and not before all updates: what is about money is answered while Redis is away.
+        observer.outer_middleware(dispatcher.fsm)
+        observer.outer_middleware(who)
+        observer.outer_middleware(taps)
+    dispatcher.pre_checkout_query.outer_middleware(who)
+    dispatcher.include_routers(
+        fallback.foreign,
+        terms.router,
+        admin.router,
+        menu.router,
+        topup.router,
+        confirm.router,
+        drafts.router,
+        order.router,
+        fallback.router,
+    )
+    return dispatcher

@@ -61,7 +61,6 @@ class TrackingStore:
         )  # fmt: skip
 
     async def release(self, payment: str) -> None:
-        """Forget a payment that was not ordered after all."""
         await self._pool.execute(query("unopen"), payment)
 
     async def link(self, payment: str) -> TrackedPayment | None:
@@ -73,7 +72,6 @@ class TrackingStore:
         await self._pool.execute(query("set_url"), payment, url)
 
     async def set_message(self, payment: str, chat_id: int, message_id: int) -> None:
-        """Remember the message that shows how the payment stands."""
         await self._pool.execute(query("set_message"), payment, chat_id, message_id)
 
     async def ask(self, payment: str, refund: str, account: str, words: Words) -> Asked:
@@ -91,11 +89,9 @@ class TrackingStore:
         return Asked(row["request"], math.inf if row["age_s"] is None else row["age_s"])
 
     async def watch(self, payment: str, refund: str, account: str, provider: Provider) -> None:
-        """Have it looked after."""
         await self._pool.execute(query("watch"), payment, refund, account, provider, self._first_look_s)
 
     async def unwatch(self, payment: str, refund: str = "") -> None:
-        """It is final."""
         await self._pool.execute(query("unwatch"), payment, refund)
 
     async def report_paid(self, provider_payment: str) -> None:
@@ -103,7 +99,6 @@ class TrackingStore:
         await self._pool.execute(query("tell"), provider_payment)
 
     async def looked(self, payment: str) -> None:
-        """The provider has let us read it."""
         await self._pool.execute(query("looked"), payment)
 
     async def due(self, limit: int, most_s: float) -> list[WatchedPayment]:
@@ -124,5 +119,4 @@ class TrackingStore:
         return payment
 
     async def refund_known(self, provider_refund: str) -> bool:
-        """Whether this refund of the provider's stands in the ledger."""
         return bool(await self._pool.fetchval(query("refund_known"), provider_refund))

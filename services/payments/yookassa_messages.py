@@ -16,6 +16,8 @@ from services.platform.settings import Settings
 
 SYSTEM: Final = "neurocards"
 _NAMESPACE: Final = uuid.UUID("3f0c2a53-2f2b-5a0e-9c39-6a4f7f6f8f10")
+_ORDER: Final = ("account", "package", "credits", "amount_minor", "life_s", "line", "locale")
+"""What of an order stands in a payment's metadata."""
 _DESCRIPTION_MAX: Final = 128
 _PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\\]{1,64}@[^\s@<>\"',;:()\\]{1,180}\.[^\s@<>\"',;:()\\.\d]{2,63}")
@@ -28,7 +30,6 @@ def payment_key(payment: str) -> str:
 
 
 def refund_key(refund: str) -> str:
-    """The idempotency key under which a refund is made."""
     return str(uuid.uuid5(_NAMESPACE, f"refund:{refund}"))
 
 
@@ -75,18 +76,9 @@ def refund_words(
 
 
 def metadata(payment: str, ordered: PaymentOrdered) -> dict[str, str]:
-    """The order, as texts."""
-    return {
-        "system": SYSTEM,
-        "order_id": payment,
-        "account": ordered.account,
-        "package": ordered.package,
-        "credits": str(ordered.credits),
-        "amount_minor": str(ordered.amount_minor),
-        "life_s": "" if ordered.life_s is None else str(ordered.life_s),
-        "line": ordered.line,
-        "locale": ordered.locale,
-    }
+    order = {name: getattr(ordered, name) for name in _ORDER}
+    texts = {name: "" if value is None else str(value) for name, value in order.items()}
+    return {"system": SYSTEM, "order_id": payment} | texts
 
 
 def payment_in(record: PaymentRecord) -> str | None:
@@ -96,37 +88,15 @@ def payment_in(record: PaymentRecord) -> str | None:
     return payment if ours else None
 
 
-class _Order(msgspec.Struct):
-    account: str
-    package: str
-    credits: int
-    amount_minor: int
-    line: str
-    locale: str
-
-
 def order_in(record: PaymentRecord) -> PaymentOrdered | None:
     """The order out of a payment's metadata; None when they do not hold one."""
-    given = record.texts
+    order: dict[str, Any] = {name: record.texts.get(name) for name in _ORDER}
+    order |= {"life_s": order["life_s"] or None, "currency": record.amount.currency, "test": record.test}
+    order |= {"provider": "yookassa", "shop": record.recipient.account_id, "restored": True}
     try:
-        order = msgspec.convert(given, _Order, strict=False)
-        life_s = int(given["life_s"]) if given.get("life_s") else None
-    except (msgspec.ValidationError, ValueError):
+        return msgspec.convert(order, PaymentOrdered, strict=False)
+    except msgspec.ValidationError:
         return None
-    return PaymentOrdered(
-        account=order.account,
-        provider="yookassa",
-        package=order.package,
-        credits=order.credits,
-        amount_minor=order.amount_minor,
-        currency=record.amount.currency,
-        shop=record.recipient.account_id,
-        test=record.test,
-        life_s=life_s,
-        line=order.line,
-        locale=order.locale,
-        restored=True,
-    )
 
 
 def _receipt(settings: Settings, line: str, amount_minor: int, contact: str) -> dict[str, Any]:

@@ -40,7 +40,6 @@ def key_path(settings: Settings) -> Path | None:
 
 
 def folder(settings: Settings) -> Path:
-    """Where notes are written to."""
     if settings.checkpoint_dir is not None:
         return settings.checkpoint_dir.expanduser()
     return settings.data_dir.expanduser() / FOLDER

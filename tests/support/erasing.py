@@ -14,12 +14,12 @@ from ledger.log.ledger import Ledger
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import Account, PersonalData
 from services.bot.context import Person
-from services.bot.dispatcher import build_dispatcher
 from services.bot.handlers import terms
 from services.bot.middleware import Locales
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_form import Create, OrderForm, storage
 from services.bot.order_history import History
+from services.bot.update_handler import build_dispatcher
 from services.payments.orders import PaymentOrders as PaymentDesk
 from services.platform.blobs import FolderBlobs
 from services.platform.settings import Settings

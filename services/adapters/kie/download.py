@@ -179,7 +179,6 @@ class ResultFetcher:
             raise broken(error.failure.message or error.failure.code, passing=True) from error
 
     async def close(self) -> None:
-        """Close the connections."""
         await self._client.aclose()
 
     async def _video(self, url: str) -> AsyncGenerator[bytes, None]:

@@ -83,7 +83,6 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """`data` when it is an object, else nothing."""
         return self.data if isinstance(self.data, dict) else {}
 
     @property
@@ -91,7 +90,6 @@ class Reply(msgspec.Struct, frozen=True):
         return Signal(self.http_status, self.code, "", self.text)
 
     def failure(self, rule: Rule | None = None) -> Failure:
-        """The failure of a reply that says no."""
         return failure_for(self.signal, rule, self.raw)
 
     @property
@@ -184,7 +182,6 @@ class TaskRecord(msgspec.Struct, frozen=True):
 
     @property
     def odd(self) -> bool:
-        """A state outside the documented ones."""
         return self.state == "running" and self.said not in _RUNNING
 
 

@@ -30,7 +30,6 @@ class Signal(msgspec.Struct, frozen=True):
 
     @property
     def said_code(self) -> str:
-        """The code that counts."""
         return self.exception or self.fail_code or self.code or str(self.http_status)
 
 

@@ -31,7 +31,6 @@ class Menu(CallbackData, prefix="menu"):
 
     @classmethod
     def filter_action(cls, action: MenuAction) -> CallbackQueryFilter:
-        """The filter of one action's handler."""
         return cls.filter(F.action == action)
 
 
@@ -52,8 +51,6 @@ class Again(OfDraft, prefix="again"):
 
 
 class AcceptTerms(CallbackData, prefix="terms"):
-    """Agree to this version of the terms."""
-
     version: str
 
 
@@ -75,8 +72,6 @@ class SkipWishes(OfFlow, prefix="nowish"):
 
 
 class ChooseCount(CallbackData, prefix="count"):
-    """How many videos to order."""
-
     count: int
     flow: str = ""
 

@@ -125,7 +125,6 @@ def _cleaned(value: Any) -> Any:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the same request may succeed later."""
     if isinstance(error, TelegramEntityTooLarge):
         return False
     return isinstance(
@@ -151,7 +150,6 @@ def is_message_gone(error: BaseException) -> bool:
 
 
 def is_not_modified(error: BaseException) -> bool:
-    """Whether the message shows already what it was to be edited to."""
     return isinstance(error, TelegramBadRequest) and says(error, ("message is not modified",))
 
 

@@ -81,7 +81,6 @@ class TelegramLimits:
         return Slot(taken, wait_us / 1e6)
 
     async def pause(self, chat_id: int, wait_s: float) -> None:
-        """Telegram told us to leave the chat alone for so long."""
         chat = (int(wait_s * 1e6), int(1e6 / self._rates.chat_per_s), self._rates.chat_burst)
         await self._own.pause(chat_id, *chat)
         if self._shared is not None and time.monotonic() >= self._away_until:

@@ -125,7 +125,6 @@ async def answer_pre_checkout(bot: Bot, query_id: str, refusal: str) -> bool:
 
 
 async def refund(bot: Bot, user_id: int, charge: str) -> None:
-    """Send the Stars of a charge back. Raises NotRefundableError and StarsNoAnswerError."""
     try:
         await bot.refund_star_payment(user_id, charge)
     except TelegramBadRequest as error:

@@ -39,7 +39,6 @@ class Amount(msgspec.Struct, frozen=True):
 
     @property
     def minor(self) -> int:
-        """In kopecks."""
         return int(Decimal(self.value) * _MINOR)
 
 
@@ -98,8 +97,6 @@ class PaymentRecord(_Record, frozen=True, kw_only=True):
 
 
 class RefundRecord(_Record, frozen=True, kw_only=True):
-    """Money that went, goes or would not go back."""
-
     payment_id: OutsideId
     status: Literal["pending", "succeeded", "canceled"]
 

@@ -38,8 +38,6 @@ _NUMBER: Final = re.compile(r"\d{1,6}", re.ASCII)
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Give credits to a user."""
-
     user: str
     amount: int
     reason: str
@@ -53,8 +51,6 @@ class RefundJob(msgspec.Struct, frozen=True):
 
 
 class ShowUser(msgspec.Struct, frozen=True):
-    """Look at an account."""
-
     user: str
 
 
@@ -167,7 +163,6 @@ async def _show_user(shop: BotContext, wish: ShowUser) -> Plan | None:
 
 
 async def _account(shop: BotContext, user: str) -> str | None:
-    """The account of a Telegram id, or the account of this name."""
     if user.isascii() and user.isdigit() and len(user) <= _TELEGRAM_DIGITS_MAX:
         found = await shop.people.of_telegram(int(user))
         if found is not None:
@@ -181,7 +176,6 @@ def _line(operation: Operation) -> str:
 
 
 async def is_admin(event: TelegramObject, shop: BotContext, person: Person) -> bool:
-    """The filter of this router."""
     return person.chat_id in shop.settings.admins
 
 
@@ -214,13 +208,11 @@ async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversa
     said = query.message.reply_to_message if isinstance(query.message, Message) else None
     if said is None or digest(said) != callback_data.digest:
         await chat.edit_screen(Screen("🛠 The command above is gone or was changed. Please send it again."))
-        await chat.answer_tap()
         return
     wish = read_wish(said.text or "")
     plan = None if wish is None else await plan_of(chat.shop, wish)
     if plan is None or plan.command is None:
         await chat.edit_screen(Screen("🛠 There is no such user or job any more. Nothing was done."))
-        await chat.answer_tap()
         return
     actor = f"admin:{chat.shop.settings.admins[chat.person.chat_id]}"
     command = plan.command(actor)
@@ -231,10 +223,8 @@ async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversa
     else:
         logger.info("admin_command_done", command=type(command).__name__, actor=actor)
         await chat.edit_screen(Screen(f"{plan.words}\n\n✅ Done at position {receipt.position}."))
-    await chat.answer_tap()
 
 
 @router.callback_query(AdminDrop.filter())
 async def dropped(query: CallbackQuery, chat: Conversation) -> None:
     await chat.edit_screen(Screen("✖️ Left as it was."))
-    await chat.answer_tap()

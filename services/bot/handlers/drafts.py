@@ -36,7 +36,6 @@ router = Router(name="drafts")
 async def cancel(query: CallbackQuery, callback_data: Cancel, chat: Conversation) -> None:
     if await chat.shop.people.draft(callback_data.draft) is None:  # dropped already, maybe by this very tap
         await chat.edit_screen(order.cancelled())
-        await chat.answer_tap()
         return
     too_late = _("Too late to cancel: the order is placed already.")
     draft = await open_draft(chat, callback_data.draft, too_late)
@@ -45,7 +44,6 @@ async def cancel(query: CallbackQuery, callback_data: Cancel, chat: Conversation
     await chat.edit_screen(order.cancelled())
     await leave(chat.state, draft)
     await chat.shop.people.drop_draft(draft.draft)
-    await chat.answer_tap()
 
 
 @router.callback_query(ChangeDraft.filter())
@@ -81,7 +79,6 @@ async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) 
         return
     if not chat.shop.takes_orders(chat.shop.model):
         await chat.send_screen(order.unavailable(draft))
-        await chat.answer_tap()
         return
     await _once_more(chat, draft)
 
@@ -94,7 +91,6 @@ async def _once_more(chat: Conversation, draft: Draft, parts: tuple[Part, ...] =
     previous = await chat.load_form()
     if previous.draft != draft.draft and await unfinished(chat.state):
         await chat.send_screen(order.in_the_making(previous))
-        await chat.answer_tap()
         return False
     shop = chat.shop
     brief = await shop.people.brief(draft.brief)
@@ -104,7 +100,6 @@ async def _once_more(chat: Conversation, draft: Draft, parts: tuple[Part, ...] =
     )
     if brief is None or not kept:
         await chat.send_screen(order.photo_gone())
-        await chat.answer_tap()
         return False
     flow = from_draft(draft, brief)
     if previous.draft == draft.draft:
@@ -114,7 +109,6 @@ async def _once_more(chat: Conversation, draft: Draft, parts: tuple[Part, ...] =
     await chat.save_form(flow)
     step = getattr(Create, parts[0]) if parts else Create.count
     await chat.prompt_step(str(step.state), flow)
-    await chat.answer_tap()
     return True
 
 
@@ -141,7 +135,6 @@ async def back(query: CallbackQuery, callback_data: BackToOrder, chat: Conversat
     if draft.message_id is not None:
         await edit_buttons(chat.bot, chat.person.chat_id, draft.message_id)
     await chat.shop.people.set_draft_message(draft.draft, await chat.send_screen(screen, answer_to=photo))
-    await chat.answer_tap()
 
 
 @router.message(Command("cancel"))
@@ -153,7 +146,6 @@ async def cancel_command(message: Message, chat: Conversation) -> None:
 async def cancel_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await _drop(chat)
     await chat.remove_buttons()
-    await chat.answer_tap()
 
 
 async def _drop(chat: Conversation) -> None:
@@ -189,7 +181,6 @@ async def describe(query: CallbackQuery, chat: Conversation) -> None:
     await chat.save_form(replace(await chat.load_form(), product=text, product_message=said.message_id))
     await chat.edit_screen(Screen(_("✍️ I have taken the new description.")))
     await chat.repeat_step()
-    await chat.answer_tap()
 
 
 @router.edited_message()
@@ -231,7 +222,6 @@ async def _change(chat: Conversation, flow: OrderForm, draft: Draft, brief: Brie
 
 
 def _part(of: OrderForm | Draft, message: Message) -> Literal["product", "wishes"] | None:
-    """What the message says in it."""
     if of.product_message == message.message_id:
         return "product"
     return "wishes" if of.wishes_message == message.message_id else None

@@ -37,7 +37,6 @@ async def stale_button(query: CallbackQuery, chat: Conversation) -> None:
 
 @router.message()
 async def anything(message: Message, chat: Conversation) -> None:
-    """Say what does not fit here and what does."""
     content = content_of(message)
     if content == "service":
         return drop("message", "service")

@@ -45,7 +45,6 @@ router.callback_query(AcceptTerms.filter())(welcome)
 @router.callback_query(Menu.filter_action(MenuAction.HOME))
 async def menu_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await show_menu(chat)
-    await chat.answer_tap()
 
 
 async def show_menu(chat: Conversation) -> None:
@@ -81,7 +80,6 @@ async def support(message: Message, chat: Conversation) -> None:
 @router.callback_query(Menu.filter_action(MenuAction.SUPPORT))
 async def support_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await chat.send_screen(screens.support(chat.shop, chat.person.account))
-    await chat.answer_tap()
 
 
 @router.message(Command("language"))
@@ -92,19 +90,16 @@ async def language(message: Message, chat: Conversation) -> None:
 @router.callback_query(Menu.filter_action(MenuAction.LANGUAGE))
 async def language_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await chat.send_screen(screens.language())
-    await chat.answer_tap()
 
 
 @router.callback_query(ChooseLanguage.filter())
 async def language_chosen(query: CallbackQuery, callback_data: ChooseLanguage, chat: Conversation) -> None:
     if callback_data.locale not in LOCALES:
-        await chat.answer_tap()
         return
     await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
     with chat.shop.texts.use_locale(callback_data.locale):
         await chat.edit_screen(Screen(_("🌐 We speak English now."), keyboard([home_button()])))
         await chat.repeat_step()
-    await chat.answer_tap()
 
 
 @router.message(Command("cabinet", "balance"))
@@ -116,11 +111,9 @@ async def cabinet(message: Message, chat: Conversation) -> None:
 @router.callback_query(Menu.filter_action(MenuAction.CABINET))
 async def cabinet_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await chat.send_screen(await cabinet_screen(chat))
-    await chat.answer_tap()
 
 
 async def cabinet_screen(chat: Conversation) -> Screen:
-    """Everything about the account as it stands this moment."""
     account = await chat.shop.account(chat.person)
     operations = await chat.shop.history.operations(chat.person.account)
     jobs = await chat.shop.history.jobs(chat.person.account)

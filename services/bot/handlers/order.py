@@ -56,7 +56,6 @@ async def begin(message: Message, chat: Conversation) -> None:
 @router.callback_query(Menu.filter_action(MenuAction.CREATE))
 async def begin_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await start(chat)
-    await chat.answer_tap()
 
 
 async def start(chat: Conversation) -> None:
@@ -127,7 +126,6 @@ async def _of_known_album(message: Message, chat: Conversation, flow: OrderForm)
 
 @router.message(Create.product, is_plain_text)
 async def product(message: Message, chat: Conversation) -> None:
-    """Take the description."""
     flow = await chat.load_form()
     text = accepted_text(message.text or "")
     if text is None or is_rest(message, flow):
@@ -149,7 +147,6 @@ async def style(query: CallbackQuery, callback_data: ChooseStyle, chat: Conversa
         mark=style_mark(flow.style), style=style_name(flow.style)
     )
     await chat.edit_screen(Screen(chosen))
-    await chat.answer_tap()
 
 
 @router.message(Create.wishes, is_plain_text)
@@ -170,7 +167,6 @@ async def no_wishes(query: CallbackQuery, chat: Conversation) -> None:
         return
     await _to_count(chat, replace(flow, wishes="", wishes_message=0))
     await chat.remove_buttons()
-    await chat.answer_tap()
 
 
 async def _to_count(chat: Conversation, flow: OrderForm) -> None:
@@ -183,7 +179,6 @@ async def _to_count(chat: Conversation, flow: OrderForm) -> None:
 async def other_style(query: CallbackQuery, chat: Conversation) -> None:
     await chat.prompt_step(str(Create.style.state), await chat.load_form())
     await chat.remove_buttons()
-    await chat.answer_tap()
 
 
 @router.callback_query(Create.count, ChooseCount.filter(F.count.in_(COUNTS)), is_current)
@@ -215,4 +210,3 @@ async def count(query: CallbackQuery, callback_data: ChooseCount, chat: Conversa
         return
     await offer(chat, flow, callback_data.count, balance)
     await chat.remove_buttons()
-    await chat.answer_tap()

@@ -25,7 +25,6 @@ router = Router(name="terms")
 
 
 async def not_accepted(event: TelegramObject, person: Person) -> bool:
-    """The filter of this router."""
     return not person.accepted
 
 
@@ -35,7 +34,6 @@ router.callback_query.filter(not_accepted)
 
 @router.message(CommandStart(deep_link=True))
 async def follow_link(message: Message, command: CommandObject, chat: Conversation) -> None:
-    """Somebody comes by a link, maybe a friend's."""
     await promotions.remember_inviter(chat.shop, chat.person, command.args or "")
     await show_terms(message, chat)
 
@@ -58,7 +56,6 @@ async def show_terms(message: Message, chat: Conversation) -> None:
 
 @router.callback_query(AcceptTerms.filter())
 async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Conversation) -> None:
-    """Agree, and be welcome."""
     if callback_data.version != TERMS_VERSION:
         await chat.answer_tap(_("These terms are out of date. Please read the new ones."), alert=True)
         await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
@@ -70,7 +67,7 @@ async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Convers
 async def welcome(chat: Conversation) -> None:
     """In place of the terms, also when tapped again; then a photo that came before them is taken."""
     await chat.edit_screen(menu.welcome(await chat.balance()))
-    await chat.answer_tap()
+    await chat.answer_tap()  # now: the photo takes a while
     flow = await chat.load_form()
     if not flow.early:
         return
@@ -85,7 +82,6 @@ async def choose_language(query: CallbackQuery, callback_data: ChooseLanguage, c
         await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
         with chat.shop.texts.use_locale(callback_data.locale):
             await chat.edit_screen(menu.terms(chat.shop, callback_data.locale))
-    await chat.answer_tap()
 
 
 @router.callback_query()

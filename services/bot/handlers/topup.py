@@ -62,14 +62,12 @@ async def topup(message: Message, chat: Conversation) -> None:
 @router.callback_query(Menu.filter_action(MenuAction.TOPUP))
 async def topup_tapped(query: CallbackQuery, chat: Conversation) -> None:
     await offer_packages(chat, "")
-    await chat.answer_tap()
 
 
 @router.callback_query(TopUp.filter())
 async def topup_for_order(query: CallbackQuery, callback_data: TopUp, chat: Conversation) -> None:
     """As a new message: the tapped one is an order's, or shows a payment."""
     await offer_packages(chat, callback_data.draft)
-    await chat.answer_tap()
 
 
 async def offer_packages(chat: Conversation, draft: str) -> None:
@@ -84,7 +82,6 @@ async def packages_again(query: CallbackQuery, callback_data: Packages, chat: Co
         await leave_contact(chat.state)
     balance = await chat.balance()
     await chat.edit_screen(screens.packages(chat.shop.checkout, balance, callback_data.draft))
-    await chat.answer_tap()
 
 
 @router.callback_query(Buy.filter())
@@ -94,7 +91,6 @@ async def buy(query: CallbackQuery, callback_data: Buy, chat: Conversation) -> N
         await _not_sold(chat, callback_data.draft)
         return
     await chat.edit_screen(screens.how_to_pay(chat.shop.checkout, package, callback_data.draft))
-    await chat.answer_tap()
 
 
 @router.callback_query(PayBy.filter(F.provider.in_(("yookassa", "stars"))))
@@ -114,10 +110,8 @@ async def pay(query: CallbackQuery, callback_data: PayBy, chat: Conversation) ->
         await chat.edit_screen(screens.contact(buying))
         await chat.save_form(replace(await chat.load_form(), buying=buying))
         await chat.state.set_state(TopUpStep.contact)
-        await chat.answer_tap()
         return
     await order(chat, buying, provider)
-    await chat.answer_tap()
 
 
 @router.message(TopUpStep.contact, is_plain_text)

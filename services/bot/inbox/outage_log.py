@@ -29,7 +29,6 @@ class OutageLog:
         self._times = 0
 
     def met(self, error: BaseException) -> None:
-        """Something had to wait because of `error`."""
         now = time.monotonic()
         self._times += 1
         if self._since is None:
@@ -47,7 +46,6 @@ class OutageLog:
         )
 
     def over(self) -> None:
-        """It works again."""
         if self._since is None:
             return
         if self._told:
@@ -65,10 +63,8 @@ class Pauses:
 
     @property
     def waited_s(self) -> float:
-        """Since the first attempt."""
         return time.monotonic() - self._began
 
     def next_s(self) -> float:
-        """How long to wait now."""
         self._failures += 1
         return backoff_s(self._failures, 0.2, 5.0)

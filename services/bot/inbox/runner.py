@@ -84,7 +84,6 @@ class InboxRunner:
         self._trouble = OutageLog("handling updates")
 
     def wake(self) -> None:
-        """Something was stored."""
         self._wake.set()
 
     def status(self) -> dict[str, int]:

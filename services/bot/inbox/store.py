@@ -31,7 +31,6 @@ class StoredUpdate(msgspec.Struct, frozen=True):
     failures: int = 0
 
     def update(self) -> dict[str, Any]:
-        """The Update object, undecoded."""
         return dict(json.loads(self.body))
 
 
@@ -74,7 +73,6 @@ class Inbox:
         return tuple(row) if row else None
 
     async def failed(self, update_id: int, error: str) -> int:
-        """Count that its handler raised, and return the count."""
         return int(await self._pool.fetchval(query("failed"), update_id, error[:ERROR_CHARS_MAX]) or 0)
 
     async def park(self, update_id: int, error: str) -> None:
@@ -82,7 +80,6 @@ class Inbox:
         await self._pool.execute(query("park"), update_id, error[:ERROR_CHARS_MAX])
 
     async def done(self, update_id: int) -> None:
-        """It has been handled; delete it."""
         await self._pool.execute("DELETE FROM updates WHERE update_id = $1", update_id)
 
     async def forget_parked(self) -> int:

@@ -31,7 +31,6 @@ def videos_text(number: int) -> str:
 
 
 def style_name(style: str) -> str:
-    """A style's name, as on its button."""
     match style:
         case "ugc":
             return _("UGC blogger")
@@ -44,12 +43,10 @@ def style_name(style: str) -> str:
 
 
 def style_mark(style: str) -> str:
-    """A style's emoji."""
     return {"ugc": "🤳", "commercial": "🎬", "own": "✏️"}.get(style, "🎨")
 
 
 def stage_name(stage: Stage) -> str:
-    """Where a video is."""
     match stage:
         case "queued":
             return _("⏳ in the queue")
@@ -66,7 +63,6 @@ def stage_name(stage: Stage) -> str:
 
 
 def operation_name(operation: Operation) -> str:
-    """What a movement of credits was for."""
     match operation.event:
         case CreditsGranted(kind=kind):
             return _grant_name(kind)

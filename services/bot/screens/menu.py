@@ -22,17 +22,14 @@ class Screen(Struct, frozen=True):
 
 
 def button(text: str, data: str) -> InlineKeyboardButton:
-    """An inline button."""
     return InlineKeyboardButton(text=text, callback_data=data)
 
 
 def keyboard(*rows: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:
-    """Rows of inline buttons."""
     return InlineKeyboardMarkup(inline_keyboard=list(rows))
 
 
 def menu_button(text: str, action: MenuAction) -> InlineKeyboardButton:
-    """A button to a screen of the menu."""
     return button(text, Menu(action=action).pack())
 
 
@@ -113,7 +110,6 @@ def _menu_keyboard(unfinished: bool) -> InlineKeyboardMarkup:
 
 
 def help_screen(shop: BotContext) -> Screen:
-    """How it works."""
     text = _(
         "<b>How it works</b>\n"
         "1. Send a photo of the product: as a photo or as a file (JPEG, PNG, WebP), up to 20 MB.\n"
@@ -129,7 +125,6 @@ def help_screen(shop: BotContext) -> Screen:
 
 
 def support(shop: BotContext, account: str) -> Screen:
-    """Whom to write to."""
     text = _(
         "💬 <b>Support</b>\n"
         "Write to {contact}. To help us find your orders quickly, "
@@ -139,6 +134,5 @@ def support(shop: BotContext, account: str) -> Screen:
 
 
 def language() -> Screen:
-    """Which language to speak."""
     rows = [[button(name, ChooseLanguage(locale=locale).pack())] for locale, name in LANGUAGE_NAMES.items()]
     return Screen(_("🌐 Which language shall we speak?"), keyboard(*rows))

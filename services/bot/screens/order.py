@@ -117,14 +117,12 @@ def new_words(flow: OrderForm) -> Screen:
 
 
 def in_the_making(flow: OrderForm) -> Screen:
-    """Another order would lose this one."""
     text = _("✋ You are making an order already. Go on with it, or cancel it to begin another one.")
     rows = [[menu_button(_("↩️ Go on with my order"), MenuAction.RESUME)], [_drop_button(flow)]]
     return Screen(text, keyboard(*rows))
 
 
 def short_text(needed: int) -> str:
-    """Why a number of videos cannot be ordered: its price, so many credits, is not there."""
     return _(
         "❗️ <b>Not enough credits:</b> {needed} needed. Choose fewer, or top up: your order stays."
     ).format(needed=credits_text(needed))
@@ -196,7 +194,6 @@ def cancelled() -> Screen:
 
 
 def unavailable(draft: Draft | None = None) -> Screen:
-    """The model does not take orders at the moment."""
     rows = [[home_button()]]
     if draft is not None:
         rows.insert(0, [again_button(draft)])

@@ -15,7 +15,6 @@ from services.bot.screens.menu import Screen, button, keyboard, menu_button
 
 
 def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
-    """What is wrong with it, and what to send instead."""
     match error:
         case FileTooLargeError() | e.TooManyBytesError():
             return _("📦 This file is larger than 20 MB. Please send a smaller one, or send it as a photo.")
@@ -70,7 +69,6 @@ def refused(draft: Draft, findings: Findings) -> Screen:
 
 
 def kind_name(kind: Kind) -> str:
-    """What is wrong, in a few words."""
     match kind:
         case "insult":
             return _("insults or threats")

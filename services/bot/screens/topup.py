@@ -51,7 +51,6 @@ def how_to_pay(checkout: Checkout, package: Package, draft: str) -> Screen:
 
 
 def contact(buying: Buying | None) -> Screen:
-    """Where the receipt goes."""
     text = _(
         "🧾 <b>Where shall the receipt go?</b>\n"
         "Write your e-mail or phone number: the law asks for a receipt. It is used for nothing else."

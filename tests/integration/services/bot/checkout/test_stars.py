@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from ledger.log.append_connection import APPEND_LOCK
-from services.bot.dispatcher import ALLOWED_UPDATES
+from services.bot.update_handler import ALLOWED_UPDATES
 from services.platform.endpoints import COMPANIES
 from tests.integration.services.bot.checkout.buyer import Buyer
 from tests.integration.services.bot.people import BotWorld

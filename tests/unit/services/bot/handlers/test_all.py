@@ -14,11 +14,11 @@ from ledger.commands import OrderVideos
 from services.accounts.personal_data import Brief, Draft, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseCount, Menu, MenuAction, Order
 from services.bot.context import TERMS_VERSION, BotContext, Person
-from services.bot.dispatcher import build_dispatcher
 from services.bot.handlers import admin, confirm, drafts, fallback, menu, terms, topup
 from services.bot.handlers import order as create
 from services.bot.middleware import Locales
 from services.bot.order_form import Create
+from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
 from tests.support.bot_session import MemoryPeople, memory_shop, recorded_bot
 
