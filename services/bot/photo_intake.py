@@ -56,6 +56,15 @@ def accepted_text(raw: str) -> str | None:
     return text if says_something(text) and len(text) <= TEXT_CHARS_MAX else None
 
 
+async def take_text(message: Message, chat: Conversation, flow: OrderForm) -> str | None:
+    """The message's text as it is kept; None when they were told why not."""
+    text = accepted_text(message.text or "")
+    if text is not None and not is_rest(message, flow):
+        return text
+    await refuse_text(message, chat, flow)
+    return None
+
+
 def is_rest(message: Message, flow: OrderForm) -> bool:
     """Whether this directly follows a refused text of full length: then it is the end of that one."""
     return flow.cut_text > 0 and flow.cut_text == message.message_id - 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from aiogram import Bot
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, ReplyParameters, TelegramObject
+from aiogram.types import CallbackQuery, Message, ReplyParameters, TelegramObject
 from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import client
@@ -52,6 +52,12 @@ class Conversation:
     async def send_screen(self, screen: Screen, *, answer_to: int = 0) -> int:
         """Send a screen, as an answer to a message if there is one; the new message's id."""
         return await send_screen(self.bot, self.person.chat_id, screen, answer_to=answer_to)
+
+    async def send_aside(self, screen: Screen) -> None:
+        """Send what is no part of an order; after a command, which a tap is not, repeat the step."""
+        await self.send_screen(screen)
+        if isinstance(self.event, Message):
+            await self.repeat_step()
 
     async def edit_screen(self, screen: Screen) -> None:
         """Show a screen in place of the tapped message; as a new one where that is not possible."""

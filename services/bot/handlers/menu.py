@@ -5,7 +5,7 @@ The account is read from the log, so a refund shows at once.
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject, CommandStart
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 
 from ledger.accounts.lots import Lot
@@ -32,63 +32,42 @@ from services.platform.i18n import LOCALES
 router = Router(name="menu")
 
 
-@router.message(CommandStart())
-@router.message(Command("menu"))
-async def menu(message: Message, chat: Conversation) -> None:
-    await show_menu(chat)
-
-
 # Accepted long ago: an old message, or a second tap.
 router.callback_query(AcceptTerms.filter())(welcome)
 
 
+@router.message(CommandStart())
+@router.message(Command("menu"))
 @router.callback_query(Menu.filter_action(MenuAction.HOME))
-async def menu_tapped(query: CallbackQuery, chat: Conversation) -> None:
-    await show_menu(chat)
-
-
-async def show_menu(chat: Conversation) -> None:
-    balance = await chat.balance()
+async def menu(event: TelegramObject, chat: Conversation) -> None:
     unfinished = await chat.state.get_state() is not None
-    await chat.send_screen(screens.menu(balance, unfinished=unfinished))
+    await chat.send_screen(screens.menu(await chat.balance(), unfinished=unfinished))
 
 
 @router.message(Command("help"))
 async def help_wanted(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(screens.help_screen(chat.shop))
-    await chat.repeat_step()
+    await chat.send_aside(screens.help_screen(chat.shop))
 
 
 @router.message(Command("paysupport"))
 async def pay_support(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(topup.pay_support(chat.shop.settings.support_contact, chat.person.account))
-    await chat.repeat_step()
+    await chat.send_aside(topup.pay_support(chat.shop.settings.support_contact, chat.person.account))
 
 
 @router.message(Command("terms"))
 async def terms(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(screens.terms(chat.shop, chat.person.locale, accepted=True))
-    await chat.repeat_step()
+    await chat.send_aside(screens.terms(chat.shop, chat.person.locale, accepted=True))
 
 
 @router.message(Command("support"))
-async def support(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(screens.support(chat.shop, chat.person.account))
-    await chat.repeat_step()
-
-
 @router.callback_query(Menu.filter_action(MenuAction.SUPPORT))
-async def support_tapped(query: CallbackQuery, chat: Conversation) -> None:
-    await chat.send_screen(screens.support(chat.shop, chat.person.account))
+async def support(event: TelegramObject, chat: Conversation) -> None:
+    await chat.send_aside(screens.support(chat.shop, chat.person.account))
 
 
 @router.message(Command("language"))
-async def language(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(screens.language())
-
-
 @router.callback_query(Menu.filter_action(MenuAction.LANGUAGE))
-async def language_tapped(query: CallbackQuery, chat: Conversation) -> None:
+async def language(event: TelegramObject, chat: Conversation) -> None:
     await chat.send_screen(screens.language())
 
 
@@ -103,14 +82,9 @@ async def language_chosen(query: CallbackQuery, callback_data: ChooseLanguage, c
 
 
 @router.message(Command("cabinet", "balance"))
-async def cabinet(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(await cabinet_screen(chat))
-    await chat.repeat_step()
-
-
 @router.callback_query(Menu.filter_action(MenuAction.CABINET))
-async def cabinet_tapped(query: CallbackQuery, chat: Conversation) -> None:
-    await chat.send_screen(await cabinet_screen(chat))
+async def cabinet(event: TelegramObject, chat: Conversation) -> None:
+    await chat.send_aside(await cabinet_screen(chat))
 
 
 async def cabinet_screen(chat: Conversation) -> Screen:
@@ -165,8 +139,7 @@ def _job_line(job: ShownJob) -> str:
 @router.message(Command("promo"))
 async def promo(message: Message, command: CommandObject, chat: Conversation) -> None:
     text = (command.args or "").strip()
-    await chat.send_screen(await _answer(chat, text) if text else _how())
-    await chat.repeat_step()
+    await chat.send_aside(await _answer(chat, text) if text else _how())
 
 
 def _how() -> Screen:

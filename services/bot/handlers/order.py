@@ -2,7 +2,7 @@
 
 from aiogram import F, Router
 from aiogram.filters import Command, StateFilter
-from aiogram.types import CallbackQuery, Message
+from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
@@ -27,7 +27,7 @@ from services.bot.order_form import (
     step_name,
     unfinished,
 )
-from services.bot.photo_intake import accepted_text, is_rest, refuse_text, take_photo
+from services.bot.photo_intake import accepted_text, take_photo, take_text
 from services.bot.replies import Conversation
 from services.bot.screens import order
 from services.bot.screens.labels import style_mark, style_name
@@ -49,16 +49,8 @@ def is_plain_text(message: Message) -> bool:
 
 
 @router.message(Command("create", "new"))
-async def begin(message: Message, chat: Conversation) -> None:
-    await start(chat)
-
-
 @router.callback_query(Menu.filter_action(MenuAction.CREATE))
-async def begin_tapped(query: CallbackQuery, chat: Conversation) -> None:
-    await start(chat)
-
-
-async def start(chat: Conversation) -> None:
+async def start(event: TelegramObject, chat: Conversation) -> None:
     """Begin anew, unless that would lose an order; a confirm screen further up still works."""
     if not chat.shop.takes_orders(chat.shop.model):
         await chat.send_screen(order.unavailable())
@@ -127,9 +119,8 @@ async def _of_known_album(message: Message, chat: Conversation, flow: OrderForm)
 @router.message(Create.product, is_plain_text)
 async def product(message: Message, chat: Conversation) -> None:
     flow = await chat.load_form()
-    text = accepted_text(message.text or "")
-    if text is None or is_rest(message, flow):
-        await refuse_text(message, chat, flow)
+    text = await take_text(message, chat, flow)
+    if text is None:
         return
     flow = replace(flow, product=text, product_message=message.message_id)
     await chat.save_form(flow)
@@ -152,9 +143,8 @@ async def style(query: CallbackQuery, callback_data: ChooseStyle, chat: Conversa
 @router.message(Create.wishes, is_plain_text)
 async def wishes(message: Message, chat: Conversation) -> None:
     flow = await chat.load_form()
-    text = accepted_text(message.text or "")
-    if text is None or is_rest(message, flow):
-        await refuse_text(message, chat, flow)
+    text = await take_text(message, chat, flow)
+    if text is None:
         return
     await _to_count(chat, replace(flow, wishes=text, wishes_message=message.message_id))
 
@@ -187,26 +177,19 @@ async def count(query: CallbackQuery, callback_data: ChooseCount, chat: Conversa
     flow = await chat.load_form()
     if not (flow.photo and flow.product and flow.style and flow.draft):  # Redis lost a part
         await chat.save_form(OrderForm())
-        await start(chat)
+        await start(query, chat)
         return
-    balance = await chat.balance()
-    needed = chat.shop.model.price_credits * callback_data.count
+    shop, balance = chat.shop, await chat.balance()
+    needed = shop.model.price_credits * callback_data.count
     if balance < needed:
-        await chat.edit_screen(
-            order.count(flow, chat.shop.model, balance, problem=order.short_text(needed), short=True)
-        )
-        await chat.answer_tap(_("Not enough credits."))
+        problem, said = order.short_text(needed), _("Not enough credits.")
+    elif not shop.takes_orders(shop.model):
+        problem, said = order.unavailable_text(), _("Temporarily unavailable.")
+    elif late_s := await too_late_s(chat, shop.model, callback_data.count):
+        problem, said = order.overloaded_text(late_s), _("Very many orders right now.")
+    else:
+        await offer(chat, flow, callback_data.count, balance)
+        await chat.remove_buttons()
         return
-    if not chat.shop.takes_orders(chat.shop.model):
-        await chat.edit_screen(order.count(flow, chat.shop.model, balance, problem=order.unavailable_text()))
-        await chat.answer_tap(_("Temporarily unavailable."))
-        return
-    late_s = await too_late_s(chat, chat.shop.model, callback_data.count)
-    if late_s:
-        await chat.edit_screen(
-            order.count(flow, chat.shop.model, balance, problem=order.overloaded_text(late_s))
-        )
-        await chat.answer_tap(_("Very many orders right now."))
-        return
-    await offer(chat, flow, callback_data.count, balance)
-    await chat.remove_buttons()
+    await chat.edit_screen(order.count(flow, shop.model, balance, problem, short=balance < needed))
+    await chat.answer_tap(said)

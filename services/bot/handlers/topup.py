@@ -55,12 +55,8 @@ router = Router(name="topup")
 
 
 @router.message(Command("topup", "buy"))
-async def topup(message: Message, chat: Conversation) -> None:
-    await offer_packages(chat, "")
-
-
 @router.callback_query(Menu.filter_action(MenuAction.TOPUP))
-async def topup_tapped(query: CallbackQuery, chat: Conversation) -> None:
+async def topup(event: TelegramObject, chat: Conversation) -> None:
     await offer_packages(chat, "")
 
 
