@@ -20,11 +20,10 @@ from services.adapters.telegram.callback_data import (
 )
 from services.adapters.telegram.client import edit_buttons, edit_text
 from services.bot.handlers.confirm import is_ordered, leave, open_draft, own_draft
-from services.bot.handlers.order import is_plain_text
+from services.bot.handlers.order import accepted_text, is_plain_text, refuse_text
 from services.bot.handlers.topup import leave_contact
 from services.bot.moderation import Part
 from services.bot.order_form import Create, OrderForm, from_draft, is_current, unfinished
-from services.bot.photo_intake import accepted_text, refuse_text
 from services.bot.replies import Conversation
 from services.bot.screens import order
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard

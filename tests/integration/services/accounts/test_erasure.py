@@ -14,7 +14,7 @@ from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from services.accounts.personal_data import Brief, Draft, PersonalData
 from services.adapters.telegram.callback_data import ChooseCount, Order
-from services.bot import photo_intake
+from services.bot.handlers import order as order_handlers
 from services.bot.moderation import Verdicts
 from services.payments.tracking_store import TrackedPayment, TrackingStore
 from services.platform.blobs import FolderBlobs, one_chunk
@@ -48,7 +48,7 @@ def scene(
     async def download(bot: Any, file_id: str) -> bytes:
         return encoded(halves())
 
-    monkeypatch.setattr(photo_intake, "download", download)
+    monkeypatch.setattr(order_handlers, "download", download)
     return Scene(settings, pool, ledger, redis, FolderBlobs(tmp_path))
 
 
