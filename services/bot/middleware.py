@@ -12,7 +12,6 @@ from aiogram.types import CallbackQuery, Chat, TelegramObject, User
 from structlog.contextvars import bind_contextvars
 
 from services.adapters.telegram.callback_data import CheckPayment, ChooseCount, Order
-from services.adapters.telegram.client import answer_tap
 from services.bot.context import BotContext, Consents, Person
 from services.bot.metrics import drop
 from services.bot.replies import Conversation
@@ -104,7 +103,7 @@ _KEPT: Final = 10_000
 
 
 class RepeatedTaps(BaseMiddleware):
-    """Only stops the spinner of a tap that repeats the last one, with nothing else said in between.
+    """Leaves out the handler of a tap that repeats the last one, with nothing else said in between.
 
     One process has the chat's turn, so its memory is enough.
     """
@@ -121,9 +120,7 @@ class RepeatedTaps(BaseMiddleware):
             await handler(event, data)
             return
         tap = (event.message.message_id if event.message else 0, event.data or "")
-        if [*tap] == last and time.monotonic() < until and tap[1].split(":")[0] not in EVERY_TAP:
-            await answer_tap(data["bot"], event.id)
-        else:
+        if [*tap] != last or time.monotonic() >= until or tap[1].split(":")[0] in EVERY_TAP:
             await handler(event, data)
         self._last[user_id] = (*tap, time.monotonic() + SAME_TAP_S)
         if len(self._last) > _KEPT:
