@@ -13,22 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final, Self
 
-from prometheus_client import Counter, Histogram
-
 from services.adapters.yookassa.errors import UnavailableError, YooKassaNoAnswerError, YooKassaRefusedError
+from services.adapters.yookassa.metrics import CALL_SECONDS, CALLS
 from services.adapters.yookassa.records import Page, PaymentRecord, RefundRecord, read, read_page
 from services.adapters.yookassa.transport import Address, Bound, Transport
 from services.platform.settings import Settings
-
-CALLS: Final = Counter(
-    "neurocards_payments_yookassa_calls_total", "Calls of YooKassa by result", ["call", "result"]
-)
-CALL_SECONDS: Final = Histogram(
-    "neurocards_payments_yookassa_call_seconds",
-    "How long a call of YooKassa took, without the wait for a free thread",
-    ["call"],
-    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
-)
 
 FREE_THREAD_S: Final = 5.0
 PAGE_ITEMS: Final = 100
