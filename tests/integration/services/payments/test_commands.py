@@ -93,7 +93,7 @@ async def test_an_outcome_that_nobody_knows_is_partly_done(shop, run, sandbox):
     payment = await shop.paid()
     sandbox.fault("yookassa", "refund", "500_after")
     done = await run("refund", payment, *WHY, "--yes")
-    assert done.code == 5 and "monitor goes on" in done.err
+    assert done.code == 5 and "maintenance goes on" in done.err
     await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
     await shop.watching.run_once()
     await shop.credits_are_money()

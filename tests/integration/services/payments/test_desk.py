@@ -121,7 +121,7 @@ async def test_a_key_that_was_used_for_other_words_is_looked_up(shop, alarms):
     await shop.yookassa.make(payment)
     await shop.pool.execute("UPDATE payment_requests SET request = replace(request, '390.00', '391.00')")
     record = await shop.yookassa._made(payment, (await shop.desk.view(payment)).ordered)
-    assert record is not None and record.amount_minor == 39_000
+    assert record is not None and record.amount.minor == 39_000
     assert alarms() == {"key_taken": 1}
 
 
