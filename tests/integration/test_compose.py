@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from services.cli.commands.serve import Service
+from services.cli.commands.serve import READS, Service
 from services.local.binaries import find_postgres
 from services.local.postgres import EmbeddedPostgres
 from services.local.processes import free_port
@@ -51,6 +51,9 @@ def test_every_process_has_a_health_check_waits_for_what_it_needs_and_restarts()
         if name != "sandbox":
             assert service["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
             assert service["depends_on"]["postgres"]["condition"] == "service_healthy"
+        if name == "monitor":
+            assert service["depends_on"].keys() == {"migrate", "postgres"}
+        elif name != "sandbox":
             assert service["depends_on"]["valkey"]["condition"] == "service_healthy"
             assert service["depends_on"]["sandbox"]["required"] is False
 
@@ -120,9 +123,12 @@ def test_whoever_watches_is_pinned_has_few_rights_and_sees_every_process() -> No
     assert targets == expected
 
 
-def test_keys_from_the_environment_reach_every_process() -> None:
+def test_keys_from_the_environment_reach_every_process_but_the_monitor() -> None:
     env = {"BOT_TOKEN": "1234567:abcdefgh", "KIE_API_KEYS": "one,two"}
-    for name, service in ours(load(env)).items():
+    services = ours(load(env))
+    monitor = services.pop("monitor")
+    assert monitor["environment"].keys() <= {variable_name(field) for field in READS[Service.monitor]}
+    for name, service in services.items():
         assert service["environment"]["BOT_TOKEN"] == env["BOT_TOKEN"], name
         assert service["environment"]["KIE_API_KEYS"] == env["KIE_API_KEYS"], name
 

@@ -59,10 +59,12 @@ class Network:
         translated = {name: "" if value is None else str(value) for name, value in env.items()}
         user = re.match(r"postgresql://(\w+):[^@]*@postgres:5432/neurocards$", translated["DATABASE_URL"])
         assert user, f"unexpected DATABASE_URL {translated['DATABASE_URL']}"
-        assert translated["REDIS_URL"].startswith("redis://valkey:6379")
-        return {name: self._local(name, value) for name, value in translated.items()} | {
+        local = {name: self._local(name, value) for name, value in translated.items()}
+        if "REDIS_URL" in translated:
+            assert translated["REDIS_URL"].startswith("redis://valkey:6379")
+            local["REDIS_URL"] = self.redis_url
+        return local | {
             "DATABASE_URL": self.database_url.format(user=user[1]),
-            "REDIS_URL": self.redis_url,
             "SANDBOX_PORT": str(self.sandbox_port),
             "WEB_PORT": str(self.web_port),
             "HEALTH_PORT": str(free_port("127.0.0.1")),
