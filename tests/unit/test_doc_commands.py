@@ -7,7 +7,7 @@ from typing import Any
 
 from typer._click.exceptions import ClickException, MissingParameter
 
-from services.cli.reference import PROGRAM, commands, groups
+from tests.support.cli_reference import PROGRAM, commands, groups
 from tests.support.each import each
 from tests.unit.test_docs import DOCS
 

@@ -12,7 +12,7 @@ import pytest
 from events.envelope import Recorded
 from services.cli import connections
 from services.cli.main import app
-from services.cli.reference import commands
+from tests.support.cli_reference import commands
 from tests.support.cli_runner import CliRunner
 from tests.support.fake_clock_ledger import store
 

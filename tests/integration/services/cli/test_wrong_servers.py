@@ -18,11 +18,11 @@ from redis import Redis
 
 from services.cli.commands.replay import actions as replaying
 from services.cli.commands.serve import Service
-from services.cli.reference import commands
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from tests.integration.services.cli.conftest import Done, Run, given
 from tests.support import fork_server
+from tests.support.cli_reference import commands
 from tests.support.services import clean_environment
 
 COMMANDS = commands()

@@ -19,7 +19,7 @@ from services.cli import options as cli_options
 from services.cli import shell_completion
 from services.cli.errors import ExitCode, TidyGroup, exit_code_of
 from services.cli.output import OutputFormat, emit
-from services.cli.reference import Line, commands, groups, lines
+from tests.support.cli_reference import Line, commands, groups, lines
 from tests.support.cli_runner import CliRunner
 from tests.support.each import each
 from tests.support.services import ROOT

@@ -1,6 +1,6 @@
 """`docs/cli.md`: what the commands say of themselves, put into the text that people wrote around it.
 
-    python -m services.cli.reference
+    python -m tests.support.cli_reference
 
 Each command has a heading and, below it, a block between two marks that is made anew; what stands outside
 the marks stays. A command that has none yet gets its heading and block at the end of its group, one that is
@@ -86,7 +86,7 @@ COMMON: Final = ("--output", "--dry-run", "--yes", "--actor", "--reason")
 
 def begin_of(words: str) -> str:
     """The mark before a command's block."""
-    return f"<!-- made by services.cli.reference: {words} -->"
+    return f"<!-- made by tests.support.cli_reference: {words} -->"
 
 
 END: Final = "<!-- end -->"

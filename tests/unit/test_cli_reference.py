@@ -3,14 +3,14 @@
 import re
 
 from services.cli.errors import ExitCode
-from services.cli.reference import DOCUMENT, END, PROGRAM, begin_of, commands, refreshed
+from tests.support.cli_reference import DOCUMENT, END, PROGRAM, begin_of, commands, refreshed
 from tests.support.each import each
 
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 
 def test_the_document_is_what_the_generator_makes():
-    """If not: python -m services.cli.reference, and write an example below what is new."""
+    """If not: python -m tests.support.cli_reference, and write an example below what is new."""
     assert refreshed(TEXT) == TEXT
 
 
