@@ -17,7 +17,7 @@ from services.platform.redis_keys import WAKE_CHANNEL
 
 logger = structlog.get_logger()
 
-SWEEP: Final = b"sweep"
+RECLAIM: Final = b"reclaim"
 _JOB: Final = b"job:"
 _BETWEEN: Final = "\n"
 SEND_S_MAX: Final = 1.0
@@ -34,12 +34,12 @@ async def wake_jobs(redis: Redis, jobs: Iterable[str]) -> None:
     await _publish(redis, _JOB + _BETWEEN.join(jobs).encode())
 
 
-async def wake_sweepers(redis: Redis) -> None:
+async def wake_reclaimers(redis: Redis) -> None:
     """Have all workers look for entries that were given back. Never raises."""
-    await _publish(redis, SWEEP)
+    await _publish(redis, RECLAIM)
 
 
-async def listen(redis: Redis, on_job: Callable[[str], None], on_sweep: Callable[[], None]) -> None:
+async def listen(redis: Redis, on_job: Callable[[str], None], on_reclaim: Callable[[], None]) -> None:
     """Call back for every hint, for ever, through lost connections."""
     while True:
         try:
@@ -48,8 +48,8 @@ async def listen(redis: Redis, on_job: Callable[[str], None], on_sweep: Callable
                 while True:
                     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=3.0)
                     data = message["data"] if message else b""
-                    if data == SWEEP:
-                        on_sweep()
+                    if data == RECLAIM:
+                        on_reclaim()
                     elif data.startswith(_JOB):
                         for job in data.removeprefix(_JOB).decode("utf-8", "replace").split(_BETWEEN):
                             on_job(job)

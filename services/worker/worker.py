@@ -1,4 +1,4 @@
-"""A worker process at work: reading, keeping, sweeping, listening; and stopping without losing time."""
+"""A worker process at work: reading, keeping, reclaiming, listening; and stopping without losing time."""
 
 import asyncio
 import contextlib
@@ -66,7 +66,7 @@ class Worker:
             return
         reading = [
             asyncio.create_task(self._consumer.read(), name="read"),
-            asyncio.create_task(self._consumer.sweep(), name="sweep"),
+            asyncio.create_task(self._consumer.reclaim(), name="reclaim"),
         ]
         keeping = [
             asyncio.create_task(self._consumer.keep(), name="keep"),
@@ -76,7 +76,7 @@ class Worker:
             ),
             asyncio.create_task(self._pass_on(), name="pass_on"),
             asyncio.create_task(
-                wake.listen(self._redis, self._pool.hint, self._consumer.sweep_soon), name="wake"
+                wake.listen(self._redis, self._pool.hint, self._consumer.reclaim_soon), name="wake"
             ),
         ]
         stopping = asyncio.create_task(stop.wait())
@@ -124,14 +124,14 @@ class Worker:
         await self._pool.wait_ended(FIRST_WAVE_S)
         with contextlib.suppress(TimeoutError):  # without the hint they look by themselves
             async with asyncio.timeout(LEAVE_S):
-                await wake.wake_sweepers(self._redis)
+                await wake.wake_reclaimers(self._redis)
         await self._pool.wait_ended(began_s + STOP_S - asyncio.get_running_loop().time())
 
     async def _leave(self) -> None:
         try:
             async with asyncio.timeout(LEAVE_S):
                 await self._consumer.leave()
-                await wake.wake_sweepers(self._redis)
+                await wake.wake_reclaimers(self._redis)
         except (RedisError, OSError, TimeoutError) as error:
             logger.warning("seat_not_left", error=repr(error))  # the lease will see to it
 

@@ -59,7 +59,7 @@ class RunningConsumer:
 
     async def start(self, *parts: str) -> "RunningConsumer":
         await self.consumer.start()
-        for part in parts or ("read", "sweep", "keep"):
+        for part in parts or ("read", "reclaim", "keep"):
             self.tasks.append(asyncio.create_task(getattr(self.consumer, part)()))
         return self
 

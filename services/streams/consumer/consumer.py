@@ -23,7 +23,8 @@ from redis.exceptions import RedisError
 from services.platform.backoff import backoff_s
 from services.platform.redis_keys import seat_key
 from services.streams.consumer.held_entries import EntryHandler, HeldEntries
-from services.streams.consumer.read import Reader, Reclaimer, make_group
+from services.streams.consumer.read import Reader, make_group
+from services.streams.consumer.reclaim import Reclaimer
 from services.streams.consumer.scripts import OTHERS, Claim, Scripts
 
 logger = structlog.get_logger()
@@ -34,7 +35,7 @@ SEATS_MAX = 100_000
 class Consumer:
     """One process's share of a stream.
 
-    After `start`, run `read`, `sweep` and `keep` side by side. To stop: end `read` and `sweep`, let the
+    After `start`, run `read`, `reclaim` and `keep` side by side. To stop: end `read` and `reclaim`, let the
     holder finish or give back what it can, end `keep`, then `leave`. `redis` answers commands, `blocking` is
     for the blocking read alone.
     """
@@ -85,16 +86,16 @@ class Consumer:
         self._held.give_back(entry)
 
     def drop(self, entry: str) -> None:
-        """Not done, and best left alone for a while: whoever sweeps after the lease gets it."""
+        """Not done, and best left alone for a while: whoever reclaims after the lease gets it."""
         self._held.held.discard(entry)
 
-    def sweep_soon(self) -> None:
+    def reclaim_soon(self) -> None:
         self._reclaimer.now.set()
 
     async def read(self) -> None:
         await self._reader.run()
 
-    async def sweep(self) -> None:
+    async def reclaim(self) -> None:
         await self._reclaimer.run()
 
     async def keep(self) -> None:

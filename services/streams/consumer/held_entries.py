@@ -34,7 +34,7 @@ class EntryHandler(Protocol):
 
 
 class HeldEntries:
-    """Shared by reading, keeping and sweeping. `claim` changes when the process has to take another seat."""
+    """Shared by reading, keeping and reclaiming. `claim` changes when the process takes another seat."""
 
     def __init__(self, claim: Claim, holder: EntryHandler) -> None:
         self.claim = claim

@@ -1,8 +1,6 @@
-"""Reads new entries, finds again those that are ours unknown to us, and reclaims what others let lie."""
+"""Reads new entries, and finds again those that are ours unknown to us."""
 
 import asyncio
-import random
-from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
@@ -10,18 +8,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from services.platform.backoff import backoff_s
-from services.platform.metrics import RECLAIMED
 from services.streams.consumer.held_entries import Fields, HeldEntries
-from services.streams.consumer.scripts import Scripts
 
 logger = structlog.get_logger()
 
 BLOCK_S = 2.0
-COUNT_MAX = 100
-PAGES_MAX = 10
-EVERY_S_MAX = 1.5
-DEAD_AFTER_LEASES = 20
-_START = b"0-0"
 
 
 async def make_group(redis: Redis, stream: str, group: str) -> None:
@@ -91,69 +82,3 @@ class Reader:
                 await make_group(self._redis, self._held.claim.stream, self._held.claim.group)
             except (RedisError, OSError) as failed:
                 logger.warning("group_failed", error=repr(failed))
-
-
-class Reclaimer:
-    """Sweeps every second or so, and at once when told that entries were given back."""
-
-    def __init__(
-        self,
-        redis: Redis,
-        scripts: Scripts,
-        held: HeldEntries,
-        lease_s: float,
-        seat_of: Callable[[str], str],
-    ) -> None:
-        self._redis = redis
-        self._scripts = scripts
-        self._held = held
-        self._lease_s = lease_s
-        self._seat_of = seat_of
-        self._cursor = _START
-        self.now = asyncio.Event()
-
-    async def run(self) -> None:
-        """Sweep for ever."""
-        rounds = 0
-        every_s = min(self._lease_s / 4, EVERY_S_MAX)
-        while True:
-            try:
-                async with asyncio.timeout(every_s * random.uniform(0.5, 1.0)):
-                    await self.now.wait()
-            except TimeoutError:
-                rounds += 1
-            self.now.clear()
-            try:
-                await self.sweep()
-                if rounds % 100 == 1:
-                    await self.remove_dead()
-            except (RedisError, OSError) as error:
-                logger.warning("sweep_failed", error=repr(error))
-
-    async def sweep(self) -> None:
-        """Take over as much as there is room for; a long pending list is gone through over several calls."""
-        for _ in range(PAGES_MAX):
-            room = min(self._held.holder.free(), COUNT_MAX)
-            if room <= 0:
-                return
-            claim = self._held.claim
-            swept = await self._scripts.sweep(claim, self._cursor, room)
-            self._cursor = swept.cursor
-            found = [*swept.entries, *((entry, None) for entry in swept.vanished)]
-            if found:
-                RECLAIMED.labels(claim.group).inc(len(found))
-                logger.info("entries_taken_over", consumer=claim.consumer, entries=len(found))
-            if claim == self._held.claim:
-                self._held.take(found)
-            if self._cursor == _START:
-                return
-
-    async def remove_dead(self) -> None:
-        """Remove consumers without a process, without entries, and silent for many leases."""
-        claim = self._held.claim
-        found: Any = await self._redis.xinfo_consumers(claim.stream, claim.group)
-        names = [info["name"].decode() for info in found]
-        dead = [(name, self._seat_of(name)) for name in names if name != claim.consumer]
-        idle_ms = int(self._lease_s * 1000 * DEAD_AFTER_LEASES)
-        if dead and (removed := await self._scripts.remove_dead(claim, idle_ms, dead)):
-            logger.info("consumers_removed", consumers=removed)

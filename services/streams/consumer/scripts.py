@@ -25,8 +25,8 @@ class Claim(msgspec.Struct, frozen=True):
     lease_ms: int
 
 
-class Swept(msgspec.Struct, frozen=True):
-    """What a sweep took over: entries, and ids of entries that are no longer in the stream."""
+class Reclaimed(msgspec.Struct, frozen=True):
+    """What a reclaim took over: entries, and ids of entries that are no longer in the stream."""
 
     cursor: bytes
     entries: list[tuple[bytes, dict[bytes, bytes]]]
@@ -37,7 +37,7 @@ class Scripts:
     """Runs them; safe to repeat after a lost connection, all of them."""
 
     def __init__(self, redis: Redis) -> None:
-        names = ("renew", "ack", "release", "sweep", "remove_dead")
+        names = ("renew", "ack", "release", "reclaim", "remove_dead")
         self._scripts = {name: redis.register_script(load_script(__package__, name)) for name in names}
 
     async def renew(self, claim: Claim, ids: Sequence[str]) -> dict[str, int] | None:
@@ -68,11 +68,11 @@ class Scripts:
         """Make all that is ours claimable at once and give up the seat; how many entries that were."""
         return int(await self._run("release", claim, claim.lease_ms * 2, 1))
 
-    async def sweep(self, claim: Claim, cursor: bytes, count: int) -> Swept:
+    async def reclaim(self, claim: Claim, cursor: bytes, count: int) -> Reclaimed:
         """Take over up to `count` entries that are idle for longer than the lease."""
-        reply = await self._run("sweep", claim, claim.lease_ms, cursor, count)
+        reply = await self._run("reclaim", claim, claim.lease_ms, cursor, count)
         entries = [(entry[0], _fields(entry[1])) for entry in reply[1] if entry]
-        return Swept(reply[0], entries, list(reply[2]) if len(reply) > 2 else [])
+        return Reclaimed(reply[0], entries, list(reply[2]) if len(reply) > 2 else [])
 
     async def remove_dead(self, claim: Claim, idle_ms: int, dead: Sequence[tuple[str, str]]) -> int:
         """Remove those of the (consumer, seat) pairs that are idle, empty and hold nothing; how many."""

@@ -55,7 +55,7 @@ async def test_a_lease_is_renewed_as_long_as_it_is_held(hall: BlockedConsumers) 
     await hall.add(1)
     holder = await hall.new().start()
     await holder.has("1-0")
-    other = await hall.new().start("sweep", "keep")
+    other = await hall.new().start("reclaim", "keep")
     await asyncio.sleep(2 * LEASE_S)  # nothing else tells that nothing happens
     assert other.bench.taken == [] and holder.bench.lost_entries == []
 
@@ -77,7 +77,7 @@ async def test_only_the_owner_acknowledges(hall: BlockedConsumers) -> None:
     await hall.add(1)
     frozen = await hall.new().start("read")
     await frozen.has("1-0")
-    other = await hall.new().start("sweep", "keep")
+    other = await hall.new().start("reclaim", "keep")
     await other.has("1-0")
     frozen.consumer.done("1-0")
     frozen.tasks.append(asyncio.create_task(frozen.consumer.keep()))
@@ -91,7 +91,7 @@ async def test_given_back_means_claimable_at_once(hall: BlockedConsumers) -> Non
     await hall.add(1, 2)
     giver = await hall.new(lease_s=30).start("read", "keep")
     await giver.has("1-0", "2-0")
-    taker = await hall.new(lease_s=30).start("sweep", "keep")
+    taker = await hall.new(lease_s=30).start("reclaim", "keep")
     giver.consumer.release("1-0")
     await taker.has("1-0")
     assert await hall.owners() == {"1-0": taker.consumer.name, "2-0": giver.consumer.name}
@@ -101,7 +101,7 @@ async def test_leaving_gives_back_all_and_frees_the_seat(hall: BlockedConsumers)
     await hall.add(1, 2, 3)
     giver = await hall.new(lease_s=30).start("read")
     await giver.has("1-0", "2-0", "3-0")
-    taker = await hall.new(lease_s=30).start("sweep")
+    taker = await hall.new(lease_s=30).start("reclaim")
     giver.consumer.done("3-0")
     await giver.consumer.leave()
     await taker.has("1-0", "2-0")
@@ -198,7 +198,7 @@ async def test_trimmed_entries_come_back_without_fields(hall: BlockedConsumers) 
     frozen = await hall.new().start("read")
     await frozen.has("1-0")
     await hall.redis.xtrim(STREAM, maxlen=0, approximate=False)
-    other = await hall.new().start("sweep")
+    other = await hall.new().start("reclaim")
     await other.has("1-0")
     assert other.bench.fields["1-0"] == {}
 
@@ -206,7 +206,7 @@ async def test_trimmed_entries_come_back_without_fields(hall: BlockedConsumers) 
 async def test_dead_consumers_go_only_when_they_hold_nothing(
     hall: BlockedConsumers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.streams.consumer.read.DEAD_AFTER_LEASES", 1)
+    monkeypatch.setattr("services.streams.consumer.reclaim.DEAD_AFTER_LEASES", 1)
     await hall.add(1)
     holder = await hall.new(lease_s=600).start("read")
     await holder.has("1-0")
