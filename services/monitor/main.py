@@ -6,8 +6,8 @@ import time
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.monitor.deadlines import DeadlineSweep
-from services.monitor.expiry import ExpirySweep
+from services.monitor.credit_expiry import ExpirySweep
+from services.monitor.job_deadlines import DeadlineSweep
 from services.monitor.metrics import LOG_AHEAD
 from services.platform.database import create_pool
 from services.platform.process import Runtime

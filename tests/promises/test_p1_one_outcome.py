@@ -17,7 +17,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from events.job import Video
 from ledger import commands as c
 from ledger.log.ledger import Ledger
-from services.monitor.deadlines import DeadlineSweep
+from services.monitor.job_deadlines import DeadlineSweep
 from tests.integration.ledger.conftest import order, rich
 from tests.integration.ledger.machine_money import MoneyMachine
 from tests.integration.services.maintenance.conftest import count, overdue

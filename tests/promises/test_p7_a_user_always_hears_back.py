@@ -13,7 +13,7 @@ import pytest
 
 from ledger.log.ledger import Ledger
 from services.adapters.telegram.limits import TelegramLimits
-from services.monitor.deadlines import DeadlineSweep, Swept
+from services.monitor.job_deadlines import DeadlineSweep, Swept
 from services.notifier.log_consumer import LogConsumer
 from services.platform.redis import command_client
 from services.platform.settings import Settings

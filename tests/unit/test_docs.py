@@ -46,3 +46,10 @@ def test_every_name_that_the_logs_document_explains_is_logged():
     fields = {"again_in_s", "age_s"}
     assert len(names) > 30
     assert {name for name in names - fields if f'"{name}"' not in code} == set()
+
+
+def test_what_newcomers_ask_for_is_where_they_are_sent():
+    table = Path(ROOT, "CONTRIBUTING.md").read_text().partition("| question | file |")[2]
+    files = re.findall(r"^\| .+ \| `([\w/.]+)` \|$", table, flags=re.M)
+    assert len(files) == 25
+    assert [file for file in files if not Path(ROOT, file).is_file()] == []

@@ -7,7 +7,7 @@ import pytest
 
 from ledger.errors import LedgerUnavailableError
 from ledger.log.ledger import Ledger
-from services.monitor.deadlines import DeadlineSweep, Swept
+from services.monitor.job_deadlines import DeadlineSweep, Swept
 from tests.integration.services.maintenance.conftest import overdue
 from tests.support.order_fixture import OrderFixture
 

@@ -6,7 +6,7 @@ from ledger import commands as c
 from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.balances import BALANCES
-from services.monitor.expiry import ExpirySweep
+from services.monitor.credit_expiry import ExpirySweep
 from tests.integration.services.maintenance.conftest import count
 
 LIFE_US = 2_000_000
