@@ -37,43 +37,6 @@ REASON_CHARS_MAX: Final = 200
 _NUMBER: Final = re.compile(r"\d{1,6}", re.ASCII)
 
 
-class Grant(msgspec.Struct, frozen=True):
-    user: str
-    amount: int
-    reason: str
-
-
-class RefundJob(msgspec.Struct, frozen=True):
-    """End a job that has not ended; its credits come back."""
-
-    job: str
-    reason: str
-
-
-class ShowUser(msgspec.Struct, frozen=True):
-    user: str
-
-
-Wish = Grant | RefundJob | ShowUser
-
-
-def read_wish(text: str) -> Wish | None:
-    """None when it is not written as in USAGE."""
-    command, _, rest = text.strip().partition(" ")
-    words = rest.split(None, 2)
-    match command.partition("@")[0].lower():
-        case "/grant" if len(words) == 3 and _NUMBER.fullmatch(words[1]):
-            amount, reason = int(words[1]), words[2].strip()
-            if 0 < amount <= CREDITS_MAX and len(reason) <= REASON_CHARS_MAX:
-                return Grant(words[0], amount, reason)
-        case "/refund_job" if len(words) >= 2:
-            reason = rest.split(None, 1)[1].strip()
-            return RefundJob(words[0], reason) if len(reason) <= REASON_CHARS_MAX else None
-        case "/user" if len(words) == 1:
-            return ShowUser(words[0])
-    return None
-
-
 def digest(message: Message) -> str:
     """Of a command's message and its words: another message is another digest."""
     said = f"{message.chat.id}:{message.message_id}:{int(message.date.timestamp())}:{message.text}"
@@ -84,70 +47,72 @@ _TELEGRAM_DIGITS_MAX: Final = 18
 _ERROR_CLASS: Final = "cancelled"
 """What the seller is told: stopped by support."""
 
-Make = Callable[[str], c.Command]
-
 
 class Plan(msgspec.Struct, frozen=True):
     """`words` are HTML; `command` makes the command from the actor, None for what changes nothing."""
 
     words: str
-    command: Make | None = None
+    command: Callable[[str], c.Command] | None = None
 
 
-async def plan_of(shop: BotContext, wish: Wish) -> Plan | None:
-    """None when there is no such user, or no such job."""
-    match wish:
-        case Grant():
-            return await _grant(shop, wish)
-        case RefundJob():
-            return await _refund_job(shop, wish)
-        case ShowUser():
-            return await _show_user(shop, wish)
+NOBODY: Final = Plan("🛠 There is no such user or job.")
 
 
-async def _grant(shop: BotContext, wish: Grant) -> Plan | None:
-    account = await _account(shop, wish.user)
+async def plan_of(shop: BotContext, text: str) -> Plan:
+    """What the words ask for; how to ask when they are not written as in USAGE."""
+    command, _, rest = text.strip().partition(" ")
+    words = rest.split(None, 2)
+    match command.partition("@")[0].lower():
+        case "/grant" if len(words) == 3 and _NUMBER.fullmatch(words[1]):
+            amount, reason = int(words[1]), words[2].strip()
+            if 0 < amount <= CREDITS_MAX and len(reason) <= REASON_CHARS_MAX:
+                return await _grant(shop, words[0], amount, reason)
+        case "/refund_job" if len(words) >= 2:
+            reason = rest.split(None, 1)[1].strip()
+            if len(reason) <= REASON_CHARS_MAX:
+                return await _refund_job(shop, words[0], reason)
+        case "/user" if len(words) == 1:
+            return await _show_user(shop, words[0])
+    usage = html.escape("\n".join(USAGE.values()))
+    return Plan(f"🛠 I read commands like these:\n<code>{usage}</code>")
+
+
+async def _grant(shop: BotContext, user: str, amount: int, reason: str) -> Plan:
+    account = await _account(shop, user)
     if account is None:
-        return None
+        return NOBODY
     balance = (await shop.ledger.read.account(account)).balance
     words = (
-        f"🛠 <b>Grant {wish.amount} credits</b> to <code>{html.escape(account)}</code>\n"
-        f"Balance: {balance} → {balance + wish.amount}\nReason: {html.escape(wish.reason)}"
+        f"🛠 <b>Grant {amount} credits</b> to <code>{html.escape(account)}</code>\n"
+        f"Balance: {balance} → {balance + amount}\nReason: {html.escape(reason)}"
     )
-
-    def command(actor: str) -> c.Command:
-        return c.GrantCredits(account, wish.amount, "manual", wish.reason, actor=actor)
-
-    return Plan(words, command)
+    return Plan(words, lambda actor: c.GrantCredits(account, amount, "manual", reason, actor=actor))
 
 
-async def _refund_job(shop: BotContext, wish: RefundJob) -> Plan | None:
-    job = await shop.ledger.read.job(wish.job)
+async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
+    """End a job that has not ended; its credits come back."""
+    job = await shop.ledger.read.job(name)
     if not job.account:
-        return None
+        return NOBODY
+    shown, life_s = html.escape(name), shop.settings.refund_life_seconds
     if job.outcome:
-        words = (
-            f"🛠 Job <code>{html.escape(wish.job)}</code> has {job.outcome}. What is owed beyond that: /grant"
-        )
-        return Plan(words)
+        return Plan(f"🛠 Job <code>{shown}</code> has {job.outcome}. What is owed beyond that: /grant")
     words = (
-        f"🛠 <b>End the job and refund {job.price} credits</b>: <code>{html.escape(wish.job)}</code>\n"
-        f"Account: <code>{html.escape(job.account)}</code>\nReason: {html.escape(wish.reason)}\n"
+        f"🛠 <b>End the job and refund {job.price} credits</b>: <code>{shown}</code>\n"
+        f"Account: <code>{html.escape(job.account)}</code>\nReason: {html.escape(reason)}\n"
         "A video that comes after all is given free."
     )
-    failure = Failure(_ERROR_CLASS, "operator", wish.reason[:MESSAGE_CHARS_MAX])
-
-    def command(actor: str) -> c.Command:
-        life_s = shop.settings.refund_life_seconds
-        return c.FailJob(wish.job, job.account, "operator", failure, actor=actor, refund_life_s=life_s)
-
-    return Plan(words, command)
+    failure = Failure(_ERROR_CLASS, "operator", reason[:MESSAGE_CHARS_MAX])
+    return Plan(
+        words,
+        lambda actor: c.FailJob(name, job.account, "operator", failure, actor=actor, refund_life_s=life_s),
+    )
 
 
-async def _show_user(shop: BotContext, wish: ShowUser) -> Plan | None:
-    account = await _account(shop, wish.user)
+async def _show_user(shop: BotContext, user: str) -> Plan:
+    account = await _account(shop, user)
     if account is None:
-        return None
+        return NOBODY
     state = await shop.ledger.read.account(account)
     parts = [f"🛠 <code>{html.escape(account)}</code>", f"Balance: {state.balance}"]
     if state.forgotten:
@@ -186,16 +151,9 @@ router.callback_query.filter(is_admin)
 @router.message(Command(*USAGE))
 async def asked(message: Message, chat: Conversation) -> None:
     """Show what it would do; `/user` changes nothing and is answered at once."""
-    wish = read_wish(message.text or "")
-    if wish is None:
-        usage = "\n".join(USAGE.values())
-        text = f"🛠 I read commands like these:\n<code>{html.escape(usage)}</code>"
-        await chat.send_screen(Screen(text), answer_to=message.message_id)
-        return
-    plan = await plan_of(chat.shop, wish)
-    if plan is None or plan.command is None:
-        text = plan.words if plan else "🛠 There is no such user or job."
-        await chat.send_screen(Screen(text), answer_to=message.message_id)
+    plan = await plan_of(chat.shop, message.text or "")
+    if plan.command is None:
+        await chat.send_screen(Screen(plan.words), answer_to=message.message_id)
         return
     rows = keyboard(
         [button("✅ Do it", AdminDo(digest=digest(message)).pack()), button("✖️ Leave it", AdminDrop().pack())]
@@ -209,9 +167,8 @@ async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversa
     if said is None or digest(said) != callback_data.digest:
         await chat.edit_screen(Screen("🛠 The command above is gone or was changed. Please send it again."))
         return
-    wish = read_wish(said.text or "")
-    plan = None if wish is None else await plan_of(chat.shop, wish)
-    if plan is None or plan.command is None:
+    plan = await plan_of(chat.shop, said.text or "")
+    if plan.command is None:
         await chat.edit_screen(Screen("🛠 There is no such user or job any more. Nothing was done."))
         return
     actor = f"admin:{chat.shop.settings.admins[chat.person.chat_id]}"
