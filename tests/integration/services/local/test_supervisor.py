@@ -29,8 +29,7 @@ def folder() -> Iterator[DataFolder]:
 
 
 def spec(name: str, mode: str) -> Spec:
-    command = [sys.executable, "-m", "tests.support.fake_service", mode]
-    return Spec(name, command, {"PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
+    return Spec(name, [sys.executable, str(ROOT / "tests/support/light_service.py"), mode])
 
 
 def _is_ready_again(child: ChildProcess, old_pid: int) -> bool:
@@ -80,7 +79,9 @@ async def test_a_process_that_does_not_start_is_shown_with_its_log(folder: DataF
 
 async def test_warnings_are_repeated_on_the_console(folder: DataFolder) -> None:
     said: list[str] = []
-    async with Supervisor([[spec("odd", "warns")]], folder, said.append) as supervisor:
+    command = [sys.executable, "-m", "tests.support.fake_service", "warns"]
+    odd = Spec("odd", command, {"PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
+    async with Supervisor([[odd]], folder, said.append) as supervisor:
         await supervisor.start()
         await eventually(lambda: said, what="the warning to be repeated")
     assert "odd | [warning ] something_odd" in said[0] and "detail=7" in said[0]
@@ -88,7 +89,7 @@ async def test_warnings_are_repeated_on_the_console(folder: DataFolder) -> None:
 
 @pytest.mark.slow
 async def test_a_frozen_process_is_stopped_too(folder: DataFolder) -> None:
-    async with Supervisor([[spec("frozen", "loop-hangs")]], folder, lambda _: None) as supervisor:
+    async with Supervisor([[spec("frozen", "hangs")]], folder, lambda _: None) as supervisor:
         await supervisor.start()
         [child] = supervisor.children
     assert not child.running
