@@ -156,15 +156,7 @@ class AccountForgotten(msgspec.Struct, frozen=True):
     actor: str
 
 
-AccountEvent = (
-    AccountOpened
-    | TermsAccepted
-    | CreditsGranted
-    | CreditsCharged
-    | CreditsRefunded
-    | CreditsRevoked
-    | CreditsRestored
-    | CreditsExpired
-    | InvitationRewarded
-    | AccountForgotten
+CreditEvent = (
+    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
 )
+AccountEvent = AccountOpened | TermsAccepted | CreditEvent | InvitationRewarded | AccountForgotten

@@ -41,8 +41,7 @@ from ledger.payments import state as payment_state
 from ledger.payments.state import PaymentState
 from ledger.promotions import commands as g
 from ledger.promotions import promo_codes, referrals
-from ledger.promotions import state as promo_state
-from ledger.promotions.state import PromoState
+from ledger.promotions.promo_codes import PromoState
 
 View = Mapping[str, object]
 """Stream → state."""
@@ -58,31 +57,16 @@ def _state(view: View, stream: str, kind: type[StateT]) -> StateT:
 
 
 def account_of(view: View, account_id: str) -> AccountState:
-    """The account. Raises LedgerError, as do the next ones, when its stream is of another kind."""
+    """The account. Raises LedgerError when its stream is of another kind."""
     return _state(view, account_stream(account_id), AccountState)
 
 
 def job_of(view: View, job_id: str) -> JobState:
-    """The job."""
     return _state(view, job_stream(job_id), JobState)
 
 
-def payment_of(view: View, payment_id: str) -> PaymentState:
-    """The payment."""
-    return _state(view, payment_stream(payment_id), PaymentState)
-
-
-def promo_of(view: View, code: str) -> PromoState:
-    """The promo code."""
-    return _state(view, promo_stream(code), PromoState)
-
-
-# What is decided about payments and promo codes, by the commands' names. Pure.
-
-
 def decide_payment(view: View, command: p.PaymentCommand, now_us: int) -> NewEvents:
-    """See `ledger.decider.decide`."""
-    state = payment_of(view, command.payment)
+    state = _state(view, payment_stream(command.payment), PaymentState)
     match command:
         case p.OrderPayment():
             return payment.order(state, account_of(view, command.account), command)
@@ -107,8 +91,7 @@ def decide_payment(view: View, command: p.PaymentCommand, now_us: int) -> NewEve
 
 
 def decide_promo(view: View, command: g.PromoCommand, now_us: int) -> NewEvents:
-    """See `ledger.decider.decide`."""
-    state = promo_of(view, command.code)
+    state = _state(view, promo_stream(command.code), PromoState)
     match command:
         case g.CreatePromo():
             return promo_codes.create(state, command, now_us)
@@ -150,13 +133,12 @@ def initial(stream: str) -> State:
 
 
 def evolve(state: State, event: Event) -> State:
-    """The state after `event`."""
     if isinstance(state, AccountState):
         return account_state.evolve(state, cast(AccountEvent, event))
     if isinstance(state, PaymentState):
         return payment_state.evolve(state, cast(PaymentEvent, event))
     if isinstance(state, PromoState):
-        return promo_state.evolve(state, cast(PromoEvent, event))
+        return promo_codes.evolve(state, cast(PromoEvent, event))
     return job_state.evolve(state, cast(JobEvent, event))
 
 

@@ -17,25 +17,10 @@ from events.account import (
 from events.codec import Event
 from events.job import JobQueued
 from events.stream_names import account_stream, job_stream
+from ledger import commands as c
+from ledger import errors
 from ledger.accounts.lots import draw
 from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
-from ledger.commands import (
-    AcceptTerms,
-    ExpireCredits,
-    ForgetAccount,
-    GrantCredits,
-    OpenAccount,
-    OrderVideos,
-    RevokeCredits,
-)
-from ledger.errors import (
-    AccountErasedError,
-    AccountNotOpenError,
-    InsufficientCreditsError,
-    InvalidCommandError,
-    TermsNotAcceptedError,
-    UnreadableAccountError,
-)
 
 AMOUNT_MAX = 1_000_000
 JOBS_PER_ORDER_MAX = 50
@@ -64,16 +49,18 @@ def expire(state: AccountState, account: str, now_us: int) -> tuple[NewEvents, A
     return made, state
 
 
-def open_account(state: AccountState, command: OpenAccount, inviter: AccountState | None = None) -> NewEvents:
+def open_account(
+    state: AccountState, command: c.OpenAccount, inviter: AccountState | None = None
+) -> NewEvents:
     """AccountOpened, and CreditsRevoked for a debt; nothing when it is open. Who invites must be there."""
     if state.opened:
         return []
     if inviter is not None:
         if command.invited_by == command.account:
-            raise InvalidCommandError("nobody invites themselves")
+            raise errors.InvalidCommandError("nobody invites themselves")
         require_open(inviter, command.invited_by)
         if inviter.forgotten:
-            raise AccountErasedError(f"account {command.invited_by} was erased; it invites nobody")
+            raise errors.AccountErasedError(f"account {command.invited_by} was erased; it invites nobody")
     stream = account_stream(command.account)
     made: NewEvents = [(stream, AccountOpened(command.origin, command.invited_by))]
     if command.debt > 0:
@@ -81,7 +68,7 @@ def open_account(state: AccountState, command: OpenAccount, inviter: AccountStat
     return made
 
 
-def accept_terms(state: AccountState, command: AcceptTerms) -> NewEvents:
+def accept_terms(state: AccountState, command: c.AcceptTerms) -> NewEvents:
     """TermsAccepted, and the welcome bonus with the first agreement."""
     require_open(state, command.account)
     if state.terms == command.terms:
@@ -90,22 +77,24 @@ def accept_terms(state: AccountState, command: AcceptTerms) -> NewEvents:
     made: NewEvents = [(stream, TermsAccepted(command.terms))]
     if not state.terms and command.welcome_credits > 0:
         _require_amount(command.welcome_credits)
-        welcome = GrantCredits(command.account, command.welcome_credits, "bonus", "welcome")
+        welcome = c.GrantCredits(command.account, command.welcome_credits, "bonus", "welcome")
         made.append((stream, _granted(state, welcome)))
     return made
 
 
-def grant(state: AccountState, command: GrantCredits, now_us: int) -> NewEvents:
+def grant(state: AccountState, command: c.GrantCredits, now_us: int) -> NewEvents:
     """CreditsGranted: a debt is settled first, the rest makes a new lot."""
     require_open(state, command.account)
     _require_amount(command.amount)
     if command.expires_at_us is not None and command.expires_at_us <= now_us:
-        raise InvalidCommandError("the grant would expire before it is made; give it a later end of life")
+        raise errors.InvalidCommandError(
+            "the grant would expire before it is made; give it a later end of life"
+        )
     made, state = expire(state, command.account, now_us)
     return [*made, (account_stream(command.account), _granted(state, command))]
 
 
-def _granted(state: AccountState, command: GrantCredits) -> CreditsGranted:
+def _granted(state: AccountState, command: c.GrantCredits) -> CreditsGranted:
     return CreditsGranted(
         command.amount,
         command.kind,
@@ -119,7 +108,7 @@ def _granted(state: AccountState, command: GrantCredits) -> CreditsGranted:
     )
 
 
-def revoke(state: AccountState, command: RevokeCredits, now_us: int) -> NewEvents:
+def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEvents:
     """CreditsRevoked, also below zero: the money is gone whatever was spent.
 
     The lot that `lot` names is drawn first, then the others in the order they would be spent in.
@@ -180,39 +169,39 @@ def _back(
     return tuple(parts), settled
 
 
-def expire_credits(state: AccountState, command: ExpireCredits, now_us: int) -> NewEvents:
+def expire_credits(state: AccountState, command: c.ExpireCredits, now_us: int) -> NewEvents:
     """CreditsExpired for every lot whose life is over; nothing when there is none."""
     require_open(state, command.account)
     return expire(state, command.account, now_us)[0]
 
 
-def forget(state: AccountState, command: ForgetAccount) -> NewEvents:
+def forget(state: AccountState, command: c.ForgetAccount) -> NewEvents:
     """AccountForgotten, once."""
     require_open(state, command.account)
     if state.forgotten:
         return []
     if not command.actor or not command.reason:
-        raise InvalidCommandError("say who erases the account and why")
+        raise errors.InvalidCommandError("say who erases the account and why")
     return [(account_stream(command.account), AccountForgotten(command.reason, command.actor))]
 
 
-def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> NewEvents:
+def order_videos(state: AccountState, command: c.OrderVideos, now_us: int) -> NewEvents:
     """Per job CreditsCharged and JobQueued, all or nothing."""
     require_open(state, command.account)
     if state.forgotten:
-        raise AccountErasedError(f"account {command.account} was erased; nothing can be ordered on it")
+        raise errors.AccountErasedError(f"account {command.account} was erased; nothing can be ordered on it")
     if not state.terms:
-        raise TermsNotAcceptedError("agree to the terms first")
+        raise errors.TermsNotAcceptedError("agree to the terms first")
     of = len(command.jobs)
     if not 1 <= of <= JOBS_PER_ORDER_MAX or len(set(command.jobs)) != of:
-        raise InvalidCommandError(f"an order has 1 to {JOBS_PER_ORDER_MAX} different jobs, not {of}")
+        raise errors.InvalidCommandError(f"an order has 1 to {JOBS_PER_ORDER_MAX} different jobs, not {of}")
     _require_amount(command.price)
     if command.deadline_s <= 0:
-        raise InvalidCommandError(f"a deadline of {command.deadline_s} seconds is none")
+        raise errors.InvalidCommandError(f"a deadline of {command.deadline_s} seconds is none")
     made, state = expire(state, command.account, now_us)
     needed = command.price * of
     if state.balance < needed:
-        raise InsufficientCreditsError(state.balance, needed)
+        raise errors.InsufficientCreditsError(state.balance, needed)
     stream, lots = account_stream(command.account), state.lots
     deadline_at_us = now_us + command.deadline_s * 1_000_000
     for number, job in enumerate(command.jobs, start=1):
@@ -239,17 +228,17 @@ def order_videos(state: AccountState, command: OrderVideos, now_us: int) -> NewE
 def require_open(state: AccountState, account: str) -> None:
     """Raises AccountNotOpenError, or UnreadableAccountError."""
     if not state.opened:
-        raise AccountNotOpenError(f"account {account} does not exist")
+        raise errors.AccountNotOpenError(f"account {account} does not exist")
     if state.broken:
-        raise UnreadableAccountError(f"account {account} cannot be read: {state.broken}")
+        raise errors.UnreadableAccountError(f"account {account} cannot be read: {state.broken}")
 
 
 def require_said(actor: str, reason: str) -> None:
     """Raises InvalidCommandError unless an operator's command says who asks and why."""
     if not actor or not reason:
-        raise InvalidCommandError("say who does this and why")
+        raise errors.InvalidCommandError("say who does this and why")
 
 
 def _require_amount(amount: int) -> None:
     if not 0 < amount <= AMOUNT_MAX:
-        raise InvalidCommandError(f"an amount is 1 to {AMOUNT_MAX} credits, not {amount}")
+        raise errors.InvalidCommandError(f"an amount is 1 to {AMOUNT_MAX} credits, not {amount}")

@@ -5,20 +5,8 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
-from events.account import (
-    AccountEvent,
-    AccountForgotten,
-    AccountOpened,
-    CreditsCharged,
-    CreditsExpired,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsRestored,
-    CreditsRevoked,
-    InvitationRewarded,
-    Part,
-    TermsAccepted,
-)
+from events import account
+from events.account import Part
 from ledger.accounts.lots import Lots, given, taken, total
 
 UNKNOWN_LOT = 0
@@ -62,35 +50,34 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
         return sum(amount for number, amount in self.lost if number == lot)
 
 
-def evolve(state: AccountState, event: AccountEvent) -> AccountState:
-    """The state after `event`."""
+def evolve(state: AccountState, event: account.AccountEvent) -> AccountState:
     match event:
-        case CreditsCharged():
+        case account.CreditsCharged():
             return _holding(state, taken(state.lots, event.parts), state.debt)
-        case CreditsGranted():
+        case account.CreditsGranted():
             return _granted(state, event)
-        case CreditsRevoked():
+        case account.CreditsRevoked():
             owed = event.amount - sum(part.amount for part in event.parts)
             state = _holding(state, taken(state.lots, event.parts), state.debt + owed)
             return state if event.kind == "payment" else _losing(state, event.parts)
-        case CreditsRefunded() | CreditsRestored():
+        case account.CreditsRefunded() | account.CreditsRestored():
             return _holding(state, given(state.lots, event.parts), state.debt - event.settled)
-        case CreditsExpired():
+        case account.CreditsExpired():
             part = Part(event.lot, event.amount, event.kind)
             return _losing(_holding(state, taken(state.lots, (part,)), state.debt), (part,))
-        case AccountOpened():
+        case account.AccountOpened():
             return replace(state, opened=True, invited_by=event.invited_by)
-        case TermsAccepted():
+        case account.TermsAccepted():
             return replace(state, terms=event.terms)
-        case InvitationRewarded():
+        case account.InvitationRewarded():
             return replace(state, rewarded=True)
-        case AccountForgotten():
+        case account.AccountForgotten():
             return replace(state, forgotten=True)
         case _ as never:
             assert_never(never)
 
 
-def _granted(state: AccountState, event: CreditsGranted) -> AccountState:
+def _granted(state: AccountState, event: account.CreditsGranted) -> AccountState:
     kept = event.amount - event.settled
     part = Part(event.lot, kept, event.kind, event.expires_at_us)
     lots = given(state.lots, (part,)) if kept else state.lots

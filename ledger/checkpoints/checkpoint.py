@@ -56,7 +56,6 @@ class Checkpoint(msgspec.Struct, frozen=True):
     time_us: int
 
     def text(self) -> str:
-        """What is signed."""
         lines = [self.origin, str(self.head.position), base64.b64encode(self.root).decode()]
         lines.append(f"head {self.head.hash.hex()}")
         lines += [f"state {state.name} {state.position} {state.root}" for state in self.states]
@@ -79,7 +78,6 @@ class Restored(msgspec.Struct, frozen=True):
     time_us: int
 
     def text(self) -> str:
-        """What is signed."""
         lines = [f"{self.origin} restored"]
         for name in ("lost", "kept", "head"):
             place: Cursor = getattr(self, name)

@@ -76,7 +76,6 @@ def proven(event: Recorded, previous: bytes, path: Sequence[bytes]) -> ProvenEve
 
 
 def encode(checkpoint: str, events: list[ProvenEvent]) -> str:
-    """The file's text."""
     raw = msgspec.json.encode(Proof(FORMAT, checkpoint, events))
     return msgspec.json.format(raw, indent=1).decode() + "\n"
 

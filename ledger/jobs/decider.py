@@ -10,111 +10,74 @@ outcome" and the guards in the database hold for it as for any other.
 
 from msgspec.structs import replace
 
+from events import job
 from events.account import CreditsCharged, Part
-from events.job import (
-    DeadLetterDropped,
-    Failure,
-    JobFailed,
-    JobHandedBack,
-    JobQueued,
-    JobReissued,
-    JobRequeued,
-    JobStarted,
-    JobSucceeded,
-    PromptWritten,
-    RetryScheduled,
-    SubmissionAccepted,
-    SubmissionFailed,
-    SubmissionIntended,
-    VideoGifted,
-)
 from events.stream_names import account_stream, job_stream
+from ledger import commands as c
+from ledger import errors
 from ledger.accounts.decider import AMOUNT_MAX, Charge, NewEvents, expire, refund, require_said
 from ledger.accounts.lots import draw
 from ledger.accounts.state import AccountState
-from ledger.commands import (
-    DropDeadLetter,
-    FailJob,
-    FailSubmission,
-    HandBackJob,
-    IntendSubmission,
-    RecordAccepted,
-    RecordPrompt,
-    ReissueJob,
-    RequeueJob,
-    StartJob,
-    SucceedJob,
-)
-from ledger.errors import (
-    AccountErasedError,
-    AlreadyRequeuedError,
-    DeadlinePassedError,
-    InsufficientCreditsError,
-    InvalidCommandError,
-    JobFinishedError,
-    JobNotFoundError,
-    JobUnfinishedError,
-    NotDueError,
-    StaleRunError,
-    SubmissionOpenError,
-    TaskMismatchError,
-    UnreadableAccountError,
-    UnreadableJobError,
-)
 from ledger.jobs.state import JobState, Submission
 
 
-def start(state: JobState, command: StartJob, now_us: int) -> NewEvents:
+def start(state: JobState, command: c.StartJob, now_us: int) -> NewEvents:
     """JobStarted with the next run."""
     queued = _require_running(state)
     if command.run != state.run + 1:
-        raise StaleRunError(command.run, state.run)
+        raise errors.StaleRunError(command.run, state.run)
     if now_us >= queued.deadline_at_us:
-        raise DeadlinePassedError("the deadline has passed; fail the job instead")
-    return [(job_stream(command.job), JobStarted(command.run, command.worker))]
+        raise errors.DeadlinePassedError("the deadline has passed; fail the job instead")
+    return [(job_stream(command.job), job.JobStarted(command.run, command.worker))]
 
 
-def record_prompt(state: JobState, command: RecordPrompt) -> NewEvents:
+def record_prompt(state: JobState, command: c.RecordPrompt) -> NewEvents:
     """PromptWritten, once per job."""
     _require_run(state, command.run)
     if state.prompt is not None:
         return []
-    written = PromptWritten(command.run, command.prompt, command.source, command.template, command.reason)
+    written = job.PromptWritten(command.run, command.prompt, command.source, command.template, command.reason)
     return [(job_stream(command.job), written)]
 
 
-def intend(state: JobState, command: IntendSubmission, now_us: int) -> NewEvents:
+def intend(state: JobState, command: c.IntendSubmission, now_us: int) -> NewEvents:
     """SubmissionIntended, when nothing of an earlier submission is open and its time has come."""
     queued = _require_run(state, command.run)
     if state.prompt is None:
-        raise InvalidCommandError("there is no prompt to submit yet")
+        raise errors.InvalidCommandError("there is no prompt to submit yet")
     if state.live_submission is not None:
-        raise SubmissionOpenError(f"submission {state.live_submission.number} is not over")
+        raise errors.SubmissionOpenError(f"submission {state.live_submission.number} is not over")
     if state.undecided is not None:
-        raise SubmissionOpenError(f"submission {state.undecided.number} failed; say first what follows")
+        raise errors.SubmissionOpenError(
+            f"submission {state.undecided.number} failed; say first what follows"
+        )
     if command.submission != len(state.submissions) + 1:
-        raise InvalidCommandError(f"the next submission is number {len(state.submissions) + 1}")
+        raise errors.InvalidCommandError(f"the next submission is number {len(state.submissions) + 1}")
     if state.retry_at_us is not None and now_us < state.retry_at_us:
-        raise NotDueError("the retry's time has not come")
+        raise errors.NotDueError("the retry's time has not come")
     if now_us >= queued.deadline_at_us:
-        raise DeadlinePassedError("the deadline has passed; fail the job instead")
-    intended = SubmissionIntended(command.run, command.submission, command.provider_account, command.model)
+        raise errors.DeadlinePassedError("the deadline has passed; fail the job instead")
+    intended = job.SubmissionIntended(
+        command.run, command.submission, command.provider_account, command.model
+    )
     return [(job_stream(command.job), intended)]
 
 
-def record_accepted(state: JobState, command: RecordAccepted) -> NewEvents:
+def record_accepted(state: JobState, command: c.RecordAccepted) -> NewEvents:
     """SubmissionAccepted, or nothing when this very task is recorded."""
     submission = _require_submission(state, command.submission)
     if submission.task == command.task:
         return []
     if submission.task is not None:
-        raise TaskMismatchError(f"submission {submission.number} has another task")
+        raise errors.TaskMismatchError(f"submission {submission.number} has another task")
     if not 0 < len(command.task) <= 128:
-        raise InvalidCommandError("a task id has 1 to 128 characters")
-    return [(job_stream(command.job), SubmissionAccepted(command.submission, command.task))]
+        raise errors.InvalidCommandError("a task id has 1 to 128 characters")
+    return [(job_stream(command.job), job.SubmissionAccepted(command.submission, command.task))]
 
 
-def fail_submission(state: JobState, payer: AccountState, command: FailSubmission, now_us: int) -> NewEvents:
+def fail_submission(
+    state: JobState, payer: AccountState, command: c.FailSubmission, now_us: int
+) -> NewEvents:
     """SubmissionFailed with either RetryScheduled or the job's failure and refund.
 
     That a call was refused is a fact that only its caller knows, what follows is a decision: a run that has
@@ -126,64 +89,68 @@ def fail_submission(state: JobState, payer: AccountState, command: FailSubmissio
     known = open_one is not None and open_one.number == command.submission
     stream = job_stream(command.job)
     failure = _placed(state, command.failure, command.submission)
-    failed = SubmissionFailed(command.run, command.submission, failure)
+    failed = job.SubmissionFailed(command.run, command.submission, failure)
     if command.run != state.run or not state.run_open:
         if open_one is None or not known or open_one.task or open_one.failure:
-            raise StaleRunError(command.run, state.run)
+            raise errors.StaleRunError(command.run, state.run)
         return [(stream, failed)]
     if open_one is None or not known:
-        raise InvalidCommandError(f"submission {command.submission} is not the open one")
+        raise errors.InvalidCommandError(f"submission {command.submission} is not the open one")
     if open_one.failure is not None:
         failure, facts = open_one.failure, []
     else:
         facts = [(stream, failed)]
     if command.retry_at_us is not None and command.retry_at_us < queued.deadline_at_us:
-        return [*facts, (stream, RetryScheduled(command.run, command.retry_at_us))]
-    return [*facts, *_failed(state, payer, command, JobFailed("worker", failure), now_us)]
+        return [*facts, (stream, job.RetryScheduled(command.run, command.retry_at_us))]
+    return [*facts, *_failed(state, payer, command, job.JobFailed("worker", failure), now_us)]
 
 
-def hand_back(state: JobState, command: HandBackJob) -> NewEvents:
+def hand_back(state: JobState, command: c.HandBackJob) -> NewEvents:
     """JobHandedBack, or nothing when the job has moved on."""
     if state.outcome or not state.run_open or state.run != command.run:
         return []
     if command.worker and command.worker != state.worker:
         return []  # the run was started by another worker
-    return [(job_stream(command.job), JobHandedBack(command.run))]
+    return [(job_stream(command.job), job.JobHandedBack(command.run))]
 
 
-def succeed(state: JobState, command: SucceedJob) -> NewEvents:
+def succeed(state: JobState, command: c.SucceedJob) -> NewEvents:
     """JobSucceeded; after a failure VideoGifted, once; nothing when a video is recorded."""
     _require_submission(state, command.submission)
     if state.video is not None:
         return []
     stream = job_stream(command.job)
     if state.outcome == "failed":
-        return [(stream, VideoGifted(command.submission, command.video))]
-    return [(stream, JobSucceeded(command.run, command.submission, command.video))]
+        return [(stream, job.VideoGifted(command.submission, command.video))]
+    return [(stream, job.JobSucceeded(command.run, command.submission, command.video))]
 
 
-def fail(state: JobState, payer: AccountState, command: FailJob, now_us: int) -> NewEvents:
+def fail(state: JobState, payer: AccountState, command: c.FailJob, now_us: int) -> NewEvents:
     """JobFailed and CreditsRefunded together. Needs the minimal fold only."""
     _require_payer(state, command)
     if state.outcome:
-        raise JobFinishedError(state.outcome)
+        raise errors.JobFinishedError(state.outcome)
     due = state.queued is None or now_us >= state.queued.deadline_at_us
     if command.by == "monitor" and not due:
-        raise NotDueError("the deadline has not passed")
+        raise errors.NotDueError("the deadline has not passed")
     if command.by == "worker" and command.run != state.run and not due:
-        raise StaleRunError(command.run or 0, state.run)
+        raise errors.StaleRunError(command.run or 0, state.run)
     failure = _placed(state, command.failure, command.failure.attempt or len(state.submissions))
-    return _failed(state, payer, command, JobFailed(command.by, failure, command.actor), now_us)
+    return _failed(state, payer, command, job.JobFailed(command.by, failure, command.actor), now_us)
 
 
-def _placed(state: JobState, failure: Failure, attempt: int) -> Failure:
+def _placed(state: JobState, failure: job.Failure, attempt: int) -> job.Failure:
     """The failure with its submission's number and task, as far as they are known."""
     tasks = [submission.task for submission in state.submissions if submission.number == attempt]
     return replace(failure, attempt=attempt, task=(tasks[0] if tasks else None) or "")
 
 
 def _failed(
-    state: JobState, payer: AccountState, command: FailJob | FailSubmission, failed: JobFailed, now_us: int
+    state: JobState,
+    payer: AccountState,
+    command: c.FailJob | c.FailSubmission,
+    failed: job.JobFailed,
+    now_us: int,
 ) -> NewEvents:
     if not state.price:  # made again free of charge: there is nothing to give back
         return [(job_stream(command.job), failed)]
@@ -192,26 +159,26 @@ def _failed(
     return [(job_stream(command.job), failed), *refunded]
 
 
-def _require_payer(state: JobState, command: FailJob | FailSubmission) -> None:
+def _require_payer(state: JobState, command: c.FailJob | c.FailSubmission) -> None:
     """The command read the state of the account that it names; it must be the one to refund."""
     if not state.account or state.account != command.account:
-        raise JobNotFoundError(f"job {command.job} of account {command.account} does not exist")
+        raise errors.JobNotFoundError(f"job {command.job} of account {command.account} does not exist")
 
 
-def _require_running(state: JobState) -> JobQueued:
+def _require_running(state: JobState) -> job.JobQueued:
     if not state.account:
-        raise JobNotFoundError("the job was never queued")
+        raise errors.JobNotFoundError("the job was never queued")
     if state.outcome:
-        raise JobFinishedError(state.outcome)
+        raise errors.JobFinishedError(state.outcome)
     if state.broken or state.queued is None:
-        raise UnreadableJobError(f"the job cannot be read ({state.broken}); fail it to refund it")
+        raise errors.UnreadableJobError(f"the job cannot be read ({state.broken}); fail it to refund it")
     return state.queued
 
 
-def _require_run(state: JobState, run: int) -> JobQueued:
+def _require_run(state: JobState, run: int) -> job.JobQueued:
     queued = _require_running(state)
     if run != state.run or not state.run_open:
-        raise StaleRunError(run, state.run)
+        raise errors.StaleRunError(run, state.run)
     return queued
 
 
@@ -219,39 +186,41 @@ def _require_submission(state: JobState, number: int) -> Submission:
     for submission in state.submissions:
         if submission.number == number:
             return submission
-    raise TaskMismatchError(f"no submission {number} was announced")
+    raise errors.TaskMismatchError(f"no submission {number} was announced")
 
 
-def reissue(state: JobState, command: ReissueJob, now_us: int) -> NewEvents:
+def reissue(state: JobState, command: c.ReissueJob, now_us: int) -> NewEvents:
     """JobReissued, which brings a new stream entry; nothing when this time was counted already."""
     if not state.account:
-        raise JobNotFoundError("the job was never queued")
+        raise errors.JobNotFoundError("the job was never queued")
     if state.outcome:
-        raise JobFinishedError(state.outcome)
+        raise errors.JobFinishedError(state.outcome)
     if state.queued is not None and now_us >= state.queued.deadline_at_us:
-        raise DeadlinePassedError("the deadline has passed; fail the job instead")
+        raise errors.DeadlinePassedError("the deadline has passed; fail the job instead")
     if command.number <= state.reissues:
         return []
     if command.number != state.reissues + 1:
-        raise InvalidCommandError(f"the next time is number {state.reissues + 1}")
-    return [(job_stream(command.job), JobReissued(command.number))]
+        raise errors.InvalidCommandError(f"the next time is number {state.reissues + 1}")
+    return [(job_stream(command.job), job.JobReissued(command.number))]
 
 
-def requeue(state: JobState, payer: AccountState, command: RequeueJob, now_us: int) -> NewEvents:
+def requeue(state: JobState, payer: AccountState, command: c.RequeueJob, now_us: int) -> NewEvents:
     """JobRequeued on the failed job, and JobQueued on a new one, with CreditsCharged unless it is free."""
     queued = _require_failed(state, command.account)
     if state.requeued_as:
-        raise AlreadyRequeuedError(state.requeued_as)
+        raise errors.AlreadyRequeuedError(state.requeued_as)
     if state.video is not None:
-        raise JobFinishedError("been given its late video")
+        raise errors.JobFinishedError("been given its late video")
     require_said(command.actor, command.reason)
     if command.deadline_s <= 0 or not command.as_job or command.as_job == command.job:
-        raise InvalidCommandError("a job that is made again needs a name of its own and a deadline ahead")
+        raise errors.InvalidCommandError(
+            "a job that is made again needs a name of its own and a deadline ahead"
+        )
     if payer.forgotten:
-        raise AccountErasedError(f"account {command.account} was erased; nothing can be made for it")
-    requeued = JobRequeued(command.as_job, command.price, command.reason, command.actor)
+        raise errors.AccountErasedError(f"account {command.account} was erased; nothing can be made for it")
+    requeued = job.JobRequeued(command.as_job, command.price, command.reason, command.actor)
     charged, parts = _charge(payer, command, now_us)
-    fresh = JobQueued(
+    fresh = job.JobQueued(
         account=command.account,
         order=command.as_job,
         number=1,
@@ -269,40 +238,40 @@ def requeue(state: JobState, payer: AccountState, command: RequeueJob, now_us: i
     return [(job_stream(command.job), requeued), *charged, (job_stream(command.as_job), fresh)]
 
 
-def drop(state: JobState, command: DropDeadLetter) -> NewEvents:
+def drop(state: JobState, command: c.DropDeadLetter) -> NewEvents:
     """DeadLetterDropped, once."""
     _require_failed(state, state.account)
     if state.requeued_as:
-        raise AlreadyRequeuedError(state.requeued_as)
+        raise errors.AlreadyRequeuedError(state.requeued_as)
     require_said(command.actor, command.reason)
     if state.dropped:
         return []
-    return [(job_stream(command.job), DeadLetterDropped(command.reason, command.actor))]
+    return [(job_stream(command.job), job.DeadLetterDropped(command.reason, command.actor))]
 
 
-def _charge(payer: AccountState, command: RequeueJob, now_us: int) -> tuple[NewEvents, tuple[Part, ...]]:
+def _charge(payer: AccountState, command: c.RequeueJob, now_us: int) -> tuple[NewEvents, tuple[Part, ...]]:
     price = command.price
     if not 0 <= price <= AMOUNT_MAX:
-        raise InvalidCommandError(f"a price is 0 to {AMOUNT_MAX} credits, not {price}")
+        raise errors.InvalidCommandError(f"a price is 0 to {AMOUNT_MAX} credits, not {price}")
     if not price:
         return [], ()
     if payer.broken:
-        raise UnreadableAccountError(f"account {command.account} cannot be read: {payer.broken}")
+        raise errors.UnreadableAccountError(f"account {command.account} cannot be read: {payer.broken}")
     expired, payer = expire(payer, command.account, now_us)
     if payer.balance < price:
-        raise InsufficientCreditsError(payer.balance, price)
+        raise errors.InsufficientCreditsError(payer.balance, price)
     parts, _ = draw(payer.lots, price)
     charged = CreditsCharged(command.as_job, command.as_job, price, parts)
     return [*expired, (account_stream(command.account), charged)], parts
 
 
-def _require_failed(state: JobState, account: str) -> JobQueued:
+def _require_failed(state: JobState, account: str) -> job.JobQueued:
     if not state.account or state.account != account:
-        raise JobNotFoundError("there is no such job of this account")
+        raise errors.JobNotFoundError("there is no such job of this account")
     if not state.outcome:
-        raise JobUnfinishedError("the job has not ended yet; cancel it first, or wait")
+        raise errors.JobUnfinishedError("the job has not ended yet; cancel it first, or wait")
     if state.outcome != "failed":
-        raise JobFinishedError(state.outcome)
+        raise errors.JobFinishedError(state.outcome)
     if state.queued is None:
-        raise UnreadableJobError("the job's order cannot be read, so nothing can be made of it again")
+        raise errors.UnreadableJobError("the job's order cannot be read, so nothing can be made of it again")
     return state.queued

@@ -5,26 +5,8 @@ from typing import Literal, assert_never
 import msgspec
 from msgspec.structs import replace
 
+from events import job
 from events.account import Part
-from events.job import (
-    DeadLetterDropped,
-    Failure,
-    JobEvent,
-    JobFailed,
-    JobHandedBack,
-    JobQueued,
-    JobReissued,
-    JobRequeued,
-    JobStarted,
-    JobSucceeded,
-    PromptWritten,
-    RetryScheduled,
-    SubmissionAccepted,
-    SubmissionFailed,
-    SubmissionIntended,
-    Video,
-    VideoGifted,
-)
 
 Outcome = Literal["", "succeeded", "failed"]
 
@@ -36,7 +18,7 @@ class Submission(msgspec.Struct, frozen=True):
     provider_account: str
     model: str
     task: str | None = None
-    failure: Failure | None = None
+    failure: job.Failure | None = None
 
 
 class JobState(msgspec.Struct, frozen=True):
@@ -52,17 +34,17 @@ class JobState(msgspec.Struct, frozen=True):
     parts: tuple[Part, ...] = ()
     outcome: Outcome = ""
     broken: str = ""
-    queued: JobQueued | None = None
+    queued: job.JobQueued | None = None
     run: int = 0
     worker: str = ""
     run_open: bool = False
     progressed: bool = False
     crashes: int = 0
-    prompt: PromptWritten | None = None
+    prompt: job.PromptWritten | None = None
     submissions: tuple[Submission, ...] = ()
     retry_at_us: int | None = None
-    failure: Failure | None = None
-    video: Video | None = None
+    failure: job.Failure | None = None
+    video: job.Video | None = None
     reissues: int = 0
     requeued_as: str = ""
     dropped: bool = False
@@ -81,12 +63,11 @@ class JobState(msgspec.Struct, frozen=True):
         return last if failed and self.retry_at_us is None and not self.outcome else None
 
 
-def evolve(state: JobState, event: JobEvent) -> JobState:
-    """The state after `event`."""
+def evolve(state: JobState, event: job.JobEvent) -> JobState:
     match event:
-        case JobQueued():
+        case job.JobQueued():
             return replace(state, account=event.account, price=event.price, parts=event.parts, queued=event)
-        case JobStarted():
+        case job.JobStarted():
             crashed = state.run_open and not state.progressed
             return replace(
                 state,
@@ -96,39 +77,39 @@ def evolve(state: JobState, event: JobEvent) -> JobState:
                 progressed=False,
                 crashes=state.crashes + crashed,
             )
-        case JobHandedBack():
+        case job.JobHandedBack():
             return replace(state, run_open=False)
-        case PromptWritten():
+        case job.PromptWritten():
             return replace(state, prompt=event, progressed=True)
-        case SubmissionIntended():
+        case job.SubmissionIntended():
             intended = Submission(event.submission, event.provider_account, event.model)
             return replace(
                 state, submissions=(*state.submissions, intended), retry_at_us=None, progressed=True
             )
-        case SubmissionAccepted():
+        case job.SubmissionAccepted():
             return _with_submission(state, event.submission, task=event.task)
-        case SubmissionFailed():
+        case job.SubmissionFailed():
             return _with_submission(state, event.submission, failure=event.failure)
-        case RetryScheduled():
+        case job.RetryScheduled():
             return replace(state, retry_at_us=event.at_us, progressed=True)
-        case JobSucceeded():
+        case job.JobSucceeded():
             return replace(state, outcome="succeeded", video=event.video, run_open=False)
-        case JobFailed():
+        case job.JobFailed():
             return replace(state, outcome="failed", failure=event.failure, run_open=False)
-        case VideoGifted():
+        case job.VideoGifted():
             return replace(state, video=event.video)
-        case JobReissued():
+        case job.JobReissued():
             return replace(state, reissues=event.number)
-        case JobRequeued():
+        case job.JobRequeued():
             return replace(state, requeued_as=event.as_job)
-        case DeadLetterDropped():
+        case job.DeadLetterDropped():
             return replace(state, dropped=True)
         case _ as never:
             assert_never(never)
 
 
 def _with_submission(
-    state: JobState, number: int, *, task: str | None = None, failure: Failure | None = None
+    state: JobState, number: int, *, task: str | None = None, failure: job.Failure | None = None
 ) -> JobState:
     submissions = tuple(
         replace(s, task=task or s.task, failure=failure or s.failure) if s.number == number else s

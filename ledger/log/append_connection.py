@@ -145,12 +145,10 @@ class AppendConnection:
         return self._wire.ask(*messages)
 
     async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
-        """See ledger.log.snapshots.Source."""
         (rows,) = await self._wire.ask(_streams(versions))
         return _events(rows)
 
     async def streams(self, streams: Sequence[str]) -> list[StreamEvent]:
-        """See ledger.log.snapshots.Source."""
         names = SEPARATOR.join(streams).encode()
         (rows,) = await self._wire.ask(execute("COLD", names, FORMAT.encode(), _PAGE))
         return _events(rows)

@@ -18,7 +18,7 @@ from ledger.log.snapshots import FORMAT, StreamEvent, load
 from ledger.log.snapshots import PAGE_EVENTS as STREAM_PAGE_EVENTS
 from ledger.payments.state import PaymentState
 from ledger.postgres import Pool
-from ledger.promotions.state import PromoState
+from ledger.promotions.promo_codes import PromoState
 from ledger.sql import load_queries
 
 query = load_queries("ledger.log")

@@ -106,7 +106,6 @@ class PipelinedConnection(asyncio.Protocol):
         self._connection.terminate()
 
     def close(self) -> None:
-        """Say goodbye and close."""
         if not self.closed:
             self._transport.write(_TERMINATE)
             self._transport.close()

@@ -133,7 +133,6 @@ HINTS: Final[dict[type, str]] = {SettlePayment: "ordered", RecordRefund: "refund
 
 
 def key_of(command: PaymentCommand) -> str:
-    """The idempotency key of the command."""
     match command:
         case OrderPayment():
             return f"order-payment:{command.payment}"

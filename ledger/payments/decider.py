@@ -18,20 +18,12 @@ from events.payment import (
     Problem,
 )
 from events.stream_names import account_stream, payment_stream
+from ledger import errors
 from ledger.accounts import decider as account
 from ledger.accounts import state as account_state
 from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant
 from ledger.accounts.state import AccountState
 from ledger.commands import GrantCredits
-from ledger.errors import (
-    AccountErasedError,
-    AlreadyExistsError,
-    InvalidCommandError,
-    NotPaidError,
-    PaymentNotFoundError,
-    TermsNotAcceptedError,
-    UnreadablePaymentError,
-)
 from ledger.payments import state as payment_state
 from ledger.payments.commands import (
     AcceptPayment,
@@ -67,12 +59,12 @@ def order(state: PaymentState, buyer: AccountState, command: OrderPayment) -> Ne
     if state.ordered is not None:
         if replace(state.ordered, restored=False) == ordered:
             return []
-        raise AlreadyExistsError(f"payment {command.payment} was ordered otherwise")
+        raise errors.AlreadyExistsError(f"payment {command.payment} was ordered otherwise")
     account.require_open(buyer, command.account)
     if buyer.forgotten:
-        raise AccountErasedError(f"account {command.account} was erased; nothing can be ordered on it")
+        raise errors.AccountErasedError(f"account {command.account} was erased; nothing can be ordered on it")
     if not buyer.terms:
-        raise TermsNotAcceptedError("agree to the terms first")
+        raise errors.TermsNotAcceptedError("agree to the terms first")
     _require_order(ordered)
     return [(payment_stream(command.payment), ordered)]
 
@@ -150,13 +142,15 @@ def accept(state: PaymentState, payer: AccountState, command: AcceptPayment, now
     ordered = require_ordered(state, command.account)
     received = state.received_as(command.provider_payment)
     if received is None:
-        raise NotPaidError("no such money is recorded")
+        raise errors.NotPaidError("no such money is recorded")
     if received.credits:
         return []
     if received.refunded_minor or received.reserved_minor:
-        raise InvalidCommandError("some of this money went back or is about to; it buys nothing any more")
+        raise errors.InvalidCommandError(
+            "some of this money went back or is about to; it buys nothing any more"
+        )
     if not command.actor or not command.reason:
-        raise InvalidCommandError("say who accepts the money and why")
+        raise errors.InvalidCommandError("say who accepts the money and why")
     money = Paid(received.amount_minor, received.currency)
     return _credited(command.payment, payer, ordered, command.provider_payment, money, now_us, command)
 
@@ -183,7 +177,7 @@ def _restored(state: PaymentState, payer: AccountState, command: SettlePayment) 
     if state.ordered is not None or state.broken:
         return []
     if command.ordered is None:
-        raise PaymentNotFoundError(f"payment {command.payment} was never ordered")
+        raise errors.PaymentNotFoundError(f"payment {command.payment} was never ordered")
     _require_order(command.ordered)
     made: NewEvents = [(payment_stream(command.payment), replace(command.ordered, restored=True))]
     if not payer.opened and command.ordered.account == command.account:
@@ -217,29 +211,29 @@ def end_of_life(ordered: PaymentOrdered, now_us: int) -> int | None:
 def require_ordered(state: PaymentState, account_id: str | None = None) -> PaymentOrdered:
     """The order; with `account_id` it must be that account's."""
     if state.broken:
-        raise UnreadablePaymentError(f"the payment cannot be read: {state.broken}")
+        raise errors.UnreadablePaymentError(f"the payment cannot be read: {state.broken}")
     if state.ordered is None or account_id not in (None, state.ordered.account):
-        raise PaymentNotFoundError("there is no such payment of this account")
+        raise errors.PaymentNotFoundError("there is no such payment of this account")
     return state.ordered
 
 
 def _require_order(ordered: PaymentOrdered) -> None:
     if not 0 < ordered.credits <= AMOUNT_MAX:
-        raise InvalidCommandError(f"a package has 1 to {AMOUNT_MAX} credits, not {ordered.credits}")
+        raise errors.InvalidCommandError(f"a package has 1 to {AMOUNT_MAX} credits, not {ordered.credits}")
     if not ordered.account or not ordered.package or not ordered.currency:
-        raise InvalidCommandError("an order names an account, a package and a currency")
+        raise errors.InvalidCommandError("an order names an account, a package and a currency")
     if ordered.life_s is not None and ordered.life_s <= 0:
-        raise InvalidCommandError(f"credits that live for {ordered.life_s} seconds are none")
+        raise errors.InvalidCommandError(f"credits that live for {ordered.life_s} seconds are none")
     require_money(ordered.amount_minor)
 
 
 def require_money(amount_minor: int) -> None:
     """Raises InvalidCommandError."""
     if not 0 < amount_minor <= MONEY_MAX:
-        raise InvalidCommandError(f"an amount of money is 1 to {MONEY_MAX}, not {amount_minor}")
+        raise errors.InvalidCommandError(f"an amount of money is 1 to {MONEY_MAX}, not {amount_minor}")
 
 
 def require_id(name: str) -> None:
     """Raises InvalidCommandError."""
     if not 0 < len(name) <= ID_CHARS_MAX:
-        raise InvalidCommandError(f"an id has 1 to {ID_CHARS_MAX} characters")
+        raise errors.InvalidCommandError(f"an id has 1 to {ID_CHARS_MAX} characters")

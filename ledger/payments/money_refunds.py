@@ -10,16 +10,10 @@ from msgspec.structs import replace
 from events.account import CreditsRevoked, Part
 from events.payment import PaymentOrdered, PaymentRefunded, RefundFailed, RefundIntended
 from events.stream_names import account_stream, payment_stream
+from ledger import errors
 from ledger.accounts.decider import NewEvents, expire, restore, revoke
 from ledger.accounts.state import AccountState
 from ledger.commands import RevokeCredits
-from ledger.errors import (
-    AlreadyExistsError,
-    InvalidCommandError,
-    NotPaidError,
-    RefundNotFoundError,
-    RefundTooLargeError,
-)
 from ledger.payments.commands import FailRefund, IntendRefund, RecordRefund
 from ledger.payments.decider import end_of_life, reference, require_id, require_money, require_ordered
 from ledger.payments.state import PaymentState, Received
@@ -42,15 +36,15 @@ def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_
         if intent.refund == command.refund:
             if replace(intent, credits=0, parts=()) == intended:
                 return []
-            raise AlreadyExistsError(f"refund {command.refund} is intended otherwise")
+            raise errors.AlreadyExistsError(f"refund {command.refund} is intended otherwise")
     if command.refund in state.closed:
-        raise AlreadyExistsError(f"refund {command.refund} is over; a new one needs a new id")
+        raise errors.AlreadyExistsError(f"refund {command.refund} is over; a new one needs a new id")
     require_id(command.refund)
     if not command.actor or not command.reason:
-        raise InvalidCommandError("say who sends the money back and why")
+        raise errors.InvalidCommandError("say who sends the money back and why")
     require_money(command.amount_minor)
     if command.amount_minor > received.refundable_minor:
-        raise RefundTooLargeError(command.amount_minor, received.refundable_minor)
+        raise errors.RefundTooLargeError(command.amount_minor, received.refundable_minor)
     stream = payment_stream(command.payment)
     booked, revoked = take(payer, ordered, received, command.amount_minor, command.actor, now_us)
     if revoked is None:
@@ -66,7 +60,9 @@ def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: 
         return []
     intent = next((intent for intent in state.intents if intent.refund == command.refund), None)
     if intent is None:
-        raise RefundNotFoundError(f"no refund {command.refund} of payment {command.payment} was intended")
+        raise errors.RefundNotFoundError(
+            f"no refund {command.refund} of payment {command.payment} was intended"
+        )
     received = _require_received(state, intent.provider_payment)
     credits = received.back_for(intent.amount_minor)
     made: NewEvents = [
@@ -149,5 +145,5 @@ def take(
 def _require_received(state: PaymentState, provider_payment: str) -> Received:
     received = state.received_as(provider_payment)
     if received is None:
-        raise NotPaidError("no such money is recorded; settle the payment first")
+        raise errors.NotPaidError("no such money is recorded; settle the payment first")
     return received

@@ -5,19 +5,7 @@ from typing import assert_never
 import msgspec
 from msgspec.structs import replace
 
-from events.payment import (
-    PaymentCancelled,
-    PaymentCreated,
-    PaymentEvent,
-    PaymentExpired,
-    PaymentFlagged,
-    PaymentOrdered,
-    PaymentRefunded,
-    PaymentSucceeded,
-    Problem,
-    RefundFailed,
-    RefundIntended,
-)
+from events import payment
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -75,14 +63,14 @@ class PaymentState(msgspec.Struct, frozen=True):
     could not be read: then nothing is decided.
     """
 
-    ordered: PaymentOrdered | None = None
+    ordered: payment.PaymentOrdered | None = None
     created: tuple[str, ...] = ()
     received: tuple[Received, ...] = ()
     cancelled: tuple[str, ...] = ()
     expired: bool = False
-    flags: tuple[tuple[str, Problem], ...] = ()
+    flags: tuple[tuple[str, payment.Problem], ...] = ()
     refunds: tuple[str, ...] = ()
-    intents: tuple[RefundIntended, ...] = ()
+    intents: tuple[payment.RefundIntended, ...] = ()
     closed: tuple[str, ...] = ()
     broken: str = ""
 
@@ -104,46 +92,45 @@ class PaymentState(msgspec.Struct, frozen=True):
         return None
 
 
-def evolve(state: PaymentState, event: PaymentEvent) -> PaymentState:
-    """The state after `event`."""
+def evolve(state: PaymentState, event: payment.PaymentEvent) -> PaymentState:
     match event:
-        case PaymentOrdered():
+        case payment.PaymentOrdered():
             return replace(state, ordered=event)
-        case PaymentCreated():
+        case payment.PaymentCreated():
             return replace(state, created=(*state.created, event.provider_payment))
-        case PaymentSucceeded():
+        case payment.PaymentSucceeded():
             received = Received(
                 event.provider_payment, event.amount_minor, event.currency, event.credits, event.lot
             )
             return _with_received(state, received)
-        case PaymentCancelled():
+        case payment.PaymentCancelled():
             return replace(state, cancelled=(*state.cancelled, event.provider_payment))
-        case PaymentExpired():
+        case payment.PaymentExpired():
             return replace(state, expired=True)
-        case PaymentFlagged():
+        case payment.PaymentFlagged():
             known = state.received_as(event.provider_payment)
             flagged = replace(state, flags=(*state.flags, (event.provider_payment, event.problem)))
             received = known or Received(event.provider_payment, event.amount_minor, event.currency)
             return _with_received(flagged, received)
-        case RefundIntended():
+        case payment.RefundIntended():
             intended = replace(state, intents=(*state.intents, event))
             return _going_back(
                 intended, event.provider_payment, reserved=event.amount_minor, by=event.credits
             )
-        case RefundFailed():
+        case payment.RefundFailed():
             closed, intent = _closed(state, event.refund)
             if intent is None:
                 return closed
             return _going_back(
                 closed, intent.provider_payment, reserved=-intent.amount_minor, by=-event.credits
             )
-        case PaymentRefunded():
+        case payment.PaymentRefunded():
             return _refunded(state, event)
         case _ as never:
             assert_never(never)
 
 
-def _refunded(state: PaymentState, event: PaymentRefunded) -> PaymentState:
+def _refunded(state: PaymentState, event: payment.PaymentRefunded) -> PaymentState:
     state = replace(state, refunds=(*state.refunds, event.provider_refund))
     closed, intent = _closed(state, event.refund)
     reserved = intent.amount_minor if intent is not None else 0
@@ -157,7 +144,7 @@ def _refunded(state: PaymentState, event: PaymentRefunded) -> PaymentState:
     )
 
 
-def _closed(state: PaymentState, refund: str) -> tuple[PaymentState, RefundIntended | None]:
+def _closed(state: PaymentState, refund: str) -> tuple[PaymentState, payment.RefundIntended | None]:
     """The state without this open intent, and the intent."""
     for intent in state.intents:
         if intent.refund == refund:

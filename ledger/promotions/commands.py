@@ -51,7 +51,6 @@ GiftCommand = PromoCommand | RewardInvitation
 
 
 def key_of(command: GiftCommand) -> str:
-    """The idempotency key of the command."""
     match command:
         case CreatePromo():
             return f"promo-created:{command.code}"

@@ -44,17 +44,14 @@ class RootHash:
         self.rows = 0
 
     def add(self, row: msgspec.Struct) -> None:
-        """The next row."""
         self.add_values(msgspec.structs.astuple(row))
 
     def add_values(self, values: tuple[Any, ...]) -> None:
-        """The fields of the next row."""
         text = _encode(values)
         self._digest.update(len(text).to_bytes(4, "big") + text)
         self.rows += 1
 
     def hexdigest(self) -> str:
-        """The root of the rows so far."""
         return self._digest.hexdigest()
 
 

@@ -37,12 +37,10 @@ class Table:
         }
 
     async def load(self, connection: Connection, keys: Iterable[str]) -> dict[str, Any]:
-        """The rows there are for these keys."""
         rows = await connection.fetch(self._query("load_rows"), list(keys))
         return {row[0]: self.projection.from_columns(row) for row in rows}
 
     async def store(self, connection: Connection, rows: Sequence[msgspec.Struct]) -> None:
-        """Insert or replace these rows."""
         if rows:
             await connection.execute(self._query("store_rows"), _encoder.encode(rows).decode())
 

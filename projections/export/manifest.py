@@ -59,7 +59,6 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     columns: tuple[str, ...] = COLUMNS
 
     def text(self) -> str:
-        """As it is written."""
         return msgspec.json.format(msgspec.json.encode(self, order="deterministic")).decode() + "\n"
 
 

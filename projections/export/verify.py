@@ -63,7 +63,6 @@ class FileCheck:
         self.rules = Rules(findings) if manifest.first_position == 1 else None
 
     def add(self, row: Recorded | Unreadable) -> None:
-        """The next row."""
         self.count += 1
         if isinstance(row, Unreadable):
             place = f"{row.place}, where position {self._cursor.position + 1} should be,"

@@ -19,7 +19,7 @@ from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
 from projections.engine.errors import ExportError
 from projections.export.manifest import Format, Manifest, path_of, totals_of
-from projections.reports.log_position import NOW, AsOf, moment
+from projections.reports.log_position import NOW, AsOf, locate
 
 query = load_queries("projections.export")
 
@@ -61,7 +61,6 @@ class WholeFile:
         return self
 
     def write(self, data: bytes) -> int:
-        """Append."""
         assert self._file is not None
         try:
             self._file.write(data)
@@ -133,8 +132,8 @@ async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
 async def range_of(connection: Connection, start: AsOf | None, end: AsOf = NOW) -> Range:
     """The positions between two points. Raises NothingOfThatNameError, and IntegrityError for a log with
     holes."""
-    first = 1 if start is None else (await moment(connection, start.before())).position + 1
-    last = max((await moment(connection, end)).position, first - 1)
+    first = 1 if start is None else (await locate(connection, start.before())).position + 1
+    last = max((await locate(connection, end)).position, first - 1)
     row = await connection.fetchrow(query("export_ends"), first, last)
     assert row is not None
     before = GENESIS_HASH if first == 1 else row["hash_before"]

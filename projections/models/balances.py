@@ -3,19 +3,7 @@
 import msgspec
 from msgspec.structs import replace
 
-from events.account import (
-    AccountEvent,
-    AccountForgotten,
-    AccountOpened,
-    CreditsCharged,
-    CreditsExpired,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsRestored,
-    CreditsRevoked,
-    InvitationRewarded,
-    TermsAccepted,
-)
+from events import account
 from events.codec import Event
 from events.envelope import Recorded
 from events.stream_names import ACCOUNT, account_of
@@ -62,33 +50,33 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
     before = row if row is not None else Balance(account_of(recorded.stream) or "")
     row = replace(before, updated_at_us=recorded.recorded_at_us, position=recorded.position)
     match event:  # what there is most of comes first
-        case CreditsCharged():
+        case account.CreditsCharged():
             row.charged += event.amount
             row.charges += 1
             _move(row, event, -event.amount)
-        case CreditsRefunded():
+        case account.CreditsRefunded():
             row.refunded += event.amount
             row.refunds += 1
             _move(row, event, event.amount)
-        case CreditsGranted():
+        case account.CreditsGranted():
             row.granted += event.amount
             _move(row, event, event.amount)
-        case AccountOpened():
+        case account.AccountOpened():
             row.opened_at_us = recorded.recorded_at_us
-        case TermsAccepted():
+        case account.TermsAccepted():
             row.terms = event.terms
-        case CreditsExpired():
+        case account.CreditsExpired():
             row.expired += event.amount
             _move(row, event, -event.amount)
-        case CreditsRevoked():
+        case account.CreditsRevoked():
             row.revoked += event.amount
             _move(row, event, -event.amount)
-        case CreditsRestored():
+        case account.CreditsRestored():
             row.revoked -= event.amount
             _move(row, event, event.amount)
-        case InvitationRewarded():
+        case account.InvitationRewarded():
             pass  # its credits are grants beside it
-        case AccountForgotten():
+        case account.AccountForgotten():
             row.forgotten_at_us = recorded.recorded_at_us
         case _:
             raise UnfoldableEventError(
@@ -97,7 +85,7 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
     return row
 
 
-def _move(row: Balance, event: AccountEvent, amount: int) -> None:
+def _move(row: Balance, event: account.AccountEvent, amount: int) -> None:
     """`amount` more (or less) credits, and the lots as the ledger's own fold has them."""
     state = AccountState(lots=row.lots, lots_made=row.lots_made, debt=row.debt)
     state = account_state.evolve(state, event)

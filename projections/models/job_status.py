@@ -6,34 +6,16 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec.structs import replace
 
+from events import job
 from events.codec import Event
 from events.envelope import Recorded
-from events.job import (
-    DeadLetterDropped,
-    Failure,
-    JobEvent,
-    JobFailed,
-    JobHandedBack,
-    JobQueued,
-    JobReissued,
-    JobRequeued,
-    JobStarted,
-    JobSucceeded,
-    PromptWritten,
-    RetryScheduled,
-    SubmissionAccepted,
-    SubmissionFailed,
-    SubmissionIntended,
-    Video,
-    VideoGifted,
-)
 from events.stream_names import JOB, job_of
 from projections.engine.errors import UnfoldableEventError
 from projections.engine.projection import OnePerStream
 
 State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed"]
 ENDED = ("succeeded", "failed")
-_NO_FAILURE: Final = Failure("")
+_NO_FAILURE: Final = job.Failure("")
 
 
 class JobStatus(msgspec.Struct, gc=False):
@@ -93,7 +75,7 @@ def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus
     return row
 
 
-def _started(row: JobStatus, recorded: Recorded, event: JobStarted) -> None:
+def _started(row: JobStatus, recorded: Recorded, event: job.JobStarted) -> None:
     row.run = event.run
     row.worker = event.worker
     if row.state == "queued":
@@ -102,20 +84,20 @@ def _started(row: JobStatus, recorded: Recorded, event: JobStarted) -> None:
         row.started_at_us = recorded.recorded_at_us
 
 
-def _prompted(row: JobStatus, _: Recorded, event: PromptWritten) -> None:
+def _prompted(row: JobStatus, _: Recorded, event: job.PromptWritten) -> None:
     row.prompt_source = event.source
     if row.state not in ENDED:
         row.state = "submitting"
 
 
-def _intended(row: JobStatus, _: Recorded, event: SubmissionIntended) -> None:
+def _intended(row: JobStatus, _: Recorded, event: job.SubmissionIntended) -> None:
     row.submissions = event.submission
     row.task = ""
     row.retry_at_us = None
     row.state = "submitting"
 
 
-def _accepted(row: JobStatus, _: Recorded, event: SubmissionAccepted) -> None:
+def _accepted(row: JobStatus, _: Recorded, event: job.SubmissionAccepted) -> None:
     """A fact, recorded even after a refund, and maybe of an earlier submission."""
     if event.submission == row.submissions:
         row.task = event.task
@@ -123,11 +105,11 @@ def _accepted(row: JobStatus, _: Recorded, event: SubmissionAccepted) -> None:
             row.state = "rendering"
 
 
-def _refused(row: JobStatus, _: Recorded, event: SubmissionFailed) -> None:
+def _refused(row: JobStatus, _: Recorded, event: job.SubmissionFailed) -> None:
     _fail(row, event.failure)
 
 
-def _waits(row: JobStatus, _: Recorded, event: RetryScheduled) -> None:
+def _waits(row: JobStatus, _: Recorded, event: job.RetryScheduled) -> None:
     row.retry_at_us = event.at_us
     row.state = "retrying"
 
@@ -136,34 +118,34 @@ def _unchanged(_row: JobStatus, _recorded: Recorded, _event: Event) -> None:
     pass
 
 
-def _succeeded(row: JobStatus, recorded: Recorded, event: JobSucceeded) -> None:
+def _succeeded(row: JobStatus, recorded: Recorded, event: job.JobSucceeded) -> None:
     _fail(row, _NO_FAILURE)
     _show(row, event.video)
     _end(row, "succeeded", recorded)
 
 
-def _failed(row: JobStatus, recorded: Recorded, event: JobFailed) -> None:
+def _failed(row: JobStatus, recorded: Recorded, event: job.JobFailed) -> None:
     _fail(row, event.failure)
     row.failed_by = event.by
     _end(row, "failed", recorded)
 
 
-def _gifted(row: JobStatus, _: Recorded, event: VideoGifted) -> None:
+def _gifted(row: JobStatus, _: Recorded, event: job.VideoGifted) -> None:
     _show(row, event.video)
     row.gifted = True
 
 
-def _requeued(row: JobStatus, _: Recorded, event: JobRequeued) -> None:
+def _requeued(row: JobStatus, _: Recorded, event: job.JobRequeued) -> None:
     row.requeued_as = event.as_job
 
 
-def _dropped(row: JobStatus, _recorded: Recorded, _event: DeadLetterDropped) -> None:
+def _dropped(row: JobStatus, _recorded: Recorded, _event: job.DeadLetterDropped) -> None:
     row.dropped = True
 
 
 def _queued(recorded: Recorded, event: Event) -> JobStatus:
-    if not isinstance(event, JobQueued):
-        wrong = "comes before JobQueued" if isinstance(event, JobEvent) else "is no job's event"
+    if not isinstance(event, job.JobQueued):
+        wrong = "comes before JobQueued" if isinstance(event, job.JobEvent) else "is no job's event"
         raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} {wrong}")
     return JobStatus(
         job=job_of(recorded.stream) or "",
@@ -183,13 +165,13 @@ def _queued(recorded: Recorded, event: Event) -> JobStatus:
     )
 
 
-def _fail(row: JobStatus, failure: Failure) -> None:
+def _fail(row: JobStatus, failure: job.Failure) -> None:
     row.failure_class = failure.error_class
     row.failure_code = failure.code
     row.failure_message = failure.message
 
 
-def _show(row: JobStatus, video: Video) -> None:
+def _show(row: JobStatus, video: job.Video) -> None:
     row.video = video.blob
     row.video_sha256 = video.sha256
     row.video_size_bytes = video.size_bytes
@@ -202,19 +184,19 @@ def _end(row: JobStatus, state: State, recorded: Recorded) -> None:
 
 
 _CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
-    JobStarted: _started,
-    PromptWritten: _prompted,
-    SubmissionIntended: _intended,
-    SubmissionAccepted: _accepted,
-    SubmissionFailed: _refused,
-    RetryScheduled: _waits,
-    JobHandedBack: _unchanged,
-    JobReissued: _unchanged,
-    JobSucceeded: _succeeded,
-    JobFailed: _failed,
-    VideoGifted: _gifted,
-    JobRequeued: _requeued,
-    DeadLetterDropped: _dropped,
+    job.JobStarted: _started,
+    job.PromptWritten: _prompted,
+    job.SubmissionIntended: _intended,
+    job.SubmissionAccepted: _accepted,
+    job.SubmissionFailed: _refused,
+    job.RetryScheduled: _waits,
+    job.JobHandedBack: _unchanged,
+    job.JobReissued: _unchanged,
+    job.JobSucceeded: _succeeded,
+    job.JobFailed: _failed,
+    job.VideoGifted: _gifted,
+    job.JobRequeued: _requeued,
+    job.DeadLetterDropped: _dropped,
 }
 """What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 

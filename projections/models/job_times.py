@@ -5,19 +5,9 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from events import job
 from events.codec import Event
 from events.envelope import Recorded
-from events.job import (
-    JobEvent,
-    JobFailed,
-    JobQueued,
-    JobStarted,
-    JobSucceeded,
-    PromptWritten,
-    RetryScheduled,
-    SubmissionAccepted,
-    SubmissionIntended,
-)
 from events.stream_names import JOB, job_of
 from projections.engine.errors import UnfoldableEventError
 from projections.engine.projection import OnePerStream
@@ -54,35 +44,35 @@ class JobTimes(msgspec.Struct, frozen=True, gc=False):
 
 
 def evolve(row: JobTimes | None, recorded: Recorded, event: Event) -> JobTimes:
-    """The job's row after the event."""
-    if not isinstance(event, JobEvent):
+    if not isinstance(event, job.JobEvent):
         raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} is no job's event")
     now_us = recorded.recorded_at_us
-    if isinstance(event, JobQueued):
-        job = job_of(recorded.stream) or ""
-        return JobTimes(job, event.model, now_us, "queued", now_us, position=recorded.position)
+    if isinstance(event, job.JobQueued):
+        return JobTimes(
+            job_of(recorded.stream) or "", event.model, now_us, "queued", now_us, position=recorded.position
+        )
     if row is None:
         raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} comes before JobQueued")
     if row.state in ENDED:
         return replace(row, position=recorded.position)
     match event:
-        case JobStarted() if row.state == "queued":
+        case job.JobStarted() if row.state == "queued":
             return _moved(row, "writing", recorded)
-        case PromptWritten():
+        case job.PromptWritten():
             return _moved(row, "submitting", recorded)
-        case SubmissionIntended():
+        case job.SubmissionIntended():
             row = replace(row, model=event.model, submissions=event.submission)
             return _moved(row, "submitting", recorded)
-        case SubmissionAccepted() if event.submission == row.submissions:
+        case job.SubmissionAccepted() if event.submission == row.submissions:
             return _moved(row, "rendering", recorded)
-        case RetryScheduled():
+        case job.RetryScheduled():
             return _moved(row, "retrying", recorded)
-        case JobSucceeded():
+        case job.JobSucceeded():
             made = row.state == "rendering" and event.submission == row.submissions
             made_us = now_us - row.since_us if made else None
             row = replace(row, outcome="succeeded", ended_at_us=now_us, made_us=made_us)
             return _moved(row, "succeeded", recorded)
-        case JobFailed():
+        case job.JobFailed():
             row = replace(row, outcome="failed", ended_at_us=now_us)
             return _moved(row, "failed", recorded)
         case _:

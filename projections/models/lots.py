@@ -1,11 +1,13 @@
 """Every credit lot there ever was: what was given, what became of it, what is left and until when."""
 
 from collections.abc import Iterable, Sequence
+from typing import get_args
 
 import msgspec
 from msgspec.structs import replace
 
 from events.account import (
+    CreditEvent,
     CreditsCharged,
     CreditsExpired,
     CreditsGranted,
@@ -61,16 +63,6 @@ class Moved(msgspec.Struct, frozen=True, gc=False):
     part: Part
 
 
-CREDIT_EVENTS = (
-    CreditsGranted,
-    CreditsCharged,
-    CreditsRefunded,
-    CreditsRevoked,
-    CreditsRestored,
-    CreditsExpired,
-)
-
-
 def spread(recorded: Recorded, event: Event, _: Sequence[Event]) -> Iterable[tuple[str, Moved]]:
     """The lots an event put something into, or took something out of."""
     account = account_of(recorded.stream)
@@ -117,25 +109,17 @@ def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot
         case CreditsCharged():
             return replace(row, spent=row.spent + amount, amount_left=row.amount_left - amount)
         case CreditsRefunded():
-            return replace(
-                row,
-                refunded=row.refunded + amount,
-                amount_left=row.amount_left + amount,
-                expires_at_us=part.expires_at_us,
-            )
+            left, ends = row.amount_left + amount, part.expires_at_us
+            return replace(row, refunded=row.refunded + amount, amount_left=left, expires_at_us=ends)
         case CreditsRevoked():
             return replace(row, revoked=row.revoked + amount, amount_left=row.amount_left - amount)
         case CreditsRestored():
-            return replace(
-                row,
-                revoked=row.revoked - amount,
-                amount_left=row.amount_left + amount,
-                expires_at_us=part.expires_at_us,
-            )
+            left, ends = row.amount_left + amount, part.expires_at_us
+            return replace(row, revoked=row.revoked - amount, amount_left=left, expires_at_us=ends)
         case CreditsExpired():
             return replace(row, expired=row.expired + amount, amount_left=row.amount_left - amount)
         case _:
             return row
 
 
-LOTS = ManyRows("lots", CreditLot, evolve, names_of(*CREDIT_EVENTS), spread)
+LOTS = ManyRows("lots", CreditLot, evolve, names_of(*get_args(CreditEvent)), spread)

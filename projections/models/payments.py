@@ -5,18 +5,10 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from events import payment
 from events.codec import Event
 from events.envelope import Recorded
-from events.payment import (
-    PaymentCancelled,
-    PaymentCreated,
-    PaymentEvent,
-    PaymentExpired,
-    PaymentFlagged,
-    PaymentOrdered,
-    PaymentSucceeded,
-    RefundIntended,
-)
+from events.payment import RefundIntended
 from events.stream_names import PAYMENT, payment_of
 from ledger.payments import state as payment_state
 from ledger.payments.state import PaymentState, Received
@@ -71,10 +63,9 @@ class Payment(msgspec.Struct, frozen=True, gc=False):
 
 
 def evolve(row: Payment | None, recorded: Recorded, event: Event) -> Payment:
-    """The payment's row after the event."""
-    if not isinstance(event, PaymentEvent):
+    if not isinstance(event, payment.PaymentEvent):
         raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} is no payment's event")
-    if isinstance(event, PaymentOrdered):
+    if isinstance(event, payment.PaymentOrdered):
         row = _ordered(recorded, event)
     if row is None:
         raise UnfoldableEventError(
@@ -82,29 +73,29 @@ def evolve(row: Payment | None, recorded: Recorded, event: Event) -> Payment:
         )
     row = replace(row, updated_at_us=recorded.recorded_at_us, position=recorded.position)
     match event:
-        case PaymentOrdered():
+        case payment.PaymentOrdered():
             return row
-        case PaymentCreated(provider_payment=name):
+        case payment.PaymentCreated(provider_payment=name):
             fresh = row.state == "cancelled" and name != row.provider_payment
             state: State = "pending" if fresh or row.state == "ordered" else row.state
             return replace(row, provider_payment=name, state=state)
-        case PaymentCancelled(provider_payment=name):
+        case payment.PaymentCancelled(provider_payment=name):
             if row.received or row.provider_payment not in ("", name):
                 return row
             return replace(row, provider_payment=name, state="cancelled")
-        case PaymentExpired():
+        case payment.PaymentExpired():
             return row if row.received else replace(row, state="expired")
-        case PaymentSucceeded():
+        case payment.PaymentSucceeded():
             settled_at_us = row.settled_at_us or recorded.recorded_at_us
             row = replace(row, provider_payment=event.provider_payment, settled_at_us=settled_at_us)
-        case PaymentFlagged():
+        case payment.PaymentFlagged():
             row = replace(row, flag=event.problem, provider_payment=event.provider_payment)
         case _:
             pass
     return _moved(row, event)
 
 
-def _ordered(recorded: Recorded, event: PaymentOrdered) -> Payment:
+def _ordered(recorded: Recorded, event: payment.PaymentOrdered) -> Payment:
     return Payment(
         payment=payment_of(recorded.stream) or "",
         account=event.account,
@@ -118,7 +109,7 @@ def _ordered(recorded: Recorded, event: PaymentOrdered) -> Payment:
     )
 
 
-def _moved(row: Payment, event: PaymentEvent) -> Payment:
+def _moved(row: Payment, event: payment.PaymentEvent) -> Payment:
     """The row after money has come or gone, and what the ledger's own fold has of it."""
     state = payment_state.evolve(PaymentState(received=row.received, intents=row.intents), event)
     paid = sum(received.amount_minor for received in state.received)

@@ -12,7 +12,7 @@ from ledger.accounts.state import AccountState, evolve
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NoSuchAccountError, UnfoldableEventError
-from projections.reports.log_position import NOW, AsOf, LogPosition, moment
+from projections.reports.log_position import NOW, AsOf, LogPosition, locate
 
 query = load_queries("projections.reports")
 
@@ -63,7 +63,7 @@ async def balance_at(reader: Reader, account: str, point: AsOf = NOW) -> Balance
     """The account's balance at a point. Raises NoSuchAccountError, and NothingOfThatNameError beyond the
     log's
     end."""
-    at = await moment(reader, point)
+    at = await locate(reader, point)
     rows = await reader.fetch(query("account_until"), account_stream(account), at.position)
     if not rows:
         await require_account(reader, account)

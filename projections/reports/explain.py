@@ -18,7 +18,7 @@ from events.stream_names import account_of, account_stream, job_of, payment_of
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
-from projections.reports.event_text import money, words_of
+from projections.reports.event_text import describe, money
 
 query = load_queries("projections.reports")
 
@@ -157,7 +157,7 @@ def _step(recorded: Recorded, event: Event) -> Step:
     return Step(
         STAGES.get(recorded.type, recorded.type),
         recorded.recorded_at_us,
-        words_of(event),
+        describe(event),
         recorded.type,
         recorded.position,
         account_of(recorded.stream) or getattr(event, "account", None),

@@ -11,9 +11,9 @@ from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
 from projections.reports.balance_as_of import require_account
-from projections.reports.event_text import words_of
+from projections.reports.event_text import describe
 from projections.reports.explain import STAGES
-from projections.reports.log_position import NOW, AsOf, moment
+from projections.reports.log_position import NOW, AsOf, locate
 
 query = load_queries("projections.reports")
 
@@ -43,8 +43,8 @@ class Entry(msgspec.Struct, frozen=True):
 
 async def journal(reader: Reader, wanted: Filter) -> tuple[list[Entry], bool]:
     """The entries in order, and whether there are more. Raises UnknownEventTypeError, NotInLogError."""
-    first = 1 if wanted.start is None else (await moment(reader, wanted.start.before())).position + 1
-    last = (await moment(reader, wanted.end)).position
+    first = 1 if wanted.start is None else (await locate(reader, wanted.start.before())).position + 1
+    last = (await locate(reader, wanted.end)).position
     types = list(wanted.types) or None
     order = "DESC" if wanted.newest else "ASC"
     limit = wanted.limit + 1
@@ -94,7 +94,7 @@ def _entry(recorded: Recorded, owners: Mapping[str, str | None]) -> Entry:
     return Entry(
         recorded,
         STAGES.get(recorded.type, recorded.type),
-        words_of(event),
+        describe(event),
         account_of(recorded.stream) or owners.get(recorded.stream),
         job_of(recorded.stream) or getattr(event, "job", None),
     )

@@ -44,9 +44,9 @@ class AsOf(msgspec.Struct, frozen=True):
 NOW = AsOf()
 
 
-async def moment(reader: Reader, point: AsOf = NOW) -> LogPosition:
+async def locate(reader: Reader, point: AsOf = NOW) -> LogPosition:
     """Where the point is in the log. Raises NothingOfThatNameError for a position beyond the log's end."""
-    row = await reader.fetchrow(query("moment"), point.position, point.time_us)
+    row = await reader.fetchrow(query("log_position"), point.position, point.time_us)
     assert row is not None
     if point.position is not None and point.position > row["head"]:
         raise NothingOfThatNameError(f"there is no position {point.position}: the log ends at {row['head']}")

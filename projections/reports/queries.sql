@@ -104,7 +104,7 @@ WHERE stream IN (SELECT $5::text UNION ALL
   AND position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
 ORDER BY position {order} LIMIT $4
 
--- name: moment
+-- name: log_position
 -- A place in the log and the time at which lives are judged there; both NULL where the log has no such place.
 -- $1 position or NULL, $2 epoch microseconds or NULL; neither: now
 WITH head AS (

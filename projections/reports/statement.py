@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from events.account import (
+    CreditEvent,
     CreditsCharged,
     CreditsExpired,
     CreditsGranted,
@@ -23,15 +24,11 @@ from ledger.accounts.state import AccountState, evolve
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.reports.balance_as_of import Row, account_event, require_account
-from projections.reports.log_position import NOW, AsOf, LogPosition, moment
+from projections.reports.log_position import NOW, AsOf, LogPosition, locate
 
 query = load_queries("projections.reports")
 
 BEGINNING = LogPosition(0, 0)
-
-CreditEvent = (
-    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
-)
 
 
 class LotChange(msgspec.Struct, frozen=True):
@@ -85,8 +82,8 @@ class Statement(msgspec.Struct, frozen=True):
 async def statement(reader: Reader, account: str, start: AsOf | None = None, end: AsOf = NOW) -> Statement:
     """The statement from a point to another, both included. Raises NoSuchAccountError and
     NothingOfThatNameError."""
-    until = await moment(reader, end)
-    begin = BEGINNING if start is None else await moment(reader, start.before())
+    until = await locate(reader, end)
+    begin = BEGINNING if start is None else await locate(reader, start.before())
     rows = await reader.fetch(query("account_until"), account_stream(account), until.position)
     if not rows:
         await require_account(reader, account)

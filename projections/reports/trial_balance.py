@@ -6,7 +6,7 @@ from events.codec import EVENT_TYPES
 from events.errors import UnknownEventTypeError
 from ledger.postgres import Reader
 from ledger.sql import load_queries
-from projections.reports.log_position import NOW, AsOf, LogPosition, moment
+from projections.reports.log_position import NOW, AsOf, LogPosition, locate
 
 query = load_queries("projections.reports")
 
@@ -34,7 +34,7 @@ class TrialBalance(msgspec.Struct, frozen=True):
 
 async def trial_balance(reader: Reader, point: AsOf = NOW, *, by_account: bool = False) -> TrialBalance:
     """The books at a point, users in one line unless `by_account`. Raises UnknownEventTypeError."""
-    at = await moment(reader, point)
+    at = await locate(reader, point)
     unknown = await reader.fetchrow(query("unknown_types"), at.position, list(EVENT_TYPES))
     if unknown is not None:
         raise UnknownEventTypeError(unknown["type"], unknown["position"])

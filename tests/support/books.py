@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from events.account import (
+    CreditEvent,
     CreditsCharged,
     CreditsExpired,
     CreditsGranted,
@@ -28,10 +29,6 @@ from events.stream_names import account_of
 from projections.engine.errors import UnfoldableEventError
 
 SPENT = "spent:generation"
-
-CreditEvent = (
-    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
-)
 
 
 class Transfer(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from events.stream_names import account_stream, job_stream
 from ledger import commands as c
 from projections.engine.errors import NothingOfThatNameError
 from projections.reports.balance_as_of import balance_at
-from projections.reports.log_position import AsOf, LogPosition, moment
+from projections.reports.log_position import AsOf, LogPosition, locate
 from projections.reports.statement import BEGINNING, statement_of
 from services.cli.connections import auditor_pool
 from services.platform.settings import Settings
@@ -112,19 +112,19 @@ async def _lots_agree(auditor: "Pool", account: str, desk: FakeClockLedger) -> N
 
 
 async def test_a_time_has_a_position(database_url: str, auditor: "Pool") -> None:
-    assert (await moment(auditor)).position == 0
+    assert (await locate(auditor)).position == 0
     assert await auditor.fetchval("SELECT audit.position_at(now())") == 0
     events = random_ledger(7, steps=40).events
     await store(database_url, events)
     first, last = events[0].recorded_at_us, events[-1].recorded_at_us
     for time_us in [first - 1, *(e.recorded_at_us + d for e in events for d in (-1, 0, 1)), last + 1]:
         expected = sum(1 for e in events if e.recorded_at_us <= time_us)
-        assert (await moment(auditor, AsOf(time_us=time_us))).position == expected
+        assert (await locate(auditor, AsOf(time_us=time_us))).position == expected
     for words, expected in (("infinity", len(events)), ("-infinity", 0)):
         assert await auditor.fetchval(f"SELECT audit.position_at('{words}')") == expected
     with pytest.raises(NothingOfThatNameError):
-        await moment(auditor, AsOf(position=len(events) + 1))
-    far = await moment(auditor, AsOf(time_us=first * 3))
+        await locate(auditor, AsOf(position=len(events) + 1))
+    far = await locate(auditor, AsOf(time_us=first * 3))
     assert far.not_come_yet and far.position == len(events)
 
 

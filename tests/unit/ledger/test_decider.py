@@ -20,7 +20,7 @@ from ledger.jobs.state import JobState
 from ledger.payments import commands as p
 from ledger.payments.state import PaymentState
 from ledger.promotions import commands as g
-from ledger.promotions.state import PromoState
+from ledger.promotions.promo_codes import PromoState
 from tests.support.each import each
 from tests.support.payment_samples import FAIL, INTEND, ORDER, SETTLE
 

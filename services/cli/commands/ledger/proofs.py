@@ -228,9 +228,9 @@ def _words(event: Any) -> str:
     """What it says; its exact text where this version cannot read it."""
     from events.codec import decode
     from events.errors import CodecError
-    from projections.reports.event_text import words_of
+    from projections.reports.event_text import describe
 
     try:
-        return words_of(decode(event))
+        return describe(decode(event))
     except CodecError:
         return str(event.data)

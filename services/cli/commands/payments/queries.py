@@ -11,7 +11,7 @@ from ledger.log.ledger import LogReader
 from ledger.payments.state import PaymentState
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
-from projections.reports.event_text import words_of
+from projections.reports.event_text import describe
 
 if TYPE_CHECKING:
     from ledger.postgres import Pool
@@ -73,7 +73,7 @@ async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:
             "position": recorded.position,
             "time_us": recorded.recorded_at_us,
             "type": recorded.type,
-            "what": words_of(decode(recorded)),
+            "what": describe(decode(recorded)),
         }
         for recorded in await LogReader(pool).stream(stream)
     ]

@@ -18,7 +18,7 @@ from projections.rebuild.as_of import Into, build_at
 from projections.rebuild.compare import Differences
 from projections.rebuild.fill import Progress, Source
 from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild_all
-from projections.reports.log_position import AsOf, moment
+from projections.reports.log_position import AsOf, locate
 from services.cli.connections import prepare
 from services.cli.output import say
 from services.cli.progress import walks
@@ -81,7 +81,7 @@ def run_at(
 
     async def work(settings: Settings, source: Through | None, progress: Progress) -> list[StateRoot]:
         async with await patient_pool(settings, "replay") as pool:
-            at = await moment(pool, point)
+            at = await locate(pool, point)
         into = Into(schema, folder)
         url = settings.require_database_url()
         return await build_at(url, names, at.position, into, source=source, progress=progress)

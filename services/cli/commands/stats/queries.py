@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ledger.sql import load_queries
-from projections.models.daily import DAILY, Day, Money
-from projections.models.time_buckets import HOUR_US, day_name, hour_of
+from projections.models.statistics import DAILY, HOUR_US, Day, Money, day_name, hour_of
 from services.generation.catalogue import Catalogue
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import pytest
 from redis.asyncio import Redis
 
 from projections.engine.runner import Runner
-from projections.models.error_stats import ERROR_STATS
 from projections.models.job_status import JOB_STATUS
+from projections.models.statistics import ERROR_STATS
 from services.generation.provider_limits import ProviderLimits, look, note_balances
 from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts

@@ -20,9 +20,7 @@ from ledger.errors import (
     UnreadablePromoError,
 )
 from ledger.promotions import commands as g
-from ledger.promotions import state as promo_state
-from ledger.promotions.promo_codes import is_code, normalised
-from ledger.promotions.state import PromoState
+from ledger.promotions.promo_codes import PromoState, evolve, is_code, normalised
 from tests.support.each import each
 
 CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "olga", "sale")
@@ -35,7 +33,7 @@ MEMBER = AccountState(opened=True, terms="1")
 def code(*events):
     state = PromoState()
     for event in events:
-        state = promo_state.evolve(state, event)
+        state = evolve(state, event)
     return state
 
 

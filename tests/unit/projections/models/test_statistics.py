@@ -25,13 +25,11 @@ from events.job import (
 from events.payment import PaymentFlagged, PaymentOrdered, PaymentRefunded, PaymentSucceeded
 from projections.engine.projection import ManyRows
 from projections.models.balances import BALANCES
-from projections.models.daily import DAILY, Made, Money
-from projections.models.error_stats import ERROR_STATS, ErrorStats
 from projections.models.job_status import JOB_STATUS
 from projections.models.job_times import JOB_TIMES
 from projections.models.lots import LOTS
 from projections.models.payments import PAYMENTS
-from projections.models.time_buckets import HOUR_US
+from projections.models.statistics import DAILY, ERROR_STATS, HOUR_US, ErrorStats, Made, Money
 from tests.support.each import each
 from tests.support.event_samples import (
     ACCOUNT,

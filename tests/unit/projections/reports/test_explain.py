@@ -11,7 +11,7 @@ from events.errors import UnknownEventTypeError
 from events.stream_names import account_stream
 from ledger import commands as c
 from ledger.payments import commands as p
-from projections.reports.event_text import money, words_of
+from projections.reports.event_text import describe, money
 from projections.reports.explain import STAGES, Message, chain_of
 from tests.support.each import each
 from tests.support.fake_clock_ledger import FakeClockLedger
@@ -73,7 +73,7 @@ def test_an_unknown_event_is_said() -> None:
 def test_every_event_has_a_stage_and_words() -> None:
     assert STAGES.keys() == EVENT_TYPES.keys()
     for line in LINES:
-        said = words_of(decode_data(line.type, line.data))
+        said = describe(decode_data(line.type, line.data))
         assert said and "\n" not in said and "None" not in said
 
 
@@ -88,7 +88,7 @@ def test_words_name_what_matters() -> None:
     granted = CreditsGranted(5, "promo", "SPRING", 1, None, 1_790_000_000_000_000, 2, None, "olga")
     [recorded] = history.record((account_stream("a"), granted))
     words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by olga"
-    assert words_of(decode(recorded)) == words
+    assert describe(decode(recorded)) == words
 
 
 def test_a_payment_in_the_log_is_shown_once_and_with_its_account() -> None:
