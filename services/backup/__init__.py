@@ -1,1 +1,1 @@
-"""Backups of everything that cannot be computed again, and ways back."""
+"""Backup and restore of everything that cannot be computed again."""

@@ -1,4 +1,4 @@
-"""Whether backups can be relied on: every stored byte, and the WAL between them and now without a gap."""
+"""Verification of backups: every stored byte, and the WAL without gaps."""
 
 import asyncio
 import gzip
@@ -32,7 +32,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 async def check(repository: Repository, backups: list[Backup]) -> list[Checked]:
-    """Read all that these backups need. Whatever is damaged is a problem, never an exception."""
+    """Read all that these backups need. Damage is a problem, never an exception."""
     found = []
     for backup in backups:
         folder = repository.folder(backup.label)
@@ -51,7 +51,7 @@ async def check(repository: Repository, backups: list[Backup]) -> list[Checked]:
 
 
 def gaps(names: list[str], backup: Backup) -> list[str]:
-    """WAL that is missing between a backup and the newest file of the archive, in words."""
+    """Missing WAL between a backup and the archive's newest file, in words."""
     size = backup.segment_bytes
     # What the backup itself needs is inside it, so the archive may begin after its end.
     first = segment_of(backup.end_lsn, size)
@@ -77,7 +77,6 @@ def _unreadable(repository: Repository, names: list[str], oldest: Backup) -> lis
 
 
 def _length(path: Path) -> int | None:
-    """The length of what is compressed here; None when it is damaged."""
     total = 0
     try:
         with gzip.open(path) as file:

@@ -42,11 +42,11 @@ class BackupError(NeurocardsError):
 
 
 class BackupNotFoundError(BackupError):
-    """There is no backup of this name, or none from which this moment can be reached."""
+    """No backup of this name, or none that reaches the moment."""
 
 
 class BackupDamagedError(BackupError):
-    """What was stored is not what was backed up; each of `problems` names one place."""
+    """Stored data differs from what was backed up; each of `problems` names one place."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -58,7 +58,7 @@ class RepositoryBusyError(BackupError):
 
 
 class Backup(msgspec.Struct, frozen=True):
-    """What backup.json says. Times are the database's, ISO 8601 in UTC.
+    """Contents of backup.json. Times are the database's, ISO 8601 in UTC.
 
     `position`: the log's head when it began, so all of it up to there is inside. From `ended_at` on, any
     moment can be reached with the WAL. `data_dir`: where it came from.
@@ -80,14 +80,12 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 class Repository:
-    """Paths in the backup folder; `prepare` makes it."""
-
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
         self.wal = self.root / "wal"
 
     def prepare(self) -> None:
-        """Make what is not there, so that Postgres's user can write to the archive. Raises BackupError."""
+        """Make the folders; Postgres's user may write to the archive. Raises BackupError."""
         user = server_user()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -113,7 +111,7 @@ class Repository:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Nobody else takes or removes backups meanwhile. Raises RepositoryBusyError."""
+        """Hold the folder against other commands. Raises RepositoryBusyError."""
         with (self.root / "lock").open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +125,6 @@ class Repository:
         return self.root / label
 
     def partial(self, label: str) -> Path:
-        """Where a backup is made before it is whole."""
         return self.root / f".{label}"
 
     def backups(self) -> list[Backup]:
@@ -147,17 +144,13 @@ class Repository:
         return found[-1]
 
     def wal_names(self) -> list[str]:
-        """What the archive holds, without the suffix, sorted."""
         return sorted(path.name.removesuffix(WAL_SUFFIX) for path in self.wal.glob(f"*{WAL_SUFFIX}"))
 
     def wal_path(self, name: str) -> Path:
         return self.wal / f"{name}{WAL_SUFFIX}"
 
     def expire(self, keep: int) -> tuple[list[str], int]:
-        """Remove all backups but the newest `keep`, what was left half made, and WAL that only they needed.
-
-        The labels of what went, and how many WAL files.
-        """
+        """Expire all but the newest `keep`, and unneeded WAL; returns labels, number of WAL files."""
         backups = self.backups()
         gone = [backup.label for backup in backups[:-keep]]
         left_over = [path.name for path in self.root.glob(".*") if (path / "postgres").is_dir()]
@@ -175,21 +168,17 @@ class Repository:
         return gone, len(names)
 
     def archive_command(self, *, only_with_backups: bool) -> str:
-        """For Postgres's setting of this name.
-
-        `only_with_backups`: what cannot serve any backup is not kept, so nothing grows where there is none.
-        """
+        """For Postgres's `archive_command`. `only_with_backups`: keep no WAL before the first backup."""
         keep = f"sh {_word(self.root / _SCRIPTS[0])} %p %f {_word(self.wal)}"
         return f"test ! -d {_word(self.root)} || {keep}" if only_with_backups else keep
 
     def restore_command(self, pg_wal: Path | None = None) -> str:
-        """For Postgres's setting of this name. `pg_wal`: where what was not archived may still lie."""
+        """For Postgres's `restore_command`. `pg_wal`: where what was not archived may still lie."""
         more = f" {_word(pg_wal)}" if pg_wal else ""
         return f"sh {_word(self.root / _SCRIPTS[1])} %f %p {_word(self.wal)}{more}"
 
 
 def open_repository(settings: Settings) -> Repository:
-    """The configured backup folder, or the one beside the data."""
     return Repository(settings.backup_dir or settings.data_dir.expanduser() / FOLDER)
 
 
@@ -198,7 +187,7 @@ def new_label() -> str:
 
 
 def _word(path: Path) -> str:
-    """A path as a word of a shell command in which Postgres replaces %p and the like."""
+    """Quote a path for Postgres's shell commands, in which % is special."""
     return quote(str(path)).replace("%", "%%")
 
 
@@ -206,26 +195,26 @@ def _word(path: Path) -> str:
 
 
 def number_of(name: str, segment_bytes: int) -> int | None:
-    """A segment's number, counted through all timelines; None for a name that is no whole segment's."""
+    """A segment's number over all timelines; None when not a whole segment's name."""
     match = _SEGMENT.fullmatch(name)
     return int(match[2], 16) * (_4_GIB // segment_bytes) + int(match[3], 16) if match else None
 
 
 def segment_of(lsn: str, segment_bytes: int) -> int:
-    """The number of the segment that holds this byte, which is named like `0/3000060`."""
+    """Number of the segment that holds an LSN like `0/3000060`."""
     high, _, low = lsn.partition("/")
     return ((int(high, 16) << 32) + int(low, 16)) // segment_bytes
 
 
 def missing(names: Iterable[str], first: int, segment_bytes: int) -> list[int]:
-    """Numbers between `first` and the newest segment that no timeline has: recovery would end before them."""
+    """Segment numbers from `first` that no timeline has: recovery would end before them."""
     there = {number for name in names if (number := number_of(name, segment_bytes)) is not None}
     newest = max(there, default=first - 1)
     return [number for number in range(first, newest + 1) if number not in there]
 
 
 def unneeded(names: Iterable[str], first: int, segment_bytes: int) -> list[str]:
-    """Names of what comes before the segment `first`; histories stay, which every way back needs."""
+    """Names before the segment `first`; histories stay, which every restore needs."""
     found = []
     for name in names:
         number = number_of(name[:24], segment_bytes)  # `.partial` and `.backup` files go with their segment

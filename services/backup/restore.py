@@ -1,11 +1,11 @@
-"""Going back: a backup, and from it along the archived WAL to a moment, in a folder beside the one in use.
+"""Point-in-time restore: a backup and archived WAL, in a folder beside the live one.
 
     backup ──▶ postgres.restoring ──▶ WAL up to the moment ──▶ stopped ──▶ postgres.restored
                                                                                │ next start of Postgres
     postgres ──────────────────────────────────────────────▶ postgres.before-… ▼ postgres
 
 The database in use runs until then, and nothing of it is removed. Along which timeline: the one in use, if
-that can be known, so that a way back that was itself undone is not followed.
+that can be known, so that a restore that was itself undone is not followed.
 """
 
 import asyncio
@@ -45,8 +45,6 @@ _TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """A data folder that is ready, and where its log ends."""
-
     folder: Path
     position: int
     recorded_at_us: int
@@ -54,8 +52,7 @@ class Restored(msgspec.Struct, frozen=True):
 
 
 def choose(backups: Sequence[Backup], label: str | None, to: datetime | None) -> Backup:
-    """The backup to begin with: the newest that was whole by then, or the named one. Raises
-    BackupNotFoundError."""
+    """The named backup, or the newest whole by `to`. Raises BackupNotFoundError."""
     named = [backup for backup in backups if label in (None, backup.label)]
     fit = [backup for backup in named if to is None or datetime.fromisoformat(backup.ended_at) <= to]
     if fit:
@@ -70,7 +67,7 @@ def choose(backups: Sequence[Backup], label: str | None, to: datetime | None) ->
 def recovery(
     repository: Repository, to: datetime | None, timeline: int | None, pg_wal: Path | None = None
 ) -> dict[str, str]:
-    """Postgres's settings that lead to that moment; None: to the end of what there is."""
+    """Postgres settings for recovery to a moment; None: to the end of the WAL."""
     return {
         # Said also when there is none: an earlier restore may have left one in the configuration.
         "recovery_target_time": "" if to is None else to.astimezone(UTC).isoformat(sep=" "),
@@ -81,7 +78,7 @@ def recovery(
 
 
 def prepare(repository: Repository, backup: Backup, target: Path, uid: int, gid: int) -> None:
-    """A copy of the backup in `target`, that will recover when Postgres starts on it. Raises BackupError."""
+    """Copy the backup to `target`, to recover when Postgres starts. Raises BackupError."""
     try:
         shutil.copytree(repository.folder(backup.label) / "postgres", target, symlinks=True)
         (target / "recovery.signal").touch()
@@ -96,10 +93,10 @@ def prepare(repository: Repository, backup: Backup, target: Path, uid: int, gid:
 def prepare_elsewhere(
     repository: Repository, backup: Backup, target: Path, settings: Mapping[str, str]
 ) -> None:
-    """The same for a Postgres that others start: what leads to the moment is in its configuration too.
+    """Prepare for a Postgres that others start, with settings in its configuration.
 
-    It belongs to whom the one that was there belongs, or its parent. What was there is kept under another
-    name. Raises BackupError when Postgres may still run on it.
+    The folder's owner is that of the former one, or its parent's. What was there is kept under another name.
+    Raises BackupError when Postgres may still run on it.
     """
     if (target / "postmaster.pid").exists():
         raise BackupError(
@@ -138,7 +135,7 @@ async def recovered(
     repository: Repository, backup: Backup, work: Path, folder: DataFolder, settings: Mapping[str, str],
     say: Say, look: Callable[[str], Awaitable[None]] | None = None,
 ) -> Restored:  # fmt: skip
-    """Copy, recover in a Postgres of its own, `look` at it, stop it. Raises BackupError."""
+    """Copy, recover in a separate Postgres, `look` at it, stop it. Raises BackupError."""
     user = server_user()
     uid, gid = (user.pw_uid, user.pw_gid) if user else (-1, -1)
     shutil.rmtree(work, ignore_errors=True)
@@ -173,7 +170,6 @@ async def recovered(
 
 
 def timeline_of(data: Path) -> int | None:
-    """The timeline of a data folder; None when there is none, or none that can be read."""
     if not (data / "PG_VERSION").exists():
         return None
     try:
@@ -197,7 +193,6 @@ async def _head(url: str, work: Path) -> Restored:
 
 
 async def _tell(log: Path, began_at: int, say: Say) -> None:
-    """How far it has come, from time to time."""
     while True:
         await asyncio.sleep(_TELL_EVERY_S)
         fetched = _FETCHED.findall(log.read_text(errors="replace")[began_at:])
@@ -210,13 +205,12 @@ def _quoted(value: str) -> str:
 
 
 def running_postgres(folder: DataFolder) -> int | None:
-    """The process id of the Postgres of the `neurocards up` that runs here; None when there is none."""
     pid = folder.running_addresses().get("pids", {}).get("postgres")
     return pid if isinstance(pid, int) and processes.alive(pid) else None
 
 
 async def restart_postgres(folder: DataFolder, *, timeout_s: float = SWAP_TIMEOUT_S) -> None:
-    """Stop it in good order; the supervisor starts it again. Raises BackupError when it does not."""
+    """Stop it cleanly for the supervisor to restart. Raises BackupError when it does not."""
     facts = folder.running_addresses()
     pid = running_postgres(folder)
     if pid is None:

@@ -1,4 +1,4 @@
-"""What lies beside the database: photos and videos, signed notes, the key that signs them.
+"""Files beside the database: photos, videos, signed notes, the signing key.
 
 Each is written aside and renamed, never changed in place. So one that an earlier backup holds with the same
 size and time is linked to that copy: a second backup costs what is new.
@@ -22,8 +22,6 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """One file of a backup. `path` is below `files/`."""
-
     path: str
     size_bytes: int
     modified_ns: int
@@ -31,7 +29,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def sources(settings: Settings) -> dict[str, Path]:
-    """What is kept, by its place in a backup: folders, and the key if there is one."""
+    """What is kept (folders and the key), by place in a backup."""
     root = settings.data_dir.expanduser()
     key = checkpoint_files.key_path(settings)
     found = {BLOBS: root / BLOBS, checkpoint_files.FOLDER: checkpoint_files.folder(settings)}
@@ -41,10 +39,7 @@ def sources(settings: Settings) -> dict[str, Path]:
 def copy_in(
     wanted: Mapping[str, Path], target: Path, earlier: Path | None, progress: Callable[[int], None]
 ) -> list[Kept]:
-    """Copy into the backup `target`; the list, which is stored there too. `progress` is told of bytes.
-
-    What disappears meanwhile, because somebody was erased, is left out.
-    """
+    """Copy into `target`, but files erased meanwhile; returns the stored list. `progress` gets bytes."""
     before = {file.path: file for file in read_list(earlier)} if earlier else {}
     kept, done = [], 0
     for path, source in _walk(wanted):
@@ -68,7 +63,6 @@ def read_list(backup: Path) -> list[Kept]:
 
 
 def damaged(backup: Path) -> list[str]:
-    """What is missing or is not what was backed up, in words."""
     problems = []
     for kept in read_list(backup):
         path = backup / TREE / kept.path
@@ -80,10 +74,7 @@ def damaged(backup: Path) -> list[str]:
 
 
 def put_back(backup: Path, settings: Settings, *, blobs: bool) -> int:
-    """Copy out what is missing, and write over nothing; how many files that were.
-
-    Notes and key always; photos and videos only with `blobs`: some may be missing because they were erased.
-    """
+    """Restore missing files, overwriting none; returns number. Media only with `blobs`: some were erased."""
     key = settings.checkpoint_key_file or settings.data_dir / checkpoint_files.KEY_FILE
     places = sources(settings) | {checkpoint_files.KEY_FILE: key.expanduser()}
     count = 0
@@ -103,7 +94,6 @@ def put_back(backup: Path, settings: Settings, *, blobs: bool) -> int:
 
 
 def size_bytes(wanted: Mapping[str, Path]) -> int:
-    """How much there is at this moment."""
     return sum(path.stat().st_size for _, path in _walk(wanted) if path.exists())
 
 
@@ -133,7 +123,7 @@ def _keep(path: str, source: Path, tree: Path, before: Kept | None, earlier: Pat
 
 
 def own_like(path: Path, folder: Path) -> None:
-    """Give it to whoever the folder belongs to, where we may: a restore by root is for somebody else."""
+    """Give it the folder's owner, where allowed: root restores for others."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
@@ -155,7 +145,6 @@ def _digest(path: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Have a file or folder on disk before going on."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""Taking a backup: the database first, then the files, so that every file the database speaks of is there.
+"""Taking a backup: database first, so that all files it names are there.
 
     .LABEL/postgres ──▶ .LABEL/files ──▶ backup.json ──▶ renamed to LABEL ──▶ older ones expire
 
-Everything else runs meanwhile. Whoever dies in between leaves a folder with a dot; the next one removes it.
+Everything else runs meanwhile. A crash leaves a folder with a dot; the next backup removes it.
 """
 
 import asyncio
@@ -44,8 +44,6 @@ _STREAMED = "SELECT backup_streamed, backup_total FROM pg_stat_progress_baseback
 class Wal(
     msgspec.Struct, frozen=True, rename={"begin": "Start-LSN", "end": "End-LSN", "timeline": "Timeline"}
 ):
-    """What Postgres's manifest says about the WAL that makes a backup whole."""
-
     begin: str
     end: str
     timeline: int
@@ -67,7 +65,7 @@ class Taken(msgspec.Struct, frozen=True):
 async def take(
     settings: Settings, repository: Repository, *, keep: int, progress: Progress, sync: bool = True
 ) -> Taken:
-    """Take a backup of the running system. Raises BackupError, StartError, and what asyncpg raises."""
+    """Back up the running system. Raises BackupError, StartError, and what asyncpg raises."""
     url = settings.require_database_url()
     repository.prepare()
     connection = await asyncpg.connect(url, timeout=10)
@@ -122,7 +120,6 @@ async def _take(
 
 
 async def _watch(connection: "asyncpg.Connection[asyncpg.Record]", progress: Progress) -> None:
-    """How far pg_basebackup has come, as the server says."""
     while True:
         await asyncio.sleep(_LOOK_EVERY_S)
         row = await connection.fetchrow(_STREAMED)
@@ -140,7 +137,7 @@ def _files(
 
 
 def manifest_wal(database: Path) -> Wal:
-    """From the data folder of a backup. Raises BackupError for one without a manifest."""
+    """From a backup's manifest. Raises BackupError when there is none."""
     try:
         manifest = msgspec.json.decode((database / "backup_manifest").read_bytes(), type=_Manifest)
         return manifest.wal[0]
@@ -164,10 +161,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 async def base_backup(url: str, target: Path, label: str, major: int, *, sync: bool = True) -> None:
-    """Copy the running server's data folder to `target`, with the WAL that makes it whole.
-
-    Raises BackupError.
-    """
+    """Copy the running server's data folder and its WAL with pg_basebackup. Raises BackupError."""
     shown, password = without_password(url)
     command = [
         str(find_client("pg_basebackup", major)), f"--dbname={shown}", f"--pgdata={target}", "--format=plain",
@@ -183,7 +177,7 @@ async def base_backup(url: str, target: Path, label: str, major: int, *, sync: b
 
 
 async def verify_backup(folder: Path, major: int) -> None:
-    """Hold every file against Postgres's manifest, and read the WAL it needs. Raises BackupDamagedError."""
+    """Run pg_verifybackup on files and WAL. Raises BackupDamagedError."""
     command = [str(find_client("pg_verifybackup", major)), "--quiet", str(folder)]
     code, words = await _run(command, {})
     if code:
@@ -191,7 +185,7 @@ async def verify_backup(folder: Path, major: int) -> None:
 
 
 def without_password(url: str) -> tuple[str, str | None]:
-    """A URL that may stand in a command line, which everybody can read, and the password it had."""
+    """A URL fit for command lines, which all can read; its password."""
     parts = urlsplit(url)
     if parts.password is None:
         return url, None

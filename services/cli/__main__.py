@@ -1,11 +1,11 @@
-"""`neurocards`, and `python -m services.cli` where that is not on PATH: no end of it is a traceback."""
+"""`neurocards` and `python -m services.cli`: runs commands, never ends in a traceback."""
 
 import os
 import sys
 
 
 def main() -> None:
-    """Run a command. What none of its parts foresaw is written to a file, and the file named."""
+    """Run a command; an unforeseen error is written to a file, and the file named."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by who started us; else the next file would get its number
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good

@@ -1,8 +1,8 @@
-"""What commands run with: settings, logs, and connections that read, write, or know both servers.
+"""Commands' settings, logs, and connections: read-only, ledger, or both servers.
 
-Reading is done as the role `auditor`, which can select and nothing else, and read only on top of that. The
-database is AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as `auditor`,
-because it is an auditor's own, is used as it is. What is heavy is imported only when a command runs.
+Reading is done as the role `auditor`, which can only select, in read-only transactions. The database is
+AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as `auditor`, because it
+is an auditor's own, is used as it is. What is heavy is imported only when a command runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ AUDITOR_ROLE = "auditor"
 
 
 def settings_here(only: Collection[str] | None = None) -> Settings:
-    """The settings, with DATABASE_URL and REDIS_URL of a running `neurocards up` where they are not set."""
+    """Settings, with addresses of a running `neurocards up` where none are set."""
     from functools import partial
 
     from services.local.data_dir import DataFolder
@@ -44,7 +44,7 @@ def settings_here(only: Collection[str] | None = None) -> Settings:
 
 
 def configure_command_logging(settings: Settings, command: str) -> None:
-    """A command's logs go to stderr, only what is unusual unless LOG_LEVEL is set."""
+    """Log to stderr, only what is unusual unless LOG_LEVEL is set."""
     from services.platform.logs import configure_logging
 
     chosen = "log_level" in settings.model_fields_set
@@ -52,22 +52,19 @@ def configure_command_logging(settings: Settings, command: str) -> None:
 
 
 def prepare(command: str) -> Settings:
-    """The settings of one command, with its logs set up. Raises SettingsError."""
+    """Settings, with logs set up. Raises SettingsError."""
     settings = settings_here()
     configure_command_logging(settings, command)
     return settings
 
 
 def run(command: str, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
-    """Run the work of one command with its settings."""
     import asyncio
 
     return asyncio.run(work(prepare(command)))
 
 
 def read(command: str, work: Callable[[Pool, Settings], Awaitable[T]]) -> T:
-    """Run one reading command on an auditor's pool."""
-
     async def on_pool(settings: Settings) -> T:
         async with auditor_pool(settings) as pool:
             return await work(pool, settings)
@@ -79,7 +76,7 @@ def read(command: str, work: Callable[[Pool, Settings], Awaitable[T]]) -> T:
 async def auditor_pool(
     settings: Settings, *, max_size: int = 2, statement_timeout_s: float | None = None
 ) -> AsyncIterator[Pool]:
-    """A pool that can only read. Without `statement_timeout_s` a walk through the log may take its time.
+    """Read-only pool; without `statement_timeout_s` a walk through the log may take its time.
 
     `json` columns arrive as text, times in UTC. Raises StartError with what to do.
     """
@@ -118,7 +115,7 @@ async def _open(
 
 
 def reading_settings(role: str | None, statement_timeout_s: float | None = None) -> dict[str, str]:
-    """What the server is told when such a connection begins; for those who open one themselves."""
+    """Server settings of a read-only connection, for callers that open their own."""
     from services.platform.database import server_settings
 
     return server_settings("audit", role) | {
@@ -142,7 +139,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Ledger, Pool]]:
 
 
 class Servers:
-    """Redis, and the primary Postgres: beside a replica that is behind, streams would seem to be ahead."""
+    """Redis and the primary Postgres: beside a lagging replica, streams would seem to be ahead."""
 
     def __init__(self, settings: Settings, pool: Pool, scripts: Scripts) -> None:
         self.settings = settings
@@ -153,7 +150,7 @@ class Servers:
 
 @asynccontextmanager
 async def open_servers(settings: Settings, command: str) -> AsyncIterator[Servers]:
-    """Both servers. Raises StartError when Postgres does not answer."""
+    """Open both servers. Raises StartError when Postgres does not answer."""
     from services.platform.database import patient_pool
     from services.platform.redis import command_client
     from services.streams.publisher.scripts import Scripts
@@ -163,7 +160,6 @@ async def open_servers(settings: Settings, command: str) -> AsyncIterator[Server
 
 
 def on_servers(command: str, work: Callable[[Servers], Awaitable[T]]) -> T:
-    """Run one command on both servers."""
     import uvloop
 
     async def on_both(settings: Settings) -> T:

@@ -1,4 +1,4 @@
-"""How commands end: with an exit code that says what kind of end it was, and without a traceback."""
+"""Exit codes and messages of commands, without tracebacks."""
 
 from contextlib import suppress
 from enum import IntEnum
@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 
 class ExitCode(IntEnum):
-    """2 is also "not confirmed"; 5: some of what was asked is done; Ctrl-C ends with what shells use."""
+    """2 is also "not confirmed"; 5: partly done; Ctrl-C ends with what shells use."""
 
     OK = 0
     FAILURE = 1
@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
 
 
 class TidyGroup(TyperGroup):
-    """Ends a command that raised one of our errors, or lost a server, with one message and an exit code."""
+    """Ends a failed command with one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -37,7 +37,6 @@ class TidyGroup(TyperGroup):
 
 
 def exit_code_of(error: BaseException) -> ExitCode:
-    """Which kind of end one of our errors is."""
     from ledger.checkpoints.signed_note import MalformedKeyError
     from ledger.errors import (
         IntegrityError,
@@ -64,7 +63,7 @@ def exit_code_of(error: BaseException) -> ExitCode:
 
 
 def record_defect(error: Exception) -> str:
-    """Write where an unforeseen error comes from to a file, without secrets; a sentence that names it."""
+    """Write an unforeseen error to a file, without secrets; returns words naming it."""
     import os
     import tempfile
     import traceback

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have, in the same words, and what becomes of their values.
+"""Options and arguments shared by commands, and how their values are read.
 
 --dry-run   show what would change, and stop
 --yes       do it without asking; needed where there is no terminal to ask on
@@ -50,7 +50,7 @@ _KEYS_CHARS_MAX = 100_000
 
 
 def confirm(dry_run: bool, yes: bool) -> None:
-    """Go on, or end the command: 0 after a dry run, 2 when it is not confirmed, 130 after Ctrl-C."""
+    """Ask, or end the command: 0 after a dry run, 2 when not confirmed, 130 after Ctrl-C."""
     if dry_run:
         say("nothing was changed; leave out --dry-run to do it")
         raise typer.Exit(ExitCode.OK)
@@ -71,7 +71,7 @@ def confirm(dry_run: bool, yes: bool) -> None:
 
 
 def public_keys(given: Iterable[str]) -> "list[PublicKey]":
-    """Keys as they were given, themselves or as files with one key per line. Raises MalformedKeyError."""
+    """Keys given themselves or as files with one per line. Raises MalformedKeyError."""
     from ledger.checkpoints.signed_note import MalformedKeyError, parse_public
 
     found = []
@@ -91,7 +91,7 @@ def public_keys(given: Iterable[str]) -> "list[PublicKey]":
 
 
 def read_file(path: Path, bytes_max: int) -> bytes:
-    """A file somebody gave us; usage error when it cannot be read. Longer ones come one byte too long."""
+    """Read a file given by the user. Longer ones come one byte too long; usage error when unreadable."""
     try:
         with path.open("rb") as file:
             return file.read(bytes_max + 1)
@@ -101,7 +101,7 @@ def read_file(path: Path, bytes_max: int) -> bytes:
 
 
 def read_note(path: Path) -> str:
-    """A note from a file. Raises NoteError when it is no text."""
+    """Read a signed note. Raises NoteError when it is no text."""
     from ledger.checkpoints.signed_note import NOTE_BYTES_MAX, MalformedNoteError
 
     try:
@@ -111,15 +111,13 @@ def read_note(path: Path) -> str:
 
 
 class Damage(NamedTuple):
-    """One thing that is wrong, and where in the log, if that is known."""
-
     kind: str
     position: int | None
     message: str
 
 
 def end_damaged(found: Iterable[Any], output: OutputFormat) -> NoReturn:
-    """Show what is wrong, each with its `kind`, `position` and `message`, and end with exit code 3."""
+    """Print findings with `kind`, `position` and `message`; end with exit code 3."""
     rows = [{"kind": each.kind, "position": each.position, "message": each.message} for each in found]
     emit(rows, output)
     say(f"{len(rows)} problems found" if len(rows) > 1 else "1 problem found")

@@ -1,4 +1,4 @@
-"""Data goes to stdout in the form that was asked for; progress and words go to stderr."""
+"""Output of commands: data to stdout in the chosen form, words to stderr."""
 
 from __future__ import annotations
 
@@ -36,18 +36,16 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 def say(words: str) -> None:
-    """Tell the person something; never part of the data. Who has left is not told."""
+    """Print a message to stderr; a closed stderr is no error."""
     with suppress(OSError):
         typer.echo(words, err=True)
 
 
 def say_count(count: int, limit: int, what: str) -> None:
-    """Tell how many were listed, or that there may be more."""
     say(f"{count} {what}" if count < limit else f"the newest {limit}; raise --limit for more")
 
 
 def emit(rows: Iterable[Mapping[str, Any]], form: OutputFormat, *, title: str | None = None) -> None:
-    """Write rows with the same keys to stdout."""
     listed = [dict(row) for row in rows]
     match form:
         case OutputFormat.json:
@@ -84,7 +82,7 @@ def _table(rows: list[dict[str, Any]], title: str | None) -> None:
 
 
 def cell(value: Any) -> Text:
-    """What a table shows of a value: as it is, on one line, never read as markup."""
+    """The value on one line, never read as markup."""
     from rich.text import Text
 
     return Text("" if value is None else _CONTROL.sub(" ", str(value)))

@@ -1,4 +1,4 @@
-"""Progress of long work, on stderr: a bar with rate and time left on a terminal, plain lines elsewhere."""
+"""Progress on stderr: bars with rate and time left, or plain lines."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ LINE_EVERY_S = 10.0
 
 @contextmanager
 def walks(what: str, parts: Sequence[str], begin: int, end: int, unit: str = "events") -> Iterator[Progress]:
-    """Parts that each go through the positions after `begin` to `end`, at the same time."""
+    """Progress of concurrent walks from position `begin` (excluded) to `end`."""
     shown = _bars(parts, begin, end) if sys.stderr.isatty() else _lines(what, parts, begin, end, unit)
     with shown as progress:
         yield progress
@@ -77,7 +77,7 @@ def _lines(what: str, parts: Sequence[str], begin: int, end: int, unit: str) -> 
 
 @contextmanager
 def shares(what: str, parts: Sequence[str]) -> Iterator[Callable[[str, int, int], None]]:
-    """Parts of which the whole becomes known on the way; called with the part, bytes done, bytes in all."""
+    """Progress of parts whose totals become known on the way: part, bytes done, bytes in all."""
     with _byte_bars(parts) if sys.stderr.isatty() else _byte_lines(what) as progress:
         yield progress
 

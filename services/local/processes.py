@@ -1,4 +1,4 @@
-"""Process ids and TCP ports of this machine: who is alive, how to end it, which port is free."""
+"""Process ids and TCP ports: liveness, ending processes, free ports."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that has ended and is not yet collected does not."""
+    """Whether the process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -23,7 +23,7 @@ def alive(pid: int) -> bool:
 
 
 def command_line(pid: int) -> str:
-    """The process's command line, empty if it is gone or hidden."""
+    """Empty if the process is gone or hidden."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     if Path("/proc/self").exists():
@@ -35,7 +35,7 @@ def command_line(pid: int) -> str:
 
 
 def end(pid: int, how: signal.Signals = signal.SIGTERM, grace_s: float = 10) -> None:
-    """Ask the process to end, and kill it when it has not within `grace_s`."""
+    """Ask the process to end; SIGKILL after `grace_s`."""
     for signum, wait_s in ((how, grace_s), (signal.SIGKILL, 5.0)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signum)
@@ -49,14 +49,12 @@ def end(pid: int, how: signal.Signals = signal.SIGTERM, grace_s: float = 10) -> 
 
 
 def read_pid(path: Path) -> int | None:
-    """The number in the first line of a pid file."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int(path.read_text(errors="replace").splitlines()[0])
     return None
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether a server could listen there now."""
     with socket.socket(_family(host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
@@ -66,7 +64,6 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
-    """A port nobody listens on at this moment."""
     with socket.socket(_family(host)) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

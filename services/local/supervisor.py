@@ -1,4 +1,4 @@
-"""Starts processes in order, keeps them running, repeats their warnings, stops them; leaves none behind.
+"""Supervises processes: ordered start, restarts, repeated warnings, stop; leaves none behind.
 
 When the supervisor itself is killed, each process sees the end of its lifeline and ends: see
 services/platform/parent_death.py.
@@ -36,8 +36,6 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Spec:
-    """What to run."""
-
     name: str
     """Tells two of a kind apart, e.g. worker-2; also the name of its log."""
     command: list[str]
@@ -45,7 +43,7 @@ class Spec:
 
 
 class ChildProcess:
-    """Runs one Spec in a session of its own, so that Ctrl-C in the terminal reaches only its supervisor."""
+    """One Spec in its own session: the terminal's Ctrl-C reaches only the supervisor."""
 
     def __init__(self, spec: Spec, folder: DataFolder, lifeline_fd: int, say: Callable[[str], None]) -> None:
         self.spec = spec
@@ -89,14 +87,13 @@ class ChildProcess:
         return self._process is not None and self._process.poll() is None
 
     def facts(self) -> dict[str, Any]:
-        """What the process announced: ready, health_url, and its own."""
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self.ready_file.read_text(encoding="utf-8"))
             return found if isinstance(found, dict) and found.get("pid") == self.pid else {}
         return {}
 
     async def wait_ready(self, timeout_s: float) -> None:
-        """Until it says that it is ready. Raises StartError with the end of its log when it does not."""
+        """Wait for the ready file. Raises StartError with the end of its log."""
         deadline = time.monotonic() + timeout_s
         while not self.facts().get("ready"):
             if not self.running:
@@ -108,7 +105,7 @@ class ChildProcess:
             await asyncio.sleep(0.05)
 
     async def keep_running(self, started_again: Callable[[], None]) -> None:
-        """Start it again whenever it has died, more slowly each time. Never returns; cancel it."""
+        """Restart it whenever it dies, with back-off. Never returns; cancel it."""
         deaths, started_at = 0, time.monotonic()
         while True:
             await asyncio.sleep(0.1)
@@ -128,7 +125,7 @@ class ChildProcess:
             started_again()
 
     async def stop(self, grace_s: float) -> None:
-        """SIGTERM, and SIGKILL when it has not ended in time."""
+        """SIGTERM, then SIGKILL after `grace_s`."""
         self._stopping = True
         if self._process is None:
             return
@@ -163,7 +160,7 @@ class ChildProcess:
 
 
 class Supervisor:
-    """`stages` of processes: each stage is started when the one before is ready, and stopped in reverse."""
+    """`stages` of processes, each started when the one before is ready; stopped in reverse."""
 
     def __init__(
         self,
@@ -210,7 +207,6 @@ class Supervisor:
         os.close(self._reader)
 
     def kill(self) -> None:
-        """End every process at once."""
         for child in self.children:
             child.kill()
 
@@ -219,7 +215,7 @@ class Supervisor:
 
 
 class WarningTail:
-    """Repeats warnings and errors of the services' logs, a short line each, from now on."""
+    """Repeats new warnings and errors of services' logs, a short line each."""
 
     def __init__(self, logs: Mapping[str, Path], say: Callable[[str], None]) -> None:
         self._logs = logs
@@ -233,7 +229,7 @@ class WarningTail:
             await asyncio.sleep(_LOOK_AT_LOGS_S)
 
     def read(self) -> None:
-        """Repeat what has come since the last time; a line that is not whole yet waits."""
+        """Repeat new lines; one that is not whole yet waits."""
         for name, path in self._logs.items():
             try:
                 with path.open("rb") as log:
@@ -251,7 +247,6 @@ class WarningTail:
 
 
 def _worth_repeating(line: str) -> str | None:
-    """The line for a person; None when it is no warning."""
     if line.startswith("{"):
         try:
             entry = json.loads(line)

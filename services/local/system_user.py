@@ -1,4 +1,4 @@
-"""Postgres refuses to run as root. For root, a system user of its own runs it.
+"""System user for Postgres, which refuses to run as root.
 
 Our folders are closed to everybody else; where that user has to get through, its group may pass, not list.
 """
@@ -21,7 +21,7 @@ _PASSAGE = 0o710
 
 
 def server_user() -> pwd.struct_passwd | None:
-    """Who Postgres runs as when we are root, made if need be; None when we are an ordinary user."""
+    """Postgres's user when we are root, made if need be; else None."""
     if os.geteuid() != 0:
         return None
     try:
@@ -47,7 +47,7 @@ def server_user() -> pwd.struct_passwd | None:
 
 
 def make_private(folder: Path) -> None:
-    """Close a folder of ours to others. A group that it was opened for stays: its Postgres may be running."""
+    """Close a folder to others. A group with access stays: its Postgres may be running."""
     mode = stat.S_IMODE(folder.stat().st_mode)
     folder.chmod(_PASSAGE if mode == _PASSAGE else 0o700)
 
@@ -71,7 +71,7 @@ def make_reachable(path: Path, gid: int) -> None:
 
 
 def make_runnable(programs: Path, user: pwd.struct_passwd) -> None:
-    """Let `user` run the programs in this folder, also when they were installed with a strict umask."""
+    """Let `user` run the programs in this folder, despite a strict umask."""
     make_reachable(programs / "postgres", user.pw_gid)
     if _runs(programs / "postgres", user):
         return

@@ -1,4 +1,4 @@
-"""`neurocards up`: everything on this machine, from nothing, until Ctrl-C or until the terminal is gone."""
+"""`neurocards up`: everything on this machine, until Ctrl-C or terminal's end."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class Options:
 
 
 class Up:
-    """One run. `ready` is called with the addresses and process ids once everything is up."""
+    """One run. `ready` is called with addresses and process ids once everything is up."""
 
     def __init__(
         self,
@@ -101,7 +101,6 @@ class Up:
             await asyncio.gather(keeper, return_exceptions=True)
 
     def _ensure_signing_key(self) -> None:
-        """A key to sign checkpoints with, unless one is configured or was made at an earlier start."""
         if checkpoint_files.signing_key(self._settings) is None:
             path = self._folder.root / checkpoint_files.KEY_FILE
             name = self._settings.log_name or checkpoint_files.DEFAULT_NAME
@@ -109,7 +108,7 @@ class Up:
             self._say(f"checkpoints are signed with a new key; its public key is {key.public}")
 
     async def _first_of(self, *tasks: "asyncio.Task[None]") -> None:
-        """Until the first task ends or fails, or we are told to stop. Raises the task's error."""
+        """Until the first task ends or we are told to stop. Raises the task's error."""
         stop = asyncio.create_task(self._stop.wait())
         try:
             done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +140,6 @@ class Up:
         return stages
 
     def _tell(self, databases: Databases) -> dict[str, Any]:
-        """The addresses and process ids, also written down for other commands."""
         settings = self._settings
         facts = {
             "database_url": databases.database_url,
@@ -161,7 +159,7 @@ class Up:
         return facts
 
     def _with_free_ports(self, settings: Settings) -> Settings:
-        """Ports that are known before a process listens on them, since the others are told its address.
+        """Fix ports before processes listen on them: others are told the address.
 
         0 becomes a free one; so does a default that is taken. A configured one that is taken is an error.
         """
@@ -205,10 +203,10 @@ def _spec(name: str, service: str, shared: dict[str, str]) -> Spec:
 
 
 async def terminal_gone() -> None:
-    """Return when our terminal is gone; never where there is none, or a hangup is ignored.
+    """Return when our terminal is gone; never without one or with ignored hangup.
 
     A hangup reaches the leader of the terminal's session first. A shell passes it on; `make` keeps it to
-    itself and waits for its children, which would run on for ever where nobody sees them.
+    itself and waits for its children, which would run on for ever unseen.
     """
     tty = None
     with contextlib.suppress(OSError):  # there is none
@@ -224,7 +222,7 @@ async def terminal_gone() -> None:
 
 
 def whoever_hears(tell: Callable[P, None]) -> Callable[P, None]:
-    """The same, except that nobody need be there to hear it: the terminal may be gone, or a pipe's reader."""
+    """Ignore a closed terminal or pipe when `tell` writes to it."""
 
     def told(*words: P.args, **more: P.kwargs) -> None:
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""A real Valkey on a Unix socket, kept on disk by its append-only file."""
+"""Embedded Valkey on a Unix socket, persisted by its append-only file."""
 
 import contextlib
 import signal
@@ -13,7 +13,7 @@ _START_TIMEOUT_S = 60
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """One Valkey in `data`. `durable=False` (tests) keeps nothing on disk."""
+    """Valkey in `data`. `durable=False` (tests) keeps nothing on disk."""
 
     name = "Valkey"
     stop_signal = signal.SIGTERM
@@ -51,7 +51,6 @@ class EmbeddedValkey(EmbeddedServer):
         self._run([str(find_valkey()), *flags], None, _START_TIMEOUT_S)
 
     def url(self, database: int = 0) -> str:
-        """For redis-py; only this user gets to the socket."""
         return f"unix://{quote(str(self.socket_path), safe='/')}?db={database}"
 
     def _is_ready(self) -> bool:

@@ -1,1 +1,1 @@
-"""`neurocards demo`: whole cycles with faults, played through the chat, and proof that no credit is lost."""
+"""Rehearsals for `neurocards demo|drill`: cycles with faults, and a verdict."""

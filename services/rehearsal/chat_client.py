@@ -1,6 +1,6 @@
 """HTTP clients of the sandbox: one person's chat, and the switches for faults.
 
-Whose connection breaks tries again: whatever is sent may arrive twice, as in life.
+Broken connections are retried: whatever is sent may arrive twice, as in life.
 """
 
 from __future__ import annotations
@@ -25,19 +25,17 @@ _GIVE_UP_S = 30.0
 
 
 class ChatError(NeurocardsError):
-    """The chat did not do what a person could expect; the message says what was waited for."""
+    """The chat did not do as expected; the message says what was waited for."""
 
 
 class Button(msgspec.Struct, frozen=True):
-    """An inline button as it was seen on a message."""
-
     message_id: int
     text: str
     data: str
 
 
 class Chat:
-    """The chat of `user_id`: what was said so far, in its latest form, and ways to go on."""
+    """The chat of `user_id`: messages in their latest form, and actions."""
 
     def __init__(self, http: httpx.AsyncClient, sandbox_url: str, user_id: int, language: str = "en") -> None:
         self.user_id = user_id
@@ -49,7 +47,6 @@ class Chat:
 
     @property
     def messages(self) -> list[Message]:
-        """All messages as they stand, oldest first; deleted ones are gone."""
         return [self._messages[key] for key in sorted(self._messages)]
 
     def from_bot(self) -> list[Message]:
@@ -59,12 +56,11 @@ class Chat:
         await self._post("send", json={"text": text})
 
     async def send_photo(self, photo: bytes, *, as_file: bool = False, name: str = "photo.jpg") -> None:
-        """A photo the way a phone sends it, or as a file."""
         field = "document" if as_file else "photo"
         await self._post("send", files={field: (name, photo, "image/jpeg")})
 
     async def tap(self, button: Button, *, wait_s: float = 0) -> dict[str, Any] | None:
-        """Press a button, even one that is gone; the bot's answer if it came within `wait_s`."""
+        """Press a button, even a removed one; the bot's answer if within `wait_s`."""
         tapped = await self._post(
             "tap", json={"message_id": button.message_id, "data": button.data, "wait": wait_s}
         )
@@ -72,11 +68,10 @@ class Chat:
         return answer
 
     async def file(self, file_id: str) -> bytes:
-        """The bytes of a file that was sent to us."""
         return (await self._request("GET", f"files/{file_id}")).content
 
     async def look(self, wait_s: float = 0) -> bool:
-        """Take in what is new, waiting for it up to `wait_s`; whether there was anything."""
+        """Fetch news, waiting up to `wait_s`; whether there were any."""
         query = {"after": self._after, "timeout": wait_s, "lang": self._language}
         seen = (await self._request("GET", "messages", params=query)).json()
         for message in seen["messages"]:
@@ -90,7 +85,7 @@ class Chat:
     async def until(
         self, found: Callable[[Chat], Any], timeout_s: float, what: str | Callable[[Chat], str]
     ) -> Any:
-        """The first true value of `found`, asked whenever the chat changes. Raises ChatError."""
+        """First true value of `found`, asked whenever the chat changes. Raises ChatError."""
         deadline = time.monotonic() + timeout_s
         while True:
             if value := found(self):
@@ -102,7 +97,7 @@ class Chat:
             await self.look(min(LONG_POLL_S, left_s))
 
     def button(self, prefix: str, *, since: int = 0) -> Button | None:
-        """The newest button whose data begins so, on a message that came or changed after `since`."""
+        """The newest button by prefix, on a message newer than `since`."""
         for message in reversed(self.news(since)):
             for button in buttons_of(message):
                 if button.data.startswith(prefix):
@@ -110,16 +105,15 @@ class Chat:
         return None
 
     def news(self, since: int) -> list[Message]:
-        """What the bot has said or changed after `since`, which `seen` was at some time."""
+        """The bot's messages since `since`, an earlier value of `seen`; edited ones too."""
         return [message for message in self.from_bot() if message["seq"] > since]
 
     @property
     def seen(self) -> int:
-        """How far the chat was looked at; grows with every message and every change."""
+        """Sequence number of the last look; grows with every message and change."""
         return self._after
 
     def tail(self, count: int = 6) -> str:
-        """The last messages in words, for a report."""
         return "\n".join(f"    {described(message)}" for message in self.messages[-count:])
 
     async def _post(self, action: str, **body: Any) -> dict[str, Any]:
@@ -133,7 +127,6 @@ class Chat:
 
 
 def buttons_of(message: Message) -> Sequence[Button]:
-    """The message's inline buttons that carry data, in order."""
     rows = message.get("reply_markup", {}).get("inline_keyboard", [])
     return [
         Button(message["message_id"], button.get("text", ""), button["callback_data"])
@@ -144,7 +137,6 @@ def buttons_of(message: Message) -> Sequence[Button]:
 
 
 def described(message: Message) -> str:
-    """One line: who, what, which buttons."""
     who = "bot" if message["from"]["is_bot"] else "seller"
     kinds = [kind for kind in ("photo", "video", "document", "animation") if kind in message]
     words = " ".join((message.get("text") or message.get("caption") or "").split())[:160]
@@ -164,7 +156,7 @@ class TaskSeen(msgspec.Struct, frozen=True):
 
 
 class Sandbox:
-    """The control API under `/__sandbox`; waits while the sandbox is being started again."""
+    """Client of the control API under `/__sandbox`; waits out the sandbox's restarts."""
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
         self._http = http
@@ -174,7 +166,6 @@ class Sandbox:
         return Chat(self._http, self._url, user_id)
 
     async def inject(self, rules: list[dict[str, Any]]) -> None:
-        """Add fault rules, all or none."""
         if rules:
             await self._request("POST", "faults", rules)
 
@@ -182,20 +173,18 @@ class Sandbox:
         await self._request("DELETE", "faults")
 
     async def seed(self, seed: int, rate: float, **more: Any) -> None:
-        """Random faults on a share of all calls; a rate of 0 ends them. `more`: `only`, `args`."""
+        """A rate of 0 ends them. `more`: `only`, `args`."""
         await self._request("POST", "seed", {"seed": seed, "rate": rate, **more})
 
     async def change(self, **settings: Any) -> None:
-        """Turn the sandbox's knobs, e.g. `render_seconds`."""
         await self._request("POST", "settings", settings)
 
     async def faults_taken(self) -> list[dict[str, Any]]:
-        """What it did wrong on purpose, oldest first: api, call, fault, context."""
+        """Faults acted out, oldest first: api, call, fault, context."""
         taken: list[dict[str, Any]] = (await self._request("GET", "faults")).json()["taken"]
         return taken
 
     async def tasks(self) -> list[TaskSeen]:
-        """Every task the provider ever made for us, oldest first."""
         book = (await self._request("GET", "book")).json()
         return [_seen(task) for task in book["kie"]["tasks"]]
 
@@ -214,7 +203,7 @@ def _seen(task: dict[str, Any]) -> TaskSeen:
 async def _request(
     http: httpx.AsyncClient, who: str, method: str, url: str, **options: Any
 ) -> httpx.Response:
-    """Try until somebody answers. Raises ChatError."""
+    """Retry until answered. Raises ChatError."""
     deadline = time.monotonic() + _GIVE_UP_S
     while True:
         try:

@@ -1,7 +1,4 @@
-"""`neurocards demo`: a system of its own, whole cycles with faults through the chat, and the verdict.
-
-One cycle: a new seller orders a video, something goes wrong on purpose, the chat tells the outcome.
-"""
+"""`neurocards demo`: cycles with faults on a separate system, and the verdict."""
 
 from __future__ import annotations
 
@@ -48,7 +45,7 @@ class DemoError(NeurocardsError):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a run came to. `folder` is left behind when something failed, or when it was asked for."""
+    """Outcome of a run. `folder` is kept after a failure, or when asked for."""
 
     seed: int
     cycles: list[Cycle]
@@ -80,7 +77,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 async def run(count: int, workers: int, seed: int, watcher: Watcher, *, keep: bool = False) -> Outcome:
-    """Play `count` cycles against processes of their own in a temporary folder, and judge everything."""
+    """Play `count` cycles on separate processes in a temporary folder; judge everything."""
     folder = Path(tempfile.mkdtemp(prefix="neurocards-demo-"))
     cycles = plan(count, seed)
     stack = Stack(folder, workers=workers, FREE_CREDITS=FREE_CREDITS)
@@ -106,7 +103,6 @@ async def run(count: int, workers: int, seed: int, watcher: Watcher, *, keep: bo
 
 
 def plan(count: int, seed: int) -> list[Cycle]:
-    """The cycles of a run: scenarios mixed by the seed, each with a seller and a product of its own."""
     chosen = mix(count, random.Random(seed))
     names = [f"{_PRODUCTS[number % len(_PRODUCTS)]} {seed}N{number}C" for number in range(1, count + 1)]
     return [
@@ -116,8 +112,6 @@ def plan(count: int, seed: int) -> list[Cycle]:
 
 
 class Player:
-    """Plays cycles on a running stack, each with a seller and a product of its own."""
-
     def __init__(self, stack: Stack, watch: LogWatch, sandbox: Sandbox, seed: int) -> None:
         self._stack = stack
         self._watch = watch
@@ -128,7 +122,6 @@ class Player:
         self._deadline_s = stack.settings.job_deadline_seconds
 
     async def play_all(self, cycles: list[Cycle], done: Watcher) -> None:
-        """All of them, a few side by side; `done` is called with each as it ends."""
         places = asyncio.Semaphore(SIDE_BY_SIDE)
 
         async def one(cycle: Cycle) -> None:
@@ -141,7 +134,7 @@ class Player:
                 group.create_task(one(cycle))
 
     async def play(self, cycle: Cycle) -> None:
-        """Play it and note what came of it; what goes wrong is a problem of the cycle, not an exception."""
+        """Play one cycle; what goes wrong is its problem, not an exception."""
         self._running.append(cycle)
         started_at = time.monotonic()
         try:
@@ -175,7 +168,7 @@ class Player:
         count_messages(cycle, await seller.results(cycle.order, 0, 0))
 
     async def _strike(self, cycle: Cycle, after: str | None) -> None:
-        """Kill the worker that holds the cycle's job once the job has come to `after`."""
+        """Kill the worker that holds the cycle's job after the event `after`."""
         if after is None:
             return
         job = await self._first_job(cycle)
@@ -199,7 +192,7 @@ class Player:
         return jobs[0]
 
     async def _holder(self, job: str) -> str:
-        """The process that runs the job, by the name it gave itself in JobStarted."""
+        """Process that runs the job, by its own name in JobStarted."""
         names = [name for name in self._stack.names() if name.startswith("worker")]
         runs = [decode(event) for event in await self._watch.story(job) if event.type == "JobStarted"]
         last = runs[-1] if runs else None
@@ -207,7 +200,6 @@ class Player:
         return next((name for name in names if str(self._stack.facts(name).get("pid")) in told), names[0])
 
     async def _judged(self, cycle: Cycle) -> list[str]:
-        """What is not as the scenario says it must be."""
         scenario, problems = cycle.scenario, []
         if len(cycle.jobs) != scenario.videos:
             problems.append(f"{len(cycle.jobs)} jobs were charged instead of {scenario.videos}")
@@ -226,7 +218,7 @@ class Player:
         return problems
 
     async def _abandoned(self, cycle: Cycle, stories: dict[str, list[Recorded]]) -> list[str]:
-        """Refunded jobs whose video the provider has made all the same: its callback should have told."""
+        """Refunded jobs whose video the provider made all the same: its callback should have told."""
         if cycle.scenario.expected == "refund":
             return []
         made = {task.job for task in await self._sandbox.tasks() if task.state == "success"}
@@ -243,7 +235,7 @@ def count_messages(cycle: Cycle, ends: Sequence[dict[str, Any]]) -> None:
 
 
 def _failure(story: Sequence[Recorded]) -> str:
-    """The class of the job's failure, `cut off` if nobody can know what became of its last submission."""
+    """The job's failure class; `cut off` while its last submission is unknown."""
     failed = [event for row in story if isinstance(event := decode(row), JobFailed)]
     if not failed:
         return ""
@@ -253,7 +245,7 @@ def _failure(story: Sequence[Recorded]) -> str:
 
 
 def _unexpected(cycle: Cycle, failures: list[str]) -> list[str]:
-    """Whether the jobs ended as the scenario says; `failures` are the classes of those that failed.
+    """Differences from the scenario; `failures` are the failed jobs' classes.
 
     A worker that is killed while it speaks to the provider leaves a submission that may not be repeated.
     """
@@ -272,7 +264,6 @@ def _color(dice: random.Random) -> tuple[int, int, int]:
 
 
 def _tell_stories(cycles: Sequence[Cycle], checks: Sequence[Check], evidence: Evidence) -> None:
-    """What failed, and the whole story of each job that is concerned."""
     wrong = {problem.job for check in checks for problem in check.problems if problem.job}
     for cycle in cycles:
         jobs = [job for order in evidence.orders if order.chat == cycle.user_id for job in order.jobs]
@@ -287,7 +278,7 @@ def _tell_stories(cycles: Sequence[Cycle], checks: Sequence[Check], evidence: Ev
 
 @contextmanager
 def watching(total: int) -> Iterator[Watcher]:
-    """A progress bar with rate and time left on a terminal, a line per cycle elsewhere; all on stderr."""
+    """Progress on stderr: a bar on a terminal, else a line per cycle."""
     if not sys.stderr.isatty():
         done = iter(range(1, total + 1))
 

@@ -1,4 +1,4 @@
-"""One drill: sellers come and are served, something breaks, more come, and at the end everything is judged.
+"""One drill: sellers are served, something breaks, more come, everything is judged.
 
 usual ──▶ strike ──▶ until who waited or came meanwhile is served ──▶ a few more ──▶ at rest ──▶ verdict
 """
@@ -29,10 +29,10 @@ _INEXACT: tuple[Name, ...] = ("restore", "restart-postgres")
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a drill came to. `usual_s`: from /start to the video before the strike, the median.
+    """Outcome of a drill. `usual_s`: median from /start to the video before the strike.
 
-    `strike_s`: until the broken part worked again. `served_again_s`: from the strike until everybody who
-    waited or came during it was served. `slowest_after_s`: of those who came afterwards.
+    `strike_s`: until the broken part worked again. `served_again_s`: from the strike until all who waited or
+    came during it were served. `slowest_after_s`: of those who came afterwards.
     """
 
     drill: Name
@@ -95,7 +95,6 @@ async def _run(name: Name, drill: Drill, arriving: asyncio.Task[None], sandbox: 
 
 
 async def _problems(drill: Drill, sandbox: Sandbox, forgotten: set[str], *, may_double: bool) -> list[str]:
-    """What is not as promised to the sellers of this drill."""
     found = [f"seller {sale.user_id}: {sale.problem}" for sale in drill.load.sales if sale.problem]
     async with LogWatch(drill.stack.settings) as watch:
         customers = [Customer(sale.user_id) for sale in drill.load.sales]

@@ -1,4 +1,4 @@
-"""What a drill breaks, and what an operator does about it. Each returns a few words on what it did."""
+"""A drill's faults and operator's repairs. Each returns a few words on what it did."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ _LOST_SALES: Final = 2
 
 
 class Drill(NamedTuple):
-    """One drill's hands."""
-
     stack: LocalStack
     load: Load
 
@@ -53,7 +51,7 @@ async def restart(drill: Drill) -> str:
 
 
 async def rebuild_them(drill: Drill) -> str:
-    """Every projection from the log, in one pass; each must come out as the live one is."""
+    """Rebuild all projections in one pass; each must equal the live one."""
     rebuilt = await rebuild_all(drill.stack.database_url, list(PROJECTIONS), RebuildOptions())
     different = [done.state.name for done in rebuilt if not done.swapped]
     if different:
@@ -66,7 +64,7 @@ async def rebuild_them(drill: Drill) -> str:
 
 
 class Restore:
-    """A backup, then a moment, then orders that are served; all that came after the moment is undone."""
+    """Back up, serve more orders, restore: what came after the moment is undone."""
 
     def __init__(self) -> None:
         self._moment: datetime | None = None
@@ -121,7 +119,6 @@ _SIMPLE: Final[dict[Name, Hand]] = {
 
 
 def hands(name: Name) -> tuple[Callable[[Drill], Awaitable[None]] | None, Hand]:
-    """What is done before the strike is timed, and the strike."""
     if name == "restore":
         restore = Restore()
         return restore.prepare, restore.strike

@@ -1,4 +1,4 @@
-"""The log and the databases of a running system, read beside the chat: when to strike, what has happened."""
+"""Watches log and databases of a running system: when to strike, what happened."""
 
 from __future__ import annotations
 
@@ -49,12 +49,10 @@ class LogWatch:
         self.pool.terminate()
 
     async def account_of(self, user_id: int) -> str | None:
-        """The seller's account; None when they never came."""
         found = await self.pool.fetchval("SELECT account FROM accounts WHERE telegram_id = $1", user_id)
         return None if found is None else str(found)
 
     async def jobs_of(self, user_id: int) -> list[str]:
-        """The jobs the seller was charged for, in order."""
         account = await self.account_of(user_id)
         if account is None:
             return []
@@ -67,11 +65,10 @@ class LogWatch:
         return 0 if account is None else (await self.log.account(account)).balance
 
     async def story(self, job: str) -> list[Recorded]:
-        """The job's events in order."""
         return await self.log.stream(job_stream(job))
 
     async def until(self, job: str, event_type: str, timeout_s: float) -> bool:
-        """Whether the job came to such an event, or to its end, in time."""
+        """Whether the job reached such an event, or its end, in time."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             seen = {event.type for event in await self.story(job)}
@@ -81,7 +78,7 @@ class LogWatch:
         return False
 
     async def settle(self, timeout_s: float = REST_S) -> list[str]:
-        """Wait until no job is open and every reader is at the head; what is not so after a while."""
+        """Wait until no job is open and all readers caught up; returns exceptions."""
         deadline = time.monotonic() + timeout_s
         while waiting := await self.unsettled():
             if time.monotonic() > deadline:
@@ -90,7 +87,6 @@ class LogWatch:
         return []
 
     async def unsettled(self) -> list[str]:
-        """What is open, owed, behind or pending at this moment."""
         head = (await self.log.head()).position
         waiting = [f"job {job.job} is still open" for job in await self.log.open_jobs()]
         for row in await self.pool.fetch("SELECT name, position FROM cursors WHERE active"):
@@ -116,7 +112,7 @@ class LogWatch:
 
 
 def timeline(story: Sequence[Recorded]) -> str:
-    """A job's events for people, one a line: position, seconds since the first, type, data."""
+    """A job's events, one a line: position, seconds since the first, type, data."""
     if not story:
         return "    (no events)"
     first_us = story[0].recorded_at_us

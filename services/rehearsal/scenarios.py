@@ -1,4 +1,4 @@
-"""What a cycle is made of, as data: which faults the sandbox acts out, who is killed, what may come of it."""
+"""Scenarios of the demo, as data: faults, kills, and what may come of them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Outcome = Literal["video", "refund"]
 
 
 class Injected(msgspec.Struct, frozen=True):
-    """A fault of the sandbox, for this cycle's calls only: `word` of the call's context holds the cycle's.
+    """A fault of the sandbox for this cycle's calls only.
 
-    The context holds the product's name (`prompt`) or the seller's chat id (`chat`). `model`: only calls for
-    this one. `times` None: always.
+    `word` of the call's context holds the product's name (`prompt`) or the seller's chat id (`chat`).
+    `model`: only calls for this one. `times` None: always.
     """
 
     api: str
@@ -30,7 +30,6 @@ class Injected(msgspec.Struct, frozen=True):
     args: dict[str, Any] = {}
 
     def rule(self, product: str, chat_id: int) -> dict[str, Any]:
-        """The rule as the sandbox's control API takes it."""
         words = {"prompt": product, "chat": str(chat_id)}
         return {
             "api": self.api,
@@ -137,7 +136,7 @@ _OTHERS = ("success", "transient", "worker killed")
 
 
 def mix(cycles: int, dice: random.Random) -> list[Scenario]:
-    """Scenarios for so many cycles, shuffled; every kind is there when there are enough."""
+    """Shuffled scenarios; every kind is there when there are enough."""
     by_name = {scenario.name: scenario for scenario in SCENARIOS}
     chosen: list[Scenario] = []
     while len(chosen) < cycles:
@@ -174,7 +173,6 @@ class Cycle(msgspec.Struct):
 
     @property
     def outcome(self) -> str:
-        """In a few words, as the chat told it."""
         if self.problems:
             return "FAILED"
         parts = [_count(self.videos, "video"), _count(self.refusals, "refund")]

@@ -1,4 +1,4 @@
-"""A seller who wants a video, step by step through the chat, again when something broke; and many of them."""
+"""Simulated sellers who order videos through the chat and retry; one or many."""
 
 from __future__ import annotations
 
@@ -36,36 +36,29 @@ _NUMBER = re.compile(r"-?\d+")
 
 
 class Product(msgspec.Struct, frozen=True):
-    """What is to be advertised. `name` is unique, so that faults and prompts can be told by it."""
+    """A product to advertise. `name` is unique, so that faults and prompts can be told by it."""
 
     name: str
     photo: bytes
 
 
 class Seller:
-    """One person and their orders."""
-
     def __init__(self, chat: Chat) -> None:
         self.chat = chat
         self._mark = 0
         """What had been seen before the seller's last act; the bot's answer comes after it."""
 
     async def begin(self) -> None:
-        """Start the bot, and accept its terms if it asks for that."""
         await _persist(self._begin)
 
     async def draft(
         self, product: Product, *, style: str = "ugc", videos: int = 1, wishes: str = ""
     ) -> Button:
-        """Through all steps up to the confirm screen; its order button."""
         # The place in the flow may be lost on the way; a person begins anew.
         return await _persist(lambda: self._steps(product, style, videos, wishes))
 
     async def order(self, confirm: Button, *, taps: int = 1) -> str:
-        """Tap the order button, so many times at once; the order's id.
-
-        A person who sees nothing happen taps again: that asks for the same order.
-        """
+        """Tap the order button `taps` times at once: still one order, whose id is returned."""
 
         async def tapped() -> None:
             await asyncio.gather(*(self.chat.tap(confirm) for _ in range(taps)))
@@ -75,7 +68,7 @@ class Seller:
         return confirm.data.removeprefix(ORDER)
 
     async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
-        """The final messages of all jobs of the order, once there are as many as videos were ordered."""
+        """The order's final messages, once there are as many as videos."""
 
         def ends(chat: Chat) -> list[Message]:
             return finals(chat.from_bot(), order)
@@ -88,8 +81,6 @@ class Seller:
         return ends(self.chat)
 
     async def balance(self) -> int:
-        """Credits as the cabinet shows them."""
-
         async def shown() -> int:
             await self._press(CABINET, fresh=False)
             return int(await self.chat.until(self._shown_balance, STEP_TIMEOUT_S, "the cabinet's balance"))
@@ -138,7 +129,6 @@ class Seller:
         await self.chat.tap(button)
 
     async def _see(self, *prefixes: str, fresh: bool = True) -> Button:
-        """The newest button that begins with the first of these for which there is one."""
         since = self._mark if fresh else 0
 
         def found(chat: Chat) -> Button | None:
@@ -151,7 +141,7 @@ class Seller:
         await self.chat.until(lambda chat: chat.news(self._mark), STEP_TIMEOUT_S, what)
 
     def _shown_balance(self, chat: Chat) -> str | None:
-        """The number after the word, as text, since 0 is a balance too."""
+        """The number after the word, as text: 0 is a balance too."""
         for message in reversed(chat.news(self._mark)):
             _, found, words = (message.get("text") or "").lower().partition("balance")
             if found and (number := _NUMBER.search(words)):
@@ -160,7 +150,7 @@ class Seller:
 
 
 class Sale(msgspec.Struct):
-    """One seller's way from /start to the final message. Times are of the monotonic clock, in seconds."""
+    """One seller's way from /start to the final message. Times are monotonic seconds."""
 
     user_id: int
     began_at: float
@@ -176,7 +166,7 @@ class Sale(msgspec.Struct):
 
 
 class Load:
-    """Sellers who come one after another and order one video each; whose way broke off begins anew."""
+    """Sellers who come one after another and order one video each; a broken way begins anew."""
 
     def __init__(self, sandbox: Sandbox, every_s: float, answer_s: float) -> None:
         self.sales: list[Sale] = []
@@ -189,7 +179,6 @@ class Load:
         self._photo = photo_of((200, 40, 40), (30, 60, 190))
 
     async def arrive(self) -> None:
-        """A seller every so many seconds, until it is cancelled."""
         while True:
             sale = Sale(self._first + len(self.sales), time.monotonic())
             self._sellers[sale.user_id] = Seller(self._sandbox.chat(sale.user_id))
@@ -201,7 +190,6 @@ class Load:
         return [sale for sale in self.sales if sale.ended_at is not None and sale.began_at >= since]
 
     async def until_ended(self, count: int, since: float = 0) -> None:
-        """Until so many of those who came since then have been served."""
         while len(self.ended(since)) < count:
             await asyncio.sleep(0.05)
 
@@ -209,7 +197,6 @@ class Load:
         await asyncio.gather(*self._tasks.values())
 
     async def begin_anew(self, sale: Sale) -> None:
-        """A seller whose order is not known any more does not wait for it: they order again."""
         task = self._tasks[sale.user_id]
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -225,9 +212,9 @@ class Load:
         self._tasks[sale.user_id] = asyncio.create_task(self._sell(sale), name=f"sale {sale.user_id}")
 
     async def _sell(self, sale: Sale) -> None:
-        """Once round; what goes wrong for good is the sale's problem, not an exception.
+        """Sell once; what goes wrong for good is the sale's problem, not an exception.
 
-        Who has ordered and hears nothing within what is promised does not try again: a promise was broken.
+        No retry for who has ordered and hears nothing within what is promised: a promise was broken.
         """
         while sale.tries < TRIES_MAX and not sale.ordered:
             sale.tries += 1
@@ -249,7 +236,7 @@ class Load:
 
 
 async def _persist(act: Callable[[], Awaitable[T]]) -> T:
-    """A person whom the chat does not answer tries again, a few times. Raises ChatError."""
+    """Retry a few times when the chat does not answer. Raises ChatError."""
     for _ in range(TRIES_MAX - 1):
         with contextlib.suppress(ChatError):
             return await act()
@@ -257,7 +244,7 @@ async def _persist(act: Callable[[], Awaitable[T]]) -> T:
 
 
 def finals(messages: Sequence[Message], order: str) -> list[Message]:
-    """Those that end the order's jobs: a video or why there is none, each with `again`."""
+    """Final messages of the order's jobs: a video or a reason, each with `again`."""
     return [m for m in messages if any(button.data == AGAIN + order for button in buttons_of(m))]
 
 
@@ -266,12 +253,12 @@ def is_video(message: Message) -> bool:
 
 
 def _is_gone(chat: Chat, button: Button) -> bool:
-    """Whether its message has it no more. Another may: who is asked twice has two screens of one order."""
+    """Whether this message has lost the button. Another may have it: one order can have two screens."""
     return not any(button == other for message in chat.from_bot() for other in buttons_of(message))
 
 
 def photo_of(color: tuple[int, int, int], accent: tuple[int, int, int]) -> bytes:
-    """A picture of a product: a body of one colour with a label of another, as JPEG."""
+    """A product's picture, as JPEG: a body of one colour with a label of another."""
     from PIL import Image, ImageDraw
 
     picture = Image.new("RGB", (720, 1080), (236, 232, 224))

@@ -1,6 +1,6 @@
-"""A running `neurocards up`, one of our own or the one of this machine, and how to kill its parts.
+"""A running `neurocards up`, separate or this machine's, and killing its parts.
 
-None of the person's settings reach one of our own, no key of theirs and no database: everything outside is
+None of the person's settings reach a separate one, no key of theirs and no database: everything outside is
 the sandbox, every server an embedded one.
 """
 
@@ -50,7 +50,7 @@ class DrillRefusedError(StartError):
 
 
 class RunningStack:
-    """What it tells of itself in its folder. A subclass says how it is known whose words these are."""
+    """What it tells of itself in its folder. A subclass says how its words are identified."""
 
     def __init__(self, data: DataFolder) -> None:
         self.data = data
@@ -69,18 +69,17 @@ class RunningStack:
         return str(self._addresses["sandbox_url"])
 
     def names(self) -> list[str]:
-        """The services, also one that is just being started again, e.g. worker-2."""
+        """The services, also ones being restarted, e.g. worker-2."""
         return sorted(name for name in self._running_pids() if name not in _SERVERS)
 
     def facts(self, name: str) -> dict[str, Any]:
-        """What a service announced last: pid, ready, its addresses."""
         with contextlib.suppress(OSError, ValueError):
             found: dict[str, Any] = json.loads((self.data.run / f"{name}.json").read_text(encoding="utf-8"))
             return found
         return {}
 
     def pid(self, name: str) -> int:
-        """The process id of a service or of postgres or valkey. Raises StartError when it does not run."""
+        """Process id of a service, postgres or valkey. Raises StartError when it does not run."""
         pids = self._running_pids()
         found = pids.get(name) if name in _SERVERS else self.facts(name).get("pid", pids.get(name))
         if not isinstance(found, int) or not processes.alive(found):
@@ -88,15 +87,13 @@ class RunningStack:
         return found
 
     async def kill(self, name: str) -> int:
-        """SIGKILL one process, and return its id once it is gone; the supervisor starts it again."""
+        """SIGKILL one process and wait until it is gone; returns its id."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         await self._until(lambda: not processes.alive(pid), 10, f"{name} to be gone after SIGKILL")
         return pid
 
     async def back(self, name: str, killed: int, timeout_s: float = 40) -> None:
-        """Until a process that was killed runs again and is ready."""
-
         def is_back() -> bool:
             is_server = name in _SERVERS
             facts = {"pid": self._running_pids().get(name), "ready": True} if is_server else self.facts(name)
@@ -106,7 +103,6 @@ class RunningStack:
         await self._until(is_back, timeout_s, f"{name} to run again")
 
     def _told(self) -> dict[str, Any]:
-        """What `up` has written down last; empty when it does not run."""
         raise NotImplementedError
 
     def _still(self) -> None:
@@ -126,7 +122,7 @@ class RunningStack:
 
 
 class LocalStack(RunningStack):
-    """The system that runs on the settings' data folder; no other is ever struck. Raises DrillRefusedError.
+    """The system on the settings' data folder; no other is struck. Raises DrillRefusedError.
 
     It identifies itself: its lock on the folder is held, and its `up.json` says that it started both servers
     itself, on sockets below the folder, and that it speaks to the sandbox only.
@@ -146,7 +142,6 @@ class LocalStack(RunningStack):
 
 
 def refusal(told: dict[str, Any], sockets: str) -> str | None:
-    """Why a system that says this of itself is not to be broken; None: it may be."""
     if not told:
         return "no `neurocards up` runs there; start one with `make run`"
     if set(told.get("embedded", ())) != {"Postgres", "Valkey"}:
@@ -159,7 +154,7 @@ def refusal(told: dict[str, Any], sockets: str) -> str | None:
 
 
 class Stack(RunningStack):
-    """One `neurocards up` over `folder`; stop it and start it again, and it goes on where it was."""
+    """A separate `neurocards up` over `folder`, which can be stopped and resumed."""
 
     def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:
         super().__init__(DataFolder(folder / "data"))
@@ -208,7 +203,7 @@ class Stack(RunningStack):
             os.close(reader)
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Stop everything in good order, as Ctrl-C does; with SIGKILL, wait until the others have noticed."""
+        """Stop everything cleanly, as Ctrl-C does; with SIGKILL, wait until the others have noticed."""
         pids = [pid for pid in self._running_pids().values() if isinstance(pid, int)]
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
@@ -227,7 +222,6 @@ class Stack(RunningStack):
 
     @property
     def settings(self) -> Settings:
-        """What the services run with."""
         known = {field: self._settings[variable_name(field)] for field in self._own_fields()}
         return load_settings(
             **known,
@@ -245,11 +239,10 @@ class Stack(RunningStack):
 
     @property
     def log_path(self) -> Path:
-        """What `neurocards up` itself said: restarts, warnings of all services."""
+        """Output of `neurocards up` itself: restarts, warnings of all services."""
         return self.folder / "up.log"
 
     def log_tail(self, name: str, lines: int = 40) -> str:
-        """The end of a service's log; `up`: of what the supervisor said."""
         path = self.log_path if name == "up" else self.data.logs / f"{name}.log"
         with contextlib.suppress(OSError):
             return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
@@ -270,7 +263,6 @@ class Stack(RunningStack):
         return [field for field in Settings.model_fields if variable_name(field) in self._settings]
 
     def _read_addresses(self) -> bool:
-        """Whether `up` has told its addresses and every service says that it is ready."""
         found = self._told()
         started = self.names()
         # `found` too: what was not there when it was read may be there now.
@@ -284,7 +276,7 @@ class Stack(RunningStack):
             raise StartError(f"`neurocards up` ended with code {self.exit_code}:\n{self.log_tail('up', 15)}")
 
     def _told(self) -> dict[str, Any]:
-        """What our own `up` has written down; never what one before it has left behind.
+        """Contents of our own `up`'s file; never of an earlier one.
 
         Read without looking at the folder's lock: taking that, even for a moment, could refuse it to `up`.
         """

@@ -1,4 +1,4 @@
-"""The verdict of demo, drills and chaos tests: every credit, job and message is accounted for.
+"""Verdict of demo, drills and chaos tests: every credit, job and message accounted for.
 
 LogWatch.settle ──▶ collect ──▶ judge     wait for rest, ask everybody once; pure: evidence in, checks out
 """
@@ -45,8 +45,6 @@ class Customer(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """As it was confirmed in the chat, whatever the log says."""
-
     order: str
     chat: int
     jobs: tuple[str, ...]
@@ -54,8 +52,6 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A row of `deliveries`."""
-
     job: str
     kind: str
     state: str
@@ -64,7 +60,7 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class Evidence(msgspec.Struct):
-    """All there is to judge by.
+    """Evidence for the verdict.
 
     By chat: `accounts`, `chats` (what the bot said), and counts of sends that met a fault: `lost` happened
     and were not answered, `unanswered` are all that were not; `blocked` once were. By account: the balances
@@ -89,7 +85,6 @@ class Evidence(msgspec.Struct):
     may_double: bool = False
 
     def stories(self) -> dict[str, list[Recorded]]:
-        """The events of every job in order."""
         found: dict[str, list[Recorded]] = defaultdict(list)
         for event in self.events:
             if job := job_of(event.stream):
@@ -100,7 +95,6 @@ class Evidence(msgspec.Struct):
         return next((m for m in self.chats[chat] if m["message_id"] == message_id), None)
 
     def finals(self, order: Order) -> list[Message]:
-        """The last words on the order's jobs in its seller's chat."""
         return finals(self.chats[order.chat], order.order)
 
 
@@ -122,7 +116,6 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def judge(evidence: Evidence) -> list[Check]:
-    """Every check, also when an earlier one found something."""
     checks = []
     for name, promise in CHECKS.items():
         found = [
@@ -161,7 +154,7 @@ def _outcomes(evidence: Evidence) -> Iterator[Problem]:
 
 
 def submissions(evidence: Evidence) -> Iterator[Problem]:
-    """The provider made one task per announced submission at most, and a second only after a failure."""
+    """One task per announced submission at most; a second only after failure."""
     intended: dict[str, set[int]] = defaultdict(set)
     failed: dict[str, set[int]] = defaultdict(set)
     for row in evidence.events:
@@ -183,7 +176,7 @@ def submissions(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _messages(evidence: Evidence) -> Iterator[Problem]:
-    """One final message per job in its seller's chat, two with a gift; more only where an answer was lost."""
+    """One final message per job; two with a gift, more after lost answers."""
     stories, extra = evidence.stories(), Counter[int]()
     for order in evidence.orders:
         ends = {message["message_id"] for message in evidence.finals(order)}
@@ -201,7 +194,7 @@ def _messages(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _deliveries(evidence: Evidence) -> Iterator[Problem]:
-    """Each outcome owes one message; one that may or may not have come is told by the status message."""
+    """Each outcome owes one message; a doubtful one is told by the status message."""
     stories = evidence.stories()
     for order in evidence.orders:
         owed = [row for row in evidence.deliveries if row.job in order.jobs]
@@ -235,7 +228,7 @@ def _waits(evidence: Evidence) -> Iterator[Problem]:
 
 
 def _balances(evidence: Evidence) -> Iterator[Problem]:
-    """Log, projection, chat, and a plain count of credits given and of videos made say the same."""
+    """Log, projection, chat, and a plain count of credits and videos agree."""
     made = {job_of(row.stream) for row in evidence.events if row.type == "JobSucceeded"}
     prices = {
         event.job: event.amount
@@ -259,8 +252,6 @@ def _balances(evidence: Evidence) -> Iterator[Problem]:
 
 
 class Promise(NamedTuple):
-    """What is looked for, and the findings of `neurocards ledger verify` and of the streams about it."""
-
     find: Callable[[Evidence], Iterator[Problem]] | None = None
     kinds: tuple[Kind, ...] = ()
 
@@ -286,7 +277,7 @@ async def collect(
     watch: LogWatch, sandbox: Sandbox, customers: Sequence[Customer], left_open: list[str], *,
     screens: Collection[str] = (),
 ) -> Evidence:  # fmt: skip
-    """Ask everybody. `left_open` is what `settle` found; sends of the texts `screens` end no job."""
+    """Gather evidence. `left_open`: findings of `settle`; sends of the texts `screens` end no job."""
     pool, ids = watch.pool, [customer.chat for customer in customers]
     chats = {}
     for chat in map(sandbox.chat, ids):
@@ -329,7 +320,6 @@ async def _stream_findings(watch: LogWatch) -> list[Finding]:
 def _spoilt(
     taken: list[dict[str, Any]], faults: Collection[str], calls: Collection[str], screens: Collection[str]
 ) -> Counter[int]:
-    """What was sent to sellers and met one of these faults, by chat."""
     return Counter(
         int(fault["context"]["chat"])
         for fault in taken
@@ -358,7 +348,6 @@ def tell(evidence: Evidence, job: str) -> str:
 
 
 def _failure_class(story: list[Recorded]) -> str | None:
-    """Why the job failed; None when it did not."""
     failed = [event for row in story if isinstance(event := decode(row), JobFailed)]
     return failed[0].failure.error_class if failed else None
 

@@ -1,4 +1,4 @@
-"""The outside world on one port: Telegram, KIE, OpenAI and YooKassa as local servers.
+"""Sandbox of the outside companies on one port: Telegram, KIE, OpenAI, YooKassa.
 
-Nobody imports this package except the command line that starts it; everybody else speaks to it over HTTP.
+Only the command line, which starts it, imports this package; everything else speaks to it over HTTP.
 """

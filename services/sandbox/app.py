@@ -1,4 +1,4 @@
-"""The sandbox as one web application, and what its APIs share: memory, faults, settings, time, tasks."""
+"""The sandbox's web application and shared context: store, faults, settings, clock, tasks."""
 
 from __future__ import annotations
 
@@ -24,8 +24,6 @@ Part = TypeVar("Part")
 
 
 class Clock:
-    """The machine's own time; a test may move another."""
-
     def now(self) -> float:
         """Seconds since the epoch."""
         return time.time()
@@ -69,18 +67,18 @@ class Context:
     _parts: dict[type[Any], Any] = field(default_factory=dict, repr=False)
 
     def part(self, kind: type[Part], make: Callable[[Context], Part]) -> Part:
-        """The one instance of `kind` in this sandbox, made at first use: how modules share their state."""
+        """The one instance of `kind`, made at first use: how modules share their state."""
         if kind not in self._parts:
             self._parts[kind] = make(self)
         part: Part = self._parts[kind]
         return part
 
     def on_start(self, starter: Callable[[], Awaitable[None]]) -> None:
-        """Have `starter` awaited once the server listens: the place to resume what a restart interrupted."""
+        """Await `starter` once the server listens, to resume what a restart interrupted."""
         self._starters.append(starter)
 
     def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run in the background until done or the sandbox stops; a failure is logged, not swallowed."""
+        """Run until the sandbox stops; failures are logged."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._finished)
@@ -96,13 +94,12 @@ class Context:
             await self.clock.sleep(left_s)
 
     def http(self) -> aiohttp.ClientSession:
-        """The client for what the sandbox sends out itself: webhooks, callbacks, media by URL."""
         if self._http is None or self._http.closed:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30, connect=5))
         return self._http
 
     async def post(self, url: str, body: dict[str, Any], headers: dict[str, str], timeout_s: float) -> str:
-        """POST JSON once; the HTTP status, or the error's name when there was no answer."""
+        """POST JSON once; returns the HTTP status, or the error's name without an answer."""
         timeout = aiohttp.ClientTimeout(total=timeout_s)
         try:
             async with self.http().post(
@@ -129,7 +126,6 @@ RoutesOf = Callable[[Context], list[web.RouteDef]]
 
 
 def build_app(ctx: Context, modules: Mapping[str, RoutesOf]) -> web.Application:
-    """Assemble the application; `modules` maps prefix to routes."""
     app = web.Application(client_max_size=REQUEST_SIZE_MAX_BYTES)
     for prefix, routes_of in modules.items():
         app.add_routes(
@@ -147,7 +143,7 @@ def build_app(ctx: Context, modules: Mapping[str, RoutesOf]) -> web.Application:
 
 
 def send_bytes(request: web.Request, data: bytes, mime: str) -> web.Response:
-    """A file: 200 with everything, 206 with the asked range, or 416 when the range lies outside."""
+    """Serve a file: 200, 206 with the asked range, or 416 outside it."""
     headers = {"Accept-Ranges": "bytes", "Content-Type": mime}
     try:
         wanted = request.http_range

@@ -1,4 +1,4 @@
-"""The switches of the sandbox, under `/__sandbox`: faults, settings, and the book of what the outside saw."""
+"""Control API under `/__sandbox`: faults, settings, record of calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.sandbox.telegram.world import MESSAGE_KIND
 
 
 class _RefusedError(NeurocardsError):
-    """The control request makes no sense; answered with 400."""
+    """Answered with 400."""
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
@@ -97,7 +97,6 @@ class _Control:
         )
 
     async def forge_notification(self, request: web.Request) -> web.Response:
-        """Send a notification that YooKassa never would; see `yookassa.forge`."""
         try:
             body = await _json(request)
             status = await yookassa.forge(self._ctx, body)

@@ -1,8 +1,8 @@
-"""What goes wrong on purpose: every fault by its name, rules a test adds, random faults from a seed.
+"""Fault injection: named faults, rules of tests, random faults from a seed.
 
-Rules and seed survive a restart: a rule half used up before `kill -9` has the same number of uses left after.
-What a name does is told where it is acted out: here, `kie/answers.py` and `kie/tasks.py`, `openai/errors.py`,
-`yookassa/api.py` and `yookassa/notifications.py`, `telegram/server.py`.
+Rules and seed survive a restart, with the uses left of a rule. What a name does is told where it is acted
+out: here, `kie/answers.py` and `kie/tasks.py`, `openai/errors.py`, `yookassa/api.py` and
+`yookassa/notifications.py`, `telegram/server.py`.
 """
 
 from __future__ import annotations
@@ -99,17 +99,16 @@ class FaultError(NeurocardsError):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault to act out now."""
-
     name: str
     args: dict[str, Any] = {}
 
 
 class FaultRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`fault` happens on calls of `api`.`call` whose context holds all substrings of `match`.
+    """A fault on calls of `api`.`call` whose context matches.
 
-    The first `after` matching calls pass unharmed, the next `times` fail (None: all of them). `call` may be
-    `*`. The keys of `match` are the API's own words: key, model, callback, prompt, task, order, ...
+    The context must hold all substrings of `match`, whose keys are the API's own words: key, model, callback,
+    prompt, task, order, … The first `after` matching calls pass unharmed, the next `times` fail (None: all).
+    `call` may be `*`.
     """
 
     api: str
@@ -145,7 +144,7 @@ class Faults:
         self._seeded = None if seeded is None else msgspec.convert(seeded, _Seeded)
 
     def add(self, *rules: FaultRule) -> list[str]:
-        """Add rules, all or none, and return their ids. Raises FaultError for what no call could act out."""
+        """Add rules, all or none; returns their ids. Raises FaultError for unknown calls or faults."""
         for rule in rules:
             self._check(rule)
         if len(self._rules) + len(rules) > _RULES_MAX:
@@ -157,7 +156,7 @@ class Faults:
         return keys
 
     def remove(self, key: str | None = None) -> int:
-        """Remove one rule, or all of them and the seed; returns how many rules went."""
+        """Remove one rule, or all and the seed; returns the number of rules."""
         doomed = list(self._rules) if key is None else [key] if key in self._rules else []
         for each in doomed:
             del self._rules[each]
@@ -174,10 +173,11 @@ class Faults:
         only: list[str] | None = None,
         args: dict[str, dict[str, Any]] | None = None,
     ) -> None:
-        """Random faults on a share `rate` (0..1) of all calls; the n-th call of a kind always fares alike.
+        """Random faults on a share `rate` (0..1) of calls, repeatable by seed.
 
-        `only` narrows them: entries are an API (`kie`), a call (`kie.recordInfo`) or a fault (`policy`).
-        `args` are each fault's arguments, by its name. A rate of 0 switches them off.
+        The n-th call of a kind always fares alike. `only` narrows them: entries are an API (`kie`), a call
+        (`kie.recordInfo`) or a fault (`policy`). `args` are each fault's arguments, by its name. A rate of 0
+        switches them off.
         """
         if not 0 <= rate <= 1:
             raise FaultError(f"rate must be between 0 and 1, not {rate}")
@@ -208,7 +208,6 @@ class Faults:
         return None if drawn is None else self._taken(drawn, api, call, context)
 
     def describe(self) -> dict[str, Any]:
-        """Rules with their counts, the seed, and what was taken so far (oldest first)."""
         return {
             "rules": [{"id": key, **msgspec.to_builtins(counted)} for key, counted in self._rules.items()],
             "seed": msgspec.to_builtins(self._seeded),
@@ -286,10 +285,7 @@ _BAD_GATEWAY = (
 async def broken_answer(
     request: web.Request, fault: Fault, good: Any = None, hang_s: float = HANG_DEFAULT_S
 ) -> web.Response | None:
-    """What a fault of the network between, or of a dying server, makes of an answer; None for others.
-
-    `good` is the JSON that would have been answered.
-    """
+    """Break the answer `good` by a network or server fault; None for other faults."""
     match fault.name:
         case "html_502":  # what a proxy says when the server behind it is gone
             return web.Response(status=502, text=_BAD_GATEWAY, content_type="text/html")
@@ -326,7 +322,7 @@ def _reset(request: web.Request) -> web.Response:
 
 
 async def _hang(request: web.Request, seconds: float) -> web.Response:
-    """Say nothing for `seconds`, then close; give up earlier when the client does."""
+    """Stay silent for `seconds`, then close; end earlier when the client does."""
     # Real time, not the sandbox's clock: it is the client's patience that is being tried.
     deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline and request.transport is not None:

@@ -1,4 +1,4 @@
-"""What the control API can turn while the sandbox runs. Kept in the store, so a restart changes nothing."""
+"""Settings the control API changes while the sandbox runs; kept in the store."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class KnobError(NeurocardsError):
 
 
 class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Everything is in seconds, KIE credits, or said by its name."""
+    """Times are in seconds, prices in KIE credits."""
 
     render_seconds: float = 6.0  # 0: a task succeeds at once, with a small video
     small_videos: bool = False  # True: videos of a second that cost next to nothing to make
@@ -67,7 +67,6 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 def knobs(ctx: Context) -> Knobs:
-    """The present settings; what was never changed has its default."""
     changed = ctx.store.get(_KIND, _KEY) or {}
     at_start = {
         "render_seconds": ctx.settings.render_seconds,
@@ -80,7 +79,7 @@ def knobs(ctx: Context) -> Knobs:
 
 
 def change_knobs(ctx: Context, changes: dict[str, Any]) -> Knobs:
-    """Change some settings; null puts one back to its default. Raises KnobError, and then changes nothing."""
+    """Change settings, all or none; null restores a default. Raises KnobError."""
     merged = {**(ctx.store.get(_KIND, _KEY) or {}), **changes}
     merged = {name: value for name, value in merged.items() if value is not None}
     unknown = sorted(set(changes) - set(Knobs.__struct_fields__))

@@ -1,4 +1,4 @@
-"""The sandbox as a process: one socket, one folder, every outside company behind it."""
+"""The sandbox as a process: one socket, one folder, all outside companies."""
 
 from __future__ import annotations
 
@@ -58,7 +58,6 @@ async def serve(settings: Settings) -> None:
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:
-    """The keys the other processes will come with, real or not."""
     hmac_key = settings.kie_webhook_hmac_key
     return SandboxSettings(
         bot_token=settings.telegram_token.get_secret_value(),

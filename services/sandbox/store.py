@@ -1,4 +1,4 @@
-"""What the sandbox remembers: documents, counters and files that survive `kill -9`.
+"""The sandbox's memory: documents, counters and files that survive `kill -9`.
 
 Everything lives in memory (so reads cost nothing) and is written through to one SQLite file before a call
 returns. WAL without fsync is enough: a killed process loses nothing that was written, only a crash of the
@@ -35,7 +35,7 @@ _COUNT = (
 
 
 class StoreError(NeurocardsError):
-    """The sandbox's folder cannot be used, or a file name in it is not allowed."""
+    """The sandbox's folder or a file name in it is unusable."""
 
 
 class Store:
@@ -64,14 +64,13 @@ class Store:
         self._counters.update(db.execute("SELECT name, value FROM counters"))
 
     def close(self) -> None:
-        """Close the database; the store may not be used afterwards."""
         if self._db is not None:
             self._db.close()
             self._db = None
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """All writes inside are kept together or, after a kill, not at all. Nests; never await inside."""
+        """Write atomically: after a kill all or nothing. Nests; never await inside."""
         if self._db is not None and self._depth == 0:
             self._db.execute("BEGIN IMMEDIATE")
         self._depth += 1
@@ -95,11 +94,9 @@ class Store:
         return None if encoded is None else _decode(encoded)
 
     def all(self, kind: str) -> list[tuple[str, Document]]:
-        """Every document of a kind, oldest first."""
         return [(key, _decode(encoded)) for key, encoded in self._documents.get(kind, {}).items()]
 
     def delete(self, kind: str, key: str) -> None:
-        """Forget a document; one that is not there is no error."""
         if self._documents.get(kind, {}).pop(key, None) is not None and self._db is not None:
             self._db.execute(_DELETE, (kind, key))
 
@@ -112,11 +109,11 @@ class Store:
         return value
 
     def last_id(self, counter: str, start: int = 1) -> int:
-        """What `next_id` gave last; one less than `start` when it was never asked."""
+        """The last value of `next_id`; `start - 1` before the first."""
         return self._counters.get(counter, start - 1)
 
     def write_file(self, name: str, data: bytes) -> None:
-        """Write a whole file; readers see the old one or the new one, never a part."""
+        """Write a whole file, atomically for readers."""
         checked = _checked_name(name)
         if self._root is None:
             self._memory_files[checked] = data
@@ -134,7 +131,7 @@ class Store:
         return path.read_bytes()
 
     def file_path(self, name: str) -> Path | None:
-        """Where the file lies on disk; None when it does not exist or the store is in memory."""
+        """Path on disk; None when it does not exist or the store is in memory."""
         checked = _checked_name(name)
         if self._root is None:
             return None

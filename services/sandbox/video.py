@@ -1,4 +1,4 @@
-"""A real video out of a photo: a slow pan and zoom, H.264 in mp4, playable in every browser.
+"""Renders a real video from a photo: pan and zoom, H.264 in mp4.
 
 Pure bytes to bytes, and slow (0.3 to 1 s of one core): call `render` through `Renderer`, which does one at a
 time beside the event loop.
@@ -49,10 +49,7 @@ SMALL = Shape(width=240, height=426, fps=10, duration_s=1.0)
 
 
 def render(photo: bytes, shape: Shape = FULL) -> bytes:
-    """The photo, filling the frame, drifting along its longer side while the camera closes in.
-
-    Raises NotAnImageError when the bytes cannot be decoded.
-    """
+    """Pan along the photo's longer side while zooming in. Raises NotAnImageError."""
     canvas = _canvas(photo, shape)
     with tempfile.TemporaryDirectory(prefix="neurocards-render-") as folder:
         # A real file, because "faststart" makes the muxer read back what it wrote.
@@ -70,7 +67,7 @@ def render(photo: bytes, shape: Shape = FULL) -> bytes:
 
 
 def placeholder(text: str) -> bytes:
-    """A JPEG with the words on a gradient, for models that get a prompt and no photo."""
+    """A JPEG with words, for models with a prompt and no photo."""
     picture = Image.linear_gradient("L").resize((540, 960))
     colored = ImageOps.colorize(picture, black="#1f2a44", white="#c9d6ff")
     draw = ImageDraw.Draw(colored)
@@ -82,7 +79,7 @@ def placeholder(text: str) -> bytes:
 
 
 class Renderer:
-    """Renders in one thread, one video after another, so that the sandbox goes on answering."""
+    """Renders in a thread beside the event loop, one at a time."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -99,7 +96,7 @@ class Renderer:
 
 
 def _canvas(photo: bytes, shape: Shape) -> Image.Image:
-    """The photo upright, in RGB, scaled so that it covers the frame with room to zoom and pan."""
+    """The photo upright, in RGB, scaled with room to zoom and pan."""
     try:
         with Image.open(io.BytesIO(photo)) as opened:
             if opened.width * opened.height > _PIXELS_MAX:
@@ -124,7 +121,7 @@ def _on_white(picture: Image.Image) -> Image.Image:
 
 
 def _frame(canvas: Image.Image, shape: Shape, progress: float) -> Image.Image:
-    """The window at `progress` (0..1): it eases along the spare room and shrinks, i.e. zooms in."""
+    """The window at `progress` (0..1): eases along the room and shrinks."""
     eased = progress * progress * (3 - 2 * progress)
     fit = min(canvas.width / shape.width, canvas.height / shape.height)
     zoom = fit + (1 - fit) * eased

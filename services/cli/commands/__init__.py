@@ -1,4 +1,4 @@
-"""The groups of commands, a module or a folder each; every one registers itself."""
+"""Groups of commands, a module or a folder each, which register themselves."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,6 @@ import typer
 
 
 def add_group(app: typer.Typer, name: str, words: str, commands: Mapping[str, Any]) -> None:
-    """Add a group of commands: functions by the commands' names."""
     group = typer.Typer(name=name, no_args_is_help=True, help=words)
     for command, function in commands.items():
         group.command(command)(function)

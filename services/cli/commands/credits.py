@@ -1,4 +1,4 @@
-"""`neurocards credits grant|revoke`: what an operator gives and takes by hand. Each is one event."""
+"""`neurocards credits grant|revoke`: credits given and taken by hand. Each is one event."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _change(
 
 @dataclass(frozen=True)
 class Change:
-    """A command and what it would do to the balance. `receipt`: it was done before under this key."""
+    """A command and its effect on the balance. `receipt`: it was done before under this key."""
 
     verb: str
     command: CreditCommand
@@ -131,7 +131,7 @@ class Change:
 
 
 async def _plan(settings: Settings, user: str, make: Callable[[str], CreditCommand], name: str) -> Change:
-    """What the command would do now. Raises NoSuchAccountError and what the ledger would refuse with."""
+    """What the command would do now. Raises NoSuchAccountError and the ledger's rejections."""
     from hashlib import sha256
 
     from events.stream_names import account_stream
@@ -162,7 +162,7 @@ async def _plan(settings: Settings, user: str, make: Callable[[str], CreditComma
 
 
 async def _apply(settings: Settings, change: Change) -> Receipt:
-    """Do it, once however often it is asked for. Raises KeyReusedError when the key was another change's."""
+    """Execute, idempotently by key. Raises KeyReusedError when the key was another change's."""
 
     async with open_ledger(settings) as (ledger, _):
         return await ledger.execute(change.command, key=change.key)

@@ -28,9 +28,10 @@ def demo(
     ] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Play full cycles with faults through the chat, on a system of their own, and check every credit.
+    """Play full cycles with faults through the chat, and check every credit.
 
-    Everything runs in a temporary folder against the sandbox; your settings and data are not touched.
+    Everything runs on a separate system in a temporary folder against the sandbox; your settings and data are
+    not touched.
     """
     import asyncio
     import secrets
@@ -66,7 +67,6 @@ def _emit(outcome: "Outcome", output: OutputFormat) -> None:
 
 
 def _how_to_look(outcome: "Outcome") -> str:
-    """Where the log was left, what to ask it, and how to be rid of it."""
     folder = quote(str(outcome.folder))
     job = next((job for cycle in outcome.cycles for job in cycle.jobs), "JOB")
     return f"""its log, databases and files are kept in {outcome.folder}

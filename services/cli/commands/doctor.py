@@ -1,4 +1,4 @@
-"""`neurocards doctor`: is everything as it should be, and what to do if not."""
+"""`neurocards doctor`: checks settings and connections, and says what to do."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def doctor(output: Output = OutputFormat.table) -> None:
 
 
 async def _examine() -> list[Check]:
-    """Every check, in the order in which a person would mend things; with wrong settings only those."""
+    """All checks, in the order of mending; with wrong settings only those."""
     from services.cli.doctor import companies, fail, machine
     from services.platform.errors import SettingsError
 

@@ -1,4 +1,4 @@
-"""`neurocards drill`: break something under load, and see everybody served."""
+"""`neurocards drill`: breaks something under load and checks that all sellers are served."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`neurocards migrate`: bring the database's tables up to date."""
+"""`neurocards migrate`: apply database migrations."""
 
 import typer
 
@@ -11,7 +11,7 @@ def register(app: typer.Typer) -> None:
 
 
 def migrate(output: Output = OutputFormat.table) -> None:
-    """Apply the migrations that are missing; safe to run twice, and from two places at once."""
+    """Apply missing migrations; safe to run twice, and from two places at once."""
     import asyncio
 
     from services.migrations import migrate as apply

@@ -1,4 +1,4 @@
-"""`neurocards models list|history|pause|resume`: which video models may be used, and saying so by hand."""
+"""`neurocards models list|history|pause|resume`: availability of video models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models(output: Output = OutputFormat.table) -> None:
-    """Every model of the catalogue as it stands. `alternative`: who makes its videos meanwhile."""
+    """List all models with their state. `alternative`: who makes its videos meanwhile."""
 
     emit([timed_for(row, output) for row in read("models", lambda pool, _: _rows(pool))], output)
 
@@ -46,7 +46,7 @@ def history(
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Every change of a model's state, the newest first: who or what, why, when."""
+    """List changes of models' states, the newest first: who or what, why, when."""
 
     rows = read("models", lambda pool, _: _changes(pool, model, limit))
     emit([timed_for(row, output) for row in rows], output)
@@ -61,7 +61,7 @@ def pause(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Let no more videos be made by a model, until it is resumed. Every process obeys within seconds.
+    """Pause a model until it is resumed. Every process obeys within seconds.
 
     What is rendered already goes on. Waiting jobs go to an alternative; without one they are refunded.
     """
@@ -76,7 +76,7 @@ def resume(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Let a model make videos again, whoever or whatever paused it, or although it was failing."""
+    """Resume a model: paused by hand, by the system, or failing."""
     _change(model, "available", actor, reason, dry_run, yes, output)
 
 
@@ -99,7 +99,7 @@ def _change(
 
 
 async def _rows(pool: Pool) -> list[dict[str, Any]]:
-    """Every model of the catalogue, and those that are in it no more but have a state."""
+    """Models of the catalogue, and removed ones that still have a state."""
     from services.generation.catalogue import load_catalogue
     from services.generation.circuit_breaker.store import CircuitBook
 
@@ -121,7 +121,7 @@ async def _changes(pool: Pool, model: str | None, limit: int) -> list[dict[str, 
 
 
 async def _plan(settings: Settings, model: str) -> tuple[Circuit, int]:
-    """The model's state, and how many unfinished jobs were ordered from it. Raises NothingOfThatNameError."""
+    """The model's state, and its number of unfinished jobs. Raises NothingOfThatNameError."""
     from ledger.sql import load_queries
     from services.generation.circuit_breaker.rules import Circuit
     from services.generation.circuit_breaker.store import CircuitBook
@@ -135,7 +135,6 @@ async def _plan(settings: Settings, model: str) -> tuple[Circuit, int]:
 
 
 async def _apply(settings: Settings, model: str, state: str, actor: str, reason: str) -> Circuit:
-    """Do it; doing it twice is doing it once."""
     from services.generation.circuit_breaker.store import CircuitBook
     from services.platform.database import create_pool
 

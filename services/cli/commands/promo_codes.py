@@ -1,4 +1,4 @@
-"""`neurocards promo create|list|disable`: codes that give credits. Each change is one event."""
+"""`neurocards promo create|list|disable`: promo codes. Each change is one event."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def create(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Make a code. It is never changed: disable it and make another."""
+    """Create a promo code. It is never changed: disable it and make another."""
     from ledger.promotions.commands import CreatePromo
     from ledger.promotions.promo_codes import normalised
 
@@ -69,7 +69,7 @@ def disable(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Let a code give nothing more. What it gave stays."""
+    """Disable a promo code. What it gave stays."""
     from ledger.promotions.commands import DisablePromo
     from ledger.promotions.promo_codes import normalised
 
@@ -78,7 +78,7 @@ def disable(
 
 
 def list_codes(output: Output = OutputFormat.table) -> None:
-    """All codes, the newest first, and how often each was used."""
+    """List promo codes, the newest first, and how often each was used."""
 
     rows = read("promo", lambda pool, _: _codes(pool))
     emit([timed_for(row, output) for row in rows], output)
@@ -126,7 +126,7 @@ def _change(
 
 
 async def _would_change(settings: Settings, command: CreatePromo | DisablePromo) -> bool:
-    """Raises whatever the ledger would refuse with."""
+    """Whether the ledger would append anything. Raises its rejections."""
     from events.stream_names import promo_stream
     from ledger.decider import decide
     from ledger.log.ledger import LogReader

@@ -1,4 +1,4 @@
-"""`neurocards recover`: bring everything into line with a log that went back in time."""
+"""`neurocards recover`: reconcile everything with a log that went back in time."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +29,7 @@ def recover(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """After a restore, a failover to a replica that was behind, or a Redis that came back otherwise.
+    """Recover after a restore, failover to a lagging replica, or Redis loss.
 
     Compares everything that remembers a place with the log, shows what it will do, does it, and signs a
     statement that explains older checkpoints. Safe to repeat. Services may run meanwhile.
@@ -54,7 +54,7 @@ def recover(
 async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
-    """Plan, let `decide` see the rows and whether there is nothing to do, repair; what stays unexplained."""
+    """Plan, let `decide` see rows and whether nothing is to do, repair; returns what stays unexplained."""
     from services.recovery import checkpoint_files as files
     from services.recovery.apply import Repair, rows
     from services.recovery.plan import make_plan

@@ -9,7 +9,7 @@ from services.cli.connections import settings_here
 
 
 class Service(StrEnum):
-    """Every process there is; each package `services.<name>.main` has `serve(settings)`."""
+    """Names of services; each has `serve(settings)` in `services.<name>.main`."""
 
     bot = "bot"
     worker = "worker"

@@ -1,4 +1,4 @@
-"""`neurocards streams status|verify|rebuild|trim`: what Redis holds of the log, and putting it right."""
+"""`neurocards streams status|verify|rebuild|trim`: the Redis streams, compared and repaired."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(output: Output = OutputFormat.table) -> None:
-    """Both streams, everybody who follows them and how late they are, and the workers' seats.
+    """Show both Redis streams, their readers' lag, and the workers' seats.
 
     1 when Redis does not answer or a stream is missing; 3 when something holds what the log does not.
     """
@@ -73,7 +73,7 @@ def _summary(found: Status) -> str:
 
 
 def _rows(found: Status) -> list[Row]:
-    """For programs: one line each, told apart by `kind`; seconds as numbers."""
+    """Rows for programs, told apart by `kind`; seconds as numbers."""
     import msgspec
 
     of_log = {"head": found.head, "epoch": found.epoch or None}
@@ -86,7 +86,6 @@ def _rows(found: Status) -> list[Row]:
 
 
 def _tables(found: Status) -> Iterator[tuple[str, list[Row]]]:
-    """For people: titled tables; what is empty is left out."""
     for title, lines in (
         ("streams", [_stream(line) for line in found.streams]),
         ("who follows the log", [_reader(line) for line in found.readers]),
@@ -130,14 +129,13 @@ def _gap(seconds: float | None) -> str:
 
 
 def _size(size: int) -> str:
-    """`47.5 MB`, `3 kB`."""
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1000:.0f} kB"
 
 
 def verify(output: Output = OutputFormat.table) -> None:
-    """Compare both streams with the log entry by entry, and check the hash chain on the way.
+    """Compare both streams with the log, entry by entry.
 
-    Nothing on stdout and 0 when they agree; else what differs, and 3.
+    Checks the hash chain on the way. Nothing on stdout and 0 when they agree; else what differs, and 3.
     """
     from services.cli.options import end_damaged
 
@@ -174,7 +172,7 @@ def rebuild(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Build the ledger stream anew from Postgres, under the same IDs, and put it in the live one's place.
+    """Rebuild the ledger stream from Postgres, under the same IDs; swap it in.
 
     Services may run. Refused when the live stream holds what the log does not. A jobs stream that is not
     right is made anew too.
@@ -222,9 +220,10 @@ def trim(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Cut the ledger stream to its newest events, and the jobs stream below the oldest unfinished job.
+    """Trim the ledger stream to its newest events, `jobs` to unfinished jobs.
 
-    Nobody loses anything: whoever still needs older events reads them from Postgres.
+    The jobs stream is cut below the oldest unfinished job. Nothing is lost: readers that need older
+    events read them from Postgres.
     """
     from services.streams.publisher import trim as trimming
 
@@ -245,7 +244,7 @@ def _cut(cut: Cut) -> dict[str, Any]:
 
 
 def _note(event: str, actor: str, reason: str, **facts: Any) -> None:
-    """Leave a line in the log: streams are no part of the ledger, so no event says who did it."""
+    """Log who did it and why: streams are no part of the ledger, so no event says so."""
     import structlog
 
     structlog.get_logger().warning(event, actor=actor, reason=reason, **facts)

@@ -1,4 +1,4 @@
-"""`neurocards top`: the whole system at one look."""
+"""`neurocards top`: live view of the whole system."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,7 +24,7 @@ def top(
     once: Annotated[bool, typer.Option("--once", help="One look, printed; so it is in a pipe.")] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Watch throughput, jobs, lags, errors, provider and workers live, from both databases; q leaves.
+    """Watch throughput, jobs, lags, errors, provider and workers live; q leaves.
 
     A server that is away is said, and what was seen of it last stays; one look ends with 1 then.
     """
@@ -51,7 +51,6 @@ def top(
 
 
 def _print(facts: "Facts") -> None:
-    """The picture; in a pipe for a screen that is wide enough for all of it."""
     import sys
 
     from rich.console import Console

@@ -17,7 +17,7 @@ def up(
     infra_only: Annotated[bool, typer.Option("--infra-only", help="Only the databases, migrated.")] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Start everything: databases, the sandbox for what has no key, all services. Ctrl-C stops it.
+    """Start everything: databases, sandbox for what has no key, all services. Ctrl-C stops it.
 
     So does closing the terminal, unless it was started with `nohup`; a second Ctrl-C ends everything at once.
     When everything is ready, stdout says where it is, once; with `-o json` in one line.

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Keeps `forget` a command of its own while it is the only one."""
+    """Keeps `forget` a command of its own though the only one."""
 
 
 def forget(
@@ -35,7 +35,7 @@ def forget(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Erase a person: profile, texts, photos and videos. Events, chain and balances stay as they are.
+    """Erase a person: profile, texts, photos, videos. Events, chain and balances stay as they are.
 
     Unfinished jobs fail and are refunded to the account, which takes no orders any more. Asking again mends
     an attempt that was interrupted: with the account's id, should the Telegram id be gone already.

@@ -1,4 +1,4 @@
-"""What `neurocards doctor` looks at: settings, this machine, its databases, the outside companies."""
+"""Checks of `neurocards doctor`: settings, machine, databases, outside companies."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The outside companies: which are real, whether they answer, and whether they take our keys."""
+"""Outside companies: real or sandbox, do they answer, do they take our keys."""
 
 import asyncio
 from collections.abc import Mapping
@@ -93,7 +93,7 @@ async def _get(client: httpx.AsyncClient, probe: Probe) -> httpx.Response:
 
 
 def _status(answer: httpx.Response) -> int:
-    """The code in KIE's body counts, not its HTTP status."""
+    """KIE's status is in the body, not HTTP's."""
     try:
         body = answer.json()
     except ValueError:
@@ -115,7 +115,7 @@ async def _sandbox(client: httpx.AsyncClient, settings: Settings) -> Check:
 
 
 async def check_models(settings: Settings) -> list[Check]:
-    """One check for each model in use; none while OpenAI is the sandbox."""
+    """One check per model in use; none while OpenAI is the sandbox."""
     from services.adapters.openai.client import open_client
     from services.adapters.openai.errors import OpenAINoAnswerError
     from services.adapters.openai.models import end_of, models_in_use
@@ -133,7 +133,6 @@ async def check_models(settings: Settings) -> list[Check]:
 
 
 def judge_model_end(field: str, model: str, end: date | None, today: date) -> Check:
-    """What an end, None for no announced one, means today."""
     from services.adapters.openai.models import SOON_DAYS
 
     name = variable_name(field)

@@ -1,4 +1,4 @@
-"""This machine: settings file, folders, keys, the embedded servers' programs, ports; Postgres and Redis."""
+"""This machine: .env, folders, keys, embedded servers' programs, ports; Postgres and Redis."""
 
 import difflib
 import os
@@ -56,7 +56,7 @@ def check_folder(settings: Settings) -> Check:
 
 
 def check_forget_secret(settings: Settings) -> Check:
-    """Without it whoever was erased and comes back is a stranger: no debt, all gifts once more."""
+    """Without the secret, erased users who return are strangers: no debt, all gifts once more."""
     try:
         count = len(settings.forget_secrets)
     except SettingsError as error:
@@ -68,7 +68,7 @@ def check_forget_secret(settings: Settings) -> Check:
 
 
 def check_signing(settings: Settings) -> list[Check]:
-    """Whether checkpoints are signed, with which key, and whether others could read it."""
+    """Whether checkpoints are signed, with which key, and who can read it."""
     try:
         key = checkpoint_files.signing_key(settings)
     except SettingsError as error:
@@ -90,7 +90,6 @@ def check_signing(settings: Settings) -> list[Check]:
 
 
 def check_programs(settings: Settings) -> list[Check]:
-    """The servers `neurocards up` would start."""
     return [
         _program("embedded Postgres", settings.database_url, lambda: find_postgres().server),
         _program("embedded Valkey", settings.redis_url, find_valkey),
@@ -107,7 +106,6 @@ def _program(name: str, url: str | None, find: Callable[[], Path]) -> Check:
 
 
 def check_ports(settings: Settings) -> list[Check]:
-    """The ports our own servers want."""
     if DataFolder(settings.data_dir).in_use():
         return [ok("ports", "used by the running `neurocards up`")]
     wanted = {"WEB_PORT": (settings.web_host, settings.web_port)}

@@ -1,4 +1,4 @@
-"""Reading the facts: bounded queries over one connection, two round trips per part of Redis.
+"""Collects the facts: bounded queries, two round trips per part of Redis.
 
 A server that is away is part of the answer. Nothing here waits for one longer than `ANSWER_S`, and what was
 seen of it last is shown on.
@@ -53,8 +53,6 @@ _PARKED: Final = [name for name, policy in POLICIES.items() if policy.parks]
 
 
 class Looking:
-    """Looks at both servers whenever asked. An async context manager."""
-
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._redis = command_client(settings)
@@ -87,7 +85,6 @@ class Looking:
         return facts if status.redis is None else self._as_before(facts, status)
 
     def _as_before(self, facts: Facts, status: Status) -> Facts:
-        """What Redis said last, with the cursors that are in Postgres as they are now."""
         now = {line.reader for line in status.readers}
         of_redis = [line for line in self._last.readers if line.reader not in now]
         last = self._last
@@ -123,7 +120,6 @@ class Looking:
         return self._pool
 
     async def _drop_pool(self) -> None:
-        """The next look connects anew."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.terminate()
@@ -141,7 +137,7 @@ class Looking:
 
 
 async def look_at_log(pool: "Pool") -> InPostgres:
-    """What Postgres alone knows. Raises what asyncpg raises."""
+    """Facts from Postgres alone. Raises what asyncpg raises."""
     async with pool.acquire() as connection:
         window = await connection.fetchrow(query("window"), WINDOW_S, WINDOW_EVENTS)
         jobs = await connection.fetch(query("jobs"))

@@ -1,4 +1,4 @@
-"""What `neurocards top` shows, as data: the same for people and for programs. All ages are in seconds."""
+"""Data of `neurocards top`, for people and programs. Ages are in seconds."""
 
 from collections import deque
 
@@ -9,8 +9,6 @@ from services.streams.status import ConsumerLine, ReaderLine, StreamLine
 
 
 class Throughput(msgspec.Struct, frozen=True):
-    """Counts of the last `seconds`."""
-
     seconds: float
     events: int
     jobs_queued: int
@@ -23,7 +21,7 @@ class Throughput(msgspec.Struct, frozen=True):
 
 
 class OldestJob(msgspec.Struct, frozen=True):
-    """The unfinished job that was ordered first; `left_s` until its deadline."""
+    """The oldest unfinished job; `left_s` until its deadline."""
 
     job: str
     state: str
@@ -33,7 +31,7 @@ class OldestJob(msgspec.Struct, frozen=True):
 
 
 class ErrorLine(msgspec.Struct, frozen=True):
-    """A class of errors of a model in the last minutes, counted by whole hours; the newest came `ago_s`."""
+    """Recent errors of one class and model, by whole hours; the newest `ago_s`."""
 
     error_class: str
     model: str
@@ -44,7 +42,7 @@ class ErrorLine(msgspec.Struct, frozen=True):
 
 
 class ModelLine(msgspec.Struct, frozen=True):
-    """A model that is not available: for how long, and how long it rests (None: an operator must say so)."""
+    """An unavailable model: for how long, and its rest (None: until an operator says so)."""
 
     model: str
     state: str
@@ -55,17 +53,14 @@ class ModelLine(msgspec.Struct, frozen=True):
 
 
 class Process(msgspec.Struct, frozen=True):
-    """A worker's process by the name it gives itself, and its unfinished jobs by state."""
+    """A worker's process by its own name; its unfinished jobs by state."""
 
     worker: str
     jobs: dict[str, int]
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """What waits for the bot, the notifier, an operator. `problems`: what verification found, by kind.
-
-    `verified_s` ago it ended; None: never.
-    """
+    """What waits. `problems`: findings by kind of the verification `verified_s` ago; None: never."""
 
     updates: int
     messages: int
@@ -75,8 +70,6 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class InPostgres(msgspec.Struct, frozen=True):
-    """What Postgres alone knows."""
-
     throughput: Throughput
     jobs: dict[str, int]
     processes: list[Process]
@@ -87,10 +80,7 @@ class InPostgres(msgspec.Struct, frozen=True):
 
 
 class Provider(msgspec.Struct, frozen=True):
-    """Our accounts with the provider, and how many submissions wait for their turn.
-
-    `creations_max` is how many an account may create in `window_s`.
-    """
+    """Our accounts with the provider; each may create `creations_max` tasks in `window_s`."""
 
     accounts: list[ProviderAccount]
     turns_waited_for: int
@@ -99,7 +89,7 @@ class Provider(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """One look. `postgres` and `redis` are why a server says nothing, None when it does.
+    """One look. `postgres` and `redis`: why a server says nothing; None when it does.
 
     While one is away its part is what was seen last, None or empty before it ever was. `look_s` is how long
     the look took.
@@ -125,14 +115,12 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 class Pulse:
-    """The events per second between the newest looks."""
-
     def __init__(self, kept: int = 24) -> None:
         self._rates: deque[float] = deque(maxlen=kept)
         self._last: tuple[float, int] | None = None
 
     def beat(self, at_s: float, head: int) -> None:
-        """The log's head at a time. A head that went back begins anew."""
+        """Note the log's head. A head that went back begins anew."""
         if self._last is not None:
             before_s, before = self._last
             if head < before:
@@ -143,11 +131,11 @@ class Pulse:
 
     @property
     def now(self) -> float | None:
-        """Between the last two looks; None before there were two."""
+        """None before there were two looks."""
         return self._rates[-1] if self._rates else None
 
     def bars(self) -> str:
-        """One bar per look, the newest last, the highest as high as it goes."""
+        """One bar per look, the newest last, scaled to the highest."""
         highest = max(self._rates, default=0.0)
         if not highest:
             return _BARS[0] * len(self._rates)

@@ -1,7 +1,7 @@
-"""The facts as a picture for a terminal of any size. Pure.
+"""Renders the facts for a terminal of any size. Pure.
 
-What needs somebody is red, what may soon is yellow. Parts stand side by side where there is room, else one
-below the other, the most telling first, and what does not fit is cut off at the end.
+Red needs an operator, yellow may soon. Parts stand side by side where there is room, else one below the
+other, the most telling first, and what does not fit is cut off at the end.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,6 @@ _SHOWN: Final = 12
 
 
 def frame(facts: Facts, pulse: Pulse, width: int, hint: str = "") -> RenderableType:
-    """Everything, for a screen of so many columns. `hint`: what a person may do."""
     parts: list[RenderableType] = [_head(facts, hint), *_troubles(facts)]
     log = facts.log
     if log is None:
@@ -55,7 +54,6 @@ def _head(facts: Facts, hint: str) -> RenderableType:
 
 
 def _troubles(facts: Facts) -> list[RenderableType]:
-    """What needs somebody now, above all else."""
     found = [facts.postgres or "", facts.redis or ""]
     if facts.postgres or facts.redis:
         found.append("what is shown of it is what was seen last")
@@ -195,7 +193,7 @@ def _grid() -> Table:
 
 
 def _table(*names: str) -> Table:
-    """Columns by their names; one that begins with `>` has numbers."""
+    """Columns by name; a leading `>` aligns numbers right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for number, name in enumerate(names):
         justify: Any = "right" if name.startswith(">") else "left"

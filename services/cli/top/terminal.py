@@ -1,4 +1,4 @@
-"""The picture on a terminal: drawn anew every so often, at once when the window changes, until `q`.
+"""Live view on a terminal: redrawn on time or resize, until `q`.
 
 The terminal is left as it was, however the view ends: `q`, Ctrl-C (130), SIGTERM, or an error.
 """
@@ -24,14 +24,11 @@ _LEAVE: Final = (b"q", b"Q", b"\x04")
 
 
 class Screen:
-    """What wakes the view before it is time: a key, or a window of another size."""
-
     def __init__(self) -> None:
         self._woken = asyncio.Event()
         self.left = False
 
     async def wait(self, seconds: float) -> None:
-        """Until something happens, or so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0.0)):
                 await self._woken.wait()
@@ -43,7 +40,7 @@ class Screen:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Keys one by one and unseen, where there is a keyboard; signals."""
+        """Watch signals, and keys where there is a keyboard: one by one, without echo."""
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGWINCH, self._woken.set)
         loop.add_signal_handler(signal.SIGTERM, self.leave)
@@ -81,7 +78,6 @@ def _keys_unseen(terminal: int) -> Iterator[None]:
 
 
 async def watch(settings: Settings, every_s: float) -> None:
-    """Show the view until somebody leaves."""
     for name in ("COLUMNS", "LINES"):  # rich would believe them, and they do not change with the window
         os.environ.pop(name, None)
     console, screen, pulse = Console(), Screen(), Pulse()
@@ -100,6 +96,5 @@ async def watch(settings: Settings, every_s: float) -> None:
 
 
 async def look_once(settings: Settings) -> Facts:
-    """One look."""
     async with Looking(settings) as looking:
         return await looking.look()

@@ -1,4 +1,4 @@
-"""The people's side: what a person does in a chat, as an API and as a page in a browser."""
+"""The people's side of Telegram: chat API and page in a browser."""
 
 from services.sandbox.chat.api import page_routes, routes
 

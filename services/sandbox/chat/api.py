@@ -1,6 +1,7 @@
-"""The person's side as an API, under `/chat/{user_id}/...`. A person exists from the first request on.
+"""HTTP API of a person's chat, `/chat/{user_id}/...`.
 
-Answers are JSON; what cannot be done is `{"ok": false, "error": "what to do"}` with a fitting status.
+A person exists from the first request on. Answers are JSON; what cannot be done is
+`{"ok": false, "error": "what to do"}` with a fitting status.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
 
 
 def page_routes(ctx: Context) -> list[web.RouteDef]:
-    """The chat page, `/` and `/assets/<file>`, read once; nothing in it comes from any other host."""
+    """The chat page, `/` and `/assets/<file>`; nothing comes from other hosts."""
     folder = resources.files(__package__) / "page"
     assets = {item.name: item.read_bytes() for item in folder.iterdir() if item.is_file()}
 
@@ -87,8 +88,6 @@ class _Api:
         self._world = telegram.world
 
     def act(self, action: Action) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """A handler that knows the person and turns UnsupportedActionError into an answer."""
-
         async def handler(request: web.Request) -> web.StreamResponse:
             try:
                 user_id = int(request.match_info["user_id"])
@@ -102,7 +101,6 @@ class _Api:
         return handler
 
     async def users(self, request: web.Request) -> web.Response:
-        """Everybody who ever chatted, for the switcher."""
         return web.json_response({"users": [record["user"] for record in self._world.people()]})
 
     async def messages(self, person: Person, request: web.Request) -> web.Response:
@@ -195,7 +193,6 @@ class _Api:
         return web.json_response({"ok": True})
 
     async def file(self, person: Person, request: web.Request) -> web.StreamResponse:
-        """A file's bytes, whole or in ranges."""
         described = self._telegram.files.describe(request.match_info["file_id"])
         if described is None:
             raise UnsupportedActionError("there is no such file", 404)

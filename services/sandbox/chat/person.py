@@ -1,4 +1,4 @@
-"""What a person can do to the bot, with the same effects as in a real client."""
+"""A person's actions towards the bot, with a real client's effects."""
 
 from __future__ import annotations
 
@@ -23,8 +23,6 @@ LANGUAGES = ("ru", "en")
 
 
 class UnsupportedActionError(NeurocardsError):
-    """A person cannot do this; `status` is the HTTP status that fits."""
-
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
@@ -32,15 +30,11 @@ class UnsupportedActionError(NeurocardsError):
 
 @dataclass(frozen=True)
 class Attached:
-    """A file as the person chose to send it: `photo`, `document` or `video`."""
-
     kind: str
     upload: Upload
 
 
 class Person:
-    """One person in the private chat with the bot."""
-
     def __init__(self, telegram: Telegram, user_id: int) -> None:
         self._telegram = telegram
         self._world = telegram.world
@@ -90,7 +84,6 @@ class Person:
         return await self._telegram.files.keep_document(file.upload)
 
     def rewrite(self, message_id: int, text: str) -> Message:
-        """Edit a text of one's own."""
         record = self._visible(message_id)
         if record["from_bot"] or "text" not in record["message"]:
             raise UnsupportedActionError("only your own text messages can be edited", 403)
@@ -108,7 +101,7 @@ class Person:
     # Buttons and money
 
     def tap(self, message_id: int, data: str, chat_id: int | None) -> str:
-        """Press an inline button, even one the message no longer has; returns the callback query's id."""
+        """Press an inline button, even a removed one; returns the callback query's id."""
         if not 1 <= len(data.encode()) <= DATA_MAX_BYTES:
             raise UnsupportedActionError(f"data must have 1 to {DATA_MAX_BYTES} bytes")
         self._refuse_when_blocked()
@@ -118,7 +111,6 @@ class Person:
         return self._telegram.callbacks.press(self.id, record, data)
 
     def pay(self, message_id: int) -> str:
-        """Pay an invoice in the chat; returns the pre-checkout query's id."""
         self._refuse_when_blocked()
         self._visible(message_id)
         invoice = self._telegram.payments.of_message(message_id)
@@ -129,7 +121,6 @@ class Person:
     # Standing towards the bot
 
     def block(self, blocked: bool) -> None:
-        """Block or unblock the bot, which is told."""
         record = self._world.meet(self.id)
         if bool(record["blocked"]) == blocked:
             return
@@ -147,7 +138,6 @@ class Person:
             self._telegram.updates.push("my_chat_member", change, self.id)
 
     def deactivate(self) -> None:
-        """Delete the person's account: nothing can be sent to it any more."""
         self._world.keep_person(self._world.meet(self.id) | {"deactivated": True})
 
     def _begin(self) -> None:

@@ -1,4 +1,4 @@
-"""KIE.AI as it is on the wire: tasks that take time, files, callbacks, a balance, and its ways to fail."""
+"""Sandbox of KIE.AI: tasks, files, callbacks, balance, and faults."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
 
 
 def book(ctx: Context) -> dict[str, Any]:
-    """Every task ever accepted, oldest first, with its callbacks: the proof that nothing was asked twice."""
+    """Every task accepted, oldest first, with its callbacks: proves that nothing was asked twice."""
     callbacks = deliveries(ctx)
     tasks = [_shown(msgspec.convert(doc, Task), callbacks) for _, doc in ctx.store.all(TASK_KIND)]
     return {

@@ -1,4 +1,4 @@
-"""KIE's envelope, rate limits and faults: `{"code", "msg", "data"}`, HTTP 200 even for most errors.
+"""KIE's envelope `{"code", "msg", "data"}`, rate limits and faults; HTTP 200 even for most errors.
 
 Faults that answer with an envelope take `code`, `msg` and `retry_after` (a header) as arguments. A broken
 answer leaves open whether the task was made; `accepted` (true or false) decides, by default as written in
@@ -34,8 +34,6 @@ _WITHOUT_DATA = frozenset({400, 401, 404, 429, 455})
 
 
 class KieError(NeurocardsError):
-    """An answer other than 200: the provider's code and sentence."""
-
     def __init__(self, code: int, msg: str) -> None:
         super().__init__(f"{code} {msg}")
         self.code = code
@@ -62,18 +60,18 @@ def answer(envelope: dict[str, Any], settings: Knobs, status: int | None = None)
 
 
 def bearer(request: web.Request) -> str | None:
-    """The key in the Authorization header; any key that is not empty is good here."""
+    """The key in the Authorization header; any non-empty one is good here."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 def origin(request: web.Request) -> str:
-    """The address under which the caller reached this sandbox, so that it can reach what we link to."""
+    """The sandbox's address as the caller reached it, for links."""
     return f"{request.scheme}://{request.host}"
 
 
 async def json_object(request: web.Request) -> dict[str, Any]:
-    """The body as an object. Raises KieError when it is not one, or is not declared to be JSON."""
+    """The body as an object. Raises KieError for anything else, or without a JSON content type."""
     if request.content_type != "application/json":
         raise KieError(400, "Content-Type must be application/json")
     raw = await request.read()
@@ -100,7 +98,7 @@ class Limits:
         self._passed: dict[tuple[str, str], deque[float]] = {}
 
     def check(self, call: str, key: str, limit: int, window_s: float) -> None:
-        """Count one call. Raises KieError 429 when `limit` (0: none) were let through in the last window."""
+        """Count one call. Raises KieError 429 when `limit` (0: none) were let through in the window."""
         if limit == 0:
             return
         now = self._ctx.clock.now()
@@ -135,19 +133,17 @@ MAKES_A_TASK = {
 
 
 def spoils_the_call(fault: Fault | None) -> bool:
-    """Whether the fault spoils the answer itself, not the task or its callback."""
+    """Whether the fault spoils the answer, not the task or its callback."""
     return fault is not None and (fault.name in MAKES_A_TASK or fault.name in _ENVELOPES)
 
 
 def makes_a_task(fault: Fault) -> bool:
-    """Whether the task exists although the call goes wrong."""
     return bool(fault.args.get("accepted", MAKES_A_TASK.get(fault.name, False)))
 
 
 async def spoiled(
     request: web.Request, fault: Fault | None, settings: Knobs, good: dict[str, Any]
 ) -> web.Response:
-    """The answer `good`, or what the fault makes of it."""
     if fault is None:
         return answer(good, settings)
     if fault.name == "http_500":

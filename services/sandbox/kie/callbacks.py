@@ -1,4 +1,4 @@
-"""Posts to callBackUrl: 200 within 15 s, else three more tries; what is owed survives a restart."""
+"""Posts to callBackUrl: 200 within 15 s, else three more tries; survives restarts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLBACK_KIND = "kie_callback"
 
 
 class Delivery(msgspec.Struct, kw_only=True):
-    """One callback owed or done; `answers` are HTTP statuses, or the error when there was none."""
+    """One callback; `answers` are HTTP statuses, or the error when there was none."""
 
     task: str
     number: int
@@ -37,14 +37,13 @@ class _Runs(dict[str, asyncio.Task[None]]):
 
 
 def plan(ctx: Context, task: Task) -> None:
-    """Note what is owed for a finished task: one callback, or two, or none, as its fault says."""
+    """Note the callbacks owed for a finished task: one, two or none, by its fault."""
     times = {"callback_never": 0, "callback_twice": 2}.get(task.callback_fault, 1)
     for number in range(1, times + 1):
         _save(ctx, Delivery(task=task.id, number=number, next_at=ctx.clock.now()))
 
 
 def resume(ctx: Context, task_id: str) -> None:
-    """Start delivering whatever is still owed for a task."""
     for number in (1, 2):
         key = _key(task_id, number)
         doc = ctx.store.get(CALLBACK_KIND, key)
@@ -54,12 +53,11 @@ def resume(ctx: Context, task_id: str) -> None:
 
 
 def underway(ctx: Context, task_id: str) -> list[asyncio.Task[None]]:
-    """The running deliveries of a task."""
     return [run for key, run in _runs(ctx).items() if key.startswith(f"{task_id}:")]
 
 
 def send_forged(ctx: Context, task: Task) -> None:
-    """Tell of a success that never was, with a URL that is not ours. The real callback comes later."""
+    """Post a success that never was, with a foreign URL. The real callback comes later."""
     body = {
         "code": 200,
         "msg": "Playground task completed successfully.",
@@ -89,7 +87,6 @@ def send_forged(ctx: Context, task: Task) -> None:
 
 
 def deliveries(ctx: Context) -> dict[str, list[dict[str, Any]]]:
-    """All callbacks by task, for the book."""
     found: dict[str, list[dict[str, Any]]] = {}
     for _, doc in ctx.store.all(CALLBACK_KIND):
         shown = {name: doc[name] for name in ("number", "state", "answers", "forged")}

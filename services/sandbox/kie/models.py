@@ -1,4 +1,4 @@
-"""KIE's models: what each accepts as input (`models.json`, `extra_models.json`) and what it costs."""
+"""KIE's models: accepted input (`models.json`, `extra_models.json`) and price."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _REFUSES_RATIO = ("wan/2-7-image-to-video", "kling/v3-turbo-image-to-video")
 
 @cache
 def schemas() -> Mapping[str, Schema]:
-    """Input schema by model slug."""
     found: dict[str, Schema] = {}
     for name in ("models.json", "extra_models.json"):
         text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
@@ -34,7 +33,7 @@ def schemas() -> Mapping[str, Schema]:
 
 
 def check_input(model: str, given: dict[str, Any]) -> None:
-    """Raises KieError with a sentence like the provider's for the first thing that is wrong."""
+    """Raises KieError, with a sentence like the provider's."""
     for name, rule in schemas()[model].items():
         value = given.get(name)
         if value is None or value == "":
@@ -138,7 +137,6 @@ _DURATION_DEFAULT_S = 5.0
 
 
 def price(model: str, given: dict[str, Any], settings: Knobs) -> float:
-    """Credits for one task of this model with this input."""
     if model in settings.prices:
         return settings.prices[model]
     return round(_PER_SECOND.get(model, _OTHER_PER_SECOND) * _duration_s(given), 2)

@@ -1,4 +1,4 @@
-"""KIE's calls: createTask, recordInfo, the balance, a model's success rate, and the finished videos."""
+"""KIE's routes: createTask, recordInfo, balance, success rate, finished videos."""
 
 from __future__ import annotations
 
@@ -44,8 +44,6 @@ class _Api:
         self._ctx = ctx
 
     def enveloped(self, call: Call) -> Callable[[web.Request], Coroutine[Any, Any, web.StreamResponse]]:
-        """A handler that answers a KieError as KIE does."""
-
         async def handle(request: web.Request) -> web.StreamResponse:
             settings = knobs(self._ctx)
             try:
@@ -75,7 +73,7 @@ class _Api:
         return await spoiled(request, fault if spoils else None, settings, good)
 
     async def _draft(self, request: web.Request, settings: Knobs) -> Task:
-        """The task as asked for. Raises KieError for the first thing that is wrong with it."""
+        """Raises KieError for the first thing that is wrong."""
         key = _key(request)
         limits = self._ctx.part(Limits, Limits)
         limits.check("create", key, settings.rate_limit, settings.rate_window_seconds)
@@ -135,7 +133,6 @@ class _Api:
         return answer(success(buckets), settings)
 
     async def video(self, request: web.Request) -> web.StreamResponse:
-        """A finished video: whole, in ranges, or broken as its task's fault says."""
         task = load(self._ctx, request.match_info["task_id"])
         if task is None or not task.video or self._is_gone(task):
             raise web.HTTPNotFound(text=_NO_SUCH_KEY, content_type="application/xml")
@@ -188,7 +185,7 @@ def _callback(body: dict[str, Any]) -> str:
 
 
 async def _send_huge(request: web.Request, video: bytes, task: Task) -> web.StreamResponse:
-    """The video and, in an mp4 box that players skip, as many megabytes of nothing as wanted."""
+    """Pad the video, in an mp4 box that players skip."""
     padding = int(float(task.fault_args.get("megabytes", _HUGE_DEFAULT_MB)) * 1024 * 1024)
     size = 8 + padding
     response = web.StreamResponse(headers={"Content-Type": _MIME})

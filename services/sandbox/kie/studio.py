@@ -1,4 +1,4 @@
-"""Where tasks are made, rendered and finished. Everything it must remember is in the store."""
+"""Accepts, renders and finishes tasks; all its state is in the store."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ _CALLBACK_FIRST_S = 10.0
 
 
 class Studio:
-    """One per sandbox (`ctx.part(Studio, Studio)`)."""
-
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._renderer = Renderer()
@@ -28,7 +26,6 @@ class Studio:
         self._rendered: set[str] = set()
 
     async def resume(self) -> None:
-        """Go on with whatever the last process left unfinished."""
         for task_id, doc in self._ctx.store.all(TASK_KIND):
             if doc["state"] == "open":
                 self._follow(msgspec.convert(doc, Task))
@@ -36,10 +33,7 @@ class Studio:
                 callbacks.resume(self._ctx, task_id)
 
     def accept(self, draft: Task, fault: Fault | None) -> Task:
-        """Keep a new task, take its price, and start on it; it exists when this returns.
-
-        `fault` is one taken at createTask, if it is meant for the task and not for the call.
-        """
+        """Store a new task, take its price, start it. `fault`: createTask's, if meant for the task."""
         task = self._with_faults(draft, fault)
         with self._ctx.store.batch():
             save(self._ctx, task)
@@ -55,11 +49,11 @@ class Studio:
         return task
 
     def look(self, task: Task) -> Task:
-        """The task as it is now: finished here and now when its time has come and its video exists."""
+        """The task now; finished here when it is due and its video exists."""
         return self._settle(task) if self._is_due(task) and self._is_ready(task) else task
 
     async def finish_now(self, task: Task) -> None:
-        """Finish at once and wait until the callback is answered (the callback_before_answer fault)."""
+        """Finish and await the callback's answer (the callback_before_answer fault)."""
         task.due_ms = task.created_ms
         save(self._ctx, task)
         if planned_failure(task) is None:
@@ -150,7 +144,7 @@ class Studio:
 
 
 def video_name(task: Task) -> str:
-    """One video per photo (or prompt) and size, however many tasks want it."""
+    """One video per photo (or prompt) and size, shared by tasks."""
     seed = task.photo or "prompt:" + task.prompt
     digest = hashlib.sha256(seed.encode()).hexdigest()[:32]
     return f"kie/videos/{digest}-{'small' if task.small else 'full'}.mp4"

@@ -1,4 +1,4 @@
-"""A generation task: what was asked, what goes wrong with it, and what is visible of it at a time."""
+"""A generation task: its input, its fault, and its visible state over time."""
 
 from __future__ import annotations
 
@@ -72,7 +72,6 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 def words(task: Task) -> dict[str, str]:
-    """What fault rules can match."""
     return {"key": task.key, "model": task.model, "callback": task.callback, "prompt": task.prompt}
 
 
@@ -128,7 +127,6 @@ def result_json(task: Task) -> str | dict[str, Any]:
 
 
 def record(task: Task, now_ms: int) -> dict[str, Any]:
-    """The `data` of recordInfo."""
     state = visible_state(task, now_ms)
     data: dict[str, Any] = {
         "taskId": task.id,
@@ -151,7 +149,6 @@ def record(task: Task, now_ms: int) -> dict[str, Any]:
 
 
 def callback_body(task: Task) -> dict[str, Any]:
-    """What is posted to callBackUrl once the task is done."""
     data = record(task, task.completed_ms)
     data["costTime"] //= 1000  # seconds here, milliseconds in recordInfo: so it is
     data.pop("progress", None)

@@ -75,7 +75,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
 
 
 def find(ctx: Context, url: str, host: str) -> Upload | None:
-    """The upload behind one of our own URLs, unless it is too old; None for anybody else's."""
+    """The upload behind one of our URLs; None when too old or foreign."""
     try:
         parsed = URL(url)
     except ValueError:
@@ -91,10 +91,7 @@ def find(ctx: Context, url: str, host: str) -> Upload | None:
 
 
 async def take_in(ctx: Context, request: web.Request, urls: list[str]) -> str:
-    """Check every picture and return the first one's file name in the store ("" without any).
-
-    Raises KieError for what the provider would refuse, and for URLs that would give a bot's token away.
-    """
+    """Check pictures; returns the first's stored name, or "". Raises KieError, e.g. for a bot token."""
     names: list[str] = []
     for url in urls:
         if "/file/bot" in url:
@@ -121,7 +118,7 @@ def _check_image(size_bytes: int, is_image: bool) -> None:
 
 
 async def _download(ctx: Context, url: str) -> bytes:
-    """The body of a 200 answer, cut a little after the largest allowed. Raises KieError 451."""
+    """Body of a 200 answer, cut after the largest allowed. Raises KieError 451."""
     data = bytearray()
     try:
         async with ctx.http().get(url, timeout=aiohttp.ClientTimeout(total=_FETCH_TIMEOUT_S)) as reply:
@@ -137,7 +134,7 @@ async def _download(ctx: Context, url: str) -> bytes:
 
 
 def image_mime(data: bytes) -> str | None:
-    """`image/jpeg` and the like by the bytes' header; None for what is no JPEG, PNG or WebP."""
+    """MIME type by the bytes' header; None for anything but JPEG, PNG, WebP."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -1,4 +1,4 @@
-"""OpenAI as it is on the wire: answers that fit the asked schema, moderation, models, and its errors."""
+"""Sandbox of OpenAI: structured answers, moderation, models, errors."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def _completion(body: dict[str, Any], answer: Answer, created: int) -> dict[str,
 
 
 def texts_of(messages: list[Any]) -> list[str]:
-    """The text of all messages that a person wrote, in order; system texts only if there is nothing else."""
+    """All texts a person wrote, in order; system texts only if there are none."""
     by_role: dict[bool, list[str]] = {True: [], False: []}
     for message in messages:
         if isinstance(message, dict):
@@ -131,10 +131,7 @@ def texts_of(messages: list[Any]) -> list[str]:
 
 
 def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) -> Answer:
-    """An answer in the wanted form: `{"name", "schema", "strict"}`, or prose for None.
-
-    Raises SchemaError when the form is strict and its schema is not allowed.
-    """
+    """An answer in `form` `{"name", "schema", "strict"}`, or prose. Raises SchemaError when strict."""
     product = product_of(texts)
     if form is None:
         content = text_for("prompt", product)
@@ -158,7 +155,7 @@ def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) 
 
 
 def capped(answer: Answer, thought: int, cap: Any) -> Answer:
-    """The answer as far as a cap in tokens lets it come after so many hidden ones; None is no cap."""
+    """Cut the answer at a cap in tokens, hidden ones included; None is no cap."""
     if not isinstance(cap, int) or answer.content is None:
         return replace(answer, thought=thought)
     if thought + count_tokens(answer.content) <= cap:
@@ -168,13 +165,12 @@ def capped(answer: Answer, thought: int, cap: Any) -> Answer:
 
 
 def digest(prefix: str, *parts: Any) -> str:
-    """An id that is the same for the same request."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return prefix + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:29]
 
 
 def count_tokens(messages: Any) -> int:
-    """Roughly four characters a token; a picture costs the same whatever its size."""
+    """About four characters a token; a picture costs the same whatever its size."""
     if isinstance(messages, str):
         return (
             _PICTURE_TOKENS if messages.startswith(("data:", "http")) else -(-len(messages) // _TOKEN_CHARS)

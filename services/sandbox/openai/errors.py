@@ -55,7 +55,7 @@ def bearer(request: web.Request) -> str | None:
 
 
 async def refused(ctx: Context, request: web.Request, call: str, **words: str) -> web.Response | Fault | None:
-    """A response when the call fails as a whole; a fault that spoils the answer's content; or None."""
+    """Response of a failing call; a fault that spoils the content; or None."""
     key = bearer(request)
     if key is None:
         return error(401, NO_KEY, "invalid_request_error")
@@ -93,7 +93,6 @@ async def refused(ctx: Context, request: web.Request, call: str, **words: str) -
 
 
 async def json_object(request: web.Request) -> dict[str, Any] | None:
-    """The body as an object, None when it is none."""
     try:
         body = json.loads(await request.read())
     except (ValueError, RecursionError):

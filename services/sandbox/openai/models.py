@@ -1,4 +1,4 @@
-"""The models there are: what an alias stands for, when each leaves the API, which of them think."""
+"""OpenAI's models: snapshots of aliases, shutdown dates, which of them reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from services.sandbox.openai import errors
 
 @dataclass(frozen=True)
 class Model:
-    """`snapshot`: what answers call it. `reasons`: hidden thoughts count against the cap of an answer."""
+    """`snapshot`: what answers call it. `reasons`: hidden thoughts count against an answer's cap."""
 
     created: int
     snapshot: str = ""
@@ -41,7 +41,6 @@ def snapshot(name: str) -> str:
 
 
 def listed(name: str) -> dict[str, Any]:
-    """The model as `GET /v1/models` has it."""
     model = MODELS[name]
     return {
         "id": name,
@@ -59,7 +58,7 @@ def thought_tokens(name: str, effort: Any) -> int:
 
 
 def effort_problem(name: str, effort: Any) -> web.Response | None:
-    """The API's refusal of an effort that this model does not take; any is taken for a model unknown here."""
+    """Refusal of an effort this model does not take; unknown models take any."""
     if effort is None or name not in MODELS:
         return None
     if not MODELS[name].reasons:

@@ -1,4 +1,4 @@
-"""`POST /v1/moderations`: flags texts that hold a word, and photos that are of one colour.
+"""`POST /v1/moderations`: flags texts with a word, and photos of one colour.
 
 The word is the setting `moderation_word`; `flagged-by-moderation:sexual/minors` flags for that category, the
 word alone for violence. A photo is flagged for graphic violence when its mean colour is near the setting
@@ -47,8 +47,6 @@ _COLOUR_REACH = 60
 
 
 class _Input:
-    """What one result is about."""
-
     def __init__(self, texts: Sequence[str] = (), pictures: Sequence[str] = ()) -> None:
         self.texts = texts
         self.pictures = pictures
@@ -77,7 +75,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
 
 
 def _inputs(given: Any) -> list[_Input]:
-    """One for a string or for typed parts, one for each string of a list."""
+    """One for a string or typed parts; one per listed string."""
     if isinstance(given, str):
         return [_Input([given])]
     if not isinstance(given, list) or not given:
@@ -90,7 +88,6 @@ def _inputs(given: Any) -> list[_Input]:
 
 
 def _found(ctx: Context, each: _Input) -> set[str]:
-    """The categories to flag."""
     word, found = knobs(ctx).moderation_word.lower(), set[str]()
     for text in each.texts:
         _, hit, rest = text.lower().partition(word)

@@ -1,4 +1,4 @@
-"""Structured output: a value that fits a JSON schema, in advertising English about a product."""
+"""Structured output: values that fit a JSON schema, about a product."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _FORMATS = {
 
 
 class SchemaError(NeurocardsError):
-    """The schema is not one that strict structured output allows; the message is the API's."""
+    """A schema that strict structured output refuses; the message is the API's."""
 
 
 def check_strict(name: str, schema: Any, path: tuple[str, ...] = ()) -> None:
-    """Raises SchemaError unless every object closes itself and requires all of its properties."""
+    """Raises SchemaError unless every object closes itself and requires all its properties."""
     if not isinstance(schema, dict):
         raise SchemaError(
             f"Invalid schema for response_format '{name}': schema must be a JSON Schema object."
@@ -69,7 +69,6 @@ def _check_object(name: str, schema: dict[str, Any], path: tuple[str, ...]) -> N
 
 
 def fill(schema: dict[str, Any], product: str) -> Any:
-    """A value for the schema; its strings speak about the product."""
     return _Filler(schema, product).value(schema, "prompt", 0)
 
 
@@ -172,7 +171,6 @@ _ENDINGS = (
 
 
 def product_of(texts: list[str]) -> str:
-    """The product's description in the person's own words, as far as it can be told from the messages."""
     for text in reversed(texts):
         if fenced := _FENCED.search(text):
             return _short(fenced.group(2))
@@ -185,7 +183,6 @@ def product_of(texts: list[str]) -> str:
 
 
 def text_for(field: str, product: str) -> str:
-    """A string for a field of this name."""
     name = field.lower()
     for part, make in _MAKERS.items():
         if part in name:

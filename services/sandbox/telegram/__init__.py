@@ -1,4 +1,4 @@
-"""The Telegram Bot API, as a bot sees it, and what the people's side needs of it."""
+"""Sandbox of Telegram's Bot API, with the people's side."""
 
 from services.sandbox.telegram.server import routes
 from services.sandbox.telegram.service import Telegram, of

@@ -1,4 +1,4 @@
-"""Bot API methods about the bot: updates, webhook, commands, texts, whom it knows, invoices and Stars."""
+"""Bot API methods about the bot: updates, webhook, commands, texts, invoices, Stars."""
 
 from __future__ import annotations
 
@@ -168,14 +168,12 @@ async def get_star_transactions(telegram: Telegram, call: Call) -> dict[str, Any
 
 
 def commands(telegram: Telegram, language: str) -> list[dict[str, str]]:
-    """The bot's commands for a language, the general ones where there are none for it."""
     found = telegram.store.get(_KIND, f"commands:{language}") or telegram.store.get(_KIND, "commands:")
     listed: list[dict[str, str]] = (found or {"commands": []})["commands"]
     return listed
 
 
 def text(telegram: Telegram, field: str, language: str) -> str:
-    """The bot's `description` or `short_description`; the general one where there is no other."""
     for key in (f"{field}:{language}", f"{field}:"):
         if (found := telegram.store.get(_KIND, key)) is not None:
             return str(found[field])

@@ -1,4 +1,4 @@
-"""Buttons: `reply_markup` checked as the server does, and the callback queries that taps on them make."""
+"""Buttons: checks `reply_markup` as the server does, and makes callback queries."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REPLY_FLAGS = ("is_persistent", "resize_keyboard", "one_time_keyboard", "select
 
 @dataclass(frozen=True)
 class Markup:
-    """At most one of the two is set: `inline` belongs to the message, `reply` to the person's input field."""
+    """At most one is set: `inline` belongs to the message, `reply` to the input field."""
 
     inline: Keyboard | None = None
     reply: Keyboard | None = None
@@ -128,7 +128,6 @@ class Callbacks:
         self._answered = Signal()
 
     def press(self, user_id: int, record: dict[str, Any], data: str) -> str:
-        """A person taps a button with `data` on a message; returns the query's id."""
         number = self._store.next_id("telegram_callback", _FIRST_ID)
         message = record["message"]
         if record.get("deleted"):
@@ -148,7 +147,7 @@ class Callbacks:
         return str(number)
 
     def answer(self, call: Call) -> bool:
-        """What answerCallbackQuery does. Raises BotApiError 400 when it is too late or not the first."""
+        """answerCallbackQuery. Raises BotApiError 400 when it is too late or not the first."""
         query_id = call.text("callback_query_id")
         doc = self._store.get(CALLBACK_KIND, query_id)
         if doc is None or doc["answer"] is not None or self._clock.now() - doc["at"] > LIFETIME_S:
@@ -163,7 +162,7 @@ class Callbacks:
         return True
 
     async def answered(self, query_id: str, timeout_s: float) -> dict[str, Any] | None:
-        """The bot's answer (`text`, `show_alert`, `url`), waiting for it; None when there is none in time."""
+        """Wait for the bot's answer (`text`, `show_alert`, `url`); None when too late."""
 
         def answer() -> dict[str, Any] | None:
             doc = self._store.get(CALLBACK_KIND, query_id)
@@ -173,6 +172,5 @@ class Callbacks:
 
 
 def _chat_instance(chat_id: int) -> str:
-    """A number that stands for the chat, the same for ever."""
     digest = hashlib.sha256(f"chat:{chat_id}".encode()).digest()
     return str(int.from_bytes(digest[:8], "big", signed=True))

@@ -1,4 +1,4 @@
-"""A Bot API call, however it was sent (query, form, JSON, multipart with files), and how it is refused."""
+"""Parses Bot API calls: query, form, JSON, multipart; and refuses them."""
 
 from __future__ import annotations
 
@@ -64,8 +64,6 @@ def _lower_first(message: str) -> str:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came with the request."""
-
     filename: str
     content_type: str
     data: bytes
@@ -103,7 +101,7 @@ class Call:
         return self.text(name).strip().lower() in _TRUE_WORDS
 
     def structure(self, name: str, complaint: str) -> Any:
-        """A nested value, sent as JSON text or, in a JSON body, as it is; None when absent."""
+        """A nested value, JSON text or plain in a JSON body; None when absent."""
         value = self.values.get(name)
         if value is None or value == "":
             return None
@@ -116,7 +114,7 @@ class Call:
 
 
 async def read_call(request: web.Request, method: str) -> Call:
-    """Everything the client said. Raises BotApiError 400 for an unreadable body, 413 for too big a file."""
+    """Parse a request. Raises BotApiError 400 for an unreadable body, 413 for too big a file."""
     values: dict[str, Any] = dict(request.query)
     if request.method != "POST":
         return Call(method, values)
@@ -169,7 +167,7 @@ async def _read_parts(request: web.Request) -> tuple[dict[str, str], dict[str, U
 
 
 async def read_part(part: BodyPartReader, limit_bytes: int) -> tuple[bytes | None, int]:
-    """A part of a form and its size; read to its end, but None when it is larger than allowed."""
+    """A form's part and its size; read to its end, None when over the limit."""
     data = bytearray()
     size_bytes = 0
     while chunk := await part.read_chunk(64 * 1024):

@@ -1,4 +1,4 @@
-"""What a message is made of: text with entities, options, replies, media from files, ids and addresses."""
+"""Message content: text with entities, options, replies, media by file, id or address."""
 
 from __future__ import annotations
 
@@ -51,7 +51,6 @@ def formatted_caption(raw: str, parse_mode: str, given: list[Entity]) -> dict[st
 
 
 def read_options(telegram: Telegram, call: Call, chat_id: int) -> dict[str, Any]:
-    """What else a message carries: the one it replies to, protection of its content."""
     options: dict[str, Any] = {}
     reply = call.structure("reply_parameters", "can't parse reply parameters JSON object") or {}
     if not isinstance(reply, dict):
@@ -71,7 +70,6 @@ def read_options(telegram: Telegram, call: Call, chat_id: int) -> dict[str, Any]
 
 
 def deliver(telegram: Telegram, chat_id: int, content: dict[str, Any], markup: Markup) -> Message:
-    """Put the bot's message into the chat, with its keyboard."""
     if markup.inline is not None:
         content = {**content, "reply_markup": markup.inline}
     view = {} if markup.reply is None else {"reply_keyboard": markup.reply}
@@ -96,7 +94,7 @@ def _is_entity(item: Any) -> bool:
 async def read_attachment(
     telegram: Telegram, call: Call, kind: str, source: str, facts: Mapping[str, Any]
 ) -> Attachment:
-    """The media `source` points at, kept and described as `kind`.
+    """Store the media `source` points at, described as `kind`.
 
     `source` is a file_id, an address, `attach://part` or the name of a part. `facts` may hold the sender's
     `width`, `height`, `duration`. Raises BotApiError 400 with the server's sentence.
@@ -132,7 +130,7 @@ async def _keep(telegram: Telegram, kind: str, upload: Upload, facts: Mapping[st
 
 
 async def _fetch(telegram: Telegram, url: str, kind: str) -> Upload:
-    """Fetch media by address, as Telegram does; only from this machine, as the sandbox reaches no further."""
+    """Fetch media by address; only from this machine, as the sandbox reaches no further."""
     if not is_local(url):
         raise bad_request("failed to get HTTP URL content")
     limit = URL_PHOTO_SIZE_MAX_BYTES if kind == "photo" else URL_SIZE_MAX_BYTES

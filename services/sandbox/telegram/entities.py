@@ -1,4 +1,4 @@
-"""Formatted text: plain text plus entities whose offsets count UTF-16 units, from HTML and MarkdownV2.
+"""Formatted text: entities in UTF-16 units, from HTML and MarkdownV2.
 
 What cannot be parsed is refused with the server's own sentences, which count offsets in bytes.
 """
@@ -41,12 +41,12 @@ def parsed(raw: str, parse_mode: str, given: list[Entity]) -> tuple[str, list[En
 
 
 def utf16_length(text: str) -> int:
-    """Length as Telegram counts it: one unit per character, two beyond the basic plane (most emoji)."""
+    """Length in UTF-16 units: two beyond the basic plane (most emoji)."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def trimmed(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
-    """Without blanks at both ends, entities moved and cut to fit; as the server does before it stores."""
+    """Strip blanks, entities moved and cut to fit; as the server does before it stores."""
     left = text.lstrip()
     shift = utf16_length(text) - utf16_length(left)
     clean = left.rstrip()
@@ -61,7 +61,7 @@ def trimmed(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
 
 
 def detected(text: str, entities: list[Entity]) -> list[Entity]:
-    """The given entities plus links, commands, mentions and hashtags found in the text, in order."""
+    """Add links, commands, mentions and hashtags found in the text, in order."""
     found = list(entities)
     opaque = [(e["offset"], e["offset"] + e["length"]) for e in entities if e["type"] in _OPAQUE]
     for match in _FOUND.finditer(text):
@@ -88,8 +88,6 @@ def _cannot(complaint: str) -> BotApiError:
 
 
 class _Parser:
-    """The text so far, its length in UTF-16 units, and the entities that are closed."""
-
     def __init__(self, source: str) -> None:
         self._source = source
         self._at = 0
@@ -240,7 +238,7 @@ class _Html(_Parser):
 
 
 def _extra(opened: _OpenTag, text: str) -> dict[str, Any] | None:
-    """What an entity carries besides its place; None when the tag means nothing (a link without address)."""
+    """An entity's extra keys; None for a meaningless tag (a link without address)."""
     if opened.name == "a":
         url = opened.attributes.get("href") or text
         return {"url": url} if "." in url or "://" in url else None
@@ -343,7 +341,7 @@ class _Markdown(_Parser):
             self._entities.append({"offset": opened.offset, "length": length, "type": opened.kind, **extra})
 
     def _language(self, opened: _OpenMark) -> dict[str, str]:
-        """A word straight after the opening mark names the language and is not part of the text."""
+        """A word after the opening mark names the language, not text."""
         whole = "".join(self._text)
         start = len(whole.encode("utf-16-le")[: opened.offset * 2].decode("utf-16-le"))
         word, newline, rest = whole[start:].partition("\n")

@@ -1,4 +1,4 @@
-"""Files both sides send: kept once, named by file_id, looked into and described as the Bot API does."""
+"""Telegram's files: stored once by file_id, described as the Bot API does."""
 
 from __future__ import annotations
 
@@ -32,8 +32,6 @@ class NotAPhotoError(NeurocardsError):
 
 @dataclass(frozen=True)
 class Picture:
-    """A JPEG and its size in pixels."""
-
     width: int
     height: int
     data: bytes
@@ -41,8 +39,6 @@ class Picture:
 
 @dataclass(frozen=True)
 class Film:
-    """What is known of a video; `duration_s` is rounded, `cover` is its first frame."""
-
     width: int
     height: int
     duration_s: int
@@ -68,7 +64,6 @@ def photo_sizes(data: bytes) -> list[Picture]:
 
 
 def thumbnail(data: bytes) -> Picture | None:
-    """A small preview of a picture; None when it is none."""
     try:
         sizes = photo_sizes(data)
     except NotAPhotoError:
@@ -77,7 +72,6 @@ def thumbnail(data: bytes) -> Picture | None:
 
 
 def film(data: bytes) -> Film | None:
-    """What a player would find in the bytes; None when there is no moving picture in them."""
     try:
         with av.open(io.BytesIO(data), mode="r") as container:
             if not container.streams.video:
@@ -138,8 +132,6 @@ _FOLDERS = {
 
 
 class Files:
-    """Every file of the sandboxed Telegram, by file_id."""
-
     def __init__(self, ctx: Context) -> None:
         self._store = ctx.store
         # A picture being decoded may take 75 MB; two at a time keep the sandbox small.
@@ -155,13 +147,12 @@ class Files:
         return self._store.read_file(f"telegram/{file_path}")
 
     def disk_path(self, file_path: str) -> Any:
-        """Where the file lies, for serving it without reading it; None when it is kept in memory."""
         return self._store.file_path(f"telegram/{file_path}")
 
     # Keeping
 
     async def keep_photo(self, data: bytes) -> Attachment:
-        """Several sizes, smallest first. Raises NotAPhotoError."""
+        """Sizes, smallest first. Raises NotAPhotoError."""
         async with self._decoders:
             sizes = await asyncio.to_thread(photo_sizes, data)
         with self._store.batch():
@@ -171,7 +162,7 @@ class Files:
         return "photo", shown
 
     async def keep_document(self, upload: Upload) -> Attachment:
-        """Any file at all, untouched; a picture also gets a preview."""
+        """Untouched; a picture also gets a preview."""
         mime = _mime_of(upload)
         preview = None
         if mime.startswith("image/"):
@@ -180,7 +171,7 @@ class Files:
         return self._keep_upload("document", upload, mime, {}, preview)
 
     async def keep_video(self, upload: Upload, declared: dict[str, int], kind: str = "video") -> Attachment:
-        """A video or animation; what is not an mp4 becomes a document, as it does on the real server.
+        """Store a video or animation; what is not an mp4 becomes a document, as on the real server.
 
         `declared` holds what the sender says of `width`, `height`, `duration`, for a file that says nothing.
         """
@@ -232,7 +223,7 @@ class Files:
 
 
 def download_facts(described: dict[str, Any] | None) -> dict[str, Any]:
-    """What getFile answers. Raises BotApiError 400 for an unknown id and for more than 20 MB."""
+    """getFile's answer. Raises BotApiError 400 for an unknown id and for more than 20 MB."""
     if described is None:
         raise bad_request("wrong file_id or the file is temporarily unavailable")
     if described["file_size"] > DOWNLOAD_SIZE_MAX_BYTES:
@@ -245,7 +236,7 @@ def _letters(data: bytes) -> str:
 
 
 def _safe_name(name: str) -> str:
-    """The name a person sees: no folders, no control characters, not endless, its suffix kept."""
+    """File name without folders and control characters, shortened, its suffix kept."""
     plain = "".join(char for char in name.replace("\\", "/").rpartition("/")[2] if char.isprintable()).strip(
         ". "
     )

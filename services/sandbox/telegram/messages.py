@@ -1,4 +1,4 @@
-"""Bot API methods about messages: send, copy, pin, edit, delete; files and chat actions."""
+"""Bot API methods about messages: send, copy, pin, edit, delete; files, chat actions."""
 
 from __future__ import annotations
 
@@ -132,7 +132,6 @@ async def get_file(telegram: Telegram, call: Call) -> dict[str, Any]:
 
 
 async def input_media(telegram: Telegram, call: Call, item: dict[str, Any]) -> dict[str, Any]:
-    """The content of one InputMedia: the file and its caption."""
     kind = str(item.get("type", ""))
     if kind not in _KINDS.values():
         raise bad_request(
@@ -146,7 +145,7 @@ async def input_media(telegram: Telegram, call: Call, item: dict[str, Any]) -> d
 
 
 def content_of(attachment: Attachment) -> dict[str, Any]:
-    """A message's own keys for a file; an animation also fills `document`, for clients older than it."""
+    """A message's keys for a file; an animation also fills `document`, for older clients."""
     kind, entry = attachment
     if kind != "animation":
         return {kind: entry}
@@ -223,7 +222,7 @@ def _editable(telegram: Telegram, call: Call, charge: bool = True) -> Record:
 def _change(
     telegram: Telegram, call: Call, record: Record, replaced: tuple[str, ...], content: dict[str, Any]
 ) -> Message:
-    """Replace some keys of a message and its inline keyboard (gone when the call names none)."""
+    """Replace keys of a message and its keyboard (gone when not named)."""
     before: Message = record["message"]
     markup = read_markup(call).inline
     after = {

@@ -1,4 +1,4 @@
-"""Invoices, the ten seconds of pre-checkout, Stars paid and given back."""
+"""Telegram payments: invoices, pre-checkout within ten seconds, Stars and refunds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STARS_MAX = 100_000
 
 
 class Payments:
-    """Money between people and the bot; every step is kept, and timers go on after a restart."""
+    """Payments between people and the bot; stored, and timers resume after a restart."""
 
     def __init__(self, ctx: Context, world: World, updates: UpdateQueue) -> None:
         self._ctx = ctx
@@ -42,7 +42,6 @@ class Payments:
     # Invoices
 
     def keep_message(self, message_id: int, invoice: dict[str, Any]) -> None:
-        """Remember what an invoice sent into a chat is for."""
         self._store.put(_MESSAGE_KIND, str(message_id), invoice)
 
     def of_message(self, message_id: int) -> dict[str, Any] | None:
@@ -51,7 +50,7 @@ class Payments:
     # Paying
 
     def start(self, user_id: int, invoice: dict[str, Any], message_id: int) -> str:
-        """A person presses "pay": the bot is asked, and has ten seconds. Returns the query's id."""
+        """Press "pay": asks the bot, which has ten seconds; returns the query's id."""
         checkout_id = str(self._store.next_id("telegram_checkout", _FIRST_CHECKOUT_ID))
         doc = {"user_id": user_id, "invoice": invoice, "message_id": message_id, "state": "pending"}
         query = {
@@ -75,7 +74,6 @@ class Payments:
         self._decide(checkout_id, "timed_out", "The bot did not answer in time; nothing was paid.")
 
     def answer(self, call: Call) -> bool:
-        """What answerPreCheckoutQuery does."""
         checkout_id = call.text("pre_checkout_query_id")
         accepted = call.flag("ok")
         if not accepted and not call.has("error_message"):
@@ -123,7 +121,7 @@ class Payments:
             self._world.change(record)
 
     async def decided(self, checkout_id: str, timeout_s: float) -> dict[str, Any]:
-        """How a payment went, waiting for it: `state` paid, declined, timed_out or pending; `reason`."""
+        """Wait for a payment's end: `state` paid, declined, timed_out or pending; `reason`."""
 
         def outcome() -> dict[str, Any]:
             doc = self._store.get(_CHECKOUT_KIND, checkout_id) or {"state": "unknown"}
@@ -135,7 +133,6 @@ class Payments:
     # Giving back, and the books
 
     def refund(self, call: Call) -> bool:
-        """What refundStarPayment does."""
         charge_id = call.text("telegram_payment_charge_id")
         charge = self._store.get(_CHARGE_KIND, charge_id)
         user_id = call.integer("user_id")
@@ -154,7 +151,6 @@ class Payments:
         return True
 
     def transactions(self, offset: int, limit: int) -> list[dict[str, Any]]:
-        """Stars in and out, oldest first."""
         return [doc for _, doc in self._store.all(_TRANSACTION_KIND)][offset : offset + limit]
 
     def _book(self, charge_id: str, payment: dict[str, Any], side: dict[str, Any]) -> None:

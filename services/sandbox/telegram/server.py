@@ -104,7 +104,7 @@ class _Server:
 
 
 def _as_animation(call: Call) -> Call:
-    """A silent film sent as a video may come out as an animation; a bot must live with either."""
+    """A silent film sent as a video may become an animation; bots must cope."""
     values = {("animation" if name == "video" else name): value for name, value in call.values.items()}
     uploads = {("animation" if name == "video" else name): upload for name, upload in call.uploads.items()}
     return Call("sendAnimation", values, uploads)
@@ -122,7 +122,7 @@ def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
 def send_file(
     telegram: Telegram, request: web.Request, file_path: str, headers: dict[str, str]
 ) -> web.StreamResponse:
-    """A stored file, whole or the range a player asks for; 404 as the Bot API says it."""
+    """A stored file, whole or a range; 404 as the Bot API says it."""
     try:
         on_disk = telegram.files.disk_path(file_path)
         data = None if on_disk is not None else telegram.files.by_path(file_path)

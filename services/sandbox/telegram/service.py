@@ -1,4 +1,4 @@
-"""The sandboxed Telegram as a whole: one per sandbox, shared by the Bot API and the people's side."""
+"""The sandboxed Telegram, shared by the Bot API and the people's side."""
 
 from __future__ import annotations
 
@@ -46,8 +46,6 @@ def method(*names: str) -> Callable[[Handler], Handler]:
 
 
 class Telegram:
-    """Holds the parts together; `of(ctx)` gives the one instance."""
-
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.store = ctx.store
@@ -60,21 +58,21 @@ class Telegram:
         self.flood = FloodLimit(ctx)
 
     async def execute(self, call: Call) -> Any:
-        """Run a method and return its result. Raises BotApiError, 404 for a method nobody knows."""
+        """Run a method. Raises BotApiError, 404 for an unknown one."""
         found = METHODS.get(call.method.lower())
         if found is None:
             raise BotApiError(404, "Not Found: method not found")
         return await found[1](self, call)
 
     async def execute_quietly(self, call: Call) -> None:
-        """Run what a webhook's answer asks for; nobody is told how it went, as on the real server."""
+        """Run a webhook answer's call; errors are dropped, as on the real server."""
         try:
             await self.execute(call)
         except BotApiError:
             return
 
     def target(self, call: Call, name: str = "chat_id") -> int:
-        """The chat a call writes to. Raises BotApiError when the bot may not, or writes too fast."""
+        """The chat a call writes to. Raises BotApiError when forbidden or too fast."""
         chat_id = self.known_chat(call, name)
         person = self.world.person(chat_id) or {}
         if person.get("deactivated"):

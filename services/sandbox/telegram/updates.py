@@ -1,4 +1,4 @@
-"""The queue of updates for the bot, and getUpdates with its rules about offsets and rival pollers."""
+"""Update queue, and getUpdates with its rules about offsets and rival pollers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class UpdateQueue:
     # Filling
 
     def push(self, kind: str, payload: dict[str, Any], chat_id: int) -> int | None:
-        """Queue an update and return its id; None when the bot did not ask for this kind."""
+        """Queue an update, returning its id; None when the bot did not ask for its kind."""
         if not self._wanted(kind):
             return None
         update_id = self._store.next_id("telegram_update", FIRST_UPDATE_ID)
@@ -70,7 +70,7 @@ class UpdateQueue:
         return names
 
     def allow(self, names: Any) -> None:
-        """Remember allowed_updates for what comes from now on; anything but a list changes nothing."""
+        """Store allowed_updates for later updates; anything but a list changes nothing."""
         if isinstance(names, list):
             self._store.put(_SETTINGS_KIND, "allowed", {"names": [str(name) for name in names]})
 
@@ -105,12 +105,11 @@ class UpdateQueue:
     # Polling
 
     def interrupt_poller(self, reason: str) -> None:
-        """Answer the waiting getUpdates, if there is one, with a 409."""
         self._poller.ended, self._poller.reason = True, reason
         self.arrived.notify()
 
     async def poll(self, offset: int, limit: int, timeout_s: int, webhook_url: str) -> list[Update]:
-        """What getUpdates answers; a later caller ends an earlier one's wait with a 409."""
+        """getUpdates; a later caller ends an earlier one's wait with a 409."""
         if webhook_url:
             raise conflict(_WEBHOOK_ACTIVE)
         self.interrupt_poller(_TERMINATED)

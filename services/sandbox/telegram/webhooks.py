@@ -1,4 +1,4 @@
-"""Delivery by webhook: settings, redelivery with growing pauses, the order within a chat kept."""
+"""Webhook delivery: settings, retries with back-off, order within a chat kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Execute = Callable[[Call], Awaitable[Any]]
 
 
 def is_local(url: str) -> bool:
-    """Whether an address is on this machine or its private network, where plain HTTP is fine."""
+    """Whether an address is local or private, where plain HTTP is fine."""
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
@@ -45,8 +45,6 @@ def is_local(url: str) -> bool:
 
 
 class Webhooks:
-    """The bot's webhook, and the task that carries updates there while one is set."""
-
     def __init__(self, ctx: Context, updates: UpdateQueue, execute: Execute) -> None:
         self._ctx = ctx
         self._updates = updates
@@ -66,7 +64,7 @@ class Webhooks:
         return self._ctx.store.get(_KIND, _KEY) or {"url": ""}
 
     def set(self, call: Call) -> str:
-        """Act on setWebhook or deleteWebhook; returns the sentence that goes with `true`."""
+        """setWebhook or deleteWebhook; returns the sentence that goes with `true`."""
         url = call.text("url").strip()
         secret = call.text("secret_token")
         _check(url, secret)
@@ -102,7 +100,6 @@ class Webhooks:
         self._changed_at = now
 
     def info(self) -> dict[str, Any]:
-        """What getWebhookInfo answers."""
         doc = self.current()
         answer: dict[str, Any] = {"url": doc["url"], "has_custom_certificate": False}
         answer["pending_update_count"] = self._updates.count()
@@ -122,7 +119,7 @@ class Webhooks:
             await self._updates.arrived.wait(pause_s)
 
     def _deliver_due(self) -> float:
-        """Start what may be delivered now; returns how long nothing else will become due."""
+        """Start due deliveries; returns seconds until the next can be due."""
         doc = self.current()
         if not doc["url"]:
             return _IDLE_S

@@ -1,4 +1,4 @@
-"""The people and the messages of the one bot: what both sides of a chat can see, kept across restarts.
+"""People and messages of the one bot, kept across restarts.
 
 Only private chats exist, so a chat's id is its person's id, and message ids count over all chats of the bot,
 as Telegram does for one account.
@@ -28,7 +28,7 @@ _NAMES = {"ru": ("Анна", "Борис", "Вера", "Глеб", "Дина"), 
 
 
 class Signal:
-    """Wakes everybody who waits, now; whoever waits later waits for the next one."""
+    """Wakes all present waiters; later ones wait for the next notification."""
 
     def __init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
@@ -40,7 +40,7 @@ class Signal:
         self._waiting.clear()
 
     async def wait(self, timeout_s: float) -> bool:
-        """True when notified, False when the time is over."""
+        """True when notified, False at the timeout."""
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:
@@ -53,7 +53,7 @@ class Signal:
         return True
 
     async def until(self, look: Callable[[], Found], timeout_s: float) -> Found:
-        """What `look` gives as soon as that is something, or when the time is over."""
+        """The first true value of `look`, or its last at the timeout."""
         deadline = time.monotonic() + timeout_s
         while True:
             found, left_s = look(), deadline - time.monotonic()
@@ -63,7 +63,7 @@ class Signal:
 
 
 class World:
-    """People by id, messages by id, and per chat the order in which anything in it changed (`seq`)."""
+    """People and messages by id; per chat the order of changes (`seq`)."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
@@ -112,7 +112,6 @@ class World:
         return user
 
     def chat(self, user_id: int) -> dict[str, Any]:
-        """The private chat with a person, in the Bot API's shape."""
         user = self.user(user_id)
         shown: tuple[str, ...] = ("first_name", "last_name", "username")
         return {"id": user_id, **{key: user[key] for key in shown if key in user}, "type": "private"}
@@ -120,7 +119,6 @@ class World:
     # Messages
 
     def add(self, chat_id: int, content: Message, *, from_bot: bool, view: Record | None = None) -> Message:
-        """Put a message into a chat and return it whole; `view` is what only the person's side sees of it."""
         sender = self.bot_user() if from_bot else self.user(chat_id)
         message: Message = {
             "message_id": self._store.next_id("telegram_message"),
@@ -138,7 +136,6 @@ class World:
         return record if record is not None and record["chat_id"] == chat_id else None
 
     def change(self, record: Record) -> None:
-        """Keep a changed record; whoever watches the chat sees it again under a new `seq`."""
         self._keep(record)
 
     def _keep(self, record: Record) -> None:
@@ -153,14 +150,13 @@ class World:
     # What the person sees
 
     def notice(self, chat_id: int, kind: str, **details: Any) -> None:
-        """Tell whoever watches the chat something that is not a message: typing, a button's answer."""
         seq = self._store.next_id("telegram_seq")
         notices = self._notices.setdefault(chat_id, deque(maxlen=NOTICES_MAX))
         notices.append({"seq": seq, "type": kind, **details})
         self._signal(chat_id).notify()
 
     def since(self, chat_id: int, after: int) -> tuple[list[Message], list[dict[str, Any]], int]:
-        """Messages changed after `after` as the person sees them, notices, and the next `after`."""
+        """Messages changed after `after` as seen by the person, notices, next `after`."""
         if after > self._store.last_id("telegram_seq"):
             after = 0  # told by a sandbox whose memory is gone; whoever asks starts anew
         recent: list[Message] = []
@@ -178,7 +174,6 @@ class World:
         return recent[::-1], notices if after else [], latest
 
     async def wait(self, chat_id: int, timeout_s: float) -> None:
-        """Return when something in the chat changed, or after the time."""
         await self._signal(chat_id).wait(timeout_s)
 
     def _signal(self, chat_id: int) -> Signal:
@@ -186,7 +181,7 @@ class World:
 
 
 def as_seen(record: Record) -> Message:
-    """A message as the person's side gets it: Bot API shape plus `seq` and, where there is one, the view."""
+    """A message for the person's side: Bot API shape plus `seq` and any view."""
     if record.get("deleted"):
         message = record["message"]
         gone = {"message_id": message["message_id"], "chat": message["chat"], "date": 0}

@@ -1,4 +1,4 @@
-"""YooKassa as it is on the wire: payments, refunds, the payer's page, notifications, and its errors."""
+"""Sandbox of YooKassa: payments, refunds, payer's page, notifications, errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ def routes(ctx: Context) -> list[web.RouteDef]:
 
 
 def book(ctx: Context) -> dict[str, Any]:
-    """All payments, refunds and notifications, oldest first."""
     return {
         "payments": [payment.shown | {"idempotence_key": payment.key} for payment in payments.every(ctx)],
         "refunds": [refund.shown | {"idempotence_key": refund.key} for refund in payments.every_refund(ctx)],
@@ -40,7 +39,7 @@ def book(ctx: Context) -> dict[str, Any]:
 
 
 class Forgery(msgspec.Struct, forbid_unknown_fields=True):
-    """A notification that YooKassa never sent: of a payment or of none, with any change to the object."""
+    """A forged notification: of a payment or of none, with any change to the object."""
 
     event: str = "payment.succeeded"
     payment_id: str = "2d7e5f1a-000f-5000-8000-100000000000"

@@ -1,4 +1,4 @@
-"""The calls under `/v3`: who may, what goes wrong, has it been asked before, and then the deed."""
+"""YooKassa's API under `/v3`: credentials, faults, idempotence keys, and the calls."""
 
 from __future__ import annotations
 
@@ -68,8 +68,6 @@ class _Api:
         self._ctx = ctx
 
     def read(self, call: str, deed: Callable[[web.Request], dict[str, Any]]) -> Handler:
-        """A GET."""
-
         async def handle(request: web.Request) -> web.StreamResponse:
             try:
                 check_credentials(self._ctx, request)
@@ -155,10 +153,7 @@ class _Api:
 
 
 def _page(items: Sequence[Made], query: Mapping[str, str], equal: Mapping[str, str]) -> dict[str, Any]:
-    """One page of `items` (given oldest first). `equal` maps a query's filters to the object's fields.
-
-    Raises YooError for a limit, date or cursor that is none.
-    """
+    """One page of `items` (oldest first). `equal`: filter → field. Raises YooError for an invalid query."""
     limit = _limit(query)
     wanted = [item.shown for item in reversed(items) if _fits(item.shown, query, equal)]
     start = _start(wanted, query.get("cursor"))
@@ -211,7 +206,6 @@ def _dig(shown: dict[str, Any], path: str) -> Any:
 
 
 def _words(request: web.Request, body: dict[str, Any], key: str) -> dict[str, str]:
-    """What fault rules can match: payment, order, amount, key."""
     metadata, given = body.get("metadata"), body.get("amount")
     return {
         "payment": request.match_info.get("id") or str(body.get("payment_id", "")),
@@ -222,7 +216,7 @@ def _words(request: web.Request, body: dict[str, Any], key: str) -> dict[str, st
 
 
 def _acts_after(fault: Fault) -> bool:
-    """Whether the deed is done although the answer goes wrong; the argument `after` asks for that."""
+    """Whether the call takes effect although its answer fails (argument `after`)."""
     return fault.name in ("500_after", "notify_forged") or bool(fault.args.get("after"))
 
 

@@ -1,4 +1,4 @@
-"""The payer's page: the amount, and one button for each way a payment can end."""
+"""The payer's page: amount, and a button for each way a payment can end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a request one that YooKassa would accept? Raises YooError for the first thing that is not."""
+"""YooKassa's validation of requests. Raises YooError for the first fault."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REMEMBERED_S = 86_400.0
 
 
 def key_of(request: web.Request) -> str:
-    """The request's key. Raises YooError when it has none or too long a one."""
+    """The idempotence key. Raises YooError when missing or too long."""
     key = request.headers.get(_HEADER, "")
     if not key:
         raise invalid(
@@ -36,10 +36,7 @@ def key_of(request: web.Request) -> str:
 
 
 def earlier(ctx: Context, key: str, path: str, body: dict[str, Any]) -> tuple[str, str] | None:
-    """(kind, id) of what this very request made before, or None.
-
-    Raises YooError when the key was used for other data within 24 hours.
-    """
+    """(kind, id) the same request made before, or None. Raises YooError for other data within 24 hours."""
     doc = ctx.store.get(_KIND, key)
     if doc is None or doc["at"] + _REMEMBERED_S < ctx.clock.now():
         return None
@@ -49,7 +46,7 @@ def earlier(ctx: Context, key: str, path: str, body: dict[str, Any]) -> tuple[st
 
 
 def remember(ctx: Context, key: str, path: str, body: dict[str, Any], made: tuple[str, str]) -> None:
-    """Only what succeeded is remembered: a refused request made nothing that could be made twice."""
+    """Remember only success: a refused request made nothing that could be made twice."""
     kind, made_id = made
     doc = {"hash": _hash(path, body), "kind": kind, "id": made_id, "at": ctx.clock.now()}
     ctx.store.put(_KIND, key, doc)
@@ -89,7 +86,6 @@ def amount(value: Decimal) -> dict[str, str]:
 
 
 def payment(body: dict[str, Any]) -> None:
-    """The body of `POST /payments`."""
     total = money(body.get("amount"))
     _flag(body, "capture")
     _flag(body, "save_payment_method")
@@ -101,7 +97,7 @@ def payment(body: dict[str, Any]) -> None:
 
 
 def refund_amount(body: dict[str, Any]) -> Decimal:
-    """The body of `POST /refunds`; returns how much goes back."""
+    """Check the body of `POST /refunds`; returns how much goes back."""
     if not isinstance(body.get("payment_id"), str) or not body["payment_id"]:
         raise invalid("payment_id is required", "payment_id")
     total = money(body.get("amount"))

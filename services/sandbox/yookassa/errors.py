@@ -105,7 +105,6 @@ async def json_body(request: web.Request) -> dict[str, Any]:
 
 
 def iso(epoch_s: float) -> str:
-    """`2026-11-22T14:30:45.129Z`"""
     moment = datetime.datetime.fromtimestamp(epoch_s, datetime.UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

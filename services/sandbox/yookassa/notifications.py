@@ -1,4 +1,4 @@
-"""Notifications: sent until answered with 200 or 24 hours old, and everything a payer could forge."""
+"""Notifications: retried until answered 200 or 24 hours old; and forgeries."""
 
 from __future__ import annotations
 
@@ -64,19 +64,18 @@ def plan(ctx: Context, event: str, shown: dict[str, Any], **words: str) -> list[
 
 
 def start(ctx: Context, planned: list[Delivery]) -> None:
-    """Send what was planned, each on its own: none waits for another."""
+    """Send each on its own: none waits for another."""
     for delivery in planned:
         ctx.spawn(_deliver(ctx, delivery), name=f"yookassa-notification-{delivery.id}")
 
 
 async def resume(ctx: Context) -> None:
-    """Go on with what the last process had not delivered yet."""
     docs = [doc for _, doc in ctx.store.all(DELIVERY_KIND) if doc["state"] == "pending"]
     start(ctx, [msgspec.convert(doc, Delivery) for doc in docs])
 
 
 def forge_unpaid(ctx: Context, shown: dict[str, Any], fault: Fault) -> None:
-    """Claim that a payment, just made, has succeeded: what a payer who knows its id could send."""
+    """Claim success of a new payment: a forgery by a payer who knows its id."""
     settings = knobs(ctx)
     if settings.yookassa_notification_url:
         delivery = _forged(ctx, settings, "payment.succeeded", shown, fault)
@@ -85,7 +84,7 @@ def forge_unpaid(ctx: Context, shown: dict[str, Any], fault: Fault) -> None:
 
 
 async def send_once(ctx: Context, body: dict[str, Any], headers: dict[str, str]) -> str:
-    """Send any body to the shop's address, and return the HTTP status. Raises MissingAddressError."""
+    """Send any body to the shop; returns the HTTP status. Raises MissingAddressError."""
     settings = knobs(ctx)
     if not settings.yookassa_notification_url:
         raise MissingAddressError("set yookassa_notification_url with POST /__sandbox/settings first")
@@ -94,7 +93,6 @@ async def send_once(ctx: Context, body: dict[str, Any], headers: dict[str, str])
 
 
 def log_of(ctx: Context) -> list[dict[str, Any]]:
-    """All notifications, for the book."""
     names = ("id", "state", "answers", "tries", "forged")
     return [
         {"event": doc["body"]["event"], "object": doc["body"]["object"].get("id")}

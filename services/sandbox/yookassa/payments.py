@@ -1,4 +1,4 @@
-"""Payments and refunds: how one is made, and the only ways a payment's status may change.
+"""Payments and refunds, and the only ways a payment's status may change.
 
 pending ──▶ succeeded                          (capture: true)
 pending ──▶ waiting_for_capture ──▶ succeeded  (capture: false)
@@ -74,12 +74,10 @@ def load(ctx: Context, payment_id: str) -> Payment:
 
 
 def every(ctx: Context) -> list[Payment]:
-    """All payments, oldest first."""
     return [_expired(ctx, msgspec.convert(doc, Payment)) for _, doc in ctx.store.all(PAYMENT_KIND)]
 
 
 def create(ctx: Context, body: dict[str, Any], key: str, origin: str) -> Payment:
-    """A new pending payment out of a checked body."""
     now = ctx.clock.now()
     payment_id = new_id(now, "000f")
     shown: dict[str, Any] = {
@@ -112,7 +110,6 @@ def create(ctx: Context, body: dict[str, Any], key: str, origin: str) -> Payment
 
 
 def pay(ctx: Context, payment: Payment) -> Payment:
-    """The payer's money is there."""
     _require(payment, "pending")
     shown = payment.shown
     shown.pop("confirmation", None)
@@ -134,7 +131,7 @@ def pay(ctx: Context, payment: Payment) -> Payment:
 
 
 def capture(ctx: Context, payment: Payment, given: Any) -> Payment:
-    """Take the held money, or a part of it; the rest goes back by itself. Raises YooError."""
+    """Capture the held money, or a part; the rest goes back by itself. Raises YooError."""
     _require(payment, "waiting_for_capture")
     if given is not None:
         wanted = money(given)
@@ -145,7 +142,7 @@ def capture(ctx: Context, payment: Payment, given: Any) -> Payment:
 
 
 def cancel(ctx: Context, payment: Payment, party: str, reason: str) -> Payment:
-    """End it without money; only the shop is held to `waiting_for_capture`, by the caller."""
+    """Cancel without money; only the shop is held to `waiting_for_capture`, by the caller."""
     shown = payment.shown
     shown.pop("confirmation", None)
     shown.pop("expires_at", None)
@@ -176,12 +173,11 @@ def load_refund(ctx: Context, refund_id: str) -> Refund:
 
 
 def every_refund(ctx: Context) -> list[Refund]:
-    """All refunds, oldest first."""
     return [msgspec.convert(doc, Refund) for _, doc in ctx.store.all(REFUND_KIND)]
 
 
 def create_refund(ctx: Context, body: dict[str, Any], key: str) -> Refund:
-    """Give back a part of a succeeded payment, or all of it. Raises YooError."""
+    """Refund a part of a succeeded payment, or all of it. Raises YooError."""
     wanted = refund_amount(body)
     payment = load(ctx, body["payment_id"])
     if payment.status != "succeeded":
@@ -216,7 +212,6 @@ def create_refund(ctx: Context, body: dict[str, Any], key: str) -> Refund:
 
 
 def watch(ctx: Context, payment: Payment) -> None:
-    """Cancel it when its time is over, if nothing came of it until then."""
     if payment.status not in ("pending", "waiting_for_capture"):
         return
 

@@ -1,4 +1,4 @@
-"""Backups and the way back from them: `neurocards backup …`."""
+"""`neurocards backup …`: taking backups and restoring them."""
 
 from services.cli.commands.backup.commands import register
 

@@ -1,4 +1,4 @@
-"""What `neurocards backup` does beyond taking one: rows, deep checks, and the way back."""
+"""Rows, deep checks and restores of `neurocards backup`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ORDER BY position LIMIT 1
 
 
 class Way(msgspec.Struct, frozen=True):
-    """From which backup to which moment (None: the end), and for whom; `running`: under a running system."""
+    """Backup, moment (None: the end) and target of a restore. `running`: under a running system."""
 
     backup: Backup
     to: datetime | None
@@ -66,7 +66,6 @@ class Way(msgspec.Struct, frozen=True):
 
 
 def backup_row(repository: Repository, backup: Backup, form: OutputFormat) -> dict[str, Any]:
-    """One backup for people (MB), or for programs (bytes, all fields)."""
     reach = reaches(repository, backup)
     if form is not OutputFormat.table:
         return {**msgspec.to_builtins(backup), "reaches": reach}
@@ -83,7 +82,7 @@ def backup_row(repository: Repository, backup: Backup, form: OutputFormat) -> di
 
 
 def reaches(repository: Repository, backup: Backup) -> str | None:
-    """When the newest WAL was archived: moments up to then can be had. None: only `ended_at` itself."""
+    """Newest moment of the archived WAL; None: only `ended_at` can be reached."""
     names = repository.wal_names()
     if not names or gaps(names, backup):
         return None
@@ -95,7 +94,7 @@ def reaches(repository: Repository, backup: Backup) -> str | None:
 async def check_all(
     settings: Settings, repository: Repository, backups: list[Backup], *, deep: bool
 ) -> list[Checked]:
-    """Every byte; `deep`: the newest is restored as far as it goes, and its ledger verified."""
+    """Check every byte; `deep`: also restore the newest backup and verify its ledger."""
     checked = await check(repository, backups)
     return [*checked, await _deep(settings, repository, backups[-1])] if deep else checked
 
@@ -122,7 +121,6 @@ async def _deep(settings: Settings, repository: Repository, backup: Backup) -> C
 
 
 def check_row(checked: Checked) -> dict[str, str]:
-    """One line; of many problems the first few."""
     shown, more = checked.problems[:SHOWN], len(checked.problems) - SHOWN
     words = "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
     return {"backup": checked.backup, "part": checked.part, "result": words or "ok"}
@@ -131,7 +129,7 @@ def check_row(checked: Checked) -> dict[str, str]:
 async def find_way(
     settings: Settings, repository: Repository, label: str | None, to: str | None, into: Path | None
 ) -> Way:
-    """Where to begin and to end. Raises BackupNotFoundError, BackupError, typer.BadParameter."""
+    """Choose backup and moment. Raises BackupNotFoundError, BackupError, typer.BadParameter."""
     moment = await _moment(settings, to)
     backup = choose(repository.backups(), label, moment)
     running = into is None and running_postgres(DataFolder(settings.data_dir)) is not None
@@ -147,7 +145,7 @@ async def find_way(
 
 
 async def _moment(settings: Settings, to: str | None) -> datetime | None:
-    """What --to says: a time, or one between the position's commit and the next one's."""
+    """The moment of --to: a time, or one between the position's commit and the next one's."""
     found = point(to, "--to")
     if found.position is None:
         return None if found.time_us is None else _time(found.time_us)
@@ -167,7 +165,7 @@ async def _moment(settings: Settings, to: str | None) -> datetime | None:
 async def go_back(
     settings: Settings, repository: Repository, way: Way, *, blobs: bool, say: Callable[[str], None]
 ) -> None:
-    """Do it. Raises BackupError; then nothing has changed but files that were missing."""
+    """Restore. Raises BackupError; then nothing has changed but files that were missing."""
     folder = DataFolder(settings.data_dir)
     with repository.lock():
         if way.into is not None:

@@ -1,4 +1,4 @@
-"""`neurocards backup take|list|check|restore`: what a lost disk or a wrong command cannot take away."""
+"""`neurocards backup take|list|check|restore`: against a lost disk or a wrong command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def take(
     keep: Annotated[int, typer.Option(min=1, max=1000, help="So many stay, this one included.")] = 7,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Take a backup into BACKUP_DIR while everything runs, and remove the oldest ones."""
+    """Take a backup into BACKUP_DIR while everything runs, and remove the oldest."""
     import asyncio
 
     from services.backup.take import DATABASE, FILES
@@ -57,7 +57,7 @@ def take(
 
 
 def list_backups(output: Output = OutputFormat.table) -> None:
-    """The backups there are, the oldest first, and up to when the WAL reaches from each."""
+    """List backups, the oldest first, with the newest restorable moment of each."""
     from services.cli.commands.backup.actions import backup_row
 
     _, repository = _repository("backup list")
@@ -74,7 +74,7 @@ def check(
     ] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Read every byte of all backups, or of one, and of the WAL; exit code 3 when something is damaged."""
+    """Read every byte of the backups and the WAL; 3 when something is damaged."""
     import asyncio
 
     from services.cli.commands.backup.actions import check_all, check_row
@@ -112,7 +112,7 @@ def restore(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Go back: the newest backup before the moment, and the WAL from there.
+    """Restore the newest backup before the moment, and the WAL from there.
 
     On `neurocards up` the database in use stays aside under another name. Run `neurocards recover` then: it
     says what was lost and brings the rest into line.

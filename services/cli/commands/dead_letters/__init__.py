@@ -1,4 +1,4 @@
-"""Failed jobs that wait for an operator: `neurocards dead-letters …`."""
+"""`neurocards dead-letters …`: failed jobs that wait for an operator."""
 
 from services.cli.commands.dead_letters.commands import register
 

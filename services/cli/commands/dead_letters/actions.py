@@ -1,8 +1,7 @@
-"""Bulk changes of dead letters: planned one by one, then applied one by one; each is known by its own key.
+"""Bulk requeue and drop of dead letters: plan, then apply one by one, idempotently.
 
-A plan is frozen by what was shown: nothing else is done, however many dead letters have come since. It may be
-stopped anywhere; what was done stays done, and asking again goes on with the rest, since each job's key makes
-asking twice asking once.
+A plan is frozen: only what was shown is done, however many dead letters have come since. It may be stopped
+anywhere and asked for again: each job has an idempotency key of its own.
 """
 
 import asyncio
@@ -33,20 +32,17 @@ _PLANNED = ("job", "as_job", "model", "charge")
 
 
 class PlanError(NeurocardsError):
-    """The file is not what `--dry-run -o json` or `-o jsonl` of the same command printed."""
+    """The file is not what `--dry-run -o json` or `-o jsonl` printed."""
 
 
 class Applied(msgspec.Struct):
-    """How a bulk change ended: jobs done and refused; `stopped` by Ctrl-C before the rest."""
-
     done: int = 0
     refused: Refused = []
     stopped: bool = False
 
 
 def plan_all(jobs: Sequence[str], terms: Terms) -> tuple[list[Requeue], Refused]:
-    """What the ledger would do, and what it would refuse. Raises NothingOfThatNameError for a job nobody
-    knows."""
+    """What the ledger would do and refuse. Raises NothingOfThatNameError for an unknown job."""
 
     async def work(pool: "Pool", settings: Settings) -> tuple[list[Requeue], Refused]:
         plans: list[Requeue] = []
@@ -64,7 +60,7 @@ def plan_all(jobs: Sequence[str], terms: Terms) -> tuple[list[Requeue], Refused]
 
 
 def read_plan(file: Path) -> dict[str, dict[str, Any]]:
-    """Job → its row of the plan that was shown. Raises PlanError, and Exit for a file that cannot be read."""
+    """Job → its row of the plan that was shown. Raises PlanError; Exit for an unreadable file."""
     text = read_file(file, PLAN_BYTES_MAX)
     try:
         rows = msgspec.json.decode(text) if text.lstrip()[:1] == b"[" else _lines(text)
@@ -78,7 +74,7 @@ def _lines(text: bytes) -> list[Any]:
 
 
 def require_planned(plans: Sequence[Requeue], shown: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise PlanError when what would be done is not what was shown."""
+    """Raise PlanError when the plan differs from the one that was shown."""
     for plan in plans:
         row = plan.as_row()
         now = {name: row[name] for name in _PLANNED}
@@ -87,7 +83,6 @@ def require_planned(plans: Sequence[Requeue], shown: Mapping[str, Mapping[str, A
 
 
 def apply_all(plans: Sequence[Requeue]) -> Applied:
-    """Make them again."""
     by_job = {plan.job: plan for plan in plans}
 
     async def one(ledger: Ledger, job: str) -> object:
@@ -97,7 +92,6 @@ def apply_all(plans: Sequence[Requeue]) -> Applied:
 
 
 def drop_all(jobs: Sequence[str], actor: str, reason: str) -> Applied:
-    """Leave them at that."""
     return _each(jobs, lambda ledger, job: drop(ledger, job, actor, reason))
 
 

@@ -1,6 +1,6 @@
-"""`neurocards dead-letters list|groups|show|requeue|drop`: failed jobs that an operator should look at.
+"""`neurocards dead-letters list|groups|show|requeue|drop`: failed jobs for an operator.
 
-Their sellers have their credits back. Which classes of errors are parked here is said by the error policy.
+Their sellers have their credits back. The error policy says which error classes are parked here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def list_letters(
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Dead letters, the newest first: failed, refunded, and neither made again nor dropped."""
+    """List dead letters, the newest first: failed, refunded, neither requeued nor dropped."""
     rows = _selected(None, _wanted(error_class, of_model, group, since, limit))
     emit([_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
     say_count(len(rows), limit, "dead letters")
@@ -72,7 +72,7 @@ def groups(
     since: FromTime = None,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Dead letters by class and first line of the cause, the most first; requeue or drop one by its id."""
+    """Count dead letters by class and cause's first line; requeue or drop by id."""
     from services.cli.commands.jobs.queries import dead_letter_groups
 
     wanted = _wanted(error_class, of_model, None, since, 1)
@@ -82,7 +82,7 @@ def groups(
 
 
 def show(job: Job, output: Output = OutputFormat.table) -> None:
-    """One dead letter from its payment to its message; the same as `ledger explain`."""
+    """Show one dead letter from payment to message; the same as `ledger explain`."""
     explain(job, output)
 
 
@@ -105,7 +105,7 @@ def requeue(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Make them again, each as a new job. What is shown is what is done; applying twice is applying once."""
+    """Requeue failed jobs as new jobs. What is shown is what is done; applying twice is applying once."""
     from services.cli.commands.dead_letters import actions as requeueing
     from services.cli.commands.jobs.actions import Terms
 
@@ -141,7 +141,7 @@ def drop(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Leave them at that: they have been looked at and are not listed any more. Each is an event."""
+    """Drop dead letters: looked at, not listed any more. Each is an event."""
     from services.cli.commands.dead_letters.actions import drop_all
 
     rows = _selected(jobs, _wanted(error_class, of_model, group, since, limit))
@@ -171,7 +171,6 @@ def _narrowed(wanted: DeadLetters) -> bool:
 
 
 def _selected(jobs: list[str] | None, wanted: DeadLetters) -> list[dict[str, Any]]:
-    """The selection, frozen: what is shown now is what is changed then."""
     from services.cli.commands.jobs.queries import find_dead_letters, rows_of
 
     if jobs and _narrowed(wanted):

@@ -1,4 +1,4 @@
-"""What an operator does to jobs: each change is an event, with who did it and why."""
+"""Retry, cancel, fail and drop jobs: each an event with actor and reason."""
 
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -32,19 +32,15 @@ class NotOfferedError(NeurocardsError):
 
 
 class Requeue(msgspec.Struct, frozen=True):
-    """A failed job and the command that makes it again; the ledger's rules have agreed to it."""
-
     job: str
     state: JobState
     command: RequeueJob
 
     @property
     def key(self) -> str:
-        """One per job: applying twice is applying once."""
         return f"requeue:{self.job}"
 
     def as_row(self) -> dict[str, Any]:
-        """For people and programs."""
         failure = self.state.failure or Failure("")
         return {
             "job": self.job,
@@ -57,8 +53,6 @@ class Requeue(msgspec.Struct, frozen=True):
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """How failed jobs are made again: charged like an order or free, with their model or another."""
-
     actor: str
     reason: str
     charge: bool = False
@@ -66,8 +60,7 @@ class Terms(msgspec.Struct, frozen=True):
 
 
 async def running_job(pool: "Pool", job: str) -> JobState:
-    """The job, from the log. Raises NothingOfThatNameError when it is unknown, JobFinishedError when it has
-    ended."""
+    """State of an unfinished job. Raises NothingOfThatNameError, JobFinishedError."""
     state = await known_job(pool, job)
     if state.outcome:
         raise JobFinishedError(state.outcome)
@@ -75,7 +68,7 @@ async def running_job(pool: "Pool", job: str) -> JobState:
 
 
 async def known_job(pool: "Pool", job: str) -> JobState:
-    """The job, from the log. Raises NothingOfThatNameError."""
+    """Raises NothingOfThatNameError."""
     state = await LogReader(pool).job(job)
     if not state.account:
         raise NothingOfThatNameError(f"there is no job {job!r}")
@@ -83,8 +76,7 @@ async def known_job(pool: "Pool", job: str) -> JobState:
 
 
 async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms) -> Requeue:
-    """What making it again would do. Raises NothingOfThatNameError, NotOfferedError, and what the ledger
-    would."""
+    """Plan a requeue. Raises NothingOfThatNameError, NotOfferedError, and the ledger's rejections."""
     state = await known_job(pool, job)
     slug = terms.model or (state.queued.model if state.queued else "")
     model = load_catalogue().model(slug)
@@ -108,13 +100,13 @@ async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms)
 
 
 async def apply_requeue(settings: Settings, plan: Requeue) -> Receipt:
-    """Do it, once however often it is asked for. Raises what the ledger refuses with."""
+    """Requeue, idempotently. Raises the ledger's rejections."""
     async with open_ledger(settings) as (ledger, _):
         return await ledger.execute(plan.command, key=plan.key)
 
 
 async def end_job(settings: Settings, job: str, account: str, actor: str, failure: Failure) -> Receipt:
-    """Fail the job and refund its charge. Raises JobFinishedError when somebody was faster."""
+    """Fail the job and refund its charge. Raises JobFinishedError if it ended meanwhile."""
     failure = msgspec.structs.replace(failure, message=failure.message[:MESSAGE_CHARS_MAX])
     command = FailJob(
         job, account, "operator", failure, actor=actor, refund_life_s=settings.refund_life_seconds
@@ -124,5 +116,5 @@ async def end_job(settings: Settings, job: str, account: str, actor: str, failur
 
 
 async def drop(ledger: Ledger, job: str, actor: str, reason: str) -> Receipt:
-    """Leave the failed job at that. Raises what the ledger refuses with."""
+    """Drop the dead letter. Raises the ledger's rejections."""
     return await ledger.execute(DropDeadLetter(job, reason, actor), key=f"drop:{job}")

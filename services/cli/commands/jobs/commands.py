@@ -1,4 +1,4 @@
-"""`neurocards jobs list|show|retry|cancel|fail`: what is being made, and what is done about it by hand."""
+"""`neurocards jobs list|show|retry|cancel|fail`: jobs, and changing them by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def list_jobs(
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Jobs, the newest first, as the read model has them."""
+    """List jobs, the newest first, as the read model has them."""
     from services.cli.commands.jobs.queries import Wanted, find_jobs
 
     begin_us = optional_us(since, "--from")
@@ -57,7 +57,7 @@ def list_jobs(
 
 
 def show(job: Job, output: Output = OutputFormat.table) -> None:
-    """One job from its payment to its message; the same as `ledger explain`."""
+    """Show one job from payment to message; the same as `ledger explain`."""
     explain(job, output)
 
 
@@ -71,7 +71,7 @@ def retry(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Make a failed job again, as a new job that the seller is told of. Asking twice is asking once."""
+    """Retry a failed job as a new job; the seller is told. Asking twice is asking once."""
     from services.cli.commands.jobs.actions import Terms, apply_requeue, plan_requeue
 
     terms = Terms(actor, reason, charge, model)
@@ -90,7 +90,7 @@ def cancel(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """End a job that has not ended: it fails, its credits come back, the seller is told. An event."""
+    """Cancel an unfinished job: it fails, is refunded, and the seller told. An event."""
     _end(job, "cancelled", reason, actor, dry_run, yes, output)
 
 
@@ -111,7 +111,7 @@ def fail(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """End a job as failed, with the words of a class of errors; its credits come back. An event."""
+    """Fail a job with an error class's words; its credits come back. An event."""
     _require_class(error_class)
     _end(job, error_class, reason, actor, dry_run, yes, output)
 

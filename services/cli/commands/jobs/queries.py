@@ -1,4 +1,4 @@
-"""What `neurocards jobs` and `neurocards dead-letters` read: rows of the read model."""
+"""Queries of `neurocards jobs` and `dead-letters` over the read model."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ query = load_queries("services.cli.commands.jobs")
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which jobs; None: whatever it is. `state` is one of job_status, or `open`."""
+    """Filter of jobs; None: any. `state` is one of job_status, or `open`."""
 
     state: str | None
     account: str | None
@@ -25,16 +25,12 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 async def find_jobs(pool: "Pool", wanted: Wanted) -> list[dict[str, Any]]:
-    """Rows of job_status, the newest first."""
     rows = await pool.fetch(query("find_jobs"), *msgspec.structs.astuple(wanted))
     return [dict(row) for row in rows]
 
 
 class DeadLetters(msgspec.Struct, frozen=True):
-    """Which dead letters: failed jobs of these classes that nobody has made again or dropped. None: all.
-
-    `group` is the short id of a class and the first line of a cause.
-    """
+    """Filter of dead letters; None: any. `group`: short id of a class and a cause's first line."""
 
     classes: list[str]
     model: str | None
@@ -44,19 +40,18 @@ class DeadLetters(msgspec.Struct, frozen=True):
 
 
 async def find_dead_letters(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
-    """Rows of job_status, the newest first."""
     sql = query("find_dead_letters").format(cause=query("dead_letter_cause"))
     return [dict(row) for row in await pool.fetch(sql, *msgspec.structs.astuple(wanted))]
 
 
 async def dead_letter_groups(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
-    """Dead letters by class and first line of the cause, the largest groups first; all of them."""
+    """Dead letters by class and cause's first line, the largest groups first; without a limit."""
     sql = query("dead_letter_groups").format(cause=query("dead_letter_cause"))
     return [dict(row) for row in await pool.fetch(sql, wanted.classes, wanted.model, wanted.since_us)]
 
 
 async def rows_of(pool: "Pool", jobs: list[str]) -> list[dict[str, Any]]:
-    """Rows of job_status of these jobs, in their order. Raises NothingOfThatNameError."""
+    """Rows of job_status, in the order of `jobs`. Raises NothingOfThatNameError."""
     rows = {row["job"]: dict(row) for row in await pool.fetch(query("jobs_named"), jobs)}
     for job in jobs:
         if job not in rows:

@@ -1,4 +1,4 @@
-"""`neurocards ledger …`: what an auditor does. Reads only, but for `checkpoint`."""
+"""`neurocards ledger …`: an auditor's commands. They only read, but for `checkpoint`."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""`neurocards ledger balance`, `statement`, `trial-balance`: what users have, what moved it, the books."""
+"""`neurocards ledger balance|statement|trial-balance`: credits, their movements, the books."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WHAT = {
 
 
 def balance(user: User, at: At = None, output: Output = OutputFormat.table) -> None:
-    """What a user could spend, and the lots it is in, first the one that is spent first."""
+    """Show a user's balance and its lots, first the one spent first."""
     from projections.reports.balance_as_of import balance_at
 
     moment = point(at)
@@ -81,7 +81,7 @@ def _show_balance(found: BalanceAt) -> None:
 
 
 def statement(user: User, start: From = None, end: To = None, output: Output = OutputFormat.table) -> None:
-    """Every movement of a user's credits, with the balance after it and the lots it went to or came from."""
+    """List a user's credit movements, with lots and the balance after each."""
     from projections.reports.statement import statement as make
 
     first, last = period(start, end)
@@ -98,7 +98,6 @@ Entry = tuple["Movement | None", "LogPosition", str, int]
 
 
 def _entries(found: Statement) -> list[Entry]:
-    """The opening line, the movements, the closing line, each with the balance after it."""
     entries: list[Entry] = [(None, found.start, "opening", found.opening)]
     entries += [(movement, found.end, _WHAT[movement.type], after) for movement, after in found.movements]
     return [*entries, (None, found.end, "closing", found.closing)]
@@ -164,7 +163,6 @@ def _cells(
 
 
 def _about(movement: Movement) -> str:
-    """What it was for: the job; why; the payment; who; how long the credits live."""
     lives = {change.expires_at_us for change in movement.lots if change.amount > 0} - {None}
     said = [
         movement.job or "",
@@ -183,7 +181,7 @@ def trial_balance(
     ] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """All accounts of the books: credits that came in (debits) and went out (credits). They sum to zero."""
+    """Print the trial balance: credits in (debits) and out (credits), summing to zero."""
     from projections.reports.trial_balance import trial_balance as make
 
     moment = point(at)
@@ -208,5 +206,4 @@ def trial_balance(
 
 
 def _is_sum(output: OutputFormat, account: str) -> bool:
-    """Whether the line is that of all users together, to be shown to a person."""
     return output is OutputFormat.table and account == "user"

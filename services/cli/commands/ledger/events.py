@@ -1,4 +1,4 @@
-"""`neurocards ledger journal`, `explain`: the events themselves, and why something is as it is."""
+"""`neurocards ledger journal|explain`: the events, and the story of one thing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def journal(
     newest: Annotated[bool, typer.Option("--newest", help="Of more than --limit, the last ones.")] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """The events, in order."""
+    """List events in order."""
     from events.codec import EVENT_TYPES
     from projections.reports.journal import Filter
     from projections.reports.journal import journal as make
@@ -103,7 +103,7 @@ def explain(
     ],
     output: Output = OutputFormat.table,
 ) -> None:
-    """The whole chain with times: payment, grant, charge, attempts, task, video or refund, message."""
+    """Explain one thing: payment, grant, charge, attempts, task, video or refund, message; with times."""
     from projections.reports.explain import explain as make
 
     found = read("explain", lambda pool, _: make(pool, name))

@@ -1,4 +1,4 @@
-"""`neurocards ledger export` and `verify-export`: the log as a file, and files checked without a database."""
+"""`neurocards ledger export|verify-export`: log files, checked without a database."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def export(
     file: File = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """The events as a file, with the exact text that was hashed, so that the chain can be checked from it."""
+    """Export events to a file, with the exact text that was hashed."""
     from projections.export.writer import require_writable
 
     first, last = period(start, end)
@@ -117,7 +117,6 @@ def verify_export(
 
 
 def _signed(checkpoint: Path | None, keys: list[str] | None) -> Cursor | None:
-    """The place that a checkpoint signs."""
     from ledger.checkpoints.checkpoint import parse_checkpoint
     from ledger.checkpoints.signed_note import open_note
     from services.cli.options import public_keys, read_note

@@ -1,4 +1,4 @@
-"""`neurocards ledger checkpoint|verify-checkpoint|keygen|public-key|prove|verify-proof`: the log, signed.
+"""`neurocards ledger checkpoint|verify-checkpoint|keygen|public-key|prove|verify-proof`.
 
 A checkpoint signs the log as it is; a proof tells that single events are under a checkpoint.
 """
@@ -67,7 +67,7 @@ def verify_checkpoint(
     ] = None,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Check a signature, and that the log still is what was signed; silent and 0 when it is.
+    """Check a checkpoint's signature and the log against it; silent and 0 when both hold.
 
     A checkpoint of events that a signed restoration has lost is explained by it: that is said, and 0.
     """
@@ -120,7 +120,7 @@ def keygen(
         ),
     ] = None,
 ) -> None:
-    """Make a key that signs checkpoints, and print its public key: that one is for the auditor."""
+    """Make a key that signs checkpoints; print its public key, for auditors."""
     from services.platform.settings import load_settings
     from services.recovery.checkpoint_files import DEFAULT_NAME, make_key
 
@@ -160,7 +160,7 @@ def prove(
         ),
     ] = None,
 ) -> None:
-    """Write a small file that proves what the log says of one thing, to be checked without a database."""
+    """Write a proof of one logged fact, checkable without a database."""
     import asyncio
 
     settings = prepare("prove")
@@ -192,7 +192,7 @@ def verify_proof(
     public_key: PublicKeys,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Check a proof with the public key alone, and print what it proves."""
+    """Check a proof with the public key alone; print what it proves."""
     from ledger.checkpoints.proof import PROOF_BYTES_MAX, ProofError, decode, verify
     from ledger.checkpoints.signed_note import NoteError
 
@@ -225,7 +225,6 @@ def _show_events(checkpoint: Any, events: list[Any], output: OutputFormat) -> No
 
 
 def _words(event: Any) -> str:
-    """What it says; its exact text where this version cannot read it."""
     from events.codec import decode
     from events.errors import CodecError
     from projections.reports.event_text import describe

@@ -76,7 +76,7 @@ async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], 
 
 
 async def _database(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Database:
-    """The same database under the same role for the walks, which have connections of their own."""
+    """The same database and role, for walks with their own connections."""
     from projections.verify.run import Database
 
     role = await pool.fetchval("SELECT current_setting('role')")

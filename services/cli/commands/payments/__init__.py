@@ -1,4 +1,4 @@
-"""Payments and refunds: `neurocards payments …`."""
+"""`neurocards payments …`: payments and refunds."""
 
 from services.cli.commands.payments.commands import register
 

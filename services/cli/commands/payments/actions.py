@@ -1,4 +1,4 @@
-"""What `neurocards payments reconcile|refund` do."""
+"""Reconciliation and refunds behind `neurocards payments reconcile|refund`."""
 
 import re
 from collections.abc import AsyncIterator
@@ -29,8 +29,6 @@ KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Operator:
-    """The desk as an operator's command has it."""
-
     def __init__(self, settings: Settings, ledger: Ledger, pool: "Pool", shop: YooKassa, bot: Bot) -> None:
         self._ledger = ledger
         self._pool = pool
@@ -40,13 +38,12 @@ class Operator:
         self._providers: dict[str, PaymentProvider] = {"yookassa": self._yookassa, "stars": stars}
 
     async def compare(self, provider: str, days: int) -> Report:
-        """Compare the provider's book of the last days with the ledger."""
         report = await Reconciliation(self._pool, self._orders, self._providers[provider]).run(days)
         assert report is not None  # nobody else's is waited for
         return report
 
     async def plan_refund(self, name: str, credits: int | None, key: str | None, *, look: bool) -> RefundPlan:
-        """What a refund would do; with `look`, after the payment has been read from the provider anew.
+        """Plan a refund; `look`: after reading the payment from the provider anew.
 
         Raises NothingOfThatNameError, NothingToRefundError, and what the provider's adapter raises.
         """
@@ -56,13 +53,13 @@ class Operator:
         return await (await self._of(payment)).plan(payment, credits, refund=key)
 
     async def _of(self, payment: str) -> Refunds:
-        """The refunds of the payment's provider; a payment nobody ordered is refused by either."""
+        """The refunds of the payment's provider; either refuses a payment that was never ordered."""
         ordered = (await self._ledger.read.payment(payment)).ordered
         name = ordered.provider if ordered is not None else "yookassa"
         return Refunds(self._orders, self._providers[name])
 
     async def _look(self, payment: str) -> None:
-        """At YooKassa, whose cabinet may have refunded some; Stars go back as a whole, and by us alone."""
+        """YooKassa only: its cabinet may have refunded some. Stars go back as a whole, and by us alone."""
         state = await self._ledger.read.payment(payment)
         if state.ordered is None or state.ordered.provider != "yookassa":
             return
@@ -71,19 +68,18 @@ class Operator:
             await self._orders.settle(self._yookassa, record)
 
     async def done_before(self, name: str, key: str) -> Sent | None:
-        """What became of the refund of this name, going on with it; None when there is none."""
+        """Resume the refund of this name; None when there is none."""
         payment = await payment_named(self._pool, name)
         sent = await (await self._of(payment)).follow(payment, key)
         return None if sent == "absent" else sent
 
     async def refund(self, plan: RefundPlan, actor: str, reason: str) -> Sent:
-        """Do it."""
         return await (await self._of(plan.payment)).carry_out(plan, actor=actor, reason=reason)
 
 
 @asynccontextmanager
 async def operator(settings: Settings) -> AsyncIterator[Operator]:
-    """Raises StartError with what to do."""
+    """Open the desk. Raises StartError with what to do."""
     async with open_ledger(settings) as (ledger, pool), YooKassa(settings) as shop:
         bot = create_bot(settings)
         try:

@@ -1,4 +1,4 @@
-"""`neurocards payments list|show|reconcile|refund|accept`: money that came in, and what is done by hand."""
+"""`neurocards payments list|show|reconcile|refund|accept`: money, and what is done by hand."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def list_payments(
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Payments, the newest first, as the read model has them. Money is in kopecks, or Stars."""
+    """List payments, the newest first, from the read model. Money is in kopecks, or Stars."""
     from services.cli.commands.payments.queries import WantedPayments, find_payments
 
     begin_us = optional_us(since, "--from")
@@ -65,7 +65,7 @@ def list_payments(
 
 
 def show(payment: Payment, output: Output = OutputFormat.table) -> None:
-    """What happened to one payment, event by event."""
+    """Show one payment, event by event."""
     from services.cli.commands.payments.queries import history
 
     rows = read("payments", lambda pool, _: history(pool, payment))
@@ -83,9 +83,9 @@ def reconcile(
     ] = None,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Compare the provider's book with the ledger, and credit what had escaped us.
+    """Reconcile the provider's book with the ledger; credit payments we missed.
 
-    3: somebody must look. 5: all that could be judged is in order, but some records could not be.
+    3: an operator must look. 5: all that could be judged is in order, but some records could not be.
     """
     import asyncio
 
@@ -131,10 +131,7 @@ def refund(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Send a payment's money back and take its credits. 5: nobody knows yet whether the money went.
-
-    Stars go back as a whole.
-    """
+    """Refund a payment (Stars: as a whole) and take its credits. 5: not known yet whether the money went."""
     from services.adapters.telegram.lazy_models import build_when_used
 
     build_when_used()
@@ -166,7 +163,7 @@ def accept(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Give credits for flagged money, as bought: they end and are refunded as the package's would."""
+    """Accept flagged money: credits as bought, which end and are refunded as the package's would."""
     from ledger.payments.commands import AcceptPayment, key_of
     from services.cli.commands.payments.queries import flagged_money, payment_named
 

@@ -1,4 +1,4 @@
-"""What `neurocards payments list|show` read: without the bot and the shop that paying.py has."""
+"""Queries of `neurocards payments list|show`, without opening bot and shop."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ query = load_queries("services.cli.commands.payments")
 
 
 class WantedPayments(msgspec.Struct, frozen=True):
-    """Which payments; None: whatever it is. `state` is one of the read model's, or `open`."""
+    """Filter of payments; None: any. `state` is one of the read model's, or `open`."""
 
     state: str | None
     account: str | None
@@ -31,13 +31,12 @@ class WantedPayments(msgspec.Struct, frozen=True):
 
 
 async def find_payments(pool: "Pool", wanted: WantedPayments) -> list[dict[str, Any]]:
-    """Rows of the read model, the newest first."""
     rows = await pool.fetch(query("find_payments"), *msgspec.structs.astuple(wanted))
     return [dict(row) for row in rows]
 
 
 async def payment_named(pool: "Pool", name: str) -> str:
-    """Our id of the payment that is called so, by us or by its provider. Raises NothingOfThatNameError."""
+    """Our id of the payment, by our or its provider's. Raises NothingOfThatNameError."""
     found: str | None = await pool.fetchval(query("payment_named"), name.strip())
     if found is None:
         raise NothingOfThatNameError(
@@ -47,7 +46,7 @@ async def payment_named(pool: "Pool", name: str) -> str:
 
 
 def flagged_money(payment: str, state: PaymentState) -> dict[str, Any]:
-    """The flagged money of a payment that may still be accepted. Raises NotPaidError."""
+    """Flagged money that may still be accepted. Raises NotPaidError."""
     for received in state.received:
         if state.ordered and not received.credits + received.refunded_minor + received.reserved_minor:
             return {
@@ -64,8 +63,7 @@ def flagged_money(payment: str, state: PaymentState) -> dict[str, Any]:
 
 
 async def history(pool: "Pool", name: str) -> list[dict[str, Any]]:
-    """What happened to a payment: position, time (epoch µs), type and words. Raises
-    NothingOfThatNameError."""
+    """Events of a payment: position, time (epoch µs), type, words. Raises NothingOfThatNameError."""
     stream = payment_stream(await payment_named(pool, name))
     return [
         {

@@ -1,4 +1,4 @@
-"""Read models made anew: `neurocards replay …`."""
+"""`neurocards replay …`: rebuilding read models."""
 
 from services.cli.commands.replay.commands import register
 

@@ -1,4 +1,4 @@
-"""What `neurocards replay` does: runs a rebuild at a low priority, shows its progress, ends it tidily."""
+"""Runs a rebuild for `neurocards replay`: low priority, progress, tidy end."""
 
 import asyncio
 import gc
@@ -39,7 +39,7 @@ logger = structlog.get_logger()
 
 
 class Replayed(msgspec.Struct, Generic[T]):
-    """What was done, and how many events came from the stream and from Postgres; None: it was not asked."""
+    """A result, with its events from the stream and from Postgres; None: not asked."""
 
     done: list[T]
     streamed: int | None = None
@@ -56,7 +56,7 @@ def run_replay(
     show: int,
     why: str,
 ) -> Replayed[RebuildResult]:
-    """Rebuild, compare and swap. Raises StartError and what `projections.rebuild.run` raises."""
+    """Raises StartError and what `projections.rebuild.run` raises."""
 
     async def work(settings: Settings, source: Through | None, progress: Progress) -> list[RebuildResult]:
         options = RebuildOptions(
@@ -98,7 +98,7 @@ def _run(
 
 
 async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed[Any]:
-    """The work with its source; a polite end of the process ends it as Ctrl-C does."""
+    """Run the work with its source; SIGTERM ends it as Ctrl-C does."""
     this = asyncio.current_task()
     assert this is not None
     with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
@@ -117,7 +117,6 @@ async def _guarded(settings: Settings, work: Any, from_stream: bool) -> Replayed
 
 
 def _bar(stack: AsyncExitStack) -> Progress:
-    """Progress from where the pass begins, which is known when it does."""
     walk: Callable[[str, int], None] | None = None
 
     def show(position: int, target: int) -> None:
@@ -129,7 +128,7 @@ def _bar(stack: AsyncExitStack) -> Progress:
 
 
 def _make_way() -> None:
-    """The live system goes first. Folding millions of events makes no cycles: they are looked for rarely."""
+    """Yield to the live system; collect garbage rarely: folding millions of events makes no cycles."""
     with suppress(OSError):
         os.nice(NICENESS - os.nice(0))
     gc.collect()

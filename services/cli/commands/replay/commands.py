@@ -1,4 +1,4 @@
-"""`neurocards replay`: make read models anew from the log, compare and swap; or as of an earlier time."""
+"""`neurocards replay`: rebuild read models from the log, or as of an earlier time."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def replay(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Make read models anew beside the live ones, compare them row by row, and swap what is right.
+    """Rebuild read models beside the live ones, compare row by row, swap.
 
-    What does not differ is swapped without asking: nobody can see it. 3 when something differs; it is not
+    What does not differ is swapped without asking: it cannot be seen. 3 when something differs; it is not
     swapped then. Ctrl-C leaves nothing behind.
     """
     from services.cli.commands.replay.actions import run_replay
@@ -133,7 +133,7 @@ def _replay_at(
 
 
 class _Accepting:
-    """Asks whether a table that differs shall be swapped in, where that may be asked at all."""
+    """Asks, where it may, whether a differing table shall be swapped in."""
 
     def __init__(self, wanted: bool, yes: bool) -> None:
         self._wanted = wanted
@@ -167,7 +167,6 @@ def _names(names: list[str]) -> list[str]:
 
 
 def _into(into: str | None) -> tuple[str, Path | None]:
-    """The schema or the folder."""
     from projections.rebuild.as_of import schema_name
 
     if into is None:

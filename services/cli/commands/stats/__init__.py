@@ -1,4 +1,4 @@
-"""Statistics: `neurocards stats …`."""
+"""`neurocards stats …`: statistics."""
 
 from services.cli.commands.stats.commands import register
 

@@ -1,4 +1,4 @@
-"""`neurocards stats errors|times|daily`: what went wrong, how long jobs take, what each day came to."""
+"""`neurocards stats errors|times|daily`: failures, job times, results of each day."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def errors(
     hourly: Annotated[bool, typer.Option("--hourly", help="Each hour for itself.")] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Failures by class and model with the newest sentence, the most jobs first. Default: the last 24 hours.
+    """Count failures by class and model, with the newest sentence. Default: the last 24 hours.
 
     Hours count whole. A job whose last submission failed counts in both columns.
     """
@@ -60,7 +60,7 @@ def times(
     ] = None,
     output: Output = OutputFormat.table,
 ) -> None:
-    """How long jobs that ended in this time spent in each state, by model. Default: the last 24 hours.
+    """Show how long ended jobs spent in each state, by model. Default: the last 24 hours.
 
     `retrying` is of the jobs that had to. `one video` is from the provider's acceptance to the stored video.
     """
@@ -74,7 +74,7 @@ def times(
 
 
 def daily(begin: FromTime = None, end: ToTime = None, output: Output = OutputFormat.table) -> None:
-    """What each day (of UTC) came to: people, orders, videos, credits, money. Default: the last 14 days.
+    """Sum up each UTC day: people, orders, videos, credits, money. Default: the last 14 days.
 
     `cost`: what the videos cost in the provider's credits, by today's catalogue. A margin needs MARGIN_RATES.
     """
@@ -103,7 +103,7 @@ def _range(begin: str | None, end: str | None, default_s: int) -> Range:
 
 
 def _read(projection: str, work: Callable[[Pool], Awaitable[list[Any]]]) -> list[Any]:
-    """What is asked for; says so when the projection lacks the newest events."""
+    """Run a query; warn when the projection lacks the newest events."""
     from services.cli.commands.stats.queries import behind
 
     async def both(pool: Pool, _: Settings) -> tuple[int, list[Any]]:
@@ -151,6 +151,5 @@ def _day_line(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hundredths(minor: int) -> str:
-    """-1234 → `-12.34`."""
     sign = "-" if minor < 0 else ""
     return f"{sign}{abs(minor) // 100}.{abs(minor) % 100:02}"

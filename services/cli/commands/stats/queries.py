@@ -1,4 +1,4 @@
-"""What `neurocards stats` reads, and what it makes of it: rows of error_stats, job_times and daily."""
+"""Queries and sums of `neurocards stats` over error_stats, job_times and daily."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -27,26 +27,26 @@ _COUNTS: Final = (
 
 
 class Range(msgspec.Struct, frozen=True):
-    """From a time on and before another. Epoch microseconds."""
+    """Time range in epoch microseconds, end excluded."""
 
     begin_us: int
     end_us: int
 
 
 async def behind(pool: "Pool", projection: str) -> int:
-    """How many events the projection lacks, if it has lacked one for longer than a moment; else 0."""
+    """Number of events the projection lacks; 0 for a lag of only a moment."""
     row = await pool.fetchrow(query("projection_behind"), projection)
     return int(row["events"]) if row is not None and row["age_s"] > BEHIND_S else 0
 
 
 async def errors(pool: "Pool", within: Range, *, hourly: bool) -> list[dict[str, Any]]:
-    """Failures by class and model, the most jobs first; with `hourly` for each hour. Hours count whole."""
+    """Failures by class and model, the most jobs first; `hourly`: per hour. Hours count whole."""
     begin_us, end_us = hour_of(within.begin_us), hour_of(within.end_us + HOUR_US - 1)
     return [dict(row) for row in await pool.fetch(query("stats_errors"), begin_us, end_us, hourly)]
 
 
 async def times(pool: "Pool", within: Range, model: str | None) -> list[dict[str, Any]]:
-    """Seconds that jobs which ended in this time spent in each state, by model (None: all)."""
+    """Seconds that ended jobs spent in each state, by model (None: all)."""
     rows = await pool.fetch(query("stats_times"), within.begin_us, within.end_us, model)
     names = ("p50_s", "p95_s", "p99_s", "max_s")
     return [
@@ -57,20 +57,18 @@ async def times(pool: "Pool", within: Range, model: str | None) -> list[dict[str
 
 
 async def days(pool: "Pool", within: Range) -> list[Day]:
-    """The days that have anything to count, the oldest first."""
     first, last = day_name(within.begin_us), day_name(within.end_us - 1)
     sql = query("stats_daily").format(columns=", ".join(DAILY.columns))
     return [DAILY.from_columns(row) for row in await pool.fetch(sql, first, last)]
 
 
 def parse_rates(text: str) -> dict[str, Decimal]:
-    """`RUB=1,XTR=1.2` as MARGIN_RATES has it."""
+    """Parse MARGIN_RATES, e.g. `RUB=1,XTR=1.2`."""
     pairs = (part.split("=") for part in text.split(",") if part)
     return {currency: Decimal(rate) for currency, rate in pairs}
 
 
 def sum_of(days: list[Day]) -> Day:
-    """All days as one."""
     total = Day("all")
     for day in days:
         counts = {name: getattr(total, name) + getattr(day, name) for name in _COUNTS}
@@ -81,10 +79,11 @@ def sum_of(days: list[Day]) -> Day:
 
 
 def day_row(day: Day, catalogue: Catalogue, rates: dict[str, Decimal]) -> dict[str, Any]:
-    """A day for programs. Money is in the smallest unit; `success` is the share of ended jobs with a video.
+    """A day for programs; money in the smallest unit.
 
-    `provider_credits` is what the videos made cost by today's catalogue, None when it does not know a model.
-    `margin_minor`, in hundredths of what MARGIN_RATES are in, is None when a rate is missing.
+    `success` is the share of ended jobs with a video. `provider_credits` is what the videos cost by today's
+    catalogue, None when it lacks a model. `margin_minor`, in hundredths of what MARGIN_RATES are in, is None
+    when a rate is missing.
     """
     ended = day.videos + day.failures
     cost = _cost(day, catalogue)
@@ -101,7 +100,6 @@ def day_row(day: Day, catalogue: Catalogue, rates: dict[str, Decimal]) -> dict[s
 
 
 def _net(money: tuple[Money, ...], *, test: bool = False) -> dict[str, int]:
-    """What came less what went back, by currency."""
     net: dict[str, int] = {}
     for each in money:
         if each.test == test:
@@ -120,7 +118,7 @@ def _cost(day: Day, catalogue: Catalogue) -> int | None:
 
 
 def _margin(amounts: dict[str, int], rates: dict[str, Decimal]) -> int | None:
-    """The sum of all amounts at these rates, half up."""
+    """All amounts at these rates, rounded half up; None when a rate is missing."""
     total = Decimal(0)
     for currency, amount in amounts.items():
         if amount and currency not in rates:
