@@ -1,4 +1,4 @@
-"""Where the bot sells credits: orders, YooKassa and Telegram Stars."""
+"""Checkout: orders, YooKassa and Telegram Stars as the bot offers them."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ _CHECKS_KEPT: Final = 10_000
 
 
 class RecentChecks:
-    """When payments were last looked at. One process has the chat's turn, so its memory is enough."""
+    """When payments were last checked. One process has the chat's turn, so its memory is enough."""
 
     def __init__(self, again_s: float = CHECK_AGAIN_S) -> None:
         self._again_s = again_s
@@ -46,8 +46,6 @@ class RecentChecks:
 
 @dataclass(frozen=True)
 class Checkout:
-    """One per process."""
-
     orders: PaymentOrders
     yookassa: YooKassaPayments
     stars: StarsPayments
@@ -55,13 +53,12 @@ class Checkout:
 
     @property
     def providers(self) -> tuple[Provider, ...]:
-        """How one can pay. YooKassa's sandbox takes no real money: only those in Telegram's may use it."""
+        """Ways to pay. YooKassa's sandbox takes no real money: only those in Telegram's may use it."""
         settings = self.orders.settings
         yookassa = not settings.uses_sandbox_for("yookassa") or settings.uses_sandbox_for("telegram")
         return ("yookassa", "stars") if yookassa else ("stars",)
 
     def prices(self, package: Package) -> dict[Provider, Price]:
-        """What a package costs, in each way that is offered."""
         return {name: price for name in self.providers if (price := package.price(name)) is not None}
 
     @property
@@ -69,14 +66,14 @@ class Checkout:
         return [package for package in self.orders.packages if self.prices(package)]
 
     def package(self, package_id: str, provider: Provider | None = None) -> Package | None:
-        """A package that is (still) sold, and in this way."""
+        """The package, if it is (still) sold, and in this way."""
         for package in self.packages:
             if package.id == package_id and (provider is None or provider in self.prices(package)):
                 return package
         return None
 
     async def make(self, payment: str) -> None:
-        """Have YooKassa make it. Whatever comes of it stands in the ledger, and the notifier tells."""
+        """Have YooKassa make the payment. The outcome is in the ledger, and the notifier tells."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 await self.yookassa.make(payment)
@@ -84,7 +81,7 @@ class Checkout:
             logger.warning("payment_not_made_yet", payment=payment, reason=repr(error))
 
     async def check(self, payment: str) -> PaymentView | None:
-        """How a payment by YooKassa stands there; None when it cannot be said now."""
+        """The payment as YooKassa has it; None when it cannot be said now."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 view = await self.yookassa.check(payment)
@@ -97,7 +94,7 @@ class Checkout:
 
 
 def payment_id(account: str, query: CallbackQuery, provider: str, package: str) -> str:
-    """The id of the payment that a tap orders. A second tap on the same message orders the same."""
+    """The id of the payment that a tap orders; the same for a second tap on the message."""
     message = query.message
     if isinstance(message, Message):  # an inaccessible one has no date; message ids may begin anew
         place = f"{message.message_id}:{int(message.date.timestamp())}"

@@ -1,4 +1,4 @@
-"""What handlers work with."""
+"""The services and the person that handlers work with."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -26,7 +26,7 @@ _REMEMBERED_MAX = 100_000
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Whoever sent the update: the account, the language and the private chat."""
+    """The update's sender: account, language and private chat."""
 
     account: str
     locale: str
@@ -37,8 +37,6 @@ class Person(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class BotContext:
-    """The services a handler may need; one per process."""
-
     settings: Settings
     people: PersonalData
     ledger: Ledger
@@ -55,26 +53,23 @@ class BotContext:
 
     @property
     def model(self) -> Model:
-        """The model new orders are made with: the default one, or while it rests its first alternative."""
+        """The model of new orders: the default, or while it rests its first alternative."""
         candidates, now_us = self.catalogue.candidates(self.catalogue.default), self.circuits.now_us()
         circuits = ((model, self.circuits.of(model.slug)) for model in candidates)
         due = (model for model, circuit in circuits if circuit.available or circuit.half_open(now_us))
         return next(due, self.catalogue.default)  # one whose rest is over needs jobs to be tried with
 
     def takes_orders(self, model: Model | None) -> bool:
-        """Whether an order of this model can be made now, by it or by an alternative.
-
-        Not by one that is yet to be tried: nobody is charged to find out whether it works.
-        """
+        """Whether a model takes orders now, itself or by an alternative. Not by one that is half-open: nobody
+        is charged to find out whether it works."""
         candidates = self.catalogue.candidates(model) if model is not None else ()
         return any(self.circuits.of(each.slug).available for each in candidates)
 
     async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
-        """When so many videos would be there, were they ordered now."""
         return await self.outlook.estimate(model, person.account, jobs, self.deadline_s(model))
 
     def deadline_s(self, model: Model) -> int:
-        """How long a job may take: JOB_DEADLINE_SECONDS, or less where the model says so."""
+        """Seconds a job may take: JOB_DEADLINE_SECONDS, or less where the model says so."""
         return max(1, int(min(self.settings.job_deadline_seconds, model.deadline_s)))
 
     async def account(self, person: Person) -> AccountState:
@@ -83,7 +78,7 @@ class BotContext:
 
 
 class Consents:
-    """Who has agreed to the terms. Asked of the log once per account: agreeing cannot be undone."""
+    """Accepted terms, cached: read from the log once per account, since agreeing cannot be undone."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

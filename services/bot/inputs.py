@@ -1,4 +1,4 @@
-"""Texts from people: cleaned of what shows nothing, disturbs or deceives; counted; escaped for HTML.
+"""Texts from people: cleaned of hidden characters, counted, escaped for HTML.
 
 Removed: control characters, BiDi controls (they turn the text around them), zero-width fillers, private use
 code points, lone surrogates, NUL. Kept: every script, emoji with their joiners and variations.
@@ -27,7 +27,7 @@ _MARKS_MAX: Final = 4
 
 
 def tidy(text: str) -> str:
-    """The text as it is kept: NFC, no hidden characters, at most one empty line in a row."""
+    """Normalize: NFC, no hidden characters, at most one empty line in a row."""
     text = unicodedata.normalize("NFC", clean_text(text).replace("\r\n", "\n").translate(_BLANK))
     text = "".join(_plain(character) for character in text)
     text = re.sub(r"[^\S\n]+", " ", text)
@@ -36,12 +36,12 @@ def tidy(text: str) -> str:
 
 
 def says_something(text: str) -> bool:
-    """Whether there is a word in it: at least LETTERS_MIN letters or digits of any script."""
+    """Whether there are at least LETTERS_MIN letters or digits of any script."""
     return sum(character.isalnum() for character in text) >= LETTERS_MIN
 
 
 def quote(text: str, chars_max: int | None = None) -> str:
-    """The text for an HTML message, cut to `chars_max` characters before it is escaped."""
+    """Escape for HTML, cut to `chars_max` characters before."""
     if chars_max is not None and len(text) > chars_max:
         text = text[: chars_max - 1].rstrip("\u200d ") + "…"
     return html.escape(text, quote=False)
@@ -56,7 +56,6 @@ def _plain(character: str) -> str:
 
 
 def _without_towers(text: str) -> str:
-    """Not more than _MARKS_MAX combining marks on one letter."""
     kept, marks = [], 0
     for character in text:
         marks = marks + 1 if unicodedata.combining(character) else 0
@@ -86,7 +85,7 @@ class PhotoFile(msgspec.Struct, frozen=True):
 
 
 def content_of(message: Message) -> Content:
-    """What kind of message it is. A picture sent as a file is a photo; `service` is what nobody wrote."""
+    """Kind of a message. A picture sent as a file is a photo; `service` is what nobody wrote."""
     if message.photo or (message.document and not message.animation and _names_image(message)):
         return "photo"
     if message.text is not None:
@@ -105,7 +104,7 @@ def content_of(message: Message) -> Content:
 
 
 def photo_file(message: Message) -> PhotoFile | None:
-    """The file to take from a photo message: of a photo's sizes the largest that can be downloaded."""
+    """The file of a photo message: the largest size that can be downloaded."""
     if message.photo:
         sizes = sorted(message.photo, key=lambda size: size.width * size.height)
         fit = [size for size in sizes if (size.file_size or 0) <= DOWNLOAD_BYTES_MAX] or sizes[:1]

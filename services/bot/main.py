@@ -1,4 +1,4 @@
-"""`neurocards serve bot`: the seller's side of the chat."""
+"""`neurocards serve bot`: the Telegram bot's process."""
 
 import asyncio
 import logging
@@ -100,7 +100,6 @@ async def serve(settings: Settings) -> None:
 
 
 def spawn_views(runtime: Runtime, shop: BotContext) -> None:
-    """Keep what handlers ask without waiting up to date."""
     circuits, times = shop.circuits, shop.outlook.times
     runtime.spawn(repeat(circuits.refresh, runtime.stop, "circuits", idle_s=READ_EVERY_S), "circuits")
     runtime.spawn(repeat(times.measure, runtime.stop, "render_times", idle_s=MEASURE_EVERY_S), "render_times")
@@ -146,7 +145,7 @@ def commands(texts: Catalogues, locale: str) -> list[BotCommand]:
 
 
 async def tell_commands(runtime: Runtime, bot: Bot, texts: Catalogues) -> None:
-    """Tell Telegram our commands, in each language; not worth more than patience."""
+    """Set Telegram's list of our commands, in each language; best effort."""
     for locale in LOCALES:
         code = None if locale == DEFAULT_LOCALE else locale
         while True:
@@ -162,7 +161,7 @@ async def tell_commands(runtime: Runtime, bot: Bot, texts: Catalogues) -> None:
 
 
 async def clean(runtime: Runtime, inbox: Inbox) -> None:
-    """Forget parked updates in time: they hold personal data."""
+    """Delete parked updates in time: they hold personal data."""
     while True:
         try:
             if forgotten := await inbox.forget_parked():

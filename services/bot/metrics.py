@@ -1,4 +1,4 @@
-"""Metrics of the bot; updates that nobody is answered for are counted and said in one line."""
+"""Metrics of the bot; dropped updates are counted and logged."""
 
 from typing import Final, Literal
 
@@ -24,6 +24,6 @@ Reason = Literal["not_private", "no_person", "erased", "service", "unhandled", "
 
 
 def drop(kind: str, reason: Reason) -> None:
-    """Say that an update leads to nothing. `kind` is the Bot API's word for it, or `unknown`."""
+    """Count and log a dropped update. `kind` is the Bot API's word for it, or `unknown`."""
     DROPPED.labels(kind, reason).inc()
     logger.info("update_dropped", kind=kind, reason=reason)

@@ -1,4 +1,4 @@
-"""Before every handler: who is it, which language, are the terms accepted."""
+"""Middleware before every handler: person, language, accepted terms."""
 
 import time
 from collections import OrderedDict
@@ -25,7 +25,7 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 
 
 class Locales:
-    """The languages of those who were here lately, for apologies while the database is away."""
+    """Languages of recent persons, for apologies while the database is away."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[int, str] = OrderedDict()
@@ -37,12 +37,11 @@ class Locales:
             self._known.popitem(last=False)
 
     def of(self, user_id: int | None, language_code: str | None) -> str:
-        """The language chosen, as far as we know; else the one of the user's client."""
         return self._known.get(user_id or 0) or locale_for(language_code)
 
 
 class PersonMiddleware(BaseMiddleware):
-    """Gives handlers `person`; drops what is not said by a person in a private chat, and says so."""
+    """Gives handlers `person`; drops and logs what is not a person in a private chat."""
 
     def __init__(self, shop: BotContext, consents: Consents, locales: Locales) -> None:
         self._shop = shop
@@ -80,7 +79,7 @@ class PersonMiddleware(BaseMiddleware):
         return answer
 
     async def _is_there(self, account: str, state: FSMContext | None) -> bool:
-        """Whether they still are. If not, what was written into Redis, which does not know, is undone."""
+        """Whether the account still exists. If not, what was written into Redis meanwhile is undone."""
         there = await self._shop.people.find(account) is not None
         if not there:
             await _leave(state)
@@ -103,10 +102,8 @@ _KEPT: Final = 10_000
 
 
 class RepeatedTaps(BaseMiddleware):
-    """Leaves out the handler of a tap that repeats the last one, with nothing else said in between.
-
-    One process has the chat's turn, so its memory is enough.
-    """
+    """Drops a tap that repeats the last one, nothing else between. One process has the chat's turn, so its
+    memory is enough."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[int, tuple[int, str | None, float]] = OrderedDict()

@@ -1,9 +1,8 @@
-"""Before an order is charged: are its photo and words within the rules of those who make the video?
+"""Moderation of an order's photo and words before it is charged.
 
-Each part is judged on its own, so that a seller can be told which one to change, and each verdict is
-remembered with exactly what it was given on: ten taps, a restart, another try with the same photo ask nothing
-again. Where no verdict can be had in time, the order goes through (logged, counted): the provider judges as
-well, and a seller must not wait for OpenAI. That is not remembered, so the next order asks again.
+Each part is judged on its own, so that a seller can be told which one to change, and each verdict is kept
+with exactly what it was given on: repeated taps ask nothing again. Without a verdict in time the order goes
+through (logged, counted, not remembered): the provider judges as well, and a seller must not wait for OpenAI.
 """
 
 import asyncio
@@ -33,8 +32,6 @@ def text_content(text: str) -> str:
 
 
 class Verdicts:
-    """Verdicts that were given, kept per account in the table `verdicts`."""
-
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
@@ -56,8 +53,6 @@ Mode = Literal["off", "text", "all"]
 
 
 class Moderation:
-    """Judges drafts; one per process."""
-
     def __init__(
         self, mode: Mode, judge: Moderator, verdicts: Verdicts, people: PersonalData, blobs: BlobStore
     ) -> None:
@@ -68,7 +63,7 @@ class Moderation:
         self._blobs = blobs
 
     async def findings(self, draft: Draft) -> Findings:
-        """What must be changed before this draft may be ordered; empty: it may. Within a few seconds."""
+        """What must be changed before the draft may be ordered. Within a few seconds."""
         texts = await self._texts(draft)
         contents: dict[Part, str] = {"photo": draft.photo} if self._mode == "all" else {}
         contents |= {part: text_content(text) for part, text in texts.items()}

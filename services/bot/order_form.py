@@ -1,4 +1,4 @@
-"""A person's place on the way to an order, kept in Redis so that a restart loses nobody's.
+"""The order form: a person's step and inputs, in Redis to survive restarts.
 
     photo ──▶ product ──▶ style ──▶ wishes ──▶ count ──▶ confirm ──▶ (ordered)
 
@@ -27,8 +27,6 @@ OWN = "own"
 
 
 class Create(StatesGroup):
-    """The steps of making an order; each names what is waited for."""
-
     photo = State()
     product = State()
     style = State()
@@ -44,7 +42,7 @@ class TopUpStep(StatesGroup):
 
 
 class Buying(msgspec.Struct, frozen=True):
-    """The package that is being bought while the receipt's address is asked for."""
+    """The package being bought while the receipt's address is asked for."""
 
     payment: str
     package: str
@@ -56,7 +54,7 @@ class Buying(msgspec.Struct, frozen=True):
 
 
 class OrderForm(msgspec.Struct, omit_defaults=True):
-    """What has been gathered so far. New fields need defaults: a flow may be older than the code."""
+    """Inputs so far. New fields need defaults: a form may be older than the code."""
 
     id: str = ""
     """Which making of an order this is; the buttons of its steps carry it."""
@@ -87,14 +85,14 @@ class OrderForm(msgspec.Struct, omit_defaults=True):
 
 
 def storage(redis: Redis) -> RedisStorage:
-    """Where places are kept: forgotten after a week of silence."""
+    """FSM storage; forgotten after a week of silence."""
     return RedisStorage(
         redis, key_builder=DefaultKeyBuilder(prefix=CHAT_STATE_PREFIX), state_ttl=KEPT_S, data_ttl=KEPT_S
     )
 
 
 async def load_form(state: FSMContext) -> OrderForm:
-    """The flow; an empty one when there is none or it cannot be read any more."""
+    """The form; an empty one when there is none or it cannot be read any more."""
     try:
         return msgspec.convert(await state.get_data(), OrderForm)
     except (msgspec.ValidationError, ValueError):
@@ -107,13 +105,13 @@ async def save_form(state: FSMContext, flow: OrderForm) -> None:
 
 
 async def is_current(event: TelegramObject, callback_data: Any, state: FSMContext) -> bool:
-    """A filter: whether the button is of the order being made; or Redis kept the step and lost the order."""
+    """Filter: the button is of the order being made, or Redis kept the step and lost the order."""
     flow, step = await load_form(state), await state.get_state()
     return flow.id == callback_data.flow or (not flow.id and (step or "").startswith("Create:"))
 
 
 async def unfinished(state: FSMContext) -> OrderForm | None:
-    """The order being made, if another would lose it: it has a photo, and no draft keeps it yet."""
+    """The order being made, if another would lose it: it has a photo and no draft yet."""
     flow, step = await load_form(state), await state.get_state()
     if step == TopUpStep.contact.state and flow.buying is not None:
         step = flow.buying.back
@@ -121,7 +119,7 @@ async def unfinished(state: FSMContext) -> OrderForm | None:
 
 
 def step_after(step: str, flow: OrderForm, usual: State) -> str:
-    """The step after `step`: the next of the flow's route, or the usual one. Asked twice, it is the same."""
+    """The next step of the form's route, or the usual one. Idempotent."""
     name = step_name(step)
     if name in flow.route[:-1]:
         usual = getattr(Create, flow.route[flow.route.index(name) + 1])
@@ -129,12 +127,11 @@ def step_after(step: str, flow: OrderForm, usual: State) -> str:
 
 
 def step_name(step: str | None) -> str:
-    """`photo` of `Create:photo`; nothing for no step."""
+    """`photo` of `Create:photo`; empty for no step."""
     return (step or "").rpartition(":")[2]
 
 
 def from_draft(draft: Draft, brief: Brief) -> OrderForm:
-    """The flow that would lead to another order like `draft`."""
     return OrderForm(
         id=new_id(),
         photo=draft.photo,

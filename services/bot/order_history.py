@@ -1,4 +1,4 @@
-"""What an account's stream tells its owner. Read from the log: right at once, whatever the projections do."""
+"""An account's movements and jobs, read from the log: right at once."""
 
 from typing import Literal
 
@@ -53,14 +53,12 @@ class ShownJob(msgspec.Struct, frozen=True):
 
 
 class History:
-    """Reads over the services' pool."""
-
     def __init__(self, pool: Pool, log: LogReader) -> None:
         self._pool = pool
         self._log = log
 
     async def operations(self, account: str) -> list[Operation]:
-        """The last OPERATIONS_SHOWN movements, newest first; charges of one order are put together."""
+        """The last OPERATIONS_SHOWN movements, newest first; an order's charges are one."""
         stream = account_stream(account)
         rows = await self._pool.fetch(query("last_operations"), stream, _CHARGES_READ)
         found: list[Operation] = []
@@ -77,7 +75,6 @@ class History:
         return found
 
     async def job_names(self, account: str) -> list[str]:
-        """The ids of the last JOBS_SHOWN jobs, newest first."""
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
         return [job for job, _ in rows]
 
@@ -93,7 +90,6 @@ class History:
 
 
 def stage(job: JobState) -> Stage:
-    """Where a job is, in a person's terms."""
     if job.outcome == "succeeded":
         return "done"
     if job.outcome == "failed":

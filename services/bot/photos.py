@@ -1,12 +1,12 @@
-"""Photos from outside: verified, turned upright, stripped of metadata, re-encoded. Nothing else touches them.
+"""Photo preparation: verified, turned upright, stripped of metadata, re-encoded.
 
 The result fits every model of the catalogue: JPEG, sRGB, sides 300 to 2048, width/height 0.4 to 2.5 (padded
 with white, the background marketplaces ask for).
 
-A file of a few bytes can ask for gigabytes and hours. So before anything is decoded its header must keep
-within PIXELS_MAX of its format and SCANS_MAX; a JPEG is decoded at a fraction of its size; everything else is
-made smaller in strips, so that beside the decoded pixels there is never a second copy of them. One photo
-takes some 250 MB and a second at most; two are in hand at a time, and one of each person.
+Decompression bombs: a file of a few bytes can ask for gigabytes and hours. So before decoding its header must
+keep within PIXELS_MAX of its format and SCANS_MAX; a JPEG is decoded at a fraction of its size; all else is
+made smaller in strips, so that there is never a second copy of the decoded pixels. One photo takes some 250
+MB and a second at most; two are in hand at a time, and one of each person.
 """
 
 import asyncio
@@ -134,7 +134,7 @@ _in_hand: dict[str, asyncio.Future[Photo]] = {}
 
 
 async def prepare_photo(data: bytes, whose: str) -> Photo:
-    """The photo made fit for use, in a thread, after the same person's last one. Raises PhotoError."""
+    """Prepare a photo in a thread, one at a time per person. Raises PhotoError."""
     while before := _in_hand.get(whose):
         await asyncio.wait([before])
     # Shielded: a thread cannot be cancelled, so its photo is in hand until it is done.
@@ -150,7 +150,6 @@ async def prepare_photo(data: bytes, whose: str) -> Photo:
 
 
 def prepare(data: bytes) -> Photo:
-    """As `prepare_photo`, in this thread."""
     if len(data) > PHOTO_BYTES_MAX:
         raise TooManyBytesError(len(data))
     with _opened(data) as source:
@@ -177,7 +176,7 @@ def prepare(data: bytes) -> Photo:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """The image with its header read and checked, its pixels not decoded."""
+    """Read and check the header; the pixels are not decoded."""
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
         width, height = image.size
@@ -206,7 +205,7 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _format_name(data: bytes) -> str:
-    """What the first bytes say the file is; empty when they say nothing we know."""
+    """Format by the first bytes; empty when not known."""
     for name, magics in _MAGICS.items():
         if data.startswith(magics):
             return name
@@ -234,7 +233,7 @@ _MAGICS: Final = {
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """How to turn the image upright, from EXIF; broken EXIF says nothing."""
+    """Transposition to upright, from EXIF; broken EXIF says nothing."""
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION_TAG, 1))
     except _BROKEN:
@@ -242,10 +241,8 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Eight-bit sRGB on white, without metadata, and no more than twice as large as it is to be.
-
-    In strips, so that there is no second picture of the decoded size beside it.
-    """
+    """Eight-bit sRGB on white, without metadata, at most twice the target size. In strips, so that there is
+    no second picture of the decoded size beside it."""
     profile = image.info.get("icc_profile")
     clear = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
     mode = "CMYK" if image.mode == "CMYK" else "RGB"
@@ -268,7 +265,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _flat(image: Image.Image) -> Image.Image:
-    """On white where it is transparent."""
     layer = image.convert("RGBA")
     ground = Image.new("RGB", layer.size, _WHITE)
     ground.paste(layer, mask=layer.getchannel("A"))
@@ -276,7 +272,7 @@ def _flat(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """The same colours in sRGB; a profile that cannot be used is left out."""
+    """Convert to sRGB; an unusable profile is left out."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(image, source, _SRGB, outputMode="RGB")
@@ -286,7 +282,6 @@ def _in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _padded(image: Image.Image) -> Image.Image:
-    """The image within RATIO_MIN to RATIO_MAX, in the middle of a white ground where it was not."""
     width = max(image.width, -int(-image.height * RATIO_MIN // 1))
     height = max(image.height, -int(-image.width / RATIO_MAX // 1))
     width, height = max(width, SIDE_MIN), max(height, SIDE_MIN)

@@ -1,4 +1,4 @@
-"""Long polling: updates go from getUpdates into the inbox, and are confirmed by the next offset only then."""
+"""Long polling: getUpdates into the inbox, confirmed by the next offset only then."""
 
 import asyncio
 from typing import Any, Final
@@ -22,7 +22,7 @@ _RIVAL_PAUSE_S: Final = 3.0
 
 
 class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
-    """getUpdates without reading the updates: one that aiogram cannot read must not hold up the others."""
+    """getUpdates with updates unparsed: an unreadable one must not hold up the others."""
 
     __returning__ = list[dict[str, Any]]
     __api_method__ = "getUpdates"
@@ -45,7 +45,7 @@ class Polling:
         self._trouble = OutageLog("getting updates")
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Raises StartError when Telegram refuses our token."""
+        """Poll until `stop`. Raises StartError when Telegram refuses our token."""
         stopped = asyncio.ensure_future(stop.wait())
         offset, pauses = None, Pauses()
         try:
@@ -66,7 +66,6 @@ class Polling:
             stopped.cancel()
 
     async def _get(self, offset: int | None, stopped: "asyncio.Future[Any]") -> list[dict[str, Any]]:
-        """The next updates; none when told to stop meanwhile."""
         call = GetRawUpdates(offset=offset, timeout=POLL_S, allowed_updates=self._allowed_updates)
         request = asyncio.ensure_future(self._bot(call, request_timeout=POLL_S + _ANSWER_MARGIN_S))
         try:
@@ -81,7 +80,7 @@ class Polling:
             request.cancel()
 
     async def _pause_for(self, error: Exception, pauses: Pauses) -> float:
-        """How long to wait after `error`. Raises what waiting does not help."""
+        """Seconds to wait after `error`. Raises what waiting does not help."""
         match error:
             case TelegramConflictError() if "webhook" in error.message.lower():
                 logger.warning(

@@ -1,4 +1,4 @@
-"""Promo codes and invitations in the chat: what is asked of the ledger, and how often it may be.
+"""Promo codes and referral links in the chat; limit on wrong codes.
 
 An inviter is named in a link by the account's id: random, without rights, and nothing in it leads to a
 Telegram id. The invitation is recorded when its link is followed, by opening the account with it: an account
@@ -35,10 +35,8 @@ Answer = Literal["given", "used before", "unknown", "disabled", "ended", "used u
 
 
 async def redeem(shop: BotContext, person: Person, text: str) -> tuple[Answer, int]:
-    """Use the code that `text` is; what came of it, and the credits it gave.
-
-    One person's messages are handled one after another, so nobody is faster than the count of their tries.
-    """
+    """Redeem a promo code; the answer, and the credits it gave. One person's messages are handled one after
+    another, so nobody is faster than the count of their tries."""
     code = normalised(text)
     if reference(code) in (await shop.account(person)).promos:
         return "used before", 0
@@ -65,21 +63,16 @@ async def redeem(shop: BotContext, person: Person, text: str) -> tuple[Answer, i
 
 
 def invites(shop: BotContext) -> bool:
-    """Whether an invitation brings anything."""
     return bool(shop.settings.referral_credits or shop.settings.referred_credits)
 
 
 async def link(bot: Bot, person: Person) -> str:
-    """What the person may give to friends."""
     return f"https://t.me/{(await bot.me()).username}?start={_PREFIX}{person.account}"
 
 
 async def remember_inviter(shop: BotContext, person: Person, payload: str) -> None:
-    """Open the account as invited, if that is what the link says.
-
-    Nothing for somebody who was erased and came back, for an account that is open, for an inviter who is not
-    there (any more), and for oneself.
-    """
+    """Open the account as invited, if the link says so. Not for a person who was erased and came back, an
+    open account, an inviter who is not there, or oneself."""
     found = _INVITER.fullmatch(payload)
     if found is None or found[1] == person.account or not invites(shop):
         return

@@ -1,4 +1,4 @@
-"""Answers in the chat: screens sent or shown over an older message, steps asked for and repeated."""
+"""Replies in the chat: screens sent or edited, steps asked for and repeated."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from services.bot.screens.menu import Screen
 
 
 async def send_screen(bot: Bot, chat_id: int, screen: Screen, *, answer_to: int = 0) -> int:
-    """Send a screen, as an answer to a message if there is one; the new message's id."""
+    """Send a screen, in reply to a message if there is one; the new message's id."""
     quoted = ReplyParameters(message_id=answer_to, allow_sending_without_reply=True) if answer_to else None
     sent = await bot.send_message(chat_id, screen.text, reply_markup=screen.buttons, reply_parameters=quoted)
     return sent.message_id
@@ -24,7 +24,7 @@ async def send_screen(bot: Bot, chat_id: int, screen: Screen, *, answer_to: int 
 
 @dataclass
 class Conversation:
-    """One update's way to answer: whose it is, their place in an order, and what was tapped."""
+    """Reply context of one update: person, place in an order, tapped button."""
 
     bot: Bot
     shop: BotContext
@@ -50,7 +50,6 @@ class Conversation:
         await save_form(self.state, form)
 
     async def send_screen(self, screen: Screen, *, answer_to: int = 0) -> int:
-        """Send a screen, as an answer to a message if there is one; the new message's id."""
         return await send_screen(self.bot, self.person.chat_id, screen, answer_to=answer_to)
 
     async def send_aside(self, screen: Screen) -> None:
@@ -60,7 +59,7 @@ class Conversation:
             await self.repeat_step()
 
     async def edit_screen(self, screen: Screen) -> None:
-        """Show a screen in place of the tapped message; as a new one where that is not possible."""
+        """Edit the tapped message into a screen; send a new one where that is not possible."""
         message = self.tapped.message
         if message is None or not await edit_text(
             self.bot, message.chat.id, message.message_id, screen.text, screen.buttons
@@ -68,12 +67,10 @@ class Conversation:
             await self.send_screen(screen)
 
     async def answer_tap(self, text: str = "", *, alert: bool = False) -> None:
-        """Stop the tapped button's spinner, with a word if there is one."""
         self.answered = True
         await client.answer_tap(self.bot, self.tapped.id, text, alert=alert)
 
     async def remove_buttons(self) -> None:
-        """Take the buttons from the tapped message: its step is over."""
         if (message := self.tapped.message) is not None:
             await edit_buttons(self.bot, message.chat.id, message.message_id)
 
@@ -100,7 +97,6 @@ class Conversation:
         return True
 
     async def _step_screen(self, step: str, form: OrderForm) -> Screen:
-        """The screen of a step other than the confirm screen."""
         if step == TopUpStep.contact.state:
             return topup.contact(form.buying)
         if step == Create.photo.state:

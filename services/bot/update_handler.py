@@ -1,4 +1,4 @@
-"""What the bot does with an update out of the inbox; which errors are the surroundings' fault; apologies."""
+"""Update handling: dispatch, classification of errors, apologies."""
 
 import asyncio
 from typing import Any
@@ -29,7 +29,7 @@ HANDLE_TIMEOUT_S = 180.0
 
 
 class HandlerTimeoutError(NeurocardsError):
-    """A handler took too long; it is tried again as after any failure, and parked in the end."""
+    """A handler took too long; retried as after any failure, and parked in the end."""
 
 
 class UpdateHandler:
@@ -108,7 +108,7 @@ class UpdateHandler:
 
 
 def _kind(update: Update) -> str:
-    """aiogram would warn of one it does not know with all that is in it."""
+    """The update's kind; aiogram's own would log all of an unfamiliar one."""
     try:
         return update.event_type
     except UpdateTypeLookupError:

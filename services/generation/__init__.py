@@ -1,1 +1,1 @@
-"""What can be ordered and how it is made, without I/O to companies."""
+"""Catalogue, prompts, limits and errors of generation, without I/O to companies."""

@@ -1,8 +1,8 @@
-"""Addresses the provider calls when a task is done: they say which submission, and carry a secret.
+"""Webhook addresses for the provider: they name the submission and carry a secret.
 
     {public base}/webhooks/kie/{job}/{submission}/{secret}
 
-The secret keeps strangers from making us look; what a call says is never believed, its record is read.
+The secret keeps strangers from making us look; a call is never believed, its task's record is read.
 """
 
 import hashlib
@@ -19,13 +19,13 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def callback_secret(settings: Settings, job: str, submission: int) -> str:
-    """32 hex characters that only we can make for this submission."""
+    """HMAC of the submission, 32 hex characters."""
     key = settings.callback_key.get_secret_value().encode()
     return hmac.new(key, f"{job}/{submission}".encode(), hashlib.sha256).hexdigest()[:_SECRET_CHARS]
 
 
 def callback_url(settings: Settings, job: str, submission: int) -> str | None:
-    """The submission's address; None when the provider could not reach it: then polling has to do."""
+    """The submission's address; None when the provider could not reach it: polling has to do."""
     if settings.public_url is None and not _on_this_machine(settings):
         return None
     secret = callback_secret(settings, job, submission)
@@ -33,10 +33,10 @@ def callback_url(settings: Settings, job: str, submission: int) -> str | None:
 
 
 def secret_is_right(settings: Settings, job: str, submission: int, secret: str) -> bool:
-    """Whether a call's secret belongs to the submission it names; takes the same time either way."""
+    """Compare the secret in constant time."""
     return hmac.compare_digest(callback_secret(settings, job, submission).encode(), secret.encode())
 
 
 def _on_this_machine(settings: Settings) -> bool:
-    """Whether the provider is a sandbox that sees what we see, also without a PUBLIC_URL."""
+    """Whether the provider is a sandbox on this machine, without a PUBLIC_URL."""
     return settings.uses_sandbox_for("kie") or urlsplit(settings.kie_base).hostname in _LOOPBACK

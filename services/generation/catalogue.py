@@ -1,7 +1,4 @@
-"""The models as data: what each costs, takes and accepts. `catalogue.toml` holds them.
-
-Used by the bot (price, model, photo limits) and by the worker (input, timing).
-"""
+"""Catalogue of models: price, input, limits, timing; data in `catalogue.toml`."""
 
 from functools import cache
 from importlib.resources import files
@@ -28,7 +25,6 @@ class ImageLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ratio_max: float
 
     def take(self, size_bytes: int, width: int, height: int) -> bool:
-        """Whether the model accepts a photo of this size."""
         return (
             size_bytes <= self.size_bytes_max
             and self.side_px_min <= min(width, height)
@@ -38,12 +34,11 @@ class ImageLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One model. `expected_s` is how long it usually renders, `deadline_s` when a job is given up.
+    """A video model. `expected_s`: usual rendering time; `deadline_s`: a job is given up.
 
-    `input` is a template of what createTask takes beside the prompt: `$photo` stands for the photo's address.
-    `price_credits` is what a seller pays, in our credits; `provider_credits` what we pay, in the provider's.
-
-    `alternatives` are the slugs of models that may make the video in its place, the best first.
+    `input` is what createTask takes beside the prompt, `$photo` standing for the photo's address.
+    `price_credits` a seller pays in our credits, `provider_credits` we pay in the provider's. `alternatives`
+    are slugs of models that may make the video in its place, the best first.
     """
 
     slug: str
@@ -66,7 +61,6 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.status == "enabled"
 
     def task_input(self, prompt: str, image_url: str) -> dict[str, Any]:
-        """What createTask takes as `input` for this model."""
         fields = {name: _with_photo(value, image_url) for name, value in self.input.items()}
         return {"prompt": prompt[: self.prompt_chars_max], **fields}
 
@@ -89,21 +83,20 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def default(self) -> Model:
-        """The model to use when nobody chose."""
         return next(model for model in self.models if model.slug == self.default_slug)
 
     def model(self, slug: str) -> Model | None:
-        """The model, paused or not; None when the catalogue does not know it."""
+        """The model, paused or not; None when it is not in the catalogue."""
         return next((model for model in self.models if model.slug == slug), None)
 
     def candidates(self, model: Model) -> tuple[Model, ...]:
-        """Who may make a video that was ordered from `model`, the first choice first; only enabled ones."""
+        """Enabled models for a video ordered from `model`, in order of preference."""
         others = (self.model(slug) for slug in model.alternatives)
         return tuple(each for each in (model, *others) if each is not None and each.enabled)
 
 
 def parse_catalogue(text: str) -> Catalogue:
-    """Read and check a catalogue. Raises CatalogueError."""
+    """Parse and check a catalogue. Raises CatalogueError."""
     try:
         catalogue = msgspec.toml.decode(text, type=Catalogue)
     except msgspec.DecodeError as error:
@@ -143,5 +136,4 @@ def _check_alternatives(catalogue: Catalogue, model: Model) -> None:
 
 @cache
 def load_catalogue() -> Catalogue:
-    """The catalogue this code ships with."""
     return parse_catalogue((files(__package__) / "catalogue.toml").read_text("utf-8"))

@@ -1,10 +1,9 @@
-"""The classes of errors, and what follows from each: one table that everybody reads.
+"""Error classes and their consequences, as one table.
 
-Which class an answer of the outside means is told by services/adapters/kie/failures.py. What is done about
-it stands here as data; the worker carries it out (worker/retry_policy.py, worker/steps/handle_failure.py),
-the notifier says the words, operators see what is parked. Every class ends in a refund: the ledger sees to
-that, none can opt out. The outside's own words are not shown to sellers: they are in English, about the
-provider, and sometimes wrong.
+services/adapters/kie/failures.py tells which class an outside answer means; the worker carries out what
+follows (worker/retry_policy.py, worker/steps/handle_failure.py), the notifier says the words. Every class
+ends in a refund: the ledger sees to that. The outside's own words are not shown to sellers: they are in
+English, about the provider, and sometimes wrong.
 """
 
 from typing import Final, Literal
@@ -31,13 +30,12 @@ ErrorClass = Literal[
 
 
 class ErrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What one class of errors leads to.
+    """Consequences of one error class.
 
     `happened` and `advice` are msgids of the notifier's catalogue. `retries`: another submission may help.
-    `rests_key`: the trouble is the provider account's own; it rests, and each of the others is tried.
-    `pauses_model`: no job can have this model for now. `blames_model`: it is the model's or the provider's
-    trouble; many in a row, and the model rests. `alarms`: an operator should hear of it now, since nothing
-    gets better by itself. `parks`: the job is a dead letter, for an operator to look at in peace.
+    `rests_key`: the provider account's own trouble; it rests, each of the others is tried. `pauses_model`: no
+    job can have this model for now. `blames_model`: many in a row, and the model rests. `alarms`: an operator
+    should hear of it now, since nothing gets better by itself. `parks`: the job is a dead letter.
     """
 
     happened: str
@@ -121,5 +119,5 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
 
 
 def policy_for(error_class: str) -> ErrorPolicy:
-    """What follows from a class; for one this version does not know, what follows from `unclassified`."""
+    """The class's policy; `unclassified`'s for one this version does not know."""
     return POLICIES.get(error_class, POLICIES["unclassified"])

@@ -1,8 +1,7 @@
-"""How fast all our workers together may use the provider, and whose turn it is.
+"""Rate limits of the provider across workers; fair turns between users.
 
-The provider takes 20 creations in 10 seconds per account and 10 reads a second per key. Turns to create are
-given fairly between users; an account with trouble rests, and is tried again later. All of it is kept in
-Redis. While Redis is away each process keeps to the same limits alone: a creation too many is refused by the
+20 creations in 10 seconds per account and 10 reads a second per key; an account with trouble rests. Kept in
+Redis; while it is away each process keeps to the same limits alone: a creation too many is refused by the
 provider before anything is made, and tried again.
 """
 
@@ -41,9 +40,7 @@ _SCRIPTS: Final = ("turn", "renew", "rest", "rests", "read")
 
 class ProviderRates(msgspec.Struct, frozen=True):
     """Per account. `in_flight_max`: submissions of one user at once, each counted for `in_flight_s` at most.
-
-    Who waits and has not asked for `forget_s` loses their place: their process has died.
-    """
+    Whoever waits and has not asked for `forget_s` loses their place: their process has died."""
 
     creations: int = 20
     per_s: float = 10.0
@@ -57,10 +54,8 @@ class ProviderRates(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """With an `account`: create now, with it. Without: ask again after `wait_s`; `resting`: none is well.
-
-    `slot` names the place in the account's window, see `renew`.
-    """
+    """`account`: create now, with it. Without: ask again after `wait_s`. `resting`: every account rests.
+    `slot` names the place in the account's window, see `renew`."""
 
     account: str
     wait_s: float
@@ -69,7 +64,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class ProviderLimits:
-    """The limiter. Never raises because of Redis. What many jobs ask at the same time goes there together."""
+    """Rate limiter. Never raises because of Redis. Simultaneous calls are batched."""
 
     def __init__(self, redis: Redis | None, rates: ProviderRates | None = None) -> None:
         self._rates = rates or ProviderRates()
@@ -80,7 +75,7 @@ class ProviderLimits:
         self._troubled: set[str] = set()
 
     async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:
-        """Ask for a turn to create; `ticket` names who waits (the job) from one asking to the next."""
+        """Ask for a turn to create; `ticket` (the job) identifies the waiter from call to call."""
         rates = self._rates
         keys = [KIE_WAITING, KIE_SEEN, KIE_TAGS, KIE_RESTING, kie_in_flight(user), KIE_VIRTUAL]
         keys += map(kie_made, accounts)
@@ -96,24 +91,20 @@ class ProviderLimits:
         return Turn(account, int(wait_ms) / 1000, bool(resting), slot.decode())
 
     async def renew(self, turn: Turn) -> float:
-        """Count a turn whose call was held up from now on; 0, or the seconds to wait before asking again.
-
-        Without this, calls that were held up one by one would come in a bunch that the provider refuses.
-        """
+        """Count a held-up turn from now on; 0, or the seconds to wait before asking again. Without this,
+        calls that were held up one by one would come in a bunch that the provider refuses."""
         window_ms = int(self._rates.per_s * 1000)
         arguments = (turn.slot, window_ms, self._rates.creations)
         wait_ms = await self._run("renew", [kie_made(turn.account)], arguments)
         return self._own.renew(turn.account) if wait_ms is None else int(wait_ms) / 1000
 
     async def done(self, ticket: str, user: str) -> None:
-        """The submission is over, or was never made: the user may have another one in flight."""
+        """Release the user's place in flight: the submission is over, or was never made."""
         await self._ask(lambda redis: redis.ask("ZREM", kie_in_flight(user), ticket))
 
     async def read_wait_s(self, account: str, *, urgent: bool = False) -> float:
-        """Reserve one read with the account's key; the seconds to wait before making it.
-
-        Urgent ones (the provider says that something is new) have a share of their own and overtake the rest.
-        """
+        """Reserve one read with the account's key; the seconds to wait before making it. Urgent ones (the
+        provider says that something is new) have a share of their own and overtake the rest."""
         share = self._rates.urgent_share if urgent else 1 - self._rates.urgent_share
         interval_us = int(1e6 / (self._rates.reads_per_s * share))
         lane = f"{account}:urgent" if urgent else account
@@ -123,7 +114,7 @@ class ProviderLimits:
         return wait_s
 
     async def rest(self, account: str) -> float:
-        """Leave the account alone for a while, twice as long each time in a row; the seconds."""
+        """Rest an account, twice as long each time in a row; the seconds."""
         rates = self._rates
         times_ms = (int(rates.rest_s * 1000), int(rates.rest_s_max * 1000))
         rest_ms = await self._run("rest", [KIE_RESTING], [account, *times_ms])
@@ -133,14 +124,13 @@ class ProviderLimits:
         return seconds
 
     async def wake(self, account: str) -> None:
-        """The account has just worked."""
         if account in self._troubled:
             self._troubled.discard(account)
             self._own.rest(account, 0)
             await self._ask(lambda redis: redis.ask("HDEL", KIE_RESTING, account, f"{account}:row"))
 
     async def rests(self, accounts: Sequence[str]) -> dict[str, float]:
-        """Per account the seconds of rest that are left; 0 for one that is well."""
+        """Seconds of rest left per account."""
         left_ms = await self._run("rests", [KIE_RESTING], accounts)
         if left_ms is None:
             return self._own.rests(accounts)
@@ -150,7 +140,6 @@ class ProviderLimits:
         return await self._ask(lambda redis: redis.run(script, keys, arguments))
 
     async def _ask(self, call: Callable[[RedisBatcher], Awaitable[Any]]) -> Any:
-        """What Redis answers; None while it is away."""
         if self._redis is None or time.monotonic() < self._away_until:
             return None
         try:
@@ -164,8 +153,6 @@ class ProviderLimits:
 
 
 class _OwnLimits:
-    """The same limits for this process alone, first come, first served."""
-
     def __init__(self, rates: ProviderRates) -> None:
         self._rates = rates
         self._made: dict[str, deque[float]] = {}
@@ -195,7 +182,6 @@ class _OwnLimits:
         return 0.0
 
     def _made_of(self, account: str, now: float) -> deque[float]:
-        """When the account's creations within the window were."""
         made = self._made.setdefault(account, deque())
         while made and made[0] <= now - self._rates.per_s:
             made.popleft()
@@ -222,7 +208,7 @@ _FORGET_S = 3600
 
 
 class ProviderAccount(msgspec.Struct, frozen=True):
-    """One account: its balance as it was `read_s` ago, its rest that is left, its creations in the window."""
+    """An account: its balance as of `read_s` ago, rest left, and creations in the window."""
 
     account: str
     credits: float | None
@@ -232,7 +218,7 @@ class ProviderAccount(msgspec.Struct, frozen=True):
 
 
 async def note_balances(redis: Redis, balances: Mapping[str, Decimal]) -> None:
-    """Note what was just read. Raises RedisError."""
+    """Store balances just read. Raises RedisError."""
     if not balances:
         return
     now_s, _ = await redis.time()
@@ -243,7 +229,7 @@ async def note_balances(redis: Redis, balances: Mapping[str, Decimal]) -> None:
 
 
 async def look(redis: Redis, window_s: float) -> tuple[list[ProviderAccount], int]:
-    """Every account that is known here, and how many submissions wait for a turn. Raises RedisError."""
+    """Every known account, and how many submissions wait for a turn. Raises RedisError."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.time()
         pipe.hgetall(KIE_BALANCES)

@@ -1,4 +1,4 @@
-"""The load as one process knows it: measured in Postgres, remembered for seconds."""
+"""Wait estimate from the load: measured in Postgres, cached for seconds."""
 
 import asyncio
 import math
@@ -28,7 +28,7 @@ GUESS_FACTOR: Final = 1.5
 
 
 class Render(msgspec.Struct, frozen=True):
-    """How long a model takes from its acceptance of a task: usually, and in 19 of 20 cases. Seconds."""
+    """Seconds from a task's acceptance to its video: usually, and 95th percentile."""
 
     usual_s: float
     p95_s: float
@@ -36,7 +36,7 @@ class Render(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """One seller's unfinished jobs: not submitted yet, in all; the age of the oldest that nobody started."""
+    """A seller's unfinished jobs: not submitted, in all; the age of the oldest not started."""
 
     waiting: int
     open: int
@@ -44,35 +44,30 @@ class Waiting(msgspec.Struct, frozen=True):
 
 
 class Capacity(msgspec.Struct, frozen=True):
-    """What the provider takes from all our accounts together, and of one seller at once."""
+    """What the provider takes: from all accounts together, and of one seller at once."""
 
     per_s: float
     in_flight_max: int
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """Seconds from now until the last of the jobs is submitted, and until its video: usually, and p95."""
+    """Seconds until the last job's submission, and until its video: usually, and p95."""
 
     wait_s: float
     usual_s: float
     p95_s: float
 
     def too_late_s(self, deadline_s: float) -> float:
-        """By how much the deadline would be missed; 0 when it would not."""
         return max(0.0, self.p95_s - deadline_s)
 
 
 def guess(expected_s: float) -> Render:
-    """What the catalogue says, for a model that nothing is measured of."""
     return Render(expected_s, expected_s * GUESS_FACTOR, measured=False)
 
 
 def believed(render: Render, whole_s: float) -> Render:
-    """What to go by for jobs that have `whole_s` in all.
-
-    A guess by which no job at all would be in time is wrong: whoever gave jobs so little time knows of a
-    quicker provider, e.g. the sandbox. Then nothing is known until something is measured.
-    """
+    """Figures for jobs that have `whole_s` in all, if plausible. A guess by which none is in time is wrong (a
+    quicker provider, e.g. the sandbox): nothing is known until measured."""
     if render.measured or render.p95_s < whole_s:
         return render
     return Render(min(render.usual_s, whole_s), 0.0, measured=False)
@@ -81,7 +76,7 @@ def believed(render: Render, whole_s: float) -> Render:
 def estimate(
     queue: Mapping[str, Waiting], account: str, jobs: int, capacity: Capacity, render: Render
 ) -> Estimate:
-    """For `jobs` more of `account`. Turns are fair: of each other seller as many go before as of this one."""
+    """Estimate `jobs` more of `account`; turns are fair between sellers."""
     mine = queue.get(account, Waiting(0, 0))
     own = mine.waiting + jobs
     others = sum(min(each.waiting, own) for name, each in queue.items() if name != account)
@@ -101,24 +96,22 @@ _VIDEOS: Final = 500
 
 
 def capacity(settings: Settings) -> Capacity:
-    """What the provider takes, as the settings have it: every account so many creations in ten seconds."""
     per_s = len(settings.kie_keys) * settings.kie_creations_per_10_s / 10
     return Capacity(per_s, settings.user_in_flight_max)
 
 
 class RenderTimes:
-    """How long each model takes. Without a pool nothing is ever measured."""
+    """Measured render times by model. Without a pool nothing is ever measured."""
 
     def __init__(self, pool: Pool | None = None) -> None:
         self._pool = pool
         self._measured: dict[str, Render] = {}
 
     def of(self, model: Model) -> Render:
-        """What was measured, or else what the catalogue says."""
         return self._measured.get(model.slug) or guess(model.expected_s)
 
     async def measure(self) -> int:
-        """Look at the newest videos; 0, as `repeat` wants it. Raises what asyncpg raises."""
+        """Measure the newest videos; 0, as `repeat` wants it. Raises what asyncpg raises."""
         if self._pool is not None:
             rows = await self._pool.fetch(query("render_times"), _EVENTS, _VIDEOS)
             enough = [row for row in rows if row["videos"] >= MEASURED_MIN]
@@ -126,7 +119,7 @@ class RenderTimes:
         return 0
 
     async def whole_s(self, job: str, deadline_at_us: int) -> float:
-        """How much time a job had in all. Raises what asyncpg raises."""
+        """A job's time in all, in seconds. Raises what asyncpg raises."""
         if self._pool is None:
             return 0.0
         queued_at_us = await self._pool.fetchval(query("queued_at"), job_stream(job))
@@ -134,7 +127,7 @@ class RenderTimes:
 
 
 class Outlook:
-    """What a seller may expect who orders now. Without a pool nobody waits."""
+    """Wait estimate for an order now. Without a pool nobody waits."""
 
     def __init__(self, pool: Pool | None = None, capacity: Capacity | None = None) -> None:
         self.times = RenderTimes(pool)

@@ -1,4 +1,4 @@
-"""What is done on a schedule and needs more than Postgres."""
+"""Scheduled tasks that need more than Postgres."""
 
 from services.adapters.telegram.lazy_models import build_when_used
 

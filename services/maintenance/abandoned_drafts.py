@@ -1,7 +1,7 @@
-"""Deletes what nobody came back for: orders that were not placed, unused photos, and files that are nobody's.
+"""Deletes abandoned drafts, unused photos, and blobs without an owner.
 
-A file that was taken from its owner is deleted again after a day: whoever was storing it meanwhile may have
-died before they could look (docs/decisions/erasure.md).
+A file that was taken from its owner is deleted again after a day: a process storing it meanwhile may have
+died before it could look (docs/decisions/erasure.md).
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ NOBODYS_S: Final = 86_400.0
 
 
 class AbandonedDrafts:
-    """`run_once` again and again; `keep_s` is DRAFT_KEEP_SECONDS."""
+    """Deletes what is older than `keep_s`, which is DRAFT_KEEP_SECONDS."""
 
     def __init__(self, pool: Pool, blobs: BlobStore, *, keep_s: float) -> None:
         self._pool = pool

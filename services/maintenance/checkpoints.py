@@ -1,4 +1,4 @@
-"""Makes signed checkpoints on schedule, when there is a key to sign with.
+"""Signed checkpoints on schedule, when there is a key to sign with.
 
 What is due is asked of the table, under a lock, so two processes make one checkpoint; each writes it into its
 own folder.
@@ -21,8 +21,6 @@ logger = structlog.get_logger()
 
 
 class Checkpoints:
-    """`run_once` every now and then; see `idle_s`."""
-
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings = settings
         self._pool = pool
@@ -31,11 +29,10 @@ class Checkpoints:
 
     @property
     def idle_s(self) -> float:
-        """How often to look whether one is due."""
         return max(min(self._every_s / 10, 30.0), 0.1)
 
     async def run_once(self) -> int:
-        """Make one if it is due, and see that the newest one is in the folder. 0: look again in `idle_s`."""
+        """Make one if due, and write the newest into the folder. 0: look again in `idle_s`."""
         try:
             await self._make()
         except (NeurocardsError, OSError) as error:

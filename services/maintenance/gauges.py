@@ -1,4 +1,4 @@
-"""What is only measured, whatever else is dead. Times are the database's, not this machine's."""
+"""Gauges of maintenance. Times are the database's, not this machine's."""
 
 import asyncio
 import time
@@ -40,11 +40,8 @@ STATES: Final = tuple(state for state in get_args(JobState) if state not in ENDE
 
 
 async def measure_open_jobs(pool: Pool) -> int:
-    """Measure unfinished jobs, and failed ones that wait for an operator; how many are unfinished.
-
-    How many there are, and how old, is read from what the ledger itself keeps; the state of each from the
-    read model `job_status`, which may be behind.
-    """
+    """Measure unfinished jobs, and dead letters; how many are unfinished. Number and age are the ledger's
+    own; each job's state is from the read model `job_status`, which may be behind."""
     found = await pool.fetchrow(query("open_jobs_summary"))
     assert found is not None
     metrics.OPEN.set(found["open_jobs"])
@@ -63,10 +60,8 @@ async def measure_open_jobs(pool: Pool) -> int:
 
 
 class UnknownSubmissions:
-    """Counts submissions whose outcome stays unknown: nobody may repeat them, so a person should know.
-
-    The deadline ends their jobs; until then a callback may still bring the task. One warning per submission.
-    """
+    """Counts submissions of unknown outcome: nobody may repeat them, a person should know. The deadline ends
+    their jobs; until then a callback may still bring the task. One warning per submission."""
 
     def __init__(self, pool: Pool, *, after_s: float = UNKNOWN_S) -> None:
         self._pool = pool
@@ -92,10 +87,8 @@ class UnknownSubmissions:
 
 
 async def measure_wal_archive(pool: Pool) -> int:
-    """Measure when WAL was archived last: without that nothing after the last backup can be restored.
-
-    Where nothing is archived, or by others, both times are 0.
-    """
+    """Measure when WAL was archived last: nothing after the last backup is restorable without it. Where
+    nothing is archived, or by others, both times are 0."""
     row = await pool.fetchrow(query("archived"))
     assert row is not None
     metrics.ARCHIVED_AT.set(row["archived_at_s"] or 0)
@@ -104,7 +97,7 @@ async def measure_wal_archive(pool: Pool) -> int:
 
 
 async def measure_models(book: CircuitBook, offered: Iterable[str]) -> int:
-    """Show each model's state, those on offer and those that had trouble; how many are not available."""
+    """Measure the state of models on offer or with trouble; how many are not available."""
     _, circuits = await book.read()
     unavailable = 0
     for model in {*offered, *circuits}:
@@ -116,7 +109,6 @@ async def measure_models(book: CircuitBook, offered: Iterable[str]) -> int:
 
 
 async def measure_payments(pool: Pool) -> int:
-    """Measure what is open between us and the payment providers, and what their books differed in."""
     row = await pool.fetchrow(query("watch_summary"))
     uncredited = await pool.fetchrow(query("uncredited"))
     compared = await pool.fetchrow(query("newest_comparisons"))
@@ -135,7 +127,6 @@ async def measure_payments(pool: Pool) -> int:
 
 
 async def measure_rests(kie: Kie, limits: ProviderLimits) -> int:
-    """Show which of our accounts with the provider rest; how many do."""
     rests = await limits.rests(kie.accounts)
     for account, left_s in rests.items():
         metrics.RESTING.labels(account).set(left_s > 0)
@@ -143,7 +134,7 @@ async def measure_rests(kie: Kie, limits: ProviderLimits) -> int:
 
 
 class Balances:
-    """Measures the balance of every account. What is read is noted in Redis too, for `neurocards top`."""
+    """Measures every account's balance; noted in Redis, too, for `neurocards top`."""
 
     def __init__(self, kie: Kie, redis: Redis | None = None) -> None:
         self._kie = kie
@@ -184,10 +175,8 @@ class Balances:
 
 
 class ConsumerLag:
-    """Measures how far every consumer is behind the log: also those whose own process is dead.
-
-    While Redis is away no position in it is known, but what was published last was: nothing since.
-    """
+    """Measures each consumer's lag behind the log, also of dead processes. While Redis is away no position in
+    it is known, but what was published last was: nothing since."""
 
     def __init__(self, pool: Pool, redis: Redis | None) -> None:
         self._pool = pool
@@ -228,7 +217,7 @@ class ConsumerLag:
 
 
 async def _positions(redis: Redis) -> tuple[int, int, int]:
-    """Of the last event published, of the newest entry of `jobs`, and of the last one given to a worker."""
+    """Positions: last event published, newest entry of `jobs`, last one given to a worker."""
     async with redis.pipeline(transaction=True) as pipe:
         pipe.xinfo_stream(LEDGER)
         pipe.xinfo_stream(JOBS)

@@ -1,8 +1,8 @@
-"""Videos that come after their job was failed and refunded: looked for during a day, given free, once.
+"""Late videos of refunded jobs: looked for during a day, given free, once.
 
-What is looked for stands in the read model `job_status`; whether it may be given is for the ledger to say,
-which turns the success of a failed job into VideoGifted. Two processes at once store the same bytes twice and
-give one gift.
+Candidates are in the read model `job_status`; whether one may be given is for the ledger to say, which turns
+the success of a failed job into VideoGifted. Two processes at once store the same bytes twice and give one
+gift.
 """
 
 import time
@@ -47,7 +47,7 @@ class _Late(msgspec.Struct, frozen=True):
 
 
 class LateVideos:
-    """`run_once` every half minute; what has come to nothing is remembered here and not looked at again."""
+    """Late videos; what has come to nothing is remembered here and not looked at again."""
 
     def __init__(
         self,
@@ -71,7 +71,6 @@ class LateVideos:
         self._over: set[str] = set()
 
     async def run_once(self) -> int:
-        """Look at every task that may still end well; how many gifts were given."""
         gifts, seen = 0, set()
         after = (0, "")
         while True:

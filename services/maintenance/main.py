@@ -1,8 +1,8 @@
-"""`neurocards serve maintenance`: what is done on a schedule and needs more than Postgres.
+"""`neurocards serve maintenance`: scheduled tasks that need more than Postgres.
 
-Each task is on its own: what one raises stops no other (services/platform/scheduler.py), and none is needed
-for a refund at the deadline, which is the monitor's. Several of this process are harmless: the ledger's keys,
-taken rows and locks make one of what two of them do.
+What one task raises stops no other (services/platform/scheduler.py), and none is needed for a refund at the
+deadline, which is the monitor's. Several of this process are harmless: the ledger's keys, taken rows and
+locks make one of what two of them do.
 """
 
 from contextlib import AsyncExitStack
@@ -56,7 +56,6 @@ COMPARE_S = 60.0
 
 
 async def serve(settings: Settings) -> None:
-    """Do what is due until told to stop."""
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "maintenance", max_size=6))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
@@ -95,7 +94,6 @@ async def serve(settings: Settings) -> None:
 def start_payments(
     tasks: Scheduler, settings: Settings, ledger: Ledger, pool: Pool, shop: YooKassa, bot: Bot
 ) -> None:
-    """Look after open payments and refunds, compare the books, measure both."""
     orders = PaymentOrders(settings, ledger, pool)
     yookassa, stars = YooKassaPayments(orders, shop), StarsPayments(orders, bot, PersonalData(pool))
     tasks.start("payments", FollowUp(yookassa, stars).run_once, PAYMENTS_S, at_once=True)
@@ -109,7 +107,7 @@ def start_payments(
 
 
 async def compare_books(book: Reconciliation, days: int, every_s: float) -> int:
-    """Compare when the last time is `every_s` ago; 1 if so. The provider's trouble is an alarm."""
+    """Reconcile when the last time is `every_s` ago; 1 if so. The provider's trouble is an alarm."""
     try:
         report = await book.run(days, every_s=every_s)
     except (YooKassaError, StarsError) as error:
@@ -119,7 +117,6 @@ async def compare_books(book: Reconciliation, days: int, every_s: float) -> int:
 
 
 def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:
-    """Start what only looks."""
     offered = [model.slug for model in load_catalogue().models if model.enabled]
     tasks.start("summary", partial(gauges.measure_open_jobs, pool), MEASURE_S)
     tasks.start("lags", gauges.ConsumerLag(pool, redis).run_once, MEASURE_S)

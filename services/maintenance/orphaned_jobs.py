@@ -1,8 +1,7 @@
-"""Unfinished jobs that no stream entry will ever bring to a worker: they are given out once more.
+"""Orphaned jobs: unfinished, but without a stream entry for a worker; reissued.
 
-An entry of a job can be lost although nothing else is: deleted or acknowledged by hand, gone with a consumer,
-trimmed while pending and then dropped by the server. Nobody would notice before the deadline. What can go
-wrong while looking:
+An entry can be lost alone: deleted or acknowledged by hand, gone with a consumer, trimmed while pending and
+then dropped by the server. Races while looking:
 
 - An entry is delivered between two reads, and seen neither in the stream nor pending: all that is asked of
   Redis about an entry is read in one script.
@@ -46,17 +45,13 @@ REISSUES_MAX: Final = 5
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What Redis knows of an entry of `jobs`."""
-
     pending: bool
     in_stream: bool
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """The streams at one moment: the last position published, the group's last one delivered, and entries.
-
-    `delivered` is None when there is no group.
-    """
+    """The streams at one moment: last position published, group's last delivered, entries. `delivered` is
+    None when there is no group."""
 
     published: int
     delivered: int | None
@@ -64,7 +59,7 @@ class Streams(msgspec.Struct, frozen=True):
 
 
 class OrphanedJob(msgspec.Struct, frozen=True):
-    """A job and the positions of all its entries, none of which will bring it to anybody."""
+    """An orphaned job and the positions of all its entries."""
 
     job: str
     account: str
@@ -72,7 +67,7 @@ class OrphanedJob(msgspec.Struct, frozen=True):
 
 
 def is_reachable(positions: Sequence[int], streams: Streams) -> bool:
-    """Whether an entry at one of a job's positions (ascending) is in a worker's hands, or will be."""
+    """Whether a worker holds or will get an entry at `positions` (ascending)."""
     if streams.delivered is None or positions[-1] > streams.published:
         return True
     found = ((position, streams.entries[position]) for position in positions)
@@ -80,7 +75,7 @@ def is_reachable(positions: Sequence[int], streams: Streams) -> bool:
 
 
 class OrphanedJobs:
-    """`run_once` now and then. `unmoved_s`: jobs to which something has happened since are left alone."""
+    """Orphaned jobs; those to which something has happened within `unmoved_s` are left alone."""
 
     def __init__(self, ledger: Ledger, pool: Pool, redis: Redis, *, unmoved_s: float) -> None:
         self._ledger = ledger
@@ -91,7 +86,7 @@ class OrphanedJobs:
         self._seen: set[OrphanedJob] = set()
 
     async def run_once(self) -> int:
-        """Look, and reissue what was unclaimed at the last look too; how many. None while Redis is away."""
+        """Look, and reissue what was orphaned at the last look too; how many. None while Redis is away."""
         before, self._seen = self._seen, set()
         try:
             self._seen = await self.look()
@@ -109,7 +104,7 @@ class OrphanedJobs:
         return reissued
 
     async def look(self) -> set[OrphanedJob]:
-        """Every unclaimed job to which nothing has happened for a while. Raises RedisError, OSError."""
+        """Every orphaned job to which nothing has happened for a while. Raises RedisError, OSError."""
         found: set[OrphanedJob] = set()
         after = 0
         while page := await self._ledger.read.open_jobs(after, limit=PAGE_JOBS):

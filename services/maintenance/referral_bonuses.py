@@ -1,8 +1,7 @@
-"""Gives both sides their bonus once an invited account has bought, or made its first video.
+"""Referral bonuses for both sides after the invited account's purchase or video.
 
-Who is due is asked of the log by index, from its start in every round: nothing is lost while nobody asked,
-and there is no place to remember. Two processes that ask at once use one key per invited account; one that is
-killed after asking finds it done, or asks again.
+Who is due is asked of the log by index, from its start in every round, so nothing is lost and there is no
+cursor. One key per invited account makes one of two processes, or of a repetition after a kill.
 """
 
 import asyncio
@@ -26,8 +25,6 @@ PAGE: Final = 200
 
 
 class ReferralBonuses:
-    """`run_once` every few seconds; nothing is given while both bonuses are 0."""
-
     def __init__(self, settings: Settings, ledger: Ledger, pool: Pool, *, page: int = PAGE) -> None:
         self._inviter_credits = settings.referral_credits
         self._credits = settings.referred_credits
@@ -39,7 +36,6 @@ class ReferralBonuses:
         self._page = page
 
     async def run_once(self) -> int:
-        """Reward who is due; how many were."""
         rewarded, after = 0, 0
         if not self._inviter_credits and not self._credits:
             return 0

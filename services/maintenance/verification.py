@@ -1,12 +1,12 @@
-"""Verifies the log on schedule, so that damage is known within minutes and not when somebody happens to look.
+"""Scheduled verification of the log, so that damage is known within minutes.
 
-Every few minutes what came since the last time is verified: chain, rules, books, and the rows of read models
-that it touched; it takes as long as there is news. Once a day everything is, from the log's start: only that
-sees an old row changed. It is done by processes of low priority, one after the other.
+Every few minutes what is new is verified: chain, rules, books, and the rows of read models that it touched.
+Once a day everything is, from the log's start: only that sees an old row changed. It is done by processes of
+low priority, one after the other.
 
-What was found is kept until the whole has been verified anew, which is done more often while something is
-wrong. Two processes: the row says whose turn it is; one that is killed meanwhile has its turn taken over when
-that has run out, and then both may verify at once, which costs time and nothing else.
+Findings are kept until the whole has been verified anew, which is done more often while something is wrong.
+Two processes: the row says whose turn it is; a killed one's turn is taken over when it has run out, and then
+both may verify at once, which costs time and nothing else.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ LOGGED_MAX: Final = 20
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """What is ours to verify: everything, or what came after a place; `known` was wrong before that."""
+    """A verification to do: all, or after a place; `known` was wrong before that."""
 
     whole: bool
     after: Cursor
@@ -48,7 +48,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Verification:
-    """`run_once` every few seconds; see `idle_s`. What is under way ends when `stop` is set."""
+    """`run_once` every `idle_s`. What is under way ends when `stop` is set."""
 
     def __init__(
         self, settings: Settings, pool: Pool, stop: asyncio.Event, *, first_s: float = FIRST_S
@@ -65,11 +65,10 @@ class Verification:
 
     @property
     def idle_s(self) -> float:
-        """How often to look whether it is due."""
         return max(min(self._every_s / 10, 15.0), 0.1)
 
     async def run_once(self) -> int:
-        """Verify if it is due; whether that was done. Raises what asyncpg raises when Postgres is away."""
+        """Verify if due; whether it was. Raises what asyncpg raises when Postgres is away."""
         await self._give_back()  # what could not be given back at the time
         turn = await self._take() if time.monotonic() >= self._begin_at else None
         report = None
@@ -98,7 +97,7 @@ class Verification:
             self._back_after_s = None
 
     async def _report(self, turn: Turn) -> Report | None:
-        """None when it could not be made. A log in which nothing can be read must not end the process."""
+        """The report; None when it could not be made: an unreadable log must not end the process."""
         work = asyncio.ensure_future(verify(self._database, after=turn.after, gentle=True))
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
@@ -130,7 +129,6 @@ class Verification:
         self._back_after_s = None
 
     async def _measure(self) -> None:
-        """Set the gauges to what all processes together know."""
         row = await self._pool.fetchrow(query("verification"))
         assert row is not None
         VERIFIED_AT.labels("new").set(row["new_at_s"])

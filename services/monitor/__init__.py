@@ -1,1 +1,1 @@
-"""Fails and refunds what passed its deadline; needs Postgres alone."""
+"""Job deadlines and credit expiry; needs Postgres alone."""

@@ -1,4 +1,4 @@
-"""Books credits whose life is over, on accounts that nobody uses meanwhile.
+"""Credit expiry: books lots whose life is over, on accounts not in use.
 
 Nothing depends on how soon: the ledger does not let them be spent anyway, and every command on the account
 books them first. So a read model may say which accounts to ask for, however far behind it is.
@@ -24,15 +24,12 @@ PAGE_ACCOUNTS: Final = 500
 
 
 class ExpirySweep:
-    """`run_once` every few seconds."""
-
     def __init__(self, ledger: Ledger, pool: Pool, *, page_accounts: int = PAGE_ACCOUNTS) -> None:
         self._ledger = ledger
         self._pool = pool
         self._page_accounts = page_accounts
 
     async def run_once(self) -> int:
-        """Book what is due; how many commands booked something."""
         booked = 0
         after: tuple[int, str] = (0, "")
         while True:

@@ -1,7 +1,7 @@
-"""Ends what has passed its deadline: the job fails and its charge comes back, in one transaction.
+"""Job deadlines: an overdue job fails and is refunded, in one transaction.
 
 The last guard of "a user always hears back": it reads Postgres alone, no stream, no projection, no worker.
-Two monitors at once are harmless, since the command's key is the same; a worker that is faster wins.
+Two monitors are harmless, since the command's key is the same; a worker that is faster wins.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ TIMED_OUT: Final = Failure("timeout", "deadline", "no video before the deadline"
 
 
 class Swept(msgspec.Struct):
-    """What one sweep came to: overdue jobs `found`, `failed` by us, `ended` by others before us, `stuck`."""
+    """One sweep's counts: overdue jobs `found`, `failed` by us, `ended` by others, `stuck`."""
 
     found: int = 0
     failed: int = 0
@@ -47,8 +47,6 @@ class _Overdue(msgspec.Struct, frozen=True):
 
 
 class DeadlineSweep:
-    """`run_once` every second or so."""
-
     def __init__(
         self,
         ledger: Ledger,
@@ -64,8 +62,7 @@ class DeadlineSweep:
         self._stuck_until: dict[str, float] = {}
 
     async def run_once(self) -> Swept:
-        """Fail every overdue job. Raises LedgerUnavailableError or what asyncpg raises when Postgres is
-        away."""
+        """Fail every overdue job. Raises LedgerUnavailableError or what asyncpg raises."""
         swept = Swept()
         now = time.monotonic()
         self._stuck_until = {job: until for job, until in self._stuck_until.items() if until > now}

@@ -1,4 +1,4 @@
-"""`neurocards serve monitor`: nobody waits past the deadline, whatever else is dead. Needs Postgres alone."""
+"""`neurocards serve monitor`: deadlines and credit expiry, with Postgres alone."""
 
 import contextlib
 import time
@@ -22,7 +22,6 @@ EXPIRY_S = 10.0
 
 
 async def serve(settings: Settings) -> None:
-    """Sweep until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=4))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
@@ -46,11 +45,8 @@ async def serve(settings: Settings) -> None:
 
 
 async def measure_log_time(pool: Pool) -> None:
-    """Measure whether the log's time is ahead of the clocks: it never falls, so once ahead it stays ahead.
-
-    While it is, lots end and deadlines pass by a clock that does not move. Our own clock tells while the
-    database's is still wrong.
-    """
+    """Measure the log's time ahead of the clocks: it never falls back. While ahead, lots end and deadlines
+    pass by a clock that does not move. Our own clock tells while the database's is still wrong."""
     row = await pool.fetchrow(query("log_time"))
     if row is not None:
         LOG_AHEAD.labels("database").set(row["log_s"] - row["database_s"])

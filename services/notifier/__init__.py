@@ -1,4 +1,4 @@
-"""Tells sellers how their jobs end."""
+"""The notifier: deliveries and status messages to sellers."""
 
 from services.adapters.telegram.lazy_models import build_when_used
 

@@ -16,7 +16,7 @@ query = load_queries("services.notifier")
 
 
 def about(delivery: Delivery) -> dict[str, str | int]:
-    """What its log lines say; `position` is that of the event that the chat is told of."""
+    """Log fields; `position` is that of the event that the chat is told of."""
     return {
         "payment" if delivery.is_payment else "job": delivery.job,
         "account": delivery.account,
@@ -26,7 +26,6 @@ def about(delivery: Delivery) -> dict[str, str | int]:
 
 
 def span_of(delivery: Delivery) -> AbstractContextManager[Span]:
-    """Around its sending, in the job's trace."""
     if delivery.is_payment:
         return tracing.NO_SPAN
     return tracing.span(
@@ -39,11 +38,10 @@ def span_of(delivery: Delivery) -> AbstractContextManager[Span]:
 
 
 class Deliveries:
-    """Takes rows and writes down what became of them.
+    """Leases of deliveries, and their outcomes.
 
     A taken row belongs to its taker until `lease_s` after it was taken or last renewed. `claims` is the
-    fencing token: a decision of someone whose row was taken by another is dropped, the fact that it arrived
-    never is.
+    fencing token: a decision of a taker who lost the row is dropped, the fact that it arrived never is.
     """
 
     def __init__(self, pool: Pool, lease_s: float) -> None:
@@ -51,16 +49,16 @@ class Deliveries:
         self._lease_s = lease_s
 
     async def claim(self, limit: int) -> list[Delivery]:
-        """Take up to `limit` due ones, at most one per account, in order."""
+        """Lease up to `limit` due deliveries, one per account, in order."""
         rows = await self._pool.fetch(query("deliveries_claim"), limit, self._lease_s)
         return [Delivery(*row) for row in sorted(rows, key=lambda row: int(row["position"]))]
 
     async def begin(self, delivery: Delivery) -> bool:
-        """Write down that it is being sent; False when it is not ours (any more)."""
+        """Record that it is being sent; False when it is not ours (any more)."""
         return bool(await self._change("delivery_begin", delivery, delivery.claims))
 
     async def sent(self, delivery: Delivery, message_id: int, file_id: str | None) -> bool:
-        """It arrived; False when it had arrived before."""
+        """Record that it arrived; False when it had arrived before."""
         return await self._change("delivery_sent", delivery, message_id, file_id)
 
     async def retry(
@@ -72,17 +70,14 @@ class Deliveries:
         may_have_arrived: bool = False,
         as_link: bool = False,
     ) -> bool:
-        """Let go of it until `wait_s` from now."""
         return await self._change(
             "delivery_retry", delivery, delivery.claims, wait_s, reason, may_have_arrived, as_link
         )
 
     async def end(self, delivery: Delivery, state: Literal["failed", "skipped"], reason: str) -> bool:
-        """It will never be sent."""
         return await self._change("delivery_end", delivery, delivery.claims, state, reason)
 
     async def renew(self, held: Iterable[Delivery]) -> None:
-        """Hold them for another `lease_s`."""
         columns = list(zip(*((d.job, d.kind, d.claims) for d in held), strict=True))
         if columns:
             await self._pool.execute(query("deliveries_renew"), *columns, self._lease_s)
@@ -92,7 +87,7 @@ class Deliveries:
 
 
 class PendingGauge:
-    """Measures what is owed and not sent yet. `pending` is None until the first look."""
+    """Gauge of what is owed and not sent yet. `pending` is None until the first look."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

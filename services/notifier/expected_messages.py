@@ -1,7 +1,7 @@
-"""From events to what the chats should show. Pure: no clock, no I/O.
+"""Expected messages from events: what the chats should show. Pure.
 
-Only the events that matter to a seller are read, and only the fields that are needed of them, so that an
-event some other part cannot read keeps no one from hearing back.
+Only the events and fields that matter to a seller are read, so that an event some other part cannot read
+keeps no one from hearing back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,8 +23,6 @@ ENDED: frozenset[LineState] = frozenset({"done", "failed", "gifted"})
 
 
 class JobLine(msgspec.Struct, frozen=True):
-    """One job as its order's status message shows it."""
-
     job: str
     order_id: str
     account: str
@@ -36,7 +34,7 @@ class JobLine(msgspec.Struct, frozen=True):
 
 
 class Owed(msgspec.Struct, frozen=True):
-    """A message that the event at `position` owes to the job's account, once."""
+    """A message owed to the job's account: once, by the event at `position`."""
 
     position: int
     kind: Kind
@@ -47,7 +45,7 @@ class Owed(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What a batch of events comes to: the lines that are new or moved, and the messages owed, in order."""
+    """What a batch of events changes: new or moved lines, and messages owed, in order."""
 
     lines: dict[str, JobLine]
     owed: list[Owed]
@@ -92,12 +90,11 @@ _MOVES: dict[str, tuple[frozenset[LineState], LineState]] = {
 
 
 def jobs_in(events: Iterable[Recorded]) -> list[str]:
-    """The jobs whose lines `fold` needs to know, each once."""
     return list(dict.fromkeys(job for event in events if (job := job_of(event.stream)) is not None))
 
 
 def fold(known: Mapping[str, JobLine], events: Iterable[Recorded]) -> Changes:
-    """What `events`, in order, change in the `known` lines, and what they owe."""
+    """Fold `events` into the `known` lines, and the messages they owe."""
     changes = Changes({}, [])
     for event in events:
         job = job_of(event.stream)

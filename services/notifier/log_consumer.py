@@ -1,4 +1,4 @@
-"""Follows the log in order and writes down what each chat is owed, in the transaction that moves its cursor.
+"""Log consumer: records what each chat is owed, in its cursor's transaction.
 
 So every event has its effect exactly once, whatever dies: a rolled back batch is read again, and of two
 notifiers only one can move the cursor.
@@ -26,8 +26,6 @@ BATCH_EVENTS = 1000
 
 
 class LogConsumer:
-    """The notifier's first half. `run_once` until stopped."""
-
     def __init__(
         self,
         pool: Pool,
@@ -45,14 +43,11 @@ class LogConsumer:
         self._position = 0
 
     def status(self, head: HeadWatch) -> dict[str, Any]:
-        """How far the log is followed."""
         return {"position": self._position, "lag": head.lag(self._position)}
 
     async def run_once(self) -> int:
-        """Apply the next batch, waiting up to `wait_s` for one; how many events were applied.
-
-        Raises IntegrityError when the log is not the one that was followed so far.
-        """
+        """Apply the next batch, waiting up to `wait_s` for one; how many events were applied. Raises
+        IntegrityError when the log is not the one that was followed so far."""
         if self._cursor is None:
             _, self._cursor = await cursors.where_is(self._pool, CONSUMER)
             self._came_to(self._cursor)
@@ -72,7 +67,7 @@ class LogConsumer:
         FOLLOWED_POSITION.set(cursor.position)
 
     async def _apply(self, events: list[Recorded]) -> tuple[Cursor, list[Recorded]]:
-        """The place reached, and the events that nobody else has applied."""
+        """The cursor reached, and the events that were not applied before."""
         async with self._pool.acquire() as connection, connection.transaction():
             place = await cursors.lock(connection, CONSUMER, events)
             if not place.fresh:
@@ -106,7 +101,7 @@ async def _write(connection: Connection, changes: Changes) -> None:
 
 
 async def _write_payments(connection: Connection, events: list[Recorded]) -> None:
-    """What their chats are told is read from the log when it is said; here only that there is something."""
+    """Mark payment messages as due; their text is made from the log when sent."""
     streams = {event.stream for event in events if payment_of(event.stream) is not None}
     if not streams:
         return
@@ -117,7 +112,7 @@ async def _write_payments(connection: Connection, events: list[Recorded]) -> Non
 
 
 async def _write_bonuses(connection: Connection, events: list[Recorded]) -> None:
-    """What an invitation brought either side; other grants are told by whoever made them."""
+    """Referral bonuses of either side; other grants are told by whoever made them."""
     granted = [event for event in events if event.type == "CreditsGranted"]
     came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind == "referral"]
     if came:

@@ -1,7 +1,4 @@
-"""`neurocards serve notifier`: tells every seller what became of their videos and payments.
-
-Needs Postgres and Telegram. Without Redis it reads the log from Postgres and counts its own pace.
-"""
+"""`neurocards serve notifier`: messages to sellers. Needs Postgres and Telegram; Redis is optional."""
 
 import asyncio
 import contextlib
@@ -33,7 +30,6 @@ GRACE_S = 12.0
 
 
 async def serve(settings: Settings) -> None:
-    """Follow the log and send what it owes until told to stop."""
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "notifier", max_size=12))
         redis = await stack.enter_async_context(command_client(settings))
@@ -81,7 +77,6 @@ def _tell_status(runtime: Runtime, pool: Pool, follower: LogConsumer, sender: Se
 
 
 async def _send(sender: Sender, stop: asyncio.Event, drained: asyncio.Event) -> None:
-    """Send until `stop`, then finish what was begun; until then it is kept ours."""
     try:
         await repeat(sender.run_once, stop, "send", idle_s=IDLE_S, wake=sender.wake)
         await sender.drain()

@@ -1,4 +1,4 @@
-"""The notifier's messages: HTML texts and buttons. No outside text is in them, so nothing needs escaping."""
+"""The notifier's messages in HTML: no outside text, so nothing is escaped."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -64,8 +64,6 @@ class StatusLine(msgspec.Struct, frozen=True):
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """What a status message shows."""
-
     text: str
     buttons: InlineKeyboardMarkup | None = None
 
@@ -82,15 +80,13 @@ _MARKS: Final[dict[LineState, str]] = {
 
 
 class Messages:
-    """Writes each message in the seller's language."""
-
     def __init__(self, texts: I18n, links: FileLinks, contact: str) -> None:
         self._texts = texts
         self._links = links
         self._contact = contact
 
     def video(self, delivery: Delivery) -> str:
-        """The caption of a video, or the text of a message that links to it."""
+        """A video's caption, or the text of a message linking to it."""
         locale = locale_for(delivery.locale)
         if delivery.kind == "gift":
             parts = [
@@ -111,7 +107,6 @@ class Messages:
         return "\n".join(parts)
 
     def failure(self, delivery: Delivery, balance: int | None) -> str:
-        """Why there is no video, what to change, and that the credit is back."""
         locale = locale_for(delivery.locale)
         policy = policy_for(delivery.error_class)
         title = "😔 <b>" + self._say("The video did not work out.", locale) + "</b>"
@@ -127,7 +122,6 @@ class Messages:
         return "\n".join([*parts, "💳 " + back])
 
     def bonus(self, delivery: Delivery, balance: int | None) -> str:
-        """An invitation has brought credits, to who was invited or to who invited them."""
         locale = locale_for(delivery.locale)
         why = self._say("You came by a friend's invitation.", locale)
         if delivery.kind == "referral":
@@ -146,7 +140,6 @@ class Messages:
         return self._links.reachable
 
     def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup:
-        """Once more with this product, and the menu."""
         locale = locale_for(delivery.locale)
         menu = InlineKeyboardButton(
             text="☰ " + self._say("Menu", locale), callback_data=Menu(action=MenuAction.HOME).pack()
@@ -160,7 +153,6 @@ class Messages:
         return InlineKeyboardMarkup(inline_keyboard=[[again], [menu]])
 
     def status(self, lines: Sequence[StatusLine], language: str) -> str:
-        """How an order's jobs stand."""
         locale = locale_for(language)
         over = all(line.state in ENDED for line in lines)
         title = self._say("Your order is finished", locale) if over else self._say("Your order", locale)
@@ -192,7 +184,6 @@ class Messages:
         return [text.format(number=delivery.number, of=delivery.of_jobs)]
 
     def _on_request(self, blobs: str, locale: str) -> str:
-        """While there is no address that people could open."""
         text = self._say("The file is kept. To get it, write to {contact}: <code>{name}</code>", locale)
         return text.format(contact=self._contact, name=blobs)
 

@@ -1,4 +1,4 @@
-"""What sellers read about their payments, made from the payment as the ledger has it."""
+"""Messages about payments, made from the payment as the ledger has it."""
 
 from typing import Final
 
@@ -30,7 +30,7 @@ _BANK: Final = (
 
 
 class Link(msgspec.Struct, frozen=True):
-    """What is kept of a payment outside the log: where to pay, the order to come back to, the last no."""
+    """A payment's data outside the log: confirmation URL, order to come back to, last refusal."""
 
     payment: str
     url: str | None
@@ -39,13 +39,10 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class PaymentMessages:
-    """Writes each message in the seller's language."""
-
     def __init__(self, texts: I18n) -> None:
         self._texts = texts
 
     def status(self, state: PaymentState, language: str, link: Link) -> Shown:
-        """How the payment stands, with what can be done about it."""
         ordered, locale = state.ordered, locale_for(language)
         assert ordered is not None
         what = self._what(ordered, locale)
@@ -74,7 +71,6 @@ class PaymentMessages:
                 return Shown("⏳ " + self._say("Preparing the payment, one moment…", locale) + f"\n{what}")
 
     def received(self, delivery: Delivery, balance: int | None) -> Shown:
-        """Credits came."""
         locale = locale_for(delivery.locale)
         count = self._texts.gettext(
             "{count} credit", "{count} credits", delivery.refunded, locale=locale
@@ -154,7 +150,6 @@ def _(msgid: str) -> str:
 
 
 def _why(reason: str) -> str:
-    """The provider's word for its no, as a sentence."""
     if reason in _NO_MONEY:
         return _("There was not enough money, or a limit was reached.")
     if reason in _LATE:

@@ -1,4 +1,4 @@
-"""Sends what is owed: each delivery once, or, when nobody can know whether it arrived, once more.
+"""Sender of deliveries: each once, or once more when its arrival is unknown.
 
     pending ──begin──▶ sending ──▶ sent
        ▲                  │
@@ -46,8 +46,6 @@ _SLOWEST_BYTES_PER_S: Final = 512 * 1024
 
 
 class Sender:
-    """The notifier's second half: `run_once` again and again, `renew_once` beside it."""
-
     def __init__(
         self,
         bot: Bot,
@@ -70,7 +68,6 @@ class Sender:
         """Set when there may be something to send."""
 
     async def run_once(self) -> int:
-        """Take as many due deliveries as there are free places and begin to send them; how many."""
         free = CONCURRENCY - len(self._held)
         if free <= 0:
             return 0
@@ -84,17 +81,14 @@ class Sender:
         return len(taken)
 
     def status(self) -> dict[str, int]:
-        """What is being sent."""
         return {"sending": len(self._held)}
 
     async def renew_once(self) -> int:
-        """Keep what is being sent; how many."""
         held = list(self._held.values())
         await self._deliveries.renew(held)
         return len(held)
 
     async def drain(self) -> None:
-        """Until everything taken is settled or let go."""
         while self._held:
             await asyncio.wait(list(self._held))
 
@@ -104,10 +98,8 @@ class Sender:
         self.wake.set()
 
     def _holding(self, delivery: Delivery) -> asyncio.Task[None] | None:
-        """Our own task with the same delivery, if its lease has run out under it.
-
-        It cannot reach Postgres, perhaps to note that the message has arrived: no reason to repeat it.
-        """
+        """Our own task with this delivery, its lease having run out. It cannot reach Postgres, perhaps to
+        note that the message has arrived: no reason to repeat it."""
         same = (delivery.job, delivery.kind)
         return next((task for task, held in self._held.items() if (held.job, held.kind) == same), None)
 
@@ -173,7 +165,7 @@ class Sender:
         return delivery.as_link or delivery.size_bytes > UPLOAD_BYTES_MAX
 
     async def _balance(self, delivery: Delivery) -> int | None:
-        """From the ledger itself, so that it is right even when the projections are dead."""
+        """The balance from the ledger itself: right even with dead projections."""
         account = await self._reader.account(delivery.account)
         return None if account.broken else account.balance
 
@@ -229,7 +221,7 @@ class Sender:
 
 
 class BlobFile(InputFile):
-    """A stored video to upload, read from the blob store while it is sent: never whole in memory."""
+    """A stored video to upload, streamed from the blob store: never whole in memory."""
 
     def __init__(self, blobs: BlobStore, key: str, filename: str = "video.mp4") -> None:
         super().__init__(filename=filename)

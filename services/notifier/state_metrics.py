@@ -1,11 +1,11 @@
-"""How long jobs stay in each state, measured once per event, whoever of several notifiers applies it.
+"""State durations of jobs, measured once per event across notifiers.
 
 The states are those of the read model `job_status`, made of the events' types and times alone. An event of a
 type not named here changes none.
 
-What is given here was applied in a transaction that has been committed, and no other notifier applies it.
-So nothing is measured twice, neither after a restart nor after a rebuild of the read models; a notifier that
-dies between the commit and the measuring leaves a few events unmeasured.
+Events come from a committed transaction that no other notifier applies, so nothing is measured twice, neither
+after a restart nor after a rebuild; a notifier that dies between commit and measuring leaves a few
+unmeasured.
 """
 
 from collections import OrderedDict
@@ -44,8 +44,6 @@ _PROGRESS = frozenset({"PromptWritten", "SubmissionIntended", "SubmissionAccepte
 
 
 class JobEventRef(msgspec.Struct, frozen=True):
-    """What is needed of a job's event."""
-
     version: int
     type: str
     at_us: int
@@ -66,14 +64,12 @@ class JobProgress(msgspec.Struct, frozen=True):
 
 
 class StateDuration(msgspec.Struct, frozen=True):
-    """A job has left a state."""
-
     state: State
     seconds: float
 
 
 def step(job: JobProgress, event: JobEventRef) -> tuple[JobProgress, StateDuration | None]:
-    """The job after its next event, and the stay that ended with it."""
+    """The job after its next event, and the stay it ended."""
     state = _state_after(job, event)
     crashed = event.type == "JobStarted" and job.run_open and not job.progressed
     after = JobProgress(
@@ -93,7 +89,6 @@ def step(job: JobProgress, event: JobEventRef) -> tuple[JobProgress, StateDurati
 
 
 def progress_after(events: Iterable[JobEventRef]) -> JobProgress:
-    """The job after its first events."""
     job = JobProgress()
     for event in events:
         job, _ = step(job, event)
@@ -109,14 +104,12 @@ def _state_after(job: JobProgress, event: JobEventRef) -> State:
 
 
 class StateMetrics:
-    """`saw` what was applied, in order."""
-
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._jobs: OrderedDict[str, JobProgress] = OrderedDict()
 
     async def saw(self, events: Iterable[Recorded]) -> None:
-        """Measure. Raises what asyncpg raises, when jobs begun before our time could not be read."""
+        """Measure applied events. Raises what asyncpg raises, when older jobs could not be read."""
         of_jobs = [event for event in events if job_of(event.stream) is not None]
         await self._read_missing(of_jobs)
         for event in of_jobs:
@@ -139,7 +132,6 @@ class StateMetrics:
             JOB_SUBMISSIONS.labels(after.state).observe(after.submissions)
 
     async def _read_missing(self, events: Sequence[Recorded]) -> None:
-        """Have every job as it was before its first event in the batch."""
         first: dict[str, int] = {}
         for event in events:
             first.setdefault(event.stream, event.version)

@@ -1,5 +1,4 @@
-"""Keeps the status messages of orders and payments up to date: only the latest state, at most about one edit
-a second.
+"""Status messages of orders and payments: latest state, about one edit a second.
 
 Editing twice to the same text shows nothing ("message is not modified"), so a crash between an edit and its
 record only repeats the edit.
@@ -40,11 +39,8 @@ Subject = Literal["order", "payment"]
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A taken row of `status_messages`: what to edit. `name` is the order or payment.
-
-    `known` is False when the account was erased; there is no `chat_id` without a draft, and no `message_id`
-    before the bot has sent the message.
-    """
+    """A taken row of `status_messages`; `name` is the order or payment. `known`: not erased. No `chat_id`
+    without a draft, no `message_id` before the bot has sent the message."""
 
     name: str
     version: int
@@ -61,28 +57,25 @@ Contents = Callable[[list[Status]], Awaitable[dict[str, Shown]]]
 
 
 class StatusStore:
-    """The table `status_messages` as one editor uses it: the rows of its subject."""
-
     def __init__(self, pool: Pool, subject: Subject, lease_s: float) -> None:
         self._pool = pool
         self.subject: Subject = subject
         self._lease_s = lease_s
 
     async def claim(self, limit: int) -> list[Status]:
-        """Take up to `limit` that show less than they should."""
+        """Claim up to `limit` that show less than they should."""
         rows = await self._pool.fetch(query("statuses_claim"), self.subject, limit, self._lease_s)
         return [Status(*row) for row in rows]
 
     async def shown(self, status: Status, pause_s: float) -> None:
-        """It shows the version taken; edit it again `pause_s` from now at the earliest."""
+        """Record that the version taken is shown; the next edit is not before `pause_s` from now."""
         await self._change("status_shown", status, status.version, pause_s)
 
     async def retry(self, status: Status, wait_s: float, reason: str | None) -> None:
-        """Not this time; without a reason it was only a matter of pace."""
+        """Release it until `wait_s` from now; without a reason it was only a matter of pace."""
         await self._change("status_retry", status, wait_s, reason, reason is not None)
 
     async def abandon(self, status: Status, reason: str) -> None:
-        """It cannot be edited any more."""
         await self._change("status_abandon", status, reason)
 
     async def _change(self, name: str, status: Status, *arguments: object) -> None:
@@ -90,8 +83,6 @@ class StatusStore:
 
 
 class Editor:
-    """Edits the messages of one subject; `run_once` again and again."""
-
     def __init__(self, bot: Bot, store: StatusStore, contents: Contents, limits: TelegramLimits) -> None:
         self._bot = bot
         self._store = store
@@ -101,7 +92,6 @@ class Editor:
         """Set when there may be something to show."""
 
     async def run_once(self) -> int:
-        """Bring the status messages that are due up to date; how many were taken."""
         taken = await self._store.claim(BATCH)
         if taken:
             contents = await self._contents(taken)
@@ -163,7 +153,6 @@ class Editor:
 
 
 def order_contents(pool: Pool, messages: Messages) -> Contents:
-    """What orders' messages show: a line per job, as the log was followed so far."""
 
     async def contents(taken: list[Status]) -> dict[str, Shown]:
         lines: dict[str, list[StatusLine]] = defaultdict(list)
@@ -182,7 +171,7 @@ def order_contents(pool: Pool, messages: Messages) -> Contents:
 
 
 def payment_contents(pool: Pool, reader: LogReader, messages: PaymentMessages) -> Contents:
-    """What payments' messages show, read from the log; nothing for one whose person was erased."""
+    """Contents of payments' messages, from the log; nothing for an erased person's."""
 
     async def contents(taken: list[Status]) -> dict[str, Shown]:
         rows = await pool.fetch(query("payment_links"), [status.name for status in taken])

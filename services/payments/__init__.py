@@ -1,1 +1,1 @@
-"""Buying credits: what is sold, and the desk where payments are made, checked, settled and sent back."""
+"""Buying credits: packages, orders, settlement, refunds, reconciliation."""

@@ -1,7 +1,7 @@
-"""Looking after what is not final, until it is: the part of maintenance.
+"""Follow-up of open payments and refunds until they are final; run by maintenance.
 
-A payment is read again after growing pauses for a week, then given up; an intended refund is followed until
-it has an outcome. Two who look at the same thing do it once: rows are taken, and the ledger has the keys.
+A payment is read again with back-off for a week, then given up; an intended refund is followed until it has
+an outcome. Two processes are safe: rows are taken, and the ledger has the keys.
 """
 
 import asyncio
@@ -29,8 +29,6 @@ UNORDERED_S: Final = 3600.0
 
 
 class FollowUp:
-    """`run_once` every few seconds."""
-
     def __init__(
         self, yookassa: YooKassaPayments, *others: PaymentProvider, give_up_s: float = PAYMENT_GIVE_UP_S
     ) -> None:
@@ -40,7 +38,7 @@ class FollowUp:
         self._give_up_s = give_up_s
 
     async def run_once(self) -> int:
-        """Look at what is due; how many that was. Raises what Postgres and the ledger raise when away."""
+        """Check what is due; how many that was. Raises what Postgres and the ledger raise when away."""
         rows = await self._orders.links.due(AT_ONCE, PAUSE_S_MAX)
         answers = await asyncio.gather(*(self._look(row) for row in rows), return_exceptions=True)
         for row, answer in zip(rows, answers, strict=True):

@@ -1,4 +1,4 @@
-"""What is counted about money, in whichever process meets it. All names begin with `neurocards_payments_`."""
+"""Metrics and alarms of payments, in any process: `neurocards_payments_…`."""
 
 from typing import Any, Final
 
@@ -18,6 +18,6 @@ ALARMS: Final = Counter(
 
 
 def alarm(kind: str, **words: Any) -> None:
-    """Tell operators. `kind` is one of those in docs/payments.md."""
+    """Alarm operators. `kind` is one of those in docs/payments.md."""
     ALARMS.labels(kind).inc()
     logger.error("payment_alarm", kind=kind, **words)

@@ -1,9 +1,9 @@
-"""Orders of credits, and settling what a provider says came of them.
+"""Payment orders, and settling what the provider says came of them.
 
     order ──▶ the provider's own module asks for it ──▶ … ──▶ settle, cancel or expire
 
-Everything that happens to a payment can be told by several at once: the bot, a notification, the button "I
-have paid", maintenance. Each brings what it read from the provider, and the ledger makes one of it.
+The bot, a notification, the button "I have paid" and maintenance may report the same at once: each brings
+what it read from the provider, and the ledger makes one of it.
 
     tracking rows ──▶ PaymentOrdered ──▶ words kept ──▶ provider asked ──▶ PaymentCreated
 
@@ -51,7 +51,7 @@ Outcome = Literal["credited", "known", "flagged", "pending", "cancelled", "forei
 
 
 class PaymentView(msgspec.Struct, frozen=True):
-    """How a payment stands. `confirmation_url` only while it can be paid."""
+    """A payment's state. `confirmation_url` only while it can be paid."""
 
     payment: str
     ordered: PaymentOrdered
@@ -61,8 +61,6 @@ class PaymentView(msgspec.Struct, frozen=True):
 
 
 class PaymentOrders:
-    """Orders payments and records what became of them."""
-
     def __init__(
         self, settings: Settings, ledger: Ledger, pool: Pool, *, links: TrackingStore | None = None
     ) -> None:
@@ -72,7 +70,7 @@ class PaymentOrders:
         self.packages = load_packages(settings)
 
     def package(self, package_id: str) -> Package:
-        """Raises NotForSaleError."""
+        """Look up a package. Raises NotForSaleError."""
         for package in self.packages:
             if package.id == package_id:
                 return package
@@ -91,12 +89,12 @@ class PaymentOrders:
         draft: str | None = None,
         payment: str | None = None,
     ) -> str:
-        """Order a package at today's price; the payment's id. With `payment`, asking twice is asking once.
+        """Order a package at today's price; the payment's id. Idempotent with `payment`.
 
-        `contact` is where the receipt goes: an e-mail or a phone number, needed when YOOKASSA_RECEIPTS is on.
-        Raises NotForSaleError, ContactNeededError, what the ledger raises (TermsNotAcceptedError, Forgotten,
-        LedgerBusyError, …) and
-        what an absent database raises; after the last two it may stand: ask again with the same `payment`.
+        `contact` (e-mail or phone number, for the receipt) is needed when YOOKASSA_RECEIPTS is on. Raises
+        NotForSaleError, ContactNeededError, the ledger's errors (TermsNotAcceptedError, Forgotten,
+        LedgerBusyError, …) and Postgres's; after the last two it may stand: ask again with the same
+        `payment`.
         """
         package = self.package(package_id)
         price = package.price(provider)
@@ -132,7 +130,6 @@ class PaymentOrders:
         return payment
 
     async def view(self, payment: str) -> PaymentView | None:
-        """How it stands in the ledger; None when there is no such payment."""
         state = await self.ledger.read.payment(payment)
         if state.ordered is None:
             return None
@@ -148,7 +145,7 @@ class PaymentOrders:
         )
 
     async def settle(self, provider: PaymentProvider, record: ProviderPayment) -> Outcome:
-        """Record what a payment's record says, once. `foreign`: it is none of ours; that is alarmed."""
+        """Record what a payment's record says, once. `foreign`: none of ours; that is alarmed."""
         if record.payment is None:
             return self._foreign(provider, record)
         state = await self.ledger.read.payment(record.payment)
@@ -176,7 +173,7 @@ class PaymentOrders:
         return _count(provider.name, "pending")
 
     async def settle_refund(self, provider: PaymentProvider, refund: ProviderRefund) -> Outcome:
-        """Record a refund from its record, once; its payment first, should we not know of it."""
+        """Record a refund, once; its payment first, should we not know of it."""
         if await self.links.refund_known(refund.id):
             return "known"
         if refund.status != "succeeded":
@@ -200,7 +197,7 @@ class PaymentOrders:
     async def record_refund(
         self, provider: PaymentProvider, payment: str, state: PaymentState, refund: ProviderRefund
     ) -> None:
-        """Tell the ledger that money went back; with the credits, if nobody had reserved them."""
+        """Record a refund; the credits, too, unless they were reserved."""
         if refund.id in state.refunds or state.ordered is None:
             return
         named = refund.refund
@@ -226,7 +223,7 @@ class PaymentOrders:
     async def _credit(
         self, provider: Provider, payment: str, before: PaymentState, owner: str, record: ProviderPayment
     ) -> Outcome:
-        """Record money as it was read from the provider, once; flagged when it is not what was ordered."""
+        """Record money received, once; flagged when it is not what was ordered."""
         known = before.received_as(record.id)
         if known is not None and known.credits:
             await self.links.unwatch(payment)
@@ -262,7 +259,7 @@ class PaymentOrders:
         return _count(provider, "credited")
 
     async def _sync_refunds(self, provider: PaymentProvider, payment: str, record: ProviderPayment) -> None:
-        """Record refunds of which the ledger does not know: they were made in the provider's cabinet."""
+        """Record refunds made in the provider's cabinet, unknown to the ledger."""
         state = await self.ledger.read.payment(payment)
         received = state.received_as(record.id)
         if received is None or received.refunded_minor == record.refunded_minor:
@@ -278,7 +275,7 @@ class PaymentOrders:
     async def cancel(
         self, payment: str, provider: Provider, provider_payment: str, reason: str, party: str
     ) -> Outcome:
-        """Record the provider's final no. Changes nothing once money has come."""
+        """Record the provider's final no. No effect once money has come."""
         command = CancelPayment(payment, provider_payment, reason or "unknown", party or provider)
         with contextlib.suppress(KeyReusedError):  # somebody recorded it before, in other words
             await self.ledger.execute(command, key=key_of(command))
@@ -286,7 +283,6 @@ class PaymentOrders:
         return _count(provider, "cancelled")
 
     async def expire(self, payment: str, reason: str) -> None:
-        """Stop asking about it."""
         command = ExpirePayment(payment, reason)
         with contextlib.suppress(KeyReusedError):
             await self.ledger.execute(command, key=key_of(command))
@@ -299,7 +295,6 @@ def _count(provider: Provider, outcome: Outcome) -> Outcome:
 
 
 def _notice(before: PaymentState, after: PaymentState, buyer: AccountState, words: dict[str, str]) -> None:
-    """Tell what is unusual about money that was credited."""
     if before.succeeded:
         alarm("paid_twice", **words)
     if after.ordered is not None and after.ordered.restored and before.ordered is None:
@@ -311,7 +306,7 @@ def _notice(before: PaymentState, after: PaymentState, buyer: AccountState, word
 
 
 def standing_of(state: PaymentState) -> Standing:
-    """In one word; money that came counts more than anything said before."""
+    """One word for the state; money that came outweighs anything said before."""
     if state.succeeded:
         return "paid"
     if state.received:

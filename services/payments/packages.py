@@ -1,4 +1,4 @@
-"""What is sold, as data (packages.toml or PAYMENT_PACKAGES_FILE), and prices as people read them."""
+"""Credit packages as data (packages.toml or PAYMENT_PACKAGES_FILE), and price texts."""
 
 import re
 from decimal import Decimal
@@ -24,7 +24,7 @@ _SIGNS: Final = {"RUB": "₽"}
 
 
 class Price(msgspec.Struct, frozen=True):
-    """In the currency's smallest unit: 39000 kopecks of RUB, or 300 XTR (Telegram Stars)."""
+    """A price in the currency's smallest unit: 39000 kopecks of RUB, or 300 XTR (Telegram Stars)."""
 
     amount_minor: int
     currency: str
@@ -40,7 +40,7 @@ class Package(msgspec.Struct, frozen=True):
     line: str
 
     def price(self, provider: Provider) -> Price | None:
-        """None when it is not sold that way."""
+        """The price; None: not sold that way."""
         return self.prices.get(provider)
 
 
@@ -58,7 +58,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def load_packages(settings: Settings) -> tuple[Package, ...]:
-    """All packages in the order of the file. Raises SettingsError that says what is wrong with it."""
+    """All packages in file order. Raises SettingsError that says what is wrong."""
     path = settings.payment_packages_file
     try:
         data = path.read_bytes() if path is not None else (files(__package__) / "packages.toml").read_bytes()
@@ -71,7 +71,7 @@ def load_packages(settings: Settings) -> tuple[Package, ...]:
 
 
 def parse_packages(data: bytes) -> tuple[Package, ...]:
-    """Raises ValueError with what is wrong."""
+    """Parse packages. Raises ValueError with what is wrong."""
     entries = msgspec.toml.decode(data, type=_File).package
     if not 0 < len(entries) <= PACKAGES_MAX:
         raise ValueError(f"1 to {PACKAGES_MAX} packages are needed, not {len(entries)}")

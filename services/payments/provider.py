@@ -1,7 +1,7 @@
-"""What every way to pay offers: money read, listed and sent back, in one shape.
+"""Payment provider interface: money read, listed and sent back, in one shape.
 
-How a payment begins is each one's own: YooKassa makes one under our key and keeps it pending (`make`),
-Telegram takes Stars for an invoice in a chat (`invoice`). See docs/decisions/payment-provider.md.
+How a payment begins is each one's own: YooKassa keeps one pending (`make`), Telegram takes Stars for an
+invoice in a chat (`invoice`). See docs/decisions/payment-provider.md.
 """
 
 import datetime
@@ -16,8 +16,8 @@ from events.payment import PaymentOrdered, Provider, RefundIntended
 class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
     """A payment as its provider tells it. `payment`: which of ours; None: none.
 
-    `ordered` is the order that it carries, of the one who paid. `account` is whose it says to be; None: its
-    owner's. `refunded_minor` has gone back in all; None: the provider does not tell.
+    `ordered` is the order it carries; `account` whose it says to be, None: its owner's. `refunded_minor` has
+    gone back in all; None: the provider does not tell.
     """
 
     id: str
@@ -38,7 +38,7 @@ class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
-    """Money that went, goes or would not go back.
+    """A refund as its provider tells it: money sent, pending or refused.
 
     `refund` is our name for it, empty: we did not ask; None: the provider keeps none. `of` is the payment,
     where its provider tells both at once.
@@ -56,8 +56,6 @@ class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnreadableRecord(msgspec.Struct, frozen=True):
-    """What stands in a provider's list and cannot be read."""
-
     object: Literal["payment", "refund"]
     id: str
     reason: str
@@ -75,7 +73,7 @@ class PaymentProvider(Protocol):
     """Whether a part of a payment can go back."""
 
     async def payment(self, provider_payment: str) -> ProviderPayment:
-        """As it is now. Raises NotFoundError or NotRefundableError when the provider knows none."""
+        """The payment now. Raises NotFoundError or NotRefundableError when the provider knows none."""
 
     async def refund(self, provider_refund: str) -> ProviderRefund:
         """As `payment`."""
@@ -84,16 +82,15 @@ class PaymentProvider(Protocol):
         """All payments and refunds since a time."""
 
     def refunds_of(self, provider_payment: str) -> AsyncIterator[ProviderRefund]:
-        """All of one payment's refunds, the oldest of a page first."""
+        """All refunds of one payment, oldest of a page first."""
 
     async def send_back(
         self, payment: str, ordered: PaymentOrdered, intent: RefundIntended
     ) -> ProviderRefund | None:
-        """Go on with an intended refund; `canceled`: refused for good. None: nobody knows yet."""
+        """Continue an intended refund; `canceled`: refused for good. None: unknown yet."""
 
 
 def refused(ordered: PaymentOrdered, intent: RefundIntended, reason: str) -> ProviderRefund:
-    """What became of an intended refund that its provider refuses for good."""
     return ProviderRefund(
         id="",
         provider_payment=intent.provider_payment,

@@ -1,9 +1,8 @@
-"""A provider's book against the ledger: what is missing, what is too much, what differs.
+"""Reconciliation of a provider's book with the ledger.
 
-Everything of the last days is listed with our own key and settled like any other news; so what had escaped
-us is put right, and said. What cannot be put right is said too. A difference is a row, a line in the log and
-a count; docs/payments.md tells what to do about each. A record whose judging fails is `unjudged`, with the
-error as its note: it must not end the walk over all the others.
+The last days are listed with our own key and settled like any other news, so what had escaped us is put right
+and reported. A difference is a row, a log line and a count; docs/payments.md tells what to do about each. A
+record whose judging fails is `unjudged`, with the error as its note: it must not end the walk.
 
     missing  money came (or went back), the ledger did not know. `repaired`: it does now
     extra    the ledger knows of money that the provider does not
@@ -48,7 +47,7 @@ FRESH_S: Final = 900.0
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was not the same in both books. Sums in the smallest unit; None: not there."""
+    """A difference between the books. Sums in the smallest unit; None: not there."""
 
     kind: Kind
     object: Literal["payment", "refund"]
@@ -63,7 +62,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct):
-    """One comparison. `open_differences` are those that a person must do something about."""
+    """One comparison. `open_differences` need a person's decision."""
 
     comparison: int
     since: datetime.datetime
@@ -78,7 +77,6 @@ class Report(msgspec.Struct):
 
     @property
     def unjudged(self) -> int:
-        """How many records could not be judged."""
         return sum(found.kind == "unjudged" for found in self.differences)
 
 
@@ -92,19 +90,14 @@ _UNKNOWN: Final = (NotFoundError, NotRefundableError)
 
 
 class Reconciliation:
-    """Compares one provider's book with the ledger."""
-
     def __init__(self, pool: Pool, orders: PaymentOrders, provider: PaymentProvider) -> None:
         self._pool = pool
         self._orders = orders
         self._provider = provider
 
     async def run(self, days: int, *, every_s: float = 0) -> Report | None:
-        """Compare the last `days`; None when somebody has begun to within `every_s`.
-
-        Raises what the provider's adapter, the ledger and Postgres raise; the row of a comparison that was
-        broken off has no end.
-        """
+        """Compare the last `days`; None when one was begun within `every_s`. Raises what the adapter, the
+        ledger and Postgres raise; the row of a broken comparison has no end."""
         name = self._provider.name
         begun = await self._pool.fetchrow(query("comparison_begin"), name, days, every_s)
         if begun is None:
@@ -207,7 +200,7 @@ class Reconciliation:
         return None if repaired and _is_fresh(record) else replace(found, repaired=repaired)
 
     async def _unlisted_payment(self, row: asyncpg.Record) -> Difference | None:
-        """Money of ours that the provider has not listed: made before the days compared, or never."""
+        """Judge money of ours not listed: made before the days compared, or never."""
         try:
             record = await self._provider.payment(row["provider_payment"])
         except _UNKNOWN:
@@ -227,7 +220,6 @@ class Reconciliation:
         return replace(found, kind="amount") if record.status == "succeeded" else found
 
     def _extra(self, row: asyncpg.Record, note: str = "") -> Difference:
-        """A row of the ledger that the provider has not listed."""
         refund = row.get("provider_refund") or ""
         return Difference(
             kind="extra", object="refund" if refund else "payment", payment=row["payment"],
@@ -236,7 +228,6 @@ class Reconciliation:
         )  # fmt: skip
 
     async def _note(self, report: Report, found: Difference | None) -> None:
-        """Keep what was found, and tell operators unless it is none of ours."""
         if found is None:
             return
         report.differences.append(found)
@@ -251,10 +242,8 @@ class Reconciliation:
 
 
 async def _judged(found: Difference, look: Awaitable[Difference | None]) -> Difference | None:
-    """What came of looking at one record, which `found` names; its own error makes it `unjudged`.
-
-    Raises what every other record would meet too: the provider, the database or the ledger is away.
-    """
+    """Judge one record, named by `found`; its own error makes it `unjudged`. Raises what every other record
+    would meet too: the provider, the database or the ledger is away."""
     try:
         return await look
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Money that goes back on an operator's word: shown first, reserved, sent, recorded.
+"""Money refunds on an operator's word: planned, reserved, sent, recorded.
 
     plan ──▶ RefundIntended + CreditsRevoked ──▶ the provider, with our key ──▶ PaymentRefunded
                                                           │ no
@@ -28,10 +28,10 @@ Sent = Literal["refunded", "refused", "unknown", "over", "absent"]
 
 
 class RefundPlan(msgspec.Struct, frozen=True):
-    """What a refund would do. Amounts are credits, but for `amount_minor`.
+    """Effect of a refund. Amounts are credits, but for `amount_minor`.
 
-    Of those `bought` some were `spent` and some are `gone`: they expired, or an operator took them. `credits`
-    are taken: `lots` says from which lots, the rest is owed. `balance_after` may be below zero.
+    Of those `bought` some were `spent` and some are `gone` (expired, or taken by an operator). `credits` are
+    taken: from `lots`, the rest is owed. `balance_after` may be below zero.
     """
 
     payment: str
@@ -51,8 +51,6 @@ class RefundPlan(msgspec.Struct, frozen=True):
 
 
 class Refunds:
-    """Refunds of one provider's payments."""
-
     def __init__(self, orders: PaymentOrders, provider: PaymentProvider) -> None:
         self._orders = orders
         self._provider = provider
@@ -60,7 +58,7 @@ class Refunds:
     async def plan(
         self, payment: str, credits: int | None = None, *, refund: str | None = None
     ) -> RefundPlan:
-        """What sending back the price of `credits` (all that is left, if None) would do. Changes nothing.
+        """Plan refunding the price of `credits` (None: all that is left). Changes nothing.
 
         `refund` is its id, a new one if None. Raises NothingToRefundError, also for a part of what goes back
         as a whole. Look at a payment by YooKassa first (`check`), so that the ledger knows all there is.
@@ -105,10 +103,7 @@ class Refunds:
         )
 
     async def carry_out(self, plan: RefundPlan, *, actor: str, reason: str) -> Sent:
-        """Take the credits, then send the money. `unknown`: maintenance goes on until it is known.
-
-        Raises RejectedError.
-        """
+        """Take the credits, then send the money. Raises RejectedError. `unknown`: maintenance goes on."""
         command = IntendRefund(
             payment=plan.payment,
             account=plan.account,
@@ -127,10 +122,8 @@ class Refunds:
         return await self.follow(plan.payment, plan.refund)
 
     async def follow(self, payment: str, refund: str) -> Sent:
-        """Go on with an intended refund, from wherever it stopped. `over`: somebody else came to its end.
-
-        `absent`: it is not in the ledger; its process died before, or has not come that far.
-        """
+        """Continue an intended refund from any step; safe to repeat. `over`: another process finished it.
+        `absent`: not in the ledger, its process died before or is not that far."""
         state = await self._orders.ledger.read.payment(payment)
         intent = next((intent for intent in state.intents if intent.refund == refund), None)
         if intent is None or state.ordered is None:
@@ -156,7 +149,6 @@ class Refunds:
 
 
 def _refundable(state: PaymentState) -> Received | None:
-    """The money to send back: the newest of which some is left."""
     for received in reversed(state.received):
         if received.refundable_minor:
             return received

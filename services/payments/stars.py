@@ -1,14 +1,13 @@
-"""Payments in Telegram Stars. Telegram asks before it takes them, tells when it has, and keeps a list.
+"""Payments in Telegram Stars: invoices, pre-checkout, settlement, refunds.
 
-What it tells (`successful_payment`, `refunded_payment`) comes to us alone, over our own connection with our
-own token: it is believed. What was missed is found in the list (`reconciliation`).
+`successful_payment` and `refunded_payment` come over our own connection with our own token: they are
+believed. What was missed is found in Telegram's list (`reconciliation`).
 
 An invoice's payload is all that Telegram keeps of an order: our payment's id, and enough to rebuild the order
 should our log have gone back in time. An invoice stays in the chat, can be forwarded, and can be paid again.
 
-Telegram gives a charge back as a whole, and once: asking again says that it has been done, so that an unknown
-outcome is found out by the same call. Who has paid is found in Telegram's own list, when the order's owner is
-erased or has not paid it.
+A charge goes back as a whole, and once: asking again says that it has been done, so the same call finds out
+an unknown outcome. Who paid is read from Telegram's list when the order's owner is erased or has not paid it.
 """
 
 import contextlib
@@ -47,8 +46,6 @@ Refusal = Literal["", "unknown", "foreign", "paid", "over", "price", "account"]
 
 
 class Payload(msgspec.Struct, frozen=True):
-    """What an invoice says of its order."""
-
     payment: str
     package: str
     credits: int
@@ -57,8 +54,6 @@ class Payload(msgspec.Struct, frozen=True):
 
 
 class StarsPayments:
-    """The PaymentProvider of Telegram Stars."""
-
     name: Provider = "stars"
     currency = STARS
     parts = False
@@ -69,10 +64,10 @@ class StarsPayments:
         self._people = people
 
     async def invoice(self, payment: str, chat_id: int, *, title: str, description: str) -> bool:
-        """Send the invoice of an ordered payment; False when it is paid or over already.
+        """Send the invoice of an ordered payment; False when it is paid or over.
 
-        Asked twice it may come twice: of several only one can be paid (`refusal`). Raises
-        PaymentNotCreatedError when there is no such payment, and aiogram's errors.
+        Asked twice it may come twice: only one can be paid (`refusal`). Raises PaymentNotCreatedError when
+        there is no such payment, and aiogram's errors.
         """
         state = await self.orders.ledger.read.payment(payment)
         if state.ordered is None:
@@ -92,7 +87,7 @@ class StarsPayments:
         return True
 
     async def refusal(self, payload: str, account: str, currency: str, amount: int) -> Refusal:
-        """Whether Telegram may take the Stars, from the ledger as it is now."""
+        """Pre-checkout: whether Telegram may take the Stars, from the ledger as it is now."""
         known = payload_in(payload)
         if known is None:
             return "unknown"
@@ -101,20 +96,18 @@ class StarsPayments:
         return refusal_of(state, payer, account, currency, amount)
 
     async def owner(self, payload: str) -> str:
-        """The account an invoice's order is of; empty when the log has no such order."""
+        """The account of an invoice's order; empty when the log has no such order."""
         known = payload_in(payload)
         ordered = known and (await self.orders.ledger.read.payment(known.payment)).ordered
         return ordered.account if ordered else ""
 
     async def paid(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
-        """Telegram has taken Stars for an invoice: they are its owner's, whoever paid. Once per charge.
-
-        `payer`, empty when nobody knows, gets the credits of an order that is not in the log.
-        """
+        """Settle Stars taken for an invoice, once per charge: they are its owner's, whoever paid. `payer`,
+        empty when unknown, gets the credits of an order that is not in the log."""
         return await self.orders.settle(self, _payment(payload, payer, charge, currency, amount))
 
     async def refunded(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
-        """Telegram has given the Stars of a charge back. Once per charge: Stars go back as a whole."""
+        """Record a charge given back as a whole, once."""
         of = _payment(payload, payer, charge, currency, amount)
         return await self.orders.settle_refund(self, _refund(charge, amount, of=of))
 
@@ -125,7 +118,7 @@ class StarsPayments:
         return await self._refund_in(await self._movement(provider_refund, "out"))
 
     async def list(self, since: datetime.datetime) -> AsyncIterator[Listed]:
-        """Oldest first. Raises StarsNoAnswerError."""
+        """List movements, oldest first. Raises StarsNoAnswerError."""
         async for movement in stars.movements(self.bot, since.timestamp()):
             if isinstance(movement, Unreadable):
                 yield UnreadableRecord("payment", movement.id, movement.reason)
@@ -141,7 +134,7 @@ class StarsPayments:
     async def send_back(
         self, payment: str, ordered: PaymentOrdered, intent: RefundIntended
     ) -> ProviderRefund | None:
-        """Send the Stars to the order's owner, or else to whom Telegram's list names."""
+        """Refund Stars to the order's owner, or to whom Telegram's list names."""
         charge = intent.provider_payment
         person = await self._people.find(ordered.account)
         try:
@@ -162,7 +155,7 @@ class StarsPayments:
         return False
 
     async def _movement(self, charge: str, direction: Literal["in", "out"]) -> StarMovement:
-        """Raises NotRefundableError, StarsNoAnswerError."""
+        """Find a charge's movement. Raises NotRefundableError, StarsNoAnswerError."""
         async for movement in stars.movements(self.bot, 0):
             if isinstance(movement, StarMovement) and (movement.charge, movement.direction) == (
                 charge,
@@ -201,7 +194,6 @@ def _payment(
 def _refund(
     charge: str, amount: int, at_s: int = 0, *, refund: str | None = None, of: ProviderPayment | None = None
 ) -> ProviderRefund:
-    """The charge names the refund, too."""
     return ProviderRefund(
         id=charge,
         provider_payment=charge,
@@ -215,13 +207,13 @@ def _refund(
 
 
 def payload_of(payment: str, ordered: PaymentOrdered) -> str:
-    """At most 128 bytes, whatever the package."""
+    """Encode an order: at most 128 bytes, whatever the package."""
     life = "" if ordered.life_s is None else str(ordered.life_s)
     return ":".join((_VERSION, payment, ordered.package, str(ordered.credits), life, ordered.locale))
 
 
 def payload_in(text: str) -> Payload | None:
-    """None when it is none of ours."""
+    """Decode a payload; None when it is none of ours."""
     parts = text.split(":")
     if len(parts) != _PARTS or parts[0] != _VERSION or not _PAYMENT.fullmatch(parts[1]):
         return None
@@ -249,7 +241,6 @@ def _order_in(payload: Payload, account: str, amount: int) -> PaymentOrdered:
 
 
 def refusal_of(state: PaymentState, payer: AccountState, account: str, currency: str, amount: int) -> Refusal:
-    """Whether `account` may pay so much for the payment now, by the ledger."""
     ordered = state.ordered
     if ordered is None or ordered.provider != "stars" or state.broken:
         return "unknown"

@@ -1,4 +1,4 @@
-"""Tables about payments: their person and chat, the words they were asked with, what is not final."""
+"""Tables of payments: person and chat, the request's words, what is not final."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Words = Callable[[str | None], dict[str, Any]]
 
 
 class TrackedPayment(msgspec.Struct, frozen=True):
-    """What is personal about a payment. Gone when the person was erased."""
+    """Personal data of a payment. Gone when the person was erased."""
 
     payment: str
     account: str
@@ -30,14 +30,14 @@ class TrackedPayment(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What the provider is asked with, and for how many seconds this may have been going on."""
+    """A request's words, and seconds since it was first made."""
 
     request: str
     age_s: float
 
 
 class WatchedPayment(msgspec.Struct, frozen=True):
-    """Something that is not final: a payment, or, with `refund`, a refund of it."""
+    """An open payment, or with `refund` a refund of it."""
 
     payment: str
     refund: str
@@ -54,7 +54,7 @@ class TrackingStore:
         self._first_look_s = first_look_s
 
     async def reserve(self, link: TrackedPayment, provider: Provider) -> None:
-        """Keep the link, and have the payment looked after. Doing it twice keeps the first."""
+        """Keep the link and watch the payment. Idempotent: the first one stays."""
         await self._pool.execute(
             query("open_payment"), link.payment, link.account, provider, link.contact, link.chat_id,
             link.message_id, link.draft, self._first_look_s,
@@ -64,7 +64,7 @@ class TrackingStore:
         await self._pool.execute(query("unopen"), payment)
 
     async def link(self, payment: str) -> TrackedPayment | None:
-        """None when there is none, or its person was erased."""
+        """The payment's personal data; None: there is none, or its person was erased."""
         row = await self._pool.fetchrow(query("link"), payment)
         return TrackedPayment(*row) if row else None
 
@@ -75,10 +75,8 @@ class TrackingStore:
         await self._pool.execute(query("set_message"), payment, chat_id, message_id)
 
     async def ask(self, payment: str, refund: str, account: str, words: Words) -> Asked:
-        """Before every call that makes something: the words of the first one, if this is not it.
-
-        The age is endless when nobody looks after it (any more): then nothing may be made.
-        """
+        """Keep the request's words before a call that makes something; the first ones stay. The age is
+        endless when the payment is not watched (any more): then nothing may be made."""
         link = await self.link(payment)
         for contact in (link.contact if link else None, None):  # the second time for one erased meanwhile
             request = msgspec.json.encode(words(contact)).decode()
@@ -95,26 +93,25 @@ class TrackingStore:
         await self._pool.execute(query("unwatch"), payment, refund)
 
     async def report_paid(self, provider_payment: str) -> None:
-        """A notification said that it was paid, and nobody could look: have it looked at at once."""
+        """Make a payment due at once: a notification said paid, and it could not be read."""
         await self._pool.execute(query("tell"), provider_payment)
 
     async def looked(self, payment: str) -> None:
         await self._pool.execute(query("looked"), payment)
 
     async def due(self, limit: int, most_s: float) -> list[WatchedPayment]:
-        """Take what is due, at most `limit`; each comes again after a growing pause of at most `most_s`."""
+        """Take what is due, at most `limit`; each is due again with back-off up to `most_s`."""
         rows = await self._pool.fetch(query("due"), limit, self._first_look_s, most_s)
         return [WatchedPayment(*row) for row in rows]
 
     async def rewatch(self, days: int) -> int:
-        """Have everything looked after that the ledger says is open and nobody does; how many that were."""
+        """Watch whatever the ledger says is open and is not watched; how many."""
         done = [
             await self._pool.execute(query(name), days) for name in ("rewatch_payments", "rewatch_refunds")
         ]
         return sum(int(status.rsplit(" ", 1)[-1]) for status in done)
 
     async def payment_of(self, provider: Provider, provider_payment: str) -> str | None:
-        """Our payment that this money was recorded for; None when none was."""
         payment: str | None = await self._pool.fetchval(query("payment_of"), provider_payment, provider)
         return payment
 

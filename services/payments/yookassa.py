@@ -1,4 +1,4 @@
-"""Payments by YooKassa: made, looked at, listed, refunded. All that is believed was read with our own key.
+"""Payments by YooKassa: made, checked, listed, refunded; read with our own key only.
 
 make    the same key and the same words every time, so that repeating is harmless; for a day. Later the
         provider has forgotten the key and would take the money twice: then only its list is searched.
@@ -57,10 +57,10 @@ class YooKassaPayments:
         self._refunds_told = Coalescing(self._refund_told)
 
     async def make(self, payment: str) -> PaymentView:
-        """Have the provider make an ordered payment; its view, with the link to pay at while it is open.
+        """Create an ordered payment; its view, with the link while it is open.
 
-        Raises PaymentNotCreatedError when there will be no link; YooKassaNoAnswerError when it is not known
-        yet: the same call again goes on, and so does maintenance.
+        Raises PaymentNotCreatedError when there will be no link; YooKassaNoAnswerError while unknown: retry,
+        as maintenance does.
         """
         state = await self.orders.ledger.read.payment(payment)
         if state.ordered is None or standing_of(state) != "ordered":
@@ -74,7 +74,7 @@ class YooKassaPayments:
         return await self._view(payment)
 
     async def check(self, payment: str) -> PaymentView:
-        """Look now ("I have paid"). Any number at once are one or two looks."""
+        """Check now ("I have paid"); concurrent calls share one or two reads."""
         return await self._checks.run(payment)
 
     async def _check(self, payment: str) -> PaymentView:
@@ -94,7 +94,6 @@ class YooKassaPayments:
         return _refund(await self.shop.refund(provider_refund))
 
     async def list(self, since: datetime.datetime) -> AsyncIterator[Listed]:
-        """Payments and refunds, each the newest first."""
         after = _iso(since)
         async for payments in _pages(partial(self.shop.payments, after)):
             for found in payments.unreadable:
@@ -108,7 +107,7 @@ class YooKassaPayments:
                 yield _refund(refund)
 
     async def refunds_of(self, provider_payment: str) -> AsyncIterator[ProviderRefund]:
-        """The oldest of a page first. Raises UnknownError after one that cannot be read."""
+        """A payment's refunds, oldest of a page first. Raises UnknownError after an unreadable one."""
         async for page in _pages(partial(self.shop.refunds, None, payment_id=provider_payment)):
             for refund in reversed(page.items):
                 yield _refund(refund)
@@ -117,7 +116,6 @@ class YooKassaPayments:
     async def send_back(
         self, payment: str, ordered: PaymentOrdered, intent: RefundIntended
     ) -> ProviderRefund | None:
-        """Send the money, or find out what became of it."""
         refund = intent.refund
         try:
             return await self._sent_back(payment, ordered, intent)
@@ -131,15 +129,11 @@ class YooKassaPayments:
             return refused(ordered, intent, error.code)
 
     async def payment_told(self, provider_payment: str) -> Outcome:
-        """Look at a payment that a notification is about, once for all that tell of it meanwhile.
-
-        Raises NotFoundError when the shop has none of it, YooKassaNoAnswerError, and what the ledger and
-        Postgres raise.
-        """
+        """Check a payment after its notification; concurrent ones share a read. Raises NotFoundError when the
+        shop has no such payment, YooKassaNoAnswerError, the ledger's and Postgres's."""
         return await self._payments_told.run(provider_payment)
 
     async def refund_told(self, provider_refund: str) -> Outcome:
-        """As `payment_told`."""
         return await self._refunds_told.run(provider_refund)
 
     async def _payment_told(self, provider_payment: str) -> Outcome:
@@ -181,7 +175,7 @@ class YooKassaPayments:
         return record
 
     async def _find(self, payment: str, age_s: float) -> PaymentRecord | None:
-        """The payment in the provider's list of the last `age_s` seconds and an hour."""
+        """Search the provider's list of the last `age_s` seconds and an hour."""
         back_s = min(age_s, FIND_S_MAX) + 3600
         since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=back_s)
         async for page in _pages(partial(self.shop.payments, _iso(since))):
@@ -257,5 +251,4 @@ def _refund(record: RefundRecord) -> ProviderRefund:
 
 
 def _iso(moment: datetime.datetime) -> str:
-    """A time as the provider's lists take it."""
     return moment.astimezone(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

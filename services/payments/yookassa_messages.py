@@ -1,7 +1,7 @@
-"""What YooKassa is told and how it is read back. Pure.
+"""YooKassa's requests and responses: bodies, metadata, parsing. Pure.
 
-The words for one payment are made once and then only repeated (TrackingStore.ask). Its metadata carry the
-whole order, so that it can be rebuilt should our log have gone back in time; nothing in them names a person.
+A payment's words are made once and then only repeated (TrackingStore.ask). Its metadata carry the whole
+order, so that it can be rebuilt should our log have gone back in time; nothing in them names a person.
 """
 
 import re
@@ -25,7 +25,7 @@ _PHONE: Final = re.compile(r"\+?[\d\s()-]{11,25}")
 
 
 def payment_key(payment: str) -> str:
-    """The idempotency key under which a payment is made; the same for ever."""
+    """The idempotency key under which a payment is made; never changes."""
     return str(uuid.uuid5(_NAMESPACE, f"payment:{payment}"))
 
 
@@ -34,7 +34,7 @@ def refund_key(refund: str) -> str:
 
 
 def contact_in(text: str) -> str | None:
-    """An e-mail address or the digits of a phone number (`79001234567`) in what a person wrote; or None."""
+    """An e-mail address or phone number's digits (`79001234567`) in a text; or None."""
     text = text.strip()
     if _EMAIL.fullmatch(text):
         return text
@@ -47,7 +47,6 @@ def contact_in(text: str) -> str | None:
 def payment_words(
     settings: Settings, payment: str, ordered: PaymentOrdered, contact: str | None
 ) -> dict[str, Any]:
-    """The body of the call that makes the payment."""
     words: dict[str, Any] = {
         "amount": amount_text(ordered.amount_minor),
         "capture": True,
@@ -63,7 +62,7 @@ def payment_words(
 def refund_words(
     settings: Settings, intent: RefundIntended, ordered: PaymentOrdered, contact: str | None
 ) -> dict[str, Any]:
-    """The body of the call that sends money back. The operator's reason stays in the ledger."""
+    """The body of a refund call. The operator's reason stays in the ledger."""
     words: dict[str, Any] = {
         "payment_id": intent.provider_payment,
         "amount": amount_text(intent.amount_minor),
@@ -82,14 +81,14 @@ def metadata(payment: str, ordered: PaymentOrdered) -> dict[str, str]:
 
 
 def payment_in(record: PaymentRecord) -> str | None:
-    """Which payment of ours it is; None when it is none of ours."""
+    """Our payment's id; None when it is none of ours."""
     payment = record.texts.get("order_id", "")
     ours = record.texts.get("system") == SYSTEM and _PAYMENT.fullmatch(payment)
     return payment if ours else None
 
 
 def order_in(record: PaymentRecord) -> PaymentOrdered | None:
-    """The order out of a payment's metadata; None when they do not hold one."""
+    """The order in a payment's metadata; None when they do not hold one."""
     order: dict[str, Any] = {name: record.texts.get(name) for name in _ORDER}
     order |= {"life_s": order["life_s"] or None, "currency": record.amount.currency, "test": record.test}
     order |= {"provider": "yookassa", "shop": record.recipient.account_id, "restored": True}

@@ -1,4 +1,4 @@
-"""The projector's process: `neurocards serve projector`."""
+"""`neurocards serve projector`: keeps the read models up to date."""
 
 import contextlib
 from functools import partial

@@ -1,4 +1,4 @@
-"""What the projector counts, by projection."""
+"""Metrics of the projector, by projection."""
 
 from prometheus_client import Counter, Gauge
 

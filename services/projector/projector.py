@@ -1,4 +1,4 @@
-"""Keeps one projection up with the log, whatever happens to Redis, Postgres or this process."""
+"""Follower of the log for one projection, through Redis or Postgres outages."""
 
 import asyncio
 from typing import Any
@@ -27,8 +27,6 @@ _STOPS = (CodecError, ProjectionError, IntegrityError)
 
 
 class Follower:
-    """One projection and its feed."""
-
     def __init__(
         self,
         runner: Runner,
@@ -37,7 +35,7 @@ class Follower:
         pace_s: float = 0,
         stopped_retry_s: float = STOPPED_RETRY_S,
     ) -> None:
-        """`pace_s`: pause so long after a batch that was not full, to apply fewer and larger ones."""
+        """Pause `pace_s` seconds after a batch that was not full: fewer, larger batches."""
         self._runner = runner
         self._pace_s = pace_s
         self._feed = feed
@@ -48,15 +46,11 @@ class Follower:
         self._stopped = ""
 
     def status(self, head: HeadWatch) -> dict[str, Any]:
-        """Where the projection is, and why it cannot go on ("" while it can)."""
         return {"position": self._position, "lag": head.lag(self._position), "stopped": self._stopped}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Apply events until `stop`.
-
-        What cannot be applied stops this projection alone, with an error in the log at every retry; the
-        others, and whoever reads this one's rows, go on.
-        """
+        """Apply events until `stop`. What cannot be applied stops this projection alone, with an error in the
+        log at every retry; the others, and readers of this one's rows, go on."""
         failures = 0
         while not stop.is_set():
             try:
@@ -104,10 +98,8 @@ class Follower:
         metrics.POSITION.labels(self._name).set(cursor.position)
 
     async def _notice_restore(self, stored: Cursor) -> None:
-        """A table that is behind where we left it was put back. Complain once if the log was too.
-
-        Then go on from the table: with the log as it is now, it is right.
-        """
+        """Detect a restore: the table is behind where we left it. Complain once if the log was too. Then go
+        on from the table: with the log as it is now, it is right."""
         reached, self._reached = self._reached, None
         if reached is not None and reached.position > stored.position:
             await self._runner.check(reached)

@@ -1,8 +1,7 @@
-"""One reading of the log for several projections, which are nearly always at the same place.
+"""Shared reads of the log for projections at nearly the same position.
 
-Each keeps a feed of its own, and whoever comes first to a place reads with it: the others at that place wait
-for what it brings, and those a little behind take it from memory. A projection that is far behind (new, or
-put back) reads for itself, and neither waits for the others nor keeps them waiting.
+The first to come to a place reads; others at that place wait for it, and those a little behind take it from
+memory. A projection that is far behind (new, or restored) reads for itself.
 """
 
 import asyncio
@@ -16,14 +15,12 @@ KEPT_S = 2.0
 
 
 class EventSource(Protocol):
-    """What comes after a cursor, dense and verified; see services.streams.feed.Feed."""
+    """Events after a cursor, dense and verified; see services.streams.feed.Feed."""
 
     async def batch(self, after: Cursor, *, limit: int = ..., wait_s: float = ...) -> list[Recorded]: ...
 
 
 class SharedFeed:
-    """What was read last, and what is being read."""
-
     def __init__(self) -> None:
         self._before = GENESIS
         self._events: list[Recorded] = []
@@ -31,11 +28,10 @@ class SharedFeed:
         self._reading: dict[Cursor, asyncio.Task[list[Recorded]]] = {}
 
     def of(self, source: EventSource) -> "SharedSource":
-        """The same source, for one consumer, read together with the others."""
         return SharedSource(self, source)
 
     async def batch(self, source: EventSource, after: Cursor, limit: int, wait_s: float) -> list[Recorded]:
-        """What comes after the cursor: from memory, from whoever reads there, or from the source."""
+        """Events after the cursor: from memory, from a read under way, or from the source."""
         if known := self._known(after, limit):
             return known
         reading = self._reading.get(after)
@@ -74,8 +70,6 @@ class SharedFeed:
 
 
 class SharedSource:
-    """One consumer's way to what all read together."""
-
     def __init__(self, common: SharedFeed, source: EventSource) -> None:
         self._common = common
         self._source = source

@@ -1,4 +1,4 @@
-"""The relay's process: `neurocards serve relay`."""
+"""`neurocards serve relay`: publishes the log to the Redis streams."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""What the relay counts."""
+"""Metrics of the relay."""
 
 from prometheus_client import Counter, Gauge
 

@@ -1,4 +1,4 @@
-"""Publishes the log to the streams, in order, nothing twice, nothing left out.
+"""The relay: publishes the log to the Redis streams, in order, exactly once.
 
     look at streams and log ──▶ publish what follows ──▶ wait for a hint or a second ─┐
       ▲    (_find_place)    ◀── the streams are elsewhere ──┴──◀──────────────────────┘
@@ -36,7 +36,7 @@ logger = structlog.get_logger()
 
 
 def record_sends(batch: Sequence[Recorded], times_ns: tuple[int, int]) -> None:
-    """Make a span in each job's trace of what was sent to the workers between these times (time.time_ns)."""
+    """Add spans for what was published between `times_ns` (time.time_ns) to jobs' traces."""
     for event in batch:
         entry = job_entry(event)
         if entry is None:
@@ -98,7 +98,6 @@ class Relay:
         self._halted = ""
 
     def status(self) -> dict[str, Any]:
-        """Where publishing is, the head as last seen, and why it is halted ("" while it is not)."""
         return {
             "position": self._position,
             "head": self._head,
@@ -137,10 +136,8 @@ class Relay:
                 await sleep(pause_s, stop)
 
     async def _find_place(self) -> Place | None:
-        """Where to publish on, in streams made anew if need be; None: look again.
-
-        Raises StreamMismatchError when the streams hold what the log does not.
-        """
+        """Where to publish on, in streams made anew if need be; None: look again. Raises StreamMismatchError
+        when the streams hold what the log does not."""
         seen = await self._scripts.state()
         head = await self._reader.head()
         cursor = await self._check.confirmed(seen, head)
@@ -153,7 +150,7 @@ class Relay:
         return place
 
     async def _publish_from(self, place: Place, stop: asyncio.Event) -> None:
-        """Publish what follows `place`, until `stop` or until the streams are not where we left them."""
+        """Publish from `place`, until `stop` or until the streams are elsewhere."""
         self._came_to(place.cursor.position)
         page = await self._page_after(place.cursor)
         while not stop.is_set():
@@ -194,7 +191,7 @@ class Relay:
         metrics.LAG.set(self._head - position)
 
     async def _page_after(self, cursor: Cursor) -> list[Recorded]:
-        """The log after `cursor`. Raises IntegrityError."""
+        """Read the log after `cursor`. Raises IntegrityError."""
         events = await self._reader.following(cursor, PAGE_EVENTS)
         if events:
             self._head = max(self._head, events[-1].position)
@@ -212,7 +209,6 @@ class Relay:
 
 
 def _batches(page: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
-    """The page cut so that no batch is much larger than BATCH_BYTES."""
     start = size = 0
     for index, event in enumerate(page):
         size += len(event.data)
@@ -224,7 +220,6 @@ def _batches(page: Sequence[Recorded]) -> Iterator[Sequence[Recorded]]:
 
 
 def is_at(state: StreamState, place: Place) -> bool:
-    """Whether the streams still are where we left them."""
     here = entry_id(place.cursor.position)
     same_hash = state.last is None or state.last.hash == place.cursor.hash
     same = (state.ledger_last, state.jobs_last, state.epoch) == (here, place.jobs_last, place.epoch)

@@ -1,1 +1,1 @@
-"""Webhooks in; the dashboard."""
+"""HTTP: webhooks and file downloads."""

@@ -1,4 +1,4 @@
-"""GET /files/{token}: a stored video for whoever has its link, also from the middle (players seek)."""
+"""GET /files/{token}: download of a stored video by link, with ranges."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ class Files:
         return [web.get(PREFIX + r"/{token:[A-Za-z0-9_-]{1,500}}", self.download)]  # HEAD comes with it
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """The whole file, a part of it (206), or 404 for a link that is not ours or no longer valid."""
+        """Serve the whole file or a part (206); 404 for an invalid link."""
         try:
             blob = self._links.blob(request.match_info["token"], time.time())
             size_bytes = await self._blobs.size_bytes(blob)

@@ -1,4 +1,4 @@
-"""POST /webhooks/kie/{job}/{submission}/{secret}: the provider says that a task is done; we look ourselves.
+"""POST /webhooks/kie/{job}/{submission}/{secret}: the provider's callback that a task is done.
 
 Nothing in a call is believed but which task to look at. Its record is read with our own key, and only one
 whose `callBackUrl` is exactly the address that was called belongs to the submission. So a task is found again
@@ -60,7 +60,7 @@ Flaw = Literal["missing", "stale", "wrong"]
 
 
 class CallbackDesk:
-    """Takes calls whose secret (and signature) is right; `hint` is told of each job whose task has news."""
+    """Takes calls whose secret (and signature) is right; `hint` gets each job with news."""
 
     def __init__(
         self, settings: Settings, ledger: Ledger, accounts: Kie, hint: Callable[[str], None]
@@ -71,7 +71,7 @@ class CallbackDesk:
         self._hint = hint
 
     async def take(self, job: str, number: int, task: str | None) -> Outcome:
-        """Look at the task a call is about. `later`: somebody is away, it should be sent again."""
+        """Look at the task a call is about. `later`: a dependency is away, it should be sent again."""
         outcome = await self._take(job, number, task)
         CALLBACKS.labels(outcome).inc()
         if outcome in ("recorded", "known"):
@@ -94,7 +94,7 @@ class CallbackDesk:
         return found or await self._record(job, number, task)
 
     async def _is_ours(self, job: str, submission: Submission, task: str) -> Outcome | None:
-        """None when the task's record says that it was made for this submission."""
+        """Check the task's record; None: it was made for this submission."""
         client = self._accounts.client(submission.provider_account)
         if client is None:
             logger.error("callback_without_key", job=job, provider_account=submission.provider_account)
@@ -143,8 +143,6 @@ def task_in(body: bytes) -> str | None:
 
 
 class KieWebhook:
-    """The HTTP side of CallbackDesk."""
-
     def __init__(self, settings: Settings, desk: CallbackDesk) -> None:
         self._settings = settings
         self._desk = desk
@@ -153,7 +151,7 @@ class KieWebhook:
         return [web.post(PATH, self.called)]
 
     async def called(self, request: web.Request) -> web.Response:
-        """200 when there is nothing left to do, 5xx when it should be sent again, 4xx when it is not ours."""
+        """Answer a callback: 200 when done, 5xx to have it sent again, 4xx when not ours."""
         job, number = request.match_info["job"], int(request.match_info["submission"])
         if not secret_is_right(self._settings, job, number, request.match_info["secret"]):
             raise web.HTTPNotFound
@@ -183,7 +181,7 @@ class KieWebhook:
         return outcome
 
     def _require_signature(self, job: str, task: str | None, request: web.Request) -> None:
-        """Raise 401 for a call that the provider has not signed, if it signs; nothing is read for it."""
+        """Raise 401 for an unsigned call, if the provider signs; nothing is read for it."""
         key = self._settings.kie_webhook_hmac_key
         if key is None:
             return
@@ -195,10 +193,7 @@ class KieWebhook:
 
 
 def signature(key: bytes, task: str, timestamp: str) -> str:
-    """The header's value: base64 of HMAC-SHA256 over `<task>.<unix seconds>`.
-
-    The body is not signed, so it says who calls and when, about which task, and nothing else.
-    """
+    """The header's value: base64 of HMAC-SHA256 over `<task>.<unix seconds>`. The body is not signed."""
     digest = hmac.new(key, f"{task}.{timestamp}".encode(), hashlib.sha256).digest()
     return base64.b64encode(digest).decode()
 

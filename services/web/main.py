@@ -1,4 +1,4 @@
-"""`neurocards serve web`: where the outside reaches us. Callbacks, notifications, links to large videos."""
+"""`neurocards serve web`: callbacks, notifications, links to large videos."""
 
 import contextlib
 from collections.abc import Iterable
@@ -38,7 +38,7 @@ SHUTDOWN_S: Final = 5.0
 
 
 def build_app(health: Health, routes: Iterable[web.RouteDef]) -> web.Application:
-    """An application with `routes` and whether we live; all else stays on the process's own health server."""
+    """An application with `routes` and liveness; all else is on the process's own health server."""
     access = Access()
     health.tell({"requests_in_flight": lambda: dict(access.in_flight)})
     app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[access.log, hide_errors])
@@ -49,7 +49,7 @@ def build_app(health: Health, routes: Iterable[web.RouteDef]) -> web.Application
 
 
 def build_runner(app: web.Application, *, proxied: bool) -> LimitedRunner:
-    """What serves it. A proxy has read a request's header before it connects, and keeps connections."""
+    """A runner; behind a proxy, which reads headers first, connections are kept."""
     return LimitedRunner(
         app,
         most=CONNECTIONS_MAX,
@@ -60,7 +60,6 @@ def build_runner(app: web.Application, *, proxied: bool) -> LimitedRunner:
 
 
 async def serve(settings: Settings) -> None:
-    """Serve until told to stop; announces `web_url`."""
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "web"))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
@@ -90,7 +89,7 @@ async def serve(settings: Settings) -> None:
 
 
 def _redis(settings: Settings, stack: contextlib.AsyncExitStack) -> Redis | None:
-    """Whatever Redis there is: without one, and while it is away, workers look by themselves."""
+    """Redis, if any: without one, and while it is away, workers look by themselves."""
     if settings.redis_url is None:
         return None
     redis = command_client(settings, max_connections=2)

@@ -1,4 +1,4 @@
-"""Around every request: a log line without secrets, headers for browsers, errors without traces."""
+"""HTTP middleware: access log without secrets, security headers, errors without traces."""
 
 import time
 from collections import Counter
@@ -31,7 +31,7 @@ def route_of(request: web.Request) -> str:
 
 
 class Access:
-    """One line and one measurement per request. `in_flight`: how many are being answered, by route."""
+    """Access log and metrics. `in_flight`: how many are being answered, by route."""
 
     def __init__(self) -> None:
         self.in_flight: Counter[str] = Counter()
@@ -66,7 +66,7 @@ class Access:
 
 @web.middleware
 async def hide_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """What nobody expected is logged whole and answered with nothing but a 500."""
+    """Log an unexpected error whole, and answer with a bare 500."""
     try:
         return await handler(request)
     except (web.HTTPException, ConnectionError):

@@ -1,4 +1,4 @@
-"""POST /webhooks/yookassa: YooKassa says that something happened; we look for ourselves.
+"""POST /webhooks/yookassa: YooKassa's notifications; the object is read with our key.
 
 Notifications are not signed. So they are taken from YooKassa's own networks only, and nothing in one is
 believed but which object to look at. That object is read with our key, and what the read says is recorded.
@@ -59,7 +59,7 @@ _STATUS: Final[dict[Answer, int]] = {
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """All that is taken from a notification: what kind of object to look at, its id, whether money came."""
+    """All that is taken from a notification: kind of object, its id, whether money came."""
 
     kind: str
     id: str
@@ -67,8 +67,6 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class YooKassaWebhook:
-    """Takes notifications of YooKassa."""
-
     def __init__(self, settings: Settings, payments: YooKassaPayments) -> None:
         self._payments = payments
         self._proxies = settings.web_proxies_count
@@ -78,7 +76,7 @@ class YooKassaWebhook:
         return [web.post(YOOKASSA_PATH, self.called)]
 
     async def called(self, request: web.Request) -> web.Response:
-        """See the module's text for what each status means."""
+        """Handle a notification; statuses: the module's docstring."""
         source = source_of(request.remote, request.headers.getall("X-Forwarded-For", ()), self._proxies)
         if source is None or not any(source in network for network in self._networks):
             NOTIFICATIONS.labels("foreign_address").inc()
@@ -112,7 +110,7 @@ class YooKassaWebhook:
             return "later"
 
     async def _put_off(self, notice: Notice) -> None:
-        """Somebody has paid and has no credits: that must be seen, even if YooKassa never comes again."""
+        """Keep a paid notification that could not be settled: it must be seen even without another."""
         if not notice.paid:
             return
         try:
@@ -125,11 +123,8 @@ class YooKassaWebhook:
 def source_of(
     peer: str | None, forwarded: Sequence[str], proxies: int
 ) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Who sent the request, behind so many proxies of ours; None when that cannot be told.
-
-    Each proxy appends whom it got the request from, so only the last `proxies` entries are ours to believe;
-    what stands before them was written by whoever sent it.
-    """
+    """The request's sender behind `proxies` proxies of ours; None when it cannot be told. Each proxy appends
+    whom it got the request from, so only the last `proxies` entries are ours to believe."""
     chain = [part.strip() for line in forwarded for part in line.split(",")] + [peer or ""]
     if len(chain) <= proxies:
         return None
@@ -148,7 +143,7 @@ def _without_port(text: str) -> str:
 
 
 def notice_in(body: bytes) -> Notice | None:
-    """None when it is no notification."""
+    """Parse a notification; None when it is none."""
     try:
         call: Any = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

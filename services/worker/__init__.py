@@ -1,1 +1,1 @@
-"""Generation: takes a job from the stream and brings it to its end."""
+"""The worker: takes jobs from the stream and carries them out."""

@@ -1,4 +1,4 @@
-"""Everything a run works with, made once per process."""
+"""A run's dependencies, made once per process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,7 +35,6 @@ class Timing:
 
     @property
     def look_s(self) -> float:
-        """Between two looks at the ledger while there is nothing else to do."""
         return min(5.0, self.poll_s)
 
 

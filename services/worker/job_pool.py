@@ -1,4 +1,4 @@
-"""The jobs a worker process has in hand: one task each, and the stream entries they are held by."""
+"""A worker process's jobs in hand: one task each, and their stream entries."""
 
 import asyncio
 import time
@@ -25,7 +25,7 @@ HAND_BACK_S = 1.5
 
 
 class ActiveJob:
-    """One job in hand. It may come by several entries: its order, a task found, a wipe's repair."""
+    """One job in hand; several entries may bring it: its order, a task found, a wipe's repair."""
 
     def __init__(self, run: JobRun, entries: set[str]) -> None:
         self.run = run
@@ -36,10 +36,8 @@ class ActiveJob:
 
 
 class JobPool:
-    """The consumer's holder: takes entries, works on their jobs, and tells the consumer what became of them.
-
-    `wake` is called with the job of an entry that concerns a job in another process's hands.
-    """
+    """Stream entry holder: works on jobs and reports how they ended. `wake` is called with the job of an
+    entry that concerns a job in another process's hands."""
 
     def __init__(self, context: WorkerContext, slots: int) -> None:
         self._context = context
@@ -81,24 +79,21 @@ class JobPool:
     # From other processes
 
     def hint(self, job: str) -> None:
-        """Somebody has learned something about the job's task."""
         if held := self._held.get(job):
             held.run.hint(poke=True)
 
     # Stopping
 
     def cancel_all(self) -> None:
-        """Tell all runs to end in good order. Those in the middle of a call finish it first."""
+        """Stop all runs in good order; those in the middle of a call finish it first."""
         for task in self._tasks():
             task.cancel()
 
     async def wait_ended(self, timeout_s: float) -> None:
-        """Until all have ended, or for so long."""
         if tasks := self._tasks():
             await asyncio.wait(tasks, timeout=timeout_s)
 
     def status(self) -> dict[str, Any]:
-        """What is in hand, by the step it is at, and for how long we have had the oldest of it."""
         oldest_s = min((held.taken_s for held in self._held.values()), default=None)
         return {
             "slots": self._slots,
@@ -140,7 +135,7 @@ class JobPool:
         return True
 
     async def _look_up(self, entry: str) -> None:
-        """The entry is gone from the stream, but its ID is the event's position in the log."""
+        """Look up a lost entry's job: its ID is the event's position."""
         position = position_of(entry)
         try:
             found = await self._context.store.job_at(position) if position else None
@@ -204,7 +199,7 @@ class JobPool:
 
 
 async def _traced(held: ActiveJob) -> Ending:
-    """The run in the job's trace, as what the entries in the stream led to."""
+    """Run in the job's trace, linked to the entries behind it."""
     run = held.run
     message = {
         "messaging.system": "redis",

@@ -1,4 +1,4 @@
-"""The ledger's time as this process knows it: deadlines and retries are its, not this machine's."""
+"""The ledger's time in this process: deadlines and retries go by it."""
 
 import time
 
@@ -8,10 +8,8 @@ SYNC_EVERY_S = 20.0
 
 
 class LedgerClock:
-    """The database's clock, asked now and then and counted on by the monotonic clock in between.
-
-    A wrong wall clock on this machine changes nothing, and neither does one that is set.
-    """
+    """The database's clock, synchronized now and then, monotonic in between. A wrong wall clock on this
+    machine changes nothing, and neither does one that is set."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         self._pool = pool

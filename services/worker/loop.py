@@ -1,7 +1,4 @@
-"""The step loop: do the next step, append, go on, until the job has ended or another run has it.
-
-Every step is safe to begin again by another run.
-"""
+"""The step loop of a job; another run may repeat any step."""
 
 from typing import Literal
 
@@ -24,7 +21,6 @@ UNREADABLE_LOOK_S = 15.0
 
 
 async def work(run: JobRun) -> Ending:
-    """Work on the job; how that ended for us."""
     await run.reload()
     run.log = run.log.bind(account=run.state.account)
     bind_contextvars(account=run.state.account)

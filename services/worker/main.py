@@ -1,4 +1,4 @@
-"""`neurocards serve worker`: makes the videos."""
+"""`neurocards serve worker`: the process that makes the videos."""
 
 import os
 import secrets
@@ -46,7 +46,6 @@ async def serve(settings: Settings) -> None:
 
 
 def provider_rates(settings: Settings) -> ProviderRates:
-    """The provider's limits as the settings have them."""
     return ProviderRates(
         creations=settings.kie_creations_per_10_s,
         in_flight_max=settings.user_in_flight_max,
@@ -57,10 +56,8 @@ def provider_rates(settings: Settings) -> ProviderRates:
 async def make_worker(
     settings: Settings, stack: AsyncExitStack, checkpoint: Checkpoint = no_checkpoint
 ) -> Worker:
-    """A worker with all it needs, closed with `stack`. Raises StartError.
-
-    `checkpoint` is awaited between the steps of every job, with the step's name.
-    """
+    """Build a worker, closed with `stack`. Raises StartError. `checkpoint` is awaited between the steps of
+    every job, with the step's name."""
     pool = await create_pool(settings, "worker")
     stack.push_async_callback(pool.close)
     ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))

@@ -1,4 +1,4 @@
-"""What this process counts. All names begin with `neurocards_worker_`."""
+"""Metrics of the worker: `neurocards_worker_…`."""
 
 from prometheus_client import Counter, Gauge, Histogram
 

@@ -1,7 +1,4 @@
-"""What a job needs next, out of its state alone: pure.
-
-Picking up a half-done job is the same as starting one.
-"""
+"""A job's next step, from its state alone: resuming equals starting. Pure."""
 
 from collections.abc import Mapping
 
@@ -26,7 +23,7 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """Some event cannot be read by this version: keep hands off, the deadline will end it."""
+    """An event cannot be read by this version: keep hands off, the deadline will end it."""
 
 
 class LostLease(msgspec.Struct, frozen=True):
@@ -54,14 +51,10 @@ class WritePrompt(msgspec.Struct, frozen=True):
 
 
 class WaitForRetry(msgspec.Struct, frozen=True):
-    """Wait for the retry's time."""
-
     until_us: int
 
 
 class Submit(msgspec.Struct, frozen=True):
-    """Make this submission."""
-
     number: int
 
 
@@ -72,14 +65,12 @@ class AwaitCallback(msgspec.Struct, frozen=True):
 
 
 class DecideRetry(msgspec.Struct, frozen=True):
-    """A run that had lost the job recorded that this submission was refused: say what follows."""
+    """A refusal was recorded by a run that had lost the job: decide what follows."""
 
     submission: Submission
 
 
 class PollTask(msgspec.Struct, frozen=True):
-    """The provider works on it: look until it is done."""
-
     submission: Submission
 
 
@@ -101,7 +92,7 @@ Step = (
 
 
 def next_step(state: JobState, run: int | None, now_us: int) -> Step:
-    """The next step of whoever works on the job as `run` (None: has not started yet) at the ledger's time."""
+    """The next step for `run` (None: has not started yet) at the ledger's time."""
     if state.outcome:
         return Done()
     if not state.account:
@@ -134,7 +125,7 @@ def _waited_for(state: JobState) -> str:
 
 
 def after(state: JobState, command: Command, receipt: Receipt) -> JobState | None:
-    """The state after an accepted command, as the same decider makes it; None to read it from the log.
+    """The state after an accepted command, by the same decider; None: read the log.
 
     Spares a read per step. If others have written meanwhile this may miss it; whatever is decided on such a
     state is refused by the ledger, and then it is read.

@@ -1,7 +1,4 @@
-"""When to submit and when to look again: pure functions, chance comes in as a number.
-
-What an error class leads to stands in services/generation/error_classes.py.
-"""
+"""Retry and poll intervals of jobs. Pure: randomness comes in as a number."""
 
 from typing import Final
 
@@ -32,10 +29,10 @@ def retry_pause_s(
     retry_after_s: float | None = None,
     accounts: int = 1,
 ) -> float | None:
-    """How long to wait before the next submission; None when there is to be none.
+    """Seconds before the next submission; None when there is to be none.
 
-    `state` is from before the failure is recorded. Exponential with full jitter: `chance` (0 to 1) picks a
-    point between nothing and the bound. What the provider asks for (`retry_after_s`) comes on top. An
+    `state` is from before the failure is recorded. Exponential back-off with full jitter: `chance` (0 to 1)
+    picks a point between nothing and the bound. The provider's wish (`retry_after_s`) comes on top. An
     account's own trouble is tried with each of the others (`accounts` in all) at once.
     """
     policy = policy_for(failure.error_class)
@@ -58,10 +55,8 @@ def retry_pause_s(
 
 
 def poll_pause_s(polls: int, first_s: float, chance: float, left_s: float) -> float:
-    """The pause before look number `polls` + 1: growing to three times the first, spread by a tenth.
-
-    The last look comes just before the deadline rather than just after it; `left_s` is the time to it.
-    """
+    """Seconds before look `polls` + 1: growing to three times the first, ±10 %. The last look comes just
+    before the deadline rather than just after it; `left_s` is the time to it."""
     pause_s = first_s * min(POLL_FACTOR_MAX, POLL_GROWTH**polls) * (0.9 + 0.2 * chance)
     if pause_s < left_s - LAST_LOOK_S:
         return pause_s
@@ -69,12 +64,12 @@ def poll_pause_s(polls: int, first_s: float, chance: float, left_s: float) -> fl
 
 
 def jitter_s(tries: int, base_s: float, max_s: float, chance: float) -> float:
-    """A pause after so many tries of what others try too: any point below a bound that doubles."""
+    """Exponential back-off with full jitter: a point below a bound that doubles."""
     return doubling_s(tries, base_s, max_s) * chance
 
 
 def crashes(state: JobState) -> int:
-    """Runs that ended without progress and without a word, a last one that is still open included."""
+    """Crashed runs: ended without progress or word, an open last one included."""
     return state.crashes + int(state.run_open and not state.progressed)
 
 

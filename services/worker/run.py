@@ -1,7 +1,7 @@
-"""One worker's run of one job: what it knows, and the writing down of what happened.
+"""One worker's run of one job: its state, and appending what happened.
 
 The job's state is its events; what a run remembers beside them (which look at a task this is) may be lost at
-any moment. What it does step by step is loop.py.
+any moment. The steps are in loop.py.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class RepeatedRejectionError(Exception):
 
 
 class PollState(msgspec.Struct):
-    """The task looked at: how often, when last, when again at the earliest, what was wrong, since when."""
+    """Polls of a task: how often, when last, when next at the earliest, trouble and since when."""
 
     task: str = ""
     polls: int = 0
@@ -46,7 +46,7 @@ class PollState(msgspec.Struct):
 
 
 class JobRun:
-    """`state` is the job as last known; `run` is ours once started; `step` is the name of what it is at."""
+    """`state` is the job as last known; `run` is ours once started; `step` is the current step's name."""
 
     def __init__(self, context: WorkerContext, job: str) -> None:
         self.context = context
@@ -69,11 +69,10 @@ class JobRun:
         self._rejections = 0
 
     def needed_step(self) -> next_step.Step:
-        """What the job needs now."""
         return next_step.next_step(self.state, self.run, self.context.clock.now_us())
 
     async def append(self, command: Command, key: str) -> bool:
-        """Write down what happened; whether the ledger took it. `state` is up to date afterwards."""
+        """Append to the ledger; whether it was accepted. `state` is up to date afterwards."""
         try:
             receipt = await self._appended(command, key)
         except (RejectedError, KeyReusedError) as error:
@@ -112,7 +111,6 @@ class JobRun:
         return True
 
     async def hand_back(self) -> None:
-        """Say that this run ends in good order."""
         run = self.run or self._starting  # cancelled while it was starting, it may have begun all the same
         if run is not None:
             with contextlib.suppress(RejectedError, KeyReusedError):
@@ -120,7 +118,6 @@ class JobRun:
                 await self.context.store.append(command, f"handback:{self.job}:{run}")
 
     async def reload(self) -> None:
-        """See what others have written about the job."""
         self.state = await self.context.store.job(self.job)
 
     async def read_prompt(self) -> str | None:
@@ -136,7 +133,7 @@ class JobRun:
         self._hint.set()
 
     async def pause(self, seconds: float) -> bool:
-        """Sleep, or less when there is a hint; whether somebody asked us to look now."""
+        """Sleep, or less when there is a hint; whether a poke ended it."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, seconds)):
                 await self._hint.wait()
@@ -156,7 +153,7 @@ class JobRun:
         return (queued.deadline_at_us - self.context.clock.now_us()) / 1_000_000 if queued else 0.0
 
     async def run_to_completion(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this to its end even if the run is cancelled meanwhile: half done, nobody knows its outcome."""
+        """Shield from cancellation: half done, the outcome would be unknown."""
         task = asyncio.create_task(work)
         try:
             await asyncio.shield(task)

@@ -1,8 +1,4 @@
-"""Reads and writes of a job in the ledger and beside it, retried through every trouble with Postgres.
-
-A job is never dropped because Postgres is away; whoever asks here gets an answer or is cancelled. What many
-jobs ask at the same time is one statement.
-"""
+"""A job's reads and writes in Postgres; retries transient errors until cancelled. Batched."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -30,11 +26,8 @@ T = TypeVar("T")
 
 
 class WrittenPrompt(msgspec.Struct, frozen=True):
-    """The stored text of a prompt; the event repeats all but the words.
-
-    `prompt` is for the model that was ordered, `script` what the writing model answered: out of it the prompt
-    for an alternative is made.
-    """
+    """The stored text of a prompt; the event repeats all but the words. `prompt` is for the ordered model,
+    `script` the writing model's answer, from which an alternative's is made."""
 
     prompt: str
     source: PromptSource
@@ -44,8 +37,7 @@ class WrittenPrompt(msgspec.Struct, frozen=True):
 
 
 class JobStore:
-    """Every read and write of a job. Raises RejectedError and KeyReusedError at once, and waits out what is
-    TRANSIENT."""
+    """Every read and write of a job. Raises RejectedError and KeyReusedError; waits out TRANSIENT."""
 
     def __init__(self, ledger: Ledger, people: PersonalData) -> None:
         self._ledger = ledger
@@ -55,15 +47,14 @@ class JobStore:
         self._new_texts = Batcher(self._keep_texts)
 
     async def append(self, command: Command, key: str) -> Receipt:
-        """Execute the command. The same command is sent again until its outcome is known."""
+        """Execute the command, repeated until its outcome is known."""
         return await retry_forever(lambda: self._ledger.execute(command, key=key), "append")
 
     async def job(self, job: str) -> JobState:
-        """The job as it stands."""
         return await retry_forever(lambda: self._jobs.ask(job), "read_job")
 
     async def job_at(self, position: int) -> tuple[str, str] | None:
-        """The job that the event at a position is about, and the event's type; None for other events."""
+        """The job and type of the event at a position; None for events of other streams."""
         events = await retry_forever(lambda: self._ledger.read.events_after(position - 1, 1), "read_event")
         if not events or events[0].position != position:
             return None
@@ -75,21 +66,19 @@ class JobStore:
         return as_brief(await self.text(ref))
 
     async def text(self, ref: str) -> bytes | None:
-        """A stored text's JSON; None when there is none."""
         return await retry_forever(lambda: self._texts.ask(ref), "read_text")
 
     async def prompt(self, ref: str) -> WrittenPrompt | None:
-        """A prompt that was kept; None when there is none."""
         stored = await self.text(ref)
         return None if stored is None else msgspec.json.decode(stored, type=WrittenPrompt)
 
     async def keep_text(self, account: str, body: dict[str, Any], ref: str) -> None:
-        """Store a text under `ref`, unless there is one. Raises ForeignKeyViolationError for no account."""
+        """Store a text under `ref`; the first one stays. Raises ForeignKeyViolationError for no account."""
         text = NewText(ref, account, msgspec.json.encode(body).decode())
         await retry_forever(lambda: self._new_texts.ask(text), "keep_text")
 
     async def own_blob(self, blob: str, account: str) -> bool:
-        """Before a video's first byte: it is theirs. False when they were erased."""
+        """Assign the blob before a video's first byte. False when the account was erased."""
         try:
             await retry_forever(lambda: self._people.own_blob(blob, account, stays=True), "own_blob")
         except asyncpg.ForeignKeyViolationError:
@@ -111,7 +100,6 @@ class JobStore:
 
 
 async def retry_forever(ask: Callable[[], Awaitable[T]], what: str) -> T:
-    """Retries what is TRANSIENT until there is an answer, or until cancelled."""
     failures = 0
     while True:
         try:

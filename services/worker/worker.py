@@ -1,4 +1,4 @@
-"""A worker process at work: reading, keeping, reclaiming, listening; and stopping without losing time."""
+"""The worker process: consuming, reclaiming, listening, graceful stop."""
 
 import asyncio
 import contextlib
@@ -57,7 +57,6 @@ class Worker:
         self.checks: dict[str, Check] = {}
 
     def status(self) -> dict[str, Any]:
-        """What is in hand, the seat, and the lease."""
         return self._pool.status() | self._consumer.status()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -137,17 +136,13 @@ class Worker:
 
 
 class ModelProbe:
-    """Asks the provider whether a model that rests is well again, when no seller's job may find out.
-
-    Its own figures of the last minutes cost nothing, and nobody is charged for a video that may not come
-    (docs/decisions/model-probe.md). Of all workers that would ask about a model one does.
-    """
+    """Asks the provider whether a resting model is well, without a job. Costs nothing, and no seller is
+    charged (docs/decisions/model-probe.md). One worker asks for all."""
 
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
 
     async def run_once(self) -> int:
-        """Ask about the models that rest; 0, as `repeat` wants it."""
         for model in self._context.catalogue.models:
             await self._look(model)
         return 0

@@ -1,1 +1,1 @@
-"""KIE.AI: the company that renders the videos. `Kie` in gateway.py is the way in."""
+"""KIE.AI, the company that renders the videos: `Kie` in gateway.py."""

@@ -1,9 +1,8 @@
-"""Fetching a finished video: only from where it may come, only so much, only if it is a video.
+"""Download of result videos: SSRF guard, size limit, resumption, content check.
 
-The address is the provider's word, so it may not lead into our own network: origins listed as trusted (the
-provider's own base addresses, which may be the sandbox on this machine) pass; every other must resolve to
-public addresses only, at each redirect anew, and is connected to at an address that was checked
-(public_only.py). A transfer that breaks goes on (transfer.py).
+The address is the provider's word and may not lead into our network: `trusted` origins (the provider's own,
+perhaps the sandbox on this machine) pass; all others must resolve to public addresses, at each redirect anew,
+and are connected to at a checked address (public_addresses.py).
 """
 
 import asyncio
@@ -45,7 +44,7 @@ Open = Callable[[dict[str, str]], Awaitable[httpx.Response]]
 
 
 class Transfer:
-    """`got` bytes have been passed on so far, of `total` if the server has told."""
+    """One resumable transfer: `got` bytes passed on, of `total` where the server told."""
 
     def __init__(self, open_: Open, bytes_max: int) -> None:
         self._open = open_
@@ -56,8 +55,7 @@ class Transfer:
         self.total: int | None = None
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The file's bytes. Raises BrokenResultError, or httpx.TransportError when it breaks again and
-        again."""
+        """Stream the bytes. Raises BrokenResultError, or httpx.TransportError after several breaks."""
         breaks = 0
         while True:
             try:
@@ -93,7 +91,6 @@ class Transfer:
             await response.aclose()
 
     def _start(self, response: httpx.Response) -> int:
-        """Note what the response says of the file; how many of its first bytes are known already."""
         if response.headers.get("content-encoding", "identity") != "identity":
             raise broken("the file comes packed")
         if response.status_code == 206:
@@ -128,12 +125,11 @@ class Transfer:
 
 
 def broken(words: str, *, passing: bool = False, raw: str = "") -> BrokenResultError:
-    """The result cannot be had, in our words; `raw` is what came instead."""
+    """Make a BrokenResultError in our words; `raw` is what came instead."""
     return BrokenResultError(Failure("result_broken", "", scrub(words), raw=scrub(raw)), passing=passing)
 
 
 def _rest_from(start: int, content_range: str) -> int | None:
-    """The whole file's size, if the server says so, when the part is the one that was asked for."""
     found = _CONTENT_RANGE.fullmatch(content_range)
     if found is None or int(found[1]) != start:
         raise broken("the server sends another part than it was asked for", passing=True)
@@ -149,11 +145,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class ResultFetcher:
-    """Downloads results into the blob store.
-
-    `client` should be a `public_client`. With `only`, a non-empty list of host names, anything that is not
-    `trusted` must be one of them or below one of them.
-    """
+    """Downloads results into the blob store, through a `public_client`. With `only` (host names, not empty),
+    what is not `trusted` must be one of them or below one."""
 
     def __init__(
         self,
@@ -217,7 +210,6 @@ class ResultFetcher:
         raise broken("too many redirects")
 
     async def require_allowed(self, url: str) -> None:
-        """Raise BrokenResultError unless the address may be fetched."""
         origin = origin_of(url)
         if origin is None:
             raise broken("its address is not http(s)")
@@ -230,7 +222,7 @@ class ResultFetcher:
 
 
 async def _beginning(response: httpx.Response) -> str:
-    """The first words of an error page; closes the response."""
+    """The beginning of an error page; closes the response."""
     try:
         async for chunk in response.aiter_bytes():
             return chunk[:_RAW_BYTES_MAX].decode("utf-8", "replace")
@@ -242,6 +234,6 @@ async def _beginning(response: httpx.Response) -> str:
 
 
 def _require_video(head: bytes) -> None:
-    """MP4 and its kin begin with a size and `ftyp`; WebM with the EBML mark."""
+    """Check the signature: MP4 and its kin have a size and `ftyp`, WebM the EBML mark."""
     if head[4:8] != b"ftyp" and not head.startswith(b"\x1a\x45\xdf\xa3"):
         raise broken("the file is not a video", raw=head[:_RAW_BYTES_MAX].decode("utf-8", "replace"))

@@ -1,6 +1,7 @@
-"""KIE's replies: `{"code", "msg", "data"}`, mostly over HTTP 200 whatever happened; and a task's record.
+"""KIE's reply envelope `{"code", "msg", "data"}` and task records, parsed.
 
-Read with a size limit and never trusted to be JSON: proxies in between answer with HTML, cut bodies, or none.
+Mostly over HTTP 200 whatever happened. Read with a size limit and never trusted to be JSON: proxies in
+between answer with HTML, cut bodies, or none.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _NAMES: Final = ("retryAfter", "retry_after")
 
 
 def retry_after(headers: httpx.Headers, envelope: dict[str, Any] | None = None) -> float | None:
-    """The seconds from now, a day at most; None when nothing (sensible) was said. The longest wish counts."""
+    """The longest wait asked for, in seconds, at most a day; None: nothing sensible."""
     data = (envelope or {}).get("data")
     told = [source.get(name) for source in (envelope, data) if isinstance(source, dict) for name in _NAMES]
     header = headers.get("retry-after", "")
@@ -45,7 +46,7 @@ def _seconds(wish: Any) -> float | None:
 
 
 def _until(wish: str, now: str) -> float | None:
-    """Both by the provider's clock: ours may be wrong."""
+    """Both times are the provider's: our clock may be wrong."""
     try:
         seconds = (parsedate_to_datetime(wish) - parsedate_to_datetime(now)).total_seconds()
     except (ValueError, TypeError):
@@ -66,7 +67,7 @@ _NEVER_SENT = (
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """An HTTP reply. `enveloped` says whether it was KIE's own JSON; `raw` is how the body began."""
+    """An HTTP reply; `enveloped`: it was KIE's own JSON; `raw`: the body's beginning."""
 
     http_status: int
     enveloped: bool
@@ -78,7 +79,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """KIE's own word that it went well; says nothing about what `data` holds."""
+        """KIE's own success code; says nothing about what `data` holds."""
         return self.enveloped and self.code == "200"
 
     @property
@@ -94,14 +95,13 @@ class Reply(msgspec.Struct, frozen=True):
 
     @property
     def unusable(self) -> Failure:
-        """The failure of a reply that makes no sense."""
         words = "an answer without what was asked for" if self.enveloped else "not the expected JSON"
         said = f"HTTP {self.http_status}, {words}"
         return Failure("transient", str(self.http_status), said, raw=scrub(self.raw or "an empty body"))
 
 
 def parse_reply(http_status: int, headers: httpx.Headers, body: bytes) -> Reply:
-    """The reply, enveloped or not. Never raises."""
+    """Parse a reply, enveloped or not. Never raises."""
     raw = _beginning(body)
     try:
         found = msgspec.json.decode(body)
@@ -115,8 +115,7 @@ def parse_reply(http_status: int, headers: httpx.Headers, body: bytes) -> Reply:
 
 
 async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: float) -> Reply:
-    """Send and read the whole reply. Raises KieNotSentError, or OutcomeUnknownError for all that can go
-    wrong later."""
+    """Exchange a request. Raises KieNotSentError, or OutcomeUnknownError for all that fails later."""
     async with trouble_named(total_s):
         response = await client.send(request, stream=True)
         try:
@@ -133,8 +132,7 @@ async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: flo
 
 @contextlib.asynccontextmanager
 async def trouble_named(total_s: float) -> AsyncIterator[None]:
-    """Turn the trouble of one exchange, which may last `total_s`, into KieNotSentError or
-    OutcomeUnknownError."""
+    """Map errors of one exchange, at most `total_s`, to KieNotSentError or OutcomeUnknownError."""
     try:
         async with asyncio.timeout(total_s):
             yield
@@ -151,7 +149,7 @@ def _failure(error: Exception) -> Failure:
 
 
 def _without_key(request: httpx.Request, body: bytes) -> bytes:
-    """An answer that repeats our key is cleaned first; `scrub` knows only what keys look like."""
+    """Redact our key where an answer repeats it; `scrub` knows only what keys look like."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
     return body.replace(key, b"***") if key else body
 
@@ -167,11 +165,8 @@ URLS_MAX = 10
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
-    """`said` is the provider's own word for the state; one nobody knows counts as running.
-
-    `callback_url` is the one its creator gave, whoever that was: ours proves that the task is ours.
-    `failure` is set when the state is `fail`, and on a `success` without any `urls`.
-    """
+    """A task's record; unfamiliar states (`said`) count as running. `callback_url` is its creator's: ours
+    proves that the task is ours. `failure` is also set on a `success` without `urls`."""
 
     task: str
     state: TaskState
@@ -186,7 +181,7 @@ class TaskRecord(msgspec.Struct, frozen=True):
 
 
 def parse_record(data: dict[str, Any]) -> TaskRecord:
-    """The record out of recordInfo's `data`. Never raises; what cannot be read is missing."""
+    """Parse recordInfo's `data`. Never raises; what cannot be read is missing."""
     said = str(data.get("state") or "")
     task = str(data.get("taskId") or "")
     callback_url = _callback_url(data.get("param"))
@@ -211,7 +206,7 @@ def _no_urls(data: dict[str, Any]) -> Failure:
 
 
 def _raw(data: dict[str, Any]) -> str:
-    """What the provider said of the task; `param` only repeats what it was sent."""
+    """The provider's words on the task, without `param`, which repeats our request."""
     said = {name: value for name, value in data.items() if name != "param"}
     return msgspec.json.encode(said).decode()
 
@@ -229,7 +224,7 @@ def _callback_url(param: Any) -> str | None:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """An object given as itself or, as the provider mostly does, as JSON text."""
+    """An object, given as itself or (mostly) as JSON text."""
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)

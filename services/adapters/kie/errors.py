@@ -1,25 +1,12 @@
-"""Errors of speaking to KIE.
-
-KieError                      `failure` says it in the words of the error classes
-├── KieRefusedError                it answered no; createTask has created nothing
-│   └── TaskUnknownError           it knows no such task (yet)
-├── KieNoAnswerError               no answer that can be used
-│   ├── KieNotSentError            the request never left: asking again is safe
-│   └── OutcomeUnknownError        the request may have been carried out: asking createTask again could pay
-│                                  twice
-└── BrokenResultError              what it calls the result cannot be had, or is not a video
-"""
+"""Errors of speaking to KIE: refusals, no answer, broken results."""
 
 from events.errors import NeurocardsError
 from events.job import Failure
 
 
 class KieError(NeurocardsError):
-    """Base. `failure` is fit for an event once the seller's own words are taken out of it.
-
-    Until then they may be in its message, so the error itself tells only class and code: any log line may
-    have it. `retry_after_s` is the provider's own wish, if it had one.
-    """
+    """Base error of KIE calls; `failure` fits an event without the seller's words. Until then its text is
+    only class and code, fit for any log line. `retry_after_s`: the provider's wish."""
 
     def __init__(self, failure: Failure, retry_after_s: float | None = None) -> None:
         super().__init__(f"{failure.error_class} (code {failure.code or '-'})")
@@ -28,11 +15,11 @@ class KieError(NeurocardsError):
 
 
 class KieRefusedError(KieError):
-    """The provider answered no."""
+    """A refusal by the provider: createTask has created nothing."""
 
 
 class TaskUnknownError(KieRefusedError):
-    """The provider knows no such task. In the first minute after its creation: not yet."""
+    """An unknown task; in the first minute after its creation: not yet visible."""
 
 
 class KieNoAnswerError(KieError):
@@ -40,15 +27,15 @@ class KieNoAnswerError(KieError):
 
 
 class KieNotSentError(KieNoAnswerError):
-    """No connection: the request never left."""
+    """Connection failed, the request never left: repeating is safe."""
 
 
 class OutcomeUnknownError(KieNoAnswerError):
-    """The request left, and nobody can say what became of it."""
+    """The request left; its outcome is unknown: repeating createTask could pay twice."""
 
 
 class BrokenResultError(KieError):
-    """The result cannot be had. `passing`: asking again later may help."""
+    """The result cannot be had, or is no video. `passing`: asking again later may help."""
 
     def __init__(self, failure: Failure, *, passing: bool = False) -> None:
         super().__init__(failure)

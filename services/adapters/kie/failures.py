@@ -1,8 +1,8 @@
-"""What the provider's words mean: one ordered table, read from the top, the first rule that fits decides.
+"""Classification of KIE's failures: an ordered table, the first matching rule decides.
 
 Text comes before codes, since the provider answers `500` for nearly everything and says the rest in words
-(EXTERNAL_APIS 1.2 and 1.10 have the sentences; the tests hold every one of them). Nothing here is broad: a
-sentence nobody has seen is `unclassified`, which ends in a refund and not in a guess.
+(sentences: EXTERNAL_APIS 1.2 and 1.10; the tests hold them all). Rules are narrow: an unseen sentence is
+`unclassified`, which ends in a refund and not in a guess.
 """
 
 import re
@@ -17,10 +17,8 @@ from services.platform.scrub import scrub
 
 
 class Signal(msgspec.Struct, frozen=True):
-    """What was heard: the HTTP status, the envelope's `code`, a finished task's `failCode`, and the words.
-
-    `exception` is the name of the exception when nothing was heard at all.
-    """
+    """What to classify: HTTP status, envelope's `code`, finished task's `failCode`, words. `exception` is the
+    exception's name when there was no reply at all."""
 
     http_status: int = 200
     code: str = ""
@@ -34,11 +32,11 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Rule(msgspec.Struct, frozen=True, dict=True):
-    """Fits when `text` is found (any letter case) and, where given, a code is one of `codes`.
+    """Classification rule: fits when `text` is found (any letter case) and a code is in `codes`.
 
-    Codes are compared with the exception's name, else with a finished task's `failCode`, else with the
-    envelope's code, else with the HTTP status. `maybe_created`: an answer like this to createTask, when it
-    came with a real HTTP 5xx or 408, does not prove that no task was made.
+    Codes are compared with the exception's name, else a finished task's `failCode`, else the envelope's code,
+    else the HTTP status. `maybe_created`: such an answer to createTask, with a real HTTP 5xx or 408, does not
+    prove that no task was made.
     """
 
     name: str
@@ -116,13 +114,12 @@ _NOT_OF_A_CODE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def rule_for(signal: Signal) -> Rule:
-    """The first rule that fits; UNCLASSIFIED when none does."""
     rules = NO_ANSWER_RULES if signal.exception else TASK_RULES if signal.fail_code else RULES
     return next((rule for rule in rules if rule.fits(signal)), UNCLASSIFIED)
 
 
 def failure_for(signal: Signal, rule: Rule | None = None, raw: str = "") -> Failure:
-    """The failure to record: class, the provider's own code, its words and its answer (`raw`), scrubbed."""
+    """The failure to record: class, the provider's code, its words and `raw`, scrubbed."""
     code = _NOT_OF_A_CODE.sub("", scrub(signal.said_code))[:_CODE_CHARS_MAX]
     error_class = (rule or rule_for(signal)).error_class
     return Failure(error_class, code, scrub(signal.text), raw=scrub(raw))

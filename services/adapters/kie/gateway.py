@@ -1,4 +1,4 @@
-"""All of KIE as one process uses it: an account per key, and the fetching of results.
+"""KIE's API for one process: a client per account, and result downloads.
 
 Requests carry no more than they need; replies are read with limits (envelope.py). createTask has no
 idempotency key, so it tells three outcomes apart:
@@ -39,18 +39,14 @@ CONNECTIONS: Final[dict[str, Any]] = {
 
 
 class KieHttp(msgspec.Struct, frozen=True):
-    """The connections all accounts share.
-
-    `once` keeps no connection alive: one that the provider closes at the moment of reuse would leave it
-    unknown whether createTask was carried out.
-    """
+    """HTTP clients shared by all accounts. `once` keeps no connection alive: one that the provider closes at
+    the moment of reuse would leave it unknown whether createTask was carried out."""
 
     once: httpx.AsyncClient
     kept: httpx.AsyncClient
 
     @classmethod
     def open(cls, *, use_proxies: bool) -> "KieHttp":
-        """Two clients with separate limits for connecting, reading, writing and waiting for a connection."""
 
         def client(kept: int) -> httpx.AsyncClient:
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept, keepalive_expiry=15)
@@ -64,7 +60,7 @@ class KieHttp(msgspec.Struct, frozen=True):
 
 
 class KieClient:
-    """One account. `account` is its short name, never the key."""
+    """One account's calls. `account` is its short name, never the key."""
 
     def __init__(self, account: str, key: SecretStr, api_base: str, upload_base: str, http: KieHttp) -> None:
         self.account = account
@@ -75,7 +71,7 @@ class KieClient:
 
     @measured("createTask")
     async def create_task(self, model: str, fields: dict[str, Any], callback_url: str | None) -> str:
-        """Ask for a video; the task's id. Raises KieRefusedError, KieNotSentError or OutcomeUnknownError."""
+        """Create a task; its id. Raises KieRefusedError, KieNotSentError or OutcomeUnknownError."""
         body: dict[str, Any] = {"model": model, "input": fields}
         if callback_url is not None:
             body["callBackUrl"] = callback_url
@@ -90,8 +86,7 @@ class KieClient:
 
     @measured("recordInfo")
     async def read_task(self, task: str) -> TaskRecord:
-        """How the task stands. Raises TaskUnknownError, KieRefusedError, or KieNoAnswerError (ask again
-        later)."""
+        """A task's record. Raises TaskUnknownError, KieRefusedError, KieNoAnswerError (retry later)."""
         request = self._request(self._http.kept, "GET", "/api/v1/jobs/recordInfo", params={"taskId": task})
         reply = await ask(self._http.kept, request, total_s=READ_S)
         if reply.fields.get("state"):  # real data counts even under a code like 505
@@ -105,10 +100,10 @@ class KieClient:
 
     @measured("upload")
     async def upload(self, data: bytes, file_name: str, mime: str = "image/jpeg") -> str:
-        """Put a picture where the provider can fetch it; its URL, good for a day or more.
+        """Upload a picture for the provider to fetch; its URL, valid a day or more.
 
         `file_name` must be new every time: the same name overwrites, and caches keep the old one. Raises
-        KieRefusedError, or KieNoAnswerError (asking again is safe: uploads are free and change nothing).
+        KieRefusedError, or KieNoAnswerError (repeating is safe: uploads are free).
         """
         request = self._http.kept.build_request(
             "POST",
@@ -127,10 +122,8 @@ class KieClient:
 
     @measured("successRate")
     async def is_normal(self, model: str) -> bool | None:
-        """Whether the provider says that the model works as usual; None: it does not say.
-
-        Free, once in a second. Raises KieRefusedError or KieNoAnswerError.
-        """
+        """Whether the provider reports the model as healthy; None: it does not say. Free, once a second.
+        Raises KieRefusedError or KieNoAnswerError."""
         path = f"/api/v1/models/{model}/success-rate"
         reply = await ask(self._http.kept, self._request(self._http.kept, "GET", path), total_s=READ_S)
         if not reply.enveloped:
@@ -141,7 +134,7 @@ class KieClient:
 
     @measured("credit")
     async def credit(self) -> Decimal:
-        """The account's balance in the provider's credits. Raises KieRefusedError or KieNoAnswerError."""
+        """Account balance in the provider's credits. Raises KieRefusedError or KieNoAnswerError."""
         request = self._request(self._http.kept, "GET", "/api/v1/chat/credit")
         reply = await ask(self._http.kept, request, total_s=READ_S)
         if reply.ok:
@@ -178,12 +171,12 @@ def _create_error(reply: Reply) -> KieRefusedError | OutcomeUnknownError:
 
 
 def _refused_by_http(reply: Reply) -> bool:
-    """A 4xx that never reached the provider's own code, or was turned away by it; but 408 is a timeout."""
+    """Whether a 4xx is a refusal; 408 is a timeout."""
     return 300 <= reply.http_status < 500 and reply.http_status != 408
 
 
 def _newest_verdict(data: Any) -> bool | None:
-    """`isNormal` of the newest of the buckets, wherever they stand; None when that cannot be told."""
+    """`isNormal` of the newest bucket, wherever they stand; None when that cannot be told."""
     lists = [data] if isinstance(data, list) else list(data.values()) if isinstance(data, dict) else []
     buckets = [bucket for found in lists if isinstance(found, list) for bucket in found]
     timed = {
@@ -198,12 +191,12 @@ def _newest_verdict(data: Any) -> bool | None:
 
 
 def account_name(key: SecretStr) -> str:
-    """A short name for a key that is safe to write down and stays the same when keys are reordered."""
+    """A short name for a key: safe to log, unchanged when keys are reordered."""
     return "k" + hashlib.sha256(key.get_secret_value().encode()).hexdigest()[:8]
 
 
 class Kie:
-    """The provider. An async context manager that owns the connections."""
+    """The provider: an async context manager that owns the connections."""
 
     def __init__(self, settings: Settings, blobs: BlobStore) -> None:
         sandboxed = settings.uses_sandbox_for("kie")
@@ -221,15 +214,13 @@ class Kie:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        """The accounts' names, in the order of the keys."""
         return tuple(self._clients)
 
     def client(self, account: str) -> KieClient | None:
-        """The account's client; None when its key is no longer configured."""
         return self._clients.get(account)
 
     async def fetch(self, url: str, key: str) -> StoredBlob:
-        """Store the video at `url` under `key`. Raises BrokenResultError; storage trouble passes through."""
+        """Store the video at `url` under `key`. Raises BrokenResultError and the blob store's errors."""
         return await self._results.fetch(url, key)
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""How long the provider takes to answer, by call and by what came of it."""
+"""Latency of KIE's calls, by call and result."""
 
 import functools
 import time
@@ -21,7 +21,7 @@ CallT = TypeVar("CallT", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 def measured(call: str) -> Callable[[CallT], CallT]:
-    """Measure and trace every await of the decorated function. Cancelled ones are not counted."""
+    """Decorator: measure and trace every await. Cancelled ones are not counted."""
 
     def decorate(ask: CallT) -> CallT:
         @functools.wraps(ask)
@@ -50,7 +50,6 @@ def measured(call: str) -> Callable[[CallT], CallT]:
 
 
 def result_of(error: KieError) -> str:
-    """`not_sent`, `unknown`, or the error's class."""
     match error:
         case KieNotSentError():
             return "not_sent"

@@ -1,8 +1,8 @@
-"""Connections to public addresses only, for fetching what somebody else names.
+"""SSRF guard: HTTP connections to public addresses only.
 
-A name is resolved here, and the very address that was checked is connected to: a name whose answer changes
-between check and connection (DNS rebinding) leads nowhere. TLS still speaks of the name. What goes through a
-proxy is connected by the proxy; there the check before the request (`require_public`) has to do.
+A name is resolved here and the checked address itself is connected to: DNS rebinding leads nowhere. TLS still
+speaks of the name. Behind a proxy, which connects by itself, the check before the request (`require_public`)
+has to do.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _LEADING_ELSEWHERE: Final = tuple(
 
 
 def origin_of(url: str) -> Origin | None:
-    """Where an http(s) address leads; None when it is not one."""
+    """Host and port of an http(s) URL; None when it is not one."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme, 0)
@@ -49,7 +49,7 @@ def origin_of(url: str) -> Origin | None:
 
 
 async def require_public(host: str, port: int) -> list[Address]:
-    """The host's addresses, all of them public. Raises BrokenResultError."""
+    """Resolve a host to addresses, all of them public. Raises BrokenResultError."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -61,10 +61,8 @@ async def require_public(host: str, port: int) -> list[Address]:
 
 
 def is_public(address: Address) -> bool:
-    """Whether this is one machine on the open internet, and its way there does not lead through a translator.
-
-    What carries an IPv4 address inside (mapped, NAT64, 6to4, Teredo) is refused whatever that address is.
-    """
+    """Whether an address is one public machine, reached without a translator. What carries an IPv4 address
+    inside (mapped, NAT64, 6to4, Teredo) is refused whatever that address is."""
     if not address.is_global or address.is_multicast or address.is_reserved:
         return False
     if address.version == 6 and address not in _UNICAST:
@@ -102,7 +100,6 @@ class PublicOnly(httpcore.AsyncNetworkBackend):
 
 
 def public_client(trusted: Collection[Origin], *, use_proxies: bool, **options: Any) -> httpx.AsyncClient:
-    """An HTTP client that connects to public addresses and `trusted` origins only."""
     client = httpx.AsyncClient(trust_env=use_proxies, **options)
     # httpx has no other way to say this without giving up the proxies of the environment; a test holds it.
     direct: Any = client._transport

@@ -1,4 +1,4 @@
-"""Spares calls that would fail, by the rules of a model's circuit (generation/circuit_breaker/rules.py).
+"""Circuit breaker for OpenAI calls; rules as in generation/circuit_breaker/rules.py.
 
     closed ── a lasting reason, or IN_A_ROW_MAX times out of reach ──▶ open (alarm, once)
     open ── the pause is over: the next call is the probe, all others are still spared ──▶ probing
@@ -6,8 +6,8 @@
     probing ── a lasting reason ──▶ open for another pause
     probing ── out of reach, or cancelled ──▶ the next call is the probe
 
-Calls overlap: what one reports that was admitted before the circuit last changed is no news. In this process
-only: each process finds out by itself, at the price of one call per pause.
+Calls overlap: the report of one admitted before the circuit last changed is ignored. Each process has its
+own, at the price of one call per pause.
 """
 
 import time
@@ -33,14 +33,12 @@ _PROBING: Final = 2**62
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """Leave to make one call, the `number`-th."""
-
     number: int
     probe: bool
 
 
 class Breaker:
-    """One per process and client. No method waits."""
+    """Circuit breaker of one client. No method waits."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -50,7 +48,7 @@ class Breaker:
         """Why it is open; None while it is closed."""
 
     def admit(self) -> Pass:
-        """Leave for one call, to be reported or given back. Raises OpenAINoAnswerError when it is spared."""
+        """Admit one call, to be reported or given back. Raises OpenAINoAnswerError while open."""
         if self.reason is not None and not self._circuit.probe_due("", self._now_us()):
             raise OpenAINoAnswerError(self.reason, "asked in vain a while ago")
         self._passes += 1
@@ -60,12 +58,12 @@ class Breaker:
         return admitted
 
     def give_back(self, admitted: Pass) -> None:
-        """The call was cancelled: nothing is known."""
+        """Release a cancelled call: nothing was learned."""
         if admitted.probe:
             self._circuit = replace(self._circuit, probe_job="", probe_until_us=0)
 
     def report(self, admitted: Pass, reason: Reason | None, detail: str = "") -> None:
-        """How an admitted call ended; None: well."""
+        """Record how an admitted call ended; None: well."""
         if admitted.probe and reason in UNREACHED:
             return self.give_back(admitted)
         if not admitted.probe and admitted.number <= self._passes_before:

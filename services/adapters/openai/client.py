@@ -1,4 +1,4 @@
-"""Calls of OpenAI: past the breaker, within a time, counted, with one error; photos as it takes them."""
+"""OpenAI calls with circuit breaker, timeout, metrics and one error type."""
 
 import asyncio
 import base64
@@ -28,7 +28,7 @@ Value = TypeVar("Value")
 
 
 def open_client(settings: Settings) -> openai.AsyncOpenAI:
-    """The SDK's client. The settings alone decide on a proxy, not what the environment says to others."""
+    """The SDK's client; only the settings, never the environment, decide on a proxy."""
     proxy = settings.openai_proxy
     return openai.AsyncOpenAI(
         api_key=settings.openai_key.get_secret_value(),
@@ -42,7 +42,7 @@ def open_client(settings: Settings) -> openai.AsyncOpenAI:
 
 
 class Caller:
-    """Makes calls. `within_s` bounds a call as a whole: the SDK's timeout begins anew with every retry."""
+    """Makes calls. `within_s` bounds the whole call: the SDK's timeout restarts with each retry."""
 
     def __init__(self, call: CallName, within_s: float, breaker: Breaker) -> None:
         self._call: CallName = call
@@ -50,8 +50,7 @@ class Caller:
         self._breaker = breaker
 
     async def ask(self, request: Callable[[], Awaitable[Answer]], read: Callable[[Answer], Value]) -> Value:
-        """What `read` makes of the answer; `read` may raise OpenAINoAnswerError. Raises
-        OpenAINoAnswerError, and nothing else."""
+        """What `read` makes of the answer. Raises OpenAINoAnswerError, as `read` may, and nothing else."""
         try:
             admitted = self._breaker.admit()
         except OpenAINoAnswerError:
@@ -90,7 +89,7 @@ PHOTO_SIDE_PX: Final = 1024
 
 
 async def picture_of(photo: bytes) -> str:
-    """As `data_url`, in a thread. Raises OpenAINoAnswerError for what is no picture."""
+    """`data_url` in a thread. Raises OpenAINoAnswerError for what is no picture."""
     try:
         return await asyncio.to_thread(data_url, photo)
     except (OSError, ValueError, Image.DecompressionBombError) as error:
@@ -98,7 +97,7 @@ async def picture_of(photo: bytes) -> str:
 
 
 def data_url(photo: bytes) -> str:
-    """The photo as a JPEG of at most 1024 px a side, in a data URL. Blocking. Raises OSError, ValueError."""
+    """Photo as a JPEG data URL, sides at most 1024 px. Blocking. Raises OSError, ValueError."""
     with Image.open(io.BytesIO(photo)) as image:
         image.draft("RGB", (PHOTO_SIDE_PX, PHOTO_SIDE_PX))
         small = ImageOps.exif_transpose(image).convert("RGB")

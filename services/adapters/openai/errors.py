@@ -1,4 +1,4 @@
-"""Why there is no answer: the SDK's many errors as one of a few words."""
+"""OpenAI's errors, reduced to one of a few reasons."""
 
 from typing import Final, Literal
 
@@ -21,7 +21,7 @@ _DETAIL_CHARS_MAX: Final = 300
 
 
 class OpenAINoAnswerError(NeurocardsError):
-    """OpenAI gave nothing usable. `reason` is fit for an event; `detail` is its own words, for the log."""
+    """No usable answer. `reason` is fit for an event; `detail`, OpenAI's own words, for the log."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"no answer from OpenAI: {reason} {detail}".strip())
@@ -30,7 +30,6 @@ class OpenAINoAnswerError(NeurocardsError):
 
 
 def reason_of(error: BaseException) -> Reason:
-    """The reason behind one of the SDK's errors, or behind what it stumbled over."""
     code = getattr(error, "code", None)
     match error:
         case openai.RateLimitError():

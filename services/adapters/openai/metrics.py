@@ -1,7 +1,7 @@
-"""What is counted about OpenAI, in whichever process calls it. All names begin with `neurocards_openai_`.
+"""Metrics of OpenAI calls, in any process: `neurocards_openai_…`.
 
-`call` is `chat` or `moderation`. `result` is `ok`, `spared` (not made, the breaker was open), `cancelled`
-(its job ended first), or a reason from errors.py.
+`call` is `chat` or `moderation`. `result` is `ok`, `spared` (circuit open), `cancelled` (its job ended
+first), or a reason from errors.py.
 """
 
 from typing import Final

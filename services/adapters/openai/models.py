@@ -1,4 +1,4 @@
-"""What has to be known of OpenAI's models: which think before they answer, and when each leaves the API."""
+"""OpenAI's models: which reason before answering, and when each is retired."""
 
 import asyncio
 import re
@@ -25,21 +25,17 @@ _CAN_LEAVE_OFF: Final = re.compile(r"(?:^|[/:])gpt-(?:5\.[1-9]|[6-9]|1\d)(?!\d)(
 
 
 def can_leave_off_thinking(model: str) -> bool:
-    """Whether the model takes `reasoning_effort="none"`: GPT-5.1 and later, also fine-tuned or by a proxy."""
+    """Whether `reasoning_effort="none"` is taken: GPT-5.1 and later, also fine-tuned or by a proxy."""
     return _CAN_LEAVE_OFF.search(model) is not None
 
 
 def models_in_use(settings: Settings) -> dict[str, str]:
-    """The configured models, by the settings field that names each."""
     fields = ["openai_model"] + (["openai_moderation_model"] if settings.moderation != "off" else [])
     return {field: getattr(settings, field) for field in fields}
 
 
 async def end_of(client: openai.AsyncOpenAI, model: str, today: date) -> date | None:
-    """The day a model leaves the API, `today` for one that is not there; None: no end announced.
-
-    Raises OpenAINoAnswerError.
-    """
+    """The day a model is retired; `today` if missing, None if not announced. Raises OpenAINoAnswerError."""
     try:
         async with asyncio.timeout(WITHIN_S):
             found = await client.models.retrieve(model)
@@ -55,7 +51,7 @@ async def end_of(client: openai.AsyncOpenAI, model: str, today: date) -> date | 
 
 
 class ModelEnds:
-    """Measures when the models in use end, and warns. One per process; `close` it at the end."""
+    """Gauge and warning of models' retirement. One per process; `close` it at the end."""
 
     def __init__(self, settings: Settings) -> None:
         self._client = open_client(settings)
@@ -65,7 +61,7 @@ class ModelEnds:
         await self._client.close()
 
     async def measure(self) -> int:
-        """Ask for each; 0, as `repeat` wants it. What gives no answer keeps what was known of it."""
+        """Ask for each model; without an answer the last value stays."""
         today = datetime.now(UTC).date()
         for model in self._models:
             try:

@@ -1,4 +1,4 @@
-"""Whether what a seller sends is within OpenAI's rules, and if not, which kind of thing is wrong with it."""
+"""OpenAI moderation of sellers' texts and photos."""
 
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -36,7 +36,7 @@ _KIND_OF: Final[dict[str, Kind]] = {
 
 
 class Moderator:
-    """Judges texts and photos. One per process; `close` it at the end."""
+    """Moderates texts and photos. One per process; `close` it at the end."""
 
     def __init__(self, settings: Settings, breaker: Breaker | None = None) -> None:
         self._client = open_client(settings)
@@ -47,14 +47,14 @@ class Moderator:
         await self._client.close()
 
     async def texts(self, texts: Sequence[str]) -> list[Kinds]:
-        """A judgement for each text, in their order. Raises OpenAINoAnswerError."""
+        """A judgement for each text, in order. Raises OpenAINoAnswerError."""
         return await self._caller.ask(
             lambda: self._client.moderations.create(model=self._model, input=list(texts)),
             lambda answer: judgements(answer, len(texts)),
         )
 
     async def photo(self, photo: bytes) -> Kinds:
-        """The judgement of one photo. Raises OpenAINoAnswerError."""
+        """Moderate a photo. Raises OpenAINoAnswerError."""
         picture = await picture_of(photo)
         part: ModerationImageURLInputParam = {"type": "image_url", "image_url": {"url": picture}}
         found = await self._caller.ask(
@@ -65,7 +65,7 @@ class Moderator:
 
 
 def judgements(answer: ModerationCreateResponse, number: int) -> list[Kinds]:
-    """The `number` judgements in an answer. Raises OpenAINoAnswerError for an answer of another shape."""
+    """Parse `number` judgements. Raises OpenAINoAnswerError for an answer of another shape."""
     results = getattr(answer, "results", None)  # a proxy's page parses into an object without any
     if not isinstance(results, list) or len(results) != number:
         raise OpenAINoAnswerError("bad_answer", "not one result for each input")

@@ -1,4 +1,4 @@
-"""A script for one product: its photo and the seller's words in, the fields of the style out."""
+"""Scripts written by OpenAI from the photo and the seller's words."""
 
 from typing import Final, Literal
 
@@ -32,7 +32,7 @@ class ScriptWriter:
         await self._client.close()
 
     async def write(self, form: ScriptForm, request: str, photo: bytes) -> Script:
-        """The filled-in form. Raises OpenAINoAnswerError, and nothing else, whatever happens."""
+        """The filled-in form. Raises OpenAINoAnswerError and nothing else."""
         picture = await picture_of(photo)
         return await self._caller.ask(
             lambda: self._client.chat.completions.create(
@@ -59,8 +59,7 @@ class ScriptWriter:
 
 
 def script_of(answer: ChatCompletion, form: ScriptForm) -> Script:
-    """The script in an answer. Raises OpenAINoAnswerError for a refusal, a cut answer, or one that does not
-    do."""
+    """Parse the script. Raises OpenAINoAnswerError for a refusal, a cut or an invalid answer."""
     choices = getattr(answer, "choices", None)  # a proxy's page parses into an object without any
     if not choices:
         raise OpenAINoAnswerError("bad_answer", "no choices")

@@ -1,8 +1,8 @@
-"""What the chat's buttons carry. Shared, since the notifier's messages have buttons the bot answers.
+"""Callback data of the chat's buttons, shared by bot and notifier.
 
-A button stays in a chat for years and anyone's client can send any data: whoever handles one checks whose
-the draft is and whether its step is still on. The steps of an order carry its `flow`, so that what is left of
-an earlier one changes nothing in this one. Telegram takes 1 to 64 bytes.
+A button stays in a chat for years and any client can send any data: handlers check whose the draft is and
+whether its step is still on. An order's steps carry its `flow`, so that buttons of an earlier one change
+nothing. Telegram takes 1 to 64 bytes.
 """
 
 from enum import StrEnum
@@ -12,8 +12,6 @@ from aiogram.filters.callback_data import CallbackData, CallbackQueryFilter
 
 
 class MenuAction(StrEnum):
-    """Where a Menu button leads."""
-
     HOME = "home"
     CREATE = "create"
     CABINET = "cabinet"
@@ -25,7 +23,7 @@ class MenuAction(StrEnum):
 
 
 class Menu(CallbackData, prefix="menu"):
-    """To a screen of the menu; sent as a new message, never over the one that has the button."""
+    """To a menu screen; sent as a new message, never over the button's own."""
 
     action: MenuAction
 
@@ -41,13 +39,11 @@ class OfDraft(CallbackData, prefix="draft"):
 
 
 class OfFlow(CallbackData, prefix="flow"):
-    """A step of the order that is being made."""
-
     flow: str = ""
 
 
 class Again(OfDraft, prefix="again"):
-    """Another order with the photo and the words of `draft` (an order's id is its draft's)."""
+    """Another order with the photo and words of `draft`."""
 
 
 class AcceptTerms(CallbackData, prefix="terms"):
@@ -55,14 +51,10 @@ class AcceptTerms(CallbackData, prefix="terms"):
 
 
 class ChooseLanguage(CallbackData, prefix="lang"):
-    """Speak `locale` from now on."""
-
     locale: str
 
 
 class ChooseStyle(CallbackData, prefix="style"):
-    """The style of the order being made."""
-
     style: str
     flow: str = ""
 
@@ -81,7 +73,7 @@ class OtherStyle(OfFlow, prefix="restyle"):
 
 
 class Describe(OfFlow, prefix="words"):
-    """Take the text that was answered with this button as the description."""
+    """Use the text answered with this button as the description."""
 
 
 class Drop(OfFlow, prefix="drop"):
@@ -89,15 +81,15 @@ class Drop(OfFlow, prefix="drop"):
 
 
 class Order(OfDraft, prefix="order"):
-    """Order what the draft says; the draft's id is the idempotency key."""
+    """Place the draft's order; the draft's id is the idempotency key."""
 
 
 class ChangeDraft(OfDraft, prefix="change"):
-    """Back from the confirm screen to the number of videos, with a new draft."""
+    """From the confirm screen back to the number of videos."""
 
 
 class Mend(OfDraft, prefix="mend"):
-    """Change what is not allowed in the draft, and nothing else."""
+    """Change only what is not allowed in the draft."""
 
 
 class TopUp(OfDraft, prefix="topup"):
@@ -112,22 +104,20 @@ class Buy(CallbackData, prefix="buy"):
 
 
 class PayBy(CallbackData, prefix="payby"):
-    """Buy a package and pay so."""
-
     provider: str
     package: str
     draft: str
 
 
 class Packages(CallbackData, prefix="packs"):
-    """From how to pay, or from where the receipt of `payment` goes, back to the packages."""
+    """Back to the packages, from ways to pay or the receipt's address."""
 
     draft: str
     payment: str = ""
 
 
 class CheckPayment(CallbackData, prefix="paid"):
-    """Look now: "I have paid"."""
+    """Check the payment now ("I have paid")."""
 
     payment: str
 
@@ -137,14 +127,14 @@ class BackToOrder(OfDraft, prefix="backto"):
 
 
 class AdminDo(CallbackData, prefix="admdo"):
-    """Do what the command above asks for, if it still says what `digest` was made of."""
+    """Carry out the admin command above, if it still matches `digest`."""
 
     digest: str
 
 
 class AdminDrop(CallbackData, prefix="admno"):
-    """Leave it."""
+    """Leave the admin command undone."""
 
 
 class Cancel(OfDraft, prefix="cancel"):
-    """Drop the draft; nothing happens once it is ordered."""
+    """Drop the draft; no effect once it is ordered."""

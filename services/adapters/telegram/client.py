@@ -1,4 +1,4 @@
-"""The Telegram Bot API through aiogram: one way to make the bot, to edit, to download, to read errors.
+"""The Telegram Bot API through aiogram: bot, edits, downloads, error classes.
 
 aiogram's exceptions are kept; the functions below say what each means for us:
 
@@ -55,10 +55,8 @@ _GONE_MESSAGE: Final = (
 
 
 class ObeyFlood(BaseRequestMiddleware):
-    """Waits as long as a 429 says and asks again, while all waits together stay within `patience_s`.
-
-    A refused request did nothing, so that asking again is safe. Past the patience the error is raised.
-    """
+    """Obeys flood control (429) within `patience_s` in all, then raises. A refused request did nothing, so
+    that asking again is safe."""
 
     def __init__(self, patience_s: float = FLOOD_PATIENCE_S) -> None:
         self._patience_s = patience_s
@@ -88,9 +86,7 @@ def create_bot(
     settings: Settings, *, flood_patience_s: float = FLOOD_PATIENCE_S, session: BaseSession | None = None
 ) -> Bot:
     """A bot for TELEGRAM_API_URL: HTML texts, no link previews. Close it with `bot.session.close()`.
-
-    `flood_patience_s` bounds how long one call waits when told to (429); 0 leaves that to the caller.
-    """
+    `flood_patience_s` bounds how long one call waits when told to (429); 0 leaves that to the caller."""
     if session is None:
         session = AiohttpSession(
             api=TelegramAPIServer.from_base(settings.telegram_base),
@@ -106,7 +102,7 @@ def create_bot(
 
 
 def loads(text: str) -> Any:
-    """JSON without NUL and lone surrogates: Postgres takes neither, and no text can be sent with them."""
+    """Parse JSON without NUL and lone surrogates, which Postgres and Telegram refuse."""
     data = json.loads(text)
     lowered = text.lower()
     return _cleaned(data) if "\\ud" in lowered or "\\u0000" in lowered else data
@@ -138,14 +134,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_chat_gone(error: BaseException) -> bool:
-    """Whether nobody can be reached in this chat (any more)."""
     if isinstance(error, TelegramForbiddenError):
         return True
     return isinstance(error, TelegramBadRequest) and says(error, _GONE_CHAT)
 
 
 def is_message_gone(error: BaseException) -> bool:
-    """Whether the message to edit no longer exists or cannot be edited."""
     return isinstance(error, TelegramBadRequest) and says(error, _GONE_MESSAGE)
 
 
@@ -156,10 +150,8 @@ def is_not_modified(error: BaseException) -> bool:
 async def edit_text(
     bot: Bot, chat_id: int, message_id: int, text: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
-    """Make the message show `text`; without `reply_markup` its buttons go. Whether it does show it now.
-
-    False when the message is gone or is not a text. Raises aiogram's errors for everything else.
-    """
+    """Edit a message's text; without `reply_markup` its buttons go. Whether it shows it now. False when the
+    message is gone or is not a text. Raises aiogram's other errors."""
     try:
         await bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
     except TelegramBadRequest as error:
@@ -179,7 +171,7 @@ async def edit_buttons(
 
 
 async def answer_tap(bot: Bot, query_id: str, text: str = "", *, alert: bool = False) -> bool:
-    """Answer a tapped button. Whether in time: Telegram takes an answer once, within about 15 seconds."""
+    """Answer a tapped button; False: too late (once, within about 15 seconds)."""
     try:
         await bot.answer_callback_query(query_id, text=text[:200], show_alert=alert)
     except TelegramBadRequest as error:
@@ -198,7 +190,6 @@ def _edited_in_the_end(error: TelegramBadRequest) -> bool:
 
 
 def says(error: TelegramBadRequest, sentences: tuple[str, ...]) -> bool:
-    """Whether the Bot API's description holds one of the (lower-case) sentences."""
     message = error.message.lower()
     return any(sentence in message for sentence in sentences)
 
@@ -209,19 +200,19 @@ _TIMEOUT_S: Final = 60
 
 
 class TelegramFileError(NeurocardsError):
-    """A file cannot be downloaded from Telegram."""
+    """Base of download errors."""
 
 
 class FileTooLargeError(TelegramFileError):
-    """The file is larger than the limit; send a smaller one."""
+    """The file is larger than the limit."""
 
 
 class FileUnavailableError(TelegramFileError):
-    """Telegram does not have the file (any more); send it again."""
+    """Telegram does not have the file (any more)."""
 
 
 async def download(bot: Bot, file_id: str, *, size_bytes_max: int = DOWNLOAD_BYTES_MAX) -> bytes:
-    """A file's bytes. Raises FileTooLargeError, FileUnavailableError, or what `is_transient` holds for."""
+    """Download a file. Raises FileTooLargeError, FileUnavailableError, or what `is_transient` holds for."""
     try:
         file = await bot.get_file(file_id)
     except TelegramBadRequest as error:

@@ -1,9 +1,8 @@
-"""Lets aiogram build each of its models when it is first used, instead of all of them at the start.
+"""Lazy building of aiogram's pydantic models, for a quick start.
 
-aiogram declares its models with pydantic's `defer_build`, and then builds all six hundred at the end of
-`aiogram/types/__init__.py`: three of the four seconds, and half of the memory, that a bot or a notifier took
-to start. Held back there, pydantic builds a model by itself when it is needed; only the names in its
-annotations have to be given.
+aiogram builds all six hundred models at the end of `aiogram/types/__init__.py`: three of four seconds and
+half the memory of a bot's start. Held back there, pydantic builds each (`defer_build`) when first used; only
+the names in its annotations have to be given.
 """
 
 import sys
@@ -13,7 +12,7 @@ _BUILDS = "model_rebuild"
 
 
 def build_when_used() -> None:
-    """Import aiogram without building its models. Does nothing when it was imported already."""
+    """Import aiogram without building its models. No effect when already imported."""
     if "aiogram" in sys.modules:
         return
     from pydantic import BaseModel
@@ -39,7 +38,7 @@ def build_when_used() -> None:
     }
 
     def build_named(cls: type[BaseModel], /, **options: Any) -> bool | None:
-        """`model_rebuild`, which pydantic calls at a model's first use, told what aiogram's names are."""
+        """`model_rebuild`, called by pydantic at first use, with aiogram's names in scope."""
         found: bool | None = build.__func__(cls, **{"_types_namespace": names} | options)
         return found
 

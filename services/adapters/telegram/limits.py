@@ -1,7 +1,7 @@
-"""How fast all our processes together may write to Telegram: 25 messages a second, one a second per chat.
+"""Rate limits of writing to Telegram, shared by all processes: 25/s, 1/s per chat.
 
-The count is kept in Redis. While Redis is away each process counts for itself: a message late by a limit is
-worse than one that Telegram refuses with "wait so long", which is obeyed anyway.
+Counted in Redis; while it is away each process counts for itself: a message late by a limit is worse than one
+that Telegram refuses with "wait so long", which is obeyed anyway.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _LOCAL_CHATS_MAX = 10_000
 
 
 class Rates(msgspec.Struct, frozen=True):
-    """Messages per second and how many may go at once after a rest. Telegram publishes about 30 and 1."""
+    """Token buckets: messages per second, and burst. Telegram publishes about 30 and 1."""
 
     all_per_s: float = 25
     all_burst: int = 5
@@ -40,7 +40,7 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 def rates_for(settings: Settings) -> Rates:
-    """What Telegram takes; its sandbox takes more, since its people do not wait like real ones."""
+    """Telegram's rates; its sandbox takes more, since its people do not wait like real ones."""
     if settings.uses_sandbox_for("telegram"):
         return Rates(all_per_s=500, all_burst=50, chat_per_s=50, chat_burst=20)
     return Rates()
@@ -54,7 +54,7 @@ class Slot(msgspec.Struct, frozen=True):
 
 
 class TelegramLimits:
-    """The limiter. Never raises because of Redis."""
+    """Rate limiter. Never raises because of Redis."""
 
     def __init__(self, redis: Redis | None, rates: Rates | None = None) -> None:
         self._rates = rates or Rates()
@@ -63,7 +63,7 @@ class TelegramLimits:
         self._away_until = 0.0
 
     async def take(self, chat_id: int, *, wait_s_max: float, urgent: bool = True) -> Slot:
-        """A slot to write to the chat within `wait_s_max`. What is not urgent leaves bursts to what is."""
+        """Reserve a slot in the chat within `wait_s_max`. What is not urgent leaves bursts to what is."""
         rates = self._rates
         all_burst = rates.all_burst if urgent else 1
         limits = [
@@ -109,8 +109,6 @@ class _RedisBuckets:
 
 
 class _OwnBuckets:
-    """The same two buckets in this process alone."""
-
     def __init__(self) -> None:
         self._full_at_us: dict[int | None, int] = {}
 
@@ -140,11 +138,8 @@ PATIENCE_S: Final = 30.0
 
 
 class RateLimit(BaseRequestMiddleware):
-    """Waits for a slot before a request that writes into a chat; a refusal by Telegram pauses it for all.
-
-    A slot that is more than PATIENCE_S away raises TelegramRetryAfter, as Telegram itself would. Register it
-    after `ObeyFlood`: then each attempt takes a slot.
-    """
+    """Waits for a slot before writing to a chat; a flood error pauses all. Beyond PATIENCE_S it raises
+    TelegramRetryAfter. Register after `ObeyFlood`: then each attempt takes a slot."""
 
     def __init__(self, limits: TelegramLimits) -> None:
         self._limits = limits

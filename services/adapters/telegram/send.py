@@ -1,6 +1,6 @@
-"""Sending what must arrive, and knowing after an error whether it may have.
+"""Sending deliveries, and classifying errors by whether they may have arrived.
 
-A send ends in one of four ways, and what to do differs (`classify`):
+A failed send is one of five, and what to do differs (`classify`):
 
     again     Telegram has certainly not taken the message: wait `after_s`, or back off, and send again
     unknown   it may have arrived, e.g. a timeout: sending again may show it twice
@@ -42,7 +42,7 @@ Outcome = Literal["again", "unknown", "too_large", "refused", "gone"]
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What an error of a send means. `after_s` is how long Telegram told us to wait."""
+    """Meaning of a send's error. `after_s` is how long Telegram told us to wait."""
 
     outcome: Outcome
     reason: str
@@ -50,11 +50,11 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class NotSentError(TelegramNetworkError):
-    """No connection came about, so Telegram has not seen the request."""
+    """No connection came about: Telegram has not seen the request."""
 
 
 class SendingSession(AiohttpSession):
-    """Tells a connection that never came about from one that broke, and error pages by their status."""
+    """Tells failed connections from broken ones, and error pages by their status."""
 
     async def make_request(
         self, bot: Bot, method: TelegramMethod[TelegramType], timeout: int | None = None
@@ -86,7 +86,7 @@ class SendingSession(AiohttpSession):
 
 
 def create_sending_bot(settings: Settings) -> Bot:
-    """A bot for sending: never repeats a request by itself. Close it with `bot.session.close()`."""
+    """A bot that never retries by itself. Close it with `bot.session.close()`."""
     session = SendingSession(
         api=TelegramAPIServer.from_base(settings.telegram_base), json_loads=loads, timeout=SEND_TIMEOUT_S
     )
@@ -96,7 +96,7 @@ def create_sending_bot(settings: Settings) -> Bot:
 
 
 def classify(error: BaseException) -> Verdict:
-    """What an error raised by a send means. The reason names no chat and quotes no message."""
+    """Classify a send's error. The reason names no chat and quotes no message."""
     match error:
         case TelegramRetryAfter():
             return Verdict("again", f"429: retry after {error.retry_after} s", float(error.retry_after))
@@ -125,7 +125,7 @@ def _outcome(error: TelegramAPIError) -> Outcome:
 
 
 def file_id_of(message: Any) -> str | None:
-    """The file of a sent video; Telegram makes an animation of a short one without sound."""
+    """File id of a sent video; Telegram makes a short one without sound an animation."""
     for kind in (message.video, message.animation, message.document):
         if kind is not None:
             return str(kind.file_id)

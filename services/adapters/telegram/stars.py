@@ -1,4 +1,4 @@
-"""Telegram Stars through the Bot API: invoices, the answer before a payment, refunds, the list of movements.
+"""Telegram Stars: invoices, pre-checkout answers, refunds, the list of movements.
 
 StarsError
 ├── NotRefundableError   Telegram knows no such charge of this user
@@ -39,11 +39,11 @@ class NotRefundableError(StarsError):
 
 
 class StarsNoAnswerError(StarsError):
-    """Telegram cannot be reached, or stumbles: ask again later."""
+    """Telegram is out of reach or stumbles: retry later."""
 
 
 class StarMovement(msgspec.Struct, frozen=True):
-    """Stars that came (`in`) for an invoice or went back (`out`); `charge` is the payment's id in both."""
+    """Stars in (for an invoice) or out (refund); `charge` is the payment's id in both."""
 
     charge: str
     direction: Literal["in", "out"]
@@ -72,7 +72,7 @@ class _Transaction(msgspec.Struct):
 
 
 class _GetStarTransactions(TelegramMethod[dict[str, Any]]):
-    """getStarTransactions without reading the rows: one that cannot be read must not hide the others."""
+    """getStarTransactions with rows unparsed: an unreadable one must not hide the others."""
 
     __returning__ = dict[str, Any]
     __api_method__ = "getStarTransactions"
@@ -92,10 +92,8 @@ async def send_invoice(
     amount: int,
     start_parameter: str,
 ) -> int:
-    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors.
-
-    Forwarded copies have a link that starts the bot with `start_parameter`; without one they could be paid.
-    """
+    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors. Forwarded copies have a
+    link that starts the bot with `start_parameter`; without one they could be paid."""
     sent = await bot.send_invoice(
         chat_id,
         title=title[:TITLE_CHARS_MAX],
@@ -109,7 +107,7 @@ async def send_invoice(
 
 
 async def answer_pre_checkout(bot: Bot, query_id: str, refusal: str) -> bool:
-    """Agree to a payment, or with `refusal`, a sentence for the payer, do not. Whether it was in time."""
+    """Agree to a payment, or refuse with a sentence for the payer. Whether it was in time."""
     try:
         if refusal:
             await bot.answer_pre_checkout_query(
@@ -136,10 +134,8 @@ async def refund(bot: Bot, user_id: int, charge: str) -> None:
 
 
 async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | Unreadable]:
-    """Stars that came for invoices or went back since a time, oldest first. Raises StarsNoAnswerError.
-
-    Telegram lists from the very first one on, so the page to begin at is searched for by halving.
-    """
+    """Movements of Stars since a time, oldest first. Raises StarsNoAnswerError. Telegram lists from the very
+    first one on, so the page to begin at is found by halving."""
     offset = await _first_page(bot, since_s)
     while page := await _transactions(bot, offset, PAGE):
         for row in page:
@@ -150,7 +146,7 @@ async def movements(bot: Bot, since_s: float) -> AsyncIterator[StarMovement | Un
 
 
 async def _first_page(bot: Bot, since_s: float) -> int:
-    """The offset of a page at or before the first movement since then."""
+    """Offset of a page at or before the first movement since then."""
     low, high = 0, 1  # in pages; page `low` begins before `since_s`, or is the first
     while await _begins_before(bot, high * PAGE, since_s):
         low, high = high, high * 2
@@ -180,7 +176,7 @@ async def _transactions(bot: Bot, offset: int, limit: int) -> list[Any]:
 
 
 def _movement(row: Any) -> StarMovement | Unreadable | None:
-    """None for what is no payment of a user's."""
+    """A row's movement; None: not a payment of a user's."""
     try:
         read = msgspec.convert(row, _Transaction)
     except msgspec.ValidationError as error:

@@ -1,1 +1,1 @@
-"""YooKassa through its official SDK: payments and refunds, with timeouts, typed errors and whole kopecks."""
+"""YooKassa through its official SDK: payments and refunds in whole kopecks."""

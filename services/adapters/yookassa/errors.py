@@ -1,17 +1,4 @@
-"""Errors of speaking to YooKassa.
-
-YooKassaError
-├── YooKassaRefusedError             it answered no: nothing was made (code, description, parameter)
-│   ├── NotFoundError        it knows no such object, or it is another shop's
-│   ├── BadCredentialsError  it does not take the shop's id and key
-│   └── KeyTakenError        our idempotency key was used for other data: *something* was made under it
-└── YooKassaNoAnswerError            nothing usable came back
-    ├── UnavailableError     the request was not carried out: never sent, or turned away for now
-    └── UnknownError         it may have been carried out: ask again with the same key and the same data
-
-After YooKassaNoAnswerError the same call may always be made again: reads change nothing, and writes carry a
-key.
-"""
+"""Errors of speaking to YooKassa: refusals, and calls without an answer."""
 
 from events.errors import NeurocardsError
 
@@ -21,7 +8,7 @@ class YooKassaError(NeurocardsError):
 
 
 class YooKassaRefusedError(YooKassaError):
-    """The provider answered no. `code` is its word, e.g. `invalid_request`; `parameter` what it is about."""
+    """Refused, nothing was made; `code` e.g. `invalid_request`, `parameter` what it is about."""
 
     def __init__(self, code: str, description: str, parameter: str = "") -> None:
         about = f" ({parameter})" if parameter else ""
@@ -32,19 +19,20 @@ class YooKassaRefusedError(YooKassaError):
 
 
 class NotFoundError(YooKassaRefusedError):
-    """There is no such object in this shop."""
+    """There is no such object, or it is another shop's."""
 
 
 class BadCredentialsError(YooKassaRefusedError):
-    """YOOKASSA_SHOP_ID and YOOKASSA_SECRET_KEY are not a pair it knows, or may not do this."""
+    """YOOKASSA_SHOP_ID and YOOKASSA_SECRET_KEY do not match, or may not do this."""
 
 
 class KeyTakenError(YooKassaRefusedError):
-    """The idempotency key stands for a request with other data, made within a day."""
+    """The idempotency key was used within a day with other data: something was made under it."""
 
 
 class YooKassaNoAnswerError(YooKassaError):
-    """Nothing usable came back; `reason` is one word for metrics and logs."""
+    """No usable answer; `reason` is one word for metrics and logs. The same call may always be repeated:
+    reads change nothing, writes carry a key."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"YooKassa: {reason}{f': {detail}' if detail else ''}")
@@ -56,4 +44,4 @@ class UnavailableError(YooKassaNoAnswerError):
 
 
 class UnknownError(YooKassaNoAnswerError):
-    """Nobody can say whether it was carried out."""
+    """The outcome is unknown: repeat with the same key and data."""

@@ -1,8 +1,8 @@
-"""YooKassa as one process uses it: calls in threads of its own, never more than there are.
+"""YooKassa's client of one process, with a bounded thread pool.
 
-The SDK blocks. A thread that waits for a hung call is lost until the read times out; so threads are counted,
-calls that change something get at most half of them, and who finds none free within a while is told
-`UnavailableError` instead of waiting for ever. A caller that is cancelled leaves its thread to end by itself.
+The SDK blocks, and a hung call holds its thread until the read times out; so threads are counted, writes get
+at most half, and a caller who finds none free in time gets UnavailableError. A cancelled caller leaves its
+thread to end by itself.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PAGE_ITEMS: Final = 100
 
 
 class YooKassa:
-    """One shop. An async context manager that owns threads and connections.
+    """One shop: an async context manager that owns threads and connections.
 
     Every call raises YooKassaRefusedError (a final no), UnavailableError (not carried out) or UnknownError
     (perhaps carried out). `shop` and `test` are what its objects should say.
@@ -50,35 +50,35 @@ class YooKassa:
         self._transports: list[Transport] = []
 
     async def create_payment(self, body: Mapping[str, Any], key: str) -> PaymentRecord:
-        """Ask for a payment. The same key and body again give the same payment, for a day."""
+        """Create a payment; idempotent for the same key and body for a day."""
         reply = await self._write("create", lambda sdk: sdk.payment.create(dict(body), key))
         return read(reply, PaymentRecord)
 
     async def payment(self, payment_id: str) -> PaymentRecord:
-        """The payment as it is now. Raises NotFoundError."""
+        """Read a payment. Raises NotFoundError."""
         reply = await self._read("get", lambda sdk: sdk.payment.find_one(payment_id))
         return read(reply, PaymentRecord)
 
     async def payments(self, since: str, cursor: str | None = None) -> Page[PaymentRecord]:
-        """Payments created at or after `since` (ISO 8601), the newest first."""
+        """Payments created at or after `since` (ISO 8601), newest first."""
         query = _query(since, cursor)
         reply = await self._read("list", lambda sdk: sdk.payment.list(query))
         return read_page(reply, PaymentRecord)
 
     async def create_refund(self, body: Mapping[str, Any], key: str) -> RefundRecord:
-        """Send money back. The same key and body again give the same refund, for a day."""
+        """Create a refund; idempotent for the same key and body for a day."""
         reply = await self._write("refund", lambda sdk: sdk.refund.create(dict(body), key))
         return read(reply, RefundRecord)
 
     async def refund(self, refund_id: str) -> RefundRecord:
-        """The refund as it is now. Raises NotFoundError."""
+        """Read a refund. Raises NotFoundError."""
         reply = await self._read("get_refund", lambda sdk: sdk.refund.find_one(refund_id))
         return read(reply, RefundRecord)
 
     async def refunds(
         self, since: str | None = None, cursor: str | None = None, *, payment_id: str | None = None
     ) -> Page[RefundRecord]:
-        """Refunds created at or after `since`, or those of one payment, the newest first."""
+        """Refunds created at or after `since`, or of one payment, newest first."""
         query = _query(since, cursor) | ({"payment_id": payment_id} if payment_id else {})
         reply = await self._read("list_refunds", lambda sdk: sdk.refund.list(query))
         return read_page(reply, RefundRecord)
@@ -118,7 +118,6 @@ class YooKassa:
         return await asyncio.shield(work)
 
     def _run(self, call: str, ask: Callable[[Bound], Any]) -> Any:
-        """In a thread of the pool."""
         bound: Bound | None = getattr(self._own, "bound", None)
         if bound is None:
             transport = Transport(self._address)

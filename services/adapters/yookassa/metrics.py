@@ -1,4 +1,4 @@
-"""Metrics of YooKassa, in whichever process calls it.
+"""Metrics of YooKassa calls, in any process.
 
 `call` is create, get, list, refund, get_refund or list_refunds. `result` is `ok`, `refused`, `unknown` or
 `unavailable`.

@@ -1,7 +1,7 @@
-"""What YooKassa says of a payment and a refund, read strictly; money in whole kopecks.
+"""YooKassa's payment and refund records, parsed strictly; money in whole kopecks.
 
-Read from the reply itself and not from the SDK's objects, so that a way to pay which the SDK does not know
-cannot keep a paid credit back.
+Read from the reply and not from the SDK's objects, so that a way to pay which the SDK does not know cannot
+keep a paid credit back.
 """
 
 import datetime
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Amount(msgspec.Struct, frozen=True):
-    """`value` as the provider writes it, "390.00"; anything but whole kopecks is refused."""
+    """An amount; `value` as the provider writes it ("390.00"), whole kopecks only."""
 
     value: str
     currency: str
@@ -63,7 +63,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     cancellation_details: _Cancellation | None = None
 
     def __post_init__(self) -> None:
-        """Keep what is text of the metadata; all of ours is, and a stranger's payment may hold anything."""
+        """Keep only text metadata: all of ours is, a stranger's payment may hold anything."""
         texts = {name: value for name, value in (self.metadata or {}).items() if isinstance(value, str)}
         force_setattr(self, "metadata", texts)
 
@@ -73,13 +73,10 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cancelled(self) -> _Cancellation:
-        """Why, and who said so; empty when it is not cancelled."""
         return self.cancellation_details or _Cancellation()
 
 
 class PaymentRecord(_Record, frozen=True, kw_only=True):
-    """A payment as the shop sees it."""
-
     status: Literal["pending", "waiting_for_capture", "succeeded", "canceled"]
     paid: bool
     refunded_amount: Amount | None = None
@@ -102,14 +99,14 @@ class RefundRecord(_Record, frozen=True, kw_only=True):
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """A part of a list, the newest first; `cursor` continues it, None at its end."""
+    """A page, newest first; `cursor` continues it, None at its end."""
 
     items: tuple[T, ...]
     cursor: str | None
     unreadable: tuple[Unreadable, ...] = ()
 
     def require_readable(self) -> None:
-        """For who has not found something here: raises UnknownError when it may be what cannot be read."""
+        """Raise UnknownError if a sought item may be among the unreadable ones."""
         for item in self.unreadable:
             raise UnknownError("unreadable", f"{item.id or 'an item'} of a list: {item.reason}")
 
@@ -125,7 +122,7 @@ def amount_text(minor: int) -> dict[str, str]:
 
 
 def read(reply: Any, kind: type[T]) -> T:
-    """Raises UnknownError when the reply is no such record."""
+    """Parse a record. Raises UnknownError when it is none."""
     try:
         return msgspec.convert(reply, kind)
     except msgspec.ValidationError as error:
@@ -133,7 +130,7 @@ def read(reply: Any, kind: type[T]) -> T:
 
 
 def read_page(reply: Any, kind: type[T]) -> Page[T]:
-    """One item that cannot be read, a stranger's maybe, must not hide the others."""
+    """Parse a page: an item that cannot be read must not hide the others."""
     listed, items, broken = read(reply, _List), [], []
     for item in listed.items:
         try:

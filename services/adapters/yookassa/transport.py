@@ -1,10 +1,10 @@
-"""The SDK's client with what it lacks: timeouts, one try per call, errors that say what is known.
+"""HTTP transport for YooKassa's SDK: timeouts, no retries of writes, typed errors.
 
-The SDK keeps its shop, key and address in a class that the whole process shares. Nothing of that is read or
-written here: each transport has its own, and hands itself to the SDK's resources (`Bound`).
+The SDK keeps shop, key and address in process-wide class state. Nothing of that is read or written: each
+transport has its own, and hands itself to the SDK's resources (`Bound`).
 
-Writes go over a connection of their own: one that was kept could be closed by the server at the moment of
-reuse, and "never sent" could not be told from "unknown". Reads reuse connections and are tried once more.
+Writes use a fresh connection each: a kept one could be closed by the server at the moment of reuse, and
+"never sent" could not be told from "unknown". Reads reuse connections and are retried once.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _KEY_HEADER: Final = "Idempotence-Key"
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Whose shop, where it is reached, and how patiently. Seconds."""
+    """Shop, address and timeouts in seconds."""
 
     base: str
     shop: str
@@ -46,7 +46,7 @@ class Address(msgspec.Struct, frozen=True):
 
 
 class Transport(ApiClient):
-    """One thread's way to one shop. `reply` is the JSON of the last call that was answered with 200."""
+    """One thread's connections to a shop; `reply` is the last JSON answered with 200."""
 
     def __init__(self, address: Address) -> None:
         # Not super(): that reads the configuration which the whole process shares.
@@ -67,7 +67,7 @@ class Transport(ApiClient):
         headers: Any = None,
         body: Any = None,
     ) -> Any:
-        """What the SDK's resources call. Raises YooKassaError, and nothing else once it is sent."""
+        """Called by the SDK's resources. Raises YooKassaError only, once it is sent."""
         if isinstance(body, RequestObject):
             body.validate()  # type: ignore[no-untyped-call]
             body = dict(body)
@@ -130,7 +130,7 @@ class Transport(ApiClient):
 
 
 class Bound:
-    """The SDK's resources, speaking through this transport instead of the shared configuration's."""
+    """The SDK's resources bound to this transport."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
@@ -157,7 +157,6 @@ def _bound(resource: Any, transport: Transport) -> Any:
 
 
 def _checked(response: requests.Response) -> Any:
-    """The reply's JSON. Raises what its HTTP status means."""
     status = response.status_code
     try:
         reply = response.json()
@@ -191,7 +190,7 @@ def _refuse(status: int, said: dict[str, Any], reason: str) -> NoReturn:
 
 
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
-    """Whether the connection itself was not made: refused, no route, no such name, or a proxy's no."""
+    """Whether no connection was made: refused, no route, no such name, or a proxy's no."""
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
     return isinstance(
@@ -208,5 +207,5 @@ def _keep_authorization(request: requests.PreparedRequest) -> requests.PreparedR
 
 
 def _name(error: Exception) -> str:
-    """Its kind alone: its words may hold addresses with passwords of proxies."""
+    """The class alone: the message may hold proxies' passwords."""
     return type(error).__name__

@@ -1,9 +1,9 @@
-"""Admins in the chat: `/grant`, `/refund_job`, `/user`. To everybody else these commands do not exist.
+"""Admin commands in the chat: `/grant`, `/refund_job`, `/user`; invisible to others.
 
-What changes something is confirmed with a button and is an event with `admin:<name>` as its actor; a name, as
-in ADMIN_IDS, since events hold no Telegram ids. The command is read once more from the message above the
-button, and `digest` is how the button knows that it still says the same. The key is made from it: two taps
-are one. Operators' words are English; USER is a Telegram id (digits) or an account's id.
+A change is confirmed with a button and has `admin:<name>` as its actor, a name as in ADMIN_IDS, since events
+hold no Telegram ids. The command is read again from the message above the button, which `digest` proves
+unchanged; the key is made from it, so two taps are one. Operators' words are English; USER is a Telegram id
+(digits) or an account's id.
 """
 
 import hashlib
@@ -38,7 +38,6 @@ _NUMBER: Final = re.compile(r"\d{1,6}", re.ASCII)
 
 
 def digest(message: Message) -> str:
-    """Of a command's message and its words: another message is another digest."""
     said = f"{message.chat.id}:{message.message_id}:{int(message.date.timestamp())}:{message.text}"
     return hashlib.sha256(said.encode()).hexdigest()[:24]
 
@@ -59,7 +58,6 @@ NOBODY: Final = Plan("🛠 There is no such user or job.")
 
 
 async def plan_of(shop: BotContext, text: str) -> Plan:
-    """What the words ask for; how to ask when they are not written as in USAGE."""
     command, _, rest = text.strip().partition(" ")
     words = rest.split(None, 2)
     match command.partition("@")[0].lower():
@@ -90,7 +88,6 @@ async def _grant(shop: BotContext, user: str, amount: int, reason: str) -> Plan:
 
 
 async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
-    """End a job that has not ended; its credits come back."""
     job = await shop.ledger.read.job(name)
     if not job.account:
         return NOBODY
@@ -150,7 +147,7 @@ router.callback_query.filter(is_admin)
 
 @router.message(Command(*USAGE))
 async def asked(message: Message, chat: Conversation) -> None:
-    """Show what it would do; `/user` changes nothing and is answered at once."""
+    """Show the plan; `/user` changes nothing and is answered at once."""
     plan = await plan_of(chat.shop, message.text or "")
     if plan.command is None:
         await chat.send_screen(Screen(plan.words), answer_to=message.message_id)

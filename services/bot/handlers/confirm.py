@@ -1,4 +1,4 @@
-"""From the confirm screen to the order. What counts here is the draft in Postgres, not the person's place.
+"""From the confirm screen to the order, by the draft in Postgres.
 
 The draft's id is the order's idempotency key, and the jobs' ids are made with the draft, so asking twice is
 asking once. The status message is edited *before* the order is placed: the notifier, which edits it from the
@@ -37,10 +37,8 @@ logger = structlog.get_logger()
 
 
 def record_order(order: OrderVideos, position: int, tapped_ns: int, append_ns: tuple[int, int]) -> None:
-    """The order was placed just now: tapped at `tapped_ns`, and appended between two times (time.time_ns).
-
-    Only now it is known that this tap was the one: of several, one makes the order.
-    """
+    """Trace an order just placed: tapped at `tapped_ns`, appended between two times (time.time_ns). Only now
+    it is known that this tap was the one: of several, one makes the order."""
     call = {"db.system.name": "postgresql", "db.operation.name": "append"}
     for job in order.jobs:
         tracing.record("append OrderVideos", "client", job, append_ns, attributes=call, position=position)
@@ -62,7 +60,7 @@ router = Router(name="confirm")
 
 
 async def offer(chat: Conversation, flow: OrderForm, count: int, balance: int) -> None:
-    """Make the draft and show the confirm screen, which becomes the status message. Again is not twice."""
+    """Make the draft and show the confirm screen, later the status message. Idempotent."""
     if not await chat.shop.people.use_blob(flow.photo):
         await chat.send_screen(steps.photo_gone())
         await chat.state.clear()
@@ -102,7 +100,6 @@ async def _make_draft(chat: Conversation, flow: OrderForm, count: int) -> Draft:
 
 
 async def own_draft(chat: Conversation, draft_id: str) -> Draft | None:
-    """The draft, if it is there and the person's; otherwise they are told."""
     draft = await chat.shop.people.draft(draft_id)
     if draft is not None and draft.account == chat.person.account:
         return draft
@@ -116,7 +113,7 @@ async def own_draft(chat: Conversation, draft_id: str) -> Draft | None:
 
 
 async def open_draft(chat: Conversation, draft_id: str, too_late: str) -> Draft | None:
-    """The person's draft, if it is not ordered yet; otherwise they are told, with `too_late` if it is."""
+    """The person's draft, if not ordered yet; otherwise they are told, with `too_late` if it is."""
     draft = await own_draft(chat, draft_id)
     if draft is None or not await is_ordered(chat.shop, draft):
         return draft
@@ -167,7 +164,7 @@ async def order(query: CallbackQuery, callback_data: Order, chat: Conversation) 
 
 
 async def too_late_s(chat: Conversation, model: Model, jobs: int) -> float:
-    """By how many seconds an order made now would miss its deadline; 0 when it would be in time."""
+    """Seconds by which an order made now would miss its deadline; 0 when in time."""
     late_s = (await chat.shop.estimate(model, chat.person, jobs)).too_late_s(chat.shop.deadline_s(model))
     if late_s:
         logger.warning("order_discouraged", model=model.slug, jobs=jobs, late_s=round(late_s))
@@ -209,7 +206,7 @@ async def _place(chat: Conversation, draft: Draft, model: Model, tapped_ns: int)
 
 
 async def settle(chat: Conversation, draft: Draft) -> None:
-    """The draft is an order now; the person's place is free, unless they are making another one."""
+    """Mark the draft ordered; the person's place is free, unless they make another one."""
     if not draft.ordered:
         await chat.shop.people.mark_ordered(draft.draft)
     await leave(chat.state, draft)

@@ -1,4 +1,4 @@
-"""Cancel or change a draft or its words, order the same once more, come back from buying credits."""
+"""Drafts: cancel, change, edit words, order again, return from buying credits."""
 
 from typing import Literal
 
@@ -47,7 +47,6 @@ async def cancel(query: CallbackQuery, callback_data: Cancel, chat: Conversation
 
 @router.callback_query(ChangeDraft.filter())
 async def change(query: CallbackQuery, callback_data: ChangeDraft, chat: Conversation) -> None:
-    """Back to the number of videos and the style; the old draft goes with its buttons."""
     too_late = _("Too late to change: the order is placed already.")
     draft = await open_draft(chat, callback_data.draft, too_late)
     if draft is None:
@@ -59,7 +58,7 @@ async def change(query: CallbackQuery, callback_data: ChangeDraft, chat: Convers
 
 @router.callback_query(Mend.filter())
 async def mend(query: CallbackQuery, callback_data: Mend, chat: Conversation) -> None:
-    """Ask anew for the parts that are not allowed, one after another, then for the number of videos."""
+    """Ask again for parts not allowed, then for the number of videos."""
     too_late = _("Too late to change: the order is placed already.")
     draft = await open_draft(chat, callback_data.draft, too_late)
     if draft is None:
@@ -72,7 +71,7 @@ async def mend(query: CallbackQuery, callback_data: Mend, chat: Conversation) ->
 
 @router.callback_query(Again.filter())
 async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) -> None:
-    """A new order with the photo and the words of an earlier one, straight at the number of videos."""
+    """Order again with earlier photo and words, at the number of videos."""
     draft = await own_draft(chat, callback_data.draft)
     if draft is None:
         return
@@ -83,10 +82,8 @@ async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) 
 
 
 async def _once_more(chat: Conversation, draft: Draft, parts: tuple[Part, ...] = ()) -> bool:
-    """Ask for `parts` and the number with what the draft holds; False when that cannot be.
-
-    Its photo or words may be gone, or another order be in the making, which this one would replace.
-    """
+    """Ask for `parts` and the number with what the draft holds; False when that cannot be. Its photo or words
+    may be gone, or another order be in the making, which this one would replace."""
     previous = await chat.load_form()
     if previous.draft != draft.draft and await unfinished(chat.state):
         await chat.send_screen(order.in_the_making(previous))
@@ -113,7 +110,7 @@ async def _once_more(chat: Conversation, draft: Draft, parts: tuple[Part, ...] =
 
 @router.callback_query(BackToOrder.filter())
 async def back(query: CallbackQuery, callback_data: BackToOrder, chat: Conversation) -> None:
-    """From buying credits to where the order was left: the confirm screen, or the step before the draft."""
+    """Return from buying credits to the confirm screen or the earlier step."""
     flow = await chat.load_form()
     if flow.buying is not None and flow.buying.draft == callback_data.draft:
         await leave_contact(chat.state)
@@ -148,7 +145,6 @@ async def cancel_tapped(query: CallbackQuery, chat: Conversation) -> None:
 
 
 async def _drop(chat: Conversation) -> None:
-    """Drop the order that is being made; placed ones go on."""
     if await chat.state.get_state() is None:
         text = _("There is nothing to cancel. Orders that are placed go on.")
         await chat.send_screen(Screen(text, keyboard([create_button()], [home_button()])))
@@ -170,7 +166,6 @@ async def words(message: Message, chat: Conversation) -> None:
 
 @router.callback_query(Create.style, Describe.filter(), is_current)
 async def describe(query: CallbackQuery, chat: Conversation) -> None:
-    """Take the message above the button, as it is now."""
     said = query.message.reply_to_message if isinstance(query.message, Message) else None
     text = accepted_text(said.text or "") if said is not None else None
     if said is None or text is None:
@@ -184,10 +179,8 @@ async def describe(query: CallbackQuery, chat: Conversation) -> None:
 
 @router.edited_message()
 async def edited(message: Message, chat: Conversation) -> None:
-    """Change the words in the order being made and in every draft that has them; a placed one keeps its own.
-
-    Telegram also sends edits that change no words of ours: those are not answered.
-    """
+    """Change the words in the open order and every draft with them. A placed order keeps its own. Edits that
+    change no words of ours, which Telegram sends too, are not answered."""
     flow = await chat.load_form()
     drafts = await chat.shop.people.drafts_with(chat.person.account, message.message_id)
     placed = [draft for draft in drafts if await is_ordered(chat.shop, draft)]
@@ -212,7 +205,6 @@ async def edited(message: Message, chat: Conversation) -> None:
 
 
 async def _change(chat: Conversation, flow: OrderForm, draft: Draft, brief: Brief) -> None:
-    """Change a draft's words and the screen that shows them."""
     await chat.shop.people.change_text(draft.brief, brief)
     if draft.message_id is not None:
         quoted = flow.draft == draft.draft and bool(flow.photo_message)

@@ -1,4 +1,4 @@
-"""Whatever no other router took: a clear answer, and the step repeated if there is one."""
+"""Fallback answers to what no other router took; the step is repeated."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ async def foreign_button(query: CallbackQuery, chat: Conversation) -> None:
 
 @router.callback_query()
 async def stale_button(query: CallbackQuery, chat: Conversation) -> None:
-    """A step that is over, an earlier order, or data nobody here ever made."""
+    """A step that is over, an earlier order, or forged data."""
     text = _("This belongs to an earlier step or order; nothing was changed. Go on below, or open the /menu.")
     await chat.answer_tap(text)
 

@@ -1,7 +1,4 @@
-"""The menu, help, language, support, account and promo codes: at every step, and no step is lost.
-
-The account is read from the log, so a refund shows at once.
-"""
+"""Menu, help, language, support, account (from the log) and promo codes."""
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject, CommandStart
@@ -109,7 +106,6 @@ async def cabinet_screen(chat: Conversation) -> Screen:
 
 
 def _invite_line(shop: BotContext, link: str) -> str:
-    """The link to give to friends, and what it brings."""
     if shop.settings.referral_after == "purchase":
         text = _("👥 Invite a friend: after their first top-up you get {yours}, they get {theirs}.")
     else:
@@ -120,7 +116,6 @@ def _invite_line(shop: BotContext, link: str) -> str:
 
 
 def _ending_line(ending: list[Lot]) -> str:
-    """What ends first, and when: those are spent first, too."""
     at_us = min(lot.expires_at_us for lot in ending if lot.expires_at_us is not None)
     amount = sum(lot.amount for lot in ending if lot.expires_at_us == at_us)
     return _("⏳ {credits} of them until {moment}").format(credits=credits_text(amount), moment=moment(at_us))

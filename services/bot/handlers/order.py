@@ -1,4 +1,4 @@
-"""Making an order, from the photo to the number of videos; what is wrong with a photo or a text is said."""
+"""Making an order, from the photo to the number of videos."""
 
 from typing import Final
 
@@ -117,7 +117,7 @@ async def photo_too_many(message: Message, chat: Conversation) -> None:
 
 
 async def _of_known_album(message: Message, chat: Conversation, flow: OrderForm) -> bool:
-    """Whether this is another photo of the album the order's photo is from; said once per album."""
+    """Whether the photo is another of the order's album; said once per album."""
     if not message.media_group_id or message.media_group_id != flow.album:
         return False
     if not flow.album_told:
@@ -184,7 +184,6 @@ async def other_style(query: CallbackQuery, chat: Conversation) -> None:
 
 @router.callback_query(Create.count, ChooseCount.filter(F.count.in_(COUNTS)), is_current)
 async def count(query: CallbackQuery, callback_data: ChooseCount, chat: Conversation) -> None:
-    """To the confirm screen, if the credits are there; otherwise say so and stay."""
     flow = await chat.load_form()
     if not (flow.photo and flow.product and flow.style and flow.draft):  # Redis lost a part
         await chat.save_form(OrderForm())
@@ -213,7 +212,7 @@ _SPLIT_SLACK: Final = 96
 
 
 async def take_photo(message: Message, chat: Conversation) -> str | None:
-    """Download, prepare and store the message's photo; its blob key, or None when they were told why not."""
+    """Download, prepare and store the photo; its blob key, or None when they were told why not."""
     file = photo_file(message)
     assert file is not None
     try:
@@ -241,7 +240,6 @@ def accepted_text(raw: str) -> str | None:
 
 
 async def take_text(message: Message, chat: Conversation, flow: OrderForm) -> str | None:
-    """The message's text as it is kept; None when they were told why not."""
     text = accepted_text(message.text or "")
     if text is not None and not is_rest(message, flow):
         return text
@@ -250,16 +248,12 @@ async def take_text(message: Message, chat: Conversation, flow: OrderForm) -> st
 
 
 def is_rest(message: Message, flow: OrderForm) -> bool:
-    """Whether this directly follows a refused text of full length: then it is the end of that one."""
     return flow.cut_text > 0 and flow.cut_text == message.message_id - 1
 
 
 async def refuse_text(message: Message, chat: Conversation, flow: OrderForm) -> None:
-    """Say what is wrong with the text.
-
-    A client cuts a long text into several messages: what follows directly upon a refused full one is its
-    rest, and must not be taken for a short text of its own.
-    """
+    """Say what is wrong with the text. A client cuts a long text into several messages: what follows directly
+    upon a refused full one is its rest, and must not be taken for a short text of its own."""
     raw = message.text or message.caption or ""
     text = tidy(raw)
     too_long = len(text) > TEXT_CHARS_MAX

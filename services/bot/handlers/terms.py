@@ -1,4 +1,4 @@
-"""Before the terms are accepted: the terms, whatever is said."""
+"""Accepting the terms, before anything else is answered."""
 
 from contextlib import suppress
 
@@ -65,7 +65,7 @@ async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Convers
 
 
 async def welcome(chat: Conversation) -> None:
-    """In place of the terms, also when tapped again; then a photo that came before them is taken."""
+    """Replace the terms, also when tapped again; then take a photo that came before them."""
     await chat.edit_screen(menu.welcome(await chat.balance()))
     await chat.answer_tap()  # now: the photo takes a while
     flow = await chat.load_form()
@@ -91,10 +91,8 @@ async def terms_first(query: CallbackQuery, chat: Conversation) -> None:
 
 
 async def accept_terms(shop: BotContext, person: Person) -> None:
-    """Open the account and record the agreement; a person's first one ever brings the welcome gift.
-
-    Who was erased and comes back owes what they owed.
-    """
+    """Open the account, record the agreement, and grant the welcome gift once. Who was erased and comes back
+    owes what they owed."""
     account = person.account
     debt = await shop.people.remembered(forgotten_names(shop.settings, person.chat_id))
     await shop.ledger.execute(c.OpenAccount(account, debt=debt or 0), key=f"open:{account}")

@@ -1,4 +1,4 @@
-"""Buying credits: packages, how to pay, where the receipt goes, and then the payment's status message.
+"""Buying credits: packages, ways to pay, receipt's address, status message.
 
     packages ──▶ how to pay ──▶ (receipt's address) ──▶ status message ──▶ credits, and back to the order
 
@@ -147,7 +147,6 @@ async def cancel(message: Message, chat: Conversation) -> None:
 
 
 async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
-    """Back to the step that was left for the receipt's address."""
     if await state.get_state() != TopUpStep.contact.state:
         return
     flow: OrderForm = await load_form(state)
@@ -157,7 +156,6 @@ async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
 
 
 async def order(chat: Conversation, buying: Buying, provider: Provider, contact: str | None = None) -> None:
-    """Order the payment, once, and have the provider ask for the money."""
     if (await chat.shop.ledger.read.payment(buying.payment)).ordered is None:
         message_id = await _status_message(chat, buying)
         with contextlib.suppress(KeyReusedError, AlreadyExistsError):  # by this very tap, at another price
@@ -186,7 +184,6 @@ async def order(chat: Conversation, buying: Buying, provider: Provider, contact:
 
 
 async def _status_message(chat: Conversation, buying: Buying) -> int:
-    """The message that shows the payment from now on."""
     text = screens.preparing().text
     if buying.message_id and await edit_text(chat.bot, chat.person.chat_id, buying.message_id, text):
         return buying.message_id
@@ -195,7 +192,7 @@ async def _status_message(chat: Conversation, buying: Buying) -> int:
 
 @router.callback_query(CheckPayment.filter())
 async def i_have_paid(query: CallbackQuery, callback_data: CheckPayment, chat: Conversation) -> None:
-    """Look now. Many taps are one look: those that were waiting behind it are answered with its result."""
+    """Check now. Many taps are one look: those that waited behind it get its result."""
     checkout, payment = chat.shop.checkout, callback_data.payment
     view = await checkout.orders.view(payment)
     if view is None or view.ordered.account != chat.person.account:
@@ -231,10 +228,8 @@ async def before(query: PreCheckoutQuery, bot: Bot, shop: BotContext, person: Pe
 
 
 class StarsMiddleware(BaseMiddleware):
-    """Settles what Telegram says of Stars, whoever said it and in whichever chat; other messages go on.
-
-    The credits are the order's owner's. The notifier tells them, in their own chat.
-    """
+    """Settles Telegram's messages about Stars, from any sender and chat. The credits are the order's owner's.
+    The notifier tells them, in their own chat."""
 
     def __init__(self, shop: BotContext) -> None:
         self._shop = shop
@@ -255,7 +250,7 @@ class StarsMiddleware(BaseMiddleware):
                 await send_screen(data["bot"], payer.telegram_id, Screen(_for_another()))
 
     async def _payer(self, user: User | None) -> Account | None:
-        """None for who pays in the name of a group: the order alone says whose it is."""
+        """None for a payer in the name of a group: the order alone says whose it is."""
         if user is None or user.is_bot:
             return None
         return await self._shop.people.account_of(user.id, locale_for(user.language_code))
@@ -269,7 +264,6 @@ def _for_another() -> str:
 
 
 def _sentence(refusal: Refusal) -> str:
-    """What the payer reads; nothing when they may pay."""
     match refusal:
         case "":
             return ""

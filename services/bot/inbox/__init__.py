@@ -1,4 +1,4 @@
-"""Updates from Telegram, kept in Postgres from before they are confirmed until they are handled.
+"""Inbox of Telegram's updates: in Postgres before they are confirmed, until handled.
 
     receiver ──store──▶ updates ─┬▶ InboxRunner, about money ┬▶ handler, chat by chat in order ──▶ deleted
                                  └▶ InboxRunner, the rest ───┘

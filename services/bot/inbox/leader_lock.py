@@ -1,7 +1,7 @@
-"""One process at a time: a session lock in Postgres, given up by the server when its holder dies.
+"""Leader election by a Postgres session lock: one process at a time.
 
-Two bots that overlap (a rolling deploy) would disturb each other's polling and a chat's order. The second
-waits for its turn. The lock needs a session: not through PgBouncer in transaction mode.
+Two bots that overlap (a rolling deploy) would disturb each other's polling and a chat's order; the second
+waits for its turn. Needs a session: not through PgBouncer in transaction mode.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class LeaderLock:
         """Whether this process has the turn."""
 
     async def run(self, work: Work) -> None:
-        """Wait for the turn, work, and begin again when the turn was lost; until `stop`."""
+        """Wait for the turn, work, and begin anew when it was lost; until `stop`."""
         told = False
         while not self._stop.is_set():
             try:
@@ -88,7 +88,7 @@ class LeaderLock:
                 await watcher
 
     async def _watch(self, connection: "asyncpg.Connection[asyncpg.Record]", over: asyncio.Event) -> None:
-        """Set `over` when the process stops or the connection is dead, even silently."""
+        """Set `over` on stop or a dead connection, even a silent one."""
         try:
             while not self._stop.is_set():
                 await sleep(_PING_S, self._stop)

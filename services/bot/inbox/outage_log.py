@@ -1,4 +1,4 @@
-"""Trouble of the surroundings, told in the log once in a while instead of once per update."""
+"""Outages in the log: one line once in a while instead of one per update."""
 
 import time
 from typing import Final
@@ -14,7 +14,7 @@ _EVERY_S: Final = 30.0
 
 
 def is_database_away(error: BaseException) -> bool:
-    """Whether Postgres is away or busy, as opposed to our having asked something wrong."""
+    """Whether Postgres is away or busy, rather than our query wrong."""
     return isinstance(error, TRANSIENT) and not isinstance(error, ValueError)
 
 
@@ -55,7 +55,7 @@ class OutageLog:
 
 
 class Pauses:
-    """Growing pauses between attempts, up to 5 s."""
+    """Back-off between attempts, up to 5 s."""
 
     def __init__(self) -> None:
         self._failures = 0

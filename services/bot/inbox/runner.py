@@ -1,4 +1,4 @@
-"""Takes updates of one lane out of the inbox and has them handled: a chat's in order, chats side by side.
+"""Runner of one inbox lane: a chat's updates in order, chats side by side.
 
 handled                     deleted
 trouble of the surroundings waits and tries again, up to WAIT_S_MAX; the person is told after a moment
@@ -40,10 +40,10 @@ FLOOD_REST_S: Final = 60.0
 
 
 class InboxHandler(Protocol):
-    """What a bot does with updates. `waits` and `failed` tell the person; what they raise is only logged."""
+    """Handler of updates. `waits` and `failed` tell the person; what they raise is only logged."""
 
     async def handle(self, stored: StoredUpdate) -> None:
-        """Handle it. May see the same update twice."""
+        """Handle an update; may see the same one twice."""
 
     def is_transient(self, error: BaseException) -> bool:
         """Whether the surroundings are to blame and waiting helps."""
@@ -59,7 +59,7 @@ class InboxHandler(Protocol):
 
 
 class InboxRunner:
-    """Handles one lane of the inbox until told to stop. One runner per lane at a time: see `Turn`."""
+    """Handles one lane of the inbox until told to stop. One runner per lane at a time: see `LeaderLock`."""
 
     def __init__(
         self,
@@ -91,7 +91,6 @@ class InboxRunner:
         return {"updates": len(self._in_hand), "chats": len(self._chats)}
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`; what is being handled then is finished, the rest stays in the inbox."""
         self._stop = stop
         pauses = Pauses()
         while not stop.is_set():
@@ -142,7 +141,6 @@ class InboxRunner:
             self._wake.set()
 
     async def _settle(self, stored: StoredUpdate) -> None:
-        """Handle until it is handled, parked, or the process ends."""
         clear_contextvars()  # what handlers bind, e.g. the account, is in every line about this update
         bind_contextvars(update_id=stored.update_id)
         begun = await self._surely(lambda: self._inbox.begin(stored.update_id))

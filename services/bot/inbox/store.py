@@ -22,7 +22,7 @@ PER_CHAT_MAX: Final = 20
 
 
 class StoredUpdate(msgspec.Struct, frozen=True):
-    """One update. `body` is its JSON as Telegram sent it; `failures` counts earlier failed attempts."""
+    """An update. `body` is its JSON as Telegram sent it; `failures` counts failed attempts."""
 
     update_id: int
     chat_id: int
@@ -41,10 +41,8 @@ class Inbox:
         self._pool = pool
 
     async def store(self, updates: Sequence[dict[str, Any]]) -> None:
-        """Keep Update objects; durable when this returns. One that is there already is left alone.
-
-        Of a chat's flood only the newest PER_CHAT_MAX are kept; `begin` tells of the rest.
-        """
+        """Store Update objects; durable when this returns. Idempotent. Of a chat's flood only the newest
+        PER_CHAT_MAX are kept; `begin` tells of the rest."""
         if not updates:
             return
         bodies = [json.dumps(u, ensure_ascii=True, separators=(",", ":")) for u in updates]
@@ -60,15 +58,13 @@ class Inbox:
             logger.warning("updates_dropped", count=dropped)
 
     async def waiting(self, urgent: bool, in_hand: Collection[int], limit: int) -> list[StoredUpdate]:
-        """Updates of one lane that wait and are not in hand: every chat's first, then every second, …"""
+        """Waiting updates of one lane, not in hand: every chat's first, then every second, …"""
         rows = await self._pool.fetch(query("waiting"), urgent, list(in_hand), limit)
         return [StoredUpdate(*row) for row in rows]
 
     async def begin(self, update_id: int) -> tuple[int, int] | None:
-        """Count that a process takes it in hand: how many have, and how many updates were left out before it.
-
-        None when it is gone.
-        """
+        """Count a process's beginning; how many, and how many updates were left out before it. None when it
+        is gone."""
         row = await self._pool.fetchrow(query("begin"), update_id)
         return tuple(row) if row else None
 
@@ -76,7 +72,7 @@ class Inbox:
         return int(await self._pool.fetchval(query("failed"), update_id, error[:ERROR_CHARS_MAX]) or 0)
 
     async def park(self, update_id: int, error: str) -> None:
-        """Give up on it; it stays to be looked at, and no longer blocks its chat."""
+        """Park it: kept to be looked at, no longer blocking its chat."""
         await self._pool.execute(query("park"), update_id, error[:ERROR_CHARS_MAX])
 
     async def done(self, update_id: int) -> None:
@@ -88,10 +84,8 @@ class Inbox:
 
 
 def whose(update: dict[str, Any]) -> tuple[int, int | None]:
-    """The chat an update belongs to (0 when it names none) and the user it comes from.
-
-    A private chat is its person's, whichever message a tapped button stands on.
-    """
+    """The chat an update belongs to (0: none) and its sender. A private chat is its person's, whichever
+    message a tapped button stands on."""
     for event in update.values():
         if not isinstance(event, dict):
             continue

@@ -1,4 +1,4 @@
-"""Names of things in the current language: amounts, styles, reasons, stages, moments."""
+"""Localized names: amounts, styles, reasons, stages, moments."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
@@ -21,12 +21,10 @@ _MOSCOW: Final = timezone(timedelta(hours=3))
 
 
 def credits_text(number: int) -> str:
-    """`3 credits`."""
     return ngettext("{n} credit", "{n} credits", number).format(n=number)
 
 
 def videos_text(number: int) -> str:
-    """`3 videos`."""
     return ngettext("{n} video", "{n} videos", number).format(n=number)
 
 
@@ -95,7 +93,6 @@ def _grant_name(kind: str) -> str:
 
 
 def refund_reason(error_class: str) -> str:
-    """Why a video failed, in a few words."""
     match error_class:
         case "user_violation":
             return _("the service's content rules")
@@ -114,7 +111,7 @@ def refund_reason(error_class: str) -> str:
 
 
 def moment(at_us: int) -> str:
-    """When: Moscow time in Russian, UTC in English."""
+    """Moscow time in Russian, UTC in English."""
     locale = get_i18n().current_locale
     zone = _MOSCOW if locale == "ru" else UTC
     at = datetime.fromtimestamp(at_us / 1_000_000, zone)

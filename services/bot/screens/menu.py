@@ -1,4 +1,4 @@
-"""What the person sees outside of making an order: texts with their buttons, in the current language."""
+"""Screens outside of making an order, localized."""
 
 from typing import Final
 
@@ -51,7 +51,7 @@ def home_button() -> InlineKeyboardButton:
 
 
 def terms(shop: BotContext, locale: str, *, accepted: bool = False, photo: bool = False) -> Screen:
-    """The terms: before anything else, or to be read again. `photo`: one has come and waits for them."""
+    """The terms, first or to be read again. `photo`: one has come and waits for them."""
     parts = [
         _(
             "👋 <b>Hello! I am NeuroCards.</b>\n"
@@ -83,7 +83,6 @@ def terms(shop: BotContext, locale: str, *, accepted: bool = False, photo: bool 
 
 
 def welcome(balance: int) -> Screen:
-    """Right after the terms were accepted."""
     text = _(
         "🎉 <b>Welcome!</b> You have {balance}.\n\n"
         "It takes three steps: a photo, a few words about the product, a style. "

@@ -1,4 +1,4 @@
-"""The screens of making an order, one per step, in the current language."""
+"""Screens of making an order, one per step, localized."""
 
 import math
 
@@ -91,7 +91,7 @@ def wishes(flow: OrderForm) -> Screen:
 
 
 def count(flow: OrderForm, model: Model, balance: int, problem: str = "", *, short: bool = False) -> Screen:
-    """How many; `problem`: why the number that was chosen cannot be ordered now; `short`: of credits."""
+    """How many; `problem`: why the chosen number cannot be ordered now; `short`: of credits."""
     parts = [
         _(
             "🔢 <b>How many videos shall I make?</b>\nEach one comes out different. One video costs {price}."
@@ -129,7 +129,7 @@ def short_text(needed: int) -> str:
 
 
 def confirm(draft: Draft, brief: Brief, balance: int, *, photo_quoted: bool) -> Screen:
-    """The order as it will be, before anything is charged; sent as an answer to the photo if there is one."""
+    """The order before it is charged; sent as a reply to the photo if there is one."""
     number = len(draft.jobs)
     parts = [
         _("🧾 <b>Check your order</b>"),
@@ -175,7 +175,7 @@ def short_of_credits(draft: Draft, balance: int) -> Screen:
 
 
 def queued(draft: Draft, expected_s: float) -> Screen:
-    """Shown from the tap on until the notifier has something newer to show."""
+    """Queued order, shown until the notifier has something newer."""
     text = _(
         "⏳ <b>Your order is in the queue</b>\n"
         "{videos}, style: {style}. I will update this message as the work goes on. "

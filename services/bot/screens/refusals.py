@@ -1,4 +1,4 @@
-"""What to tell a person whose photo cannot be used, or whose order is not allowed."""
+"""Refusals: an unusable photo, or an order that is not allowed."""
 
 from aiogram.utils.i18n import gettext as _
 
@@ -47,7 +47,7 @@ def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
 
 
 def refused(draft: Draft, findings: Findings) -> Screen:
-    """Which parts, what is wrong with each, and what to do; shown in place of the confirm screen."""
+    """What is wrong with each part, and what to do; replaces the confirm screen."""
     found = [
         f"• {_part_name(part, draft.style)}: {', '.join(map(kind_name, kinds))}"
         for part, kinds in findings.items()

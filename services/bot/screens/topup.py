@@ -1,4 +1,4 @@
-"""What a person sees on the way to a payment, in the current language. From then on the notifier tells."""
+"""Screens on the way to a payment, localized; from then on the notifier tells."""
 
 from typing import Final
 
@@ -19,7 +19,6 @@ _DAY_S: Final = 86_400
 
 
 def packages(checkout: Checkout, balance: int, draft: str) -> Screen:
-    """What can be bought; `draft`: the order to come back to."""
     locale = get_i18n().current_locale
     rows = []
     for package in checkout.packages:
@@ -31,7 +30,6 @@ def packages(checkout: Checkout, balance: int, draft: str) -> Screen:
 
 
 def how_to_pay(checkout: Checkout, package: Package, draft: str) -> Screen:
-    """The package, and the ways to pay that are offered."""
     locale = get_i18n().current_locale
     parts = [f"🧾 <b>{credits_text(package.credits)}</b>"]
     if package.life_s is not None:
@@ -66,7 +64,7 @@ def not_a_contact() -> Screen:
 
 
 def preparing() -> Screen:
-    """Shown from the tap on until the notifier has something newer to show."""
+    """Payment begun, shown until the notifier has something newer."""
     return Screen(_("⏳ Preparing the payment, one moment…"))
 
 
@@ -75,7 +73,7 @@ def invoice_words() -> str:
 
 
 def pay_support(contact_words: str, account: str) -> Screen:
-    """Whom to ask about a payment: Telegram's rules want this command."""
+    """Contact for payment questions: Telegram's rules want this command."""
     text = _(
         "💳 <b>Questions about a payment</b>\n"
         "If credits did not come or you want your money back, write to {contact} with this number: "

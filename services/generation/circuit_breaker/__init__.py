@@ -1,1 +1,1 @@
-"""Which video models may be used just now: rules (circuit), their record (book), a cached view (circuits)."""
+"""Circuit breaker of video models: rules, state in Postgres, cached view."""

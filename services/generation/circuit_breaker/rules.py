@@ -1,4 +1,4 @@
-"""The rules of a model's circuit: when it opens, lets a probe through, closes. Pure; time comes in as data.
+"""Rules of a model's circuit breaker: open, half-open probe, close. Pure.
 
     available ──"temporarily paused"──▶ paused ──┐ after `until` one submission at a time is let through,
         │                                        │ a probe, or the provider is asked about it: good news,
@@ -22,7 +22,7 @@ _DOUBLINGS_MAX: Final = 16
 
 
 class Circuit(msgspec.Struct, frozen=True):
-    """One model as it stands; the columns of `model_circuits`."""
+    """State of one model's circuit; the columns of `model_circuits`."""
 
     model: str
     state: State = "available"
@@ -46,30 +46,25 @@ class Circuit(msgspec.Struct, frozen=True):
         return len(self.failed)
 
     def half_open(self, now_us: int) -> bool:
-        """Whether its rest is over, so that a probe may be let through."""
         return not self.available and self.until_us is not None and now_us >= self.until_us
 
     def may_return(self, now_us: int) -> bool:
-        """Whether waiting makes sense: it stumbles, or is just being tried."""
+        """Whether waiting makes sense: it stumbles, or is just being probed."""
         return self.state == "failing" or self.half_open(now_us)
 
     def probe_due(self, job: str, now_us: int) -> bool:
-        """Whether `job` may ask to be the probe."""
         return self.half_open(now_us) and (now_us >= self.probe_until_us or self.probe_job == job)
 
 
 class Rhythm(msgspec.Struct, frozen=True):
-    """Troubles of `failures_max` accounts in a row open a circuit; its rest is `rest_s`, up to `rest_s_max`.
-
-    After it one submission is let through every `rest_s`, until one has told how the model is.
-    """
+    """Thresholds: troubles of `failures_max` accounts in a row open a circuit. It rests `rest_s`, doubled up
+    to `rest_s_max`; then one submission per `rest_s` is let through as a probe."""
 
     failures_max: int = 5
     rest_s: float = 60.0
     rest_s_max: float = 900.0
 
     def rest_us(self, openings: int) -> int:
-        """The rest of opening number `openings` in a row."""
         doubled = self.rest_s * 2.0 ** min(openings - 1, _DOUBLINGS_MAX)
         return int(min(self.rest_s_max, doubled) * 1_000_000)
 
@@ -79,10 +74,10 @@ class Rhythm(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What became of a submission of the model: of whose job, when it was announced, and in what words.
+    """Outcome of a submission: of whose job, when it was announced, and why.
 
-    trouble: it ended in the provider's own trouble · paused: the provider said that the model is
-    accepted: there is a task · made: there is a video
+    `trouble`: ended in the provider's own trouble. `paused`: the provider said that the model is. `accepted`:
+    there is a task. `made`: there is a video.
     """
 
     kind: Kind
@@ -93,7 +88,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def after(circuit: Circuit, report: Report, rhythm: Rhythm, now_us: int) -> Circuit:
-    """The circuit after a report; the very same one when it is no news."""
+    """The circuit after a report; the same object when it is no news."""
     if circuit.set_by == "operator" and (not circuit.available or report.announced_us < circuit.since_us):
         return circuit
     if report.kind in ("trouble", "paused"):
@@ -145,10 +140,8 @@ def _after_good_news(circuit: Circuit, report: Report, now_us: int) -> Circuit:
 
 
 def answered(circuit: Circuit, well: bool | None, rhythm: Rhythm, now_us: int) -> Circuit:
-    """The circuit after the provider was asked how the model is; the same one unless a rest of it is over.
-
-    Where it says nothing (None), the model is tried after the longest rest.
-    """
+    """The circuit after the provider's status answer; same object unless a rest is over. Where it says
+    nothing (None), the model is tried after the longest rest."""
     if not circuit.half_open(now_us):
         return circuit
     longest = rhythm.rest_us(circuit.openings) >= rhythm.rest_s_max * 1_000_000
@@ -160,14 +153,14 @@ def answered(circuit: Circuit, well: bool | None, rhythm: Rhythm, now_us: int) -
 
 
 def paused_by(circuit: Circuit, actor: str, reason: str, now_us: int) -> Circuit:
-    """The circuit after an operator's pause; the same one when an operator has paused it already."""
+    """The circuit after an operator's pause; the same object when already paused by one."""
     if circuit.state == "paused" and circuit.set_by == "operator":
         return circuit
     return Circuit(circuit.model, "paused", "operator", actor, reason, now_us)
 
 
 def resumed_by(circuit: Circuit, actor: str, reason: str, now_us: int) -> Circuit:
-    """The circuit after an operator's resume, whoever had closed it; the same one when it is available."""
+    """The circuit after an operator's resume; the same object when available."""
     if circuit.available:
         return circuit
     return Circuit(circuit.model, "available", "operator", actor, reason, now_us)

@@ -1,4 +1,4 @@
-"""The models' circuits in Postgres, and as one process knows them, read every two seconds.
+"""Models' circuit breakers in Postgres, and a process's view of them.
 
 A circuit is changed under its row's lock, and every change is noted for good.
 
@@ -40,8 +40,6 @@ READ_EVERY_S: Final = 2.0
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A row of `model_changes`: the state a model came to, and who or what brought it there."""
-
     number: int
     model: str
     state: str
@@ -53,7 +51,6 @@ class Change(msgspec.Struct, frozen=True):
 
 
 def rhythm(settings: Settings) -> Rhythm:
-    """The circuits' numbers as the settings have them."""
     return Rhythm(settings.model_failures_max, settings.model_rest_s)
 
 
@@ -65,20 +62,19 @@ class CircuitBook:
         self.rhythm = rhythm or Rhythm()
 
     async def read(self) -> tuple[int, dict[str, Circuit]]:
-        """The database's time, and the circuit of each model that ever had trouble."""
+        """The database's time, and circuits of models that ever had trouble."""
         async with self._pool.acquire() as connection:
             now_us = await connection.fetchval(query("now"))
             rows = await connection.fetch(query("circuits"))
         return int(now_us), {row["model"]: _circuit(row) for row in rows}
 
     async def changes(self, model: str | None = None, limit: int = 100) -> list[Change]:
-        """What has changed, the newest first."""
+        """Changes, newest first."""
         return [Change(*row) for row in await self._pool.fetch(query("changes"), model, limit)]
 
     async def report(
         self, model: str, kind: Kind, job: str, submission: int, reason: str = "", account: str = ""
     ) -> Circuit:
-        """Tell what became of a submission, as Report has it. The circuit after it."""
 
         def decide(circuit: Circuit, now_us: int, announced_us: int) -> Circuit:
             report = Report(kind, job, announced_us, reason, account)
@@ -87,19 +83,17 @@ class CircuitBook:
         return await self._change(model, decide, job_stream(job), submission)
 
     async def pause(self, model: str, actor: str, reason: str) -> Circuit:
-        """An operator's pause."""
         return await self._change(model, lambda c, now_us, _: rules.paused_by(c, actor, reason, now_us))
 
     async def resume(self, model: str, actor: str, reason: str) -> Circuit:
-        """An operator's resume: of their own pause, the provider's, or of a failing model."""
         return await self._change(model, lambda c, now_us, _: rules.resumed_by(c, actor, reason, now_us))
 
     async def answer(self, model: str, well: bool | None) -> Circuit:
-        """What the provider said of the model after its rest; None: nothing."""
+        """Record the provider's answer after the model's rest; None: it said nothing."""
         return await self._change(model, lambda c, now_us, _: rules.answered(c, well, self.rhythm, now_us))
 
     async def claim_probe(self, model: str, job: str) -> Circuit | None:
-        """Be the one submission that is let through; None when another one is."""
+        """Claim the probe; None when another job has it."""
         row = await self._pool.fetchrow(query("claim_probe"), model, job, self.rhythm.probe_us)
         return None if row is None else _circuit(row)
 
@@ -137,10 +131,8 @@ def _circuit(row: asyncpg.Record) -> Circuit:
 
 
 class Circuits:
-    """What of the models' state a process goes by. Without a book every model is available, for ever.
-
-    While Postgres is away the last that was read counts. Whatever writes raises what asyncpg raises.
-    """
+    """A process's view of the circuits. Without a book every model is available. While Postgres is away the
+    last that was read counts. Whatever writes raises what asyncpg raises."""
 
     def __init__(self, book: CircuitBook | None = None) -> None:
         self._book = book
@@ -151,15 +143,13 @@ class Circuits:
         self._claiming = asyncio.Lock()
 
     def of(self, model: str) -> Circuit:
-        """The model's circuit as last seen."""
         return self._known.get(model) or Circuit(model)
 
     def now_us(self) -> int:
-        """The database's time, as far as known."""
         return time.monotonic_ns() // 1000 + self._offset_us
 
     async def refresh(self) -> int:
-        """See what others have written; 0, as `repeat` wants it. Raises what asyncpg raises."""
+        """Read others' changes; 0, as `repeat` wants it. Raises what asyncpg raises."""
         if self._book is None:
             return 0
         made, self._made = self._made, {}
@@ -186,17 +176,15 @@ class Circuits:
         await self._report(model, "paused" if paused else "trouble", job, submission, reason, account)
 
     async def answer(self, model: str, well: bool | None) -> None:
-        """What the provider said of the model when it was asked; None: nothing."""
         if self._book is not None:
             self._know(await self._book.answer(model, well))
 
     def neglected(self, model: str) -> bool:
-        """Whether no job has been the probe, although its rest is over for as long as a probe has."""
+        """Whether the rest is over for a probe's length without a probe."""
         rest_us = self._book.rhythm.probe_us if self._book is not None else 0
         return self.of(model).half_open(self.now_us() - rest_us)
 
     async def accepted(self, model: str, job: str, submission: int) -> None:
-        """The provider has made a task."""
         if self.of(model).state == "paused":
             await self._report(model, "accepted", job, submission)
 
@@ -209,7 +197,6 @@ class Circuits:
             await self._report(model, "made", job, submission)
 
     async def claim_probe(self, model: str, job: str) -> bool:
-        """Ask to be the submission that is let through to a model whose rest is over."""
         async with self._claiming:  # of a thousand jobs that wait here, one asks the database
             if self._book is None or not self.of(model).probe_due(job, self.now_us()):
                 return False

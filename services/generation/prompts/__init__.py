@@ -1,4 +1,4 @@
-"""What models are told: per style a form for the writing model and a template that needs no model.
+"""Prompts: per style a form for the writing model and a fallback template.
 
 Pure functions over the `.toml` files beside this one. A text that changes takes a new `version`; the event
 of a written prompt records `<style>@<version>`, so that it can be told what a video was made from.

@@ -1,4 +1,4 @@
-"""What the writing model fills in, whether it did, and the prompt for the video model that comes of it."""
+"""Scripts: the writing model's form, its validation, and the prompt made of it."""
 
 import re
 from typing import Any, Final
@@ -45,12 +45,12 @@ _PEOPLE: Final = re.compile(
 
 
 def asks_for_text(text: str) -> bool:
-    """Whether letters are to appear on the screen that are not on the product."""
+    """Whether on-screen text is wanted beyond the product's own."""
     return _asks(_TEXT_ON_SCREEN, text)
 
 
 def shows_people(text: str) -> bool:
-    """Whether somebody, hands aside, is to be seen."""
+    """Whether people are to be seen, hands aside."""
     return _asks(_PEOPLE, text)
 
 
@@ -74,8 +74,6 @@ class ScriptError(NeurocardsError):
 
 
 class ScriptForm(msgspec.Struct, frozen=True):
-    """What is asked of the writing model for one video: the system message, and the answer's JSON schema."""
-
     style: str
     frame: Frame
     instructions: str
@@ -83,7 +81,6 @@ class ScriptForm(msgspec.Struct, frozen=True):
 
 
 def script_form(name: str, frame: Frame) -> ScriptForm:
-    """The form of a style. The schema is strict: every field, and nothing else."""
     texts = style(name)
     rule = texts.people(frame.people).rule
     asked = "\n".join(f"- {field.name}: {filled(field.asks, people_rule=rule)}" for field in texts.fields)
@@ -99,7 +96,7 @@ def script_form(name: str, frame: Frame) -> ScriptForm:
 
 
 def request(product: str, wishes: str) -> str:
-    """The user message beside the photo. The seller's words are fenced: they are data, not instructions."""
+    """The user message beside the photo. The seller's words are fenced: data, not instructions."""
     words = f"The seller's words about the product:\n<product>\n{_fenced(product)}\n</product>"
     if wishes:
         words += f"\nThe seller's wishes for the video:\n<wishes>\n{_fenced(wishes)}\n</wishes>"
@@ -107,8 +104,7 @@ def request(product: str, wishes: str) -> str:
 
 
 def read_script(form: ScriptForm, answer: str) -> Script:
-    """The fields in an answer. Raises ScriptError when one is missing, empty, endless, or asks for too
-    much."""
+    """Parse an answer. Raises ScriptError for a field missing, empty, too long, or against the rules."""
     try:
         script = msgspec.json.decode(answer, type=Script)
     except msgspec.DecodeError as error:
@@ -129,7 +125,7 @@ def read_script(form: ScriptForm, answer: str) -> Script:
 
 
 def compose(form: ScriptForm, script: Script) -> str:
-    """The prompt for the video model out of a script, with the rules it must not lose, within the limit."""
+    """Compose the video prompt, with the mandatory rules, within the limit."""
     texts = style(form.style)
     head = (
         f"Vertical 9:16, one continuous take, beginning exactly with the photo. Product: {script[PRODUCT]}. "
@@ -143,7 +139,7 @@ def compose(form: ScriptForm, script: Script) -> str:
 
 
 def _body(template: str, script: Script, room: int) -> str:
-    """The filled template; where it is too long, the longest fields are cut, all to the same length."""
+    """Fill the template; where too long, cut the longest fields to one length."""
     low, high = 0, max(map(length, script.values()))
     whole = _clipped(template, script, high)
     if length(whole) <= room:  # nearly always

@@ -1,8 +1,8 @@
-"""The styles as data, and the prompt without any model: a style's template around the seller's own words.
+"""Styles as data, and the fallback prompt: a template around the seller's words.
 
-Such a prompt has to do for a photo nobody has looked at: it names no place the photo may contradict, lifts
-nothing that may be a wardrobe, and for models that refuse people it does not even name them. The seller's
-words stand in the middle, the rules after them.
+It has to do for a photo nobody has looked at: it names no place the photo may contradict, lifts nothing that
+may be a wardrobe, and for models that refuse people does not even name them. The seller's words stand in the
+middle, the rules after them.
 """
 
 import re
@@ -19,18 +19,14 @@ OWN: Final = "own"
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One field of a style's script: what the writing model puts there, and how long that may be."""
-
     name: str
     asks: str
     chars_max: int
 
 
 class PeopleWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is said of people; one set for models that take them, one for those that refuse them.
-
-    `rule` is for the writing model; `action` and `never` are the template's; `close` ends a written prompt.
-    """
+    """Words about people: one set for models that take them, one for those that refuse. `rule` is for the
+    writing model; `action` and `never` are the template's; `close` ends a written prompt."""
 
     rule: str
     never: str
@@ -39,7 +35,7 @@ class PeopleWords(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Style(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One style's texts. `$name` places are filled in by scripts.py and templates.py."""
+    """A style's texts. `$name` places are filled in by scripts.py and templates.py."""
 
     version: int
     instructions: str
@@ -52,12 +48,11 @@ class Style(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refused: PeopleWords
 
     def people(self, allowed: bool) -> PeopleWords:
-        """The words for a model that takes people, or for one that refuses them."""
         return self.allowed if allowed else self.refused
 
 
 class Frame(msgspec.Struct, frozen=True):
-    """What the video model can do: seconds, longest prompt, and whether it takes people."""
+    """Limits of the video model: seconds, longest prompt, and whether it takes people."""
 
     duration_s: int
     chars_max: int
@@ -66,13 +61,13 @@ class Frame(msgspec.Struct, frozen=True):
 
 @cache
 def style(name: str) -> Style:
-    """The style's texts; those of `commercial`, which promises least, for a style nobody knows."""
+    """The style's texts; an unfamiliar one gets those of `commercial`, which promises least."""
     name = name if name in STYLES else "commercial"
     return msgspec.toml.decode((files(__package__) / f"{name}.toml").read_bytes(), type=Style)
 
 
 def template_name(name: str) -> str:
-    """How events name the texts: `ugc@1`."""
+    """The name and version in events: `ugc@1`."""
     return f"{name}@{style(name).version}"
 
 
@@ -83,12 +78,12 @@ _JOINERS: Final = "\u200d\ufe0e\ufe0f"
 
 
 def length(text: str) -> int:
-    """How long a provider may find it: an emoji counts as two."""
+    """Length as providers count it: an emoji counts as two."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clip(text: str, length_max: int) -> str:
-    """The text, or its beginning up to a whole word, never longer than `length_max`."""
+    """Truncate to `length_max`, at a whole word."""
     if length(text) <= length_max:
         return text
     if length_max <= 1:
@@ -98,18 +93,17 @@ def clip(text: str, length_max: int) -> str:
 
 
 def filled(template: str, **places: str) -> str:
-    """The template with its `$name` places filled in; what is put there is never read as a template."""
+    """Fill in the `$name` places; what is put there is never read as a template."""
     return Template(template).substitute(places)
 
 
 def squeezed(text: str) -> str:
-    """Line breaks of the files become spaces, empty lines stay as paragraphs."""
+    """Join the files' line breaks; empty lines stay as paragraphs."""
     paragraphs = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
     return "\n\n".join(part for part in paragraphs if part)
 
 
 def sentence(text: str) -> str:
-    """The text in one line, with a full stop."""
     text = " ".join(text.split())
     return text if not text or text[-1] in ".!?…" else text + "."
 
@@ -132,7 +126,7 @@ NO_PRODUCT: Final = "the thing in the photo, as it is"
 
 
 def fallback(name: str, product: str, wishes: str, frame: Frame) -> str:
-    """The template of a style with the seller's words, cut to what there is room for."""
+    """The fallback prompt with the seller's words, cut to fit."""
     texts, people = style(name), style(name).people(frame.people)
     template = texts.fallback_short if frame.chars_max < SHORT_BELOW else texts.fallback
     fixed = {

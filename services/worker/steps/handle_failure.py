@@ -1,7 +1,4 @@
-"""What is done about a failure: told to the ledger and the log with all its facts, and its consequences.
-
-What follows from a class is data (services/generation/error_classes.py); `_carry_out` is where it happens.
-"""
+"""Failure handling: recorded, logged, consequences by class (services/generation/error_classes.py)."""
 
 import random
 from typing import Any
@@ -30,7 +27,6 @@ async def fail(run: JobRun, failure: Failure) -> None:
 
 
 def deadline_failure(code: str, trouble: Failure | None) -> Failure:
-    """The deadline's failure, with what was last heard of the provider, if that was trouble."""
     words = "the deadline has passed"
     if trouble is None:
         return Failure("timeout", code, words)
@@ -41,7 +37,6 @@ def deadline_failure(code: str, trouble: Failure | None) -> Failure:
 async def submission_failed(
     run: JobRun, number: int, failure: Failure, retry_after_s: float | None = None
 ) -> None:
-    """The submission came to nothing: plan another, or end the job."""
     failure = await scrub_failure(run, failure)
     pause_s = _pause_s(run, run.state, failure, retry_after_s)
     await _carry_out(run, number, failure)
@@ -57,7 +52,7 @@ async def submission_failed(
 
 
 async def decide_retry(run: JobRun, submission: Submission) -> None:
-    """Say what follows from a refusal that a run without the job has recorded, and carried out."""
+    """Decide on a refusal recorded by a run without the job."""
     failure = submission.failure
     assert failure is not None
     before = replace(run.state, submissions=(*run.state.submissions[:-1], replace(submission, failure=None)))
@@ -79,7 +74,7 @@ def _pause_s(run: JobRun, before: JobState, failure: Failure, retry_after_s: flo
 
 
 async def _decide(run: JobRun, number: int, failure: Failure, pause_s: float | None) -> bool:
-    """Whether the ledger took it."""
+    """Record the decision; whether the ledger took it."""
     life_s, now_us = run.context.timing.refund_life_s, run.context.clock.now_us()
     retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
     assert run.run is not None
@@ -104,10 +99,8 @@ async def _decide(run: JobRun, number: int, failure: Failure, pause_s: float | N
 
 
 async def scrub_failure(run: JobRun, failure: Failure) -> Failure:
-    """The failure without anything the seller wrote, should the outside have quoted it.
-
-    When the seller's texts are gone, nobody can tell their words from others: nothing of the outside is kept.
-    """
+    """Redact the seller's words that the outside may have quoted. When the seller's texts are gone, nobody
+    can tell their words from others: nothing of the outside is kept."""
     queued = run.state.queued
     if queued is None or not (failure.message or failure.raw):
         return failure
@@ -121,7 +114,6 @@ async def scrub_failure(run: JobRun, failure: Failure) -> Failure:
 
 
 def log_fields(failure: Failure) -> dict[str, Any]:
-    """The facts as fields of a log line, the same as in the ledger."""
     return {
         "error_class": failure.error_class,
         "code": failure.code,
@@ -133,7 +125,7 @@ def log_fields(failure: Failure) -> dict[str, Any]:
 
 
 async def _carry_out(run: JobRun, number: int, failure: Failure) -> None:
-    """What a class leads to beside the job itself; the submission is over either way."""
+    """Apply a class's consequences beside the job; the submission is over either way."""
     limits, policy = run.context.limits, policy_for(failure.error_class)
     await limits.done(run.job, run.state.account)
     if policy.rests_key:

@@ -1,4 +1,4 @@
-"""Looking at the provider's task until it is done, one way or the other."""
+"""Polling the provider's task until it is done."""
 
 import random
 import time
@@ -43,7 +43,7 @@ async def poll_task(run: JobRun, submission: Submission) -> Urls | None:
 
 
 async def _wait(run: JobRun) -> bool:
-    """Until the next look is due or somebody asked for one; False when there is nothing left to look at."""
+    """Wait until the next look is due or poked; False when there is nothing left to look at."""
     timing, polled = run.context.timing, run.polled
     step = next_step.PollTask(run.state.submissions[-1])
     now_s, left_s = time.monotonic(), run.left_s()
@@ -61,7 +61,7 @@ async def _wait(run: JobRun) -> bool:
 
 
 async def _read_slot(run: JobRun, account: str) -> None:
-    """Until the provider's limit lets us read; a hint that the task has changed lets us overtake."""
+    """Wait for the provider's read limit; a hint that the task has changed overtakes."""
     limits, urgent = run.context.limits, False
     due_s = time.monotonic() + await limits.read_wait_s(account)
     while (left_s := due_s - time.monotonic()) > 0:
@@ -95,7 +95,7 @@ async def _look(run: JobRun, submission: Submission, task: str) -> TaskRecord | 
 
 
 async def _not_seen(run: JobRun, submission: Submission, error: KieError) -> None:
-    """No word about the task: it goes on without us, and the next look is not before the provider likes."""
+    """No word about the task: it goes on without us; the next look is not before `retry_after_s`."""
     polled = run.polled
     polled.not_before_s = time.monotonic() + (error.retry_after_s or 0.0)
     POLLS.labels(error.failure.error_class).inc()

@@ -1,4 +1,4 @@
-"""Which model makes the video: the one that was ordered, or while that one rests an allowed alternative.
+"""Choice of the video model: the ordered one, or while it rests an alternative.
 
 Asked before each submission, and again before its intent, since an operator's pause and other workers'
 troubles count within seconds. A model that said in this job that it is paused is not asked again by it, which
@@ -21,7 +21,7 @@ PAUSED = "model_paused"
 
 
 def not_offered(model: str) -> Failure:
-    """The failure of a job whose model was taken out of the catalogue, or paused in it, after the order."""
+    """Failure of a job whose model was withdrawn after the order."""
     return Failure(PAUSED, "not_offered", f"{model} is not offered any more")
 
 
@@ -56,14 +56,13 @@ async def select_model(run: JobRun) -> Model | Failure | None:
 
 
 async def still_selected(run: JobRun, model: Model) -> bool:
-    """Whether the model that was chosen a moment ago is still the one to submit to."""
     circuit = run.context.circuits.of(model.slug)
     usable = circuit.available or circuit.probe_job == run.job
     return usable and await _in_time(run, model)
 
 
 async def has_alternative(run: JobRun, number: int) -> bool:
-    """Whether the job may go on at once with another model than the one of submission `number`."""
+    """Whether the job may go on at once with another model."""
     ordered, circuits = _ordered(run), run.context.circuits
     for model in _candidates(run, ordered) if ordered else ():
         if model.slug == run.state.submissions[number - 1].model:
@@ -76,7 +75,7 @@ async def has_alternative(run: JobRun, number: int) -> bool:
 
 
 async def report_refused(run: JobRun, number: int, failure: Failure) -> None:
-    """Tell the model's circuit that the submission came to nothing, of a class that says so of the model."""
+    """Report a refusal to the model's circuit, if its class blames it."""
     model, circuits = run.state.submissions[number - 1].model, run.context.circuits
     paused = policy_for(failure.error_class).pauses_model
     words = " ".join(filter(None, (failure.error_class, failure.code, failure.message)))
@@ -87,12 +86,11 @@ async def report_refused(run: JobRun, number: int, failure: Failure) -> None:
 
 
 async def report_accepted(run: JobRun, number: int, model: str) -> None:
-    """Tell the model's circuit that there is a task."""
     await retry_forever(lambda: run.context.circuits.accepted(model, run.job, number), "tell_circuit")
 
 
 async def report_outcome(run: JobRun) -> None:
-    """Tell the model's circuit how a job ended: with a video, or in time running out on the provider."""
+    """Report a job's end to the model's circuit: a video, or time running out on the provider."""
     if not run.state.submissions or run.run is None:
         return
     last, circuits = run.state.submissions[-1], run.context.circuits
@@ -105,7 +103,7 @@ async def report_outcome(run: JobRun) -> None:
 
 
 async def _claim(run: JobRun, model: Model, ordered: Model) -> bool:
-    """Be the model's probe: only while another one could still make the video, should it come to nothing."""
+    """Claim the probe: only while another model could still make the video, should it fail."""
     circuits = run.context.circuits
     if not circuits.of(model.slug).probe_due(run.job, circuits.now_us()):
         return False
@@ -144,7 +142,7 @@ async def _fits(run: JobRun, model: Model, ordered: Model | None) -> bool:
 
 
 async def _in_time(run: JobRun, model: Model, after_s: float = 0.0) -> bool:
-    """Whether the model, begun in `after_s`, makes the video before the deadline, as far as that is known."""
+    """Whether the model, begun in `after_s`, is estimated to meet the deadline."""
     return await _needs_s(run, model) + after_s <= run.left_s() or run.state.queued is None
 
 
@@ -158,6 +156,6 @@ async def _needs_s(run: JobRun, model: Model) -> float:
 
 
 def photo_size(data: bytes) -> tuple[int, int, int]:
-    """Bytes, and pixels as stored, of a photo that `prepare_photo` made. Raises OSError for anything else."""
+    """Bytes, and pixels as stored, of a photo from `prepare_photo`. Raises OSError for anything else."""
     with Image.open(io.BytesIO(data)) as image:
         return len(data), image.width, image.height

@@ -1,4 +1,4 @@
-"""Taking the finished video home: stored whole, checked and durable before the job succeeds."""
+"""Storing the finished video: whole, checked and durable before the job succeeds."""
 
 import asyncio
 import time
@@ -20,13 +20,11 @@ STORAGE_PAUSE_S_MAX = 30.0
 
 
 def video_key(job: str, submission: int) -> str:
-    """Where the video of a submission lies in the blob store."""
     return f"videos/{job}-{submission}.mp4"
 
 
 @traced("fetch")
 async def store_video(run: JobRun, submission: Submission, urls: tuple[str, ...]) -> None:
-    """Store the video and end the job; or refuse the submission when there is no video to be had."""
     started_s = time.monotonic()
     key = video_key(run.job, submission.number)
     if not await run.context.store.own_blob(key, run.state.account):

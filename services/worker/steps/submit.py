@@ -1,8 +1,8 @@
-"""A submission: upload the photo, write down the intent, call, write down what came of it.
+"""A submission: upload the photo, record the intent, call, record the outcome.
 
 The call cannot be repeated safely (the provider has no idempotency key), so the intent is recorded first;
-after that only three things are known: a task, a refusal, or nothing. Nothing means: never submit again,
-wait for the task to be found (next_step.AwaitCallback), and refund at the deadline.
+after that only three things are known: a task, a refusal, or nothing. Nothing means: never submit again, wait
+for the task to be found (next_step.AwaitCallback), and refund at the deadline.
 """
 
 import asyncio
@@ -44,8 +44,6 @@ NO_ACCOUNT = Failure("provider_balance", "resting", "every provider account has 
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """All that the call needs."""
-
     account: str
     client: KieClient
     model: Model
@@ -55,7 +53,6 @@ class Ready(msgspec.Struct, frozen=True):
 
 @traced("submit")
 async def submit(run: JobRun, number: int) -> None:
-    """Make submission `number`, or fail the job when it cannot be made."""
     ready = await _prepare(run)
     if ready is not None:
         await run.context.checkpoint("uploaded")
@@ -114,7 +111,7 @@ async def _turn(run: JobRun, model: Model) -> Turn | None:
 
 
 async def _still_in_turn(run: JobRun, turn: Turn, given_s: float, model: Model) -> bool:
-    """Whether to call now. A turn that was held up is counted from now on, or has to be waited for again."""
+    """Whether to call now. A turn that was held up is renewed, or has to be waited for again."""
     while await still_selected(run, model):
         if time.monotonic() - given_s < TURN_GOOD_S:
             return True

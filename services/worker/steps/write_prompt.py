@@ -1,4 +1,4 @@
-"""The prompt: written by OpenAI, by a template when that fails, and kept before it is recorded.
+"""The prompt: written by OpenAI or from a template, kept before it is recorded.
 
 The text lies under a reference made from the job's id, and the first text kept there stays. So a crash
 between keeping and recording neither loses it nor makes a second one.
@@ -30,7 +30,6 @@ WRITING_SHARE = 1 / 3
 
 @traced("prompt")
 async def write_prompt(run: JobRun) -> None:
-    """Write, keep and record the prompt; or fail the job when there is nothing to make it of."""
     assert run.run is not None
     ref = f"prompt-{run.job}"
     # Before the first run nobody can have kept one; if a later run has by now, recording ours is refused.
@@ -64,11 +63,11 @@ async def write_prompt(run: JobRun) -> None:
 
 
 async def prompt_for(run: JobRun, model: Model) -> str | None:
-    """The prompt in the form that `model` takes; None when its words were erased.
+    """The prompt for `model`; None when its words were erased.
 
     An alternative may take less text and render longer: the same script, or the seller's words, are put
     together anew for it; the words also when the style's form has changed since. What was written without
-    people stays without, and has none added.
+    people stays so.
     """
     queued = run.state.queued
     assert queued is not None
