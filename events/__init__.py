@@ -1,4 +1,1 @@
-"""What happened: event types in the past tense, their envelope and their codec.
-
-Imports nothing but msgspec and the standard library.
-"""
+"""Events in the past tense, envelope and codec. Imports only msgspec and the standard library."""

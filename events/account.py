@@ -1,7 +1,7 @@
-"""What can happen to a user's account. Amounts are whole credits above zero; the type gives the direction.
+"""Events of an account's credits.
 
-An event names no person: `account` ids are random, and the way from a Telegram user to an account is an
-ordinary, erasable table.
+Amounts are whole credits above zero; the type gives the direction. No event names a person: `account` ids are
+random, and the way from a Telegram user to an account is an ordinary, erasable table.
 """
 
 from typing import Literal
@@ -14,10 +14,9 @@ RevokeKind = Literal["manual", "payment", "fraud", "carried"]
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """`amount` credits of one lot: an account's grants are lots, numbered 1, 2, 3, … as they come in.
+    """`amount` credits of one lot; an account's lots are numbered from 1.
 
-    `kind` and `expires_at_us` are the lot's own, repeated here so that a refund can bring back a lot that has
-    been used up since, and an auditor needs no second look.
+    `kind` and `expires_at_us` are the lot's own, so that a refund can bring back a lot used up since.
     """
 
     lot: int
@@ -27,17 +26,17 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """What was paid for a grant, in the currency's smallest unit (kopecks, Stars)."""
+    """Money paid for a grant, in the currency's smallest unit (kopecks, Stars)."""
 
     amount_minor: int
     currency: str
 
 
 class AccountOpened(msgspec.Struct, frozen=True):
-    """An account exists from here on. `origin` says by which door, e.g. `start` or `referral`.
+    """Account opened, by the door `origin`, e.g. `start` or `referral`.
 
-    `invited_by` is the account whose link brought it, empty for none. It is said once and here, so nobody can
-    be invited later, by another, or by someone whom they have invited themselves.
+    `invited_by` is the inviter's account, empty for none. Said once and here, so no account can be invited
+    later, by another, or by one that it has invited itself.
     """
 
     origin: str = "start"
@@ -45,16 +44,14 @@ class AccountOpened(msgspec.Struct, frozen=True):
 
 
 class TermsAccepted(msgspec.Struct, frozen=True):
-    """The user agreed to the named version of the terms."""
-
     terms: str
 
 
 class CreditsGranted(msgspec.Struct, frozen=True):
-    """Credits came in as lot number `lot`: `issued:<kind>` → user. `reference` names e.g. a payment.
+    """Credits came in as lot number `lot`: `issued:<kind>` → user.
 
-    `settled` of the amount went against a balance below zero at once; the lot holds the rest. `actor` is the
-    operator who gave them, empty otherwise.
+    `settled` of the amount went against a balance below zero at once; the lot holds the rest. `reference`
+    names e.g. a payment; `actor` is the operator who gave them, empty otherwise.
     """
 
     amount: int
@@ -69,10 +66,7 @@ class CreditsGranted(msgspec.Struct, frozen=True):
 
 
 class CreditsCharged(msgspec.Struct, frozen=True):
-    """Credits were spent on one job: user → `spent:generation`. One charge per job, ever.
-
-    `parts` say from which lots; they add up to `amount`.
-    """
+    """Credits of `parts` spent on one job, once ever: user → `spent:generation`."""
 
     job: str
     order: str
@@ -81,10 +75,10 @@ class CreditsCharged(msgspec.Struct, frozen=True):
 
 
 class CreditsRefunded(msgspec.Struct, frozen=True):
-    """The charge of one job came back whole: `spent:generation` → user. One refund per job, ever.
+    """The charge of one job came back whole: `spent:generation` → user.
 
-    `parts` say to which lots, with their life from here on; `settled` went against a balance below zero. They
-    add up to `amount`.
+    One refund per job, ever. `parts` have the lots' life from here on; `settled` went against a balance below
+    zero. They add up to `amount`.
     """
 
     job: str
@@ -95,9 +89,9 @@ class CreditsRefunded(msgspec.Struct, frozen=True):
 
 
 class CreditsRevoked(msgspec.Struct, frozen=True):
-    """Granted credits were taken back: user → `revoked:<kind>`. May leave less than zero.
+    """Credits taken back: user → `revoked:<kind>`. May leave less than zero.
 
-    `parts` say from which lots; what they do not cover is owed. `actor` is the operator, empty otherwise.
+    What `parts` do not cover is owed. `actor` is the operator, empty otherwise.
     """
 
     amount: int
@@ -109,10 +103,10 @@ class CreditsRevoked(msgspec.Struct, frozen=True):
 
 
 class CreditsRestored(msgspec.Struct, frozen=True):
-    """Credits taken for a refund came back, since the money did not go: `revoked:payment` → user.
+    """Credits of a failed money refund came back: `revoked:payment` → user.
 
-    `reference` is the refund. `parts` say to which lots, with their life from here on: those that the credits
-    were taken from. `settled` went against a balance below zero. They add up to `amount`.
+    `reference` is the refund. `parts` name the lots the credits were taken from, with their life from here
+    on; `settled` went against a balance below zero. They add up to `amount`.
     """
 
     amount: int
@@ -122,10 +116,7 @@ class CreditsRestored(msgspec.Struct, frozen=True):
 
 
 class CreditsExpired(msgspec.Struct, frozen=True):
-    """What was left of a lot at the end of its life: user → `expired:<kind>`.
-
-    Its life ended at `due_at_us`, whenever that was booked: from then on the credits could not be spent.
-    """
+    """Rest of a lot expired at `due_at_us`, whenever booked: user → `expired:<kind>`."""
 
     lot: int
     amount: int
@@ -134,10 +125,10 @@ class CreditsExpired(msgspec.Struct, frozen=True):
 
 
 class InvitationRewarded(msgspec.Struct, frozen=True):
-    """The invited account has bought or made a first video, and both sides got their bonus: once, ever.
+    """Referral bonus for both sides, once ever per invited account.
 
     The grants stand in the same transaction. `credits` came here, `inviter_credits` to the inviter; 0: none.
-    `job` is the video that counts, empty when it was a purchase.
+    `job` is the first video, empty when it was a purchase.
     """
 
     inviter: str
@@ -147,10 +138,7 @@ class InvitationRewarded(msgspec.Struct, frozen=True):
 
 
 class AccountForgotten(msgspec.Struct, frozen=True):
-    """Whoever this was asked to be erased: profile, texts and photos go, the account's credits are locked.
-
-    `actor` is the operator who saw to it, `reason` their words, without anything personal.
-    """
+    """Account locked for erasure, by the operator `actor`. `reason` has nothing personal."""
 
     reason: str
     actor: str

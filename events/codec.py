@@ -31,7 +31,7 @@ DECODE: Final[dict[str, Callable[[str | bytes], Any]]] = {
 
 
 def encode(event: Event) -> str:
-    """The event's fields as JSON text without NUL or lone surrogates. Raises CodecError above 64 KiB."""
+    """The event's fields as JSON text, without NUL or lone surrogates. Raises CodecError above 64 KiB."""
     try:
         data = _encoder.encode(event)
     except UnicodeEncodeError:
@@ -49,7 +49,6 @@ def decode(recorded: Recorded) -> Event:
 
 
 def decode_data(type_name: str, data: str | bytes, position: int | None = None) -> Event:
-    """The typed event for a type's name and its JSON text."""
     decoder = _decoders.get(type_name)
     if decoder is None:
         raise UnknownEventTypeError(type_name, position)
@@ -61,7 +60,6 @@ def decode_data(type_name: str, data: str | bytes, position: int | None = None) 
 
 
 def clean_text(text: str) -> str:
-    """Outside text without NUL and lone surrogates."""
     return text.replace("\x00", "").encode("utf-8", "ignore").decode()
 
 

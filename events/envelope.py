@@ -1,4 +1,4 @@
-"""An event as it stands in the log, and the cursor that remembers a place in it."""
+"""Event rows of the log, and cursors into it."""
 
 import msgspec
 
@@ -7,11 +7,7 @@ GENESIS_HASH = bytes(32)
 
 
 class Cursor(msgspec.Struct, frozen=True):
-    """A remembered place: the last position seen and that event's hash.
-
-    Whoever resumes from a cursor checks the hash against the log first: a lower head or another hash means
-    that the log went back in time.
-    """
+    """Position and hash of an event. With a lower head or another hash, the log went back in time."""
 
     position: int
     hash: bytes

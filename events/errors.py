@@ -21,7 +21,7 @@ class CodecError(NeurocardsError):
 
 
 class UnknownEventTypeError(CodecError):
-    """The log holds an event type this version of the code does not know: upgrade before reading on."""
+    """An event type this version does not know: upgrade before reading on."""
 
     def __init__(self, type_name: str, position: int | None = None) -> None:
         at = "" if position is None else f" at position {position}"

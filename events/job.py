@@ -1,7 +1,8 @@
-"""What can happen to one job (one video). Texts, prompts and photos are random references, never content.
+"""Events of one job (one video).
 
-Three numbers are kept apart: `run` is the fencing token of whoever works on the job, `submission` counts
-calls that may have made the provider work, and crashes are derived from runs that ended without a word.
+Texts, prompts and photos are random references, never content. `run` is the worker's fencing token,
+`submission` counts calls that may have made the provider work, and crashes are derived from runs that ended
+without a word.
 """
 
 from typing import Literal
@@ -17,12 +18,12 @@ MESSAGE_CHARS_MAX = 500
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why something failed.
+    """Why something failed, by error class.
 
-    `error_class` is one of the classes of the error policy (`user_violation`, `transient`, `timeout`, …),
-    `code` and `message` are the outside's own words. `attempt` is the submission it happened in (0: before
-    the first), `task` the provider's task if there was one, `raw` the beginning of what the outside answered.
-    `message` and `raw` have at most MESSAGE_CHARS_MAX and are free of secrets and personal data.
+    `error_class` is one of the error policy's (`user_violation`, `transient`, `timeout`, …), `code` and
+    `message` are the outside's own words. `attempt` is the submission (0: before the first), `task` the
+    provider's task if any, `raw` the beginning of the answer. `message` and `raw` have at most
+    MESSAGE_CHARS_MAX and no secrets or personal data.
     """
 
     error_class: str
@@ -34,7 +35,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Video(msgspec.Struct, frozen=True):
-    """A stored video: `blob` is its key in the blob store, whose bytes have this SHA-256 and size."""
+    """A stored video: its blob store key, SHA-256 and size."""
 
     blob: str
     sha256: str
@@ -42,10 +43,10 @@ class Video(msgspec.Struct, frozen=True):
 
 
 class JobQueued(msgspec.Struct, frozen=True):
-    """A job waits to be worked on. Job `number` of `of` in its order; ends before `deadline_at_us`.
+    """Job `number` of `of` in its order is queued; ends before `deadline_at_us`.
 
-    `parts` are those of its charge: where a refund goes back to. A job that makes a failed one again names
-    it in `requeue_of`; only such a job may have the price 0 and no charge.
+    `parts` are those of its charge: where a refund goes. `requeue_of` is the failed job it makes again; only
+    such a job may have the price 0 and no charge.
     """
 
     account: str
@@ -64,7 +65,7 @@ class JobQueued(msgspec.Struct, frozen=True):
 
 
 class JobStarted(msgspec.Struct, frozen=True):
-    """A worker took the job. Decisions of earlier runs are refused from here on."""
+    """Worker took the job. Decisions of earlier runs are refused from here on."""
 
     run: int
     worker: str
@@ -90,14 +91,12 @@ class SubmissionIntended(msgspec.Struct, frozen=True):
 
 
 class SubmissionAccepted(msgspec.Struct, frozen=True):
-    """The provider has made task `task` out of this submission."""
-
     submission: int
     task: str
 
 
 class SubmissionFailed(msgspec.Struct, frozen=True):
-    """The provider refused the submission, or its task ended without a usable video."""
+    """Submission refused, or its task ended without a usable video."""
 
     run: int
     submission: int
@@ -105,20 +104,18 @@ class SubmissionFailed(msgspec.Struct, frozen=True):
 
 
 class RetryScheduled(msgspec.Struct, frozen=True):
-    """The next submission may be made from `at_us` on."""
-
     run: int
     at_us: int
 
 
 class JobHandedBack(msgspec.Struct, frozen=True):
-    """The worker of `run` stopped in good order before the end; this run is not a crash."""
+    """Worker of `run` stopped in good order: this run is not a crash."""
 
     run: int
 
 
 class JobReissued(msgspec.Struct, frozen=True):
-    """An unfinished job is given to the workers once more: no stream entry of it was in anybody's hands."""
+    """Orphaned job given to the workers once more."""
 
     number: int
 
@@ -132,10 +129,7 @@ class JobSucceeded(msgspec.Struct, frozen=True):
 
 
 class JobFailed(msgspec.Struct, frozen=True):
-    """The job ended without a video; its charge is refunded in the same transaction. Terminal.
-
-    `actor` is the operator who ended it, empty otherwise.
-    """
+    """Job ended without a video, refunded in the same transaction. `actor`: an operator or empty."""
 
     by: FailedBy
     failure: Failure
@@ -143,14 +137,14 @@ class JobFailed(msgspec.Struct, frozen=True):
 
 
 class VideoGifted(msgspec.Struct, frozen=True):
-    """A video that came after the job had failed and been refunded. Given free, once."""
+    """Late video after failure and refund, given free, once."""
 
     submission: int
     video: Video
 
 
 class JobRequeued(msgspec.Struct, frozen=True):
-    """A failed job is made again, as the new job `as_job` at `price` credits (0: free). Once per job."""
+    """Failed job made again as `as_job`, once per job. For `price` credits; 0: free."""
 
     as_job: str
     price: int
@@ -159,7 +153,7 @@ class JobRequeued(msgspec.Struct, frozen=True):
 
 
 class DeadLetterDropped(msgspec.Struct, frozen=True):
-    """An operator has looked at the failed job and leaves it at that."""
+    """Operator leaves the failed job at that."""
 
     reason: str
     actor: str

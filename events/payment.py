@@ -1,7 +1,8 @@
-"""What can happen to one payment: one attempt of a seller to buy a package. No person, no secret, no link.
+"""Events of one payment: one attempt to buy a package.
 
-Money is a whole number of the currency's smallest unit (kopecks; Stars have none). `provider_payment` and
-`provider_refund` are the provider's own ids: YooKassa's, or Telegram's charge id.
+No person, no secret, no link. Money is a whole number of the currency's smallest unit (kopecks; Stars have
+none). `provider_payment` and `provider_refund` are the provider's own ids: YooKassa's, or Telegram's charge
+id.
 """
 
 from typing import Literal
@@ -15,11 +16,11 @@ Problem = Literal["account", "shop", "test", "currency", "amount"]
 
 
 class PaymentOrdered(msgspec.Struct, frozen=True):
-    """A package is to be bought at this price. Committed before the provider is asked.
+    """Package ordered at this price. Committed before the provider is asked.
 
     `shop` is the provider's shop, empty for Stars; `test`: no real money. The credits live for `life_s` from
-    the payment on, None: for ever. `line` is what the receipt calls them. `restored`: rebuilt from what the
-    provider keeps, after our log went back in time.
+    the payment on, None: for ever. `line` is the receipt's. `restored`: rebuilt from what the provider keeps,
+    after our log went back in time.
     """
 
     account: str
@@ -37,13 +38,11 @@ class PaymentOrdered(msgspec.Struct, frozen=True):
 
 
 class PaymentCreated(msgspec.Struct, frozen=True):
-    """The provider knows the payment, under this id."""
-
     provider_payment: str
 
 
 class PaymentSucceeded(msgspec.Struct, frozen=True):
-    """The money came; the order's `credits` are granted in the same transaction, as lot number `lot`.
+    """Money came; its credits are granted in the same transaction, as lot `lot`.
 
     Once per `provider_payment`: a second one means that the money came twice.
     """
@@ -65,13 +64,13 @@ class PaymentCancelled(msgspec.Struct, frozen=True):
 
 
 class PaymentExpired(msgspec.Struct, frozen=True):
-    """We stopped asking about it. Money that comes later is credited all the same."""
+    """We stopped asking about it. Later money is credited all the same."""
 
     reason: str
 
 
 class PaymentFlagged(msgspec.Struct, frozen=True):
-    """Money came that is not what was ordered, as to `problem`: nothing is credited, a person must look."""
+    """Money that does not match the order, as to `problem`. Nothing is credited, an operator must look."""
 
     provider_payment: str
     problem: Problem
@@ -80,10 +79,7 @@ class PaymentFlagged(msgspec.Struct, frozen=True):
 
 
 class RefundIntended(msgspec.Struct, frozen=True):
-    """Money is about to go back. Its `credits` are revoked in the same transaction, before it leaves.
-
-    `parts` are those of the CreditsRevoked: where they come from, and go if the money stays.
-    """
+    """Money refund about to be sent. Its `parts` are revoked before it leaves, in the same transaction."""
 
     refund: str
     provider_payment: str

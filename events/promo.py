@@ -1,11 +1,10 @@
-"""What can happen to one promo code. Its stream is named by the code itself, as
-`ledger.promotions.promo_codes` writes it."""
+"""Events of one promo code. Its stream is named by the code, as `ledger.promotions.promo_codes` writes it."""
 
 import msgspec
 
 
 class PromoCreated(msgspec.Struct, frozen=True):
-    """The code gives `amount` credits to each of at most `uses_max` accounts, before `expires_at_us`.
+    """Promo code: `amount` credits, at most `uses_max` accounts, until `expires_at_us`.
 
     The credits live for `life_s` from the redeeming on. None: for ever, both.
     """
@@ -27,7 +26,7 @@ class PromoDisabled(msgspec.Struct, frozen=True):
 
 
 class PromoRedeemed(msgspec.Struct, frozen=True):
-    """The account used the code; its credits are granted in the same transaction, as its lot `lot`."""
+    """Account used the code. Its credits are granted in the same transaction, as its lot `lot`."""
 
     account: str
     lot: int

@@ -1,5 +1,1 @@
-"""What may happen, and the record of it.
-
-Pure deciders (`account`, `job`, `decide`) say which events a command makes; the log (`log`, `appender`)
-writes them in one order, under one lock, into one hash chain.
-"""
+"""The ledger: pure rules, and the append-only log in one hash chain."""

@@ -1,7 +1,7 @@
-"""What may be asked of the ledger, in the imperative. Ids and times come in as data.
+"""Commands to the ledger. Ids and times come in as data.
 
 The hash of a command's body is kept with the idempotency key, and the same key with another body is an error.
-Defaults are left out of it, so that a field that is added later does not change what was asked before.
+Defaults are left out of it, so that a field added later does not change what was asked before.
 """
 
 import typing
@@ -15,10 +15,7 @@ from ledger.promotions.commands import GiftCommand
 
 
 class OpenAccount(msgspec.Struct, frozen=True):
-    """Make the account known, maybe by another's invitation. Asking for one that is open changes nothing.
-
-    `debt` is what somebody who was erased and comes back owed then, in credits.
-    """
+    """Open the account if it is not. `debt`: credits owed at an earlier erasure."""
 
     account: str
     origin: str = "start"
@@ -48,7 +45,7 @@ class GrantCredits(msgspec.Struct, frozen=True):
 
 
 class RevokeCredits(msgspec.Struct, frozen=True):
-    """Take granted credits back, from the lot numbered `lot` first. May leave less than zero."""
+    """Take granted credits back, lot `lot` first. May leave less than zero."""
 
     account: str
     amount: int
@@ -60,8 +57,6 @@ class RevokeCredits(msgspec.Struct, frozen=True):
 
 
 class ExpireCredits(msgspec.Struct, frozen=True):
-    """Book what is left of lots whose life is over."""
-
     account: str
 
 
@@ -81,7 +76,7 @@ class OrderVideos(msgspec.Struct, frozen=True):
 
 
 class StartJob(msgspec.Struct, frozen=True):
-    """Take the job as run number `run`, which must be the last run plus one."""
+    """Take the job as run `run`, the last run plus one."""
 
     job: str
     run: int
@@ -89,8 +84,6 @@ class StartJob(msgspec.Struct, frozen=True):
 
 
 class RecordPrompt(msgspec.Struct, frozen=True):
-    """Keep the reference of the written prompt."""
-
     job: str
     run: int
     prompt: str
@@ -100,7 +93,7 @@ class RecordPrompt(msgspec.Struct, frozen=True):
 
 
 class IntendSubmission(msgspec.Struct, frozen=True):
-    """Announce the call that may make the provider work."""
+    """Announce a call that may make the provider work."""
 
     job: str
     run: int
@@ -118,9 +111,10 @@ class RecordAccepted(msgspec.Struct, frozen=True):
 
 
 class FailSubmission(msgspec.Struct, frozen=True):
-    """The submission came to nothing. With `retry_at_us` try again then; without, fail the job and refund.
+    """Record a failed submission.
 
-    Of a run that has lost the job only the refusal is recorded, a fact; the one that has it asks again.
+    With `retry_at_us` try again then; without, fail the job and refund. Of a run that has lost the job only
+    the refusal is recorded, a fact; the current run asks again.
     """
 
     job: str
@@ -165,14 +159,14 @@ class FailJob(msgspec.Struct, frozen=True):
 
 
 class ReissueJob(msgspec.Struct, frozen=True):
-    """Give an unfinished job to the workers once more, for the `number`th time: nobody holds its entry."""
+    """Give an orphaned job to the workers, for the `number`th time."""
 
     job: str
     number: int
 
 
 class RequeueJob(msgspec.Struct, frozen=True):
-    """Make a failed job again as the new job `as_job`, for `price` credits; 0: free."""
+    """Make a failed job again as `as_job`, for `price` credits; 0: free."""
 
     job: str
     account: str
@@ -185,7 +179,7 @@ class RequeueJob(msgspec.Struct, frozen=True):
 
 
 class DropDeadLetter(msgspec.Struct, frozen=True):
-    """Leave a failed job at that: an operator has looked at it."""
+    """Leave a failed job at that, by an operator."""
 
     job: str
     reason: str
@@ -193,7 +187,7 @@ class DropDeadLetter(msgspec.Struct, frozen=True):
 
 
 class ForgetAccount(msgspec.Struct, frozen=True):
-    """Lock the account for good: whoever it was is being erased. Asking twice changes nothing."""
+    """Lock the account for erasure, for good. Asking twice changes nothing."""
 
     account: str
     reason: str
@@ -232,7 +226,7 @@ _FIELDS = {
 
 
 def body(command: Command) -> bytes:
-    """The canonical bytes of a command: its name and every field that is not equal to its default, but HINTS.
+    """Canonical bytes of a command: name and non-default fields, without HINTS.
 
     Not msgspec's `omit_defaults`: that looks whether a value *is* the default, so the same command from
     another process would have another body.

@@ -1,7 +1,4 @@
-"""One door to all rules: which streams a command reads, what it makes of them, how states fold.
-
-Pure: no clock, no randomness, no I/O. Time is the database's and comes in as `now_us`.
-"""
+"""Dispatch to all rules: streams read, decide, fold. Pure; `now_us` is the database's time."""
 
 from collections.abc import Mapping
 from typing import TypeVar, assert_never, cast
@@ -109,8 +106,6 @@ _OUTCOMES: dict[str, Outcome] = {"JobSucceeded": "succeeded", "JobFailed": "fail
 
 
 class _Charged(msgspec.Struct):
-    """The fields of JobQueued that a refund needs."""
-
     account: str
     price: int
     parts: tuple[Part, ...] = ()
@@ -120,7 +115,6 @@ _charged_decoder = msgspec.json.Decoder(_Charged)
 
 
 def initial(stream: str) -> State:
-    """The state of an empty stream, by the stream's kind."""
     if stream.startswith(ACCOUNT):
         return AccountState()
     if stream.startswith(JOB):
@@ -143,7 +137,7 @@ def evolve(state: State, event: Event) -> State:
 
 
 def fold(state: State, type_name: str, data: str) -> State:
-    """The state after a stored event. One that cannot be read marks the state as broken instead of raising.
+    """State after a stored event; an unreadable one marks it as broken.
 
     A broken state refuses decisions, but keeps what a refund needs: who was charged, how much, and whether
     the job has ended.
@@ -164,7 +158,7 @@ def fold(state: State, type_name: str, data: str) -> State:
 
 
 def streams_read(command: c.Command) -> tuple[str, ...]:
-    """The streams whose state the command's decision needs. What it writes elsewhere must be a new stream."""
+    """Streams whose state the decision needs. What the command writes elsewhere must be a new stream."""
     match command:
         case (
             c.OrderVideos()
@@ -213,8 +207,7 @@ def streams_read(command: c.Command) -> tuple[str, ...]:
 
 
 def decide(view: Mapping[str, State], command: c.Command, now_us: int) -> NewEvents:
-    """The events the command makes, with their streams; none when there is nothing to do. Raises
-    RejectedError."""
+    """The command's events with their streams. Raises RejectedError."""
     match command:
         case c.OrderVideos():
             return account.order_videos(account_of(view, command.account), command, now_us)
@@ -298,5 +291,4 @@ def _decide_job(view: Mapping[str, State], command: JobCommand, now_us: int) -> 
 
 
 def _accounts(*accounts: str) -> tuple[str, ...]:
-    """The streams of these accounts, each once; an empty name is none."""
     return tuple(account_stream(account) for account in dict.fromkeys(accounts) if account)

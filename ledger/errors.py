@@ -1,39 +1,4 @@
-"""Errors of the ledger.
-
-LedgerError
-├── RejectedError                    the rules say no; nothing was written, the key may be used again
-│   ├── AccountNotOpenError               the account does not exist
-│   ├── TermsNotAcceptedError
-│   ├── AccountErasedError               whoever the account was has been erased; it takes no more orders
-│   ├── InsufficientCreditsError     (balance, needed)
-│   ├── InvalidCommandError          a field is out of its range
-│   ├── AlreadyExistsError           an id that must be new is taken
-│   ├── JobNotFoundError
-│   ├── JobFinishedError             (outcome) the job has ended
-│   ├── JobUnfinishedError           the job has not ended yet
-│   ├── AlreadyRequeuedError         (as_job) the failed job is made again already
-│   ├── StaleRunError                (run, current) another worker holds the job now
-│   ├── SubmissionOpenError          an earlier submission's outcome is unknown, or its task still runs
-│   ├── NotDueError                  too early: before the retry's time, or before the deadline
-│   ├── DeadlinePassedError                 the job's deadline has passed
-│   ├── TaskMismatchError            a task id that fits no recorded intent, or another than recorded
-│   ├── PaymentNotFoundError
-│   ├── NotPaidError                 money of this id is not recorded: settle the payment first
-│   ├── RefundNotFoundError            no refund of this id was intended
-│   ├── RefundTooLargeError          (amount_minor, left_minor) more than is left of what was paid
-│   ├── PromoNotFoundError
-│   ├── PromoExhaustedError               (why) the code gives nothing any more: disabled, ended, or used up
-│   ├── AlreadyRedeemedError         this account has used the code
-│   ├── UnreadableAccountError       the account's events cannot be folded; nothing may be spent
-│   ├── UnreadableJobError           the job's events cannot be folded; it can still be failed and refunded
-│   ├── UnreadablePaymentError       the payment's events cannot be folded; nothing is decided about it
-│   └── UnreadablePromoError         the code's events cannot be folded; it gives nothing
-├── KeyReusedError                   the key belongs to a command with another body
-├── LedgerBusyError                  the queue is full: wait and ask again with the same key
-├── LedgerUnavailableError           no answer from Postgres in time: ask again with the same key
-├── MigrationError              a migration cannot be applied to this database; nothing of it was done
-└── IntegrityError              the log is not what a cursor or the chain says it must be
-"""
+"""Errors of the ledger: rejections by a rule, and trouble with the log."""
 
 from typing import Literal
 
@@ -57,12 +22,10 @@ class TermsNotAcceptedError(RejectedError):
 
 
 class AccountErasedError(RejectedError):
-    """Whoever the account was has been erased; nothing can be ordered on it."""
+    """The account's person was erased; nothing can be ordered on it."""
 
 
 class InsufficientCreditsError(RejectedError):
-    """The balance does not cover the price."""
-
     def __init__(self, balance: int, needed: int) -> None:
         super().__init__(f"{needed} credits needed, {balance} there")
         self.balance = balance
@@ -94,7 +57,7 @@ class JobUnfinishedError(RejectedError):
 
 
 class AlreadyRequeuedError(RejectedError):
-    """The failed job is made again as `as_job` already; requeue that one if it fails."""
+    """The failed job is already made again as `as_job`."""
 
     def __init__(self, as_job: str) -> None:
         super().__init__(f"the job is made again as {as_job} already")
@@ -102,7 +65,7 @@ class AlreadyRequeuedError(RejectedError):
 
 
 class StaleRunError(RejectedError):
-    """Another run has started since: whoever gets this no longer holds the job and must let go of it."""
+    """Another run has started since: let go of the job."""
 
     def __init__(self, run: int, current: int) -> None:
         super().__init__(f"run {run} is not the current run {current}")
@@ -111,7 +74,7 @@ class StaleRunError(RejectedError):
 
 
 class SubmissionOpenError(RejectedError):
-    """An earlier submission's outcome is unknown, or its task runs: submitting again could pay twice."""
+    """Earlier submission unknown or running: submitting again could pay twice."""
 
 
 class NotDueError(RejectedError):
@@ -123,7 +86,7 @@ class DeadlinePassedError(RejectedError):
 
 
 class TaskMismatchError(RejectedError):
-    """The task fits no recorded intent, or another task is recorded for it."""
+    """The task fits no intended submission, or not the recorded one."""
 
 
 class PaymentNotFoundError(RejectedError):
@@ -139,7 +102,7 @@ class RefundNotFoundError(RejectedError):
 
 
 class RefundTooLargeError(RejectedError):
-    """More money than is left of what was paid, in the smallest unit."""
+    """More than is left of what was paid, in minor units."""
 
     def __init__(self, amount_minor: int, left_minor: int) -> None:
         super().__init__(f"{amount_minor} of the smallest unit cannot go back, {left_minor} are left")
@@ -152,7 +115,7 @@ class PromoNotFoundError(RejectedError):
 
 
 class PromoExhaustedError(RejectedError):
-    """The code gives nothing any more; `why` says since when: it is disabled, it has ended, it is used up."""
+    """Promo code disabled, ended or used up: `why` says which."""
 
     def __init__(self, why: Literal["disabled", "ended", "used up"]) -> None:
         super().__init__(f"the code gives nothing any more: {why}")

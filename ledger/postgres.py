@@ -1,4 +1,4 @@
-"""Aliases of asyncpg's pool and connection, and the one list of errors of a Postgres that is away or busy."""
+"""asyncpg's pool and connection types, and the list of transient errors."""
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -50,5 +50,5 @@ _DATA_CLASSES: Final = ("22", "23")
 
 
 def refuses_data(error: BaseException) -> bool:
-    """Whether Postgres says that the rows are wrong (class 22 or 23): no other attempt will do."""
+    """Whether Postgres refuses the rows (class 22 or 23): retries are useless."""
     return isinstance(error, asyncpg.PostgresError) and str(error.sqlstate)[:2] in _DATA_CLASSES

@@ -1,6 +1,5 @@
-"""Read models: each one question, answered by a pure fold over the log and a table that holds its rows.
+"""Projections: read models folded from the log, and audits of both.
 
-A projection (`projection.Projection`) names its row, its key and its fold. `runner` applies events to the
-live table, `rebuild` makes a fresh table beside it, `root` gives one hash over all rows, `check` compares
-them with the log. `books` keeps no table: it is the double entry view of the credit events.
+A projection (`engine.projection.Projection`) names its row, its key and its fold; `engine` keeps its table,
+`rebuild` makes it anew, `verify` compares it with the log.
 """

@@ -1,7 +1,7 @@
-"""Make checkpoints, and hold the log against signed statements.
+"""Make checkpoints, and verify the log against signed statements.
 
-A checkpoint is one snapshot of the log's head, every projection and the books, signed and stored. None is
-signed of a log that contradicts what was signed before, unless a restoration explains it.
+A checkpoint is one snapshot of the log's head, every projection and the books, signed and stored. A log that
+contradicts what was signed before is not signed, unless a restoration explains it.
 """
 
 import contextlib
@@ -61,10 +61,10 @@ class CheckpointUnderWayError(LedgerError):
 async def make_checkpoint(
     pool: Pool, key: PrivateKey, *, kept_notes: Sequence[str] = (), every_s: float = 0
 ) -> StoredNote | None:
-    """Sign the log as it is now and store the note; None when the newest one is younger than `every_s`.
+    """Sign and store a checkpoint; None if one is younger than `every_s`.
 
-    `kept_notes` are those kept outside the database; they must not be contradicted either. Raises
-    CheckpointUnderWayError, and IntegrityError when nothing may be signed: stop and run `neurocards recover`.
+    `kept_notes`, from outside the database, must not be contradicted either. Raises CheckpointUnderWayError,
+    and IntegrityError when nothing may be signed: stop and run `neurocards recover`.
     """
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
@@ -86,7 +86,7 @@ async def make_checkpoint(
 
 
 def _signed(notes: Iterable[str], key: PublicKey) -> list[Statement]:
-    """What this key has signed. Notes of an earlier key are for `verify-checkpoint` to judge."""
+    """Statements this key has signed; `verify-checkpoint` judges those of earlier keys."""
     found: list[Statement] = []
     for note in notes:
         with contextlib.suppress(NoteError):
@@ -97,7 +97,7 @@ def _signed(notes: Iterable[str], key: PublicKey) -> list[Statement]:
 async def _last_kept(
     connection: Connection, earlier: Iterable[Checkpoint], restorations: Sequence[Restored]
 ) -> Checkpoint | None:
-    """The furthest checkpoint that the log holds; the chain vouches for those before it.
+    """The furthest checkpoint that the log holds; the chain vouches for the earlier.
 
     Raises IntegrityError when a further one is not in the log, and nothing explains that.
     """
@@ -114,7 +114,7 @@ async def _last_kept(
 
 
 async def _root(connection: Connection, head: Cursor, last: Checkpoint | None) -> bytes:
-    """The Merkle root at the head, from the tiles that the last checkpoint vouches for and what is new."""
+    """Merkle root at the head, from trusted tiles and new events."""
     size = last.head.position if last else 0
     await forget_tiles(connection, size)
     if last and await Tree(connection).root(size) != last.root:
@@ -131,7 +131,6 @@ async def _root(connection: Connection, head: Cursor, last: Checkpoint | None) -
 
 
 async def _states(connection: Connection) -> tuple[tuple[SignedState, ...], Books | None]:
-    """Every projection's root where it is, and the totals over all accounts there."""
     states: list[SignedState] = []
     books: Books | None = None
     for row in await connection.fetch(engine_query("active_cursors"), sorted(PROJECTIONS)):
@@ -162,7 +161,7 @@ async def _walk(
 
 
 async def rebuilt_states(pool: Pool, checkpoint: Checkpoint) -> list[str]:
-    """What of the signed states and books does not follow from the log, in words; reads it from the start."""
+    """Signed states and books that a refold of the log contradicts."""
     wrong: list[str] = []
     for state in checkpoint.states:
         if state.name not in PROJECTIONS:
@@ -192,7 +191,7 @@ def _wrong_books(books: Books, rows: dict[str, Any]) -> list[str]:
 
 
 class Mismatch(msgspec.Struct, frozen=True):
-    """One way in which the log is not what was signed; `position` is None when it cannot be said where."""
+    """Difference from what was signed; `position` is None when unknown."""
 
     kind: str
     position: int | None
@@ -200,7 +199,7 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """No `damage`: the log holds what was signed, unless `explained_by` says that it was lost knowingly."""
+    """Result: `damage`, none if a restoration in `explained_by` says what was lost."""
 
     damage: list[Mismatch]
     explained_by: Restored | None = None
@@ -216,8 +215,8 @@ async def verify_statement(
 ) -> Answer:
     """Compare the log with a statement whose signature was checked.
 
-    Restorations count that stand in the table or among `extra_notes` and are signed by one of `keys`. `deep`
-    folds the log again for the states. Reads the hash of every position up to the statement's.
+    Restorations in the table and `extra_notes` count if one of `keys` signed them. `deep` folds the log again
+    for the states. Reads the hash of every position up to the statement's.
     """
     told = [note.note for note in await stored(pool, kind="restored")]
     head = statement.head
@@ -260,7 +259,7 @@ async def _wrong_states(pool: Pool, checkpoint: Checkpoint) -> list[Mismatch]:
 
 
 async def covering_note(pool: Pool, position: int) -> str:
-    """The newest stored checkpoint that covers a position. Raises NotInLogError when there is none yet."""
+    """The newest stored checkpoint over a position. Raises NotInLogError without."""
     note = await newest_checkpoint(pool, at_least=position)
     if note is None:
         raise NotInLogError(

@@ -1,1 +1,1 @@
-"""Accounts: what may happen to credits, lot by lot."""
+"""Accounts: credits, lot by lot."""

@@ -1,4 +1,4 @@
-"""The account's rules: pure functions over its state. No clock, no randomness, no I/O."""
+"""Rules of accounts: pure functions, without clock, randomness or I/O."""
 
 import msgspec
 
@@ -30,8 +30,6 @@ NewEvents = list[tuple[str, Event]]
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """What a refund gives back: the charge of one job."""
-
     account: str
     job: str
     amount: int
@@ -39,7 +37,7 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 def expire(state: AccountState, account: str, now_us: int) -> tuple[NewEvents, AccountState]:
-    """CreditsExpired for every lot whose life is over, and the state after them."""
+    """CreditsExpired for every lot past its end, and the state afterwards."""
     made: NewEvents = []
     for lot in state.lots:
         if lot.expires_at_us is not None and lot.expires_at_us <= now_us:
@@ -52,7 +50,7 @@ def expire(state: AccountState, account: str, now_us: int) -> tuple[NewEvents, A
 def open_account(
     state: AccountState, command: c.OpenAccount, inviter: AccountState | None = None
 ) -> NewEvents:
-    """AccountOpened, and CreditsRevoked for a debt; nothing when it is open. Who invites must be there."""
+    """AccountOpened, and CreditsRevoked for a debt; nothing when it is open. The inviter must be open."""
     if state.opened:
         return []
     if inviter is not None:
@@ -111,7 +109,7 @@ def _granted(state: AccountState, command: c.GrantCredits) -> CreditsGranted:
 def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEvents:
     """CreditsRevoked, also below zero: the money is gone whatever was spent.
 
-    The lot that `lot` names is drawn first, then the others in the order they would be spent in.
+    The lot that `lot` names is drawn first, then the others in draw order.
     """
     require_open(state, command.account)
     _require_amount(command.amount)
@@ -126,7 +124,7 @@ def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEve
 
 
 def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s: int) -> NewEvents:
-    """CreditsRefunded: a debt is settled first, the rest goes back to the lots it came from.
+    """CreditsRefunded: a debt is settled first, the rest returns to its lots.
 
     A lot whose life is over gets a new one of `life_s`. Never refused: credits come back even when the
     account cannot be read; then nothing else is booked.
@@ -141,7 +139,7 @@ def refund(state: AccountState, charge: Charge, reason: str, now_us: int, life_s
 def restore(
     state: AccountState, account: str, from_lots: tuple[Part, ...], refund: str, now_us: int, life_s: int
 ) -> NewEvents:
-    """CreditsRestored: what was taken for a refund of money comes back, by the rules of `refund`."""
+    """CreditsRestored for a failed money refund, by the rules of `refund`."""
     require_open(state, account)
     made, state = expire(state, account, now_us)
     amount = sum(part.amount for part in from_lots)
@@ -152,7 +150,6 @@ def restore(
 def _back(
     state: AccountState, amount: int, from_lots: tuple[Part, ...], now_us: int, life_s: int
 ) -> tuple[tuple[Part, ...], int]:
-    """What goes back to the lots it came from, and how much of it settles a debt: the first that came."""
     settled = left = min(state.debt, amount)
     lives = {lot.number: lot.expires_at_us for lot in state.lots}
     parts: list[Part] = []
@@ -170,13 +167,11 @@ def _back(
 
 
 def expire_credits(state: AccountState, command: c.ExpireCredits, now_us: int) -> NewEvents:
-    """CreditsExpired for every lot whose life is over; nothing when there is none."""
     require_open(state, command.account)
     return expire(state, command.account, now_us)[0]
 
 
 def forget(state: AccountState, command: c.ForgetAccount) -> NewEvents:
-    """AccountForgotten, once."""
     require_open(state, command.account)
     if state.forgotten:
         return []
@@ -234,7 +229,7 @@ def require_open(state: AccountState, account: str) -> None:
 
 
 def require_said(actor: str, reason: str) -> None:
-    """Raises InvalidCommandError unless an operator's command says who asks and why."""
+    """Raises InvalidCommandError unless an operator's command has actor and reason."""
     if not actor or not reason:
         raise errors.InvalidCommandError("say who does this and why")
 

@@ -1,8 +1,7 @@
-"""The lots of one account: which credits are there, where they came from, which are spent first. Pure.
+"""Credit lots of one account, spent in draw order. Pure.
 
-Credits are spent in draw order: what was given before what was paid for, the earliest end of life first,
-then the oldest. Lots are kept in that order, and a lot that is used up is gone: what a charge costs does not
-grow with an account's history.
+Draw order: what was given before what was paid for, the earliest end of life first, then the oldest. Lots are
+kept in that order, and a used-up lot is gone: the cost of a charge does not grow with an account's history.
 """
 
 from bisect import insort
@@ -16,7 +15,7 @@ _NEVER_US = 2**63
 
 
 class Lot(msgspec.Struct, frozen=True, gc=False):
-    """What is left of one grant. Its life ends at `expires_at_us`; None: never."""
+    """Rest of one grant, until `expires_at_us`; None: for ever."""
 
     number: int
     amount: int
@@ -24,7 +23,6 @@ class Lot(msgspec.Struct, frozen=True, gc=False):
     expires_at_us: int | None = None
 
     def dead(self, now_us: int) -> bool:
-        """Whether its life is over, booked or not."""
         return self.expires_at_us is not None and self.expires_at_us <= now_us
 
 
@@ -33,7 +31,6 @@ Lots = tuple[Lot, ...]
 
 
 def draw_order(lot: Lot) -> tuple[bool, int, int]:
-    """What sorts lots into the order they are spent in."""
     return (
         lot.kind == "purchase",
         _NEVER_US if lot.expires_at_us is None else lot.expires_at_us,
@@ -42,12 +39,11 @@ def draw_order(lot: Lot) -> tuple[bool, int, int]:
 
 
 def total(lots: Lots) -> int:
-    """The credits in all lots."""
     return sum(lot.amount for lot in lots)
 
 
 def draw(lots: Lots, amount: int) -> tuple[tuple[Part, ...], Lots]:
-    """Take `amount` in draw order, or all there is if that is less; the parts taken and what is left."""
+    """Take up to `amount` in draw order: the parts, the lots left."""
     parts: list[Part] = []
     for index, lot in enumerate(lots):
         if lot.amount > amount:
@@ -62,7 +58,6 @@ def draw(lots: Lots, amount: int) -> tuple[tuple[Part, ...], Lots]:
 
 
 def taken(lots: Lots, parts: Iterable[Part]) -> Lots:
-    """The lots without these parts."""
     for part in parts:
         index, lot = _find(lots, part.lot)
         if lot is None:
@@ -74,7 +69,7 @@ def taken(lots: Lots, parts: Iterable[Part]) -> Lots:
 
 
 def given(lots: Lots, parts: Iterable[Part]) -> Lots:
-    """The lots with these parts added, each with its part's life; one that was used up is there again."""
+    """The lots with these parts added, each with its part's life. One that was used up is there again."""
     for part in parts:
         index, lot = _find(lots, part.lot)
         rest = lots if lot is None else (*lots[:index], *lots[index + 1 :])

@@ -1,4 +1,4 @@
-"""What the rules know of an account, folded from its events. Pure: no clock, no randomness, no I/O."""
+"""Account state folded from its events. Pure."""
 
 from typing import assert_never
 
@@ -16,15 +16,14 @@ UNKNOWN_LOT = 0
 class AccountState(msgspec.Struct, frozen=True, gc=False):
     """What the rules need to know of an account.
 
-    `terms` is the version agreed to last, empty before. `lots` hold the credits, in the order they are spent
-    in; `debt` is what is missing below zero: then there are no lots. `balance` is lots less debt. `lots_made`
-    is the number of the newest lot. Nothing can be ordered once the account is `forgotten`. `broken` says
-    why an event could not be read: then nothing may be spent, but refunds still arrive.
+    `terms` is the version agreed to last, empty before. `lots` are in draw order; `debt` is what is missing
+    below zero: then there are no lots. `lots_made` is the number of the newest lot. `broken` says why an
+    event could not be read: then nothing may be spent, but refunds still arrive.
 
     `invited_by` is the inviter's account; once `rewarded`, that is settled. `bought`: credits were paid for.
     `promos` are references of promo codes used: an account knows its own few codes, so a code need not know
-    its many accounts. `lost` are credits of lots that were bought, by lot, that expired or that an operator
-    took: a refund of the money does not take them again.
+    its many accounts. `lost` are credits of bought lots that expired or that an operator took: a refund of
+    the money does not take them again.
     """
 
     opened: bool = False
@@ -42,11 +41,11 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     lost: tuple[tuple[int, int], ...] = ()
 
     def available(self, now_us: int) -> int:
-        """The balance without lots whose life is over though nobody has booked it yet."""
+        """Balance without expired lots, booked or not."""
         return self.balance - sum(lot.amount for lot in self.lots if lot.dead(now_us))
 
     def lost_of(self, lot: int) -> int:
-        """How many credits of a lot that was bought expired or were taken by an operator."""
+        """Credits of a bought lot that expired or an operator took."""
         return sum(amount for number, amount in self.lost if number == lot)
 
 

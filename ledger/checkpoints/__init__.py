@@ -1,1 +1,1 @@
-"""Signed checkpoints of the log, the Merkle tree under them, and proofs of single events."""
+"""Signed checkpoints, the log's Merkle tree, inclusion proofs."""

@@ -1,4 +1,4 @@
-"""What is signed about the log: "it had this head" (a checkpoint), "it was restored to here" (a restoration).
+"""Signed statements about the log: checkpoints and restorations.
 
 A checkpoint's text follows C2SP tlog-checkpoint, so that the tools of transparency logs read it:
 
@@ -31,7 +31,7 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
 class SignedState(msgspec.Struct, frozen=True):
-    """One projection as the checkpoint saw it; `root` as in projections/engine/state_root.py."""
+    """A projection's root at its position; `root` as in projections/engine/state_root.py."""
 
     name: str
     position: int
@@ -39,14 +39,14 @@ class SignedState(msgspec.Struct, frozen=True):
 
 
 class Books(msgspec.Struct, frozen=True):
-    """Totals over all accounts at a position, in credits (and how many `accounts`)."""
+    """Totals over all `accounts` at a position, in credits."""
 
     position: int
     totals: tuple[tuple[str, int], ...]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The log had this head, this Merkle root and these states at this time (epoch microseconds)."""
+    """Head, Merkle root and states at a time (epoch microseconds)."""
 
     origin: str
     head: Cursor
@@ -67,7 +67,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """The database was put back: the places after `kept` up to `lost` are gone, knowingly."""
+    """Signed restoration: positions after `kept` up to `lost` are knowingly gone."""
 
     origin: str
     lost: Cursor
@@ -87,7 +87,7 @@ class Restored(msgspec.Struct, frozen=True):
         return "\n".join(lines) + "\n"
 
     def explains(self, place: Cursor, time_us: int) -> bool:
-        """Whether this is why the log does not hold a place that was signed at that time."""
+        """Whether it explains that the log lacks a place signed then."""
         known = self.lost.hash != GENESIS_HASH  # zeros: only the position is remembered
         if known and place.position == self.lost.position and place.hash != self.lost.hash:
             return False
@@ -98,7 +98,7 @@ Statement = Checkpoint | Restored
 
 
 def parse(text: str) -> Statement:
-    """The statement of a note's text. Raises MalformedNoteError."""
+    """Parse a note's text. Raises MalformedNoteError."""
     lines = text.removesuffix("\n").split("\n")
     try:
         if lines[0].endswith(" restored"):
@@ -109,7 +109,6 @@ def parse(text: str) -> Statement:
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
-    """The same for a note that must be a checkpoint."""
     found = parse(text)
     if not isinstance(found, Checkpoint):
         raise MalformedNoteError("the note is no checkpoint but a statement that the log was restored")
@@ -117,13 +116,13 @@ def parse_checkpoint(text: str) -> Checkpoint:
 
 
 def time_text(time_us: int) -> str:
-    """Epoch microseconds in RFC 3339, in UTC, always with six digits."""
+    """Epoch microseconds as RFC 3339 in UTC, always with six digits."""
     at = _EPOCH + datetime.timedelta(microseconds=time_us)
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond:06d}Z"
 
 
 def time_of(text: str) -> int:
-    """The reverse. Raises ValueError."""
+    """Epoch microseconds of RFC 3339. Raises ValueError."""
     if not _TIME.fullmatch(text):
         raise ValueError(text)
     at = datetime.datetime.fromisoformat(text)
@@ -131,7 +130,6 @@ def time_of(text: str) -> int:
 
 
 def one_line(words: str) -> str:
-    """A person's words as one line of a note."""
     return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:WORDS_MAX] or "-"
 
 

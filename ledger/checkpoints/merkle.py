@@ -1,8 +1,8 @@
-"""The Merkle tree of RFC 6962 (and 9162) over the log: leaf number i is the hash of position i + 1. Pure.
+"""Merkle tree of RFC 6962 (and 9162) over the log. Pure.
 
-A tree of n leaves is cut into whole subtrees, one per bit of n, the largest first. Everything here is said in
-such *nodes* `(height, index)`: the whole subtree over the leaves `index * 2**height` and the `2**height - 1`
-after it. So whoever can give the hash of a node, from rows or from a cache, can give any root and any proof.
+Leaf number i is the hash of position i + 1. A tree of n leaves is cut into whole subtrees, one per bit of n,
+the largest first: *nodes* `(height, index)` over the leaves `index * 2**height` and the `2**height - 1` after
+it. With the hashes of nodes, from rows or from a cache, any root and any proof can be computed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,24 +15,23 @@ HASH_BYTES = 32
 
 
 class Node(msgspec.Struct, frozen=True, gc=False):
-    """A whole subtree of `2**height` leaves, the `index`-th of its height from the left."""
+    """Whole subtree of `2**height` leaves, `index`-th from the left."""
 
     height: int
     index: int
 
 
 def leaf_hash(data: bytes) -> bytes:
-    """The hash of a leaf; here `data` is an event's chain hash."""
+    """Leaf hash; here `data` is an event's chain hash."""
     return sha256(b"\x00" + data).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash over two subtrees."""
     return sha256(b"\x01" + left + right).digest()
 
 
 def whole_root(hashes: Sequence[bytes]) -> bytes:
-    """The root over 1, 2, 4, 8, … hashes of whole subtrees of one height."""
+    """Root over 1, 2, 4, 8, … subtree hashes of one height."""
     level = list(hashes)
     if not level or len(level) & (len(level) - 1):
         raise ValueError(f"{len(level)} is not a power of two")
@@ -43,12 +42,11 @@ def whole_root(hashes: Sequence[bytes]) -> bytes:
 
 
 def split_hashes(joined: bytes) -> list[bytes]:
-    """Hashes that come as one run of 32-byte pieces."""
     return [joined[at : at + HASH_BYTES] for at in range(0, len(joined), HASH_BYTES)]
 
 
 def nodes_of(start: int, end: int) -> list[Node]:
-    """The fewest whole subtrees that cover the leaves from `start` up to (not with) `end`, left to right.
+    """Fewest whole subtrees over the leaves `start` … `end` - 1.
 
     `start` must be where a subtree at least as large as the rest can begin, as in every root and proof.
     """
@@ -63,7 +61,7 @@ def nodes_of(start: int, end: int) -> list[Node]:
 
 
 def fold(hashes: Sequence[bytes]) -> bytes:
-    """The root over what `nodes_of` lists, from the hashes in its order; of nothing: EMPTY_ROOT."""
+    """Root over the hashes of `nodes_of`; of nothing: EMPTY_ROOT."""
     if not hashes:
         return EMPTY_ROOT
     root = hashes[-1]
@@ -73,7 +71,7 @@ def fold(hashes: Sequence[bytes]) -> bytes:
 
 
 def path_ranges(leaf: int, size: int) -> list[tuple[int, int]]:
-    """The inclusion proof of one leaf: for each of its hashes the leaves it covers, nearest first."""
+    """Inclusion proof of a leaf: leaves under each hash, nearest first."""
     if not 0 <= leaf < size:
         raise ValueError(f"leaf {leaf} is not in a tree of {size}")
     found: list[tuple[int, int]] = []
@@ -90,7 +88,7 @@ def path_ranges(leaf: int, size: int) -> list[tuple[int, int]]:
 
 
 def root_of_path(leaf: int, size: int, hash_: bytes, path: Sequence[bytes]) -> bytes | None:
-    """The root that a proof leads to; None when it has the wrong length. `hash_` is the leaf's hash."""
+    """Root that a proof leads to; None when its length is wrong. `hash_` is the leaf's hash."""
     ranges = path_ranges(leaf, size) if 0 <= leaf < size else None
     if ranges is None or len(ranges) != len(path):
         return None
@@ -100,14 +98,14 @@ def root_of_path(leaf: int, size: int, hash_: bytes, path: Sequence[bytes]) -> b
 
 
 class CompactRange:
-    """The nodes of a tree that grows at its right end: some twenty hashes for millions of leaves."""
+    """Nodes of a growing tree: some twenty hashes for millions of leaves."""
 
     def __init__(self) -> None:
         self.size = 0
         self._nodes: list[tuple[int, bytes]] = []
 
     def add(self, height: int, hash_: bytes) -> None:
-        """The next whole subtree of `2**height` leaves; the size must be a multiple of that."""
+        """Add a subtree of `2**height` leaves; the size must be a multiple."""
         if self.size & ((1 << height) - 1):
             raise ValueError(f"no subtree of {1 << height} leaves begins at {self.size}")
         self.size += 1 << height
@@ -117,18 +115,15 @@ class CompactRange:
         self._nodes.append((height, hash_))
 
     def add_leaves(self, data: Iterable[bytes]) -> None:
-        """The next leaves, from their data."""
         waiting = iter(data)
         for block in _blocks(waiting, self.size):
             self.add(len(block).bit_length() - 1, whole_root(block))
 
     def root(self) -> bytes:
-        """The root over all that was added."""
         return fold([hash_ for _, hash_ in self._nodes])
 
 
 def root_of(data: Iterable[bytes]) -> bytes:
-    """The root of a whole tree, from the leaves' data."""
     tree = CompactRange()
     tree.add_leaves(data)
     return tree.root()
@@ -138,7 +133,7 @@ _BLOCK = 256
 
 
 def _blocks(data: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    """Leaf hashes in runs that are whole subtrees where they begin: of 256 where possible, else single."""
+    """Leaf hashes in aligned runs: of 256 where possible, else single."""
     block: list[bytes] = []
     for piece in data:
         digest = sha256(b"\x00" + piece).digest()

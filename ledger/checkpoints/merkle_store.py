@@ -1,4 +1,4 @@
-"""The Merkle tree over the log in Postgres: roots and proofs in constant memory.
+"""Merkle tree in Postgres: roots and proofs in constant memory.
 
 Whole subtrees of 2^8, 2^16, … events are kept in `tree_tiles`, so that a proof reads some hundred rows and a
 new checkpoint only what is new. A cache and nothing more: `tiles=False` reads every event's hash.
@@ -29,22 +29,19 @@ _PAGE_HEIGHT: Final = 2 * TILE_HEIGHT
 
 
 class Tree:
-    """The tree as it stands in one database."""
-
     def __init__(self, reader: Reader, *, tiles: bool = True) -> None:
         self._reader = reader
         self._tiles = tiles
 
     async def root(self, size: int) -> bytes:
-        """The root over positions 1 … size. Raises IntegrityError when the log lacks one of them."""
+        """Root over positions 1 … size. Raises IntegrityError when one is missing."""
         return await self._over(0, size)
 
     async def path(self, position: int, size: int) -> list[bytes]:
-        """The proof that a position is in the tree of a size; see `merkle.root_of_path`."""
+        """Inclusion proof of a position; see `merkle.root_of_path`."""
         return [await self._over(start, end) for start, end in path_ranges(position - 1, size)]
 
     async def extend(self, size: int) -> None:
-        """Keep every whole subtree of a tree of this size that is not kept yet."""
         have = await self._kept(1)
         while have < size >> TILE_HEIGHT:
             upto = min(size >> TILE_HEIGHT, (have // _TILE + 1) * _TILE)
@@ -63,7 +60,6 @@ class Tree:
         return fold([await self._node(node) for node in nodes_of(start, end)])
 
     async def _node(self, node: Node) -> bytes:
-        """The root of a whole subtree: from the tiles if they are all there, else from what is below them."""
         for level in range(node.height // TILE_HEIGHT if self._tiles else 0, 0, -1):
             shift = node.height - level * TILE_HEIGHT
             if shift > _PAGE_HEIGHT:
@@ -82,18 +78,16 @@ class Tree:
         return below.root()
 
     async def _leaves(self, start: int, end: int) -> list[bytes]:
-        """The leaf hashes of positions start + 1 … end."""
         found = await self._reader.fetchrow(query("leaves"), start, end)
         if found is None or found["found"] != end - start:
             raise IntegrityError(f"the log does not hold every position from {start + 1} to {end}")
         return [leaf_hash(hash_) for hash_ in split_hashes(found["joined"])]
 
     async def _kept(self, level: int) -> int:
-        """How many tiles of a level there are."""
         sql = "SELECT coalesce(max(index) + 1, 0) FROM tree_tiles WHERE level = $1"
         return int(await self._reader.fetchval(sql, level))
 
 
 async def forget_tiles(reader: Reader, size: int = 0) -> None:
-    """Drop the tiles that are not under a tree of this size; all of them by default."""
+    """Drop tiles beyond a tree of this size; all by default."""
     await reader.execute(query("forget_tiles"), size)

@@ -1,4 +1,4 @@
-"""Proofs that single events are under a checkpoint: small files that are checked without a database.
+"""Inclusion proofs of single events: files checked without a database.
 
 JSON: `format`, `checkpoint` (the whole signed note) and `events`. Each event has every column of its row
 (`data` is the exact text, hashes are hexadecimal), the hash `previous` to it, and its `path` through the
@@ -35,7 +35,7 @@ PROOF_BYTES_MAX: Final = 64_000_000
 
 
 class ProofError(IntegrityError):
-    """The file proves nothing, or not what it says. `position` is where, None when it is the whole file."""
+    """The file proves nothing, or not what it says. `position` is None when it is about the whole file."""
 
     def __init__(self, message: str, position: int | None = None) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class ProofError(IntegrityError):
 
 
 class ProvenEvent(msgspec.Struct, frozen=True):
-    """One event with what leads from it to the checkpoint's root. Hashes are hexadecimal."""
+    """Event with its path to the checkpoint's root. Hashes are hexadecimal."""
 
     position: int
     stream: str
@@ -60,15 +60,12 @@ class ProvenEvent(msgspec.Struct, frozen=True):
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """What stands in the file."""
-
     format: str
     checkpoint: str
     events: list[ProvenEvent]
 
 
 def proven(event: Recorded, previous: bytes, path: Sequence[bytes]) -> ProvenEvent:
-    """An event and its proof, as they stand in the file."""
     fields = {name: getattr(event, name) for name in Recorded.__struct_fields__}
     fields["hash"] = event.hash.hex()
     fields["body_hash"] = event.body_hash.hex() if event.body_hash is not None else None
@@ -81,7 +78,7 @@ def encode(checkpoint: str, events: list[ProvenEvent]) -> str:
 
 
 def decode(text: bytes) -> Proof:
-    """The reverse. Raises ProofError when the text is no proof."""
+    """Parse a proof file. Raises ProofError."""
     if len(text) > PROOF_BYTES_MAX:
         raise ProofError(f"the file is larger than {PROOF_BYTES_MAX} bytes: no proof is")
     try:
@@ -94,16 +91,13 @@ def decode(text: bytes) -> Proof:
 
 
 def verify(proof: Proof, *keys: PublicKey) -> tuple[Checkpoint, list[Recorded]]:
-    """The checkpoint and the events, which are as they were when one of `keys` signed.
-
-    Raises NoteError when it did not, and ProofError when an event is not under the checkpoint.
-    """
+    """Check a proof's events and checkpoint. Raises NoteError (no signature of `keys`) or ProofError."""
     checkpoint = parse_checkpoint(open_note(proof.checkpoint, *keys))
     return checkpoint, [verify_event(entry, checkpoint) for entry in proof.events]
 
 
 def verify_event(entry: ProvenEvent, checkpoint: Checkpoint) -> Recorded:
-    """The event, if every field of it is under the checkpoint's root. Raises ProofError."""
+    """The event, if all its fields are under the root. Raises ProofError."""
     at, size = entry.position, checkpoint.head.position
     try:
         event = _recorded(entry)
@@ -135,10 +129,10 @@ def _recorded(entry: ProvenEvent) -> Recorded:
 
 
 async def positions_of(reader: Reader, name: str) -> list[int]:
-    """The positions that a name stands for, in order: a position itself, or a job, order, payment or charge.
+    """Positions of a job, order, payment, charge or position, in order.
 
-    A charge is named by its job, a payment by our id or as `yookassa:<the provider's>`. Empty when there is
-    nothing of that name.
+    A charge is named by its job, a payment by our id or as `yookassa:<the provider's>`. Empty when nothing
+    has that name.
     """
     if name.isascii() and name.isdigit() and len(name) < 19 and await hash_at(reader, int(name)):
         return [int(name)] if int(name) else []
@@ -150,7 +144,7 @@ async def positions_of(reader: Reader, name: str) -> list[int]:
 
 
 async def prove(reader: Reader, positions: Sequence[int], checkpoint_note: str) -> list[ProvenEvent]:
-    """The proofs of these positions, each checked before it is given.
+    """Proofs of these positions, each checked.
 
     Raises IntegrityError when the log is not what the checkpoint says; its signature is not looked at.
     """

@@ -1,17 +1,8 @@
-"""Signed notes and their keys, as transparency logs use them (C2SP signed-note). Pure.
+"""Signed notes and their keys, as transparency logs use them (C2SP signed-note).
 
-    <text, one or more lines>
-    <empty line>
-    — <name> <base64 of 4 bytes key id + Ed25519 signature over the text>
-
-The public key is written `<name>+<key id in hex>+<base64>`, the private one `PRIVATE+KEY+<name>+…`, as the
-tools of Go's checksum database and of Sigstore read them.
-
-NoteError (an IntegrityError)
-├── MalformedNoteError               the text is not a signed note
-├── SignatureError                   no signature of a key that was asked for, or a wrong one
-└── NoteMismatchError                 a stored note is not what its row says
-MalformedKeyError                    the text is not a key
+A note is text lines, an empty line, and `— <name> <base64 of 4 bytes key id + Ed25519 signature over the
+text>`. The public key is written `<name>+<key id in hex>+<base64>`, the private one `PRIVATE+KEY+<name>+…`,
+as the tools of Go's checksum database and of Sigstore read them. Pure.
 """
 
 import base64
@@ -44,7 +35,7 @@ class MalformedNoteError(NoteError):
 
 
 class SignatureError(NoteError):
-    """No signature of a key that was asked for, or a wrong one."""
+    """No signature by the given keys, or a wrong one."""
 
 
 class NoteMismatchError(NoteError):
@@ -56,18 +47,16 @@ class MalformedKeyError(LedgerError):
 
 
 class PublicKey(msgspec.Struct, frozen=True):
-    """A verifier key: whoever has it can check every note of that name."""
-
     name: str
     key: bytes
 
     @property
     def id(self) -> bytes:
-        """Four bytes that tell keys of one name apart."""
+        """Key id: four bytes that tell keys of one name apart."""
         return sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:4]
 
     def pem(self) -> str:
-        """The bare key as openssl reads it."""
+        """PEM, as openssl reads it."""
         raw = Ed25519PublicKey.from_public_bytes(self.key)
         return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -86,7 +75,7 @@ class PrivateKey(msgspec.Struct, frozen=True):
         return PublicKey(self.name, self._key().public_key().public_bytes_raw())
 
     def sign(self, text: str) -> str:
-        """The signed note over `text`, which must be lines of printable characters, the last one ended."""
+        """Signed note over `text`: printable lines, the last one ended."""
         if not text.endswith("\n") or text == "\n" or _CONTROL.search(text):
             raise MalformedNoteError(
                 "a note's text is one or more lines, each ended, without control characters"
@@ -95,7 +84,6 @@ class PrivateKey(msgspec.Struct, frozen=True):
         return f"{text}\n{_DASH}{self.name} {_text(signature)}\n"
 
     def reveal(self) -> str:
-        """The key as it stands in its file."""
         return f"{_PRIVATE}{self.name}+{self.public.id.hex()}+{_text(_ED25519 + self.seed)}"
 
     def __repr__(self) -> str:
@@ -131,9 +119,9 @@ def parse_private(text: str) -> PrivateKey:
 
 
 def open_note(note: str, *keys: PublicKey) -> str:
-    """The note's text, if one of `keys` has signed it and none of them wrongly.
+    """The note's text, if `keys` signed it; others' signatures are ignored.
 
-    Signatures of other keys are none of our business. Raises MalformedNoteError or SignatureError.
+    Raises MalformedNoteError, or SignatureError also when one of `keys` has signed wrongly.
     """
     text, signatures = _split(note)
     signed = False
@@ -149,7 +137,7 @@ def open_note(note: str, *keys: PublicKey) -> str:
 
 
 def unverified_text(note: str) -> str:
-    """The note's text, whoever signed it. Raises MalformedNoteError."""
+    """The note's text, signature unchecked. Raises MalformedNoteError."""
     return _split(note)[0]
 
 
@@ -179,7 +167,6 @@ def _signature(line: str) -> tuple[str, bytes]:
 
 
 def _parse(text: str, expected: str) -> tuple[str, bytes, bytes]:
-    """Name, key id and key; base64 may hold a plus itself."""
     parts = text.strip().split("+", 2)
     decoded = _bytes(parts[2]) if len(parts) == 3 else None
     if decoded is None or len(decoded) != 33 or decoded[:1] != _ED25519:

@@ -1,7 +1,4 @@
-"""The table of signed notes, and whether the log still is what they say.
-
-for damage in await unkept(pool): ...        # empty: every stored note holds, or a restoration explains it
-"""
+"""Store of signed notes, and verdicts whether the log still holds them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +15,7 @@ query = load_queries("ledger.checkpoints")
 
 
 class StoredNote(msgspec.Struct, frozen=True):
-    """A row of the table: the note and what its text states. Its signature was not looked at."""
+    """Row of the table of notes; its signature was not looked at."""
 
     number: int
     note: str
@@ -34,21 +31,17 @@ class CheckpointStatus(msgspec.Struct, frozen=True):
 
 
 async def stored(reader: Reader, *, kind: str | None = None) -> list[StoredNote]:
-    """All notes in the order they were stored; of one kind, `checkpoint` or `restored`.
-
-    Raises NoteError for a row whose note cannot be read, or says other than its columns.
-    """
+    """Notes in stored order. Raises NoteError for one unreadable or unlike its columns."""
     return [_stored(row) for row in await reader.fetch(query("notes"), kind)]
 
 
 async def recent_notes(reader: Reader, limit: int = 200) -> list[str]:
-    """The texts of the notes stored last, of both kinds, whatever they say."""
     rows = await reader.fetch("SELECT note FROM checkpoints ORDER BY number DESC LIMIT $1", limit)
     return [row["note"] for row in rows]
 
 
 async def newest_checkpoint(reader: Reader, *, at_least: int = 0) -> StoredNote | None:
-    """The newest checkpoint, if it covers a position."""
+    """The newest checkpoint, if its size is `at_least` so much."""
     row = await reader.fetchrow(query("newest_note"), "checkpoint", at_least)
     return _stored(row) if row else None
 
@@ -62,12 +55,11 @@ async def store(reader: Reader, note: str) -> StoredNote:
 
 
 def kind_of(statement: Statement) -> str:
-    """`checkpoint` or `restored`, as in the table."""
     return "checkpoint" if isinstance(statement, Checkpoint) else "restored"
 
 
 async def hash_at(reader: Reader, position: int) -> bytes | None:
-    """What the log holds at a position; None when it does not reach it. At 0: the hash before the first."""
+    """Hash at a position; None beyond the log. At 0: GENESIS's."""
     if position == 0:
         return bytes(32)
     found: bytes | None = await reader.fetchval("SELECT hash FROM events WHERE position = $1", position)
@@ -77,7 +69,7 @@ async def hash_at(reader: Reader, position: int) -> bytes | None:
 async def verdict(
     reader: Reader, place: Cursor, time_us: int, restorations: Sequence[Restored]
 ) -> CheckpointStatus:
-    """Whether the log holds a place that was signed at a time, or a restoration says why it does not.
+    """Whether the log holds a signed place, or a restoration explains it.
 
     A restoration counts only if the log holds the head it was signed at, or a later one explains that too.
     """
@@ -97,7 +89,6 @@ async def verdict(
 async def _holds(
     reader: Reader, place: Cursor, restorations: Sequence[Restored], statement: Restored
 ) -> bool:
-    """Whether the log holds what a restoration says it kept, or a later restoration has lost that too."""
     for kept in (place, statement.head):
         if await hash_at(reader, kept.position) == kept.hash:
             continue
@@ -108,7 +99,7 @@ async def _holds(
 
 
 def restorations_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:
-    """The restorations among notes, those that `keys` have signed. Others are left out."""
+    """Restorations among notes that `keys` have signed; others are left out."""
     found = []
     for note in notes:
         try:

@@ -1,1 +1,1 @@
-"""Jobs: from the queue to a video or a refund, and what operators do by hand."""
+"""Jobs: from the queue to a video or a refund, and operators' decisions."""

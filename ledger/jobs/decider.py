@@ -1,11 +1,11 @@
-"""The job's rules: pure functions over its state. No clock, no randomness, no I/O.
+"""Rules of jobs: pure functions, without clock, randomness or I/O.
 
 Decisions (start, intend, fail) are fenced by the current run. Facts (a task the provider made, a stored
-video) never are: what happened outside is recorded whoever reports it, even after a refund.
+video) never are: what happened outside is recorded even after a refund.
 
-A failed job never lives again: it has its one outcome and its refund. An operator may make it again as a new
-job with a stream, a charge (unless it is free) and an outcome of its own, so the promise "one charge, one
-outcome" and the guards in the database hold for it as for any other.
+A failed job has its one outcome and its refund. An operator may make it again as a new job with a stream, a
+charge (unless it is free) and an outcome of its own, so "one charge, one outcome" and the guards in the
+database hold for it too.
 """
 
 from msgspec.structs import replace
@@ -22,7 +22,6 @@ from ledger.jobs.state import JobState, Submission
 
 
 def start(state: JobState, command: c.StartJob, now_us: int) -> NewEvents:
-    """JobStarted with the next run."""
     queued = _require_running(state)
     if command.run != state.run + 1:
         raise errors.StaleRunError(command.run, state.run)
@@ -41,7 +40,7 @@ def record_prompt(state: JobState, command: c.RecordPrompt) -> NewEvents:
 
 
 def intend(state: JobState, command: c.IntendSubmission, now_us: int) -> NewEvents:
-    """SubmissionIntended, when nothing of an earlier submission is open and its time has come."""
+    """SubmissionIntended, when no earlier one is open and it is due."""
     queued = _require_run(state, command.run)
     if state.prompt is None:
         raise errors.InvalidCommandError("there is no prompt to submit yet")
@@ -80,8 +79,8 @@ def fail_submission(
 ) -> NewEvents:
     """SubmissionFailed with either RetryScheduled or the job's failure and refund.
 
-    That a call was refused is a fact that only its caller knows, what follows is a decision: a run that has
-    lost the job records the refusal alone, and the run that has it says what follows with a command like it.
+    That a call was refused is a fact only its caller knows, what follows is a decision: a run that has lost
+    the job records the refusal alone, and the current run decides with a command like it.
     """
     queued = _require_running(state)
     _require_payer(state, command)
@@ -140,7 +139,6 @@ def fail(state: JobState, payer: AccountState, command: c.FailJob, now_us: int) 
 
 
 def _placed(state: JobState, failure: job.Failure, attempt: int) -> job.Failure:
-    """The failure with its submission's number and task, as far as they are known."""
     tasks = [submission.task for submission in state.submissions if submission.number == attempt]
     return replace(failure, attempt=attempt, task=(tasks[0] if tasks else None) or "")
 
@@ -160,7 +158,7 @@ def _failed(
 
 
 def _require_payer(state: JobState, command: c.FailJob | c.FailSubmission) -> None:
-    """The command read the state of the account that it names; it must be the one to refund."""
+    """The account named by the command must be the one to refund."""
     if not state.account or state.account != command.account:
         raise errors.JobNotFoundError(f"job {command.job} of account {command.account} does not exist")
 
@@ -190,7 +188,7 @@ def _require_submission(state: JobState, number: int) -> Submission:
 
 
 def reissue(state: JobState, command: c.ReissueJob, now_us: int) -> NewEvents:
-    """JobReissued, which brings a new stream entry; nothing when this time was counted already."""
+    """JobReissued, which brings a new stream entry; once per number."""
     if not state.account:
         raise errors.JobNotFoundError("the job was never queued")
     if state.outcome:
@@ -205,7 +203,7 @@ def reissue(state: JobState, command: c.ReissueJob, now_us: int) -> NewEvents:
 
 
 def requeue(state: JobState, payer: AccountState, command: c.RequeueJob, now_us: int) -> NewEvents:
-    """JobRequeued on the failed job, and JobQueued on a new one, with CreditsCharged unless it is free."""
+    """JobRequeued, and a new JobQueued with CreditsCharged unless it is free."""
     queued = _require_failed(state, command.account)
     if state.requeued_as:
         raise errors.AlreadyRequeuedError(state.requeued_as)
@@ -239,7 +237,6 @@ def requeue(state: JobState, payer: AccountState, command: c.RequeueJob, now_us:
 
 
 def drop(state: JobState, command: c.DropDeadLetter) -> NewEvents:
-    """DeadLetterDropped, once."""
     _require_failed(state, state.account)
     if state.requeued_as:
         raise errors.AlreadyRequeuedError(state.requeued_as)

@@ -1,4 +1,4 @@
-"""What the rules know of a job, folded from its events. Pure: no clock, no randomness, no I/O."""
+"""Job state folded from its events. Pure."""
 
 from typing import Literal, assert_never
 
@@ -12,7 +12,7 @@ Outcome = Literal["", "succeeded", "failed"]
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """One announced call to the provider. Neither `task` nor `failure`: its outcome is unknown."""
+    """Announced call to the provider; without `task` and `failure` unknown."""
 
     number: int
     provider_account: str
@@ -51,13 +51,13 @@ class JobState(msgspec.Struct, frozen=True):
 
     @property
     def live_submission(self) -> Submission | None:
-        """The submission whose outcome is unknown or whose task still runs."""
+        """Submission that is unknown or whose task still runs."""
         last = self.submissions[-1] if self.submissions else None
         return last if last is not None and last.failure is None else None
 
     @property
     def undecided(self) -> Submission | None:
-        """The last submission, if it came to nothing and nobody has said yet what follows."""
+        """The failed last submission, while neither retry nor failure followed."""
         last = self.submissions[-1] if self.submissions else None
         failed = last is not None and last.failure is not None
         return last if failed and self.retry_at_us is None and not self.outcome else None

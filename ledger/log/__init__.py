@@ -1,1 +1,1 @@
-"""The record: group commit, positions and hash chain, reads, snapshots."""
+"""The log: group commit, positions, hash chain, reads, snapshots."""

@@ -1,7 +1,7 @@
-"""The appender's own connection, and the transaction's statements on it.
+"""The appender's connection, and its transaction's statements.
 
 Two round trips make an append: one begins, takes the lock and reads; one inserts and commits. The timeouts
-bound how long a frozen process can hold the lock: five seconds, whatever it was doing.
+bound how long a frozen process can hold the lock: five seconds.
 """
 
 import asyncio
@@ -68,10 +68,10 @@ _INSERT_BINARY: Final = bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
 
 
 class HeadRead:
-    """What the log says under the lock. `streams` is None when that was not asked for.
+    """Head, clock, keys and streams read under the lock.
 
-    Raises ReadOnlySQLTransactionError where nothing can be written: a server like that may be behind, and
-    even a rejection that was decided on what it says could be wrong.
+    `streams` is None when not asked for. Raises ReadOnlySQLTransactionError where nothing can be written:
+    such a server may be behind, and even a rejection decided on it could be wrong.
     """
 
     def __init__(self, results: Results) -> None:
@@ -93,17 +93,12 @@ class HeadRead:
 
 
 class AppendConnection:
-    """One Postgres connection that only appends."""
-
     def __init__(self, wire: PipelinedConnection) -> None:
         self._wire = wire
 
     @classmethod
     async def open(cls, database_url: str, role: str | None) -> "AppendConnection":
-        """Connect to the host that takes writes.
-
-        Raises LedgerError when it would answer before a commit is durable.
-        """
+        """Connect to the primary. Raises LedgerError when it would answer before a commit is durable."""
         settings = _SERVER_SETTINGS | ({"role": role} if role else {})
         connection = await asyncpg.connect(
             database_url,
@@ -131,10 +126,7 @@ class AppendConnection:
     def begin(
         self, keys: list[str], cursor_position: int, versions: Mapping[str, int] | None = None
     ) -> "asyncio.Future[Results]":
-        """Take the lock, then read clock, head, keys, and each stream's events after its version.
-
-        What comes is for HeadRead.
-        """
+        """Take the lock, then read clock, head, keys, later events: for HeadRead."""
         messages = [
             _BEGIN_AND_LOCK,
             execute("HEAD", str(cursor_position).encode()),
@@ -154,7 +146,7 @@ class AppendConnection:
         return _events(rows)
 
     def keep(self, snapshots: Iterable[Snapshot]) -> "asyncio.Future[Results]":
-        """Store snapshots; only ever between two transactions."""
+        """Store snapshots; only between two transactions."""
         return self._wire.ask(
             *[
                 execute(
@@ -168,7 +160,6 @@ class AppendConnection:
         )  # fmt: skip
 
     def append(self, head: Cursor, decided: Decided) -> "asyncio.Future[Results]":
-        """Write the batch after `head` and commit."""
         rows, opened = decided.rows, decided.opened
         columns = (
             str(head.position),
@@ -201,7 +192,7 @@ class AppendConnection:
         return self._wire.closed
 
     def terminate(self) -> None:
-        """Close without asking; the server rolls back what was not committed."""
+        """Close at once; the server rolls back what was not committed."""
         self._wire.terminate()
 
     async def close(self) -> None:

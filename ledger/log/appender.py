@@ -1,9 +1,9 @@
-"""Group commit under one lock: in each process one appender takes what is waiting and writes it together.
+"""Group commit under one lock: each process's appender writes waiting commands together.
 
-The lock makes positions dense and in commit order. What was asked for is answered only after the commit,
-rejections included, since they were decided on what the transaction saw. When the connection is lost, or
-anything else happens that nobody thought of, the outcome of a commit is unknown; the batch runs again and the
-keys, read under the lock, tell what was written. Nothing that may be durable is answered with an error.
+The lock makes positions dense and in commit order. Answers, rejections included, follow the commit, since
+they were decided on what the transaction saw. When the connection is lost or anything unforeseen happens, the
+outcome of a commit is unknown; the batch runs again and the keys, read under the lock, tell what was written.
+Nothing that may be durable is answered with an error.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ _AGAIN_S = 0.1
 
 
 class Appender:
-    """Accepts commands from any task of this process and appends them in batches.
+    """Queue of commands from any task, appended in batches.
 
-    `queue_max` bounds memory, `batch_max` bounds how long one process keeps the lock from the others,
-    `give_up_s` bounds how long a caller waits for a Postgres that does not answer.
+    `queue_max` bounds memory, `batch_max` how long one process keeps the lock from the others, `give_up_s`
+    how long a caller waits for a silent Postgres.
     """
 
     def __init__(
@@ -56,12 +56,11 @@ class Appender:
         self._closing = False
 
     async def start(self) -> None:
-        """Connect and begin to append. Raises LedgerError, or what asyncpg raises, when that cannot be."""
+        """Connect and begin to append. Raises LedgerError and asyncpg's errors."""
         await self._writer.connect()
         self._task = asyncio.create_task(self._run(), name="appender")
 
     async def close(self) -> None:
-        """Finish what is queued, then disconnect."""
         self._closing = True
         self._wake.set()
         if self._task is not None:
@@ -111,7 +110,7 @@ class Appender:
                     return
 
     def _take(self, flight: InFlightBatch | None) -> list[Pending]:
-        """The next batch. Of many commands half: the others are decided while it is being written."""
+        """The next batch. Of many commands half: the rest is decided meanwhile."""
         count = waiting = len(self._queue)
         flying = len(flight.batch) if flight else 0
         if not self._writer.contended and waiting + flying >= 2 * OVERLAP_MIN:
@@ -119,7 +118,6 @@ class Appender:
         return [self._queue.popleft() for _ in range(min(count, waiting, self._batch_max))]
 
     async def _next(self, batch: list[Pending], before: InFlightBatch | None) -> InFlightBatch | None:
-        """Send the batch while the one before lands. None when nothing is under way after all."""
         batch = [pending for pending in batch if not pending.future.done()]
         writer = self._writer
         try:
@@ -141,7 +139,7 @@ class Appender:
         return flight
 
     async def _append(self, batch: list[Pending], give_up_at: float | None = None) -> None:
-        """One batch alone, again and again until its outcome is known.
+        """Append one batch alone, again until its outcome is known.
 
         Every attempt reads the keys under the lock, so what an earlier one has committed is found. What no
         attempt can help is refused, alone, after one more look whether its key stands in the log.
@@ -174,7 +172,7 @@ class Appender:
         return None
 
     def _failed(self, error: Exception) -> None:
-        """Forget what is remembered, and the connection: on the next one the keys tell what has happened."""
+        """Drop cache and connection: on the next one the keys tell the outcome."""
         expected = isinstance(error, DATABASE_ERRORS)
         logger.warning("append_interrupted", error=repr(error), exc_info=None if expected else error)
         self._writer.drop()
@@ -195,7 +193,7 @@ def _publish(batch: Sequence[Pending], answers: Sequence[Answer]) -> None:
 
 
 def _refusal(error: Exception) -> LedgerError | None:
-    """What a command is told that alone makes this happen again and again; None: not before giving up."""
+    """Answer to a command that alone causes this; None: retry until giving up."""
     if isinstance(error, asyncpg.UniqueViolationError):
         return AlreadyExistsError(f"already in the log: {error.constraint_name}")
     if refuses_data(error):

@@ -1,7 +1,4 @@
-"""Deciding a batch: commands one after another on copies of the states. No I/O.
-
-A command that is refused, or whose decision or encoding raises, leaves no trace; the others go on.
-"""
+"""Decide a batch on copies of the states, without I/O. Failing commands leave no trace."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,10 +18,10 @@ from ledger.log.hash_chain import event_hash
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """Where the command's events stand: `events` of them from `position` on, at the database's time.
+    """The command's `events`, from `position` on, at the database's time.
 
-    Asking again with the same key and body gives an equal receipt, for ever. A command that had nothing to
-    do gives `events` = 0 at position 0; it uses up no key.
+    The same key and body give an equal receipt, for ever. A command with nothing to do gives `events` = 0 at
+    position 0 and uses up no key.
     """
 
     position: int
@@ -51,8 +48,6 @@ class OpenJob(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, eq=False):
-    """A command that waits for its answer."""
-
     command: Command
     key: str
     body_hash: bytes
@@ -61,14 +56,11 @@ class Pending(msgspec.Struct, eq=False):
 
 
 class UsedKey(msgspec.Struct, frozen=True):
-    """A key that stands in the log already."""
-
     body_hash: bytes
     receipt: Receipt
 
 
 def answer_of(pending: Pending, used: Mapping[str, UsedKey]) -> Receipt | KeyReusedError | None:
-    """What the log says of its key; None when it does not stand there."""
     found = used.get(pending.key)
     if found is not None and found.body_hash != pending.body_hash:
         return KeyReusedError(pending.key)
@@ -85,10 +77,7 @@ def require_name(stream: str) -> None:
 
 
 class Decided(msgspec.Struct):
-    """What a batch comes to: rows to insert, answers in its order, and what is so after the commit.
-
-    `states` are those of the streams it writes.
-    """
+    """Outcome of a batch: rows, answers in order, states of written streams."""
 
     now_us: int
     cursor: Cursor
@@ -101,7 +90,7 @@ class Decided(msgspec.Struct):
 
 
 class BatchDecider:
-    """Decides one batch on top of `head`, at `now_us`; `known` holds the state of every stream it reads."""
+    """Decides one batch after `head`; `known`: state of every stream read."""
 
     def __init__(
         self, head: Cursor, now_us: int, known: Mapping[str, tuple[int, State]], used: dict[str, UsedKey]
@@ -113,7 +102,7 @@ class BatchDecider:
         self.result = Decided(now_us, head, [], [], {}, {}, [], used)
 
     def decide_all(self, batch: Sequence[Pending], rows_max: int | None = None) -> Decided:
-        """The commands' answers, in order; those that would come after `rows_max` rows get none."""
+        """Answers in order; those beyond `rows_max` rows get none."""
         for pending in batch:
             if rows_max is not None and len(self.result.rows) >= rows_max:
                 break

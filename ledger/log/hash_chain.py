@@ -1,4 +1,4 @@
-"""The hash chain: each event's SHA-256 covers the hash before it and every column of its row but the hash.
+"""Hash chain: each event's SHA-256 covers the hash before and its columns.
 
 What is hashed: the previous hash (32 bytes); position, version, time and events in the command (-1 for none)
 as 8 bytes each; the byte lengths of stream, type, data, key and body hash as 4 bytes each (-1 for none), all
@@ -28,7 +28,6 @@ def event_hash(
     command_events: int | None,
     recorded_at_us: int,
 ) -> bytes:
-    """The event's hash, 32 bytes."""
     s, t, d = stream.encode(), type_name.encode(), data.encode()
     if key is None or body_hash is None or command_events is None:
         fixed = _FIXED.pack(position, version, recorded_at_us, -1, len(s), len(t), len(d), -1, -1)
@@ -41,7 +40,6 @@ def event_hash(
 
 
 def follows(previous: bytes, event: Recorded) -> bool:
-    """Whether the event's hash is the right one after `previous`."""
     return event.hash == event_hash(
         previous,
         event.position,
@@ -60,7 +58,7 @@ def follows(previous: bytes, event: Recorded) -> bool:
 
 
 def sequence_break(after: Cursor, events: Sequence[Recorded]) -> str | None:
-    """What is wrong with `events` as the continuation of `after`, in words; None when nothing is."""
+    """Error in `events` as continuation of `after`, in words; None for none."""
     position, previous = after.position, after.hash
     for event in events:
         position += 1
@@ -73,7 +71,7 @@ def sequence_break(after: Cursor, events: Sequence[Recorded]) -> str | None:
 
 
 def require_sequence(after: Cursor, events: Sequence[Recorded]) -> None:
-    """Raise IntegrityError unless `events` continue `after` without a gap and in the chain."""
+    """Raise IntegrityError unless `events` continue `after`, dense and chained."""
     wrong = sequence_break(after, events)
     if wrong is not None:
         raise IntegrityError(f"the log's chain is broken: {wrong}; stop and compare with a checkpoint")

@@ -1,4 +1,4 @@
-"""The ledger as the rest of the system sees it: commands in, receipts and events out."""
+"""The ledger's interface: execute commands, read events and states."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
@@ -30,14 +30,13 @@ PAGE_EVENTS = 1000
 
 
 class LogReader:
-    """Reads of the log over a pool. Never waits for the append lock."""
+    """The log's reader, without the append lock. Unknown streams give empty states."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     @property
     def pool(self) -> Pool:
-        """For reads that go with these."""
         return self._pool
 
     async def head(self) -> Cursor:
@@ -46,18 +45,14 @@ class LogReader:
         return Cursor(row["position"], row["hash"]) if row else GENESIS
 
     async def events_after(self, position: int, limit: int = PAGE_EVENTS) -> list[Recorded]:
-        """Up to `limit` events after `position`, in order."""
         return [Recorded(*row) for row in await self._pool.fetch(query("events_after"), position, limit)]
 
     async def events_at(self, positions: Sequence[int]) -> list[Recorded]:
-        """The events at these positions, those that there are, in no order."""
+        """The events that exist at these positions, in no order."""
         return [Recorded(*row) for row in await self._pool.fetch(query("events_at"), positions)]
 
     async def following(self, cursor: Cursor, limit: int = PAGE_EVENTS) -> list[Recorded]:
-        """Up to `limit` events right after the cursor, dense and chained to it. Raises IntegrityError.
-
-        One statement, so one snapshot: either the log still holds what the cursor saw, or it went back.
-        """
+        """Events after the cursor, dense and chained, from one snapshot. Raises IntegrityError."""
         if not cursor.position:
             events = await self.events_after(0, limit)
         else:
@@ -70,14 +65,13 @@ class LogReader:
         return events
 
     async def scan(self, position: int = 0, page: int = PAGE_EVENTS) -> AsyncIterator[Recorded]:
-        """All events after `position`, page by page, to the head as it is when reached."""
+        """All events after `position`, page by page, to the current head."""
         while events := await self.events_after(position, page):
             for event in events:
                 yield event
             position = events[-1].position
 
     async def stream(self, stream: str) -> list[Recorded]:
-        """All events of one stream, in order."""
         return [Recorded(*row) for row in await self._pool.fetch(query("stream"), stream)]
 
     async def check(self, cursor: Cursor) -> None:
@@ -93,11 +87,10 @@ class LogReader:
             )
 
     async def job(self, job: str) -> JobState:
-        """The job as it stands; an empty state when it was never queued."""
         return (await self.jobs([job]))[0]
 
     async def jobs(self, jobs: Sequence[str]) -> list[JobState]:
-        """The jobs as they stand, in this order, from one statement; see `job`."""
+        """Several jobs in this order, from one statement; see `job`."""
         states = {job_stream(job): JobState() for job in jobs}
         for stream, kind, data in await self._pool.fetch(query("streams"), list(states)):
             state = fold(states[stream], kind, data)
@@ -106,10 +99,7 @@ class LogReader:
         return [states[job_stream(job)] for job in jobs]
 
     async def account(self, account: str) -> AccountState:
-        """The account as it stands now, without credits whose life is over though nobody has booked it yet.
-
-        An empty state when it was never opened.
-        """
+        """The account now, without expired credits, booked or not."""
         state = await self._state(account_stream(account), AccountState)
         if any(lot.expires_at_us is not None for lot in state.lots):
             now_us = await self._pool.fetchval(query("clock"))
@@ -117,11 +107,9 @@ class LogReader:
         return state
 
     async def payment(self, payment: str) -> PaymentState:
-        """The payment as it stands; an empty state when it was never ordered."""
         return await self._state(payment_stream(payment), PaymentState)
 
     async def promo(self, code: str) -> PromoState:
-        """The promo code as it stands; an empty state when there is none."""
         return await self._state(promo_stream(code), PromoState)
 
     async def _state(self, stream: str, kind: type[StateT]) -> StateT:
@@ -137,8 +125,6 @@ class LogReader:
 
 
 class _PoolSource:
-    """Streams for `ledger.log.snapshots.load`, over the pool."""
-
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
@@ -154,10 +140,7 @@ class _PoolSource:
 
 
 class Ledger:
-    """The one door for writing. `read` answers questions.
-
-    Use as an async context manager: it owns the appender, not the pool.
-    """
+    """The only writer. An async context manager: owns the appender, not the pool."""
 
     def __init__(self, database_url: str, pool: Pool, *, role: str | None = "neurocards_app") -> None:
         self.read = LogReader(pool)
@@ -171,11 +154,10 @@ class Ledger:
         await self._appender.close()
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
-        """Append what the command makes and return its receipt once that is durable.
+        """Execute the command with its idempotency key; its receipt once durable.
 
-        `key` makes asking twice asking once: the same key and body give the same receipt for ever, another
-        body raises KeyReusedError. Raises RejectedError when a rule says no (the key stays free),
-        LedgerBusyError when
-        too much is waiting, LedgerUnavailableError when Postgres stays away (ask again with the same key).
+        The same key and body give the same receipt for ever, another body raises KeyReusedError. Raises
+        RejectedError when a rule says no (the key stays free), LedgerBusyError when the queue is full,
+        LedgerUnavailableError when Postgres stays away (ask again with the same key).
         """
         return await self._appender.submit(command, key)

@@ -1,9 +1,9 @@
-"""Several statements in one message to Postgres, which asyncpg cannot send.
+"""Pipelined Postgres statements in one message, which asyncpg cannot send.
 
-What is held while the append lock is held is mostly waiting: each round trip costs the whole system. asyncpg
-connects (TLS, passwords, addresses, timeouts); then this takes its socket over and speaks the extended query
-protocol (https://www.postgresql.org/docs/current/protocol-flow.html) with statements that were prepared
-once. Errors are asyncpg's own classes.
+Each round trip under the append lock costs the whole system. asyncpg connects (TLS, passwords, addresses,
+timeouts); then this takes its socket over and speaks the extended query protocol
+(https://www.postgresql.org/docs/current/protocol-flow.html) with prepared statements. Errors are asyncpg's
+own classes.
 """
 
 import asyncio
@@ -34,17 +34,12 @@ _HEAD_BYTES = 5
 
 
 def parse(name: str, sql: str) -> bytes:
-    """The message that prepares a statement."""
     body = name.encode() + b"\0" + sql.encode() + b"\0\0\0"
     return b"P" + _INT32.pack(4 + len(body)) + body
 
 
 def execute(name: str, *values: bytes | None, binary: bytes = b"") -> bytes:
-    """The messages that run a prepared statement.
-
-    Values come in the text format; those for which `binary` has a 1 (it has one byte per value then) as they
-    are.
-    """
+    """Execute a prepared statement. `binary` has one byte per value: 1 for binary, else text."""
     formats = b"".join([b"\0\1" if flag else b"\0\0" for flag in binary])
     parts = [
         b"\0" + name.encode() + b"\0",
@@ -62,10 +57,7 @@ def execute(name: str, *values: bytes | None, binary: bytes = b"") -> bytes:
 
 
 class PipelinedConnection(asyncio.Protocol):
-    """One connection. `ask` sends messages that end in SYNC; what they answer comes back together.
-
-    When nothing comes for `answer_s_max` seconds while something is asked, the connection is given up.
-    """
+    """Connection for pipelines, given up after `answer_s_max` seconds without an answer."""
 
     def __init__(self, connection: "Connection", *, answer_s_max: float = 10) -> None:
         self._connection = connection
@@ -86,7 +78,7 @@ class PipelinedConnection(asyncio.Protocol):
         return self._lost or self._transport.is_closing()
 
     def ask(self, *messages: bytes) -> "asyncio.Future[Results]":
-        """Send; the future holds the rows of each statement, or the first error. Ends with one SYNC."""
+        """Send; a future of each statement's rows, or the first error."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Results] = loop.create_future()
         if self.closed:
@@ -101,7 +93,6 @@ class PipelinedConnection(asyncio.Protocol):
         return future
 
     def terminate(self) -> None:
-        """Close without asking; the server rolls back what was not committed."""
         self._transport.abort()
         self._connection.terminate()
 
@@ -112,7 +103,6 @@ class PipelinedConnection(asyncio.Protocol):
         self._connection.terminate()
 
     def _look(self) -> None:
-        """Now and then, rather than a timer for each question."""
         loop = asyncio.get_running_loop()
         self._watch = None
         if self._waiting and not self._lost:

@@ -1,10 +1,9 @@
-"""One batch from the lock to the commit, and how the next one is decided while it is being written.
+"""Append pipeline: the next batch is decided while one is written.
 
-Postgres writes a batch while we would wait; so the next batch's BEGIN follows in the same breath, and its
-commands are decided meanwhile, on the states that the first leaves behind. Under the lock it is then checked
-that nothing has come between: the head is the first batch's last event, no key has been used, and the clock
-has hardly moved (the events get the time that was read for the first batch). If anything has, they are
-decided again.
+The next batch's BEGIN follows in the same message, and its commands are decided meanwhile, on the states that
+the first leaves behind. Under the lock it is checked that nothing has come between: the head is the first
+batch's last event, no key has been used, and the clock has hardly moved (the events get the time read for the
+first batch). Otherwise they are decided again.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ _GUESS_US_MAX = 50_000
 
 
 class InFlightBatch(NamedTuple):
-    """A batch that is being written; `now_us` is the time that was read under its lock."""
+    """Batch being written; `now_us` is the time read under its lock."""
 
     batch: Sequence[Pending]
     decided: Decided
@@ -45,7 +44,7 @@ class InFlightBatch(NamedTuple):
 
 
 class BatchWriter:
-    """Takes batches over one connection, at most two at a time. `land` gets each one that is durable."""
+    """Writes batches over one connection, at most two in flight. `land` gets each durable one."""
 
     def __init__(self, database_url: str, role: str | None, land: Callable[[InFlightBatch], None]) -> None:
         self._database_url = database_url
@@ -60,7 +59,6 @@ class BatchWriter:
         self.contended = False
 
     async def connect(self) -> AppendConnection:
-        """The connection, opened when there is none."""
         if self._connection is None or self._connection.closed:
             self.drop()
             self._connection = await AppendConnection.open(self._database_url, self._role)
@@ -73,24 +71,24 @@ class BatchWriter:
             await self._connection.close()
 
     def drop(self) -> None:
-        """Forget everything: after an error nothing remembered may be trusted, the connection included."""
+        """Drop cache and connection: after an error neither may be trusted."""
         self._cache.drop()
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
 
     async def receipts(self, batch: Sequence[Pending], otherwise: LedgerError) -> list[Answer]:
-        """What the keys stand for in the log, read under the lock: whoever had it before is through."""
+        """Receipts of used keys, read under the lock: earlier holders are through."""
         connection = await self.connect()
         read = HeadRead(await connection.begin([pending.key for pending in batch], 0))
         await connection.rollback()
         return [answer_of(pending, read.used) or otherwise for pending in batch]
 
     async def send(self, batch: Sequence[Pending], before: InFlightBatch | None) -> InFlightBatch:
-        """Decide the batch and send it; `before`, if it is still under way, lands meanwhile.
+        """Decide the batch and send it; `before`, if in flight, lands meanwhile.
 
-        What there is no room for is left out: see the flight's own batch. Whatever it raises, of either,
-        leaves open what became of them.
+        What there is no room for is left out: see the flight's own batch. After any error, of either, the
+        outcome of both is unknown.
         """
         connection, cache = await self.connect(), self._cache
         reads = {stream for pending in batch for stream in pending.reads}
@@ -123,7 +121,7 @@ class BatchWriter:
             asked.cancel()
 
     def keep_snapshots(self) -> None:
-        """Store what is due; between two transactions, so that nobody waits for the lock meanwhile."""
+        """Store due snapshots between transactions, outside the lock."""
         if self._to_keep and self._connection is not None:
             snapshots = [self._to_keep[stream] for stream in sorted(self._to_keep)]
             self._to_keep = {}
@@ -135,7 +133,7 @@ class BatchWriter:
                 self._keeping.add_done_callback(_kept)
 
     def landed(self, flight: InFlightBatch) -> None:
-        """The flight is durable: only now publish what it has changed."""
+        """Publish the changes of a batch, only now that it is durable."""
         for stream, (version, state) in flight.decided.states.items():
             entry = self._cache.entries.get(stream)
             if not entry or not isinstance(state, AccountState):
@@ -157,7 +155,7 @@ class BatchWriter:
         known: Mapping[str, tuple[int, State]],
         before: InFlightBatch,
     ) -> "Callable[[HeadRead], Decided | None] | None":
-        """Decide ahead; the answer says what that came to, if what is read under the lock allows it."""
+        """Decide ahead; the answer gives the result, if the read under the lock allows it."""
         if self.contended or self._cache.stale([stream for stream in known if stream in self._cache.entries]):
             return None
         used = {key: before.decided.used[key] for key in keys if key in before.decided.used}
@@ -172,7 +170,6 @@ class BatchWriter:
     async def _decide(
         self, connection: AppendConnection, batch: Sequence[Pending], reads: set[str], read: HeadRead
     ) -> Decided:
-        """Under the lock, on what was read under it."""
         cache = self._cache
         if cache.cursor.position and read.hash_at_cursor != cache.cursor.hash:
             logger.error("log_went_back", seen=cache.cursor.position, head=read.head.position)

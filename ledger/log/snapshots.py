@@ -1,4 +1,4 @@
-"""Snapshots: folded states of accounts, so that a long history need not be folded again.
+"""Snapshots of folded account states, for long histories.
 
 A snapshot names the event it was made at, and counts only while the log holds exactly that event. It is
 sealed with a checksum against torn or half-edited rows. It is a cache and no proof.
@@ -51,8 +51,6 @@ _state_decoder = msgspec.json.Decoder(AccountState)
 
 
 class Snapshot(NamedTuple):
-    """A state to keep, and the event it was made at."""
-
     stream: str
     version: int
     position: int
@@ -61,30 +59,28 @@ class Snapshot(NamedTuple):
 
     @property
     def sealed(self) -> bytes:
-        """The JSON to store."""
         state = _encoder.encode(self.state)
         return _encoder.encode(_Sealed(msgspec.Raw(state), _sum(self.stream, self.version, self.hash, state)))
 
 
 def is_due(before: int, after: int, state: AccountState) -> bool:
-    """Whether to keep the state of an account that went from one version to another."""
     return before // EVERY_VERSIONS != after // EVERY_VERSIONS and not state.broken
 
 
 class Source(Protocol):
-    """Where streams are read from. Rows come in the order of each stream, at most PAGE_EVENTS of each."""
+    """Reader of streams: rows in stream order, at most PAGE_EVENTS of each."""
 
     async def streams(self, streams: Sequence[str]) -> Sequence[StreamEvent]:
-        """From the snapshot, as an event of type SNAPSHOT, or from the start."""
+        """Events from the snapshot (type SNAPSHOT) or from the start."""
 
     async def streams_after(self, versions: Mapping[str, int]) -> Sequence[StreamEvent]:
         """After a version each."""
 
 
 async def load(source: Source, wanted: Mapping[str, tuple[int, State] | None]) -> tuple[States, set[str]]:
-    """The states of streams, of which some are known up to a version.
+    """States of streams, and the accounts whose snapshots are due.
 
-    And the names of those accounts that took so long that their states had better be kept.
+    `wanted` has the states already known, with their versions.
     """
     states: States = {stream: known or (0, initial(stream)) for stream, known in wanted.items()}
     more = {stream for stream, known in wanted.items() if known is not None}
@@ -100,9 +96,10 @@ async def load(source: Source, wanted: Mapping[str, tuple[int, State] | None]) -
 
 
 def folded(states: States, events: Sequence[StreamEvent]) -> set[str]:
-    """Fold events, maybe from a snapshot on, into `states` in place. Events of other streams are left out.
+    """Fold events, maybe from a snapshot, into `states` in place.
 
-    The answer names the streams whose snapshot cannot be read: those are still to be folded from the start.
+    Events of other streams are left out. Returns the streams whose snapshot cannot be read: to be folded from
+    the start.
     """
     torn: set[str] = set()
     for stream, version, type_name, data in events:
@@ -120,7 +117,6 @@ def folded(states: States, events: Sequence[StreamEvent]) -> set[str]:
 
 
 def _full(events: Sequence[StreamEvent], long: "Counter[str]") -> set[str]:
-    """The streams with a full page: there may be more."""
     if len(events) < min(PAGE_EVENTS, EVERY_VERSIONS):
         return set()
     counts = Counter([stream for stream, _, kind, _ in events if kind != SNAPSHOT])

@@ -1,10 +1,9 @@
-"""Numbered SQL files, each applied once, in order, under one lock.
+"""Migrations: numbered SQL files, each applied once, under one lock.
 
-Our own forty lines rather than a library: the kept ones bring a second database driver (psycopg) or an ORM,
-and all that is needed is "run these files once, in order, even when two processes start together".
+Own code rather than a library: the maintained ones bring a second database driver (psycopg) or an ORM.
 
-A package that owns tables keeps its files as `NNNN_name.sql` in a `migrations` package. A file that was
-applied must not change; what follows from it is a new file. Until the first tag each package has one.
+A package that owns tables keeps `NNNN_name.sql` files in a `migrations` package. A file that was applied must
+not change. Until the first tag each package has one.
 """
 
 from collections.abc import Sequence
@@ -28,10 +27,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 
 
 async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migrations",)) -> list[str]:
-    """Apply what is missing, package by package, each file in its own transaction; the names applied.
+    """Apply missing migrations, each in its own transaction; the names applied.
 
     Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since,
-    MigrationError when one cannot be applied. What a newer version has applied stays, with a warning.
+    MigrationError when one cannot be applied. A newer version's migrations stay, with a warning.
     """
     connection = await asyncpg.connect(database_url, target_session_attrs=READ_WRITE)
     try:
@@ -57,12 +56,10 @@ async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migratio
 
 
 def migration_files(package: str) -> list[tuple[str, str]]:
-    """The package's migration files as (name, SQL), in order."""
     return [(name, (files(package) / name).read_text("utf-8")) for name in names(package)]
 
 
 def names(package: str) -> list[str]:
-    """The names of the package's migration files, in order."""
     return sorted(entry.name for entry in files(package).iterdir() if entry.name.endswith(".sql"))
 
 

@@ -1,1 +1,1 @@
-"""Payments: orders, settlements, and money that goes back."""
+"""Payments: orders, settlements, money refunds."""

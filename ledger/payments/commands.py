@@ -1,6 +1,7 @@
-"""What may be asked about a payment. Facts (created, settled, refunded) are what was read from the provider.
+"""Commands about payments.
 
-Whoever meets a fact first records it: bot, web, monitor and operators use the same keys, `key_of`.
+Facts (created, settled, refunded) are what was read from the provider. Bot, web, monitor and operators use
+the same keys, `key_of`, so the first to meet a fact records it.
 """
 
 from typing import Final, assert_never
@@ -31,17 +32,15 @@ class OrderPayment(msgspec.Struct, frozen=True):
 
 
 class RecordPaymentCreated(msgspec.Struct, frozen=True):
-    """The provider knows the payment. A fact."""
-
     payment: str
     provider_payment: str
 
 
 class SettlePayment(msgspec.Struct, frozen=True):
-    """The provider says, asked with our own credentials, that this money came. A fact.
+    """Record money that the provider, asked by us, says came. A fact.
 
-    It is compared with the order. `ordered` is the order as the provider's metadata have it, used only when
-    ours is not in the log.
+    It is compared with the order; `ordered`, from the provider's metadata, is used only when the log has
+    none.
     """
 
     payment: str
@@ -56,7 +55,7 @@ class SettlePayment(msgspec.Struct, frozen=True):
 
 
 class CancelPayment(msgspec.Struct, frozen=True):
-    """The provider's final no; `provider_payment` is empty when it was not even created. A fact."""
+    """Record the provider's final no. A fact. `provider_payment` is empty when it was not even created."""
 
     payment: str
     provider_payment: str
@@ -65,14 +64,12 @@ class CancelPayment(msgspec.Struct, frozen=True):
 
 
 class ExpirePayment(msgspec.Struct, frozen=True):
-    """Stop asking about the payment."""
-
     payment: str
     reason: str
 
 
 class IntendRefund(msgspec.Struct, frozen=True):
-    """Reserve the credits of a refund that is about to be asked for; `refund` is a new id."""
+    """Reserve the credits of a money refund; `refund` is a new id."""
 
     payment: str
     account: str
@@ -84,7 +81,7 @@ class IntendRefund(msgspec.Struct, frozen=True):
 
 
 class FailRefund(msgspec.Struct, frozen=True):
-    """The intended refund has not happened and will not. Lots whose life is over get `refund_life_s` more."""
+    """Release a refund that will not happen. Lots whose life is over get `refund_life_s` more."""
 
     payment: str
     account: str
@@ -94,7 +91,7 @@ class FailRefund(msgspec.Struct, frozen=True):
 
 
 class AcceptPayment(msgspec.Struct, frozen=True):
-    """Give `credits` for flagged money, as bought: an operator has looked at it."""
+    """Give `credits` for flagged money, as bought: an operator's decision."""
 
     payment: str
     account: str
@@ -105,7 +102,7 @@ class AcceptPayment(msgspec.Struct, frozen=True):
 
 
 class RecordRefund(msgspec.Struct, frozen=True):
-    """Money went back. A fact; `refund` names the intended one it is, as far as the caller knows."""
+    """Record a money refund. A fact; `refund` names the intended one, if known."""
 
     payment: str
     account: str

@@ -1,8 +1,7 @@
-"""The payment's rules: pure functions over its state and its account's. No clock, no randomness, no I/O.
+"""Rules of payments: pure functions, without clock, randomness or I/O.
 
-What was read from the provider is a fact and is recorded whatever we thought of the payment: money that comes
-after a cancellation or after we gave up is credited. An order is a decision and can be refused. For money
-that goes back see `ledger.payments.money_refunds`.
+What was read from the provider is a fact and is recorded: money after a cancellation or after we gave up is
+credited. An order is a decision and can be refused. Refunds: `ledger.payments.money_refunds`.
 """
 
 from msgspec.structs import replace
@@ -79,7 +78,7 @@ def record_created(state: PaymentState, command: RecordPaymentCreated) -> NewEve
 
 
 def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now_us: int) -> NewEvents:
-    """PaymentSucceeded and CreditsGranted, once per id of the provider's; or PaymentFlagged.
+    """PaymentSucceeded and CreditsGranted, or PaymentFlagged; once per provider's id.
 
     An order that is not in the log is restored first. Flagged money of which some has gone back stays so.
     """
@@ -114,7 +113,6 @@ def _credited(
     now_us: int,
     by: AcceptPayment | None = None,
 ) -> NewEvents:
-    """PaymentSucceeded and CreditsGranted, of what was ordered or of what an operator says."""
     credits, why, actor = (by.credits, by.reason, by.actor) if by else (ordered.credits, ordered.package, "")
     bought = GrantCredits(
         ordered.account,
@@ -138,7 +136,7 @@ def _credited(
 
 
 def accept(state: PaymentState, payer: AccountState, command: AcceptPayment, now_us: int) -> NewEvents:
-    """PaymentSucceeded and CreditsGranted for flagged money, as bought; nothing when it is credited."""
+    """PaymentSucceeded and CreditsGranted for flagged money; nothing when credited."""
     ordered = require_ordered(state, command.account)
     received = state.received_as(command.provider_payment)
     if received is None:
@@ -165,7 +163,6 @@ def cancel(state: PaymentState, command: CancelPayment) -> NewEvents:
 
 
 def expire(state: PaymentState, command: ExpirePayment) -> NewEvents:
-    """PaymentExpired; nothing when it is decided already."""
     require_ordered(state)
     if state.received or state.refused or state.expired:
         return []
@@ -173,7 +170,7 @@ def expire(state: PaymentState, command: ExpirePayment) -> NewEvents:
 
 
 def _restored(state: PaymentState, payer: AccountState, command: SettlePayment) -> NewEvents:
-    """The order out of the provider's metadata when the log has none, with its account if need be."""
+    """The order from the provider's metadata, with its account if need be."""
     if state.ordered is not None or state.broken:
         return []
     if command.ordered is None:
@@ -186,7 +183,7 @@ def _restored(state: PaymentState, payer: AccountState, command: SettlePayment) 
 
 
 def _mismatch(ordered: PaymentOrdered, command: SettlePayment) -> Problem | None:
-    """In what the money is not what was ordered; the first of several."""
+    """First field in which the money does not match the order."""
     if command.account != ordered.account:
         return "account"
     if (command.provider, command.shop) != (ordered.provider, ordered.shop):
@@ -199,17 +196,15 @@ def _mismatch(ordered: PaymentOrdered, command: SettlePayment) -> Problem | None
 
 
 def reference(ordered: PaymentOrdered, provider_payment: str) -> str:
-    """How grants and revocations name the payment."""
     return f"{ordered.provider}:{provider_payment}"
 
 
 def end_of_life(ordered: PaymentOrdered, now_us: int) -> int | None:
-    """Of credits that are granted now."""
     return None if ordered.life_s is None else now_us + ordered.life_s * 1_000_000
 
 
 def require_ordered(state: PaymentState, account_id: str | None = None) -> PaymentOrdered:
-    """The order; with `account_id` it must be that account's."""
+    """The order, of that account. Raises RejectedError."""
     if state.broken:
         raise errors.UnreadablePaymentError(f"the payment cannot be read: {state.broken}")
     if state.ordered is None or account_id not in (None, state.ordered.account):

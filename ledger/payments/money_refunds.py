@@ -1,8 +1,8 @@
-"""The rules for money that goes back: pure functions over a payment's state and its account's.
+"""Rules of money refunds: pure functions.
 
 An operator's refund is a decision: its credits are revoked before the money leaves, and granted again if it
-never does. That money went back is a fact, whoever sent it, and takes its credits whatever was spent; but not
-those that expired or that an operator took: they are gone.
+never does. That money went back is a fact and takes its credits whatever was spent; but not those that
+expired or that an operator took: they are gone.
 """
 
 from msgspec.structs import replace
@@ -20,7 +20,7 @@ from ledger.payments.state import PaymentState, Received
 
 
 def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_us: int) -> NewEvents:
-    """RefundIntended and CreditsRevoked: the credits are taken before the money leaves."""
+    """RefundIntended and CreditsRevoked, before the money leaves."""
     ordered = require_ordered(state, command.account)
     received = _require_received(state, command.provider_payment)
     intended = RefundIntended(
@@ -54,7 +54,7 @@ def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_
 
 
 def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: int) -> NewEvents:
-    """RefundFailed, and CreditsRestored for what was reserved; nothing when the refund is over already."""
+    """RefundFailed, and CreditsRestored for what was reserved; nothing when over."""
     ordered = require_ordered(state, command.account)
     if command.refund in state.closed:
         return []
@@ -77,7 +77,7 @@ def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: 
 
 
 def _come_back(parts: tuple[Part, ...], own: Part, credits: int) -> tuple[Part, ...]:
-    """So many credits to the lots they were taken from, those that were owed to the payment's `own` lot."""
+    """Parts that return `credits`; what was owed goes to the `own` lot."""
     back: list[Part] = []
     for part in parts:
         amount = min(part.amount, credits)
@@ -90,11 +90,11 @@ def _come_back(parts: tuple[Part, ...], own: Part, credits: int) -> tuple[Part, 
 
 
 def record(state: PaymentState, payer: AccountState, command: RecordRefund, now_us: int) -> NewEvents:
-    """PaymentRefunded, once per refund of the provider's; with CreditsRevoked if nothing was reserved for it.
+    """PaymentRefunded, once per provider's refund; CreditsRevoked if unreserved.
 
-    It fulfils the intended refund that the caller names, or else the oldest of the same money and amount:
-    the provider may tell of a refund before our own call has returned. Which of equal ones it was makes no
-    difference to any sum.
+    It fulfils the intended refund that the caller names, or else the oldest of the same money and amount: the
+    provider may tell of a refund before our own call has returned. Which of equal ones makes no difference to
+    any sum.
     """
     ordered = require_ordered(state, command.account)
     require_id(command.provider_refund)
@@ -127,10 +127,7 @@ def take(
     actor: str,
     now_us: int,
 ) -> tuple[NewEvents, CreditsRevoked | None]:
-    """What goes with the money: the expiries that are due, and CreditsRevoked if there is anything to take.
-
-    Of the payment's own lot first, also below zero for what was spent.
-    """
+    """Due expiries, and CreditsRevoked: the payment's own lot first, also below zero."""
     booked, payer = ([], payer) if payer.broken else expire(payer, ordered.account, now_us)
     credits = received.taken_by(amount_minor, payer.lost_of(received.lot))
     if not credits:

@@ -1,4 +1,4 @@
-"""What the rules know of a payment, folded from its events. Pure: no clock, no randomness, no I/O."""
+"""Payment state folded from its events. Pure."""
 
 from typing import assert_never
 
@@ -9,7 +9,7 @@ from events import payment
 
 
 class Received(msgspec.Struct, frozen=True):
-    """Money that came under one id of the provider's.
+    """Money under one provider's id.
 
     `credits` were granted for it as lot `lot`; none when it was flagged. `refunded_minor` has gone back and
     `reserved_minor` is about to; `revoked` credits were taken for both.
@@ -26,20 +26,19 @@ class Received(msgspec.Struct, frozen=True):
 
     @property
     def refundable_minor(self) -> int:
-        """What may still be sent back."""
         return max(self.amount_minor - self.refunded_minor - self.reserved_minor, 0)
 
     def taken_by(self, amount_minor: int, lost: int = 0) -> int:
-        """How many credits more are taken when so much more goes back.
+        """Credits to take when `amount_minor` more is refunded.
 
-        The rule for parts: of C credits bought for A, those of R refunded in all are C·R/A, rounded half up,
-        and never more than C less the `lost`, which expired or were taken otherwise. Whatever the parts are,
-        the whole takes exactly what is left of C.
+        Of C credits bought for A, those of R refunded in all are C·R/A, rounded half up, and never more than
+        C less the `lost`, which expired or were taken otherwise. A whole refund takes exactly what is left of
+        C.
         """
         return max(min(self._due(amount_minor), self.credits - lost) - self.revoked, 0)
 
     def back_for(self, amount_minor: int) -> int:
-        """How many credits come back when so much of what is reserved does not go, by the same rule."""
+        """Credits that return when reserved money stays, by the same rule."""
         return max(self.revoked - self._due(-amount_minor), 0)
 
     def _due(self, more_minor: int) -> int:
@@ -49,7 +48,7 @@ class Received(msgspec.Struct, frozen=True):
         return min((2 * self.credits * going + self.amount_minor) // (2 * self.amount_minor), self.credits)
 
     def amount_of(self, credits: int) -> int:
-        """How much more to send back for so many credits more: A·N/C in all, rounded half up."""
+        """Money to refund for `credits` more: A·N/C in all, rounded half up."""
         wanted = self.revoked + credits
         due = (2 * self.amount_minor * wanted + self.credits) // (2 * self.credits)
         return due - self.refunded_minor - self.reserved_minor
@@ -59,8 +58,8 @@ class PaymentState(msgspec.Struct, frozen=True):
     """What the rules need to know of a payment.
 
     `created` and `cancelled` are ids at the provider. `refunds` are the provider's refunds recorded,
-    `intents` those of ours whose outcome is open, `closed` the ids of the others. `broken` says why an event
-    could not be read: then nothing is decided.
+    `intents` our open ones, `closed` the ids of the others. `broken` says why an event could not be read:
+    then nothing is decided.
     """
 
     ordered: payment.PaymentOrdered | None = None
@@ -76,16 +75,13 @@ class PaymentState(msgspec.Struct, frozen=True):
 
     @property
     def succeeded(self) -> bool:
-        """Whether money that was ordered has come."""
         return any(received.credits for received in self.received)
 
     @property
     def refused(self) -> bool:
-        """Whether the provider has said no to all it knows of."""
         return bool(self.cancelled) and set(self.created) <= set(self.cancelled)
 
     def received_as(self, provider_payment: str) -> Received | None:
-        """The money that came under this id."""
         for received in self.received:
             if received.provider_payment == provider_payment:
                 return received
@@ -145,7 +141,6 @@ def _refunded(state: PaymentState, event: payment.PaymentRefunded) -> PaymentSta
 
 
 def _closed(state: PaymentState, refund: str) -> tuple[PaymentState, payment.RefundIntended | None]:
-    """The state without this open intent, and the intent."""
     for intent in state.intents:
         if intent.refund == refund:
             left = tuple(other for other in state.intents if other is not intent)

@@ -1,4 +1,4 @@
-"""What may be asked about promo codes and invitations. Everybody uses the same keys, `key_of`."""
+"""Commands about promo codes and referrals; `key_of` has their keys."""
 
 from typing import assert_never
 
@@ -6,8 +6,7 @@ import msgspec
 
 
 class CreatePromo(msgspec.Struct, frozen=True):
-    """Make a code, written as `ledger.promotions.promo_codes.normalised` writes it. Times and amounts as in
-    PromoCreated."""
+    """Create a promo code, `normalised`. Times and amounts as in PromoCreated."""
 
     code: str
     amount: int
@@ -19,7 +18,7 @@ class CreatePromo(msgspec.Struct, frozen=True):
 
 
 class DisablePromo(msgspec.Struct, frozen=True):
-    """Let the code give nothing more. Asking twice changes nothing."""
+    """Disable the code. Asking twice changes nothing."""
 
     code: str
     actor: str
@@ -34,10 +33,7 @@ class RedeemPromo(msgspec.Struct, frozen=True):
 
 
 class RewardInvitation(msgspec.Struct, frozen=True):
-    """Give both sides their bonus for the invited `account`; `job` is its first video, empty: a purchase.
-
-    A bonus of 0 credits is none.
-    """
+    """Give both sides their bonus. `job`: the invited's first video, empty: a purchase."""
 
     account: str
     inviter: str

@@ -1,8 +1,8 @@
-"""The rules of promo codes: pure functions over the code's state and an account's.
+"""Rules of promo codes: pure functions over code and account.
 
-Two who take the last use at once, or one person twice from two processes: every redeeming reads the code's
-stream and the account's, and the log takes one command after another, so the second sees what the first
-wrote. The key (code and account) makes a repeated request the same request.
+Races for the last use, or of one person in two processes: every redeeming reads the code's stream and the
+account's, and the log takes one command after another, so the second sees what the first wrote. The key (code
+and account) makes a repeated request the same request.
 """
 
 import re
@@ -61,12 +61,11 @@ def normalised(text: str) -> str:
 
 
 def is_code(text: str) -> bool:
-    """Whether it is written as codes are: 3 to 32 capitals, digits and hyphens, no hyphen first."""
+    """Promo code format: 3 to 32 capitals, digits, hyphens, no hyphen first."""
     return _CODE.fullmatch(text) is not None
 
 
 def reference(code: str) -> str:
-    """How a grant names the code."""
     return f"promo:{code}"
 
 
@@ -100,7 +99,6 @@ def create(state: PromoState, command: CreatePromo, now_us: int) -> NewEvents:
 
 
 def disable(state: PromoState, command: DisablePromo) -> NewEvents:
-    """PromoDisabled, once."""
     _require_created(state, command.code)
     require_said(command.actor, command.reason)
     if state.disabled:
@@ -109,7 +107,6 @@ def disable(state: PromoState, command: DisablePromo) -> NewEvents:
 
 
 def redeem(state: PromoState, account: AccountState, command: RedeemPromo, now_us: int) -> NewEvents:
-    """PromoRedeemed and CreditsGranted."""
     require_open(account, command.account)
     if account.forgotten:
         raise errors.AccountErasedError(f"account {command.account} was erased; it takes no gifts")

@@ -1,9 +1,8 @@
-"""The rules of invitations: pure functions over the states of the invited account, its inviter and a job.
+"""Rules of referrals: pure functions.
 
 Who invited whom is said when the invited account opens and never again
-(`ledger.accounts.decider.open_account`). The
-inviter's account is open by then, so nobody is invited by an account of their own making, and A invites B
-invites A cannot be. The bonus is given once per invited account, whoever asks for it how often.
+(`ledger.accounts.decider.open_account`). The inviter's account is open by then, so no account can invite
+itself or its own inviter. The bonus is given once per invited account.
 """
 
 from events.account import InvitationRewarded
@@ -17,7 +16,6 @@ from ledger.promotions.commands import RewardInvitation
 
 
 def reference(account: str) -> str:
-    """How both grants name the invited account."""
     return f"referral:{account}"
 
 
@@ -28,10 +26,7 @@ def reward(
     command: RewardInvitation,
     now_us: int,
 ) -> NewEvents:
-    """InvitationRewarded and CreditsGranted on both sides; nothing when that was done.
-
-    An inviter who was erased gets nothing more; the invited account gets its part all the same.
-    """
+    """InvitationRewarded and CreditsGranted, once; an erased inviter gets none."""
     require_open(state, command.account)
     if state.rewarded:
         return []

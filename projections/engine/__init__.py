@@ -1,1 +1,1 @@
-"""What every read model shares: tables, cursors, the runner, state roots."""
+"""Shared by all read models: tables, cursors, runner, state roots."""

@@ -1,8 +1,7 @@
-"""Where an in-order consumer is: `(position, hash)` in Postgres, written with its effects.
+"""Cursors of in-order consumers: `(position, hash)` in Postgres.
 
-Used by the projections and by every other consumer that applies the log in order. Lock the row first in the
-transaction, apply only what follows it, and move it last: whoever runs twice then does nothing twice, and no
-leader has to be elected.
+Exactly-once: lock the row first in the transaction, apply only what follows it, move it last. A second runner
+then does nothing twice, and no leader election is needed.
 """
 
 import msgspec
@@ -18,9 +17,9 @@ query = load_queries("projections.engine")
 
 
 class LockedCursor(msgspec.Struct, frozen=True):
-    """A consumer's place, locked. `fresh` is what of the batch is to be applied; empty when nothing is.
+    """A consumer's locked place; `fresh` is what to apply of the batch.
 
-    Nothing is when all of it was applied before, or when it starts later than the place: read on from there.
+    Empty when all was applied before, or the batch starts too late: read on from the place.
     """
 
     version: int
@@ -29,7 +28,6 @@ class LockedCursor(msgspec.Struct, frozen=True):
 
 
 async def register(connection: Reader, name: str) -> None:
-    """Make the consumer's row, at the log's beginning, unless it has one."""
     await connection.execute("INSERT INTO cursors (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
 
 
@@ -46,10 +44,7 @@ async def where_is(connection: Reader, name: str) -> tuple[int, Cursor]:
 async def lock(
     connection: Connection, name: str, batch: list[Recorded], *, version: int | None = None
 ) -> LockedCursor:
-    """Lock the place of the active version (or of `version`) and pick what of `batch` follows it.
-
-    Raises IntegrityError when the batch is not what the log holds, or does not follow from what was applied.
-    """
+    """Lock the cursor and pick what follows it. Raises IntegrityError unless the log holds `batch`."""
     last = batch[-1].position
     if version is None:
         # While we wait for the row, a rebuild may make another one the active one: then ask once more.
@@ -71,12 +66,10 @@ async def lock(
 
 
 async def move(connection: Connection, name: str, version: int, to: Cursor) -> None:
-    """Everything up to `to` is applied."""
     await connection.execute(query("move_cursor"), name, version, to.position, to.hash)
 
 
 def _fresh(name: str, cursor: Cursor, batch: list[Recorded]) -> list[Recorded]:
-    """What of the dense batch comes after the cursor, if it comes right after it."""
     skipped = cursor.position + 1 - batch[0].position
     if skipped < 0:
         return []

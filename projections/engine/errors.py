@@ -1,18 +1,4 @@
-"""Errors of the projections.
-
-ProjectionError
-├── UnfoldableEventError             an event cannot come where it stands in its stream
-├── NotInLogError                    what was asked for is not there
-│   ├── NoSuchAccountError           no account of this name has ever done anything
-│   └── NothingOfThatNameError       no job, payment, order, charge or position has this id
-├── ProjectionNotFoundError            the name is not one of PROJECTIONS, or the database has no table for it
-├── RebuildRunningError              another rebuild of this projection holds its lock
-├── RebuildMismatchError              the rebuilt rows are not the live ones at the same position
-├── TargetTakenError                what was to be built aside is there already
-├── ExportError                a file of the log cannot be written
-├── ManifestError                 what stands beside an exported file cannot be read
-└── SwapTimeoutError                long readers kept the view; the fresh table stays for another try
-"""
+"""Errors of the projections."""
 
 from collections.abc import Sequence
 
@@ -24,7 +10,7 @@ class ProjectionError(NeurocardsError):
 
 
 class UnfoldableEventError(ProjectionError):
-    """An event cannot come where it stands in its stream, e.g. a job's start before it was queued."""
+    """An event impossible in its stream, e.g. a job's start before queueing."""
 
 
 class NotInLogError(ProjectionError):
@@ -40,7 +26,7 @@ class NothingOfThatNameError(NotInLogError):
 
 
 class ProjectionNotFoundError(ProjectionError):
-    """No projection has this name, or `neurocards migrate` has not made its table yet."""
+    """No projection of this name, or no table yet (`neurocards migrate`)."""
 
 
 class RebuildRunningError(ProjectionError):
@@ -48,10 +34,7 @@ class RebuildRunningError(ProjectionError):
 
 
 class RebuildMismatchError(ProjectionError):
-    """The rebuilt rows differ from the live ones at the same position; `keys` names some of the rows.
-
-    The view still shows the live table. Rebuild with `accept_difference` to replace it.
-    """
+    """Rows differ, some in `keys`; the live table stays. See `accept_difference`."""
 
     def __init__(self, name: str, position: int, keys: Sequence[str], count: int) -> None:
         super().__init__(
@@ -64,7 +47,7 @@ class RebuildMismatchError(ProjectionError):
 
 
 class SwapTimeoutError(ProjectionError):
-    """Long readers kept the view locked for too long; nothing was changed, try again later."""
+    """Long readers kept the view locked; nothing was changed, try again later."""
 
 
 class TargetTakenError(ProjectionError):

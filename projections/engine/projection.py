@@ -1,6 +1,6 @@
-"""What a projection is: a name, a row, and how events change rows. Pure.
+"""Projection interface: a row, and how events change it. Pure.
 
-A page of the log goes through it in three steps, so that whoever has a table reads it twice at most per page:
+A page of the log goes through it in three steps, so that a table is read at most twice per page:
 
     reads = projection.read(page)                     # decoded, and only what matters
     earlier = …                                       # what projection.needed_earlier(reads) asks for
@@ -32,8 +32,6 @@ Earlier = Mapping[str, Sequence[Event]]
 
 
 class Read(NamedTuple):
-    """An event that matters to a projection, decoded."""
-
     recorded: Recorded
     event: Event
 
@@ -46,9 +44,8 @@ Change = tuple[str, Recorded, Any]
 class Projection(ABC, Generic[RowT]):
     """One read model.
 
-    `row` is a frozen struct; its fields are the table's columns, the first is the key. `evolve` gives the row
-    after a change, out of the row before it (None: there was none). It knows nothing but its arguments.
-    Fields that are more than one value stand in `json_columns`.
+    `row` is a frozen struct; its fields are the table's columns, the first is the key. `evolve` is pure: the
+    row after a change, from the row before it (None: there was none). Nested fields stand in `json_columns`.
     """
 
     name: str
@@ -58,24 +55,19 @@ class Projection(ABC, Generic[RowT]):
 
     @abstractmethod
     def concerns(self, recorded: Recorded) -> bool:
-        """Whether the event can matter, told without decoding it."""
+        """Whether the event can matter, without decoding it."""
 
     @abstractmethod
     def changes(self, reads: Iterable[Read], earlier: Earlier) -> list[Change]:
-        """What the events of a page change, in order."""
+        """Changes by the events of a page, in order."""
 
     def needed_earlier(self, reads: Iterable[Read]) -> dict[str, int]:
-        """Streams of which `changes` needs what came before the page, and below which version."""
+        """Streams whose earlier events `changes` needs, and below which version."""
         del reads
         return {}
 
     def read(self, page: Iterable[Recorded]) -> list[Read]:
-        """What of a page matters, decoded.
-
-        Raises CodecError, and UnknownEventTypeError also for an event that seems to be none of this
-        projection's
-        business: a type this code does not know may mean anything.
-        """
+        """Decode relevant events. Raises CodecError, UnknownEventTypeError (any type may matter)."""
         reads = []
         for recorded in page:
             if self.concerns(recorded):
@@ -85,18 +77,16 @@ class Projection(ABC, Generic[RowT]):
         return reads
 
     def begins(self, recorded: Recorded) -> bool:
-        """Whether a row that this event changes cannot have been there before, told without looking."""
+        """Whether the event's row cannot exist before it, without looking."""
         del recorded
         return False
 
     def fold(self, rows: dict[str, RowT], changes: Iterable[Change]) -> None:
-        """Change `rows` in place."""
         evolve = self.evolve
         for key, recorded, what in changes:
             rows[key] = evolve(rows.get(key), recorded, what)
 
     def fold_all(self, events: Iterable[Recorded]) -> dict[str, RowT]:
-        """The rows that follow from these events alone: whole streams, from their first events on."""
         rows: dict[str, RowT] = {}
         self.fold(rows, self.changes(self.read(events), {}))
         return rows
@@ -111,7 +101,6 @@ class Projection(ABC, Generic[RowT]):
         return tuple((self.columns.index(c), msgspec.json.Decoder(types[c])) for c in self.json_columns)
 
     def from_columns(self, values: Iterable[Any]) -> RowT:
-        """The row out of its table's columns, JSON as text."""
         if not self._json:
             return self.row(*values)
         columns = list(values)
@@ -120,7 +109,6 @@ class Projection(ABC, Generic[RowT]):
         return self.row(*columns)
 
     def to_columns(self, row: RowT) -> tuple[Any, ...]:
-        """The row's columns as they are copied into its table, JSON as text."""
         values = msgspec.structs.astuple(row)
         if not self._json:
             return values
@@ -132,11 +120,7 @@ class Projection(ABC, Generic[RowT]):
 
 @dataclass(frozen=True)
 class OnePerStream(Projection[RowT]):
-    """One row for each stream of a kind, folded from that stream's events alone.
-
-    `kind` is what these streams' names begin with, and what follows is the row's key. `evolve` is given the
-    event.
-    """
+    """One row per stream of a kind. `kind`: prefix of these streams' names."""
 
     kind: str
 
@@ -144,7 +128,7 @@ class OnePerStream(Projection[RowT]):
         return recorded.stream.startswith(self.kind)
 
     def key_of(self, recorded: Recorded) -> str | None:
-        """The row that the event belongs to; None when it is none of this projection's business."""
+        """The event's row; None when it does not concern this projection."""
         return recorded.stream[len(self.kind) :] if self.concerns(recorded) else None
 
     def begins(self, recorded: Recorded) -> bool:
@@ -156,7 +140,7 @@ class OnePerStream(Projection[RowT]):
         return [(recorded.stream[skip:], recorded, event) for recorded, event in reads]
 
     def changes_in(self, page: Sequence[Recorded]) -> list[Change]:
-        """`changes` of what is `read` of a page, in a third of the time: most of a rebuild is this."""
+        """`changes` of a page `read`, three times as fast: most of a rebuild."""
         kind, skip = self.kind, len(self.kind)
         if EVENT_TYPES.keys() >= {recorded.type for recorded in page}:
             with suppress(DecodeError):  # then told by `read`, which knows where
@@ -170,13 +154,11 @@ class OnePerStream(Projection[RowT]):
 
 @dataclass(frozen=True)
 class ManyRows(Projection[RowT]):
-    """An event may change any number of rows; a row may be changed by events of many streams.
+    """Rows changed by events of many streams, any number per event.
 
-    `reads` are the types of the events that matter. `spread` says what an event does to which rows, as
-    (key, change) pairs. Some events cannot be understood alone (a failure does not name the job's model):
-    where `depends` says so, `spread` is given the `recalls` events of the same stream that came before, in
-    order; otherwise none. So nothing private has to be kept beside the rows: what is looked up again is the
-    log itself.
+    `reads` are the relevant event types. `spread` gives an event's (key, change) pairs. Where `depends` says
+    that an event cannot be understood alone (a failure does not name the job's model), `spread` gets the
+    `recalls` events of its stream that came before, in order, looked up in the log; otherwise none.
     """
 
     reads: frozenset[str]
@@ -215,5 +197,4 @@ AnyProjection = Projection[Any]
 
 
 def names_of(*types: type[Any]) -> frozenset[str]:
-    """The names of event types, as they stand in the log."""
     return frozenset(each.__name__ for each in types)

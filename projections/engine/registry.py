@@ -17,7 +17,7 @@ PROJECTIONS: Final[dict[str, AnyProjection]] = {
 
 
 def projection(name: str) -> AnyProjection:
-    """The projection of this name. Raises ProjectionNotFoundError."""
+    """Raises ProjectionNotFoundError."""
     found = PROJECTIONS.get(name)
     if found is None:
         raise ProjectionNotFoundError(f"there is no projection {name!r}; there are {', '.join(PROJECTIONS)}")

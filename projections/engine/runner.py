@@ -1,4 +1,4 @@
-"""Applies events to a projection's table: rows and cursor in one transaction.
+"""Runner: applies events to a projection's table, with the cursor transactionally.
 
 Any number of runners may run at once, be killed at any moment, and be given anything twice.
 """
@@ -19,14 +19,12 @@ query = load_queries("projections.engine")
 
 
 class Runner:
-    """Keeps the active table of one projection up with the log."""
-
     def __init__(self, pool: Pool, projection: AnyProjection) -> None:
         self._pool = pool
         self.projection = projection
 
     async def cursor(self) -> Cursor:
-        """Where the active table is. Raises ProjectionNotFoundError before `neurocards migrate`."""
+        """Place of the active table. Raises ProjectionNotFoundError before `neurocards migrate`."""
         _, cursor = await cursors.where_is(self._pool, self.projection.name)
         return cursor
 
@@ -35,12 +33,11 @@ class Runner:
         await LogReader(self._pool).check(cursor)
 
     async def apply(self, batch: list[Recorded]) -> Cursor:
-        """Apply a dense batch; where the table is now: read on from there, whatever was in the batch.
+        """Apply a dense batch; the table's new place: read on from there.
 
         What is applied already is skipped; a batch that starts too late is not applied. Raises
-        UnknownEventTypeError or UnfoldableEventError (nothing of the batch is applied), and IntegrityError
-        when the
-        batch is not what the log holds.
+        UnknownEventTypeError or UnfoldableEventError (nothing is applied), and IntegrityError when the batch
+        is not what the log holds.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             return await apply(connection, self.projection, batch)
@@ -49,7 +46,7 @@ class Runner:
 async def apply(
     connection: Connection, projection: AnyProjection, batch: list[Recorded], version: int | None = None
 ) -> Cursor:
-    """Apply a dense batch to the active table, or to that of `version`, in the caller's transaction."""
+    """Apply a dense batch to the table in the caller's transaction."""
     locked = await cursors.lock(connection, projection.name, batch, version=version)
     if not locked.fresh:
         return locked.cursor
@@ -67,10 +64,7 @@ async def apply(
 async def load_earlier_events(
     reader: Reader, projection: AnyProjection, reads: Sequence[Read]
 ) -> dict[str, list[Event]]:
-    """The earlier events of the streams that the page's events cannot be understood without.
-
-    One query for all of them, none when there are none. Raises CodecError.
-    """
+    """Earlier events that the page's cannot be understood without. At most one query. Raises CodecError."""
     needed = projection.needed_earlier(reads)
     if not needed or not isinstance(projection, ManyRows):
         return {}
@@ -82,7 +76,7 @@ async def load_earlier_events(
 
 
 async def changes_of(reader: Reader, projection: AnyProjection, page: Sequence[Any]) -> list[Change]:
-    """What a page of the log changes. Raises UnknownEventTypeError and CodecError."""
+    """Changes of a page. Raises UnknownEventTypeError and CodecError."""
     if isinstance(projection, OnePerStream):
         return projection.changes_in(page)
     reads = projection.read(page)

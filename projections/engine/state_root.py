@@ -1,8 +1,8 @@
-"""One hash for a projection's whole state, and building that state anew.
+"""State root: one hash over a projection's rows.
 
-The root is SHA-256 over the projection's name and its rows in the order of their keys' bytes, each row as a
-JSON array of its fields with its length before it. It says nothing of where the rows came from: live, rebuilt
-from Postgres or from the stream, the same position gives the same root.
+SHA-256 over the projection's name and its rows in the order of their keys' bytes, each as a JSON array of its
+fields with its length before it. Live, rebuilt from Postgres or from the stream: the same position gives the
+same root.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class StateRoot(msgspec.Struct, frozen=True):
-    """The root of one projection at one place of the log. `version` is its table's, 0 for no table."""
+    """Root of a projection at a position. `version` is its table's, 0 for none."""
 
     name: str
     version: int
@@ -36,8 +36,6 @@ class StateRoot(msgspec.Struct, frozen=True):
 
 
 class RootHash:
-    """Takes a projection's rows in order and gives their root."""
-
     def __init__(self, projection: AnyProjection) -> None:
         name = projection.name.encode()
         self._digest = sha256(len(name).to_bytes(4, "big") + name)
@@ -56,7 +54,6 @@ class RootHash:
 
 
 def root_of(projection: AnyProjection, rows: dict[str, Any]) -> str:
-    """The root of rows by key."""
     digest = RootHash(projection)
     for row in in_order(rows):
         digest.add(row)
@@ -64,12 +61,11 @@ def root_of(projection: AnyProjection, rows: dict[str, Any]) -> str:
 
 
 def in_order(rows: dict[str, Any]) -> Iterable[Any]:
-    """Rows in the order of their keys' bytes, which for UTF-8 is that of their code points."""
+    """Rows by their keys' bytes, in UTF-8 the order of code points."""
     return (rows[key] for key in sorted(rows))
 
 
 async def root_of_table(connection: Connection, table: Table) -> RootHash:
-    """The root of a table's rows, in the caller's transaction."""
     digest = RootHash(table.projection)
     if table.projection.json_columns:
         async for row in table.scan(connection):
@@ -82,7 +78,7 @@ async def root_of_table(connection: Connection, table: Table) -> RootHash:
 
 
 async def build(reader: LogReader, name: str, up_to: int) -> tuple[StateRoot, dict[str, Any]]:
-    """A projection's state as of a position (or the head, if that is lower), from the log alone."""
+    """A projection's state from the log, at most at its head."""
     projection = projection_of(name)
     rows: dict[str, Any] = {}
     cursor = GENESIS

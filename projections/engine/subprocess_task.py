@@ -1,4 +1,4 @@
-"""Work in a process of its own, so that it has a core: a task goes in as one JSON line, lines come out."""
+"""Subprocess with a core of its own, spoken to in JSON lines."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ _ROOT = str(Path(__file__).parents[2])
 
 @asynccontextmanager
 async def in_process(module: str, task: msgspec.Struct) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Run `python -m module` with the task on its stdin; its lines. It ends with the `with`."""
+    """Run `python -m module` with the task on stdin; its lines. Ends with the `with`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", module,
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES_MAX,
@@ -37,18 +37,16 @@ async def in_process(module: str, task: msgspec.Struct) -> AsyncIterator[AsyncIt
 
 
 def read_task(kind: type[Any]) -> Any:
-    """In the process: its task."""
     return msgspec.json.decode(sys.stdin.buffer.readline(LINE_BYTES_MAX), type=kind)
 
 
 def say(said: msgspec.Struct) -> None:
-    """In the process: one line."""
     sys.stdout.buffer.write(msgspec.json.encode(said) + b"\n")
     sys.stdout.buffer.flush()
 
 
 async def gather_on(*work: Coroutine[Any, Any, Any]) -> list[Any]:
-    """All to their ends; when one fails the others are stopped."""
+    """Run all to their ends; when one fails the others are stopped."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
         return list(await asyncio.gather(*tasks))

@@ -1,4 +1,4 @@
-"""The tables of one projection, version by version: reading and writing rows."""
+"""Versioned tables of one projection: reading and writing rows."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ _PAGE = 2000
 
 
 class Table:
-    """One version of a projection's table. Every call runs on the connection given, in its transaction.
+    """One version of a projection's table, on the caller's connection and transaction.
 
     With a `schema`: a table there that is no version of it and has no cursor.
     """
@@ -45,7 +45,7 @@ class Table:
             await connection.execute(self._query("store_rows"), _encoder.encode(rows).decode())
 
     async def insert(self, connection: Connection, rows: Sequence[msgspec.Struct]) -> None:
-        """Add rows whose keys are not there yet; much faster than `store` for many."""
+        """Add new rows; much faster than `store` for many."""
         if rows:
             to_columns = self.projection.to_columns
             await connection.copy_records_to_table(
@@ -62,7 +62,6 @@ class Table:
                 yield self.projection.from_columns(row)
 
     async def scan_columns(self, connection: Connection) -> AsyncIterator[list[asyncpg.Record]]:
-        """The same as pages of columns, JSON as text."""
         cursor = await connection.cursor(self._query("all_rows"))
         while page := await cursor.fetch(_PAGE):
             yield page

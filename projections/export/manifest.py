@@ -1,4 +1,4 @@
-"""What stands beside an exported file: `FILE.manifest.json`."""
+"""Manifest of an exported file: `FILE.manifest.json`."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -34,11 +34,11 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an export holds: positions `first_position` … `last_position`, each once, in order.
+    """Contents of an export: positions `first_position` … `last_position`, each once, in order.
 
     `hash_before` is that of the position before the first (zeros before position 1), `head_hash` that of the
-    last. `totals` is what moved in these rows by account of the books, all users in one, in credits: from
-    position 1 on, the books. Times are ISO 8601 in UTC.
+    last. `totals` are credits moved in these rows by account of the books, all users in one. Times are ISO
+    8601 in UTC.
     """
 
     format: Format
@@ -63,12 +63,11 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def path_of(file: Path) -> Path:
-    """Where the manifest of a file stands."""
     return file.parent / f"{file.name}.manifest.json"
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in a file. Raises ManifestError."""
+    """Raises ManifestError."""
     try:
         with path.open("rb") as opened:
             raw = opened.read(MANIFEST_BYTES_MAX + 1)
@@ -91,7 +90,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def totals_of(moved: Iterable[tuple[str, str | None, int]]) -> dict[str, int]:
-    """Credits by account of the books, from the sums of (event type, its kind, credits)."""
+    """Credits by account of the books, from (event type, kind, credits)."""
     totals: Counter[str] = Counter()
     for type_name, kind, credits in moved:
         place = _OTHER_SIDE.get(type_name)

@@ -1,4 +1,4 @@
-"""Reads an exported file row by row, in constant memory, whatever somebody has made of it."""
+"""Reads an exported file row by row, however damaged, in constant memory."""
 
 import csv
 import io
@@ -17,8 +17,6 @@ LINE_BYTES_MAX = 1 << 20
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """A row that is none. `place` says where in the file, e.g. `line 7`."""
-
     place: str
     message: str
 
@@ -40,12 +38,12 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 def rows(path: Path, form: Format) -> Iterator[Row]:
-    """The rows of a file, in its order. Raises OSError."""
+    """Rows of a file, in its order. Raises OSError."""
     return _jsonl(path) if form == "jsonl" else _csv(path)
 
 
 def sha256_of(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal. Raises OSError."""
+    """Raises OSError."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 

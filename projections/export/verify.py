@@ -1,10 +1,10 @@
-"""Checks an exported file against its manifest and itself, offline.
+"""Verify an exported file against its manifest and itself, offline.
 
-The chain shows what was changed, added or taken out, and where. What it cannot show is that file and manifest
-were made anew together, or end early: for that, hold a checkpoint against the file that was signed elsewhere.
+The chain shows what was changed, added or taken out, and where. It cannot show that file and manifest were
+made anew together, or end early: for that, compare with a checkpoint signed elsewhere.
 
-A file that begins at position 1 is the whole log so far, and all rules are checked on it: stream versions, no
-overdraft, one outcome for every charge, books at zero.
+A file from position 1 is the whole log so far, and all rules are checked: stream versions, no overdraft, one
+outcome for every charge, books at zero.
 """
 
 import struct
@@ -36,8 +36,6 @@ _PAGE: Final = 2000
 
 
 class _Moved(msgspec.Struct):
-    """What the totals need of a credit event."""
-
     amount: int
     kind: str | None = None
 
@@ -46,8 +44,6 @@ _moved = msgspec.json.Decoder(_Moved).decode
 
 
 class FileCheck:
-    """Walk the rows through `add`, then `finish`."""
-
     def __init__(self, manifest: Manifest, findings: Findings, checkpoint: Cursor | None = None) -> None:
         self._manifest = manifest
         self._say = findings.add
@@ -104,7 +100,6 @@ class FileCheck:
         self._cursor = row.cursor
 
     def _check_edited(self, row: Recorded) -> None:
-        """A row in its place whose hash does not follow from the one before."""
         if self._otherwise is not None and _fits(self._otherwise, row):
             self._otherwise = None  # it was the hash before that was changed, and that has been said
             return
@@ -140,7 +135,7 @@ class FileCheck:
         self._say(kind, position, message)
 
     def finish(self) -> list[RulesRow]:
-        """What can be said at the end only; the events of jobs that were over, still to be judged."""
+        """Final checks; late events of finished jobs, still to be judged."""
         manifest, end = self._manifest, self._cursor
         if end.position < manifest.last_position:
             message = f"the file ends at position {end.position}, the manifest says {manifest.last_position}"
@@ -189,7 +184,6 @@ class FileCheck:
 
 
 def for_rules(row: Recorded) -> RulesRow:
-    """The row as the rules take it."""
     data = row.data if row.type in READ else None
     return row.position, row.stream, row.version, row.type, row.command_events, row.recorded_at_us, data
 
@@ -199,7 +193,7 @@ def _fits(previous: bytes, row: Recorded) -> bool:
 
 
 def _hash_after(previous: bytes, row: Recorded) -> bytes | None:
-    """The hash the row should have; None when its numbers or texts are none that could be hashed."""
+    """Hash the row should have; None when its fields cannot be hashed."""
     try:
         return event_hash(
             previous, row.position, row.stream, row.version, row.type, row.data, row.key, row.body_hash,
@@ -225,7 +219,7 @@ def verify_file(
     checkpoint: Cursor | None = None,
     progress: Progress = lambda position: None,
 ) -> Findings:
-    """What is wrong with the file, and where. Raises ManifestError when the file cannot be read."""
+    """Findings of the whole file. Raises ManifestError when it cannot be read."""
     findings = Findings()
     check_bytes(path, manifest, findings)
     check_rows(path, manifest, findings, checkpoint=checkpoint, progress=progress)
@@ -233,7 +227,7 @@ def verify_file(
 
 
 def check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
-    """Whether the file is, byte for byte, the one the manifest speaks of. Raises ManifestError."""
+    """Compare size and SHA-256 with the manifest. Raises ManifestError."""
     try:
         size_bytes = path.stat().st_size
         if size_bytes != manifest.size_bytes:
@@ -253,7 +247,7 @@ def check_rows(
     checkpoint: Cursor | None = None,
     progress: Progress = lambda position: None,
 ) -> None:
-    """Whether its rows are what was written, and keep the rules. Raises ManifestError."""
+    """Check rows against the manifest and the rules. Raises ManifestError."""
     check = FileCheck(manifest, findings, checkpoint)
     try:
         for row in rows(path, manifest.format):
@@ -276,7 +270,7 @@ def check_rows(
 def _judge(
     path: Path, manifest: Manifest, rules: Rules, late: Sequence[RulesRow], findings: Findings
 ) -> None:
-    """Judge events of jobs that were over, with those jobs' histories from another reading."""
+    """Judge late events with their jobs' histories, from another reading."""
     histories: dict[str, list[RulesRow]] = {job_stream_of(row): [] for row in late}
     for row in _histories(path, manifest, histories.keys()):
         histories[job_stream_of(row)].append(row)
@@ -285,7 +279,6 @@ def _judge(
 
 
 def _histories(path: Path, manifest: Manifest, streams: Set[str]) -> Iterator[RulesRow]:
-    """The rows of some jobs, their charges and refunds."""
     for row in rows(path, manifest.format):
         assert isinstance(row, Recorded)
         of_job = row.stream.startswith(JOB)

@@ -1,4 +1,4 @@
-"""Writes the log to a file. Postgres formats the rows and sends them as COPY does: memory stays flat."""
+"""Export the log to a file with COPY, in constant memory."""
 
 import contextlib
 import os
@@ -41,9 +41,9 @@ COPY: Final[dict[str, dict[str, Any]]] = {
 
 
 class WholeFile:
-    """A file that is there whole or not at all: written under another name, made durable, then renamed.
+    """Atomic file: written under another name, synced, renamed; hashes its bytes.
 
-    Hashes what it writes. Leaving the `with` by an exception leaves nothing behind.
+    Leaving the `with` by an exception leaves nothing behind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +72,6 @@ class WholeFile:
 
     @property
     def sha256(self) -> str:
-        """Of all that was written, in hexadecimal."""
         return self._digest.hexdigest()
 
     def __exit__(
@@ -106,7 +105,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 class Range(msgspec.Struct, frozen=True):
-    """Positions `first` … `last` and what stands at their ends; `last` = `first` - 1 when there are none."""
+    """Positions `first` … `last` with both hashes; `last` = `first` - 1 when empty."""
 
     first: int
     last: int
@@ -123,15 +122,13 @@ class Range(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def snapshot(pool: Pool) -> AsyncIterator[Connection]:
-    """One state of the log for everything that is read."""
     reading: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
     async with pool.acquire() as connection, connection.transaction(**reading):
         yield connection
 
 
 async def range_of(connection: Connection, start: AsOf | None, end: AsOf = NOW) -> Range:
-    """The positions between two points. Raises NothingOfThatNameError, and IntegrityError for a log with
-    holes."""
+    """Positions between two points. Raises NothingOfThatNameError, IntegrityError (holes)."""
     first = 1 if start is None else (await locate(connection, start.before())).position + 1
     last = max((await locate(connection, end)).position, first - 1)
     row = await connection.fetchrow(query("export_ends"), first, last)
@@ -144,7 +141,7 @@ async def range_of(connection: Connection, start: AsOf | None, end: AsOf = NOW) 
 
 
 async def copy(connection: Connection, what: Range, form: str, write: Write, progress: Progress) -> int:
-    """Send the rows as `jsonl` or `csv` to `write`; how many there were."""
+    """COPY the rows as `jsonl` or `csv` to `write`; their count."""
     done = told = 0
 
     async def take(data: bytes) -> None:
@@ -169,7 +166,7 @@ async def export(
     form: Format,
     progress: Progress = lambda position: None,
 ) -> Manifest:
-    """Write a range of the snapshot to `path` and its manifest beside it.
+    """Write a range of the snapshot and its manifest.
 
     Raises ExportError when that cannot be, and IntegrityError, with the files written, for a log with holes.
     """
@@ -217,7 +214,7 @@ def _manifest(
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:
-    """Raise ExportError where the file cannot be, before hours of work."""
+    """Raise ExportError early, before hours of work."""
     if path.is_dir():
         raise ExportError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():

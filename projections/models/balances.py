@@ -1,4 +1,4 @@
-"""What each account has, and where it came from and went."""
+"""Balances: credits of each account, by origin and use."""
 
 import msgspec
 from msgspec.structs import replace
@@ -15,14 +15,12 @@ from projections.engine.projection import OnePerStream
 
 
 class Balance(msgspec.Struct, gc=False):
-    """One account. Amounts are whole credits; `balance` = granted - charged + refunded - revoked - expired.
+    """One account, in whole credits.
 
-    `lots` hold the balance, in the order they are spent in; `debt` is what is missing below zero, and then
-    there are no lots. `next_expiry_at_us` is the earliest end of a lot's life. `charges` and `refunds` count
-    events. `terms` is the version agreed to last, empty before. `position` is
-    that of the account's last event. Times are epoch microseconds.
-
-    Not frozen, for speed: `evolve` makes one new row and fills that in.
+    `balance` = granted - charged + refunded - revoked - expired. `lots` are in draw order; `debt` is what is
+    missing below zero, and then there are no lots. `charges` and `refunds` count events. `terms` is the
+    version agreed to last, empty before. Times are epoch microseconds. Not frozen, for speed: `evolve` makes
+    one new row and fills that in.
     """
 
     account: str
@@ -86,7 +84,6 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
 
 
 def _move(row: Balance, event: account.AccountEvent, amount: int) -> None:
-    """`amount` more (or less) credits, and the lots as the ledger's own fold has them."""
     state = AccountState(lots=row.lots, lots_made=row.lots_made, debt=row.debt)
     state = account_state.evolve(state, event)
     row.balance += amount

@@ -1,4 +1,4 @@
-"""Where each job stands, for the seller's status message, the cabinet and the operator's pages."""
+"""Job status, for the seller's message, the cabinet and operators."""
 
 from collections.abc import Callable
 from typing import Any, Final, Literal
@@ -22,12 +22,10 @@ class JobStatus(msgspec.Struct, gc=False):
     """One job: number `number` of `of_jobs` in its order.
 
     `state`: queued → writing (the prompt) → submitting (to the provider) → rendering → succeeded or failed;
-    retrying while it waits for the next submission at `retry_at_us`. A failed job whose video came later
-    has `gifted` and the video. `failure_*` are the job's, or while it runs the last submission's. A failed
-    job that is made again has `requeued_as`, the new one `requeue_of`; `dropped`: an operator has left it at
-    that. `price` is in credits. `position` is that of the job's last event. Times are epoch microseconds.
-
-    Not frozen, for speed: `evolve` makes one new row and fills that in.
+    retrying while it waits for `retry_at_us`. A failed job whose video came later has `gifted` and the video.
+    `failure_*` are the job's, or while it runs the last submission's. `requeued_as` and `requeue_of` link a
+    failed job and the one that makes it again; `dropped`: an operator has left it at that. Times are epoch
+    microseconds. Not frozen, for speed: `evolve` makes one new row and fills that in.
     """
 
     job: str
@@ -66,7 +64,6 @@ class JobStatus(msgspec.Struct, gc=False):
 
 
 def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus:
-    """The job's row after the event: a new one, `row` stays as it is."""
     change = _CHANGES.get(type(event))
     if row is None or change is None:
         return _queued(recorded, event)
@@ -98,7 +95,7 @@ def _intended(row: JobStatus, _: Recorded, event: job.SubmissionIntended) -> Non
 
 
 def _accepted(row: JobStatus, _: Recorded, event: job.SubmissionAccepted) -> None:
-    """A fact, recorded even after a refund, and maybe of an earlier submission."""
+    """A fact, even after a refund, maybe of an earlier submission."""
     if event.submission == row.submissions:
         row.task = event.task
         if row.state not in ENDED:

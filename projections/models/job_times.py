@@ -1,4 +1,4 @@
-"""How long each job spent in which state: for percentiles, and for what a seller is told to expect."""
+"""Time each job spent in each state: for percentiles and expectations."""
 
 from typing import Literal
 
@@ -17,13 +17,13 @@ Outcome = Literal["", "succeeded", "failed"]
 
 
 class JobTimes(msgspec.Struct, frozen=True, gc=False):
-    """One job, and the microseconds it has spent in each state until `since_us`, when it came to `state`.
+    """Microseconds a job spent in each state until `since_us`.
 
-    The states are those of job_status; `queued_us` is the wait for a worker, `rendering_us` is from the
-    provider's acceptance of a task on, over all submissions, and together they are the job's whole life once
-    it has ended. `made_us` is the rendering of the one submission that became the video; None when there is
-    no video, or its acceptance was not the last one. `model` is that of the newest submission, before it
-    that of the order. What comes after the end (a late task, a gift) adds nothing.
+    The states are those of job_status; `queued_us` is the wait for a worker, `rendering_us` from the
+    provider's acceptance on, over all submissions; together they are the job's whole life once it has ended.
+    `made_us` is the rendering of the submission that became the video; None without a video, or if its
+    acceptance was not the last one. `model` is that of the newest submission, before it that of the order.
+    What comes after the end (a late task, a gift) adds nothing.
     """
 
     job: str
@@ -80,7 +80,6 @@ def evolve(row: JobTimes | None, recorded: Recorded, event: Event) -> JobTimes:
 
 
 def _moved(row: JobTimes, state: State, recorded: Recorded) -> JobTimes:
-    """The row in its next state, the time in the one before counted."""
     now_us, position = recorded.recorded_at_us, recorded.position
     if row.state == state:
         return replace(row, position=position)

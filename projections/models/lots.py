@@ -1,4 +1,4 @@
-"""Every credit lot there ever was: what was given, what became of it, what is left and until when."""
+"""Credit lots: origin, use, remainder and end of life."""
 
 from collections.abc import Iterable, Sequence
 from typing import get_args
@@ -24,14 +24,13 @@ from projections.engine.projection import ManyRows, names_of
 
 
 class CreditLot(msgspec.Struct, frozen=True, gc=False):
-    """One lot, number `lot` of its account; `lot_id` names both. Amounts are whole credits.
+    """Lot `lot` of its account, in whole credits; `lot_id` names both.
 
-    `amount_left` = granted - settled - spent + refunded - revoked - expired. `settled` went against what was
-    owed when the lot came in, `revoked` is less what was restored. `expires_at_us`: when its life ends, None:
-    never; a refund may have prolonged it, and what ends unbooked is still in `amount_left`. `reference` is
-    e.g. the payment, `paid_minor` of `currency` what was paid. Lot 0 takes refunds of jobs that do not say
-    from which lots they were paid, and has no grant. `position` is that of the lot's last event. Times are
-    epoch microseconds.
+    `amount_left` = granted - settled - spent + refunded - revoked - expired. `settled` went against a debt
+    when the lot came in, `revoked` is less what was restored. `expires_at_us`: None for never; a refund may
+    have prolonged it, and an unbooked expiry is still in `amount_left`. `reference` is e.g. the payment,
+    `paid_minor` of `currency` what was paid. Lot 0 takes refunds of jobs that do not say from which lots they
+    were paid, and has no grant. Times are epoch microseconds.
     """
 
     lot_id: str
@@ -57,14 +56,11 @@ class CreditLot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moved(msgspec.Struct, frozen=True, gc=False):
-    """The part of an event that concerns one lot."""
-
     event: Event
     part: Part
 
 
 def spread(recorded: Recorded, event: Event, _: Sequence[Event]) -> Iterable[tuple[str, Moved]]:
-    """The lots an event put something into, or took something out of."""
     account = account_of(recorded.stream)
     if account is None:
         return
@@ -85,7 +81,6 @@ def _parts(event: Event) -> Iterable[Part]:
 
 
 def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot:
-    """The lot's row after the part of an event that concerns it."""
     part, amount = moved.part, moved.part.amount
     if row is None:
         account = account_of(recorded.stream) or ""

@@ -1,4 +1,4 @@
-"""Where each payment stands, for the seller's status message, the reconciler and the operator's pages."""
+"""Payment status, for the seller, the reconciliation and operators."""
 
 from typing import Literal
 
@@ -29,14 +29,14 @@ State = Literal[
 
 
 class Payment(msgspec.Struct, frozen=True, gc=False):
-    """One payment. `credits`, `amount_minor` and `currency` are the order's; money is in the smallest unit.
+    """One payment; money is in the smallest unit.
 
     `state`: ordered → pending (the provider knows it) → succeeded, cancelled, expired or flagged; once money
-    has come, refunding (an intended refund is open), refunded_partly or refunded. `provider_payment` is the
-    newest id at the provider. `paid_minor` is all money that came, flagged money too; of it
-    `refunded_minor` went back, which took `revoked_credits` (those reserved included). `successes` count
-    grants, `flag` is the last problem. `received` and `intents` are what the ledger's own fold has.
-    `position` is that of the payment's last event. Times are epoch microseconds.
+    has come, refunding (an intended refund is open), refunded_partly or refunded. `credits`, `amount_minor`
+    and `currency` are the order's. `provider_payment` is the newest id at the provider. `paid_minor` is all
+    money that came, flagged too; `refunded_minor` of it went back, which took `revoked_credits` (with those
+    reserved). `successes` count grants, `flag` is the last problem. `received` and `intents` are the ledger's
+    own fold. Times are epoch microseconds.
     """
 
     payment: str
@@ -110,7 +110,6 @@ def _ordered(recorded: Recorded, event: payment.PaymentOrdered) -> Payment:
 
 
 def _moved(row: Payment, event: payment.PaymentEvent) -> Payment:
-    """The row after money has come or gone, and what the ledger's own fold has of it."""
     state = payment_state.evolve(PaymentState(received=row.received, intents=row.intents), event)
     paid = sum(received.amount_minor for received in state.received)
     refunded = sum(received.refunded_minor for received in state.received)

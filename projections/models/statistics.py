@@ -22,17 +22,14 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def hour_of(time_us: int) -> int:
-    """Where the hour of a time begins. Epoch microseconds, both."""
     return time_us - time_us % HOUR_US
 
 
 def hour_name(time_us: int) -> str:
-    """`2026-11-30T12`."""
     return _name(time_us // HOUR_US)
 
 
 def day_name(time_us: int) -> str:
-    """`2026-11-30`."""
     return _name(time_us // DAY_US * 24)[:10]
 
 
@@ -44,10 +41,9 @@ def _name(hour: int) -> str:
 class ErrorStats(msgspec.Struct, frozen=True, gc=False):
     """One class of errors of one model in one hour; `bucket` names the three.
 
-    `submissions_failed` counts calls to the provider that came to nothing, `jobs_failed` jobs that ended so:
-    a job whose last submission failed counts in both. `code` and `message` are the outside's newest words,
-    `last_at_us` is when. A job that failed before it was submitted counts for the model it was ordered from.
-    `position` is that of the newest event. Times are epoch microseconds.
+    `submissions_failed` counts failed calls to the provider, `jobs_failed` failed jobs: a job whose last
+    submission failed counts in both. `code` and `message` are the outside's newest words, at `last_at_us`
+    (epoch microseconds). A job that failed before it was submitted counts for the model it was ordered from.
     """
 
     bucket: str
@@ -63,8 +59,6 @@ class ErrorStats(msgspec.Struct, frozen=True, gc=False):
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
-    """A submission failed, or (`ended`) the job."""
-
     model: str
     failure: job.Failure
     ended: bool
@@ -103,7 +97,7 @@ def evolve_bucket(row: ErrorStats | None, recorded: Recorded, failed: Failed) ->
 
 
 def model_of(earlier: Sequence[Event], submission: int) -> str:
-    """The model of a job's submission; for 0, none, or one that is not known, of the order."""
+    """Model of a submission; of the order for 0 or an unknown one."""
     ordered = ""
     for event in earlier:
         if isinstance(event, job.SubmissionIntended) and event.submission == submission:
@@ -127,7 +121,7 @@ ERROR_STATS = ManyRows(
 
 
 class Money(msgspec.Struct, frozen=True, gc=False):
-    """What came in and went back in one currency, in its smallest unit. `test`: no real money."""
+    """Money in and out in one currency's smallest unit; `test`: none real."""
 
     currency: str
     test: bool = False
@@ -136,20 +130,20 @@ class Money(msgspec.Struct, frozen=True, gc=False):
 
 
 class Made(msgspec.Struct, frozen=True, gc=False):
-    """Videos that one model has made, gifts included: what the provider takes money for."""
+    """Videos made by one model, gifts included: what the provider charges for."""
 
     model: str
     videos: int = 0
 
 
 class Day(msgspec.Struct, frozen=True, gc=False):
-    """One day, in UTC. All counts on the day it happened: a job ordered before midnight may end after it.
+    """One day, in UTC.
 
-    `orders` are those of sellers, `jobs` the videos asked for, those made again included. A job ends in
-    `videos` or `failures`; `gifts` came after a failure. Credits are whole: `granted` all that came in, of
-    which `sold` for money; charged, refunded, revoked (less restored), expired. `money` is of payments that
-    were credited; flagged money is none until it is settled. `position` is that of the day's last event
-    that counts.
+    Counts are of the day it happened: a job ordered before midnight may end after it. `orders` are sellers',
+    `jobs` the videos asked for, requeued ones included. A job ends in `videos` or `failures`; `gifts` came
+    after a failure. Credits are whole: `granted` all that came in, of which `sold` for money; charged,
+    refunded, revoked (less restored), expired. `money` is of credited payments; flagged money is none until
+    settled.
     """
 
     day: str

@@ -1,1 +1,1 @@
-"""Read models made anew beside the live ones, compared and swapped."""
+"""Rebuild of read models beside the live ones: compare and swap."""

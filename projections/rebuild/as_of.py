@@ -1,7 +1,6 @@
-"""What a projection said at an earlier position: built from the log beside everything else.
+"""Projections as of an earlier position, built from the log aside.
 
-Nobody reads what is made here but who asked: tables in a schema of their own, files, or only the roots. The
-live tables and their cursors are not touched.
+Live tables and their cursors are not touched.
 """
 
 import re
@@ -35,13 +34,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Into(msgspec.Struct, frozen=True):
-    """Where the rows go: a table each in a schema, or a file each in a folder, or nowhere."""
+    """Target: a table each in a schema, a file each in a folder, or nowhere."""
 
     schema: str = ""
     folder: Path | None = None
 
     def file_of(self, name: str) -> Path | None:
-        """Its rows as JSON lines, in the order of their keys."""
         return self.folder / f"{name}.jsonl" if self.folder else None
 
 
@@ -54,10 +52,7 @@ async def build_at(
     source: Callable[[Source], Source] | None = None,
     progress: Progress = lambda *_: None,
 ) -> list[StateRoot]:
-    """The projections' states after a position, which the log must have reached.
-
-    Raises TargetTakenError when there is something already, IntegrityError, and what folding raises.
-    """
+    """Projections as of a position in the log. Raises TargetTakenError, IntegrityError, folding errors."""
     projections = [projection_of(name) for name in names]
     _require_free(projections, into)
     async with (
@@ -75,7 +70,7 @@ async def build_at(
 
 
 def schema_name(name: str) -> bool:
-    """Whether a schema may be called so: a plain name that is not one of ours or of Postgres."""
+    """Whether it is a plain name, neither ours nor Postgres'."""
     return _SCHEMA.fullmatch(name) is not None
 
 
@@ -90,7 +85,7 @@ def _require_free(projections: Sequence[AnyProjection], into: Into) -> None:
 async def _tables(
     work: Connection, projections: Sequence[AnyProjection], into: Into
 ) -> AsyncIterator[list[Table]]:
-    """Empty tables; those that others could see are dropped again when something fails."""
+    """Empty tables; visible ones are dropped again on failure."""
     tables = [Table(projection, 0, schema=into.schema or _TEMPORARY) for projection in projections]
     if into.schema:
         await work.execute(f'CREATE SCHEMA IF NOT EXISTS "{into.schema}"')

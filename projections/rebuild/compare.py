@@ -1,4 +1,4 @@
-"""Compares two tables of one projection row by row, field by field, in one snapshot."""
+"""Compare two tables of a projection field by field, in one snapshot."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -21,8 +21,6 @@ _ONE_PROCESS: Final = "SET LOCAL max_parallel_workers_per_gather = 0"
 
 
 class FieldDifference(msgspec.Struct, frozen=True):
-    """What a row's column holds in the live table and in the rebuilt one."""
-
     key: str
     column: str
     live: Any
@@ -30,7 +28,7 @@ class FieldDifference(msgspec.Struct, frozen=True):
 
 
 class Differences(msgspec.Struct, frozen=True):
-    """`rows` differ; `shown` are the fields of the first of them, `keys` their keys."""
+    """`rows` differ; `shown` are fields of the first, `keys` their keys."""
 
     rows: int = 0
     keys: tuple[str, ...] = ()
@@ -41,7 +39,7 @@ NONE: Final = Differences()
 
 
 async def compare(connection: Connection, live: Table, fresh: Table, show: int = ROWS_SHOWN) -> Differences:
-    """How the tables differ, in the caller's transaction. Rows are compared as what they mean."""
+    """Compare the tables' rows by meaning, in the caller's transaction."""
     await connection.execute(_WORK_MEM)
     await connection.execute(_ONE_PROCESS)
     columns = {
@@ -68,7 +66,7 @@ async def compare(connection: Connection, live: Table, fresh: Table, show: int =
 
 
 def fields(key: str, live: Any, rebuilt: Any) -> Iterator[FieldDifference]:
-    """Where two rows differ; None for a row that is not there."""
+    """Where two rows differ; None for a missing row."""
     if live is None or rebuilt is None:
         if live is not rebuilt:
             yield FieldDifference(key, WHOLE_ROW, _there(live), _there(rebuilt))

@@ -1,11 +1,9 @@
-"""Fills a fresh table from pages of the log, faster than row by row and in bounded memory.
+"""Bulk fill of a fresh table from pages, in bounded memory.
 
-Rows are folded in memory and written in bulk. There are two generations: `young` rows were changed since the
-last write, `old` ones are as the table has them. A write takes the young ones and the cursor in one
-transaction, and while it runs folding goes on; then the young are the old, and the old are forgotten. A row
-that is changed after that is read back from the table.
-
-So the table is at every moment what the log says up to its cursor, and whoever is killed can be resumed.
+Rows are folded in memory in two generations: `young` were changed since the last write, `old` are as the
+table has them. A write takes the young ones and the cursor in one transaction, while folding goes on; then
+the young are the old, and the old are dropped. A row changed after that is read back. So at every moment the
+table is what the log says up to its cursor, and a killed fill can be resumed.
 """
 
 import asyncio
@@ -42,7 +40,6 @@ Progress = Callable[[int, int], None]
 async def connected(
     database_url: str, application: str
 ) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    """A connection that may write."""
     settings = {"application_name": application, "timezone": "UTC", "jit": "off"}
     connection = await asyncpg.connect(
         database_url, server_settings=settings, target_session_attrs=READ_WRITE
@@ -54,20 +51,17 @@ async def connected(
 
 
 class Source(Protocol):
-    """The log, or a copy of it."""
-
     async def page(self, after: Cursor, limit: int) -> list[Recorded]:
-        """Up to `limit` events right after the cursor, in the chain. Raises IntegrityError."""
+        """Up to `limit` chained events after the cursor. Raises IntegrityError."""
 
 
 class LogSource:
-    """The log itself, over one connection that nobody else uses meanwhile."""
+    """The log, over an exclusively used connection."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     async def page(self, after: Cursor, limit: int) -> list[Recorded]:
-        """See `Source`."""
         rows = await self._connection.fetch(ledger_query("events_after"), after.position, limit)
         events = [Recorded(*row) for row in rows]
         require_sequence(after, events)
@@ -75,10 +69,7 @@ class LogSource:
 
 
 async def pages(source: Source, after: Cursor, up_to: int) -> AsyncIterator[list[Recorded]]:
-    """What the source has after a cursor, exactly up to a position.
-
-    While a page is worked on the next one is read. Raises IntegrityError when the source ends before.
-    """
+    """Prefetched pages after a cursor up to a position. Raises IntegrityError at an early end."""
     reading = asyncio.ensure_future(_page(source, after, up_to))
     try:
         while after.position < up_to:
@@ -103,14 +94,11 @@ async def _page(source: Source, after: Cursor, up_to: int) -> list[Recorded]:
 
 
 class Writer:
-    """One connection that several tables are written over, one after the other."""
-
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._lock = asyncio.Lock()
 
     async def write(self, table: Table, made: Sequence[Any], changed: Sequence[Any], to: Cursor) -> None:
-        """New rows, changed rows and the cursor."""
         async with self._lock, self.connection.transaction():
             # Lost in a crash together with the cursor; the swap's own commit makes it durable.
             await self.connection.execute("SET LOCAL synchronous_commit = off")
@@ -121,7 +109,7 @@ class Writer:
 
 
 class Filling:
-    """One table being filled. `lookups` is read from only between two pages, `writer` is shared."""
+    """One table being filled. `lookups` is read between two pages, `writer` is shared."""
 
     def __init__(self, table: Table, reached: Cursor, lookups: Connection, writer: Writer) -> None:
         self.table = table
@@ -135,7 +123,7 @@ class Filling:
         self._writing: asyncio.Task[None] | None = None
 
     async def take(self, page: Sequence[Recorded]) -> None:
-        """Fold a page, which follows what was taken before. Raises what folding raises."""
+        """Fold a page, which follows the last. Raises what folding raises."""
         if page[0].position <= self.reached.position:
             page = page[self.reached.position - page[0].position + 1 :]
         if not page:
@@ -151,7 +139,7 @@ class Filling:
             await self._write()
 
     def _fold(self, changes: list[Change], begin: int) -> int:
-        """Fold from `begin` on, up to a row that has to be read first; where that is."""
+        """Fold from `begin` up to a row to be read first; its index."""
         young, old, absent = self._young, self._old, self._absent
         evolve, begins = self.table.projection.evolve, self.table.projection.begins
         for index in range(begin, len(changes)):
@@ -165,14 +153,12 @@ class Filling:
         return len(changes)
 
     async def _load(self, changes: list[Change]) -> None:
-        """Read the rows of these changes that were forgotten, or never were."""
         keys = {key for key, _, _ in changes} - self._young.keys() - self._old.keys()
         found = await self.table.load(self._lookups, keys)
         self._old |= found
         self._absent |= keys - found.keys()
 
     async def finish(self) -> None:
-        """Write everything."""
         await self._write()
         await self._settle()
 
@@ -188,13 +174,12 @@ class Filling:
             await self._settle()
 
     async def _settle(self) -> None:
-        """Wait for a write that is under way. Raises what it raised."""
         if self._writing is not None:
             await self._writing
             self._writing = None
 
     async def stop(self) -> None:
-        """End a write that is under way; nothing of it stays."""
+        """Cancel a pending write; nothing of it stays."""
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
@@ -203,7 +188,6 @@ class Filling:
 async def fill(
     fillings: Sequence[Filling], source: Source, after: Cursor, up_to: int, progress: Progress
 ) -> None:
-    """Fold what the source has in between into all of them, in one pass."""
     async for page in pages(source, after, up_to):
         for filling in fillings:
             await filling.take(page)

@@ -1,11 +1,11 @@
-"""Build projections' tables anew beside the live ones, compare, and swap.
+"""Rebuild projections' tables beside the live ones, compare, and swap.
 
     log ──▶ fresh tables ──▶ same rows as live, at the same position? ──▶ one transaction: what came since,
            (one pass)                                                     the view, the active version
 
-While it runs the live tables are read and written as ever. Nothing outside these tables is touched. Whoever
-is cancelled leaves nothing behind; whoever is killed, or loses the database, leaves a table that is right up
-to its cursor: the next rebuild goes on with it (`resume`) or drops it.
+While it runs the live tables are read and written as ever. A cancelled rebuild leaves nothing behind; one
+that is killed, or loses the database, leaves a table that is right up to its cursor: the next rebuild goes on
+with it (`resume`) or drops it.
 """
 
 import time
@@ -37,13 +37,12 @@ _LOCK: Final = 7_300_003
 
 
 class RebuildOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild is to do.
+    """Options of a rebuild.
 
     `check`: compare, and swap nothing. `accept` is asked whether a table that differs shall be swapped in.
     `from_log`: the live table is of a history that the log does not hold, so it is not compared; the fresh
-    one goes up to the head. `resume`: go on with what a killed rebuild has left. `show` so many rows
-    that differ. `source` makes the source of events out of the log's own. `tell` hears what comes after the
-    pass over the log.
+    one goes up to the head. `resume`: go on with what a killed rebuild has left. `show` so many rows that
+    differ. `source` wraps the log's source of events. `tell` hears what follows the pass over the log.
     """
 
     check: bool = False
@@ -57,10 +56,10 @@ class RebuildOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuildResult(msgspec.Struct, frozen=True):
-    """What came of one projection. `live` is the root of the live table at the same position.
+    """Outcome for one projection; `live` is the live root at the same position.
 
-    None: it was not compared. `swapped`: the view shows the rebuilt table now. `resumed_at` is the position
-    that an earlier rebuild had come to.
+    None: not compared. `swapped`: the view shows the rebuilt table. `resumed_at`: where an earlier rebuild
+    had come to.
     """
 
     state: StateRoot
@@ -78,10 +77,7 @@ def silent(position: int, target: int) -> None:
 async def rebuild(
     database_url: str, name: str, options: RebuildOptions | None = None, *, progress: Progress = silent
 ) -> RebuildResult:
-    """Rebuild one projection as `rebuild_all` does.
-
-    Raises RebuildMismatchError unless a difference is accepted.
-    """
+    """Rebuild one projection. Raises RebuildMismatchError unless a difference is accepted."""
     (done,) = await rebuild_all(database_url, [name], options or RebuildOptions(), progress=progress)
     found = done.differences
     if found.rows and not done.swapped:
@@ -92,7 +88,7 @@ async def rebuild(
 async def rebuild_all(
     database_url: str, names: Sequence[str], options: RebuildOptions, *, progress: Progress = silent
 ) -> list[RebuildResult]:
-    """Rebuild projections in one pass over the log; each that is right is swapped in.
+    """Rebuild projections in one pass; each correct one is swapped in.
 
     Needs the rights of the tables' owner, as `migrate` does. Raises RebuildRunningError, SwapTimeoutError,
     IntegrityError when the log's chain does not hold, and what folding raises.
@@ -110,7 +106,7 @@ async def rebuild_all(
 
 @asynccontextmanager
 async def _connect(database_url: str, projections: Sequence[AnyProjection]) -> AsyncIterator[Connections]:
-    """For a rebuild of these, which nobody else rebuilds meanwhile. Raises RebuildRunningError."""
+    """Connections with the rebuild locks held. Raises RebuildRunningError."""
     async with AsyncExitStack() as stack:
         work, log, lookups, live = [
             await stack.enter_async_context(connected(database_url, _APPLICATION)) for _ in range(4)
@@ -122,7 +118,7 @@ async def _connect(database_url: str, projections: Sequence[AnyProjection]) -> A
 
 
 async def _forget(database_url: str, projections: Sequence[AnyProjection]) -> None:
-    """Drop what a cancelled rebuild has made, unless somebody else rebuilds by now."""
+    """Drop a cancelled rebuild's tables, unless another rebuild runs by now."""
     async with connected(database_url, _APPLICATION) as connection:
         for projection in projections:
             if await _lock(connection, projection):
@@ -130,7 +126,7 @@ async def _forget(database_url: str, projections: Sequence[AnyProjection]) -> No
 
 
 async def _lock(connection: Connection, projection: AnyProjection) -> bool:
-    """The right to rebuild it, for as long as the connection lives."""
+    """Advisory lock, for as long as the connection lives."""
     locked = "SELECT pg_try_advisory_lock($1, hashtext($2))"
     return bool(await connection.fetchval(locked, _LOCK, projection.name))
 
@@ -161,7 +157,6 @@ class _Rebuild:
         return found
 
     async def _fill(self, begun: Sequence[ResumePoint]) -> list[Cursor]:
-        """Fill all tables to near where the live ones are; where each has come to."""
         writer = Writer(self._to.work)
         fillings = [Filling(one.table, one.reached, self._to.lookups, writer) for one in begun]
         try:
@@ -183,7 +178,6 @@ class _Rebuild:
         return (await goal(self._to.live, name, from_log=self._options.from_log)).position
 
     async def _conclude(self, begun: ResumePoint, swapper: Swapper) -> RebuildResult:
-        """Compare one table, and swap it in where that is wanted."""
         options, projection = self._options, begun.table.projection
         options.tell(f"{projection.name}: all events are applied; it is compared and its indexes are made")
         await self._to.work.execute(f"ANALYZE {begun.table.name}")
@@ -198,7 +192,7 @@ class _Rebuild:
     async def _judge(
         self, begun: ResumePoint, swapper: Swapper
     ) -> tuple[StateRoot, StateRoot | None, Differences]:
-        """The roots of fresh and live table, and how they differ; the indexes are made meanwhile."""
+        """Roots of fresh and live table, and differences; meanwhile indexes are made."""
         options, fresh = self._options, begun.table
         version, _ = await cursors.where_is(self._to.work, fresh.projection.name)
         live = Table(fresh.projection, version)

@@ -1,4 +1,4 @@
-"""The next version of a projection's table: made, indexed, swapped in behind the view, or dropped."""
+"""Shadow table: a projection's next version, made, indexed, swapped or dropped."""
 
 import re
 from typing import Final
@@ -24,14 +24,12 @@ _INDEX: Final = re.compile(r"CREATE (UNIQUE )?INDEX \S+ ON \S+ (.+)", re.DOTALL)
 
 
 class ResumePoint(msgspec.Struct, frozen=True):
-    """A table to be filled, and up to where it is already."""
-
     table: Table
     reached: Cursor
 
 
 async def create(connection: Connection, projection: AnyProjection) -> ResumePoint:
-    """Make an empty table of the next version, with its cursor at the beginning."""
+    """Create an empty next version, with its cursor at the beginning."""
     version, _ = await cursors.where_is(connection, projection.name)
     live = Table(projection, version)
     newest = await connection.fetchval(query("newest_version"), projection.name)
@@ -45,10 +43,10 @@ async def create(connection: Connection, projection: AnyProjection) -> ResumePoi
 
 
 async def left_over(connection: Connection, projection: AnyProjection) -> ResumePoint | None:
-    """What a rebuild that was killed has left, if it can be gone on with; other versions are dropped.
+    """Resumable table of a killed rebuild; other versions are dropped.
 
-    It can where its cursor is in the log, and not ahead of the live table. An older version than the live one
-    was swapped out, and somebody still reads it.
+    Its cursor must be in the log, and not ahead of the live table. A version older than the live one was
+    swapped out, and still has readers.
     """
     active, live = await cursors.where_is(connection, projection.name)
     found: ResumePoint | None = None
@@ -65,7 +63,6 @@ async def left_over(connection: Connection, projection: AnyProjection) -> Resume
 
 
 async def index(connection: Connection, fresh: Table, live: Table) -> None:
-    """Make the live table's indexes on the fresh one too."""
     for row in await connection.fetch(query("indexes_of"), live.name):
         found = _INDEX.fullmatch(row["definition"])
         assert found is not None  # Postgres itself has written it
@@ -74,7 +71,6 @@ async def index(connection: Connection, fresh: Table, live: Table) -> None:
 
 
 async def swap_in(connection: Connection, table: Table, retired: int) -> None:
-    """Let the view show the table, in the caller's transaction."""
     projection = table.projection
     columns = ", ".join(projection.columns)
     names = {"view": projection.name, "columns": columns, "table": table.name}
@@ -86,7 +82,7 @@ async def swap_in(connection: Connection, table: Table, retired: int) -> None:
 async def clean(
     connection: Connection, projection: AnyProjection, *, keep: int = 0, lock_timeout_s: float = 0.1
 ) -> None:
-    """Drop versions nobody reads; one that a long reader still holds is left for the next rebuild."""
+    """Drop unread versions; one a long reader holds stays until the next."""
     for row in await connection.fetch(query("versions"), projection.name):
         if row["version"] == keep:
             continue

@@ -1,4 +1,4 @@
-"""The end of a rebuild: fresh and live table at the same position, and the swap behind the view.
+"""Swap of a rebuilt table behind the view, compared at one position.
 
 meeting   the live cursor is locked, so the live table stands still; the fresh one catches up (at most a few
           pages) and commits; a snapshot is taken that sees both; the lock goes. What is compared in the
@@ -35,8 +35,10 @@ _SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
 
 @dataclass(frozen=True)
 class Connections:
-    """`work` writes and holds the lock, `log` reads events, `lookups` rows of fresh tables and what events
-    recall; `live` asks where the live tables are, and holds them still for a moment.
+    """Connections of a rebuild, by use.
+
+    `work` writes and holds the lock, `log` reads events, `lookups` rows of fresh tables and what events
+    recall; `live` reads the live tables' places, and locks them for a moment.
     """
 
     work: Connection
@@ -46,7 +48,7 @@ class Connections:
 
 
 async def goal(connection: Connection, name: str, *, from_log: bool) -> Cursor:
-    """Where a fresh table should come to: where the live one is, or `from_log` the log's head."""
+    """Target of a fresh table: the live one's place, or `from_log` the head."""
     if not from_log:
         return (await cursors.where_is(connection, name))[1]
     row = await connection.fetchrow(query("signing_head"))
@@ -55,8 +57,6 @@ async def goal(connection: Connection, name: str, *, from_log: bool) -> Cursor:
 
 
 class Swapper:
-    """One fresh table, filled and written up to `reached`."""
-
     def __init__(
         self, to: Connections, source: Source, table: Table, reached: Cursor, *, from_log: bool
     ) -> None:
@@ -69,7 +69,7 @@ class Swapper:
 
     @asynccontextmanager
     async def meeting(self) -> AsyncIterator[Cursor]:
-        """While it lasts `log` and `lookups` are in transactions that see both tables at this place."""
+        """Snapshot for `log` and `lookups` with both tables at this place."""
         await self._advance()
         async with AsyncExitStack() as stack:
             async with self._to.live.transaction():
@@ -88,7 +88,6 @@ class Swapper:
         return int(row["version"])
 
     async def _advance(self) -> None:
-        """Apply what is missing, exactly up to the target."""
         target = await goal(self._to.work, self._name, from_log=self._from_log)
         async for page in pages(self._source, self._reached, target.position):
             async with self._to.work.transaction():
@@ -108,10 +107,10 @@ class Swapper:
             )
 
     async def swap(self, timeout_s: float) -> None:
-        """Apply the rest and let the view show the fresh table, in one transaction.
+        """Apply the rest and swap the view, in one transaction.
 
-        A long reader keeps the view locked; to wait for it would keep everybody else waiting behind us, so
-        we give up quickly and try again.
+        A long reader keeps the view locked, and waiting would block all others behind us: give up quickly and
+        retry.
         """
         give_up_at = time.monotonic() + timeout_s
         pause_s = 0.2

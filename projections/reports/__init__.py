@@ -1,1 +1,1 @@
-"""What is read on demand: statements, books, journal, causes."""
+"""Reports on demand: statements, books, journal, causes."""

@@ -1,4 +1,4 @@
-"""What an account had at any moment, folded from its events by the ledger's own rules."""
+"""An account's balance as of any moment, by the ledger's fold."""
 
 from collections.abc import Iterable
 
@@ -21,11 +21,7 @@ Row = tuple[int, int, str, str, int]
 
 
 class BalanceAt(msgspec.Struct, frozen=True):
-    """What an account could spend at a moment: whole credits.
-
-    `balance` = what is in `lots` less `debt`. `unbooked` is in neither: it is in lots whose life was over and
-    whose expiry nobody had booked.
-    """
+    """Spendable credits: `lots` less `debt`. `unbooked`: expired, not booked yet."""
 
     account: str
     moment: LogPosition
@@ -36,8 +32,7 @@ class BalanceAt(msgspec.Struct, frozen=True):
 
 
 def fold_account(rows: Iterable[Row], state: AccountState | None = None) -> AccountState:
-    """The account after these events. Raises UnknownEventTypeError and CodecError where one cannot be
-    read."""
+    """Fold an account's events. Raises UnknownEventTypeError and CodecError."""
     state = state or AccountState()
     for position, _, type_name, data, _ in rows:
         state = evolve(state, account_event(type_name, data, position))
@@ -45,7 +40,6 @@ def fold_account(rows: Iterable[Row], state: AccountState | None = None) -> Acco
 
 
 def account_event(type_name: str, data: str, position: int) -> AccountEvent:
-    """The event of a row in an account's stream."""
     event = decode_data(type_name, data, position)
     if not isinstance(event, AccountEvent):
         raise UnfoldableEventError(f"{type_name} at position {position} is no account's event")
@@ -53,16 +47,13 @@ def account_event(type_name: str, data: str, position: int) -> AccountEvent:
 
 
 def balance_of(account: str, state: AccountState, at: LogPosition) -> BalanceAt:
-    """The state as it is to be read at a moment."""
     alive = tuple(lot for lot in state.lots if not lot.dead(at.time_us))
     balance = state.available(at.time_us)
     return BalanceAt(account, at, balance, state.debt, state.balance - balance, alive)
 
 
 async def balance_at(reader: Reader, account: str, point: AsOf = NOW) -> BalanceAt:
-    """The account's balance at a point. Raises NoSuchAccountError, and NothingOfThatNameError beyond the
-    log's
-    end."""
+    """Balance at a point. Raises NoSuchAccountError, NothingOfThatNameError beyond the log."""
     at = await locate(reader, point)
     rows = await reader.fetch(query("account_until"), account_stream(account), at.position)
     if not rows:
@@ -71,7 +62,7 @@ async def balance_at(reader: Reader, account: str, point: AsOf = NOW) -> Balance
 
 
 async def require_account(reader: Reader, account: str) -> None:
-    """Raise NoSuchAccountError unless the account has done something at some time."""
+    """Raise NoSuchAccountError unless the account has events."""
     stream = account_stream(account)
     if not await reader.fetchval("SELECT EXISTS (SELECT FROM events WHERE stream = $1)", stream):
         raise NoSuchAccountError(f"there is no account {account!r} in the log")

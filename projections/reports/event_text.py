@@ -1,4 +1,4 @@
-"""What an event says, in a few words for people; ids with columns of their own are left out. Pure."""
+"""Events in a few words for people, without ids. Pure."""
 
 from datetime import UTC, datetime
 from typing import assert_never
@@ -166,7 +166,6 @@ def money(paid: account.Paid) -> str:
 
 
 def day(time_us: int) -> str:
-    """The date in UTC."""
     return _utc(time_us, "%Y-%m-%d")
 
 

@@ -1,8 +1,4 @@
-"""The causal chain of a video: payment → grant → charge → attempts → task → video or refund → message.
-
-`explain` finds what an id names and reads everything that led to it and followed from it, by indexes only;
-`chain_of` makes steps of that, in order. Pure but for the reading.
-"""
+"""Causal chain: payment → grant → charge → attempts → task → video → message."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
@@ -72,7 +68,7 @@ STAGES: Final = {
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What the chat is owed for a job, as the notifier keeps it. Times are epoch microseconds."""
+    """Notification for a job, as the notifier keeps it. Times are epoch microseconds."""
 
     job: str
     kind: str
@@ -87,7 +83,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step. `position` is None for what is not an event: a payment outside, a message to the chat."""
+    """One step. `position` is None outside the log: a payment, a message."""
 
     stage: str
     at_us: int
@@ -102,7 +98,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Chain(msgspec.Struct, frozen=True):
-    """What `id` names, and its steps in order. `left_out` jobs more drew from the same grants."""
+    """Steps of `id` in order. `left_out` more jobs drew from the same grants."""
 
     kind: Kind
     id: str
@@ -111,14 +107,13 @@ class Chain(msgspec.Struct, frozen=True):
 
     @property
     def jobs(self) -> tuple[str, ...]:
-        """The jobs in the chain, in the order they first appear."""
         return tuple(dict.fromkeys(step.job for step in self.steps if step.job is not None))
 
 
 def chain_of(
     kind: Kind, name: str, events: Iterable[Recorded], messages: Sequence[Message] = (), left_out: int = 0
 ) -> Chain:
-    """The chain of these events (in any order, doubled or not) and messages. Raises UnknownEventTypeError."""
+    """Chain of events (unordered, maybe doubled) and messages. Raises UnknownEventTypeError."""
     steps: list[Step] = []
     by_position = {event.position: event for event in events}
     orders: dict[str, str] = {}
@@ -148,7 +143,7 @@ def chain_of(
 
 
 def _when(step: Step) -> tuple[int, int, int]:
-    """A payment outside comes right before its grant, a message after the events of its moment."""
+    """Order: a payment outside before its grant, a message after events of its moment."""
     rank = 2 if step.stage == "message" else 1 if step.position is not None else 0
     return step.at_us, rank, step.position or 0
 
@@ -169,7 +164,6 @@ def _step(recorded: Recorded, event: Event) -> Step:
 
 
 def _reference(event: Event) -> str | None:
-    """What grants and revocations call it that go with it."""
     match event:
         case PaymentSucceeded():
             return f"{event.provider}:{event.provider_payment}"
@@ -180,7 +174,6 @@ def _reference(event: Event) -> str | None:
 
 
 def _payment(recorded: Recorded, event: Event) -> Step | None:
-    """The money that a grant or revocation names, and the log does not: it moved before, outside."""
     if not isinstance(event, CreditsGranted | CreditsRevoked) or event.reference is None:
         return None
     what = event.reference
@@ -209,10 +202,7 @@ def _told(message: Message) -> Step:
 
 
 async def explain(reader: Reader, name: str) -> Chain:
-    """The chain of a job, order, payment, charge or position; a payment by our id or the provider's.
-
-    Raises NothingOfThatNameError.
-    """
+    """Chain of any id, payments by our or the provider's. Raises NothingOfThatNameError."""
     name = name.strip()
     if not 0 < len(name) <= ID_CHARS_MAX:
         raise NothingOfThatNameError(f"an id has 1 to {ID_CHARS_MAX} characters")
@@ -250,7 +240,7 @@ async def _of_event(reader: Reader, recorded: Recorded) -> Chain:
 
 
 async def _of_jobs(reader: Reader, kind: Kind, name: str, events: list[Recorded]) -> Chain:
-    """Whole jobs with the grants that paid for them, and those grants' payments."""
+    """Whole jobs with their grants, and those grants' payments."""
     grants = await _grants(reader, events)
     events = [*events, *grants, *await _payments(reader, grants)]
     return chain_of(kind, name, events, await _messages(reader, _jobs(events)))
@@ -275,7 +265,6 @@ async def _of_grants(reader: Reader, kind: Kind, name: str, events: list[Recorde
 
 
 async def _grants(reader: Reader, events: Sequence[Recorded]) -> list[Recorded]:
-    """The grants whose lots these events drew from."""
     lots: dict[str, set[int]] = {}
     for recorded in events:
         event = decode(recorded)
@@ -290,7 +279,6 @@ async def _grants(reader: Reader, events: Sequence[Recorded]) -> list[Recorded]:
 
 
 async def _payments(reader: Reader, grants: Iterable[Recorded]) -> list[Recorded]:
-    """The payments that these grants name, as far as they are in the log."""
     found: list[Recorded] = []
     for reference in dict.fromkeys(getattr(decode(grant), "reference", None) for grant in grants):
         if reference is not None:
@@ -311,6 +299,5 @@ async def _events(reader: Reader, name: str, *arguments: object) -> list[Recorde
 
 
 def _jobs(events: Iterable[Recorded]) -> list[str]:
-    """The jobs these events belong to, in order."""
     found = (job_of(event.stream) or getattr(decode(event), "job", None) for event in events)
     return list(dict.fromkeys(job for job in found if job is not None))

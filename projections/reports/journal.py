@@ -1,4 +1,4 @@
-"""The journal: events in order, picked by type, account, job, payment and place."""
+"""Journal: events by type, account, job, payment and position."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ query = load_queries("projections.reports")
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which events: all conditions hold. Of more than `limit`, the first ones, or the `newest`."""
+    """Conditions, all of which hold. Of more than `limit`, the first or the `newest`."""
 
     types: tuple[str, ...] = ()
     account: str | None = None
@@ -32,8 +32,6 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One event in words."""
-
     recorded: Recorded
     stage: str
     what: str
@@ -42,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 async def journal(reader: Reader, wanted: Filter) -> tuple[list[Entry], bool]:
-    """The entries in order, and whether there are more. Raises UnknownEventTypeError, NotInLogError."""
+    """Entries in order, and whether there are more. Raises UnknownEventTypeError, NotInLogError."""
     first = 1 if wanted.start is None else (await locate(reader, wanted.start.before())).position + 1
     last = (await locate(reader, wanted.end)).position
     types = list(wanted.types) or None
@@ -70,7 +68,6 @@ async def journal(reader: Reader, wanted: Filter) -> tuple[list[Entry], bool]:
 
 
 async def _narrow(reader: Reader, wanted: Filter) -> list[Recorded]:
-    """The few events of one job, one payment, or both; of the account's only, if one is named."""
     found: dict[int, Recorded] | None = None
     for name, words, argument in (
         ("explain_jobs", f"job {wanted.job!r}", None if wanted.job is None else [wanted.job]),

@@ -1,7 +1,7 @@
-"""A place in the log: a position, and the time at which the lives of lots are judged there.
+"""As-of position: a place in the log, and the time for expiries.
 
-An auditor names it by a position or by a time. What happened at a time is what was recorded at or before it;
-a lot whose life was over at that time does not count, whenever its expiry was booked.
+An auditor names a position or a time. A time includes what was recorded at or before it; a lot expired by
+then does not count, whenever its expiry was booked.
 """
 
 import msgspec
@@ -14,7 +14,7 @@ query = load_queries("projections.reports")
 
 
 class LogPosition(msgspec.Struct, frozen=True):
-    """`position` is the last one that counts, 0 before the first event. Times are epoch microseconds.
+    """`position` is the last that counts, 0 for none. Times are epoch microseconds.
 
     `asked_us` is later than `time_us` when a time was asked for that has not come yet.
     """
@@ -29,13 +29,12 @@ class LogPosition(msgspec.Struct, frozen=True):
 
 
 class AsOf(msgspec.Struct, frozen=True):
-    """What a person names: a position, a time, or, with neither, now."""
+    """A position, a time, or, with neither, now."""
 
     position: int | None = None
     time_us: int | None = None
 
     def before(self) -> "AsOf":
-        """The last point that is earlier."""
         if self.position is not None:
             return AsOf(position=self.position - 1)
         return AsOf(time_us=self.time_us - 1) if self.time_us is not None else self

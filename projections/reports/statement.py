@@ -1,7 +1,7 @@
-"""An account's statement: every movement with its running balance, and which lots it went to or came from.
+"""Account statement: every movement with running balance and lots.
 
-Pure but for `statement`, which reads. Folded by the ledger's own rules. An expiry stands at the moment the
-credits could no longer be spent, whenever it was booked; one not booked yet is shown without a position.
+Folded by the ledger's own rules; pure but for `statement`. An expiry stands at the moment the credits could
+no longer be spent, whenever it was booked; one not booked yet has no position.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,7 +32,7 @@ BEGINNING = LogPosition(0, 0)
 
 
 class LotChange(msgspec.Struct, frozen=True):
-    """So many credits into (+) or out of (-) one lot."""
+    """Credits into (+) or out of (-) one lot."""
 
     lot: int
     amount: int
@@ -41,7 +41,7 @@ class LotChange(msgspec.Struct, frozen=True):
 
 
 class Movement(msgspec.Struct, frozen=True):
-    """Credits that came or went. `amount` is signed, and is the sum of `lots` and `debt`.
+    """Signed `amount`, the sum of `lots` and `debt`.
 
     `debt` is what became owed (-) or was settled (+). It took effect at `at_us` and was booked at
     `recorded_at_us`, which with `position` is None for an expiry not booked by the statement's end.
@@ -62,14 +62,11 @@ class Movement(msgspec.Struct, frozen=True):
     kind: str = ""
 
     def in_effect(self, at: LogPosition) -> bool:
-        """Whether it had happened at a moment."""
         booked = self.position is not None and self.position <= at.position
         return booked or (self.type == "CreditsExpired" and self.at_us <= at.time_us)
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """What an account had at `start`, what moved after it, and what it had at `end`."""
-
     account: str
     start: LogPosition
     end: LogPosition
@@ -80,8 +77,7 @@ class Statement(msgspec.Struct, frozen=True):
 
 
 async def statement(reader: Reader, account: str, start: AsOf | None = None, end: AsOf = NOW) -> Statement:
-    """The statement from a point to another, both included. Raises NoSuchAccountError and
-    NothingOfThatNameError."""
+    """Statement between two points, inclusive. Raises NoSuchAccountError and NothingOfThatNameError."""
     until = await locate(reader, end)
     begin = BEGINNING if start is None else await locate(reader, start.before())
     rows = await reader.fetch(query("account_until"), account_stream(account), until.position)
@@ -91,7 +87,6 @@ async def statement(reader: Reader, account: str, start: AsOf | None = None, end
 
 
 def statement_of(account: str, rows: Iterable[Row], start: LogPosition, end: LogPosition) -> Statement:
-    """The statement of an account whose events up to `end` are `rows`."""
     opening, running = 0, 0
     listed: list[tuple[Movement, int]] = []
     for movement in sorted(movements(rows, end), key=lambda m: m.at_us):  # stable: else in their order
@@ -104,7 +99,7 @@ def statement_of(account: str, rows: Iterable[Row], start: LogPosition, end: Log
 
 
 def movements(rows: Iterable[Row], end: LogPosition) -> Iterator[Movement]:
-    """Every movement in these events, then the expiries that were due at `end` and not booked."""
+    """Movements of these events, then unbooked expiries due at `end`."""
     state = AccountState()
     for position, _, type_name, data, recorded_at_us in rows:
         event = account_event(type_name, data, position)
@@ -158,7 +153,6 @@ def _movement(
 
 
 def _changes(before: tuple[Lot, ...], after: tuple[Lot, ...]) -> Iterator[LotChange]:
-    """What went out of lots, in the order they were drawn, and what came into them."""
     had = {lot.number: lot for lot in before}
     has = {lot.number: lot for lot in after}
     for lot in before:

@@ -1,4 +1,4 @@
-"""The books of the whole system at any moment, added up by the database (`audit.books`)."""
+"""Trial balance of the whole system at any moment (`audit.books`)."""
 
 import msgspec
 
@@ -12,7 +12,7 @@ query = load_queries("projections.reports")
 
 
 class BookLine(msgspec.Struct, frozen=True):
-    """One account of the books, or `accounts` users together: what came in, what went out, in credits."""
+    """An account of the books, or `accounts` users: credits in and out."""
 
     account: str
     accounts: int
@@ -22,7 +22,7 @@ class BookLine(msgspec.Struct, frozen=True):
 
 
 class TrialBalance(msgspec.Struct, frozen=True):
-    """Every account at a moment. In sound books `total` is zero and as much came in as went out."""
+    """Every account at a moment. In sound books `total` is zero."""
 
     moment: LogPosition
     lines: tuple[BookLine, ...]
@@ -33,7 +33,7 @@ class TrialBalance(msgspec.Struct, frozen=True):
 
 
 async def trial_balance(reader: Reader, point: AsOf = NOW, *, by_account: bool = False) -> TrialBalance:
-    """The books at a point, users in one line unless `by_account`. Raises UnknownEventTypeError."""
+    """Trial balance at a point, users in one line unless `by_account`. Raises UnknownEventTypeError."""
     at = await locate(reader, point)
     unknown = await reader.fetchrow(query("unknown_types"), at.position, list(EVENT_TYPES))
     if unknown is not None:

@@ -1,1 +1,1 @@
-"""Checks log, books and read models. Nothing here asks the deciders: it tells when they are wrong."""
+"""Verify log, books and read models, independently of the deciders."""

@@ -1,4 +1,4 @@
-"""The event types the rules read, and what is said of rows that cannot stand where they do."""
+"""Event fields the invariants read, and findings about misplaced rows."""
 
 from typing import Any, Final, get_args
 
@@ -33,7 +33,7 @@ MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
 
 
 def read(row: Row, findings: Findings) -> Any:
-    """The row's event; None when it cannot be read, which is a finding."""
+    """The row's event; None, with a finding, when it cannot be read."""
     try:
         return DECODE[row[3]](row[6] or "")
     except (KeyError, msgspec.DecodeError, UnicodeError) as error:
@@ -42,12 +42,10 @@ def read(row: Row, findings: Findings) -> Any:
 
 
 def wrong_version(findings: Findings, at: int, stream: str, version: int, expected: int) -> None:
-    """The stream's versions are not 1, 2, 3, …"""
     findings.add("stream", at, f"{stream} has version {version} where {expected} should be")
 
 
 def misplaced(findings: Findings, row: Row) -> None:
-    """The row's type is none of its stream's kind."""
     at, stream, _, name, *_ = row
     if name in EVENT_TYPES:
         findings.add("stream", at, f"{name} at position {at} cannot stand in {stream}")
@@ -56,7 +54,6 @@ def misplaced(findings: Findings, row: Row) -> None:
 
 
 def broken_command(findings: Findings, at: int, left: int) -> None:
-    """A command begins too early, or goes on after its end."""
     if left:
         message = f"a command begins at position {at} where {left} events of the one before should stand"
     else:

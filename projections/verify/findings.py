@@ -1,4 +1,4 @@
-"""What a check finds, and where."""
+"""Findings: one objection each, with its position."""
 
 from typing import Literal, get_args
 
@@ -50,7 +50,7 @@ PROBLEMS_MAX = 100
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong. `position` is where in the log, None when it is not about one event."""
+    """Something wrong. `position` is None when it is not about one event."""
 
     kind: Kind
     position: int | None
@@ -58,7 +58,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Findings:
-    """Collects problems, up to `limit`, each once. `count` is how many there were."""
+    """Collects problems, each once, up to `limit`. `count` is all."""
 
     def __init__(self, limit: int = PROBLEMS_MAX) -> None:
         self.problems: list[Problem] = []
@@ -66,7 +66,6 @@ class Findings:
         self._limit = limit
 
     def add(self, kind: Kind, position: int | None, message: str) -> None:
-        """One more, unless there are enough."""
         self.count += 1
         if len(self.problems) < self._limit:
             problem = Problem(kind, position, message)

@@ -1,4 +1,4 @@
-"""The walk that goes hash by hash: where a row's hash does not follow from the one before."""
+"""Hash chain walk: rows whose hash does not follow."""
 
 from collections.abc import Callable
 from hashlib import sha256
@@ -20,8 +20,6 @@ Progress = Callable[[str, int], None]
 
 
 class Chain(msgspec.Struct):
-    """What the walk saw: the rows whose hash does not follow, and the last row. `count` is all rows."""
-
     breaks: list[int]
     broken: int
     head: Cursor
@@ -29,7 +27,6 @@ class Chain(msgspec.Struct):
 
 
 async def walk(connection: Connection, after: Cursor, progress: Progress) -> Chain:
-    """Go through all rows after a place, in the caller's snapshot."""
     chain = Chain([], 0, after)
     previous, position, last = after.hash, after.position, b""
     cursor = await connection.cursor(query("chain"), after.position)

@@ -1,4 +1,4 @@
-"""The walk that follows what the rows say: feeds `Rules`, and looks up what those have forgotten."""
+"""Log walk: feeds `Rules`, and looks up what those have forgotten."""
 
 import time
 from datetime import timedelta
@@ -25,8 +25,6 @@ AHEAD_S_MAX: Final = 60
 
 
 class RulesWalk:
-    """One walk from `after` to the head, in the caller's snapshot."""
-
     def __init__(self, connection: Connection, findings: Findings, after: int, progress: Progress) -> None:
         self._connection = connection
         self._findings = findings
@@ -36,7 +34,6 @@ class RulesWalk:
         self.rules = Rules(findings, after=after)
 
     async def run(self) -> Rules:
-        """All rows, then what can be said at the end only."""
         rules = self.rules
         if self._after:
             row = await self._connection.fetchrow(query("command_at"), self._after)
@@ -57,14 +54,13 @@ class RulesWalk:
         return rules
 
     async def _begun(self, first: int) -> None:
-        """The walk may begin inside a command: it may have said before that a job is made again for free."""
+        """The walk may begin inside a command that allowed a free job."""
         cursor = await self._connection.cursor(query("rules"), first - 1, READ)
         for row in await cursor.fetch(self._after - first + 1):
             if row[3] == "JobRequeued":
                 self.rules.jobs.requeued(row)
 
     def open_jobs(self) -> dict[str, OpenJob]:
-        """The jobs that have not ended, by id."""
         return {
             stream[len(JOB) :]: OpenJob(stream[len(JOB) :], job.account, job.queued_at, job.deadline_at_us)
             for stream, job in self.rules.jobs.by_stream.items()
@@ -82,7 +78,7 @@ class RulesWalk:
                 rules.jobs.spent += judge(self._findings, row, histories.get(stream, []))
 
     async def _histories(self, streams: list[str], up_to: int) -> dict[str, list[Row]]:
-        """Job's stream → its rows, and its charges and refunds, in order."""
+        """Job's stream → its rows, charges and refunds, in order."""
         jobs = [stream[len(JOB) :] for stream in streams]
         found: dict[str, list[Row]] = {}
         for row in await self._connection.fetch(query("histories"), streams, jobs, up_to):
@@ -90,7 +86,6 @@ class RulesWalk:
         return found
 
     async def _load(self, rows: list[Row]) -> None:
-        """Bring to memory what the page goes on with and the walk has not seen the beginning of."""
         rules = self.rules
         known = self._loaded | rules.accounts.keys() | rules.jobs.by_stream.keys()
         known |= rules.payments.by_stream.keys()
@@ -107,11 +102,10 @@ class RulesWalk:
 
 
 async def check_clock(connection: Connection, after: int, findings: Findings) -> None:
-    """Report the first of the events after a position that are later than now.
+    """Report the first event after a position from the future.
 
-    Now is what the database's clock says, or that of the machine that verifies, whichever is less: the one
-    that was wrong when they were written may be so still. The log's time never falls, so what comes after
-    such an event has its time too.
+    Now is the database's clock or the verifying machine's, whichever is less: the one that was wrong when
+    they were written may be so still. The log's time never falls, so what follows has its time too.
     """
     told = {
         "the database's clock": int(await connection.fetchval(ledger_query("clock"))),

@@ -1,8 +1,8 @@
-"""The walk that folds every read model anew, to compare it row by row with its table at its cursor.
+"""Read model walk: folds each anew, compares rows at its cursor.
 
-A job's row is compared and forgotten when the job has ended; should an event come later, the row is folded
-again from its stream. Accounts' rows are kept to the end, and rows made of many streams' events: those need
-the log from its start, and are not compared where the walk begins later.
+A job's row is compared and forgotten when the job has ended; for a later event it is folded again from its
+stream. Accounts' rows and rows of many streams' events are kept to the end: the latter need the log from its
+start, and are not compared where the walk begins later.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,14 +34,12 @@ _ENDS = frozenset({"JobSucceeded", "JobFailed"})
 
 
 def as_recorded(row: Any) -> Recorded:
-    """What a fold may look at of a row; the rest is left empty."""
+    """The fields a fold may look at; the rest is empty."""
     position, stream, version, name, data, time_us = row
     return Recorded(position, stream, version, name, data, None, None, None, time_us, b"")
 
 
 class _Compared:
-    """A read model's table and cursor, and which of its rows are not what the log says."""
-
     def __init__(self, projection: AnyProjection, version: int, cursor: Cursor) -> None:
         self.table = Table(projection, version)
         self.cursor = cursor
@@ -61,13 +59,12 @@ class _Compared:
             findings.add("projection", at, message)
 
     async def _has_rows(self, connection: Connection, count: int) -> bool:
-        """Whether the table has just so many."""
         found = await connection.fetchval(query("count_rows").format(table=self.table.name))
         return bool(found == count)
 
 
 class ManyRowsModel(_Compared):
-    """A read model whose rows are made of many streams' events: its rows as the log has them so far."""
+    """Read model of many streams' events: its rows so far."""
 
     def __init__(self, projection: ManyRows[Any], version: int, cursor: Cursor) -> None:
         super().__init__(projection, version, cursor)
@@ -76,7 +73,7 @@ class ManyRowsModel(_Compared):
         self._followed = True
 
     async def take(self, connection: Connection, reads: Sequence[Read], findings: Findings) -> None:
-        """The next events, all that could be decoded. What cannot be folded ends the comparison."""
+        """Fold the next decoded events. A failure ends the comparison."""
         mine = [read for read in reads if self.projection.concerns(read.recorded)] if self._followed else []
         try:
             earlier = await load_earlier_events(connection, self.projection, mine)
@@ -87,12 +84,11 @@ class ManyRowsModel(_Compared):
             findings.add("projection", position, f"{self.projection.name} cannot be folded: {error}")
 
     def breaks(self) -> None:
-        """An event that matters cannot be read: what the rows should be is not known."""
+        """An event that matters cannot be read: the rows are unknown."""
         self._followed = False
         self._rows.clear()
 
     async def finish(self, connection: Connection, findings: Findings) -> None:
-        """The walk is where the table is: compare."""
         if not self._followed:
             return
         stored = 0
@@ -111,7 +107,7 @@ class ManyRowsModel(_Compared):
 
 
 class StreamModel(_Compared):
-    """A read model with a row per stream: rows folded and not compared yet."""
+    """Read model with a row per stream: rows not compared yet."""
 
     def __init__(self, projection: OnePerStream[Any], version: int, cursor: Cursor, *, whole: bool) -> None:
         super().__init__(projection, version, cursor)
@@ -126,7 +122,7 @@ class StreamModel(_Compared):
         self._seen = 0
 
     def admits(self, recorded: Recorded, key: str) -> bool:
-        """Whether an event of a row that is not in memory can be folded now; else it is kept in `late`."""
+        """Whether a row not in memory can take the event; else `late`."""
         if key in self._broken:
             return False
         if recorded.version == 1 or key in self._loaded:
@@ -135,12 +131,11 @@ class StreamModel(_Compared):
         return False
 
     def breaks(self, key: str) -> None:
-        """An event that cannot be read or folded: what its row should be is not known."""
         self._broken.add(key)
         self.rows.pop(key, None)
 
     async def take_late(self, connection: Connection, fold: Callable[[list[Recorded]], object]) -> None:
-        """Fold what came for rows that are not in memory, after what came before in their streams."""
+        """Fold late events after what came before in their streams."""
         late, self.late = self.late, []
         if late:
             streams = list({recorded.stream for recorded in late})
@@ -151,13 +146,12 @@ class StreamModel(_Compared):
             self._loaded = set()
 
     async def forget(self, connection: Connection) -> None:
-        """Compare the rows that nothing more is expected for, and drop them; many at once."""
         if len(self.over) >= _AT_ONCE:
             await self._compare(connection, [key for key in self.over if key in self.rows])
             self.over.clear()
 
     async def finish(self, connection: Connection, findings: Findings) -> None:
-        """The walk is where the table is: compare the rest, and look for rows the log knows nothing of."""
+        """Compare the rest, and look for rows the log knows nothing of."""
         for keys in _paged(list(self.rows)):
             await self._compare(connection, keys)
         for key in self._ahead:
@@ -192,15 +186,12 @@ AnyModel = StreamModel | ManyRowsModel
 
 
 class Walk:
-    """Goes through the log for all models, each until its cursor."""
-
     def __init__(self, models: Sequence[AnyModel], findings: Findings) -> None:
         self._waiting = sorted(models, key=lambda model: model.cursor.position)
         self._findings = findings
         self._routes: dict[tuple[str, str], list[tuple[StreamModel, int]]] = {}
 
     async def run(self, connection: Connection, after: int, progress: Progress) -> None:
-        """All rows after a position, in the caller's snapshot; every model is compared."""
         for model in self._waiting:
             # Keeps a rebuild from dropping the table while the walk goes on.
             await connection.execute(f"LOCK TABLE {model.table.name} IN ACCESS SHARE MODE")
@@ -236,11 +227,10 @@ class Walk:
         self._routes.clear()
 
     def _folding(self, model: StreamModel) -> Callable[[list[Recorded]], object]:
-        """Folds events into one model alone."""
         return Walk([model], self._findings)._fold
 
     def _fold(self, rows: list[Recorded]) -> list[Read]:
-        """The hot loop: everything here is paid for each event. What could be decoded is given back."""
+        """The hot loop, paid for each event. Returns what could be decoded."""
         routes = self._routes
         reads: list[Read] = []
         for recorded in rows:
@@ -280,7 +270,7 @@ class Walk:
                 other.breaks()
 
     def _route(self, recorded: Recorded) -> list[tuple[StreamModel, int]]:
-        """The models such an event matters to, each with how much of a stream's name is not its row's key."""
+        """Models of an event, each with its stream prefix's length."""
         found = []
         for model in self._waiting:
             key = model.projection.key_of(recorded) if isinstance(model, StreamModel) else None
@@ -291,7 +281,7 @@ class Walk:
 
 
 def model_of(projection: AnyProjection, version: int, cursor: Cursor, *, whole: bool) -> AnyModel | None:
-    """What follows the read model through the log; None when it can only be followed from the log's start."""
+    """The read model's follower; None when only the whole log would do."""
     match projection:
         case OnePerStream():
             return StreamModel(projection, version, cursor, whole=whole)

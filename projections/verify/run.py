@@ -1,4 +1,4 @@
-"""Verifies a whole database: three walks over one snapshot, then what only all of them together can tell.
+"""Verify a whole database: three walks over one snapshot, then their joint findings.
 
 report = await verify(database)         # each walk in a process of its own, so that each has a core
 report = await verify_on(connection)    # in this process, one walk after the other
@@ -42,14 +42,12 @@ _SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
 
 
 class Database(msgspec.Struct, frozen=True):
-    """Where it is, and what each connection to it is told."""
-
     url: str
     server_settings: dict[str, str]
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What was found (at most PROBLEMS_MAX of `found`), over how many events up to where."""
+    """Findings (at most PROBLEMS_MAX of `found`), events checked, last position."""
 
     problems: list[Problem]
     found: int
@@ -58,12 +56,10 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class VerificationFailedError(LedgerError):
-    """A walk could not be finished: the database went away, or the walk's process was killed."""
+    """A walk could not be finished: database lost, or its process killed."""
 
 
 class Walked(msgspec.Struct):
-    """What a walk came to; `chain` and `open_jobs` from the walk that knows them."""
-
     problems: list[Problem] = []
     found: int = 0
     chain: Chain | None = None
@@ -71,7 +67,7 @@ class Walked(msgspec.Struct):
 
 
 class WalkTask(msgspec.Struct):
-    """Which walk, and over which snapshot of which database; `gentle`: after everybody else's work."""
+    """A walk and its snapshot and database; `gentle`: at lowest priority."""
 
     stage: Stage
     database: Database
@@ -81,8 +77,6 @@ class WalkTask(msgspec.Struct):
 
 
 class WalkMessage(msgspec.Struct, omit_defaults=True):
-    """One line: how far it is, how it ended, or why it could not."""
-
     at: int = 0
     walked: Walked | None = None
     error: str = ""
@@ -101,13 +95,11 @@ async def verify(
     progress: Progress = silent,
     gentle: bool = False,
 ) -> Report:
-    """Verify the log after a place, and everything made of it. One process per walk.
+    """Verify the log after a place, and everything made of it.
 
-    All walks go on at the same time; when `gentle`, one after the other and after everybody else's work.
-
-    Without `models` in `stages` read models are not compared. With `keys` every stored checkpoint must be
-    signed by one of them. Raises VerificationFailedError, and what asyncpg raises when the database cannot
-    be reached.
+    One process per walk, all at once; when `gentle`, in turn and at lowest priority. Without `models` in
+    `stages` read models are not compared. With `keys` every stored checkpoint must be signed by one of them.
+    Raises VerificationFailedError, and what asyncpg raises when the database cannot be reached.
     """
     connection = await asyncpg.connect(database.url, server_settings=database.server_settings, timeout=10)
     try:
@@ -127,14 +119,14 @@ async def verify(
 async def verify_on(
     connection: Connection, *, after: Cursor = GENESIS, keys: Sequence[PublicKey] = ()
 ) -> Report:
-    """The same in this process, on one connection, one walk after the other."""
+    """The same in this process on one connection, walk by walk."""
     async with connection.transaction(**_SNAPSHOT):
         walked = {stage: await WALKS[stage](connection, after, silent) for stage in STAGES}
         return await _conclude(connection, after, walked, keys)
 
 
 async def check_ledger(pool: Pool) -> list[Problem]:
-    """What is wrong, up to PROBLEMS_MAX; see docs/auditing.md for what is checked."""
+    """Problems, up to PROBLEMS_MAX; see docs/auditing.md for what is checked."""
     async with pool.acquire() as connection:
         return (await verify_on(connection)).problems
 
@@ -173,12 +165,10 @@ async def _conclude(
 
 
 async def walk_chain(connection: Connection, after: Cursor, progress: Progress) -> Walked:
-    """Hash by hash."""
     return Walked(chain=await hash_chain.walk(connection, after, progress))
 
 
 async def walk_rules(connection: Connection, after: Cursor, progress: Progress) -> Walked:
-    """What the rows say."""
     findings = Findings()
     walk = log_walk.RulesWalk(connection, findings, after.position, progress)
     await walk.run()
@@ -186,7 +176,6 @@ async def walk_rules(connection: Connection, after: Cursor, progress: Progress) 
 
 
 async def walk_models(connection: Connection, after: Cursor, progress: Progress) -> Walked:
-    """Every read model against the log."""
     findings = Findings()
     rows = await connection.fetch(engine_query("active_cursors"), list(PROJECTIONS))
     places = {row["name"]: (row["version"], Cursor(row["position"], row["hash"])) for row in rows}
@@ -225,7 +214,6 @@ async def _in_process(task: WalkTask, progress: Progress) -> Walked:
 
 
 async def _walk(task: WalkTask) -> None:
-    """In the process: do the task and say what came of it."""
     database, told_at = task.database, time.monotonic()
     connection = await asyncpg.connect(database.url, server_settings=database.server_settings, timeout=10)
 
@@ -244,7 +232,6 @@ async def _walk(task: WalkTask) -> None:
 
 
 def main() -> None:
-    """Read the task, do it."""
     task: WalkTask = read_task(WalkTask)
     if task.gentle:
         os.nice(_NICENESS)

@@ -1,7 +1,7 @@
-"""What is stored beside the log: cursors and checkpoints, cached states, unfinished jobs, its guards.
+"""Stored state beside the log: cursors, checkpoints, snapshots, open jobs, guards.
 
-Cursors and checkpoints remember the log. They tell of a missing end, and of a rewrite, which the chain alone
-cannot: a log without its last rows, or written anew with hashes that fit, is a whole one.
+Cursors and checkpoints tell of a missing end, and of a rewrite, which the chain alone cannot: a log without
+its last rows, or written anew with hashes that fit, is a whole one.
 """
 
 from collections.abc import Collection, Sequence
@@ -25,9 +25,9 @@ PAGE = 200
 
 
 class RememberedPosition(msgspec.Struct, frozen=True):
-    """Somebody who remembers that `position` had `hash`; `log_hash` is what the log has there, if anything.
+    """A cursor or checkpoint (`kind`): `position` had `hash`; the log has `log_hash`.
 
-    `kind` is what is wrong when the memory is: "cursor" or "checkpoint". A `signed` memory is never wrong.
+    A `signed` memory is never wrong.
     """
 
     name: str
@@ -43,7 +43,6 @@ class RememberedPosition(msgspec.Struct, frozen=True):
 
 
 async def cursors(connection: Connection) -> list[RememberedPosition]:
-    """The active cursors of projections, notifier and whoever else keeps one."""
     return [
         RememberedPosition(
             f"the cursor of {row['name']}", "cursor", row["position"], row["hash"], row["log_hash"]
@@ -59,7 +58,7 @@ async def check_remembered_positions(
     spoken_of: Collection[int],
     findings: Findings,
 ) -> None:
-    """Compare what each remembers with the log. `spoken_of`: positions reported already."""
+    """Compare cursors and checkpoints with the log, except positions `spoken_of`."""
     agreeing = {one.position for one in remembered if one.agrees}
     ahead: list[RememberedPosition] = []
     differing: list[RememberedPosition] = []
@@ -96,17 +95,14 @@ def _names(remembered: Sequence[RememberedPosition]) -> str:
 
 
 def _vouched_for(position: int, agreeing: Collection[int], broken: Collection[int]) -> bool:
-    """Whether a later witness agrees with the log, and the chain from here to there holds."""
+    """Whether a later witness agrees and the chain up to it holds."""
     return any(later > position and not any(position < at <= later for at in broken) for later in agreeing)
 
 
 async def checkpoints(
     connection: Connection, keys: Sequence[PublicKey], findings: Findings
 ) -> list[RememberedPosition]:
-    """The places that stored notes speak of, except those that a restoration explains.
-
-    With `keys` every note must be signed by one of them.
-    """
+    """Signed places, unless a restoration explains them. With `keys` all notes must be signed."""
     found: list[tuple[RememberedPosition, Statement]] = []
     cursor = await connection.cursor(query("notes"))
     while rows := await cursor.fetch(PAGE):
@@ -140,7 +136,7 @@ def _statement(row: Any, keys: Sequence[PublicKey]) -> Statement:
 
 
 async def snapshots(connection: Connection, findings: Findings) -> dict[str, Snapshot]:
-    """The appender's cached states by stream; one that names an event the log does not hold is a finding."""
+    """Cached states by stream; one of an unknown event is a finding."""
     found: dict[str, Snapshot] = {}
     for row in await connection.fetch(query("snapshots"), FORMAT):
         if row["held"]:
@@ -152,8 +148,6 @@ async def snapshots(connection: Connection, findings: Findings) -> dict[str, Sna
 
 
 class OpenJob(msgspec.Struct, frozen=True):
-    """A job that has not ended, as the log has it."""
-
     job: str
     account: str
     position: int
@@ -163,7 +157,6 @@ class OpenJob(msgspec.Struct, frozen=True):
 async def check_open_jobs(
     connection: Connection, expected: dict[str, OpenJob], after: int, findings: Findings
 ) -> None:
-    """The table has exactly the jobs that have not ended, of those queued after a position."""
     for row in await connection.fetch(query("open_jobs"), after):
         stored = OpenJob(*row)
         job = expected.pop(stored.job, None)
@@ -180,7 +173,7 @@ async def check_open_jobs(
 
 
 async def check_guards(connection: Connection, findings: Findings) -> None:
-    """The trigger and the unique indexes that protect the log are there and on."""
+    """Check that the log's trigger and unique indexes are on."""
     for what, name in await connection.fetch(query("guards")):
         message = f"{what} {name} is missing or off: rows can be changed or doubled unnoticed"
         findings.add("guard", None, message)

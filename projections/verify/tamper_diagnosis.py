@@ -1,7 +1,7 @@
-"""Tells what was done to rows whose hash does not follow: edited, deleted, inserted, moved; and where.
+"""Tamper diagnosis: rows edited, deleted, inserted or moved, and where.
 
-A row's stored hash covers what it was. So each guess (another position, another stream, the hash of another
-row before it) can be proven: with the right one the stored hash follows.
+A row's stored hash covers what it was. So each guess (another position, stream, or previous hash) can be
+proven: with the right one the stored hash follows.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +41,7 @@ _CONTENT: Final = (
 
 
 class Proof(msgspec.Struct, frozen=True):
-    """With these the row's own hash follows: it was written at `position` after a row with hash `previous`.
+    """The row was written at `position` after a row with hash `previous`.
 
     `column` is what was changed since, empty for nothing, and `was` what stood there.
     """
@@ -53,7 +53,7 @@ class Proof(msgspec.Struct, frozen=True):
 
 
 class Suspect(msgspec.Struct, frozen=True):
-    """A row whose hash does not follow, and its neighbours; None where the log begins or ends."""
+    """Row whose hash does not follow, and its neighbours; None at the log's ends."""
 
     row: Recorded
     before: Recorded | None
@@ -70,12 +70,11 @@ class Suspect(msgspec.Struct, frozen=True):
 
     @property
     def gap(self) -> int:
-        """How many positions are missing before it."""
         return self.position - 1 - (0 if self.before is None else self.before.position)
 
     @property
     def ends_of_gap(self) -> list[int]:
-        """The positions before it that no row has, at both ends."""
+        """Missing positions before it, up to NEARBY from either end."""
         first, count = self.position - self.gap, min(self.gap, NEARBY)
         return [*range(self.position - 1, self.position - 1 - count, -1), *range(first, first + count)]
 
@@ -93,8 +92,8 @@ def prove(
 ) -> Proof | None:
     """What the row was, if one of the guesses is right.
 
-    `hashes`: of rows it may have come after; `places`: where it may have stood; `others`: rows it may have
-    exchanged something with; `streams`: names its stream may have had.
+    `hashes` of possible previous rows; `places` and `streams` where it may have stood; `others`: rows it may
+    have exchanged something with.
     """
     row, here, previous = suspect.row, suspect.position, suspect.previous
     for place, before in product(dict.fromkeys((here, *places)), dict.fromkeys((previous, *hashes))):
@@ -111,7 +110,6 @@ def prove(
 def _changes(
     suspect: Suspect, others: Sequence[Recorded], streams: Iterable[str]
 ) -> Iterator[tuple[str, Any]]:
-    """Single changes that somebody may have made: a column's name and what may have stood there."""
     row = suspect.row
     yield from (("stream", stream) for stream in streams)
     for other in others:
@@ -131,7 +129,6 @@ def _changes(
 
 
 def named_streams(rows: Iterable[Recorded]) -> set[str]:
-    """Streams that these rows stand in or speak of."""
     found: set[str] = set()
     for row in rows:
         found.add(row.stream)
@@ -146,9 +143,9 @@ def named_streams(rows: Iterable[Recorded]) -> set[str]:
 
 
 class Diagnosis:
-    """Works through the suspects; `found` says what was done, once for what belongs together.
+    """Works through the suspects; `found` says what was done, grouped.
 
-    `positions` are those that are spoken of, in words or as part of what is said of others.
+    `positions` are those spoken of in any finding.
     """
 
     def __init__(
@@ -191,7 +188,7 @@ class Diagnosis:
         self.found.append((kind, position, message))
 
     def _tell_renumbered(self) -> None:
-        """Rows that stand all the same number of places from where they were written: rows came or went."""
+        """Rows shifted by the same number of places: rows came or went."""
         came_from: dict[int, dict[int, int]] = {}
         for at, proof in self._proofs.items():
             if not proof.column and proof.position != at and proof.position not in self._holes:
@@ -301,9 +298,9 @@ def _short(value: Any) -> str:
 async def locate(
     connection: Connection, chain: Chain, seen: dict[int, bytes], findings: Findings
 ) -> set[int]:
-    """Say what was done to the rows that do not follow; the positions that are spoken of.
+    """Report what was done to suspects; the positions spoken of.
 
-    `seen` are the hashes that others remember, by position: they tell a changed row from a changed hash.
+    `seen` are remembered hashes by position: they tell a changed row from a changed hash.
     """
     if not chain.broken:
         return set()
@@ -331,7 +328,6 @@ async def _suspects(connection: Connection, chain: Chain) -> list[Suspect]:
 
 
 async def _streams(connection: Connection, suspects: Sequence[Suspect]) -> dict[int, list[str]]:
-    """For each version that a suspect has: the streams where it may have stood."""
     versions = {s.row.version for s in suspects}
     torn = [row[0] for row in await connection.fetch(query("torn_streams"))]
     found = {version: list(torn) for version in versions}

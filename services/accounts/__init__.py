@@ -1,1 +1,1 @@
-"""Who an account is: personal data, and its erasure."""
+"""Personal data of accounts, and its erasure."""

@@ -1,4 +1,4 @@
-"""Erasing a person: their profile, texts, photos and videos go; events, hash chain and balances stay.
+"""Erasure of a person: personal data and files; events and balances stay.
 
     1. the account is locked (AccountForgotten)
     2. its open jobs fail and are refunded, in the ledger
@@ -6,9 +6,9 @@
     4. the person's row goes, with all that refers to it, in one transaction
     5. files go
 
-Each step can be done again, and a crash between two is mended by asking again: by the Telegram id as long as
-that is known, by the account's id afterwards. Whoever is writing something about them meanwhile cannot, or
-takes it back: docs/decisions/erasure.md. What is kept are keyed hashes of the Telegram id, alone and with
+Each step can be repeated, and a crash between two is mended by asking again: by the Telegram id as long as
+that is known, by the account's id afterwards. Concurrent writes about them fail or are undone:
+docs/decisions/erasure.md. What is kept are keyed hashes of the Telegram id, alone and with
 each code used, and what was owed: coming back earns no second welcome, no code twice, and settles no debt
 (docs/decisions/coming-back.md).
 """
@@ -42,7 +42,7 @@ ERASED: Final = Failure("user_erased", "forget", "the user asked to be erased")
 
 
 class Erased(msgspec.Struct, frozen=True):
-    """What was done, in counts; `telegram_id_known` is False when an earlier attempt had come that far."""
+    """What was done, in counts. `telegram_id_known` is False when an earlier attempt had come that far."""
 
     account: str
     telegram_id_known: bool
@@ -55,7 +55,7 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 class Forgetting:
-    """Erases people. `redis` may be None when there is none: what it holds of them ends within a week."""
+    """Erases people. Without `redis`, what it holds of them expires within a week."""
 
     def __init__(
         self, settings: Settings, pool: Pool, ledger: Ledger, blobs: BlobStore, redis: Redis | None
@@ -68,10 +68,7 @@ class Forgetting:
         self._redis = redis
 
     async def forget(self, account: str, *, actor: str, reason: str) -> Erased:
-        """Erase whoever this account belongs to, also before it was opened.
-
-        Raises AccountNotOpenError when there is neither account nor person, and what asyncpg raises.
-        """
+        """Erase the account's person, also unopened. Raises AccountNotOpenError, asyncpg's errors."""
         state = await self._ledger.read.account(account)
         telegram_id = await self._pool.fetchval(query("telegram_id"), account)
         if not state.opened and telegram_id is None:
@@ -94,7 +91,7 @@ class Forgetting:
         return Erased(account, telegram_id is not None, failed, *counts, len(files))
 
     async def _carry_debt(self, account: str) -> int | None:
-        """What is owed leaves the account, where nobody would ever pay it, to stand again in the next one.
+        """Carry the debt over to the person's next account.
 
         Asked of the log, which knows what an interrupted attempt has carried. None: it was never opened.
         """
@@ -111,10 +108,10 @@ class Forgetting:
     async def _unlink(
         self, account: str, telegram_id: int | None, debt: int | None
     ) -> tuple[asyncpg.Record, set[str], bool]:
-        """From here on nobody can tell whose account it was. What there was of it, its files, and whether
-        it was still this person's: if not, somebody else has erased them, and they may be back.
+        """Delete the person: their row, files, and whether still theirs.
 
-        A payment that is under way can still be paid, and is credited; where its receipt goes is forgotten.
+        If not, another call has erased them, and they may be back. A payment under way can still be paid, and
+        is credited; where its receipt goes is forgotten.
         """
         used = (await self._ledger.read.account(account)).promos
         async with self._pool.acquire() as connection, connection.transaction():
@@ -140,7 +137,7 @@ class Forgetting:
             return found, files, by_us
 
     async def _fail_open_jobs(self, account: str, actor: str) -> int:
-        """Nothing new can come: the account is locked."""
+        """No new job can come: the account is locked."""
         failed = 0
         for row in await self._pool.fetch(query("open_jobs_of"), account):
             command = FailJob(row["job"], account, "operator", ERASED, actor=actor)
@@ -159,7 +156,6 @@ class Forgetting:
                 yield event.job
 
     async def _files_of(self, job: str) -> list[str]:
-        """The photo and the videos of a job, from its events."""
         files = []
         for recorded in await self._ledger.read.stream(job_stream(job)):
             match decode(recorded):
@@ -174,7 +170,6 @@ class Forgetting:
         return files
 
     async def _drop_chat_state(self, telegram_id: int | None) -> None:
-        """Where they were in the chat, with what they had written."""
         if self._redis is None or telegram_id is None:
             return
         async for key in self._redis.scan_iter(chat_state_pattern(telegram_id), count=1000):

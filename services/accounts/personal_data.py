@@ -1,4 +1,4 @@
-"""Accounts, texts and drafts: the erasable side of what events refer to."""
+"""Personal data: accounts, texts and drafts, erasable, referred to by events."""
 
 import hashlib
 import hmac
@@ -16,17 +16,14 @@ query = load_queries("services.accounts")
 
 
 def forgotten_names(settings: Settings, telegram_id: int, code: str = "") -> list[bytes]:
-    """What remains of someone who was erased, or of a promo code they used: a keyed hash of it.
-
-    Of use only to who has the key and the id. One for each secret, the newest first: that is what is stored.
-    """
+    """Keyed hashes of an erased person or their promo code. The first, by the newest secret, is stored."""
     told = f"{telegram_id} {code}".strip().encode()
     keys = [secret.get_secret_value().encode() for secret in settings.forget_secrets]
     return [hmac.new(key, told, hashlib.sha256).digest() for key in keys]
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Who an account is. `telegram_id` is also the private chat's id."""
+    """`telegram_id` is also the private chat's id."""
 
     account: str
     telegram_id: int
@@ -34,22 +31,20 @@ class Account(msgspec.Struct, frozen=True):
 
 
 class Brief(msgspec.Struct, frozen=True):
-    """What the seller wrote: the product and, maybe, wishes. For the style `own`, `wishes` is the prompt."""
+    """The seller's words: product and, maybe, wishes. For style `own`, `wishes` is the prompt."""
 
     product: str
     wishes: str = ""
 
 
 class NewText(msgspec.Struct, frozen=True):
-    """A text to keep: its reference, whose it is, and its JSON."""
-
     ref: str
     account: str
     body: str
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """An order before (and after) it is confirmed; see the table `drafts`."""
+    """Order before (and after) it is confirmed; see the table `drafts`."""
 
     draft: str
     account: str
@@ -68,7 +63,6 @@ class Draft(msgspec.Struct, frozen=True):
 
 
 def as_brief(body: bytes | None) -> Brief | None:
-    """A stored text as the seller's words; None when it was erased."""
     return None if body is None else msgspec.json.decode(body, type=Brief)
 
 
@@ -76,43 +70,41 @@ _DRAFT_COLUMNS = ", ".join(Draft.__struct_fields__)
 
 
 class PersonalData:
-    """Reads and writes the tables of `0001_people.sql`. Every method is one statement."""
+    """Tables of `0001_people.sql`. Every method is one statement."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
-        """The user's account, made on first sight. `locale` is used only then."""
+        """The user's account, made on first sight, then with `locale`."""
         row = await self._pool.fetchrow(query("account_of"), new_id(), telegram_id, locale, None)
         assert row is not None
         return Account(*row)
 
     async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
-        """As `account_of`, for who sent an update; None when both were erased meanwhile."""
+        """As `account_of`, for an update's sender; None when both were erased meanwhile."""
         row = await self._pool.fetchrow(query("account_of"), new_id(), telegram_id, locale, update_id)
         return Account(*row) if row else None
 
     async def of_telegram(self, telegram_id: int) -> Account | None:
-        """The user's account; None when they were never here, or were erased."""
         row = await self._pool.fetchrow(
             "SELECT account, telegram_id, locale FROM accounts WHERE telegram_id = $1", telegram_id
         )
         return Account(*row) if row else None
 
     async def find(self, account: str) -> Account | None:
-        """Who the account is; None when unknown or erased."""
         row = await self._pool.fetchrow(
             "SELECT account, telegram_id, locale FROM accounts WHERE account = $1", account
         )
         return Account(*row) if row else None
 
     async def remembered(self, names: Sequence[bytes]) -> int | None:
-        """What someone of these `forgotten_names` owed when erased, in credits; None: they were not."""
+        """Debt in credits of an erased person by `forgotten_names`, else None."""
         debt: int | None = await self._pool.fetchval(query("remembered"), names)
         return debt
 
     async def wrong_codes(self, account: str) -> int:
-        """How many promo codes the account has tried in vain within the last hour."""
+        """Wrong promo codes tried by the account within the last hour."""
         return int(await self._pool.fetchval(query("wrong_codes"), account))
 
     async def note_wrong_code(self, account: str) -> None:
@@ -124,9 +116,9 @@ class PersonalData:
     async def keep_text(
         self, account: str, body: msgspec.Struct | dict[str, Any], ref: str | None = None
     ) -> str:
-        """Store a text and return its reference. With `ref`, storing twice keeps the first.
+        """Store a text, return its reference. With `ref`, the first one stays.
 
-        Like everything that stores what is a person's: raises ForeignKeyViolationError once they are erased.
+        Like everything that stores personal data: raises ForeignKeyViolationError once they are erased.
         """
         ref = ref or new_id()
         await self._pool.execute(
@@ -136,34 +128,28 @@ class PersonalData:
         return ref
 
     async def change_text(self, ref: str, body: msgspec.Struct) -> None:
-        """Replace a stored text; one that an order was placed with, or that was erased, stays as it is."""
+        """Replace a stored text, unless it was ordered with or erased."""
         await self._pool.execute(query("change_text"), ref, msgspec.json.encode(body).decode())
 
     async def text(self, ref: str) -> bytes | None:
-        """The stored JSON; None when it was erased."""
         body = await self._pool.fetchval("SELECT body::text FROM texts WHERE ref = $1", ref)
         return None if body is None else str(body).encode()
 
     async def texts(self, refs: Sequence[str]) -> list[bytes | None]:
-        """Several stored texts, in this order; see `text`."""
         found: dict[str, str] = {ref: body for ref, body in await self._pool.fetch(query("texts"), refs)}
         return [found[ref].encode() if ref in found else None for ref in refs]
 
     async def keep_texts(self, texts: Sequence[NewText]) -> None:
-        """Store several texts, all or none. Of those that are there already the first is kept.
-
-        Raises ForeignKeyViolationError when one of the accounts does not exist.
-        """
+        """Store texts, all or none; the first stays. Raises ForeignKeyViolationError."""
         # In one order, so that two who keep the same ones do not wait for each other.
         columns = zip(*sorted(msgspec.structs.astuple(text) for text in texts), strict=True)
         await self._pool.execute(query("keep_texts"), *columns)
 
     async def brief(self, ref: str) -> Brief | None:
-        """The seller's words; None when they were erased."""
         return as_brief(await self.text(ref))
 
     async def save_draft(self, draft: Draft) -> Draft:
-        """Store a new draft and return it; where its id is there already, return what was stored first."""
+        """Store a new draft; for a known id return the stored one."""
         row = await self._pool.fetchrow(
             f"""INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)
                 ON CONFLICT (draft) DO UPDATE SET draft = excluded.draft
@@ -174,11 +160,11 @@ class PersonalData:
         return msgspec.convert(dict(row), Draft)
 
     async def drop_draft(self, draft: str) -> None:
-        """Forget a draft that was not ordered, and its words. The photo goes when it is used no more."""
+        """Delete an unordered draft and its words. An unused photo goes later."""
         await self._pool.execute(query("drop_draft"), draft)
 
     async def draft(self, draft: str) -> Draft | None:
-        """The draft, or None. It counts as used: from here on it is kept for DRAFT_KEEP_SECONDS."""
+        """The draft, or None. It is kept for DRAFT_KEEP_SECONDS from here on."""
         row = await self._pool.fetchrow(
             f"UPDATE drafts SET used_at = clock_timestamp() WHERE draft = $1 RETURNING {_DRAFT_COLUMNS}",
             draft,
@@ -186,26 +172,25 @@ class PersonalData:
         return msgspec.convert(dict(row), Draft) if row else None
 
     async def drafts_with(self, account: str, message_id: int) -> list[Draft]:
-        """The account's drafts, placed or not, whose words were said in this message."""
         where = "account = $1 AND $2 IN (product_message, wishes_message)"
         sql = f"SELECT {_DRAFT_COLUMNS} FROM drafts WHERE {where}"
         rows = await self._pool.fetch(sql, account, message_id)
         return [msgspec.convert(dict(row), Draft) for row in rows]
 
     async def set_draft_message(self, draft: str, message_id: int) -> None:
-        """Remember the message that shows the draft and, later, the order's status."""
         await self._pool.execute("UPDATE drafts SET message_id = $2 WHERE draft = $1", draft, message_id)
 
     async def mark_ordered(self, draft: str) -> None:
         await self._pool.execute(query("mark_ordered"), draft)
 
     async def own_blob(self, blob: str, account: str, *, stays: bool = False) -> None:
-        """Before the first byte of a blob: it is theirs. Unless it `stays`, it goes when it is not used.
+        """Record a blob's owner, before its first byte.
 
-        Once the bytes are stored, `use_blob` tells whether they may be kept: if not, delete them.
+        Unless it `stays`, it is deleted when unused. Once the bytes are stored, `use_blob` tells whether they
+        may be kept: if not, delete them.
         """
         await self._pool.execute(query("own_blob"), blob, account, stays)
 
     async def use_blob(self, blob: str) -> bool:
-        """Whether the blob is somebody's; it is kept for DRAFT_KEEP_SECONDS from here on."""
+        """Whether the blob is owned; keeps it for DRAFT_KEEP_SECONDS."""
         return await self._pool.fetchval(query("use_blob"), blob) is not None

@@ -1,4 +1,4 @@
-"""Tables of the services: ordinary rows, changeable and erasable. None is the record of money."""
+"""Migrations of the services: changeable, erasable tables; none records money."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,21 +12,21 @@ PACKAGES = ("ledger.migrations", "projections.migrations", "services.migrations"
 
 
 class Compared(NamedTuple):
-    """Migrations of this program that the database lacks, and those it has that no file is here for."""
+    """Migrations missing in the database, and those unknown to this program."""
 
     missing: list[str]
     unknown: list[str]
 
 
 async def migrate(database_url: str) -> list[str]:
-    """Apply every migration that is missing; the names applied. Safe when two processes start at once."""
+    """Apply missing migrations; the names applied. Safe when run concurrently."""
     return await migrations.migrate(database_url, PACKAGES)
 
 
 async def compare(
     connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.Pool[asyncpg.Record]",
 ) -> Compared:
-    """The database's migrations beside this program's. Raises UndefinedTableError without any."""
+    """Compare the database's migrations. Raises UndefinedTableError without any."""
     ours = [f"{package}/{name}" for package in PACKAGES for name in migrations.names(package)]
     rows: list[Any] = await connection.fetch(
         "SELECT package || '/' || name FROM schema_migrations ORDER BY 1"

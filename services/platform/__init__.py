@@ -1,1 +1,1 @@
-"""What every process stands on; knows nothing of credits and videos."""
+"""Infrastructure of every process; knows nothing of credits and videos."""

@@ -1,7 +1,6 @@
-"""Batching: one round trip for what many tasks ask at the same time, of Postgres or of Redis.
+"""Batching: one round trip for concurrent questions, to Postgres or Redis.
 
-What is asked while an answer is under way waits, and goes out together with the next; who asks alone does not
-wait for company.
+What is asked while an answer is under way goes out with the next; a lone question does not wait.
 """
 
 import asyncio
@@ -19,9 +18,9 @@ Answer = TypeVar("Answer")
 
 
 class Batcher(Generic[Question, Answer]):
-    """Collects questions for `answer_all`, which answers up to `size_max` at a time, in their order.
+    """Collects questions for `answer_all`, up to `size_max` in order.
 
-    An answer that is an exception is raised to whoever asked; what `answer_all` raises, to all of them.
+    An answer that is an exception is raised to its asker; what `answer_all` raises, to all of them.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class Batcher(Generic[Question, Answer]):
         self._task: asyncio.Task[None] | None = None
 
     async def ask(self, question: Question) -> Answer:
-        """The answer, once its batch has come back."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, future))
         if self._task is None:
@@ -75,10 +73,7 @@ Command = tuple[str | int, ...]
 
 
 class RedisBatcher:
-    """`scripts` are the texts of scripts by the names they are asked by; all must be safe to send twice.
-
-    A pipeline that is not answered within `answer_s` has failed.
-    """
+    """Batches commands and `scripts` safe to send twice. A pipeline fails after `answer_s`."""
 
     def __init__(self, redis: Redis, scripts: Mapping[str, str], *, answer_s: float) -> None:
         self._redis = redis

@@ -1,4 +1,4 @@
-"""Photos and videos behind one small interface: a folder here, S3-compatible storage later.
+"""Blob store for photos and videos: a folder, S3-compatible later.
 
 Keys are relative paths of lower-case letters, digits, `-`, `_`, `.` and `/`, e.g. `photos/3f…e1.jpg`.
 """
@@ -34,18 +34,16 @@ class BlobTooLargeError(BlobError):
 
 
 class StoredBlob(msgspec.Struct, frozen=True):
-    """A blob that is durable: its SHA-256 as hex and its size."""
-
     key: str
     sha256: str
     size_bytes: int
 
 
 class BlobStore(Protocol):
-    """Where bytes are kept. A blob that `put` has returned for is durable."""
+    """Interface of blob stores. A blob that `put` has returned for is durable."""
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
-        """Store a stream whole or not at all; storing again replaces. Raises BlobTooLargeError."""
+        """Store a stream atomically; storing again replaces. Raises BlobTooLargeError."""
 
     async def get(self, key: str) -> bytes:
         """All bytes. Raises BlobError when there are none."""
@@ -57,10 +55,10 @@ class BlobStore(Protocol):
         """The blob's size, or None when there is none."""
 
     async def delete(self, key: str) -> None:
-        """Remove it, and what was stored of it so far; nothing happens when it is not there."""
+        """Delete it with its partial uploads; no error when missing."""
 
     async def delete_partial(self, age_s: float) -> None:
-        """Remove what a `put` that died so long ago has left."""
+        """Delete partial uploads of a `put` that died so long ago."""
 
 
 async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
@@ -68,7 +66,7 @@ async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
 
 
 class FolderBlobs:
-    """Blobs as files below one folder, written aside (in `.partial`), synced and renamed into place."""
+    """Blobs as files, written in `.partial`, synced and renamed."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -144,7 +142,6 @@ def _aside(key: str) -> str:
 
 
 def open_blobs(settings: Settings) -> BlobStore:
-    """The blob store that every process of this installation shares."""
     return FolderBlobs(settings.data_dir / "blobs")
 
 

@@ -1,8 +1,8 @@
-"""Connections to Postgres, as every process but the ledger's appender uses them.
+"""Postgres connections of every process but the ledger's appender.
 
-They act as the role `neurocards_app`, which may read and append events and nothing more, in UTC, with
-timeouts on everything, so that a frozen process or network holds nothing for long.
-`json` columns arrive as text: an event's exact text is what its hash covers.
+As the role `neurocards_app`, which may read and append events and nothing more, in UTC, with timeouts on
+everything, so that a frozen process or network holds nothing for long. `json` columns arrive as text: an
+event's exact text is what its hash covers.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ _SERVER_SETTINGS = {
 async def create_pool(
     settings: Settings, name: str, *, min_size: int = 1, max_size: int = 8, role: str | None = APP_ROLE
 ) -> Pool:
-    """A pool of connections named `neurocards-<name>`. Raises StartError with what to do.
+    """Pool of connections named `neurocards-<name>`. Raises StartError.
 
-    Each connection is checked to commit durably and to take writes, also later: one that can only read may
-    be a replica that is behind, so it is no good for reading either. The first has to lead to our tables.
+    Each connection is checked to commit durably and to take writes, also later: one that can only read may be
+    a replica that is behind. The first has to lead to our tables.
     """
     try:
         pool = await asyncpg.create_pool(
@@ -67,7 +67,7 @@ async def create_pool(
 
 
 async def patient_pool(settings: Settings, name: str) -> Pool:
-    """A pool for one person's command that reads the whole log: no statement is too long."""
+    """Pool for a command that reads the whole log: without statement timeout."""
     patient = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
     try:
         return await asyncpg.create_pool(
@@ -85,10 +85,7 @@ async def patient_pool(settings: Settings, name: str) -> Pool:
 async def connect(
     settings: Settings, name: str, *, role: str | None = APP_ROLE, writes: bool = True
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """One connection of one's own, e.g. to LISTEN on. Raises StartError with what to do.
-
-    Without `writes` also to a server that can only be read.
-    """
+    """Dedicated connection, e.g. to LISTEN. Read-only ones only without `writes`. Raises StartError."""
     try:
         connection = await asyncpg.connect(
             settings.require_database_url(),
@@ -109,20 +106,20 @@ def server_settings(name: str, role: str | None) -> dict[str, str]:
 
 
 async def _keep_session(connection: Any) -> None:
-    """Spare a round trip per statement: none of ours leaves settings, locks or LISTENs on the session.
+    """Spare a round trip: our statements leave no settings, locks, LISTENs.
 
-    What asyncpg does besides, rolling back a transaction left open, it does all the same.
+    asyncpg still rolls back a transaction left open.
     """
 
 
 async def _require_writable(connection: Connection) -> None:
-    """Before each use: a session turns read-only in the middle when a disk is full. The pool ends it then."""
+    """Before each use: a full disk turns sessions read-only; the pool drops them."""
     if getattr(connection.get_settings(), "default_transaction_read_only", "off") == "on":
         raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
 
 
 async def check_connection(connection: Connection) -> None:
-    """Check that a commit is durable before it is answered. Raises UnsafeDatabaseError."""
+    """Check that commits are durable. Raises UnsafeDatabaseError."""
     durable = await connection.fetchval("SHOW synchronous_commit")
     if durable not in ("on", "remote_apply"):
         raise UnsafeDatabaseError(
@@ -131,15 +128,11 @@ async def check_connection(connection: Connection) -> None:
 
 
 def start_error(error: BaseException) -> StartError:
-    """What a person should do about a database that cannot be used."""
     return StartError(explain(error) or f"Postgres cannot be used at DATABASE_URL: {error}")
 
 
 async def wait_for_database(settings: Settings, *, timeout_s: float = 30) -> None:
-    """Until Postgres takes connections, whatever its schema.
-
-    Raises StartError when it does not answer in time, and at once when it refuses us.
-    """
+    """Wait for Postgres. Raises StartError after `timeout_s`, at once when refused."""
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The outside companies: where each is, and where our sandbox stands in for it."""
+"""Endpoints of the outside companies, and the sandbox's for them."""
 
 from dataclasses import dataclass
 from typing import Literal

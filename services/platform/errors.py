@@ -1,4 +1,4 @@
-"""Errors of starting and running a process; what a person sees when one cannot run."""
+"""Errors of starting and running a process, and their explanations."""
 
 import errno
 import sys
@@ -8,7 +8,7 @@ from events.errors import NeurocardsError
 
 
 class SettingsError(NeurocardsError):
-    """A setting is missing or wrong; the message has one line per setting and names its variable."""
+    """Settings missing or wrong: one line each, naming its variable."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -24,10 +24,7 @@ class UnsafeDatabaseError(StartError):
 
 
 def explain(error: BaseException) -> str | None:
-    """One sentence of what failed outside of this program, and what to do. None: a defect of ours.
-
-    A server's address is left out, as it may hold a password.
-    """
+    """Explain a failure outside, without addresses (passwords); None: our defect."""
     if isinstance(error, NeurocardsError):
         return str(error)
     return _of_redis(error) or _of_postgres(error) or _of_system(error)
@@ -101,7 +98,6 @@ def _of_postgres(error: BaseException) -> str | None:
 
 
 def _came_through(package: str, error: BaseException) -> bool:
-    """Whether a module of the package was on the way of the error."""
     names = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(name.partition(".")[0] == package for name in names)
 

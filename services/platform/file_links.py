@@ -1,7 +1,4 @@
-"""Links to stored files for people: `{public base}/files/{token}`.
-
-The token says which blob and until when, and is signed: nobody can make one, or make one last longer.
-"""
+"""Signed links to stored files: `{public base}/files/{token}`. The token holds blob and expiry."""
 
 import base64
 import binascii
@@ -24,8 +21,6 @@ class LinkError(NeurocardsError):
 
 
 class FileLinks:
-    """Makes and reads tokens."""
-
     def __init__(self, settings: Settings) -> None:
         self._base = settings.public_base
         self.reachable = settings.public_url is not None or settings.bot_token is None
@@ -34,7 +29,7 @@ class FileLinks:
         self._key = hmac.digest(secret, b"neurocards file links", "sha256")  # a key for this use alone
 
     def url(self, blob: str, expires_at_s: int) -> str:
-        """The link; the same blob and time give the same link. `expires_at_s` is epoch seconds."""
+        """Link, the same for the same blob and time. `expires_at_s`: epoch seconds."""
         return f"{self._base}{PREFIX}/{self.token(blob, expires_at_s)}"
 
     def token(self, blob: str, expires_at_s: int) -> str:

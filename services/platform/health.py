@@ -1,4 +1,4 @@
-"""The small HTTP server beside every process: is it alive, is it ready, what is it doing, and its metrics.
+"""HTTP health server of every process: liveness, readiness, status, metrics.
 
 GET /health/live    200 while the process's loop turns
 GET /health/ready   200 when the process has started and every check passes; else 503 and which failed
@@ -27,26 +27,22 @@ _METRICS_HEADERS = {"Content-Type": prometheus_client.CONTENT_TYPE_LATEST}
 
 
 class Health:
-    """What a process says of itself."""
-
     def __init__(self) -> None:
         self.started = False
         self._checks: dict[str, Check] = {}
         self._facts: dict[str, Fact] = {}
 
     def check(self, name: str, check: Check) -> None:
-        """Ask `check` at every /health/ready; it must answer within two seconds."""
+        """Run `check` at every /health/ready; it has two seconds."""
         self._checks[name] = check
 
     def tell(self, facts: Mapping[str, Fact]) -> None:
-        """Show these in /health/status, each under its name."""
         self._facts |= facts
 
     def status(self) -> dict[str, Any]:
         return {name: fact() for name, fact in self._facts.items()}
 
     async def report(self) -> dict[str, str]:
-        """Each check's name and "ok" or what is wrong."""
         found = await asyncio.gather(*(self._ask(check) for check in self._checks.values()))
         started = {"started": "ok" if self.started else "still starting"}
         return started | dict(zip(self._checks, found, strict=True))
@@ -63,8 +59,6 @@ class Health:
 
 
 class HealthServer:
-    """Serves one process's health; `async with` starts and stops it."""
-
     def __init__(self, health: Health, host: str, port: int) -> None:
         self._health = health
         self._host = host
@@ -88,7 +82,7 @@ class HealthServer:
 
 
 def health_routes(health: Health) -> list[web.RouteDef]:
-    """The routes, also for a process whose own HTTP server should answer them."""
+    """The health routes, also for a process's own HTTP server."""
 
     async def live(request: web.Request) -> web.Response:
         return web.json_response({"live": "ok"})
@@ -113,7 +107,7 @@ def health_routes(health: Health) -> list[web.RouteDef]:
 
 
 def address_of(runner: web.AppRunner) -> str:
-    """Where a started server listens; tells the port that was given for port 0."""
+    """Address of a started server, also when port 0 was given."""
     host, port = (str(part) for part in runner.addresses[0][:2])
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - read, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

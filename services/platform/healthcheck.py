@@ -1,7 +1,4 @@
-"""The health check of a container: `python -m services.platform.healthcheck` asks its process if it is ready.
-
-Exit code 0 when it is, 1 when not, with what it said. Standard library only, so that it is quick.
-"""
+"""Container health check, exit code 0 when ready. Standard library only: quick."""
 
 import os
 import sys

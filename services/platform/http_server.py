@@ -1,9 +1,8 @@
-"""HTTP servers of ours: how many connections they hold, and for how long one may say nothing.
+"""HTTP servers with limited connections.
 
 aiohttp closes a connection whose next request is not complete within `keepalive_timeout`, however slowly it
-comes; it does not count connections. A process that holds as many as it may have files open does nothing
-any more, so there is always room here for one more: it takes the place of whoever has been silent longest.
-Requests that are being answered keep theirs.
+comes; it does not count connections. A process that holds as many as it may have files open does nothing any
+more, so a new connection takes the place of the one silent longest. Requests being answered keep theirs.
 """
 
 import resource
@@ -19,9 +18,9 @@ SILENCE_S: Final = 75.0
 
 
 class LimitedRunner(web.AppRunner):
-    """An application's runner with at most `most` connections, `per_peer` of them from one address (0: any).
+    """AppRunner with at most `most` connections, `per_peer` from one address.
 
-    `most` is brought down to half of the files the process may have open.
+    0: any. `most` is at most half of the files the process may have open.
     """
 
     __slots__ = ("_at_work", "_most", "_open", "_per_peer")
@@ -43,7 +42,6 @@ class LimitedRunner(web.AppRunner):
         self._at_work: set[web.RequestHandler] = set()
 
     async def setup(self) -> None:
-        """As every runner's; from here on connections are counted."""
         await super().setup()
         server: Any = self.server
         made, lost = server.connection_made, server.connection_lost
@@ -60,7 +58,7 @@ class LimitedRunner(web.AppRunner):
         server.connection_made, server.connection_lost = connection_made, connection_lost
 
     def _admit(self, connection: web.RequestHandler, peer: str) -> None:
-        """Let it in, in place of a silent one if there is no room; or turn it away."""
+        """Accept it, in place of a silent one if full; else refuse."""
         crowd = [other for other, whose in self._open.items() if whose == peer]
         if not self._per_peer or len(crowd) < self._per_peer:
             crowd = list(self._open) if len(self._open) >= self._most else []

@@ -1,4 +1,4 @@
-"""Texts in catalogues: `<package>/locales/<locale>/LC_MESSAGES/<domain>.po`, msgids in English.
+"""Translations: `<package>/locales/<locale>/LC_MESSAGES/<domain>.po`, msgids in English.
 
 Only `.po` is kept; it is compiled in memory when a process starts, so no compiled file can be out of date.
 
@@ -26,15 +26,13 @@ DEFAULT_LOCALE: Final = "ru"
 
 
 class Catalogues(I18n):
-    """aiogram's I18n over one package's `.po` files."""
-
     def __init__(self, package: str, domain: str) -> None:
         with as_file(files(package) / "locales") as path:
             super().__init__(path=path, default_locale=DEFAULT_LOCALE, domain=domain)
 
     @contextmanager
     def context(self) -> Iterator["Catalogues"]:
-        """Make `aiogram.utils.i18n.gettext` speak from here; aiogram keeps the current one by class."""
+        """Make `aiogram.utils.i18n.gettext` use these catalogues: aiogram's current is by class."""
         token = I18n.set_current(self)
         try:
             yield self
@@ -52,7 +50,7 @@ def read_catalogue(path: Path, locale: str, domain: str) -> Catalog:
 
 
 def compiled(catalogue: Catalog) -> gettext.GNUTranslations:
-    """A catalogue ready for use; entries marked fuzzy are left out."""
+    """Compile a catalogue without its fuzzy entries."""
     binary = io.BytesIO()
     write_mo(binary, catalogue)
     binary.seek(0)
@@ -60,6 +58,6 @@ def compiled(catalogue: Catalog) -> gettext.GNUTranslations:
 
 
 def locale_for(language_code: str | None) -> str:
-    """The locale for a Telegram user's language_code (IETF tag or None): English for `en…`, else Russian."""
+    """Locale of a Telegram language_code (IETF tag): English for `en…`, else Russian."""
     language = (language_code or "").lower().split("-")[0]
     return language if language in LOCALES else DEFAULT_LOCALE

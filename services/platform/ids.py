@@ -1,4 +1,4 @@
-"""Random names for what events refer to, and what the names that companies give must look like."""
+"""Random ids, and the format of outside ids."""
 
 import re
 import secrets
@@ -13,14 +13,14 @@ OutsideId = Annotated[str, msgspec.Meta(pattern=_OUTSIDE)]
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """An item of a company's list that cannot be read: its id, empty when that cannot be either, and why."""
+    """Unreadable item of a company's list; its `id` may be empty."""
 
     id: str
     reason: str
 
 
 def new_id() -> str:
-    """24 hex characters, 96 random bits: fits in a button's 64 bytes and tells nothing of whom it names."""
+    """24 hex characters, 96 random bits: fits in a button's 64 bytes."""
     return secrets.token_hex(12)
 
 
@@ -30,5 +30,5 @@ def unreadable(item: Any, reason: Exception) -> Unreadable:
 
 
 def is_outside_id(value: object) -> bool:
-    """Whether a company's name for something can be kept: 1 to 128 visible ASCII characters."""
+    """Whether an outside id can be kept: 1 to 128 visible ASCII characters."""
     return isinstance(value, str) and re.match(_OUTSIDE, value) is not None

@@ -1,7 +1,7 @@
-"""Logging of every process: structlog, readable or JSON lines, on stderr, with secrets blacked out.
+"""Logging of every process: structlog on stderr, secrets redacted.
 
-The libraries' own logs (standard library logging) go the same way, so nothing escapes the redaction: a bot
-token is part of every Telegram URL, and an exception's text carries URLs and headers.
+Readable or JSON lines. The libraries' own logs go the same way: a bot token is part of every Telegram URL,
+and an exception's text carries URLs and headers.
 """
 
 import logging
@@ -37,7 +37,6 @@ _QUIET = {
 
 
 def configure_logging(settings: Settings, service: str, stream: TextIO | None = None) -> None:
-    """Send this process's logs to `stream` (stderr), each line with the service's name."""
     out = stream if stream is not None else sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -83,7 +82,7 @@ def configure_logging(settings: Settings, service: str, stream: TextIO | None = 
 
 
 def secret_values(settings: Settings) -> list[str]:
-    """Every secret in the settings, longest first, so that a secret inside another is not left half shown."""
+    """Secrets in the settings, longest first: one may contain another."""
     found: set[str] = set()
     for field in type(settings).model_fields:
         value = getattr(settings, field)
@@ -98,7 +97,7 @@ def secret_values(settings: Settings) -> list[str]:
 
 
 class Redaction:
-    """A structlog processor that hides secrets by value, by the name they go under, and by shape."""
+    """structlog processor that hides secrets by value, name and shape."""
 
     def __init__(self, secrets: list[str]) -> None:
         self._values = re.compile("|".join(map(re.escape, secrets))) if secrets else None
@@ -123,7 +122,6 @@ class Redaction:
         return self.text(str(value))
 
     def text(self, value: str) -> str:
-        """The text without secrets, and not longer than a log line may be."""
         if len(value) > _MAX_TEXT:
             value = f"{value[:_MAX_TEXT]}… ({len(value)} characters)"
         if self._values is not None:

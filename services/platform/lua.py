@@ -1,8 +1,7 @@
-"""Loads Lua scripts, which lie beside the module that runs them."""
+"""Lua scripts beside the modules that run them."""
 
 from importlib.resources import files
 
 
 def load_script(package: str, *names: str) -> str:
-    """The text of `<name>.lua` in the package; of several names, one after another."""
     return "\n".join(files(package).joinpath(f"{name}.lua").read_text("utf-8") for name in names)

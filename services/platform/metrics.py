@@ -1,4 +1,4 @@
-"""Metrics of what several processes use."""
+"""Metrics shared by several processes."""
 
 from typing import Final
 

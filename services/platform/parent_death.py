@@ -1,8 +1,7 @@
-"""A process that was started by another ends when that one is gone, even by SIGKILL.
+"""End a child process with its parent, even after SIGKILL.
 
-The parent keeps the writing end of a pipe open and does nothing with it. When it dies, however it dies,
-the system closes that end, and the child reads the end of the file. This works
-wherever pipes do, not only on Linux.
+The parent keeps the writing end of a pipe open. When it dies the system closes that end, and the child reads
+the end of the file. This works wherever pipes do, not only on Linux.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ _GRACE_S = 10.0
 
 
 def hold() -> None:
-    """End this process when the parent is gone: politely at first, after ten seconds at once."""
+    """End this process when the parent is gone: SIGTERM, forced after ten seconds."""
     value = os.environ.pop(VARIABLE, None)
     if value is None:
         return
@@ -39,12 +38,12 @@ def _wait_for_the_end(fd: int) -> None:
 
 
 def end_at_once(code: int) -> NoReturn:
-    """End this process, whoever still works; what it said last is shown if somebody is there to see it."""
+    """Exit immediately, whatever still runs, after flushing output if possible."""
     with contextlib.suppress(OSError):
         sys.stderr.flush()
     os._exit(code)
 
 
 def hangup_is_ignored() -> bool:
-    """Whether we were started to survive the terminal, as `nohup` does."""
+    """Whether SIGHUP is ignored, as under `nohup`."""
     return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

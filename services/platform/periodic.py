@@ -1,7 +1,4 @@
-"""Running a `run_once()` again and again, through every trouble that passes by itself.
-
-The shape of every maintenance task: `run_once()` does what there is to do now and says how much that was.
-"""
+"""Repeat a `run_once()`, which returns how much it did, for ever."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -22,9 +19,9 @@ async def repeat(
     idle_s: float,
     wake: asyncio.Event | None = None,
 ) -> None:
-    """Call `run_once` until `stop`; when it returns 0, sleep `idle_s` or until `wake`, else call it at once.
+    """Call `run_once` until `stop`; after 0 sleep `idle_s` or until `wake`.
 
-    DATABASE_ERRORS are logged and tried again; every other error ends this.
+    DATABASE_ERRORS are logged and retried; every other error ends this.
     """
     failures = 0
     while not stop.is_set():
@@ -44,7 +41,7 @@ async def repeat(
 
 
 def obey_cancellation() -> None:
-    """Raise CancelledError if this task was cancelled and the news was lost on the way.
+    """Raise CancelledError if this task's cancellation was lost.
 
     redis-py sends with `asyncio.wait_for`, which in Python 3.11 returns as if nothing had happened when the
     cancellation and the end of the sending come together.
@@ -55,7 +52,7 @@ def obey_cancellation() -> None:
 
 
 async def end_tasks(tasks: Iterable["asyncio.Task[None]"]) -> None:
-    """Cancel until they have ended: redis-py's `wait_for` can swallow a cancellation before Python 3.12."""
+    """Cancel until ended: redis-py's `wait_for` can swallow a cancellation before Python 3.12."""
     pending = set(tasks)
     while pending:
         for task in pending:
@@ -64,7 +61,6 @@ async def end_tasks(tasks: Iterable["asyncio.Task[None]"]) -> None:
 
 
 async def sleep(seconds: float, stop: asyncio.Event, wake: asyncio.Event | None = None) -> None:
-    """Sleep so long, or until one of the events is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in (stop, wake) if event is not None]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

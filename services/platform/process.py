@@ -1,4 +1,4 @@
-"""How every process runs: signals, supervised tasks, health, and one way to end.
+"""Runtime of every process: signals, supervised tasks, health, shutdown.
 
     async def serve(settings: Settings) -> None:
         async with Runtime(settings, "relay") as runtime:
@@ -8,10 +8,10 @@
             runtime.ready()
             await runtime.wait()
 
-SIGTERM or SIGINT sets `stop`; a second one ends the process at once, and so does time, should it hang. SIGHUP
-only sets `stop`, however often it comes (a closing terminal sends several); ignored (`nohup`) it stays so. A
-task that fails, or ends before `stop` is set without being told it may, stops the process: its error is
-logged and `wait()` raises TaskFailedError.
+SIGTERM or SIGINT sets `stop`; a second one ends the process at once, and so does a timeout. SIGHUP only sets
+`stop`, however often it comes (a closing terminal sends several); ignored (`nohup`) it stays so. A task that
+fails, or ends before `stop` is set without being told it may, stops the process: its error is logged and
+`wait()` raises TaskFailedError.
 """
 
 import asyncio
@@ -46,18 +46,13 @@ CLOSE_S = 5.0
 
 
 class TaskFailedError(NeurocardsError):
-    """A supervised task failed; the process stopped because of it, and has logged why."""
-
     def __init__(self, task: str, error: BaseException) -> None:
         super().__init__(f"task {task} failed: {type(error).__name__}: {error}")
         self.__cause__ = error
 
 
 class Runtime:
-    """One process's life. Enter it once, inside the running loop.
-
-    `grace_s`: so long its tasks have to end once they are told to.
-    """
+    """One process's life, inside the running loop. Tasks may take `grace_s` to end."""
 
     def __init__(self, settings: Settings, service: str, *, grace_s: float = STOP_GRACE_S) -> None:
         self.service = service
@@ -94,14 +89,14 @@ class Runtime:
         return self
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str, *, may_end: bool = False) -> asyncio.Task[Any]:
-        """Run `work` beside the others; a reference is kept. The module's text tells what a failure does."""
+        """Run `work` as a supervised task; for failures see the module."""
         task = asyncio.create_task(work, name=name)
         self._tasks[task] = may_end
         task.add_done_callback(self._task_ended)
         return task
 
     def announce(self, **facts: Any) -> None:
-        """Tell whoever started us (READY_FILE) something, e.g. the port that was given for port 0."""
+        """Tell the starter (READY_FILE) facts, e.g. the port for port 0."""
         self._facts |= facts
         path = self._settings.ready_file
         if path is not None:
@@ -116,14 +111,14 @@ class Runtime:
         logger.info("service_ready", pid=os.getpid())
 
     async def wait(self) -> None:
-        """Until a signal came or a task failed; then every task has ended. Raises TaskFailedError."""
+        """Wait for a signal or failure, and all tasks' ends. Raises TaskFailedError."""
         await self.stop.wait()
         await self._end_tasks()
         if self._failure is not None:
             raise self._failure
 
     async def sleep(self, seconds: float) -> bool:
-        """Sleep, but not past `stop`; whether to go on working."""
+        """Sleep, but not past `stop`; whether to go on."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.stop.wait()
@@ -194,17 +189,13 @@ class Runtime:
 
 
 def _spare_the_collector() -> None:
-    """What was imported stays for good: look through it never again, and through the rest not so often.
-
-    A worker under full load spent a fifth of its time on it; cycles are few, everything else goes without.
-    """
+    """Spare the garbage collector: it took a fifth of a loaded worker's time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 10, 20)
 
 
 def _facts(error: BaseException) -> dict[str, Any]:
-    """What the log says of an error: a sentence if it is none of ours, else where it comes from."""
     reason = explain(error)
     return {"exc_info": error} if reason is None else {"reason": reason}
 
@@ -215,7 +206,7 @@ def _end_overdue(after_s: float) -> None:
 
 
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:
-    """Run one process to its end; its exit code. An error raised on purpose is logged as one line."""
+    """Run one process to its end; its exit code. Deliberate errors are one log line."""
     configure_logging(settings, service)
     tracing.set_up(settings, service)
     os.umask(0o077)  # photos and videos are their owners'

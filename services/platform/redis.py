@@ -1,4 +1,4 @@
-"""Clients of Redis or Valkey. redis-py's timeouts, retries and protocol differ by version; all are set here.
+"""Redis or Valkey clients. redis-py's timeouts, retries and protocol differ by version; all are set here.
 
 Two kinds, never mixed:
 - `command_client` for everything that answers at once. It retries a lost connection a few times, so what it
@@ -27,7 +27,7 @@ BLOCK_MARGIN_S = 3.0
 
 
 def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
-    """A client for commands that answer at once; answers are bytes."""
+    """Client for commands that answer at once; answers are bytes."""
     return _client(
         settings,
         socket_timeout=COMMAND_TIMEOUT_S,
@@ -38,7 +38,7 @@ def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
 
 
 def blocking_client(settings: Settings, block_s: float) -> Redis:
-    """A client for reads that block up to `block_s` at the server; each reader needs its own."""
+    """Client for one reader's blocking reads of up to `block_s`."""
     return _client(
         settings,
         socket_timeout=block_s + BLOCK_MARGIN_S,
@@ -49,7 +49,7 @@ def blocking_client(settings: Settings, block_s: float) -> Redis:
 
 
 def _client(settings: Settings, **options: Any) -> Redis:
-    """Raises SettingsError when what stands behind the address's `?` is none of redis-py's options."""
+    """Raises SettingsError for unknown redis-py options after the address's `?`."""
     options |= {
         "decode_responses": False,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
@@ -64,7 +64,7 @@ def _client(settings: Settings, **options: Any) -> Redis:
 
 
 async def check_redis(client: Redis) -> dict[str, str]:
-    """The server's version and what keeps streams safe. Raises StartError when it does not answer."""
+    """Server version and persistence settings. Raises StartError without an answer."""
     try:
         await client.ping()
         info = await client.info("server")

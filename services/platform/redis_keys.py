@@ -1,4 +1,4 @@
-"""Every Redis key of the system: who owns it, and what it costs to lose it. Never money, a job or a message.
+"""Redis keys: owner, and cost of losing each. Never money, a job or a message.
 
 All keys share one hash tag, so that they lie on one node of a cluster and one script can write several.
 
@@ -42,35 +42,29 @@ CHAT_STATE_PREFIX: Final = PREFIX + "fsm"
 
 
 def ledger_copy(name: str) -> str:
-    """A `ledger` stream that is being built beside the live one."""
     return f"{LEDGER}:new:{name}"
 
 
 def seat_key(group: str, consumer: str) -> str:
-    """Held by the process that reads under this name as long as it renews it; see `streams/consumer`."""
     return f"{PREFIX}seat:{group}:{consumer}"
 
 
 def kie_in_flight(user: str) -> str:
-    """One user's submissions that are being rendered."""
     return f"{_KIE}flight:{user}"
 
 
 def kie_made(account: str) -> str:
-    """An account's creations within the provider's window."""
     return f"{_KIE}made:{account}"
 
 
 def kie_reads(lane: str) -> str:
-    """When the next read with an account's key may be made."""
     return f"{_KIE}reads:{lane}"
 
 
 def telegram_chat(chat_id: int) -> str:
-    """When the next message to a chat may be sent."""
     return f"{PREFIX}telegram:chat:{chat_id}"
 
 
 def chat_state_pattern(telegram_id: int) -> str:
-    """Matches, among others, all that the bot remembers of where someone is in the chat."""
+    """Pattern of the bot's chat states of a person, and others'."""
     return f"{CHAT_STATE_PREFIX}:*{telegram_id}:*"

@@ -1,4 +1,4 @@
-"""Periodic tasks of one process: none stops another, and each tells when it last ended well."""
+"""Scheduler of one process's periodic tasks, independent of each other."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ class Scheduler:
         runtime.health.tell({"rounds": self.status})
 
     def start(self, name: str, run_once: RunOnce, idle_s: float, *, at_once: bool = False) -> None:
-        """Run it for ever, `idle_s` between two rounds; none after one that did something when `at_once`."""
+        """Run it for ever, `idle_s` apart; `at_once`: no pause after work."""
         rounds = self._rounds[name] = _Rounds()
 
         async def guarded() -> int:
@@ -49,7 +49,7 @@ class Scheduler:
         self._runtime.spawn(repeat(guarded, self._runtime.stop, name, idle_s=idle_s), name)
 
     def status(self) -> dict[str, Any]:
-        """Per task: seconds since its last good round (None before it), what that did, and all of them."""
+        """Per task: seconds since its last good round (None: none), what that did, and in all."""
         return {name: rounds.status() for name, rounds in self._rounds.items()}
 
 

@@ -1,7 +1,7 @@
-"""Outside text made fit for events and logs: readable, short, without addresses, secrets or a user's words.
+"""Scrub outside text for events and logs: addresses, secrets, private words.
 
-The outside repeats what it was sent, in its own way: escaped for JSON (once or more), for HTML, for an
-address, cut anywhere. So text is made plain first, then searched.
+The outside repeats what it was sent, escaped for JSON (once or more), for HTML, for an address, cut anywhere.
+So text is made plain first, then searched.
 """
 
 import html
@@ -31,10 +31,10 @@ _HARMLESS_CHARS: Final = 3
 
 
 def scrub(text: str, private: Iterable[str] = ()) -> str:
-    """At most MESSAGE_CHARS_MAX of the text, without addresses, keys and tokens, and nothing of `private`.
+    """At most MESSAGE_CHARS_MAX of the text, without secrets and `private` words.
 
-    Of private texts every run of three words, and every shorter text as a whole, is blacked out. Scrubbing
-    again, e.g. when the private texts are known, is safe.
+    Addresses, keys and tokens go. Of private texts every run of three words, and every shorter text as a
+    whole, is blacked out. Idempotent.
     """
     if len(text) > _READ_CHARS_MAX:
         # What is cut in the middle could not be told for what it is.
@@ -48,7 +48,6 @@ def scrub(text: str, private: Iterable[str] = ()) -> str:
 
 
 def _plain(text: str) -> str:
-    """The text as a reader would see it, without markup and escapes; no addresses and secrets."""
     text = html.unescape(_TAG.sub(" ", text))
     text = _ESCAPE.sub(lambda found: chr(int(found[1], 16)) if found[1] else " " if found[2] else "", text)
     # An address must go before what is escaped in it is made plain, and what was one escaped, afterwards.
@@ -63,7 +62,6 @@ def _without_secrets(text: str) -> str:
 
 
 def _runs(private: Iterable[str]) -> set[tuple[str, ...]]:
-    """What may not be said: tuples of words in lower case."""
     runs: set[tuple[str, ...]] = set()
     for secret in private:
         words = _words(_plain(secret))

@@ -1,7 +1,7 @@
-"""The settings a process runs with, and what follows from them.
+"""Settings of a process, and what follows from them.
 
-`load_settings()` is the way in: it raises SettingsError with one line per wrong variable and shows no secret.
-What has neither a key nor an address configured is spoken to in the sandbox.
+`load_settings()` raises SettingsError with one line per wrong variable and shows no secret. A company without
+a configured key or address is replaced by the sandbox.
 """
 
 import hashlib
@@ -19,10 +19,7 @@ from services.platform.settings_fields import SettingsFields
 
 
 class Settings(SettingsFields):
-    """Every setting, and the addresses and keys to use, sandbox or real."""
-
     def _given(self, name: CompanyName) -> tuple[bool, str | None]:
-        """Whether the company's key is set, and its address if that is."""
         key, url = {
             "telegram": (self.bot_token, self.telegram_api_url),
             "kie": (self.kie_api_keys, self.kie_api_url),
@@ -36,7 +33,7 @@ class Settings(SettingsFields):
         return url or (company.live_base if has_key else self.sandbox_base + company.sandbox_path)
 
     def uses_sandbox_for(self, name: CompanyName) -> bool:
-        """Whether our sandbox stands in for this company: neither its key nor its address is set."""
+        """Whether neither this company's key nor its address is set."""
         return self._given(name) == (False, None)
 
     @property
@@ -51,12 +48,10 @@ class Settings(SettingsFields):
 
     @cached_property
     def sandbox_base(self) -> str:
-        """Where the sandbox is reached, without a slash at the end."""
         return self.sandbox_url or _address(self.sandbox_host, self.sandbox_port)
 
     @cached_property
     def public_base(self) -> str:
-        """Where the outside reaches our web process, without a slash at the end."""
         return self.public_url or _address(self.web_host, self.web_port)
 
     @cached_property
@@ -73,7 +68,7 @@ class Settings(SettingsFields):
 
     @cached_property
     def kie_upload_base(self) -> str:
-        """Where photos are uploaded. Without a key, KIE_API_URL is some sandbox, which takes uploads too."""
+        """Upload address. Without a key, KIE_API_URL is a sandbox, which takes uploads too."""
         live = KIE_UPLOAD_LIVE_BASE if self.kie_api_keys else self.kie_base
         return self.kie_upload_url or live
 
@@ -83,17 +78,17 @@ class Settings(SettingsFields):
 
     @cached_property
     def kie_poll_s(self) -> float:
-        """The first pause between two looks at a task; the sandbox renders in seconds, not minutes."""
+        """First pause between polls of a task; short in the sandbox."""
         return self.kie_poll_seconds or (0.5 if self.uses_sandbox_for("kie") else 5.0)
 
     @cached_property
     def kie_rest_s(self) -> float:
-        """The first rest of a key with trouble; the sandbox's trouble is over at once."""
+        """First rest of a failing key; short in the sandbox."""
         return self.kie_rest_seconds or (1.0 if self.uses_sandbox_for("kie") else 15.0)
 
     @cached_property
     def model_rest_s(self) -> float:
-        """The first rest of a model with trouble; the sandbox's trouble is over at once."""
+        """First rest of a failing model; short in the sandbox."""
         return self.model_rest_seconds or (2.0 if self.uses_sandbox_for("kie") else 60.0)
 
     @cached_property
@@ -118,23 +113,21 @@ class Settings(SettingsFields):
 
     @property
     def yookassa_test(self) -> bool:
-        """Whether this is a test shop: its payments say so, and bring credits of test orders only."""
         return self.yookassa_secret.get_secret_value().startswith("test_")
 
     @property
     def payment_return(self) -> str:
-        """Where a payer's browser goes afterwards, paid or not."""
         chat = f"{self.sandbox_base}/" if self.uses_sandbox_for("telegram") else "https://t.me"
         return self.payment_return_url or chat
 
     @property
     def web_proxies_count(self) -> int:
-        """Our own proxies before the web process. The sandbox stands for the one that a real shop has."""
+        """Our proxies before the web process; the sandbox counts as the real one."""
         return self.web_proxies if self.web_proxies is not None else int(self.uses_sandbox_for("yookassa"))
 
     @cached_property
     def callback_key(self) -> SecretStr:
-        """The secret that callback addresses carry; the same in every process that has the same keys."""
+        """Secret in callback addresses, the same for the same keys."""
         if self.callback_secret is not None:
             return self.callback_secret
         keys = "\n".join(key.get_secret_value() for key in self.kie_keys)
@@ -142,7 +135,7 @@ class Settings(SettingsFields):
 
     @cached_property
     def forget_secrets(self) -> tuple[SecretStr, ...]:
-        """Under which people who were erased are told when they come back, the newest first.
+        """Secrets of erased people's hashes, the newest first.
 
         Raises SettingsError where people are real and there is none: it follows from no other secret.
         """
@@ -157,11 +150,11 @@ class Settings(SettingsFields):
 
     @cached_property
     def instance(self) -> str:
-        """This process's name among its kind, e.g. as a consumer of a stream."""
+        """Name among processes of its kind, e.g. as a consumer of a stream."""
         return self.instance_name or socket.gethostname()
 
     def replace(self, **changes: Any) -> Self:
-        """These settings with some fields changed, checked anew; the environment is not read again."""
+        """Changed copy, validated; the environment is not read again."""
         return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
 
     def require_database_url(self) -> str:
@@ -184,7 +177,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def load_only(fields: Collection[str], **overrides: Any) -> Settings:
-    """Read nothing but these fields, so that no other variable can be wrong: it has its default."""
+    """Read only these fields; all others have their defaults, unchecked."""
     unread = {n: field.get_default() for n, field in Settings.model_fields.items() if n not in fields}
     return load_settings(**unread | overrides)
 
@@ -213,6 +206,5 @@ def _required(variable: str, value: str | None) -> str:
 
 
 def _address(host: str, port: int) -> str:
-    """The address others use for a server that listens on `host`."""
     host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - read, not bound
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

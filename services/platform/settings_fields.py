@@ -1,7 +1,4 @@
-"""What can be set: names, meanings, defaults, limits, and what must fit together.
-
-`Settings` in settings.py adds what follows from them. `.env.example` is made from here.
-"""
+"""Settings fields, defaults, limits and consistency; source of `.env.example`."""
 
 import ipaddress
 import re
@@ -65,7 +62,7 @@ def _redis_url(value: str) -> str:
 
 
 def _readable(url: str, example: str) -> str:
-    """The address, if it can be one. What is wrong is not shown: it may be part of a password."""
+    """The address if valid; errors do not show it: it may hold a password."""
     try:
         for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
             name, _ = urlsplit(f"//{host}").hostname or "", urlsplit(f"//{host}").port
@@ -102,7 +99,7 @@ Mode = Literal["full_prepayment", "full_payment", "advance"]
 
 
 class SettingsFields(BaseSettings):
-    """All settings. Names in the environment are the fields' names in capitals, or the alias."""
+    """All settings; environment names are field names in capitals, or the alias."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True

@@ -1,11 +1,7 @@
-"""Doing once what many ask for at the same time, without answering anybody with what was read too early.
+"""Single flight: coalesce concurrent requests, without stale answers.
 
-    A asks, the work begins            reading… reads "pending"
-    the payment succeeds
-    B asks (a notification)            must not be answered by A's reading: it happened before B's news
-
-So whoever comes while the work runs waits for *another* run that begins after it, and shares that with all
-who come meanwhile: fifty at once are two runs.
+A request that comes while the work runs may know news that this run has not read. So it waits for *another*
+run that begins afterwards, shared by all who come meanwhile: fifty at once are two runs.
 """
 
 import asyncio
@@ -16,7 +12,7 @@ T = TypeVar("T")
 
 
 class Coalescing(Generic[T]):
-    """Runs `work(name)`; at most one run per name at a time, and one that waits for its end."""
+    """Runs `work(name)`: at most one run per name, and one waiting."""
 
     def __init__(self, work: Callable[[str], Awaitable[T]]) -> None:
         self._work = work
@@ -24,7 +20,7 @@ class Coalescing(Generic[T]):
         self._next: dict[str, asyncio.Task[T]] = {}
 
     async def run(self, name: str) -> T:
-        """The result of a run that began after this call. Its error is raised in everyone who waited."""
+        """Result of a run begun after this call. Its error reaches all waiters."""
         if name in self._next:
             task = self._next[name]
         elif name not in self._running:

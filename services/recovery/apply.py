@@ -1,7 +1,7 @@
-"""Doing what the plan says. Each part can be done again: whoever dies halfway runs `recover` once more.
+"""Apply the recovery plan; each part can be repeated after a crash.
 
 The restoration is signed first. The streams are made anew last, and what they hold of lost events is saved to
-a file before: nobody else has them any more.
+a file before: there is no other copy.
 """
 
 import os
@@ -45,8 +45,6 @@ class RecoveryUnderWayError(LedgerError):
 
 
 class Repair:
-    """One recovery. `say` tells the person what was done."""
-
     def __init__(
         self,
         pool: Pool,
@@ -67,8 +65,7 @@ class Repair:
         self._say = say
 
     async def run(self, plan: Plan, actor: str, reason: str) -> None:
-        """Do it all. Raises RecoveryUnderWayError, StreamsBusyError, what a rebuild raises, and what
-        asyncpg does."""
+        """Apply all. Raises RecoveryUnderWayError, StreamsBusyError, a rebuild's and asyncpg's errors."""
         async with self._pool.acquire() as guard:
             if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 raise RecoveryUnderWayError("another `neurocards recover` is at work; let it finish")
@@ -102,7 +99,7 @@ class Repair:
         logger.warning("recovered", actor=actor, reason=reason, done=actions)
 
     async def _save_lost(self, plan: Plan) -> None:
-        """What the streams hold of the lost events: nobody else has them any more."""
+        """Save the streams' lost events: there is no other copy."""
         after = plan.streams.fork.position if plan.streams.fork else 0
         state = plan.streams.state
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -160,5 +157,4 @@ class Repair:
 
 
 def rows(plan: Plan) -> list[dict[str, str]]:
-    """The plan as a table."""
     return [msgspec.to_builtins(step) for step in plan.steps]

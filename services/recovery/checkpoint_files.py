@@ -1,7 +1,7 @@
-"""The signing key and the folder of notes on this machine.
+"""Signing key and checkpoint files on this machine.
 
-The folder is what the auditor takes copies of: one file per note, named by kind, position and time, never
-written twice. What is in it outlives a restore of the database.
+The folder is what the auditor copies: one file per note, named by kind, position and time, never written
+twice. It outlives a restore of the database.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ NOTES_MAX: Final = 200
 
 
 def key_path(settings: Settings) -> Path | None:
-    """Where the private key is; None when none is configured and none was made here."""
+    """Private key's path; None when neither configured nor made here."""
     if settings.checkpoint_key_file is not None:
         return settings.checkpoint_key_file.expanduser()
     made_here = settings.data_dir.expanduser() / KEY_FILE
@@ -46,7 +46,7 @@ def folder(settings: Settings) -> Path:
 
 
 def signing_key(settings: Settings) -> PrivateKey | None:
-    """The private key, None without one. Raises SettingsError when it cannot be used."""
+    """The private key, or None. Raises SettingsError when it cannot be used."""
     path = key_path(settings)
     if path is None:
         return None
@@ -63,7 +63,7 @@ def signing_key(settings: Settings) -> PrivateKey | None:
 
 
 def require_signing_key(settings: Settings) -> PrivateKey:
-    """The same. Raises SettingsError without one."""
+    """The private key. Raises SettingsError without one."""
     key = signing_key(settings)
     if key is None:
         raise SettingsError(
@@ -73,8 +73,7 @@ def require_signing_key(settings: Settings) -> PrivateKey:
 
 
 def make_key(path: Path, name: str) -> PrivateKey:
-    """A new private key in a new file that only its owner can read. Raises FileExistsError,
-    MalformedKeyError."""
+    """Create a key file only its owner can read. Raises FileExistsError, MalformedKeyError."""
     key = new_key(name)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -85,19 +84,18 @@ def make_key(path: Path, name: str) -> PrivateKey:
 
 
 def file_name(statement: Statement) -> str:
-    """e.g. `checkpoint-000000000123-20261122T110438.123456Z.note`: sorted by name is sorted by position."""
+    """E.g. `checkpoint-000000000123-20261122T110438.123456Z.note`: sorted by name is by position."""
     time = time_text(statement.time_us).replace("-", "").replace(":", "")
     return f"{kind_of(statement)}-{statement.head.position:012d}-{time}{SUFFIX}"
 
 
 def keep_note(where: Path, note: str) -> Path:
-    """Write a note into a folder, which is made if need be; the file's path."""
     where.mkdir(parents=True, exist_ok=True)
     return write_file(where / file_name(parse(unverified_text(note))), note)
 
 
 def write_file(target: Path, note: str) -> Path:
-    """Write a note to a file, all at once; durable when it returns."""
+    """Write a note atomically; durable when it returns."""
     if target.exists() and target.read_bytes() == note.encode():
         return target
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
@@ -110,7 +108,7 @@ def write_file(target: Path, note: str) -> Path:
 
 
 def read_note(path: Path) -> str:
-    """A note's text from a file. Raises OSError, and NoteError for what is no text."""
+    """Read a note's text. Raises OSError, NoteError."""
     with path.open("rb") as file:
         raw = file.read(NOTE_BYTES_MAX + 1)
     try:
@@ -120,7 +118,7 @@ def read_note(path: Path) -> str:
 
 
 def kept_notes(where: Path, limit: int = NOTES_MAX) -> list[str]:
-    """The furthest notes in a folder, of each kind so many at most; none when there is no folder."""
+    """Furthest notes of a folder, at most `limit` of each kind; none without a folder."""
     found: list[str] = []
     for kind in ("checkpoint", "restored"):
         for path in sorted(where.glob(f"{kind}-*{SUFFIX}"), reverse=True)[:limit]:

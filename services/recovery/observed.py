@@ -1,7 +1,4 @@
-"""Everything that remembers a place in the log, held against the log.
-
-A place is *lost* when the log does not hold it and no signed restoration says why.
-"""
+"""Remembered places compared with the log; *lost*: not held, nor explained by a restoration."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Literal, cast
@@ -27,7 +24,7 @@ StreamsAre = Literal["in line", "empty", "behind", "incomplete", "of another his
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """A remembered place. `source` says where: `cursor <name>`, `checkpoint of <time>`, `stream`.
+    """Remembered place; `source`: `cursor <name>`, `checkpoint of <time>`, `stream`.
 
     `held`: the log still holds it. Otherwise `explained`, by a signed restoration, or lost.
     """
@@ -43,9 +40,9 @@ class Trace(msgspec.Struct, frozen=True):
 
 
 class Streams(msgspec.Struct, frozen=True):
-    """What Redis holds. `fork`: the last entry that the log holds, if the streams went on otherwise.
+    """What Redis holds; `fork`: last entry that the log holds too.
 
-    `lacking` says what is missing of streams that are incomplete.
+    `fork` only if the streams went on otherwise; `lacking` says what incomplete streams miss.
     """
 
     are: StreamsAre
@@ -56,7 +53,6 @@ class Streams(msgspec.Struct, frozen=True):
 
 
 async def restorations(pool: Pool, notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:
-    """Signed restorations from the table and from elsewhere."""
     statements = _read([*await recent_notes(pool), *notes], keys)
     return [statement for statement in statements if isinstance(statement, Restored)]
 
@@ -64,7 +60,6 @@ async def restorations(pool: Pool, notes: Iterable[str], keys: Sequence[PublicKe
 async def note_traces(
     pool: Pool, notes: Iterable[str], keys: Sequence[PublicKey], known: Sequence[Restored]
 ) -> list[Trace]:
-    """Signed statements, each once."""
     found = []
     for statement in dict.fromkeys(_read([*await recent_notes(pool), *notes], keys)):
         answer = await verdict(pool, statement.head, statement.time_us, known)
@@ -74,7 +69,6 @@ async def note_traces(
 
 
 async def cursor_traces(pool: Pool, known: Sequence[Restored]) -> dict[str, Trace]:
-    """Where each projection and other consumer is, by its name."""
     found = {}
     for name, position, hash_, moved_at_us in await pool.fetch(query("cursors")):
         place = Cursor(position, hash_)
@@ -85,7 +79,6 @@ async def cursor_traces(pool: Pool, known: Sequence[Restored]) -> dict[str, Trac
 async def stream_trace(
     pool: Pool, scripts: Scripts, judge: ConsistencyCheck, head: Cursor, known: Sequence[Restored]
 ) -> tuple[Streams, Trace | None]:
-    """What the streams hold, and the place that their last entry remembers."""
     redis = scripts.redis
     state = await scripts.state(believing=False)
     position, jobs = position_of(state.ledger_last), position_of(state.jobs_last or NO_ID)
@@ -116,7 +109,7 @@ async def stream_trace(
 async def _whole(
     pool: Pool, scripts: Scripts, judge: ConsistencyCheck, state: StreamState, head: Cursor
 ) -> Streams:
-    """Of streams whose end the log holds: whether all is there that workers and relay need."""
+    """Whether confirmed streams hold what workers and relay need."""
     cursor = await judge.confirmed(state, head)
     lacking = await judge.unusable(state, cursor, head)
     lacking = lacking or await jobs_problem(scripts.redis, pool, cursor.position)
@@ -126,7 +119,7 @@ async def _whole(
 
 
 async def entries_after(redis: Redis, position: int) -> AsyncIterator[bytes]:
-    """The events that the stream holds after a position, as they stand in it: JSON, one each."""
+    """JSON of the stream's events after a position, as stored."""
     after = f"({entry_id(position)}"
     while page := cast(Any, await redis.xrange(LEDGER, after, "+", count=500)):
         for _, fields in page:
@@ -136,7 +129,7 @@ async def entries_after(redis: Redis, position: int) -> AsyncIterator[bytes]:
 
 
 async def _fork(pool: Pool, redis: Redis, last: int, head: Cursor) -> tuple[Cursor | None, bool]:
-    """The last entry that the log holds: each hash covers all before it, so halving finds it.
+    """Last entry that the log holds, by bisection: hashes cover all before.
 
     Also whether the stream contradicts the log from its first entry on.
     """
@@ -173,7 +166,6 @@ async def _trace(pool: Pool, source: str, place: Cursor, time_us: int, known: Se
 
 
 def _read(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Statement]:
-    """What the notes say: of those that `keys` have signed, or without keys of all."""
     found: list[Statement] = []
     for note in notes:
         try:

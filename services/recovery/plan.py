@@ -1,4 +1,4 @@
-"""What went back, what was lost by it, and what is to be done about it."""
+"""Recovery plan: what was lost, and what to do."""
 
 from collections.abc import Iterable, Sequence
 
@@ -20,7 +20,7 @@ NOTIFIER = "notifier"
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One line of the plan: what was looked at, what it remembers, what will be done (`` for nothing)."""
+    """Line of the plan: thing, remembered place, action (`` for nothing)."""
 
     part: str
     found: str
@@ -28,7 +28,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """`lost` is the highest place that is gone without explanation, None when nothing is.
+    """Recovery plan. `lost` is the highest unexplained lost place, or None.
 
     `kept` is the highest that was seen and still stands. `unexplained` says what no restore can have done.
     """
@@ -52,10 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
 async def make_plan(
     pool: Pool, scripts: Scripts, *, notes: Iterable[str], keys: Sequence[PublicKey], reach_back: int
 ) -> Plan:
-    """Look at everything; changes nothing. `notes` are signed ones kept outside the database.
-
-    `reach_back` is how much history streams made anew would have at most.
-    """
+    """Plan a recovery, changing nothing. `notes`: from outside; `reach_back`: events to republish."""
     notes = list(notes)
     head = await LogReader(pool).head()
     known = await restorations(pool, notes, keys)
@@ -92,7 +89,7 @@ async def make_plan(
 
 
 def _span(traces: Sequence[Trace], streams: Streams, sure: int) -> tuple[Cursor, Cursor | None]:
-    """The highest place of the lost history that still stands, and the highest of it that is gone.
+    """Highest kept place of the lost history, and highest lost.
 
     What was signed at `sure` stands, so only what comes after can have been lost. What stands beyond a lost
     place has grown since the log went back. The stream, where it goes both ways, tells exactly.

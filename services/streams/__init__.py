@@ -1,1 +1,1 @@
-"""The two Redis streams: entries, readers, publisher, consumer, status."""
+"""Redis streams `ledger` and `jobs`: entries, readers, publisher, consumer, status."""

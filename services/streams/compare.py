@@ -1,4 +1,4 @@
-"""Compares the streams with the log, entry by entry, and checks the chain while it reads."""
+"""Compare streams with the log, entry by entry, checking the chain."""
 
 from collections.abc import Callable
 from typing import Any, cast
@@ -22,10 +22,7 @@ _EVENTS_AT = "SELECT position, stream, type FROM events WHERE position = ANY ($1
 
 
 class StreamReport(msgspec.Struct, frozen=True):
-    """What was compared. `behind` events of the log are not published yet, which is no problem by itself.
-
-    `first` and `last` are the positions of the first and the last entry of `ledger`, 0 without any.
-    """
+    """Result: `first` … `last` of `ledger`, 0 without any; `behind` events unpublished."""
 
     ledger_entries: int
     jobs_entries: int
@@ -38,10 +35,7 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 
 async def check_streams(redis: Redis, pool: Pool, told: Told = lambda _: None) -> StreamReport:
-    """Whether every entry of both streams is what the log holds, and every unfinished job is in `jobs`.
-
-    May run while everything else does. `told` hears which position of `ledger` the check has come to.
-    """
+    """Compare both streams with the log, also while it grows. `told` hears positions."""
     check = _StreamCheck(redis, pool)
     await check.ledger(told)
     last = check.cursor.position if check.cursor else 0
@@ -56,7 +50,7 @@ async def check_streams(redis: Redis, pool: Pool, told: Told = lambda _: None) -
 
 
 async def jobs_problem(redis: Redis, pool: Pool, published: int) -> str | None:
-    """What is wrong with `jobs`, when `ledger` has come to the position `published`; None if nothing is."""
+    """Problem of `jobs`, with `ledger` published up to a position, or None."""
     check = _StreamCheck(redis, pool)
     await check.jobs()
     await check.unfinished(published)
@@ -75,7 +69,7 @@ class _StreamCheck:
         self.in_jobs: set[int] = set()
 
     async def ledger(self, told: Told) -> None:
-        """Dense, chained, and each entry equal to the row of the log, down to the text."""
+        """Dense, chained, each entry equal to the log's row."""
         after = "-"
         while page := await self._page(LEDGER, after):
             known = [position for entry, _ in page if (position := position_of(entry)) is not None]
@@ -112,12 +106,12 @@ class _StreamCheck:
             self._wrong(position, f"{LEDGER} has {position} after {before.position}")
 
     async def _trimmed_after(self, position: int) -> bool:
-        """Whether the stream was cut while we read it, so that what we read last is gone."""
+        """Whether the stream was trimmed past what we read last."""
         first = await self._page(LEDGER, "-", count=1)
         return not first or (position_of(first[0][0]) or 0) > position
 
     async def jobs(self) -> None:
-        """Each entry stands for an event of the log that generation must act on."""
+        """Each entry is of an event that generation acts on."""
         after = "-"
         while page := await self._page(JOBS, after):
             found: list[JobEntry] = []
@@ -137,7 +131,6 @@ class _StreamCheck:
             after = "(" + page[-1][0].decode()
 
     async def unfinished(self, published: int) -> None:
-        """Every unfinished job that was published is still in `jobs`."""
         missing = await self._missing(published)
         if missing:  # it may have ended, and its entry been trimmed, after we had read the stream
             still_open = await self._missing(published)

@@ -1,4 +1,4 @@
-"""The two streams that the log is published to: how an event looks in them.
+"""Entries of the Redis streams `ledger` and `jobs`.
 
     ledger   every event under the ID `<position>-0`; field `event`: the whole row as JSON, with `data` as the
              exact text that was hashed, so that the chain can be verified
@@ -37,37 +37,33 @@ class StreamError(NeurocardsError):
 
 
 class JobEntry(msgspec.Struct, frozen=True):
-    """An entry of `jobs`: the event at `position` concerns this job."""
-
     position: int
     job: str
     type: str
 
 
 def entry_id(position: int) -> str:
-    """7 → `7-0`."""
     return f"{position}-0"
 
 
 def position_of(entry: bytes | str) -> int | None:
-    """`7-0` → 7; None for an ID that the relay does not give."""
+    """`7-0` → 7; None for an ID the relay does not give."""
     text = entry.decode() if isinstance(entry, bytes) else entry
     position, _, sequence = text.partition("-")
     return int(position) if sequence == "0" and position.isdecimal() else None
 
 
 def encode_entry(recorded: Recorded) -> bytes:
-    """The value of `event`. The hash stands last, so the end of an entry tells it; see `entry_ending`."""
+    """Value of `event`, the hash last; see `entry_ending`."""
     return _encode(recorded)
 
 
 def entry_ending(event_hash: bytes) -> bytes:
-    """What the entry of the event with this hash ends with."""
     return b'"hash":' + _encode(event_hash) + b"}"
 
 
 def decode_entry(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> Recorded:
-    """The event of an entry of `ledger`. Raises StreamError, also when the entry was deleted (no fields)."""
+    """Event of a `ledger` entry. Raises StreamError, also when deleted (no fields)."""
     text = (fields or {}).get(_EVENT)
     if text is None:
         raise StreamError(f"entry {entry!r} of {LEDGER} has no event")
@@ -82,7 +78,7 @@ def decode_entry(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> Re
 
 
 def job_entry(recorded: Recorded) -> JobEntry | None:
-    """What `jobs` gets of an event; None when generation need not act on it."""
+    """Entry for `jobs`; None when generation need not act on the event."""
     if recorded.type not in JOB_TYPES:
         return None
     job = job_of(recorded.stream)
@@ -90,7 +86,7 @@ def job_entry(recorded: Recorded) -> JobEntry | None:
 
 
 def decode_job(entry: bytes | str, fields: Mapping[bytes, bytes] | None) -> JobEntry:
-    """An entry of `jobs`. Raises StreamError, also for one that was trimmed while pending (no fields)."""
+    """Entry of `jobs`. Raises StreamError, also when trimmed while pending (no fields)."""
     position, found = position_of(entry), fields or {}
     if position is None or _JOB not in found or _TYPE not in found:
         raise StreamError(f"entry {entry!r} of {JOBS} has no job")

@@ -1,4 +1,4 @@
-"""The log in order for whoever applies it: from Redis when possible, from Postgres when not.
+"""Feed: the log in order from Redis when possible, else Postgres.
 
 What comes out is dense, verified against the chain, and stands in the log; the stream is believed only as far
 as that. Redis dead, empty, trimmed, made anew, ahead or with another history costs latency, nothing else.
@@ -44,7 +44,7 @@ class Feed:
         self._stream_at = 0.0
 
     async def batch(self, after: Cursor, *, limit: int = 500, wait_s: float = 1.0) -> list[Recorded]:
-        """Up to `limit` events right after the cursor; empty when none came within `wait_s`.
+        """Events right after the cursor; empty when none came within `wait_s`.
 
         Raises IntegrityError when Postgres contradicts the cursor or its own chain, and what asyncpg raises
         when Postgres does not answer.
@@ -72,10 +72,7 @@ class Feed:
         await self._redis.aclose()
 
     async def _from_stream(self, after: Cursor, limit: int, block_s: float) -> tuple[list[Recorded], bool]:
-        """What the stream has after the cursor, and whether its silence means anything.
-
-        Takes `block_s` at most, and all of it when there is nothing to return.
-        """
+        """Stream's events after the cursor, within `block_s`; whether silence counts."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -94,7 +91,7 @@ class Feed:
         return [], False
 
     async def _read(self, after: Cursor, limit: int, block_s: float) -> list[Recorded]:
-        """Raises StreamError when what comes is not the log's continuation of the cursor."""
+        """Raises StreamError for anything but the log's continuation of the cursor."""
         block_ms = int(block_s * 1000) or None  # BLOCK 0 would be for ever
         place: Any = {LEDGER: entry_id(after.position)}
         found: Any = await self._redis.xread(place, count=limit, block=block_ms)
@@ -112,7 +109,7 @@ class Feed:
 
 
 class HeadWatch:
-    """Give `run_once` to `repeat` every LOOK_S: one index read. `position` is None until the first look."""
+    """`run_once` for `repeat`, every LOOK_S: one index read. `position` is None at first."""
 
     def __init__(self, reader: LogReader) -> None:
         self._reader = reader
@@ -123,5 +120,5 @@ class HeadWatch:
         return 0
 
     def lag(self, position: int) -> int | None:
-        """How many positions behind the head as last seen; None while that is unknown."""
+        """Positions behind the head last seen; None while unknown."""
         return None if self.position is None else max(self.position - position, 0)

@@ -1,4 +1,4 @@
-"""The log read from its stream, for a rebuild: what is trimmed or not published yet comes from Postgres."""
+"""Rebuild source from the stream, its gaps filled from Postgres."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from services.streams.entries import StreamError, decode_entry, entry_id, positi
 
 
 class StreamSource:
-    """Events from the stream `ledger`, each verified against the chain; where it has a gap, from `log`.
+    """Chained events of the stream `ledger`, or in its gaps from `log`.
 
     `streamed` and `filled` count both. Raises IntegrityError when the stream holds something else than what
     follows, and what redis-py raises.
@@ -41,7 +41,6 @@ class StreamSource:
 
     @staticmethod
     def _read(after: Cursor, entries: dict[bytes, dict[bytes, bytes]]) -> list[Recorded]:
-        """The entries right after the cursor, up to a gap."""
         events: list[Recorded] = []
         try:
             for entry, fields in entries.items():

@@ -1,7 +1,4 @@
-"""Waking up when something was appended, without waiting for the next poll.
-
-A hint only: a LISTEN connection can die without a word, so whoever waits here polls as well.
-"""
+"""LISTEN for appended events: a hint only, it can die silently, so poll as well."""
 
 import asyncio
 import contextlib
@@ -25,10 +22,9 @@ _TROUBLE = (StartError, *DATABASE_ERRORS)
 
 
 class LogListener:
-    """Sets `wake` whenever something was appended, and after every reconnect.
+    """Sets `wake` after every append and every reconnect.
 
-    `connect` makes a connection of its own, e.g. `lambda: database.connect(settings, "listen")`; not through
-    PgBouncer in transaction mode.
+    `connect` makes a dedicated connection, not through PgBouncer in transaction mode.
     """
 
     def __init__(self, connect: "Callable[[], Awaitable[Connection]]") -> None:
@@ -36,7 +32,6 @@ class LogListener:
         self.wake = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Listen until `stop`, reconnecting as often as need be."""
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -57,7 +52,6 @@ class LogListener:
             self.wake.set()  # whoever waits shall see the stop
 
     async def wait(self, timeout_s: float) -> None:
-        """Until something may have been appended since the last wait, or the time is over."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self.wake.wait()

@@ -1,7 +1,7 @@
-"""The streams and their readers beside the log.
+"""Status of streams and their readers beside the log.
 
-A lag in positions says how many, the age of the oldest event that is not applied says how late: the latter is
-read from the log, so it is right also for a reader that died long ago, and for one that sleeps in between.
+The age of the oldest event not applied is read from the log, so it is right also for a reader that died long
+ago or sleeps.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ query = load_queries("services.streams")
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """A stream as Redis has it. `last` is the last ID it has given, also when that entry was trimmed.
+    """Redis stream. `last` is the last ID it has given, even if trimmed.
 
-    `tail` is the entry at `last`: of `ledger` the event's hash. None when it was trimmed, or is none that the
-    relay can have written, which `foreign` says.
+    `tail` is the entry at `last`: of `ledger` the event's hash. None when trimmed or, with `foreign`, not the
+    relay's.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct, frozen=True):
-    """A consumer group. `next` is the position of the first entry it has not been given, None without one."""
+    """Consumer group; `next`: position of its first undelivered entry, or None."""
 
     stream: str
     name: str
@@ -61,7 +61,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class ConsumerLine(msgspec.Struct, frozen=True):
-    """A worker's seat in the group. `renewed_s` ago it was renewed last; None: nobody sits there."""
+    """Worker's seat. `renewed_s` ago it was renewed; None: free."""
 
     consumer: str
     pending: int
@@ -69,8 +69,6 @@ class ConsumerLine(msgspec.Struct, frozen=True):
 
 
 class InRedis(msgspec.Struct, frozen=True):
-    """Everything that was found."""
-
     epoch: str
     streams: tuple[Stream, Stream]
     groups: list[Group]
@@ -147,7 +145,7 @@ def _consumer(raw: dict[str, Any], left_ms: Any, lease_s: float) -> ConsumerLine
 
 
 def _found(reply: Any, nothing: Any) -> Any:
-    """The reply; `nothing` for what is missing (the server says so as an error)."""
+    """The reply; `nothing` for what is missing, an error from the server."""
     return nothing if isinstance(reply, Exception) else reply
 
 
@@ -163,7 +161,7 @@ REDIS_S = 3.0
 
 
 class StreamLine(msgspec.Struct, frozen=True):
-    """One stream. `first` and `last` are positions; `tail` says what its end is beside the log."""
+    """One stream. `first` and `last` are positions; `tail` compares its end with the log."""
 
     stream: str
     entries: int
@@ -174,11 +172,10 @@ class StreamLine(msgspec.Struct, frozen=True):
 
 
 class ReaderLine(msgspec.Struct, frozen=True):
-    """Who follows the log: the relay, an in-order consumer (its cursor is in Postgres), a consumer group.
+    """Reader of the log: relay, in-order consumer (cursor in Postgres), consumer group.
 
-    `lag` counts positions, from the oldest event that it has not applied or not been given up to the newest;
-    `lag_s` is that oldest event's age. Both are 0 when there is none.
-    `moved_s` is how long ago a cursor was moved last. `held`: the log still holds what it has applied.
+    `lag` counts positions not applied or delivered, `lag_s` is the age of the oldest of them; 0 for none. A
+    cursor was moved `moved_s` ago. `held`: the log still holds what it has applied.
     """
 
     reader: str
@@ -192,7 +189,7 @@ class ReaderLine(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All of it. `redis` is why Redis says nothing, None when it does. `epoch` is empty without one."""
+    """Everything. `redis`: why Redis is silent, or None. `epoch` may be empty."""
 
     head: int
     epoch: str
@@ -205,15 +202,13 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def contradicted(self) -> bool:
-        """Whether something holds what the log does not."""
+        """Whether a stream or reader contradicts the log."""
         return any(line.tail in CONTRADICTIONS for line in self.streams) or not all(
             line.held for line in self.readers
         )
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What of the log is looked at."""
-
     recorded_at_us: int
     hash: bytes
     stream: str
@@ -221,10 +216,9 @@ class Event(msgspec.Struct, frozen=True):
 
 
 async def stream_status(redis: Redis, pool: Pool, *, lease_s: float) -> Status:
-    """Look at everything once; at Redis first, so that what it holds must be in the log when that is read.
+    """Inspect everything, Redis first: the log must hold what it holds.
 
-    What Postgres alone can tell, when Redis does not answer in time. `lease_s` is the workers' setting: for
-    how long a seat is held.
+    What Postgres alone can tell, when Redis does not answer in time. `lease_s` is the workers' setting.
     """
     found, reason = None, None
     try:
@@ -279,7 +273,7 @@ def _stream(stream: Stream, end: int, events: Mapping[int, Event], newest_open: 
 
 
 def tail_of(stream: Stream, end: int, events: Mapping[int, Event], newest_open: int) -> Tail:
-    """What the stream's end is beside the log, which for `jobs` is what was published of it."""
+    """The stream's end beside the log, for `jobs` beside what was published."""
     last = position_of(stream.last)
     if not stream.there:
         return "missing" if end else "empty"  # before the first event nobody has anything to write

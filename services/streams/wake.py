@@ -1,7 +1,7 @@
-"""Hints between processes: "look at this job now", "entries were given back".
+"""Wake-up hints between processes, by Redis publish/subscribe.
 
-Fire and forget: a hint that is lost costs seconds, since everyone also looks by themselves. Whoever learns
-something about a job that its worker waits for (a callback, a task found) says so with `wake_job`.
+Fire and forget: a lost hint costs seconds, since all processes also poll. News of a job (a callback, a task
+found) goes to its worker by `wake_job`.
 """
 
 import asyncio
@@ -25,17 +25,16 @@ WAITING_MAX: Final = 1000
 
 
 async def wake_job(redis: Redis, job: str) -> None:
-    """Have whoever works on the job look at it now. Never raises."""
+    """Have the job's worker look at it now. Never raises."""
     await wake_jobs(redis, [job])
 
 
 async def wake_jobs(redis: Redis, jobs: Iterable[str]) -> None:
-    """The same for several jobs, with one message."""
     await _publish(redis, _JOB + _BETWEEN.join(jobs).encode())
 
 
 async def wake_reclaimers(redis: Redis) -> None:
-    """Have all workers look for entries that were given back. Never raises."""
+    """Have all workers reclaim entries given back. Never raises."""
     await _publish(redis, RECLAIM)
 
 
@@ -66,19 +65,17 @@ async def _publish(redis: Redis, message: bytes) -> None:
 
 
 class Waker:
-    """`hint` from anywhere; `run` sends."""
-
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
         self._waiting: asyncio.Queue[str] = asyncio.Queue(maxsize=WAITING_MAX)
 
     def hint(self, job: str) -> None:
-        """Have the job looked at soon. Never waits, never raises."""
+        """Queue a hint. Never waits, never raises."""
         if self._redis is not None and not self._waiting.full():
             self._waiting.put_nowait(job)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Send the hints until `stop`; those that wait then are dropped."""
+        """Send hints until `stop`; waiting ones are then dropped."""
         sending = asyncio.create_task(self._send_all(), name="hints")
         stopping = asyncio.create_task(stop.wait())
         try:

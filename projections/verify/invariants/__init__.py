@@ -1,1 +1,1 @@
-"""The rules that the events must keep, checked without the ledger's own code."""
+"""Invariants of the log, checked without the ledger's code."""

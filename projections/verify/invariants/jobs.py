@@ -1,7 +1,7 @@
-"""The rules of charged jobs: one charge, one outcome. Checked on one event after another. Pure.
+"""Invariants of charged jobs: one charge, one outcome. Pure.
 
-A job is forgotten when it is over; a video that came too late, or a second end, is met without it and
-judged with the job's whole history beside it.
+A job is forgotten when it is over; a late video, or a second end, is met without it and judged with the job's
+whole history.
 """
 
 from collections.abc import Sequence
@@ -20,10 +20,7 @@ FACTS: Final = frozenset({"SubmissionAccepted", "VideoGifted", "JobRequeued", "D
 
 
 class Job(msgspec.Struct, gc=False):
-    """A job that has not ended, or failed and is not refunded yet.
-
-    Without a charge (`price` 0) it is one that makes a failed job again.
-    """
+    """Unfinished job, or failed and not refunded yet. `price` 0, no charge: it makes a failed job again."""
 
     account: str
     order: str
@@ -39,12 +36,11 @@ class Job(msgspec.Struct, gc=False):
 
     @property
     def over(self) -> bool:
-        """Nothing more can be decided about it, only facts recorded."""
         return self.outcome == "succeeded" or (self.outcome == "failed" and (self.refunded or not self.price))
 
 
 class Jobs:
-    """All jobs that are not over, by stream. `keep` keeps those that are over too."""
+    """Jobs that are not over, by stream. `keep` keeps all."""
 
     def __init__(self, findings: Findings, *, keep: bool = False) -> None:
         self.findings = findings
@@ -54,7 +50,6 @@ class Jobs:
         self.spent = 0
 
     def charged(self, position: int, account: str, event: CreditsCharged) -> None:
-        """The account paid for the job."""
         stream = JOB + event.job
         known = self.by_stream.get(stream)
         self.spent += event.amount
@@ -66,7 +61,6 @@ class Jobs:
         self.by_stream[stream] = Job(account, event.order, event.amount, event.parts, position)
 
     def moved(self, row: Row) -> None:
-        """One of the types in MOVES, of a job that is known."""
         at, stream, _, name, *_ = row
         job = self.by_stream[stream]
         if name == "JobQueued":
@@ -99,15 +93,16 @@ class Jobs:
         self._drop(stream, job)
 
     def requeued(self, row: Row) -> None:
-        """A failed job is to be made again; in the same command it is queued, if free without a charge."""
+        """Queued in the same command, if free without a charge."""
         event = read(row, Findings(0))  # other walks report what cannot be read
         if event is not None and not event.price:
             self._free.add(JOB + event.as_job)
 
     def queued_free(self, row: Row, *, judged: bool = False) -> bool:
-        """Whether this is a job without a charge, which makes a failed one again; it is known from then on.
+        """Whether it is a free job making a failed one again.
 
-        `judged`: the walk has met it before, and the event that allows it may be out of sight.
+        It is known from then on. `judged`: the walk has met it before, and the event that allows it may be
+        out of sight.
         """
         at, stream, *_ = row
         event = read(row, Findings(0))
@@ -120,7 +115,6 @@ class Jobs:
         return True
 
     def refunded(self, position: int, account: str, event: CreditsRefunded) -> None:
-        """The charge of a known job came back."""
         stream = JOB + event.job
         job = self.by_stream[stream]
         wrong = ""
@@ -138,7 +132,6 @@ class Jobs:
         self._drop(stream, job)
 
     def finish(self) -> None:
-        """What can be said at the end of the log only."""
         for stream, job in self.by_stream.items():
             if not job.queued_at:
                 message = f"{stream} was charged {job.price} credits and never queued"
@@ -148,7 +141,7 @@ class Jobs:
                 self.findings.add("outcome", job.charged_at, message)
 
     def replay(self, row: Row) -> None:
-        """Any row of a job's history: of its stream, its charges and refunds."""
+        """Row of a job's history: of its stream, its charges and refunds."""
         at, stream, _, name, *_ = row
         if not stream.startswith(ACCOUNT):
             if name in MOVES and stream in self.by_stream:
@@ -168,7 +161,7 @@ class Jobs:
 
 
 def job_stream_of(row: Row) -> str:
-    """The stream of the job that a late row is about; "" when it cannot be read."""
+    """Stream of the late row's job; "" when it cannot be read."""
     if not row[1].startswith(ACCOUNT):
         return str(row[1])
     event = read(row, Findings(0))
@@ -176,10 +169,7 @@ def job_stream_of(row: Row) -> str:
 
 
 def judge(findings: Findings, row: Row, history: Sequence[Row]) -> int:
-    """What is wrong with `row`, told from its job's rows up to it; what it changes in the credits spent.
-
-    `history` holds the rows of the job's stream, its charges and refunds, in order, with data.
-    """
+    """Findings about a late `row`, its change of spent credits. `history`: the job's rows in order."""
     jobs = Jobs(Findings(0), keep=True)
     stream, version = job_stream_of(row), 0
     for earlier in history:
@@ -203,7 +193,7 @@ def judge(findings: Findings, row: Row, history: Sequence[Row]) -> int:
 
 
 def load_jobs(jobs: Jobs, histories: dict[str, list[Row]]) -> None:
-    """Make those jobs known that are not over; `histories` are as `judge` takes them, by stream."""
+    """Load unfinished jobs from `histories`, by stream, as in `judge`."""
     for stream, history in histories.items():
         past = Jobs(Findings(0), keep=True)
         for row in history:

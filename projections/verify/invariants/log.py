@@ -1,7 +1,7 @@
-"""The promises about credits and jobs, checked on the log's rows one after another. Pure.
+"""Invariants of credits and jobs, checked row by row. Pure.
 
-Independent of the deciders on purpose: this is what tells when they are wrong. A job is forgotten when it is
-over, so that memory stays flat; what comes later for it is left in `late`, to be judged with its history.
+Independent of the deciders on purpose: this tells when they are wrong. Finished jobs are forgotten to keep
+memory flat; later rows of them go to `late`, to be judged with their history.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ _STRANGERS_MAX = 10_000
 
 
 class Rules:
-    """Walk the log through `add` in order, then `finish`. `after` is the position before the first row."""
+    """Walk the log through `add`, then `finish`. `after` precedes the first row."""
 
     def __init__(self, findings: Findings, *, after: int = 0) -> None:
         self._findings = findings
@@ -51,7 +51,6 @@ class Rules:
         self.opening = 0
 
     def add(self, rows: Iterable[Row]) -> None:
-        """The next rows."""
         position, left, now_us = self.position, self._command_left, self._time_us
         say, jobs, by_stream = self._findings.add, self.jobs, self.jobs.by_stream
         payments, due = self.payments, self.payments.due
@@ -93,11 +92,10 @@ class Rules:
         self.position, self._command_left, self._time_us = position, left, now_us
 
     def resume(self, command_left: int, time_us: int) -> None:
-        """Before the first row: what is left of the command it stands in, and the time."""
+        """Before the first row: rest of its command, and the time."""
         self._command_left, self._time_us = command_left, time_us
 
     def load_accounts(self, history: Iterable[Row]) -> None:
-        """Make accounts known from their rows before the first one."""
         past = Rules(Findings())
         for row in history:
             past._account_moved(row)
@@ -105,14 +103,12 @@ class Rules:
         self.opening += sum(account.balance for account in past.accounts.values())
 
     def load_payments(self, history: Iterable[Row]) -> None:
-        """Make payments known from their rows before the first one."""
         past = Rules(Findings())
         for row in history:
             past._payment_moved(row)
         self.payments.take_over(past.payments)
 
     def finish(self) -> None:
-        """What can be said at the end of the log only."""
         say = self._findings.add
         if self._command_left:
             say("command", self.position, f"{self._command_left} events of the last command are missing")
@@ -218,7 +214,7 @@ class Rules:
         self.payments.moved(at, stream, version, event)
 
     def _stranger(self, row: Row) -> None:
-        """A row of a job that is over or never was, or of a stream of no known kind."""
+        """Row of a finished or unknown job, or of an unknown kind."""
         at, stream, version, name, *_ = row
         if stream.startswith(JOB):
             if version == 1 and name == "JobQueued" and self.jobs.queued_free(row):

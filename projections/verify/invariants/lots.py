@@ -1,8 +1,8 @@
-"""The rules of lots, checked on one account's events one after another. Pure.
+"""Invariants of lots, event by event of one account. Pure.
 
-Written without a look into `ledger.accounts.lots`: credits are in numbered lots, spent in draw order, never
-from a lot whose life is over, and come back to the lots they came from. Each rule changes the account and
-gives what is wrong, in words, or "".
+Independent of `ledger.accounts.lots`: credits are in numbered lots, spent in draw order, never from an
+expired lot, and come back to their lots. Each rule changes the account and gives what is wrong, in words, or
+"".
 """
 
 from bisect import insort
@@ -24,8 +24,6 @@ _NEVER_US = 2**63
 
 
 class Lot(msgspec.Struct, gc=False):
-    """What is left of a grant."""
-
     number: int
     amount: int
     kind: GrantKind
@@ -33,10 +31,10 @@ class Lot(msgspec.Struct, gc=False):
 
 
 class Account(msgspec.Struct, gc=False):
-    """One account, as small as it can be kept: all of them are in memory.
+    """One account, as small as possible: all are in memory.
 
-    `lots` are in draw order, each with something in it; `lost` are credits of bought lots that expired or
-    were taken for another reason than a refund. `locked`: its person is forgotten.
+    `lots` are in draw order, none empty; `lost` are credits of bought lots that expired or were taken other
+    than by a refund. `locked`: its person is forgotten.
     """
 
     version: int = 0
@@ -53,12 +51,11 @@ class Account(msgspec.Struct, gc=False):
 
 
 def draw_order(lot: Lot) -> tuple[bool, int, int]:
-    """Gifts before what was paid for, the earliest end of life first, then the oldest."""
+    """Gifts before bought credits, the earliest end first, then the oldest."""
     return lot.kind == "purchase", _NEVER_US if lot.expires_at_us is None else lot.expires_at_us, lot.number
 
 
 def granted(account: Account, event: CreditsGranted) -> str:
-    """A new lot."""
     number, amount, settled, wrong = event.lot, event.amount, event.settled, ""
     if number != account.made + 1:
         wrong = f"the grant makes lot {number} where {account.made + 1} is next"
@@ -72,7 +69,6 @@ def granted(account: Account, event: CreditsGranted) -> str:
 
 
 def charged(account: Account, amount: int, parts: tuple[Part, ...], now_us: int) -> str:
-    """Credits are spent from these lots, the first in draw order."""
     wrong = _draw(account, parts, now_us, ordered=True)
     if sum(part.amount for part in parts) != amount:
         return f"its parts do not add up to {amount}"
@@ -80,7 +76,6 @@ def charged(account: Account, amount: int, parts: tuple[Part, ...], now_us: int)
 
 
 def revoked(account: Account, event: CreditsRevoked, now_us: int) -> str:
-    """Credits are taken back, from the lots first; the rest is owed."""
     wrong = _draw(account, event.parts, now_us, ordered=False)
     owed = event.amount - sum(part.amount for part in event.parts)
     account.debt += owed
@@ -94,7 +89,6 @@ def revoked(account: Account, event: CreditsRevoked, now_us: int) -> str:
 def refunded(
     account: Account, event: CreditsRefunded | CreditsRestored, charge: tuple[Part, ...], now_us: int
 ) -> str:
-    """Credits of a charge come back."""
     wrong, settled = "", event.settled
     if sum(part.amount for part in event.parts) + settled != event.amount:
         wrong = f"the refund's parts do not add up to {event.amount}"
@@ -113,7 +107,6 @@ def refunded(
 
 
 def restored(account: Account, event: CreditsRestored, now_us: int) -> str:
-    """Credits of a refund that failed come back."""
     wrong = refunded(account, event, (), now_us)
     for part in event.parts:
         if part.expires_at_us is not None and part.expires_at_us <= now_us:
@@ -122,7 +115,6 @@ def restored(account: Account, event: CreditsRestored, now_us: int) -> str:
 
 
 def expired(account: Account, event: CreditsExpired, now_us: int) -> str:
-    """A lot's life is over and what was left of it is booked."""
     number, amount, due_at_us = event.lot, event.amount, event.due_at_us
     lot = _find(account, number)
     if lot is None:
@@ -141,7 +133,7 @@ def expired(account: Account, event: CreditsExpired, now_us: int) -> str:
 
 
 def lose(account: Account, parts: tuple[Part, ...]) -> None:
-    """Remember what of bought lots is gone and may not be taken again."""
+    """Remember lost credits of bought lots, which no refund may take again."""
     for part in parts:
         if part.kind == "purchase":
             account.lost = account.lost or {}
@@ -164,7 +156,6 @@ def _wrong_return(account: Account, part: Part, origin: Part, now_us: int) -> st
 
 
 def _draw(account: Account, parts: tuple[Part, ...], now_us: int, *, ordered: bool) -> str:
-    """Take the parts out of their lots; with `ordered` each must be the first in draw order."""
     wrong = ""
     lots = account.lots
     for part in parts:
@@ -194,7 +185,6 @@ def _find(account: Account, number: int) -> Lot | None:
 
 
 def _give(account: Account, part: Part) -> None:
-    """Into the part's lot, which has the part's kind and end of life from here on."""
     lot = _find(account, part.lot)
     amount = part.amount
     if lot is not None:
@@ -204,15 +194,13 @@ def _give(account: Account, part: Part) -> None:
 
 
 class Snapshot(msgspec.Struct, gc=False):
-    """A state that the appender has kept of an account, after the event with this version and position."""
-
     version: int
     position: int
     text: str
 
 
 class _State(msgspec.Struct):
-    """What of a kept state the rules know too. The terms agreed to are no credits and are not compared."""
+    """Compared fields of a snapshot. The terms agreed to are no credits and are left out."""
 
     lots: list[Lot]
     lots_made: int
@@ -231,7 +219,7 @@ _decode = msgspec.json.Decoder(_Sealed).decode
 
 
 def compare(stream: str, account: Account, snapshot: Snapshot, findings: Findings) -> None:
-    """The kept state must be the one the log gives at its version: the appender folds on from it."""
+    """Compare the snapshot with the log: the appender folds on from it."""
     try:
         state = _decode(snapshot.text).state
     except (msgspec.DecodeError, UnicodeError) as error:

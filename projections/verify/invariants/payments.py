@@ -1,8 +1,8 @@
-"""The rules of payments: credits are money, exactly. Checked on one event after another. Pure.
+"""Invariants of payments: credits match money exactly. Pure.
 
-Written without a look into `ledger.payments.decider` and `ledger.payments.money_refunds`. What money says in
-a payment's stream, credits say in its account's, in the same command: `due` is what the command still owes.
-All payments are kept, a few hundred bytes each: money may go back for years.
+Independent of `ledger.payments`. What money says in a payment's stream, credits say in its account's, in the
+same command: `due` is what the command still owes. All payments are kept, a few hundred bytes each: money may
+go back for years.
 """
 
 from typing import Final, NamedTuple, get_args
@@ -28,7 +28,7 @@ PROVIDERS: Final = frozenset(get_args(Provider))
 
 
 class Money(msgspec.Struct, gc=False):
-    """What came under one id of the provider's; of flagged money no `credits` were given, else as `lot`."""
+    """Money under one provider's id; `credits` granted as `lot`, none if flagged."""
 
     amount_minor: int
     credits: int = 0
@@ -37,7 +37,7 @@ class Money(msgspec.Struct, gc=False):
     lot: int = 0
 
     def share(self, more_minor: int) -> int:
-        """The credits of all that is going back and so much more: rounded half up, never above all."""
+        """Credits refunded with `more_minor`: rounded half up, never above all."""
         if not self.credits:
             return 0
         whole, rest = divmod((self.back_minor + more_minor) * self.credits, self.amount_minor)
@@ -45,8 +45,6 @@ class Money(msgspec.Struct, gc=False):
 
 
 class Order(NamedTuple):
-    """What is kept of PaymentOrdered."""
-
     account: str
     provider: str
     amount_minor: int
@@ -55,7 +53,7 @@ class Order(NamedTuple):
 
 
 class Payment(msgspec.Struct, gc=False):
-    """One payment; without `ordered` when its order is missing. `refunds` are those under way."""
+    """One payment; `ordered` may be missing. `refunds` are those under way."""
 
     ordered: Order | None = None
     version: int = 0
@@ -64,10 +62,7 @@ class Payment(msgspec.Struct, gc=False):
 
 
 class Due(msgspec.Struct, gc=False):
-    """Credits that must move in this command: `amount` to an account's stream, or out of it below zero.
-
-    `parts` are what an intended refund says that it takes, or what one that failed had taken.
-    """
+    """Credits due in this command, negative when taken. `parts`: an intended or failed refund's."""
 
     position: int
     stream: str
@@ -79,10 +74,7 @@ class Due(msgspec.Struct, gc=False):
 
 
 class Payments:
-    """All payments, by stream. `whole` says whether the command at hand was seen from its first event on.
-
-    `accounts` are as they stand before the event at hand, those that are known.
-    """
+    """Payments by stream. `whole`: command seen from its start. `accounts`: before this event."""
 
     def __init__(self, findings: Findings, accounts: dict[str, Account], *, whole: bool = True) -> None:
         self._findings = findings
@@ -94,13 +86,12 @@ class Payments:
         self._gone: set[str] = set()
 
     def take_over(self, other: "Payments") -> None:
-        """What another walk has seen before."""
         self.by_stream |= other.by_stream
         self._credited |= other._credited
         self._gone |= other._gone
 
     def moved(self, at: int, stream: str, version: int, event: object | None) -> None:
-        """One event of a payment's stream, None for one whose data does not matter."""
+        """Event of a payment's stream; None if its data does not matter."""
         payment = self.by_stream.get(stream)
         if payment is None:
             payment = self.by_stream[stream] = Payment()
@@ -136,21 +127,19 @@ class Payments:
             self._findings.add("payment", at, f"{stream} at position {at}: {wrong}")
 
     def granted(self, at: int, stream: str, event: CreditsGranted) -> None:
-        """An account was given credits as bought."""
         due = self._take_due(at, stream, event.reference or "", event.amount)
         if due is not None and due.paid is not None and (due.paid, due.lot) != (event.paid, event.lot):
             message = f"the grant at position {at} says of {event.reference} what the payment does not"
             self._say(at, message)
 
     def revoked(self, at: int, stream: str, event: CreditsRevoked) -> None:
-        """Credits of an account were taken back since money went back."""
         due = self._take_due(at, stream, event.reference or "", -event.amount)
         if due is not None and due.parts not in (None, event.parts):
             taken = f"credits of {event.reference} were taken at position {at}"
             self._say(at, f"{taken} from other lots than it says")
 
     def restored(self, at: int, stream: str, event: CreditsRestored) -> None:
-        """Credits of a refund that failed came back: to the lots they came from, or to the payment's own."""
+        """Failed refund's credits returned to their lots, or to the payment's own."""
         due = self._take_due(at, stream, event.reference, event.amount)
         came_back = f"credits of {event.reference} came back at position {at}"
         if due is None:
@@ -162,7 +151,6 @@ class Payments:
             self._say(at, f"{came_back} to lots they were not taken from")
 
     def command_over(self) -> None:
-        """What is due now was not done."""
         for due in self.due:
             what = "given" if due.amount > 0 else "taken"
             self._say(
@@ -254,7 +242,7 @@ class Payments:
         event: RefundIntended | PaymentRefunded,
         parts: tuple[Part, ...] | None = None,
     ) -> str:
-        """Credits go with the money, but for those of its lot that expired or were taken otherwise."""
+        """Check that credits go with the money, less those lost."""
         whole, account = money.share(event.amount_minor), self._accounts.get(ACCOUNT + ordered.account)
         lost = ((account.lost if account else None) or {}).get(money.lot, 0)
         right = max(min(whole, money.credits - lost) - money.taken, 0)

@@ -1,6 +1,6 @@
-"""The rules of promo codes and invitations: what they gave, to whom, how often. Independent of the deciders.
+"""Invariants of promo codes and referrals.
 
-Read from the start of the log whatever `after` is, by indexes: there are few such rows. A grant of the kinds
+Read by indexes from the start of the log whatever `after` is: there are few such rows. A grant of the kinds
 `promo` and `referral` that names no code and no invitation is not looked at: before there were codes, such
 grants were made by hand.
 """
@@ -27,7 +27,6 @@ Grants = dict[tuple[str, str, int], tuple[int, int]]
 
 
 async def check(connection: Connection, after: int, findings: Findings) -> None:
-    """Report what is wrong with rows after a position."""
     rows = await connection.fetch(query("gifts"))
     walk = Gifts(findings, after)
     for _, command in groupby(rows, key=lambda row: row[4]):
@@ -35,16 +34,12 @@ async def check(connection: Connection, after: int, findings: Findings) -> None:
 
 
 class Code(msgspec.Struct):
-    """A promo code, its uses so far, and whether it gives any more."""
-
     created: PromoCreated
     used: set[str]
     disabled: bool = False
 
 
 class Gifts:
-    """Walk the rows of one command after another through `command`."""
-
     def __init__(self, findings: Findings, after: int = 0) -> None:
         self._findings = findings
         self._after = after
@@ -53,7 +48,7 @@ class Gifts:
         self._rewarded: set[str] = set()
 
     def command(self, rows: list[Row]) -> None:
-        """All rows of a command that matter here, with the position it begins at for its events."""
+        """A command's relevant rows, with the position it begins at."""
         events = [(row, read(row, self._findings)) for row in rows]
         grants: Grants = {
             (row[1], event.reference or "", event.amount): (row[0], event.lot)

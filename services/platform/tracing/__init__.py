@@ -1,9 +1,8 @@
-"""One trace from the tap to the video: spans of every process, made only when somebody wants them.
+"""Tracing: one trace per job, from tap to video, across processes.
 
-Nothing travels from process to process. The trace of a job is computed from the job's id, so whoever works on
-the job adds to the same trace, after any crash, wipe or replay. See docs/observability.md.
-
-Off, which it is without OTEL_EXPORTER_OTLP_ENDPOINT, a span costs a call that returns at once.
+Nothing travels from process to process: a job's trace is computed from its id, so every process adds to the
+same one, after any crash, wipe or replay. See docs/observability.md. Without OTEL_EXPORTER_OTLP_ENDPOINT a
+span costs a call that returns at once.
 """
 
 import functools
@@ -35,7 +34,7 @@ _exporter: "Exporter | None" = None
 
 
 def set_up(settings: Settings, service: str) -> None:
-    """Trace this process from now on, if the settings say where to. Traces are never worth a failed start."""
+    """Start tracing if the settings say where to. Never fails a start."""
     global _exporter  # noqa: PLW0603 - one per process, like its logging
     if settings.otel_exporter_otlp_endpoint is None:
         return
@@ -50,7 +49,6 @@ def set_up(settings: Settings, service: str) -> None:
 
 
 def close() -> None:
-    """Send what is left, within a moment."""
     global _exporter  # noqa: PLW0603
     if _exporter is not None:
         _exporter.close()
@@ -58,7 +56,7 @@ def close() -> None:
 
 
 def on() -> bool:
-    """Whether spans are made at all: ask before a loop that is only there for them."""
+    """Whether spans are made: ask before a loop only for them."""
     return _exporter is not None
 
 
@@ -70,10 +68,9 @@ def span(
     attributes: Attributes | None = None,
     **ours: Value,
 ) -> AbstractContextManager[Span]:
-    """A span around a block: a child of the one around it, or with `job` a child of the job's root.
+    """Span around a block: child of the current one or of `job`'s root.
 
-    Without either there is no trace it could belong to, and none is made. `attributes` have names of
-    OpenTelemetry's conventions, `ours` get their prefix.
+    Without either no span is made. `attributes` are OpenTelemetry's conventions, `ours` get our prefix.
     """
     if _exporter is None or (job is None and not get_current_span().get_span_context().is_valid):
         return NO_SPAN
@@ -105,7 +102,7 @@ def _span(
 def traced(
     name: str,
 ) -> Callable[[Callable[P, Coroutine[Any, Any, T]]], Callable[P, Coroutine[Any, Any, T]]]:
-    """A span around every await of the decorated function, if there is one around that."""
+    """Span around every call of the decorated function within a span."""
 
     def decorate(work: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
         @functools.wraps(work)
@@ -128,9 +125,9 @@ def record(
     attributes: Attributes | None = None,
     **ours: Value,
 ) -> None:
-    """A span of the job's trace that is over, with its begin and end (time.time_ns); see `span`.
+    """Finished span of the job's trace; times are time.time_ns; see `span`.
 
-    `root`: it is the one that all others hang on.
+    `root`: the one that all others hang on.
     """
     if _exporter is None:
         return
@@ -143,7 +140,7 @@ def record(
 
 
 def ours(**values: Value) -> dict[str, Value]:
-    """Attributes of our own: `run=3` becomes `neurocards.run`. No texts and no ids of Telegram."""
+    """Our attributes: `run=3` becomes `neurocards.run`. No texts and no ids of Telegram."""
     return {f"neurocards.{name}": value for name, value in values.items()}
 
 

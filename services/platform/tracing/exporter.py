@@ -1,7 +1,6 @@
-"""Spans by OpenTelemetry's SDK, sent as OTLP over HTTP. The only module that imports the SDK.
+"""OTLP span exporter over HTTP; only here OpenTelemetry's SDK is imported.
 
-Spans wait in a bounded queue, and a thread of the SDK sends them; a collector that is slow or away costs
-spans and nothing else.
+Spans wait in a bounded queue for a thread of the SDK; a slow or absent collector costs spans only.
 """
 
 import logging
@@ -34,21 +33,19 @@ _TRACES_PATH: Final = "/v1/traces"
 
 
 class JobIds(NamedTuple):
-    """The trace (128 bits) and its root span (64 bits), as OpenTelemetry has them: numbers above 0."""
+    """OpenTelemetry ids: trace (128 bits), root span (64 bits), above 0."""
 
     trace: int
     root: int
 
 
 def ids_of(job: str) -> JobIds:
-    """The trace of a job: the same in every process, also when it reads a stream or the log anew."""
+    """Trace ids of a job, the same in every process and replay."""
     digest = sha256(b"neurocards trace\0" + job.encode()).digest()
     return JobIds(int.from_bytes(digest[:16], "big") or 1, int.from_bytes(digest[16:24], "big") or 1)
 
 
 class Exporter:
-    """Makes one process's spans and sends them; use it through services.platform.tracing."""
-
     def __init__(self, settings: Settings, service: str) -> None:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # see TellingExporter
         self._sampler = TraceIdRatioBased(settings.otel_traces_sampler_arg)
@@ -71,12 +68,12 @@ class Exporter:
         self.tracer = self._provider.get_tracer("neurocards", __version__)
 
     def begin_root(self, job: str) -> Context:
-        """The context of a job's root: the next span without a parent gets its ids."""
+        """Context of a job's root: the next parentless span gets its ids."""
         self._ids.next = ids_of(job)
         return Context()
 
     def root_of(self, job: str) -> Context:
-        """As if the job's root had told us of itself, and of whether its trace is one of those kept."""
+        """Parent context of the job's root, with the sampler's decision."""
         ids = ids_of(job)
         kept = self._sampler.should_sample(None, ids.trace, "").decision is Decision.RECORD_AND_SAMPLE
         flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if kept else trace.TraceFlags.DEFAULT)
@@ -84,14 +81,14 @@ class Exporter:
         return trace.set_span_in_context(trace.NonRecordingSpan(root), Context())
 
     def close(self) -> None:
-        """Send what is left. The SDK's own way would wait for a silent collector as long as that likes."""
+        """Flush. The SDK's own way would wait for a silent collector without limit."""
         flush = threading.Thread(target=self._provider.force_flush, name="last-spans", daemon=True)
         flush.start()
         flush.join(CLOSE_S)
 
 
 class _Ids(RandomIdGenerator):
-    """Random ids, but for the next root those that follow from its job. Roots are begun in one thread."""
+    """Random ids, except for job roots, which are begun in one thread."""
 
     def __init__(self) -> None:
         self.next: JobIds | None = None
@@ -105,7 +102,7 @@ class _Ids(RandomIdGenerator):
 
 
 class TellingExporter(SpanExporter):
-    """Sends spans; says once that they are lost, and once that they arrive again."""
+    """Sends spans; logs once each that they are lost, and arrive again."""
 
     def __init__(self, inner: SpanExporter) -> None:
         self._inner = inner

@@ -1,1 +1,1 @@
-"""Work from a stream, shared by many processes, each entry held under a lease. See consumer.py."""
+"""Consumer of a stream: entries under leases. See consumer.py."""

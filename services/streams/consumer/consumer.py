@@ -1,9 +1,9 @@
-"""Entries of a stream, read by one process of many, each kept under a lease until its work is done.
+"""Consumer: a stream's entries, leased by one of many processes.
 
 A process sits in a numbered seat (`w1`, `w2`, …), a key that expires with the lease; the seat's name is its
-consumer's name, so there are never more consumers than there were processes at once. What it holds it renews
-at a quarter of the lease; what another has let lie for longer than the lease it takes over. Nothing here is
-the last word on who may work, runs in the ledger are; this only decides who tries.
+consumer's, so there are never more consumers than there were processes at once. It renews at a quarter of the
+lease, and reclaims what others have let lie for longer than the lease. This only decides who tries: runs in
+the ledger say who may work.
 
 Redis may go away, freeze, or come back empty at any moment. Work in hand goes on meanwhile; an entry that is
 pending nowhere any more stays in hand until it is delivered again, to us or to another.
@@ -36,8 +36,8 @@ class Consumer:
     """One process's share of a stream.
 
     After `start`, run `read`, `reclaim` and `keep` side by side. To stop: end `read` and `reclaim`, let the
-    holder finish or give back what it can, end `keep`, then `leave`. `redis` answers commands, `blocking` is
-    for the blocking read alone.
+    handler finish or give back what it can, end `keep`, then `leave`. `blocking` is for the blocking read
+    alone.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Consumer:
         return len(self._held.held)
 
     def status(self) -> dict[str, Any]:
-        """Seat and lease: `renewed_s` is how long ago it was renewed, None before it ever was."""
+        """Seat and lease; `renewed_s` ago it was renewed, None: never."""
         loop = asyncio.get_running_loop()
         renewed_s = None if self._renewed_at is None else round(loop.time() - self._renewed_at, 1)
         return {
@@ -82,11 +82,11 @@ class Consumer:
         self._held.finish(entry)
 
     def release(self, entry: str) -> None:
-        """Not done: let another process have it at once."""
+        """Not done: another process may take it at once."""
         self._held.give_back(entry)
 
     def drop(self, entry: str) -> None:
-        """Not done, and best left alone for a while: whoever reclaims after the lease gets it."""
+        """Not done, to be left alone until its lease runs out."""
         self._held.held.discard(entry)
 
     def reclaim_soon(self) -> None:
@@ -99,7 +99,6 @@ class Consumer:
         await self._reclaimer.run()
 
     async def keep(self) -> None:
-        """Renew what is held, for ever; acknowledge and give back at once what is to be."""
         loop = asyncio.get_running_loop()
         renew_at = loop.time()
         failures = 0
@@ -117,7 +116,7 @@ class Consumer:
                 continue
 
     async def renew(self) -> None:
-        """Keep the seat and all that is held; tell the holder what others have. Raises RedisError."""
+        """Renew seat and leases; report entries others have. Raises RedisError."""
         held = list(self._held.held)
         states = await self._scripts.renew(self._held.claim, held)
         if states is None:
@@ -129,7 +128,7 @@ class Consumer:
         self._held.lose([entry for entry in held if states[entry] == OTHERS and entry in self._held.held])
 
     async def leave(self) -> None:
-        """Acknowledge what is done, give back all else, and leave the seat. Raises RedisError."""
+        """Acknowledge, give back the rest, free the seat. Raises RedisError."""
         await self._settle()
         released = await self._scripts.leave(self._held.claim)
         self._held.held.clear()

@@ -1,4 +1,4 @@
-"""What one process has in hand: entries it works on, entries it is done with, entries it gives back."""
+"""Entries one process holds: in work, done, to be given back."""
 
 import asyncio
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ Fields = dict[bytes, bytes]
 
 
 class EntryHandler(Protocol):
-    """Who works on the entries. Of these methods only `wait_free` takes time."""
+    """Works on entries. Only `wait_free` takes time."""
 
     def free(self) -> int:
         """How many more entries it takes."""
@@ -25,8 +25,8 @@ class EntryHandler(Protocol):
     def take(self, entry: str, fields: Fields) -> bool:
         """Work on this entry; `fields` is empty when it was trimmed.
 
-        True to keep it under a lease until one of the consumer's `done`, `release` or `drop`; False when
-        nothing is left to do.
+        True to keep it under a lease until the consumer's `done`, `release` or `drop`; False when nothing is
+        left to do.
         """
 
     def lost(self, entry: str) -> None:
@@ -34,8 +34,6 @@ class EntryHandler(Protocol):
 
 
 class HeldEntries:
-    """Shared by reading, keeping and reclaiming. `claim` changes when the process takes another seat."""
-
     def __init__(self, claim: Claim, holder: EntryHandler) -> None:
         self.claim = claim
         self.holder = holder
@@ -69,7 +67,6 @@ class HeldEntries:
         self.flush_requested.set()
 
     def lose(self, entries: Iterable[str]) -> None:
-        """Others have these now."""
         for entry in entries:
             self.held.discard(entry)
             logger.warning("lease_lost", entry=entry, consumer=self.claim.consumer)

@@ -1,4 +1,4 @@
-"""Reads new entries, and finds again those that are ours unknown to us."""
+"""Read new entries, and find our pending ones again."""
 
 import asyncio
 from typing import Any, cast
@@ -16,7 +16,7 @@ BLOCK_S = 2.0
 
 
 async def make_group(redis: Redis, stream: str, group: str) -> None:
-    """Make the group, at the stream's beginning: what is finished is seen to be so, and nothing is missed."""
+    """Create the group at the stream's beginning, so that nothing is missed."""
     try:
         await redis.xgroup_create(stream, group, id="0", mkstream=True)
         logger.info("group_made", stream=stream, group=group)
@@ -26,15 +26,13 @@ async def make_group(redis: Redis, stream: str, group: str) -> None:
 
 
 class Reader:
-    """The blocking read, on a client of its own."""
-
     def __init__(self, redis: Redis, blocking: Redis, held: HeldEntries) -> None:
         self._redis = redis
         self._blocking = blocking
         self._held = held
 
     async def run(self) -> None:
-        """Read for ever, never more than the holder has room for: what is read ahead ages meanwhile."""
+        """Read for ever, only within the handler's room: what is read ahead ages."""
         failures = 0
         while True:
             await self._held.holder.wait_free()

@@ -23,8 +23,6 @@ _START = b"0-0"
 
 
 class Reclaimer:
-    """Reclaims every second or so, and at once when told that entries were given back."""
-
     def __init__(
         self,
         redis: Redis,
@@ -42,7 +40,6 @@ class Reclaimer:
         self.now = asyncio.Event()
 
     async def run(self) -> None:
-        """Reclaim for ever."""
         rounds = 0
         every_s = min(self._lease_s / 4, EVERY_S_MAX)
         while True:
@@ -60,7 +57,7 @@ class Reclaimer:
                 logger.warning("reclaim_failed", error=repr(error))
 
     async def reclaim(self) -> None:
-        """Take over as much as there is room for; a long pending list is gone through over several calls."""
+        """Reclaim within the handler's room; a long pending list over several calls."""
         for _ in range(PAGES_MAX):
             room = min(self._held.holder.free(), COUNT_MAX)
             if room <= 0:
@@ -78,7 +75,7 @@ class Reclaimer:
                 return
 
     async def remove_dead(self) -> None:
-        """Remove consumers without a process, without entries, and silent for many leases."""
+        """Remove consumers without seat and entries, silent for many leases."""
         claim = self._held.claim
         found: Any = await self._redis.xinfo_consumers(claim.stream, claim.group)
         names = [info["name"].decode() for info in found]

@@ -1,4 +1,4 @@
-"""The consumer's scripts: each checks that the seat and the entry are ours, and acts, in one step."""
+"""Lua scripts of the consumer: check our seat and entry, and act, atomically."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -15,7 +15,7 @@ KEPT, OTHERS, GONE = 1, 0, -1
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """Who we are: a consumer of `group` on `stream`, in the seat `seat`, which we hold by `token`."""
+    """Identity: a consumer of `group` on `stream`, its seat held by `token`."""
 
     stream: str
     group: str
@@ -26,7 +26,7 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Reclaimed(msgspec.Struct, frozen=True):
-    """What a reclaim took over: entries, and ids of entries that are no longer in the stream."""
+    """Reclaimed entries, and ids of those trimmed meanwhile."""
 
     cursor: bytes
     entries: list[tuple[bytes, dict[bytes, bytes]]]
@@ -34,14 +34,14 @@ class Reclaimed(msgspec.Struct, frozen=True):
 
 
 class Scripts:
-    """Runs them; safe to repeat after a lost connection, all of them."""
+    """Runs them; all are safe to repeat after a lost connection."""
 
     def __init__(self, redis: Redis) -> None:
         names = ("renew", "ack", "release", "reclaim", "remove_dead")
         self._scripts = {name: redis.register_script(load_script(__package__, name)) for name in names}
 
     async def renew(self, claim: Claim, ids: Sequence[str]) -> dict[str, int] | None:
-        """Keep the seat and these entries: KEPT, OTHERS or GONE per id; None when the seat is lost."""
+        """Renew seat and entries: KEPT, OTHERS or GONE; None: seat lost."""
         found: dict[str, int] = {}
         for at in range(0, max(len(ids), 1), IDS_PER_CALL):
             page = ids[at : at + IDS_PER_CALL]
@@ -52,30 +52,30 @@ class Scripts:
         return found
 
     async def ack(self, claim: Claim, ids: Sequence[str]) -> int:
-        """Acknowledge those that are ours; how many were."""
+        """Acknowledge our own of these; their count."""
         acknowledged = 0
         for at in range(0, len(ids), IDS_PER_CALL):
             acknowledged += int(await self._run("ack", claim, *ids[at : at + IDS_PER_CALL]))
         return acknowledged
 
     async def release(self, claim: Claim, ids: Sequence[str]) -> int:
-        """Make those that are ours claimable at once; how many were."""
+        """Make our own of these claimable at once; their count."""
         if not ids:
             return 0
         return int(await self._run("release", claim, claim.lease_ms * 2, 0, *ids))
 
     async def leave(self, claim: Claim) -> int:
-        """Make all that is ours claimable at once and give up the seat; how many entries that were."""
+        """Make all ours claimable and free the seat; the entries' count."""
         return int(await self._run("release", claim, claim.lease_ms * 2, 1))
 
     async def reclaim(self, claim: Claim, cursor: bytes, count: int) -> Reclaimed:
-        """Take over up to `count` entries that are idle for longer than the lease."""
+        """Take over up to `count` entries idle longer than the lease."""
         reply = await self._run("reclaim", claim, claim.lease_ms, cursor, count)
         entries = [(entry[0], _fields(entry[1])) for entry in reply[1] if entry]
         return Reclaimed(reply[0], entries, list(reply[2]) if len(reply) > 2 else [])
 
     async def remove_dead(self, claim: Claim, idle_ms: int, dead: Sequence[tuple[str, str]]) -> int:
-        """Remove those of the (consumer, seat) pairs that are idle, empty and hold nothing; how many."""
+        """Remove (consumer, seat) pairs idle, without a process and entries; their count."""
         keys: list[str] = [claim.stream, *(seat for _, seat in dead)]
         arguments: list[str | int] = [claim.group, idle_ms, *(consumer for consumer, _ in dead)]
         return int(await self._scripts["remove_dead"](keys=keys, args=arguments))
@@ -87,7 +87,7 @@ class Scripts:
 
 
 def _fields(flat: Sequence[bytes] | None) -> dict[bytes, bytes]:
-    """Field and value in turn, as a script returns them; None for an entry that was trimmed."""
+    """Fields by name from a flat reply; empty for a trimmed entry."""
     if not flat:
         return {}
     return dict(zip(flat[::2], flat[1::2], strict=True))

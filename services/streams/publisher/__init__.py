@@ -1,1 +1,1 @@
-"""Writing the two streams: the relay publishes, and `neurocards recover` makes them anew."""
+"""Publisher of both streams, for the relay and `neurocards recover`."""

@@ -1,12 +1,11 @@
-"""Building the `ledger` stream anew from Postgres beside the live one, and putting it in its place at once.
+"""Rebuild of the `ledger` stream from Postgres, swapped in atomically.
 
     look at the live stream ──▶ build a copy up to its end, page by page ──▶ swap, if both end alike
       ▲  (made anew if unusable)                                        │ the live one has grown: a page more
       └──────────── what was built is gone, or the streams are others ──┘
 
-The same IDs, so no reader notices: whoever waits at the old stream's end waits at the new one's, and the
-relay goes on from there. Every event is chained to the one before while it is read, and what does not follow
-is never put to use. What can come between, and what happens then:
+The same IDs, so no reader notices: one waiting at the old stream's end waits at the new one's, and the relay
+goes on from there. Every event is checked against the chain while it is read. Races, and what happens then:
 
     the relay publishes while we build   the copy ends too early, the script says `behind`: the rest is added
     the relay publishes during the swap  the script is one step: before it as above, after it onto the copy
@@ -49,7 +48,7 @@ _SWAPS = 200
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a rebuild would begin with. `reason`: why both streams are made anew first, if they are.
+    """Starting point. `reason`: why both streams are made anew first, if they are.
 
     The new stream holds the events after `after`, up to the live stream's end `last` or later.
     """
@@ -60,7 +59,7 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Rebuilt(msgspec.Struct, frozen=True):
-    """The stream as it was put in place. `made_anew` says why both were made anew before, if they were."""
+    """The stream in place. `made_anew`: why both were made anew before, if they were."""
 
     first: int
     last: int
@@ -69,8 +68,6 @@ class Rebuilt(msgspec.Struct, frozen=True):
 
 
 class Rebuild:
-    """One rebuild, of the newest `entries` events."""
-
     def __init__(self, pool: Pool, scripts: Scripts, *, entries: int, reach_back: int) -> None:
         self._pool = pool
         self._reader = LogReader(pool)
@@ -82,7 +79,7 @@ class Rebuild:
         self._made_anew: str | None = None
 
     async def look(self) -> Look:
-        """What there is to do. Raises StreamMismatchError."""
+        """Where a rebuild would begin. Raises StreamMismatchError."""
         seen = await self._scripts.state()
         head = await self._reader.head()
         cursor, reason = await self._judged(seen, head)
@@ -90,7 +87,7 @@ class Rebuild:
         return Look(max(last - self._entries, 0), last, reason)
 
     async def run(self, progress: Callable[[int], None] = lambda _: None) -> Rebuilt | None:
-        """Do it; None when the log is empty. `progress` hears the position it has come to.
+        """Rebuild; None when the log is empty. `progress` hears positions.
 
         Raises StreamMismatchError when the streams hold what the log does not, IntegrityError when the log's
         chain is broken, StreamsBusyError when something gets in the way again and again.
@@ -112,7 +109,7 @@ class Rebuild:
         raise StreamsBusyError("the streams are made anew all the time: stop what does it, and run it again")
 
     async def _judged(self, seen: StreamState, head: Cursor) -> tuple[Cursor, str | None]:
-        """The live stream's end as the log has it, and why the streams cannot be used as they are."""
+        """Live stream's end in the log, and why unusable, if so."""
         cursor = await self._judge.confirmed(seen, head)
         reason = await self._judge.unusable(seen, cursor, head)
         if cursor == GENESIS != head:
@@ -120,7 +117,7 @@ class Rebuild:
         return cursor, reason or await jobs_problem(self._scripts.redis, self._pool, cursor.position)
 
     async def _usable(self) -> Place | None:
-        """The end of the live stream, which is made anew if it cannot be used; None: look again."""
+        """End of the live stream, made anew if unusable; None: look again."""
         seen = await self._scripts.state()
         head = await self._reader.head()
         cursor, reason = await self._judged(seen, head)
@@ -132,7 +129,6 @@ class Rebuild:
         return place
 
     async def _build(self, key: str, place: Place) -> Rebuilt | None:
-        """Build the copy and put it in place; None when it was in vain."""
         after = max(place.cursor.position - self._entries, 0)
         begin = end = (await self._maker.event(after)).cursor if after else GENESIS
         page = asyncio.create_task(self._reader.following(end, PAGE_EVENTS))

@@ -1,7 +1,7 @@
-"""Whether the streams are what the log says, and making both anew from it, in a new epoch, when they are not.
+"""Check streams against the log, or recreate both in a new epoch.
 
-The stream's own last ID is the cursor. It is believed only if the log agrees: the position is there, with the
-hash that the stream's entry carries.
+The stream's own last ID is the cursor. It is believed only if the log has the position with the hash that the
+stream's entry carries.
 """
 
 import structlog
@@ -24,10 +24,7 @@ BEHIND_EVENTS_MAX = 1_000_000
 
 
 class StreamMaker:
-    """Makes the streams anew.
-
-    `reach_back` bounds how much history is published again: consumers that need more read it from Postgres.
-    """
+    """Recreates the streams, with `reach_back` events at most: older ones are in Postgres."""
 
     def __init__(self, pool: Pool, scripts: Scripts, *, reach_back: int) -> None:
         self._pool = pool
@@ -38,9 +35,9 @@ class StreamMaker:
     async def make_anew(
         self, seen: StreamState, head: Cursor, reason: str, *, without_history: bool = False
     ) -> Place | None:
-        """The place after the base; None when the streams have changed since they were seen.
+        """Place after the base; None when the streams changed since `seen`.
 
-        `without_history`: the base is the head, as somebody will put the history there.
+        `without_history`: the base is the head; a rebuild adds the history.
         """
         position = head.position if without_history else await self.base(head)
         # Read after the head, so that every unfinished job up to the base is seen.
@@ -59,7 +56,6 @@ class StreamMaker:
         return Place(base.cursor if base else GENESIS, jobs_last, epoch)
 
     async def base(self, head: Cursor) -> int:
-        """After which position publishing begins when the streams are made anew."""
         needed = await self._pool.fetchval(query("needed_after"))
         wanted = head.position if needed is None else min(needed, head.position)
         return max(wanted, head.position - self._reach_back, 0)
@@ -74,7 +70,6 @@ class StreamMaker:
         return events[0]
 
     async def _open_jobs(self, up_to: int) -> list[JobEntry]:
-        """The oldest unfinished jobs up to a position, OPEN_JOBS_MAX at most."""
         jobs: list[JobEntry] = []
         after, limit = 0, min(_PAGE_JOBS, OPEN_JOBS_MAX)
         while limit and (page := await self._reader.open_jobs(after, up_to, limit)):
@@ -84,7 +79,7 @@ class StreamMaker:
 
 
 class ConsistencyCheck:
-    """Compares what the streams hold with the log. Changes nothing."""
+    """Compares the streams with the log. Changes nothing."""
 
     def __init__(self, pool: Pool, maker: StreamMaker) -> None:
         self._pool = pool
@@ -111,7 +106,7 @@ class ConsistencyCheck:
         return event.cursor
 
     async def unusable(self, seen: StreamState, cursor: Cursor, head: Cursor) -> str | None:
-        """Why the streams must be made anew; None when publishing can go on after the cursor."""
+        """Why the streams must be recreated; None: publish on after the cursor."""
         published, jobs = cursor.position, position_of(seen.jobs_last or NO_ID)
         if not seen.epoch or not seen.jobs_last or (published == 0 and await self._maker.base(head)):
             return "a stream is missing"

@@ -1,7 +1,6 @@
-"""What writes the streams: each script is one atomic step on both, guarded by what they must hold.
+"""Lua scripts of the publisher: atomic, guarded steps on both streams.
 
-Whatever happens around a script (a crash before or after, a dropped reply, a second relay, a wipe), running
-it again writes nothing twice.
+After a crash, a dropped reply, a second relay or a wipe, running one again writes nothing twice.
 """
 
 from collections.abc import Sequence
@@ -23,14 +22,14 @@ class StreamMismatchError(IntegrityError):
 
 
 class StreamsBusyError(LedgerError):
-    """The streams change all the time, so that they cannot be made anew or exchanged."""
+    """The streams keep changing and cannot be recreated or swapped."""
 
 
 Swapped = Literal["swapped", "behind", "gone", "differs"]
 
 
 class StreamState(msgspec.Struct, frozen=True):
-    """What the streams hold. `last` is the event at `ledger`'s last ID, None when it was trimmed.
+    """What the streams hold; `last`: event at `ledger`'s last ID, None if trimmed.
 
     `jobs_last` is empty when that stream is missing, `epoch` when there is none.
     """
@@ -42,7 +41,7 @@ class StreamState(msgspec.Struct, frozen=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where publishing goes on: the last event published, the last ID that `jobs` has, and the epoch."""
+    """Last event published, last ID of `jobs`, and the epoch."""
 
     cursor: Cursor
     jobs_last: str
@@ -50,8 +49,6 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Scripts:
-    """Runs the scripts."""
-
     def __init__(self, redis: Redis, *, ledger_entries_max: int) -> None:
         self.redis = redis
         self._ledger_entries_max = ledger_entries_max
@@ -59,9 +56,9 @@ class Scripts:
         self._scripts = {n: redis.register_script(load_script(__package__, "last_id", n)) for n in names}
 
     async def state(self, *, believing: bool = True) -> StreamState:
-        """What is there. Raises StreamMismatchError when the last entry is not one of ours.
+        """State of the streams. Raises StreamMismatchError for a foreign last entry.
 
-        Not `believing`: what is no entry of ours counts as none.
+        Not `believing`: a foreign entry counts as none.
         """
         last_id, event, jobs_last, epoch = await self._run("state", [LEDGER, JOBS, EPOCH], [])
         try:
@@ -73,7 +70,7 @@ class Scripts:
         return StreamState(last_id.decode(), last, jobs_last.decode(), epoch.decode())
 
     async def publish(self, place: Place, events: Sequence[Recorded]) -> Place | None:
-        """Add `events`, which follow `place`, to both streams; None when the streams are not at `place`."""
+        """Add `events` after `place` to both streams; None if not there."""
         jobs = [entry for event in events if (entry := streams.job_entry(event)) is not None]
         first = events[0].position
         arguments: list[bytes | str | int] = [
@@ -93,7 +90,7 @@ class Scripts:
         return Place(events[-1].cursor, jobs_last, place.epoch)
 
     async def recover(self, seen: StreamState, base: Recorded | None, jobs: Sequence[JobEntry]) -> str | None:
-        """Make the streams anew after the event `base` with these unfinished jobs; the new epoch.
+        """Recreate the streams after `base` with these jobs; the new epoch.
 
         None when the streams are not as seen any more.
         """
@@ -111,10 +108,10 @@ class Scripts:
     async def build(
         self, key: str, first: int, entries: Sequence[bytes], *, begun: bool, keep_s: int
     ) -> bool:
-        """Add the entries of the events from position `first` on to a stream that is being built.
+        """Add entries from position `first` on to a stream being built.
 
-        It must end right before them, or not be there unless it has `begun`; returns whether that was so. It
-        is gone after `keep_s` seconds unless more is added to it.
+        It must end right before them, or not exist unless it has `begun`; returns whether that was so.
+        Expires after `keep_s` seconds without additions.
         """
         before = entry_id(first - 1) if begun else streams.NO_ID
         (last,) = await self._run("build", [key], [before, first, keep_s, *entries])
@@ -123,9 +120,9 @@ class Scripts:
     async def swap(
         self, key: str, epoch: str, built: Cursor, entries: int, following: Sequence[Recorded]
     ) -> tuple[Swapped, int]:
-        """Put the stream built up to a place at `key` into the place of `ledger`; see swap.lua.
+        """Replace `ledger` by the stream built at `key`; see swap.lua.
 
-        What happened, and the position that the built stream has come to with those of `following` it needed.
+        The result, and the position that the built stream has come to with those of `following` it needed.
         """
         arguments: list[bytes | str | int] = [
             epoch,
@@ -140,15 +137,14 @@ class Scripts:
         return what.decode(), streams.position_of(last) or 0
 
     async def forget(self, key: str) -> None:
-        """Remove a stream that was built in vain."""
         await self.redis.unlink(key)
 
     async def trim_ledger(self, entries: int) -> int:
-        """Keep only so many of the newest entries of `ledger`; how many were removed."""
+        """Keep only the newest entries of `ledger`; the count removed."""
         return int(await self.redis.xtrim(LEDGER, maxlen=entries, approximate=False))
 
     async def trim_jobs(self, lowest: int) -> int:
-        """Remove entries of `jobs` below a position; how many."""
+        """Remove entries of `jobs` below a position; the count."""
         return int(await self.redis.xtrim(JOBS, minid=entry_id(lowest), approximate=False))
 
     async def _run(self, name: str, keys: list[str], arguments: list[bytes | str | int]) -> list[Any]:

@@ -1,8 +1,8 @@
-"""Trimming both streams by hand; the relay does the same by itself, every few seconds.
+"""Trim both streams by hand; the relay does so every few seconds.
 
-`ledger` is cut to a number of entries: who still needs older events reads Postgres. `jobs` is cut below the
-oldest unfinished job. That position only grows (later jobs are queued at later positions), so a job queued
-between the question to Postgres and the cut is never touched by it.
+`ledger` is cut to a number of entries: older events are in Postgres. `jobs` is cut below the oldest
+unfinished job: that position only grows, so a job queued between the question to Postgres and the cut is
+never touched.
 """
 
 from typing import Any, cast
@@ -23,8 +23,6 @@ _PAGE = 1000
 
 
 class Cut(msgspec.Struct, frozen=True):
-    """What is to be removed of a stream, and what stays, in words."""
-
     stream: str
     entries: int
     removed: int
@@ -32,7 +30,7 @@ class Cut(msgspec.Struct, frozen=True):
 
 
 async def plan(scripts: Scripts, pool: Pool, entries: int) -> tuple[Cut, Cut]:
-    """What leaving `entries` in `ledger`, and in `jobs` what is unfinished and newer, would remove."""
+    """What a trim to `entries` would remove of both streams."""
     length = await scripts.redis.xlen(LEDGER)
     lowest = int(await pool.fetchval(query("lowest_unfinished")))
     older = await _count_below(scripts, lowest)
@@ -43,7 +41,7 @@ async def plan(scripts: Scripts, pool: Pool, entries: int) -> tuple[Cut, Cut]:
 
 
 async def trim(scripts: Scripts, pool: Pool, entries: int) -> tuple[int, int]:
-    """Do it; how many entries of `ledger` and of `jobs` were removed."""
+    """Trim; entries removed of `ledger` and of `jobs`."""
     removed = 0
     length = await scripts.redis.xlen(LEDGER)
     while length > entries:
@@ -54,7 +52,6 @@ async def trim(scripts: Scripts, pool: Pool, entries: int) -> tuple[int, int]:
 
 
 async def _count_below(scripts: Scripts, lowest: int) -> int:
-    """Entries of `jobs` below a position."""
     found, after = 0, "-"
     while lowest and (page := await _page(scripts, after, f"({entry_id(lowest)}")):
         found += len(page)
