@@ -1,10 +1,11 @@
 """Balances: credits of each account, by origin and use."""
 
+from typing import Never, NoReturn
+
 import msgspec
 from msgspec.structs import replace
 
 from events import account
-from events.codec import Event
 from events.envelope import Recorded
 from events.stream_names import ACCOUNT, account_of
 from ledger.accounts import state as account_state
@@ -43,7 +44,7 @@ class Balance(msgspec.Struct, gc=False):
     forgotten_at_us: int | None = None
 
 
-def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
+def evolve(row: Balance | None, recorded: Recorded, event: account.AccountEvent) -> Balance:
     """The account's row after the event: a new one, `row` stays as it is."""
     before = row if row is not None else Balance(account_of(recorded.stream) or "")
     row = replace(before, updated_at_us=recorded.recorded_at_us, position=recorded.position)
@@ -76,11 +77,15 @@ def evolve(row: Balance | None, recorded: Recorded, event: Event) -> Balance:
             pass  # its credits are grants beside it
         case account.AccountForgotten():
             row.forgotten_at_us = recorded.recorded_at_us
-        case _:
-            raise UnfoldableEventError(
-                f"{recorded.type} at position {recorded.position} is no account's event"
-            )
+        case _ as never:
+            _refuse(recorded, never)
     return row
+
+
+def _refuse(recorded: Recorded, event: Never) -> NoReturn:
+    """Raise UnfoldableEventError. The type checker gets here with an account's event that `evolve` forgot."""
+    del event
+    raise UnfoldableEventError(f"{recorded.type} at position {recorded.position} is no account's event")
 
 
 def _move(row: Balance, event: account.AccountEvent, amount: int) -> None:

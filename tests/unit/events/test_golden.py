@@ -48,5 +48,6 @@ def test_the_newest_line_is_what_is_written_today(name: str):
     assert encode(decode_data(name, line.data)) == line.data, f"the shape of {name} changed: add a line"
 
 
-def test_the_first_shapes_are_still_there():
-    assert {line.type for line in LINES if line.shape == "0.1.0"} == EVENT_TYPES.keys() and len(LINES) >= 38
+def test_the_first_shapes_are_still_there_and_each_event_has_one():
+    assert {line.type for line in LINES} == EVENT_TYPES.keys()
+    assert sum(line.shape == "0.1.0" for line in LINES) >= 38

@@ -1,5 +1,7 @@
 """What a job's row says after its events."""
 
+from typing import get_args
+
 import pytest
 
 from events.account import CreditsGranted
@@ -7,8 +9,10 @@ from events.codec import Event
 from events.job import (
     DeadLetterDropped,
     Failure,
+    JobEvent,
     JobFailed,
     JobHandedBack,
+    JobQueued,
     JobReissued,
     JobRequeued,
     JobStarted,
@@ -21,7 +25,7 @@ from events.job import (
     VideoGifted,
 )
 from projections.engine.errors import UnfoldableEventError
-from projections.models.job_status import JOB_STATUS, JobStatus
+from projections.models.job_status import _CHANGES, JOB_STATUS, JobStatus
 from tests.support.each import each
 from tests.support.event_samples import TIMED_OUT, VIDEO, ordered
 from tests.support.history import History
@@ -139,3 +143,7 @@ def test_an_account_event_in_a_job_stream_is_refused():
 def test_a_failed_job_tells_what_an_operator_did_with_it():
     row = after(FAILED, DeadLetterDropped("seen", "op"), JobRequeued("j2", 0, "mended", "op"))
     assert (row.state, row.dropped, row.requeued_as) == ("failed", True, "j2")
+
+
+def test_every_event_of_a_job_changes_its_row_in_a_way_of_its_own() -> None:
+    assert {JobQueued, *_CHANGES} == set(get_args(JobEvent))
