@@ -1,11 +1,11 @@
 """The root of every error this project raises on purpose.
 
     NeurocardsError
-    ├── CodecError                an event that cannot be written or read (events.codec)
-    ├── LedgerError               see ledger.errors
-    │   ├── RejectedError              the rules say no; nothing was written, the key is not used up
+    ├── CodecError         an event that cannot be written or read (events.codec)
+    ├── LedgerError        see ledger.errors
+    │   ├── RejectedError  the rules say no; nothing was written, the key is not used up
     │   └── …                     trouble with the log itself
-    ├── SettingsError             a setting is missing or wrong (services.platform.settings)
+    ├── SettingsError      a setting is missing or wrong (services.platform.settings)
     └── …                         adapters and services add their own branches
 
 A message says what happened and, where a person can act, what to do.

@@ -1,4 +1,39 @@
-"""Errors of the ledger: rejections by a rule, and trouble with the log."""
+"""Errors of the ledger: rejections by a rule, and trouble with the log.
+
+LedgerError
+├── RejectedError                 the rules say no; nothing was written, the key may be used again
+│   ├── AccountNotOpenError       the account does not exist
+│   ├── TermsNotAcceptedError
+│   ├── AccountErasedError        whoever the account was has been erased; it takes no more orders
+│   ├── InsufficientCreditsError  (balance, needed)
+│   ├── InvalidCommandError       a field is out of its range
+│   ├── AlreadyExistsError        an id that must be new is taken
+│   ├── JobNotFoundError
+│   ├── JobFinishedError          (outcome) the job has ended
+│   ├── JobUnfinishedError        the job has not ended yet
+│   ├── AlreadyRequeuedError      (as_job) the failed job is made again already
+│   ├── StaleRunError             (run, current) another worker holds the job now
+│   ├── SubmissionOpenError       an earlier submission's outcome is unknown, or its task still runs
+│   ├── NotDueError               too early: before the retry's time, or before the deadline
+│   ├── DeadlinePassedError       the job's deadline has passed
+│   ├── TaskMismatchError         a task id that fits no recorded intent, or another than recorded
+│   ├── PaymentNotFoundError
+│   ├── NotPaidError              money of this id is not recorded: settle the payment first
+│   ├── RefundNotFoundError       no refund of this id was intended
+│   ├── RefundTooLargeError       (amount_minor, left_minor) more than is left of what was paid
+│   ├── PromoNotFoundError
+│   ├── PromoExhaustedError       (why) the code gives nothing any more: disabled, ended, or used up
+│   ├── AlreadyRedeemedError      this account has used the code
+│   ├── UnreadableAccountError    the account's events cannot be folded; nothing may be spent
+│   ├── UnreadableJobError        the job's events cannot be folded; it can still be failed and refunded
+│   ├── UnreadablePaymentError    the payment's events cannot be folded; nothing is decided about it
+│   └── UnreadablePromoError      the code's events cannot be folded; it gives nothing
+├── KeyReusedError                the key belongs to a command with another body
+├── LedgerBusyError               the queue is full: wait and ask again with the same key
+├── LedgerUnavailableError        no answer from Postgres in time: ask again with the same key
+├── MigrationError                a migration cannot be applied to this database; nothing of it was done
+└── IntegrityError                the log is not what a cursor or the chain says it must be
+"""
 
 from typing import Literal
 

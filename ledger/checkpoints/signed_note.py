@@ -1,8 +1,17 @@
 """Signed notes and their keys, as transparency logs use them (C2SP signed-note).
 
-A note is text lines, an empty line, and `— <name> <base64 of 4 bytes key id + Ed25519 signature over the
-text>`. The public key is written `<name>+<key id in hex>+<base64>`, the private one `PRIVATE+KEY+<name>+…`,
-as the tools of Go's checksum database and of Sigstore read them. Pure.
+    <text, one or more lines>
+    <empty line>
+    — <name> <base64 of 4 bytes key id + Ed25519 signature over the text>
+
+The public key is written `<name>+<key id in hex>+<base64>`, the private one `PRIVATE+KEY+<name>+…`, as the
+tools of Go's checksum database and of Sigstore read them.
+
+NoteError (an IntegrityError)
+├── MalformedNoteError  the text is not a signed note
+├── SignatureError      no signature of a key that was asked for, or a wrong one
+└── NoteMismatchError   a stored note is not what its row says
+MalformedKeyError                    the text is not a key
 """
 
 import base64

@@ -1,4 +1,18 @@
-"""Errors of the projections."""
+"""Errors of the projections.
+
+ProjectionError
+├── UnfoldableEventError        an event cannot come where it stands in its stream
+├── NotInLogError               what was asked for is not there
+│   ├── NoSuchAccountError      no account of this name has ever done anything
+│   └── NothingOfThatNameError  no job, payment, order, charge or position has this id
+├── ProjectionNotFoundError     the name is not one of PROJECTIONS, or the database has no table for it
+├── RebuildRunningError         another rebuild of this projection holds its lock
+├── RebuildMismatchError        the rebuilt rows are not the live ones at the same position
+├── TargetTakenError            what was to be built aside is there already
+├── ExportError                 a file of the log cannot be written
+├── ManifestError               what stands beside an exported file cannot be read
+└── SwapTimeoutError            long readers kept the view; the fresh table stays for another try
+"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,12 @@
-"""Errors of payments; the ledger's and the provider's pass through unchanged."""
+"""Errors of payments; the ledger's and the provider's pass through unchanged.
+
+PaymentError
+├── NotForSaleError         no such package, or not in this way
+├── ContactNeededError      the shop sends receipts: say where to
+├── PaymentPendingError     the provider has not said yes or no: ask again in a moment
+├── PaymentNotCreatedError  the provider refused, or the payment was given up: order again
+└── NothingToRefundError    no money came, or none is left of it, or less than asked for
+"""
 
 from events.errors import NeurocardsError
 

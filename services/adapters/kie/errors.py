@@ -1,4 +1,14 @@
-"""Errors of speaking to KIE: refusals, no answer, broken results."""
+"""Errors of speaking to KIE: refusals, no answer, broken results.
+
+KieError                      `failure` says it in the words of the error classes
+├── KieRefusedError          it answered no; createTask has created nothing
+│   └── TaskUnknownError     it knows no such task (yet)
+├── KieNoAnswerError         no answer that can be used
+│   ├── KieNotSentError      the request never left: asking again is safe
+│   └── OutcomeUnknownError  the request may have been carried out: asking createTask again could pay
+│                                  twice
+└── BrokenResultError        what it calls the result cannot be had, or is not a video
+"""
 
 from events.errors import NeurocardsError
 from events.job import Failure

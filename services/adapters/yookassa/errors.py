@@ -1,4 +1,17 @@
-"""Errors of speaking to YooKassa: refusals, and calls without an answer."""
+"""Errors of speaking to YooKassa: refusals, and calls without an answer.
+
+YooKassaError
+├── YooKassaRefusedError     it answered no: nothing was made (code, description, parameter)
+│   ├── NotFoundError        it knows no such object, or it is another shop's
+│   ├── BadCredentialsError  it does not take the shop's id and key
+│   └── KeyTakenError        our idempotency key was used for other data: *something* was made under it
+└── YooKassaNoAnswerError    nothing usable came back
+    ├── UnavailableError     the request was not carried out: never sent, or turned away for now
+    └── UnknownError         it may have been carried out: ask again with the same key and the same data
+
+After YooKassaNoAnswerError the same call may always be made again: reads change nothing, and writes carry a
+key.
+"""
 
 from events.errors import NeurocardsError
 
