@@ -113,3 +113,26 @@ def test_no_addresses_of_people() -> None:
 )  # fmt: skip
 def test_these_tests_can_fail(pattern: re.Pattern[str], line: str, found: bool) -> None:
     assert bool(pattern.search(line)) == found
+
+
+WORDS_MAX = 12
+VAGUE = re.compile(r"\b(whoever|somebody|someone|what there is|nobody|anybody)\b", re.IGNORECASE)
+
+
+def first_sentences(path: Path) -> Iterator[str]:
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield " ".join(re.split(r"(?<=[.:;!?])\s|\n\n", text.strip(), maxsplit=1)[0].split())
+
+
+def test_docstrings_begin_with_what_one_would_search_for() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {sentence}"
+        for path in python_files()
+        if path.relative_to(ROOT).parts[0] != "tests"
+        for sentence in first_sentences(path)
+        if len(sentence.split()) > WORDS_MAX or VAGUE.search(sentence)
+    ]
+    assert found == []
