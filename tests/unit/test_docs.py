@@ -53,3 +53,9 @@ def test_what_newcomers_ask_for_is_where_they_are_sent():
     files = re.findall(r"^\| .+ \| `([\w/.]+)` \|$", table, flags=re.M)
     assert len(files) == 25
     assert [file for file in files if not Path(ROOT, file).is_file()] == []
+
+
+def test_the_index_of_decisions_has_every_page():
+    folder = Path(ROOT, "docs/decisions")
+    listed = set(re.findall(r"\]\(([\w-]+\.md)\)", (folder / "README.md").read_text()))
+    assert {path.name for path in folder.glob("*.md")} - {"README.md"} <= listed
