@@ -42,7 +42,7 @@ def say(words: str) -> None:
 
 
 def say_count(count: int, limit: int, what: str) -> None:
-    say(f"{count} {what}" if count < limit else f"the newest {limit}; raise --limit for more")
+    say(f"{count} {what}" if count < limit else f"the newest {limit}; raise --limit for more, if there are")
 
 
 def emit(rows: Iterable[Mapping[str, Any]], form: OutputFormat, *, title: str | None = None) -> None:

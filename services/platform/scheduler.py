@@ -40,12 +40,15 @@ class Scheduler:
                 ROUND_FAILURES.labels(name).inc()
                 logger.exception("round_failed", round=name, again_in_s=FAILED_PAUSE_S)
                 await sleep(FAILED_PAUSE_S, self._runtime.stop)
-                return 0
+                return 1  # no other pause: it is tried again now
             rounds.ended(done)
             ROUND_AT.labels(name).set_to_current_time()
             return done if at_once else 0
 
         ROUND_FAILURES.labels(name)
+        ROUND_AT.labels(
+            name
+        ).set_to_current_time()  # else an alarm cannot miss a first round that never ends well
         self._runtime.spawn(repeat(guarded, self._runtime.stop, name, idle_s=idle_s), name)
 
     def status(self) -> dict[str, Any]:

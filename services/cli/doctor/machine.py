@@ -98,7 +98,7 @@ def check_programs(settings: Settings) -> list[Check]:
 
 def _program(name: str, url: str | None, find: Callable[[], Path]) -> Check:
     if url is not None:
-        return ok(name, "not needed: another is used")
+        return ok(name, "not looked for: DATABASE_URL or REDIS_URL names one, or `neurocards up` runs")
     try:
         return ok(name, str(find()))
     except StartError as error:
@@ -141,7 +141,7 @@ async def check_database(settings: Settings) -> list[Check]:
 
 async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     version = connection.get_server_version()
-    found = f"Postgres {version.major}.{version.minor}"
+    found = f"Postgres {version.major}.{version.micro}"  # asyncpg calls what follows the dot micro
     if version.major < POSTGRES_OLDEST:
         return fail("DATABASE_URL", found, f"the ledger needs Postgres {POSTGRES_OLDEST} or newer")
     return ok("DATABASE_URL", found)

@@ -44,7 +44,8 @@ async def test_an_error_nobody_expected_stops_no_other_and_is_tried_again(
     monkeypatch.setattr(scheduler, "FAILED_PAUSE_S", 0.001)
     runtime, failed, other = Runtime(load_settings(), "test"), asyncio.Event(), asyncio.Event()
     tasks = Scheduler(runtime)
-    tasks.start("broken", answering(iter([ValueError("?"), KeyError("?"), 1]), failed), 0.001)
+    tasks.start("broken", answering(iter([ValueError("?"), KeyError("?"), 1]), failed), 3600, at_once=True)
+    assert REGISTRY.get_sample_value("neurocards_round_timestamp_seconds", {"round": "broken"})
     tasks.start("whole", answering(iter([1, 1, 1]), other), 0.001)
     async with asyncio.timeout(30):
         await failed.wait()
