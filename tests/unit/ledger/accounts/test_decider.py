@@ -13,9 +13,11 @@ from events.account import (
     TermsAccepted,
 )
 from events.job import JobQueued
+from events.stream_names import account_stream
 from ledger import commands as c
 from ledger.accounts import decider as account
 from ledger.accounts.state import AccountState, evolve
+from ledger.decider import decide
 from ledger.errors import (
     AccountErasedError,
     AccountNotOpenError,
@@ -150,3 +152,20 @@ def test_nobody_is_erased_without_a_name_and_a_reason():
     for actor, reason in (("", "asked"), ("op", "")):
         with pytest.raises(InvalidCommandError, match="say who erases the account and why"):
             account.forget(given(*OPENED), c.ForgetAccount("a", reason, actor))
+
+
+def test_nothing_is_agreed_expired_or_erased_on_an_account_that_is_not_open():
+    for command in (c.AcceptTerms("a", "1", 2), c.ExpireCredits("a"), c.ForgetAccount("a", "asked", "me")):
+        with pytest.raises(AccountNotOpenError):
+            decide({account_stream("a"): given()}, command, 0)
+
+
+def test_limits_hold_to_the_last_one():
+    rich = given(*OPENED, TermsAccepted("1"), CreditsGranted(1_000_000, "manual", "most", lot=1))
+    jobs = [f"j{n}" for n in range(account.JOBS_PER_ORDER_MAX)]
+    assert len(account.order_videos(rich, order(*jobs, deadline_s=1), 0)) == 2 * account.JOBS_PER_ORDER_MAX
+    assert account.grant(given(*OPENED), c.GrantCredits("a", account.AMOUNT_MAX, "manual", "most"), 0)
+    one = account.accept_terms(given(*OPENED), c.AcceptTerms("a", "1", 1))
+    assert [type(event) for _, event in one] == [TermsAccepted, CreditsGranted]
+    with pytest.raises(InvalidCommandError):
+        account.accept_terms(given(*OPENED), c.AcceptTerms("a", "1", account.AMOUNT_MAX + 1))

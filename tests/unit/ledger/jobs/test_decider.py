@@ -27,6 +27,7 @@ from ledger.errors import (
     InvalidCommandError,
     JobFinishedError,
     JobNotFoundError,
+    LedgerError,
     NotDueError,
     StaleRunError,
     SubmissionOpenError,
@@ -256,3 +257,30 @@ def test_a_task_id_has_a_length():
         with pytest.raises(InvalidCommandError, match="1 to 128 characters"):
             when(given(*INTENDED), c.RecordAccepted("j", 1, task))
     assert when(given(*INTENDED), c.RecordAccepted("j", 1, "t" * 128)) == [SubmissionAccepted(1, "t" * 128)]
+
+
+def test_a_prompt_is_written_once_and_nothing_is_submitted_without_one():
+    write = c.RecordPrompt("j", 1, "t", "openai", "ugc-1")
+    assert when(given(*STARTED), write) == [PromptWritten(1, "t", "openai", "ugc-1")]
+    assert when(given(*PROMPTED), write) == []
+    with pytest.raises(InvalidCommandError, match="no prompt"):
+        when(given(*STARTED), INTEND)
+
+
+def test_a_video_needs_a_submission_and_a_refusal_the_open_one():
+    with pytest.raises(TaskMismatchError):
+        when(given(*PROMPTED), c.SucceedJob("j", 1, 1, VIDEO))
+    with pytest.raises(InvalidCommandError, match="not the open one"):
+        when(given(*PROMPTED), c.FailSubmission("j", "a", 1, 1, FAILURE))
+    with pytest.raises(InvalidCommandError, match="not the open one"):
+        when(given(*INTENDED), c.FailSubmission("j", "a", 1, 2, FAILURE))
+
+
+def test_only_who_paid_is_told_of_a_refusal():
+    with pytest.raises(LedgerError):
+        when(given(*INTENDED), c.FailSubmission("j", "b", 1, 1, FAILURE))
+
+
+def test_a_task_of_one_character_and_of_128_is_one():
+    for task in ("t", "t" * 128):
+        assert when(given(*INTENDED), c.RecordAccepted("j", 1, task)) == [SubmissionAccepted(1, task)]
