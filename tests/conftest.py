@@ -18,6 +18,7 @@ from tests.support import servers
 from tests.support.arena import seed
 from tests.support.services import Services, services_in
 
+build_when_used()  # before a conftest below imports aiogram
 pytest_plugins = ["tests.support.limits", "tests.support.forked_workers"]
 _DATABASES = 10_000
 
@@ -31,7 +32,6 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     seed.chosen()
     _keep_no_logger()
-    build_when_used()
     _let_properties_take_their_time()
 
 

@@ -99,7 +99,7 @@ class Watchdog:
             _tell(f"--- process {pid}: {self._test_of(pid)}\n{self._stacks_of(pid)}")
         os.kill(self._pid, signal.SIGINT)
         give_up_at = time.monotonic() + GRACE_S
-        while self._pid in descendants() and time.monotonic() < give_up_at:
+        while self._code is None and time.monotonic() < give_up_at:
             time.sleep(0.1)
         _kill([self._pid, *testing])
 

@@ -13,6 +13,8 @@ from tests.support.services import clean_environment
 
 ROOT = Path(__file__).parents[3]
 ENDED_WITHIN_S = 240
+PLUGINS = [f"-p{name}" for name in ("xdist", "asyncio", "timeout", "tests.support.limits")]
+"""Only these, so that each of its processes starts quickly."""
 Process = subprocess.Popen[str]
 StartSession = Callable[..., Process]
 
@@ -30,7 +32,7 @@ def start_session(tmp_path: Path) -> Iterator[StartSession]:
             python = [sys.executable, "-m"]
             watched = [] if watched_min is None else [*python, "tests.support.watchdog", str(watched_min)]
             process = subprocess.Popen(
-                [*watched, *python, "pytest", "-p", "tests.support.limits", *options, "test_small.py"],
+                [*watched, *python, "pytest", *PLUGINS, *options, "test_small.py"],
                 cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 env=_environment(),
             )  # fmt: skip
@@ -44,7 +46,8 @@ def start_session(tmp_path: Path) -> Iterator[StartSession]:
 def _environment() -> dict[str, str]:
     """Without what makes a session in a session take itself for one of its test processes."""
     environment = clean_environment(PYTHONPATH=ROOT, COLUMNS=200)
-    return {name: value for name, value in environment.items() if not name.startswith("PYTEST_")}
+    kept = {name: value for name, value in environment.items() if not name.startswith("PYTEST_")}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def ended(process: Process) -> str:
