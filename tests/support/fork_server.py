@@ -81,12 +81,13 @@ def start(
     out: IO[Any],
     err: IO[Any],
     lifeline: int | None = None,
+    umask: int = 0o022,
 ) -> Child:
     """`python -m module words`, with nothing on stdin."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_ANSWER_S_MAX)
     connection.connect(str(_session()))
-    request = {"module": module, "words": words, "cwd": str(cwd), "env": dict(env)}
+    request = {"module": module, "words": words, "cwd": str(cwd), "env": dict(env), "umask": umask}
     body = json.dumps(request).encode()
     fds = [out.fileno(), err.fileno(), *([] if lifeline is None else [lifeline])]
     message = LENGTH.pack(len(body)) + body

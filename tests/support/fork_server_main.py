@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Never
 
 from services.platform.parent_death import VARIABLE as LIFELINE
+from tests.support import one_tls_context
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
 _SERVICES = sorted(path.parent.name for path in Path("services").glob("*/main.py"))
@@ -75,7 +76,7 @@ class ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for held in (self._listener, connection, *self._waiting.values()):
                 held.close()
-            _become(request, fds)
+            become(request, fds)
         for fd in fds:
             os.close(fd)
         self._waiting[pid] = connection
@@ -97,12 +98,13 @@ class ForkServer:
             connection.sendall(NUMBER.pack(number))
 
 
-def _become(request: dict[str, Any], fds: list[int]) -> Never:
+def become(request: dict[str, Any], fds: list[int]) -> Never:
     """In the new process: be what was asked for, and end."""
-    code = 1
+    code, former = 1, (sys.stdout, sys.stderr)
     try:
         os.setsid()
         os.chdir(request["cwd"])
+        os.umask(request["umask"])
         os.environ.clear()
         os.environ.update(request["env"])
         if len(fds) == 3:
@@ -111,6 +113,8 @@ def _become(request: dict[str, Any], fds: list[int]) -> Never:
         for source, target in ((null, 0), (fds[0], 1), (fds[1], 2)):
             os.dup2(source, target)
             os.close(source)
+        sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
         sys.argv = [request["module"], *request["words"]]
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         code = 0
@@ -122,7 +126,7 @@ def _become(request: dict[str, Any], fds: list[int]) -> Never:
         traceback.print_exc()
     finally:
         atexit._run_exitfuncs()
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (*former, sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
@@ -147,6 +151,7 @@ def main() -> None:
     gc.disable()
     for name in _IMPORTED:
         import_module(name)
+    one_tls_context.share()
     gc.freeze()  # the children share these pages as long as nobody counts through them
     gc.enable()
     ForkServer(listener, int(sys.argv[2])).serve()

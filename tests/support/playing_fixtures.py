@@ -1,6 +1,7 @@
 """Fixtures for tests that play on a whole running system; a conftest.py imports them."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.system import Stack
+from tests.support import fork_server
 from tests.support.collector import Collector, collecting
 from tests.support.playing import CREDITS, DEADLINE_S, PLANTED, Play, told
 from tests.support.servers import short_folder
@@ -20,6 +22,21 @@ def collector() -> Iterator[Collector]:
     """Where the stack's traces go."""
     with collecting() as collector:
         yield collector
+
+
+class ForkedStack(Stack):
+    """A system whose processes are forked from one that has imported everything."""
+
+    def _launch(self) -> None:
+        reader, self._lifeline = os.pipe()
+        try:
+            with self.log_path.open("ab") as log:
+                words = ("tests.support.forking_up", "up", "--workers", str(self.workers))
+                self._process = fork_server.start(  # type: ignore[assignment]
+                    *words, cwd=self.folder, env=self._environment(), out=log, err=log, lifeline=reader
+                )
+        finally:
+            os.close(reader)
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +50,7 @@ def stack(collector: Collector) -> Iterator[Stack]:
             "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
             **PLANTED,
         }
-        running = Stack(folder, **settings)
+        running = ForkedStack(folder, **settings)
         asyncio.run(running.start())
         try:
             yield running

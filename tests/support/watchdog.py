@@ -90,7 +90,7 @@ class Watchdog:
             os.kill(self._pid, signal.SIGINT)
 
     def _end_overrun(self) -> None:
-        if self._overrun or self._code is not None:
+        if self._overrun or not self._runs():
             return
         self._overrun = True
         _tell(f"The tests took more than {self._limit_s / 60:g} minutes. Where their processes are:")
@@ -99,9 +99,12 @@ class Watchdog:
             _tell(f"--- process {pid}: {self._test_of(pid)}\n{self._stacks_of(pid)}")
         os.kill(self._pid, signal.SIGINT)
         give_up_at = time.monotonic() + GRACE_S
-        while self._code is None and time.monotonic() < give_up_at:
+        while self._runs() and time.monotonic() < give_up_at:
             time.sleep(0.1)
         _kill([self._pid, *testing])
+
+    def _runs(self) -> bool:
+        return self._code is None
 
     def _test_of(self, pid: int) -> str:
         with contextlib.suppress(OSError):
