@@ -1,6 +1,8 @@
 """The services and the person that handlers work with."""
 
 import asyncio
+import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,7 +24,8 @@ TERMS_VERSION = "2026-11"
 """Changed terms get a new version, and everyone is asked once more."""
 
 PHOTOS_AT_ONCE = 4
-_REMEMBERED_MAX = 100_000
+CONSENT_S = 10.0
+_REMEMBERED_MAX = 10_000
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -78,16 +81,20 @@ class BotContext:
 
 
 class Consents:
-    """Accepted terms, cached: read from the log once per account, since agreeing cannot be undone."""
+    """Accepted terms, read from the log and believed for CONSENT_S: a restore may undo an agreement."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._given: set[str] = set()
+        self._until: OrderedDict[str, float] = OrderedDict()
 
     async def given(self, account: str) -> bool:
-        if account in self._given:
+        now = time.monotonic()
+        if now < self._until.get(account, now):
             return True
+        self._until.pop(account, None)
         agreed = (await self._ledger.read.account(account)).terms == TERMS_VERSION
-        if agreed and len(self._given) < _REMEMBERED_MAX:
-            self._given.add(account)
+        if agreed:
+            self._until[account] = now + CONSENT_S
+            if len(self._until) > _REMEMBERED_MAX:
+                self._until.popitem(last=False)
         return agreed
