@@ -141,3 +141,9 @@ def test_a_broken_job_still_knows_whether_it_has_ended(name: str, outcome: str) 
     assert isinstance(broken, JobState) and (broken.outcome, bool(broken.broken)) == (outcome, True)
     ended = fold(JobState(outcome="failed"), "JobStarted", "[]")
     assert isinstance(ended, JobState) and ended.outcome == "failed"
+
+
+def test_only_a_jobs_order_says_who_was_charged() -> None:
+    """An unknown event may have fields of the same names."""
+    broken = fold(JobState(), "Invented", '{"account":"x","price":9}')
+    assert isinstance(broken, JobState) and (broken.account, broken.price) == ("", 0)

@@ -1,6 +1,9 @@
 """The account's rules: given what happened, when a command comes, then these events or this refusal."""
 
+from typing import Any
+
 import pytest
+from msgspec.structs import replace
 
 from events.account import (
     AccountForgotten,
@@ -16,7 +19,9 @@ from events.job import JobQueued
 from events.stream_names import account_stream
 from ledger import commands as c
 from ledger.accounts import decider as account
-from ledger.accounts.state import AccountState, evolve
+from ledger.accounts.decider import NewEvents
+from ledger.accounts.lots import Lot
+from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
 from ledger.decider import decide
 from ledger.errors import (
     AccountErasedError,
@@ -42,6 +47,10 @@ def given(*events):
     for event in events:
         state = evolve(state, event)
     return state
+
+
+def events_of(made: NewEvents) -> list[Any]:
+    return [event for _, event in made]
 
 
 def order(*jobs, price=1, deadline_s=900):
@@ -169,3 +178,52 @@ def test_limits_hold_to_the_last_one():
     assert [type(event) for _, event in one] == [TermsAccepted, CreditsGranted]
     with pytest.raises(InvalidCommandError):
         account.accept_terms(given(*OPENED), c.AcceptTerms("a", "1", account.AMOUNT_MAX + 1))
+
+
+@each(
+    "command",
+    [
+        c.AcceptTerms("a", "1", 2), c.GrantCredits("a", 1, "bonus", "x"), c.RevokeCredits("a", 1, "x"),
+        c.ExpireCredits("a"), c.ForgetAccount("a", "asked", "op"), order("j"),
+    ],
+)  # fmt: skip
+def test_nothing_is_decided_on_an_account_that_is_not_there_or_cannot_be_read(command):
+    with pytest.raises(AccountNotOpenError, match="account a does not exist"):
+        decide({"account-a": given()}, command, 0)
+    with pytest.raises(UnreadableAccountError, match="account a cannot be read: torn"):
+        decide({"account-a": replace(given(*AGREED), broken="torn")}, command, 0)
+
+
+def test_the_smallest_and_the_largest_that_there_may_be():
+    opened, rich = given(*OPENED), replace(given(*AGREED), balance=10**9, lots=(Lot(1, 10**9, "bonus"),))
+    assert events_of(account.accept_terms(opened, c.AcceptTerms("a", "1", 1)))[1].amount == 1
+    (largest,) = events_of(account.grant(opened, c.GrantCredits("a", account.AMOUNT_MAX, "bonus", "x"), 0))
+    assert largest.amount == account.AMOUNT_MAX
+    for amount in (0, account.AMOUNT_MAX + 1):
+        with pytest.raises(InvalidCommandError, match="an amount is 1 to"):
+            account.grant(opened, c.GrantCredits("a", amount, "bonus", "x"), 0)
+    with pytest.raises(InvalidCommandError, match="an amount is 1 to"):
+        account.accept_terms(opened, c.AcceptTerms("a", "1", account.AMOUNT_MAX + 1))
+    many = [f"j{number}" for number in range(account.JOBS_PER_ORDER_MAX)]
+    assert len(account.order_videos(rich, order(*many), 0)) == 2 * len(many)
+    for jobs in ([], [*many, "more"], ["j", "j"]):
+        with pytest.raises(InvalidCommandError, match="different jobs"):
+            account.order_videos(rich, order(*jobs), 0)
+    (_, queued) = events_of(account.order_videos(rich, order("j", deadline_s=1), 7))
+    assert queued.deadline_at_us == 1_000_007
+    with pytest.raises(InvalidCommandError, match="a deadline of 0 seconds is none"):
+        account.order_videos(rich, order("j", deadline_s=0), 0)
+
+
+def test_a_refund_of_a_charge_that_names_no_lots_is_a_gift():
+    ((_, refunded),) = account.refund(given(*AGREED), account.Charge("a", "j", 2, ()), "timeout", 0, 60)
+    assert refunded == CreditsRefunded("j", 2, "timeout", (Part(UNKNOWN_LOT, 2, "bonus"),))
+
+
+def test_what_comes_back_books_what_is_over_first():
+    dead = (Lot(1, 2, "bonus", 5), Lot(2, 3, "purchase"))
+    state = replace(given(*AGREED), balance=5, lots=dead)
+    made = account.restore(state, "a", (Part(2, 1, "purchase"),), "r1", 10, 60)
+    assert [type(event).__name__ for _, event in made] == ["CreditsExpired", "CreditsRestored"]
+    with pytest.raises(UnreadableAccountError):
+        account.restore(replace(state, broken="torn"), "a", (), "r1", 10, 60)

@@ -16,6 +16,7 @@ from events.job import (
     VideoGifted,
 )
 from ledger import commands as c
+from ledger.accounts.decider import AMOUNT_MAX
 from ledger.accounts.lots import Lot
 from ledger.accounts.state import AccountState
 from ledger.decider import decide
@@ -154,3 +155,26 @@ def test_nothing_is_made_again_of_what_cannot_be_read():
     assert len(when(given(*FAILED), free, payer=replace(PAYER, broken="torn"))) == 2, "no credit is looked at"
     with pytest.raises(UnreadableJobError, match="order cannot be read"):
         when(replace(given(*FAILED), queued=None), REQUEUE)
+
+
+def test_what_is_made_again_has_a_name_of_its_own_and_time():
+    assert when(given(*FAILED), replace(REQUEUE, deadline_s=1), now_us=7)[-1][1].deadline_at_us == 1_000_007
+    for change in ({"deadline_s": 0}, {"as_job": ""}, {"as_job": "j"}):
+        with pytest.raises(InvalidCommandError, match="a name of its own and a deadline ahead"):
+            when(given(*FAILED), replace(REQUEUE, **change))
+    rich = replace(PAYER, balance=AMOUNT_MAX, lots=(Lot(2, AMOUNT_MAX, "purchase"),))
+    assert when(given(*FAILED), replace(REQUEUE, price=AMOUNT_MAX), payer=rich)[1][1].amount == AMOUNT_MAX
+    for price in (-1, AMOUNT_MAX + 1):
+        with pytest.raises(InvalidCommandError, match="a price is 0 to"):
+            when(given(*FAILED), replace(REQUEUE, price=price), payer=rich)
+
+
+def test_a_dead_letter_is_dropped_by_somebody_for_a_reason():
+    for change in ({"reason": ""}, {"actor": ""}):
+        with pytest.raises(InvalidCommandError, match="say who does this and why"):
+            when(given(*FAILED), replace(DROP, **change))
+
+
+def test_a_job_whose_order_cannot_be_read_is_reissued_all_the_same():
+    unreadable = JobState(account="a", price=4, broken="torn")
+    assert when(unreadable, c.ReissueJob("j", 1), now_us=DEADLINE) == [("job-j", JobReissued(1))]

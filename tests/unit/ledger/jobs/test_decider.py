@@ -284,3 +284,49 @@ def test_only_who_paid_is_told_of_a_refusal():
 def test_a_task_of_one_character_and_of_128_is_one():
     for task in ("t", "t" * 128):
         assert when(given(*INTENDED), c.RecordAccepted("j", 1, task)) == [SubmissionAccepted(1, task)]
+
+
+def test_a_prompt_is_written_once_and_before_anything_is_submitted():
+    write = c.RecordPrompt("j", 1, "t", "openai", "ugc-1")
+    assert when(given(*STARTED), write) == [PromptWritten(1, "t", "openai", "ugc-1")]
+    assert when(given(*PROMPTED), write) == []
+    with pytest.raises(InvalidCommandError, match="no prompt to submit yet"):
+        when(given(*STARTED), INTEND)
+
+
+def test_nothing_is_decided_on_a_job_that_was_never_queued():
+    for command in (c.StartJob("j", 1, "w"), c.RecordPrompt("j", 1, "t", "openai", "v"), INTEND):
+        with pytest.raises(JobNotFoundError):
+            when(JobState(), command)
+    with pytest.raises(JobNotFoundError):
+        decide({"job-j": JobState(), "account-": AccountState()}, c.FailJob("j", "", "operator", FAILURE), 0)
+
+
+def test_a_submission_is_failed_for_the_account_that_paid_and_by_its_own_number():
+    with pytest.raises(JobNotFoundError, match="of account b"):
+        when(given(*INTENDED), c.FailSubmission("j", "b", 1, 1, FAILURE))
+    for state in (given(*INTENDED), given(*PROMPTED)):
+        with pytest.raises(InvalidCommandError, match="submission 2 is not the open one"):
+            when(state, c.FailSubmission("j", "a", 1, 2, FAILURE))
+    lost = given(*INTENDED, JobStarted(2, "w2"))
+    with pytest.raises(StaleRunError):
+        when(lost, c.FailSubmission("j", "a", 1, 2, FAILURE))
+    with pytest.raises(TaskMismatchError, match="no submission 2 was announced"):
+        when(given(*ACCEPTED), c.SucceedJob("j", 1, 2, VIDEO))
+
+
+def test_a_run_that_was_handed_back_records_the_refusal_alone():
+    handed_back = given(*INTENDED, JobHandedBack(1))
+    made = when(handed_back, c.FailSubmission("j", "a", 1, 1, FAILURE))
+    assert made == [SubmissionFailed(1, 1, replace(FAILURE, attempt=1))]
+
+
+def test_past_the_deadline_a_lost_run_may_fail_the_job_too():
+    late = c.FailJob("j", "a", "worker", FAILURE, run=7)
+    with pytest.raises(StaleRunError):
+        when(given(*STARTED), late, DEADLINE - 1)
+    assert refund(when(given(*STARTED), late, DEADLINE)) == [("JobFailed", None), ("CreditsRefunded", 3)]
+
+
+def test_the_shortest_task_id_is_a_character():
+    assert when(given(*INTENDED), c.RecordAccepted("j", 1, "t")) == [SubmissionAccepted(1, "t")]

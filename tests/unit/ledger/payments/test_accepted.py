@@ -45,3 +45,13 @@ def test_flagged_money_that_is_going_back_buys_nothing():
     desk.do(replace(INTEND, amount_minor=50))
     with pytest.raises(InvalidCommandError, match="went back or is about to"):
         desk.do(ACCEPT)
+
+
+def test_flagged_money_that_went_back_or_is_about_to_is_not_credited_by_a_second_look():
+    reserved, refunded = flagged(), flagged()
+    reserved.do(replace(INTEND, amount_minor=50))
+    refunded.do(p.RecordRefund("p", "a", "yookassa", "yk-1", "yr-1", 50))
+    for desk in (reserved, refunded):
+        assert desk.do(SETTLE) == []
+        with pytest.raises(InvalidCommandError, match="went back or is about to"):
+            desk.do(ACCEPT)

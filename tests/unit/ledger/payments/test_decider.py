@@ -12,6 +12,7 @@ from events.payment import (
     PaymentRefunded,
     PaymentSucceeded,
 )
+from ledger.accounts.decider import AMOUNT_MAX
 from ledger.accounts.lots import Lot
 from ledger.accounts.state import AccountState
 from ledger.decider import fold
@@ -233,3 +234,24 @@ def test_a_payment_that_cannot_be_read_is_left_alone():
     for command in (SETTLE, replace(SETTLE, ordered=ORDERED), CANCEL, p.ExpirePayment("p", "r")):
         with pytest.raises(UnreadablePaymentError):
             desk.do(command)
+
+
+def test_the_smallest_and_the_largest_that_there_may_be():
+    for change in (
+        {"credits": 1}, {"credits": AMOUNT_MAX}, {"amount_minor": 1}, {"amount_minor": 10**12}, {"life_s": 1},
+    ):  # fmt: skip
+        (ordered,) = Desk().do(replace(ORDER, **change))
+        assert [getattr(ordered, name) for name in change] == list(change.values())
+    for wrong in (
+        {"credits": 0}, {"credits": AMOUNT_MAX + 1}, {"amount_minor": 0}, {"amount_minor": 10**12 + 1},
+        {"life_s": 0}, {"package": ""}, {"currency": ""},
+    ):  # fmt: skip
+        with pytest.raises(InvalidCommandError):
+            Desk().do(replace(ORDER, **wrong))
+    for name in ("y", "y" * 128):
+        assert Desk(ORDERED).do(p.RecordPaymentCreated("p", name)) == [PaymentCreated(name)]
+    for name in ("", "y" * 129):
+        with pytest.raises(InvalidCommandError, match="an id has 1 to 128 characters"):
+            Desk(ORDERED).do(p.RecordPaymentCreated("p", name))
+        with pytest.raises(InvalidCommandError, match="an id has 1 to 128 characters"):
+            Desk(ORDERED).do(replace(SETTLE, provider_payment=name))

@@ -16,6 +16,7 @@ from ledger.errors import (
     RefundTooLargeError,
     UnreadableAccountError,
 )
+from ledger.payments import money_refunds
 from ledger.payments.state import Received
 from tests.support.each import each
 from tests.support.payment_samples import (
@@ -198,3 +199,54 @@ def test_what_is_over_is_booked_before_it_could_be_taken():
 def test_a_success_remembers_its_lot():
     desk = paid()
     assert desk.payment.received == (Received("yk-1", 39_000, "RUB", 5, 1),)
+
+
+def test_of_two_alike_the_one_that_is_named_is_fulfilled():
+    desk = paid()
+    half = replace(INTEND, amount_minor=19_500)
+    desk.do(half)
+    desk.do(replace(half, refund="r2"))
+    (refunded,) = desk.do(replace(FOUND, amount_minor=19_500, refund="r2"))
+    assert refunded.refund == "r2"
+    assert [intent.refund for intent in desk.payment.intents] == ["r1"]
+    (refunded,) = desk.do(replace(FOUND, amount_minor=19_500, provider_refund="yr-2", refund="unknown"))
+    assert refunded.refund == "r1"
+    with pytest.raises(InvalidCommandError, match="an id has 1 to"):
+        desk.do(replace(FOUND, provider_refund=""))
+
+
+def test_what_is_over_is_booked_before_credits_go_with_the_money():
+    dead = AccountState(opened=True, terms="1", balance=2, lots=(Lot(1, 2, "bonus", 5),), lots_made=1)
+    desk = paid(payer=dead)
+    made = desk.do(FOUND, now_us=10)
+    assert [type(event).__name__ for event in made] == ["CreditsExpired", "PaymentRefunded", "CreditsRevoked"]
+
+
+def test_of_an_account_that_cannot_be_read_nothing_is_booked():
+    lots = (Lot(1, 5, "purchase"), Lot(2, 2, "bonus", 5))
+    payer = replace(BUYER, balance=7, lots=lots, lots_made=2, broken="torn")
+    booked, _ = money_refunds.take(payer, ORDERED, Received("yk-1", 39_000, "RUB", 0, 1), 1, "", 10)
+    assert booked == []
+
+
+def test_what_was_reserved_comes_back_to_the_lots_it_was_taken_from():
+    gift = AccountState(opened=True, terms="1", balance=3, lots=(Lot(1, 3, "bonus"),), lots_made=1)
+    desk = paid(payer=gift)
+    desk.charge("j", 3)
+    desk.charge("k", 4)  # four of the five that were bought
+    desk.payer = replace(desk.payer, balance=3, lots=(*desk.payer.lots, Lot(9, 2, "bonus")))
+    intended, _ = desk.do(INTEND)
+    assert intended.parts == (Part(2, 1, "purchase"), Part(9, 2, "bonus"))
+    restored = desk.do(FAIL)[-1]
+    assert sum(part.amount for part in restored.parts) + restored.settled == 5
+    assert [part.lot for part in restored.parts] == [2, 9]
+
+
+def test_what_comes_back_has_the_life_its_lot_has_now():
+    desk = paid()
+    desk.payer = replace(desk.payer, lots=(replace(desk.payer.lots[0], expires_at_us=90),))
+    desk.do(replace(INTEND, amount_minor=19_500))
+    assert [lot.expires_at_us for lot in desk.payer.lots] == [90]
+    desk.charge("j", 2)
+    restored = desk.do(FAIL, now_us=10)[-1]
+    assert {part.expires_at_us for part in restored.parts} == {90}

@@ -9,8 +9,9 @@ from events.payment import (
 )
 from ledger.accounts.state import AccountState
 from ledger.commands import body
-from ledger.errors import InvalidCommandError, PaymentNotFoundError
+from ledger.errors import InvalidCommandError, PaymentNotFoundError, UnreadablePaymentError
 from ledger.payments import commands as p
+from ledger.payments.state import PaymentState
 from tests.support.payment_samples import GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
 
 
@@ -62,3 +63,22 @@ def test_the_keys_of_different_commands_differ():
         p.AcceptPayment("p", "a", "yk-1", 5, "op", "r"),
     ]  # fmt: skip
     assert len({p.key_of(command) for command in commands}) == len(p.PaymentCommand.__args__) == 9
+
+
+def test_what_the_provider_keeps_has_to_make_sense():
+    for nonsense in (replace(ORDERED, credits=0), replace(ORDERED, account=""), replace(ORDERED, package="")):
+        with pytest.raises(InvalidCommandError):
+            Desk().do(replace(SETTLE, account=nonsense.account or "a", ordered=nonsense))
+
+
+def test_an_order_that_cannot_be_read_is_not_restored():
+    desk = Desk()
+    desk.payment = PaymentState(broken="torn")
+    with pytest.raises(UnreadablePaymentError):
+        desk.do(replace(SETTLE, ordered=ORDERED))
+
+
+def test_nobody_elses_account_is_opened():
+    other = replace(ORDERED, account="b")
+    made = Desk(payer=AccountState()).do(replace(SETTLE, ordered=other))
+    assert made == [replace(other, restored=True), PaymentFlagged("yk-1", "account", 39_000, "RUB")]

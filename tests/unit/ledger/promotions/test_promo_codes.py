@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from events.account import CreditsGranted
 from events.promo import PromoCreated, PromoDisabled, PromoRedeemed
 from ledger.accounts import state as account_state
+from ledger.accounts.decider import AMOUNT_MAX
 from ledger.accounts.state import AccountState
 from ledger.decider import decide, fold
 from ledger.errors import (
@@ -20,7 +21,7 @@ from ledger.errors import (
     UnreadablePromoError,
 )
 from ledger.promotions import commands as g
-from ledger.promotions.promo_codes import PromoState, evolve, is_code, normalised
+from ledger.promotions.promo_codes import USES_MAX, PromoState, evolve, is_code, normalised
 from tests.support.each import each
 
 CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "olga", "sale")
@@ -125,3 +126,31 @@ def test_whoever_asks_for_the_same_uses_the_same_key():
     reward = g.RewardInvitation("a", "b", 1, 1)
     keys = [g.key_of(command) for command in (CREATE, DISABLE, REDEEM, reward)]
     assert keys == ["promo-created:SPRING", "promo-disabled:SPRING", "promo:SPRING:a", "referral:a"]
+
+
+def test_a_code_and_its_credits_may_be_for_ever():
+    ever = replace(CREATED, expires_at_us=None, life_s=None)
+    granted = when(code(ever), REDEEM, now_us=10**18)[1][1]
+    assert (granted.amount, granted.expires_at_us) == (3, None)
+
+
+def test_the_smallest_and_the_largest_that_there_may_be():
+    for change in (
+        {"amount": 1},
+        {"amount": AMOUNT_MAX},
+        {"uses_max": 1},
+        {"uses_max": USES_MAX},
+        {"life_s": 1},
+    ):
+        ((_, created),) = when(code(), replace(CREATE, **change))
+        assert [getattr(created, name) for name in change] == list(change.values())
+    for change in (
+        {"amount": 0}, {"amount": AMOUNT_MAX + 1}, {"uses_max": 0}, {"uses_max": USES_MAX + 1}, {"life_s": 0},
+    ):  # fmt: skip
+        with pytest.raises(InvalidCommandError):
+            when(code(), replace(CREATE, **change))
+
+
+def test_a_code_that_cannot_be_read_is_not_made_anew():
+    with pytest.raises(AlreadyExistsError):
+        when(PromoState(broken="torn"), CREATE)

@@ -7,9 +7,16 @@ from events.account import AccountOpened, CreditsGranted, InvitationRewarded
 from ledger import commands as c
 from ledger.accounts.state import AccountState, evolve
 from ledger.decider import decide, streams_read
-from ledger.errors import AccountErasedError, AccountNotOpenError, InvalidCommandError, NotDueError
+from ledger.errors import (
+    AccountErasedError,
+    AccountNotOpenError,
+    InvalidCommandError,
+    NotDueError,
+    UnreadableAccountError,
+)
 from ledger.jobs.state import JobState
 from ledger.promotions import commands as g
+from ledger.promotions import referrals
 from tests.support.each import each
 
 MEMBER = AccountState(opened=True, terms="1")
@@ -113,3 +120,16 @@ def test_a_purchase_is_remembered_by_the_account():
 def test_nothing_is_given_without_the_invitation(friend, error):
     with pytest.raises(error):
         when(REWARD, friend)
+
+
+def test_who_was_invited_by_nobody_is_invited_by_nobody():
+    with pytest.raises(InvalidCommandError, match="was not invited by"):
+        referrals.reward(replace(FRIEND, invited_by=""), MEMBER, None, replace(REWARD, inviter=""), 10)
+
+
+def test_an_inviter_who_is_not_there_or_cannot_be_read_is_said():
+    nothing_for_them = replace(REWARD, inviter_credits=0)
+    with pytest.raises(AccountNotOpenError):
+        when(nothing_for_them, inviter=AccountState())
+    with pytest.raises(UnreadableAccountError):
+        when(nothing_for_them, inviter=replace(MEMBER, broken="torn"))
