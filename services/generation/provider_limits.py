@@ -12,13 +12,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from services.platform.batching import RedisBatcher
 from services.platform.lua import load_script
 from services.platform.metrics import LIMITER_ALONE, LIMITER_WAIT
+from services.platform.redis import RedisBreaker
 from services.platform.redis_keys import (
     KIE_BALANCES,
     KIE_RESTING,
@@ -31,10 +30,7 @@ from services.platform.redis_keys import (
     kie_reads,
 )
 
-logger = structlog.get_logger()
-
 _ANSWER_S: Final = 0.5
-_AWAY_S: Final = 5.0
 _SCRIPTS: Final = ("turn", "renew", "rest", "rests", "read")
 
 
@@ -71,7 +67,7 @@ class ProviderLimits:
         scripts = {name: load_script(__package__, f"provider_{name}") for name in _SCRIPTS}
         self._redis = RedisBatcher(redis, scripts, answer_s=_ANSWER_S) if redis else None
         self._own = _OwnLimits(self._rates)
-        self._away_until = 0.0
+        self._breaker = RedisBreaker("provider_limits_without_redis", count=LIMITER_ALONE.inc)
         self._troubled: set[str] = set()
 
     async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:
@@ -140,16 +136,8 @@ class ProviderLimits:
         return await self._ask(lambda redis: redis.run(script, keys, arguments))
 
     async def _ask(self, call: Callable[[RedisBatcher], Awaitable[Any]]) -> Any:
-        if self._redis is None or time.monotonic() < self._away_until:
-            return None
-        try:
-            return await call(self._redis)
-        except (RedisError, OSError, TimeoutError) as error:
-            if time.monotonic() >= self._away_until:  # the first of those who asked together
-                self._away_until = time.monotonic() + _AWAY_S
-                LIMITER_ALONE.inc()
-                logger.warning("provider_limits_without_redis", error=repr(error), for_s=_AWAY_S)
-            return None
+        redis = self._redis
+        return None if redis is None else await self._breaker.ask(lambda: call(redis))
 
 
 class _OwnLimits:

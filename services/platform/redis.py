@@ -9,8 +9,12 @@ Two kinds, never mixed:
   entry, so after any error its user reads its own pending entries again; a retry inside would hide that.
 """
 
-from typing import Any
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -21,9 +25,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from services.platform.errors import SettingsError, StartError, explain
 from services.platform.settings import Settings
 
+logger = structlog.get_logger()
+
+T = TypeVar("T")
+
 COMMAND_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
 BLOCK_MARGIN_S = 3.0
+AWAY_S = 5.0
 
 
 def command_client(settings: Settings, *, max_connections: int = 50) -> Redis:
@@ -61,6 +70,35 @@ def _client(settings: Settings, **options: Any) -> Redis:
     except (TypeError, ValueError, RedisError) as error:
         raise SettingsError([f"REDIS_URL: {error}"]) from error
     return client
+
+
+class RedisBreaker:
+    """Circuit breaker for what can do without Redis: after a failure it is left alone for AWAY_S.
+
+    `failed_event` is logged, and `count` called, once for all who asked together.
+    """
+
+    def __init__(
+        self, failed_event: str, *, answer_s: float | None = None, count: Callable[[], None] = lambda: None
+    ) -> None:
+        self._failed_event = failed_event
+        self._answer_s = answer_s
+        self._count = count
+        self._away_until = 0.0
+
+    async def ask(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer, if it comes within `answer_s`; None: do without Redis."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            async with asyncio.timeout(self._answer_s):
+                return await call()
+        except (RedisError, OSError, TimeoutError) as error:
+            if time.monotonic() >= self._away_until:
+                self._away_until = time.monotonic() + AWAY_S
+                logger.warning(self._failed_event, error=repr(error), for_s=AWAY_S)
+                self._count()
+            return None
 
 
 async def check_redis(client: Redis) -> dict[str, str]:

@@ -7,26 +7,25 @@ that Telegram refuses with "wait so long", which is obeyed anyway.
 import asyncio
 import math
 import time
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
 
 import msgspec
-import structlog
 from aiogram import Bot
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.exceptions import TelegramRetryAfter
 from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from services.platform.lua import load_script
+from services.platform.redis import RedisBreaker
 from services.platform.redis_keys import TELEGRAM_ALL, telegram_chat
 from services.platform.settings import Settings
 
-logger = structlog.get_logger()
+T = TypeVar("T")
 
 _ANSWER_S = 0.5
-_AWAY_S = 5.0
 _LOCAL_CHATS_MAX = 10_000
 
 
@@ -60,7 +59,7 @@ class TelegramLimits:
         self._rates = rates or Rates()
         self._shared = _RedisBuckets(redis) if redis is not None else None
         self._own = _OwnBuckets()
-        self._away_until = 0.0
+        self._breaker = RedisBreaker("limiter_without_redis", answer_s=_ANSWER_S)
 
     async def take(self, chat_id: int, *, wait_s_max: float, urgent: bool = True) -> Slot:
         """Reserve a slot in the chat within `wait_s_max`. What is not urgent leaves bursts to what is."""
@@ -70,29 +69,18 @@ class TelegramLimits:
             int(1e6 / rates.all_per_s), all_burst, int(1e6 / rates.chat_per_s), rates.chat_burst,
             int(wait_s_max * 1e6),
         ]  # fmt: skip
-        if self._shared is not None and time.monotonic() >= self._away_until:
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    taken, wait_us = await self._shared.take(chat_id, limits)
-                return Slot(taken, wait_us / 1e6)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._redis_is_away(error)
-        taken, wait_us = await self._own.take(chat_id, limits)
+        answer = await self._ask(lambda shared: shared.take(chat_id, limits))
+        taken, wait_us = self._own.take(chat_id, limits) if answer is None else answer
         return Slot(taken, wait_us / 1e6)
 
     async def pause(self, chat_id: int, wait_s: float) -> None:
         chat = (int(wait_s * 1e6), int(1e6 / self._rates.chat_per_s), self._rates.chat_burst)
-        await self._own.pause(chat_id, *chat)
-        if self._shared is not None and time.monotonic() >= self._away_until:
-            try:
-                async with asyncio.timeout(_ANSWER_S):
-                    await self._shared.pause(chat_id, *chat)
-            except (RedisError, OSError, TimeoutError) as error:
-                self._redis_is_away(error)
+        self._own.pause(chat_id, *chat)
+        await self._ask(lambda shared: shared.pause(chat_id, *chat))
 
-    def _redis_is_away(self, error: BaseException) -> None:
-        self._away_until = time.monotonic() + _AWAY_S
-        logger.warning("limiter_without_redis", error=repr(error), for_s=_AWAY_S)
+    async def _ask(self, call: "Callable[[_RedisBuckets], Awaitable[T]]") -> T | None:
+        shared = self._shared
+        return None if shared is None else await self._breaker.ask(lambda: call(shared))
 
 
 class _RedisBuckets:
@@ -112,7 +100,7 @@ class _OwnBuckets:
     def __init__(self) -> None:
         self._full_at_us: dict[int | None, int] = {}
 
-    async def take(self, chat_id: int, limits: list[int]) -> tuple[bool, int]:
+    def take(self, chat_id: int, limits: list[int]) -> tuple[bool, int]:
         now_us = int(time.monotonic() * 1e6)
         if len(self._full_at_us) > _LOCAL_CHATS_MAX:
             self._full_at_us = {key: at for key, at in self._full_at_us.items() if at > now_us}
@@ -129,7 +117,7 @@ class _OwnBuckets:
         self._full_at_us |= full_at_us
         return True, longest_us
 
-    async def pause(self, chat_id: int, wait_us: int, interval_us: int, burst: int) -> None:
+    def pause(self, chat_id: int, wait_us: int, interval_us: int, burst: int) -> None:
         full_us = int(time.monotonic() * 1e6) + wait_us + (burst - 1) * interval_us
         self._full_at_us[chat_id] = max(self._full_at_us.get(chat_id, 0), full_us)
 
