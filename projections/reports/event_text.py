@@ -134,24 +134,29 @@ def _credits(event: account.CreditEvent) -> str:
             by = f", by {event.actor}" if event.actor else ""
             paid = f", paid {money(event.paid)}" if event.paid else ""
             until = f", until {day(event.expires_at_us)}" if event.expires_at_us is not None else ""
-            settled = f", {event.settled} of them against what was owed" if event.settled else ""
+            settled = _settled(event.settled)
             return f"{_count(event.amount)}, {event.kind}: {event.reason}{paid}{until}{settled}{by}"
         case account.CreditsCharged():
             return f"{_count(event.amount)}{_lots(event.parts, 'from')}"
         case account.CreditsRefunded():
-            settled = f", {event.settled} of them against what was owed" if event.settled else ""
-            return f"{_count(event.amount)} back{_lots(event.parts, 'to')}: {event.reason}{settled}"
+            lots = _lots(event.parts, "to")
+            return f"{_count(event.amount)} back{lots}: {event.reason}{_settled(event.settled)}"
         case account.CreditsRevoked():
             by = f", by {event.actor}" if event.actor else ""
             return f"{_count(event.amount)} taken back{_lots(event.parts, 'from')}: {event.reason}{by}"
         case account.CreditsRestored():
-            settled = f", {event.settled} of them against what was owed" if event.settled else ""
-            where = _lots(event.parts, "to")
-            return f"{_count(event.amount)} back{where}: refund {event.reference} failed{settled}"
+            lots = _lots(event.parts, "to")
+            return (
+                f"{_count(event.amount)} back{lots}: refund {event.reference} failed{_settled(event.settled)}"
+            )
         case account.CreditsExpired():
             return f"{_count(event.amount)} of lot {event.lot} ({event.kind}) expired"
         case _ as never:
             assert_never(never)
+
+
+def _settled(credits: int) -> str:
+    return f", {credits} of them against what was owed" if credits else ""
 
 
 def _count(credits: int) -> str:

@@ -64,7 +64,7 @@ STAGES: Final = {
     "RefundFailed": "refund",
     "PaymentRefunded": "refund",
 }
-"""What each event is in the chain; an event type that is not here is a stage of its own."""
+"""What each event is in the chain."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ def _when(step: Step) -> tuple[int, int, int]:
 
 def _step(recorded: Recorded, event: Event) -> Step:
     return Step(
-        STAGES.get(recorded.type, recorded.type),
+        STAGES[recorded.type],
         recorded.recorded_at_us,
         describe(event),
         recorded.type,

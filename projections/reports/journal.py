@@ -90,7 +90,7 @@ def _entry(recorded: Recorded, owners: Mapping[str, str | None]) -> Entry:
     event = decode(recorded)
     return Entry(
         recorded,
-        STAGES.get(recorded.type, recorded.type),
+        STAGES[recorded.type],
         describe(event),
         account_of(recorded.stream) or owners.get(recorded.stream),
         job_of(recorded.stream) or getattr(event, "job", None),

@@ -84,8 +84,6 @@ NOTE_CHARS_MAX: Final = 300
 _AWAY: Final = (*DATABASE_ERRORS, IntegrityError, UnavailableError, BadCredentialsError, StarsNoAnswerError)
 """What the next record would meet as well."""
 _BAD_DATA: Final = (ValueError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
-
-
 _UNKNOWN: Final = (NotFoundError, NotRefundableError)
 
 

@@ -30,8 +30,6 @@ ROUND_FAILURES: Final = Counter(
     "Rounds of a periodic task that ended in an unexpected error",
     ["round"],
 )
-
-
 RECLAIMED: Final = Counter(
     "neurocards_consumer_reclaimed_total", "Entries taken over because another let them lie", ["group"]
 )

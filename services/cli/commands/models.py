@@ -83,7 +83,6 @@ def resume(
 def _change(
     model: str, state: str, actor: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat
 ) -> None:
-
     before, open_jobs = run("models", lambda settings: _plan(settings, model))
     row = {
         "model": before.model, "state_before": before.state, "state_after": state,

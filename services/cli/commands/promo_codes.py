@@ -114,7 +114,6 @@ async def _codes(pool: Pool) -> list[dict[str, Any]]:
 def _change(
     command: CreatePromo | DisablePromo, row: dict[str, Any], dry_run: bool, yes: bool, output: OutputFormat
 ) -> None:
-
     changes = run("promo", lambda settings: _would_change(settings, command))
     emit([row], output)
     if not changes:

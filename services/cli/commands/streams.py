@@ -58,7 +58,6 @@ def status(output: Output = OutputFormat.table) -> None:
 
 
 async def _look(servers: Servers) -> Status:
-
     from services.streams.status import stream_status
 
     return await stream_status(servers.redis, servers.pool, lease_s=servers.settings.lease_seconds)
