@@ -47,23 +47,21 @@ async def cancel(query: CallbackQuery, callback_data: Cancel, chat: Conversation
 
 @router.callback_query(ChangeDraft.filter())
 async def change(query: CallbackQuery, callback_data: ChangeDraft, chat: Conversation) -> None:
-    too_late = _("Too late to change: the order is placed already.")
-    draft = await open_draft(chat, callback_data.draft, too_late)
-    if draft is None:
-        return
-    if await _once_more(chat, draft):
-        await chat.edit_screen(Screen(_("✏️ Let us change the order.")))
-        await chat.shop.people.drop_draft(draft.draft)
+    await _reopen(chat, callback_data.draft, refused_parts=False)
 
 
 @router.callback_query(Mend.filter())
 async def mend(query: CallbackQuery, callback_data: Mend, chat: Conversation) -> None:
     """Ask again for parts not allowed, then for the number of videos."""
+    await _reopen(chat, callback_data.draft, refused_parts=True)
+
+
+async def _reopen(chat: Conversation, draft_id: str, *, refused_parts: bool) -> None:
     too_late = _("Too late to change: the order is placed already.")
-    draft = await open_draft(chat, callback_data.draft, too_late)
+    draft = await open_draft(chat, draft_id, too_late)
     if draft is None:
         return
-    parts = tuple(await chat.shop.moderation.findings(draft))
+    parts = tuple(await chat.shop.moderation.findings(draft)) if refused_parts else ()
     if await _once_more(chat, draft, parts):
         await chat.edit_screen(Screen(_("✏️ Let us change the order.")))
         await chat.shop.people.drop_draft(draft.draft)
