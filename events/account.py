@@ -39,11 +39,15 @@ class AccountOpened(msgspec.Struct, frozen=True):
     later, by another, or by one that it has invited itself.
     """
 
+    stage = "account"
+    words = "account opened ({origin}){invited_by:, invited by %}"
     origin: str = "start"
     invited_by: str = ""
 
 
 class TermsAccepted(msgspec.Struct, frozen=True):
+    stage = "account"
+    words = "terms {terms} accepted"
     terms: str
 
 
@@ -54,6 +58,12 @@ class CreditsGranted(msgspec.Struct, frozen=True):
     names e.g. a payment; `actor` is the operator who gave them, empty otherwise.
     """
 
+    book, sign = "issued:{kind}", 1
+    stage = "grant"
+    words = (
+        "{amount}, {kind}: {reason}{paid:, paid %}{expires_at_us:, until %}"
+        "{settled:, % of them against what was owed}{actor:, by %}"
+    )
     amount: int
     kind: GrantKind
     reason: str
@@ -68,6 +78,9 @@ class CreditsGranted(msgspec.Struct, frozen=True):
 class CreditsCharged(msgspec.Struct, frozen=True):
     """Credits of `parts` spent on one job, once ever: user → `spent:generation`."""
 
+    book, sign = "spent:generation", -1
+    stage = "charge"
+    words = "{amount}{parts:from}"
     job: str
     order: str
     amount: int
@@ -81,6 +94,9 @@ class CreditsRefunded(msgspec.Struct, frozen=True):
     zero. They add up to `amount`.
     """
 
+    book, sign = "spent:generation", 1
+    stage = "refund"
+    words = "{amount} back{parts:to}: {reason}{settled:, % of them against what was owed}"
     job: str
     amount: int
     reason: str
@@ -94,6 +110,9 @@ class CreditsRevoked(msgspec.Struct, frozen=True):
     What `parts` do not cover is owed. `actor` is the operator, empty otherwise.
     """
 
+    book, sign = "revoked:{kind}", -1
+    stage = "revocation"
+    words = "{amount} taken back{parts:from}: {reason}{actor:, by %}"
     amount: int
     reason: str
     reference: str | None = None
@@ -109,6 +128,9 @@ class CreditsRestored(msgspec.Struct, frozen=True):
     on; `settled` went against a balance below zero. They add up to `amount`.
     """
 
+    book, sign = "revoked:payment", 1
+    stage = "refund"
+    words = "{amount} back{parts:to}: refund {reference} failed{settled:, % of them against what was owed}"
     amount: int
     reference: str
     parts: tuple[Part, ...] = ()
@@ -118,6 +140,9 @@ class CreditsRestored(msgspec.Struct, frozen=True):
 class CreditsExpired(msgspec.Struct, frozen=True):
     """Rest of a lot expired at `due_at_us`, whenever booked: user → `expired:<kind>`."""
 
+    book, sign = "expired:{kind}", -1
+    stage = "expiry"
+    words = "{amount} of lot {lot} ({kind}) expired"
     lot: int
     amount: int
     kind: GrantKind
@@ -131,6 +156,11 @@ class InvitationRewarded(msgspec.Struct, frozen=True):
     `job` is the first video, empty when it was a purchase.
     """
 
+    stage = "grant"
+    words = (
+        "invitation rewarded after the first {job:video %|purchase}: {credits} here, "
+        "{inviter_credits} to {inviter}"
+    )
     inviter: str
     credits: int
     inviter_credits: int
@@ -140,6 +170,8 @@ class InvitationRewarded(msgspec.Struct, frozen=True):
 class AccountForgotten(msgspec.Struct, frozen=True):
     """Account locked for erasure, by the operator `actor`. `reason` has nothing personal."""
 
+    stage = "account"
+    words = "who it was is forgotten"
     reason: str
     actor: str
 

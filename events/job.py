@@ -49,6 +49,8 @@ class JobQueued(msgspec.Struct, frozen=True):
     such a job may have the price 0 and no charge.
     """
 
+    stage = "order"
+    words = "job{of: {number} of %} queued: {style}, {model}{requeue_of:, % again}, until {deadline_at_us}"
     account: str
     order: str
     number: int
@@ -67,6 +69,8 @@ class JobQueued(msgspec.Struct, frozen=True):
 class JobStarted(msgspec.Struct, frozen=True):
     """Worker took the job. Decisions of earlier runs are refused from here on."""
 
+    stage = "attempt"
+    words = "run {run} by {worker}"
     run: int
     worker: str
 
@@ -74,6 +78,8 @@ class JobStarted(msgspec.Struct, frozen=True):
 class PromptWritten(msgspec.Struct, frozen=True):
     """The prompt is ready under the reference `prompt`. `reason` says why a fallback was needed."""
 
+    stage = "attempt"
+    words = "prompt by {source}{reason:: %}"
     run: int
     prompt: str
     source: PromptSource
@@ -84,6 +90,8 @@ class PromptWritten(msgspec.Struct, frozen=True):
 class SubmissionIntended(msgspec.Struct, frozen=True):
     """Written before the provider is called. Without a later acceptance or failure its outcome is unknown."""
 
+    stage = "attempt"
+    words = "submission {submission} announced, provider account {provider_account}"
     run: int
     submission: int
     provider_account: str
@@ -91,6 +99,8 @@ class SubmissionIntended(msgspec.Struct, frozen=True):
 
 
 class SubmissionAccepted(msgspec.Struct, frozen=True):
+    stage = "task"
+    words = "submission {submission} is the provider's task {task}"
     submission: int
     task: str
 
@@ -98,12 +108,16 @@ class SubmissionAccepted(msgspec.Struct, frozen=True):
 class SubmissionFailed(msgspec.Struct, frozen=True):
     """Submission refused, or its task ended without a usable video."""
 
+    stage = "attempt"
+    words = "submission {submission} failed: {failure}"
     run: int
     submission: int
     failure: Failure
 
 
 class RetryScheduled(msgspec.Struct, frozen=True):
+    stage = "attempt"
+    words = "next submission from {at_us} on"
     run: int
     at_us: int
 
@@ -111,18 +125,24 @@ class RetryScheduled(msgspec.Struct, frozen=True):
 class JobHandedBack(msgspec.Struct, frozen=True):
     """Worker of `run` stopped in good order: this run is not a crash."""
 
+    stage = "attempt"
+    words = "run {run} handed the job back"
     run: int
 
 
 class JobReissued(msgspec.Struct, frozen=True):
     """Orphaned job given to the workers once more."""
 
+    stage = "attempt"
+    words = "given to the workers once more: its stream entry was in nobody's hands"
     number: int
 
 
 class JobSucceeded(msgspec.Struct, frozen=True):
     """The video is stored. Terminal."""
 
+    stage = "video"
+    words = "video stored: {video}"
     run: int
     submission: int
     video: Video
@@ -131,6 +151,8 @@ class JobSucceeded(msgspec.Struct, frozen=True):
 class JobFailed(msgspec.Struct, frozen=True):
     """Job ended without a video, refunded in the same transaction. `actor`: an operator or empty."""
 
+    stage = "failure"
+    words = "failed by {by}: {failure}"
     by: FailedBy
     failure: Failure
     actor: str = ""
@@ -139,6 +161,8 @@ class JobFailed(msgspec.Struct, frozen=True):
 class VideoGifted(msgspec.Struct, frozen=True):
     """Late video after failure and refund, given free, once."""
 
+    stage = "video"
+    words = "late video, given free: {video}"
     submission: int
     video: Video
 
@@ -146,6 +170,8 @@ class VideoGifted(msgspec.Struct, frozen=True):
 class JobRequeued(msgspec.Struct, frozen=True):
     """Failed job made again as `as_job`, once per job. For `price` credits; 0: free."""
 
+    stage = "requeue"
+    words = "made again as {as_job}, {price:%|free}: {reason}, by {actor}"
     as_job: str
     price: int
     reason: str
@@ -155,6 +181,8 @@ class JobRequeued(msgspec.Struct, frozen=True):
 class DeadLetterDropped(msgspec.Struct, frozen=True):
     """Operator leaves the failed job at that."""
 
+    stage = "failure"
+    words = "left at that: {reason}, by {actor}"
     reason: str
     actor: str
 

@@ -23,6 +23,11 @@ class PaymentOrdered(msgspec.Struct, frozen=True):
     after our log went back in time.
     """
 
+    stage = "order"
+    words = (
+        "{package} ordered: {credits} for {amount_minor} by {provider}{test:, test}"
+        "{restored:, restored from the provider's record}"
+    )
     account: str
     provider: Provider
     package: str
@@ -38,6 +43,8 @@ class PaymentOrdered(msgspec.Struct, frozen=True):
 
 
 class PaymentCreated(msgspec.Struct, frozen=True):
+    stage = "payment"
+    words = "the provider knows it as {provider_payment}"
     provider_payment: str
 
 
@@ -47,6 +54,8 @@ class PaymentSucceeded(msgspec.Struct, frozen=True):
     Once per `provider_payment`: a second one means that the money came twice.
     """
 
+    stage = "payment"
+    words = "paid: {amount_minor}, {provider_payment}"
     provider: Provider
     provider_payment: str
     amount_minor: int
@@ -58,6 +67,8 @@ class PaymentSucceeded(msgspec.Struct, frozen=True):
 class PaymentCancelled(msgspec.Struct, frozen=True):
     """The provider's final no, in the provider's own words."""
 
+    stage = "payment"
+    words = "cancelled by {party}: {reason}"
     provider_payment: str
     reason: str
     party: str
@@ -66,12 +77,16 @@ class PaymentCancelled(msgspec.Struct, frozen=True):
 class PaymentExpired(msgspec.Struct, frozen=True):
     """We stopped asking about it. Later money is credited all the same."""
 
+    stage = "payment"
+    words = "given up: {reason}"
     reason: str
 
 
 class PaymentFlagged(msgspec.Struct, frozen=True):
     """Money that does not match the order, as to `problem`. Nothing is credited, an operator must look."""
 
+    stage = "payment"
+    words = "flagged, {problem} differs: {amount_minor}, {provider_payment}; nothing is credited"
     provider_payment: str
     problem: Problem
     amount_minor: int
@@ -81,6 +96,8 @@ class PaymentFlagged(msgspec.Struct, frozen=True):
 class RefundIntended(msgspec.Struct, frozen=True):
     """Money refund about to be sent. Its `parts` are revoked before it leaves, in the same transaction."""
 
+    stage = "refund"
+    words = "refund of {amount_minor} begun, {credits} reserved for it: {reason}, by {actor}"
     refund: str
     provider_payment: str
     amount_minor: int
@@ -94,6 +111,8 @@ class RefundIntended(msgspec.Struct, frozen=True):
 class RefundFailed(msgspec.Struct, frozen=True):
     """The intended refund did not happen; the `credits` it had taken are restored."""
 
+    stage = "refund"
+    words = "refund failed, {credits} come back: {reason}"
     refund: str
     reason: str
     credits: int
@@ -102,6 +121,8 @@ class RefundFailed(msgspec.Struct, frozen=True):
 class PaymentRefunded(msgspec.Struct, frozen=True):
     """Money went back. It took `credits`: those of the intended `refund`, or now, if it names none."""
 
+    stage = "refund"
+    words = "{amount_minor} went back for {credits}, {provider_refund}{refund:|, not begun here}"
     provider_payment: str
     provider_refund: str
     amount_minor: int

@@ -9,6 +9,8 @@ class PromoCreated(msgspec.Struct, frozen=True):
     The credits live for `life_s` from the redeeming on. None: for ever, both.
     """
 
+    stage = "promo"
+    words = "code {code} gives {amount} for each of {uses_max}{expires_at_us:, until %}: {reason}, by {actor}"
     code: str
     amount: int
     uses_max: int
@@ -21,6 +23,8 @@ class PromoCreated(msgspec.Struct, frozen=True):
 class PromoDisabled(msgspec.Struct, frozen=True):
     """From here on the code gives nothing. What it gave stays."""
 
+    stage = "promo"
+    words = "code disabled: {reason}, by {actor}"
     actor: str
     reason: str
 
@@ -28,6 +32,8 @@ class PromoDisabled(msgspec.Struct, frozen=True):
 class PromoRedeemed(msgspec.Struct, frozen=True):
     """Account used the code. Its credits are granted in the same transaction, as its lot `lot`."""
 
+    stage = "promo"
+    words = "code used by account {account}"
     account: str
     lot: int
 

@@ -194,15 +194,11 @@ class ForgetAccount(msgspec.Struct, frozen=True):
     actor: str
 
 
-Command = (
-    OpenAccount
-    | AcceptTerms
-    | GrantCredits
-    | RevokeCredits
-    | ExpireCredits
-    | ForgetAccount
-    | OrderVideos
-    | StartJob
+AccountCommand = (
+    OpenAccount | AcceptTerms | GrantCredits | RevokeCredits | ExpireCredits | ForgetAccount | OrderVideos
+)
+JobCommand = (
+    StartJob
     | RecordPrompt
     | IntendSubmission
     | RecordAccepted
@@ -213,9 +209,8 @@ Command = (
     | ReissueJob
     | RequeueJob
     | DropDeadLetter
-    | PaymentCommand
-    | GiftCommand
 )
+Command = AccountCommand | JobCommand | PaymentCommand | GiftCommand
 
 _encode = msgspec.json.Encoder().encode
 _HINTS = HINTS | {OpenAccount: "debt"}

@@ -1,5 +1,8 @@
 """Rules of accounts: pure functions, without clock, randomness or I/O."""
 
+from collections.abc import Mapping
+from typing import TypeVar, assert_never
+
 import msgspec
 
 from events.account import (
@@ -27,6 +30,47 @@ JOBS_PER_ORDER_MAX = 50
 
 NewEvents = list[tuple[str, Event]]
 """What a decision makes: events with the stream each belongs to, in order."""
+
+
+View = Mapping[str, object]
+"""Stream → state, of all streams that a command reads."""
+
+StateT = TypeVar("StateT", bound=msgspec.Struct)
+
+
+def state_of(view: View, stream: str, kind: type[StateT]) -> StateT:
+    """The stream's state. Raises LedgerError when it is of another kind."""
+    state = view[stream]
+    if not isinstance(state, kind):
+        raise errors.LedgerError(f"stream {stream} holds another kind of state")
+    return state
+
+
+def account_of(view: View, account: str) -> AccountState:
+    return state_of(view, account_stream(account), AccountState)
+
+
+def decide(view: View, command: c.AccountCommand, now_us: int) -> NewEvents:
+    """The command's events with their streams. Raises RejectedError."""
+    state = account_of(view, command.account)
+    match command:
+        case c.OrderVideos():
+            return order_videos(state, command, now_us)
+        case c.OpenAccount():
+            inviter = account_of(view, command.invited_by) if command.invited_by else None
+            return open_account(state, command, inviter)
+        case c.AcceptTerms():
+            return accept_terms(state, command)
+        case c.GrantCredits():
+            return grant(state, command, now_us)
+        case c.RevokeCredits():
+            return revoke(state, command, now_us)
+        case c.ForgetAccount():
+            return forget(state, command)
+        case c.ExpireCredits():
+            return expire_credits(state, command, now_us)
+        case _ as never:
+            assert_never(never)
 
 
 class Charge(msgspec.Struct, frozen=True):

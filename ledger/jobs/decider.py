@@ -8,6 +8,8 @@ charge (unless it is free) and an outcome of its own, so "one charge, one outcom
 database hold for it too.
 """
 
+from typing import assert_never
+
 from msgspec.structs import replace
 
 from events import job
@@ -15,10 +17,50 @@ from events.account import CreditsCharged, Part
 from events.stream_names import account_stream, job_stream
 from ledger import commands as c
 from ledger import errors
-from ledger.accounts.decider import AMOUNT_MAX, Charge, NewEvents, expire, refund, require_said
+from ledger.accounts.decider import (
+    AMOUNT_MAX,
+    Charge,
+    NewEvents,
+    View,
+    account_of,
+    expire,
+    refund,
+    require_said,
+    state_of,
+)
 from ledger.accounts.lots import draw
 from ledger.accounts.state import AccountState
 from ledger.jobs.state import JobState, Submission
+
+
+def decide(view: View, command: c.JobCommand, now_us: int) -> NewEvents:
+    """The command's events with their streams. Raises RejectedError."""
+    state = state_of(view, job_stream(command.job), JobState)
+    match command:
+        case c.StartJob():
+            return start(state, command, now_us)
+        case c.RecordPrompt():
+            return record_prompt(state, command)
+        case c.IntendSubmission():
+            return intend(state, command, now_us)
+        case c.RecordAccepted():
+            return record_accepted(state, command)
+        case c.FailSubmission():
+            return fail_submission(state, account_of(view, command.account), command, now_us)
+        case c.HandBackJob():
+            return hand_back(state, command)
+        case c.SucceedJob():
+            return succeed(state, command)
+        case c.FailJob():
+            return fail(state, account_of(view, command.account), command, now_us)
+        case c.ReissueJob():
+            return reissue(state, command, now_us)
+        case c.RequeueJob():
+            return requeue(state, account_of(view, command.account), command, now_us)
+        case c.DropDeadLetter():
+            return drop(state, command)
+        case _ as never:
+            assert_never(never)
 
 
 def start(state: JobState, command: c.StartJob, now_us: int) -> NewEvents:

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from events.envelope import GENESIS, Cursor, Recorded
 from events.stream_names import account_stream, job_stream, payment_stream, promo_stream
-from ledger.accounts.decider import expire
+from ledger.accounts.decider import StateT, expire
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
-from ledger.decider import StateT, fold
+from ledger.decider import fold
 from ledger.errors import IntegrityError
 from ledger.jobs.state import JobState
 from ledger.log.append_connection import SEPARATOR

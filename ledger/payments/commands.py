@@ -113,17 +113,11 @@ class RecordRefund(msgspec.Struct, frozen=True):
     refund: str = ""
 
 
-PaymentCommand = (
-    OrderPayment
-    | RecordPaymentCreated
-    | SettlePayment
-    | CancelPayment
-    | ExpirePayment
-    | IntendRefund
-    | FailRefund
-    | RecordRefund
-    | AcceptPayment
+OrderCommand = (
+    OrderPayment | RecordPaymentCreated | SettlePayment | CancelPayment | ExpirePayment | AcceptPayment
 )
+RefundCommand = IntendRefund | FailRefund | RecordRefund
+PaymentCommand = OrderCommand | RefundCommand
 
 HINTS: Final[dict[type, str]] = {SettlePayment: "ordered", RecordRefund: "refund"}
 """Fields that are no part of what is asked: one caller knows more than another, the fact is the same."""

@@ -4,6 +4,8 @@ What was read from the provider is a fact and is recorded: money after a cancell
 credited. An order is a decision and can be refused. Refunds: `ledger.payments.money_refunds`.
 """
 
+from typing import assert_never
+
 from msgspec.structs import replace
 
 from events.account import AccountOpened, Paid
@@ -20,7 +22,7 @@ from events.stream_names import account_stream, payment_stream
 from ledger import errors
 from ledger.accounts import decider as account
 from ledger.accounts import state as account_state
-from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant
+from ledger.accounts.decider import AMOUNT_MAX, NewEvents, View, account_of, grant, state_of
 from ledger.accounts.state import AccountState
 from ledger.commands import GrantCredits
 from ledger.payments import state as payment_state
@@ -28,6 +30,7 @@ from ledger.payments.commands import (
     AcceptPayment,
     CancelPayment,
     ExpirePayment,
+    OrderCommand,
     OrderPayment,
     RecordPaymentCreated,
     SettlePayment,
@@ -38,6 +41,26 @@ MONEY_MAX = 10**12
 """In the smallest unit; only to keep nonsense out."""
 
 ID_CHARS_MAX = 128
+
+
+def decide(view: View, command: OrderCommand, now_us: int) -> NewEvents:
+    """The command's events with their streams. Raises RejectedError."""
+    state = state_of(view, payment_stream(command.payment), PaymentState)
+    match command:
+        case OrderPayment():
+            return order(state, account_of(view, command.account), command)
+        case RecordPaymentCreated():
+            return record_created(state, command)
+        case SettlePayment():
+            return settle(state, account_of(view, command.account), command, now_us)
+        case CancelPayment():
+            return cancel(state, command)
+        case ExpirePayment():
+            return expire(state, command)
+        case AcceptPayment():
+            return accept(state, account_of(view, command.account), command, now_us)
+        case _ as never:
+            assert_never(never)
 
 
 def order(state: PaymentState, buyer: AccountState, command: OrderPayment) -> NewEvents:

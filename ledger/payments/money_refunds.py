@@ -5,18 +5,35 @@ never does. That money went back is a fact and takes its credits whatever was sp
 expired or that an operator took: they are gone.
 """
 
+from typing import assert_never
+
 from msgspec.structs import replace
 
 from events.account import CreditsRevoked, Part
 from events.payment import PaymentOrdered, PaymentRefunded, RefundFailed, RefundIntended
 from events.stream_names import account_stream, payment_stream
 from ledger import errors
-from ledger.accounts.decider import NewEvents, expire, restore, revoke
+from ledger.accounts.decider import NewEvents, View, account_of, expire, restore, revoke, state_of
 from ledger.accounts.state import AccountState
 from ledger.commands import RevokeCredits
-from ledger.payments.commands import FailRefund, IntendRefund, RecordRefund
+from ledger.payments.commands import FailRefund, IntendRefund, RecordRefund, RefundCommand
 from ledger.payments.decider import end_of_life, reference, require_id, require_money, require_ordered
 from ledger.payments.state import PaymentState, Received
+
+
+def decide(view: View, command: RefundCommand, now_us: int) -> NewEvents:
+    """The command's events with their streams. Raises RejectedError."""
+    state = state_of(view, payment_stream(command.payment), PaymentState)
+    payer = account_of(view, command.account)
+    match command:
+        case IntendRefund():
+            return intend(state, payer, command, now_us)
+        case FailRefund():
+            return fail(state, payer, command, now_us)
+        case RecordRefund():
+            return record(state, payer, command, now_us)
+        case _ as never:
+            assert_never(never)
 
 
 def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_us: int) -> NewEvents:

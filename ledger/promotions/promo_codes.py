@@ -15,10 +15,19 @@ from msgspec.structs import replace
 from events.promo import PromoCreated, PromoDisabled, PromoEvent, PromoRedeemed
 from events.stream_names import promo_stream
 from ledger import errors
-from ledger.accounts.decider import AMOUNT_MAX, NewEvents, grant, require_open, require_said
+from ledger.accounts.decider import (
+    AMOUNT_MAX,
+    NewEvents,
+    View,
+    account_of,
+    grant,
+    require_open,
+    require_said,
+    state_of,
+)
 from ledger.accounts.state import AccountState
 from ledger.commands import GrantCredits
-from ledger.promotions.commands import CreatePromo, DisablePromo, RedeemPromo
+from ledger.promotions.commands import CreatePromo, DisablePromo, PromoCommand, RedeemPromo
 
 USES_MAX: Final = 10_000
 """Of one code. A process that meets it first folds its whole stream; who needs more makes more codes."""
@@ -50,6 +59,20 @@ def evolve(state: PromoState, event: PromoEvent) -> PromoState:
             return replace(state, disabled=True)
         case PromoRedeemed():
             return replace(state, used=state.used + 1)
+        case _ as never:
+            assert_never(never)
+
+
+def decide(view: View, command: PromoCommand, now_us: int) -> NewEvents:
+    """The command's events with their streams. Raises RejectedError."""
+    state = state_of(view, promo_stream(command.code), PromoState)
+    match command:
+        case CreatePromo():
+            return create(state, command, now_us)
+        case DisablePromo():
+            return disable(state, command)
+        case RedeemPromo():
+            return redeem(state, account_of(view, command.account), command, now_us)
         case _ as never:
             assert_never(never)
 

@@ -6,9 +6,8 @@ itself or its own inviter. The bonus is given once per invited account.
 """
 
 from events.account import InvitationRewarded
-from events.stream_names import account_stream
-from ledger.accounts.decider import NewEvents, grant, require_open
-from ledger.accounts.state import AccountState
+from events.stream_names import account_stream, job_stream
+from ledger.accounts.decider import NewEvents, View, account_of, grant, require_open, state_of
 from ledger.commands import GrantCredits
 from ledger.errors import AccountErasedError, InvalidCommandError, NotDueError
 from ledger.jobs.state import JobState
@@ -19,14 +18,10 @@ def reference(account: str) -> str:
     return f"referral:{account}"
 
 
-def reward(
-    state: AccountState,
-    inviter: AccountState,
-    job: JobState | None,
-    command: RewardInvitation,
-    now_us: int,
-) -> NewEvents:
+def decide(view: View, command: RewardInvitation, now_us: int) -> NewEvents:
     """InvitationRewarded and CreditsGranted, once; an erased inviter gets none."""
+    state, inviter = account_of(view, command.account), account_of(view, command.inviter)
+    job = state_of(view, job_stream(command.job), JobState) if command.job else None
     require_open(state, command.account)
     if state.rewarded:
         return []

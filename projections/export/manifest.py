@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 import msgspec
 
+from events.account import CreditEvent
 from events.envelope import GENESIS_HASH
 from projections.engine.errors import ManifestError
 
@@ -28,6 +29,8 @@ COLUMNS: Final = (
 
 MANIFEST_BYTES_MAX = 1_000_000
 USERS = "user"
+
+_MOVES: Final = {cls.__name__: cls for cls in get_args(CreditEvent)}
 
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -93,20 +96,8 @@ def totals_of(moved: Iterable[tuple[str, str | None, int]]) -> dict[str, int]:
     """Credits by account of the books, from (event type, kind, credits)."""
     totals: Counter[str] = Counter()
     for type_name, kind, credits in moved:
-        place = _OTHER_SIDE.get(type_name)
-        if place is not None:
-            other, sign = place
-            totals[other.format(kind)] += sign * credits
-            totals[USERS] -= sign * credits
+        moves = _MOVES.get(type_name)
+        if moves is not None:
+            totals[moves.book.format(kind=kind)] -= moves.sign * credits
+            totals[USERS] += moves.sign * credits
     return dict(sorted(totals.items()))
-
-
-_OTHER_SIDE: Final = {
-    "CreditsGranted": ("issued:{}", -1),
-    "CreditsCharged": ("spent:generation", 1),
-    "CreditsRefunded": ("spent:generation", -1),
-    "CreditsRevoked": ("revoked:{}", 1),
-    "CreditsRestored": ("revoked:payment", -1),
-    "CreditsExpired": ("expired:{}", 1),
-}
-"""Event type → the account of the books that is not the user's, and its direction."""

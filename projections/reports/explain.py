@@ -1,7 +1,7 @@
 """Causal chain: payment → grant → charge → attempts → task → video → message."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -25,46 +25,6 @@ JOBS_MAX = 50
 _POSITION_DIGITS_MAX = 18
 
 Kind = Literal["job", "order", "payment", "grant", "charge", "event"]
-
-STAGES: Final = {
-    "AccountOpened": "account",
-    "TermsAccepted": "account",
-    "AccountForgotten": "account",
-    "CreditsGranted": "grant",
-    "CreditsCharged": "charge",
-    "CreditsRefunded": "refund",
-    "CreditsRevoked": "revocation",
-    "CreditsRestored": "refund",
-    "CreditsExpired": "expiry",
-    "JobQueued": "order",
-    "JobStarted": "attempt",
-    "PromptWritten": "attempt",
-    "SubmissionIntended": "attempt",
-    "SubmissionAccepted": "task",
-    "SubmissionFailed": "attempt",
-    "RetryScheduled": "attempt",
-    "JobHandedBack": "attempt",
-    "JobSucceeded": "video",
-    "JobFailed": "failure",
-    "VideoGifted": "video",
-    "JobReissued": "attempt",
-    "JobRequeued": "requeue",
-    "DeadLetterDropped": "failure",
-    "InvitationRewarded": "grant",
-    "PromoCreated": "promo",
-    "PromoDisabled": "promo",
-    "PromoRedeemed": "promo",
-    "PaymentOrdered": "order",
-    "PaymentCreated": "payment",
-    "PaymentSucceeded": "payment",
-    "PaymentCancelled": "payment",
-    "PaymentExpired": "payment",
-    "PaymentFlagged": "payment",
-    "RefundIntended": "refund",
-    "RefundFailed": "refund",
-    "PaymentRefunded": "refund",
-}
-"""What each event is in the chain."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -150,7 +110,7 @@ def _when(step: Step) -> tuple[int, int, int]:
 
 def _step(recorded: Recorded, event: Event) -> Step:
     return Step(
-        STAGES[recorded.type],
+        event.stage,
         recorded.recorded_at_us,
         describe(event),
         recorded.type,

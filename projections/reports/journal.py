@@ -12,7 +12,6 @@ from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
 from projections.reports.balance_as_of import require_account
 from projections.reports.event_text import describe
-from projections.reports.explain import STAGES
 from projections.reports.log_position import NOW, AsOf, locate
 
 query = load_queries("projections.reports")
@@ -90,7 +89,7 @@ def _entry(recorded: Recorded, owners: Mapping[str, str | None]) -> Entry:
     event = decode(recorded)
     return Entry(
         recorded,
-        STAGES[recorded.type],
+        event.stage,
         describe(event),
         account_of(recorded.stream) or owners.get(recorded.stream),
         job_of(recorded.stream) or getattr(event, "job", None),

@@ -4,7 +4,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from events.account import AccountEvent
+from events.account import AccountEvent, CreditEvent
 from events.codec import DECODE, EVENT_TYPES
 from events.job import JobEvent
 from events.payment import PaymentEvent
@@ -17,9 +17,8 @@ Row = Any
 """A tuple or record: position, stream, version, type, events in the command, time in µs, data if in READ."""
 
 READ: Final = frozenset((
-    "CreditsGranted", "CreditsCharged", "CreditsRefunded", "CreditsRevoked", "CreditsRestored",
-    "CreditsExpired", "JobQueued", "JobRequeued", "PaymentOrdered", "PaymentSucceeded", "PaymentFlagged",
-    "PaymentRefunded", "RefundIntended", "RefundFailed",
+    *(cls.__name__ for cls in get_args(CreditEvent)), "JobQueued", "JobRequeued", "PaymentOrdered",
+    "PaymentSucceeded", "PaymentFlagged", "PaymentRefunded", "RefundIntended", "RefundFailed",
 ))  # fmt: skip
 """The types whose data is needed."""
 

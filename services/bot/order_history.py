@@ -4,14 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from events.account import (
-    CreditsCharged,
-    CreditsExpired,
-    CreditsGranted,
-    CreditsRefunded,
-    CreditsRestored,
-    CreditsRevoked,
-)
+from events.account import CreditEvent, CreditsCharged
 from events.codec import decode_data
 from events.stream_names import account_stream
 from ledger.jobs.state import JobState
@@ -26,16 +19,13 @@ JOBS_SHOWN = 5
 _CHARGES_READ = 60
 """Enough for OPERATIONS_SHOWN lines even when each is an order of several videos."""
 
-Credited = (
-    CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
-)
 Stage = Literal["queued", "writing", "rendering", "done", "failed", "gift"]
 
 
 class Operation(msgspec.Struct, frozen=True):
     """One movement of credits as a person sees it: an order of several videos is one."""
 
-    event: Credited
+    event: CreditEvent
     amount: int
     """Credits, above zero when they came in."""
     videos: int
@@ -64,14 +54,14 @@ class History:
         found: list[Operation] = []
         for position, type_name, data, at_us in rows:
             event = decode_data(type_name, data, position)
-            assert isinstance(event, Credited)
+            assert isinstance(event, CreditEvent)
             last = found[-1] if found else None
             if last is not None and _same_order(last.event, event):
                 found[-1] = Operation(event, last.amount - event.amount, last.videos + 1, at_us)
             elif len(found) == OPERATIONS_SHOWN:
                 break
             else:
-                found.append(Operation(event, _signed(event), 1, at_us))
+                found.append(Operation(event, event.sign * event.amount, 1, at_us))
         return found
 
     async def job_names(self, account: str) -> list[str]:
@@ -99,13 +89,5 @@ def stage(job: JobState) -> Stage:
     return "writing" if job.run else "queued"
 
 
-def _same_order(one: Credited, other: Credited) -> bool:
+def _same_order(one: CreditEvent, other: CreditEvent) -> bool:
     return isinstance(one, CreditsCharged) and isinstance(other, CreditsCharged) and one.order == other.order
-
-
-def _signed(event: Credited) -> int:
-    return (
-        event.amount
-        if isinstance(event, CreditsGranted | CreditsRefunded | CreditsRestored)
-        else -event.amount
-    )

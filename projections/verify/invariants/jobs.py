@@ -5,18 +5,18 @@ whole history.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from events.account import CreditsCharged, CreditsRefunded, Part
-from events.job import JobQueued
+from events.job import JobEvent, JobQueued
 from events.stream_names import ACCOUNT, JOB
 from projections.verify.event_fields import MOVES, OUTCOMES, Row, read, wrong_version
 from projections.verify.findings import Findings
 
-FACTS: Final = frozenset({"SubmissionAccepted", "VideoGifted", "JobRequeued", "DeadLetterDropped"})
-"""What may still be recorded after a job's end."""
+FACTS: Final = frozenset(cls.__name__ for cls in get_args(JobEvent) if cls.stage not in ("order", "attempt"))
+"""What may still be recorded after a job's end; a second end is told otherwise."""
 
 
 class Job(msgspec.Struct, gc=False):
@@ -186,7 +186,7 @@ def judge(findings: Findings, row: Row, history: Sequence[Row]) -> int:
     elif job is None:
         if name in MOVES:
             findings.add("charge", at, f"{name} at position {at}: {stream} was never charged")
-    elif job.over and of == stream and name not in FACTS and name not in OUTCOMES:
+    elif job.over and of == stream and name not in FACTS:
         findings.add("outcome", at, f"{name} at position {at} comes after {stream} had {job.outcome}")
     jobs.replay(row)
     return jobs.spent - spent

@@ -16,7 +16,6 @@ from ledger.errors import (
 )
 from ledger.jobs.state import JobState
 from ledger.promotions import commands as g
-from ledger.promotions import referrals
 from tests.support.each import each
 
 MEMBER = AccountState(opened=True, terms="1")
@@ -124,7 +123,9 @@ def test_nothing_is_given_without_the_invitation(friend, error):
 
 def test_who_was_invited_by_nobody_is_invited_by_nobody():
     with pytest.raises(InvalidCommandError, match="was not invited by"):
-        referrals.reward(replace(FRIEND, invited_by=""), MEMBER, None, replace(REWARD, inviter=""), 10)
+        decide(
+            {"account-f": replace(FRIEND, invited_by=""), "account-": MEMBER}, replace(REWARD, inviter=""), 10
+        )
 
 
 def test_an_inviter_who_is_not_there_or_cannot_be_read_is_said():
