@@ -34,18 +34,12 @@ class Clock:
 
 @dataclass
 class SandboxSettings:
-    """Keys the sandbox accepts and how it starts; what the control API changes later is in the store."""
+    """Keys the sandbox accepts, and how its knobs stand at the start."""
 
     bot_token: str = "111111:sandbox"  # noqa: S105 - opens nothing but the sandbox
-    kie_webhook_hmac_key: str = ""
     yookassa_shop_id: str = "100500"
     yookassa_secret_key: str = "test_sandbox"  # noqa: S105
-    yookassa_notification_url: str = ""  # what a shop's owner would set in the cabinet
-    render_seconds: float = 6.0
-    # Messages per second to one chat, and how many may come at once. Telegram's own limit is about 1;
-    # generous here, so that only a test that asks for it meets a 429.
-    telegram_chat_rate: float = 200.0
-    telegram_chat_burst: int = 1000
+    knobs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -142,17 +136,7 @@ def build_app(ctx: Context, modules: Mapping[str, RoutesOf]) -> web.Application:
     return app
 
 
-def send_bytes(request: web.Request, data: bytes, mime: str) -> web.Response:
-    """Serve a file: 200, 206 with the asked range, or 416 outside it."""
-    headers = {"Accept-Ranges": "bytes", "Content-Type": mime}
-    try:
-        wanted = request.http_range
-    except ValueError:
-        wanted = slice(None)
-    if wanted.start is None and wanted.stop is None:
-        return web.Response(body=data, headers=headers)
-    start, stop, _ = wanted.indices(len(data))
-    if start >= stop:
-        return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
-    headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
-    return web.Response(status=206, body=data[start:stop], headers=headers)
+def bearer(request: web.Request) -> str | None:
+    """The key in the Authorization header; any non-empty one is good here."""
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None

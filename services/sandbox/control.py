@@ -34,7 +34,6 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.get("/settings", control.settings),
         web.post("/settings", control.change_settings),
         web.get("/book", control.book),
-        web.post("/yookassa/forge", control.forge_notification),
     ]
 
 
@@ -95,14 +94,6 @@ class _Control:
                 "yookassa": yookassa.book(self._ctx),
             }
         )
-
-    async def forge_notification(self, request: web.Request) -> web.Response:
-        try:
-            body = await _json(request)
-            status = await yookassa.forge(self._ctx, body)
-        except NeurocardsError as error:
-            return _refusal(error)
-        return web.json_response({"ok": True, "answered": status})
 
 
 class _Seed(msgspec.Struct, forbid_unknown_fields=True):

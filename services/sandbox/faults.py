@@ -77,8 +77,6 @@ FAULT_NAMES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "create": (*_YOOKASSA_WRITE, "notify_forged"),
         "get": _YOOKASSA_READ,
         "list": _YOOKASSA_READ,
-        "capture": _YOOKASSA_WRITE,
-        "cancel": _YOOKASSA_WRITE,
         "refund": _YOOKASSA_WRITE,
         "me": _YOOKASSA_READ,
         "notify": ("notify_twice", "notify_forged", "notify_reordered", "notify_never"),

@@ -63,9 +63,11 @@ def sandbox_settings(settings: Settings) -> SandboxSettings:
         bot_token=settings.telegram_token.get_secret_value(),
         yookassa_shop_id=settings.yookassa_shop,
         yookassa_secret_key=settings.yookassa_secret.get_secret_value(),
-        yookassa_notification_url=settings.public_base + YOOKASSA_PATH,
-        kie_webhook_hmac_key=hmac_key.get_secret_value() if hmac_key else "",
-        render_seconds=settings.sandbox_render_seconds,
+        knobs={
+            "yookassa_notification_url": settings.public_base + YOOKASSA_PATH,
+            "callback_hmac_key": hmac_key.get_secret_value() if hmac_key else "",
+            "render_seconds": settings.sandbox_render_seconds,
+        },
     )
 
 

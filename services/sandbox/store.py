@@ -41,37 +41,28 @@ class StoreError(NeurocardsError):
 class Store:
     """Documents by (kind, key), counters by name, files by relative name.
 
-    `path` is a folder (made when missing) with `sandbox.sqlite3` and `files/`; None keeps all in memory.
-    Documents are JSON objects. They are copied on the way in and on the way out, so changing one that was
-    got changes nothing until it is `put` back. Not thread-safe: the sandbox is one event loop.
+    `path` is a folder (made when missing) with `sandbox.sqlite3` and `files/`. Documents are JSON objects.
+    They are copied on the way in and on the way out, so changing one that was got changes nothing until it is
+    `put` back. Not thread-safe: the sandbox is one event loop.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._root = path
+    def __init__(self, path: Path) -> None:
+        self._files = path / "files"
+        self._files.mkdir(parents=True, exist_ok=True)
         self._documents: dict[str, dict[str, bytes]] = {}
-        self._counters: dict[str, int] = {}
-        self._memory_files: dict[str, bytes] = {}
         self._depth = 0
-        self._db: sqlite3.Connection | None = None
-        if path is not None:
-            (path / "files").mkdir(parents=True, exist_ok=True)
-            self._db = _open(path / "sandbox.sqlite3")
-            self._load(self._db)
-
-    def _load(self, db: sqlite3.Connection) -> None:
-        for kind, key, doc in db.execute("SELECT kind, key, doc FROM documents ORDER BY id"):
+        self._db = _open(path / "sandbox.sqlite3")
+        for kind, key, doc in self._db.execute("SELECT kind, key, doc FROM documents ORDER BY id"):
             self._documents.setdefault(kind, {})[key] = doc
-        self._counters.update(db.execute("SELECT name, value FROM counters"))
+        self._counters = dict[str, int](self._db.execute("SELECT name, value FROM counters"))
 
     def close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._db.close()
 
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Write atomically: after a kill all or nothing. Nests; never await inside."""
-        if self._db is not None and self._depth == 0:
+        if self._depth == 0:
             self._db.execute("BEGIN IMMEDIATE")
         self._depth += 1
         try:
@@ -79,14 +70,13 @@ class Store:
         finally:
             # An exception commits too: memory already holds what was written, and the two must agree.
             self._depth -= 1
-            if self._db is not None and self._depth == 0:
+            if self._depth == 0:
                 self._db.execute("COMMIT")
 
     def put(self, kind: str, key: str, doc: Document) -> None:
         """Insert or replace; a replaced document keeps its place in `all`."""
         encoded = msgspec.json.encode(doc)
-        if self._db is not None:
-            self._db.execute(_UPSERT, (kind, key, encoded))
+        self._db.execute(_UPSERT, (kind, key, encoded))
         self._documents.setdefault(kind, {})[key] = encoded
 
     def get(self, kind: str, key: str) -> Document | None:
@@ -97,14 +87,13 @@ class Store:
         return [(key, _decode(encoded)) for key, encoded in self._documents.get(kind, {}).items()]
 
     def delete(self, kind: str, key: str) -> None:
-        if self._documents.get(kind, {}).pop(key, None) is not None and self._db is not None:
+        if self._documents.get(kind, {}).pop(key, None) is not None:
             self._db.execute(_DELETE, (kind, key))
 
     def next_id(self, counter: str, start: int = 1) -> int:
         """The counter's next value: `start` first, then one more each time, never one twice."""
         value = self.last_id(counter, start) + 1
-        if self._db is not None:
-            self._db.execute(_COUNT, (counter, value))
+        self._db.execute(_COUNT, (counter, value))
         self._counters[counter] = value
         return value
 
@@ -114,28 +103,15 @@ class Store:
 
     def write_file(self, name: str, data: bytes) -> None:
         """Write a whole file, atomically for readers."""
-        checked = _checked_name(name)
-        if self._root is None:
-            self._memory_files[checked] = data
-            return
-        target = self._root / "files" / checked
+        target = self._files / _checked_name(name)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(target.name + ".part")
         temporary.write_bytes(data)
         os.replace(temporary, target)
 
-    def read_file(self, name: str) -> bytes | None:
-        path = self.file_path(name)
-        if path is None:
-            return self._memory_files.get(_checked_name(name))
-        return path.read_bytes()
-
     def file_path(self, name: str) -> Path | None:
-        """Path on disk; None when it does not exist or the store is in memory."""
-        checked = _checked_name(name)
-        if self._root is None:
-            return None
-        path = self._root / "files" / checked
+        """Path on disk; None when it does not exist."""
+        path = self._files / _checked_name(name)
         return path if path.is_file() else None
 
 

@@ -1,20 +1,17 @@
 """Renders a real video from a photo: pan and zoom, H.264 in mp4.
 
-Pure bytes to bytes, and slow (0.3 to 1 s of one core): call `render` through `Renderer`, which does one at a
-time beside the event loop.
+Pure bytes to bytes, and slow (0.3 to 1 s of one core).
 """
 
 from __future__ import annotations
 
-import asyncio
 import io
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from events.errors import NeurocardsError
 
@@ -66,33 +63,12 @@ def render(photo: bytes, shape: Shape = FULL) -> bytes:
         return target.read_bytes()
 
 
-def placeholder(text: str) -> bytes:
-    """A JPEG with words, for models with a prompt and no photo."""
-    picture = Image.linear_gradient("L").resize((540, 960))
-    colored = ImageOps.colorize(picture, black="#1f2a44", white="#c9d6ff")
-    draw = ImageDraw.Draw(colored)
-    lines = [text[at : at + 28] for at in range(0, min(len(text), 280), 28)]
-    draw.multiline_text((40, 80), "\n".join(lines), fill="white", font_size=32)
+def placeholder() -> bytes:
+    """A JPEG for models without a photo, and for unreadable ones."""
+    picture = ImageOps.colorize(Image.linear_gradient("L").resize((540, 960)), "#1f2a44", "#c9d6ff")
     buffer = io.BytesIO()
-    colored.save(buffer, "JPEG", quality=85)
+    picture.save(buffer, "JPEG", quality=85)
     return buffer.getvalue()
-
-
-class Renderer:
-    """Renders in a thread beside the event loop, one at a time."""
-
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-
-    async def render(self, photo: bytes, shape: Shape = FULL) -> bytes:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, render, photo, shape)
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
 
 
 def _canvas(photo: bytes, shape: Shape) -> Image.Image:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import aiohttp
@@ -84,17 +85,16 @@ async def outside(
     modules: Mapping[str, RoutesOf], path: Path | None = None, clock: Clock | None = None
 ) -> AsyncIterator[Outside]:
     """Start these modules (prefix to routes); the same `path` again is a restart."""
-    store = Store(path)
-    ctx = Context(store=store, faults=Faults(store), clock=clock or ManualClock())
-    server = TestServer(build_app(ctx, dict(modules)))
-    await server.start_server()
-    ctx.base_url = str(server.make_url("")).rstrip("/")
-    try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
-            yield Outside(ctx, http)
-    finally:
-        await server.close()
-        store.close()
+    with TemporaryDirectory() as folder, closing(Store(path or Path(folder))) as store:
+        ctx = Context(store=store, faults=Faults(store), clock=clock or ManualClock())
+        server = TestServer(build_app(ctx, dict(modules)))
+        await server.start_server()
+        ctx.base_url = str(server.make_url("")).rstrip("/")
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as http:
+                yield Outside(ctx, http)
+        finally:
+            await server.close()
 
 
 class Listener:

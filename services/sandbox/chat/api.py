@@ -24,8 +24,6 @@ from services.sandbox.telegram.server import send_file
 USER_ID_MAX = 2**52
 WAIT_MAX_S = 50.0
 PAY_WAIT_S = 12.0
-_PROFILE = ("first_name", "last_name", "username", "language_code")
-_PROFILE_LENGTH_MAX = 64
 FILE_SIZE_MAX_BYTES = 100 * 1024 * 1024
 _FIELD_MAX_BYTES = 1024 * 1024
 _KINDS = ("photo", "document", "video")
@@ -53,7 +51,6 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.get(r"/{user_id:\d+}/messages", api.act(api.messages)),
         web.get(r"/{user_id:\d+}/profile", api.act(api.profile)),
         web.get(r"/{user_id:\d+}/files/{file_id}", api.act(api.file)),
-        web.post(r"/{user_id:\d+}/profile", api.act(api.change_profile)),
         web.post(r"/{user_id:\d+}/send", api.act(api.send)),
         web.post(r"/{user_id:\d+}/edit", api.act(api.edit)),
         web.post(r"/{user_id:\d+}/tap", api.act(api.tap)),
@@ -93,7 +90,8 @@ class _Api:
                 user_id = int(request.match_info["user_id"])
                 if not 1 <= user_id <= USER_ID_MAX:
                     raise UnsupportedActionError(f"a user's id is a number from 1 to {USER_ID_MAX}")
-                self._world.meet(user_id, **_language(request.query.get("lang", "")))
+                language = request.query.get("lang", "")
+                self._world.meet(user_id, language if language in LANGUAGES else "")
                 return await action(Person(self._telegram, user_id), request)
             except UnsupportedActionError as error:
                 return web.json_response({"ok": False, "error": str(error)}, status=error.status)
@@ -107,8 +105,8 @@ class _Api:
         """`?after=` a `next` from before (0: everything), `timeout=` seconds to wait, `limit=` the latest.
 
         `{"messages": [...], "notices": [...], "next": n}`: Bot API messages, each with its `seq`; an edited
-        or deleted (`"deleted": true`) message comes again with a new one. `reply_keyboard` and `paid` are
-        extra keys only a client sees. Notices: `chat_action`, `callback_answer`, `pinned`.
+        or deleted (`"deleted": true`) message comes again with a new one. `paid` is an extra key that only a
+        client sees. Notices: `chat_action`, `callback_answer`, `pinned`.
         """
         after = _whole(request.query.get("after", "0"), "after")
         timeout_s = min(WAIT_MAX_S, _seconds(request.query.get("timeout", "0"), "timeout"))
@@ -136,15 +134,8 @@ class _Api:
             }
         )
 
-    async def change_profile(self, person: Person, request: web.Request) -> web.Response:
-        """JSON with any of `first_name`, `last_name`, `username`, `language_code`."""
-        body = await _json(request)
-        changes = {key: str(body[key])[:_PROFILE_LENGTH_MAX] for key in _PROFILE if body.get(key)}
-        self._world.meet(person.id, **changes)
-        return await self.profile(person, request)
-
     async def send(self, person: Person, request: web.Request) -> web.Response:
-        """JSON `{"text", "reply_to_message_id"?}`, or a form: `photo`, `document`, `video`, `caption`."""
+        """JSON `{"text"}`, or a form: `photo`, `document`, `video`, `caption`."""
         if request.content_type.startswith("multipart/"):
             files, fields = await _form(request)
             if files:
@@ -152,11 +143,7 @@ class _Api:
             else:
                 sent = person.write(fields.get("text", ""))
         else:
-            body = await _json(request)
-            reply_to = body.get("reply_to_message_id")
-            sent = person.write(
-                str(body.get("text") or ""), None if reply_to is None else _whole(reply_to, "id")
-            )
+            sent = person.write(str((await _json(request)).get("text") or ""))
         return web.json_response({"ok": True, "message": sent[0], "messages": sent})
 
     async def edit(self, person: Person, request: web.Request) -> web.Response:
@@ -206,17 +193,13 @@ class _Api:
             "Content-Security-Policy": "sandbox",
             "Cache-Control": "private, max-age=86400, immutable",
         }
-        return send_file(self._telegram, request, described["file_path"], headers)
+        return send_file(self._telegram, described["file_path"], headers)
 
 
 def _file_name(described: dict[str, Any]) -> str:
     _, entry = described.get("attachment", ["", {}])
     given = entry.get("file_name") if isinstance(entry, dict) else None
     return str(given or described["file_path"].rpartition("/")[2])
-
-
-def _language(lang: str) -> dict[str, str]:
-    return {"language_code": lang} if lang in LANGUAGES else {}
 
 
 async def _json(request: web.Request) -> dict[str, Any]:

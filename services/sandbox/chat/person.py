@@ -42,7 +42,7 @@ class Person:
 
     # Writing
 
-    def write(self, text: str, reply_to: int | None = None) -> list[Message]:
+    def write(self, text: str) -> list[Message]:
         """Send text; more than 4096 characters become several messages, as in a real client."""
         clean = text.strip()
         if not clean:
@@ -53,8 +53,7 @@ class Person:
                 f"the text is longer than {TEXT_PARTS_MAX * TEXT_LENGTH_MAX} characters", 413
             )
         self._begin()
-        quoted = {} if reply_to is None else {"reply_to_message": self._visible(reply_to)["message"]}
-        return [self._post({**quoted, **_text("text", part)}) for part in parts if part.strip()]
+        return [self._post(_text("text", part)) for part in parts if part.strip()]
 
     async def attach(self, files: Sequence[Attached], caption: str) -> list[Message]:
         """Send files; several photos or videos together are an album, documents go one by one."""

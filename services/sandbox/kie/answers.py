@@ -29,6 +29,8 @@ IMAGE_NOT_FETCHED = (
     "Failed to fetch the image. Kindly verify any access limits set by you or your service provider."
 )
 
+_WINDOW_S = 10.0
+
 # These codes come without a "data" key in the provider's examples.
 _WITHOUT_DATA = frozenset({400, 401, 404, 429, 455})
 
@@ -59,12 +61,6 @@ def answer(envelope: dict[str, Any], settings: Knobs, status: int | None = None)
     return web.json_response(envelope, status=status, dumps=_dumps)
 
 
-def bearer(request: web.Request) -> str | None:
-    """The key in the Authorization header; any non-empty one is good here."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
-
-
 def origin(request: web.Request) -> str:
     """The sandbox's address as the caller reached it, for links."""
     return f"{request.scheme}://{request.host}"
@@ -91,19 +87,19 @@ def _dumps(value: Any) -> str:
 
 
 class Limits:
-    """Requests per key and time, in memory; one per sandbox (`ctx.part(Limits, Limits)`)."""
+    """Creations per key and window, in memory; one per sandbox (`ctx.part(Limits, Limits)`)."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._passed: dict[tuple[str, str], deque[float]] = {}
+        self._passed: dict[str, deque[float]] = {}
 
-    def check(self, call: str, key: str, limit: int, window_s: float) -> None:
+    def check(self, key: str, limit: int) -> None:
         """Count one call. Raises KieError 429 when `limit` (0: none) were let through in the window."""
         if limit == 0:
             return
         now = self._ctx.clock.now()
-        passed = self._passed.setdefault((call, key), deque())
-        while passed and passed[0] <= now - window_s:
+        passed = self._passed.setdefault(key, deque())
+        while passed and passed[0] <= now - _WINDOW_S:
             passed.popleft()
         if len(passed) >= limit:
             raise KieError(429, RATE_LIMITED)

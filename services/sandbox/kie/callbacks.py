@@ -19,6 +19,7 @@ from services.sandbox.knobs import Knobs, knobs
 log = structlog.get_logger()
 
 CALLBACK_KIND = "kie_callback"
+_ANSWER_S = 15.0
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -125,7 +126,7 @@ async def _attempt(ctx: Context, task: Task, delivery: Delivery) -> None:
 
 async def _post(ctx: Context, task: Task, body: dict[str, Any], settings: Knobs) -> str:
     headers = _signature(task, settings, ctx.clock.now()) if settings.callback_hmac_key else {}
-    return await ctx.post(task.callback, body, headers, settings.callback_timeout_seconds)
+    return await ctx.post(task.callback, body, headers, _ANSWER_S)
 
 
 def _signature(task: Task, settings: Knobs, now: float) -> dict[str, str]:

@@ -9,7 +9,6 @@ from importlib import resources
 from typing import Any
 
 from services.sandbox.kie.answers import KieError
-from services.sandbox.knobs import Knobs
 
 Schema = Mapping[str, Mapping[str, Any]]
 
@@ -112,33 +111,23 @@ def _is(value: Any, wanted: str) -> bool:
     return isinstance(value, {"string": str, "array": list, "object": dict}[wanted])
 
 
-# KIE credits: seen prices, rounded; only the order of size matters here.
+# KIE credits of the models in our catalogue; of the others only the order of size matters.
 _PER_SECOND = {
     "bytedance/seedance-2": 25.0,
     "bytedance/seedance-2-fast": 20.0,
-    "bytedance/seedance-2-mini": 8.2,
     "bytedance/seedance-1.5-pro": 8.0,
     "bytedance/v1-pro-fast-image-to-video": 4.0,
     "kling-2.6/image-to-video": 10.0,
-    "kling/v3-turbo-image-to-video": 18.0,
     "kling-3.0/video": 13.0,
-    "kling-3.0-omni/image-to-video": 14.0,
     "hailuo/2-3-image-to-video-standard": 4.0,
-    "hailuo/2-3-image-to-video-pro": 8.0,
-    "minimax-h3/image-to-video": 16.0,
     "wan/2-7-image-to-video": 5.0,
-    "wan/2-6-image-to-video": 4.0,
-    "wan/3-0-video-prime": 12.2,
-    "grok-imagine/image-to-video": 2.4,
     "sora-2-image-to-video": 3.0,
 }
 _OTHER_PER_SECOND = 6.0
 _DURATION_DEFAULT_S = 5.0
 
 
-def price(model: str, given: dict[str, Any], settings: Knobs) -> float:
-    if model in settings.prices:
-        return settings.prices[model]
+def price(model: str, given: dict[str, Any]) -> float:
     return round(_PER_SECOND.get(model, _OTHER_PER_SECOND) * _duration_s(given), 2)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.app import Context, send_bytes
+from services.sandbox.app import Context, bearer
 from services.sandbox.kie import answers
-from services.sandbox.kie.answers import KieError, Limits, answer, bearer, failure, origin, spoiled, success
+from services.sandbox.kie.answers import KieError, Limits, answer, failure, origin, spoiled, success
 from services.sandbox.kie.models import check_input, image_urls, price, schemas
 from services.sandbox.kie.studio import Studio
 from services.sandbox.kie.tasks import Task, load, record, words
@@ -20,6 +20,7 @@ from services.sandbox.knobs import Knobs, knobs
 
 _URL_LENGTH_MAX = 2048
 _MIME = "video/mp4"
+_RESULT_LIFE_S = 86_400.0
 _HUGE_DEFAULT_MB = 60
 _CHUNK = bytes(256 * 1024)
 _NO_SUCH_KEY = "<Error><Code>NoSuchKey</Code></Error>"
@@ -75,8 +76,7 @@ class _Api:
     async def _draft(self, request: web.Request, settings: Knobs) -> Task:
         """Raises KieError for the first thing that is wrong."""
         key = _key(request)
-        limits = self._ctx.part(Limits, Limits)
-        limits.check("create", key, settings.rate_limit, settings.rate_window_seconds)
+        self._ctx.part(Limits, Limits).check(key, settings.rate_limit)
         body = await answers.json_object(request)
         model, given = _model_and_input(body)
         if model in settings.paused_models:
@@ -95,14 +95,13 @@ class _Api:
             small=settings.small_videos or settings.render_seconds == 0,
             created_ms=now_ms,
             due_ms=now_ms + int(settings.render_seconds * 1000),
-            cost=price(model, given, settings),
+            cost=price(model, given),
         )
 
     async def record_info(self, request: web.Request, settings: Knobs) -> web.StreamResponse:
         if settings.latency_seconds:
             await asyncio.sleep(settings.latency_seconds)
         key = _key(request, "Unauthorized")
-        self._ctx.part(Limits, Limits).check("read", key, settings.read_limit, 1.0)
         task_id = request.query.get("taskId", "")
         if not task_id:
             raise KieError(400, "taskId parameter is required")
@@ -141,17 +140,14 @@ class _Api:
             mime = str(task.fault_args.get("content_type", _MIME))
             return web.Response(body=body, headers={"Content-Type": mime})
         path = self._ctx.store.file_path(task.video)
-        if path is not None and task.fault != "result_huge":
-            return web.FileResponse(path, headers={"Content-Type": _MIME})
-        data = self._ctx.store.read_file(task.video) or b""
-        return (
-            await _send_huge(request, data, task)
-            if task.fault == "result_huge"
-            else send_bytes(request, data, _MIME)
-        )
+        if path is None:
+            raise web.HTTPNotFound(text=_NO_SUCH_KEY, content_type="application/xml")
+        if task.fault == "result_huge":
+            return await _send_huge(request, path.read_bytes(), task)
+        return web.FileResponse(path, headers={"Content-Type": _MIME})
 
     def _is_gone(self, task: Task) -> bool:
-        gone_at = task.completed_ms / 1000 + knobs(self._ctx).result_ttl_seconds
+        gone_at = task.completed_ms / 1000 + _RESULT_LIFE_S
         return task.fault == "result_404" or gone_at < self._ctx.clock.now()
 
     def _now_ms(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -12,7 +13,7 @@ from services.sandbox.faults import KIE_CALLBACK, KIE_TASK, Fault
 from services.sandbox.kie import callbacks
 from services.sandbox.kie.tasks import TASK_KIND, Task, load, planned_failure, save, words
 from services.sandbox.knobs import change_knobs, knobs
-from services.sandbox.video import FULL, SMALL, NotAnImageError, Renderer, placeholder
+from services.sandbox.video import FULL, SMALL, NotAnImageError, placeholder, render
 
 _LATE_DEFAULT_S = 60.0
 _CALLBACK_FIRST_S = 10.0
@@ -21,9 +22,8 @@ _CALLBACK_FIRST_S = 10.0
 class Studio:
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
-        self._renderer = Renderer()
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="render")
         self._rendering: dict[str, asyncio.Task[None]] = {}
-        self._rendered: set[str] = set()
 
     async def resume(self) -> None:
         for task_id, doc in self._ctx.store.all(TASK_KIND):
@@ -95,9 +95,7 @@ class Studio:
         return planned_failure(task) is not None or self._has_video(video_name(task))
 
     def _has_video(self, name: str) -> bool:
-        if name not in self._rendered and self._ctx.store.read_file(name) is not None:
-            self._rendered.add(name)
-        return name in self._rendered
+        return self._ctx.store.file_path(name) is not None
 
     def _settle(self, task: Task) -> Task:
         failure = planned_failure(task)
@@ -130,15 +128,16 @@ class Studio:
         await asyncio.shield(self._rendering[name])
 
     async def _render(self, task: Task, name: str) -> None:
-        photo = self._ctx.store.read_file(task.photo) if task.photo else None
+        photo = self._ctx.store.file_path(task.photo) if task.photo else None
         shape = SMALL if task.small else FULL
+        loop = asyncio.get_running_loop()
         try:
             try:
-                video = await self._renderer.render(photo or placeholder(task.prompt), shape)
+                picture = photo.read_bytes() if photo else placeholder()
+                video = await loop.run_in_executor(self._pool, render, picture, shape)
             except NotAnImageError:
-                video = await self._renderer.render(placeholder(task.prompt), shape)
+                video = await loop.run_in_executor(self._pool, render, placeholder(), shape)
             self._ctx.store.write_file(name, video)
-            self._rendered.add(name)
         finally:
             del self._rendering[name]
 

@@ -33,7 +33,6 @@ _FAIL_TEXTS = {
         "Please top up to continue.",
     ),
 }
-_SORA_FACE = "We currently do not support uploads of images containing photorealistic people."
 
 
 class Task(msgspec.Struct, kw_only=True):
@@ -89,8 +88,6 @@ def planned_failure(task: Task) -> tuple[str, str] | None:
     if task.fault not in _FAIL_TEXTS:
         return None
     code, text = _FAIL_TEXTS[task.fault]
-    if task.fault == "face" and task.model.startswith("sora"):
-        text = _SORA_FACE
     return str(task.fault_args.get("code", code)), str(task.fault_args.get("msg", text))
 
 
@@ -112,23 +109,17 @@ def visible_state(task: Task, now_ms: int) -> str:
     return "generating"
 
 
-def result_url(task: Task) -> str:
-    return f"{task.origin}/kie/v/{task.id}.mp4"
-
-
 def result_json(task: Task) -> str | dict[str, Any]:
     """`resultJson` of a success: a JSON string, unless a fault wants something else."""
     if task.fault == "success_without_url":
         return str(task.fault_args.get("result_json", '{"resultUrls":[]}'))
-    result: dict[str, Any] = {"resultUrls": [result_url(task)]}
-    if task.model.startswith("sora"):
-        result["resultWaterMarkUrls"] = [result_url(task)]
+    result: dict[str, Any] = {"resultUrls": [f"{task.origin}/kie/v/{task.id}.mp4"]}
     return result if task.fault == "result_as_object" else json.dumps(result, separators=(",", ":"))
 
 
 def record(task: Task, now_ms: int) -> dict[str, Any]:
     state = visible_state(task, now_ms)
-    data: dict[str, Any] = {
+    return {
         "taskId": task.id,
         "model": task.model,
         "state": state,
@@ -142,16 +133,11 @@ def record(task: Task, now_ms: int) -> dict[str, Any]:
         "updateTime": task.completed_ms or min(now_ms, task.due_ms),
         "creditsConsumed": _number(task.cost) if state == "success" else 0,
     }
-    if task.model.startswith("sora"):
-        passed = (now_ms - task.created_ms) / max(1, task.due_ms - task.created_ms)
-        data["progress"] = 100 if state == "success" else min(99, max(0, int(passed * 100)))
-    return data
 
 
 def callback_body(task: Task) -> dict[str, Any]:
     data = record(task, task.completed_ms)
     data["costTime"] //= 1000  # seconds here, milliseconds in recordInfo: so it is
-    data.pop("progress", None)
     if task.state == "success":
         data["failCode"] = data["failMsg"] = None
         return {"code": 200, "msg": "Playground task completed successfully.", "data": data}

@@ -17,9 +17,9 @@ from aiohttp import web
 from PIL import Image, UnidentifiedImageError
 from yarl import URL
 
-from services.sandbox.app import Context, send_bytes
+from services.sandbox.app import Context, bearer
 from services.sandbox.faults import broken_answer
-from services.sandbox.kie.answers import IMAGE_NOT_FETCHED, KieError, bearer, origin
+from services.sandbox.kie.answers import IMAGE_NOT_FETCHED, KieError, origin
 from services.sandbox.knobs import knobs
 
 UPLOAD_KIND = "kie_upload"
@@ -29,6 +29,7 @@ IMAGE_SIZE_MAX_BYTES = 10 * 1024 * 1024
 _SIZE_MAX_BYTES = 100 * 1024 * 1024
 _FETCH_TIMEOUT_S = 15.0
 _CHUNK_BYTES = 65_536
+_LIFE_S = 259_200.0
 _PATH = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
 _PATH_LENGTH_MAX = 200
 _PREFIX = "/kie/files/"
@@ -49,9 +50,10 @@ class Upload(msgspec.Struct, kw_only=True):
 def routes(ctx: Context) -> list[web.RouteDef]:
     async def serve_file(request: web.Request) -> web.StreamResponse:
         upload = find(ctx, str(request.url), request.host)
-        if upload is None:
+        path = None if upload is None else ctx.store.file_path(upload.file)
+        if upload is None or path is None:
             raise web.HTTPNotFound(text="Not Found")
-        return send_bytes(request, ctx.store.read_file(upload.file) or b"", upload.mime)
+        return web.FileResponse(path, headers={"Content-Type": upload.mime})
 
     async def upload_file(request: web.Request) -> web.StreamResponse:
         key = bearer(request)
@@ -86,7 +88,7 @@ def find(ctx: Context, url: str, host: str) -> Upload | None:
     if doc is None:
         return None
     upload = msgspec.convert(doc, Upload)
-    expired = upload.uploaded_at + knobs(ctx).upload_ttl_seconds < ctx.clock.now()
+    expired = upload.uploaded_at + _LIFE_S < ctx.clock.now()
     return None if expired else upload
 
 

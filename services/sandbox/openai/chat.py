@@ -82,8 +82,6 @@ def _form(body: dict[str, Any]) -> dict[str, Any] | None:
     wanted = body.get("response_format")
     if not isinstance(wanted, dict) or wanted.get("type") in (None, "text"):
         return None
-    if wanted.get("type") == "json_object":
-        return {"schema": {"type": "object", "properties": {"prompt": {"type": "string"}}}}
     form = wanted.get("json_schema")
     return form if isinstance(form, dict) else {}
 
@@ -131,15 +129,13 @@ def texts_of(messages: list[Any]) -> list[str]:
 
 
 def compose(texts: list[str], form: dict[str, Any] | None, fault: Fault | None) -> Answer:
-    """An answer in `form` `{"name", "schema", "strict"}`, or prose. Raises SchemaError when strict."""
+    """An answer in `form` `{"name", "schema"}`, or prose. Raises SchemaError."""
     product = product_of(texts)
     if form is None:
         content = text_for("prompt", product)
     else:
-        schema = form.get("schema")
-        if form.get("strict"):
-            check_strict(str(form.get("name")), schema)
-        content = json.dumps(fill(schema if isinstance(schema, dict) else {}, product), ensure_ascii=False)
+        check_strict(str(form.get("name")), form.get("schema"))
+        content = json.dumps(fill(form["schema"], product), ensure_ascii=False)
     match fault.name if fault is not None else "":
         case "refusal":
             return Answer(None, _REFUSAL, "stop")

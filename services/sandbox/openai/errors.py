@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from services.sandbox.app import Context
+from services.sandbox.app import Context, bearer
 from services.sandbox.faults import Fault, broken_answer
 
 QUOTA = (
@@ -47,11 +47,6 @@ def bad_request(message: str, param: str | None = None, code: str | None = None)
 
 def missing(param: str) -> web.Response:
     return bad_request(f"Missing required parameter: '{param}'.", param, "missing_required_parameter")
-
-
-def bearer(request: web.Request) -> str | None:
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() or None if scheme.lower() == "bearer" else None
 
 
 async def refused(ctx: Context, request: web.Request, call: str, **words: str) -> web.Response | Fault | None:

@@ -1,8 +1,7 @@
 """`POST /v1/moderations`: flags texts with a word, and photos of one colour.
 
-The word is the setting `moderation_word`; `flagged-by-moderation:sexual/minors` flags for that category, the
-word alone for violence. A photo is flagged for graphic violence when its mean colour is near the setting
-`moderation_colour` (magenta), so a person can try it with any picture painted so.
+`flagged-by-moderation:sexual/minors` flags for that category, the word alone for violence. A photo is flagged
+for graphic violence when its mean colour is near magenta, so a person can try it with any picture painted so.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ import base64
 import binascii
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
-from PIL import Image, ImageColor
+from PIL import Image
 
 from services.sandbox.app import Context
-from services.sandbox.knobs import knobs
 from services.sandbox.openai import errors
 from services.sandbox.openai.chat import digest
 
@@ -40,16 +38,16 @@ _TEXT_ONLY = frozenset(
     name for name in _CATEGORIES if name.split("/")[0] in ("harassment", "hate", "illicit")
 )
 _TEXT_ONLY |= {"sexual/minors"}
+_WORD = "flagged-by-moderation"
 _WORD_ALONE = "violence"
 _COLOUR = "violence/graphic"
 _COLOUR_REACH = 60
 """How far, in each of red, green and blue."""
 
 
-class _Input:
-    def __init__(self, texts: Sequence[str] = (), pictures: Sequence[str] = ()) -> None:
-        self.texts = texts
-        self.pictures = pictures
+class _Input(NamedTuple):
+    texts: Sequence[str]
+    pictures: Sequence[str] = ()
 
 
 def routes(ctx: Context) -> list[web.RouteDef]:
@@ -65,7 +63,7 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         if not inputs:
             return errors.bad_request("'input' is a required property", "input")
         try:
-            results = [_result(each, _found(ctx, each)) for each in inputs]
+            results = [_result(each, _found(each)) for each in inputs]
         except (OSError, ValueError, binascii.Error):
             return errors.bad_request("Invalid image data.", "input", "invalid_image")
         model = str(body.get("model", "omni-moderation-latest"))
@@ -87,15 +85,14 @@ def _inputs(given: Any) -> list[_Input]:
     return [_Input([str(part["text"]) for part in parts if "text" in part], [str(url) for url in urls])]
 
 
-def _found(ctx: Context, each: _Input) -> set[str]:
-    word, found = knobs(ctx).moderation_word.lower(), set[str]()
+def _found(each: _Input) -> set[str]:
+    found = set[str]()
     for text in each.texts:
-        _, hit, rest = text.lower().partition(word)
+        _, hit, rest = text.lower().partition(_WORD)
         if hit:
             named = rest.removeprefix(":").split()[:1] if rest.startswith(":") else []
             found |= {name for name in named if name in _CATEGORIES} or {_WORD_ALONE}
-    colour = ImageColor.getrgb(knobs(ctx).moderation_colour)
-    return found | {_COLOUR for url in each.pictures if _is_near(_mean_colour(url), colour)}
+    return found | {_COLOUR for url in each.pictures if _is_magenta(_mean_colour(url))}
 
 
 def _mean_colour(url: str) -> tuple[int, ...]:
@@ -108,8 +105,8 @@ def _mean_colour(url: str) -> tuple[int, ...]:
     return pixel
 
 
-def _is_near(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    return all(abs(a - b) <= _COLOUR_REACH for a, b in zip(one, other[:3], strict=True))
+def _is_magenta(colour: tuple[int, ...]) -> bool:
+    return all(abs(a - b) <= _COLOUR_REACH for a, b in zip(colour, (255, 0, 255), strict=True))
 
 
 def _result(each: _Input, found: set[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Structured output: values that fit a JSON schema, about a product."""
+"""Structured output: texts about a product, for a schema of one object of strings."""
 
 from __future__ import annotations
 
@@ -9,139 +9,47 @@ from typing import Any
 
 from events.errors import NeurocardsError
 
-_DEPTH_MAX = 12
-_FORMATS = {
-    "date": "2026-11-22",
-    "date-time": "2026-11-22T12:00:00Z",
-    "time": "12:00:00",
-    "duration": "PT5S",
-    "email": "hello@example.com",
-    "hostname": "example.com",
-    "uri": "https://example.com/",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-}
-
 
 class SchemaError(NeurocardsError):
     """A schema that strict structured output refuses; the message is the API's."""
 
 
-def check_strict(name: str, schema: Any, path: tuple[str, ...] = ()) -> None:
-    """Raises SchemaError unless every object closes itself and requires all its properties."""
+def check_strict(name: str, schema: Any) -> None:
+    """Raises SchemaError unless the object closes itself and requires all its properties.
+
+    Properties that are not strings are refused too: the API takes more than the product asks for.
+    """
     if not isinstance(schema, dict):
-        raise SchemaError(
-            f"Invalid schema for response_format '{name}': schema must be a JSON Schema object."
-        )
-    if len(path) > _DEPTH_MAX:
-        raise SchemaError(f"Invalid schema for response_format '{name}': nested too deeply.")
-    if not path and schema.get("type") != "object":
-        given = schema.get("type")
-        raise SchemaError(
-            f"Invalid schema for response_format '{name}': schema must be a JSON Schema of "
-            f"'type: \"object\"', got 'type: \"{given}\"'."
-        )
-    if schema.get("type") == "object" or "properties" in schema:
-        _check_object(name, schema, path)
-    for key in ("items", "anyOf", "$defs", "definitions", "properties"):
-        inner = schema.get(key, [])
-        children = list(inner.items()) if isinstance(inner, dict) and key != "items" else []
-        children += list(enumerate(inner)) if isinstance(inner, list) else []
-        children += [("items", inner)] if key == "items" and isinstance(inner, dict) else []
-        for child, value in children:
-            check_strict(name, value, (*path, key, str(child)))
-
-
-def _check_object(name: str, schema: dict[str, Any], path: tuple[str, ...]) -> None:
-    where = f"In context=({', '.join(repr(part) for part in path)})"
+        raise _invalid(name, "schema must be a JSON Schema object.")
+    kind = schema.get("type")
+    if kind != "object":
+        raise _invalid(name, f"schema must be a JSON Schema of 'type: \"object\"', got 'type: \"{kind}\"'.")
     if schema.get("additionalProperties") is not False:
-        raise SchemaError(
-            f"Invalid schema for response_format '{name}': {where}, 'additionalProperties' is required to be "
-            "supplied and to be false."
+        raise _invalid(
+            name, "In context=(), 'additionalProperties' is required to be supplied and to be false."
         )
-    missing = sorted(set(schema.get("properties", {})) - set(schema.get("required", [])))
+    properties = schema.get("properties", {})
+    missing = sorted(set(properties) - set(schema.get("required", [])))
     if missing:
-        raise SchemaError(
-            f"Invalid schema for response_format '{name}': {where}, 'required' is required to be supplied "
-            f"and to be an array including every key in properties. Missing '{missing[0]}'."
+        raise _invalid(
+            name,
+            "In context=(), 'required' is required to be supplied and to be an array including every key in "
+            f"properties. Missing '{missing[0]}'.",
         )
+    for key, value in properties.items():
+        if not isinstance(value, dict) or value.get("type") != "string":
+            raise _invalid(name, f"In context=('properties', '{key}'), this sandbox knows only strings.")
 
 
-def fill(schema: dict[str, Any], product: str) -> Any:
-    return _Filler(schema, product).value(schema, "prompt", 0)
+def _invalid(name: str, problem: str) -> SchemaError:
+    return SchemaError(f"Invalid schema for response_format '{name}': {problem}")
 
 
-class _Filler:
-    def __init__(self, root: dict[str, Any], product: str) -> None:
-        self._root = root
-        self._product = product
-
-    def value(self, schema: Any, name: str, depth: int) -> Any:
-        if not isinstance(schema, dict) or depth > _DEPTH_MAX:
-            return None
-        if "$ref" in schema:
-            return self.value(self._resolve(str(schema["$ref"])), name, depth + 1)
-        if "const" in schema:
-            return schema["const"]
-        if schema.get("enum"):
-            return schema["enum"][0]
-        for key in ("anyOf", "oneOf", "allOf"):
-            options = [o for o in schema.get(key, []) if isinstance(o, dict) and o.get("type") != "null"]
-            if options:
-                return self.value(options[0], name, depth + 1)
-        return self._typed(schema, name, depth)
-
-    def _typed(self, schema: dict[str, Any], name: str, depth: int) -> Any:
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            kind = next((each for each in kind if each != "null"), "null")
-        if kind == "object" or (kind is None and "properties" in schema):
-            properties = schema.get("properties", {})
-            return {key: self.value(inner, key, depth + 1) for key, inner in properties.items()}
-        if kind == "array":
-            count = min(max(schema.get("minItems", 1), 1), schema.get("maxItems", 50))
-            return [self.value(schema.get("items", {}), name, depth + 1) for _ in range(count)]
-        if kind in ("integer", "number"):
-            return _number(schema, whole=kind == "integer")
-        if kind == "boolean":
-            return True
-        return None if kind == "null" else self._text(schema, name)
-
-    def _text(self, schema: dict[str, Any], name: str) -> str:
-        if schema.get("format") in _FORMATS:
-            return _FORMATS[schema["format"]]
-        text = text_for(name, self._product)
-        while len(text) < schema.get("minLength", 0):
-            text += " " + text
-        return text[: schema.get("maxLength", len(text))]
-
-    def _resolve(self, reference: str) -> Any:
-        found: Any = self._root
-        for part in reference.removeprefix("#").strip("/").split("/"):
-            if part and isinstance(found, dict):
-                found = found.get(part.replace("~1", "/").replace("~0", "~"))
-        return found
+def fill(schema: dict[str, Any], product: str) -> dict[str, str]:
+    return {name: text_for(name, product) for name in schema.get("properties", {})}
 
 
-def _number(schema: dict[str, Any], whole: bool) -> int | float:
-    """Between the bounds, or one beside the only one there is: right also when they are exclusive."""
-    low: Any = schema.get("minimum", schema.get("exclusiveMinimum"))
-    high: Any = schema.get("maximum", schema.get("exclusiveMaximum"))
-    if low is not None and high is not None:
-        value = (low + high) / 2
-    elif low is not None:
-        value = low + 1.0
-    else:
-        value = 5.0 if high is None else high - 1.0
-    return int(value) if whole else float(value)
-
-
-_LABELLED = re.compile(
-    r"(?im)^[\s*#>-]*(?:product(?: text| description| name)?|description|товар|описание(?: товара)?|название)"
-    r"\s*[:=]\s*(.+)$"
-)
-_FENCED = re.compile(r"(?is)<(product|description)>\s*(.+?)\s*</\1>")
+_FENCED = re.compile(r"(?is)<product>\s*(.+?)\s*</product>")
 _PRODUCT_LENGTH_MAX = 160
 _FALLBACK_PRODUCT = "the product in the photo"
 
@@ -173,32 +81,14 @@ _ENDINGS = (
 def product_of(texts: list[str]) -> str:
     for text in reversed(texts):
         if fenced := _FENCED.search(text):
-            return _short(fenced.group(2))
-        if labelled := _LABELLED.search(text):
-            return _short(labelled.group(1))
-    for text in reversed(texts):
-        if lines := [line.strip() for line in text.splitlines() if line.strip()]:
-            return _short(lines[0])
-    return _FALLBACK_PRODUCT
+            return _short(fenced.group(1))
+    lines = [line for text in texts for line in text.splitlines() if line.strip()]
+    return _short(lines[0]) if lines else _FALLBACK_PRODUCT
 
 
 def text_for(field: str, product: str) -> str:
-    name = field.lower()
-    for part, make in _MAKERS.items():
-        if part in name:
-            return make(product)
-    return _scene(product)
-
-
-def _scene(product: str) -> str:
-    pick = _Pick(product)
-    return (
-        f"Vertical 9:16 product commercial for {product}. The product from the photo stands "
-        f"{pick(_PLACES)}, lit by {pick(_LIGHTS)}; its shape, colours and label stay exactly as in the "
-        f"photo. The camera makes {pick(_MOVES)}, revealing texture and small details, with natural "
-        f"reflections and a shallow depth of field. No people's faces, no added text, no other brands. "
-        f"{pick(_ENDINGS)}"
-    )
+    made = (make(product) for part, make in _MAKERS.items() if part in field.lower())
+    return next(made, _beats(product))
 
 
 def _beats(product: str) -> str:
@@ -234,23 +124,10 @@ _MAKERS: dict[str, Callable[[str], str]] = {
     "finish": lambda p: _Pick(p)(_ENDINGS[:2]),
     "sound": lambda p: "Quiet room tone.",
     "move": lambda p: _Pick(p)(_MOVES).capitalize(),
-    "place": lambda p: _Pick(p)(_PLACES).capitalize(),
-    "backdrop": lambda p: _Pick(p)(_PLACES).capitalize(),
-    "negative": lambda p: "blurry, distorted label, extra text, watermark, other brands, faces",
-    "title": lambda p: f"Meet {p}",
-    "hook": lambda p: f"You will want {p} today",
-    "caption": lambda p: f"{p}: small thing, big difference.",
-    "slogan": lambda p: f"{p}. Made for every day.",
     "camera": lambda p: _Pick(p)(_MOVES).capitalize(),
     "light": lambda p: _Pick(p)(_LIGHTS).capitalize(),
+    "place": lambda p: _Pick(p)(_PLACES).capitalize(),
     "setting": lambda p: _Pick(p)(_PLACES).capitalize(),
-    "background": lambda p: _Pick(p)(_PLACES).capitalize(),
+    "backdrop": lambda p: _Pick(p)(_PLACES).capitalize(),
     "product": lambda p: p,
-    "name": lambda p: p,
-    "language": lambda p: "en",
-    "cta": lambda p: "Order today",
-    "call_to_action": lambda p: "Order today",
-    "voice": lambda p: f"This is {p}. Look how well it is made.",
-    "reason": lambda p: "Shows the product clearly and keeps its look unchanged.",
-    "tag": lambda p: "product",
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import Any
 
 from services.sandbox.app import Context
@@ -36,60 +35,24 @@ _ACTIONS = (
     "pay",
 )
 _LOOKS = ("style", "icon_custom_emoji_id")
-_REPLY_ACTIONS = (*_LOOKS, "request_contact", "request_location", "request_poll", "web_app")
-_REPLY_FLAGS = ("is_persistent", "resize_keyboard", "one_time_keyboard", "selective")
 
 
-@dataclass(frozen=True)
-class Markup:
-    """At most one is set: `inline` belongs to the message, `reply` to the input field."""
-
-    inline: Keyboard | None = None
-    reply: Keyboard | None = None
-
-
-def read_markup(call: Call) -> Markup:
-    """The call's reply_markup. Raises BotApiError 400 with the server's sentence when it is not usable."""
+def read_markup(call: Call) -> Keyboard | None:
+    """The call's inline keyboard. Raises BotApiError 400 with the server's sentence when it is not usable."""
     raw = call.structure("reply_markup", _BROKEN)
     if raw is None:
-        return Markup()
+        return None
     if not isinstance(raw, dict):
         raise bad_request("object expected as reply markup")
-    if "inline_keyboard" in raw:
-        rows = _rows(raw["inline_keyboard"], "inline_keyboard", _inline_button)
-        return Markup(inline={"inline_keyboard": rows}) if rows else Markup()
-    if "keyboard" in raw:
-        rows = _rows(raw["keyboard"], "keyboard", _reply_button)
-        flags = {name: True for name in _REPLY_FLAGS if raw.get(name) is True}
-        placeholder = {k: str(raw[k]) for k in ("input_field_placeholder",) if raw.get(k)}
-        return Markup(reply={"keyboard": rows, **flags, **placeholder}) if rows else Markup()
-    if raw.get("remove_keyboard") is True:
-        return Markup(reply={"remove_keyboard": True})
-    if raw.get("force_reply") is True:
-        return Markup(reply={"force_reply": True})
-    return Markup()
-
-
-def _rows(raw: Any, name: str, read_button: Any) -> list[list[dict[str, Any]]]:
-    if not isinstance(raw, list):
-        raise bad_request(f'field "{name}" of the ReplyKeyboardMarkup must be an Array')
-    rows: list[list[dict[str, Any]]] = []
-    for row in raw:
-        if not isinstance(row, list):
-            raise bad_request(f'field "{name}" of the ReplyKeyboardMarkup must be an Array of Arrays')
-        if row:
-            rows.append([read_button(button) for button in row])
-    if sum(len(row) for row in rows) > BUTTONS_MAX:
+    rows = raw.get("inline_keyboard")
+    if raw and rows is None:
+        raise bad_request("only inline keyboards are part of this sandbox")
+    if not isinstance(rows or [], list) or not all(isinstance(row, list) for row in rows or []):
+        raise bad_request('field "inline_keyboard" of the ReplyKeyboardMarkup must be an Array of Arrays')
+    read = [[_inline_button(button) for button in row] for row in rows or [] if row]
+    if sum(len(row) for row in read) > BUTTONS_MAX:
         raise bad_request("REPLY_MARKUP_TOO_LONG")
-    return rows
-
-
-def _reply_button(raw: Any) -> dict[str, Any]:
-    if isinstance(raw, str):
-        raw = {"text": raw}
-    if not isinstance(raw, dict) or not isinstance(raw.get("text"), str):
-        raise bad_request('can\'t parse keyboard button: Field "text" must be of type String')
-    return {"text": raw["text"], **{name: raw[name] for name in _REPLY_ACTIONS if raw.get(name)}}
+    return {"inline_keyboard": read} if read else None
 
 
 def _inline_button(raw: Any) -> dict[str, Any]:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
-
-from services.sandbox.telegram.buttons import Markup
+from services.sandbox.telegram.buttons import Keyboard
 from services.sandbox.telegram.calls import BotApiError, Call, Upload, bad_request
 from services.sandbox.telegram.entities import Entity, parsed
 from services.sandbox.telegram.media import PHOTO_SIZE_MAX_BYTES, Attachment, NotAPhotoError
 from services.sandbox.telegram.service import Telegram
-from services.sandbox.telegram.webhooks import is_local
 from services.sandbox.telegram.world import Message
 
 TEXT_LENGTH_MAX = 4096
 CAPTION_LENGTH_MAX = 1024
-URL_SIZE_MAX_BYTES = 20 * 1024 * 1024
-URL_PHOTO_SIZE_MAX_BYTES = 5 * 1024 * 1024
 _ATTACHED = "attach://"
 _WRONG_ID = "wrong file identifier/HTTP URL specified"
 
@@ -64,17 +57,14 @@ def read_options(telegram: Telegram, call: Call, chat_id: int) -> dict[str, Any]
             options["reply_to_message"] = {k: v for k, v in quoted.items() if k != "reply_to_message"}
         elif not lenient:
             raise bad_request("message to be replied not found")
-    if call.flag("protect_content"):
-        options["has_protected_content"] = True
     return options
 
 
-def deliver(telegram: Telegram, chat_id: int, content: dict[str, Any], markup: Markup) -> Message:
-    if markup.inline is not None:
-        content = {**content, "reply_markup": markup.inline}
-    view = {} if markup.reply is None else {"reply_keyboard": markup.reply}
+def deliver(telegram: Telegram, chat_id: int, content: dict[str, Any], markup: Keyboard | None) -> Message:
+    if markup is not None:
+        content = {**content, "reply_markup": markup}
     with telegram.store.batch():
-        return telegram.world.add(chat_id, content, from_bot=True, view=view)
+        return telegram.world.add(chat_id, content, from_bot=True)
 
 
 def _given(call: Call, name: str) -> list[Entity]:
@@ -96,12 +86,10 @@ async def read_attachment(
 ) -> Attachment:
     """Store the media `source` points at, described as `kind`.
 
-    `source` is a file_id, an address, `attach://part` or the name of a part. `facts` may hold the sender's
-    `width`, `height`, `duration`. Raises BotApiError 400 with the server's sentence.
+    `source` is a file_id, `attach://part` or the name of a part; addresses are not fetched. `facts` may hold
+    the sender's `width`, `height`, `duration`. Raises BotApiError 400 with the server's sentence.
     """
     upload = call.uploads.get(source.removeprefix(_ATTACHED))
-    if upload is None and source.startswith(("http://", "https://")):
-        upload = await _fetch(telegram, source, kind)
     if upload is not None:
         return await _keep(telegram, kind, upload, facts)
     described = telegram.files.describe(source)
@@ -127,31 +115,6 @@ async def _keep(telegram: Telegram, kind: str, upload: Upload, facts: Mapping[st
     if kind in ("video", "animation"):
         return await telegram.files.keep_video(upload, declared, kind)
     return await telegram.files.keep_document(upload)
-
-
-async def _fetch(telegram: Telegram, url: str, kind: str) -> Upload:
-    """Fetch media by address; only from this machine, as the sandbox reaches no further."""
-    if not is_local(url):
-        raise bad_request("failed to get HTTP URL content")
-    limit = URL_PHOTO_SIZE_MAX_BYTES if kind == "photo" else URL_SIZE_MAX_BYTES
-    try:
-        async with telegram.ctx.http().get(url) as response:
-            if response.status != 200:
-                raise bad_request("failed to get HTTP URL content")
-            data = bytearray()
-            async for chunk in response.content.iter_chunked(64 * 1024):
-                data += chunk
-                if len(data) > limit:
-                    raise bad_request("failed to get HTTP URL content")
-            if response.content_type.startswith("text/"):
-                raise bad_request("wrong type of the web page content")
-            return Upload(
-                PurePosixPath(urlsplit(url).path).name or "file", response.content_type, bytes(data)
-            )
-    except aiohttp.InvalidURL as error:
-        raise bad_request("wrong HTTP URL specified") from error
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise bad_request("failed to get HTTP URL content") from error
 
 
 def _whole(value: Any) -> int:

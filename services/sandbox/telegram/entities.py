@@ -128,7 +128,6 @@ _TAGS = {
     "pre": "pre",
     "blockquote": "blockquote",
     "a": "text_link",
-    "tg-emoji": "custom_emoji",
 }
 _NAMED = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
 _REFERENCE = re.compile(r"&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|(lt|gt|amp|quot));?")
@@ -242,8 +241,6 @@ def _extra(opened: _OpenTag, text: str) -> dict[str, Any] | None:
     if opened.name == "a":
         url = opened.attributes.get("href") or text
         return {"url": url} if "." in url or "://" in url else None
-    if opened.name == "tg-emoji":
-        return {"custom_emoji_id": opened.attributes.get("emoji-id", "")}
     return {}
 
 
@@ -318,8 +315,6 @@ class _Markdown(_Parser):
                 self._close(opened)
             else:
                 raise (inside or opened).unclosed()
-        elif char == "!" and self._source.startswith("[", self._at + 1):
-            self._at += 1  # a custom emoji's mark; what follows is read as a link
         elif char in _RESERVED:
             raise _cannot(f"Character '{char}' is reserved and must be escaped with the preceding '\\'")
         else:

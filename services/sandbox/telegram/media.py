@@ -8,7 +8,7 @@ import hashlib
 import io
 import mimetypes
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import av
@@ -143,10 +143,8 @@ class Files:
         """A file's ids, `file_size`, `file_path`, `kind`, `mime`, `attachment`; None when unknown."""
         return self._store.get(FILE_KIND, file_id)
 
-    def by_path(self, file_path: str) -> bytes | None:
-        return self._store.read_file(f"telegram/{file_path}")
-
-    def disk_path(self, file_path: str) -> Any:
+    def disk_path(self, file_path: str) -> Path | None:
+        """Raises StoreError for what cannot be a name."""
         return self._store.file_path(f"telegram/{file_path}")
 
     # Keeping

@@ -90,17 +90,14 @@ async def copy_message(telegram: Telegram, call: Call) -> dict[str, int]:
     return {"message_id": deliver(telegram, chat_id, options | content, read_markup(call))["message_id"]}
 
 
-@method("pinChatMessage", "unpinChatMessage", "unpinAllChatMessages")
+@method("pinChatMessage")
 async def pin_chat_message(telegram: Telegram, call: Call) -> bool:
     chat_id = telegram.target(call)
-    person = telegram.world.meet(chat_id)
-    pinned = None
-    if call.method.lower() == "pinchatmessage":
-        record = telegram.world.record(chat_id, call.integer("message_id"))
-        if record is None or record.get("deleted"):
-            raise bad_request("message to pin not found")
-        pinned = record["message"]["message_id"]
-    telegram.world.keep_person(person | {"pinned_message_id": pinned})
+    record = telegram.world.record(chat_id, call.integer("message_id"))
+    if record is None or record.get("deleted"):
+        raise bad_request("message to pin not found")
+    pinned = record["message"]["message_id"]
+    telegram.world.keep_person(telegram.world.meet(chat_id) | {"pinned_message_id": pinned})
     telegram.world.notice(chat_id, "pinned", message_id=pinned)
     return True
 
@@ -224,7 +221,7 @@ def _change(
 ) -> Message:
     """Replace keys of a message and its keyboard (gone when not named)."""
     before: Message = record["message"]
-    markup = read_markup(call).inline
+    markup = read_markup(call)
     after = {
         key: value for key, value in before.items() if key not in (*replaced, "reply_markup", "edit_date")
     }

@@ -19,7 +19,6 @@ _CHARGE_KIND = "telegram_charge"
 _MESSAGE_KIND = "telegram_invoice"
 _TRANSACTION_KIND = "telegram_star_transaction"
 _FIRST_CHECKOUT_ID = 21_474_836_480_001
-_AMOUNT_MAX = 1_000_000_00
 _STARS_MAX = 100_000
 
 
@@ -96,7 +95,7 @@ class Payments:
 
     def _settle(self, checkout_id: str, doc: dict[str, Any]) -> None:
         user_id, invoice = doc["user_id"], doc["invoice"]
-        charge_id = ("stx" if invoice["currency"] == STARS else "ch_") + _letters(f"charge:{checkout_id}", 30)
+        charge_id = "stx" + _letters(f"charge:{checkout_id}", 30)
         payment = {
             "currency": invoice["currency"],
             "total_amount": invoice["total_amount"],
@@ -107,8 +106,7 @@ class Payments:
         charge = {"user_id": user_id, "payment": payment, "refunded": False}
         self._store.put(_CHARGE_KIND, charge_id, charge)
         self._store.put(_CHECKOUT_KIND, checkout_id, doc | {"state": "paid", "charge_id": charge_id})
-        if invoice["currency"] == STARS:
-            self._book(charge_id, payment, {"source": self._partner(user_id, payment)})
+        self._book(charge_id, payment, {"source": self._partner(user_id, payment)})
         message = self._world.add(user_id, {"successful_payment": payment}, from_bot=False)
         self._updates.push("message", message, user_id)
         self._mark_paid(user_id, doc["message_id"])
@@ -136,7 +134,7 @@ class Payments:
         charge_id = call.text("telegram_payment_charge_id")
         charge = self._store.get(_CHARGE_KIND, charge_id)
         user_id = call.integer("user_id")
-        if charge is None or charge["user_id"] != user_id or charge["payment"]["currency"] != STARS:
+        if charge is None or charge["user_id"] != user_id:
             raise bad_request("CHARGE_NOT_FOUND")
         if charge["refunded"]:
             raise bad_request("CHARGE_ALREADY_REFUNDED")
@@ -170,26 +168,22 @@ class Payments:
 def read_invoice(call: Call) -> dict[str, Any]:
     """The invoice a call describes. Raises BotApiError 400 where Telegram would."""
     title, description, payload = call.text("title"), call.text("description"), call.text("payload")
-    currency = call.text("currency").upper()
     if not 1 <= len(title) <= 32:
         raise bad_request("TITLE_INVALID")
     if not 1 <= len(description) <= 255:
         raise bad_request("DESCRIPTION_INVALID")
     if not 1 <= len(payload.encode()) <= 128:
         raise bad_request("INVOICE_PAYLOAD_INVALID")
-    if len(currency) != 3 or not currency.isalpha():
-        raise bad_request("CURRENCY_INVALID")
+    if call.text("currency") != STARS:
+        raise bad_request("PAYMENT_PROVIDER_INVALID")  # no other is connected to this bot
     amounts = _amounts(call.structure("prices", "can't parse prices JSON object"))
-    if currency == STARS and (len(amounts) != 1 or call.has("provider_token")):
+    if len(amounts) != 1 or call.has("provider_token"):
         raise bad_request("STARS_INVOICE_INVALID")
-    if currency != STARS and not call.has("provider_token"):
-        raise bad_request("PAYMENT_PROVIDER_INVALID")
-    total = sum(amounts)
-    if not 1 <= total <= (_STARS_MAX if currency == STARS else _AMOUNT_MAX):
+    if not 1 <= amounts[0] <= _STARS_MAX:
         raise bad_request("CURRENCY_TOTAL_AMOUNT_INVALID")
     start = call.text("start_parameter")
-    shown = {"title": title, "description": description, "start_parameter": start, "currency": currency}
-    return {**shown, "total_amount": total, "payload": payload}
+    shown = {"title": title, "description": description, "start_parameter": start, "currency": STARS}
+    return {**shown, "total_amount": amounts[0], "payload": payload}
 
 
 def _amounts(raw: Any) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.sandbox.app import Context, send_bytes
+from services.sandbox.app import Context
 from services.sandbox.faults import Fault, broken_answer
 from services.sandbox.store import StoreError
 from services.sandbox.telegram import bot, messages, service
@@ -66,7 +66,7 @@ class _Server:
                 return response
         except BotApiError as error:
             return _answer(error.body(), error.code)
-        return send_file(self._telegram, request, path, {"Content-Type": "application/octet-stream"})
+        return send_file(self._telegram, path, {"Content-Type": "application/octet-stream"})
 
     async def not_found(self, request: web.Request) -> web.Response:
         return _answer(BotApiError(404, "Not Found").body(), 404)
@@ -119,22 +119,15 @@ def _answer(body: dict[str, Any], status: int = 200) -> web.Response:
     )
 
 
-def send_file(
-    telegram: Telegram, request: web.Request, file_path: str, headers: dict[str, str]
-) -> web.StreamResponse:
+def send_file(telegram: Telegram, file_path: str, headers: dict[str, str]) -> web.StreamResponse:
     """A stored file, whole or a range; 404 as the Bot API says it."""
     try:
-        on_disk = telegram.files.disk_path(file_path)
-        data = None if on_disk is not None else telegram.files.by_path(file_path)
+        path = telegram.files.disk_path(file_path)
     except StoreError:
-        data = on_disk = None
-    if on_disk is not None:
-        return web.FileResponse(on_disk, headers=headers)
-    if data is None:
+        path = None
+    if path is None:
         return _answer(BotApiError(404, "Not Found").body(), 404)
-    response = send_bytes(request, data, headers["Content-Type"])
-    response.headers.update(headers)
-    return response
+    return web.FileResponse(path, headers=headers)
 
 
 __all__ = ["bot", "messages", "routes", "send_file"]

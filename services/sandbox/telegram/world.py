@@ -23,7 +23,6 @@ MESSAGE_KIND = "telegram_message"
 # Passing things (typing, a button's answer) are kept only as long as somebody may be looking.
 NOTICES_MAX = 50
 
-_LANGUAGES = frozenset({"ru", "en"})
 _NAMES = {"ru": ("Анна", "Борис", "Вера", "Глеб", "Дина"), "en": ("Alice", "Bob", "Carol", "Dave", "Erin")}
 
 
@@ -82,26 +81,25 @@ class World:
         return {"id": self.bot_id, "is_bot": True, "first_name": "NeuroCards", "username": "neurocards_bot"}
 
     def person(self, user_id: int) -> dict[str, Any] | None:
-        """A person's record: `user` (Bot API), `started`, `blocked`, `deactivated`, `stars_spent`."""
+        """A person's record: `user` (Bot API), `started`, `blocked`, `deactivated`."""
         return self._store.get(USER_KIND, str(user_id))
 
     def people(self) -> list[dict[str, Any]]:
         return [record for _, record in self._store.all(USER_KIND)]
 
-    def meet(self, user_id: int, **profile: str) -> dict[str, Any]:
-        """The person's record, made at first sight; `profile` changes names and language."""
+    def meet(self, user_id: int, language: str = "") -> dict[str, Any]:
+        """The person's record, made at first sight; `language` changes theirs."""
         record = self.person(user_id)
-        fresh = record is None
         if record is None:
-            language = profile.get("language_code", "ru")
-            names = _NAMES["en" if language == "en" else "ru"]
+            names = _NAMES[language or "ru"]
             user = {"id": user_id, "is_bot": False, "first_name": names[user_id % len(names)]}
-            user |= {"username": f"seller{user_id}", "language_code": language}
+            user |= {"username": f"seller{user_id}", "language_code": language or "ru"}
             record = {"user": user, "started": False, "blocked": False, "deactivated": False}
-        changed = {key: value for key, value in profile.items() if value and record["user"].get(key) != value}
-        if fresh or changed:
-            record["user"] |= changed
-            self.keep_person(record)
+        elif language in ("", record["user"]["language_code"]):
+            return record
+        else:
+            record["user"]["language_code"] = language
+        self.keep_person(record)
         return record
 
     def keep_person(self, record: dict[str, Any]) -> None:
@@ -118,7 +116,7 @@ class World:
 
     # Messages
 
-    def add(self, chat_id: int, content: Message, *, from_bot: bool, view: Record | None = None) -> Message:
+    def add(self, chat_id: int, content: Message, *, from_bot: bool) -> Message:
         sender = self.bot_user() if from_bot else self.user(chat_id)
         message: Message = {
             "message_id": self._store.next_id("telegram_message"),
@@ -127,7 +125,7 @@ class World:
             "date": int(self._ctx.clock.now()),
             **content,
         }
-        self._keep({"chat_id": chat_id, "from_bot": from_bot, "message": message, "view": view or {}})
+        self.change({"chat_id": chat_id, "from_bot": from_bot, "message": message, "view": {}})
         return message
 
     def record(self, chat_id: int, message_id: int) -> Record | None:
@@ -136,9 +134,6 @@ class World:
         return record if record is not None and record["chat_id"] == chat_id else None
 
     def change(self, record: Record) -> None:
-        self._keep(record)
-
-    def _keep(self, record: Record) -> None:
         chat_id, message_id = record["chat_id"], record["message"]["message_id"]
         record["seq"] = self._store.next_id("telegram_seq")
         self._store.put(MESSAGE_KIND, str(message_id), record)

@@ -14,7 +14,6 @@ from services.sandbox.yookassa.errors import YooError
 
 _ENDED = {
     "succeeded": "Оплачено",
-    "waiting_for_capture": "Деньги удержаны и ждут подтверждения магазина",
     "canceled": "Платёж отменён",
 }
 

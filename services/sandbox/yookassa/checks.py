@@ -58,7 +58,6 @@ def _hash(path: str, body: dict[str, Any]) -> str:
 
 
 _VALUE = re.compile(r"\d{1,12}\.\d{2}")
-_CONFIRMATIONS = ("redirect", "embedded", "external", "qr", "mobile_application")
 _DESCRIPTION_MAX = 128
 _METADATA_KEYS_MAX = 16
 _METADATA_KEY_MAX = 32
@@ -87,8 +86,8 @@ def amount(value: Decimal) -> dict[str, str]:
 
 def payment(body: dict[str, Any]) -> None:
     total = money(body.get("amount"))
-    _flag(body, "capture")
-    _flag(body, "save_payment_method")
+    if body.get("capture") is not True:
+        raise invalid("capture must be true: two stages are not part of this sandbox", "capture")
     _text(body, "description", _DESCRIPTION_MAX)
     _text(body, "merchant_customer_id", _CUSTOMER_ID_MAX)
     _metadata(body.get("metadata"))
@@ -105,11 +104,6 @@ def refund_amount(body: dict[str, Any]) -> Decimal:
     _metadata(body.get("metadata"))
     _receipt(body.get("receipt"), total)
     return total
-
-
-def _flag(body: dict[str, Any], name: str) -> None:
-    if not isinstance(body.get(name, False), bool):
-        raise invalid(f"{name} must be true or false", name)
 
 
 def _text(body: dict[str, Any], name: str, length_max: int) -> None:
@@ -134,12 +128,12 @@ def _metadata(given: Any) -> None:
 def _confirmation(given: Any) -> None:
     if not isinstance(given, dict):
         raise invalid("Confirmation is required: how does the payer confirm?", "confirmation")
-    if given.get("type") not in _CONFIRMATIONS:
-        raise invalid(f"Confirmation type must be one of {', '.join(_CONFIRMATIONS)}", "confirmation.type")
+    if given.get("type") != "redirect":
+        raise invalid("Confirmation type must be redirect in this sandbox", "confirmation.type")
     url = given.get("return_url")
-    if given["type"] == "redirect" and not url:
+    if not url:
         raise invalid("return_url is required for confirmation by redirect", "confirmation.return_url")
-    if url is not None and (not isinstance(url, str) or len(url) > _URL_MAX or ":" not in url):
+    if not isinstance(url, str) or len(url) > _URL_MAX or ":" not in url:
         raise invalid("return_url must be a URL", "confirmation.return_url")
 
 

@@ -66,17 +66,6 @@ def bad(error: YooError) -> web.Response:
     return web.json_response(body, status=_STATUSES[error.code], headers=headers)
 
 
-def not_allowed(request: web.Request, allowed: str) -> web.Response:
-    """405 has no body; the reason is in a header."""
-    reason = f"Request method '{request.method}' not supported"
-    return web.Response(status=405, headers={"Allow": allowed, "Reason-Phrase": reason})
-
-
-def wrong_type(request: web.Request) -> web.Response:
-    reason = f"Content type '{request.headers.get('Content-Type', '')}' not supported"
-    return web.Response(status=415, headers={"Accept": "application/json", "Reason-Phrase": reason})
-
-
 def check_credentials(ctx: Context, request: web.Request) -> None:
     """HTTP Basic with the shop's id and secret key. Raises YooError."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -90,12 +79,9 @@ def check_credentials(ctx: Context, request: web.Request) -> None:
 
 
 async def json_body(request: web.Request) -> dict[str, Any]:
-    """The body; an empty one counts as `{}`, as capture and cancel may have none. Raises YooError."""
-    raw = await request.read()
-    if not raw.strip():
-        return {}
+    """The body as an object. Raises YooError."""
     try:
-        body = json.loads(raw)
+        body = json.loads(await request.read())
         json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise invalid("Can't parse the request body: it is not valid JSON") from error

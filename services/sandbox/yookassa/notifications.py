@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import structlog
 
-from events.errors import NeurocardsError
 from services.sandbox.app import Context
 from services.sandbox.faults import Fault
 from services.sandbox.knobs import Knobs, knobs
@@ -19,13 +18,11 @@ DELIVERY_KIND = "yookassa_delivery"
 
 _REDELIVERED_FOR_S = 86_400.0
 _REORDERED_DEFAULT_S = 5.0
-# Addresses of the documentation's own (TEST-NET-3): nobody's.
+_ANSWER_S = 10.0
+OWN_IP = "185.71.76.5"
+# One of the documentation's own (TEST-NET-3): nobody's.
 FOREIGN_IP = "203.0.113.7"
 _ANSWERS_KEPT = 20
-
-
-class MissingAddressError(NeurocardsError):
-    """There is nowhere to send to: set `yookassa_notification_url` first."""
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -83,15 +80,6 @@ def forge_unpaid(ctx: Context, shown: dict[str, Any], fault: Fault) -> None:
         start(ctx, [delivery])
 
 
-async def send_once(ctx: Context, body: dict[str, Any], headers: dict[str, str]) -> str:
-    """Send any body to the shop; returns the HTTP status. Raises MissingAddressError."""
-    settings = knobs(ctx)
-    if not settings.yookassa_notification_url:
-        raise MissingAddressError("set yookassa_notification_url with POST /__sandbox/settings first")
-    timeout_s = settings.yookassa_notify_timeout_seconds
-    return await ctx.post(settings.yookassa_notification_url, body, headers, timeout_s)
-
-
 def log_of(ctx: Context) -> list[dict[str, Any]]:
     names = ("id", "state", "answers", "tries", "forged")
     return [
@@ -128,10 +116,8 @@ async def _deliver(ctx: Context, delivery: Delivery) -> None:
     while delivery.state == "pending":
         await ctx.sleep_until(delivery.next_at)
         settings = knobs(ctx)
-        source = FOREIGN_IP if delivery.forged else settings.yookassa_source_ip
-        headers = {"X-Forwarded-For": source} if source else {}
-        timeout_s = settings.yookassa_notify_timeout_seconds
-        answer = await ctx.post(delivery.url, delivery.body, headers, timeout_s)
+        headers = {"X-Forwarded-For": FOREIGN_IP if delivery.forged else OWN_IP}
+        answer = await ctx.post(delivery.url, delivery.body, headers, _ANSWER_S)
         _note(ctx, delivery, answer, settings)
 
 

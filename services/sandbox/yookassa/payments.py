@@ -1,8 +1,6 @@
 """Payments and refunds, and the only ways a payment's status may change.
 
-pending ──▶ succeeded                          (capture: true)
-pending ──▶ waiting_for_capture ──▶ succeeded  (capture: false)
-pending, waiting_for_capture ──▶ canceled
+pending ──▶ succeeded or canceled
 """
 
 from __future__ import annotations
@@ -14,7 +12,6 @@ from typing import Any
 import msgspec
 
 from services.sandbox.app import Context
-from services.sandbox.knobs import knobs
 from services.sandbox.yookassa import notifications
 from services.sandbox.yookassa.checks import amount, money, refund_amount
 from services.sandbox.yookassa.errors import NO_PAYMENT, NO_REFUND, YooError, invalid, iso
@@ -30,6 +27,7 @@ DECLINES = {
     "3d_secure_failed": ("payment_network", "3d_secure_failed"),
 }
 
+_LIFE_S = 3600.0
 _COMMISSION = Decimal("0.035")
 _IDS_SINCE = 946_684_800  # ids begin with the seconds since 2000
 
@@ -53,7 +51,6 @@ class Record(msgspec.Struct, kw_only=True):
 class Payment(Record, kw_only=True):
     """Money from a payer. It is canceled at `ends_at`, unless it is final by then."""
 
-    capture: bool
     ends_at: float
 
     @property
@@ -85,7 +82,11 @@ def create(ctx: Context, body: dict[str, Any], key: str, origin: str) -> Payment
         "status": "pending",
         "paid": False,
         "amount": amount(money(body["amount"])),
-        "confirmation": _confirmation(body["confirmation"], payment_id, origin),
+        "confirmation": {
+            "type": "redirect",
+            "return_url": body["confirmation"]["return_url"],
+            "confirmation_url": f"{origin}/yookassa{CHECKOUT_PATH}?orderId={payment_id}",
+        },
         "created_at": iso(now),
         "metadata": body.get("metadata") or {},
         "recipient": {"account_id": ctx.settings.yookassa_shop_id, "gateway_id": "100700"},
@@ -95,13 +96,7 @@ def create(ctx: Context, body: dict[str, Any], key: str, origin: str) -> Payment
     for name in ("description", "merchant_customer_id"):
         if body.get(name):
             shown[name] = body[name]
-    payment = Payment(
-        shown=shown,
-        capture=body.get("capture", False),
-        key=key,
-        created_at=now,
-        ends_at=now + knobs(ctx).yookassa_payment_ttl_seconds,
-    )
+    payment = Payment(shown=shown, key=key, created_at=now, ends_at=now + _LIFE_S)
     if body.get("receipt"):
         shown["receipt_registration"] = "pending"
     save(ctx, payment)
@@ -110,54 +105,28 @@ def create(ctx: Context, body: dict[str, Any], key: str, origin: str) -> Payment
 
 
 def pay(ctx: Context, payment: Payment) -> Payment:
-    _require(payment, "pending")
     shown = payment.shown
     shown.pop("confirmation", None)
-    shown["paid"] = True
-    shown["payment_method"] = _card(payment.id, ctx.clock.now())
-    shown["authorization_details"] = {
-        "rrn": "10000000000",
-        "auth_code": "000000",
-        "three_d_secure": {"applied": True},
-    }
-    if payment.capture:
-        return _succeed(ctx, payment)
-    shown["status"] = "waiting_for_capture"
-    payment.ends_at = ctx.clock.now() + knobs(ctx).yookassa_capture_ttl_seconds
-    shown["expires_at"] = iso(payment.ends_at)
-    _changed(ctx, payment, "payment.waiting_for_capture")
-    watch(ctx, payment)
+    shown["payment_method"] = {"type": "bank_card", "id": payment.id, "saved": False, "status": "inactive"}
+    income = payment.total * (1 - _COMMISSION)
+    shown.update(status="succeeded", paid=True, refundable=True, captured_at=iso(ctx.clock.now()))
+    shown["income_amount"] = amount(income.quantize(Decimal("0.01"), ROUND_HALF_UP))
+    shown["refunded_amount"] = amount(Decimal(0))
+    if "receipt_registration" in shown:
+        shown["receipt_registration"] = "succeeded"
+    _changed(ctx, payment, "payment.succeeded")
     return payment
 
 
-def capture(ctx: Context, payment: Payment, given: Any) -> Payment:
-    """Capture the held money, or a part; the rest goes back by itself. Raises YooError."""
-    _require(payment, "waiting_for_capture")
-    if given is not None:
-        wanted = money(given)
-        if wanted > payment.total:
-            raise invalid("The amount to capture exceeds the payment's amount", "amount.value")
-        payment.shown["amount"] = amount(wanted)
-    return _succeed(ctx, payment)
-
-
 def cancel(ctx: Context, payment: Payment, party: str, reason: str) -> Payment:
-    """Cancel without money; only the shop is held to `waiting_for_capture`, by the caller."""
     shown = payment.shown
     shown.pop("confirmation", None)
-    shown.pop("expires_at", None)
     shown.update(status="canceled", paid=False, refundable=False)
     shown["cancellation_details"] = {"party": party, "reason": reason}
     if "receipt_registration" in shown:
         shown["receipt_registration"] = "canceled"
     _changed(ctx, payment, "payment.canceled")
     return payment
-
-
-def cancel_by_shop(ctx: Context, payment: Payment) -> Payment:
-    """Raises YooError unless the money is held: a payment that awaits its payer cannot be called off."""
-    _require(payment, "waiting_for_capture")
-    return cancel(ctx, payment, "merchant", "canceled_by_merchant")
 
 
 class Refund(Record, kw_only=True):
@@ -212,7 +181,7 @@ def create_refund(ctx: Context, body: dict[str, Any], key: str) -> Refund:
 
 
 def watch(ctx: Context, payment: Payment) -> None:
-    if payment.status not in ("pending", "waiting_for_capture"):
+    if payment.status != "pending":
         return
 
     async def wait() -> None:
@@ -236,24 +205,9 @@ def is_test(ctx: Context) -> bool:
 
 
 def _expired(ctx: Context, payment: Payment) -> Payment:
-    open_still = payment.status in ("pending", "waiting_for_capture")
-    if not open_still or ctx.clock.now() < payment.ends_at:
+    if payment.status != "pending" or ctx.clock.now() < payment.ends_at:
         return payment
-    reason = "expired_on_confirmation" if payment.status == "pending" else "expired_on_capture"
-    return cancel(ctx, payment, "yoo_money", reason)
-
-
-def _succeed(ctx: Context, payment: Payment) -> Payment:
-    shown = payment.shown
-    income = payment.total * (1 - _COMMISSION)
-    shown.pop("expires_at", None)
-    shown.update(status="succeeded", paid=True, refundable=True, captured_at=iso(ctx.clock.now()))
-    shown["income_amount"] = amount(income.quantize(Decimal("0.01"), ROUND_HALF_UP))
-    shown["refunded_amount"] = amount(Decimal(0))
-    if "receipt_registration" in shown:
-        shown["receipt_registration"] = "succeeded"
-    _changed(ctx, payment, "payment.succeeded")
-    return payment
+    return cancel(ctx, payment, "yoo_money", "expired_on_confirmation")
 
 
 def _changed(ctx: Context, payment: Payment, event: str) -> None:
@@ -262,38 +216,3 @@ def _changed(ctx: Context, payment: Payment, event: str) -> None:
         save(ctx, payment)
         planned = notifications.plan(ctx, event, payment.shown, payment=payment.id, order=order)
     notifications.start(ctx, planned)
-
-
-def _require(payment: Payment, status: str) -> None:
-    if payment.status != status:
-        text = f"The payment's status is {payment.status}; this can be done only in {status}"
-        raise invalid(text, "payment_id")
-
-
-def _confirmation(given: dict[str, Any], payment_id: str, origin: str) -> dict[str, Any]:
-    page = f"{origin}/yookassa{CHECKOUT_PATH}?orderId={payment_id}"
-    match given["type"]:
-        case "embedded":
-            return {"type": "embedded", "confirmation_token": f"ct-{payment_id}"}
-        case "external":
-            return {"type": "external"}
-        case "qr":
-            return {"type": "qr", "confirmation_data": page}
-        case "mobile_application":
-            return {"type": "mobile_application", "confirmation_url": page}
-    return {"type": "redirect", "return_url": given["return_url"], "confirmation_url": page}
-
-
-def _card(payment_id: str, now: float) -> dict[str, Any]:
-    year = int(iso(now)[:4]) + 1
-    card = {
-        "first6": "555555",
-        "last4": "4444",
-        "expiry_month": "07",
-        "expiry_year": str(year),
-        "card_type": "MasterCard",
-        "issuer_country": "RU",
-        "issuer_name": "Sberbank",
-    }
-    shown = {"type": "bank_card", "id": payment_id, "saved": False, "status": "inactive", "card": card}
-    return shown | {"title": "Bank card *4444"}

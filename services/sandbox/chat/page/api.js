@@ -23,10 +23,10 @@ const post = (path, body) =>
 
 export const profile = (lang) => fetch(`${base}/profile${lang ? `?lang=${lang}` : ""}`).then(answer);
 export const people = () => fetch("/chat/users").then(answer);
-export const news = (after, timeout, signal) =>
-  fetch(`${base}/messages?after=${after}&timeout=${timeout}&limit=200`, { signal }).then(answer);
+export const news = (after, timeout) =>
+  fetch(`${base}/messages?after=${after}&timeout=${timeout}&limit=200`).then(answer);
 
-export const say = (text, replyTo) => post("send", { text, reply_to_message_id: replyTo });
+export const say = (text) => post("send", { text });
 export const sendFiles = (form) => post("send", form);
 export const tap = (messageId, data) => post("tap", { message_id: messageId, data });
 export const pay = (target) => post("pay", target);

@@ -1,4 +1,4 @@
-// The lower edge: writing, the bot's reply keyboard, its commands, attaching files.
+// The lower edge: writing, the bot's commands, attaching files.
 
 import * as api from "./api.js";
 import { $, alertBox, fit, h, icon, toast } from "./dom.js";
@@ -6,8 +6,6 @@ import { size, word } from "./words.js";
 
 const PREVIEW_TYPES = /^(image|video)\//;
 let commands = [];
-let keyboardFrom = 0;
-let keyboardOpen = true;
 let picked = [];
 
 export async function say(text) {
@@ -76,37 +74,6 @@ $("commands-button").addEventListener("click", () => showCommands($("commands").
 document.addEventListener("click", (event) => {
   if (!event.target.closest("#composer")) showCommands(false);
 });
-
-// The bot's reply keyboard: the newest one counts
-
-export function takeKeyboards(messages) {
-  for (const message of messages) {
-    if (!message.reply_keyboard || message.message_id < keyboardFrom) continue;
-    keyboardFrom = message.message_id;
-    const { keyboard, input_field_placeholder: hint } = message.reply_keyboard;
-    $("text").placeholder = hint ?? word("message");
-    showKeyboard(keyboard ?? [], message.reply_keyboard);
-  }
-}
-
-function showKeyboard(rows, options) {
-  const press = (button) => {
-    say(button.text).catch(() => {});
-    if (options.one_time_keyboard) openKeyboard(false);
-  };
-  const key = (button) => h("button.key", { type: "button", onclick: () => press(button) }, button.text);
-  $("reply-keyboard").replaceChildren(...rows.map((row) => h("div.row", {}, row.map(key))));
-  $("reply-keyboard").classList.toggle("roomy", !options.resize_keyboard);
-  $("keyboard-toggle").hidden = !rows.length;
-  openKeyboard(rows.length > 0);
-}
-
-function openKeyboard(open) {
-  keyboardOpen = open;
-  $("reply-keyboard").hidden = !open;
-  $("keyboard-toggle").classList.toggle("on", open);
-}
-$("keyboard-toggle").addEventListener("click", () => openKeyboard(!keyboardOpen));
 
 // Files: picked, dropped, or pasted
 

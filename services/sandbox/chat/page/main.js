@@ -1,7 +1,7 @@
 // Starts the page: who is talking, what was said before, and then whatever comes.
 
 import * as api from "./api.js";
-import { say, setCommands, takeKeyboards } from "./composer.js";
+import { say, setCommands } from "./composer.js";
 import { $, alertBox, h, toast } from "./dom.js";
 import { count, show, toEnd } from "./messages.js";
 import { LANGUAGES, language, speak, word } from "./words.js";
@@ -55,7 +55,6 @@ const actions = {
 
 function take({ messages, notices }) {
   show(messages, actions);
-  takeKeyboards(messages);
   if (messages.some((message) => message.from?.is_bot)) setAction("");
   for (const notice of notices) {
     if (notice.type === "chat_action") setAction(notice.action);

@@ -71,7 +71,6 @@ function change(message, actions) {
 }
 
 const PARTS = {
-  forward: [(m) => m.forward_from, (m) => m.forward_from && h("p.quote-name", {}, `${word("forwarded")} ${m.forward_from.first_name}`)],
   quote: [(m) => m.reply_to_message?.message_id, (m) => m.reply_to_message && quote(m.reply_to_message)],
   media: [mediaKey, (m, actions) => media(m, actions.pay)],
   text: [

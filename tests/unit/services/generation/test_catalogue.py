@@ -8,7 +8,6 @@ import pytest
 
 from services.generation.catalogue import CatalogueError, ImageLimits, Model, load_catalogue, parse_catalogue
 from services.sandbox.kie.models import price
-from services.sandbox.knobs import Knobs
 from tests.support.each import each
 
 SCHEMAS: dict[str, dict[str, Any]] = {
@@ -74,7 +73,7 @@ def test_every_model_that_is_offered_has_an_alternative_that_is() -> None:
 
 def test_the_sandbox_takes_what_the_catalogue_says() -> None:
     for model in load_catalogue().models:
-        taken = price(model.slug, model.task_input("p", "https://x.test/p.jpg"), Knobs())
+        taken = price(model.slug, model.task_input("p", "https://x.test/p.jpg"))
         assert taken == model.provider_credits, model.slug
 
 

@@ -1,6 +1,8 @@
 """The mix of cycles: complete, reproducible, and made of faults that the sandbox knows."""
 
 import random
+from contextlib import closing
+from pathlib import Path
 
 from services.rehearsal.demo import plan
 from services.rehearsal.scenarios import SCENARIOS, Scenario, mix
@@ -30,6 +32,7 @@ def test_no_cycle_is_hit_by_the_faults_of_another() -> None:
 
 
 @each("scenario", SCENARIOS)
-def test_the_sandbox_knows_every_fault(scenario: Scenario) -> None:
+def test_the_sandbox_knows_every_fault(scenario: Scenario, tmp_path: Path) -> None:
     rules = [fault.rule("Tea cup", 1) for fault in scenario.faults]
-    Faults(Store(None)).add(*(FaultRule(**rule) for rule in rules))
+    with closing(Store(tmp_path)) as store:
+        Faults(store).add(*(FaultRule(**rule) for rule in rules))

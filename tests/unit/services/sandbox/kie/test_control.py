@@ -76,10 +76,11 @@ def test_rules_and_seeds_go_on_after_a_restart_where_they_were(tmp_path: Path):
         taken = [faults.take("openai", "chat") for _ in range(count)]
         return [None if fault is None else fault.name for fault in taken]
 
-    whole = Store(None)
+    whole = Store(tmp_path / "whole")
     Faults(whole).seed(7, 0.5)
     expected = drawn(whole, 20)
     assert {None} < set(expected)
+    whole.close()
 
     for part in range(2):
         store = Store(tmp_path)
@@ -98,8 +99,9 @@ def test_rules_and_seeds_go_on_after_a_restart_where_they_were(tmp_path: Path):
     store.close()
 
 
-def test_matching_needs_all_parts_and_the_first_rule_wins():
-    faults = Faults(Store(None))
+def test_matching_needs_all_parts_and_the_first_rule_wins(tmp_path: Path):
+    store = Store(tmp_path)
+    faults = Faults(store)
     faults.add(
         FaultRule("kie", "*", "html_502", times=None, match={"key": "a", "model": "b"}),
         FaultRule("kie", "createTask", "paused", times=None),
@@ -113,6 +115,7 @@ def test_matching_needs_all_parts_and_the_first_rule_wins():
     assert faults.take("telegram", "createTask", key="a", model="b") is None
     with pytest.raises(FaultError):
         faults.add(FaultRule("kie", "createTask", "nonsense"))
+    store.close()
 
 
 # The sandbox's own modules on a free port, told on stdout; killed by the test.
@@ -151,7 +154,7 @@ async def test_sigkill_loses_nothing_that_was_answered(tmp_path: Path):
         url = process.stdout.readline().strip()
         accepted: list[str] = []
         async with aiohttp.ClientSession() as http:
-            store = Store(None)
+            store = Store(tmp_path / "shell")
             shell = Outside(Context(store, Faults(store), base_url=url), http)
             await shell.post(
                 "/__sandbox/settings", {"render_seconds": 0.5, "small_videos": True, "balance": 2000}

@@ -145,12 +145,6 @@ async def test_the_balance_pays_for_tasks_and_failed_ones_get_it_back(sandbox):
     assert refused["msg"].startswith("Credits insufficient : Your current balance isn't enough")
 
 
-async def test_prices_can_be_set_and_are_kept(sandbox):
-    sandbox.turn(balance=10, prices={MODEL: 3.5})
-    await create(sandbox)
-    assert (await sandbox.get("/kie/api/v1/chat/credit"))["data"] == 6.5
-
-
 async def test_wrong_paths_are_answered_by_the_framework_not_by_the_envelope(sandbox):
     answer = await sandbox.post("/kie/api/v1/jobs/create", {})
     assert (answer["status"], answer["path"]) == (404, "/api/v1/jobs/create")

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,8 +27,8 @@ TOKEN = SandboxSettings().bot_token
 class ListedFaults(Faults):
     """Acts out the faults it was given, by call name, each once."""
 
-    def __init__(self) -> None:
-        super().__init__(Store(None))
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
         self.next: dict[str, Any] = {}
         self.seen: list[tuple[str, str, dict[str, str]]] = []
 
@@ -87,7 +88,7 @@ def picture(width: int = 640, height: int = 480, kind: str = "JPEG", color: str 
 
 
 async def started(store: Store, clock: ManualClock) -> tuple[Context, TestServer]:
-    ctx = Context(store=store, faults=ListedFaults(), clock=clock)
+    ctx = Context(store=store, faults=ListedFaults(store), clock=clock)
     app: web.Application = build_app(
         ctx, {"/telegram": telegram.routes, "/chat": chat.routes, "": chat.page_routes}
     )
@@ -104,10 +105,12 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-async def sandbox(http: aiohttp.ClientSession) -> AsyncIterator[Sandbox]:
-    ctx, server = await started(Store(None), ManualClock())
+async def sandbox(http: aiohttp.ClientSession, tmp_path: Path) -> AsyncIterator[Sandbox]:
+    store = Store(tmp_path / "sandbox")
+    ctx, server = await started(store, ManualClock())
     yield Sandbox(ctx, http)
     await server.close()
+    store.close()
 
 
 def bot_for(sandbox: Sandbox) -> Bot:

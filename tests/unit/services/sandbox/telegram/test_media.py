@@ -8,14 +8,7 @@ import av
 import pytest
 from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest, TelegramEntityTooLarge
-from aiogram.types import (
-    BufferedInputFile,
-    InputMediaVideo,
-    Message,
-    URLInputFile,
-)
-from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiogram.types import BufferedInputFile, InputMediaVideo, Message
 from PIL import Image
 
 from tests.unit.services.sandbox.telegram.conftest import Sandbox, picture
@@ -181,33 +174,6 @@ async def test_the_bot_swaps_media(sandbox: Sandbox, bot: Bot, tmp_path: Path) -
     assert isinstance(swapped, Message) and swapped.video and not swapped.photo and swapped.caption == "новое"
     with pytest.raises(TelegramBadRequest, match="there is no text in the message to edit"):
         await bot.edit_message_text("x", chat_id=5, message_id=sent.message_id)
-
-
-async def test_media_by_address(sandbox: Sandbox, bot: Bot) -> None:
-    async def serve(request: web.Request) -> web.Response:
-        return web.Response(body=picture(), content_type="image/jpeg")
-
-    async def page(request: web.Request) -> web.Response:
-        return web.Response(text="<html>", content_type="text/html")
-
-    app = web.Application()
-    app.add_routes([web.get("/a.jpg", serve), web.get("/page", page)])
-    server = TestServer(app)
-    await server.start_server()
-    await sandbox.says(5, "hi")
-    try:
-        assert (await bot.send_photo(5, str(server.make_url("/a.jpg")))).photo
-        with pytest.raises(TelegramBadRequest, match="failed to get HTTP URL content"):
-            await bot.send_photo(5, str(server.make_url("/gone.jpg")))
-        with pytest.raises(TelegramBadRequest, match="wrong type of the web page content"):
-            await bot.send_photo(5, str(server.make_url("/page")))
-        with pytest.raises(TelegramBadRequest, match="failed to get HTTP URL content"):
-            await bot.send_photo(5, "http://example.org/a.jpg")
-        assert (
-            await bot.send_document(5, URLInputFile(str(server.make_url("/a.jpg")), filename="a.jpg"))
-        ).document
-    finally:
-        await server.close()
 
 
 async def test_a_page_sent_as_a_file_cannot_act_as_ours(sandbox: Sandbox, bot: Bot) -> None:

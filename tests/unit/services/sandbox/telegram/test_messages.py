@@ -3,7 +3,7 @@
 import pytest
 from aiogram import Bot
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, KeyboardButton, ReplyKeyboardMarkup
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from tests.support.each import each
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
@@ -58,19 +58,15 @@ async def test_unusable_text_is_refused_in_the_server_s_words(
     assert refused.value.message == f"Bad Request: {complaint}"
 
 
-async def test_keyboards_reach_the_person_where_they_belong(sandbox: Sandbox, bot: Bot) -> None:
+async def test_a_keyboard_reaches_the_person(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.says(5, "hi")
     inline = InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text="Да", callback_data="yes")]])
-    reply = ReplyKeyboardMarkup(keyboard=[[KeyboardButton(text="Меню")]], resize_keyboard=True)
 
     under = await bot.send_message(5, "выбор", reply_markup=inline)
-    beside = await bot.send_message(5, "меню", reply_markup=reply)
 
     assert under.reply_markup and under.reply_markup.model_dump() == inline.model_dump()
-    assert beside.reply_markup is None
     seen = (await sandbox.sees(5))["messages"]
     assert seen[1]["reply_markup"]["inline_keyboard"] == [[{"text": "Да", "callback_data": "yes"}]]
-    assert seen[2]["reply_keyboard"] == {"keyboard": [[{"text": "Меню"}]], "resize_keyboard": True}
 
 
 @each(
@@ -78,6 +74,7 @@ async def test_keyboards_reach_the_person_where_they_belong(sandbox: Sandbox, bo
     [
         ("{", "can't parse reply keyboard markup JSON object"),
         ("[]", "object expected as reply markup"),
+        ({"keyboard": [[{"text": "x"}]]}, "only inline keyboards are part of this sandbox"),
         ({"inline_keyboard": [[{"text": "x", "callback_data": "я" * 33}]]}, "BUTTON_DATA_INVALID"),
         (
             {"inline_keyboard": [[{"text": "x"}]]},

@@ -78,10 +78,10 @@ def test_documents_keep_their_place_and_cannot_be_changed_from_outside(tmp_path:
 
 @each("name", ["../x", "/etc/x", "a/../../x", "", "a\0b", "x" * 300])
 def test_file_names_stay_inside(tmp_path: Path, name: str) -> None:
-    for store in (Store(None), Store(tmp_path)):
-        with pytest.raises(StoreError, match="not a relative file name"):
-            store.write_file(name, b"")
-        store.close()
+    store = Store(tmp_path)
+    with pytest.raises(StoreError, match="not a relative file name"):
+        store.write_file(name, b"")
+    store.close()
 
 
 async def test_a_restarted_sandbox_goes_on_where_it_stopped(

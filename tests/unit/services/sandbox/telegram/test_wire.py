@@ -23,6 +23,7 @@ from aiogram.methods import GetMe
 from aiogram.types import BufferedInputFile
 
 from services.sandbox.faults import FAULT_NAMES
+from services.sandbox.knobs import change_knobs
 from services.sandbox.telegram.service import METHODS
 from tests.support.each import each
 from tests.unit.services.sandbox.telegram.conftest import Sandbox
@@ -112,7 +113,7 @@ async def test_bodies_that_cannot_be_read_are_the_client_s_fault(
 
 
 async def test_a_flood_to_one_chat_is_held_back(sandbox: Sandbox, bot: Bot) -> None:
-    sandbox.ctx.settings.telegram_chat_rate, sandbox.ctx.settings.telegram_chat_burst = 0.5, 2
+    change_knobs(sandbox.ctx, {"telegram_chat_rate": 0.5, "telegram_chat_burst": 2})
     await sandbox.says(5, "hi")
     await sandbox.says(6, "hi")
     await bot.send_message(5, "1")

@@ -117,19 +117,6 @@ async def test_forged_beside_a_true_one(shop, listener):
     assert values == {"203.0.113.7": "99999.00", "185.71.76.5": "390.00"}
 
 
-async def test_anything_can_be_forged_by_the_control_api(shop, listener):
-    payment = await made(shop)
-    url = "/__sandbox/yookassa/forge"
-    listener.statuses = [200, 403]
-    assert await shop.post(url, {"payment_id": payment["id"]}) == {"ok": True, "answered": "200"}
-    unknown = {"payment_id": "nobody", "object": {"metadata": {"order_id": "7"}}, "headers": {}}
-    assert (await shop.post(url, unknown))["answered"] == "403"
-    assert [body["object"]["id"] for body in listener.bodies] == [payment["id"], "nobody"]
-    assert (await shop.post(url, {"nonsense": 1}))["ok"] is False
-    shop.turn(yookassa_notification_url="")
-    assert "yookassa_notification_url" in (await shop.post(url, {}))["error"]
-
-
 async def test_only_chosen_events_are_told(shop, listener):
     shop.turn(yookassa_events=["payment.canceled"])
     paid, declined = await made(shop, "k1"), await made(shop, "k2")

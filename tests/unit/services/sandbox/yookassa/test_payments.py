@@ -51,6 +51,7 @@ BAD = {
     "long metadata value": ({"metadata": {"k": "x" * 513}}, "metadata.k"),
     "metadata number": ({"metadata": {"k": 5}}, "metadata.k"),
     "capture as text": ({"capture": "true"}, "capture"),
+    "two stages": ({"capture": False}, "capture"),
     "receipt without customer": ({"receipt": {"items": [{}]}}, "receipt.customer"),
     "receipt without items": ({"receipt": {"customer": {"email": "a@b.c"}}}, "receipt.items"),
 }
@@ -112,16 +113,7 @@ async def test_wrong_credentials(sandbox):
             assert (await reply.json())["code"] == "invalid_credentials"
 
 
-async def test_methods_and_content_types(sandbox):
-    url = f"{sandbox.url}/yookassa/v3/payments"
-    async with sandbox.http.delete(url, headers=basic()) as reply:
-        assert (reply.status, await reply.read()) == (405, b"")
-        assert reply.headers["Reason-Phrase"] == "Request method 'DELETE' not supported"
-    async with sandbox.http.post(url, data="a=b", headers=basic() | {"Idempotence-Key": "k"}) as reply:
-        assert reply.status == 415
-        assert "not supported" in reply.headers["Reason-Phrase"]
-    async with sandbox.http.get(url, headers=basic()) as reply:
-        assert reply.headers["Signature"].startswith("v1 ")
+async def test_what_there_is_not(sandbox):
     assert (await request(sandbox, "GET", "/nothing"))[0] == 404
 
 
@@ -168,47 +160,29 @@ async def test_the_page_itself(sandbox):
         assert reply.status == 400
 
 
-async def test_unpaid_payments_expire_and_held_money_goes_back(sandbox, listener):
+async def test_unpaid_payments_expire(sandbox, listener):
     sandbox.turn(yookassa_notification_url=listener.url)
-    unpaid, held = await made(sandbox, "k1"), await made(sandbox, "k2", capture=False)
-    await press(sandbox, held, "pay")
+    unpaid = await made(sandbox)
     sandbox.clock.advance(3601)
     await eventually(lambda: any(body["event"] == "payment.canceled" for body in listener.bodies))
     gone = await seen(sandbox, unpaid["id"])
     assert gone["cancellation_details"] == {"party": "yoo_money", "reason": "expired_on_confirmation"}
-    waiting = await seen(sandbox, held["id"])
-    assert (waiting["status"], waiting["expires_at"]) == ("waiting_for_capture", "2027-01-22T08:00:00.000Z")
-    sandbox.clock.advance(604_800)
-    gone = await seen(sandbox, held["id"])
-    assert gone["cancellation_details"]["reason"] == "expired_on_capture"
-
-
-async def test_other_confirmations(sandbox):
-    embedded = await made(sandbox, "k1", confirmation={"type": "embedded"})
-    assert embedded["confirmation"]["confirmation_token"].startswith("ct-")
-    qr = await made(sandbox, "k2", confirmation={"type": "qr"})
-    assert "orderId=" in qr["confirmation"]["confirmation_data"]
 
 
 async def test_lists_are_filtered(sandbox):
     old = await made(sandbox, "k1")
     sandbox.clock.advance(60)
-    paid = await made(sandbox, "k2")
-    await press(sandbox, paid, "pay")
+    new = await made(sandbox, "k2")
 
     async def listed(query: str) -> list[str]:
         status, page = await request(sandbox, "GET", f"/payments?{query}")
         assert (status, page["type"]) == (200, "list")
         return [payment["id"] for payment in page["items"]]
 
-    assert await listed("") == [paid["id"], old["id"]]
-    assert await listed("status=succeeded") == [paid["id"]]
-    assert await listed("status=pending") == [old["id"]]
-    assert await listed("payment_method=bank_card") == [paid["id"]]
-    assert await listed("created_at.gte=2027-01-15T08:01:00.000Z") == [paid["id"]]
-    assert await listed("created_at.lt=2027-01-15T08:01:00.000Z") == [old["id"]]
-    assert await listed("captured_at.gt=2027-01-01T00:00:00Z") == [paid["id"]]
-    for bad in ("limit=0", "limit=101", "limit=x", "cursor=x", "cursor=%20", "created_at.gte=yesterday"):
+    assert await listed("") == [new["id"], old["id"]]
+    assert await listed("created_at.gte=2027-01-15T08:01:00.000Z") == [new["id"]]
+    bad_ones = ("limit=0", "limit=101", "limit=x", "cursor=x", "cursor=%20", "created_at.gte=yesterday")
+    for bad in (*bad_ones, "status=pending"):
         status, error = await request(sandbox, "GET", f"/payments?{bad}")
         assert (status, error["code"]) == (400, "invalid_request"), bad
 
