@@ -37,12 +37,6 @@ class Brief(msgspec.Struct, frozen=True):
     wishes: str = ""
 
 
-class NewText(msgspec.Struct, frozen=True):
-    ref: str
-    account: str
-    body: str
-
-
 class Draft(msgspec.Struct, frozen=True):
     """Order before (and after) it is confirmed; see the table `drafts`."""
 
@@ -132,18 +126,11 @@ class PersonalData:
         await self._pool.execute(query("change_text"), ref, msgspec.json.encode(body).decode())
 
     async def text(self, ref: str) -> bytes | None:
-        body = await self._pool.fetchval("SELECT body::text FROM texts WHERE ref = $1", ref)
-        return None if body is None else str(body).encode()
+        return (await self.texts([ref]))[0]
 
     async def texts(self, refs: Sequence[str]) -> list[bytes | None]:
         found: dict[str, str] = {ref: body for ref, body in await self._pool.fetch(query("texts"), refs)}
         return [found[ref].encode() if ref in found else None for ref in refs]
-
-    async def keep_texts(self, texts: Sequence[NewText]) -> None:
-        """Store texts, all or none; the first stays. Raises ForeignKeyViolationError."""
-        # In one order, so that two who keep the same ones do not wait for each other.
-        columns = zip(*sorted(msgspec.structs.astuple(text) for text in texts), strict=True)
-        await self._pool.execute(query("keep_texts"), *columns)
 
     async def brief(self, ref: str) -> Brief | None:
         return as_brief(await self.text(ref))

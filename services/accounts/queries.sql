@@ -43,12 +43,6 @@ UPDATE status_messages SET abandoned = true, last_error = NULL WHERE account = $
 DELETE FROM updates WHERE (user_id = $1 OR chat_id = $1)
   AND EXISTS (SELECT FROM accounts WHERE account = $2 AND telegram_id = $1)
 
--- name: keep_texts
--- Texts, unless there are some under these references. $1 references, $2 accounts, $3 bodies
-INSERT INTO texts (ref, account, body)
-SELECT ref, account, body::json FROM unnest($1::text[], $2::text[], $3::text[]) AS t (ref, account, body)
-ON CONFLICT (ref) DO NOTHING
-
 -- name: mark_ordered
 -- A draft has become an order, and keeps its photo. $1 draft
 WITH marked AS (UPDATE drafts SET ordered = true WHERE draft = $1 RETURNING photo)

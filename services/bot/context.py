@@ -1,8 +1,6 @@
 """The services and the person that handlers work with."""
 
 import asyncio
-import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import msgspec
@@ -24,8 +22,6 @@ TERMS_VERSION = "2026-11"
 """Changed terms get a new version, and everyone is asked once more."""
 
 PHOTOS_AT_ONCE = 4
-CONSENT_S = 10.0
-_REMEMBERED_MAX = 10_000
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -35,7 +31,7 @@ class Person(msgspec.Struct, frozen=True):
     locale: str
     chat_id: int
     accepted: bool
-    """Whether this version of the terms is agreed to."""
+    """Whether this version of the terms is agreed to, by the log as it is now: a restore may undo it."""
 
 
 @dataclass(frozen=True)
@@ -78,23 +74,3 @@ class BotContext:
     async def account(self, person: Person) -> AccountState:
         """The account from the log itself: right even when every projection is behind."""
         return await self.ledger.read.account(person.account)
-
-
-class Consents:
-    """Accepted terms, read from the log and believed for CONSENT_S: a restore may undo an agreement."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._until: OrderedDict[str, float] = OrderedDict()
-
-    async def given(self, account: str) -> bool:
-        now = time.monotonic()
-        if now < self._until.get(account, now):
-            return True
-        self._until.pop(account, None)
-        agreed = (await self._ledger.read.account(account)).terms == TERMS_VERSION
-        if agreed:
-            self._until[account] = now + CONSENT_S
-            if len(self._until) > _REMEMBERED_MAX:
-                self._until.popitem(last=False)
-        return agreed

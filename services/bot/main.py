@@ -10,7 +10,6 @@ from aiogram import Bot
 from aiogram.types import BotCommand
 
 from ledger.log.ledger import Ledger
-from ledger.postgres import TRANSIENT
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
@@ -19,7 +18,6 @@ from services.adapters.yookassa.gateway import YooKassa
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext
 from services.bot.inbox import Inbox, InboxRunner, LeaderLock
-from services.bot.middleware import Locales
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_form import storage
 from services.bot.order_history import History
@@ -34,7 +32,7 @@ from services.payments.yookassa import YooKassaPayments
 from services.platform.blobs import open_blobs
 from services.platform.database import create_pool
 from services.platform.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
-from services.platform.periodic import repeat
+from services.platform.periodic import repeat, sleep
 from services.platform.process import Runtime
 from services.platform.redis import command_client
 from services.platform.settings import Settings
@@ -59,8 +57,7 @@ async def serve(settings: Settings) -> None:
         try:
             url = settings.require_database_url()
             async with pool, Ledger(url, pool) as ledger, YooKassa(settings) as yookassa:
-                texts, locales = bot_texts(), Locales()
-                people, blobs = PersonalData(pool), open_blobs(settings)
+                texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)
                 orders = PaymentOrders(settings, ledger, pool)
                 stars = StarsPayments(orders, bot, people)
                 shop = BotContext(
@@ -76,7 +73,7 @@ async def serve(settings: Settings) -> None:
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),
                 )
-                handler = UpdateHandler(bot, build_dispatcher(shop, storage(redis), locales), texts, locales)
+                handler = UpdateHandler(bot, build_dispatcher(shop, storage(redis)), texts)
                 inbox = Inbox(pool)
 
                 async def work(over: asyncio.Event) -> None:
@@ -89,7 +86,8 @@ async def serve(settings: Settings) -> None:
                 runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
                 runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
-                runtime.spawn(clean(runtime, inbox), "clean")
+                cleaning = repeat(inbox.forget_parked, runtime.stop, "clean", idle_s=_CLEAN_EVERY_S)
+                runtime.spawn(cleaning, "clean")
                 spawn_views(runtime, shop)
                 runtime.ready()
                 await runtime.wait()
@@ -156,17 +154,6 @@ async def tell_commands(runtime: Runtime, bot: Bot, texts: Catalogues) -> None:
                 if not is_transient(error):
                     logger.warning("commands_not_told", reason=str(error))
                     return
-            if not await runtime.sleep(5):
+            await sleep(5, runtime.stop)
+            if runtime.stop.is_set():
                 return
-
-
-async def clean(runtime: Runtime, inbox: Inbox) -> None:
-    """Delete parked updates in time: they hold personal data."""
-    while True:
-        try:
-            if forgotten := await inbox.forget_parked():
-                logger.info("parked_updates_forgotten", count=forgotten)
-        except TRANSIENT as error:
-            logger.warning("cleaning_postponed", reason=repr(error))
-        if not await runtime.sleep(_CLEAN_EVERY_S):
-            return

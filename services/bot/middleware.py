@@ -12,41 +12,21 @@ from aiogram.types import CallbackQuery, Chat, TelegramObject, User
 from structlog.contextvars import bind_contextvars
 
 from services.adapters.telegram.callback_data import CheckPayment, ChooseCount, Order
-from services.bot.context import BotContext, Consents, Person
+from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.metrics import drop
 from services.bot.replies import Conversation
 from services.platform.i18n import locale_for
 
 logger = structlog.get_logger()
 
-_LOCALES_KEPT: Final = 10_000
-
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
-
-
-class Locales:
-    """Languages of recent persons, for apologies while the database is away."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[int, str] = OrderedDict()
-
-    def note(self, user_id: int, locale: str) -> None:
-        self._known[user_id] = locale
-        self._known.move_to_end(user_id)
-        if len(self._known) > _LOCALES_KEPT:
-            self._known.popitem(last=False)
-
-    def of(self, user_id: int | None, language_code: str | None) -> str:
-        return self._known.get(user_id or 0) or locale_for(language_code)
 
 
 class PersonMiddleware(BaseMiddleware):
     """Gives handlers `person`; drops and logs what is not a person in a private chat."""
 
-    def __init__(self, shop: BotContext, consents: Consents, locales: Locales) -> None:
+    def __init__(self, shop: BotContext) -> None:
         self._shop = shop
-        self._consents = consents
-        self._locales = locales
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         user: User | None = data.get("event_from_user")
@@ -60,8 +40,7 @@ class PersonMiddleware(BaseMiddleware):
             await _leave(state)
             return drop(data["event_update"].event_type, "erased")
         bind_contextvars(account=account.account)
-        accepted = await self._consents.given(account.account)
-        self._locales.note(user.id, account.locale)
+        accepted = (await self._shop.ledger.read.account(account.account)).terms == TERMS_VERSION
         person = data["person"] = Person(account.account, account.locale, user.id, accepted)
         talk = Conversation(data["bot"], self._shop, person, state, event) if state is not None else None
         data["chat"] = talk

@@ -15,13 +15,13 @@ from redis.exceptions import RedisError
 from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
-from services.bot.context import BotContext, Consents
+from services.bot.context import BotContext
 from services.bot.handlers import admin, confirm, drafts, fallback, menu, order, terms, topup
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
-from services.bot.middleware import Locales, PersonMiddleware, RepeatedTaps
-from services.platform.i18n import Catalogues
+from services.bot.middleware import PersonMiddleware, RepeatedTaps
+from services.platform.i18n import Catalogues, locale_for
 
 logger = structlog.get_logger()
 
@@ -33,11 +33,10 @@ class HandlerTimeoutError(NeurocardsError):
 
 
 class UpdateHandler:
-    def __init__(self, bot: Bot, dispatcher: Dispatcher, texts: Catalogues, locales: Locales) -> None:
+    def __init__(self, bot: Bot, dispatcher: Dispatcher, texts: Catalogues) -> None:
         self._bot = bot
         self._dispatcher = dispatcher
         self._texts = texts
-        self._locales = locales
 
     async def handle(self, stored: StoredUpdate) -> None:
         """Answer the update. Nobody to answer to counts as answered."""
@@ -99,7 +98,7 @@ class UpdateHandler:
         for event in stored.update().values():
             if isinstance(event, dict):
                 code = (event.get("from") or {}).get("language_code")
-        locale = self._locales.of(stored.user_id, code)
+        locale = locale_for(code)
         return lambda msgid: self._texts.gettext(msgid, locale=locale)
 
     async def _say(self, stored: StoredUpdate, text: str) -> None:
@@ -118,10 +117,10 @@ def _kind(update: Update) -> str:
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_query")
 
 
-def build_dispatcher(shop: BotContext, places: BaseStorage, locales: Locales) -> Dispatcher:
+def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
     """A dispatcher for one process. Handlers get `shop` and `person`."""
     dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, disable_fsm=True, shop=shop)
-    who, taps = PersonMiddleware(shop, Consents(shop.ledger), locales), RepeatedTaps()
+    who, taps = PersonMiddleware(shop), RepeatedTaps()
     dispatcher.message.outer_middleware(topup.StarsMiddleware(shop))
     for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
         # Here and not before all updates: what is about money is answered while Redis is away.

@@ -31,7 +31,7 @@ from services.platform.redis_keys import (
 )
 
 _ANSWER_S: Final = 0.5
-_SCRIPTS: Final = ("turn", "renew", "rest", "rests", "read")
+_SCRIPTS: Final = ("turn", "rest", "read")
 
 
 class ProviderRates(msgspec.Struct, frozen=True):
@@ -50,13 +50,11 @@ class ProviderRates(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """`account`: create now, with it. Without: ask again after `wait_s`. `resting`: every account rests.
-    `slot` names the place in the account's window, see `renew`."""
+    """`account`: create now, with it. Without: ask again after `wait_s`. `resting`: every account rests."""
 
     account: str
     wait_s: float
     resting: bool
-    slot: str = ""
 
 
 class ProviderLimits:
@@ -80,19 +78,11 @@ class ProviderLimits:
         answer = await self._run("turn", keys, [ticket, user, *numbers, *accounts])
         if answer is None:
             return self._own.turn(accounts)
-        chosen, wait_ms, resting, troubled, slot = answer
+        chosen, wait_ms, resting, troubled = answer
         account = chosen.decode()
         if troubled:
             self._troubled.add(account)
-        return Turn(account, int(wait_ms) / 1000, bool(resting), slot.decode())
-
-    async def renew(self, turn: Turn) -> float:
-        """Count a held-up turn from now on; 0, or the seconds to wait before asking again. Without this,
-        calls that were held up one by one would come in a bunch that the provider refuses."""
-        window_ms = int(self._rates.per_s * 1000)
-        arguments = (turn.slot, window_ms, self._rates.creations)
-        wait_ms = await self._run("renew", [kie_made(turn.account)], arguments)
-        return self._own.renew(turn.account) if wait_ms is None else int(wait_ms) / 1000
+        return Turn(account, int(wait_ms) / 1000, bool(resting))
 
     async def done(self, ticket: str, user: str) -> None:
         """Release the user's place in flight: the submission is over, or was never made."""
@@ -125,13 +115,6 @@ class ProviderLimits:
             self._own.rest(account, 0)
             await self._ask(lambda redis: redis.ask("HDEL", KIE_RESTING, account, f"{account}:row"))
 
-    async def rests(self, accounts: Sequence[str]) -> dict[str, float]:
-        """Seconds of rest left per account."""
-        left_ms = await self._run("rests", [KIE_RESTING], accounts)
-        if left_ms is None:
-            return self._own.rests(accounts)
-        return {account: int(ms) / 1000 for account, ms in zip(accounts, left_ms, strict=True)}
-
     async def _run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         return await self._ask(lambda redis: redis.run(script, keys, arguments))
 
@@ -161,14 +144,6 @@ class _OwnLimits:
             soonest = min(soonest, made[0] + rates.per_s - now)
         return Turn("", soonest, False)
 
-    def renew(self, account: str) -> float:
-        now, rates = time.monotonic(), self._rates
-        made = self._made_of(account, now)
-        if len(made) >= rates.creations:
-            return made[0] + rates.per_s - now
-        made.append(now)  # counted twice for a while: this errs to the safe side
-        return 0.0
-
     def _made_of(self, account: str, now: float) -> deque[float]:
         made = self._made.setdefault(account, deque())
         while made and made[0] <= now - self._rates.per_s:
@@ -180,10 +155,6 @@ class _OwnLimits:
         at = max(self._read_at.get(lane, 0.0), now)
         self._read_at[lane] = at + interval_s
         return at - now
-
-    def rests(self, accounts: Sequence[str]) -> dict[str, float]:
-        now = time.monotonic()
-        return {account: max(self._rests.get(account, 0.0) - now, 0.0) for account in accounts}
 
     def rest(self, account: str, seconds: float) -> None:
         self._rests[account] = time.monotonic() + seconds

@@ -5,8 +5,7 @@
 --       6 the virtual time now, 7… one window per account (turn -> when, ms)
 -- ARGV: 1 ticket, 2 user, 3 window ms, 4 turns per window, 5 forget who has not asked for ms,
 --       6 in flight at most, 7 in flight for at most ms, 8… the accounts' names
--- Returns {account or '', ms to wait, 1 when every account rests, 1 when the account has had trouble lately, the
--- turn's name in its window or ''}
+-- Returns {account or '', ms to wait, 1 when every account rests, 1 when the account has had trouble lately}
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local ticket, user, window, per_window = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -20,7 +19,7 @@ redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', now)
 if redis.call('ZCARD', KEYS[5]) >= tonumber(ARGV[6]) and not redis.call('ZSCORE', KEYS[5], ticket) then
     redis.call('ZREM', KEYS[1], ticket) -- others must not wait behind who may not go
     redis.call('ZREM', KEYS[2], ticket)
-    return {'', 1000, 0, 0, ''}
+    return {'', 1000, 0, 0}
 end
 
 local virtual = tonumber(redis.call('GET', KEYS[6]) or 0)
@@ -55,13 +54,12 @@ for i = 8, #ARGV do
     end
 end
 if not chosen then
-    return {'', rest_ends - now, 1, 0, ''}
+    return {'', rest_ends - now, 1, 0}
 end
 if redis.call('ZRANK', KEYS[1], ticket) >= free then
-    return {'', math.max(soonest, 50), 0, 0, ''}
+    return {'', math.max(soonest, 50), 0, 0}
 end
-local slot = ticket .. ':' .. now
-redis.call('ZADD', KEYS[chosen - 1], now, slot)
+redis.call('ZADD', KEYS[chosen - 1], now, ticket .. ':' .. now)
 redis.call('PEXPIRE', KEYS[chosen - 1], window)
 redis.call('ZREM', KEYS[1], ticket)
 redis.call('ZREM', KEYS[2], ticket)
@@ -69,4 +67,4 @@ redis.call('SET', KEYS[6], mine, 'PX', 3600000)
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', mine - 1)
 redis.call('ZADD', KEYS[5], now + tonumber(ARGV[7]), ticket)
 redis.call('PEXPIRE', KEYS[5], ARGV[7])
-return {ARGV[chosen], 0, 0, redis.call('HEXISTS', KEYS[4], ARGV[chosen] .. ':row'), slot}
+return {ARGV[chosen], 0, 0, redis.call('HEXISTS', KEYS[4], ARGV[chosen] .. ':row')}

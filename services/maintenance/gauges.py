@@ -8,7 +8,6 @@ from typing import Any, Final, get_args
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
@@ -19,10 +18,10 @@ from services.adapters.kie.gateway import Kie
 from services.generation.circuit_breaker.rules import State as ModelState
 from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.error_classes import POLICIES
-from services.generation.provider_limits import ProviderLimits, note_balances
+from services.generation.provider_limits import look, note_balances
 from services.maintenance import metrics
 from services.payments.reconciliation import Kind as DifferenceKind
-from services.platform.periodic import obey_cancellation
+from services.platform.redis import RedisBreaker
 from services.platform.redis_keys import JOBS, LEDGER
 from services.streams.entries import GENERATION, position_of
 
@@ -37,6 +36,10 @@ UNKNOWN_S: Final = 180.0
 """A call and its answer take half a minute at most; a callback may take as long as the video."""
 PARKED: Final = tuple(name for name, policy in POLICIES.items() if policy.parks)
 STATES: Final = tuple(state for state in get_args(JobState) if state not in ENDED)
+
+
+def redis_breaker(failed_event: str, answer_s: float | None = REDIS_ANSWER_S) -> RedisBreaker:
+    return RedisBreaker(failed_event, answer_s=answer_s, count=metrics.REDIS_FAILURES.inc)
 
 
 async def measure_open_jobs(pool: Pool) -> int:
@@ -126,11 +129,22 @@ async def measure_payments(pool: Pool) -> int:
     return 0
 
 
-async def measure_rests(kie: Kie, limits: ProviderLimits) -> int:
-    rests = await limits.rests(kie.accounts)
-    for account, left_s in rests.items():
-        metrics.RESTING.labels(account).set(left_s > 0)
-    return sum(left_s > 0 for left_s in rests.values())
+class Rests:
+    """Measures which of our accounts rest. While Redis is away the last known stays."""
+
+    def __init__(self, kie: Kie, redis: Redis) -> None:
+        self._kie = kie
+        self._redis = redis
+        self._breaker = redis_breaker("rests_not_read")
+
+    async def run_once(self) -> int:
+        looked = await self._breaker.ask(lambda: look(self._redis, 0.0))
+        if looked is None:
+            return 0
+        resting = {found.account for found in looked[0] if found.rests_s > 0}
+        for account in self._kie.accounts:
+            metrics.RESTING.labels(account).set(account in resting)
+        return len(resting.intersection(self._kie.accounts))
 
 
 class Balances:
@@ -139,6 +153,7 @@ class Balances:
     def __init__(self, kie: Kie, redis: Redis | None = None) -> None:
         self._kie = kie
         self._redis = redis
+        self._breaker = redis_breaker("balances_not_noted")
         self._seen: dict[str, float] = {}
 
     async def run_once(self) -> int:
@@ -146,13 +161,8 @@ class Balances:
         accounts = self._kie.accounts
         found = await asyncio.gather(*(self._read(account) for account in accounts))
         read = {name: balance for name, balance in zip(accounts, found, strict=True) if balance is not None}
-        if self._redis is not None:
-            try:
-                await note_balances(self._redis, read)
-            except (RedisError, OSError) as error:
-                obey_cancellation()
-                metrics.REDIS_FAILURES.inc()
-                logger.warning("balances_not_noted", error=repr(error))
+        if (redis := self._redis) is not None:
+            await self._breaker.ask(lambda: note_balances(redis, read))
         return len(read)
 
     async def _read(self, account: str) -> Decimal | None:
@@ -181,6 +191,7 @@ class ConsumerLag:
     def __init__(self, pool: Pool, redis: Redis | None) -> None:
         self._pool = pool
         self._redis = redis
+        self._breaker = redis_breaker("lags_not_read")
         self._published: int | None = None
 
     async def run_once(self) -> int:
@@ -201,16 +212,12 @@ class ConsumerLag:
         metrics.UNAPPLIED_AT.labels(RELAY).set(recorded_at_s or 0)
 
     async def _in_redis(self, redis: Redis, head: int) -> None:
-        try:
-            async with asyncio.timeout(REDIS_ANSWER_S):
-                published, queued, delivered = await _positions(redis)
-        except (RedisError, OSError, TimeoutError) as error:
-            obey_cancellation()
-            metrics.REDIS_FAILURES.inc()
-            logger.warning("lags_not_read", error=repr(error))
+        found = await self._breaker.ask(lambda: _positions(redis))
+        if found is None:
             for consumer in (RELAY, GENERATION):
                 metrics.LAG.labels(consumer).set(float("nan"))
             return
+        published, queued, delivered = found
         self._published = published
         metrics.LAG.labels(RELAY).set(max(head - published, 0))
         metrics.LAG.labels(GENERATION).set(max(queued - delivered, 0))

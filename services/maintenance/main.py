@@ -80,7 +80,7 @@ async def serve(settings: Settings) -> None:
             orphaned = OrphanedJobs(ledger, pool, redis, unmoved_s=2 * lease_s)
             tasks.start("unclaimed", orphaned.run_once, min(ORPHANED_S, lease_s))
         start_payments(tasks, settings, ledger, pool, shop, bot)
-        start_gauges(tasks, pool, redis, kie, limits)
+        start_gauges(tasks, pool, redis, kie)
         if settings.verify_every_seconds:
             verification = Verification(settings, pool, runtime.stop)
             tasks.start("verification", verification.run_once, verification.idle_s)
@@ -116,11 +116,12 @@ async def compare_books(book: Reconciliation, days: int, every_s: float) -> int:
     return int(report is not None)
 
 
-def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie, limits: ProviderLimits) -> None:
+def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie) -> None:
     offered = [model.slug for model in load_catalogue().models if model.enabled]
     tasks.start("summary", partial(gauges.measure_open_jobs, pool), MEASURE_S)
     tasks.start("lags", gauges.ConsumerLag(pool, redis).run_once, MEASURE_S)
-    tasks.start("rests", partial(gauges.measure_rests, kie, limits), MEASURE_S)
+    if redis is not None:
+        tasks.start("rests", gauges.Rests(kie, redis).run_once, MEASURE_S)
     tasks.start("models", partial(gauges.measure_models, CircuitBook(pool), offered), MEASURE_S)
     tasks.start("archive", partial(gauges.measure_wal_archive, pool), SLOWLY_S)
     tasks.start("unknown", gauges.UnknownSubmissions(pool).run_once, SLOWLY_S)

@@ -21,7 +21,6 @@ from typing import Any, Final
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from ledger.commands import ReissueJob
@@ -29,9 +28,9 @@ from ledger.errors import RejectedError
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.maintenance.metrics import REDIS_FAILURES, REISSUED, UNCLAIMED
+from services.maintenance.gauges import redis_breaker
+from services.maintenance.metrics import REISSUED, UNCLAIMED
 from services.platform.lua import load_script
-from services.platform.periodic import obey_cancellation
 from services.platform.redis_keys import JOBS, LEDGER
 from services.streams.entries import GENERATION, entry_id, position_of
 
@@ -83,18 +82,16 @@ class OrphanedJobs:
         self._redis = redis
         self._unmoved_s = unmoved_s
         self._script = redis.register_script(load_script(__package__, "entries"))
+        self._breaker = redis_breaker("unclaimed_not_looked_for", answer_s=None)  # there may be many
         self._seen: set[OrphanedJob] = set()
 
     async def run_once(self) -> int:
         """Look, and reissue what was orphaned at the last look too; how many. None while Redis is away."""
         before, self._seen = self._seen, set()
-        try:
-            self._seen = await self.look()
-        except (RedisError, OSError) as error:
-            obey_cancellation()
-            REDIS_FAILURES.inc()
-            logger.warning("unclaimed_not_looked_for", error=repr(error))
+        seen = await self._breaker.ask(self.look)
+        if seen is None:
             return 0
+        self._seen = seen
         twice = self._seen & before
         UNCLAIMED.set(len(twice))
         reissued = 0

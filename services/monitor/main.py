@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from functools import partial
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
@@ -32,22 +33,19 @@ async def serve(settings: Settings) -> None:
         async def deadlines() -> int:
             return (await sweep.run_once()).failed
 
-        async def log_time() -> int:
-            await measure_log_time(pool)
-            return 0
-
         tasks = Scheduler(runtime)
         tasks.start("deadlines", deadlines, SWEEP_S, at_once=True)
         tasks.start("expiry", ExpirySweep(ledger, pool).run_once, EXPIRY_S, at_once=True)
-        tasks.start("log_time", log_time, MEASURE_S)
+        tasks.start("log_time", partial(measure_log_time, pool), MEASURE_S)
         runtime.ready()
         await runtime.wait()
 
 
-async def measure_log_time(pool: Pool) -> None:
+async def measure_log_time(pool: Pool) -> int:
     """Measure the log's time ahead of the clocks: it never falls back. While ahead, lots end and deadlines
     pass by a clock that does not move. Our own clock tells while the database's is still wrong."""
     row = await pool.fetchrow(query("log_time"))
     if row is not None:
         LOG_AHEAD.labels("database").set(row["log_s"] - row["database_s"])
         LOG_AHEAD.labels("monitor").set(row["log_s"] - time.time())
+    return 0

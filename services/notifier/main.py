@@ -56,7 +56,7 @@ async def serve(settings: Settings) -> None:
         stop, drained = runtime.stop, asyncio.Event()
         runtime.spawn(repeat(follower.run_once, stop, "follow", idle_s=0), "follow")
         runtime.spawn(_send(sender, stop, drained), "send")
-        runtime.spawn(_renew(sender, drained, settings.lease_seconds / 4), "renew")
+        runtime.spawn(repeat(sender.renew_once, drained, "renew", idle_s=settings.lease_seconds / 4), "renew")
         for editor in editors:
             runtime.spawn(repeat(editor.run_once, stop, "edit", idle_s=IDLE_S, wake=editor.wake), "edit")
         _tell_status(runtime, pool, follower, sender)
@@ -82,14 +82,6 @@ async def _send(sender: Sender, stop: asyncio.Event, drained: asyncio.Event) -> 
         await sender.drain()
     finally:
         drained.set()
-
-
-async def _renew(sender: Sender, drained: asyncio.Event, every_s: float) -> None:
-    async def renew_once() -> int:
-        await sender.renew_once()
-        return 0  # however many: the next time is in `every_s`
-
-    await repeat(renew_once, drained, "renew", idle_s=every_s)
 
 
 def _wake(*parts: Sender | Editor) -> None:

@@ -12,7 +12,7 @@ from services.adapters.telegram.callback_data import Again, Menu, MenuAction
 from services.generation.error_classes import policy_for
 from services.notifier.expected_messages import ENDED, Kind, LineState
 from services.platform.file_links import VALID_S, FileLinks
-from services.platform.i18n import locale_for
+from services.platform.i18n import N_, locale_for
 
 LINES_MAX: Final = 10
 """Orders of more jobs are shown as counts."""
@@ -68,14 +68,14 @@ class Shown(msgspec.Struct, frozen=True):
     buttons: InlineKeyboardMarkup | None = None
 
 
-_MARKS: Final[dict[LineState, str]] = {
-    "queued": "⏳",
-    "writing": "✍️",
-    "rendering": "🎬",
-    "retrying": "🔁",
-    "done": "✅",
-    "failed": "❌",
-    "gifted": "🎁",
+_STATES: Final[dict[LineState, tuple[str, str]]] = {
+    "queued": ("⏳", N_("in the queue")),
+    "writing": ("✍️", N_("writing the script")),
+    "rendering": ("🎬", N_("rendering the video")),
+    "retrying": ("🔁", N_("the service stumbled, trying again")),
+    "done": ("✅", N_("done")),
+    "failed": ("❌", N_("did not work out, the credits are back")),
+    "gifted": ("🎁", N_("came late, a gift")),
 }
 
 
@@ -159,7 +159,7 @@ class Messages:
         parts = [f"<b>{title}</b>", ""]
         if len(lines) > LINES_MAX:
             counts = Counter(line.state for line in lines)
-            parts += [f"{self._state(s, locale)}: {counts[s]}" for s in _MARKS if counts[s]]
+            parts += [f"{self._state(s, locale)}: {counts[s]}" for s in _STATES if counts[s]]
         else:
             parts += [self._line(line, len(lines), locale) for line in lines]
         lost = [line for line in lines if line.lost and line.blob][:LINES_MAX]
@@ -175,7 +175,8 @@ class Messages:
         return number + self._state(line.state, locale)
 
     def _state(self, state: LineState, locale: str) -> str:
-        return f"{_MARKS[state]} {self._say(_state_name(state), locale)}"
+        mark, name = _STATES[state]
+        return f"{mark} {self._say(name, locale)}"
 
     def _which(self, delivery: Delivery, locale: str) -> list[str]:
         if delivery.of_jobs == 1:
@@ -192,20 +193,3 @@ class Messages:
 
     def _say(self, msgid: str, locale: str) -> str:
         return self._texts.gettext(msgid, locale=locale)
-
-
-def _(msgid: str) -> str:
-    return msgid
-
-
-def _state_name(state: LineState) -> str:
-    names: dict[LineState, str] = {
-        "queued": _("in the queue"),
-        "writing": _("writing the script"),
-        "rendering": _("rendering the video"),
-        "retrying": _("the service stumbled, trying again"),
-        "done": _("done"),
-        "failed": _("did not work out, the credits are back"),
-        "gifted": _("came late, a gift"),
-    }
-    return names[state]

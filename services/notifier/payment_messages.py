@@ -12,7 +12,7 @@ from services.adapters.telegram.callback_data import BackToOrder, CheckPayment, 
 from services.notifier.messages import Delivery, Shown
 from services.payments.orders import standing_of
 from services.payments.packages import money_text
-from services.platform.i18n import locale_for
+from services.platform.i18n import N_, locale_for
 
 _NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")
 _LATE: Final = ("expired_on_confirmation", "expired_on_capture", "internal_timeout", "rejected_by_timeout")
@@ -145,17 +145,13 @@ def _menu(text: str, action: MenuAction) -> InlineKeyboardButton:
     return _button(text, Menu(action=action).pack())
 
 
-def _(msgid: str) -> str:
-    return msgid
-
-
 def _why(reason: str) -> str:
     if reason in _NO_MONEY:
-        return _("There was not enough money, or a limit was reached.")
+        return N_("There was not enough money, or a limit was reached.")
     if reason in _LATE:
-        return _("It was not paid in time.")
+        return N_("It was not paid in time.")
     if reason in _CARD:
-        return _("The card was not accepted. Please try another one.")
+        return N_("The card was not accepted. Please try another one.")
     if reason in _BANK:
-        return _("The bank declined it. Please try another way to pay.")
-    return _("The payment service declined it. Please try again or another way.")
+        return N_("The bank declined it. Please try another way to pay.")
+    return N_("The payment service declined it. Please try again or another way.")

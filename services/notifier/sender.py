@@ -84,9 +84,9 @@ class Sender:
         return {"sending": len(self._held)}
 
     async def renew_once(self) -> int:
-        held = list(self._held.values())
-        await self._deliveries.renew(held)
-        return len(held)
+        """Keep the leases of what is being sent; 0, as `repeat` wants it."""
+        await self._deliveries.renew(list(self._held.values()))
+        return 0
 
     async def drain(self) -> None:
         while self._held:

@@ -52,7 +52,6 @@ class YooKassaPayments:
     def __init__(self, orders: PaymentOrders, shop: YooKassa) -> None:
         self.orders = orders
         self.shop = shop
-        self._checks = Coalescing(self._check)
         self._payments_told = Coalescing(self._payment_told)
         self._refunds_told = Coalescing(self._refund_told)
 
@@ -66,7 +65,7 @@ class YooKassaPayments:
         if state.ordered is None or standing_of(state) != "ordered":
             view = await self._view(payment)
             unlinked = view.standing == "pending" and not view.confirmation_url
-            return await self._check(payment) if unlinked else view
+            return await self.check(payment) if unlinked else view
         record = await self._made(payment, state.ordered)
         if record is None:
             raise PaymentPendingError(f"payment {payment} is not known to the provider yet")
@@ -74,10 +73,7 @@ class YooKassaPayments:
         return await self._view(payment)
 
     async def check(self, payment: str) -> PaymentView:
-        """Check now ("I have paid"); concurrent calls share one or two reads."""
-        return await self._checks.run(payment)
-
-    async def _check(self, payment: str) -> PaymentView:
+        """Check now ("I have paid")."""
         state = await self.orders.ledger.read.payment(payment)
         if state.ordered is None or state.succeeded:
             return await self._view(payment)

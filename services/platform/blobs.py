@@ -1,4 +1,4 @@
-"""Blob store for photos and videos: a folder, S3-compatible later.
+"""Blob store for photos and videos: a folder.
 
 Keys are relative paths of lower-case letters, digits, `-`, `_`, `.` and `/`, e.g. `photos/3f…e1.jpg`.
 """
@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import msgspec
 
@@ -39,34 +39,12 @@ class StoredBlob(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-class BlobStore(Protocol):
-    """Interface of blob stores. A blob that `put` has returned for is durable."""
-
-    async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
-        """Store a stream atomically; storing again replaces. Raises BlobTooLargeError."""
-
-    async def get(self, key: str) -> bytes:
-        """All bytes. Raises BlobError when there are none."""
-
-    def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes in chunks, at most `length` of them from `start` on. Raises BlobError without a blob."""
-
-    async def size_bytes(self, key: str) -> int | None:
-        """The blob's size, or None when there is none."""
-
-    async def delete(self, key: str) -> None:
-        """Delete it with its partial uploads; no error when missing."""
-
-    async def delete_partial(self, age_s: float) -> None:
-        """Delete partial uploads of a `put` that died so long ago."""
-
-
 async def one_chunk(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-class FolderBlobs:
-    """Blobs as files, written in `.partial`, synced and renamed."""
+class BlobStore:
+    """Blobs as files, written in `.partial`, synced and renamed: what `put` has returned for is durable."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -74,6 +52,7 @@ class FolderBlobs:
 
     @traced("store")
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
+        """Store a stream atomically; storing again replaces. Raises BlobTooLargeError."""
         path = self._path(key)
         partial = self._partial / f".{_aside(key)}.{new_id()}"
         digest, size = sha256(), 0
@@ -95,12 +74,14 @@ class FolderBlobs:
         return StoredBlob(key, digest.hexdigest(), size)
 
     async def get(self, key: str) -> bytes:
+        """All bytes. Raises BlobError when there are none."""
         try:
             return await asyncio.to_thread(self._path(key).read_bytes)
         except FileNotFoundError as error:
             raise BlobError(f"there is no blob {key}") from error
 
     async def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes in chunks, at most `length` of them from `start` on. Raises BlobError without a blob."""
         try:
             file = await asyncio.to_thread(self._path(key).open, "rb")
         except FileNotFoundError as error:
@@ -113,16 +94,19 @@ class FolderBlobs:
                 yield chunk
 
     async def size_bytes(self, key: str) -> int | None:
+        """The blob's size, or None when there is none."""
         try:
             return (await asyncio.to_thread(self._path(key).stat)).st_size
         except FileNotFoundError:
             return None
 
     async def delete(self, key: str) -> None:
+        """Delete it with its partial uploads; no error when missing."""
         for path in (self._path(key), *self._partial.glob(f".{_aside(key)}.*")):
             await asyncio.to_thread(path.unlink, True)
 
     async def delete_partial(self, age_s: float) -> None:
+        """Delete partial uploads of a `put` that died so long ago."""
         await asyncio.to_thread(self._delete_partial, time.time() - age_s)
 
     def _delete_partial(self, before_s: float) -> None:
@@ -142,7 +126,7 @@ def _aside(key: str) -> str:
 
 
 def open_blobs(settings: Settings) -> BlobStore:
-    return FolderBlobs(settings.data_dir / "blobs")
+    return BlobStore(settings.data_dir / "blobs")
 
 
 def _sync(file: BinaryIO) -> None:

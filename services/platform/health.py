@@ -7,7 +7,8 @@ GET /metrics        Prometheus text (docs/observability.md)
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import prometheus_client
@@ -58,27 +59,18 @@ class Health:
         return "ok"
 
 
-class HealthServer:
-    def __init__(self, health: Health, host: str, port: int) -> None:
-        self._health = health
-        self._host = host
-        self._port = port
-        self._runner: web.AppRunner | None = None
-        self.address: str = ""
-        """http://host:port, known once started."""
-
-    async def __aenter__(self) -> "HealthServer":
-        app = web.Application()
-        app.add_routes(health_routes(self._health))
-        self._runner = LimitedRunner(app, most=CONNECTIONS_MAX)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        self.address = address_of(self._runner)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+@asynccontextmanager
+async def serve_health(health: Health, host: str, port: int) -> AsyncIterator[str]:
+    """Run the server; its address, `http://host:port`. Raises OSError."""
+    app = web.Application()
+    app.add_routes(health_routes(health))
+    runner = LimitedRunner(app, most=CONNECTIONS_MAX)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        yield address_of(runner)
+    finally:
+        await runner.cleanup()
 
 
 def health_routes(health: Health) -> list[web.RouteDef]:

@@ -57,6 +57,11 @@ def compiled(catalogue: Catalog) -> gettext.GNUTranslations:
     return gettext.GNUTranslations(binary)
 
 
+def N_(msgid: str) -> str:
+    """Mark a text for the catalogues, by GNU gettext's name for it; it is translated when shown."""
+    return msgid
+
+
 def locale_for(language_code: str | None) -> str:
     """Locale of a Telegram language_code (IETF tag): English for `en…`, else Russian."""
     language = (language_code or "").lower().split("-")[0]

@@ -7,7 +7,7 @@ and an exception's text carries URLs and headers.
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
@@ -45,7 +45,7 @@ def configure_logging(settings: Settings, service: str, stream: TextIO | None = 
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        _with_service(service),
+        lambda _, method, event: {"service": service, **event},
         _with_trace,
         Redaction(secret_values(settings)),
     ]
@@ -132,13 +132,3 @@ class Redaction:
 def _with_trace(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     event.update(tracing.current_ids())
     return event
-
-
-def _with_service(
-    service: str,
-) -> Callable[[Any, str, MutableMapping[str, Any]], MutableMapping[str, Any]]:
-    def add(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        event.setdefault("service", service)
-        return event
-
-    return add

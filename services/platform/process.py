@@ -23,7 +23,6 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -32,7 +31,7 @@ import uvloop
 from events.errors import NeurocardsError
 from services.platform import parent_death, tracing
 from services.platform.errors import SettingsError, StartError, explain
-from services.platform.health import Health, HealthServer
+from services.platform.health import Health, serve_health
 from services.platform.logs import configure_logging
 from services.platform.settings import Settings
 
@@ -80,12 +79,12 @@ class Runtime:
         self._catch_signals()
         port = self._settings.health_port
         if port is not None:
-            server = HealthServer(self.health, self._settings.health_host, port)
+            server = serve_health(self.health, self._settings.health_host, port)
             try:
-                await self._stack.enter_async_context(server)
+                address = await self._stack.enter_async_context(server)
             except OSError as error:
                 raise StartError(f"HEALTH_PORT: cannot listen on port {port}: {error.strerror}") from None
-            self.announce(health_url=server.address)
+            self.announce(health_url=address)
         return self
 
     def spawn(self, work: Coroutine[Any, Any, Any], name: str, *, may_end: bool = False) -> asyncio.Task[Any]:
@@ -117,16 +116,7 @@ class Runtime:
         if self._failure is not None:
             raise self._failure
 
-    async def sleep(self, seconds: float) -> bool:
-        """Sleep, but not past `stop`; whether to go on."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self.stop.wait()
-        return not self.stop.is_set()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.stop.set()
         self.health.started = False
         await self._end_tasks()

@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.platform.errors import SettingsError, StartError, explain
+from services.platform.periodic import obey_cancellation
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -94,6 +95,7 @@ class RedisBreaker:
             async with asyncio.timeout(self._answer_s):
                 return await call()
         except (RedisError, OSError, TimeoutError) as error:
+            obey_cancellation()
             if time.monotonic() >= self._away_until:
                 self._away_until = time.monotonic() + AWAY_S
                 logger.warning(self._failed_event, error=repr(error), for_s=AWAY_S)

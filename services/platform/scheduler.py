@@ -4,6 +4,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 from ledger.postgres import DATABASE_ERRORS
@@ -17,6 +18,12 @@ RunOnce = Callable[[], Awaitable[int]]
 
 FAILED_PAUSE_S: Final = 5.0
 """After an error that nobody expected; what passes by itself is tried again sooner."""
+
+
+class _Rounds(msgspec.Struct):
+    ended_s: float | None = None
+    last: int = 0
+    total: int = 0
 
 
 class Scheduler:
@@ -41,31 +48,23 @@ class Scheduler:
                 logger.exception("round_failed", round=name, again_in_s=FAILED_PAUSE_S)
                 await sleep(FAILED_PAUSE_S, self._runtime.stop)
                 return 1  # no other pause: it is tried again now
-            rounds.ended(done)
+            rounds.ended_s, rounds.last = time.monotonic(), done
+            rounds.total += done
             ROUND_AT.labels(name).set_to_current_time()
             return done if at_once else 0
 
         ROUND_FAILURES.labels(name)
-        ROUND_AT.labels(
-            name
-        ).set_to_current_time()  # else an alarm cannot miss a first round that never ends well
+        ROUND_AT.labels(name).set_to_current_time()  # else no alarm would miss a first round
         self._runtime.spawn(repeat(guarded, self._runtime.stop, name, idle_s=idle_s), name)
 
     def status(self) -> dict[str, Any]:
         """Per task: seconds since its last good round (None: none), what that did, and in all."""
-        return {name: rounds.status() for name, rounds in self._rounds.items()}
-
-
-class _Rounds:
-    def __init__(self) -> None:
-        self._ended_s: float | None = None
-        self._last = self._total = 0
-
-    def ended(self, done: int) -> None:
-        self._ended_s = time.monotonic()
-        self._last = done
-        self._total += done
-
-    def status(self) -> dict[str, Any]:
-        ago_s = None if self._ended_s is None else round(time.monotonic() - self._ended_s, 1)
-        return {"ago_s": ago_s, "last": self._last, "total": self._total}
+        now_s = time.monotonic()
+        return {
+            name: {
+                "ago_s": None if rounds.ended_s is None else round(now_s - rounds.ended_s, 1),
+                "last": rounds.last,
+                "total": rounds.total,
+            }
+            for name, rounds in self._rounds.items()
+        }

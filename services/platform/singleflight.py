@@ -21,35 +21,18 @@ class Coalescing(Generic[T]):
 
     async def run(self, name: str) -> T:
         """Result of a run begun after this call. Its error reaches all waiters."""
-        if name in self._next:
-            task = self._next[name]
-        elif name not in self._running:
-            task = self._begin(name)
-        else:
-            task = asyncio.create_task(self._after(self._running[name], name), name=f"next {name}")
+        if name not in self._next:
+            task = asyncio.create_task(self._begin(name, self._running.get(name)), name=f"next {name}")
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # seen by then
             self._next[name] = task
-        return await asyncio.shield(task)  # one who gives up must not take it from the others
+        return await asyncio.shield(self._next[name])  # one who gives up must not take it from the others
 
-    def _begin(self, name: str) -> "asyncio.Task[T]":
-        task = asyncio.ensure_future(self._run(name))
-        self._running[name] = task
-        task.add_done_callback(lambda done: self._ended(name, done))
-        return task
-
-    async def _run(self, name: str) -> T:
-        return await self._work(name)
-
-    async def _after(self, before: "asyncio.Task[T]", name: str) -> T:
-        await asyncio.wait([before])
-        del self._next[name]
-        task = asyncio.current_task()
-        assert task is not None
-        self._running[name] = task
-        task.add_done_callback(lambda done: self._ended(name, done))
-        return await self._work(name)
-
-    def _ended(self, name: str, done: "asyncio.Task[T]") -> None:
-        if self._running.get(name) is done:
-            del self._running[name]
-        if not done.cancelled():
-            done.exception()  # seen, also when everyone has given up waiting
+    async def _begin(self, name: str, before: "asyncio.Task[T] | None") -> T:
+        if before is not None:
+            await asyncio.wait([before])
+        task = self._running[name] = self._next.pop(name)
+        try:
+            return await self._work(name)
+        finally:
+            if self._running.get(name) is task:
+                del self._running[name]

@@ -11,14 +11,16 @@ from events.stream_names import job_of
 from ledger.log.hash_chain import follows
 from ledger.log.ledger import LogReader
 from ledger.postgres import Pool
+from ledger.sql import load_queries
 from projections.verify.findings import Findings, Problem
 from services.platform.redis_keys import JOBS, LEDGER
 from services.streams.entries import JOB_TYPES, JobEntry, StreamError, decode_entry, decode_job, position_of
 
+query = load_queries("services.streams")
+
 Told = Callable[[int], None]
 
 _PAGE = 500
-_EVENTS_AT = "SELECT position, stream, type FROM events WHERE position = ANY ($1::bigint[])"
 
 
 class StreamReport(msgspec.Struct, frozen=True):
@@ -121,7 +123,7 @@ class _StreamCheck:
                 except StreamError as error:
                     self._wrong(position_of(entry), str(error))
             positions = [entry.position for entry in found]
-            stored = {row["position"]: row for row in await self._pool.fetch(_EVENTS_AT, positions)}
+            stored = {row["position"]: row for row in await self._pool.fetch(query("events_at"), positions)}
             for job in found:
                 row = stored.get(job.position)
                 is_event = row is not None and (job_of(row["stream"]), row["type"]) == (job.job, job.type)

@@ -1,10 +1,11 @@
 """Wake-up hints between processes, by Redis publish/subscribe.
 
 Fire and forget: a lost hint costs seconds, since all processes also poll. News of a job (a callback, a task
-found) goes to its worker by `wake_job`.
+found) goes to its worker by `wake_jobs`.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -12,7 +13,6 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from services.platform.periodic import end_tasks, obey_cancellation
 from services.platform.redis_keys import WAKE_CHANNEL
 
 logger = structlog.get_logger()
@@ -22,14 +22,11 @@ _JOB: Final = b"job:"
 _BETWEEN: Final = "\n"
 SEND_S_MAX: Final = 1.0
 WAITING_MAX: Final = 1000
-
-
-async def wake_job(redis: Redis, job: str) -> None:
-    """Have the job's worker look at it now. Never raises."""
-    await wake_jobs(redis, [job])
+IDLE_S: Final = 60.0
 
 
 async def wake_jobs(redis: Redis, jobs: Iterable[str]) -> None:
+    """Have the jobs' workers look at them now. Never raises."""
     await _publish(redis, _JOB + _BETWEEN.join(jobs).encode())
 
 
@@ -65,38 +62,25 @@ async def _publish(redis: Redis, message: bytes) -> None:
 
 
 class Waker:
+    """Hints to other processes, sent by `repeat(waker.send, …, wake=waker.wake)`; none without Redis."""
+
     def __init__(self, redis: Redis | None) -> None:
         self._redis = redis
-        self._waiting: asyncio.Queue[str] = asyncio.Queue(maxsize=WAITING_MAX)
+        self._jobs: set[str] = set()
+        self.wake = asyncio.Event()
+        """Set when there are hints to send."""
 
     def hint(self, job: str) -> None:
-        """Queue a hint. Never waits, never raises."""
-        if self._redis is not None and not self._waiting.full():
-            self._waiting.put_nowait(job)
+        """Have the job's worker look at it soon. Never waits, never raises."""
+        if len(self._jobs) < WAITING_MAX:
+            self._jobs.add(job)
+            self.wake.set()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Send hints until `stop`; waiting ones are then dropped."""
-        sending = asyncio.create_task(self._send_all(), name="hints")
-        stopping = asyncio.create_task(stop.wait())
-        try:
-            await asyncio.wait([stopping, sending], return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()  # it does not end by itself: raises its error
-        finally:
-            stopping.cancel()
-            await end_tasks([sending])
-
-    async def _send_all(self) -> None:
-        while True:
-            job = await self._waiting.get()
-            if self._redis is not None:
-                await _send(self._redis, job)
-            obey_cancellation()
-
-
-async def _send(redis: Redis, job: str) -> None:
-    try:
-        async with asyncio.timeout(SEND_S_MAX):
-            await wake_job(redis, job)
-    except TimeoutError:
-        pass  # a hint that comes late is worth nothing
+    async def send(self) -> int:
+        """Send together what waits; 0, as `repeat` wants it."""
+        jobs, self._jobs = self._jobs, set()
+        if jobs and self._redis is not None:
+            with contextlib.suppress(TimeoutError):  # a hint that comes late is worth nothing
+                async with asyncio.timeout(SEND_S_MAX):
+                    await wake_jobs(self._redis, jobs)
+        return 0

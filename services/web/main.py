@@ -18,10 +18,11 @@ from services.platform.errors import StartError
 from services.platform.file_links import FileLinks
 from services.platform.health import Health, address_of, health_routes
 from services.platform.http_server import SILENCE_S, LimitedRunner
+from services.platform.periodic import repeat
 from services.platform.process import Runtime
 from services.platform.redis import command_client
 from services.platform.settings import Settings
-from services.streams.wake import Waker
+from services.streams.wake import IDLE_S, Waker
 from services.web.files import Files
 from services.web.kie_webhook import CallbackDesk, KieWebhook
 from services.web.middleware import Access, add_headers, hide_errors
@@ -68,7 +69,7 @@ async def serve(settings: Settings) -> None:
         waker = Waker(_redis(settings, stack))
         runtime = await stack.enter_async_context(Runtime(settings, "web"))
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
-        runtime.spawn(waker.run(runtime.stop), "wake")
+        runtime.spawn(repeat(waker.send, runtime.stop, "wake", idle_s=IDLE_S, wake=waker.wake), "wake")
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)
         shop = await stack.enter_async_context(YooKassa(settings))

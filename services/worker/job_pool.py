@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -39,17 +39,16 @@ class JobPool:
     """Stream entry holder: works on jobs and reports how they ended. `wake` is called with the job of an
     entry that concerns a job in another process's hands."""
 
-    def __init__(self, context: WorkerContext, slots: int) -> None:
+    def __init__(self, context: WorkerContext, slots: int, wake: Callable[[str], None]) -> None:
         self._context = context
         self._slots = slots
+        self._wake = wake
         self._held: dict[str, ActiveJob] = {}
         self._by_entry: dict[str, str] = {}
         self._looking_up: dict[str, asyncio.Task[None]] = {}
         self._room = asyncio.Event()
         self._room.set()
         self.consumer: Consumer | None = None
-        self.jobs_held_elsewhere: asyncio.Queue[str] = asyncio.Queue(maxsize=1000)
-        """Jobs of which something was learned here and which another process may have in hand."""
 
     # As the consumer's holder
 
@@ -116,8 +115,8 @@ class JobPool:
             # Only news for whoever has the job; without one, the job's own entry brings it to somebody.
             if held is not None:
                 held.run.hint(poke=False)
-            elif not self.jobs_held_elsewhere.full():
-                self.jobs_held_elsewhere.put_nowait(job)
+            else:
+                self._wake(job)
             return False
         if held is None:
             held = ActiveJob(JobRun(self._context, job), set())

@@ -1,7 +1,7 @@
 """A job's reads and writes in Postgres; retries transient errors until cancelled. Batched."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import asyncpg
@@ -15,7 +15,7 @@ from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from ledger.postgres import TRANSIENT
-from services.accounts.personal_data import Brief, NewText, PersonalData, as_brief
+from services.accounts.personal_data import Brief, PersonalData, as_brief
 from services.generation.prompts.scripts import Script
 from services.platform.backoff import backoff_s
 from services.platform.batching import Batcher
@@ -44,7 +44,6 @@ class JobStore:
         self._people = people
         self._jobs = Batcher(ledger.read.jobs)
         self._texts = Batcher(people.texts)
-        self._new_texts = Batcher(self._keep_texts)
 
     async def append(self, command: Command, key: str) -> Receipt:
         """Execute the command, repeated until its outcome is known."""
@@ -74,8 +73,7 @@ class JobStore:
 
     async def keep_text(self, account: str, body: dict[str, Any], ref: str) -> None:
         """Store a text under `ref`; the first one stays. Raises ForeignKeyViolationError for no account."""
-        text = NewText(ref, account, msgspec.json.encode(body).decode())
-        await retry_forever(lambda: self._new_texts.ask(text), "keep_text")
+        await retry_forever(lambda: self._people.keep_text(account, body, ref), "keep_text")
 
     async def own_blob(self, blob: str, account: str) -> bool:
         """Assign the blob before a video's first byte. False when the account was erased."""
@@ -88,15 +86,6 @@ class JobStore:
     async def has_owner(self, blob: str) -> bool:
         """Once it is stored: whether it may be kept."""
         return await retry_forever(lambda: self._people.use_blob(blob), "use_blob")
-
-    async def _keep_texts(self, texts: Sequence[NewText]) -> Sequence[Exception | None]:
-        try:
-            await self._people.keep_texts(texts)
-        except asyncpg.ForeignKeyViolationError as error:
-            if len(texts) == 1:
-                return [error]
-            return [answer for text in texts for answer in await self._keep_texts([text])]
-        return [None] * len(texts)
 
 
 async def retry_forever(ask: Callable[[], Awaitable[T]], what: str) -> T:

@@ -44,7 +44,8 @@ class Worker:
         self, context: WorkerContext, redis: Redis, blocking: Redis, *, slots: int, lease_s: float
     ) -> None:
         self._redis = redis
-        self._pool = JobPool(context, slots)
+        self._waker = wake.Waker(redis)
+        self._pool = JobPool(context, slots, self._waker.hint)
         self.background = {
             "clock": (context.clock.sync, SYNC_EVERY_S),
             "circuits": (context.circuits.refresh, READ_EVERY_S),
@@ -73,7 +74,10 @@ class Worker:
                 asyncio.create_task(repeat(run_once, asyncio.Event(), name, idle_s=every_s), name=name)
                 for name, (run_once, every_s) in self.background.items()
             ),
-            asyncio.create_task(self._pass_on(), name="pass_on"),
+            asyncio.create_task(
+                repeat(self._waker.send, asyncio.Event(), "hints", idle_s=wake.IDLE_S, wake=self._waker.wake),
+                name="hints",
+            ),
             asyncio.create_task(
                 wake.listen(self._redis, self._pool.hint, self._consumer.reclaim_soon), name="wake"
             ),
@@ -104,14 +108,6 @@ class Worker:
             else:
                 return True
         return False
-
-    async def _pass_on(self) -> None:
-        elsewhere = self._pool.jobs_held_elsewhere
-        while True:
-            jobs = [await elsewhere.get()]
-            while not elsewhere.empty():  # what has come meanwhile goes out together
-                jobs.append(elsewhere.get_nowait())
-            await wake.wake_jobs(self._redis, jobs)
 
     async def _cancel_all(self) -> None:
         """Most runs wait for something and end at once; those in the middle of a call get a few seconds."""

@@ -21,7 +21,7 @@ from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.catalogue import load_catalogue
 from services.generation.prompts.scripts import Script, ScriptForm
 from services.generation.provider_limits import ProviderLimits, ProviderRates
-from services.platform.blobs import StoredBlob
+from services.platform.blobs import BlobStore, StoredBlob
 from services.platform.database import create_pool
 from services.platform.process import Runtime, run_service
 from services.platform.redis import blocking_client, command_client
@@ -98,7 +98,7 @@ async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", re
     return WorkerContext(
         worker="bench",
         store=JobStore(ledger, PersonalData(pool)),
-        blobs=NoBlobs(),
+        blobs=cast(BlobStore, NoBlobs()),
         provider=cast(Kie, InstantProvider()),
         accounts=["k1"],
         limits=ProviderLimits(redis, UNLIMITED),

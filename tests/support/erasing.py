@@ -15,13 +15,12 @@ from services.accounts.erase import Forgetting
 from services.accounts.personal_data import Account, PersonalData
 from services.bot.context import Person
 from services.bot.handlers import terms
-from services.bot.middleware import Locales
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_form import Create, OrderForm, storage
 from services.bot.order_history import History
 from services.bot.update_handler import build_dispatcher
 from services.payments.orders import PaymentOrders as PaymentDesk
-from services.platform.blobs import FolderBlobs
+from services.platform.blobs import BlobStore
 from services.platform.settings import Settings
 from tests.support.bot_session import MemoryJudge, memory_shop
 from tests.unit.services.bot.handlers.test_all import USER, Desk
@@ -64,7 +63,7 @@ class Scene:
         pool: "asyncpg.Pool[asyncpg.Record]",
         ledger: Ledger,
         redis: Redis,
-        blobs: FolderBlobs,
+        blobs: BlobStore,
     ) -> None:
         self.pool, self.redis, self.blobs = pool, redis, blobs
         self.people = PersonalData(pool)
@@ -95,7 +94,7 @@ class Scene:
                 setattr(thing, name, stepwise(getattr(thing, name), self.step))
         for router in self.desk.dispatcher.sub_routers:
             router._parent_router = None
-        self.desk.dispatcher = build_dispatcher(shop, self.storage, Locales())
+        self.desk.dispatcher = build_dispatcher(shop, self.storage)
 
     async def step(self) -> None:
         self.steps += 1

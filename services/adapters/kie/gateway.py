@@ -11,7 +11,6 @@ idempotency key, so it tells three outcomes apart:
 import hashlib
 import math
 from decimal import Decimal, InvalidOperation
-from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx
@@ -226,8 +225,6 @@ class Kie:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._results.close()
         await self._http.close()

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any, Final, Self
 
 from services.adapters.yookassa.errors import UnavailableError, YooKassaNoAnswerError, YooKassaRefusedError
@@ -141,9 +140,7 @@ class YooKassa:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
         for transport in self._transports:
             transport.close()

@@ -13,7 +13,7 @@ update that comes again, or after a kill, is the same charge and changes nothing
 """
 
 import contextlib
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiogram import BaseMiddleware, Bot, F, Router
@@ -48,10 +48,19 @@ from services.bot.screens.labels import credits_text
 from services.bot.screens.menu import Screen
 from services.payments.stars import Refusal
 from services.payments.yookassa_messages import contact_in
-from services.platform.i18n import locale_for
+from services.platform.i18n import N_, locale_for
 
 logger = structlog.get_logger()
 router = Router(name="topup")
+
+_REFUSALS: Final[dict[Refusal, str]] = {
+    "paid": N_("This invoice is paid already. To buy more, open /topup."),
+    "over": N_("This invoice is out of date. Please choose again: /topup."),
+    "price": N_("The price of this invoice has changed. Please choose again: /topup."),
+    "foreign": N_("This is someone else's invoice. Open /topup for your own."),
+    "account": N_("This account cannot buy. Please write to /support."),
+    "unknown": N_("I do not know this invoice. Please choose again: /topup."),
+}
 
 
 @router.message(Command("topup", "buy"))
@@ -223,7 +232,7 @@ async def before(query: PreCheckoutQuery, bot: Bot, shop: BotContext, person: Pe
     found = await shop.checkout.stars.refusal(
         query.invoice_payload, person.account, query.currency, query.total_amount
     )
-    in_time = await answer_pre_checkout(bot, query.id, _sentence(found))
+    in_time = await answer_pre_checkout(bot, query.id, _(_REFUSALS[found]) if found else "")
     logger.info("pre_checkout_answered", refusal=found, in_time=in_time, account=person.account)
 
 
@@ -261,21 +270,3 @@ def _for_another() -> str:
         "⭐ You have paid somebody else's invoice: the credits are theirs. "
         "If you did not mean to, open /paysupport."
     )
-
-
-def _sentence(refusal: Refusal) -> str:
-    match refusal:
-        case "":
-            return ""
-        case "paid":
-            return _("This invoice is paid already. To buy more, open /topup.")
-        case "over":
-            return _("This invoice is out of date. Please choose again: /topup.")
-        case "price":
-            return _("The price of this invoice has changed. Please choose again: /topup.")
-        case "foreign":
-            return _("This is someone else's invoice. Open /topup for your own.")
-        case "account":
-            return _("This account cannot buy. Please write to /support.")
-        case "unknown":
-            return _("I do not know this invoice. Please choose again: /topup.")

@@ -80,7 +80,10 @@ class Inbox:
 
     async def forget_parked(self) -> int:
         """Delete what was parked more than PARKED_DAYS ago: it holds personal data. How many went."""
-        return int(await self._pool.fetchval(query("forget_parked"), PARKED_DAYS))
+        forgotten = int(await self._pool.fetchval(query("forget_parked"), PARKED_DAYS))
+        if forgotten:
+            logger.info("parked_updates_forgotten", count=forgotten)
+        return forgotten
 
 
 def whose(update: dict[str, Any]) -> tuple[int, int | None]:

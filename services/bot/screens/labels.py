@@ -16,6 +16,7 @@ from events.account import (
     CreditsRevoked,
 )
 from services.bot.order_history import Operation, Stage
+from services.platform.i18n import N_
 
 _MOSCOW: Final = timezone(timedelta(hours=3))
 
@@ -28,16 +29,26 @@ def videos_text(number: int) -> str:
     return ngettext("{n} video", "{n} videos", number).format(n=number)
 
 
+_STYLES: Final = {"ugc": N_("UGC blogger"), "commercial": N_("Product commercial"), "own": N_("Own prompt")}
+_STAGES: Final[dict[Stage, str]] = {
+    "queued": N_("⏳ in the queue"),
+    "writing": N_("✍️ writing the script"),
+    "rendering": N_("🎬 rendering"),
+    "done": N_("✅ done"),
+    "failed": N_("❌ failed, refunded"),
+    "gift": N_("🎁 came late, a gift"),
+}
+_GRANTS: Final = {
+    "bonus": N_("welcome gift"),
+    "purchase": N_("top-up"),
+    "promo": N_("promo code"),
+    "referral": N_("for an invitation"),
+}
+_BY_HAND: Final = N_("from support")
+
+
 def style_name(style: str) -> str:
-    match style:
-        case "ugc":
-            return _("UGC blogger")
-        case "commercial":
-            return _("Product commercial")
-        case "own":
-            return _("Own prompt")
-        case _other:
-            return style
+    return _(_STYLES[style]) if style in _STYLES else style
 
 
 def style_mark(style: str) -> str:
@@ -45,25 +56,13 @@ def style_mark(style: str) -> str:
 
 
 def stage_name(stage: Stage) -> str:
-    match stage:
-        case "queued":
-            return _("⏳ in the queue")
-        case "writing":
-            return _("✍️ writing the script")
-        case "rendering":
-            return _("🎬 rendering")
-        case "done":
-            return _("✅ done")
-        case "failed":
-            return _("❌ failed, refunded")
-        case "gift":
-            return _("🎁 came late, a gift")
+    return _(_STAGES[stage])
 
 
 def operation_name(operation: Operation) -> str:
     match operation.event:
         case CreditsGranted(kind=kind):
-            return _grant_name(kind)
+            return _(_GRANTS.get(kind, _BY_HAND))
         case CreditsCharged():
             return _("order: {videos}").format(videos=videos_text(operation.videos))
         case CreditsRefunded(reason=reason):
@@ -76,20 +75,6 @@ def operation_name(operation: Operation) -> str:
             return _("returned")
         case CreditsExpired():
             return _("not used in time")
-
-
-def _grant_name(kind: str) -> str:
-    match kind:
-        case "bonus":
-            return _("welcome gift")
-        case "purchase":
-            return _("top-up")
-        case "promo":
-            return _("promo code")
-        case "referral":
-            return _("for an invitation")
-        case _other:
-            return _("from support")
 
 
 def refund_reason(error_class: str) -> str:

@@ -1,5 +1,7 @@
 """Refusals: an unusable photo, or an order that is not allowed."""
 
+from typing import Final
+
 from aiogram.utils.i18n import gettext as _
 
 from services.accounts.personal_data import Draft
@@ -12,6 +14,18 @@ from services.bot.moderation import Findings, Part
 from services.bot.order_form import OWN
 from services.bot.photos import SIDE_MIN
 from services.bot.screens.menu import Screen, button, keyboard, menu_button
+from services.platform.i18n import N_
+
+_KINDS: Final[dict[Kind, str]] = {
+    "insult": N_("insults or threats"),
+    "hate": N_("hatred towards people"),
+    "illegal": N_("forbidden goods or acts"),
+    "self_harm": N_("self-harm"),
+    "sexual": N_("nudity or sexual content"),
+    "minors": N_("sexual content with minors"),
+    "violence": N_("violence or injuries"),
+    "other": N_("forbidden content"),
+}
 
 
 def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
@@ -69,23 +83,7 @@ def refused(draft: Draft, findings: Findings) -> Screen:
 
 
 def kind_name(kind: Kind) -> str:
-    match kind:
-        case "insult":
-            return _("insults or threats")
-        case "hate":
-            return _("hatred towards people")
-        case "illegal":
-            return _("forbidden goods or acts")
-        case "self_harm":
-            return _("self-harm")
-        case "sexual":
-            return _("nudity or sexual content")
-        case "minors":
-            return _("sexual content with minors")
-        case "violence":
-            return _("violence or injuries")
-        case "other":
-            return _("forbidden content")
+    return _(_KINDS[kind])
 
 
 def _part_name(part: Part, style: str) -> str:

@@ -49,7 +49,7 @@ class Consumer:
         self._scripts = Scripts(redis)
         self._held = HeldEntries(claim, holder)
         self._reader = Reader(redis, blocking, self._held)
-        self._reclaimer = Reclaimer(redis, self._scripts, self._held, lease_s, self._seat_of)
+        self._reclaimer = Reclaimer(self._scripts, self._held, lease_s)
         self._renewed_at: float | None = None
 
     @property
@@ -147,16 +147,13 @@ class Consumer:
     async def _take_seat(self) -> None:
         claim = self._held.claim
         for number in range(1, SEATS_MAX):
-            seat = self._seat_of(f"w{number}")
+            seat = seat_key(claim.group, f"w{number}")
             if await self._redis.set(seat, claim.token, nx=True, px=claim.lease_ms):
                 self._held.claim = replace(claim, consumer=f"w{number}", seat=seat)
                 self._held.own_first = True  # what the seat's last holder left behind is ours now
                 logger.info("seat_taken", consumer=self.name)
                 return
         raise RedisError(f"all {SEATS_MAX} seats are taken")
-
-    def _seat_of(self, consumer: str) -> str:
-        return seat_key(self._held.claim.group, consumer)
 
     async def _guarded(self, work: Callable[[], Awaitable[None]], failed: str) -> bool:
         try:

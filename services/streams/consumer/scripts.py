@@ -37,7 +37,7 @@ class Scripts:
     """Runs them; all are safe to repeat after a lost connection."""
 
     def __init__(self, redis: Redis) -> None:
-        names = ("renew", "ack", "release", "reclaim", "remove_dead")
+        names = ("renew", "ack", "release", "reclaim")
         self._scripts = {name: redis.register_script(load_script(__package__, name)) for name in names}
 
     async def renew(self, claim: Claim, ids: Sequence[str]) -> dict[str, int] | None:
@@ -73,12 +73,6 @@ class Scripts:
         reply = await self._run("reclaim", claim, claim.lease_ms, cursor, count)
         entries = [(entry[0], _fields(entry[1])) for entry in reply[1] if entry]
         return Reclaimed(reply[0], entries, list(reply[2]) if len(reply) > 2 else [])
-
-    async def remove_dead(self, claim: Claim, idle_ms: int, dead: Sequence[tuple[str, str]]) -> int:
-        """Remove (consumer, seat) pairs idle, without a process and entries; their count."""
-        keys: list[str] = [claim.stream, *(seat for _, seat in dead)]
-        arguments: list[str | int] = [claim.group, idle_ms, *(consumer for consumer, _ in dead)]
-        return int(await self._scripts["remove_dead"](keys=keys, args=arguments))
 
     async def _run(self, name: str, claim: Claim, *arguments: str | int | bytes) -> Any:
         return await self._scripts[name](

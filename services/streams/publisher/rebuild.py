@@ -18,10 +18,8 @@ goes on from there. Every event is checked against the chain while it is read. R
     somebody else writes to `ledger`     the ends differ: refused, alarm
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -131,27 +129,16 @@ class Rebuild:
     async def _build(self, key: str, place: Place) -> Rebuilt | None:
         after = max(place.cursor.position - self._entries, 0)
         begin = end = (await self._maker.event(after)).cursor if after else GENESIS
-        page = asyncio.create_task(self._reader.following(end, PAGE_EVENTS))
-        adding: asyncio.Task[bool] | None = None
-        try:
-            # The next page is read, checked and encoded while Redis takes the one before.
-            while end != place.cursor:
-                events = (await page)[: place.cursor.position - end.position]
-                if not events:
-                    await self._reader.check(place.cursor)  # says that the log went back
-                    return None
-                page = asyncio.create_task(self._reader.following(events[-1].cursor, PAGE_EVENTS))
-                entries = [encode_entry(event) for event in events]
-                if adding is not None and not await adding:
-                    return None
-                self._progress(end.position)
-                first = events[0].position
-                build = self._scripts.build(key, first, entries, begun=adding is not None, keep_s=KEEP_S)
-                adding, end = asyncio.create_task(build), events[-1].cursor
-            if adding is not None and not await adding:
+        while end != place.cursor:
+            events = (await self._reader.following(end, PAGE_EVENTS))[: place.cursor.position - end.position]
+            if not events:
+                await self._reader.check(place.cursor)  # says that the log went back
                 return None
-        finally:
-            await _end(page, adding)
+            entries, first = [encode_entry(event) for event in events], events[0].position
+            if not await self._scripts.build(key, first, entries, begun=end != begin, keep_s=KEEP_S):
+                return None
+            end = events[-1].cursor
+            self._progress(end.position)
         return await self._swap(key, place.epoch, begin, end)
 
     async def _swap(self, key: str, epoch: str, begin: Cursor, end: Cursor) -> Rebuilt | None:
@@ -177,10 +164,3 @@ class Rebuild:
         raise StreamsBusyError(
             "the stream grows faster than it can be copied: run it again when less is going on"
         )
-
-
-async def _end(*tasks: asyncio.Task[Any] | None) -> None:
-    running = [task for task in tasks if task is not None]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)

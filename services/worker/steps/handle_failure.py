@@ -1,9 +1,8 @@
 """Failure handling: recorded, logged, consequences by class (services/generation/error_classes.py)."""
 
 import random
-from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from events.job import MESSAGE_CHARS_MAX, Failure
 from ledger.commands import FailJob, FailSubmission
@@ -87,14 +86,12 @@ async def _decide(run: JobRun, number: int, failure: Failure, pause_s: float | N
     elif run.state.undecided is not None:
         run.log.warning(
             "submission_failed",
-            **log_fields(recorded),
+            **asdict(recorded),
             decided_by=f"run {run.state.run}",
             position=run.position,
         )
     else:
-        run.log.warning(
-            "submission_failed", **log_fields(recorded), again_in_s=pause_s, position=run.position
-        )
+        run.log.warning("submission_failed", **asdict(recorded), again_in_s=pause_s, position=run.position)
     return True
 
 
@@ -111,17 +108,6 @@ async def scrub_failure(run: JobRun, failure: Failure) -> Failure:
         return replace(failure, message="", raw="")
     private = [brief.product, brief.wishes, prompt or ""]
     return replace(failure, message=scrub(failure.message, private), raw=scrub(failure.raw, private))
-
-
-def log_fields(failure: Failure) -> dict[str, Any]:
-    return {
-        "error_class": failure.error_class,
-        "code": failure.code,
-        "message": failure.message,
-        "attempt": failure.attempt,
-        "task": failure.task,
-        "raw": failure.raw,
-    }
 
 
 async def _carry_out(run: JobRun, number: int, failure: Failure) -> None:
@@ -143,4 +129,4 @@ def _ended(run: JobRun) -> None:
     policy = policy_for(failure.error_class)
     JOBS_ENDED.labels("failed", failure.error_class).inc()
     tell = run.log.error if policy.alarms else run.log.warning
-    tell("job_failed", **log_fields(failure), alarm=policy.alarms, parked=policy.parks, position=run.position)
+    tell("job_failed", **asdict(failure), alarm=policy.alarms, parked=policy.parks, position=run.position)

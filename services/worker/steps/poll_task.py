@@ -3,7 +3,7 @@
 import random
 import time
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from events.job import Failure
 from ledger.jobs.state import Submission
@@ -15,7 +15,7 @@ from services.worker import next_step
 from services.worker.metrics import POLLS
 from services.worker.retry_policy import poll_pause_s
 from services.worker.run import JobRun, PollState
-from services.worker.steps.handle_failure import log_fields, scrub_failure, submission_failed
+from services.worker.steps.handle_failure import scrub_failure, submission_failed
 
 Urls = tuple[str, ...]
 
@@ -105,7 +105,7 @@ async def _not_seen(run: JobRun, submission: Submission, error: KieError) -> Non
         failure = replace(error.failure, attempt=submission.number, task=submission.task)
         run.trouble = await scrub_failure(run, failure)
     alarms = policy_for(error.failure.error_class).alarms
-    (run.log.error if alarms else run.log.warning)("look_failed", **log_fields(run.trouble))
+    (run.log.error if alarms else run.log.warning)("look_failed", **asdict(run.trouble))
 
 
 async def _unknown(run: JobRun, submission: Submission, error: TaskUnknownError) -> None:

@@ -11,7 +11,7 @@ import secrets
 import time
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from events.job import Failure
 from ledger.commands import IntendSubmission, RecordAccepted
@@ -32,14 +32,12 @@ from services.platform.tracing import traced
 from services.worker.metrics import SUBMISSIONS
 from services.worker.retry_policy import jitter_s
 from services.worker.run import JobRun
-from services.worker.steps.handle_failure import ERASED, fail, log_fields, scrub_failure, submission_failed
+from services.worker.steps.handle_failure import ERASED, fail, scrub_failure, submission_failed
 from services.worker.steps.select_model import report_accepted, select_model, still_selected
 from services.worker.steps.write_prompt import prompt_for
 
 UPLOADS_MAX = 4
 TURN_LOOK_S = 2.0
-TURN_GOOD_S = 0.25
-"""A call that comes later after its turn is counted from when it is made."""
 NO_ACCOUNT = Failure("provider_balance", "resting", "every provider account has trouble and rests")
 
 
@@ -79,11 +77,10 @@ async def _prepare(run: JobRun) -> Ready | None:
         turn = await _turn(run, model)
         if turn is None:
             return None
-        given_s = time.monotonic()
         client = context.provider.client(turn.account)
         assert client is not None, f"account {turn.account} is not configured"
         image_url = await _upload(run, client, queued.photo)
-        if image_url is not None and await _still_in_turn(run, turn, given_s, model):
+        if image_url is not None and await still_selected(run, model):
             return Ready(turn.account, client, model, text, image_url)
         # An operator has paused it meanwhile, or others saw its trouble: the turn is not used.
         await context.limits.done(run.job, run.state.account)
@@ -110,17 +107,6 @@ async def _turn(run: JobRun, model: Model) -> Turn | None:
             return None
 
 
-async def _still_in_turn(run: JobRun, turn: Turn, given_s: float, model: Model) -> bool:
-    """Whether to call now. A turn that was held up is renewed, or has to be waited for again."""
-    while await still_selected(run, model):
-        if time.monotonic() - given_s < TURN_GOOD_S:
-            return True
-        if not (wait_s := await run.context.limits.renew(turn)):
-            return True
-        await asyncio.sleep(min(wait_s, TURN_LOOK_S))
-    return False
-
-
 async def _upload(run: JobRun, client: KieClient, photo: str) -> str | None:
     """The photo's URL at the provider; None when the job was failed for it. Uploads are free to repeat."""
     for tries in range(1, UPLOADS_MAX + 1):
@@ -135,7 +121,7 @@ async def _upload(run: JobRun, client: KieClient, photo: str) -> str | None:
             return None
         except (KieError, OSError) as error:
             failure = await _upload_failure(run, error)
-            run.log.warning("upload_failed", tries=tries, **log_fields(failure))
+            run.log.warning("upload_failed", tries=tries, **asdict(failure))
             passing = isinstance(error, KieNoAnswerError | OSError) or policy_for(failure.error_class).retries
             asked_s = (error.retry_after_s if isinstance(error, KieError) else None) or 0.0
             pause_s = asked_s + jitter_s(tries, run.context.timing.retry_base_s, 30.0, random.random())
@@ -172,7 +158,7 @@ async def _call(run: JobRun, number: int, ready: Ready) -> None:
     except OutcomeUnknownError as error:
         SUBMISSIONS.labels("unknown").inc()
         run.trouble = await scrub_failure(run, replace(error.failure, attempt=number))
-        run.log.error("submission_outcome_unknown", **log_fields(run.trouble))
+        run.log.error("submission_outcome_unknown", **asdict(run.trouble))
         await context.checkpoint("unknown")
     else:
         await context.checkpoint("created")

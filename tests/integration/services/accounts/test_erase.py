@@ -12,7 +12,7 @@ from ledger.log.ledger import Ledger
 from projections.verify.run import check_ledger
 from services.accounts.erase import Erased, Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
-from services.platform.blobs import FolderBlobs, one_chunk
+from services.platform.blobs import BlobStore, one_chunk
 from services.platform.settings import Settings
 from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 
@@ -20,7 +20,7 @@ from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 class Archive:
     """A seller with a finished and an unfinished job, and another seller beside them."""
 
-    def __init__(self, studio: OrderFixture, blobs: FolderBlobs) -> None:
+    def __init__(self, studio: OrderFixture, blobs: BlobStore) -> None:
         self.studio = studio
         self.blobs = blobs
         self.seller: Seller
@@ -47,7 +47,7 @@ class Archive:
 
 @pytest.fixture
 async def archive(ledger: Ledger, pool, tmp_path: Path) -> Archive:
-    blobs = FolderBlobs(tmp_path)
+    blobs = BlobStore(tmp_path)
     archive = Archive(OrderFixture(ledger, pool, blobs), blobs)
     await archive.fill()
     return archive

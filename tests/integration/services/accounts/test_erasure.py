@@ -17,7 +17,7 @@ from services.adapters.telegram.callback_data import ChooseCount, Order
 from services.bot.handlers import order as order_handlers
 from services.bot.moderation import Verdicts
 from services.payments.tracking_store import TrackedPayment, TrackingStore
-from services.platform.blobs import FolderBlobs, one_chunk
+from services.platform.blobs import BlobStore, one_chunk
 from services.platform.ids import new_id
 from services.platform.settings import Settings
 from tests.support.erasing import CHAT_ID, PERSONAL, Scene
@@ -49,7 +49,7 @@ def scene(
         return encoded(halves())
 
     monkeypatch.setattr(order_handlers, "download", download)
-    return Scene(settings, pool, ledger, redis, FolderBlobs(tmp_path))
+    return Scene(settings, pool, ledger, redis, BlobStore(tmp_path))
 
 
 async def test_whatever_names_an_account_is_fenced(pool) -> None:

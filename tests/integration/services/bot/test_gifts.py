@@ -12,7 +12,7 @@ from ledger.promotions import commands as g
 from projections.verify.run import check_ledger
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import forgotten_names
-from services.platform.blobs import FolderBlobs
+from services.platform.blobs import BlobStore
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from tests.integration.services.bot.people import TERMS, BotWorld, Visitor
@@ -132,7 +132,7 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
             if not number:
                 await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="payment"), key="back")
             settings = load_settings(database_url=world.database_url)
-            forgetting = Forgetting(settings, ledger.read.pool, ledger, FolderBlobs(tmp_path), None)
+            forgetting = Forgetting(settings, ledger.read.pool, ledger, BlobStore(tmp_path), None)
             await forgetting.forget(account, actor="op", reason="asked")
         await visitor.say("/start")
         await visitor.press(TERMS)

@@ -11,7 +11,7 @@ import pytest
 from ledger.log.ledger import Ledger
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import CircuitBook
-from services.platform.blobs import FolderBlobs
+from services.platform.blobs import BlobStore
 from tests.support.fork_server import neurocards
 from tests.support.order_fixture import OrderFixture
 from tests.support.services import clean_environment
@@ -75,7 +75,7 @@ async def test_an_operator_pauses_and_resumes_a_model(desk: Desk, pool: Any) -> 
 async def test_a_providers_pause_is_shown_and_can_be_resumed(
     desk: Desk, pool: Any, ledger: Ledger, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
+    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
     (job,) = (await studio.order(await studio.seller())).jobs
     await CircuitBook(pool).report(MODEL, "paused", job, 1, "This interface is temporarily paused.")
     row = (await desk.listed())[MODEL]
@@ -96,7 +96,7 @@ async def test_the_list_knows_what_is_not_offered_and_what_nobody_knows_is_not_f
 async def test_the_effect_on_open_jobs_is_shown_first(
     desk: Desk, pool: Any, ledger: Ledger, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
+    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
     await CircuitBook(pool).resume("m", "ann", "known from now on")
     await CircuitBook(pool).pause("m", "ann", "known from now on")
     await studio.order(await studio.seller(), 3)

@@ -12,7 +12,7 @@ from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from services.accounts.personal_data import Brief, Draft, PersonalData
 from services.maintenance.abandoned_drafts import AbandonedDrafts
-from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
+from services.platform.blobs import BlobStore, StoredBlob, one_chunk
 from tests.support.order_fixture import OrderFixture, Seller
 from tests.support.waiting import eventually
 
@@ -24,7 +24,7 @@ DAY_S = 86_400
 class Shelf:
     """A seller's drafts and photos, and the sweep."""
 
-    def __init__(self, studio: OrderFixture, pool, blobs: FolderBlobs, seller: Seller) -> None:
+    def __init__(self, studio: OrderFixture, pool, blobs: BlobStore, seller: Seller) -> None:
         self.studio, self.pool, self.blobs, self.seller = studio, pool, blobs, seller
         self.people = PersonalData(pool)
         self.sweep = AbandonedDrafts(pool, blobs, keep_s=DAY_S)
@@ -64,7 +64,7 @@ class Shelf:
 
 @pytest.fixture
 async def shelf(ledger: Ledger, pool, tmp_path: Path) -> Shelf:
-    blobs = FolderBlobs(tmp_path)
+    blobs = BlobStore(tmp_path)
     studio = OrderFixture(ledger, pool, blobs)
     return Shelf(studio, pool, blobs, await studio.seller())
 

@@ -20,11 +20,13 @@ from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.maintenance.gauges import (
     Balances,
+    Rests,
     UnknownSubmissions,
     measure_models,
     measure_open_jobs,
-    measure_rests,
 )
+from services.platform.redis import command_client
+from services.platform.settings import load_settings
 from tests.integration.services.maintenance.conftest import metric, overdue, recorded_at
 from tests.support.order_fixture import OrderFixture
 
@@ -81,14 +83,14 @@ async def test_what_was_spent_is_what_balances_went_down_by() -> None:
 async def test_resting_accounts_are_seen_by_whoever_asks(redis: Redis) -> None:
     workers = ProviderLimits(redis, ProviderRates(rest_s=60))
     await workers.rest("r1")
-    accounts, limits = Accounts(r1=Decimal(0), r2=Decimal(0)), ProviderLimits(redis)
-    assert await measure_rests(accounts, limits) == 1
+    rests = Rests(Accounts(r1=Decimal(0), r2=Decimal(0)), redis)
+    assert await rests.run_once() == 1
     assert (
         metric("provider_account_resting", account="r1"),
         metric("provider_account_resting", account="r2"),
     ) == (1, 0)
     await workers.wake("r1")
-    assert await measure_rests(accounts, limits) == 0
+    assert await rests.run_once() == 0
     assert metric("provider_account_resting", account="r1") == 0
 
 
@@ -105,12 +107,12 @@ async def test_the_state_of_every_model(pool: "Pool") -> None:
     assert metric("model_state", model="closed", state="available") == 1
 
 
-async def test_without_redis_a_process_tells_what_it_knows_itself() -> None:
-    limits = ProviderLimits(None)
-    assert await limits.rests(("a", "b")) == {"a": 0, "b": 0}
-    await limits.rest("a")
-    rests = await limits.rests(("a", "b"))
-    assert rests["a"] > 0 and rests["b"] == 0
+async def test_while_redis_is_away_the_last_known_rests_stay() -> None:
+    away = command_client(load_settings(redis_url="redis://127.0.0.1:1"))
+    failures = metric("maintenance_redis_failures_total")
+    assert await Rests(Accounts(r3=Decimal(0)), away).run_once() == 0
+    assert metric("maintenance_redis_failures_total") == failures + 1
+    await away.aclose()
 
 
 async def test_open_jobs_by_state(studio: OrderFixture, pool: "Pool", ledger: Ledger) -> None:

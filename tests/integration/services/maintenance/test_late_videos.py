@@ -14,7 +14,7 @@ from services.adapters.kie.errors import BrokenResultError
 from services.adapters.kie.gateway import Kie
 from services.generation.provider_limits import ProviderLimits
 from services.maintenance.late_videos import LateVideos
-from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
+from services.platform.blobs import BlobStore, StoredBlob, one_chunk
 from tests.integration.services.maintenance.conftest import count
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 
@@ -22,7 +22,7 @@ from tests.support.order_fixture import OrderFixture, PlacedOrder
 class Renderer(Kie):
     """A provider whose tasks stand as we say."""
 
-    def __init__(self, blobs: FolderBlobs) -> None:
+    def __init__(self, blobs: BlobStore) -> None:
         self.blobs = blobs
         self.records: dict[str, TaskRecord] = {}
         self.reads: list[str] = []
@@ -46,7 +46,7 @@ class Renderer(Kie):
 
 @pytest.fixture
 def renderer(tmp_path: Path) -> Renderer:
-    return Renderer(FolderBlobs(tmp_path))
+    return Renderer(BlobStore(tmp_path))
 
 
 class Late:

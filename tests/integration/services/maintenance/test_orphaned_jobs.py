@@ -190,6 +190,7 @@ async def test_after_a_wipe_the_first_entry_stands_for_a_reissued_job(
 async def test_while_redis_is_away_nothing_is_said_and_the_next_look_is_a_first_one(
     order: PlacedOrder, shelf: StreamEntries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.platform.redis.AWAY_S", 0.0)
     await shelf.publish()
     await shelf.redis.xdel(JOBS, await shelf.entry(order.jobs[0]))
     monitor = shelf.monitor()

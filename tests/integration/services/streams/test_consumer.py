@@ -201,29 +201,3 @@ async def test_trimmed_entries_come_back_without_fields(hall: BlockedConsumers) 
     other = await hall.new().start("reclaim")
     await other.has("1-0")
     assert other.bench.fields["1-0"] == {}
-
-
-async def test_dead_consumers_go_only_when_they_hold_nothing(
-    hall: BlockedConsumers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("services.streams.consumer.reclaim.DEAD_AFTER_LEASES", 1)
-    await hall.add(1)
-    holder = await hall.new(lease_s=600).start("read")
-    await holder.has("1-0")
-    idle = await hall.new(lease_s=600).start("read")
-    live = await hall.new(slots=0, lease_s=0.6).start("keep")
-    for dead in (holder, idle):
-        await dead.halt()
-        await hall.redis.delete(f"{{neurocards}}:seat:{GROUP}:{dead.consumer.name}")  # has expired
-
-    async def names() -> set[str]:
-        found: Any = await hall.redis.xinfo_consumers(STREAM, GROUP)
-        return {row["name"].decode() for row in found}
-
-    async def removed() -> bool:
-        await live.consumer._reclaimer.remove_dead()
-        return idle.consumer.name not in await names()
-
-    await eventually(removed)
-    assert holder.consumer.name in await names(), "its entry would vanish with it"
-    assert "1-0" in await hall.owners()

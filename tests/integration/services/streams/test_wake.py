@@ -29,7 +29,7 @@ async def test_every_job_of_a_message_is_called_for(redis: Redis):
 
     await eventually(listens)
     await wake.wake_jobs(redis, ["j1", "j2 with a space", "j3"])
-    await wake.wake_job(redis, "j4")
+    await wake.wake_jobs(redis, ["j4"])
     await eventually(lambda: "j4" in heard)
     assert [job for job in heard if job != "reclaim"] == ["j1", "j2 with a space", "j3", "j4"]
     await end_tasks([listening])

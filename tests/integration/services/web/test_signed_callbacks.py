@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from ledger.log.ledger import Ledger
+from services.platform.periodic import repeat
 from services.platform.redis import command_client
 from services.platform.settings import Settings, load_settings
 from services.streams import wake
@@ -82,7 +83,7 @@ async def test_a_hint_reaches_who_listens(redis: Redis) -> None:
     waker = Waker(redis)
     tasks = [
         asyncio.create_task(wake.listen(redis, heard.append, lambda: None)),
-        asyncio.create_task(waker.run(asyncio.Event())),
+        asyncio.create_task(repeat(waker.send, asyncio.Event(), "wake", idle_s=60, wake=waker.wake)),
     ]
 
     async def hint() -> bool:
@@ -99,12 +100,11 @@ async def test_a_hint_reaches_who_listens(redis: Redis) -> None:
 async def test_while_redis_is_away_nobody_waits_for_it() -> None:
     redis = command_client(load_settings(redis_url="redis://127.0.0.1:1"))
     waker = Waker(redis)
-    sending = asyncio.create_task(waker.run(asyncio.Event()))
-    for _ in range(3000):  # more than are put aside
-        waker.hint("j1")
-    await eventually(lambda: waker._waiting.qsize() < WAITING_MAX - 1, what="two hints tried")
-    assert not sending.done()
-    sending.cancel()
-    await asyncio.wait([sending])
+    for number in range(3000):  # more than are put aside
+        waker.hint(f"j{number}")
+    assert len(waker._jobs) == WAITING_MAX
+    assert await waker.send() == 0 and not waker._jobs
     await redis.aclose()
-    Waker(None).hint("j1")
+    without = Waker(None)
+    without.hint("j1")
+    assert await without.send() == 0 and not without._jobs

@@ -9,7 +9,7 @@ from events.job import SubmissionAccepted, SubmissionIntended
 from services.local.valkey import EmbeddedValkey
 from services.platform.redis_keys import JOBS
 from services.streams.entries import GENERATION
-from services.streams.wake import wake_job
+from services.streams.wake import wake_jobs
 from tests.support.waiting import eventually
 from tests.support.worker_fixture import WorkerFixture
 
@@ -140,7 +140,7 @@ async def test_a_hint_makes_a_worker_look_before_its_time(workshop: WorkerFixtur
     await workshop.finished_at_the_provider()
 
     async def ended() -> bool:
-        await wake_job(workshop.redis, job)  # what the web process does when a callback comes
+        await wake_jobs(workshop.redis, [job])  # what the web process does when a callback comes
         return bool((await workshop.job(job)).outcome)
 
     await eventually(ended, interval_s=0.2)

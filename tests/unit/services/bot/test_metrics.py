@@ -9,7 +9,6 @@ from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.bot.inbox import StoredUpdate
-from services.bot.middleware import Locales
 from services.bot.update_handler import UpdateHandler
 from tests.support.bot_session import TEXTS, memory_shop
 from tests.support.each import each
@@ -49,7 +48,7 @@ async def test_what_leads_to_nothing_is_said(
     before = count(kind, reason)
     stored = StoredUpdate(1, 5, 5, json.dumps({"update_id": 1, event: body}))
     with capture_logs() as lines:
-        await UpdateHandler(desk.bot, desk.dispatcher, TEXTS, Locales()).handle(stored)
+        await UpdateHandler(desk.bot, desk.dispatcher, TEXTS).handle(stored)
     assert count(kind, reason) == before + 1
     dropped = [line for line in lines if line["event"] == "update_dropped"]
     assert [(line["kind"], line["reason"]) for line in dropped] == [(kind, reason)]

@@ -12,7 +12,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from ledger.errors import InsufficientCreditsError, LedgerBusyError
 from services.bot.inbox import StoredUpdate
-from services.bot.middleware import Locales
 from services.bot.update_handler import HandlerTimeoutError, UpdateHandler
 from tests.support.bot_session import TEXTS, recorded_bot
 from tests.support.each import each
@@ -39,11 +38,10 @@ class Dispatcher:
             raise self.error
 
 
-def handler(dispatcher: Any = None) -> tuple[UpdateHandler, Any, Locales]:
+def handler(dispatcher: Any = None) -> tuple[UpdateHandler, Any]:
     bot, session = recorded_bot()
-    locales = Locales()
     dispatcher = dispatcher if dispatcher is not None else Dispatcher()
-    return UpdateHandler(bot, dispatcher, TEXTS, locales), session, locales
+    return UpdateHandler(bot, dispatcher, TEXTS), session
 
 
 @each(
@@ -83,13 +81,11 @@ async def test_a_hung_handler_is_a_failure_and_not_trouble_that_passes(
 
 
 @each(
-    ("chosen", "code", "words"),
-    [(None, "en", "technical hitch"), (None, None, "технический сбой"), ("ru", "en", "технический сбой")],
+    ("code", "words"),
+    [("en", "technical hitch"), (None, "технический сбой"), ("ru", "технический сбой")],
 )
-async def test_apologies_in_the_persons_language(chosen: str | None, code: str | None, words: str) -> None:
-    bot_handler, session, locales = handler()
-    if chosen:
-        locales.note(5, chosen)
+async def test_apologies_in_the_persons_language(code: str | None, words: str) -> None:
+    bot_handler, session = handler()
     await bot_handler.waits(stored(code), RedisConnectionError())
     assert words in session.calls[0].text
     await bot_handler.failed(stored(code), KeyError())

@@ -111,38 +111,3 @@ async def test_without_redis_each_process_keeps_the_limits_alone(redis_there: bo
     assert [await limits.read_wait_s("k1") > 0 for _ in range(2)] == [False, True]
     if dead is not None:
         await dead.aclose()
-
-
-async def test_a_call_that_was_held_up_counts_from_when_it_is_made(redis: Redis):
-    limits = ProviderLimits(
-        redis, ProviderRates(creations=2, per_s=WINDOW_S, in_flight_max=100, forget_s=30.0)
-    )
-    held_up, prompt = [await limits.turn(f"job{n}", "u", ("k1",)) for n in range(2)]
-    await eventually(lambda: _is_gone(redis, prompt.slot))  # its upload has taken longer than the window
-    assert await limits.renew(held_up) == 0
-    assert (await limits.turn("more", "u", ("k1",))).account
-    late = await limits.turn("late", "u", ("k1",))  # the one held up, and one more: that is all there may be
-    assert not late.account and late.wait_s > 0
-
-
-async def test_a_turn_that_others_have_got_meanwhile_is_waited_for(redis: Redis):
-    limits = ProviderLimits(
-        redis, ProviderRates(creations=1, per_s=WINDOW_S, in_flight_max=100, forget_s=30.0)
-    )
-    held_up = await limits.turn("job", "u", ("k1",))
-    await eventually(lambda: _is_gone(redis, held_up.slot))
-    assert (await limits.turn("other", "u", ("k1",))).account
-    wait_s = await limits.renew(held_up)
-    assert 0 < wait_s <= WINDOW_S
-
-    async def renewed() -> bool:
-        return await limits.renew(held_up) == 0
-
-    await eventually(renewed)
-
-
-async def _is_gone(redis: Redis, slot: str) -> bool:
-    """Whether the turn has left its window, as the next script would see it."""
-    seconds, micros = await redis.time()
-    at_ms = await redis.zscore("{neurocards}:kie:made:k1", slot)
-    return at_ms is None or at_ms <= seconds * 1000 + micros // 1000 - WINDOW_S * 1000

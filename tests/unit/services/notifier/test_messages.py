@@ -37,7 +37,7 @@ def failure(error_class: str, **changes: object) -> Delivery:
 
 
 def test_both_catalogues_have_exactly_the_texts_that_are_used() -> None:
-    keywords = {"_": None, "_say": None, "gettext": (1, 2)}
+    keywords = {"_": None, "N_": None, "_say": None, "gettext": (1, 2)}
     used = set()
     found = list(extract_from_dir(PACKAGE, keywords=keywords))
     found += [(str(POLICY), *entry) for entry in extract_from_file("python", POLICY, keywords=keywords)]

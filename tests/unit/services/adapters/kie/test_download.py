@@ -11,7 +11,7 @@ import pytest
 from services.adapters.kie import download
 from services.adapters.kie.download import ResultFetcher
 from services.adapters.kie.errors import BrokenResultError
-from services.platform.blobs import FolderBlobs
+from services.platform.blobs import BlobStore
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(1000)
 KEY = "videos/j1-1.mp4"
@@ -34,11 +34,11 @@ async def addresses(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.fixture
-async def blobs(tmp_path: Path) -> FolderBlobs:
-    return FolderBlobs(tmp_path)
+async def blobs(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path)
 
 
-def fetcher(blobs: FolderBlobs, files: dict[str, Any], **more: Any) -> ResultFetcher:
+def fetcher(blobs: BlobStore, files: dict[str, Any], **more: Any) -> ResultFetcher:
     def handler(request: httpx.Request) -> httpx.Response:
         found = files.get(str(request.url), 404)
         if isinstance(found, httpx.Response | Exception):
@@ -51,13 +51,13 @@ def fetcher(blobs: FolderBlobs, files: dict[str, Any], **more: Any) -> ResultFet
     return ResultFetcher(client, blobs, more.pop("trusted", ()), **more)
 
 
-async def test_a_video_is_stored(addresses: Any, blobs: FolderBlobs) -> None:
+async def test_a_video_is_stored(addresses: Any, blobs: BlobStore) -> None:
     stored = await fetcher(blobs, {"https://files.test/a.mp4": MP4}).fetch("https://files.test/a.mp4", KEY)
     assert await blobs.get(KEY) == MP4
     assert (stored.key, stored.size_bytes) == (KEY, len(MP4))
 
 
-async def test_webm_is_a_video_too(addresses: Any, blobs: FolderBlobs) -> None:
+async def test_webm_is_a_video_too(addresses: Any, blobs: BlobStore) -> None:
     webm = b"\x1a\x45\xdf\xa3" + bytes(100)
     await fetcher(blobs, {"https://files.test/a": webm}).fetch("https://files.test/a", KEY)
 
@@ -65,7 +65,7 @@ async def test_webm_is_a_video_too(addresses: Any, blobs: FolderBlobs) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"<!DOCTYPE html><html>", b"\x00\x00", b"\xff\xd8\xff\xe0" + bytes(50)]
 )
-async def test_what_is_not_a_video_is_not_kept(addresses: Any, blobs: FolderBlobs, body: bytes) -> None:
+async def test_what_is_not_a_video_is_not_kept(addresses: Any, blobs: BlobStore, body: bytes) -> None:
     with pytest.raises(BrokenResultError, match="not a video") as caught:
         await fetcher(blobs, {"https://files.test/a": body}).fetch("https://files.test/a", KEY)
     assert not caught.value.passing
@@ -73,7 +73,7 @@ async def test_what_is_not_a_video_is_not_kept(addresses: Any, blobs: FolderBlob
 
 
 async def test_too_much_is_not_kept(
-    addresses: Any, blobs: FolderBlobs, monkeypatch: pytest.MonkeyPatch
+    addresses: Any, blobs: BlobStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "VIDEO_BYTES_MAX", 500)
     with pytest.raises(BrokenResultError, match="larger"):
@@ -82,7 +82,7 @@ async def test_too_much_is_not_kept(
 
 
 @pytest.mark.parametrize("trouble", [404, 503, httpx.ReadError("cut"), httpx.ReadTimeout("slow")])
-async def test_trouble_that_may_pass(addresses: Any, blobs: FolderBlobs, trouble: Any) -> None:
+async def test_trouble_that_may_pass(addresses: Any, blobs: BlobStore, trouble: Any) -> None:
     with pytest.raises(BrokenResultError) as caught:
         await fetcher(blobs, {"https://files.test/a": trouble}).fetch("https://files.test/a", KEY)
     assert caught.value.passing
@@ -106,13 +106,13 @@ async def test_trouble_that_may_pass(addresses: Any, blobs: FolderBlobs, trouble
         "",
     ],
 )
-async def test_nothing_of_our_own_network_is_fetched(addresses: Any, blobs: FolderBlobs, url: str) -> None:
+async def test_nothing_of_our_own_network_is_fetched(addresses: Any, blobs: BlobStore, url: str) -> None:
     with pytest.raises(BrokenResultError) as caught:
         await fetcher(blobs, {url: MP4}).fetch(url, KEY)
     assert not caught.value.passing
 
 
-async def test_a_redirect_is_checked_too(addresses: Any, blobs: FolderBlobs) -> None:
+async def test_a_redirect_is_checked_too(addresses: Any, blobs: BlobStore) -> None:
     start = "https://files.test/a"
     inward = httpx.Response(302, headers={"location": "http://inside.test/b"})
     with pytest.raises(BrokenResultError, match="not a public one"):
@@ -124,7 +124,7 @@ async def test_a_redirect_is_checked_too(addresses: Any, blobs: FolderBlobs) -> 
         await fetcher(blobs, {start: loop}).fetch(start, KEY)
 
 
-async def test_the_sandbox_on_this_machine_is_trusted_by_host_and_port(blobs: FolderBlobs) -> None:
+async def test_the_sandbox_on_this_machine_is_trusted_by_host_and_port(blobs: BlobStore) -> None:
     url = "http://127.0.0.1:8081/kie/v/t1.mp4"
     await fetcher(blobs, {url: MP4}, trusted=[("127.0.0.1", 8081)]).fetch(url, KEY)
     with pytest.raises(BrokenResultError):
@@ -132,7 +132,7 @@ async def test_the_sandbox_on_this_machine_is_trusted_by_host_and_port(blobs: Fo
         await fetcher(blobs, {other: MP4}, trusted=[("127.0.0.1", 8081)]).fetch(other, KEY)
 
 
-async def test_a_list_of_hosts_excludes_all_others(addresses: Any, blobs: FolderBlobs) -> None:
+async def test_a_list_of_hosts_excludes_all_others(addresses: Any, blobs: BlobStore) -> None:
     addresses["cdn.files.test"] = addresses["myfiles.test"] = "93.184.216.34"
     for host, allowed in [("files.test", True), ("cdn.files.test", True), ("myfiles.test", False)]:
         url = f"https://{host}/a"

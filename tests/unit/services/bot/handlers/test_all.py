@@ -16,7 +16,6 @@ from services.adapters.telegram.callback_data import AcceptTerms, ChooseCount, M
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.handlers import admin, confirm, drafts, fallback, menu, terms, topup
 from services.bot.handlers import order as create
-from services.bot.middleware import Locales
 from services.bot.order_form import Create
 from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
@@ -39,7 +38,7 @@ class Desk:
             fallback.router, admin.router, topup.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
-        self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage, Locales())
+        self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage)
         self._update_id = 0
 
     async def feed(self, **event: Any) -> None:

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +14,7 @@ from events.job import Failure, JobQueued, PromptWritten
 from ledger.jobs.state import JobState
 from services.accounts.personal_data import Brief
 from services.adapters.kie.envelope import parse_record, parse_reply
-from services.worker.steps.handle_failure import deadline_failure, log_fields, scrub_failure
+from services.worker.steps.handle_failure import deadline_failure, scrub_failure
 from tests.support.each import each
 
 CALLBACK = "https://cards.example/webhooks/kie/j1/1/0123456789abcdef0123456789abcdef"
@@ -94,11 +93,6 @@ async def test_the_prompt_is_not_kept_for_later() -> None:
     run = run_of(Brief("a cup", ""), "a prompt")
     await scrub_failure(run, Failure("transient", "500", "words"))
     assert run.prompt_text is None
-
-
-def test_a_log_line_has_all_the_facts() -> None:
-    failure = Failure("transient", "500", "words", 2, "t2", "raw")
-    assert log_fields(failure) == msgspec.to_builtins(failure)
 
 
 def test_a_timeout_says_what_was_heard_before() -> None:
