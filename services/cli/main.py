@@ -1,7 +1,7 @@
 """`neurocards`: the command line.
 
-Each module in `services/cli/commands/` is one group of commands and registers itself. They import what they
-need only when they run, so that `neurocards --help` answers at once.
+Each module in `services/cli/commands/`, or `commands.py` of a folder there, is one group of commands and
+registers itself. They import what they need only when they run, so that `neurocards --help` answers at once.
 """
 
 import os
@@ -42,5 +42,5 @@ def neurocards(
     os.umask(0o077)  # photos, logs, backups, exports: what any command or process writes is its owner's
 
 
-for _module in iter_modules(commands.__path__):
-    import_module(f"{commands.__name__}.{_module.name}").register(app)
+for _module in iter_modules(commands.__path__, f"{commands.__name__}."):
+    import_module(f"{_module.name}.commands" if _module.ispkg else _module.name).register(app)

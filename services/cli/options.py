@@ -18,6 +18,9 @@ from services.cli.output import OutputFormat, emit, say
 if TYPE_CHECKING:
     from ledger.checkpoints.signed_note import PublicKey
 
+_KEYS_CHARS_MAX = 100_000
+_SAID_CHARS_MAX = 500
+
 User = Annotated[str, typer.Argument(metavar="USER", help="An account's id, or a Telegram id (digits).")]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")]
@@ -32,11 +35,26 @@ WithModel = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")]
+
+
+def said(option: typer.CallbackParam, text: str) -> str:
+    """Refuse an empty or very long actor or reason. Raises typer.BadParameter."""
+    if option.required and not text.strip():
+        raise typer.BadParameter("is empty")
+    if len(text) > _SAID_CHARS_MAX:
+        raise typer.BadParameter(f"has {len(text):,} characters; at most {_SAID_CHARS_MAX}")
+    return text
+
+
 Actor = Annotated[
-    str, typer.Option("--actor", help="Who does this, as it shall stand in the ledger. Nothing personal.")
+    str,
+    typer.Option(
+        "--actor", callback=said, help="Who does this, as it shall stand in the ledger. Nothing personal."
+    ),
 ]
 Reason = Annotated[
-    str, typer.Option("--reason", help="Why, as it shall stand in the ledger. Nothing personal.")
+    str,
+    typer.Option("--reason", callback=said, help="Why, as it shall stand in the ledger. Nothing personal."),
 ]
 PublicKeys = Annotated[
     list[str],
@@ -45,8 +63,6 @@ PublicKeys = Annotated[
         help="The public key, or a file that holds it; several times for keys that followed each other.",
     ),
 ]  # fmt: skip
-
-_KEYS_CHARS_MAX = 100_000
 
 
 def confirm(dry_run: bool, yes: bool) -> None:

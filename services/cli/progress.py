@@ -4,114 +4,90 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final, NamedTuple
 
 from services.cli.output import say
 
 Progress = Callable[[str, int], None]
 """Called with the name of a part of the work and the position it has come to."""
+Share = Callable[[str, int, int], None]
+"""Called with the name of a part, how much of it is done, and how much there is."""
 
 LINE_EVERY_S = 10.0
+
+
+class Unit(NamedTuple):
+    name: str
+    size: float
+    per_s: str
+
+
+_BYTES: Final = Unit("MB", 1e6, " MB/s")
 
 
 @contextmanager
 def walks(what: str, parts: Sequence[str], begin: int, end: int, unit: str = "events") -> Iterator[Progress]:
     """Progress of concurrent walks from position `begin` (excluded) to `end`."""
-    shown = _bars(parts, begin, end) if sys.stderr.isatty() else _lines(what, parts, begin, end, unit)
-    with shown as progress:
-        yield progress
+    reached = dict.fromkeys(parts, begin)
+    counted = Unit(unit, 1, "/s")
+    with _bars(parts, counted) if sys.stderr.isatty() else _lines(counted) as share:
+
+        def tell(part: str, position: int) -> None:
+            reached[part] = position
+            if sys.stderr.isatty():
+                share(part, position - begin, end - begin)
+            else:  # one line for all: of who is furthest behind
+                share(what, min(reached.values()) - begin, end - begin)
+
+        yield tell
 
 
 @contextmanager
-def _bars(parts: Sequence[str], begin: int, end: int) -> Iterator[Progress]:
+def shares(what: str, parts: Sequence[str]) -> Iterator[Share]:
+    """Progress of parts whose totals become known on the way: part, bytes done, bytes in all."""
+    if sys.stderr.isatty():
+        with _bars(parts, _BYTES) as share:
+            yield share
+    else:
+        with _lines(_BYTES) as share:
+            yield lambda part, done, total: share(f"{what} {part}", done, total)
+
+
+@contextmanager
+def _bars(parts: Sequence[str], unit: Unit) -> Iterator[Share]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
+    name, told = TextColumn("{task.description}"), TextColumn("{task.fields[done]}")
+    columns = (name, BarColumn(), told, TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        bars = {part: shown.add_task(part, total=end - begin, rate="") for part in parts}
+        bars = {part: shown.add_task(part, total=None, done="") for part in parts}
 
-        def advance(part: str, position: int) -> None:
+        def advance(part: str, done: int, total: int) -> None:
             speed = shown.tasks[bars[part]].speed or 0
-            shown.update(bars[part], completed=position - begin, rate=f"{speed:,.0f}/s")
+            words = _words(done, total, speed, unit)
+            shown.update(bars[part], completed=done, total=total, done=words)
 
         yield advance
 
 
-def _seldom() -> Callable[[], float]:
-    """Seconds since now, once in LINE_EVERY_S; else 0."""
+@contextmanager
+def _lines(unit: Unit) -> Iterator[Share]:
     began = said_at = time.monotonic()
 
-    def passed_s() -> float:
+    def tell(part: str, done: int, total: int) -> None:
         nonlocal said_at
         now = time.monotonic()
         if now - said_at < LINE_EVERY_S:
-            return 0
+            return
         said_at = now
-        return now - began
-
-    return passed_s
-
-
-@contextmanager
-def _lines(what: str, parts: Sequence[str], begin: int, end: int, unit: str) -> Iterator[Progress]:
-    passed_s = _seldom()
-    reached = dict.fromkeys(parts, begin)
-
-    def tell(part: str, position: int) -> None:
-        reached[part] = position
-        if not (seconds := passed_s()):
-            return
-        done = min(reached.values()) - begin
-        rate = done / seconds
-        left = f", {(end - begin - done) / rate:.0f} s left" if rate else ""
-        say(f"{what}: {done:,} of {end - begin:,} {unit}, {rate:,.0f}/s{left}")
-
-    yield tell
-
-
-@contextmanager
-def shares(what: str, parts: Sequence[str]) -> Iterator[Callable[[str, int, int], None]]:
-    """Progress of parts whose totals become known on the way: part, bytes done, bytes in all."""
-    with _byte_bars(parts) if sys.stderr.isatty() else _byte_lines(what) as progress:
-        yield progress
-
-
-@contextmanager
-def _byte_bars(parts: Sequence[str]) -> Iterator[Callable[[str, int, int], None]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
-        bars = {part: shown.add_task(part, total=None) for part in parts}
-        yield lambda part, done, total: shown.update(bars[part], completed=done, total=total)
-
-
-@contextmanager
-def _byte_lines(what: str) -> Iterator[Callable[[str, int, int], None]]:
-    passed_s = _seldom()
-
-    def tell(part: str, done: int, total: int) -> None:
-        if not (seconds := passed_s()):
-            return
-        rate = done / seconds
+        rate = done / (now - began)
         left = f", {(total - done) / rate:.0f} s left" if rate else ""
-        say(f"{what}: {part}, {done / 1e6:,.0f} of {total / 1e6:,.0f} MB, {rate / 1e6:,.0f} MB/s{left}")
+        say(f"{part}: {_words(done, total, rate, unit)}{left}")
 
     yield tell
+
+
+def _words(done: int, total: int, per_s: float, unit: Unit) -> str:
+    of = f"{done / unit.size:,.0f} of {total / unit.size:,.0f} {unit.name}"
+    return f"{of}, {per_s / unit.size:,.0f}{unit.per_s}"

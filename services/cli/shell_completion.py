@@ -6,12 +6,6 @@ No server is asked, since TAB must answer at once; so no jobs, accounts or payme
 from collections.abc import Iterable
 
 
-def projections(incomplete: str) -> list[str]:
-    from projections.engine.registry import PROJECTIONS
-
-    return _beginning(PROJECTIONS, incomplete)
-
-
 def projections_or_all(incomplete: str) -> list[str]:
     from projections.engine.registry import PROJECTIONS
 

@@ -97,25 +97,27 @@ class ChildProcess:
         deadline = time.monotonic() + timeout_s
         while not self.facts().get("ready"):
             if not self.running:
-                raise StartError(
-                    f"{self.spec.name} ended with code {self.exit_code} at its start; {self._tail()}"
-                )
+                raise StartError(f"{self.spec.name} {ending(self.exit_code)} at its start; {self._tail()}")
             if time.monotonic() > deadline:
                 raise StartError(f"{self.spec.name} was not ready within {timeout_s:g} s; {self._tail()}")
             await asyncio.sleep(0.05)
 
     async def keep_running(self, started_again: Callable[[], None]) -> None:
         """Restart it whenever it dies, with back-off. Never returns; cancel it."""
-        deaths, started_at = 0, time.monotonic()
+        deaths, started_at, is_back = 0, time.monotonic(), True
         while True:
             await asyncio.sleep(0.1)
             if self.running or self._stopping:
+                if not is_back and self.facts().get("ready"):
+                    is_back = True
+                    self._say(f"{self.spec.name} runs again")
                 continue
+            is_back = False
             lived_s = time.monotonic() - started_at
             deaths = 1 if lived_s > STEADY_S else deaths + 1
             pause_s = backoff_s(deaths, 0.5, 15.0)
             self._say(
-                f"{self.spec.name} ended with code {self.exit_code}; starting it again in {pause_s:.1f} s"
+                f"{self.spec.name} {ending(self.exit_code)}; starting it again in {pause_s:.1f} s"
                 f" (its log: {self.log_path})"
             )
             await asyncio.sleep(pause_s)
@@ -157,6 +159,15 @@ class ChildProcess:
             lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
             return f"the last line of {self.log_path}: {lines[-1] if lines else ''}"
         return f"see {self.log_path}"
+
+
+def ending(code: int | None) -> str:
+    """How a process ended, in words; a signal's code is below zero."""
+    return (
+        f"ended with code {code}"
+        if code is None or code >= 0
+        else f"was killed by {signal.Signals(-code).name}"
+    )
 
 
 class Supervisor:

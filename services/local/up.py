@@ -63,7 +63,8 @@ class Up:
         with self._folder.lock():
             self._catch_signals()
             terminal = asyncio.create_task(self._stop_without_terminal(), name="terminal")
-            self._settings = self._with_free_ports(self._settings)
+            if not self._options.infra_only:
+                self._settings = self._with_free_ports(self._settings)
             self._ensure_signing_key()
             databases = Databases(self._settings, self._folder)
             try:
@@ -140,13 +141,14 @@ class Up:
         return stages
 
     def _tell(self, databases: Databases) -> dict[str, Any]:
-        settings = self._settings
+        settings, all_of_it = self._settings, not self._options.infra_only
+        chat = all_of_it and settings.uses_sandbox_for("telegram")
         facts = {
             "database_url": databases.database_url,
             "redis_url": databases.redis_url,
-            "web_url": settings.public_base,
-            "chat_url": f"{settings.sandbox_base}/" if settings.uses_sandbox_for("telegram") else None,
-            "sandbox_url": settings.sandbox_base if settings.needs_sandbox else None,
+            "web_url": settings.public_base if all_of_it else None,
+            "chat_url": f"{settings.sandbox_base}/" if chat else None,
+            "sandbox_url": settings.sandbox_base if all_of_it and settings.needs_sandbox else None,
             "sandbox_for": [name for name in COMPANIES if settings.uses_sandbox_for(name)],
             "embedded": databases.embedded,
             "pid": os.getpid(),

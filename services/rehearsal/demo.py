@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +33,6 @@ SIDE_BY_SIDE = 4
 _FIRST_USER_ID = 70_000
 _STYLES = ("ugc", "commercial")
 _PRODUCTS = ("Tea cup", "Desk lamp", "Canvas bag", "Wool scarf", "Steel bottle", "Oak board", "Hand cream")
-
-Watcher = Callable[[Cycle], None]
-"""Is told of each cycle that has ended."""
 
 
 class DemoError(NeurocardsError):
@@ -76,8 +71,8 @@ class Outcome(msgspec.Struct, frozen=True):
         ]
 
 
-async def run(count: int, workers: int, seed: int, watcher: Watcher, *, keep: bool = False) -> Outcome:
-    """Play `count` cycles on separate processes in a temporary folder; judge everything."""
+async def run(count: int, workers: int, seed: int, *, keep: bool = False) -> Outcome:
+    """Play `count` cycles on separate processes in a temporary folder, saying each; judge everything."""
     folder = Path(tempfile.mkdtemp(prefix="neurocards-demo-"))
     cycles = plan(count, seed)
     stack = Stack(folder, workers=workers, FREE_CREDITS=FREE_CREDITS)
@@ -86,7 +81,7 @@ async def run(count: int, workers: int, seed: int, watcher: Watcher, *, keep: bo
     async with stack, client as http, LogWatch(stack.settings) as watch:
         sandbox = Sandbox(http, stack.sandbox_url)
         await sandbox.change(small_videos=True)
-        await Player(stack, watch, sandbox, seed).play_all(cycles, watcher)
+        await Player(stack, watch, sandbox, seed).play_all(cycles)
         say("checking")
         customers = [Customer(cycle.user_id, FREE_CREDITS, cycle.after) for cycle in cycles]
         evidence = await collect(watch, sandbox, customers, await watch.settle())
@@ -121,13 +116,14 @@ class Player:
         self._killing = asyncio.Lock()
         self._deadline_s = stack.settings.job_deadline_seconds
 
-    async def play_all(self, cycles: list[Cycle], done: Watcher) -> None:
-        places = asyncio.Semaphore(SIDE_BY_SIDE)
+    async def play_all(self, cycles: list[Cycle]) -> None:
+        places, numbers = asyncio.Semaphore(SIDE_BY_SIDE), iter(range(1, len(cycles) + 1))
 
         async def one(cycle: Cycle) -> None:
             async with places:
                 await self.play(cycle)
-            done(cycle)
+            words = f"{cycle.scenario.name}: {cycle.outcome}, {cycle.seconds} s"
+            say(f"{next(numbers)}/{len(cycles)} cycle {cycle.number}: {words}")
 
         async with asyncio.TaskGroup() as group:
             for cycle in cycles:
@@ -274,34 +270,3 @@ def _tell_stories(cycles: Sequence[Cycle], checks: Sequence[Check], evidence: Ev
             say(f"  {problem}")
         for job in jobs:
             say(f"  {tell(evidence, job)}")
-
-
-@contextmanager
-def watching(total: int) -> Iterator[Watcher]:
-    """Progress on stderr: a bar on a terminal, else a line per cycle."""
-    if not sys.stderr.isatty():
-        done = iter(range(1, total + 1))
-
-        def line(cycle: Cycle) -> None:
-            words = f"{cycle.scenario.name}: {cycle.outcome}, {cycle.seconds} s"
-            say(f"{next(done)}/{total} cycle {cycle.number}: {words}")
-
-        yield line
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("cycles", total=total, rate="")
-
-        def advance(cycle: Cycle) -> None:
-            progress.advance(bar)
-            speed = progress.tasks[0].finished_speed or progress.tasks[0].speed or 0
-            rate = f"{speed * 60:.0f}/min"
-            progress.update(bar, description=f"cycles (last: {cycle.scenario.name})", rate=rate)
-
-        yield advance

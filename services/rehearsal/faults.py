@@ -60,7 +60,7 @@ async def rebuild_them(drill: Drill) -> str:
         )
     for done in rebuilt:
         say(f"{done.state.name} at {done.state.cursor.position}: {done.state.root[:12]}, as live")
-    return f"{len(rebuilt)} projections up to {rebuilt[0].state.cursor.position}"
+    return f"{len(rebuilt)} projections, all up to {min(done.state.cursor.position for done in rebuilt)}"
 
 
 class Restore:

@@ -72,7 +72,8 @@ async def plan_of(shop: BotContext, text: str) -> Plan:
         case "/user" if len(words) == 1:
             return await _show_user(shop, words[0])
     usage = html.escape("\n".join(USAGE.values()))
-    return Plan(f"🛠 I read commands like these:\n<code>{usage}</code>")
+    limits = f"N is at most {CREDITS_MAX}, a reason has at most {REASON_CHARS_MAX} characters."
+    return Plan(f"🛠 I read commands like these:\n<code>{usage}</code>\n{limits}")
 
 
 async def _grant(shop: BotContext, user: str, amount: int, reason: str) -> Plan:
@@ -166,7 +167,7 @@ async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversa
         return
     plan = await plan_of(chat.shop, said.text or "")
     if plan.command is None:
-        await chat.edit_screen(Screen("🛠 There is no such user or job any more. Nothing was done."))
+        await chat.edit_screen(Screen(f"{plan.words}\n\nNothing was done."))
         return
     actor = f"admin:{chat.shop.settings.admins[chat.person.chat_id]}"
     command = plan.command(actor)

@@ -36,13 +36,12 @@ def demo(
     import asyncio
     import secrets
 
-    from services.rehearsal.demo import run, watching
+    from services.rehearsal.demo import run
 
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     say(f"seed {chosen}")
     try:
-        with watching(cycles) as watcher:
-            outcome = asyncio.run(run(cycles, workers, chosen, watcher, keep=keep))
+        outcome = asyncio.run(run(cycles, workers, chosen, keep=keep))
     except KeyboardInterrupt:
         say("stopped")
         raise typer.Exit(ExitCode.INTERRUPTED) from None

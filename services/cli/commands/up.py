@@ -34,6 +34,8 @@ def up(
     configure_command_logging(settings, "up")
 
     def ready(facts: dict[str, Any]) -> None:
+        if infra_only:
+            say("Ctrl-C stops them; the data stays")
         if output is OutputFormat.table:
             typer.echo(_words(facts, infra_only))
         else:  # one line in both, so that whoever waits for it reads a line

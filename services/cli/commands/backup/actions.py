@@ -48,7 +48,7 @@ class Way(msgspec.Struct, frozen=True):
     into: Path | None
     running: bool
 
-    def row(self, form: OutputFormat) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
         moment = "the end of the WAL" if self.to is None else f"{self.to:%Y-%m-%d %H:%M:%S.%f}Z"
         target = (
             str(self.into)

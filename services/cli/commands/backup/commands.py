@@ -124,7 +124,7 @@ def restore(
     settings, repository = _repository("backup restore")
 
     def decide(way: Way) -> None:
-        emit([way.row(output)], output)
+        emit([way.row()], output)
         confirm(dry_run, yes)
 
     async def run() -> None:

@@ -130,35 +130,18 @@ def _movement_row(movement: Movement | None, at: LogPosition, what: str, balance
 
 
 def _movement_line(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
-    if movement is None:
-        shown = clock(at.time_us) if at.position else ""
-        return _cells(shown, at.position or "", what, "", balance, "", "")
-    lots = [f"{change.amount:+d} #{change.lot} {change.kind}" for change in movement.lots]
-    if movement.debt:
+    lots = [f"{change.amount:+d} #{change.lot} {change.kind}" for change in movement.lots] if movement else []
+    if movement and movement.debt:
         lots.append(f"{-movement.debt:+d} owed")
-    position = "" if movement.position is None else movement.position
-    return _cells(
-        clock(movement.at_us),
-        position,
-        what,
-        f"{movement.amount:+d}",
-        balance,
-        "\n".join(lots),
-        _about(movement),
-    )
-
-
-def _cells(
-    time: str, position: int | str, what: str, amount: str, balance: int, lots: str, about: str
-) -> dict[str, Any]:
+    time_us = movement.at_us if movement else at.time_us if at.position else None
     return {
-        "time": time,
-        "position": position,
+        "time": clock(time_us),
+        "position": movement.position if movement else at.position or None,
         "what": what,
-        "amount": amount,
+        "amount": f"{movement.amount:+d}" if movement else "",
         "balance": balance,
-        "lots": lots,
-        "for": about,
+        "lots": "\n".join(lots),
+        "for": _about(movement) if movement else "",
     }
 
 

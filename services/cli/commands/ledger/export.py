@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,10 +74,7 @@ async def _export(
     async with snapshot(pool) as connection:
         what = await range_of(connection, first, last)
         with walks("export", ("export",), what.first - 1, what.last) as told:
-
-            def tell(position: int) -> None:
-                told("export", position)
-
+            tell = partial(told, "export")
             if file is not None:
                 return await to_file(connection, what, file, form.value, tell)
             await copy(connection, what, form.value, sys.stdout.buffer.write, tell)
@@ -107,11 +105,7 @@ def verify_export(
     said, findings = read_manifest(manifest or path_of(file)), Findings()
     check_bytes(file, said, findings)
     with walks("verify-export", ("verify",), said.first_position - 1, said.last_position) as told:
-
-        def tell(position: int) -> None:
-            told("verify", position)
-
-        check_rows(file, said, findings, checkpoint=signed, progress=tell)
+        check_rows(file, said, findings, checkpoint=signed, progress=partial(told, "verify"))
     if findings.problems:
         end_damaged(findings.problems, output)
 

@@ -9,7 +9,7 @@ import typer
 
 from services.cli import shell_completion
 from services.cli.errors import ExitCode
-from services.cli.options import DryRun, Yes, confirm
+from services.cli.options import DryRun, Yes, confirm, said
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.timespec import METAVAR, period
 
@@ -62,8 +62,10 @@ Accept = Annotated[
 Show = Annotated[
     int, typer.Option("--show", min=0, max=10_000, help="Rows that differ, shown field by field.")
 ]
-Actor = Annotated[str, typer.Option("--actor", help="Who accepts a difference. Nothing personal.")]
-Reason = Annotated[str, typer.Option("--reason", help="Why it is accepted. Nothing personal.")]
+Actor = Annotated[
+    str, typer.Option("--actor", callback=said, help="Who accepts a difference. Nothing personal.")
+]
+Reason = Annotated[str, typer.Option("--reason", callback=said, help="Why it is accepted. Nothing personal.")]
 
 
 def register(app: typer.Typer) -> None:

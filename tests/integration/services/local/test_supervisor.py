@@ -62,9 +62,10 @@ async def test_what_dies_is_started_again_and_said(folder: DataFolder) -> None:
             assert pid is not None
             os.kill(pid, signal.SIGKILL)
             await eventually(partial(_is_ready_again, child, pid))
+            await eventually(lambda: said[-1] == "worker runs again")
     assert child.restarts == len(changes) == 2
-    assert re.search(r"worker ended with code -9; starting it again in 0\.[2-5] s", said[0])
-    assert re.search(r"in (0\.[5-9]|1\.0) s", said[1])
+    assert re.search(r"worker was killed by SIGKILL; starting it again in 0\.[2-5] s", said[0])
+    assert re.search(r"in (0\.[5-9]|1\.0) s", said[2])
 
 
 async def test_a_process_that_does_not_start_is_shown_with_its_log(folder: DataFolder) -> None:

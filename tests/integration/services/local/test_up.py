@@ -105,6 +105,7 @@ async def test_infra_only_gives_migrated_databases_and_stops_cleanly(start: Star
     facts = up.wait_ready()
     assert {"database_url", "redis_url", "web_url", "sandbox_url", "pids"} <= set(facts)
     assert set(facts["pids"]) == {"postgres", "valkey"}
+    assert "Ctrl-C stops them" in up.words
     assert await _applied(facts["database_url"]) > 2
     async with command_client(load_settings(redis_url=facts["redis_url"])) as client:
         assert await client.ping()
@@ -166,8 +167,10 @@ def test_a_configured_port_that_is_taken_is_named(start: Start) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        up = start("--infra-only", SANDBOX_PORT=port)
+        up = start(SANDBOX_PORT=port)
         assert up.process.wait(60) == 1
+        databases = start("--infra-only", SANDBOX_PORT=port)
+        assert databases.wait_ready()["sandbox_url"] is None, "which listens nowhere"
     assert f"SANDBOX_PORT: port {port} is taken" in up.words and "Traceback" not in up.words
 
 
@@ -185,7 +188,7 @@ def test_everything_starts_heals_and_stops(start: Start) -> None:
     eventually_now(
         lambda: up.current_pids()["relay"] != facts["pids"]["relay"], what="the relay to be restarted"
     )
-    assert "relay ended with code -9; starting it again" in up.words
+    assert "relay was killed by SIGKILL; starting it again" in up.words
 
     pids = set(up.current_pids().values())
     assert up.stop(signal.SIGINT) == 0, up.words

@@ -155,3 +155,12 @@ def test_doctor_finds_a_misspelt_setting(tmp_path: Path) -> None:
 def test_a_table_in_a_pipe_is_not_cut_to_a_screen(tmp_path: Path) -> None:
     done = neurocards("doctor", folder=tmp_path, SANDBOX_PORT="0", WEB_PORT="0")
     assert any("embedded Postgres" in line and "bin/postgres" in line for line in done.stdout.splitlines())
+
+
+@each(
+    ("actor", "reason", "words"),
+    [(" ", "why", "empty"), ("me", "", "empty"), ("me", "x" * 501, "501 characters; at most 500")],
+)
+def test_who_and_why_are_said_and_short(tmp_path: Path, actor: str, reason: str, words: str) -> None:
+    done = neurocards("credits", "grant", "u", "1", "--actor", actor, "--reason", reason, folder=tmp_path)
+    assert done.returncode == 2 and words in done.stderr

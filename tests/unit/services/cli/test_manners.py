@@ -200,7 +200,7 @@ def test_a_table_keeps_each_row_on_a_line_and_reads_no_markup(capsys: pytest.Cap
 @each(
     ("complete", "begun", "found"),
     [
-        (shell_completion.projections, "bal", ["balances"]),
+        (shell_completion.projections_or_all, "bal", ["balances"]),
         (shell_completion.projections_or_all, "al", ["all"]),
         (shell_completion.models, "", None),
         (shell_completion.error_classes, "rate", ["rate_limited"]),

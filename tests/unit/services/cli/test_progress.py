@@ -47,7 +47,7 @@ def test_bytes_have_their_rate_and_time_left_too(monkeypatch, capsys):
         tell("database", 1_000_000, 400_000_000)
         tell("database", 100_000_000, 400_000_000)
     out, err = capsys.readouterr()
-    assert (out, err) == ("", "backup: database, 100 of 400 MB, 5 MB/s, 60 s left\n")
+    assert (out, err) == ("", "backup database: 100 of 400 MB, 5 MB/s, 60 s left\n")
 
 
 def test_bytes_on_a_terminal_are_bars(monkeypatch, capsys):

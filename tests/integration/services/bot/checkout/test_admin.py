@@ -52,8 +52,12 @@ async def test_an_unfinished_job_is_ended_and_refunded(admin: Buyer, buyer: Buye
     await buyer.hears("in the queue")
     (charged,) = await buyer.events("CreditsCharged")
     await admin.say(f"/refund_job {charged['job']} asked for it")
+    late = await admin.sees(DO)
+    await admin.say(f"/refund_job {charged['job']} asked for it again")
     await admin.press(DO)
     await admin.hears("Done at position")
+    await admin.chat.tap(late, wait_s=60)
+    assert "Nothing was done" in await admin.hears("has failed")
     assert [refund["amount"] for refund in await buyer.events("CreditsRefunded")] == [1]
     await buyer.hears("credit is back")
     await admin.say(f"/user {buyer.chat.user_id}")

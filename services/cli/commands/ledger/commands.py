@@ -1,0 +1,26 @@
+"""`neurocards ledger …`: an auditor's commands. They only read, but for `checkpoint`."""
+
+import typer
+
+from services.cli.commands import add_group
+from services.cli.commands.ledger import books, events, export, proofs, verify
+
+
+def register(app: typer.Typer) -> None:
+    commands = {
+        "balance": books.balance,
+        "checkpoint": proofs.checkpoint,
+        "verify-checkpoint": proofs.verify_checkpoint,
+        "explain": events.explain,
+        "export": export.export,
+        "verify-export": export.verify_export,
+        "journal": events.journal,
+        "keygen": proofs.keygen,
+        "public-key": proofs.public_key,
+        "prove": proofs.prove,
+        "verify-proof": proofs.verify_proof,
+        "statement": books.statement,
+        "trial-balance": books.trial_balance,
+        "verify": verify.verify,
+    }
+    add_group(app, "ledger", "Read, check and prove the ledger; changes nothing.", commands)
