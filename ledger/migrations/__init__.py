@@ -6,7 +6,8 @@ A package that owns tables keeps `NNNN_name.sql` files in a `migrations` package
 not change. Until the first tag each package has one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib.resources import files
 
@@ -14,9 +15,12 @@ import asyncpg
 import structlog
 
 from ledger.errors import IntegrityError, MigrationError
-from ledger.postgres import READ_WRITE
+from ledger.postgres import READ_WRITE, Connection
 
 logger = structlog.get_logger()
+
+Completion = Callable[[Connection], Awaitable[list[str]]]
+"""What is made of the code and not of a file, in one transaction: the names of what was lacking."""
 
 _LOCK = 7_300_001
 _TABLE = """
@@ -26,8 +30,10 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 
-async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migrations",)) -> list[str]:
-    """Apply missing migrations, each in its own transaction; the names applied.
+async def migrate(
+    database_url: str, packages: Sequence[str] = ("ledger.migrations",), complete: Completion | None = None
+) -> list[str]:
+    """Apply missing migrations, each in its own transaction, then `complete`; the names applied.
 
     Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since,
     MigrationError when one cannot be applied. A newer version's migrations stay, with a warning.
@@ -48,6 +54,8 @@ async def migrate(database_url: str, packages: Sequence[str] = ("ledger.migratio
                     done.append(f"{package}/{name}")
                 elif stored != digest:
                     raise IntegrityError(f"{package}/{name} was applied and has changed since; restore it")
+        if complete is not None:
+            done += await _complete(connection, complete)
         if newer := [f"{p}/{name}" for p, name in applied if p in packages and name not in names(p)]:
             logger.warning("migrations_unknown", names=newer, reason="a newer version has applied them")
         return done
@@ -63,9 +71,7 @@ def names(package: str) -> list[str]:
     return sorted(entry.name for entry in files(package).iterdir() if entry.name.endswith(".sql"))
 
 
-async def _apply(
-    connection: "asyncpg.Connection[asyncpg.Record]", package: str, name: str, sql: str, digest: str
-) -> None:
+async def _apply(connection: Connection, package: str, name: str, sql: str, digest: str) -> None:
     async with connection.transaction():
         await _execute(connection, sql, f"{package}/{name}")
         await connection.execute(
@@ -74,9 +80,21 @@ async def _apply(
     logger.info("migration_applied", package=package, name=name)
 
 
-async def _execute(connection: "asyncpg.Connection[asyncpg.Record]", sql: str, name: str) -> None:
-    try:
+async def _complete(connection: Connection, complete: Completion) -> list[str]:
+    with _explained("the read models"):
+        async with connection.transaction():
+            return await complete(connection)
+
+
+async def _execute(connection: Connection, sql: str, name: str) -> None:
+    with _explained(name):
         await connection.execute(sql)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
     except asyncpg.PostgresError as error:
         raise MigrationError(
             f"{name} cannot be applied: {error}; is this the database of another program, or of another "

@@ -46,12 +46,15 @@ class Projection(ABC, Generic[RowT]):
 
     `row` is a frozen struct; its fields are the table's columns, the first is the key. `evolve` is pure: the
     row after a change, from the row before it (None: there was none). Nested fields stand in `json_columns`.
+    `indexes` are in SQL, what follows the table's name; a low `fillfactor` leaves room for rows that change.
     """
 
     name: str
     row: type[RowT]
     evolve: Callable[[RowT | None, Recorded, Any], RowT]
     json_columns: tuple[str, ...] = field(default=(), kw_only=True)
+    indexes: tuple[str, ...] = field(default=(), kw_only=True)
+    fillfactor: int = field(default=80, kw_only=True)
 
     @abstractmethod
     def concerns(self, recorded: Recorded) -> bool:

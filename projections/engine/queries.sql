@@ -6,6 +6,10 @@ SELECT name, version, position, hash FROM cursors WHERE active AND name = ANY ($
 -- All rows in the order of their keys' bytes.
 SELECT {columns} FROM {table} ORDER BY {key} COLLATE "C"
 
+-- name: create_table
+-- A version's empty table, without the indexes but the key's.
+CREATE TABLE {table} ({definitions}, PRIMARY KEY ({key})) WITH (fillfactor = {fillfactor})
+
 -- name: cursor
 -- Where the active version is. $1 name
 SELECT version, position, hash FROM cursors WHERE name = $1 AND active
@@ -21,6 +25,11 @@ CROSS JOIN LATERAL (
 ) AS e
 WHERE e.type = ANY ($3::text[])
 ORDER BY w.stream, e.version
+
+-- name: grant_table
+-- Rights on a version's table.
+GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO neurocards_app;
+GRANT SELECT ON {table} TO auditor
 
 -- name: load_rows
 -- Rows by key. $1 keys
@@ -42,9 +51,17 @@ FROM cursors c WHERE c.name = $1 AND c.version = $3 FOR UPDATE OF c
 -- The consumer has applied everything up to here. $1 name, $2 version, $3 position, $4 hash
 UPDATE cursors SET position = $3, hash = $4, updated_at = clock_timestamp() WHERE name = $1 AND version = $2
 
+-- name: replace_view
+-- Let the view show another version. Not a rename: views that depend on this one follow, and no table is locked.
+CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {table}
+
 -- name: store_rows
 -- Insert or replace rows. One JSON text is cheaper to send than thousands of array elements.
 -- $1 a JSON array of objects
 INSERT INTO {table} AS stored ({columns})
 SELECT {columns} FROM json_populate_recordset(NULL::{table}, $1::json)
 ON CONFLICT ({key}) DO UPDATE SET ({columns}) = ROW ({excluded})
+
+-- name: view_columns
+-- What the views show. $1 their names
+SELECT name, a.attname AS column FROM unnest($1::text[]) AS name JOIN pg_attribute a ON a.attrelid = to_regclass(name)

@@ -102,4 +102,11 @@ def _move(row: Balance, event: account.AccountEvent, amount: int) -> None:
             row.next_expiry_at_us = ends
 
 
-BALANCES = OnePerStream("balances", Balance, evolve, ACCOUNT, json_columns=("lots",))
+BALANCES = OnePerStream(
+    "balances",
+    Balance,
+    evolve,
+    ACCOUNT,
+    json_columns=("lots",),
+    indexes=("(next_expiry_at_us) WHERE next_expiry_at_us IS NOT NULL",),
+)

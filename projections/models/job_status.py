@@ -198,4 +198,18 @@ _CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
 """What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 
 
-JOB_STATUS = OnePerStream("job_status", JobStatus, evolve, JOB)
+JOB_STATUS = OnePerStream(
+    "job_status",
+    JobStatus,
+    evolve,
+    JOB,
+    indexes=(
+        "(account, queued_at_us DESC)",
+        "(order_id)",
+        # Late results of jobs that failed with a task: few, and only the newest.
+        "(ended_at_us, job) WHERE state = 'failed' AND NOT gifted AND task <> ''",
+        # Dead letters: failed jobs that are neither made again nor left at that.
+        "(failure_class, ended_at_us, job) WHERE state = 'failed' AND requeued_as = '' AND NOT dropped",
+    ),
+    fillfactor=70,
+)

@@ -100,4 +100,14 @@ def _moved(row: JobTimes, state: State, recorded: Recorded) -> JobTimes:
     return replace(row, state=state, since_us=now_us, position=position, **spent)
 
 
-JOB_TIMES = OnePerStream("job_times", JobTimes, evolve, JOB)
+JOB_TIMES = OnePerStream(
+    "job_times",
+    JobTimes,
+    evolve,
+    JOB,
+    indexes=(
+        "(ended_at_us) WHERE ended_at_us IS NOT NULL",
+        "(model, ended_at_us DESC) WHERE made_us IS NOT NULL",  # the newest videos of one model
+    ),
+    fillfactor=70,
+)

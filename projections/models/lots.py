@@ -117,4 +117,11 @@ def evolve(row: CreditLot | None, recorded: Recorded, moved: Moved) -> CreditLot
             return row
 
 
-LOTS = ManyRows("lots", CreditLot, evolve, names_of(*get_args(CreditEvent)), spread)
+LOTS = ManyRows(
+    "lots",
+    CreditLot,
+    evolve,
+    names_of(*get_args(CreditEvent)),
+    spread,
+    indexes=("(account, lot)", "(reference) WHERE reference <> ''"),
+)

@@ -134,4 +134,17 @@ def _state(refunding: bool, successes: int, paid: int, refunded: int) -> State:
     return "succeeded" if successes else "flagged"
 
 
-PAYMENTS = OnePerStream("payments", Payment, evolve, PAYMENT, json_columns=("received", "intents"))
+PAYMENTS = OnePerStream(
+    "payments",
+    Payment,
+    evolve,
+    PAYMENT,
+    json_columns=("received", "intents"),
+    indexes=(
+        "(account, ordered_at_us DESC)",
+        "(provider_payment) WHERE provider_payment <> ''",
+        # What the reconciler asks about: the oldest first.
+        "(ordered_at_us, payment) WHERE state IN ('ordered', 'pending')",
+        "(updated_at_us, payment) WHERE state IN ('refunding', 'flagged')",
+    ),
+)

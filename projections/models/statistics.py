@@ -117,6 +117,8 @@ ERROR_STATS = ManyRows(
     spread_failure,
     depends=lambda _, event: isinstance(event, _FAILURES),
     recalls=names_of(job.JobQueued, job.SubmissionIntended),
+    indexes=("(hour_at_us)",),
+    fillfactor=50,
 )
 
 
@@ -260,4 +262,5 @@ DAILY = ManyRows(
     depends=lambda _, event: isinstance(event, _FROM_EARLIER),
     recalls=names_of(job.JobQueued, job.SubmissionIntended, payment.PaymentOrdered, payment.PaymentSucceeded),
     json_columns=("money", "made"),
+    fillfactor=50,
 )

@@ -15,7 +15,6 @@ import msgspec
 from events.envelope import GENESIS, Cursor
 from ledger.postgres import Connection
 from ledger.sql import load_queries
-from projections.engine import cursors
 from projections.engine.errors import TargetTakenError
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of
@@ -91,10 +90,8 @@ async def _tables(
         await work.execute(f'CREATE SCHEMA IF NOT EXISTS "{into.schema}"')
     async with AsyncExitStack() as undo:
         for table in tables:
-            version, _ = await cursors.where_is(work, table.projection.name)
-            names = {"live": Table(table.projection, version).name, "key": table.projection.columns[0]}
             try:
-                await work.execute(query("create_scratch").format(fresh=table.name, **names))
+                await table.create(work)
             except asyncpg.DuplicateTableError:
                 raise TargetTakenError(
                     f"{table.name} is there already; drop it or choose another schema"

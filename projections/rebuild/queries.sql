@@ -6,16 +6,6 @@ UPDATE cursors SET active = true WHERE name = $1 AND version = $2
 -- The cursor of a version that nobody reads yet. $1 name, $2 version
 INSERT INTO cursors (name, version, active) VALUES ($1, $2, false)
 
--- name: create_scratch
--- An empty table of the shape of the active one, for whoever asked what it held once.
-CREATE TABLE {fresh} (LIKE {live} INCLUDING ALL EXCLUDING INDEXES, PRIMARY KEY ({key}))
-
--- name: create_version
--- A fresh table of the shape of the active one; other indexes are made when it is full. Rights are not copied.
-CREATE TABLE {fresh} (LIKE {live} INCLUDING ALL EXCLUDING INDEXES, PRIMARY KEY ({key})) {storage};
-GRANT SELECT, INSERT, UPDATE, DELETE ON {fresh} TO neurocards_app;
-GRANT SELECT ON {fresh} TO auditor;
-
 -- name: differing_rows
 -- Keys of rows that are not the same in both tables. Texts of JSON may differ and mean the same: look again.
 SELECT coalesce(l.{key}, f.{key}) AS key FROM {live} AS l FULL JOIN {fresh} AS f ON l.{key} = f.{key}
@@ -32,24 +22,16 @@ DELETE FROM cursors WHERE name = $1 AND version = $2 AND NOT active
 
 -- name: indexes_of
 -- A table's indexes but the primary key's. $1 table
-SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition
-FROM pg_index WHERE indrelid = $1::text::regclass AND NOT indisprimary ORDER BY 1
+SELECT indexrelid::regclass::text AS name FROM pg_index
+WHERE indrelid = $1::text::regclass AND NOT indisprimary ORDER BY 1
 
 -- name: newest_version
 -- The highest version there is, active or not. $1 name
 SELECT max(version) FROM cursors WHERE name = $1
 
--- name: replace_view
--- Let the view show another version. Not a rename: views that depend on this one follow, and no table is locked.
-CREATE OR REPLACE VIEW {view} AS SELECT {columns} FROM {table}
-
 -- name: retire_version
 -- $1 name, $2 version that stops being active
 UPDATE cursors SET active = false WHERE name = $1 AND version = $2
-
--- name: storage_of
--- A table's storage parameters as CREATE TABLE takes them, empty for none. $1 table
-SELECT coalesce('WITH (' || array_to_string(reloptions, ', ') || ')', '') FROM pg_class WHERE oid = $1::text::regclass
 
 -- name: versions
 -- A projection's versions that are not the active one, and where they are: left over from a swap or an abandoned

@@ -200,7 +200,7 @@ class _Rebuild:
             root, differences, _ = await gather_on(
                 root_of_table(self._to.lookups, fresh),
                 _nothing() if options.from_log else compare.compare(self._to.log, live, fresh, options.show),
-                _nothing() if options.check else shadow_table.index(self._to.work, fresh, live),
+                _nothing() if options.check else fresh.index(self._to.work),
             )
             state = _state(fresh, at, root)
             if options.from_log:

@@ -1,6 +1,5 @@
 """Shadow table: a projection's next version, made, indexed, swapped or dropped."""
 
-import re
 from typing import Final
 
 import asyncpg
@@ -20,7 +19,6 @@ query = load_queries("projections.rebuild")
 logger = structlog.get_logger()
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '100ms'"
-_INDEX: Final = re.compile(r"CREATE (UNIQUE )?INDEX \S+ ON \S+ (.+)", re.DOTALL)
 
 
 class ResumePoint(msgspec.Struct, frozen=True):
@@ -29,15 +27,12 @@ class ResumePoint(msgspec.Struct, frozen=True):
 
 
 async def create(connection: Connection, projection: AnyProjection) -> ResumePoint:
-    """Create an empty next version, with its cursor at the beginning."""
-    version, _ = await cursors.where_is(connection, projection.name)
-    live = Table(projection, version)
+    """Create an empty next version, with its cursor at the beginning. Raises ProjectionNotFoundError."""
+    await cursors.where_is(connection, projection.name)
     newest = await connection.fetchval(query("newest_version"), projection.name)
     fresh = Table(projection, newest + 1)
-    storage = await connection.fetchval(query("storage_of"), live.name)
-    names = {"fresh": fresh.name, "live": live.name, "key": projection.columns[0], "storage": storage}
     async with connection.transaction():
-        await connection.execute(query("create_version").format_map(names))
+        await fresh.create(connection)
         await connection.execute(query("add_version"), projection.name, fresh.version)
     return ResumePoint(fresh, GENESIS)
 
@@ -62,21 +57,10 @@ async def left_over(connection: Connection, projection: AnyProjection) -> Resume
     return found
 
 
-async def index(connection: Connection, fresh: Table, live: Table) -> None:
-    for row in await connection.fetch(query("indexes_of"), live.name):
-        found = _INDEX.fullmatch(row["definition"])
-        assert found is not None  # Postgres itself has written it
-        unique, rest = found.groups(default="")
-        await connection.execute(f"CREATE {unique}INDEX ON {fresh.name} {rest}")
-
-
 async def swap_in(connection: Connection, table: Table, retired: int) -> None:
-    projection = table.projection
-    columns = ", ".join(projection.columns)
-    names = {"view": projection.name, "columns": columns, "table": table.name}
-    await connection.execute(query("replace_view").format_map(names))
-    await connection.execute(query("retire_version"), projection.name, retired)
-    await connection.execute(query("activate_version"), projection.name, table.version)
+    await table.show(connection)
+    await connection.execute(query("retire_version"), table.projection.name, retired)
+    await connection.execute(query("activate_version"), table.projection.name, table.version)
 
 
 async def clean(

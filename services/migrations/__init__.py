@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger import migrations
+from projections.migrations import complete, lacking
 
 if TYPE_CHECKING:
     import asyncpg
@@ -12,7 +13,7 @@ PACKAGES = ("ledger.migrations", "projections.migrations", "services.migrations"
 
 
 class Compared(NamedTuple):
-    """Migrations missing in the database, and those unknown to this program."""
+    """Migrations, or else read models, missing in the database; and unknown migrations."""
 
     missing: list[str]
     unknown: list[str]
@@ -20,7 +21,7 @@ class Compared(NamedTuple):
 
 async def migrate(database_url: str) -> list[str]:
     """Apply missing migrations; the names applied. Safe when run concurrently."""
-    return await migrations.migrate(database_url, PACKAGES)
+    return await migrations.migrate(database_url, PACKAGES, complete)
 
 
 async def compare(
@@ -32,6 +33,5 @@ async def compare(
         "SELECT package || '/' || name FROM schema_migrations ORDER BY 1"
     )
     theirs = [row[0] for row in rows]
-    return Compared(
-        [name for name in ours if name not in theirs], [name for name in theirs if name not in ours]
-    )
+    missing = [name for name in ours if name not in theirs]
+    return Compared(missing or await lacking(connection), [name for name in theirs if name not in ours])
