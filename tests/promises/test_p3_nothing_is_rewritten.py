@@ -14,6 +14,7 @@ from ledger.errors import IntegrityError
 from ledger.log.hash_chain import follows
 from tests.integration.ledger.conftest import order, rich
 from tests.integration.services.relay.conftest import truncate_log
+from tests.support.each import each
 from tests.support.notes import make_note, said
 
 REWRITES = [
@@ -31,17 +32,16 @@ REWRITES = [
 ]
 
 
-@pytest.mark.parametrize("statement", REWRITES)
-@pytest.mark.parametrize("role", ["owner", "neurocards_app", "auditor"])
+@each("role", ["owner", "neurocards_app", "auditor"])
+@each("statement", REWRITES)
 async def test_rewriting_is_refused_to_everyone(ledger, owner, statement, role):
     await rich(ledger, "a")
-    if role != "owner":
-        await owner.execute(f"SET ROLE {role}")
+    await owner.execute("RESET ROLE" if role == "owner" else f"SET ROLE {role}")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await owner.execute(statement)
 
 
-@pytest.mark.parametrize(
+@each(
     "statement",
     [
         "INSERT INTO events SELECT * FROM events",

@@ -116,11 +116,11 @@ def call(function: Callable[..., None], *arguments: Any, pipe: Connection | None
 
 
 def neurocards(
-    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 120
+    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 120, umask: int = 0o022
 ) -> "subprocess.CompletedProcess[str]":
     """Run `neurocards words` to its end, as subprocess.run would."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = start("services.cli", *words, cwd=cwd, env=env, out=out, err=err)
+        child = start("services.cli", *words, cwd=cwd, env=env, out=out, err=err, umask=umask)
         try:
             code = child.wait(timeout)
         except BaseException:

@@ -9,6 +9,7 @@ from ledger.checkpoints.signed_note import NoteMismatchError, new_key
 from ledger.checkpoints.store import hash_at, newest_checkpoint, store, stored
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, rich
+from tests.support.each import each
 from tests.support.notes import unkept
 
 KEY = new_key("neurocards/test")
@@ -38,13 +39,14 @@ async def at(pool, position: int) -> Cursor:
     return Cursor(position, hash_)
 
 
-@pytest.mark.parametrize("role", ["owner", "neurocards_app", "auditor"])
-@pytest.mark.parametrize("statement", ["UPDATE checkpoints SET note = note", "DELETE FROM checkpoints",
-                                       "TRUNCATE checkpoints"])  # fmt: skip
+@each("role", ["owner", "neurocards_app", "auditor"])
+@each(
+    "statement",
+    ["UPDATE checkpoints SET note = note", "DELETE FROM checkpoints", "TRUNCATE checkpoints"],
+)
 async def test_nobody_rewrites_a_note(pool, owner, role, statement):
     await store(pool, checkpoint(GENESIS))
-    if role != "owner":
-        await owner.execute(f"SET ROLE {role}")
+    await owner.execute("RESET ROLE" if role == "owner" else f"SET ROLE {role}")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await owner.execute(statement)
 

@@ -10,6 +10,7 @@ import pytest
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from tests.support.each import each
 from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
 
@@ -67,7 +68,7 @@ async def test_a_revocation_may_leave_less_than_zero_and_says_so_first(desk: Des
     assert (await ledger.read.account("a")).debt == 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "code", "says"),
     [
         (("grant", "nobody", "5", *WHY, "--yes"), 4, "there is no account"),

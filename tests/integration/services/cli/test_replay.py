@@ -19,6 +19,7 @@ from services.streams.publisher.rebuild import Rebuild
 from services.streams.publisher.scripts import Scripts
 from tests.integration.projections.conftest import bring_up, versions
 from tests.integration.services.cli.conftest import Done, Run
+from tests.support.each import each
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
@@ -122,7 +123,7 @@ async def test_what_was_believed_then_goes_into_a_schema_or_files(
     assert (await state_root(pool, "balances")) == live
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "said"),
     [
         (("balance",), "balances"),

@@ -15,6 +15,7 @@ from services.backup.repository import Repository
 from services.cli.doctor.machine import check_env_file
 from services.local.data_dir import DataFolder
 from services.local.system_user import make_reachable, server_user
+from tests.support.fork_server import neurocards
 from tests.support.private_files import others_may
 from tests.support.servers import fresh_cluster, short_folder
 from tests.support.services import ROOT, clean_environment
@@ -43,16 +44,7 @@ class System:
         self.facts = json.loads(line)
 
     def run(self, *words: str) -> None:
-        command = [sys.executable, "-m", "services.cli", *words]
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env=self.env,
-            umask=GENEROUS,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = neurocards(words, cwd=self.folder, env=self.env, umask=GENEROUS)
         assert done.returncode == 0, done.stderr
 
     def end(self) -> None:
@@ -60,7 +52,7 @@ class System:
         self.process.communicate(timeout=60)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def system() -> Iterator[System]:
     with short_folder() as folder:
         (folder / "data").mkdir(mode=0o755)

@@ -208,12 +208,12 @@ async def test_comparing_finds_again_what_nobody_looks_after(shop):
     assert (await shop.desk.view(payment)).standing == "paid"
 
 
-@pytest.mark.parametrize("kind", typing.get_args(Kind))
-async def test_the_table_takes_every_kind(shop, kind):
+async def test_the_table_takes_every_kind(shop):
     begun = await shop.pool.fetchval(
         "INSERT INTO payment_comparisons (provider, since) VALUES ('x', now()) RETURNING 1"
     )
     assert begun == 1
-    await shop.pool.execute(
-        "INSERT INTO payment_differences (comparison, kind, object) VALUES (1, $1, 'payment')", kind
-    )
+    for kind in typing.get_args(Kind):
+        await shop.pool.execute(
+            "INSERT INTO payment_differences (comparison, kind, object) VALUES (1, $1, 'payment')", kind
+        )
