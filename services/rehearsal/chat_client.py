@@ -14,14 +14,21 @@ import httpx
 import msgspec
 
 from events.errors import NeurocardsError
+from services.platform.tls import tls_context
 
 Message = dict[str, Any]
 """A message in the Bot API's shape, with `seq`; a deleted one has `deleted`."""
 
 LONG_POLL_S = 5.0
+_TIMEOUT_S = 30.0
 _RETRY_S = 0.2
 _GIVE_UP_S = 30.0
 """The sandbox may be killed and started again while somebody chats."""
+
+
+def open_http(timeout_s: float = _TIMEOUT_S) -> httpx.AsyncClient:
+    """A client for the sandbox, past any proxy."""
+    return httpx.AsyncClient(verify=tls_context(), timeout=timeout_s, trust_env=False)
 
 
 class ChatError(NeurocardsError):

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import msgspec
 
 from events.codec import decode
@@ -19,14 +18,13 @@ from events.envelope import Recorded
 from events.errors import NeurocardsError
 from events.job import JobFailed, JobStarted
 from services.cli.output import say
-from services.rehearsal.chat_client import Sandbox
+from services.rehearsal.chat_client import Sandbox, open_http
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.scenarios import Cycle, mix
 from services.rehearsal.seller import Product, Seller, finals, is_video, photo_of
 from services.rehearsal.system import Stack
 from services.rehearsal.verdict import GRACE_S, Check, Customer, Evidence, Problem, collect, judge, tell
 
-CHAT_TIMEOUT_S = 30.0
 FREE_CREDITS = 3
 """So that a new seller can order three videos at once."""
 SIDE_BY_SIDE = 4
@@ -77,8 +75,7 @@ async def run(count: int, workers: int, seed: int, *, keep: bool = False) -> Out
     cycles = plan(count, seed)
     stack = Stack(folder, workers=workers, FREE_CREDITS=FREE_CREDITS)
     say(f"starting the system with {workers} worker(s) in {folder}")
-    client = httpx.AsyncClient(timeout=CHAT_TIMEOUT_S, trust_env=False)
-    async with stack, client as http, LogWatch(stack.settings) as watch:
+    async with stack, open_http() as http, LogWatch(stack.settings) as watch:
         sandbox = Sandbox(http, stack.sandbox_url)
         await sandbox.change(small_videos=True)
         await Player(stack, watch, sandbox, seed).play_all(cycles)

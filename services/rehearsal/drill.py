@@ -10,18 +10,16 @@ import time
 from statistics import median
 from typing import Any
 
-import httpx
 import msgspec
 
 from services.cli.output import say
-from services.rehearsal.chat_client import Sandbox
+from services.rehearsal.chat_client import Sandbox, open_http
 from services.rehearsal.faults import Drill, Name, hands
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.seller import Load
 from services.rehearsal.system import LocalStack
 from services.rehearsal.verdict import GRACE_S, Customer, collect, judge
 
-CHAT_TIMEOUT_S = 30.0
 SERVED_BEFORE = 3
 SERVED_AFTER = 3
 _INEXACT: tuple[Name, ...] = ("restore", "restart-postgres")
@@ -54,7 +52,7 @@ class Outcome(msgspec.Struct, frozen=True):
 async def run(name: Name, stack: LocalStack, *, every_s: float) -> Outcome:
     """Raises StartError, BackupError, and whatever else the strike itself may raise."""
     answer_s = stack.settings.job_deadline_seconds + GRACE_S
-    async with httpx.AsyncClient(timeout=CHAT_TIMEOUT_S, trust_env=False) as http:
+    async with open_http() as http:
         sandbox = Sandbox(http, stack.sandbox_url)
         load = Load(sandbox, every_s, answer_s)
         arriving = asyncio.create_task(load.arrive())

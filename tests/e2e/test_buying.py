@@ -1,8 +1,6 @@
 """A person who runs out of credits buys some at YooKassa's page, and orders a video with them."""
 
-import httpx
-
-from services.rehearsal.chat_client import Button, Chat
+from services.rehearsal.chat_client import Button, Chat, open_http
 from tests.support.playing import ANSWER_S, CREDITS, Play
 
 SMALL_VIDEOS = True
@@ -17,7 +15,7 @@ async def test_bought_credits_become_a_video(play: Play) -> None:
     await chat.tap(await _button(chat, "buy:credits-5:"))
     await chat.tap(await _button(chat, "payby:yookassa:credits-5:"))
     link = await chat.until(_link, WAIT_S, "a link to pay at")
-    async with httpx.AsyncClient(trust_env=False) as browser:
+    async with open_http() as browser:
         assert (await browser.post(link, data={"action": "pay"})).status_code == 303
     if paid := chat.button("paid:"):  # gone already when the notification was faster
         await chat.tap(paid)

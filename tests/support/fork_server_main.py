@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Never
 
 from services.platform.parent_death import VARIABLE as LIFELINE
-from tests.support import one_tls_context
+from services.platform.tls import tls_context
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
 _SERVICES = sorted(path.parent.name for path in Path("services").glob("*/main.py"))
@@ -151,7 +151,7 @@ def main() -> None:
     gc.disable()
     for name in _IMPORTED:
         import_module(name)
-    one_tls_context.share()
+    tls_context()
     gc.freeze()  # the children share these pages as long as nobody counts through them
     gc.enable()
     ForkServer(listener, int(sys.argv[2])).serve()

@@ -6,9 +6,9 @@ import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
+from services.rehearsal.chat_client import open_http
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.system import Stack
 from tests.support import fork_server
@@ -61,7 +61,7 @@ def stack(collector: Collector) -> Iterator[Stack]:
 @pytest.fixture
 async def play(stack: Stack, request: pytest.FixtureRequest) -> AsyncIterator[Play]:
     """Sellers and reads for one test. A failed test shows its jobs' stories and the services' logs."""
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as http, LogWatch(stack.settings) as log_watch:
+    async with open_http(60) as http, LogWatch(stack.settings) as log_watch:
         play = Play(stack, log_watch, http)
         await play.sandbox.change(small_videos=getattr(request.module, "SMALL_VIDEOS", True))
         yield play

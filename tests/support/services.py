@@ -15,6 +15,7 @@ import httpx
 
 from services.platform.parent_death import VARIABLE as LIFELINE
 from services.platform.settings import Settings, variable_name
+from services.platform.tls import tls_context
 from tests.support import fork_server
 from tests.support.waiting import PATIENCE_S
 
@@ -117,7 +118,7 @@ class ServiceProcess:
         return str(self.facts["health_url"])
 
     def health(self) -> httpx.Response:
-        return httpx.get(f"{self.health_url}/health/ready", timeout=PATIENCE_S)
+        return httpx.get(f"{self.health_url}/health/ready", timeout=PATIENCE_S, verify=tls_context())
 
     @property
     def pid(self) -> int:

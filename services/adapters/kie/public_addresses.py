@@ -8,6 +8,7 @@ has to do.
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ import httpx
 
 from events.job import Failure
 from services.adapters.kie.errors import BrokenResultError
+from services.platform.tls import tls_context
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Origin = tuple[str, int]
@@ -99,8 +101,10 @@ class PublicOnly(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
-def public_client(trusted: Collection[Origin], *, use_proxies: bool, **options: Any) -> httpx.AsyncClient:
-    client = httpx.AsyncClient(trust_env=use_proxies, **options)
+def public_client(
+    trusted: Collection[Origin], *, use_proxies: bool, verify: ssl.SSLContext | None = None, **options: Any
+) -> httpx.AsyncClient:
+    client = httpx.AsyncClient(verify=verify or tls_context(), trust_env=use_proxies, **options)
     # httpx has no other way to say this without giving up the proxies of the environment; a test holds it.
     direct: Any = client._transport
     direct._pool._network_backend = PublicOnly(trusted)

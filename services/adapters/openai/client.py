@@ -15,6 +15,7 @@ from services.adapters.openai.errors import OpenAINoAnswerError, reason_of
 from services.adapters.openai.metrics import CALL_SECONDS, CALLS
 from services.platform import tracing
 from services.platform.settings import Settings
+from services.platform.tls import tls_context
 
 RETRIES_MAX: Final = 1
 
@@ -36,7 +37,7 @@ def open_client(settings: Settings) -> openai.AsyncOpenAI:
         timeout=settings.openai_timeout_seconds,
         max_retries=RETRIES_MAX,
         http_client=openai.DefaultAsyncHttpxClient(
-            proxy=None if proxy is None else proxy.get_secret_value(), trust_env=False
+            verify=tls_context(), proxy=None if proxy is None else proxy.get_secret_value(), trust_env=False
         ),
     )
 

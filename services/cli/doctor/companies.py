@@ -11,8 +11,10 @@ from services.cli.doctor import Check, fail, ok, warn
 from services.platform.endpoints import COMPANIES
 from services.platform.logs import Redaction, secret_values
 from services.platform.settings import Settings, variable_name
+from services.platform.tls import tls_context
 
 _TIMEOUT_S = 10.0
+_HEADERS = {"User-Agent": "neurocards"}
 _AFTERWARDS = {
     "openai_model": "afterwards every prompt is the template",
     "openai_moderation_model": "afterwards orders are not judged",
@@ -32,7 +34,7 @@ class Probe:
 
 
 async def check_companies(settings: Settings) -> list[Check]:
-    async with httpx.AsyncClient(timeout=_TIMEOUT_S, headers={"User-Agent": "neurocards"}) as client:
+    async with _client() as client:
         sandboxed = [name for name in COMPANIES if settings.uses_sandbox_for(name)]
         real = [probe for probe in _probes(settings) if probe.name not in sandboxed]
         checks = [ok(COMPANIES[name].key_variable, f"not set: {name} is the sandbox") for name in sandboxed]
@@ -48,6 +50,10 @@ async def check_companies(settings: Settings) -> list[Check]:
         advice = "set it to where people reach the web process; until then they are told to write to support"
         checks.append(warn("PUBLIC_URL", found, advice))
     return checks
+
+
+def _client(proxy: str | None = None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(verify=tls_context(), timeout=_TIMEOUT_S, headers=_HEADERS, proxy=proxy)
 
 
 def _probes(settings: Settings) -> list[Probe]:
@@ -71,7 +77,7 @@ def _probes(settings: Settings) -> list[Probe]:
 async def _ask(client: httpx.AsyncClient, probe: Probe, redaction: Redaction) -> Check:
     try:
         if probe.proxy is not None:
-            async with httpx.AsyncClient(timeout=_TIMEOUT_S, proxy=probe.proxy) as through:
+            async with _client(probe.proxy) as through:
                 answer = await _get(through, probe)
         else:
             answer = await _get(client, probe)

@@ -25,7 +25,7 @@ from ledger.sql import load_queries
 from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
 from services.platform.settings import Settings, load_settings
-from services.rehearsal.chat_client import Message, Sandbox
+from services.rehearsal.chat_client import Message, Sandbox, open_http
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.seller import finals
 from services.rehearsal.verdict import Evidence
@@ -102,7 +102,7 @@ class Arena(Processes, Jobs):
                 raise
 
     async def _connect(self) -> None:
-        http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=60, trust_env=False))
+        http = await self._stack.enter_async_context(open_http(60))
         self.http = http
         self.sandbox = Sandbox(http, self.settings.sandbox_base)
         self.log_watch = await self._stack.enter_async_context(LogWatch(self.settings))

@@ -10,6 +10,7 @@ import pytest
 from services.local.valkey import EmbeddedValkey
 from services.platform.database import create_pool
 from services.platform.settings import Settings, load_settings
+from services.rehearsal.chat_client import open_http
 from tests.integration.services.bot.people import BotWorld, Visitor, running_bot
 from tests.support import servers
 
@@ -29,7 +30,7 @@ def bot_world(
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=120, trust_env=False) as client:
+    async with open_http(120) as client:
         yield client
 
 

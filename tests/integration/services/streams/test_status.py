@@ -11,6 +11,7 @@ import pytest
 from ledger.log.ledger import Ledger
 from services.generation.catalogue import load_catalogue
 from services.platform.blobs import BlobStore, one_chunk
+from services.rehearsal.chat_client import open_http
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 from tests.support.outside import photo
 from tests.support.services import ServiceProcess, Services
@@ -42,7 +43,7 @@ async def order(system: Services, ledger: Ledger, pool: Any) -> PlacedOrder:
 
 
 async def status(process: ServiceProcess) -> Facts:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with open_http() as http:
         reply = await http.get(f"{process.health_url}/health/status", timeout=60)
     assert reply.status_code == 200
     facts: Facts = reply.json()
@@ -115,7 +116,7 @@ async def test_periodic_tasks_tell_when_each_ended_well(
         return
     assert facts["rounds"]["summary"]["last"] == 2, "two jobs are open"
     assert facts["rounds"]["balances"]["last"] == 1, "one account"
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with open_http() as http:
         metrics = (await http.get(f"{process.health_url}/metrics")).text
     assert 'neurocards_provider_balance_credits{account="' in metrics
     assert 'neurocards_jobs_in_state{state="queued"} 2.0' in metrics
@@ -127,6 +128,6 @@ async def test_a_bot_and_a_web_process_tell_what_they_have_in_hand(system: Servi
     second = await asyncio.to_thread(partial(system.start, "bot", name="second"))
     assert not (await status(second))["has_turn"]
     assert (await status(web))["requests_in_flight"] == {}
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with open_http() as http:
         public = await http.get(f"{web.facts['web_url']}/health/status")
     assert public.status_code == 404, "what we are doing is not for everyone"

@@ -19,6 +19,7 @@ from services.platform.file_links import FileLinks
 from services.platform.health import address_of
 from services.platform.http_server import LimitedRunner
 from services.platform.settings import Settings
+from services.platform.tls import tls_context
 from services.web import files, kie_webhook
 from services.web.main import PEER_CONNECTIONS_MAX, build_runner
 from tests.integration.services.web.conftest import PUBLIC, Browser
@@ -59,7 +60,7 @@ def silent(url: str, count: int) -> Iterator[list[socket.socket]]:
 async def test_three_hundred_silent_connections_stop_nobody(service: ServiceProcess, server: str) -> None:
     url = service.facts[server]
     with silent(url, SILENT):
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(verify=tls_context(), timeout=60) as http:
             if server == "web_url":
                 reply = await http.post(f"{url}/webhooks/kie/j1/1/wrong", json={"data": {"taskId": "t1"}})
                 assert reply.status_code == 404

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from services.platform.blobs import one_chunk
 from services.platform.file_links import FileLinks
 from services.platform.settings import Settings
+from services.platform.tls import tls_context
 from tests.integration.services.web.conftest import PUBLIC, Browser
 from tests.support.order_fixture import OrderFixture
 from tests.support.services import ServiceProcess
@@ -120,7 +121,7 @@ async def test_the_process_announces_its_address_and_stops(tmp_path: Path, datab
     service = ServiceProcess("web", tmp_path, {"DATABASE_URL": database_url, "WEB_PORT": 0})
     await asyncio.to_thread(service.start, wait_s=60)
     try:
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(verify=tls_context(), timeout=60) as http:
             reply = await http.get(service.facts["web_url"] + "/health/ready")
         assert reply.status_code == 200 and reply.json()["postgres"] == "ok"
         assert await asyncio.to_thread(service.stop) == 0

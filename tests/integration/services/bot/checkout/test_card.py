@@ -3,14 +3,12 @@
 import asyncio
 from collections import Counter
 
-import httpx
-
 from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.adapters.telegram.callback_data import BackToOrder, Order
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
-from services.rehearsal.chat_client import Button
+from services.rehearsal.chat_client import Button, open_http
 from tests.integration.services.bot.checkout.buyer import BY_YOOKASSA, CHECK, TOPUP, Buyer
 from tests.integration.services.bot.people import BotWorld
 from tests.support.waiting import eventually
@@ -55,7 +53,7 @@ async def test_twenty_taps_are_one_or_two_looks_and_one_grant(buyer: Buyer, worl
 
 async def _reads(world: BotWorld) -> int:
     """How often the bot has asked the provider."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with open_http() as client:
         text = (await client.get(f"{world.bot.health_url}/metrics")).text
     name = "neurocards_payments_yookassa_calls_total"
     found = [line for line in text.splitlines() if line.startswith(name)]
