@@ -81,13 +81,14 @@ def started(*words: Any, folder: Path, **how: Any) -> "subprocess.CompletedProce
 
 DEFECT = """
 import sys
-from services.cli import __main__, main
+from services.cli import __main__
+from services.cli.commands import migrate
 
-@main.app.command()
 def defect() -> None:
     raise ZeroDivisionError("postgresql://me:hushhush@host/x")
 
-sys.argv = ["neurocards", "defect"]
+migrate.migrate = defect
+sys.argv = ["neurocards", "migrate"]
 __main__.main()
 """
 
@@ -141,9 +142,9 @@ def test_ctrl_c_while_the_program_loads_is_130(tmp_path: Path):
     code = "import os, signal, sys\nfrom services.cli import __main__\n" + (
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == sys.argv[1]: os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == module: os.kill(os.getpid(), signal.SIGINT)\n"
+        "module, sys.argv[1:] = sys.argv[1], ['jobs', 'list']\n"
         "sys.meta_path.insert(0, Finder())\n"
-        "module, sys.argv[1:] = sys.argv[1], [sys.argv[1]]\n"
         "__main__.main()\n"
     )
     env = clean_environment(PYTHONPATH=ROOT)
