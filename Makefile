@@ -8,7 +8,7 @@ PEERS := .venv-peers
 WORKERS ?= 1
 CYCLES ?= 20
 # Test processes side by side (they wait as much as they work); 0 runs all in one process.
-JOBS ?= 8
+JOBS ?= 4
 # Every chance of a chaos run follows from it; empty: a new one each time.
 SEED ?=
 
