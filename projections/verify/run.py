@@ -82,17 +82,13 @@ class WalkMessage(msgspec.Struct, omit_defaults=True):
     error: str = ""
 
 
-def silent(stage: str, position: int) -> None:
-    """No progress is shown."""
-
-
 async def verify(
     database: Database,
     *,
     after: Cursor = GENESIS,
     keys: Sequence[PublicKey] = (),
     stages: Sequence[Stage] = STAGES,
-    progress: Progress = silent,
+    progress: Progress = lambda *_: None,
     gentle: bool = False,
 ) -> Report:
     """Verify the log after a place, and everything made of it.
@@ -121,7 +117,7 @@ async def verify_on(
 ) -> Report:
     """The same in this process on one connection, walk by walk."""
     async with connection.transaction(**_SNAPSHOT):
-        walked = {stage: await WALKS[stage](connection, after, silent) for stage in STAGES}
+        walked = {stage: await WALKS[stage](connection, after, lambda *_: None) for stage in STAGES}
         return await _conclude(connection, after, walked, keys)
 
 

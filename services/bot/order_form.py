@@ -21,9 +21,6 @@ from services.platform.redis_keys import CHAT_STATE_PREFIX
 
 KEPT_S = 7 * 24 * 3600
 COUNTS = (1, 3, 5)
-STYLES = ("ugc", "commercial", "own")
-OWN = "own"
-"""The style whose wishes are the prompt itself."""
 
 
 class Create(StatesGroup):

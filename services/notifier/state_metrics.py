@@ -63,12 +63,7 @@ class JobProgress(msgspec.Struct, frozen=True):
     progressed: bool = False
 
 
-class StateDuration(msgspec.Struct, frozen=True):
-    state: State
-    seconds: float
-
-
-def step(job: JobProgress, event: JobEventRef) -> tuple[JobProgress, StateDuration | None]:
+def step(job: JobProgress, event: JobEventRef) -> tuple[JobProgress, tuple[State, float] | None]:
     """The job after its next event, and the stay it ended."""
     state = _state_after(job, event)
     crashed = event.type == "JobStarted" and job.run_open and not job.progressed
@@ -85,7 +80,7 @@ def step(job: JobProgress, event: JobEventRef) -> tuple[JobProgress, StateDurati
     )
     if state == job.state:
         return after, None
-    return after, StateDuration(job.state, max(event.at_us - job.since_us, 0) / 1e6)
+    return after, (job.state, max(event.at_us - job.since_us, 0) / 1e6)
 
 
 def progress_after(events: Iterable[JobEventRef]) -> JobProgress:
@@ -122,7 +117,8 @@ class StateMetrics:
         after, stay = step(before, JobEventRef(event.version, event.type, event.recorded_at_us))
         JOB_CRASHES.inc(after.crashes - before.crashes)
         if stay is not None:
-            JOB_STATE_SECONDS.labels(stay.state).observe(stay.seconds)
+            state, seconds = stay
+            JOB_STATE_SECONDS.labels(state).observe(seconds)
         if after.state not in ENDED:
             self._jobs[event.stream] = after
         elif before.state not in ENDED:

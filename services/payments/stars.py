@@ -34,9 +34,6 @@ from services.platform.ids import Unreadable, is_outside_id
 logger = structlog.get_logger()
 
 PAYABLE: Final = ("ordered", "pending")
-START_PARAMETER: Final = "topup"
-"""With one, a forwarded invoice has a link to the bot, and no button that pays for somebody else."""
-
 _VERSION: Final = "nc1"
 _PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
 _PARTS: Final = 6
@@ -74,16 +71,8 @@ class StarsPayments:
             raise PaymentNotCreatedError(f"there is no payment {payment}")
         if standing_of(state) not in PAYABLE:
             return False
-        await stars.send_invoice(
-            self.bot,
-            chat_id,
-            title=title,
-            description=description,
-            payload=payload_of(payment, state.ordered),
-            label=title,
-            amount=state.ordered.amount_minor,
-            start_parameter=START_PARAMETER,
-        )
+        payload = payload_of(payment, state.ordered)
+        await stars.send_invoice(self.bot, chat_id, title, description, payload, state.ordered.amount_minor)
         return True
 
     async def refusal(self, payload: str, account: str, currency: str, amount: int) -> Refusal:

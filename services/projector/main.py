@@ -32,7 +32,7 @@ async def serve(settings: Settings) -> None:
             feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX))
             stack.push_async_callback(feed.close)
             pace_s = 0 if name in AT_ONCE else PACE_S
-            follower = Follower(Runner(pool, projection), common.of(feed), pace_s=pace_s)
+            follower = Follower(Runner(pool, projection), partial(common.batch, feed.batch), pace_s=pace_s)
             runtime.health.tell({name: partial(follower.status, head)})
             runtime.spawn(follower.run(runtime.stop), name)
         runtime.ready()

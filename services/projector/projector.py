@@ -14,7 +14,7 @@ from projections.engine.runner import Runner
 from services.platform.backoff import backoff_s
 from services.platform.periodic import sleep
 from services.projector import metrics
-from services.projector.shared_feed import EventSource
+from services.projector.shared_feed import Read
 from services.streams.feed import HeadWatch
 
 logger = structlog.get_logger()
@@ -30,7 +30,7 @@ class Follower:
     def __init__(
         self,
         runner: Runner,
-        feed: EventSource,
+        read: Read,
         *,
         pace_s: float = 0,
         stopped_retry_s: float = STOPPED_RETRY_S,
@@ -38,7 +38,7 @@ class Follower:
         """Pause `pace_s` seconds after a batch that was not full: fewer, larger batches."""
         self._runner = runner
         self._pace_s = pace_s
-        self._feed = feed
+        self._read = read
         self._stopped_retry_s = stopped_retry_s
         self._name = runner.projection.name
         self._reached: Cursor | None = None
@@ -83,7 +83,7 @@ class Follower:
         await self._notice_restore(cursor)
         self._came_to(cursor)
         while not stop.is_set():
-            events = await self._feed.batch(cursor, limit=BATCH_EVENTS, wait_s=1.0)
+            events = await self._read(cursor, limit=BATCH_EVENTS, wait_s=1.0)
             if events:
                 cursor = self._reached = await self._runner.apply(events)
                 metrics.APPLIED.labels(self._name).inc(len(events))

@@ -5,7 +5,7 @@ memory. A projection that is far behind (new, or restored) reads for itself.
 """
 
 import asyncio
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 from events.envelope import GENESIS, Cursor, Recorded
 
@@ -14,10 +14,8 @@ KEPT_S = 2.0
 """Longer than anyone is a little behind, shorter than a database takes to be put back to an earlier time."""
 
 
-class EventSource(Protocol):
-    """Events after a cursor, dense and verified; see services.streams.feed.Feed."""
-
-    async def batch(self, after: Cursor, *, limit: int = ..., wait_s: float = ...) -> list[Recorded]: ...
+Read = Callable[..., Awaitable[list[Recorded]]]
+"""Events after a cursor, dense and verified: `Feed.batch`."""
 
 
 class SharedFeed:
@@ -27,16 +25,15 @@ class SharedFeed:
         self._read_at = 0.0
         self._reading: dict[Cursor, asyncio.Task[list[Recorded]]] = {}
 
-    def of(self, source: EventSource) -> "SharedSource":
-        return SharedSource(self, source)
-
-    async def batch(self, source: EventSource, after: Cursor, limit: int, wait_s: float) -> list[Recorded]:
-        """Events after the cursor: from memory, from a read under way, or from the source."""
+    async def batch(
+        self, read: Read, after: Cursor, *, limit: int = 500, wait_s: float = 1.0
+    ) -> list[Recorded]:
+        """Events after the cursor: from memory, from a read under way, or from `read`."""
         if known := self._known(after, limit):
             return known
         reading = self._reading.get(after)
         if reading is None:
-            reading = asyncio.ensure_future(source.batch(after, limit=limit, wait_s=wait_s))
+            reading = asyncio.ensure_future(read(after, limit=limit, wait_s=wait_s))
             self._reading[after] = reading
             reading.add_done_callback(lambda done: self._keep(after, done))
         # Whoever is cancelled leaves the others their answer.
@@ -67,13 +64,3 @@ class SharedFeed:
         else:
             return  # who is far behind does not take away what the others are about to ask for
         self._read_at = reading.get_loop().time()
-
-
-class SharedSource:
-    def __init__(self, common: SharedFeed, source: EventSource) -> None:
-        self._common = common
-        self._source = source
-
-    async def batch(self, after: Cursor, *, limit: int = 500, wait_s: float = 1.0) -> list[Recorded]:
-        """As the source's own; may return sooner when another began to wait before."""
-        return await self._common.batch(self._source, after, limit, wait_s)

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 import httpx
@@ -19,41 +18,7 @@ from services.adapters.kie.errors import KieNoAnswerError, KieNotSentError, Outc
 from services.adapters.kie.failures import Rule, Signal, failure_for
 from services.platform.scrub import scrub
 
-# When the provider wants to be asked again: in the header, as seconds or as a date, or in its own JSON.
-
-
 _DAY_S: Final = 86_400.0
-_NAMES: Final = ("retryAfter", "retry_after")
-
-
-def retry_after(headers: httpx.Headers, envelope: dict[str, Any] | None = None) -> float | None:
-    """The longest wait asked for, in seconds, at most a day; None: nothing sensible."""
-    data = (envelope or {}).get("data")
-    told = [source.get(name) for source in (envelope, data) if isinstance(source, dict) for name in _NAMES]
-    header = headers.get("retry-after", "")
-    wishes = [_seconds(wish) for wish in (header, *told)] + [_until(header, headers.get("date", ""))]
-    return max((wish for wish in wishes if wish is not None), default=None)
-
-
-def _seconds(wish: Any) -> float | None:
-    if isinstance(wish, bool) or not isinstance(wish, int | float | str):
-        return None
-    try:
-        seconds = float(wish)
-    except (ValueError, OverflowError):
-        return None
-    return min(seconds, _DAY_S) if math.isfinite(seconds) and seconds >= 0 else None
-
-
-def _until(wish: str, now: str) -> float | None:
-    """Both times are the provider's: our clock may be wrong."""
-    try:
-        seconds = (parsedate_to_datetime(wish) - parsedate_to_datetime(now)).total_seconds()
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _DAY_S)
-
-
 REPLY_BYTES_MAX = 1024 * 1024
 RAW_BYTES_MAX = 16 * 1024
 """More than `scrub` will keep, since escapes and what it takes out take room."""
@@ -64,6 +29,15 @@ _NEVER_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
+
+
+def retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds the provider wants to be left alone, at most a day; None: not said."""
+    try:
+        seconds = float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return min(seconds, _DAY_S) if math.isfinite(seconds) and seconds >= 0 else None
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -111,7 +85,7 @@ def parse_reply(http_status: int, headers: httpx.Headers, body: bytes) -> Reply:
     if isinstance(code, bool) or not isinstance(code, int | str) or not str(code).isdigit():
         return Reply(http_status, False, retry_after_s=retry_after(headers), raw=raw)
     words, data = found.get("msg") or found.get("message") or "", found.get("data")
-    return Reply(http_status, True, str(code), str(words), data, retry_after(headers, found), raw)
+    return Reply(http_status, True, str(code), str(words), data, retry_after(headers), raw)
 
 
 async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: float) -> Reply:

@@ -93,12 +93,9 @@ class KieClient:
         reply = await ask(self._http.kept, request, total_s=READ_S)
         if reply.fields.get("state"):  # real data counts even under a code like 505
             return parse_record(reply.fields)
-        if not reply.enveloped and not _refused_by_http(reply):
-            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
-        failure = reply.failure()
         if reply.code in ("404", "422") or (reply.ok and not reply.fields):
-            raise TaskUnknownError(failure)
-        raise KieRefusedError(failure, reply.retry_after_s)
+            raise TaskUnknownError(reply.failure())
+        raise _error(reply)
 
     @measured("upload")
     async def upload(self, data: bytes, file_name: str, mime: str = "image/jpeg") -> str:
@@ -118,9 +115,7 @@ class KieClient:
         url = reply.fields.get("downloadUrl")
         if reply.ok and isinstance(url, str) and url.startswith(("http://", "https://")):
             return url
-        if reply.ok or (not reply.enveloped and not _refused_by_http(reply)):
-            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
-        raise KieRefusedError(reply.failure(), reply.retry_after_s)
+        raise _error(reply)
 
     @measured("successRate")
     async def is_normal(self, model: str) -> bool | None:
@@ -128,10 +123,8 @@ class KieClient:
         Raises KieRefusedError or KieNoAnswerError."""
         path = f"/api/v1/models/{model}/success-rate"
         reply = await ask(self._http.kept, self._request(self._http.kept, "GET", path), total_s=READ_S)
-        if not reply.enveloped:
-            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
         if not reply.ok:
-            raise KieRefusedError(reply.failure(), reply.retry_after_s)
+            raise _error(reply)
         return _newest_verdict(reply.data)
 
     @measured("credit")
@@ -146,9 +139,7 @@ class KieClient:
                 balance = Decimal(math.nan)
             if balance.is_finite():
                 return balance
-        if reply.ok or not reply.enveloped:
-            raise OutcomeUnknownError(reply.unusable, reply.retry_after_s)
-        raise KieRefusedError(reply.failure(), reply.retry_after_s)
+        raise _error(reply)
 
     def _request(self, client: httpx.AsyncClient, method: str, path: str, **more: Any) -> httpx.Request:
         return client.build_request(method, self._api_base + path, headers=self._headers(), **more)
@@ -170,6 +161,13 @@ def _create_error(reply: Reply) -> KieRefusedError | OutcomeUnknownError:
     if rule is UNCLASSIFIED and reply.code in CREATE_FAILED.codes:
         rule = CREATE_FAILED
     return KieRefusedError(reply.failure(rule), reply.retry_after_s)
+
+
+def _error(reply: Reply) -> KieRefusedError | OutcomeUnknownError:
+    """A refusal, or an answer that is none; for what may be asked again."""
+    if reply.ok or not (reply.enveloped or _refused_by_http(reply)):
+        return OutcomeUnknownError(reply.unusable, reply.retry_after_s)
+    return KieRefusedError(reply.failure(), reply.retry_after_s)
 
 
 def _refused_by_http(reply: Reply) -> bool:

@@ -11,6 +11,7 @@ After a send that timed out its outcome is unknown: asking again may show the me
 
 import asyncio
 import json
+from collections.abc import Awaitable
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -143,37 +144,34 @@ def is_message_gone(error: BaseException) -> bool:
     return isinstance(error, TelegramBadRequest) and says(error, _GONE_MESSAGE)
 
 
-def is_not_modified(error: BaseException) -> bool:
-    return isinstance(error, TelegramBadRequest) and says(error, ("message is not modified",))
-
-
 async def edit_text(
     bot: Bot, chat_id: int, message_id: int, text: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
     """Edit a message's text; without `reply_markup` its buttons go. Whether it shows it now. False when the
     message is gone or is not a text. Raises aiogram's other errors."""
-    try:
-        await bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
-    except TelegramBadRequest as error:
-        return _edited_in_the_end(error)
-    return True
+    return await _edited(
+        bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    )
 
 
 async def edit_buttons(
     bot: Bot, chat_id: int, message_id: int, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
     """Change (or, without `reply_markup`, remove) a message's buttons; as `edit_text`."""
-    try:
-        await bot.edit_message_reply_markup(chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
-    except TelegramBadRequest as error:
-        return _edited_in_the_end(error)
-    return True
+    return await _edited(
+        bot.edit_message_reply_markup(chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    )
 
 
 async def answer_tap(bot: Bot, query_id: str, text: str = "", *, alert: bool = False) -> bool:
     """Answer a tapped button; False: too late (once, within about 15 seconds)."""
+    return await in_time(bot.answer_callback_query(query_id, text=text[:200], show_alert=alert))
+
+
+async def in_time(answer: Awaitable[bool]) -> bool:
+    """Answer a query; False when it is too late for that."""
     try:
-        await bot.answer_callback_query(query_id, text=text[:200], show_alert=alert)
+        await answer
     except TelegramBadRequest as error:
         if not says(error, ("query is too old", "query id is invalid")):
             raise
@@ -181,12 +179,15 @@ async def answer_tap(bot: Bot, query_id: str, text: str = "", *, alert: bool = F
     return True
 
 
-def _edited_in_the_end(error: TelegramBadRequest) -> bool:
-    if is_not_modified(error):
-        return True
-    if is_message_gone(error):
-        return False
-    raise error
+async def _edited(edit: Awaitable[object]) -> bool:
+    try:
+        await edit
+    except TelegramBadRequest as error:
+        if is_message_gone(error):
+            return False
+        if not says(error, ("message is not modified",)):
+            raise
+    return True
 
 
 def says(error: TelegramBadRequest, sentences: tuple[str, ...]) -> bool:

@@ -18,11 +18,12 @@ from aiogram.methods import TelegramMethod
 from aiogram.types import LabeledPrice
 
 from events.errors import NeurocardsError
-from services.adapters.telegram.client import says
+from services.adapters.telegram.client import in_time, says
 from services.platform.ids import OutsideId, Unreadable, unreadable
 
 STARS: Final = "XTR"
 PAGE: Final = 100
+START_PARAMETER: Final = "topup"
 TITLE_CHARS_MAX: Final = 32
 DESCRIPTION_CHARS_MAX: Final = 255
 _REFUSAL_CHARS_MAX: Final = 200
@@ -82,44 +83,25 @@ class _GetStarTransactions(TelegramMethod[dict[str, Any]]):
 
 
 async def send_invoice(
-    bot: Bot,
-    chat_id: int,
-    *,
-    title: str,
-    description: str,
-    payload: str,
-    label: str,
-    amount: int,
-    start_parameter: str,
-) -> int:
-    """Send an invoice over `amount` Stars; the message's id. Raises aiogram's errors. Forwarded copies have a
-    link that starts the bot with `start_parameter`; without one they could be paid."""
-    sent = await bot.send_invoice(
+    bot: Bot, chat_id: int, title: str, description: str, payload: str, amount: int
+) -> None:
+    """Send an invoice over `amount` Stars. Raises aiogram's errors. Forwarded copies have a link that starts
+    the bot with START_PARAMETER; without one they could be paid."""
+    await bot.send_invoice(
         chat_id,
         title=title[:TITLE_CHARS_MAX],
         description=description[:DESCRIPTION_CHARS_MAX],
         payload=payload,
         currency=STARS,
-        prices=[LabeledPrice(label=label, amount=amount)],
-        start_parameter=start_parameter,
+        prices=[LabeledPrice(label=title, amount=amount)],
+        start_parameter=START_PARAMETER,
     )
-    return sent.message_id
 
 
 async def answer_pre_checkout(bot: Bot, query_id: str, refusal: str) -> bool:
     """Agree to a payment, or refuse with a sentence for the payer. Whether it was in time."""
-    try:
-        if refusal:
-            await bot.answer_pre_checkout_query(
-                query_id, ok=False, error_message=refusal[:_REFUSAL_CHARS_MAX]
-            )
-        else:
-            await bot.answer_pre_checkout_query(query_id, ok=True)
-    except TelegramBadRequest as error:
-        if not says(error, ("query is too old", "query id is invalid")):
-            raise
-        return False
-    return True
+    reason = refusal[:_REFUSAL_CHARS_MAX] or None
+    return await in_time(bot.answer_pre_checkout_query(query_id, ok=not refusal, error_message=reason))
 
 
 async def refund(bot: Bot, user_id: int, charge: str) -> None:

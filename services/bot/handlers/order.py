@@ -27,8 +27,6 @@ from services.bot.handlers.confirm import offer, too_late_s
 from services.bot.inputs import SPLIT_CHARS, TEXT_CHARS_MAX, content_of, photo_file, says_something, tidy
 from services.bot.order_form import (
     COUNTS,
-    OWN,
-    STYLES,
     Create,
     OrderForm,
     is_current,
@@ -42,6 +40,7 @@ from services.bot.screens import order
 from services.bot.screens.labels import style_mark, style_name
 from services.bot.screens.menu import Screen
 from services.bot.screens.refusals import photo_problem
+from services.generation.prompts.templates import OWN, STYLES
 from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 

@@ -20,7 +20,7 @@ from services.adapters.telegram.callback_data import (
     SkipWishes,
 )
 from services.bot.inputs import TEXT_CHARS_MAX, quote
-from services.bot.order_form import COUNTS, OWN, STYLES, OrderForm
+from services.bot.order_form import COUNTS, OrderForm
 from services.bot.screens.labels import credits_text, style_mark, style_name, videos_text
 from services.bot.screens.menu import (
     Screen,
@@ -33,6 +33,7 @@ from services.bot.screens.menu import (
     topup_button,
 )
 from services.generation.catalogue import Model
+from services.generation.prompts.templates import OWN, STYLES
 
 _QUOTED_CHARS = 300
 

@@ -11,9 +11,9 @@ from services.adapters.telegram.client import FileTooLargeError, TelegramFileErr
 from services.bot import photos as e
 from services.bot.inputs import quote
 from services.bot.moderation import Findings, Part
-from services.bot.order_form import OWN
 from services.bot.photos import SIDE_MIN
 from services.bot.screens.menu import Screen, button, keyboard, menu_button
+from services.generation.prompts.templates import OWN
 from services.platform.i18n import N_
 
 _KINDS: Final[dict[Kind, str]] = {

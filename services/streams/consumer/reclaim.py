@@ -45,9 +45,7 @@ class Reclaimer:
             if room <= 0:
                 return
             claim = self._held.claim
-            reclaimed = await self._scripts.reclaim(claim, self._cursor, room)
-            self._cursor = reclaimed.cursor
-            found = [*reclaimed.entries, *((entry, None) for entry in reclaimed.vanished)]
+            self._cursor, found = await self._scripts.reclaim(claim, self._cursor, room)
             if found:
                 RECLAIMED.labels(claim.group).inc(len(found))
                 logger.info("entries_taken_over", consumer=claim.consumer, entries=len(found))

@@ -12,6 +12,8 @@ IDS_PER_CALL: Final = 200
 """Entries per script, so that none keeps the server for more than a millisecond or two."""
 
 KEPT, OTHERS, GONE = 1, 0, -1
+Entry = tuple[bytes, dict[bytes, bytes] | None]
+"""An entry's ID and fields; None for one that was trimmed meanwhile."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -23,14 +25,6 @@ class Claim(msgspec.Struct, frozen=True):
     seat: str
     token: str
     lease_ms: int
-
-
-class Reclaimed(msgspec.Struct, frozen=True):
-    """Reclaimed entries, and ids of those trimmed meanwhile."""
-
-    cursor: bytes
-    entries: list[tuple[bytes, dict[bytes, bytes]]]
-    vanished: list[bytes]
 
 
 class Scripts:
@@ -68,11 +62,12 @@ class Scripts:
         """Make all ours claimable and free the seat; the entries' count."""
         return int(await self._run("release", claim, claim.lease_ms * 2, 1))
 
-    async def reclaim(self, claim: Claim, cursor: bytes, count: int) -> Reclaimed:
-        """Take over up to `count` entries idle longer than the lease."""
+    async def reclaim(self, claim: Claim, cursor: bytes, count: int) -> tuple[bytes, list[Entry]]:
+        """Take over up to `count` entries idle longer than the lease; the next cursor, and the entries."""
         reply = await self._run("reclaim", claim, claim.lease_ms, cursor, count)
-        entries = [(entry[0], _fields(entry[1])) for entry in reply[1] if entry]
-        return Reclaimed(reply[0], entries, list(reply[2]) if len(reply) > 2 else [])
+        entries: list[Entry] = [(entry[0], _fields(entry[1])) for entry in reply[1] if entry]
+        trimmed = reply[2] if len(reply) > 2 else []
+        return reply[0], [*entries, *((entry, None) for entry in trimmed)]
 
     async def _run(self, name: str, claim: Claim, *arguments: str | int | bytes) -> Any:
         return await self._scripts[name](

@@ -76,7 +76,7 @@ async def test_what_one_projection_cannot_apply_stops_it_alone_until_it_can(
     stop = asyncio.Event()
     feeds = [Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0.1) for _ in PROJECTIONS]
     followers = [
-        asyncio.create_task(Follower(Runner(pool, p), feed, stopped_retry_s=0.1).run(stop))
+        asyncio.create_task(Follower(Runner(pool, p), feed.batch, stopped_retry_s=0.1).run(stop))
         for p, feed in zip(PROJECTIONS.values(), feeds, strict=True)
     ]
 

@@ -87,10 +87,7 @@ async def test_the_list_rebuilds_an_order_that_the_log_has_lost(stars_shop: Star
     payment = "0123456789abcdef01234567"
     ordered = (await stars_shop.stars.orders.ledger.read.payment(await stars_shop.order())).ordered
     assert ordered is not None
-    await stars.send_invoice(
-        stars_shop.stars.bot, USER, title="t", description="d", payload=payload_of(payment, ordered),
-        label="t", amount=300, start_parameter="x",
-    )  # fmt: skip
+    await stars.send_invoice(stars_shop.stars.bot, USER, "t", "d", payload_of(payment, ordered), 300)
     messages = (await stars_shop.sandbox.get(f"/chat/{USER}/messages", after="0"))["messages"]
     body = {"message_id": messages[-1]["message_id"], "wait": 0}
     query = (await stars_shop.sandbox.post(f"/chat/{USER}/pay", body))["pre_checkout_query_id"]

@@ -62,7 +62,7 @@ class World:
         await self.ledger.__aenter__()
         self.relay = Running(settings, self.pool, self.redis, {})
         for projection in PROJECTIONS.values():
-            follower = Follower(Runner(self.pool, projection), self._feed(), stopped_retry_s=0.1)
+            follower = Follower(Runner(self.pool, projection), self._feed().batch, stopped_retry_s=0.1)
             self._tasks.append(asyncio.create_task(follower.run(self._stop)))
         self.notifier = self.new_notifier()
         return self

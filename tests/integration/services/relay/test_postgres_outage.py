@@ -32,7 +32,7 @@ async def test_both_go_on_after_postgres_was_killed(own_postgres: EmbeddedPostgr
         LogReader(pool := await create_pool(settings, "test")), blocking_client(settings, BLOCK_S_MAX)
     )
     async with command_client(settings) as redis, Ledger(settings.require_database_url(), pool) as ledger:
-        follower = Follower(Runner(pool, PROJECTIONS["balances"]), feed)
+        follower = Follower(Runner(pool, PROJECTIONS["balances"]), feed.batch)
         works = (listener.run(stop), Relay(pool, redis, listener, poll_s=0.1).run(stop), follower.run(stop))
         tasks = [asyncio.create_task(work) for work in works]
 

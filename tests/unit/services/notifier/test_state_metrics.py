@@ -1,12 +1,12 @@
 """Stays in states, out of a job's events."""
 
-from services.notifier.state_metrics import JobEventRef, JobProgress, StateDuration, progress_after, step
+from services.notifier.state_metrics import JobEventRef, JobProgress, State, progress_after, step
 from tests.support.each import each
 
 S = 1_000_000
 
 
-def play(*events: tuple[str, int]) -> tuple[JobProgress, list[StateDuration]]:
+def play(*events: tuple[str, int]) -> tuple[JobProgress, list[tuple[State, float]]]:
     """The job after events given with their seconds, and all its stays."""
     job, stays = JobProgress(), []
     for version, (kind, at_s) in enumerate(events, 1):
@@ -25,10 +25,10 @@ def test_every_state_of_a_job_that_goes_well() -> None:
         ("JobSucceeded", 171),
     )
     assert stays == [
-        StateDuration("queued", 1),
-        StateDuration("writing", 3),
-        StateDuration("submitting", 7),
-        StateDuration("rendering", 60),
+        ("queued", 1),
+        ("writing", 3),
+        ("submitting", 7),
+        ("rendering", 60),
     ]
     assert (job.state, job.queued_us, job.submissions, job.runs) == ("succeeded", 100 * S, 1, 1)
 
@@ -45,9 +45,9 @@ def test_a_retry_is_a_state_of_its_own() -> None:
         ("JobFailed", 12),
     )
     assert stays[-3:] == [
-        StateDuration("submitting", 5),
-        StateDuration("retrying", 4),
-        StateDuration("submitting", 3),
+        ("submitting", 5),
+        ("retrying", 4),
+        ("submitting", 3),
     ]
     assert job.state == "failed" and job.submissions == 2
 
@@ -63,7 +63,8 @@ def test_a_run_that_takes_over_ends_no_stay() -> None:
         ("JobStarted", 11),
         ("JobSucceeded", 33),
     )
-    assert stays[-1] == StateDuration("rendering", 30) and job.runs == 2 and job.crashes == 0
+    assert stays[-1] == ("rendering", 30.0)
+    assert job.runs == 2 and job.crashes == 0
 
 
 @each(
@@ -84,12 +85,12 @@ def test_a_crash_is_a_run_without_a_word_or_progress(between: list[str], crashes
 
 def test_what_comes_after_the_end_changes_nothing() -> None:
     job, stays = play(("JobQueued", 0), ("JobFailed", 9), ("SubmissionAccepted", 10), ("VideoGifted", 20))
-    assert stays == [StateDuration("queued", 9)] and job.state == "failed" and job.version == 4
+    assert stays == [("queued", 9)] and job.state == "failed" and job.version == 4
 
 
 def test_a_clock_that_goes_back_gives_no_negative_time() -> None:
     _, stays = play(("JobQueued", 10), ("JobStarted", 9))
-    assert stays == [StateDuration("queued", 0)]
+    assert stays == [("queued", 0)]
 
 
 def test_a_job_begun_before_our_time_is_the_same_read_from_the_log() -> None:

@@ -1,6 +1,7 @@
 """Several projections read together: each place once, and nobody waits for another."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -32,21 +33,21 @@ class Log:
 
 async def test_those_at_one_place_share_a_read_and_those_behind_take_it_from_memory() -> None:
     log, common = Log(), SharedFeed()
-    one, other = common.of(log), common.of(log)
-    first, second = await asyncio.gather(*(s.batch(GENESIS, limit=10) for s in (one, other)))
+    batch = partial(common.batch, log.batch)
+    first, second = await asyncio.gather(*(batch(GENESIS, limit=10) for _ in range(2)))
     assert first == second == EVENTS[:10]
-    await one.batch(first[-1].cursor, limit=10)
-    assert await other.batch(EVENTS[3].cursor, limit=4) == EVENTS[4:8]
-    assert await other.batch(first[-1].cursor, limit=10) == EVENTS[10:20]
+    await batch(first[-1].cursor, limit=10)
+    assert await batch(EVENTS[3].cursor, limit=4) == EVENTS[4:8]
+    assert await batch(first[-1].cursor, limit=10) == EVENTS[10:20]
     assert log.reads == [0, 10]
 
 
 async def test_who_is_behind_does_not_wait_for_who_waits_at_the_end() -> None:
     log, common = Log(), SharedFeed()
     log.end = 30
-    waiting = asyncio.create_task(common.of(log).batch(EVENTS[29].cursor))
+    waiting = asyncio.create_task(common.batch(log.batch, EVENTS[29].cursor))
     await asyncio.sleep(0)
-    assert await common.of(log).batch(GENESIS, limit=5) == EVENTS[:5]
+    assert await common.batch(log.batch, GENESIS, limit=5) == EVENTS[:5]
     log.end = 31
     log.more.set()
     assert await waiting == EVENTS[30:31]
@@ -54,8 +55,8 @@ async def test_who_is_behind_does_not_wait_for_who_waits_at_the_end() -> None:
 
 async def test_another_history_at_the_same_position_is_not_taken_from_memory() -> None:
     log, common = Log(), SharedFeed()
-    await common.of(log).batch(GENESIS, limit=10)
-    await common.of(log).batch(Cursor(5, bytes(32)), limit=10)
+    await common.batch(log.batch, GENESIS, limit=10)
+    await common.batch(log.batch, Cursor(5, bytes(32)), limit=10)
     assert log.reads == [0, 5]
 
 
@@ -64,25 +65,25 @@ async def test_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     log, common = Log(), SharedFeed()
     monkeypatch.setattr("services.projector.shared_feed.KEPT_S", -1)
     for _ in range(2):
-        await common.of(log).batch(GENESIS, limit=10)
+        await common.batch(log.batch, GENESIS, limit=10)
     assert log.reads == [0, 0]
 
 
 async def test_an_error_reaches_all_and_the_next_read_begins_anew() -> None:
     log, common = Log(), SharedFeed()
     log.fails = True
-    both = (common.of(log).batch(GENESIS), common.of(log).batch(GENESIS))
+    both = (common.batch(log.batch, GENESIS), common.batch(log.batch, GENESIS))
     assert [type(e) for e in await asyncio.gather(*both, return_exceptions=True)] == [ConnectionError] * 2
     log.fails = False
-    assert await common.of(log).batch(GENESIS, limit=3) == EVENTS[:3]
+    assert await common.batch(log.batch, GENESIS, limit=3) == EVENTS[:3]
     assert log.reads == [0, 0]
 
 
 async def test_who_is_cancelled_leaves_the_others_their_answer() -> None:
     log, common = Log(), SharedFeed()
-    reading = asyncio.create_task(common.of(log).batch(GENESIS, limit=3))
+    reading = asyncio.create_task(common.batch(log.batch, GENESIS, limit=3))
     await asyncio.sleep(0)
-    other = asyncio.create_task(common.of(log).batch(GENESIS, limit=3))
+    other = asyncio.create_task(common.batch(log.batch, GENESIS, limit=3))
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -132,29 +132,21 @@ async def test_our_key_comes_back_to_nobody(new_client: NewClient, call: str) ->
 
 
 @each(
-    ("headers", "body", "seconds"),
+    ("headers", "seconds"),
     [
-        ({"retry_after": "7"}, {}, 7),
-        ({"retry_after": "0.5"}, {}, 0.5),
-        ({"retry_after": "90000000"}, {}, 86_400),
-        (
-            {"retry_after": "Wed, 25 Nov 2026 10:00:30 GMT", "date": "Wed, 25 Nov 2026 10:00:00 GMT"},
-            {},
-            30,
-        ),
-        ({"retry_after": "Wed, 25 Nov 2026 10:00:30 GMT"}, {}, None),
-        ({"retry_after": "soon"}, {}, None),
-        ({"retry_after": "-1"}, {}, None),
-        ({"retry_after": "nan"}, {}, None),
-        ({}, {"retryAfter": 12}, 12),
-        ({"retry_after": "7"}, {"data": {"retry_after": "12"}}, 12),
-        ({}, {"retryAfter": True, "data": {"retryAfter": [1]}}, None),
-        ({}, {}, None),
+        ({"retry_after": "7"}, 7),
+        ({"retry_after": "0.5"}, 0.5),
+        ({"retry_after": "90000000"}, 86_400),
+        ({"retry_after": "Wed, 25 Nov 2026 10:00:30 GMT"}, None),
+        ({"retry_after": "soon"}, None),
+        ({"retry_after": "-1"}, None),
+        ({"retry_after": "nan"}, None),
+        ({}, None),
     ],
 )
 async def test_when_the_provider_wants_to_be_asked_again(
-    new_client: NewClient, headers: dict[str, str], body: dict[str, Any], seconds: float | None
+    new_client: NewClient, headers: dict[str, str], seconds: float | None
 ) -> None:
-    reply = {"code": 429, "msg": "Rate limit exceeded"} | body
+    reply = {"code": 429, "msg": "Rate limit exceeded"}
     error = await heard(new_client(replying(200, reply, **headers)), "createTask")
     assert error.retry_after_s == seconds
