@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from events.envelope import GENESIS, Cursor, Recorded
 from events.stream_names import account_stream, job_stream, payment_stream, promo_stream
-from ledger.accounts.decider import StateT, expire
+from ledger.accounts.decider import NewEvents, StateT, expire
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
-from ledger.decider import fold
+from ledger.decider import decide, fold, streams_read
 from ledger.errors import IntegrityError
 from ledger.jobs.state import JobState
 from ledger.log.append_connection import SEPARATOR
@@ -117,6 +117,12 @@ class LogReader:
         state = states[stream][1]
         assert isinstance(state, kind)
         return state
+
+    async def decided(self, command: Command) -> NewEvents:
+        """What the command would append now. Raises RejectedError."""
+        states, _ = await load(_PoolSource(self._pool), dict.fromkeys(streams_read(command)))
+        view = {stream: state for stream, (_, state) in states.items()}
+        return decide(view, command, await self._pool.fetchval(query("clock")))
 
     async def open_jobs(self, after: int = 0, up_to: int | None = None, limit: int = 1000) -> list[OpenJob]:
         """Unfinished jobs queued after a position (and up to another), in order."""

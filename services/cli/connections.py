@@ -12,6 +12,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from ledger.accounts.decider import NewEvents
+    from ledger.commands import Command
+    from ledger.log.batch import Receipt
     from ledger.log.ledger import Ledger
     from ledger.postgres import Pool
     from services.platform.settings import Settings
@@ -136,6 +139,18 @@ async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Ledger, Pool]]:
         Ledger(settings.require_database_url(), pool) as ledger,
     ):
         yield ledger, pool
+
+
+async def decided(settings: Settings, command: Command) -> NewEvents:
+    """What the command would append now. Raises the ledger's rejections."""
+    async with open_ledger(settings) as (ledger, _):
+        return await ledger.read.decided(command)
+
+
+async def execute(settings: Settings, command: Command, key: str) -> Receipt:
+    """Execute the command, idempotently by its key. Raises the ledger's rejections."""
+    async with open_ledger(settings) as (ledger, _):
+        return await ledger.execute(command, key=key)
 
 
 class Servers:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import open_ledger, run
+from services.cli.connections import execute, run
 from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.resolve_account import resolve_account
@@ -101,7 +101,7 @@ def _change(
         say(f"done before, at position {planned.receipt.position}; nothing was changed")
         return
     confirm(dry_run, yes)
-    receipt = run("credits", lambda settings: _apply(settings, planned))
+    receipt = run("credits", lambda settings: execute(settings, planned.command, planned.key))
     say(f"done at position {receipt.position}; to ask again without doing it again: --key {key}")
 
 
@@ -134,10 +134,8 @@ async def _plan(settings: Settings, user: str, make: Callable[[str], CreditComma
     """What the command would do now. Raises NoSuchAccountError and the ledger's rejections."""
     from hashlib import sha256
 
-    from events.stream_names import account_stream
     from ledger.accounts.state import evolve
     from ledger.commands import GrantCredits, body
-    from ledger.decider import decide
     from ledger.errors import KeyReusedError
     from ledger.log.batch import Receipt
     from ledger.log.ledger import LogReader
@@ -149,20 +147,13 @@ async def _plan(settings: Settings, user: str, make: Callable[[str], CreditComma
     verb = "grant" if isinstance(command, GrantCredits) else "revoke"
     async with await create_pool(settings, "operator", max_size=1) as pool:
         used = await pool.fetchrow(load_queries("services.cli.commands")("receipt_of"), key)
-        now_us = await pool.fetchval(load_queries("ledger.log")("clock"))
         state = after = await LogReader(pool).account(account)
+        made = [] if used is not None else await LogReader(pool).decided(command)
     if used is not None:
         if used["body_hash"] != sha256(body(command)).digest():
             raise KeyReusedError(name)
         receipt = Receipt(used["position"], used["command_events"], used["recorded_at_us"])
         return Change(verb, command, key, state.balance, state.balance, receipt)
-    for _, event in decide({account_stream(account): state}, command, now_us):
+    for _, event in made:
         after = evolve(after, cast("AccountEvent", event))
     return Change(verb, command, key, state.balance, after.balance, None)
-
-
-async def _apply(settings: Settings, change: Change) -> Receipt:
-    """Execute, idempotently by key. Raises KeyReusedError when the key was another change's."""
-
-    async with open_ledger(settings) as (ledger, _):
-        return await ledger.execute(change.command, key=change.key)

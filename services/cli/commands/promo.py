@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import open_ledger, read, run
+from services.cli.connections import decided, execute, read, run
 from services.cli.options import Actor, DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.timespec import iso, optional_us, timed_for
 
 if TYPE_CHECKING:
-    from ledger.log.batch import Receipt
     from ledger.postgres import Pool
     from ledger.promotions.commands import CreatePromo, DisablePromo
-    from services.platform.settings import Settings
 
 Code = Annotated[
     str,
@@ -114,32 +112,13 @@ async def _codes(pool: Pool) -> list[dict[str, Any]]:
 def _change(
     command: CreatePromo | DisablePromo, row: dict[str, Any], dry_run: bool, yes: bool, output: OutputFormat
 ) -> None:
-    changes = run("promo", lambda settings: _would_change(settings, command))
+    from ledger.promotions.commands import key_of
+
+    made = run("promo", lambda settings: decided(settings, command))
     emit([row], output)
-    if not changes:
+    if not made:
         say("it is so already; nothing was changed")
         return
     confirm(dry_run, yes)
-    receipt = run("promo", lambda settings: _apply(settings, command))
+    receipt = run("promo", lambda settings: execute(settings, command, key_of(command)))
     say(f"done at position {receipt.position}")
-
-
-async def _would_change(settings: Settings, command: CreatePromo | DisablePromo) -> bool:
-    """Whether the ledger would append anything. Raises its rejections."""
-    from events.stream_names import promo_stream
-    from ledger.decider import decide
-    from ledger.log.ledger import LogReader
-    from ledger.sql import load_queries
-    from services.platform.database import create_pool
-
-    async with await create_pool(settings, "operator", max_size=1) as pool:
-        now_us = await pool.fetchval(load_queries("ledger.log")("clock"))
-        state = await LogReader(pool).promo(command.code)
-    return bool(decide({promo_stream(command.code): state}, command, now_us))
-
-
-async def _apply(settings: Settings, command: CreatePromo | DisablePromo) -> Receipt:
-    from ledger.promotions.commands import key_of
-
-    async with open_ledger(settings) as (ledger, _):
-        return await ledger.execute(command, key=key_of(command))

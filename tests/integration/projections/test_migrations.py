@@ -29,7 +29,7 @@ async def test_columns_that_are_lacking_are_said_and_made(
         name, _, column = each.partition(".")
         await owner.execute(OLDER.format(name=name, column=column))
     assert await compare(owner) == Compared(lacking, [])
-    with pytest.raises(StartError, match=r"lacks job_status.dropped, .*; run `neurocards migrate`"):
+    with pytest.raises(StartError, match=f"lacks {lacking[0]}, {lacking[1]}; run `neurocards migrate`"):
         await create_pool(settings, "test")
 
     assert await migrate(database_url) == lacking

@@ -7,24 +7,18 @@ import msgspec
 
 from events.errors import NeurocardsError
 from events.job import MESSAGE_CHARS_MAX, Failure
-from events.stream_names import account_stream, job_stream
 from ledger.commands import DropDeadLetter, FailJob, RequeueJob
-from ledger.decider import State, decide
 from ledger.errors import JobFinishedError
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger, LogReader
-from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
-from services.cli.connections import open_ledger
+from services.cli.connections import execute
 from services.generation.catalogue import load_catalogue
 from services.platform.settings import Settings
 
 if TYPE_CHECKING:
     from ledger.postgres import Pool
-
-
-query = load_queries("ledger.log")
 
 
 class NotOfferedError(NeurocardsError):
@@ -93,16 +87,13 @@ async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms)
         reason=terms.reason,
         actor=terms.actor,
     )
-    payer = await LogReader(pool).account(state.account)
-    view: dict[str, State] = {job_stream(job): state, account_stream(state.account): payer}
-    decide(view, command, await pool.fetchval(query("clock")))
+    await LogReader(pool).decided(command)
     return Requeue(job, state, command)
 
 
 async def apply_requeue(settings: Settings, plan: Requeue) -> Receipt:
     """Requeue, idempotently. Raises the ledger's rejections."""
-    async with open_ledger(settings) as (ledger, _):
-        return await ledger.execute(plan.command, key=plan.key)
+    return await execute(settings, plan.command, plan.key)
 
 
 async def end_job(settings: Settings, job: str, account: str, actor: str, failure: Failure) -> Receipt:
@@ -111,8 +102,7 @@ async def end_job(settings: Settings, job: str, account: str, actor: str, failur
     command = FailJob(
         job, account, "operator", failure, actor=actor, refund_life_s=settings.refund_life_seconds
     )
-    async with open_ledger(settings) as (ledger, _):
-        return await ledger.execute(command, key=f"fail:{job}:operator")
+    return await execute(settings, command, f"fail:{job}:operator")
 
 
 async def drop(ledger: Ledger, job: str, actor: str, reason: str) -> Receipt:
