@@ -150,7 +150,9 @@ def refusal(told: dict[str, Any], sockets: str) -> str | None:
         if sockets not in unquote(str(told.get(name))):
             return f"{name} is not a socket below {sockets}"
     real = [company for company in COMPANIES if company not in told.get("sandbox_for", ())]
-    return f"it speaks to {', '.join(real)} for real" if real else None
+    if real:
+        return f"it speaks to {', '.join(real)} for real"
+    return None if told.get("sandbox_url") else "only its databases run: it was started with --infra-only"
 
 
 class Stack(RunningStack):

@@ -89,12 +89,7 @@ def _form(body: dict[str, Any]) -> dict[str, Any] | None:
 def _completion(body: dict[str, Any], answer: Answer, created: int) -> dict[str, Any]:
     asked = count_tokens(body["messages"])
     said = count_tokens(answer.content or answer.refusal or "") + answer.thought
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": answer.content,
-        "refusal": answer.refusal,
-        "annotations": [],
-    }
+    message = {"role": "assistant", "content": answer.content, "refusal": answer.refusal}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish}
     return {
         "id": digest("chatcmpl-", body),
@@ -106,16 +101,8 @@ def _completion(body: dict[str, Any], answer: Answer, created: int) -> dict[str,
             "prompt_tokens": asked,
             "completion_tokens": said,
             "total_tokens": asked + said,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": answer.thought,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
+            "completion_tokens_details": {"reasoning_tokens": answer.thought},
         },
-        "service_tier": "default",
-        "system_fingerprint": "fp_sandbox",
     }
 
 

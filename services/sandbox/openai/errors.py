@@ -126,9 +126,4 @@ def _masked(key: str) -> str:
 
 
 def _headers() -> dict[str, str]:
-    return {
-        "x-request-id": f"req_{uuid.uuid4().hex}",
-        "openai-organization": "org-sandbox",
-        "openai-processing-ms": "42",
-        "openai-version": "2020-10-01",
-    }
+    return {"x-request-id": f"req_{uuid.uuid4().hex}"}

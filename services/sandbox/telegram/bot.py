@@ -17,24 +17,13 @@ TIMEOUT_MAX_S = 50
 _COMMANDS_MAX = 100
 _TRANSACTIONS_MAX = 100
 _INVOICE = ("title", "description", "start_parameter", "currency", "total_amount")
-_ABILITIES = {
-    "can_join_groups": True,
-    "can_read_all_group_messages": False,
-    "supports_inline_queries": False,
-    "supports_guest_queries": False,
-    "can_connect_to_business": False,
-    "has_main_web_app": False,
-    "has_topics_enabled": False,
-    "allows_users_to_create_topics": False,
-    "can_manage_bots": False,
-}
 # What the texts are called, and how long each may be.
 _TEXTS = {"description": 512, "short_description": 120}
 
 
 @method("getMe")
 async def get_me(telegram: Telegram, call: Call) -> dict[str, Any]:
-    return telegram.world.bot_user() | _ABILITIES
+    return telegram.world.bot_user()
 
 
 @method("setMyCommands")

@@ -122,13 +122,6 @@ _PREFIXES = {
     "animation": "CgACAgIAAxkBAAM",
     "thumbnail": "AAMCAgADGQEAAw",
 }
-_FOLDERS = {
-    "photo": "photos",
-    "video": "videos",
-    "document": "documents",
-    "animation": "animations",
-    "thumbnail": "thumbnails",
-}
 
 
 class Files:
@@ -207,7 +200,7 @@ class Files:
         number = self._store.next_id("telegram_file", 0)
         digest = hashlib.sha256(data).digest()
         token = hashlib.sha256(f"{kind}:{number}".encode() + digest).digest()
-        path = f"{_FOLDERS[kind]}/file_{number}{suffix.lower()}"
+        path = f"{kind}s/file_{number}{suffix.lower()}"
         self._store.write_file(f"telegram/{path}", data)
         file_id = _PREFIXES[kind] + _letters(token[:27])
         unique_id = "AQAD" + _letters(digest[:9])

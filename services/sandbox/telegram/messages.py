@@ -42,16 +42,7 @@ _ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-_CONTENT = (
-    "text",
-    "entities",
-    "animation",
-    "photo",
-    "video",
-    "document",
-    "caption",
-    "caption_entities",
-)
+_CONTENT = (*_TEXT, *_FILES, *_CAPTION)
 
 
 @method("sendMessage")

@@ -15,6 +15,7 @@ TOLD: dict[str, Any] = {
     "redis_url": "unix:///data/it%27s%20run/valkey.sock?db=0",
     "embedded": ["Postgres", "Valkey"],
     "sandbox_for": ["telegram", "kie", "openai", "yookassa"],
+    "sandbox_url": "http://127.0.0.1:8081",
 }
 
 
@@ -29,6 +30,7 @@ def test_a_local_system_on_the_sandbox_may_be_struck() -> None:
         ({"redis_url": "redis://redis.example.com:6379/0"}, "redis_url is not a socket"),
         ({"database_url": "postgresql://app@db.example.com/neurocards"}, "database_url is not a socket"),
         ({"sandbox_for": ["telegram", "openai", "yookassa"]}, "speaks to kie for real"),
+        ({"sandbox_url": None}, "only its databases run"),
         ({"sandbox_for": []}, "speaks to telegram, kie, openai, yookassa for real"),
     ],
 )
