@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import time
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,25 +22,6 @@ logger = structlog.get_logger()
 PATIENCE_S: Final = 8.0
 """A provider that takes longer must not hold up the chat: a pre-checkout has ten seconds."""
 CHECK_AGAIN_S: Final = 5.0
-_CHECKS_KEPT: Final = 10_000
-
-
-class RecentChecks:
-    """When payments were last checked. One process has the chat's turn, so its memory is enough."""
-
-    def __init__(self, again_s: float = CHECK_AGAIN_S) -> None:
-        self._again_s = again_s
-        self._at: OrderedDict[str, float] = OrderedDict()
-
-    def checked_recently(self, payment: str) -> bool:
-        at = self._at.get(payment)
-        return at is not None and time.monotonic() - at < self._again_s
-
-    def note(self, payment: str) -> None:
-        self._at[payment] = time.monotonic()
-        self._at.move_to_end(payment)
-        if len(self._at) > _CHECKS_KEPT:
-            self._at.popitem(last=False)
 
 
 @dataclass(frozen=True)
@@ -49,7 +29,8 @@ class Checkout:
     orders: PaymentOrders
     yookassa: YooKassaPayments
     stars: StarsPayments
-    checks: RecentChecks = field(default_factory=RecentChecks)
+    checked_at: dict[str, float] = field(default_factory=dict)
+    """When payments were checked lately. One process has the chat's turn, so its memory is enough."""
 
     @property
     def providers(self) -> tuple[Provider, ...]:
@@ -89,8 +70,14 @@ class Checkout:
             logger.warning("payment_not_read", payment=payment, reason=repr(error))
             return None
         finally:
-            self.checks.note(payment)
+            now = time.monotonic()
+            for old in [name for name, at in self.checked_at.items() if now - at >= CHECK_AGAIN_S]:
+                del self.checked_at[old]
+            self.checked_at[payment] = now
         return view
+
+    def checked_recently(self, payment: str) -> bool:
+        return time.monotonic() - self.checked_at.get(payment, -CHECK_AGAIN_S) < CHECK_AGAIN_S
 
 
 def payment_id(account: str, query: CallbackQuery, provider: str, package: str) -> str:

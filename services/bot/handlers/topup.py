@@ -207,7 +207,7 @@ async def i_have_paid(query: CallbackQuery, callback_data: CheckPayment, chat: C
     if view is None or view.ordered.account != chat.person.account:
         await chat.answer_tap(_("This button is not yours."), alert=True)
         return
-    if view.standing in ("ordered", "pending") and not checkout.checks.checked_recently(payment):
+    if view.standing in ("ordered", "pending") and not checkout.checked_recently(payment):
         view = await checkout.check(payment)
     if view is None:
         text = _("⏳ The payment service does not answer right now. I keep asking and will tell you.")
