@@ -195,7 +195,7 @@ class ForgetAccount(msgspec.Struct, frozen=True):
 
 
 AccountCommand = (
-    OpenAccount | AcceptTerms | GrantCredits | RevokeCredits | ExpireCredits | ForgetAccount | OrderVideos
+    OrderVideos | OpenAccount | AcceptTerms | GrantCredits | RevokeCredits | ExpireCredits | ForgetAccount
 )
 JobCommand = (
     StartJob

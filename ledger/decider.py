@@ -125,10 +125,10 @@ def streams_read(command: Command) -> tuple[str, ...]:
 
 def decide(view: View, command: Command, now_us: int) -> NewEvents:
     """The command's events with their streams. Raises RejectedError."""
-    if isinstance(command, JobCommand):
-        return jobs.decide(view, command, now_us)
     if isinstance(command, AccountCommand):
         return accounts.decide(view, command, now_us)
+    if isinstance(command, JobCommand):
+        return jobs.decide(view, command, now_us)
     if isinstance(command, RefundCommand):
         return money_refunds.decide(view, command, now_us)
     if isinstance(command, OrderCommand):

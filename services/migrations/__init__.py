@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger import migrations
-from projections.migrations import complete, lacking
 
 if TYPE_CHECKING:
     import asyncpg
@@ -21,6 +20,8 @@ class Compared(NamedTuple):
 
 async def migrate(database_url: str) -> list[str]:
     """Apply missing migrations; the names applied. Safe when run concurrently."""
+    from projections.migrations import complete
+
     return await migrations.migrate(database_url, PACKAGES, complete)
 
 
@@ -28,6 +29,8 @@ async def compare(
     connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.Pool[asyncpg.Record]",
 ) -> Compared:
     """Compare the database's migrations. Raises UndefinedTableError without any."""
+    from projections.migrations import lacking  # all read models: only for who compares
+
     ours = [f"{package}/{name}" for package in PACKAGES for name in migrations.names(package)]
     rows: list[Any] = await connection.fetch(
         "SELECT package || '/' || name FROM schema_migrations ORDER BY 1"
