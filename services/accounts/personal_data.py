@@ -9,7 +9,7 @@ import msgspec
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.platform.ids import new_id
+from services.platform.ids import new_id, new_random_id
 from services.platform.settings import Settings
 
 query = load_queries("services.accounts")
@@ -71,13 +71,13 @@ class PersonalData:
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
         """The user's account, made on first sight, then with `locale`."""
-        row = await self._pool.fetchrow(query("account_of"), new_id(), telegram_id, locale, None)
+        row = await self._pool.fetchrow(query("account_of"), new_random_id(), telegram_id, locale, None)
         assert row is not None
         return Account(*row)
 
     async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
         """As `account_of`, for an update's sender; None when both were erased meanwhile."""
-        row = await self._pool.fetchrow(query("account_of"), new_id(), telegram_id, locale, update_id)
+        row = await self._pool.fetchrow(query("account_of"), new_random_id(), telegram_id, locale, update_id)
         return Account(*row) if row else None
 
     async def of_telegram(self, telegram_id: int) -> Account | None:

@@ -24,12 +24,13 @@ from ledger.promotions.commands import RedeemPromo, key_of
 from ledger.promotions.promo_codes import is_code, normalised, reference
 from services.accounts.personal_data import forgotten_names
 from services.bot.context import BotContext, Person
+from services.platform.ids import ID_PATTERN
 
 WRONG_CODES_MAX: Final = 10
 """In an hour, per account."""
 
 _PREFIX: Final = "ref_"
-_INVITER: Final = re.compile(rf"{_PREFIX}([0-9a-f]{{24}})")
+_INVITER: Final = re.compile(rf"{_PREFIX}({ID_PATTERN})")
 
 Answer = Literal["given", "used before", "unknown", "disabled", "ended", "used up", "too many"]
 

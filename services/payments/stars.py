@@ -29,13 +29,13 @@ from services.adapters.telegram.stars import STARS, NotRefundableError, StarMove
 from services.payments.errors import PaymentNotCreatedError
 from services.payments.orders import Outcome, PaymentOrders, standing_of
 from services.payments.provider import Listed, ProviderPayment, ProviderRefund, UnreadableRecord, refused
-from services.platform.ids import Unreadable, is_outside_id
+from services.platform.ids import ID_PATTERN, Unreadable, is_outside_id
 
 logger = structlog.get_logger()
 
 PAYABLE: Final = ("ordered", "pending")
 _VERSION: Final = "nc1"
-_PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
+_PAYMENT: Final = re.compile(ID_PATTERN)
 _PARTS: Final = 6
 
 Refusal = Literal["", "unknown", "foreign", "paid", "over", "price", "account"]

@@ -12,6 +12,7 @@ import msgspec
 
 from events.payment import PaymentOrdered, RefundIntended
 from services.adapters.yookassa.records import PaymentRecord, amount_text
+from services.platform.ids import ID_PATTERN
 from services.platform.settings import Settings
 
 SYSTEM: Final = "neurocards"
@@ -19,7 +20,7 @@ _NAMESPACE: Final = uuid.UUID("3f0c2a53-2f2b-5a0e-9c39-6a4f7f6f8f10")
 _ORDER: Final = ("account", "package", "credits", "amount_minor", "life_s", "line", "locale")
 """What of an order stands in a payment's metadata."""
 _DESCRIPTION_MAX: Final = 128
-_PAYMENT: Final = re.compile(r"[0-9a-f]{24}")
+_PAYMENT: Final = re.compile(ID_PATTERN)
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\\]{1,64}@[^\s@<>\"',;:()\\]{1,180}\.[^\s@<>\"',;:()\\.\d]{2,63}")
 _PHONE: Final = re.compile(r"\+?[\d\s()-]{11,25}")
 

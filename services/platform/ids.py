@@ -1,10 +1,15 @@
 """Random ids, and the format of outside ids."""
 
+import base64
 import re
 import secrets
+import time
 from typing import Annotated, Any, Final
 
 import msgspec
+
+ID_PATTERN: Final = "[0-9a-v]{24}"
+"""Of the ids that are made here."""
 
 _OUTSIDE: Final = r"\A[!-~]{1,128}\Z"
 
@@ -20,8 +25,21 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 
 def new_id() -> str:
-    """24 hex characters, 96 random bits: fits in a button's 64 bytes."""
-    return secrets.token_hex(12)
+    """24 characters of base32, ordered by time: 48 bits of milliseconds, 72 random ones.
+
+    New rows come to an index's right edge. No secret: whoever sees one knows when it was made.
+    """
+    milliseconds = time.time_ns() // 1_000_000
+    return _text((milliseconds & (1 << 48) - 1) << 72 | secrets.randbits(72))
+
+
+def new_random_id() -> str:
+    """24 characters of base32 that tell nothing, for accounts: their ids are in links that people pass on."""
+    return _text(secrets.randbits(120))
+
+
+def _text(number: int) -> str:
+    return base64.b32hexencode(number.to_bytes(15, "big")).decode("ascii").lower()
 
 
 def unreadable(item: Any, reason: Exception) -> Unreadable:

@@ -1,0 +1,29 @@
+"""Ids: of one form, sorted by the time they were made, or telling nothing."""
+
+import re
+import time
+
+import pytest
+
+from services.platform.ids import ID_PATTERN, new_id, new_random_id
+
+
+def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for ms in (0, 1, 31, 32, 1_700_000_000_000, 1_700_000_000_001, 2**48 - 1):
+        monkeypatch.setattr(time, "time_ns", lambda ms=ms: ms * 1_000_000)
+        made.append(new_id())
+    assert made == sorted(made)  # by code points, as collation C sorts
+    assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+
+
+def test_ids_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert len({new_id() for _ in range(1000)}) == 1000
+
+
+def test_a_random_id_does_not_tell_when_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    made = [new_random_id() for _ in range(100)]
+    assert len({one[:9] for one in made}) > 90
+    assert all(re.fullmatch(ID_PATTERN, one) for one in made)
