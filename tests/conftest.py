@@ -14,13 +14,13 @@ from services.adapters.telegram.lazy_models import build_when_used
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.platform.settings import Settings, variable_name
-from services.platform.tls import tls_context
 from tests.support import servers
 from tests.support.arena import seed
+from tests.support.prepared import share_certificates
 from tests.support.services import Services, services_in
 
 build_when_used()  # before a conftest below imports aiogram
-tls_context()  # before test processes are forked from this one
+share_certificates()
 pytest_plugins = ["tests.support.limits", "tests.support.forked_workers"]
 _DATABASES = 10_000
 

@@ -15,14 +15,13 @@ import socket
 import sys
 import traceback
 from importlib import import_module
-from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any, Never
 
 from services.platform.parent_death import VARIABLE as LIFELINE
-from services.platform.tls import tls_context
+from tests.support.prepared import prepare, share_certificates
 from tests.support.wire import LENGTH, NUMBER, receive_exactly
 
-_SERVICES = sorted(path.parent.name for path in Path("services").glob("*/main.py"))
 _CALLED = (
     "fake_service",
     "fork_call",
@@ -32,16 +31,17 @@ _CALLED = (
     "stopping",
     "writers",
 )
-_IMPORTED = (
-    *(f"services.{name}.main" for name in _SERVICES),
-    *(
-        "ledger.checkpoints.checkpoint",
-        "ledger.checkpoints.proof",
-        "projections.verify",
-        "openai",
-        *(f"tests.support.{name}" for name in _CALLED),
-    ),
-)
+_OURS = ("events", "ledger", "projections", "services")
+_LATER = ("__main__", "exporter")
+"""What is run, and what a test holds to be loaded only where traces are on."""
+_LAZY = ("httpcore2", "openai.resources")
+
+
+def _import_all() -> None:
+    found = [module.name for name in _OURS for module in walk_packages([name], f"{name}.")]
+    ours = [name for name in found if not name.endswith(_LATER)]
+    for name in (*ours, *_LAZY, *(f"tests.support.{name}" for name in _CALLED)):
+        import_module(name)
 
 
 class ForkServer:
@@ -149,9 +149,9 @@ def _alive(pid: int) -> bool:
 def main() -> None:
     listener = socket.socket(fileno=int(sys.argv[1]))
     gc.disable()
-    for name in _IMPORTED:
-        import_module(name)
-    tls_context()
+    _import_all()
+    share_certificates()
+    prepare()
     gc.freeze()  # the children share these pages as long as nobody counts through them
     gc.enable()
     ForkServer(listener, int(sys.argv[2])).serve()

@@ -19,6 +19,8 @@ from typing import Any, Never
 
 import pytest
 
+from tests.support.prepared import prepare
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[object]) -> None:
@@ -27,6 +29,7 @@ def pytest_xdist_setupnodes(config: pytest.Config, specs: Sequence[object]) -> N
 
     with warnings.catch_warnings(action="error"):
         _import_all(config)
+        prepare()
     assert threading.active_count() == 1, threading.enumerate()
     forked = [_fork() for _ in specs]
     create_io = gateway_io.create_io
