@@ -2,9 +2,12 @@
 -- Streams from their snapshots, or else from their start: the snapshot as a row of type 'snapshot', then a page of the
 -- events after it. A snapshot counts only if the log still holds the very event it was made at.
 -- $1 streams, joined by the unit separator, $2 format, $3 at most so many events of each
+--
+-- $1 stands in a subselect so that this is planned once: for names that it knows Postgres plans each time anew, which
+-- takes four times as long as reading.
 WITH wanted AS MATERIALIZED (
     SELECT w.stream, s.version, s.sealed
-    FROM unnest(string_to_array($1, U&'\001F')) AS w (stream)
+    FROM unnest(string_to_array((SELECT $1::text), U&'\001F')) AS w (stream)
     LEFT JOIN LATERAL (
         SELECT s.version, encode(s.hash, 'hex') || s.state::text AS sealed
         FROM snapshots s
@@ -86,7 +89,8 @@ WHERE old.version < excluded.version OR old.format <> excluded.format
 -- Events of several streams, each after its own version, a page of each.
 -- $1 streams, $2 versions, each joined by the unit separator, $3 at most so many of each
 SELECT e.stream, e.version, e.type, e.data
-FROM unnest(string_to_array($1, U&'\001F'), string_to_array($2, U&'\001F')::bigint[]) AS w (stream, version)
+FROM unnest(string_to_array((SELECT $1::text), U&'\001F'), string_to_array($2, U&'\001F')::bigint[])
+    AS w (stream, version)
 CROSS JOIN LATERAL (
     SELECT e.stream, e.version, e.type, e.data::text AS data
     FROM events e WHERE e.stream = w.stream AND e.version > w.version

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -11,7 +12,7 @@ from ledger.decider import fold, initial
 from ledger.errors import InsufficientCreditsError
 from ledger.log import append_connection, snapshots
 from ledger.log import ledger as log
-from ledger.log.ledger import Ledger
+from ledger.log.ledger import Ledger, LogReader
 from ledger.log.snapshots import FORMAT, Snapshot
 from tests.integration.ledger.conftest import order, rich
 from tests.support.waiting import eventually
@@ -172,3 +173,11 @@ async def test_a_reader_without_the_right_to_write_reads_all_the_same(ledger, ow
     assert (await stored(owner))["version"] == 10
     with pytest.raises(Exception, match="permission denied"):
         await owner.execute("DELETE FROM snapshots")
+
+
+async def test_reading_is_planned_once(database_url):
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool:
+        for _ in range(10):  # after five Postgres decides
+            await LogReader(pool).account("a")
+        planned = "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%FROM snapshots%'"
+        assert await pool.fetchval(planned) > 0
