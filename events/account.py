@@ -36,13 +36,15 @@ class AccountOpened(msgspec.Struct, frozen=True):
     """Account opened, by the door `origin`, e.g. `start` or `referral`.
 
     `invited_by` is the inviter's account, empty for none. Said once and here, so no account can be invited
-    later, by another, or by one that it has invited itself.
+    later, by another, or by one that it has invited itself. `person` is SHA-256(salt ‖ Telegram id) in hex;
+    the salt is erased with the person. Empty only when a payment's metadata restored the account.
     """
 
     stage = "account"
     words = "account opened ({origin}){invited_by:, invited by %}"
     origin: str = "start"
     invited_by: str = ""
+    person: str = ""
 
 
 class TermsAccepted(msgspec.Struct, frozen=True):

@@ -15,9 +15,10 @@ from ledger.promotions.commands import GiftCommand
 
 
 class OpenAccount(msgspec.Struct, frozen=True):
-    """Open the account if it is not. `debt`: credits owed at an earlier erasure."""
+    """Open the account if it is not. `debt`: owed at an earlier erasure; `person`: as in AccountOpened."""
 
     account: str
+    person: str
     origin: str = "start"
     invited_by: str = ""
     debt: int = 0

@@ -1,5 +1,6 @@
 """Rules of accounts: pure functions, without clock, randomness or I/O."""
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar, assert_never
 
@@ -27,6 +28,7 @@ from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
 
 AMOUNT_MAX = 1_000_000
 JOBS_PER_ORDER_MAX = 50
+_PERSON = re.compile("[0-9a-f]{64}")
 
 NewEvents = list[tuple[str, Event]]
 """What a decision makes: events with the stream each belongs to, in order."""
@@ -103,8 +105,10 @@ def open_account(
         require_open(inviter, command.invited_by)
         if inviter.forgotten:
             raise errors.AccountErasedError(f"account {command.invited_by} was erased; it invites nobody")
+    if not _PERSON.fullmatch(command.person):
+        raise errors.InvalidCommandError("whose account it is, is said in 64 hexadecimal digits")
     stream = account_stream(command.account)
-    made: NewEvents = [(stream, AccountOpened(command.origin, command.invited_by))]
+    made: NewEvents = [(stream, AccountOpened(command.origin, command.invited_by, command.person))]
     if command.debt > 0:
         made.append((stream, CreditsRevoked(command.debt, "owed before", kind="carried")))
     return made

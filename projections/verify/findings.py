@@ -33,6 +33,7 @@ Kind = Literal[
     "cursor",  # a consumer remembers a place that is none
     "checkpoint",  # a stored checkpoint is not what was signed, or not signed by the key
     "guard",  # a trigger or a unique index that protects the log is off
+    "person",  # an account was given to somebody else than the one it was opened for
     "streams",  # Redis holds something else than the log
     # An exported file.
     "file",  # its bytes are not those that were written

@@ -3,7 +3,7 @@
     1. the account is locked (AccountForgotten)
     2. its open jobs fail and are refunded, in the ledger
     3. what is still owed leaves the account (CreditsGranted)
-    4. the person's row goes, with all that refers to it, in one transaction
+    4. the person's row goes, with its commitment's salt and all that refers to it, in one transaction
     5. files go
 
 Each step can be repeated, and a crash between two is mended by asking again: by the Telegram id as long as

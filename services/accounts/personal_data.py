@@ -9,6 +9,7 @@ import msgspec
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from projections.verify.findings import PROBLEMS_MAX, Problem
 from services.platform.ids import new_id, new_random_id
 from services.platform.settings import Settings
 
@@ -23,11 +24,12 @@ def forgotten_names(settings: Settings, telegram_id: int, code: str = "") -> lis
 
 
 class Account(msgspec.Struct, frozen=True):
-    """`telegram_id` is also the private chat's id."""
+    """`telegram_id` is also the private chat's id; `person` commits to it, as in AccountOpened."""
 
     account: str
     telegram_id: int
     locale: str
+    person: str
 
 
 class Brief(msgspec.Struct, frozen=True):
@@ -82,15 +84,25 @@ class PersonalData:
 
     async def of_telegram(self, telegram_id: int) -> Account | None:
         row = await self._pool.fetchrow(
-            "SELECT account, telegram_id, locale FROM accounts WHERE telegram_id = $1", telegram_id
+            "SELECT account, telegram_id, locale, person FROM accounts WHERE telegram_id = $1", telegram_id
         )
         return Account(*row) if row else None
 
     async def find(self, account: str) -> Account | None:
         row = await self._pool.fetchrow(
-            "SELECT account, telegram_id, locale FROM accounts WHERE account = $1", account
+            "SELECT account, telegram_id, locale, person FROM accounts WHERE account = $1", account
         )
         return Account(*row) if row else None
+
+    async def amiss(self) -> list[Problem]:
+        """Accounts that were opened for another person than their row says."""
+        rows = await self._pool.fetch(query("persons_amiss"), PROBLEMS_MAX)
+        return [
+            Problem(
+                "person", position, f"account {account} was opened for another person than it belongs to now"
+            )
+            for position, account in rows
+        ]
 
     async def remembered(self, names: Sequence[bytes]) -> int | None:
         """Debt in credits of an erased person by `forgotten_names`, else None."""

@@ -7,11 +7,11 @@ WITH told AS MATERIALIZED (
     INSERT INTO accounts (account, telegram_id, locale)
     SELECT $1, $2, $3 WHERE $4::bigint IS NULL OR EXISTS (SELECT FROM told)
     ON CONFLICT (telegram_id) DO UPDATE SET telegram_id = excluded.telegram_id
-    RETURNING account, telegram_id, locale
+    RETURNING account, telegram_id, locale, person
 )
-SELECT account, telegram_id, locale FROM made
+SELECT account, telegram_id, locale, person FROM made
 UNION ALL
-SELECT account, telegram_id, locale FROM accounts WHERE telegram_id = $2 AND NOT EXISTS (SELECT FROM made)
+SELECT account, telegram_id, locale, person FROM accounts WHERE telegram_id = $2 AND NOT EXISTS (SELECT FROM made)
 
 -- name: change_text
 -- Other words for what is not ordered. $1 the text's reference, $2 its JSON
@@ -67,6 +67,21 @@ SELECT EXISTS (SELECT FROM accounts WHERE account = $1) AS telegram_id_known,
        (SELECT count(*) FROM payment_links WHERE account = $1) AS payments,
        (SELECT count(*) FROM deliveries WHERE account = $1) AS messages,
        (SELECT count(*) FROM open_jobs WHERE account = $1) AS unfinished_jobs
+
+-- name: persons
+-- Of the people whose accounts are open: how many an account's opening names, and how many it names nobody for, since a
+-- payment's metadata restored it
+SELECT count(*) FILTER (WHERE e.data ->> 'person' <> '') AS named,
+       count(*) FILTER (WHERE e.data ->> 'person' = '') AS restored
+FROM accounts a JOIN events e ON e.stream = 'account-' || a.account AND e.version = 1
+
+-- name: persons_amiss
+-- Accounts that were opened for somebody else than their row says, and where. $1 at most so many
+SELECT e.position, a.account
+FROM accounts a JOIN events e ON e.stream = 'account-' || a.account AND e.version = 1
+WHERE e.data ->> 'person' IS DISTINCT FROM encode(sha256(a.salt || int8send(a.telegram_id)), 'hex')
+  AND (e.data ->> 'origin', e.data ->> 'person') IS DISTINCT FROM ('restored', '')
+ORDER BY e.position LIMIT $1
 
 -- name: remember_forgotten
 -- $1 the person's keyed hash, $2 what they owe (NULL: as was known), $3 keyed hashes of the codes they used

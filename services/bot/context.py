@@ -32,6 +32,8 @@ class Person(msgspec.Struct, frozen=True):
     chat_id: int
     accepted: bool
     """Whether this version of the terms is agreed to, by the log as it is now: a restore may undo it."""
+    commitment: str
+    """To who it is, for AccountOpened."""
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class PersonMiddleware(BaseMiddleware):
             return drop(data["event_update"].event_type, "erased")
         bind_contextvars(account=account.account)
         accepted = (await self._shop.ledger.read.account(account.account)).terms == TERMS_VERSION
-        person = data["person"] = Person(account.account, account.locale, user.id, accepted)
+        person = data["person"] = Person(account.account, account.locale, user.id, accepted, account.person)
         talk = Conversation(data["bot"], self._shop, person, state, event) if state is not None else None
         data["chat"] = talk
         texts = self._shop.texts

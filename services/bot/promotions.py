@@ -79,6 +79,6 @@ async def remember_inviter(shop: BotContext, person: Person, payload: str) -> No
         return
     if await shop.people.remembered(forgotten_names(shop.settings, person.chat_id)) is not None:
         return
-    command = c.OpenAccount(person.account, "referral", found[1])
+    command = c.OpenAccount(person.account, person.commitment, "referral", found[1])
     with suppress(AccountNotOpenError, AccountErasedError, KeyReusedError):
         await shop.ledger.execute(command, key=f"invited:{person.account}")

@@ -16,12 +16,14 @@ from typing import Final
 
 import msgspec
 import structlog
+from msgspec.structs import replace
 
 from events.envelope import GENESIS, Cursor
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.verify.findings import DATABASE_KINDS
 from projections.verify.run import Database, Report, verify
+from services.accounts.personal_data import PersonalData
 from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
 from services.platform.database import APP_ROLE, server_settings
 from services.platform.settings import Settings
@@ -98,7 +100,7 @@ class Verification:
 
     async def _report(self, turn: Turn) -> Report | None:
         """The report; None when it could not be made: an unreadable log must not end the process."""
-        work = asyncio.ensure_future(verify(self._database, after=turn.after, gentle=True))
+        work = asyncio.ensure_future(self._verify(turn))
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +115,11 @@ class Verification:
             stopped.cancel()
             await asyncio.gather(work, stopped, return_exceptions=True)
         return None
+
+    async def _verify(self, turn: Turn) -> Report:
+        report = await verify(self._database, after=turn.after, gentle=True)
+        amiss = await PersonalData(self._pool).amiss() if turn.whole else []
+        return replace(report, problems=[*report.problems, *amiss], found=report.found + len(amiss))
 
     async def _end(self, turn: Turn, report: Report) -> None:
         found: Counter[str] = Counter(problem.kind for problem in report.problems)

@@ -6,7 +6,10 @@ CREATE TABLE accounts (
     account     text        NOT NULL PRIMARY KEY,   -- random; the only name events know
     telegram_id bigint      NOT NULL UNIQUE,        -- also the private chat's id
     locale      text        NOT NULL DEFAULT 'ru',
-    created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- 244 of its bits are random. The log holds `person` and never the salt: docs/decisions/person-commitment.md
+    salt        bytea       NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),
+    person      text        NOT NULL GENERATED ALWAYS AS (encode(sha256(salt || int8send(telegram_id)), 'hex')) STORED
 );
 
 -- Product texts, wishes and prompts, under the random references that events carry.

@@ -89,7 +89,7 @@ def life(commands: Sequence[tuple[str, c.Command]]) -> list[list[Step]]:
 def customer(jobs: int = JOBS_PER_LIFE, fails_every: int = 9) -> Iterator[tuple[str, c.Command]]:
     """An account that buys credits now and then and has every job done or refunded: keys and commands."""
     account = _ACCOUNT
-    yield f"open:{account}", c.OpenAccount(account)
+    yield f"open:{account}", c.OpenAccount(account, "0" * 64)
     yield f"terms:{account}:1", c.AcceptTerms(account, "1", 2)
     for n in range(jobs):
         if n % 10 == 0:

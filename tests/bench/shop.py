@@ -25,7 +25,7 @@ class Shop:
         for seller in range(SELLERS):
             account = (await self._people.account_of(seller, "ru")).account
             brief = await self._people.keep_text(account, Brief("a blue mug"))
-            await self._ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+            await self._ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
             await self._ledger.execute(c.AcceptTerms(account, "1", 1_000_000), key=f"terms:{account}:1")
             self._sellers.append((account, brief))
 

@@ -148,7 +148,7 @@ LONG_ACCOUNTS = 4
 def _long_life() -> list[tuple[str, c.Command]]:
     """An account with many events and few lots: credits given and taken back, over and over."""
     commands: list[tuple[str, c.Command]] = [
-        ("open:@", c.OpenAccount("@")),
+        ("open:@", c.OpenAccount("@", "0" * 64)),
         ("terms:@", c.AcceptTerms("@", "1", 2)),
     ]
     for n in range((LONG_EVENTS - 4) // 2):
@@ -187,7 +187,7 @@ async def _short(url: str) -> list[str]:
     accounts = [f"short{n}" for n in range(LONG_ACCOUNTS)]
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool, Ledger(url, pool) as ledger:
         for account in accounts:
-            await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+            await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
             await ledger.execute(c.AcceptTerms(account, "1", 1_000_000), key=f"terms:{account}")
             for n in range(7):
                 await ledger.execute(c.GrantCredits(account, 1, "manual", "x"), key=f"grant:{account}{n}")
@@ -200,7 +200,7 @@ async def _cold(url: str, account: str) -> dict[str, float]:
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         for how in ("first charge, no snapshot yet", "first charge"):
             async with Ledger(url, pool) as ledger:
-                await ledger.execute(c.OpenAccount(f"warm {how}"), key=f"open:{how}")
+                await ledger.execute(c.OpenAccount(f"warm {how}", "0" * 64), key=f"open:{how}")
                 found[how] = await _timed(_charge(ledger, account, how))
         found["read of the account"] = await _timed(LogReader(pool).account(account))
     return found

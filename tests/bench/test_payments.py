@@ -86,7 +86,7 @@ async def _paid(settings: Settings, http: aiohttp.ClientSession, count: int) -> 
             return view.provider_payment
 
         for number in range(100):
-            await ledger.execute(c.OpenAccount(f"buyer{number}"), key=f"open:{number}")
+            await ledger.execute(c.OpenAccount(f"buyer{number}", "0" * 64), key=f"open:{number}")
             await ledger.execute(c.AcceptTerms(f"buyer{number}", "1", 0), key=f"terms:{number}")
         return list(await asyncio.gather(*(one(number) for number in range(count))))
 

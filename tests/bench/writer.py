@@ -138,7 +138,9 @@ async def _opened(ledger: Ledger, name: str, count: int) -> list[str]:
         await asyncio.gather(
             *[
                 ledger.execute(
-                    c.OpenAccount(account) if command == "open" else c.AcceptTerms(account, "1", 1_000_000),
+                    c.OpenAccount(account, "0" * 64)
+                    if command == "open"
+                    else c.AcceptTerms(account, "1", 1_000_000),
                     key=f"{command}:{account}",
                 )
                 for account in accounts

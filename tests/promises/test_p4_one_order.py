@@ -41,7 +41,7 @@ async def test_a_reader_across_two_racing_appends(
 ):
     first, second = two_ledgers
     for number in range(5):
-        await first.execute(c.OpenAccount(f"a{number}"), key=f"open:a{number}")
+        await first.execute(c.OpenAccount(f"a{number}", "0" * 64), key=f"open:a{number}")
     await owner.execute(HOLD)
     await start_relay()
     feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0.05)
@@ -50,9 +50,9 @@ async def test_a_reader_across_two_racing_appends(
     await eventually(lambda: len(seen) == 5)
 
     await owner.execute("SELECT pg_advisory_lock(42)")  # the next insert stays in flight
-    held = asyncio.create_task(first.execute(c.OpenAccount("held"), key="open:held"))
+    held = asyncio.create_task(first.execute(c.OpenAccount("held", "0" * 64), key="open:held"))
     await eventually(lambda: waits_for(owner, "advisory"), what="the first append is in flight")
-    racing = asyncio.create_task(second.execute(c.OpenAccount("racing"), key="open:racing"))
+    racing = asyncio.create_task(second.execute(c.OpenAccount("racing", "0" * 64), key="open:racing"))
     await eventually(lambda: waits_for(owner, "advisory", 2), what="the second append races it")
     assert len(await LogReader(pool).events_after(0)) == 5
     assert not held.done() and not racing.done(), "the later append may not be visible before the earlier"
@@ -81,7 +81,9 @@ async def test_many_processes_append_and_no_reader_meets_a_lower_position_later(
         async with Ledger(database_url, pool) as own:
             for batch in range(15):
                 names = [f"p{process}-{batch}-{n}" for n in range(4)]
-                await asyncio.gather(*(own.execute(c.OpenAccount(n), key=f"open:{n}") for n in names))
+                await asyncio.gather(
+                    *(own.execute(c.OpenAccount(n, "0" * 64), key=f"open:{n}") for n in names)
+                )
 
     await asyncio.gather(*(append(process) for process in range(4)))
     total = 4 * 15 * 4

@@ -125,7 +125,7 @@ class MemoryPeople:
         return next((self.forgotten[name] for name in names if name in self.forgotten), None)
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
-        return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale))
+        return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale), "0" * 64)
 
     async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
         return await self.account_of(telegram_id, locale)
@@ -141,7 +141,7 @@ class MemoryPeople:
 
     async def of_telegram(self, telegram_id: int) -> Account | None:
         locale = self.locales.get(telegram_id)
-        return None if locale is None else Account(f"a{telegram_id}", telegram_id, locale)
+        return None if locale is None else Account(f"a{telegram_id}", telegram_id, locale, "0" * 64)
 
     async def set_locale(self, account: str, locale: str) -> None:
         self.locales[int(account[1:])] = locale

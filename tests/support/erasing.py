@@ -106,7 +106,9 @@ class Scene:
         self.erase_at = 0
         account = await self.people.account_of(CHAT_ID, "en")
         self.account = account.account
-        await terms.accept_terms(self.desk.shop, Person(account.account, "en", CHAT_ID, False))
+        await terms.accept_terms(
+            self.desk.shop, Person(account.account, "en", CHAT_ID, False, account.person)
+        )
         grant = c.GrantCredits(self.account, 5, "manual", "test", actor="me")
         await self.forgetting._ledger.execute(grant, key=f"grant:{self.account}")
         key = self.desk.dispatcher.fsm.get_context(self.desk.bot, CHAT_ID, CHAT_ID).key

@@ -56,7 +56,7 @@ class FakeClockLedger:
 
     def open(self, account: str, credits: int = 0) -> None:
         """An account that may order, with a welcome bonus."""
-        self.do(c.OpenAccount(account))
+        self.do(c.OpenAccount(account, "0" * 64))
         self.do(c.AcceptTerms(account, "1", credits))
 
     def order(self, account: str, name: str, *jobs: str, price: int = 1) -> list[Recorded]:

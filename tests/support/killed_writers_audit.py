@@ -66,7 +66,7 @@ async def survives_killed_writers(
 ) -> list[WriterProcess]:
     """Storm over ten accounts that hold little, then look at everything."""
     for account in ACCOUNTS:
-        await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
         await ledger.execute(c.AcceptTerms(account, "1", CREDITS), key=f"terms:{account}")
     before = (await ledger.read.head()).position
     writers = await storm(database_url, folder, seconds=seconds, seed=seed)

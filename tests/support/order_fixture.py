@@ -46,7 +46,8 @@ class OrderFixture:
         """Someone new, with so many credits."""
         account = await self.people.account_of(next(_CHATS), locale)
         name = account.account
-        await self.ledger.execute(c.OpenAccount(name, invited_by=invited_by), key=f"open:{name}")
+        opening = c.OpenAccount(name, account.person, invited_by=invited_by)
+        await self.ledger.execute(opening, key=f"open:{name}")
         await self.ledger.execute(c.AcceptTerms(name, "1", credits), key=f"terms:{name}:1")
         return Seller(name, account.telegram_id)
 

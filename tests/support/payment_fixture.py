@@ -78,7 +78,7 @@ class PaymentFixture:
         account = f"buyer{next(_BUYERS)}"
         person = "INSERT INTO accounts (account, telegram_id) VALUES ($1, $2)"
         await self.pool.execute(person, account, next(_CHATS))
-        await self.ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await self.ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
         await self.ledger.execute(c.AcceptTerms(account, "1", 0), key=f"terms:{account}")
         return account
 

@@ -43,7 +43,7 @@ class StarsFixture:
     async def enter(self) -> None:
         self.account = (await self.people.account_of(USER, "en")).account
         ledger = self.stars.orders.ledger
-        await ledger.execute(c.OpenAccount(self.account), key=f"open:{self.account}")
+        await ledger.execute(c.OpenAccount(self.account, "0" * 64), key=f"open:{self.account}")
         await ledger.execute(c.AcceptTerms(self.account, "1", 0), key=f"terms:{self.account}")
         await self.sandbox.post(f"/chat/{USER}/send", {"text": "/start"})
 

@@ -30,7 +30,7 @@ class Traffic:
         for number in range(count):
             account = f"{self._prefix}a{number}"
             self.accounts.append(account)
-            await self._do(c.OpenAccount(account))
+            await self._do(c.OpenAccount(account, "0" * 64))
             await self._do(c.AcceptTerms(account, "1", credits))
 
     async def play(self, steps: int) -> None:

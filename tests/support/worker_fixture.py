@@ -113,8 +113,9 @@ class WorkerFixture(Jobs):
     async def account(self, credits: int = 1000) -> str:
         """The seller, made at first use."""
         if not self._account:
-            self._account = (await self._people.account_of(4711, "ru")).account
-            await self.ledger.execute(c.OpenAccount(self._account), key="open")
+            person = await self._people.account_of(4711, "ru")
+            self._account = person.account
+            await self.ledger.execute(c.OpenAccount(self._account, person.person), key="open")
             await self.ledger.execute(c.AcceptTerms(self._account, "1", credits), key="terms")
             await open_blobs(self.settings).put(_PHOTO, one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
         return self._account

@@ -95,7 +95,8 @@ async def accept_terms(shop: BotContext, person: Person) -> None:
     owes what they owed."""
     account = person.account
     debt = await shop.people.remembered(forgotten_names(shop.settings, person.chat_id))
-    await shop.ledger.execute(c.OpenAccount(account, debt=debt or 0), key=f"open:{account}")
+    opening = c.OpenAccount(account, person.commitment, debt=debt or 0)
+    await shop.ledger.execute(opening, key=f"open:{account}")
     welcome = shop.settings.free_credits if debt is None else 0
     command = c.AcceptTerms(account, TERMS_VERSION, welcome)
     with suppress(KeyReusedError):  # agreed to while FREE_CREDITS was another number; that agreement stands

@@ -1,4 +1,4 @@
-"""`neurocards users forget`: erase a person. The ledger stays whole."""
+"""`neurocards users forget|verify`: erase a person; hold who is who against the log."""
 
 from __future__ import annotations
 
@@ -7,24 +7,21 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from services.cli.connections import open_ledger, run
-from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm
+from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm, end_damaged
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.resolve_account import resolve_account
 
 if TYPE_CHECKING:
+    from projections.verify.findings import Problem
     from services.accounts.erase import Erased
     from services.platform.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
     users = typer.Typer(name="users", no_args_is_help=True, help="What concerns one person.")
-    users.callback()(_group)
     users.command("forget")(forget)
+    users.command("verify")(verify)
     app.add_typer(users)
-
-
-def _group() -> None:
-    """Keeps `forget` a command of its own though the only one."""
 
 
 def forget(
@@ -50,6 +47,30 @@ def forget(
     )
     if not erased.telegram_id_known:
         say("whose account it was had been erased before; what was left is gone now")
+
+
+def verify(output: Output = OutputFormat.table) -> None:
+    """Check every account against the person it was opened for; exit code 3.
+
+    Each row of the table of people, erased ones have none, must give the commitment in its account's opening.
+    Maintenance checks the same whenever it verifies the whole log.
+    """
+    amiss, named, restored = run("users", _verify)
+    if amiss:
+        end_damaged(amiss, output)
+    say(f"{named} accounts are whose they were opened for; of {restored} restored ones it is unknown")
+
+
+async def _verify(settings: Settings) -> tuple[list[Problem], int, int]:
+    from ledger.sql import load_queries
+    from services.accounts.personal_data import PersonalData
+    from services.platform.database import create_pool
+
+    async with await create_pool(settings, "operator", max_size=1) as pool:
+        amiss = await PersonalData(pool).amiss()
+        row = await pool.fetchrow(load_queries("services.accounts")("persons"))
+    assert row is not None
+    return amiss, row["named"], row["restored"]
 
 
 async def _plan(settings: Settings, user: str) -> dict[str, Any]:

@@ -40,7 +40,7 @@ async def ledger(database_url: str, pool: "asyncpg.Pool[asyncpg.Record]") -> Asy
 
 async def rich(ledger: Ledger, account: str, credits: int = 1000) -> None:
     """An account that has agreed to the terms and has so many credits."""
-    await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+    await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
     await ledger.execute(c.AcceptTerms(account, "1", credits), key=f"terms:{account}:1")
 
 

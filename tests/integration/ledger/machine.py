@@ -48,7 +48,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.cursor: Cursor = self.run(self.ledger.read.head())
         for name in NAMES:
             account = self.name(name)
-            self.run(self.ledger.execute(c.OpenAccount(account), key=f"open:{account}"))
+            self.run(self.ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}"))
             self.run(self.ledger.execute(c.AcceptTerms(account, "1", 0), key=f"terms:{account}"))
             self.model.accounts[account] = ModelAccount()
 

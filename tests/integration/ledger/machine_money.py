@@ -74,7 +74,7 @@ class MoneyMachine(LedgerMachine):
             self.ask(c.GrantCredits(account, debt, "carried", "erased"))
         self.returns[name] = self.returns.get(name, 0) + 1
         account = self.name(name)
-        self.ask(c.OpenAccount(account, debt=debt))
+        self.ask(c.OpenAccount(account, "0" * 64, debt=debt))
         self.run(self.ledger.execute(c.AcceptTerms(account, "1", 0), key=f"terms:{account}"))
 
     @invariant()

@@ -88,7 +88,7 @@ async def project(pool: Any) -> None:
 
 async def _live(ledger: Ledger, pool: Any) -> None:
     for account in ("a", "b"):
-        await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
         await ledger.execute(c.AcceptTerms(account, "1", 2), key=f"terms:{account}:1")
     ends_us = int(await pool.fetchval(query("clock"))) + 600_000
     await ledger.execute(c.GrantCredits("a", 8, "promo", "code", None, ends_us), key="promo:a")
@@ -145,7 +145,7 @@ async def _pay(ledger: Ledger) -> None:
 
 async def _give(ledger: Ledger) -> None:
     """A code is used and disabled; `a` has invited `c`, who buys."""
-    await ledger.execute(c.OpenAccount("c", "referral", "a"), key="open:c")
+    await ledger.execute(c.OpenAccount("c", "0" * 64, "referral", "a"), key="open:c")
     await ledger.execute(c.GrantCredits("c", 5, "purchase", "pack", "payment-2"), key="buy:c")
     for command in (
         g.CreatePromo("SPRING", 3, 10, None, None, "op", "sale"),

@@ -70,11 +70,11 @@ async def test_a_cancelled_caller_takes_nobody_with_it(ledger):
 async def test_a_full_queue_says_so(database_url):
     appender = Appender(database_url, "neurocards_app", queue_max=3)
     with pytest.raises(LedgerUnavailableError):
-        appender.submit(c.OpenAccount("a"), "k")
+        appender.submit(c.OpenAccount("a", "0" * 64), "k")
     await appender.start()
-    futures = [appender.submit(c.OpenAccount(f"a{n}"), f"k{n}") for n in range(3)]
+    futures = [appender.submit(c.OpenAccount(f"a{n}", "0" * 64), f"k{n}") for n in range(3)]
     with pytest.raises(LedgerBusyError):
-        appender.submit(c.OpenAccount("a3"), "k3")
+        appender.submit(c.OpenAccount("a3", "0" * 64), "k3")
     await asyncio.gather(*futures)
     await appender.close()
 
@@ -82,4 +82,4 @@ async def test_a_full_queue_says_so(database_url):
 @pytest.mark.parametrize("account", ["a\x1fb", "a\n", "\ud800"])
 async def test_an_id_that_could_be_taken_for_two_is_refused(ledger, account):
     with pytest.raises(InvalidCommandError):
-        await ledger.execute(c.OpenAccount(account), key="open")
+        await ledger.execute(c.OpenAccount(account, "0" * 64), key="open")

@@ -34,9 +34,9 @@ async def test_postgres_that_stays_away_is_an_error_in_time(database_url, owner,
     await appender.start()
     proxy.cut = lambda data: "before"
     with pytest.raises(LedgerUnavailableError):
-        await appender.submit(c.OpenAccount("a"), "k")
+        await appender.submit(c.OpenAccount("a", "0" * 64), "k")
     proxy.cut = lambda data: None
-    await appender.submit(c.OpenAccount("a"), "k")
+    await appender.submit(c.OpenAccount("a", "0" * 64), "k")
     await appender.close()
 
 

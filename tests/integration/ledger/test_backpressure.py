@@ -26,7 +26,7 @@ async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(datab
 
     async def ask(number: int) -> None:
         try:
-            taken[f"k{number}"] = appender.submit(c.OpenAccount(f"a{number}"), f"k{number}")
+            taken[f"k{number}"] = appender.submit(c.OpenAccount(f"a{number}", "0" * 64), f"k{number}")
         except LedgerBusyError:
             busy.append(f"k{number}")
         if number % 50 == 0:
@@ -40,7 +40,7 @@ async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(datab
     before_bytes, _ = tracemalloc.get_traced_memory()
     for number in range(20_000):
         with pytest.raises(LedgerBusyError):
-            appender.submit(c.OpenAccount("a"), f"more{number}")
+            appender.submit(c.OpenAccount("a", "0" * 64), f"more{number}")
     grown_bytes = tracemalloc.get_traced_memory()[0] - before_bytes
     tracemalloc.stop()
     assert grown_bytes < 200_000
@@ -48,7 +48,9 @@ async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(datab
     await owner.execute("SELECT pg_advisory_unlock($1)", APPEND_LOCK)
     receipts = await asyncio.gather(*taken.values())
     assert sorted(receipt.position for receipt in receipts) == list(range(1, len(taken) + 1))
-    late = await asyncio.gather(*(appender.submit(c.OpenAccount(f"late-{key}"), key) for key in busy[:BATCH]))
+    late = await asyncio.gather(
+        *(appender.submit(c.OpenAccount(f"late-{key}", "0" * 64), key) for key in busy[:BATCH])
+    )
     assert len(late) == BATCH, "a key that was refused for want of room is as good as new"
     await appender.close()
     assert (await ledger.read.head()).position == len(taken) + BATCH

@@ -85,7 +85,10 @@ def refunded(payment: str, refund: str = "") -> p.RecordRefund:
 
 def invited(account: str) -> list[c.Command]:
     """By `a`, and has bought something."""
-    opened: list[c.Command] = [c.OpenAccount(account, invited_by="a"), c.AcceptTerms(account, "1", 0)]
+    opened: list[c.Command] = [
+        c.OpenAccount(account, "0" * 64, invited_by="a"),
+        c.AcceptTerms(account, "1", 0),
+    ]
     return [*opened, *paid(f"by-{account}", account)]
 
 
@@ -96,7 +99,10 @@ def code(name: str) -> list[c.Command]:
 RESTORED = PaymentOrdered("a", "yookassa", "pack", 10, 1000, "RUB", "s", True, None, "line", "ru")
 
 CASES: dict[type, Callable[[], list[Case]]] = {
-    c.OpenAccount: lambda: [([], c.OpenAccount("a")), ([], c.OpenAccount("n", invited_by="a"))],
+    c.OpenAccount: lambda: [
+        ([], c.OpenAccount("a", "0" * 64)),
+        ([], c.OpenAccount("n", "0" * 64, invited_by="a")),
+    ],
     c.AcceptTerms: lambda: [([], c.AcceptTerms("a", "2", 0))],
     c.GrantCredits: lambda: [([], c.GrantCredits("a", 3, "manual", "x"))],
     c.RevokeCredits: lambda: [([], c.RevokeCredits("a", 3, "x"))],
@@ -187,7 +193,7 @@ async def test_each_answer_is_what_stands_in_the_log(
             await owner.execute("DELETE FROM snapshots")
             async with Ledger(database_url, pool) as fresh:
                 if warm:
-                    await fresh.execute(c.OpenAccount("a"), key=f"{key}:warm")
+                    await fresh.execute(c.OpenAccount("a", "0" * 64), key=f"{key}:warm")
                 asked = ((command, key), (c.GrantCredits("b", 1, "manual", "x"), f"{key}:stranger"))
                 answers = await asyncio.gather(
                     *[fresh.execute(one, key=name) for one, name in asked], return_exceptions=True
@@ -195,7 +201,7 @@ async def test_each_answer_is_what_stands_in_the_log(
             rows = [await stored(owner, name) for _, name in asked]
             if answers != rows or not rows[1].events:
                 wrong.append((key, answers, rows))
-            if not rows[0].events and command != c.OpenAccount("a"):
+            if not rows[0].events and command != c.OpenAccount("a", "0" * 64):
                 wrong.append((key, "made nothing", rows))
     assert wrong == []
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []

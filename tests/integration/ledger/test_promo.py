@@ -28,7 +28,7 @@ async def give(ledger, command):
 
 async def members(ledger, *accounts):
     for account in accounts:
-        await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+        await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
         await ledger.execute(c.AcceptTerms(account, "1", 0), key=f"terms:{account}")
 
 
@@ -80,7 +80,7 @@ async def test_disabling_ends_it_for_all_who_come_later(ledger, other):
 
 async def test_an_invitation_is_rewarded_once_whoever_asks_with_whatever_bonus(ledger, other, pool):
     await members(ledger, "a")
-    await ledger.execute(c.OpenAccount("f", "referral", "a"), key="open:f")
+    await ledger.execute(c.OpenAccount("f", "0" * 64, "referral", "a"), key="open:f")
     await ledger.execute(c.GrantCredits("f", 5, "purchase", "five", "p"), key="buy:f")
     asked = [
         give(door, g.RewardInvitation("f", "a", credits, 2))
@@ -100,7 +100,7 @@ async def test_the_database_itself_refuses_gifts_twice(ledger, owner):
     await members(ledger, "a")
     await give(ledger, g.CreatePromo("ONCE", 3, 10, None, None, "op", "sale"))
     await give(ledger, g.RedeemPromo("ONCE", "a"))
-    await ledger.execute(c.OpenAccount("f", "referral", "a"), key="open:f")
+    await ledger.execute(c.OpenAccount("f", "0" * 64, "referral", "a"), key="open:f")
     await ledger.execute(c.GrantCredits("f", 5, "purchase", "five", "p"), key="buy:f")
     await give(ledger, g.RewardInvitation("f", "a", 0, 1))
     insert = """INSERT INTO events (position, stream, version, type, data, recorded_at_us, hash)

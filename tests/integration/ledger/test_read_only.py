@@ -93,7 +93,7 @@ async def test_a_session_that_turns_read_only_is_left_and_its_rejections_are_wor
     async with pool, Ledger(url, pool) as ledger:
         await rich(ledger, "a", 1)
         await appender.start()
-        await appender.submit(c.OpenAccount("a"), "warm")
+        await appender.submit(c.OpenAccount("a", "0" * 64), "warm")
         await owner.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         await owner.execute("SELECT pg_reload_conf()")
 
@@ -128,7 +128,7 @@ async def test_commits_are_durable_whatever_the_database_s_default(database_url,
     monkeypatch.setitem(connection._STATEMENTS, "HEAD", sql)
     appender = Appender(database_url, "neurocards_app", give_up_s=0.1)
     await appender.start()
-    assert (await appender.submit(c.OpenAccount("a"), "k")).position == 1, "it was not on"
+    assert (await appender.submit(c.OpenAccount("a", "0" * 64), "k")).position == 1, "it was not on"
     await appender.close()
 
 

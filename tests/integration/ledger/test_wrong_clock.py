@@ -27,7 +27,7 @@ async def test_a_wrong_clock_changes_nothing(ledger: Ledger, pool, database_url:
     answers = elsewhere(
         off_s,
         database_url,
-        (c.OpenAccount("a"), "open"),
+        (c.OpenAccount("a", "0" * 64), "open"),
         (c.AcceptTerms("a", "1", 0), "terms"),
         (c.GrantCredits("a", 3, "promo", "lives", None, soon_us), "lives"),
         (c.OrderVideos("a", "o1", ("j1",), 2, "m", "ugc", "p", "b", "ru", 900), "o1"),

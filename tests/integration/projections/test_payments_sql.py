@@ -104,7 +104,7 @@ async def test_a_broken_promise_is_named(
     commands: Any, problem: str, database_url: str, auditor: "Pool"
 ) -> None:
     desk = FakeClockLedger()
-    desk.do(c.OpenAccount("a"))
+    desk.do(c.OpenAccount("a", "0" * 64))
     for made in commands:
         desk.history.record(*made)
     await store(database_url, desk.events)

@@ -21,7 +21,7 @@ POISON = Failure("poison", "", "too many runs ended without a word")
 
 
 async def _failed_job(ledger: Ledger, credits: int = 5) -> None:
-    await ledger.execute(c.OpenAccount("a"), key="open")
+    await ledger.execute(c.OpenAccount("a", "0" * 64), key="open")
     await ledger.execute(c.AcceptTerms("a", "1", credits), key="terms")
     await ledger.execute(
         c.OrderVideos("a", "o", ("j",), 2, "m", "ugc", "photos/p.jpg", "b", "ru", 900), key="order:o"

@@ -97,8 +97,9 @@ class Sellers:
     async def new(self, credits: int = CREDITS) -> Seller:
         """Somebody says /start, accepts the terms, and is given credits."""
         chat = next(CHATS)
-        account = (await patiently(lambda: self._people.account_of(chat, "en"))).account
-        await self._execute(c.OpenAccount(account), f"open:{account}")
+        person = await patiently(lambda: self._people.account_of(chat, "en"))
+        account = person.account
+        await self._execute(c.OpenAccount(account, person.person), f"open:{account}")
         await self._execute(c.AcceptTerms(account, "1", credits), f"terms:{account}:1")
         seller = Seller(account, chat, credits)
         await self.come(seller)

@@ -8,7 +8,7 @@ from ledger import commands as c
 from tests.support.each import each
 
 COMMANDS = [
-    c.OpenAccount("a"),
+    c.OpenAccount("a", "0" * 64),
     c.GrantCredits("a", 5, "purchase", "pack", paid=Paid(39_000, "RUB")),
     c.RevokeCredits("a", 1, "x"),
     c.OrderVideos("a", "o", ("j",), 1, "m", "ugc", "p", "b", "ru", 900),

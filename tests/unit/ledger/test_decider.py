@@ -29,8 +29,8 @@ QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", 1_000, parts=P
 FAILURE = Failure("transient")
 
 READ: dict[Command, str] = {
-    c.OpenAccount("a"): "account-a",
-    c.OpenAccount("a", invited_by="b"): "account-a account-b",
+    c.OpenAccount("a", "0" * 64): "account-a",
+    c.OpenAccount("a", "0" * 64, invited_by="b"): "account-a account-b",
     c.AcceptTerms("a", "1", 0): "account-a",
     c.GrantCredits("a", 1, "manual", "x"): "account-a",
     c.RevokeCredits("a", 1, "x"): "account-a",

@@ -47,7 +47,7 @@ class Ledger(RuleBasedStateMachine):
         self.states: dict[str, State] = {}
         self.log: list[tuple[str, object]] = []
         for account in ("a", "b"):
-            self.ask(c.OpenAccount(account))
+            self.ask(c.OpenAccount(account, "0" * 64))
             self.ask(c.AcceptTerms(account, "1", 2))
 
     def ask(self, command: c.Command) -> None:

@@ -34,9 +34,12 @@ class Returning:
 
     async def enter(self) -> str:
         """As the bot does at the accepted terms."""
-        account = await self.account()
+        person = await self.people.account_of(PERSON, "en")
+        account = person.account
         owed = await self.people.remembered(forgotten_names(self.settings, PERSON))
-        await self.ledger.execute(c.OpenAccount(account, debt=owed or 0), key=f"open:{account}")
+        await self.ledger.execute(
+            c.OpenAccount(account, person.person, debt=owed or 0), key=f"open:{account}"
+        )
         await self.ledger.execute(
             c.AcceptTerms(account, "1", 0 if owed is not None else 2), key=f"t:{account}"
         )

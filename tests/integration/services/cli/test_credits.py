@@ -30,7 +30,7 @@ class Desk:
 
 @pytest.fixture
 async def desk(tmp_path: Path, database_url: str, ledger: Ledger) -> Desk:
-    await ledger.execute(c.OpenAccount("a"), key="open:a")
+    await ledger.execute(c.OpenAccount("a", "0" * 64), key="open:a")
     return Desk(tmp_path, database_url)
 
 

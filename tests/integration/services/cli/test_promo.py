@@ -29,7 +29,7 @@ async def test_a_code_is_made_listed_and_disabled(tmp_path, database_url, ledger
     other = await promo("create", "SPRING-25", "--credits", "4", "--uses", "2", *WHY, "--yes")
     assert other.returncode == 1 and "exists already" in other.stderr
 
-    await ledger.execute(c.OpenAccount("a"), key="open:a")
+    await ledger.execute(c.OpenAccount("a", "0" * 64), key="open:a")
     await ledger.execute(c.AcceptTerms("a", "1", 0), key="terms:a")
     redeem = g.RedeemPromo("SPRING-25", "a")
     await ledger.execute(redeem, key=g.key_of(redeem))

@@ -57,7 +57,7 @@ async def test_users_are_found_by_account_and_by_telegram_id(
     settings: Settings, ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]"
 ) -> None:
     person = await PersonalData(pool).account_of(4242, "ru")
-    await ledger.execute(c.OpenAccount(person.account), key="open")
+    await ledger.execute(c.OpenAccount(person.account, person.person), key="open")
     assert await resolve_account(settings, "4242") == person.account
     assert await resolve_account(settings, f" {person.account} ") == person.account
     for unknown in ("4243", "nobody", "", "x" * 200, "a\nb"):

@@ -14,9 +14,9 @@ from tests.integration.services.maintenance.conftest import count
 
 
 async def invited(ledger: Ledger, *friends: str) -> None:
-    await ledger.execute(c.OpenAccount("host"), key="open:host")
+    await ledger.execute(c.OpenAccount("host", "0" * 64), key="open:host")
     for friend in friends:
-        await ledger.execute(c.OpenAccount(friend, "referral", "host"), key=f"open:{friend}")
+        await ledger.execute(c.OpenAccount(friend, "0" * 64, "referral", "host"), key=f"open:{friend}")
 
 
 async def buy(ledger: Ledger, friend: str) -> None:

@@ -19,7 +19,7 @@ async def over(pool) -> None:
 
 async def give(ledger: Ledger, pool, account: str, *lives_us: int | None) -> None:
     now_us = await pool.fetchval("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-    await ledger.execute(c.OpenAccount(account), key=f"open:{account}")
+    await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
     for number, life_us in enumerate(lives_us):
         ends_at_us = None if life_us is None else now_us + life_us
         grant = c.GrantCredits(account, 2, "promo", "x", None, ends_at_us)

@@ -141,7 +141,7 @@ async def test_what_is_not_sold_is_not_ordered(shop, settings, ledger, pool, san
 
 
 async def test_no_terms_no_order(shop):
-    await shop.ledger.execute(c.OpenAccount("new"), key="open:new")
+    await shop.ledger.execute(c.OpenAccount("new", "0" * 64), key="open:new")
     with pytest.raises(TermsNotAcceptedError):
         await shop.order("new")
 

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from ledger.log.ledger import Ledger
+from services.accounts.personal_data import PersonalData
 from services.maintenance.gauges import measure_payments
 from services.platform.database import create_pool
 from services.platform.settings import Settings
@@ -194,6 +195,9 @@ async def test_an_order_that_was_lost_is_restored_and_credited(shop, settings, s
         assert state.ordered is not None and state.ordered.restored and state.ordered.credits == 5
         assert (await ledger.read.account(state.ordered.account)).balance == 5
         assert len(await restored.credits_are_money()) == 1
+        row = "INSERT INTO accounts (account, telegram_id) VALUES ($1, 1)"
+        await pool.execute(row, state.ordered.account)
+        assert await PersonalData(pool).amiss() == [], "who brings the money knows no person"
     assert alarms() == {"restored": 1}
 
 

@@ -61,7 +61,7 @@ async def street(database_url: str, ledger: Ledger, pool: "Pool", tmp_path: Path
     url = str(sandbox.facts["sandbox_url"])
     settings = load_settings(database_url=database_url, sandbox_url=url)
     await pool.execute("INSERT INTO accounts (account, telegram_id) VALUES ('a', 1)")
-    await ledger.execute(c.OpenAccount("a"), key="open:a")
+    await ledger.execute(c.OpenAccount("a", "0" * 64), key="open:a")
     await ledger.execute(c.AcceptTerms("a", "1", 0), key="terms:a")
     async with YooKassa(settings) as shop, aiohttp.ClientSession() as http:
         desk = YooKassaPayments(PaymentOrders(settings, ledger, pool), shop)

@@ -38,7 +38,7 @@ async def test_a_dump_put_back_is_noticed_by_everyone_and_recovered_from(story: 
         with pytest.raises(IntegrityError, match="went back in time"):
             await noticed(world)
         # The appender goes on, on what the log says now, and says so.
-        receipt = await world.ledger.execute(c.OpenAccount("late"), key="late")
+        receipt = await world.ledger.execute(c.OpenAccount("late", "0" * 64), key="late")
     assert receipt.position == n + 1
     assert [log["log_level"] for log in logs if log["event"] == "log_went_back"] == ["error"]
 
@@ -82,7 +82,7 @@ async def test_only_the_log_put_back_what_is_ahead_is_rebuilt_and_nothing_sent_t
     with pytest.raises(IntegrityError, match="went back in time"):
         await world.notifier.run_once()
     with capture_logs() as logs:
-        await world.ledger.execute(c.OpenAccount("late"), key="late")
+        await world.ledger.execute(c.OpenAccount("late", "0" * 64), key="late")
     assert "log_went_back" in [log["event"] for log in logs]
     ahead = await world.pool.fetchval("SELECT min(position) FROM cursors")
     assert ahead > n + 1  # what was applied of the lost history stays as it was, and nothing is added
@@ -108,7 +108,7 @@ async def test_a_job_ended_again_after_the_restore_is_told_once(story: Story, ow
     """Its message was sent in the lost history; the same message is not sent again, another one is."""
     world = story.world
     order = ("OrderVideos", "twice", ("twice-1", "twice-2"))
-    await world.ledger.execute(c.OpenAccount("t"), key="open:t")
+    await world.ledger.execute(c.OpenAccount("t", "0" * 64), key="open:t")
     await world.ledger.execute(c.AcceptTerms("t", "1", 10), key="terms:t")
     await world.ledger.execute(
         c.OrderVideos("t", order[1], order[2], 1, "m", "ugc", "p", "b", "ru", 900), key="order:twice"

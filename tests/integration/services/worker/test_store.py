@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def account(ledger: Ledger, pool: "Pool") -> str:
     account = (await PersonalData(pool).account_of(7, "ru")).account
-    await ledger.execute(c.OpenAccount(account), key="open")
+    await ledger.execute(c.OpenAccount(account, "0" * 64), key="open")
     await ledger.execute(c.AcceptTerms(account, "1", 10), key="terms")
     return account
 

@@ -58,8 +58,15 @@ def order(*jobs, price=1, deadline_s=900):
 
 
 def test_opening_twice_makes_one_event():
-    assert account.open_account(given(), c.OpenAccount("a")) == [("account-a", AccountOpened())]
-    assert account.open_account(given(*OPENED), c.OpenAccount("a")) == []
+    opened = AccountOpened(person="0" * 64)
+    assert account.open_account(given(), c.OpenAccount("a", "0" * 64)) == [("account-a", opened)]
+    assert account.open_account(given(*OPENED), c.OpenAccount("a", "0" * 64)) == []
+
+
+def test_nobody_opens_an_account_without_saying_whose_it_is():
+    for person in ("", "0" * 63, "F" * 64, "0" * 64 + "\n", "4242"):
+        with pytest.raises(InvalidCommandError, match="whose account"):
+            account.open_account(given(), c.OpenAccount("a", person))
 
 
 def test_agreeing_brings_the_welcome_credits_once_ever():
@@ -148,12 +155,12 @@ def test_amounts_out_of_range_are_refused(amount):
 
 
 def test_who_comes_back_begins_with_what_they_owed():
-    made = account.open_account(given(), c.OpenAccount("a", debt=4))
+    made = account.open_account(given(), c.OpenAccount("a", "0" * 64, debt=4))
     owed = CreditsRevoked(4, "owed before", kind="carried")
-    assert made == [("account-a", AccountOpened()), ("account-a", owed)]
-    assert account.open_account(given(*OPENED), c.OpenAccount("a", debt=4)) == []
-    assert c.body(c.OpenAccount("a", debt=4)) == c.body(
-        c.OpenAccount("a")
+    assert made == [("account-a", AccountOpened(person="0" * 64)), ("account-a", owed)]
+    assert account.open_account(given(*OPENED), c.OpenAccount("a", "0" * 64, debt=4)) == []
+    assert c.body(c.OpenAccount("a", "0" * 64, debt=4)) == c.body(
+        c.OpenAccount("a", "0" * 64)
     )  # who knows less asks for the same
 
 

@@ -37,7 +37,7 @@ def decided(*asked: tuple[str, c.Command], known=None):
     return BatchDecider(GENESIS, 10, states, {}).decide_all(pending)
 
 
-OPEN = ("open", c.OpenAccount("a"))
+OPEN = ("open", c.OpenAccount("a", "0" * 64))
 TERMS = ("terms", c.AcceptTerms("a", "1", 2))
 
 
@@ -64,7 +64,7 @@ def test_the_first_event_of_a_command_carries_the_key():
 
 
 def test_the_same_key_in_one_batch_is_one_command():
-    result = decided(OPEN, TERMS, order("o1", "j1"), order("o1", "j1"), ("o1", c.OpenAccount("a")))
+    result = decided(OPEN, TERMS, order("o1", "j1"), order("o1", "j1"), ("o1", c.OpenAccount("a", "0" * 64)))
     assert result.answers[2] == result.answers[3]
     assert isinstance(result.answers[4], KeyReusedError)
     assert len(result.rows) == 5
@@ -125,10 +125,10 @@ def test_what_cannot_name_a_stream_is_that_command_s_error(job: str):
 
 def test_states_are_those_of_the_streams_that_were_written():
     """What was only read stands in none of the rows, and nobody may look for it there."""
-    result = decided(OPEN, ("open2", c.OpenAccount("b", invited_by="a")))
+    result = decided(OPEN, ("open2", c.OpenAccount("b", "0" * 64, invited_by="a")))
     assert set(result.states) == {"account-a", "account-b"}
     known = {"account-a": result.states["account-a"]}
-    alone = decided(("open2", c.OpenAccount("b", invited_by="a")), known=known)
+    alone = decided(("open2", c.OpenAccount("b", "0" * 64, invited_by="a")), known=known)
     assert set(alone.states) == {"account-b"}
 
 
@@ -146,7 +146,7 @@ def test_a_job_can_be_made_only_once():
 
 
 def test_nothing_to_do_is_an_answer_and_uses_up_no_key():
-    result = decided(OPEN, ("open2", c.OpenAccount("a")))
+    result = decided(OPEN, ("open2", c.OpenAccount("a", "0" * 64)))
     assert result.answers[1] == NOTHING_TO_DO
     assert [row.key for row in result.rows] == ["open"]
 

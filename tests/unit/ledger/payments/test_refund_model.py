@@ -52,7 +52,7 @@ class Refunds(RuleBasedStateMachine):
 
     def come(self, debt: int) -> None:
         self.account = self.name("a")
-        self.ask(c.OpenAccount(self.account, debt=debt))
+        self.ask(c.OpenAccount(self.account, "0" * 64, debt=debt))
         self.desk.do(c.AcceptTerms(self.account, "1", 0))
 
     def ask(self, command: c.Command) -> None:

@@ -21,7 +21,7 @@ from tests.support.each import each
 MEMBER = AccountState(opened=True, terms="1")
 FRIEND = replace(MEMBER, invited_by="a", bought=True)
 REWARD = g.RewardInvitation("f", "a", 2, 5)
-OPEN = c.OpenAccount("f", "referral", "a")
+OPEN = c.OpenAccount("f", "0" * 64, "referral", "a")
 
 
 def when(command, friend=FRIEND, inviter=MEMBER, job=None):
@@ -31,7 +31,7 @@ def when(command, friend=FRIEND, inviter=MEMBER, job=None):
 
 def test_a_new_account_remembers_who_invited_it():
     made = when(OPEN, AccountState())
-    assert made == [("account-f", AccountOpened("referral", "a"))]
+    assert made == [("account-f", AccountOpened("referral", "a", "0" * 64))]
     assert evolve(AccountState(), made[0][1]).invited_by == "a"
 
 

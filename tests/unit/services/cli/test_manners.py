@@ -32,7 +32,7 @@ READS = {
     "ledger prove", "ledger public-key", "ledger statement", "ledger trial-balance", "ledger verify",
     "ledger verify-checkpoint", "ledger verify-export", "ledger verify-proof", "models history",
     "models list", "payments list", "payments show", "promo list", "stats daily", "stats errors",
-    "stats times", "streams status", "streams verify", "top",
+    "stats times", "streams status", "streams verify", "top", "users verify",
 }  # fmt: skip
 """Commands that change neither money nor anything that runs. A new command is put here, or it asks."""
 

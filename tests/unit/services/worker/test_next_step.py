@@ -72,4 +72,4 @@ def test_what_cannot_be_foreseen_is_read() -> None:
     assert after(NEW, c.StartJob("j1", 1, "w"), Receipt(0, 0, 0)) is None
     assert after(NEW, c.StartJob("j1", 1, "w"), Receipt(7, 2, 500)) is None
     assert after(STARTED, c.StartJob("j1", 1, "w"), Receipt(7, 1, 500)) is None
-    assert after(NEW, c.OpenAccount("a1"), Receipt(7, 1, 500)) is None
+    assert after(NEW, c.OpenAccount("a1", "0" * 64), Receipt(7, 1, 500)) is None

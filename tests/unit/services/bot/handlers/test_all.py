@@ -59,7 +59,7 @@ class Desk:
         return str(answers[-1].text or "") if answers else ""
 
     async def accepted(self) -> None:
-        await terms.accept_terms(self.shop, Person("a5", "en", 5, False))
+        await terms.accept_terms(self.shop, Person("a5", "en", 5, False, "0" * 64))
 
     async def drafted(self, draft: Draft = DRAFT) -> None:
         draft = replace(draft, model=draft.model or self.shop.model.slug)
