@@ -128,6 +128,7 @@ def session_postgres() -> SessionPostgres:
             server.start()
             asyncio.run(_execute(server.url(), f"CREATE DATABASE {TEMPLATE}"))
             asyncio.run(migrate(server.url(TEMPLATE)))
+            asyncio.run(_execute(server.url(TEMPLATE), "VACUUM FULL"))  # 70 files less for each copy
             # The first connection writes a file that spares later ones much; the copies have it too.
             asyncio.run(_execute(server.url(TEMPLATE), "SELECT 1"))
             made.touch()
