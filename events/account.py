@@ -1,7 +1,9 @@
 """Events of an account's credits.
 
 Amounts are whole credits above zero; the type gives the direction. No event names a person: `account` ids are
-random, and the way from a Telegram user to an account is an ordinary, erasable table.
+random, and the way from a Telegram user to an account is an ordinary, erasable table. `actor` is who was
+authenticated, `login:<database login>`, `account:<id>` of an admin in the chat or `user:<id>` of a dashboard;
+empty: no person did it.
 """
 
 from typing import Literal
@@ -57,7 +59,7 @@ class CreditsGranted(msgspec.Struct, frozen=True):
     """Credits came in as lot number `lot`: `issued:<kind>` → user.
 
     `settled` of the amount went against a balance below zero at once; the lot holds the rest. `reference`
-    names e.g. a payment; `actor` is the operator who gave them, empty otherwise.
+    names e.g. a payment.
     """
 
     book, sign = "issued:{kind}", 1
@@ -109,7 +111,7 @@ class CreditsRefunded(msgspec.Struct, frozen=True):
 class CreditsRevoked(msgspec.Struct, frozen=True):
     """Credits taken back: user → `revoked:<kind>`. May leave less than zero.
 
-    What `parts` do not cover is owed. `actor` is the operator, empty otherwise.
+    What `parts` do not cover is owed.
     """
 
     book, sign = "revoked:{kind}", -1
@@ -170,7 +172,7 @@ class InvitationRewarded(msgspec.Struct, frozen=True):
 
 
 class AccountForgotten(msgspec.Struct, frozen=True):
-    """Account locked for erasure, by the operator `actor`. `reason` has nothing personal."""
+    """Account locked for erasure, by an operator. `reason` has nothing personal."""
 
     stage = "account"
     words = "who it was is forgotten"

@@ -149,7 +149,7 @@ class JobSucceeded(msgspec.Struct, frozen=True):
 
 
 class JobFailed(msgspec.Struct, frozen=True):
-    """Job ended without a video, refunded in the same transaction. `actor`: an operator or empty."""
+    """Job ended without a video, refunded in the same transaction."""
 
     stage = "failure"
     words = "failed by {by}: {failure}"

@@ -28,6 +28,7 @@ from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
 
 AMOUNT_MAX = 1_000_000
 JOBS_PER_ORDER_MAX = 50
+_ACTOR = re.compile("(login|account|user):[A-Za-z0-9_.-]{1,63}")
 _PERSON = re.compile("[0-9a-f]{64}")
 
 NewEvents = list[tuple[str, Event]]
@@ -131,6 +132,7 @@ def accept_terms(state: AccountState, command: c.AcceptTerms) -> NewEvents:
 def grant(state: AccountState, command: c.GrantCredits, now_us: int) -> NewEvents:
     """CreditsGranted: a debt is settled first, the rest makes a new lot."""
     require_open(state, command.account)
+    require_actor(command.actor)
     _require_amount(command.amount)
     if command.expires_at_us is not None and command.expires_at_us <= now_us:
         raise errors.InvalidCommandError(
@@ -160,6 +162,7 @@ def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEve
     The lot that `lot` names is drawn first, then the others in draw order.
     """
     require_open(state, command.account)
+    require_actor(command.actor)
     _require_amount(command.amount)
     made, state = expire(state, command.account, now_us)
     named = tuple(lot for lot in state.lots if lot.number == command.lot)
@@ -223,8 +226,7 @@ def forget(state: AccountState, command: c.ForgetAccount) -> NewEvents:
     require_open(state, command.account)
     if state.forgotten:
         return []
-    if not command.actor or not command.reason:
-        raise errors.InvalidCommandError("say who erases the account and why")
+    require_said(command.actor, command.reason)
     return [(account_stream(command.account), AccountForgotten(command.reason, command.actor))]
 
 
@@ -280,6 +282,15 @@ def require_said(actor: str, reason: str) -> None:
     """Raises InvalidCommandError unless an operator's command has actor and reason."""
     if not actor or not reason:
         raise errors.InvalidCommandError("say who does this and why")
+    require_actor(actor)
+
+
+def require_actor(actor: str) -> None:
+    """Raises InvalidCommandError for a name; empty: no person did it."""
+    if actor and not _ACTOR.fullmatch(actor):
+        raise errors.InvalidCommandError(
+            "who does this is login:<database login>, account:<id> or user:<id>: letters, digits, . _ and -"
+        )
 
 
 def _require_amount(amount: int) -> None:

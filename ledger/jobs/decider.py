@@ -25,6 +25,7 @@ from ledger.accounts.decider import (
     account_of,
     expire,
     refund,
+    require_actor,
     require_said,
     state_of,
 )
@@ -169,6 +170,7 @@ def succeed(state: JobState, command: c.SucceedJob) -> NewEvents:
 def fail(state: JobState, payer: AccountState, command: c.FailJob, now_us: int) -> NewEvents:
     """JobFailed and CreditsRefunded together. Needs the minimal fold only."""
     _require_payer(state, command)
+    require_actor(command.actor)
     if state.outcome:
         raise errors.JobFinishedError(state.outcome)
     due = state.queued is None or now_us >= state.queued.deadline_at_us

@@ -170,8 +170,7 @@ def accept(state: PaymentState, payer: AccountState, command: AcceptPayment, now
         raise errors.InvalidCommandError(
             "some of this money went back or is about to; it buys nothing any more"
         )
-    if not command.actor or not command.reason:
-        raise errors.InvalidCommandError("say who accepts the money and why")
+    account.require_said(command.actor, command.reason)
     money = Paid(received.amount_minor, received.currency)
     return _credited(command.payment, payer, ordered, command.provider_payment, money, now_us, command)
 

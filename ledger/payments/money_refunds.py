@@ -13,7 +13,16 @@ from events.account import CreditsRevoked, Part
 from events.payment import PaymentOrdered, PaymentRefunded, RefundFailed, RefundIntended
 from events.stream_names import account_stream, payment_stream
 from ledger import errors
-from ledger.accounts.decider import NewEvents, View, account_of, expire, restore, revoke, state_of
+from ledger.accounts.decider import (
+    NewEvents,
+    View,
+    account_of,
+    expire,
+    require_said,
+    restore,
+    revoke,
+    state_of,
+)
 from ledger.accounts.state import AccountState
 from ledger.commands import RevokeCredits
 from ledger.payments.commands import FailRefund, IntendRefund, RecordRefund, RefundCommand
@@ -57,8 +66,7 @@ def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_
     if command.refund in state.closed:
         raise errors.AlreadyExistsError(f"refund {command.refund} is over; a new one needs a new id")
     require_id(command.refund)
-    if not command.actor or not command.reason:
-        raise errors.InvalidCommandError("say who sends the money back and why")
+    require_said(command.actor, command.reason)
     require_money(command.amount_minor)
     if command.amount_minor > received.refundable_minor:
         raise errors.RefundTooLargeError(command.amount_minor, received.refundable_minor)

@@ -153,6 +153,18 @@ async def execute(settings: Settings, command: Command, key: str) -> Receipt:
         return await ledger.execute(command, key=key)
 
 
+def acting(command: str) -> str:
+    """Actor of this command, `login:<database login>`: whom Postgres let in."""
+
+    async def ask(settings: Settings) -> str:
+        from services.platform.database import create_pool
+
+        async with await create_pool(settings, "operator", max_size=1) as pool:
+            return f"login:{await pool.fetchval('SELECT session_user')}"
+
+    return run(command, ask)
+
+
 class Servers:
     """Redis and the primary Postgres: beside a lagging replica, streams would seem to be ahead."""
 

@@ -38,7 +38,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed witho
 
 
 def said(option: typer.CallbackParam, text: str) -> str:
-    """Refuse an empty or very long actor or reason. Raises typer.BadParameter."""
+    """Refuse an empty or very long reason. Raises typer.BadParameter."""
     if option.required and not text.strip():
         raise typer.BadParameter("is empty")
     if len(text) > _SAID_CHARS_MAX:
@@ -46,12 +46,6 @@ def said(option: typer.CallbackParam, text: str) -> str:
     return text
 
 
-Actor = Annotated[
-    str,
-    typer.Option(
-        "--actor", callback=said, help="Who does this, as it shall stand in the ledger. Nothing personal."
-    ),
-]
 Reason = Annotated[
     str,
     typer.Option("--reason", callback=said, help="Why, as it shall stand in the ledger. Nothing personal."),

@@ -40,12 +40,6 @@ class Settings(SettingsFields):
     def needs_sandbox(self) -> bool:
         return any(self.uses_sandbox_for(name) for name in COMPANIES)
 
-    @property
-    def admins(self) -> dict[int, str]:
-        """Names by Telegram id. Events say the names, since they hold no personal data."""
-        pairs = (admin.partition("=") for admin in self.admin_ids)
-        return {int(number): name for name, _, number in pairs}
-
     @cached_property
     def sandbox_base(self) -> str:
         return self.sandbox_url or _address(self.sandbox_host, self.sandbox_port)

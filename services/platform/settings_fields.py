@@ -20,7 +20,6 @@ PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 _HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
 _BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
-_ADMIN: Final = re.compile(r"[a-z0-9_-]{1,32}=[1-9][0-9]{0,17}")
 
 
 def _split(value: Any) -> Any:
@@ -77,12 +76,6 @@ def _readable(url: str, example: str) -> str:
 def _networks(items: tuple[str, ...]) -> tuple[str, ...]:
     for item in items:
         ipaddress.ip_network(item)  # its ValueError says which
-    return items
-
-
-def _admins(items: tuple[str, ...]) -> tuple[str, ...]:
-    if not all(_ADMIN.fullmatch(item) for item in items):
-        raise ValueError("write name=Telegram id, e.g. anna=4242; a name is made of a-z, 0-9, - and _")
     return items
 
 
@@ -192,10 +185,10 @@ class SettingsFields(BaseSettings):
         description="Secret under which erased people are remembered, of its own and never lost; the newest "
         "first, older ones after commas for look-ups; needed with a real BOT_TOKEN",
     )
-    admin_ids: Annotated[tuple[str, ...], *COMMAS, AfterValidator(_admins)] = Field(
+    admin_ids: Annotated[tuple[int, ...], *COMMAS] = Field(
         (),
-        description="Who may use /grant, /refund_job and /user in the chat: name=Telegram id, separated by "
-        "commas; events name them admin:<name>",
+        description="Telegram ids, separated by commas, of who may use /grant, /refund_job and /user in the "
+        "chat; events name their account",
     )
 
     # The sandbox

@@ -80,7 +80,7 @@ def _context(words: str, command: Any) -> Any:
 
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "cli.md"
-COMMON: Final = ("--output", "--dry-run", "--yes", "--actor", "--reason")
+COMMON: Final = ("--output", "--dry-run", "--yes", "--reason")
 """Options that are explained once, at the beginning."""
 
 

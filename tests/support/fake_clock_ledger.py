@@ -145,7 +145,7 @@ def _pay(desk: FakeClockLedger, chance: random.Random, account: str, payment: st
         if chance.random() < 0.5:
             part = chance.randrange(1, price)
             refund = f"r-{name}"
-            desk.do(p.IntendRefund(payment, account, refund, name, part, "op", "asked"))
+            desk.do(p.IntendRefund(payment, account, refund, name, part, "login:op", "asked"))
             if chance.random() < 0.5:
                 desk.do(p.FailRefund(payment, account, refund, "insufficient_funds"))
             rest = chance.choice((part, price - part))

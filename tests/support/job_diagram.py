@@ -63,8 +63,8 @@ def commands(state: JobState) -> Iterator[tuple[c.Command, int]]:
         yield c.FailJob("j", "a", "operator", FAILURE), now_us
         if not state.reissues:
             yield c.ReissueJob("j", 1), now_us
-        yield c.RequeueJob("j", "a", "k", 0, "m", 60, "mended", "op"), now_us
-        yield c.DropDeadLetter("j", "seen", "op"), now_us
+        yield c.RequeueJob("j", "a", "k", 0, "m", 60, "mended", "login:op"), now_us
+        yield c.DropDeadLetter("j", "seen", "login:op"), now_us
 
 
 @cache

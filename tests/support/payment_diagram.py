@@ -38,7 +38,7 @@ def commands(state: PaymentState) -> Iterator[p.PaymentCommand]:
     yield p.CancelPayment("p", "y", "card_expired", "yoo_money")
     yield p.ExpirePayment("p", "no answer for 7 days")
     if len(state.refunds) + len(state.closed) + len(state.intents) < 3:
-        yield p.IntendRefund("p", "a", f"r{len(state.closed)}", "y", HALF, "op", "asked")
+        yield p.IntendRefund("p", "a", f"r{len(state.closed)}", "y", HALF, "login:op", "asked")
         yield p.RecordRefund("p", "a", "yookassa", "y", f"g{len(state.refunds)}", HALF)
     for intent in state.intents:
         yield p.FailRefund("p", "a", intent.refund, "insufficient_funds")

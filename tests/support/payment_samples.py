@@ -21,14 +21,14 @@ ORDER = p.OrderPayment(
     "p", "a", "yookassa", "credits-5", 5, 39_000, "RUB", "100500", False, None, "5 videos", "ru"
 )
 SETTLE = p.SettlePayment("p", "a", "yookassa", "yk-1", 39_000, "RUB", "100500", False)
-INTEND = p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "op", "asked")
+INTEND = p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "login:op", "asked")
 BUYER = AccountState(opened=True, terms="1")
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
 GRANTED = CreditsGranted(5, "purchase", "credits-5", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 FOUND = p.RecordRefund("p", "a", "yookassa", "yk-1", "yr-1", 39_000)
 OURS = replace(FOUND, refund="r1")
 FAIL = p.FailRefund("p", "a", "r1", "insufficient_funds")
-INTENDED = RefundIntended("r1", "yk-1", 39_000, "RUB", 5, "op", "asked")
+INTENDED = RefundIntended("r1", "yk-1", 39_000, "RUB", 5, "login:op", "asked")
 
 
 class Desk:

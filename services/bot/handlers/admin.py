@@ -1,9 +1,9 @@
 """Admin commands in the chat: `/grant`, `/refund_job`, `/user`; invisible to others.
 
-A change is confirmed with a button and has `admin:<name>` as its actor, a name as in ADMIN_IDS, since events
-hold no Telegram ids. The command is read again from the message above the button, which `digest` proves
-unchanged; the key is made from it, so two taps are one. Operators' words are English; USER is a Telegram id
-(digits) or an account's id.
+A change is confirmed with a button and has `account:<id>` as its actor, the admin's own account: events hold
+neither Telegram ids nor names. The command is read again from the message above the button, which `digest`
+proves unchanged; the key is made from it, so two taps are one. Operators' words are English; USER is a
+Telegram id (digits) or an account's id.
 """
 
 import hashlib
@@ -139,7 +139,7 @@ def _line(operation: Operation) -> str:
 
 
 async def is_admin(event: TelegramObject, shop: BotContext, person: Person) -> bool:
-    return person.chat_id in shop.settings.admins
+    return person.chat_id in shop.settings.admin_ids
 
 
 router.message.filter(is_admin)
@@ -169,7 +169,7 @@ async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversa
     if plan.command is None:
         await chat.edit_screen(Screen(f"{plan.words}\n\nNothing was done."))
         return
-    actor = f"admin:{chat.shop.settings.admins[chat.person.chat_id]}"
+    actor = f"account:{chat.person.account}"
     command = plan.command(actor)
     try:
         receipt = await chat.shop.ledger.execute(command, key=f"admin:{callback_data.digest}")

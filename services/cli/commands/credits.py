@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import execute, run
-from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm
+from services.cli.connections import acting, execute, run
+from services.cli.options import DryRun, Reason, User, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.resolve_account import resolve_account
 from services.cli.timespec import optional_us
@@ -47,7 +47,6 @@ def grant(
     user: User,
     amount: Amount,
     reason: Reason,
-    actor: Actor,
     expires: Expires = None,
     key: Key = None,
     dry_run: DryRun = False,
@@ -57,7 +56,7 @@ def grant(
     """Give credits. They are spent before bought ones."""
     from ledger.commands import GrantCredits
 
-    ends_at_us = optional_us(expires, "--expires")
+    ends_at_us, actor = optional_us(expires, "--expires"), acting("credits")
 
     def command(account: str) -> GrantCredits:
         return GrantCredits(account, amount, "manual", reason, expires_at_us=ends_at_us, actor=actor)
@@ -69,7 +68,6 @@ def revoke(
     user: User,
     amount: Amount,
     reason: Reason,
-    actor: Actor,
     key: Key = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -77,6 +75,8 @@ def revoke(
 ) -> None:
     """Take credits back. May leave less than zero: then nothing can be ordered until that is covered."""
     from ledger.commands import RevokeCredits
+
+    actor = acting("credits")
 
     def command(account: str) -> RevokeCredits:
         return RevokeCredits(account, amount, reason, actor=actor)

@@ -8,8 +8,8 @@ import typer
 
 from services.cli import shell_completion
 from services.cli.commands import add_group
-from services.cli.connections import read, run
-from services.cli.options import Actor, DryRun, Limit, Reason, Yes, confirm
+from services.cli.connections import acting, read, run
+from services.cli.options import DryRun, Limit, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.timespec import iso, timed_for
 
@@ -56,7 +56,6 @@ def history(
 def pause(
     model: Model,
     reason: Reason,
-    actor: Actor,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
@@ -65,24 +64,22 @@ def pause(
 
     What is rendered already goes on. Waiting jobs go to an alternative; without one they are refunded.
     """
-    _change(model, "paused", actor, reason, dry_run, yes, output)
+    _change(model, "paused", reason, dry_run, yes, output)
 
 
 def resume(
     model: Model,
     reason: Reason,
-    actor: Actor,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
     """Resume a model: paused by hand, by the system, or failing."""
-    _change(model, "available", actor, reason, dry_run, yes, output)
+    _change(model, "available", reason, dry_run, yes, output)
 
 
-def _change(
-    model: str, state: str, actor: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat
-) -> None:
+def _change(model: str, state: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat) -> None:
+    actor = acting("models")
     before, open_jobs = run("models", lambda settings: _plan(settings, model))
     row = {
         "model": before.model, "state_before": before.state, "state_after": state,

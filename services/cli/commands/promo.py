@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import decided, execute, read, run
-from services.cli.options import Actor, DryRun, Reason, Yes, confirm
+from services.cli.connections import acting, decided, execute, read, run
+from services.cli.options import DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.timespec import iso, optional_us, timed_for
 
@@ -32,7 +32,6 @@ def create(
     credits: Annotated[int, typer.Option("--credits", min=1, help="What each account gets.")],
     uses: Annotated[int, typer.Option("--uses", min=1, help="By how many accounts at most.")],
     reason: Reason,
-    actor: Actor,
     expires: Annotated[
         str | None,
         typer.Option("--expires", metavar="TIME", help="When the code ends, ISO 8601; never if left out."),
@@ -49,7 +48,7 @@ def create(
     from ledger.promotions.commands import CreatePromo
     from ledger.promotions.promo_codes import normalised
 
-    ends_at_us = optional_us(expires, "--expires")
+    ends_at_us, actor = optional_us(expires, "--expires"), acting("promo")
     life_s = None if life_days is None else life_days * 86_400
     command = CreatePromo(normalised(code), credits, uses, ends_at_us, life_s, actor, reason)
     row = {
@@ -62,7 +61,6 @@ def create(
 def disable(
     code: Code,
     reason: Reason,
-    actor: Actor,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
@@ -71,6 +69,7 @@ def disable(
     from ledger.promotions.commands import DisablePromo
     from ledger.promotions.promo_codes import normalised
 
+    actor = acting("promo")
     command = DisablePromo(normalised(code), actor, reason)
     _change(command, {"code": command.code, "reason": reason, "actor": actor}, dry_run, yes, output)
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.connections import open_servers, run
+from services.cli.connections import acting, open_servers, run
 from services.cli.errors import ExitCode
-from services.cli.options import Actor, DryRun, Reason, Yes, confirm, read_note
+from services.cli.options import DryRun, Reason, Yes, confirm, read_note
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ def register(app: typer.Typer) -> None:
 
 
 def recover(
-    actor: Actor,
     reason: Reason,
     checkpoint: Annotated[
         list[Path] | None,
@@ -44,6 +43,7 @@ def recover(
         else:
             confirm(dry_run, yes)
 
+    actor = acting("recover")
     unexplained = run("recover", lambda settings: recover_here(settings, notes, actor, reason, decide))
     for words in unexplained:
         say(words)

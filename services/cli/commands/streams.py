@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import Servers, on_servers
+from services.cli.connections import Servers, acting, on_servers
 from services.cli.errors import ExitCode
-from services.cli.options import Actor, DryRun, Reason, Yes, confirm
+from services.cli.options import DryRun, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.progress import walks
 from services.cli.timespec import gap
@@ -164,7 +164,6 @@ async def _verify(servers: Servers) -> StreamReport:
 
 
 def rebuild(
-    actor: Actor,
     reason: Reason,
     entries: Entries = None,
     dry_run: DryRun = False,
@@ -176,6 +175,8 @@ def rebuild(
     Services may run. Refused when the live stream holds what the log does not. A jobs stream that is not
     right is made anew too.
     """
+
+    actor = acting("streams")
 
     async def work(servers: Servers) -> Rebuilt | None:
         return await _rebuild(servers, entries, lambda look: _show_rebuild(look, output, dry_run, yes))
@@ -212,7 +213,6 @@ async def _rebuild(servers: Servers, entries: int | None, show: Any) -> Rebuilt 
 
 
 def trim(
-    actor: Actor,
     reason: Reason,
     entries: Entries = None,
     dry_run: DryRun = False,
@@ -225,6 +225,8 @@ def trim(
     events read them from Postgres.
     """
     from services.streams.publisher import trim as trimming
+
+    actor = acting("streams")
 
     async def work(servers: Servers) -> tuple[int, int]:
         keep = servers.settings.stream_entries_max if entries is None else entries

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.cli.connections import open_ledger, run
-from services.cli.options import Actor, DryRun, Reason, User, Yes, confirm, end_damaged
+from services.cli.connections import acting, open_ledger, run
+from services.cli.options import DryRun, Reason, User, Yes, confirm, end_damaged
 from services.cli.output import Output, OutputFormat, emit, say
 from services.cli.resolve_account import resolve_account
 
@@ -27,7 +27,6 @@ def register(app: typer.Typer) -> None:
 def forget(
     user: User,
     reason: Reason,
-    actor: Actor,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
@@ -39,6 +38,7 @@ def forget(
     """
     emit([run("users", lambda settings: _plan(settings, user))], output)
     confirm(dry_run, yes)
+    actor = acting("users")
     erased = run("users", lambda settings: _forget(settings, user, actor, reason))
     say(
         f"erased: {erased.texts} texts, {erased.drafts} drafts, {erased.payments} payments' links, "

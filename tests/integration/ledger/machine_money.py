@@ -32,7 +32,9 @@ class MoneyMachine(LedgerMachine):
     def intend_of(self, pick: int, quarters: int) -> p.IntendRefund:
         payment = list(self.model.money)[pick % len(self.model.money)]
         account = self.model.orders[payment].account
-        return p.IntendRefund(payment, account, self.key(), payment, WHOLE * quarters // 4, "op", "asked")
+        return p.IntendRefund(
+            payment, account, self.key(), payment, WHOLE * quarters // 4, "login:op", "asked"
+        )
 
     def fail_of(self, pick: int) -> p.FailRefund:
         refund = list(self.model.open)[pick % len(self.model.open)]
@@ -69,7 +71,7 @@ class MoneyMachine(LedgerMachine):
     def forget_and_return(self, name: str) -> None:
         account = self.name(name)
         debt = self.model.accounts[account].debt
-        self.ask(c.ForgetAccount(account, "asked", "op"))
+        self.ask(c.ForgetAccount(account, "asked", "login:op"))
         if debt:
             self.ask(c.GrantCredits(account, debt, "carried", "erased"))
         self.returns[name] = self.returns.get(name, 0) + 1

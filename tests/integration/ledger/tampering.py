@@ -120,10 +120,10 @@ async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.HandBackJob("j4", 1), key="handback:j4:1")
     await ledger.execute(order("a", "o3", "j6"), key="order:o3")
     await ledger.execute(c.FailJob("j6", "a", "operator", BUSY), key="fail:j6")
-    await ledger.execute(c.ForgetAccount("a", "asked", "operator-1"), key="forget:a")
+    await ledger.execute(c.ForgetAccount("a", "asked", "login:operator-1"), key="forget:a")
     await ledger.execute(c.StartJob("j5", 1, "w1"), key="start:j5:1")
-    await ledger.execute(c.DropDeadLetter("j7", "seen", "op"), key="drop:j7")
-    await ledger.execute(c.RequeueJob("j7", "b", "j10", 0, "m", 900, "mended", "op"), key="requeue:j7")
+    await ledger.execute(c.DropDeadLetter("j7", "seen", "login:op"), key="drop:j7")
+    await ledger.execute(c.RequeueJob("j7", "b", "j10", 0, "m", 900, "mended", "login:op"), key="requeue:j7")
     await ledger.execute(c.ReissueJob("j10", 1), key="reissue:j10:1")
 
 
@@ -138,7 +138,7 @@ async def _pay(ledger: Ledger) -> None:
     await pay(ledger, p.ExpirePayment("p3", "no answer for 7 days"))
     await pay(ledger, p.CancelPayment("p4", "yk-p4", "card_expired", "yoo_money"))
     for refund in ("r1", "r2"):
-        await pay(ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "op", "asked"))
+        await pay(ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "login:op", "asked"))
     await pay(ledger, p.FailRefund("p1", "b", "r1", "insufficient_funds"))
     await pay(ledger, p.RecordRefund("p1", "b", "yookassa", "yk-p1", "yr-2", 19_500, "r2"))
 
@@ -148,9 +148,9 @@ async def _give(ledger: Ledger) -> None:
     await ledger.execute(c.OpenAccount("c", "0" * 64, "referral", "a"), key="open:c")
     await ledger.execute(c.GrantCredits("c", 5, "purchase", "pack", "payment-2"), key="buy:c")
     for command in (
-        g.CreatePromo("SPRING", 3, 10, None, None, "op", "sale"),
+        g.CreatePromo("SPRING", 3, 10, None, None, "login:op", "sale"),
         g.RedeemPromo("SPRING", "b"),
-        g.DisablePromo("SPRING", "op", "over"),
+        g.DisablePromo("SPRING", "login:op", "over"),
         g.RewardInvitation("c", "a", 2, 1),
     ):
         await ledger.execute(command, key=g.key_of(command))

@@ -68,7 +68,10 @@ def paid(payment: str, account: str = "a") -> list[c.Command]:
 
 
 def refunding(payment: str) -> list[c.Command]:
-    return [*paid(payment), p.IntendRefund(payment, "a", f"r-{payment}", f"yk-{payment}", 500, "me", "asked")]
+    return [
+        *paid(payment),
+        p.IntendRefund(payment, "a", f"r-{payment}", f"yk-{payment}", 500, "login:me", "asked"),
+    ]
 
 
 def retry(job: str) -> c.FailSubmission:
@@ -76,7 +79,7 @@ def retry(job: str) -> c.FailSubmission:
 
 
 def requeue(job: str, price: int) -> c.RequeueJob:
-    return c.RequeueJob(job, "a", f"{job}-again", price, "m", 900, "asked", "me")
+    return c.RequeueJob(job, "a", f"{job}-again", price, "m", 900, "asked", "login:me")
 
 
 def refunded(payment: str, refund: str = "") -> p.RecordRefund:
@@ -93,7 +96,7 @@ def invited(account: str) -> list[c.Command]:
 
 
 def code(name: str) -> list[c.Command]:
-    return [g.CreatePromo(name, 1, 5, None, None, "me", "why")]
+    return [g.CreatePromo(name, 1, 5, None, None, "login:me", "why")]
 
 
 RESTORED = PaymentOrdered("a", "yookassa", "pack", 10, 1000, "RUB", "s", True, None, "line", "ru")
@@ -121,7 +124,7 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     c.FailJob: lambda: [(queued("fj"), c.FailJob("fj", "a", "operator", FAILED))],
     c.ReissueJob: lambda: [(queued("rj"), c.ReissueJob("rj", 1))],
     c.RequeueJob: lambda: [(failed("rq1"), requeue("rq1", 0)), (failed("rq2"), requeue("rq2", 1))],
-    c.DropDeadLetter: lambda: [(failed("dd"), c.DropDeadLetter("dd", "why", "me"))],
+    c.DropDeadLetter: lambda: [(failed("dd"), c.DropDeadLetter("dd", "why", "login:me"))],
     p.OrderPayment: lambda: [([], ordered("op")[0])],
     p.RecordPaymentCreated: lambda: [(ordered("pc"), p.RecordPaymentCreated("pc", "yk-pc"))],
     p.SettlePayment: lambda: [
@@ -132,7 +135,7 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     p.AcceptPayment: lambda: [
         (
             [*ordered("ap"), settled("ap", amount_minor=7)],
-            p.AcceptPayment("ap", "a", "yk-ap", 5, "me", "paid short"),
+            p.AcceptPayment("ap", "a", "yk-ap", 5, "login:me", "paid short"),
         )
     ],
     p.CancelPayment: lambda: [(ordered("cp"), p.CancelPayment("cp", "yk-cp", "expired", "yookassa"))],
@@ -144,13 +147,15 @@ CASES: dict[type, Callable[[], list[Case]]] = {
         (paid("rr2"), refunded("rr2")),
     ],
     g.CreatePromo: lambda: [([], code("CREATED")[0])],
-    g.DisablePromo: lambda: [(code("DISABLED"), g.DisablePromo("DISABLED", "me", "why"))],
+    g.DisablePromo: lambda: [(code("DISABLED"), g.DisablePromo("DISABLED", "login:me", "why"))],
     g.RedeemPromo: lambda: [(code("REDEEMED"), g.RedeemPromo("REDEEMED", "a"))],
     g.RewardInvitation: lambda: [
         (invited("ri1"), g.RewardInvitation("ri1", "a", 1, 1)),
         (invited("ri2"), g.RewardInvitation("ri2", "a", 1, 0)),
     ],
-    c.ForgetAccount: lambda: [([], c.ForgetAccount("a", "asked", "me"))],  # the last: nothing goes after it
+    c.ForgetAccount: lambda: [
+        ([], c.ForgetAccount("a", "asked", "login:me"))
+    ],  # the last: nothing goes after it
 }
 
 

@@ -50,7 +50,7 @@ async def test_money_told_of_many_times_at_once_by_several_is_credited_once(ledg
 async def test_a_refund_told_of_by_provider_and_operator_at_once_takes_its_credits_once(ledger, other):
     await bought(ledger)
     await pay(ledger, SETTLE)
-    await pay(ledger, p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "op", "asked"))
+    await pay(ledger, p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "login:op", "asked"))
     ours = replace(FOUND, refund="r1")
     told = [(ledger, FOUND), (other, ours)] * 10
     await asyncio.gather(*[pay(door, fact) for door, fact in told])

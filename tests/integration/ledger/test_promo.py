@@ -42,7 +42,7 @@ async def findings(pool):
 async def test_of_a_hundred_at_once_as_many_as_the_code_has_uses_get_it(ledger, other, pool):
     accounts = [f"a{n}" for n in range(100)]
     await members(ledger, *accounts)
-    await give(ledger, g.CreatePromo("TEN", 3, 10, None, None, "op", "sale"))
+    await give(ledger, g.CreatePromo("TEN", 3, 10, None, None, "login:op", "sale"))
     doors = [(ledger, other)[n % 2] for n in range(100)]
     tries = [give(door, g.RedeemPromo("TEN", account)) for door, account in zip(doors, accounts, strict=True)]
     answers = await asyncio.gather(*tries, return_exceptions=True)
@@ -55,7 +55,7 @@ async def test_of_a_hundred_at_once_as_many_as_the_code_has_uses_get_it(ledger, 
 
 async def test_one_person_from_two_processes_gets_it_once(ledger, other):
     await members(ledger, "a")
-    await give(ledger, g.CreatePromo("ONCE", 3, 10, None, None, "op", "sale"))
+    await give(ledger, g.CreatePromo("ONCE", 3, 10, None, None, "login:op", "sale"))
     redeem = g.RedeemPromo("ONCE", "a")
     same = await asyncio.gather(*[give(door, redeem) for door in (ledger, other) * 20])
     assert len(set(same)) == 1
@@ -68,9 +68,9 @@ async def test_one_person_from_two_processes_gets_it_once(ledger, other):
 
 async def test_disabling_ends_it_for_all_who_come_later(ledger, other):
     await members(ledger, *"abcdefgh")
-    await give(ledger, g.CreatePromo("SHORT", 3, 10, None, None, "op", "sale"))
+    await give(ledger, g.CreatePromo("SHORT", 3, 10, None, None, "login:op", "sale"))
     tries = [give((ledger, other)[n % 2], g.RedeemPromo("SHORT", a)) for n, a in enumerate("abcdefgh")]
-    disable = give(other, g.DisablePromo("SHORT", "op", "leaked"))
+    disable = give(other, g.DisablePromo("SHORT", "login:op", "leaked"))
     *answers, last = await asyncio.gather(*tries, disable, return_exceptions=True)
     assert isinstance(last, Receipt)
     used = [answer for answer in answers if isinstance(answer, Receipt)]
@@ -98,7 +98,7 @@ async def test_an_invitation_is_rewarded_once_whoever_asks_with_whatever_bonus(l
 
 async def test_the_database_itself_refuses_gifts_twice(ledger, owner):
     await members(ledger, "a")
-    await give(ledger, g.CreatePromo("ONCE", 3, 10, None, None, "op", "sale"))
+    await give(ledger, g.CreatePromo("ONCE", 3, 10, None, None, "login:op", "sale"))
     await give(ledger, g.RedeemPromo("ONCE", "a"))
     await ledger.execute(c.OpenAccount("f", "0" * 64, "referral", "a"), key="open:f")
     await ledger.execute(c.GrantCredits("f", 5, "purchase", "five", "p"), key="buy:f")

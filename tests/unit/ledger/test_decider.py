@@ -35,7 +35,7 @@ READ: dict[Command, str] = {
     c.GrantCredits("a", 1, "manual", "x"): "account-a",
     c.RevokeCredits("a", 1, "x"): "account-a",
     c.ExpireCredits("a"): "account-a",
-    c.ForgetAccount("a", "x", "op"): "account-a",
+    c.ForgetAccount("a", "x", "login:op"): "account-a",
     c.OrderVideos("a", "o", ("j",), 1, "m", "ugc", "p", "b", "ru", 900): "account-a",
     c.StartJob("j", 1, "w"): "job-j",
     c.RecordPrompt("j", 1, "t", "openai", "v"): "job-j",
@@ -44,21 +44,21 @@ READ: dict[Command, str] = {
     c.HandBackJob("j", 1, "w"): "job-j",
     c.SucceedJob("j", 1, 1, Video("v", "00", 1)): "job-j",
     c.ReissueJob("j", 1): "job-j",
-    c.DropDeadLetter("j", "x", "op"): "job-j",
+    c.DropDeadLetter("j", "x", "login:op"): "job-j",
     c.FailJob("j", "a", "monitor", FAILURE): "job-j account-a",
     c.FailSubmission("j", "a", 1, 1, FAILURE): "job-j account-a",
-    c.RequeueJob("j", "a", "j2", 0, "m", 60, "x", "op"): "job-j account-a",
+    c.RequeueJob("j", "a", "j2", 0, "m", 60, "x", "login:op"): "job-j account-a",
     ORDER: "payment-p account-a",
     SETTLE: "payment-p account-a",
     INTEND: "payment-p account-a",
     FAIL: "payment-p account-a",
     p.RecordRefund("p", "a", "yookassa", "yk-1", "r-1", 1): "payment-p account-a",
-    p.AcceptPayment("p", "a", "yk-1", 1, "x", "op"): "payment-p account-a",
+    p.AcceptPayment("p", "a", "yk-1", 1, "x", "login:op"): "payment-p account-a",
     p.RecordPaymentCreated("p", "yk-1"): "payment-p",
     p.CancelPayment("p", "yk-1", "x", "y"): "payment-p",
     p.ExpirePayment("p", "x"): "payment-p",
-    g.CreatePromo("CODE", 1, 1, None, None, "op", "x"): "promo-CODE",
-    g.DisablePromo("CODE", "op", "x"): "promo-CODE",
+    g.CreatePromo("CODE", 1, 1, None, None, "login:op", "x"): "promo-CODE",
+    g.DisablePromo("CODE", "login:op", "x"): "promo-CODE",
     g.RedeemPromo("CODE", "a"): "promo-CODE account-a",
     g.RewardInvitation("a", "b", 1, 1): "account-a account-b",
     g.RewardInvitation("a", "b", 1, 1, job="j"): "account-a account-b job-j",
@@ -113,7 +113,7 @@ def test_each_kind_of_state_goes_on_by_its_own_rules() -> None:
     assert isinstance(job, JobState) and job.run == 1
     payment = evolve(PaymentState(), PaymentCancelled("yk-1", "x", "y"))
     assert isinstance(payment, PaymentState) and payment != PaymentState()
-    promo = evolve(PromoState(), PromoDisabled("op", "x"))
+    promo = evolve(PromoState(), PromoDisabled("login:op", "x"))
     assert isinstance(promo, PromoState) and promo.disabled
 
 

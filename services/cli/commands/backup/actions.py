@@ -186,7 +186,7 @@ async def go_back(
     if way.running:
         await restart_postgres(folder)
         say("Postgres runs on it; what was there before is kept beside it")
-    say("next: neurocards recover --actor WHO --reason WHY")
+    say("next: neurocards recover --reason WHY")
 
 
 def _time(us: int) -> datetime:

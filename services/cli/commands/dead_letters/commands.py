@@ -13,9 +13,9 @@ import typer
 from services.cli import shell_completion
 from services.cli.commands import add_group
 from services.cli.commands.ledger.events import explain
-from services.cli.connections import read
+from services.cli.connections import acting, read
 from services.cli.errors import ExitCode
-from services.cli.options import Actor, Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
+from services.cli.options import Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.timespec import FromTime, clock, optional_us, timed
 
@@ -88,7 +88,6 @@ def show(job: Job, output: Output = OutputFormat.table) -> None:
 
 def requeue(
     reason: Reason,
-    actor: Actor,
     jobs: Jobs = None,
     error_class: Class = None,
     of_model: Model = None,
@@ -114,7 +113,7 @@ def requeue(
     if shown and (jobs or _narrowed(wanted)):
         raise typer.BadParameter("the plan says which; name none beside it", param_hint="--plan")
     chosen = list(shown) or [row["job"] for row in _selected(jobs, wanted)]
-    plans, refused = requeueing.plan_all(chosen, Terms(actor, reason, charge, model))
+    plans, refused = requeueing.plan_all(chosen, Terms(acting("dead-letters"), reason, charge, model))
     for job, why in refused:
         say(f"left out: {job}: {why}")
     if shown:
@@ -130,7 +129,6 @@ def requeue(
 
 def drop(
     reason: Reason,
-    actor: Actor,
     jobs: Jobs = None,
     error_class: Class = None,
     of_model: Model = None,
@@ -150,6 +148,7 @@ def drop(
     say(f"{len(rows)} dead letters to be dropped")
     _say_limit([] if jobs else rows, limit)
     confirm(dry_run, yes)
+    actor = acting("dead-letters")
     _conclude("dropped", len(rows), drop_all([row["job"] for row in rows], actor, reason))
 
 

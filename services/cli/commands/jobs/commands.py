@@ -9,8 +9,8 @@ import typer
 from services.cli import shell_completion
 from services.cli.commands import add_group
 from services.cli.commands.ledger.events import explain
-from services.cli.connections import read, run
-from services.cli.options import Actor, Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
+from services.cli.connections import acting, read, run
+from services.cli.options import Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.resolve_account import read_account
 from services.cli.timespec import FromTime, clock, gap, optional_us, timed
@@ -64,7 +64,6 @@ def show(job: Job, output: Output = OutputFormat.table) -> None:
 def retry(
     job: Job,
     reason: Reason,
-    actor: Actor,
     charge: Charge = False,
     model: WithModel = None,
     dry_run: DryRun = False,
@@ -74,7 +73,7 @@ def retry(
     """Retry a failed job as a new job; the seller is told. Asking twice is asking once."""
     from services.cli.commands.jobs.actions import Terms, apply_requeue, plan_requeue
 
-    terms = Terms(actor, reason, charge, model)
+    terms = Terms(acting("jobs"), reason, charge, model)
     plan = read("jobs", lambda pool, settings: plan_requeue(pool, settings, job, terms))
     emit([plan.as_row()], output)
     confirm(dry_run, yes)
@@ -85,19 +84,17 @@ def retry(
 def cancel(
     job: Job,
     reason: Reason,
-    actor: Actor,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
     """Cancel an unfinished job: it fails, is refunded, and the seller told. An event."""
-    _end(job, "cancelled", reason, actor, dry_run, yes, output)
+    _end(job, "cancelled", reason, dry_run, yes, output)
 
 
 def fail(
     job: Job,
     reason: Reason,
-    actor: Actor,
     error_class: Annotated[
         str,
         typer.Option(
@@ -113,7 +110,7 @@ def fail(
 ) -> None:
     """Fail a job with an error class's words; its credits come back. An event."""
     _require_class(error_class)
-    _end(job, error_class, reason, actor, dry_run, yes, output)
+    _end(job, error_class, reason, dry_run, yes, output)
 
 
 def _require_class(error_class: str | None) -> None:
@@ -123,9 +120,7 @@ def _require_class(error_class: str | None) -> None:
         raise typer.BadParameter(f"there are {', '.join(POLICIES)}", param_hint="--class")
 
 
-def _end(
-    job: str, error_class: str, reason: str, actor: str, dry_run: bool, yes: bool, output: OutputFormat
-) -> None:
+def _end(job: str, error_class: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat) -> None:
     from events.job import Failure
     from services.cli.commands.jobs.actions import end_job, running_job
 
@@ -143,7 +138,7 @@ def _end(
     if task:
         say("the provider cannot be told to stop: a video that comes after all is given free")
     confirm(dry_run, yes)
-    failure = Failure(error_class, "operator", reason)
+    failure, actor = Failure(error_class, "operator", reason), acting("jobs")
     receipt = run("jobs", lambda settings: end_job(settings, job, state.account, actor, failure))
     say(f"ended at position {receipt.position}, {state.price} credits came back")
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from services.cli.commands import add_group
-from services.cli.connections import open_ledger, prepare, read, run
+from services.cli.connections import acting, open_ledger, prepare, read, run
 from services.cli.errors import ExitCode
-from services.cli.options import Actor, DryRun, Limit, Reason, Yes, confirm
+from services.cli.options import DryRun, Limit, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.resolve_account import read_account
 from services.cli.timespec import FromTime, optional_us, timed_for
@@ -119,7 +119,6 @@ def reconcile(
 def refund(
     payment: Payment,
     reason: Reason,
-    actor: Actor,
     credits: Annotated[
         int | None, typer.Option(min=1, help="Send back the price of so many credits; all if left out.")
     ] = None,
@@ -140,6 +139,8 @@ def refund(
     if key is not None and not KEY.fullmatch(key):
         raise typer.BadParameter("1 to 64 letters, digits, - and _", param_hint="--key")
 
+    actor = acting("payments")
+
     async def work(settings: Settings) -> Sent:
         async with operator(settings) as desk:
             if key is not None and not dry_run and (sent := await desk.done_before(payment, key)):
@@ -158,7 +159,6 @@ def accept(
     payment: Payment,
     credits: Annotated[int, typer.Option(min=1, help="How many credits the money buys.")],
     reason: Reason,
-    actor: Actor,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: Output = OutputFormat.table,
@@ -166,6 +166,8 @@ def accept(
     """Accept flagged money: credits as bought, which end and are refunded as the package's would."""
     from ledger.payments.commands import AcceptPayment, key_of
     from services.cli.commands.payments.queries import flagged_money, payment_named
+
+    actor = acting("payments")
 
     async def work(settings: Settings) -> None:
         async with open_ledger(settings) as (ledger, pool):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli import shell_completion
+from services.cli.connections import acting
 from services.cli.errors import ExitCode
 from services.cli.options import DryRun, Yes, confirm, said
 from services.cli.output import Output, OutputFormat, emit, say
@@ -55,15 +56,10 @@ Resume = Annotated[
 ]
 Accept = Annotated[
     bool,
-    typer.Option(
-        "--accept-difference", help="Swap in also what differs; asks, and needs --actor and --reason."
-    ),
+    typer.Option("--accept-difference", help="Swap in also what differs; asks, and needs --reason."),
 ]
 Show = Annotated[
     int, typer.Option("--show", min=0, max=10_000, help="Rows that differ, shown field by field.")
-]
-Actor = Annotated[
-    str, typer.Option("--actor", callback=said, help="Who accepts a difference. Nothing personal.")
 ]
 Reason = Annotated[str, typer.Option("--reason", callback=said, help="Why it is accepted. Nothing personal.")]
 
@@ -80,7 +76,6 @@ def replay(
     check: Check = False,
     resume: Resume = False,
     accept_difference: Accept = False,
-    actor: Actor = "",
     reason: Reason = "",
     show: Show = 20,
     dry_run: DryRun = False,
@@ -104,8 +99,8 @@ def replay(
         raise typer.BadParameter(
             "only with --to; else it is the live tables' next version", param_hint="--into"
         )
-    if accept_difference and not (actor and reason):
-        raise typer.BadParameter("needs --actor and --reason", param_hint="--accept-difference")
+    if accept_difference and not reason:
+        raise typer.BadParameter("needs --reason", param_hint="--accept-difference")
     accepting = _Accepting(accept_difference, yes)
     replayed = run_replay(
         chosen,
@@ -114,7 +109,7 @@ def replay(
         check=check or dry_run,
         resume=resume,
         show=show,
-        why=f"{actor}: {reason}",
+        why=f"{acting('replay')}: {reason}" if accept_difference else "",
     )
     _emit_all(replayed.done, output)
     _tell_source(replayed)

@@ -41,7 +41,7 @@ ARGUMENTS = {
     "USER": "a1", "CREDITS": "1", "JOB": "j", "MODEL": "m", "CODE": "SPRING25", "PAYMENT": "p", "ID": "1",
     "PROJECTION|all": "balances", "FILE": "file",
 }  # fmt: skip
-OPTIONS = {"--reason": "r", "--actor": "a", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k"}
+OPTIONS = {"--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k"}
 
 
 def given(words: str, changed: Any = None, value: str = "") -> list[str]:

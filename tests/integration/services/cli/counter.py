@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
 
-WHY = ("--reason", "asked by the seller", "--actor", "support-1")
+WHY = ("--reason", "asked by the seller")
 
 
 class Counter:

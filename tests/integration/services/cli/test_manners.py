@@ -13,7 +13,7 @@ import pytest
 from tests.integration.services.cli.conftest import Run
 from tests.support.services import ROOT, clean_environment
 
-WHY = ("--reason", "to see", "--actor", "ann")
+WHY = ("--reason", "to see")
 NOBODY = "no-such-thing"
 
 ABSENT = [

@@ -18,7 +18,7 @@ from tests.support.services import clean_environment
 
 CATALOGUE = load_catalogue()
 MODEL, ALTERNATIVE = (model.slug for model in CATALOGUE.candidates(CATALOGUE.default)[:2])
-WHY = ("--reason", "ugly videos", "--actor", "ann")
+WHY = ("--reason", "ugly videos")
 
 
 class Desk:
@@ -57,18 +57,18 @@ async def test_an_operator_pauses_and_resumes_a_model(desk: Desk, pool: Any) -> 
     row = (await desk.listed())[MODEL]
     assert (row["state"], row["set_by"], row["reason"], row["until"]) == (
         "paused",
-        "ann",
+        "login:postgres",
         "ugly videos",
         None,
     )
     assert row["alternative"] == ALTERNATIVE and row["since"]
-    again = await desk.run("pause", MODEL, "--reason", "me too", "--actor", "bob", "--yes")
+    again = await desk.run("pause", MODEL, "--reason", "me too", "--yes")
     assert again.returncode == 0 and "already" in again.stderr
 
-    assert (await desk.run("resume", MODEL, "--reason", "better", "--actor", "bob", "--yes")).returncode == 0
+    assert (await desk.run("resume", MODEL, "--reason", "better", "--yes")).returncode == 0
     assert "already" in (await desk.run("resume", MODEL, *WHY, "--yes")).stderr
     history = [(row["state"], row["actor"], row["reason"]) for row in await desk.rows("history", MODEL)]
-    assert history == [("available", "bob", "better"), ("paused", "ann", "ugly videos")]
+    assert history == [("available", "login:postgres", "better"), ("paused", "login:postgres", "ugly videos")]
     assert (await desk.run("history", "another/model")).returncode == 4
 
 

@@ -9,7 +9,7 @@ from ledger.promotions import commands as g
 from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
 
-WHY = ("--reason", "spring sale", "--actor", "olga")
+WHY = ("--reason", "spring sale")
 
 
 async def test_a_code_is_made_listed_and_disabled(tmp_path, database_url, ledger):
@@ -36,6 +36,6 @@ async def test_a_code_is_made_listed_and_disabled(tmp_path, database_url, ledger
     assert (await promo("disable", "Spring-25", *WHY, "--yes")).returncode == 0
     listed = json.loads((await promo("list", "-o", "json")).stdout)[0]
     told = ("code", "credits", "used", "uses_max", "disabled", "actor")
-    assert [listed[name] for name in told] == ["SPRING-25", 3, 1, 2, True, "olga"]
+    assert [listed[name] for name in told] == ["SPRING-25", 3, 1, 2, True, "login:postgres"]
     missing = await promo("disable", "WINTER", *WHY, "--yes")
     assert missing.returncode == 4 and "no code WINTER" in missing.stderr

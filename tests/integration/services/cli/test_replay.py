@@ -23,7 +23,7 @@ from tests.support.each import each
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 
-WHO = ("--actor", "anna", "--reason", "to see")
+WHO = ("--reason", "to see")
 
 Replay = Callable[..., Awaitable[Done]]
 

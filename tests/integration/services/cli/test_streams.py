@@ -15,7 +15,7 @@ from services.streams.publisher.scripts import Scripts
 from tests.integration.services.cli.conftest import Done, Run
 from tests.support.traffic import Traffic
 
-WHO = ("--actor", "anna", "--reason", "to see")
+WHO = ("--reason", "to see")
 
 Streams = Callable[..., Awaitable[Done]]
 

@@ -25,7 +25,7 @@ ELSEWHERE = {"demo", "doctor", "drill", "migrate", "serve", "top", "up", "backup
 
 TEXTS = ("", "9" * 20, "0001-01-01", "☃\x1b[2J'; --")
 
-SHARED = {"reason", "actor", "limit", "since"}
+SHARED = {"reason", "limit", "since"}
 """Parameters that are the same wherever they are: one command is enough."""
 
 
@@ -115,7 +115,7 @@ def test_bytes_that_are_no_text_are_a_wrong_usage(tmp_path: Path):
 
 @pytest.mark.parametrize("closed", [0, 1, 2])
 def test_a_closed_stream_is_no_trouble(tmp_path: Path, closed: int):
-    words = f"exec {sys.executable} -m services.cli jobs cancel j --actor a --reason r {closed}>&-"
+    words = f"exec {sys.executable} -m services.cli jobs cancel j --reason r {closed}>&-"
     env = clean_environment(PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=tmp_path)
     done = subprocess.run(
         ["sh", "-c", words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
@@ -176,7 +176,7 @@ def test_a_migration_that_cannot_be_applied_is_named(run: Run, database_url: str
     asyncio.run(_execute(database_url, "DELETE FROM schema_migrations WHERE name = '0002_payments.sql'"))
     done = run("migrate")
     assert done.code == 1 and "0002_payments.sql cannot be applied" in done.err and "exists" in done.err
-    assert "0002_payments.sql; run `neurocards migrate`" in run("models", "pause", "m", "--actor", "a",
+    assert "0002_payments.sql; run `neurocards migrate`" in run("models", "pause", "m",
                                                                 "--reason", "r", "--yes").err  # fmt: skip
     asyncio.run(_execute(empty_database_url, "CREATE TABLE schema_migrations (version integer)"))
     other = run("migrate", DATABASE_URL=empty_database_url)

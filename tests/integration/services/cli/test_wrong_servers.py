@@ -36,7 +36,7 @@ WITHOUT_DATABASE = {
 
 EVERY_WAY = (
     ("jobs", "list"),  # to read
-    ("credits", "grant", "4242", "1", "--reason", "r", "--actor", "a", "--yes"),  # to write
+    ("credits", "grant", "4242", "1", "--reason", "r", "--yes"),  # to write
     ("streams", "status"),  # patiently
     ("replay", "balances"),  # as the owner
     ("backup", "take"),
@@ -149,7 +149,7 @@ def test_another_kind_of_server_is_said(told: Callable[..., Done], stranger: int
     assert "Redis" in done.err
 
 
-WHO = ("--reason", "r", "--actor", "a")
+WHO = ("--reason", "r")
 
 
 @pytest.mark.parametrize("words", [("streams", "status"), ("top", "--once"), ("recover", *WHO, "--yes")])

@@ -72,9 +72,9 @@ async def test_who_was_erased_is_left_alone(ledger, pool, sweep):
     await invited(ledger, "f", "g")
     await buy(ledger, "f")
     await buy(ledger, "g")
-    await ledger.execute(c.ForgetAccount("f", "asked", "op"), key="forget:f")
+    await ledger.execute(c.ForgetAccount("f", "asked", "login:op"), key="forget:f")
     assert await sweep().run_once() == 1
-    await ledger.execute(c.ForgetAccount("host", "asked", "op"), key="forget:host")
+    await ledger.execute(c.ForgetAccount("host", "asked", "login:op"), key="forget:host")
     assert await sweep().run_once() == 0
     assert await balance(ledger, "f") == 5
 

@@ -13,7 +13,7 @@ from projections.verify.run import check_ledger
 from tests.support.fork_server import neurocards
 from tests.support.services import clean_environment
 
-WHY = ("--reason", "sorry", "--actor", "support-1")
+WHY = ("--reason", "sorry")
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ async def test_a_refund_is_shown_confirmed_and_made_once(shop, run):
     (money,) = (await shop.credits_are_money()).values()
     assert (money.refunded_minor, money.revoked) == (15_600, 2)
     intended = await shop.pool.fetchval("SELECT data::text FROM events WHERE type = 'RefundIntended'")
-    assert '"support-1"' in intended and '"ticket-7"' in intended
+    assert '"login:postgres"' in intended and '"ticket-7"' in intended
 
 
 async def test_flagged_money_is_accepted_as_bought_and_can_go_back(shop, run):
@@ -80,11 +80,11 @@ async def test_flagged_money_is_accepted_as_bought_and_can_go_back(shop, run):
     state = await shop.ledger.read.account(plan["account"])
     assert [(lot.amount, lot.kind) for lot in state.lots] == [(2, "purchase")]
     granted = await shop.pool.fetchval("SELECT data::text FROM events WHERE type = 'CreditsGranted'")
-    assert '"paid":{"amount_minor":10000,"currency":"RUB"}' in granted and '"support-1"' in granted
+    assert '"paid":{"amount_minor":10000,"currency":"RUB"}' in granted and '"login:postgres"' in granted
     assert await shop.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
     refunds = await shop.refunds.plan(payment)
     assert (refunds.credits, refunds.amount_minor, refunds.lots) == (2, 10_000, {1: 2})
-    assert await shop.refunds.carry_out(refunds, actor="me", reason="sorry") == "refunded"
+    assert await shop.refunds.carry_out(refunds, actor="login:me", reason="sorry") == "refunded"
     assert await shop.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
     assert await check_ledger(shop.pool) == []
 

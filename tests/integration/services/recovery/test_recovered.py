@@ -105,7 +105,7 @@ async def test_a_tampered_log_is_not_explained_by_recovering(story: Story, owner
 
 async def test_the_command_shows_the_plan_asks_and_does_it(story: Story, dump: Dump) -> None:
     world = story.world
-    key, words = world.folder / "key", ("--actor", "anna", "--reason", "a dump was put back")
+    key, words = world.folder / "key", ("--reason", "a dump was put back")
     key.write_text(KEY.reveal())
     await dump.put_back()
     await eventually(relay_halted, what="the relay stops with an alarm")

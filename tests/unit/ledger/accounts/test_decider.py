@@ -135,10 +135,10 @@ def test_orders_refused(state, command, error):
 
 
 def test_a_forgotten_account_takes_no_orders_and_still_gets_its_refunds():
-    command = c.ForgetAccount("a", "asked", "support")
+    command = c.ForgetAccount("a", "asked", "login:support")
     made = account.forget(given(*AGREED), command)
-    assert made == [("account-a", AccountForgotten("asked", "support"))]
-    state = given(*AGREED, CreditsCharged("j", "o", 1, of_lot(1)), AccountForgotten("asked", "support"))
+    assert made == [("account-a", AccountForgotten("asked", "login:support"))]
+    state = given(*AGREED, CreditsCharged("j", "o", 1, of_lot(1)), AccountForgotten("asked", "login:support"))
     assert account.forget(state, command) == []
     with pytest.raises(AccountErasedError):
         account.order_videos(state, order("k"), now_us=0)
@@ -164,14 +164,40 @@ def test_who_comes_back_begins_with_what_they_owed():
     )  # who knows less asks for the same
 
 
+def test_who_does_it_was_authenticated_and_is_no_name():
+    for actor in ("login:op7", "account:0123456789abcdefghijklmn", "user:k3"):
+        made = account.grant(given(*AGREED), c.GrantCredits("a", 1, "manual", "x", actor=actor), now_us=0)
+        assert getattr(made[0][1], "actor", None) == actor
+    for actor in (
+        "ann",
+        "admin:ann",
+        "login:",
+        "login:Анна",
+        "user:a b",
+        "telegram:4242",
+        "login:" + "x" * 64,
+    ):
+        for command in (
+            c.GrantCredits("a", 1, "manual", "x", actor=actor),
+            c.RevokeCredits("a", 1, "x", actor=actor),
+            c.ForgetAccount("a", "x", actor),
+        ):
+            with pytest.raises(InvalidCommandError, match="login:<database login>"):
+                decide({"account-a": given(*AGREED)}, command, 0)
+
+
 def test_nobody_is_erased_without_a_name_and_a_reason():
-    for actor, reason in (("", "asked"), ("op", "")):
-        with pytest.raises(InvalidCommandError, match="say who erases the account and why"):
+    for actor, reason in (("", "asked"), ("login:op", "")):
+        with pytest.raises(InvalidCommandError, match="say who does this and why"):
             account.forget(given(*OPENED), c.ForgetAccount("a", reason, actor))
 
 
 def test_nothing_is_agreed_expired_or_erased_on_an_account_that_is_not_open():
-    for command in (c.AcceptTerms("a", "1", 2), c.ExpireCredits("a"), c.ForgetAccount("a", "asked", "me")):
+    for command in (
+        c.AcceptTerms("a", "1", 2),
+        c.ExpireCredits("a"),
+        c.ForgetAccount("a", "asked", "login:me"),
+    ):
         with pytest.raises(AccountNotOpenError):
             decide({account_stream("a"): given()}, command, 0)
 
@@ -191,7 +217,7 @@ def test_limits_hold_to_the_last_one():
     "command",
     [
         c.AcceptTerms("a", "1", 2), c.GrantCredits("a", 1, "bonus", "x"), c.RevokeCredits("a", 1, "x"),
-        c.ExpireCredits("a"), c.ForgetAccount("a", "asked", "op"), order("j"),
+        c.ExpireCredits("a"), c.ForgetAccount("a", "asked", "login:op"), order("j"),
     ],
 )  # fmt: skip
 def test_nothing_is_decided_on_an_account_that_is_not_there_or_cannot_be_read(command):

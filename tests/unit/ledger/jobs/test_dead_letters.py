@@ -41,8 +41,8 @@ QUEUED = JobQueued("a", "o", 2, 3, 4, "m", "ugc", "p", "b", "ru", DEADLINE, part
 VIDEO = Video("videos/j-1.mp4", "00", 9)
 FAILED = [QUEUED, JobFailed("worker", Failure("poison"))]
 PAYER = AccountState(opened=True, terms="1", balance=5, lots=(Lot(2, 5, "purchase"),))
-REQUEUE = c.RequeueJob("j", "a", "j2", 4, "m2", 60, "mended", "op")
-DROP = c.DropDeadLetter("j", "hopeless", "op")
+REQUEUE = c.RequeueJob("j", "a", "j2", 4, "m2", 60, "mended", "login:op")
+DROP = c.DropDeadLetter("j", "hopeless", "login:op")
 
 
 def given(*events):
@@ -81,7 +81,7 @@ def test_a_failed_job_is_made_again_and_charged():
         QUEUED, order="j2", number=1, of=1, model="m2", deadline_at_us=60_000_007, parts=parts, requeue_of="j"
     )
     assert made == [
-        ("job-j", JobRequeued("j2", 4, "mended", "op")),
+        ("job-j", JobRequeued("j2", 4, "mended", "login:op")),
         ("account-a", CreditsCharged("j2", "j2", 4, parts)),
         ("job-j2", fresh),
     ]
@@ -104,7 +104,7 @@ def test_only_what_failed_is_made_again_and_once():
     refusals = {
         JobUnfinishedError: given(QUEUED),
         JobFinishedError: given(QUEUED, JobSucceeded(1, 1, VIDEO)),
-        AlreadyRequeuedError: given(*FAILED, JobRequeued("j2", 0, "r", "op")),
+        AlreadyRequeuedError: given(*FAILED, JobRequeued("j2", 0, "r", "login:op")),
         JobNotFoundError: given(),
     }
     for error, state in refusals.items():
@@ -137,14 +137,14 @@ def test_what_is_asked_must_make_sense(change, payer, error):
 
 def test_a_free_job_that_fails_gives_nothing_back():
     free = given(replace(QUEUED, price=0, parts=(), requeue_of="j0"))
-    command = c.FailJob("j", "a", "operator", Failure("cancelled"), actor="op")
-    assert when(free, command) == [("job-j", JobFailed("operator", Failure("cancelled"), "op"))]
+    command = c.FailJob("j", "a", "operator", Failure("cancelled"), actor="login:op")
+    assert when(free, command) == [("job-j", JobFailed("operator", Failure("cancelled"), "login:op"))]
 
 
 def test_a_dead_letter_is_dropped_once():
-    assert when(given(*FAILED), DROP) == [("job-j", DeadLetterDropped("hopeless", "op"))]
-    assert when(given(*FAILED, DeadLetterDropped("hopeless", "op")), DROP) == []
-    made = when(given(*FAILED, DeadLetterDropped("hopeless", "op")), REQUEUE)  # somebody thought again
+    assert when(given(*FAILED), DROP) == [("job-j", DeadLetterDropped("hopeless", "login:op"))]
+    assert when(given(*FAILED, DeadLetterDropped("hopeless", "login:op")), DROP) == []
+    made = when(given(*FAILED, DeadLetterDropped("hopeless", "login:op")), REQUEUE)  # somebody thought again
     assert len(made) == 3
 
 

@@ -10,7 +10,7 @@ from ledger.payments import commands as p
 from tests.support.each import each
 from tests.support.payment_samples import GRANTED, INTEND, ORDERED, SETTLE, SUCCEEDED, Desk
 
-ACCEPT = p.AcceptPayment("p", "a", "yk-1", 2, "op", "by phone")
+ACCEPT = p.AcceptPayment("p", "a", "yk-1", 2, "login:op", "by phone")
 
 
 def flagged() -> Desk:
@@ -19,7 +19,7 @@ def flagged() -> Desk:
 
 def test_flagged_money_is_bought_with_by_an_operators_word():
     desk = flagged()
-    paid = replace(GRANTED, amount=2, reason="by phone", paid=Paid(100, "RUB"), actor="op")
+    paid = replace(GRANTED, amount=2, reason="by phone", paid=Paid(100, "RUB"), actor="login:op")
     assert desk.do(ACCEPT) == [replace(SUCCEEDED, amount_minor=100, credits=2), paid]
     assert desk.do(ACCEPT) == desk.do(SETTLE) == []
     assert desk.do(replace(INTEND, amount_minor=50))[0].credits == 1

@@ -38,7 +38,7 @@ from tests.support.payment_samples import (
 def test_the_credits_are_taken_before_the_money_leaves():
     desk = paid()
     whole = Part(1, 5, "purchase")
-    assert desk.do(INTEND) == [replace(INTENDED, parts=(whole,)), revoked(5, whole, actor="op")]
+    assert desk.do(INTEND) == [replace(INTENDED, parts=(whole,)), revoked(5, whole, actor="login:op")]
     assert desk.payer.balance == 0
     assert received(desk).refundable_minor == 0
 
@@ -55,7 +55,7 @@ def test_what_was_spent_is_owed():
     desk = paid()
     desk.charge("j", 3)
     intended = replace(INTENDED, parts=(Part(1, 2, "purchase"),))
-    assert desk.do(INTEND) == [intended, revoked(5, Part(1, 2, "purchase"), actor="op")]
+    assert desk.do(INTEND) == [intended, revoked(5, Part(1, 2, "purchase"), actor="login:op")]
     assert (desk.payer.balance, desk.payer.debt) == (-3, 3)
 
 
@@ -108,7 +108,7 @@ def test_money_that_came_twice_goes_back_each_for_itself():
     desk = paid()
     desk.do(replace(SETTLE, provider_payment="yk-2"))
     made = desk.do(replace(INTEND, provider_payment="yk-2"))
-    assert made[1] == revoked(5, Part(2, 5, "purchase"), actor="op", reference="yookassa:yk-2")
+    assert made[1] == revoked(5, Part(2, 5, "purchase"), actor="login:op", reference="yookassa:yk-2")
     assert received(desk).refundable_minor == 39_000
 
 

@@ -40,7 +40,7 @@ def test_of_a_lot_that_expired_what_was_spent_is_owed_and_no_more():
     assert made == [
         CreditsExpired(1, 3, "purchase", 60_000_000),
         replace(INTENDED, credits=2),
-        revoked(2, actor="op"),
+        revoked(2, actor="login:op"),
     ]
     assert (desk.payer.balance, desk.payer.debt) == (-2, 2)
 

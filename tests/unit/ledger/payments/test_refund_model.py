@@ -114,7 +114,7 @@ class Refunds(RuleBasedStateMachine):
     @rule(pick=PICKS, share=st.integers(0, 4))
     def intend(self, pick: int, share: int) -> None:
         name, account, amount = self.part(pick, share)
-        self.ask(p.IntendRefund(name, account, self.name("r"), name, amount, "op", "asked"))
+        self.ask(p.IntendRefund(name, account, self.name("r"), name, amount, "login:op", "asked"))
 
     @precondition(lambda self: self.model.money)
     @rule(pick=PICKS, share=st.integers(0, 4))
@@ -158,7 +158,7 @@ class Refunds(RuleBasedStateMachine):
     @rule()
     def forget_and_return(self) -> None:
         debt = self.model.accounts[self.account].debt
-        self.ask(c.ForgetAccount(self.account, "asked", "op"))
+        self.ask(c.ForgetAccount(self.account, "asked", "login:op"))
         if debt:
             self.ask(c.GrantCredits(self.account, debt, "carried", "erased"))
         self.come(debt)

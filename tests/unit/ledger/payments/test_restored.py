@@ -58,9 +58,9 @@ def test_the_keys_of_different_commands_differ():
     commands: list[p.PaymentCommand] = [
         ORDER, p.RecordPaymentCreated("p", "yk-1"), SETTLE,
         p.CancelPayment("p", "yk-1", "r", "yoo_money"), p.ExpirePayment("p", "r"),
-        p.IntendRefund("p", "a", "p", "yk-1", 1, "op", "r"), p.FailRefund("p", "a", "p", "r"),
+        p.IntendRefund("p", "a", "p", "yk-1", 1, "login:op", "r"), p.FailRefund("p", "a", "p", "r"),
         p.RecordRefund("p", "a", "yookassa", "yk-1", "yk-1", 1),
-        p.AcceptPayment("p", "a", "yk-1", 5, "op", "r"),
+        p.AcceptPayment("p", "a", "yk-1", 5, "login:op", "r"),
     ]  # fmt: skip
     assert len({p.key_of(command) for command in commands}) == len(p.PaymentCommand.__args__) == 9
 

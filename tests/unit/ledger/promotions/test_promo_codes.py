@@ -24,10 +24,10 @@ from ledger.promotions import commands as g
 from ledger.promotions.promo_codes import USES_MAX, PromoState, evolve, is_code, normalised
 from tests.support.each import each
 
-CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "olga", "sale")
-CREATE = g.CreatePromo("SPRING", 3, 2, 1_000, 60, "olga", "sale")
+CREATED = PromoCreated("SPRING", 3, 2, 1_000, 60, "login:olga", "sale")
+CREATE = g.CreatePromo("SPRING", 3, 2, 1_000, 60, "login:olga", "sale")
 REDEEM = g.RedeemPromo("SPRING", "a")
-DISABLE = g.DisablePromo("SPRING", "olga", "leaked")
+DISABLE = g.DisablePromo("SPRING", "login:olga", "leaked")
 MEMBER = AccountState(opened=True, terms="1")
 
 
@@ -104,7 +104,7 @@ def test_a_code_that_makes_no_sense_is_refused(change):
 
 
 def test_a_code_is_disabled_once_by_someone_for_some_reason():
-    assert when(code(CREATED), DISABLE) == [("promo-SPRING", PromoDisabled("olga", "leaked"))]
+    assert when(code(CREATED), DISABLE) == [("promo-SPRING", PromoDisabled("login:olga", "leaked"))]
     assert when(code(CREATED, PromoDisabled("x", "y")), DISABLE) == []
     with pytest.raises(PromoNotFoundError):
         when(code(), DISABLE)

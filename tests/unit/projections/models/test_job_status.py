@@ -141,7 +141,7 @@ def test_an_account_event_in_a_job_stream_is_refused():
 
 
 def test_a_failed_job_tells_what_an_operator_did_with_it():
-    row = after(FAILED, DeadLetterDropped("seen", "op"), JobRequeued("j2", 0, "mended", "op"))
+    row = after(FAILED, DeadLetterDropped("seen", "login:op"), JobRequeued("j2", 0, "mended", "login:op"))
     assert (row.state, row.dropped, row.requeued_as) == ("failed", True, "j2")
 
 

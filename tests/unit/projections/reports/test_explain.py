@@ -85,9 +85,9 @@ def test_money_in_its_smallest_unit() -> None:
 
 def test_words_name_what_matters() -> None:
     history = History()
-    granted = CreditsGranted(5, "promo", "SPRING", 1, None, 1_790_000_000_000_000, 2, None, "olga")
+    granted = CreditsGranted(5, "promo", "SPRING", 1, None, 1_790_000_000_000_000, 2, None, "login:olga")
     [recorded] = history.record((account_stream("a"), granted))
-    words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by olga"
+    words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by login:olga"
     assert describe(decode(recorded)) == words
 
 
@@ -98,7 +98,7 @@ def test_a_payment_in_the_log_is_shown_once_and_with_its_account() -> None:
     desk.do(p.OrderPayment("p1", "a", "yookassa", *terms))
     desk.do(p.RecordPaymentCreated("p1", "yk-1"))
     desk.do(p.SettlePayment("p1", "a", "yookassa", "yk-1", 39_000, "RUB", "1", False))
-    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 19_500, "op", "asked"))
+    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 19_500, "login:op", "asked"))
     desk.do(p.FailRefund("p1", "a", "r1", "insufficient_funds"))
     desk.do(p.RecordRefund("p1", "a", "yookassa", "yk-1", "yr-1", 39_000))
     chain = chain_of("payment", "p1", desk.events[2:])

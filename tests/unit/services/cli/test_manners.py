@@ -51,7 +51,7 @@ UNASKED = {
 UNSIGNED = {
     "drill": "only on a local sandbox, whose ledger is nobody's",
     "backup restore": "who and why stands in the statement that `recover` signs afterwards",
-    "replay": "what is right is swapped in unseen; --actor and --reason go with --accept-difference",
+    "replay": "what is right is swapped in unseen; --reason goes with --accept-difference",
 }
 """Commands that ask, but need not be told who and why, and the reason."""
 
@@ -91,8 +91,8 @@ def test_what_prints_data_prints_it_in_three_forms(words: str):
 
 
 @each("words", COMMANDS)
-def test_what_changes_something_shows_it_and_asks_and_is_told_who_and_why(words: str):
-    asks, told = {"--dry-run", "--yes", "-y"}, {"--actor", "--reason"}
+def test_what_changes_something_shows_it_and_asks_and_is_told_why(words: str):
+    asks, told = {"--dry-run", "--yes", "-y"}, {"--reason"}
     found = options(words) & (asks | told)
     if words in READS or words in UNASKED:
         assert found == set()
@@ -234,5 +234,5 @@ def test_the_shell_completes_commands_and_names_without_any_server(tmp_path):
 
 def test_only_required_things_are_shown_as_required():
     found = lines("jobs cancel", COMMANDS["jobs cancel"])
-    assert [line.names for line in found if line.required] == ["JOB", "--reason <str>", "--actor <str>"]
+    assert [line.names for line in found if line.required] == ["JOB", "--reason <str>"]
     assert isinstance(found[0], Line)

@@ -23,7 +23,7 @@ def bot_world(
 ) -> Iterator[BotWorld]:
     """Everything between a seller and the provider of payments, on databases of its own."""
     folder = tmp_path_factory.mktemp("buying")
-    with running_bot(postgres, folder, "notifier", ADMIN_IDS=f"anna={ADMIN_ID}") as world:
+    with running_bot(postgres, folder, "notifier", ADMIN_IDS=str(ADMIN_ID)) as world:
         world.never_logged = ("Traceback",)  # alarms about money are errors in the log
         yield world
 

@@ -23,7 +23,9 @@ async def test_a_grant_is_confirmed_and_happens_once(admin: Buyer, buyer: Buyer)
     for _ in range(2):
         await admin.chat.tap(button, wait_s=60)
     await admin.hears("Done at position")
-    assert await manual(buyer) == [(3, "sorry for <the> wait", "admin:anna")]
+    of_admin = "SELECT account FROM accounts WHERE telegram_id = $1"
+    ((account,),) = await admin.world.rows(of_admin, admin.chat.user_id)
+    assert await manual(buyer) == [(3, "sorry for <the> wait", f"account:{account}")]
 
 
 async def test_what_is_left_alone_does_not_happen(admin: Buyer, buyer: Buyer) -> None:

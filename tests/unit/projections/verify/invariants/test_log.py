@@ -38,7 +38,7 @@ def refunded(job: str, amount: int) -> CreditsRefunded:
 FAILED = ("job-j", JobFailed("worker", TIMED_OUT))
 SUCCEEDED = ("job-j", JobSucceeded(1, 1, VIDEO))
 GIFT = ("job-j", VideoGifted(1, VIDEO))
-AGAIN = ("job-j", JobRequeued("k", 0, "mended", "op"))
+AGAIN = ("job-j", JobRequeued("k", 0, "mended", "login:op"))
 FREE = ("job-k", replace(queued(order="k", price=0), requeue_of="j"))
 ABOUT_JOBS = ("CreditsCharged", "CreditsRefunded")
 REFUND = (ACCOUNT, refunded("j", 1))
@@ -90,7 +90,7 @@ def test_a_right_history_has_no_problems_and_tells_what_is_unfinished():
 
 @each("end", [("job-k", JobSucceeded(1, 1, VIDEO)), ("job-k", JobFailed("worker", TIMED_OUT))])
 def test_a_failed_job_may_be_made_again_for_free(end: tuple[str, Event]):
-    dropped = ("job-j", DeadLetterDropped("seen", "op"))
+    dropped = ("job-j", DeadLetterDropped("seen", "login:op"))
     gift = [] if isinstance(end[1], JobSucceeded) else [(("job-k", VideoGifted(1, VIDEO)),)]
     history = history_with((FAILED, REFUND), (dropped,), (AGAIN, FREE), (end,), *gift)
     assert audited(history.events) == ([], set())

@@ -32,8 +32,8 @@ ORDERED = PaymentOrdered("a", "yookassa", "five", 5, 39_000, "RUB", "1", False, 
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
 GRANTED = CreditsGranted(5, "purchase", "five", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 TAKEN = (Part(1, 3, "purchase"),)
-INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "op", "asked", TAKEN)
-RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", TAKEN, "op")
+INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "login:op", "asked", TAKEN)
+RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", TAKEN, "login:op")
 FAILED = RefundFailed("r1", "insufficient_funds", 3)
 CAME_BACK = CreditsRestored(3, "r1", TAKEN)
 FULFILLED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1")
@@ -60,7 +60,7 @@ OF_ONE = (
 FLAGGED = of(PaymentFlagged("yk-1", "amount", 100, "RUB"))
 ACCEPTED = of(
     replace(SUCCEEDED, amount_minor=100, credits=2),
-    replace(GRANTED, amount=2, reason="by phone", paid=Paid(100, "RUB"), actor="op"),
+    replace(GRANTED, amount=2, reason="by phone", paid=Paid(100, "RUB"), actor="login:op"),
 )
 
 PAID = (of(ORDERED), of(PaymentCreated("yk-1")), of(SUCCEEDED, GRANTED))
@@ -213,7 +213,7 @@ def test_whatever_the_deciders_make_is_right(seed: int):
             p.RecordPaymentCreated("p", name),
             p.CancelPayment("p", name, "r", "p"),
             p.ExpirePayment("p", "r"),
-            p.IntendRefund("p", "a", f"r{step}", name, part, "op", "asked"),
+            p.IntendRefund("p", "a", f"r{step}", name, part, "login:op", "asked"),
             p.FailRefund("p", "a", f"r{chance.randrange(step + 1)}", "no"),
             p.RecordRefund("p", "a", "stars", name, f"g{step}", part),
         ]
