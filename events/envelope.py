@@ -19,8 +19,9 @@ GENESIS = Cursor(0, GENESIS_HASH)
 class Recorded(msgspec.Struct, frozen=True, gc=False):
     """One row of the log.
 
-    `data` is the exact JSON text that was hashed. `key`, `body_hash` and `command_events` stand on the first
-    event of a command only: its idempotency key, the SHA-256 of the command and how many events it made.
+    `data` is the exact JSON text that was hashed. `key`, `body_hash`, `command_events` and `writer` stand on
+    the first event of a command only: its idempotency key, the SHA-256 of the command, how many events it
+    made, and the login that appended it.
     """
 
     position: int
@@ -31,6 +32,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     key: str | None
     body_hash: bytes | None
     command_events: int | None
+    writer: str | None
     recorded_at_us: int
     hash: bytes
 

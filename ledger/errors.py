@@ -31,6 +31,7 @@ LedgerError
 ├── KeyReusedError                the key belongs to a command with another body
 ├── LedgerBusyError               the queue is full: wait and ask again with the same key
 ├── LedgerUnavailableError        no answer from Postgres in time: ask again with the same key
+│   └── ClockDoubtError           no two clocks agree, so nothing can be recorded
 ├── MigrationError                a migration cannot be applied to this database; nothing of it was done
 └── IntegrityError                the log is not what a cursor or the chain says it must be
 """
@@ -191,6 +192,10 @@ class LedgerBusyError(LedgerError):
 
 class LedgerUnavailableError(LedgerError):
     """Postgres did not answer in time. The outcome may be unknown: ask again with the same key."""
+
+
+class ClockDoubtError(LedgerUnavailableError):
+    """The database's clock, ours and a witness from outside all differ. Nothing was written."""
 
 
 class MigrationError(LedgerError):

@@ -34,7 +34,7 @@ from ledger.checkpoints.store import (
     verdict,
 )
 from ledger.errors import IntegrityError, LedgerError
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
 from projections.engine.errors import NotInLogError

@@ -53,6 +53,7 @@ class ProvenEvent(msgspec.Struct, frozen=True):
     key: str | None
     body_hash: str | None
     command_events: int | None
+    writer: str | None
     recorded_at_us: int
     hash: str
     previous: str
@@ -124,7 +125,7 @@ def _recorded(entry: ProvenEvent) -> Recorded:
     body_hash = bytes.fromhex(entry.body_hash) if entry.body_hash is not None else None
     return Recorded(
         entry.position, entry.stream, entry.version, entry.type, entry.data, entry.key, body_hash,
-        entry.command_events, entry.recorded_at_us, bytes.fromhex(entry.hash),
+        entry.command_events, entry.writer, entry.recorded_at_us, bytes.fromhex(entry.hash),
     )  # fmt: skip
 
 

@@ -1,43 +1,43 @@
-"""The appender's connection, and its transaction's statements.
+"""Connection to append over: calls `ledger.append` and `ledger.begin_append`, and reads streams.
 
-Two round trips make an append: one begins, takes the lock and reads; one inserts and commits. The timeouts
-bound how long a frozen process can hold the lock: five seconds.
+What each outcome means is written in docs/decisions/log-door.md. Columns travel as one text each, joined by
+the unit separator: encoding thousands of array elements one by one costs more than the insert.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import asyncpg
+import msgspec
 
-from events.envelope import GENESIS, GENESIS_HASH, Cursor
-from ledger.errors import LedgerError
-from ledger.log.batch import Decided, Receipt, UsedKey
-from ledger.log.pg_pipeline import PipelinedConnection, Results, Row, execute, parse
-from ledger.log.snapshots import FORMAT, PAGE_EVENTS, Snapshot, StreamEvent
+from events.envelope import GENESIS, Cursor
+from ledger.errors import LedgerError, LedgerUnavailableError
+from ledger.log.batch import Decided, Pending, Receipt, UsedKey
+from ledger.log.clock import LogClock
+from ledger.log.snapshots import SEPARATOR, StreamEvent
 from ledger.postgres import READ_WRITE
 from ledger.sql import load_queries
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
+T = TypeVar("T")
+
 query = load_queries("ledger.log")
 
-SEPARATOR = "\x1f"
-"""Joins a column's values; see the query `append_insert`."""
-
-APPEND_LOCK = 7_300_002
-
-ANSWER_S_MAX = 10.0
+ANSWER_S_MAX: Final = 10.0
 """No answer in this time: the server or the way to it is gone."""
 
-_SERVER_SETTINGS = {
+_SERVER_SETTINGS: Final = {
     "application_name": "neurocards-appender",
     "timezone": "UTC",
     "synchronous_commit": "on",
-    "lock_timeout": "4s",
+    "lock_timeout": "3500ms",
     "statement_timeout": "4s",
+    "transaction_timeout": "5s",
     "idle_in_transaction_session_timeout": "3s",
+    "tcp_user_timeout": "3s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -46,175 +46,166 @@ _SERVER_SETTINGS = {
     "enable_seqscan": "off",
 }
 
-_STATEMENTS: Final = {
-    "BEGIN": "BEGIN",
-    # A statement alone, so that what is read after it sees the newest commit.
-    "LOCK": f"SELECT pg_advisory_xact_lock({APPEND_LOCK})",
-    "HEAD": query("append_head"),
-    "KEYS": query("append_keys"),
-    "STREAMS": query("append_streams"),
-    "COLD": query("append_cold"),
-    "SNAPSHOT": query("append_snapshot"),
-    "INSERT": query("append_insert"),
-    "COMMIT": "COMMIT",
-    "ROLLBACK": "ROLLBACK",
-}
-_BEGIN_AND_LOCK: Final = execute("BEGIN") + execute("LOCK")
-_COMMIT: Final = execute("COMMIT")
-_ROLLBACK: Final = execute("ROLLBACK")
-_PAGE: Final = str(PAGE_EVENTS).encode()
-_SNAPSHOT_BINARY: Final = bytes([0, 0, 0, 1, 0, 0])
-_INSERT_BINARY: Final = bytes([0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0])
+
+class Fresh(msgspec.Struct, frozen=True):
+    """Events newer than what was known. `missing`: streams with too many to be sent under the lock."""
+
+    events: list[StreamEvent]
+    missing: list[str]
 
 
-class HeadRead:
-    """Head, clock, keys and streams read under the lock.
+class Begun(msgspec.Struct, frozen=True):
+    keys: list[tuple[str, str, int, int, int]] | None
+    fresh: Fresh
 
-    `streams` is None when not asked for. Raises ReadOnlySQLTransactionError where nothing can be written:
-    such a server may be behind, and even a rejection decided on it could be wrong.
-    """
 
-    def __init__(self, results: Results) -> None:
-        _, _, ((now_us, position, hash_, time_us, hash_at_cursor, read_only),), keys, *streams = results
-        if read_only != b"off":
-            raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
-        self.head: Cursor = GENESIS
-        self.now_us = _int(now_us)
-        self.hash_at_cursor = _bytes(hash_at_cursor) if hash_at_cursor is not None else None
-        self.streams = _events(streams[0]) if streams else None
-        if position is not None:
-            self.head = Cursor(int(position), _bytes(hash_))
-            # The clock may be set back; the log's time never goes back.
-            self.now_us = max(self.now_us, _int(time_us))
-        self.used = {
-            _text(key): UsedKey(_bytes(body_hash), Receipt(_int(at), _int(events), _int(recorded_at_us)))
-            for key, body_hash, at, events, recorded_at_us in keys
-        }
+class Outcome(NamedTuple):
+    """Answer of `ledger.append`; `detail` is its JSON."""
+
+    outcome: str
+    position: int | None
+    hash: bytes | None
+    at_us: int | None
+    now_us: int | None
+    clock_us: int | None
+    detail: str | None
+
+    @property
+    def head(self) -> Cursor:
+        assert self.position is not None
+        assert self.hash is not None
+        return Cursor(self.position, self.hash)
+
+    def used(self) -> dict[str, UsedKey]:
+        return used_keys(msgspec.json.decode(self.detail or "[]", type=list[tuple[str, str, int, int, int]]))
+
+    def fresh(self) -> Fresh:
+        return msgspec.json.decode(self.detail or "{}", type=Fresh)
+
+    def waiting(self) -> list[int]:
+        """Numbers of the rows that wait for a clock."""
+        return msgspec.json.decode(self.detail or "[]", type=list[int])
+
+
+def used_keys(found: Iterable[tuple[str, str, int, int, int]]) -> dict[str, UsedKey]:
+    return {key: UsedKey(bytes.fromhex(body), Receipt(*receipt)) for key, body, *receipt in found}
 
 
 class AppendConnection:
-    def __init__(self, wire: PipelinedConnection) -> None:
-        self._wire = wire
+    """One session with the primary; `clock` learns the database's time from its answers."""
+
+    def __init__(self, connection: "Connection", clock: LogClock) -> None:
+        self._connection = connection
+        self._clock = clock
 
     @classmethod
-    async def open(cls, database_url: str, role: str | None) -> "AppendConnection":
-        """Connect to the primary. Raises LedgerError when it would answer before a commit is durable."""
-        settings = _SERVER_SETTINGS | ({"role": role} if role else {})
+    async def open(cls, database_url: str, clock: LogClock) -> "AppendConnection":
+        """Connect to the primary. Raises LedgerError for a superuser, or when commits are not durable."""
         connection = await asyncpg.connect(
             database_url,
-            server_settings=settings,
+            server_settings=_SERVER_SETTINGS,
             timeout=5,
-            command_timeout=10,
             target_session_attrs=READ_WRITE,
         )
         try:
-            durable = await connection.fetchval("SHOW synchronous_commit")
-            if durable not in ("on", "remote_apply"):
+            session = await connection.fetchrow(query("session"))
+            assert session is not None
+            if session["durable"] not in ("on", "remote_apply"):
                 raise LedgerError(
-                    f"synchronous_commit is {durable!r}; set it to on, or paid credits get lost"
+                    f"synchronous_commit is {session['durable']!r}; set it to on, or paid credits get lost"
                 )
-            if connection.get_server_version().major >= 17:
-                # Older servers bound only each statement and each silence between two.
-                await connection.execute("SET transaction_timeout = '5s'")
-            wire = PipelinedConnection(connection, answer_s_max=ANSWER_S_MAX)
-            await wire.ask(*[parse(name, sql) for name, sql in _STATEMENTS.items()])
+            if session["superuser"]:
+                raise LedgerError(
+                    f"{session['login']} is a superuser, whose rights nobody can judge: let DATABASE_URL "
+                    "log in as one of the logins of docs/security.md, e.g. neurocards_operator"
+                )
+            clock.same_machine = session["same_machine"]
         except BaseException:
             connection.terminate()
             raise
-        return cls(wire)
+        return cls(connection, clock)
 
-    def begin(
-        self, keys: list[str], cursor_position: int, versions: Mapping[str, int] | None = None
-    ) -> "asyncio.Future[Results]":
-        """Take the lock, then read clock, head, keys, later events: for HeadRead."""
-        messages = [
-            _BEGIN_AND_LOCK,
-            execute("HEAD", str(cursor_position).encode()),
-            execute("KEYS", SEPARATOR.join(keys).encode()),
-        ]
-        if versions is not None:
-            messages.append(_streams(versions))
-        return self._wire.ask(*messages)
-
-    async def streams_after(self, versions: Mapping[str, int]) -> list[StreamEvent]:
-        (rows,) = await self._wire.ask(_streams(versions))
-        return _events(rows)
-
-    async def streams(self, streams: Sequence[str]) -> list[StreamEvent]:
-        names = SEPARATOR.join(streams).encode()
-        (rows,) = await self._wire.ask(execute("COLD", names, FORMAT.encode(), _PAGE))
-        return _events(rows)
-
-    def keep(self, snapshots: Iterable[Snapshot]) -> "asyncio.Future[Results]":
-        """Store snapshots; only between two transactions."""
-        return self._wire.ask(
-            *[
-                execute(
-                    "SNAPSHOT",
-                    one.stream.encode(), str(one.version).encode(), str(one.position).encode(), one.hash,
-                    FORMAT.encode(), one.sealed,
-                    binary=_SNAPSHOT_BINARY,
-                )
-                for one in snapshots
-            ]
-        )  # fmt: skip
-
-    def append(self, head: Cursor, decided: Decided) -> "asyncio.Future[Results]":
-        rows, opened = decided.rows, decided.opened
-        columns = (
-            str(head.position),
-            str(decided.now_us),
+    async def append(
+        self, cursors: Sequence[Cursor], reads: Mapping[str, int], batch: Sequence[Pending], decided: Decided
+    ) -> Outcome:
+        """Send a decided batch; only the outcome `ok` means that it stands."""
+        rows = decided.rows
+        return await self._call(
+            "append",
+            [cursor.position for cursor in cursors],
+            [cursor.hash for cursor in cursors],
+            decided.now_us,
+            *self._clock.others_us(),
+            SEPARATOR.join(reads),
+            SEPARATOR.join(map(str, reads.values())),
+            SEPARATOR.join([pending.key for pending in batch]),
+            b"".join([pending.body_hash for pending in batch]),
+            SEPARATOR.join(map(str, decided.counts)),
             SEPARATOR.join([row.stream for row in rows]),
             SEPARATOR.join([str(row.version) for row in rows]),
             SEPARATOR.join([row.type for row in rows]),
             SEPARATOR.join([row.data for row in rows]),
-            SEPARATOR.join([row.key or "" for row in rows]),
-            b"".join([row.body_hash or GENESIS_HASH for row in rows]),
-            SEPARATOR.join([str(row.command_events or "") for row in rows]),
-            b"".join([row.hash for row in rows]),
-            SEPARATOR.join(opened),
-            SEPARATOR.join([job.account for job in opened.values()]),
-            SEPARATOR.join([str(job.position) for job in opened.values()]),
-            SEPARATOR.join([str(job.deadline_at_us) for job in opened.values()]),
-            SEPARATOR.join(decided.ended),
         )
-        values = [column if isinstance(column, bytes) else column.encode() for column in columns]
-        return self._wire.ask(execute("INSERT", *values, binary=_INSERT_BINARY), _COMMIT)
 
-    def commit(self) -> "asyncio.Future[Results]":
-        return self._wire.ask(_COMMIT)
+    async def begin(
+        self, cursors: Sequence[Cursor], keys: Sequence[str], versions: Mapping[str, int]
+    ) -> Outcome:
+        """Begin a transaction and take the lock; `detail` is a Begun. `append`, then commit or roll back."""
+        await self._answer(self._connection.execute("BEGIN"))
+        return await self._call(
+            "begin_append",
+            [cursor.position for cursor in cursors],
+            [cursor.hash for cursor in cursors],
+            *self._clock.others_us(),
+            SEPARATOR.join(keys),
+            SEPARATOR.join(versions),
+            SEPARATOR.join(map(str, versions.values())),
+        )
 
-    def rollback(self) -> "asyncio.Future[Results]":
-        return self._wire.ask(_ROLLBACK)
+    async def commit(self) -> None:
+        """Raises LedgerUnavailableError when it was aborted, which Postgres says without an error."""
+        if await self._answer(self._connection.execute("COMMIT")) != "COMMIT":
+            raise LedgerUnavailableError("the transaction was rolled back")
+
+    async def rollback(self) -> None:
+        await self._answer(self._connection.execute("ROLLBACK"))
+
+    async def head(self) -> Cursor:
+        row = await self._answer(self._connection.fetchrow(query("head")))
+        return Cursor(*row) if row else GENESIS
+
+    @property
+    def reader(self) -> "Connection":
+        """To read over between two calls."""
+        return self._connection
+
+    async def _call(self, function: str, *values: object) -> Outcome:
+        row = await self._answer(self._connection.fetchrow(query(function), *values))
+        assert row is not None
+        outcome = Outcome(*row)
+        if outcome.now_us is not None and outcome.clock_us is not None:
+            self._clock.set(outcome.clock_us, outcome.now_us)
+        return outcome
+
+    async def _answer(self, asked: "Coroutine[Any, Any, T]") -> "T":
+        """Answer, or the end of the connection after ANSWER_S_MAX.
+
+        Not a timeout of asyncpg's: that asks Postgres to cancel, which ends the wait for a synchronous
+        standby and shows rows that are on one machine only. For the same reason nobody cancels a call.
+        """
+        timer = asyncio.get_running_loop().call_later(ANSWER_S_MAX, self.terminate)
+        try:
+            return await asked
+        finally:
+            timer.cancel()
 
     @property
     def closed(self) -> bool:
-        return self._wire.closed
+        return self._connection.is_closed()
 
     def terminate(self) -> None:
         """Close at once; the server rolls back what was not committed."""
-        self._wire.terminate()
+        self._connection.terminate()
 
     async def close(self) -> None:
-        self._wire.close()
-
-
-def _streams(versions: Mapping[str, int]) -> bytes:
-    after = SEPARATOR.join(map(str, versions.values()))
-    return execute("STREAMS", SEPARATOR.join(versions).encode(), after.encode(), _PAGE)
-
-
-def _events(rows: Sequence[Row]) -> list[StreamEvent]:
-    return [(_text(s), _int(version), _text(kind), _text(data)) for s, version, kind, data in rows]
-
-
-def _text(value: bytes | None) -> str:
-    return (value or b"").decode()
-
-
-def _int(value: bytes | None) -> int:
-    return int(value or 0)
-
-
-def _bytes(value: bytes | None) -> bytes:
-    return bytes.fromhex((value or b"")[2:].decode())
+        await self._connection.close(timeout=ANSWER_S_MAX)

@@ -1,18 +1,20 @@
 """Decide a batch on copies of the states, without I/O. Failing commands leave no trace."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple
 
 import msgspec
 
-from events.codec import Event, encode
-from events.envelope import Cursor, Recorded
-from events.job import JobFailed, JobQueued, JobSucceeded
-from events.stream_names import job_of
+from events.codec import encode
 from ledger.commands import Command
 from ledger.decider import State, decide, evolve
 from ledger.errors import AlreadyExistsError, InvalidCommandError, KeyReusedError, LedgerError
-from ledger.log.hash_chain import event_hash
+
+ROWS_MAX: Final = 512
+"""So many rows bound how long one process keeps the lock from the others; a command has at most hundreds."""
 
 # What a caller gets for an accepted command.
 
@@ -48,11 +50,14 @@ class OpenJob(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, eq=False):
+    """A command that waits. An attempt of unknown outcome may still pass until `unknown_until_us`."""
+
     command: Command
     key: str
     body_hash: bytes
     reads: tuple[str, ...]
     future: "asyncio.Future[Receipt]"
+    unknown_until_us: int = 0
 
 
 class UsedKey(msgspec.Struct, frozen=True):
@@ -76,109 +81,94 @@ def require_name(stream: str) -> None:
         )
 
 
+class NewRow(NamedTuple):
+    """Decided event, before it has a place and a hash."""
+
+    stream: str
+    version: int
+    type: str
+    data: str
+
+
+class Written(NamedTuple):
+    """Answer to a command in a batch that is not durable yet: its events, from row `first` on."""
+
+    first: int
+    events: int
+
+
 class Decided(msgspec.Struct):
-    """Outcome of a batch: rows, answers in order, states of written streams."""
+    """Outcome of a batch: rows, their number per command, answers in order, states of written streams."""
 
     now_us: int
-    cursor: Cursor
-    rows: list[Recorded]
-    answers: list[Answer]
-    states: dict[str, tuple[int, State]]
-    opened: dict[str, OpenJob]
-    ended: list[str]
-    used: dict[str, UsedKey]
+    rows: list[NewRow] = []
+    counts: list[int] = []
+    answers: list[Answer | Written] = []
+    states: dict[str, tuple[int, State]] = {}
+
+    def answers_at(self, position: int, at_us: int) -> list[Answer]:
+        """Answers once the last row stands at `position`, recorded at `at_us`."""
+        before = position - len(self.rows)
+        return [
+            Receipt(before + answer.first + 1, answer.events, at_us)
+            if isinstance(answer, Written)
+            else answer
+            for answer in self.answers
+        ]
+
+    def commands_of(self, rows: Iterable[int]) -> set[int]:
+        """Numbers of the commands that made these rows."""
+        ends = list(accumulate(self.counts))
+        return {bisect_right(ends, row) for row in rows}
 
 
-class BatchDecider:
-    """Decides one batch after `head`; `known`: state of every stream read."""
+def decide_batch(batch: Sequence[Pending], known: Mapping[str, tuple[int, State]], now_us: int) -> Decided:
+    """Decide one after another; `known`: version and state of every stream that is read.
 
-    def __init__(
-        self, head: Cursor, now_us: int, known: Mapping[str, tuple[int, State]], used: dict[str, UsedKey]
-    ) -> None:
-        self._now_us = now_us
-        self._known = known
-        self._used = used
-        self._created: set[str] = set()
-        self.result = Decided(now_us, head, [], [], {}, {}, [], used)
+    What is over ROWS_MAX rows is left out: the answers are then fewer than the commands. The keys of a batch
+    differ from each other.
+    """
+    decided, created = Decided(now_us), set[str]()
+    for pending in batch:
+        if len(decided.rows) >= ROWS_MAX:
+            break
+        before = len(decided.rows)
+        try:
+            answer: Answer | Written = _decide_one(pending, known, decided, created)
+        except LedgerError as error:
+            answer = error
+        except Exception as error:  # a bug, or StopIteration, which no future takes: that command's alone
+            answer = LedgerError(f"{type(pending.command).__name__} cannot be decided: {error!r}")
+            answer.__cause__ = error
+        decided.answers.append(answer)
+        decided.counts.append(len(decided.rows) - before)
+    return decided
 
-    def decide_all(self, batch: Sequence[Pending], rows_max: int | None = None) -> Decided:
-        """Answers in order; those beyond `rows_max` rows get none."""
-        for pending in batch:
-            if rows_max is not None and len(self.result.rows) >= rows_max:
-                break
-            try:
-                answer: Answer = self._decide_one(pending)
-            except LedgerError as error:
-                answer = error
-            except Exception as error:  # a bug, or StopIteration, which no future takes: that command's alone
-                answer = LedgerError(f"{type(pending.command).__name__} cannot be decided: {error!r}")
-                answer.__cause__ = error
-            self.result.answers.append(answer)
-        return self.result
 
-    def _decide_one(self, pending: Pending) -> Answer:
-        if (answer := answer_of(pending, self._used)) is not None:
-            return answer
-        current = {stream: self._current(stream) for stream in pending.reads}
-        view = {stream: state for stream, (_, state) in current.items()}
-        made = decide(view, pending.command, self._now_us)
-        if not made:
-            return NOTHING_TO_DO
-        encoded = [(stream, event, encode(event)) for stream, event in made]
-        placed: list[tuple[str, int, Event, str]] = []
-        for stream, event, data in encoded:
-            require_name(stream)
-            version, state = current.get(stream) or (0, None)
-            if state is None and version == 0 and stream in self._created:
-                raise AlreadyExistsError(f"stream {stream} exists already")
-            current[stream] = (version + 1, evolve(state, event) if state is not None else None)  # type: ignore[assignment]
-            placed.append((stream, version + 1, event, data))
-        return self._append(pending, placed, current)
-
-    def _current(self, stream: str) -> tuple[int, State]:
-        return self.result.states.get(stream) or self._known[stream]
-
-    def _append(
-        self,
-        pending: Pending,
-        placed: list[tuple[str, int, Event, str]],
-        current: Mapping[str, tuple[int, State | None]],
-    ) -> Receipt:
-        result, now_us = self.result, self._now_us
-        rows: list[Recorded] = []
-        receipt = Receipt(result.cursor.position + 1, len(placed), now_us)
-        position, previous = result.cursor.position, result.cursor.hash
-        key: str | None = pending.key
-        body_hash: bytes | None = pending.body_hash
-        count: int | None = len(placed)
-        for stream, version, event, data in placed:
-            position += 1
-            name = type(event).__name__
-            previous = event_hash(
-                previous, position, stream, version, name, data, key, body_hash, count, now_us
-            )
-            rows.append(
-                Recorded(position, stream, version, name, data, key, body_hash, count, now_us, previous)
-            )
-            key = body_hash = count = None
-        result.rows += rows  # all that can raise has been done
-        for row, (stream, _, event, _) in zip(rows, placed, strict=True):
-            self._track_open_job(stream, event, row.position)
-        for stream in {stream for stream, *_ in placed}:  # not those that were only read
-            version, state = current[stream]
-            if state is None:
-                self._created.add(stream)
-            else:
-                result.states[stream] = (version, state)
-        result.cursor = Cursor(position, previous)
-        self._used[pending.key] = UsedKey(pending.body_hash, receipt)
-        return receipt
-
-    def _track_open_job(self, stream: str, event: Event, position: int) -> None:
-        job = job_of(stream)
-        if job is None:
-            return
-        if isinstance(event, JobQueued):
-            self.result.opened[job] = OpenJob(job, event.account, position, event.deadline_at_us)
-        elif isinstance(event, JobSucceeded | JobFailed) and self.result.opened.pop(job, None) is None:
-            self.result.ended.append(job)
+def _decide_one(
+    pending: Pending, known: Mapping[str, tuple[int, State]], decided: Decided, created: set[str]
+) -> Answer | Written:
+    current: dict[str, tuple[int, State | None]] = {
+        stream: decided.states.get(stream) or known[stream] for stream in pending.reads
+    }
+    view = {stream: state for stream, (_, state) in current.items() if state is not None}
+    made = decide(view, pending.command, decided.now_us)
+    if not made:
+        return NOTHING_TO_DO
+    rows: list[NewRow] = []
+    for stream, event in made:
+        require_name(stream)
+        version, state = current.get(stream, (0, None))
+        if stream not in current and stream in created:
+            raise AlreadyExistsError(f"stream {stream} exists already")
+        current[stream] = (version + 1, evolve(state, event) if state is not None else None)
+        rows.append(NewRow(stream, version + 1, type(event).__name__, encode(event)))
+    for stream in {row.stream for row in rows}:  # all that can raise has been done; not those only read
+        version, state = current[stream]
+        if state is None:
+            created.add(stream)
+        else:
+            decided.states[stream] = (version, state)
+    first = len(decided.rows)
+    decided.rows += rows
+    return Written(first, len(rows))

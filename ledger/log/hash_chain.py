@@ -1,9 +1,9 @@
 """Hash chain: each event's SHA-256 covers the hash before and its columns.
 
 What is hashed: the previous hash (32 bytes); position, version, time and events in the command (-1 for none)
-as 8 bytes each; the byte lengths of stream, type, data, key and body hash as 4 bytes each (-1 for none), all
-big-endian; then those five one after another. The lengths come first, so no two rows give the same bytes.
-`audit.event_hash` is the same in plain SQL.
+as 8 bytes each; the byte lengths of stream, type, data, key, body hash and writer as 4 bytes each (-1 for
+none), all big-endian; then stream, type, data, key, writer and body hash. The lengths come first, so no two
+rows give the same bytes. `audit.event_hash` is the same in plain SQL, and what the log is written with.
 """
 
 from collections.abc import Sequence
@@ -13,45 +13,21 @@ from struct import Struct
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 
-_FIXED = Struct(">qqqqiiiii")
+_FIXED = Struct(">qqqqiiiiii")
 
 
-def event_hash(
-    previous: bytes,
-    position: int,
-    stream: str,
-    version: int,
-    type_name: str,
-    data: str,
-    key: str | None,
-    body_hash: bytes | None,
-    command_events: int | None,
-    recorded_at_us: int,
-) -> bytes:
-    s, t, d = stream.encode(), type_name.encode(), data.encode()
-    if key is None or body_hash is None or command_events is None:
-        fixed = _FIXED.pack(position, version, recorded_at_us, -1, len(s), len(t), len(d), -1, -1)
-        return sha256(previous + fixed + s + t + d).digest()
-    k = key.encode()
-    fixed = _FIXED.pack(
-        position, version, recorded_at_us, command_events, len(s), len(t), len(d), len(k), len(body_hash)
-    )
-    return sha256(previous + fixed + s + t + d + k + body_hash).digest()
+def event_hash(previous: bytes, event: Recorded) -> bytes:
+    s, t, d = event.stream.encode(), event.type.encode(), event.data.encode()
+    k = None if event.key is None else event.key.encode()
+    w = None if event.writer is None else event.writer.encode()
+    lengths = [-1 if part is None else len(part) for part in (s, t, d, k, event.body_hash, w)]
+    count = -1 if event.command_events is None else event.command_events
+    fixed = _FIXED.pack(event.position, event.version, event.recorded_at_us, count, *lengths)
+    return sha256(b"".join((previous, fixed, s, t, d, k or b"", w or b"", event.body_hash or b""))).digest()
 
 
 def follows(previous: bytes, event: Recorded) -> bool:
-    return event.hash == event_hash(
-        previous,
-        event.position,
-        event.stream,
-        event.version,
-        event.type,
-        event.data,
-        event.key,
-        event.body_hash,
-        event.command_events,
-        event.recorded_at_us,
-    )
+    return event.hash == event_hash(previous, event)
 
 
 # Whether events follow a cursor: without gaps, hash by hash. For whoever reads the log or a copy of it.

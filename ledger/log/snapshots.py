@@ -1,24 +1,31 @@
-"""Snapshots of folded account states, for long histories.
+"""Snapshots of folded account states, for long histories. Made by `maintenance` alone.
 
 A snapshot names the event it was made at, and counts only while the log holds exactly that event. It is
 sealed with a checksum against torn or half-edited rows. It is a cache and no proof.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
 from ledger.accounts.state import AccountState
 from ledger.decider import State, fold, initial
+from ledger.postgres import Pool, Reader
+from ledger.sql import load_queries
+
+query = load_queries("ledger.log")
+
+SEPARATOR: Final = "\x1f"
+"""Joins a column's values; JSON escapes it and names never hold it."""
 
 EVERY_VERSIONS: Final = 1000
 """An account's state is kept whenever its version crosses a multiple of this."""
 
 SNAPSHOT: Final = "snapshot"
-"""Stands where an event's type stands; see the query `append_cold`."""
+"""Stands where an event's type stands; see the query `streams_cold`."""
 
 _RULES: Final = 1
 """Raise it when `ledger.accounts.state.evolve` comes to mean something else for events that are in the
@@ -63,36 +70,38 @@ class Snapshot(NamedTuple):
         return _encoder.encode(_Sealed(msgspec.Raw(state), _sum(self.stream, self.version, self.hash, state)))
 
 
-def is_due(before: int, after: int, state: AccountState) -> bool:
-    return before // EVERY_VERSIONS != after // EVERY_VERSIONS and not state.broken
-
-
-class Source(Protocol):
-    """Reader of streams: rows in stream order, at most PAGE_EVENTS of each."""
-
-    async def streams(self, streams: Sequence[str]) -> Sequence[StreamEvent]:
-        """Events from the snapshot (type SNAPSHOT) or from the start."""
-
-    async def streams_after(self, versions: Mapping[str, int]) -> Sequence[StreamEvent]:
-        """After a version each."""
-
-
-async def load(source: Source, wanted: Mapping[str, tuple[int, State] | None]) -> tuple[States, set[str]]:
-    """States of streams, and the accounts whose snapshots are due.
-
-    `wanted` has the states already known, with their versions.
-    """
-    states: States = {stream: known or (0, initial(stream)) for stream, known in wanted.items()}
-    more = {stream for stream, known in wanted.items() if known is not None}
-    long: Counter[str] = Counter()
-    if cold := [stream for stream, known in wanted.items() if known is None]:
-        events = await source.streams(cold)
-        more |= folded(states, events) | _full(events, long)
+async def load(source: Reader, streams: Sequence[str]) -> States:
+    """Versions and states of streams, from their snapshots where they have one."""
+    states: States = {stream: (0, initial(stream)) for stream in streams}
+    rows = await source.fetch(query("streams_cold"), SEPARATOR.join(streams), FORMAT, PAGE_EVENTS)
+    events: list[StreamEvent] = [tuple(row) for row in rows]
+    more = folded(states, events) | _full(events)
     while more:
-        events = await source.streams_after({stream: states[stream][0] for stream in more})
+        versions = {stream: states[stream][0] for stream in more}
+        after = SEPARATOR.join(map(str, versions.values()))
+        rows = await source.fetch(query("streams_after"), SEPARATOR.join(versions), after, PAGE_EVENTS)
+        events = [tuple(row) for row in rows]
         folded(states, events)
-        more = _full(events, long)
-    return states, {stream for stream, count in long.items() if count >= EVERY_VERSIONS}
+        more = _full(events)
+    return states
+
+
+async def keep_snapshots(pool: Pool, limit: int = 100) -> int:
+    """Keep snapshots of accounts that have become long; their number.
+
+    Long: an event more whose number is a multiple of EVERY_VERSIONS. A state that cannot be read is kept by
+    nobody.
+    """
+    kept = 0
+    for (stream,) in await pool.fetch(query("snapshots_due"), FORMAT, EVERY_VERSIONS, limit):
+        version, state = (await load(pool, [stream]))[stream]
+        row = await pool.fetchrow(query("event_of_version"), stream, version)
+        if row is None or not isinstance(state, AccountState) or state.broken:
+            continue
+        snapshot = Snapshot(stream, version, row["position"], row["hash"], state)
+        await pool.execute(query("keep_snapshot"), *snapshot[:4], FORMAT, snapshot.sealed.decode())
+        kept += 1
+    return kept
 
 
 def folded(states: States, events: Sequence[StreamEvent]) -> set[str]:
@@ -116,11 +125,10 @@ def folded(states: States, events: Sequence[StreamEvent]) -> set[str]:
     return torn
 
 
-def _full(events: Sequence[StreamEvent], long: "Counter[str]") -> set[str]:
-    if len(events) < min(PAGE_EVENTS, EVERY_VERSIONS):
+def _full(events: Sequence[StreamEvent]) -> set[str]:
+    if len(events) < PAGE_EVENTS:
         return set()
     counts = Counter([stream for stream, _, kind, _ in events if kind != SNAPSHOT])
-    long.update(counts)
     return {stream for stream, count in counts.items() if count >= PAGE_EVENTS}
 
 

@@ -1,5 +1,46 @@
 -- The log: every event, in one order, in one hash chain. Append-only by privilege and by trigger.
 
+-- Roles belong to the whole cluster, so another database may have made them already, even at this moment.
+-- neurocards_log: owns the log and the functions that append; nobody logs in as it.
+-- neurocards_reader: reads the log and what follows from it. neurocards_app: also what is changeable and erasable.
+-- One login for each service; without a password nobody gets in.
+DO $$
+DECLARE
+    groups constant text[] := ARRAY['neurocards_log', 'neurocards_reader', 'neurocards_app'];
+    appending constant text[] := ARRAY['neurocards_web', 'neurocards_bot', 'neurocards_worker', 'neurocards_monitor',
+                                       'neurocards_maintenance', 'neurocards_operator'];
+    role_name text;
+    setting text;
+BEGIN
+    FOREACH role_name IN ARRAY groups || appending
+                               || ARRAY['neurocards_relay', 'neurocards_projector', 'neurocards_notifier'] LOOP
+        BEGIN
+            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+                EXECUTE format('CREATE ROLE %I %s', role_name, CASE WHEN role_name = ANY (groups) THEN 'NOLOGIN' ELSE 'LOGIN' END);
+            END IF;
+            IF role_name = ANY (groups) AND NOT pg_has_role(current_user, role_name, 'MEMBER') THEN
+                EXECUTE format('GRANT %I TO %I', role_name, current_user);
+            END IF;
+            IF role_name = 'neurocards_app' THEN
+                EXECUTE format('GRANT neurocards_reader TO %I', role_name);
+            ELSIF role_name <> ALL (groups) THEN
+                EXECUTE format('GRANT neurocards_app TO %I', role_name);
+            END IF;
+            -- For the connections that append. Set here, as a pooler drops what a client asks for when it connects.
+            IF role_name = ANY (appending) AND (SELECT rolconfig IS NULL FROM pg_roles WHERE rolname = role_name) THEN
+                FOREACH setting IN ARRAY ARRAY[
+                    'lock_timeout = ''4s''', 'statement_timeout = ''4s''', 'transaction_timeout = ''5s''',
+                    'idle_in_transaction_session_timeout = ''3s''', 'tcp_user_timeout = ''3s''',
+                    'synchronous_commit = on'] LOOP
+                    EXECUTE format('ALTER ROLE %I SET %s', role_name, setting);
+                END LOOP;
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation OR internal_error THEN
+            NULL;  -- another migration was faster
+        END;
+    END LOOP;
+END $$;
+
 CREATE TABLE events (
     position       bigint NOT NULL PRIMARY KEY CHECK (position > 0),
     stream         text   NOT NULL,
@@ -9,6 +50,7 @@ CREATE TABLE events (
     key            text,             -- on the first event of a command
     body_hash      bytea,
     command_events bigint,
+    writer         text,             -- the login that appended the command
     recorded_at_us bigint NOT NULL,  -- epoch microseconds, the database's clock
     hash           bytea  NOT NULL,
     CONSTRAINT events_stream_version UNIQUE (stream, version),
@@ -16,7 +58,7 @@ CREATE TABLE events (
     -- (NUL and lone surrogates), so only such data has to prove that jsonb takes it.
     CONSTRAINT events_whole CHECK (
         version > 0 AND length(stream) BETWEEN 1 AND 200 AND length(hash) = 32
-        AND (key IS NULL) = (body_hash IS NULL) AND (key IS NULL) = (command_events IS NULL)
+        AND num_nulls(key, body_hash, command_events, writer) IN (0, 4)
         AND (key IS NULL OR (length(body_hash) = 32 AND command_events > 0))
         AND (strpos(data::text, '\u') = 0 OR data::jsonb IS NOT NULL))
 );
@@ -49,6 +91,9 @@ CREATE INDEX events_invited ON events (position)
     WHERE type = 'AccountOpened' AND (data ->> 'invited_by') <> '';
 CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
     WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral');
+
+-- For who keeps snapshots of long accounts.
+CREATE INDEX events_thousandth ON events (stream) WHERE version % 1000 = 0;
 
 CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -110,22 +155,24 @@ CREATE TABLE tree_tiles (
 
 CREATE SCHEMA audit;
 
+-- What an event's hash covers beside the hash before it: every other column, lengths first, so that no two rows give the same
+-- bytes.
+CREATE FUNCTION audit.event_bytes("position" bigint, stream text, version bigint, type text, data text,
+                                  recorded_at_us bigint, key text, body_hash bytea, command_events bigint, writer text)
+    RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN int8send("position") || int8send(version) || int8send(recorded_at_us)
+        || int8send(coalesce(command_events, -1))
+        || int4send(octet_length(stream)) || int4send(octet_length(type)) || int4send(octet_length(data))
+        || int4send(coalesce(octet_length(key), -1)) || int4send(coalesce(octet_length(body_hash), -1))
+        || int4send(coalesce(octet_length(writer), -1))
+        || convert_to(stream || type || data || coalesce(key, '') || coalesce(writer, ''), 'UTF8')
+        || coalesce(body_hash, '');
+
 CREATE FUNCTION audit.event_hash(previous bytea, event public.events) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN sha256(
-        previous
-        || int8send((event).position)
-        || int8send((event).version)
-        || int8send((event).recorded_at_us)
-        || int8send(coalesce((event).command_events, -1))
-        || int4send(octet_length((event).stream))
-        || int4send(octet_length((event).type))
-        || int4send(octet_length((event).data::text))
-        || int4send(coalesce(octet_length((event).key), -1))
-        || int4send(coalesce(octet_length((event).body_hash), -1))
-        || convert_to((event).stream || (event).type || (event).data::text || coalesce((event).key, ''), 'UTF8')
-        || coalesce((event).body_hash, '')
-    );
+    RETURN sha256(previous || audit.event_bytes(
+        (event).position, (event).stream, (event).version, (event).type, (event).data::text, (event).recorded_at_us,
+        (event).key, (event).body_hash, (event).command_events, (event).writer));
 
 CREATE VIEW audit.chain_breaks AS
 SELECT position, stream, type, expected_position, stored_hash, computed_hash
@@ -143,31 +190,13 @@ SELECT position, stream, version, type, data, key,
        timestamptz 'epoch' + recorded_at_us * interval '1 microsecond' AS recorded_at, hash
 FROM public.events;
 
--- neurocards_app: what the services run as. auditor: reads, and nothing else.
--- Roles belong to the whole cluster, so another database may have made them already, even at this moment.
-
-DO $$
-DECLARE
-    role_name text;
-BEGIN
-    FOREACH role_name IN ARRAY ARRAY['neurocards_app', 'auditor'] LOOP
-        BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
-                EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
-            END IF;
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;  -- another migration was faster
-        END;
-    END LOOP;
-    IF NOT pg_has_role(current_user, 'neurocards_app', 'MEMBER') THEN
-        EXECUTE format('GRANT neurocards_app TO %I', current_user);
-    END IF;
-END $$;
-
-GRANT USAGE ON SCHEMA public, audit TO neurocards_app, auditor;
-GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_app, auditor;
-GRANT SELECT ON schema_migrations TO neurocards_app, auditor;
-GRANT SELECT, INSERT ON events, checkpoints TO neurocards_app;
-GRANT SELECT, INSERT, DELETE ON open_jobs, tree_tiles TO neurocards_app;
-GRANT SELECT, INSERT, UPDATE ON snapshots TO neurocards_app;
-GRANT SELECT ON events, open_jobs, checkpoints, tree_tiles, snapshots TO auditor;
+ALTER TABLE events OWNER TO neurocards_log;
+ALTER TABLE open_jobs OWNER TO neurocards_log;
+ALTER TABLE checkpoints OWNER TO neurocards_log;
+GRANT USAGE ON SCHEMA public, audit TO neurocards_reader, neurocards_log;
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;
+GRANT SELECT ON schema_migrations, events, open_jobs, checkpoints, tree_tiles, snapshots TO neurocards_reader;
+-- A state that a service could write would be a balance that it could write.
+GRANT INSERT, UPDATE ON snapshots TO neurocards_maintenance, neurocards_operator;
+GRANT INSERT ON checkpoints TO neurocards_maintenance, neurocards_operator;
+GRANT INSERT, DELETE ON tree_tiles TO neurocards_maintenance, neurocards_operator;

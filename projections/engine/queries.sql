@@ -29,7 +29,7 @@ ORDER BY w.stream, e.version
 -- name: grant_table
 -- Rights on a version's table.
 GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO neurocards_app;
-GRANT SELECT ON {table} TO auditor
+GRANT SELECT ON {table} TO neurocards_reader
 
 -- name: load_rows
 -- Rows by key. $1 keys

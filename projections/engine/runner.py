@@ -8,6 +8,7 @@ from typing import Any
 
 from events.codec import Event, decode_data
 from events.envelope import Cursor, Recorded
+from ledger.log.reader import LogReader
 from ledger.postgres import Connection, Pool, Reader
 from ledger.sql import load_queries
 from projections.engine import cursors
@@ -29,8 +30,6 @@ class Runner:
 
     async def check(self, cursor: Cursor) -> None:
         """Raise IntegrityError unless the log still holds the place."""
-        from ledger.log.ledger import LogReader  # with the appender; the walks of `verify` do without
-
         await LogReader(self._pool).check(cursor)
 
     async def apply(self, batch: list[Recorded]) -> Cursor:

@@ -13,7 +13,7 @@ import msgspec
 
 from events.envelope import GENESIS, Cursor
 from ledger.log.hash_chain import require_sequence
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Connection
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import projection as projection_of

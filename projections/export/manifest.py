@@ -22,6 +22,7 @@ COLUMNS: Final = (
     "key",
     "body_hash",
     "command_events",
+    "writer",
     "recorded_at_us",
     "hash",
 )

@@ -1,7 +1,7 @@
 -- name: export_csv
 -- The rows as columns. $1 first position, $2 last position
 SELECT position, stream, version, type, data::text AS data, key, encode(body_hash, 'hex') AS body_hash, command_events,
-       recorded_at_us, encode(hash, 'hex') AS hash
+       writer, recorded_at_us, encode(hash, 'hex') AS hash
 FROM events WHERE position BETWEEN $1 AND $2 ORDER BY position
 
 -- name: export_ends
@@ -19,6 +19,7 @@ SELECT '{"position":' || position || ',"stream":' || to_json(stream) || ',"versi
     || ',"type":' || to_json(type) || ',"data":' || data || ',"key":' || coalesce(to_json(key)::text, 'null')
     || ',"body_hash":' || coalesce('"' || encode(body_hash, 'hex') || '"', 'null')
     || ',"command_events":' || coalesce(command_events::text, 'null')
+    || ',"writer":' || coalesce(to_json(writer)::text, 'null')
     || ',"recorded_at_us":' || recorded_at_us || ',"hash":"' || encode(hash, 'hex') || '"}'
 FROM events WHERE position BETWEEN $1 AND $2 ORDER BY position
 

@@ -33,6 +33,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     key: str | None
     body_hash: str | None
     command_events: int | None
+    writer: str | None
     recorded_at_us: int
     hash: str
 
@@ -69,6 +70,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
                     row.key,
                     None if row.body_hash is None else bytes.fromhex(row.body_hash),
                     row.command_events,
+                    row.writer,
                     row.recorded_at_us,
                     bytes.fromhex(row.hash),
                 )
@@ -102,7 +104,7 @@ def _csv(path: Path) -> Iterator[Row]:
 
 def _from_text(place: str, cells: list[str]) -> Row:
     try:
-        position, stream, version, type_name, data, key, body_hash, events, time_us, digest = cells
+        position, stream, version, type_name, data, key, body_hash, events, writer, time_us, digest = cells
         return Recorded(
             int(position),
             stream,
@@ -112,6 +114,7 @@ def _from_text(place: str, cells: list[str]) -> Row:
             key or None,
             bytes.fromhex(body_hash) if body_hash else None,
             int(events) if events else None,
+            writer or None,
             int(time_us),
             bytes.fromhex(digest),
         )

@@ -195,10 +195,7 @@ def _fits(previous: bytes, row: Recorded) -> bool:
 def _hash_after(previous: bytes, row: Recorded) -> bytes | None:
     """Hash the row should have; None when its fields cannot be hashed."""
     try:
-        return event_hash(
-            previous, row.position, row.stream, row.version, row.type, row.data, row.key, row.body_hash,
-            row.command_events, row.recorded_at_us,
-        )  # fmt: skip
+        return event_hash(previous, row)
     except (struct.error, UnicodeError):
         return None
 

@@ -14,7 +14,7 @@ CREATE TABLE cursors (
 ) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX cursors_active ON cursors (name) WHERE active;
 GRANT SELECT, INSERT, UPDATE ON cursors TO neurocards_app;
-GRANT SELECT ON cursors TO auditor;
+GRANT SELECT ON cursors TO neurocards_reader;
 
 -- For an auditor with nothing but psql: what moved, when, and whether the promises were kept.
 -- Everything here is a view or a function over `events`; projections/ has the same in Python, and tests compare.
@@ -402,22 +402,22 @@ WHERE g.type = 'CreditsGranted' AND g.data ->> 'kind' = 'purchase' AND g.data ->
 COMMENT ON VIEW audit.unsettled_payments IS
     'Empty when every payment was granted what was ordered, once, and what went back took its credits, no more or less.';
 
-GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_app, auditor;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA audit TO neurocards_app, auditor;
+GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA audit TO neurocards_reader;
 
--- An auditor's own login inherits the role's rights but not its settings; these are for a login as `auditor` itself.
+-- An auditor's own login inherits the role's rights but not its settings; these are for a login as that role itself.
 -- A walk through ten million events takes seconds to a minute; a forgotten query must not hold back vacuum for a day.
 DO $$
 BEGIN
     BEGIN
-        IF NOT pg_has_role(current_user, 'auditor', 'MEMBER') THEN
-            EXECUTE format('GRANT auditor TO %I', current_user);
+        IF NOT pg_has_role(current_user, 'neurocards_reader', 'MEMBER') THEN
+            EXECUTE format('GRANT neurocards_reader TO %I', current_user);
         END IF;
-        ALTER ROLE auditor SET default_transaction_read_only = on;
-        ALTER ROLE auditor SET statement_timeout = '10min';
-        ALTER ROLE auditor SET lock_timeout = '5s';
-        ALTER ROLE auditor SET idle_in_transaction_session_timeout = '10min';
+        ALTER ROLE neurocards_reader SET default_transaction_read_only = on;
+        ALTER ROLE neurocards_reader SET statement_timeout = '10min';
+        ALTER ROLE neurocards_reader SET lock_timeout = '5s';
+        ALTER ROLE neurocards_reader SET idle_in_transaction_session_timeout = '10min';
     EXCEPTION WHEN insufficient_privilege OR internal_error OR unique_violation THEN
-        RAISE NOTICE 'the role auditor keeps its settings: %', SQLERRM;  -- another's role, or changed at this moment
+        RAISE NOTICE 'the role neurocards_reader keeps its settings: %', SQLERRM;  -- another's role, or changed at this moment
     END;
 END $$;

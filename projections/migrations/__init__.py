@@ -27,7 +27,7 @@ async def complete(connection: Connection) -> list[str]:
             await table.create(connection)
             await table.index(connection)
             await table.show(connection)
-            await connection.execute(f"GRANT SELECT ON {name} TO neurocards_app, auditor")
+            await connection.execute(f"GRANT SELECT ON {name} TO neurocards_reader")
             await cursors.register(connection, name)
         else:
             version, _ = await cursors.where_is(connection, name)

@@ -5,12 +5,12 @@ FROM events WHERE stream = $1 AND position <= $2 ORDER BY version
 
 -- name: event_at
 -- One event. $1 position
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events WHERE position = $1
 
 -- name: explain_drawn
 -- What was drawn from a lot: charges, revocations, expiries. $1 stream, $2 after this version, $3 lot, $4 at most so many
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events
 WHERE stream = $1 AND version > $2
   AND CASE type WHEN 'CreditsExpired' THEN (data ->> 'lot')::bigint = $3
@@ -23,18 +23,18 @@ ORDER BY version LIMIT $4
 
 -- name: explain_jobs
 -- All events of some jobs: their own streams, their charges and refunds. $1 jobs
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events WHERE stream = ANY (SELECT 'job-' || job FROM unnest($1::text[]) AS job)
 UNION ALL
-SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events WHERE type = 'CreditsCharged' AND data ->> 'job' = ANY ($1)
 UNION ALL
-SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events WHERE type = 'CreditsRefunded' AND data ->> 'job' = ANY ($1)
 
 -- name: explain_lots
 -- The grants that made some lots of an account. $1 stream, $2 lots
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events WHERE stream = $1 AND type = 'CreditsGranted' AND (data ->> 'lot')::bigint = ANY ($2::bigint[])
 
 -- name: explain_messages
@@ -80,23 +80,23 @@ WITH named AS (
     UNION
     SELECT data ->> 'refund' FROM own WHERE type = 'RefundIntended'
 )
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM own
 UNION ALL
-SELECT position, stream, version, type, data::text, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events
 WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' IN (SELECT reference FROM called)
 
 -- name: journal
 -- Events, those at the {order} end of a range first. $1 from position, $2 to position, $3 types or NULL, $4 at most so many
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events
 WHERE position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
 ORDER BY position {order} LIMIT $4
 
 -- name: journal_account
 -- The events of an account, of its jobs and of its payments. $1..$4 as in journal, $5 stream
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, recorded_at_us, hash
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events
 WHERE stream IN (SELECT $5::text UNION ALL
                  SELECT 'job-' || (data ->> 'job') FROM events WHERE stream = $5 AND type = 'CreditsCharged' UNION ALL

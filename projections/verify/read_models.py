@@ -36,7 +36,7 @@ _ENDS = frozenset({"JobSucceeded", "JobFailed"})
 def as_recorded(row: Any) -> Recorded:
     """The fields a fold may look at; the rest is empty."""
     position, stream, version, name, data, time_us = row
-    return Recorded(position, stream, version, name, data, None, None, None, time_us, b"")
+    return Recorded(position, stream, version, name, data, None, None, None, None, time_us, b"")
 
 
 class _Compared:

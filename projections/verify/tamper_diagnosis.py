@@ -9,7 +9,7 @@ from itertools import product
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from events.codec import EVENT_TYPES
 from events.envelope import GENESIS_HASH, Recorded
@@ -36,6 +36,7 @@ _CONTENT: Final = (
     "key",
     "body_hash",
     "command_events",
+    "writer",
     "recorded_at_us",
 )
 
@@ -80,7 +81,7 @@ class Suspect(msgspec.Struct, frozen=True):
 
 
 def _hash_after(previous: bytes, row: Recorded) -> bytes:
-    return event_hash(previous, *astuple(row)[:-1])
+    return event_hash(previous, row)
 
 
 def prove(

@@ -66,7 +66,7 @@ async def take(
     settings: Settings, repository: Repository, *, keep: int, progress: Progress, sync: bool = True
 ) -> Taken:
     """Back up the running system. Raises BackupError, StartError, and what asyncpg raises."""
-    url = settings.require_database_url()
+    url = settings.require_owner_url()
     repository.prepare()
     connection = await asyncpg.connect(url, timeout=10)
     try:
@@ -172,7 +172,7 @@ async def base_backup(url: str, target: Path, label: str, major: int, *, sync: b
     if code:
         raise BackupError(
             f"pg_basebackup ended with code {code}: {words}\n"
-            "DATABASE_URL must be of a role with REPLICATION, and pg_hba.conf must let it"
+            "DATABASE_OWNER_URL must be of a role with REPLICATION, and pg_hba.conf must let it"
         )
 
 

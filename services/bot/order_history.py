@@ -8,7 +8,7 @@ from events.account import CreditEvent, CreditsCharged
 from events.codec import decode_data
 from events.stream_names import account_stream
 from ledger.jobs.state import JobState
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 

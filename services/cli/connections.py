@@ -1,8 +1,8 @@
 """Commands' settings, logs, and connections: read-only, ledger, or both servers.
 
-Reading is done as the role `auditor`, which can only select, in read-only transactions. The database is
-AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as `auditor`, because it
-is an auditor's own, is used as it is. What is heavy is imported only when a command runs.
+Reading is done as the role `neurocards_reader`, which can only select, in read-only transactions. The
+database is AUDIT_DATABASE_URL, e.g. a replica, or else DATABASE_URL. A login that may not act as that role,
+because it is an auditor's own, is used as it is. What is heavy is imported only when a command runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-AUDITOR_ROLE = "auditor"
+AUDITOR_ROLE = "neurocards_reader"
 
 
 def settings_here(only: Collection[str] | None = None) -> Settings:
@@ -39,7 +39,7 @@ def settings_here(only: Collection[str] | None = None) -> Settings:
     running = DataFolder(settings.data_dir).running_addresses()
     found = {
         name: running[name]
-        for name in ("database_url", "redis_url", "sandbox_url")
+        for name in ("database_url", "database_owner_url", "redis_url", "sandbox_url")
         if running.get(name) is not None and (only is None or name in only)
     }
     missing = {name: value for name, value in found.items() if getattr(settings, name) is None}

@@ -30,7 +30,7 @@ def read_account(command: str, user: str | None, work: Callable[[Pool, Any], Awa
 async def resolve_account(settings: Settings, user: str) -> str:
     """Account id of `user`: an account id, or a Telegram id (digits). Raises NoSuchAccountError.
 
-    Telegram ids are personal data, which the role `auditor` may not read: one is looked up with the
+    Telegram ids are personal data, which the role `neurocards_reader` may not read: one is looked up with the
     application's rights, at DATABASE_URL.
     """
     from projections.engine.errors import NoSuchAccountError

@@ -11,6 +11,8 @@ from services.local.data_dir import DataFolder
 from services.local.embedded_server import EmbeddedServer
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
+from services.migrations import migrate
+from services.migrations.logins import LOGINS, pass_files, set_passwords
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -23,19 +25,34 @@ _WATCH_INTERVAL_S = 0.5
 
 class Databases:
     def __init__(self, settings: Settings, folder: DataFolder) -> None:
-        self.database_url = settings.database_url or ""
         self.redis_url = settings.redis_url or ""
+        self._settings = settings
         self._servers: list[EmbeddedServer] = []
+        self._postgres: EmbeddedPostgres | None = None
+        self._logins = folder.root / "logins"
+        self._passwords: dict[str, str] = {}
         if settings.database_url is None:
             log, options = folder.log_path("postgres"), archiving(settings)
-            postgres = EmbeddedPostgres(folder.postgres, folder.socket_folder(), log, options=options)
+            sockets = folder.socket_folder()
+            postgres = EmbeddedPostgres(folder.postgres, sockets, log, authenticate=True, options=options)
             self._servers.append(postgres)
-            self.database_url = postgres.url(DATABASE)
-            self._maintenance_url = postgres.url()
+            self._postgres = postgres
         if settings.redis_url is None:
             valkey = EmbeddedValkey(folder.valkey, folder.socket_folder(), folder.log_path("valkey"))
             self._servers.append(valkey)
             self.redis_url = valkey.url()
+
+    @property
+    def owner_url(self) -> str:
+        """For what needs the owner's rights: migrations, rebuilds, backups."""
+        return self._postgres.url(DATABASE) if self._postgres else self._settings.require_owner_url()
+
+    def login_url(self, service: str) -> str:
+        """A service's own login; the configured one where Postgres is not ours."""
+        if self._postgres is None:
+            return self._settings.require_database_url()
+        login = LOGINS[service]
+        return self._postgres.url(DATABASE, login, self._passwords[login])
 
     @property
     def embedded(self) -> list[str]:
@@ -44,8 +61,19 @@ class Databases:
     async def start(self) -> None:
         """Raises StartError with what to do."""
         await asyncio.gather(*(asyncio.to_thread(server.start) for server in self._servers))
-        if EmbeddedPostgres.name in self.embedded:
-            await _ensure_database(self._maintenance_url)
+        if self._postgres:
+            await _ensure_database(self._postgres.url())
+
+    async def migrate(self) -> list[str]:
+        """Apply missing migrations and let the services in; the names applied."""
+        applied = await migrate(self.owner_url)
+        await self._set_passwords()
+        return applied
+
+    async def _set_passwords(self) -> None:
+        if self._postgres is not None:
+            self._passwords = pass_files(self._logins)
+            await set_passwords(self.owner_url, self._passwords)
 
     async def keep_running(self, started_again: Callable[[], None] = lambda: None) -> None:
         """Restart servers that died. Never returns."""
@@ -55,6 +83,8 @@ class Databases:
                 if (code := server.exit_code) is not None:
                     logger.error("server_died", server=server.name, code=code, log=str(server.log_path))
                     await asyncio.to_thread(server.start)
+                    if server is self._postgres:
+                        await self._set_passwords()  # a restored one has others
                     logger.warning("server_restarted", server=server.name)
                     started_again()
 

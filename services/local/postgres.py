@@ -7,6 +7,7 @@ the one that was there under another name.
 import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,9 @@ from services.platform.errors import StartError
 
 logger = structlog.get_logger()
 
+OWNER = "postgres"
+OWNER_PASSWORD = "owner-password"  # noqa: S105
+"""File in the data folder: a backup has it too, and whoever restores one is its owner."""
 START_TIMEOUT_S = 60
 RESTORED = "restored"
 _DURABLE = {"max_connections": "200", "shared_buffers": "128MB", "synchronous_commit": "on"}
@@ -42,7 +46,10 @@ _FORGETFUL = {
 
 
 class EmbeddedPostgres(EmbeddedServer):
-    """Postgres in `data`. `durable=False` (tests) skips fsync: data survives our end, not the machine's."""
+    """Postgres in `data`. `durable=False` (tests) skips fsync: data survives our end, not the machine's.
+
+    With `authenticate` a new cluster asks every login for its password.
+    """
 
     name = "Postgres"
     stop_signal = signal.SIGINT
@@ -55,6 +62,7 @@ class EmbeddedPostgres(EmbeddedServer):
         *,
         durable: bool = True,
         watched_pid: int = 0,
+        authenticate: bool = False,
         options: Mapping[str, str] | None = None,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
@@ -62,6 +70,7 @@ class EmbeddedPostgres(EmbeddedServer):
         self.pid_file = data / "postmaster.pid"
         self._sockets = sockets / "pg"
         self._durable = durable
+        self._authenticate = authenticate
         self._options = options or {}
         self._start_timeout_s = start_timeout_s
         self._user: pwd.struct_passwd | None = None
@@ -87,9 +96,13 @@ class EmbeddedPostgres(EmbeddedServer):
             self._initialise(programs)
         self._serve(programs)
 
-    def url(self, database: str = "postgres") -> str:
-        """For asyncpg and libpq; without password, since only this user (and root) gets to the socket."""
-        return f"postgresql://postgres@/{database}?host={quote(str(self._sockets), safe='/')}"
+    def url(self, database: str = "postgres", user: str = OWNER, password: str = "") -> str:
+        """For asyncpg and libpq. The owner's has its password, if the cluster was made with one."""
+        if user == OWNER:
+            with contextlib.suppress(FileNotFoundError):
+                password = (self.data / OWNER_PASSWORD).read_text("ascii")
+        login = f"{user}:{password}" if password else user
+        return f"postgresql://{login}@/{database}?host={quote(str(self._sockets), safe='/')}"
 
     def _serve(self, programs: PostgresPrograms) -> None:
         options = {
@@ -118,8 +131,16 @@ class EmbeddedPostgres(EmbeddedServer):
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(mode=0o700)
         self._give(fresh)
+        password = fresh.with_name(f"{fresh.name}-password")
+        password.unlink(missing_ok=True)
+        checks = ["--auth=trust"]
+        if self._authenticate:
+            password.touch(0o600)
+            password.write_text(secrets.token_urlsafe(32), "ascii")
+            self._give(password)
+            checks = ["--auth=scram-sha-256", f"--pwfile={password}"]
         command = [
-            str(programs.initdb), "--pgdata", str(fresh), "--username=postgres", "--auth=trust",
+            str(programs.initdb), "--pgdata", str(fresh), f"--username={OWNER}", *checks,
             "--encoding=UTF8", "--locale=C", *([] if self._durable else ["--no-sync"]),
         ]  # fmt: skip
         who = (
@@ -130,6 +151,8 @@ class EmbeddedPostgres(EmbeddedServer):
         )  # fmt: skip
         if done.returncode != 0:
             raise StartError(f"initdb could not make {fresh}: {done.stderr.strip()[-500:]}")
+        if self._authenticate:
+            password.rename(fresh / OWNER_PASSWORD)  # a backup has it too: whoever restores it is the owner
         if self.data.exists():
             self.data.rmdir()  # only ever an empty one; anything else is not ours to remove
         fresh.rename(self.data)

@@ -58,7 +58,7 @@ class ChildProcess:
     def start(self) -> None:
         self.ready_file.unlink(missing_ok=True)
         env = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_OWNER_URL"},
             **self.spec.env,
             LIFELINE: str(self._lifeline_fd),
             "READY_FILE": str(self.ready_file),

@@ -16,7 +16,7 @@ from services.local.data_dir import DataFolder
 from services.local.databases import Databases
 from services.local.processes import free_port, port_is_free
 from services.local.supervisor import Spec, Supervisor
-from services.migrations import migrate
+from services.migrations.logins import SERVICES
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
 from services.platform.parent_death import end_at_once, hangup_is_ignored
@@ -25,7 +25,7 @@ from services.recovery import checkpoint_files
 
 logger = structlog.get_logger()
 
-SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "worker", "web", "bot")
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_AT_TERMINAL_S: Final = 0.5
 P = ParamSpec("P")
@@ -78,7 +78,7 @@ class Up:
     async def _run_on(self, databases: Databases) -> None:
         if databases.embedded:
             self._say(f"{' and '.join(databases.embedded)} started; data in {self._folder.root}")
-        applied = await migrate(databases.database_url)
+        applied = await databases.migrate()
         if applied:
             self._say(f"{len(applied)} migrations applied")
         stages = [] if self._options.infra_only else self._stages(databases)
@@ -121,7 +121,6 @@ class Up:
     def _stages(self, databases: Databases) -> list[list[Spec]]:
         settings = self._settings
         shared = {
-            "DATABASE_URL": databases.database_url,
             "REDIS_URL": databases.redis_url,
             "NEUROCARDS_DATA_DIR": str(self._folder.root),
             "SANDBOX_PORT": str(settings.sandbox_port),
@@ -136,7 +135,8 @@ class Up:
         for service in SERVICES:
             count = self._options.workers if service == "worker" else 1
             names = [service] if count == 1 else [f"{service}-{n}" for n in range(1, count + 1)]
-            specs += [_spec(name, service, shared) for name in names]
+            own = {"DATABASE_URL": databases.login_url(service)}
+            specs += [_spec(name, service, shared | own) for name in names]
         stages.append(specs)
         return stages
 
@@ -144,7 +144,8 @@ class Up:
         settings, all_of_it = self._settings, not self._options.infra_only
         chat = all_of_it and settings.uses_sandbox_for("telegram")
         facts = {
-            "database_url": databases.database_url,
+            "database_url": databases.login_url("operator"),
+            "database_owner_url": databases.owner_url,
             "redis_url": databases.redis_url,
             "web_url": settings.public_base if all_of_it else None,
             "chat_url": f"{settings.sandbox_base}/" if chat else None,

@@ -12,6 +12,7 @@ from aiogram import Bot
 from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
+from ledger.log.snapshots import keep_snapshots
 from ledger.postgres import Pool
 from services.accounts.personal_data import PersonalData
 from services.adapters.kie.gateway import Kie
@@ -52,6 +53,7 @@ SLOWLY_S = 15.0
 LATE_S = 30.0
 ABANDONED_S = 60.0
 BALANCES_S = 60.0
+SNAPSHOTS_S = 60.0
 COMPARE_S = 60.0
 
 
@@ -79,6 +81,7 @@ async def serve(settings: Settings) -> None:
             lease_s = settings.lease_seconds
             orphaned = OrphanedJobs(ledger, pool, redis, unmoved_s=2 * lease_s)
             tasks.start("unclaimed", orphaned.run_once, min(ORPHANED_S, lease_s))
+        tasks.start("snapshots", partial(keep_snapshots, pool), SNAPSHOTS_S)
         start_payments(tasks, settings, ledger, pool, shop, bot)
         start_gauges(tasks, pool, redis, kie)
         if settings.verify_every_seconds:

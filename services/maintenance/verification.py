@@ -25,7 +25,7 @@ from projections.verify.findings import DATABASE_KINDS
 from projections.verify.run import Database, Report, verify
 from services.accounts.personal_data import PersonalData
 from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
-from services.platform.database import APP_ROLE, server_settings
+from services.platform.database import server_settings
 from services.platform.settings import Settings
 
 query = load_queries("services.maintenance")
@@ -62,7 +62,7 @@ class Verification:
         self._begin_at = time.monotonic() + first_s
         self._back_after_s: float | None = None
         patient = {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "1h"}
-        told = server_settings("verify", APP_ROLE) | patient | {"default_transaction_read_only": "on"}
+        told = server_settings("verify") | patient | {"default_transaction_read_only": "on"}
         self._database = Database(settings.require_database_url(), told)
 
     @property

@@ -69,4 +69,4 @@ CREATE INDEX payment_differences_comparison ON payment_differences (comparison);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON payment_links, payment_requests, payment_watch TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON payment_comparisons, payment_differences TO neurocards_app;
-GRANT SELECT ON payment_watch, payment_comparisons, payment_differences TO auditor;
+GRANT SELECT ON payment_watch, payment_comparisons, payment_differences TO neurocards_reader;

@@ -117,5 +117,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, status_messages, deliveries 
 GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT, UPDATE ON verification TO neurocards_app;
-GRANT SELECT ON order_jobs, status_messages, deliveries TO auditor;
-GRANT SELECT ON model_circuits, model_changes, verification TO auditor;
+GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
+GRANT SELECT ON model_circuits, model_changes, verification TO neurocards_reader;

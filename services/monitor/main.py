@@ -1,4 +1,4 @@
-"""`neurocards serve monitor`: deadlines and credit expiry, with Postgres alone."""
+"""`neurocards serve monitor`: deadlines, credit expiry, the append lock; with Postgres alone."""
 
 import contextlib
 import time
@@ -7,6 +7,7 @@ from functools import partial
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.monitor.append_lock import LockWatch
 from services.monitor.credit_expiry import ExpirySweep
 from services.monitor.job_deadlines import DeadlineSweep
 from services.monitor.metrics import LOG_AHEAD
@@ -19,6 +20,7 @@ query = load_queries("services.monitor")
 
 SWEEP_S = 1.0
 MEASURE_S = 5.0
+WATCH_S = 2.0
 EXPIRY_S = 10.0
 
 
@@ -37,6 +39,7 @@ async def serve(settings: Settings) -> None:
         tasks.start("deadlines", deadlines, SWEEP_S, at_once=True)
         tasks.start("expiry", ExpirySweep(ledger, pool).run_once, EXPIRY_S, at_once=True)
         tasks.start("log_time", partial(measure_log_time, pool), MEASURE_S)
+        tasks.start("append_lock", LockWatch(pool).run_once, WATCH_S)
         runtime.ready()
         await runtime.wait()
 

@@ -6,6 +6,14 @@ WHERE next_expiry_at_us <= (extract(epoch FROM clock_timestamp()) * 1000000)::bi
   AND (next_expiry_at_us, account) > ($1, $2)
 ORDER BY next_expiry_at_us, account LIMIT $3
 
+-- name: free_append_lock
+-- End who holds the append lock; whether that was done. $1 process id, $2 begin of its transaction
+SELECT ledger.free_append_lock($1, $2)
+
+-- name: hindrances
+-- What stands in the way of appending, or will.
+SELECT what, pid, login, since, waits_for, share FROM ledger.hindrances()
+
 -- name: log_time
 -- The newest event's time and the database's, both epoch seconds; no row: the log is empty
 SELECT (recorded_at_us / 1e6)::float8 AS log_s, extract(epoch FROM clock_timestamp())::float8 AS database_s

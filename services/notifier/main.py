@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from services.adapters.telegram.limits import TelegramLimits, rates_for
 from services.adapters.telegram.send import create_sending_bot

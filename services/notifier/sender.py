@@ -19,7 +19,7 @@ from aiogram.types import InputFile, Message
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import UPLOAD_BYTES_MAX, classify, file_id_of

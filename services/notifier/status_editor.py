@@ -14,7 +14,7 @@ import structlog
 from aiogram import Bot
 from structlog.contextvars import bind_contextvars
 
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
 from services.adapters.telegram.client import edit_text

@@ -1,8 +1,8 @@
 """Postgres connections of every process but the ledger's appender.
 
-As the role `neurocards_app`, which may read and append events and nothing more, in UTC, with timeouts on
-everything, so that a frozen process or network holds nothing for long. `json` columns arrive as text: an
-event's exact text is what its hash covers.
+As the login of DATABASE_URL, whose rights are the process's, in UTC, with timeouts on everything, so that a
+frozen process or network holds nothing for long. `json` columns arrive as text: an event's exact text is what
+its hash covers.
 """
 
 import asyncio
@@ -16,7 +16,6 @@ from services.migrations import compare
 from services.platform.errors import StartError, UnsafeDatabaseError, explain
 from services.platform.settings import Settings
 
-APP_ROLE = "neurocards_app"
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 20.0
 UNUSABLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -34,9 +33,7 @@ _SERVER_SETTINGS = {
 }
 
 
-async def create_pool(
-    settings: Settings, name: str, *, min_size: int = 1, max_size: int = 8, role: str | None = APP_ROLE
-) -> Pool:
+async def create_pool(settings: Settings, name: str, *, min_size: int = 1, max_size: int = 8) -> Pool:
     """Pool of connections named `neurocards-<name>`. Raises StartError.
 
     Each connection is checked to commit durably and to take writes, also later: one that can only read may be
@@ -54,7 +51,7 @@ async def create_pool(
             setup=_require_writable,
             reset=_keep_session,
             target_session_attrs=READ_WRITE,
-            server_settings=server_settings(name, role),
+            server_settings=server_settings(name),
         )
         async with AsyncExitStack() as undo:
             undo.push_async_callback(pool.close)
@@ -76,14 +73,14 @@ async def patient_pool(settings: Settings, name: str) -> Pool:
             max_size=4,
             timeout=CONNECT_TIMEOUT_S,
             init=check_connection,
-            server_settings=server_settings(name, APP_ROLE) | patient,
+            server_settings=server_settings(name) | patient,
         )
     except UNUSABLE as error:
         raise start_error(error) from error
 
 
 async def connect(
-    settings: Settings, name: str, *, role: str | None = APP_ROLE, writes: bool = True
+    settings: Settings, name: str, *, writes: bool = True
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """Dedicated connection, e.g. to LISTEN. Read-only ones only without `writes`. Raises StartError."""
     try:
@@ -91,7 +88,7 @@ async def connect(
             settings.require_database_url(),
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
-            server_settings=server_settings(name, role),
+            server_settings=server_settings(name),
             target_session_attrs=READ_WRITE if writes else None,
         )
         await check_connection(connection)
@@ -100,7 +97,7 @@ async def connect(
     return connection
 
 
-def server_settings(name: str, role: str | None) -> dict[str, str]:
+def server_settings(name: str, role: str | None = None) -> dict[str, str]:
     named = {"application_name": f"neurocards-{name}"[:63], **_SERVER_SETTINGS}
     return named | ({"role": role} if role else {})
 
@@ -136,7 +133,7 @@ async def wait_for_database(settings: Settings, *, timeout_s: float = 30) -> Non
     deadline = asyncio.get_running_loop().time() + timeout_s
     while True:
         try:
-            connection = await connect(settings, "wait", role=None)
+            connection = await connect(settings, "wait")
         except StartError as error:
             away = isinstance(error.__cause__, OSError | asyncpg.OperatorInterventionError)
             if not away or asyncio.get_running_loop().time() > deadline:

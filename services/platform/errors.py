@@ -70,7 +70,7 @@ def _of_postgres(error: BaseException) -> str | None:
             return f"DATABASE_URL: {words}"
         case asyncpg.InsufficientPrivilegeError():
             return (
-                f"the user in DATABASE_URL has not the right ({words}): GRANT it auditor to read, "
+                f"the user in DATABASE_URL has not the right ({words}): GRANT it neurocards_reader to read, "
                 "neurocards_app for the rest; `migrate`, `replay` and `recover` need the tables' owner"
             )
         case (

@@ -154,6 +154,9 @@ class Settings(SettingsFields):
     def require_database_url(self) -> str:
         return _required("DATABASE_URL", self.database_url)
 
+    def require_owner_url(self) -> str:
+        return self.database_owner_url or self.require_database_url()
+
     def require_redis_url(self) -> str:
         return _required("REDIS_URL", self.redis_url)
 

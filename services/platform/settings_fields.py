@@ -102,10 +102,11 @@ class SettingsFields(BaseSettings):
     database_url: PostgresUrl | None = Field(
         None, repr=False, description="Postgres, postgresql://…; empty: `neurocards up` starts its own"
     )
+    database_owner_url: PostgresUrl | None = Field(
+        None, repr=False, description="For migrate, replay and backup: as its owner; empty: DATABASE_URL"
+    )
     audit_database_url: PostgresUrl | None = Field(
-        None,
-        repr=False,
-        description="Postgres that `neurocards ledger …` reads, e.g. a replica; empty: DATABASE_URL",
+        None, repr=False, description="What `neurocards ledger …` reads, e.g. a replica; empty: DATABASE_URL"
     )
     redis_url: RedisUrl | None = Field(
         None, repr=False, description="Redis or Valkey, redis://…; empty: `neurocards up` starts its own"

@@ -3,7 +3,7 @@
 import contextlib
 from functools import partial
 
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from services.platform.database import create_pool

@@ -18,8 +18,7 @@ from ledger.checkpoints.merkle_store import forget_tiles
 from ledger.checkpoints.signed_note import PrivateKey
 from ledger.checkpoints.store import hash_at, store
 from ledger.errors import LedgerError
-from ledger.log.append_connection import APPEND_LOCK
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.engine import cursors
@@ -127,10 +126,7 @@ class Repair:
         self._say(f"signed at {time_text(statement.time_us)}; keep a copy of {path} with the checkpoints")
 
     async def _open_jobs(self) -> None:
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", APPEND_LOCK)
-            await connection.execute(query("open_jobs_forget"))
-            await connection.execute(query("open_jobs_add"))
+        await self._pool.execute(query("open_jobs_rebuild"))
         self._say("the table of unfinished jobs is as the log says")
 
     async def _notifier(self) -> None:

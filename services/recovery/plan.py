@@ -6,7 +6,7 @@ import msgspec
 
 from events.envelope import GENESIS, GENESIS_HASH, Cursor
 from ledger.checkpoints.signed_note import PublicKey
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.engine.registry import PROJECTIONS

@@ -57,19 +57,9 @@ SELECT least(
      WHERE e.type = 'PaymentSucceeded' AND NOT EXISTS (SELECT FROM deliveries d WHERE d.position = e.position))
 )
 
--- name: open_jobs_add
--- Add jobs that the log says are unfinished.
-INSERT INTO open_jobs (job, account, position, deadline_at_us)
-SELECT substr(q.stream, 5), q.data ->> 'account', q.position, (q.data ->> 'deadline_at_us')::bigint FROM events q
-WHERE q.type = 'JobQueued'
-  AND NOT EXISTS (SELECT FROM events e WHERE e.stream = q.stream AND e.type IN ('JobSucceeded', 'JobFailed'))
-ON CONFLICT (job) DO NOTHING
-
--- name: open_jobs_forget
--- Remove jobs that the log does not say are unfinished.
-DELETE FROM open_jobs o
-WHERE NOT EXISTS (SELECT FROM events q WHERE q.stream = 'job-' || o.job AND q.type = 'JobQueued')
-   OR EXISTS (SELECT FROM events e WHERE e.stream = 'job-' || o.job AND e.type IN ('JobSucceeded', 'JobFailed'))
+-- name: open_jobs_rebuild
+-- Make the table of unfinished jobs what the log says, while nothing is appended.
+SELECT ledger.rebuild_open_jobs()
 
 -- name: open_jobs_wrong
 -- Jobs that the log says are unfinished and open_jobs lacks, and the other way round.

@@ -52,7 +52,7 @@ async def restart(drill: Drill) -> str:
 
 async def rebuild_them(drill: Drill) -> str:
     """Rebuild all projections in one pass; each must equal the live one."""
-    rebuilt = await rebuild_all(drill.stack.database_url, list(PROJECTIONS), RebuildOptions())
+    rebuilt = await rebuild_all(drill.stack.database_owner_url, list(PROJECTIONS), RebuildOptions())
     different = [done.state.name for done in rebuilt if not done.swapped]
     if different:
         raise StartError(

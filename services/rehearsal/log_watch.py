@@ -14,7 +14,7 @@ from events.account import CreditsCharged
 from events.codec import decode
 from events.envelope import Recorded
 from events.stream_names import account_stream, job_stream
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from services.platform.database import create_pool
 from services.platform.redis import command_client

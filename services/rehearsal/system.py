@@ -61,6 +61,10 @@ class RunningStack:
         return str(self._addresses["database_url"])
 
     @property
+    def database_owner_url(self) -> str:
+        return str(self._addresses["database_owner_url"])
+
+    @property
     def redis_url(self) -> str:
         return str(self._addresses["redis_url"])
 
@@ -134,7 +138,10 @@ class LocalStack(RunningStack):
         if (reason := refusal(self._addresses, str(self.data.socket_folder()))) is not None:
             raise DrillRefusedError(f"no drill on {self.data.root}: {reason}")
         self.settings = load_settings(
-            database_url=self.database_url, redis_url=self.redis_url, sandbox_url=self.sandbox_url
+            database_url=self.database_url,
+            database_owner_url=self.database_owner_url,
+            redis_url=self.redis_url,
+            sandbox_url=self.sandbox_url,
         )
 
     def _told(self) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def refusal(told: dict[str, Any], sockets: str) -> str | None:
         return "no `neurocards up` runs there; start one with `make run`"
     if set(told.get("embedded", ())) != {"Postgres", "Valkey"}:
         return "its databases are not its own: DATABASE_URL or REDIS_URL is set"
-    for name in ("database_url", "redis_url"):
+    for name in ("database_url", "database_owner_url", "redis_url"):
         if sockets not in unquote(str(told.get(name))):
             return f"{name} is not a socket below {sockets}"
     real = [company for company in COMPANIES if company not in told.get("sandbox_for", ())]
@@ -229,6 +236,7 @@ class Stack(RunningStack):
             **known,
             _env_file=None,
             database_url=self.database_url,
+            database_owner_url=self.database_owner_url,
             redis_url=self.redis_url,
             sandbox_url=self.sandbox_url,
             data_dir=self.data.root,

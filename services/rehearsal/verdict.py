@@ -267,7 +267,9 @@ CHECKS: Final = {
     "books sum to zero, nothing overdrawn": Promise(kinds=("books", "overdraft", "lots")),
     "gifts once each, from what gives them": Promise(kinds=("gift",)),
     "credits are what was paid": Promise(kinds=("payment",)),
-    "the chain holds": Promise(kinds=(*CHAIN_KINDS, "stream", "command", "clock", "unreadable", "guard")),
+    "the chain holds": Promise(
+        kinds=(*CHAIN_KINDS, "stream", "command", "clock", "unreadable", "guard", "person")
+    ),
     "read models are what the log says": Promise(kinds=("projection", "cursor", "snapshot", "checkpoint")),
     "streams and log agree": Promise(kinds=("streams",)),
 }

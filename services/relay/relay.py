@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
 from services.platform import tracing

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from events.envelope import Cursor, Recorded
 from events.stream_names import job_of
 from ledger.log.hash_chain import follows
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.verify.findings import Findings, Problem

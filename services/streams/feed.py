@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from events.envelope import Cursor, Recorded
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import sequence_break
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from services.platform.metrics import FEED_EVENTS
 from services.platform.redis_keys import LEDGER
 from services.streams.entries import StreamError, decode_entry, entry_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import structlog
 
-from ledger.log.ledger import NOTIFY_CHANNEL
+from ledger.log.reader import NOTIFY_CHANNEL
 from ledger.postgres import DATABASE_ERRORS
 from services.platform.errors import StartError
 

@@ -20,7 +20,7 @@ import asyncpg
 import msgspec
 
 from events.codec import encode
-from events.envelope import GENESIS, Cursor
+from events.envelope import GENESIS, Cursor, Recorded
 from events.job import Failure, Video
 from ledger import commands as c
 from ledger.decider import State, decide, evolve, initial, streams_read
@@ -29,7 +29,9 @@ from ledger.log.hash_chain import event_hash
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-BASE_US = 1_700_000_000_000_000
+_BASE_US = 1_700_000_000_000_000
+"""Where the one life is lived that all are copied from; the last of the copies ends as the log is filled."""
+
 STEP_US = 60_000_000
 """Between two commands of one account."""
 
@@ -38,6 +40,7 @@ ABREAST = 500
 """So many accounts live at the same time."""
 
 _ACCOUNT = "@"
+_WRITER = "neurocards_operator"
 _TIME = re.compile(r"\b17\d{14}\b")
 
 
@@ -62,7 +65,7 @@ def life(commands: Sequence[tuple[str, c.Command]]) -> list[list[Step]]:
     known: dict[str, tuple[int, State]] = {}
     done: list[list[Step]] = []
     for n, (key, command) in enumerate(commands):
-        now_us = BASE_US + n * STEP_US
+        now_us = _BASE_US + n * STEP_US
         view = {s: known.get(s, (0, initial(s)))[1] for s in streams_read(command)}
         made = decide(view, command, now_us)
         steps: list[Step] = []
@@ -128,7 +131,7 @@ class Copier:
         names = [f"{self.accounts + n:08x}" for n in range(count)]
         self.accounts += count
         for command in steps:
-            later_us = begin_us - BASE_US
+            later_us = begin_us - _BASE_US
             yield "".join(
                 [self._line(step, name, later_us + n) for n, name in enumerate(names) for step in command]
             ).encode()
@@ -140,16 +143,17 @@ class Copier:
         for at_us, piece in zip(step.times_us, step.pieces[1:], strict=True):
             data += str(at_us + later_us) + piece
         data = data.replace(_ACCOUNT, name)
-        key, body_hash, command = None, None, "\\N\t\\N\t\\N"
+        key, body_hash, command = None, None, "\\N\t\\N\t\\N\t\\N"
         if step.key is not None:
             key = step.key.replace(_ACCOUNT, name)
             body_hash = sha256(key.encode()).digest()
-            command = f"{key}\t\\\\x{body_hash.hex()}\t{step.command_events}"
+            command = f"{key}\t\\\\x{body_hash.hex()}\t{step.command_events}\t{_WRITER}"
         recorded_at_us = step.recorded_at_us + later_us
-        digest = event_hash(
-            self.cursor.hash, position, stream, step.version, step.type, data, key, body_hash,
-            step.command_events, recorded_at_us,
+        row = Recorded(
+            position, stream, step.version, step.type, data, key, body_hash, step.command_events,
+            _WRITER if step.key is not None else None, recorded_at_us, b"",
         )  # fmt: skip
+        digest = event_hash(self.cursor.hash, row)
         self.cursor = Cursor(position, digest)
         return (
             f"{position}\t{stream}\t{step.version}\t{step.type}\t{data}\t{command}"
@@ -163,6 +167,7 @@ class BigLog(msgspec.Struct):
     events: int
     accounts: int
     head: Cursor
+    begin_us: int
     seconds: float
 
 
@@ -188,25 +193,28 @@ async def fill(
             raise ValueError("the log is not empty")
         await connection.execute("SET maintenance_work_mem = '512MB'; SET synchronous_commit = off")
         copier = Copier()
+        lives = -(-events // sum(len(command) for command in steps))
+        begin_us = time.time_ns() // 1000 - -(-lives // abreast) * STEP_US * len(steps)
         async with connection.transaction():
             rebuild = await _drop_indexes(connection)
-            columns = "position stream version type data key body_hash command_events recorded_at_us hash"
+            columns = (
+                "position stream version type data key body_hash command_events writer recorded_at_us hash"
+            )
             await connection.copy_to_table(
-                "events", source=_pieces(copier, steps, events, abreast), columns=columns.split()
+                "events", source=_pieces(copier, steps, lives, abreast, begin_us), columns=columns.split()
             )
             for statement in rebuild:
                 await connection.execute(statement)
         await connection.execute("VACUUM (ANALYZE) events")
     finally:
         await connection.close()
-    return BigLog(copier.cursor.position, copier.accounts, copier.cursor, time.perf_counter() - begin)
+    seconds = time.perf_counter() - begin
+    return BigLog(copier.cursor.position, copier.accounts, copier.cursor, begin_us, seconds)
 
 
 async def _pieces(
-    copier: Copier, steps: Sequence[Sequence[Step]], events: int, abreast: int
+    copier: Copier, steps: Sequence[Sequence[Step]], lives: int, abreast: int, begin_us: int
 ) -> AsyncIterator[bytes]:
-    lives = -(-events // sum(len(command) for command in steps))
-    begin_us = BASE_US
     while lives > 0:
         for piece in copier.abreast(steps, min(lives, abreast), begin_us):
             yield piece

@@ -9,8 +9,7 @@ import pytest
 import structlog
 
 from services.local.postgres import EmbeddedPostgres
-from services.migrations import migrate
-from tests.support.servers import short_folder
+from tests.support.servers import OPERATOR, migrated, short_folder
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +27,7 @@ def durable(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
         server = EmbeddedPostgres(sockets / "data", sockets, tmp_path / "postgres.log", durable=True)
         server.start()
         try:
-            asyncio.run(migrate(server.url()))
+            asyncio.run(migrated(server))
             yield server
         finally:
             server.stop()
@@ -36,4 +35,4 @@ def durable(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 def durable_url(durable: EmbeddedPostgres) -> str:
-    return durable.url()
+    return durable.url(user=OPERATOR)

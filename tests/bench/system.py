@@ -16,7 +16,8 @@ from aiohttp import web
 from events.codec import decode
 from events.job import JobStarted
 from events.stream_names import job_of
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from services.accounts.personal_data import PersonalData
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
@@ -27,6 +28,7 @@ from services.sandbox import kie, openai
 from services.sandbox.app import Clock, Context
 from tests.bench.shop import PHOTO, Shop
 from tests.support.outside import outside, photo
+from tests.support.servers import OPERATOR
 from tests.support.services import ServiceProcess, Services, services_in
 from tests.support.waiting import eventually
 
@@ -130,10 +132,13 @@ async def bench_system(
         sandbox = await stack.enter_async_context(outside(modules, clock=Clock()))
         sandbox.turn(render_seconds=FOR_EVER_S, small_videos=True, rate_limit=0)
         settings = load_settings(
-            database_url=postgres.url(), redis_url=valkey.url(), data_dir=folder, log_level="warning"
+            database_url=postgres.url(user=OPERATOR),
+            redis_url=valkey.url(),
+            data_dir=folder,
+            log_level="warning",
         )
         common = {
-            "DATABASE_URL": postgres.url(),
+            "DATABASE_URL": postgres.url(user=OPERATOR),
             "REDIS_URL": valkey.url(),
             "NEUROCARDS_DATA_DIR": folder,
             "SANDBOX_URL": sandbox.url,
@@ -141,7 +146,7 @@ async def bench_system(
             "LOG_LEVEL": "warning",
         }
         pool = await stack.enter_async_context(await create_pool(settings, "bench"))
-        ledger = await stack.enter_async_context(Ledger(postgres.url(), pool))
+        ledger = await stack.enter_async_context(Ledger(postgres.url(user=OPERATOR), pool))
         await open_blobs(settings).put(PHOTO, one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
         shop = Shop(ledger, PersonalData(pool))
         await shop.open()

@@ -35,6 +35,7 @@ from tests.bench.figures import Run, show
 from tests.bench.load import cpu_s
 from tests.bench.peers.queues import QUEUES, installed, measure
 from tests.bench.shop import Shop
+from tests.support.servers import OPERATOR
 from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually
 
@@ -53,10 +54,13 @@ EVENTS_PER_JOB = 7  # charged, queued, started, prompt, intended, accepted, succ
 
 def test_jobs(durable: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: Path) -> None:
     settings = load_settings(
-        database_url=durable.url(), redis_url=own_valkey.url(), data_dir=tmp_path, log_level="warning"
+        database_url=durable.url(user=OPERATOR),
+        redis_url=own_valkey.url(),
+        data_dir=tmp_path,
+        log_level="warning",
     )
     configure_logging(settings, "bench")
-    env = {"DATABASE_URL": durable.url(), "REDIS_URL": own_valkey.url(), "LOG_LEVEL": "warning"}
+    env = {"DATABASE_URL": durable.url(user=OPERATOR), "REDIS_URL": own_valkey.url(), "LOG_LEVEL": "warning"}
     relay = ServiceProcess("relay", tmp_path, env).start()
     command = [sys.executable, "-m", "tests.bench.instant"]
     env |= {"WORKER_SLOTS": "512"}
@@ -71,7 +75,7 @@ def test_jobs(durable: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: P
         for process in (relay, *workers):
             process.kill()
     _show_ours(ours)
-    _show_queues(ours, durable.url(), own_valkey.url())
+    _show_queues(ours, durable.url(user=OPERATOR), own_valkey.url())
 
 
 class Ours(NamedTuple):

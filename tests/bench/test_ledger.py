@@ -14,7 +14,8 @@ import pytest
 import uvloop
 
 from ledger import commands as c
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from tests.bench.big_log import fill
 from tests.bench.figures import Figure, Run, board, show
 from tests.bench.peers.ledgers import EventSourced, PlainLedger, copy_per_s

@@ -25,6 +25,7 @@ from services.platform.database import create_pool
 from services.platform.settings import Settings, load_settings
 from tests.bench.figures import Figure, Run, board
 from tests.bench.load import cpu_s
+from tests.support.servers import OPERATOR
 from tests.support.services import ServiceProcess
 
 RATE_PER_S = 200
@@ -36,12 +37,17 @@ pytestmark = pytest.mark.bench
 
 
 async def test_notifications(durable: EmbeddedPostgres, tmp_path: Path) -> None:
-    env = {"DATABASE_URL": durable.url(), "SANDBOX_PORT": 0, "WEB_PORT": 0, "LOG_LEVEL": "warning"}
+    env = {
+        "DATABASE_URL": durable.url(user=OPERATOR),
+        "SANDBOX_PORT": 0,
+        "WEB_PORT": 0,
+        "LOG_LEVEL": "warning",
+    }
     sandbox = ServiceProcess("sandbox", tmp_path, env).start()
     url = str(sandbox.facts["sandbox_url"])
     web = ServiceProcess("web", tmp_path, env | {"SANDBOX_URL": url}).start()
     try:
-        settings = load_settings(database_url=durable.url(), sandbox_url=url)
+        settings = load_settings(database_url=durable.url(user=OPERATOR), sandbox_url=url)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
             await http.post(f"{url}/__sandbox/settings", json={"yookassa_events": []})
             names = await _paid(settings, http, RATE_PER_S * SECONDS)
@@ -85,6 +91,8 @@ async def _paid(settings: Settings, http: aiohttp.ClientSession, count: int) -> 
                 assert reply.status == 303
             return view.provider_payment
 
+        people = "INSERT INTO accounts SELECT 'buyer' || n, n FROM generate_series(0, 99) n"
+        await pool.execute(people)
         for number in range(100):
             await ledger.execute(c.OpenAccount(f"buyer{number}", "0" * 64), key=f"open:{number}")
             await ledger.execute(c.AcceptTerms(f"buyer{number}", "1", 0), key=f"terms:{number}")

@@ -24,7 +24,7 @@ from projections.reports.log_position import AsOf
 from projections.reports.trial_balance import trial_balance
 from services.cli.connections import auditor_pool
 from services.platform.settings import load_settings
-from tests.bench.big_log import BASE_US, JOBS_PER_LIFE, BigLog, fill
+from tests.bench.big_log import JOBS_PER_LIFE, BigLog, fill
 from tests.bench.figures import Run, show
 from tests.support.services import ROOT, clean_environment
 
@@ -108,7 +108,7 @@ async def _ask(url: str, log: BigLog) -> list[tuple[str, Run]]:
         last_us = await pool.fetchval("SELECT max(recorded_at_us) FROM events")
 
         def moment() -> AsOf:
-            return AsOf(time_us=chance.randrange(BASE_US, last_us))
+            return AsOf(time_us=chance.randrange(log.begin_us, last_us))
 
         sql = "SELECT audit.balance_at_time($1, audit.to_time($2))"
         questions: list[tuple[str, int, Callable[[], Awaitable[object]]]] = [

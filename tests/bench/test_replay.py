@@ -22,6 +22,7 @@ from tests.bench import big_log
 from tests.bench.figures import show
 from tests.bench.load import cpu_s
 from tests.bench.writer import Task, Writer
+from tests.support.servers import OPERATOR
 from tests.support.services import ROOT, clean_environment
 
 pytestmark = pytest.mark.bench
@@ -39,7 +40,7 @@ class Command:
         assert durable.pid is not None
         self._postgres = durable.pid
         before, begin = cpu_s(self._postgres), time.perf_counter()
-        environment = clean_environment() | {"DATABASE_URL": durable.url()}
+        environment = clean_environment() | {"DATABASE_URL": durable.url(user=OPERATOR)}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "services.cli", "replay", *words], cwd=ROOT, env=environment,
             stdout=subprocess.DEVNULL,
@@ -67,7 +68,7 @@ class Command:
 
 
 def test_replay(durable: EmbeddedPostgres) -> None:
-    url = durable.url()
+    url = durable.url(user=OPERATOR)
     events = uvloop.run(big_log.fill(url, EVENTS)).events
     filled = uvloop.run(
         rebuild_all(url, NAMES, RebuildOptions(from_log=True))

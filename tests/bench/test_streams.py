@@ -31,6 +31,7 @@ from services.streams.status import stream_status
 from tests.bench.big_log import fill
 from tests.bench.figures import Run, show
 from tests.bench.system import UNLIMITED, Bench, bench_system
+from tests.support.servers import OPERATOR
 
 pytestmark = pytest.mark.bench
 
@@ -49,7 +50,7 @@ WHERE q.position > $1 AND q.type = 'JobQueued' AND q.recorded_at_us >= $2 AND q.
 
 
 def test_streams(durable: EmbeddedPostgres, own_valkey: EmbeddedValkey) -> None:
-    settings = load_settings(database_url=durable.url(), redis_url=own_valkey.url())
+    settings = load_settings(database_url=durable.url(user=OPERATOR), redis_url=own_valkey.url())
     uvloop.run(_measure(settings))
 
 
@@ -111,9 +112,9 @@ async def _view(looking: Looking, events: int) -> None:
 
 async def test_flush(durable: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: Path) -> None:
     """FLUSHALL while orders come in and a thousand jobs are being rendered."""
-    log = await fill(durable.url(), EVENTS)
-    await _all_applied(durable.url())
-    settings = load_settings(database_url=durable.url(), redis_url=own_valkey.url())
+    log = await fill(durable.url(user=OPERATOR), EVENTS)
+    await _all_applied(durable.url(user=OPERATOR))
+    settings = load_settings(database_url=durable.url(user=OPERATOR), redis_url=own_valkey.url())
     slots = {"WORKER_SLOTS": 2 * UNFINISHED}
     async with (
         bench_system(durable, own_valkey, tmp_path, **slots, **UNLIMITED) as bench,

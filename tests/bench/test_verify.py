@@ -16,7 +16,7 @@ import pytest
 import uvloop
 
 from events.envelope import GENESIS
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.sql import load_queries
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner

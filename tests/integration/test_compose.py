@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from services.local.binaries import find_postgres
 from services.local.postgres import EmbeddedPostgres
 from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
+from services.migrations.logins import LOGINS
 from services.platform.settings import Settings, variable_name
 from tests.support.compose import Container, Network, in_order, load
 from tests.support.services import ROOT
@@ -29,7 +30,10 @@ SERVERS = {"postgres", "valkey"} | WATCHING
 ONCE = {"migrate"}
 BACKUPS = {"backup", "backup-folder"}
 """Run by hand, or to make a volume; tests/integration/services/local/test_backups.py plays what they do."""
-OTHERS = SERVERS | ONCE | BACKUPS
+COMMANDS = {"cli"}
+OTHERS = SERVERS | ONCE | BACKUPS | COMMANDS
+HELD = "/logins"
+"""Below it each process finds its own password."""
 
 
 def ours(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -60,16 +64,39 @@ def test_every_process_has_a_health_check_waits_for_what_it_needs_and_restarts()
 
 def test_nothing_has_more_rights_than_it_needs() -> None:
     compose = load()
-    for name, service in (ours(compose) | {"migrate": compose["services"]["migrate"]}).items():
+    for name, service in compose["services"].items():
+        if name in SERVERS | BACKUPS:
+            continue
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
-        user = "neurocards" if name == "migrate" else "neurocards_service"
-        assert f"//{user}:" in service["environment"]["DATABASE_URL"], name
     for name, service in compose["services"].items():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name} is open to the network"
     assert re.search(r"^USER (?!0|root)", (ROOT / "docker/Dockerfile").read_text(), re.MULTILINE)
+
+
+def test_each_process_has_its_own_login_and_sees_its_own_password_alone() -> None:
+    services = load()["services"]
+    migrated = services["migrate"]
+    assert migrated["command"] == ["migrate", "--logins", HELD]
+    assert held(migrated) == {f"login-{name}": f"{HELD}/{name}" for name in LOGINS}
+    dockerfile = (ROOT / "docker/Dockerfile").read_text()
+    assert all(f" {HELD}/{name}" in dockerfile for name in LOGINS), "a new volume would belong to root"
+    for name in services.keys() - SERVERS - {"migrate", "backup-folder", "sandbox"}:
+        process = "operator" if name in COMMANDS | BACKUPS else name.partition("-")[0]
+        assert held(services[name]) == {f"login-{process}": f"{HELD}/{process}"}, name
+        url = f"postgresql://{LOGINS[process]}@postgres:5432/neurocards?passfile={HELD}/{process}/pgpass"
+        assert services[name]["environment"]["DATABASE_URL"] == url, name
+    owners = {name for name in services if "DATABASE_OWNER_URL" in services[name].get("environment", {})}
+    assert owners == {"migrate", "backup"}
+    assert not held(services["sandbox"]) and "DATABASE_URL" not in services["sandbox"]["environment"]
+
+
+def held(service: Mapping[str, Any]) -> dict[str, str]:
+    """The volumes with passwords that a container sees, and where."""
+    volumes = dict(volume.split(":")[:2] for volume in service.get("volumes", ()))
+    return {name: folder for name, folder in volumes.items() if folder.startswith(HELD)}
 
 
 def test_the_databases_keep_what_they_were_given() -> None:
@@ -90,7 +117,7 @@ def test_the_sandbox_is_a_profile_and_needs_no_keys() -> None:
         name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service
     }
     watching = {name: ["traces" if name == "jaeger" else "alerts"] for name in WATCHING}
-    assert profiles == {"sandbox": ["sandbox"], "backup": ["backup"]} | watching
+    assert profiles == {"sandbox": ["sandbox"], "backup": ["backup"], "cli": ["cli"]} | watching
     assert not any(
         re.search(r"\$\{\w+:?\?", line) for line in (ROOT / "docker-compose.yml").read_text().splitlines()
     )
@@ -146,14 +173,36 @@ def test_the_image_copies_what_is_there_and_starts_our_command() -> None:
     assert 'neurocards = "services.cli.__main__:main"' in (ROOT / "pyproject.toml").read_text()
 
 
+class LocalNetwork(Network):
+    """With the logins' passwords in a folder of this machine."""
+
+    def translate(self, env: Mapping[str, Any], volume: str) -> dict[str, str]:
+        nobody = "postgresql://nobody:x@postgres:5432/neurocards"
+        translated = super().translate({**env, "DATABASE_URL": nobody}, volume)
+        del translated["DATABASE_URL"]
+        return translated | {name: self._url(env[name]) for name in env if name.startswith("DATABASE_")}
+
+    def _url(self, url: str) -> str:
+        found = re.fullmatch(r"postgresql://(\w+)(?::\w+)?@postgres:5432/neurocards(\?passfile=(.*))?", url)
+        assert found, f"unexpected {url}"
+        local = self.database_url.format(user=found[1])
+        return f"{local}&passfile={self.held(found[3])}" if found[2] else local
+
+    def held(self, path: str) -> str:
+        return path.replace(HELD, str(self.volumes / "logins"), 1)
+
+
 @pytest.fixture
-def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: Path) -> Network:
-    """Postgres as the image makes it, our script for its roles included; Valkey; ports; volumes."""
+def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path: Path) -> LocalNetwork:
+    """Postgres as the image makes it, our script included, with passwords; Valkey; ports; volumes."""
 
     async def make_database() -> None:
         connection = await asyncpg.connect(own_postgres.url())
         await connection.execute("CREATE ROLE neurocards SUPERUSER LOGIN")
         await connection.execute("CREATE DATABASE neurocards OWNER neurocards")
+        hba = own_postgres.data / "pg_hba.conf"
+        hba.write_text("local all +neurocards_app scram-sha-256\n" + hba.read_text())
+        await connection.execute("SELECT pg_reload_conf()")
         await connection.close()
 
     asyncio.run(make_database())
@@ -164,19 +213,20 @@ def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path
         "PGDATA": str(own_postgres.data),
         "POSTGRES_USER": "neurocards",
         "POSTGRES_DB": "neurocards",
-        "SERVICE_PASSWORD": "it's a password",
     }
     subprocess.run(["sh", str(ROOT / "docker/postgres-roles.sh")], env=env, check=True, capture_output=True)
     url = f"postgresql://{{user}}@/neurocards?host={socket_folder}"
-    return Network(
+    return LocalNetwork(
         url, own_valkey.url(), tmp_path / "volumes", free_port("127.0.0.1"), free_port("127.0.0.1")
     )
 
 
 @pytest.fixture
-def containers(network: Network, tmp_path: Path) -> Iterator[dict[str, Container]]:
+def containers(network: LocalNetwork, tmp_path: Path) -> Iterator[dict[str, Container]]:
     services = {
-        name: service for name, service in load()["services"].items() if name not in SERVERS | BACKUPS
+        name: service | {"command": [network.held(word) for word in service["command"]]}
+        for name, service in load()["services"].items()
+        if name not in SERVERS | BACKUPS | COMMANDS
     }
     made = {
         name: Container(name, service, network, tmp_path / "containers") for name, service in services.items()
@@ -188,11 +238,11 @@ def containers(network: Network, tmp_path: Path) -> Iterator[dict[str, Container
 
 @pytest.mark.slow
 async def test_every_command_becomes_healthy_answers_a_chat_and_stops(
-    containers: dict[str, Container], network: Network
+    containers: dict[str, Container], network: LocalNetwork
 ) -> None:
     compose = load()
     for name in in_order(compose["services"]):
-        if name in SERVERS | BACKUPS:
+        if name not in containers:
             continue
         container = containers[name]
         container.start()

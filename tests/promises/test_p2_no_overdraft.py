@@ -5,27 +5,64 @@ No interleaving of any number of processes spends a credit twice.
 
 import asyncio
 
+import pytest
+
 from ledger import commands as c
 from ledger.errors import (
     AlreadyExistsError,
     InsufficientCreditsError,
 )
-from ledger.log import pipeline
-from ledger.log.batch import Receipt
+from ledger.log import batch
+from ledger.log.appender import Appender
+from ledger.log.batch import Pending, Receipt
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import many, order, positions, rich
 
 
-async def test_decided_ahead_nothing_is_overdrawn_and_everything_follows(ledger, owner, guesses):
+@pytest.fixture
+def flights(monkeypatch) -> list[list[set[str]]]:
+    """Streams and keys of what is under way, each time that something is sent."""
+    seen: list[list[set[str]]] = []
+    launch = Appender._launch
+
+    async def launched(self: Appender, taken: list[Pending]) -> None:
+        await launch(self, taken)
+        if self._flights:
+            named = [
+                {name for one in flight.batch for name in (*one.reads, one.key)} for flight in self._flights
+            ]
+            seen.append(named)
+
+    monkeypatch.setattr(Appender, "_launch", launched)
+    return seen
+
+
+async def test_under_load_nothing_is_overdrawn_and_everything_follows(ledger, owner):
     await rich(ledger, "a", 150)
     answers = await many(ledger, 200)
-    assert guesses and all(guesses)
     assert [type(answer) for answer in answers] == [Receipt] * 150 + [InsufficientCreditsError] * 50
     assert (await ledger.read.account("a")).balance == 0
     assert await positions(ledger) == list(range(1, 3 + 300 + 1))
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
     times = [event.recorded_at_us async for event in ledger.read.scan()]
     assert times == sorted(times)
+
+
+async def test_two_batches_under_way_are_never_about_the_same_account(ledger, owner, flights):
+    """While one is being written the next is decided: only on what the first cannot change."""
+    names = [f"a{n}" for n in range(40)]
+    for name in names:
+        await rich(ledger, name, 5)
+    asked = [
+        ledger.execute(order(name, f"{name}-{n}"), key=f"{name}-{n}") for n in range(8) for name in names
+    ]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Receipt] * 200 + [InsufficientCreditsError] * 120
+    assert any(len(flying) == 2 for flying in flights), "never two at once"
+    for first, *others in flights:
+        assert all(first.isdisjoint(other) for other in others)
+    assert {(await ledger.read.account(name)).balance for name in names} == {0}
+    assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
 
 
 async def test_two_busy_processes_do_not_decide_on_what_the_other_has_changed(ledger, database_url, pool):
@@ -41,7 +78,7 @@ async def test_two_busy_processes_do_not_decide_on_what_the_other_has_changed(le
     assert await positions(ledger) == list(range(1, 3 + 600 + 1))
 
 
-async def test_a_foreign_event_between_two_batches_is_seen(ledger, database_url, pool, guesses):
+async def test_a_foreign_event_between_two_batches_is_seen(ledger, database_url, pool):
     """The other process's revocation waits for the lock behind the first batch, ahead of the second."""
     await rich(ledger, "a", 100)
     async with Ledger(database_url, pool) as other:
@@ -52,7 +89,7 @@ async def test_a_foreign_event_between_two_batches_is_seen(ledger, database_url,
     assert 40 <= charged <= 100
 
 
-async def test_a_batch_that_postgres_refuses_takes_the_next_one_nowhere(ledger, guesses):
+async def test_a_batch_that_postgres_refuses_takes_the_next_one_nowhere(ledger):
     await rich(ledger, "a")
     await ledger.execute(order("a", "taken", "j"), key="order:taken")
     jobs = [f"j{n}" for n in range(64)]
@@ -66,8 +103,7 @@ async def test_a_batch_that_postgres_refuses_takes_the_next_one_nowhere(ledger, 
 
 
 async def test_a_batch_ends_where_it_would_hold_the_lock_too_long(ledger, monkeypatch):
-    monkeypatch.setattr(pipeline, "_ROWS_MAX", 20)
-    monkeypatch.setattr(pipeline, "_ROWS_MIN", 20)
+    monkeypatch.setattr(batch, "ROWS_MAX", 20)
     await rich(ledger, "a")
     receipts = [answer for answer in await many(ledger, 100) if isinstance(answer, Receipt)]
     assert [receipt.position for receipt in receipts] == list(range(4, 4 + 200, 2))

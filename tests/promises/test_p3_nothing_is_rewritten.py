@@ -32,7 +32,7 @@ REWRITES = [
 ]
 
 
-@each("role", ["owner", "neurocards_app", "auditor"])
+@each("role", ["owner", "neurocards_app", "neurocards_reader"])
 @each("statement", REWRITES)
 async def test_rewriting_is_refused_to_everyone(ledger, owner, statement, role):
     await rich(ledger, "a")
@@ -52,7 +52,7 @@ async def test_rewriting_is_refused_to_everyone(ledger, owner, statement, role):
 )
 async def test_an_auditor_only_reads(ledger, owner, statement):
     await rich(ledger, "a")
-    await owner.execute("SET ROLE auditor")
+    await owner.execute("SET ROLE neurocards_reader")
     assert await owner.fetchval("SELECT count(*) FROM audit.events") == 3
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await owner.execute(statement)

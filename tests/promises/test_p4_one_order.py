@@ -9,7 +9,8 @@ import pytest
 
 from events.envelope import GENESIS, Cursor, Recorded
 from ledger import commands as c
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from services.platform.redis import blocking_client
 from services.platform.redis_keys import LEDGER
 from services.streams.compare import check_streams
@@ -53,7 +54,7 @@ async def test_a_reader_across_two_racing_appends(
     held = asyncio.create_task(first.execute(c.OpenAccount("held", "0" * 64), key="open:held"))
     await eventually(lambda: waits_for(owner, "advisory"), what="the first append is in flight")
     racing = asyncio.create_task(second.execute(c.OpenAccount("racing", "0" * 64), key="open:racing"))
-    await eventually(lambda: waits_for(owner, "advisory", 2), what="the second append races it")
+    await eventually(lambda: waits_for(owner, "relation"), what="the second append races it")
     assert len(await LogReader(pool).events_after(0)) == 5
     assert not held.done() and not racing.done(), "the later append may not be visible before the earlier"
     await owner.execute("SELECT pg_advisory_unlock(42)")

@@ -8,7 +8,8 @@ import asyncio
 
 import pytest
 
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.state_root import build
 from projections.rebuild.run import rebuild

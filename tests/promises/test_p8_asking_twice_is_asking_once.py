@@ -16,6 +16,9 @@ from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import many, order, positions, rich
 
+CALL = b"CreditsCharged"
+"""Holds the append that carries it, and nothing else that is sent."""
+
 
 async def test_asking_twice_is_asking_once(ledger, database_url, pool):
     await rich(ledger, "a")
@@ -37,25 +40,24 @@ async def test_the_same_key_at_the_same_moment_from_two_appenders(ledger, databa
     assert (await ledger.read.account("a")).balance == 999
 
 
-async def test_the_same_keys_in_two_batches_under_way_get_the_same_answers(ledger, guesses):
+async def test_the_same_keys_in_two_batches_under_way_get_the_same_answers(ledger):
     await rich(ledger, "a")
     answers = await many(ledger, 64)
     twice = await asyncio.gather(many(ledger, 40, name="p"), many(ledger, 40, name="p"))
     assert twice[0] == twice[1]
     assert await many(ledger, 64) == answers
-    assert any(guesses)
     assert (await ledger.read.account("a")).balance == 1000 - 64 - 40
 
 
 @pytest.mark.parametrize("fate", ["before", "after"])
 async def test_a_connection_cut_at_the_commit_is_resolved_to_the_truth(ledger, pool, proxied, fate):
-    """`before`: the server never saw the COMMIT. `after`: it committed, but the answer was lost."""
+    """`before`: the server never saw the call. `after`: it committed, but the answer was lost."""
     await rich(ledger, "a")
     proxy, url = proxied
     async with Ledger(url, pool) as through:
         await through.execute(order("a", "warm"), key="order:warm")
         left = [fate]
-        proxy.cut = lambda data: left.pop() if left and b"COMMIT" in data else None
+        proxy.cut = lambda data: left.pop() if left and CALL in data else None
         answers = await asyncio.gather(
             *[through.execute(order("a", f"o{n}"), key=f"order:o{n}") for n in range(3)]
         )
@@ -72,7 +74,7 @@ async def test_commits_cut_again_and_again_under_load_give_each_caller_one_recei
     dice = random.Random(3)
 
     def cut(data: bytes) -> str | None:
-        return dice.choice([None, None, "before", "after"]) if b"COMMIT" in data and proxy.cuts < 12 else None
+        return dice.choice([None, None, "before", "after"]) if CALL in data and proxy.cuts < 12 else None
 
     async with Ledger(url, pool) as through:
 

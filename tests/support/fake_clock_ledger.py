@@ -19,7 +19,7 @@ from tests.support.history import History
 SECOND_US = 1_000_000
 DAY_US = 24 * 3600 * SECOND_US
 COLUMNS = (
-    "position", "stream", "version", "type", "data", "key", "body_hash", "command_events",
+    "position", "stream", "version", "type", "data", "key", "body_hash", "command_events", "writer",
     "recorded_at_us", "hash",
 )  # fmt: skip
 ACCOUNTS = ("a", "b", "c")
@@ -157,7 +157,7 @@ async def store(url: str, events: Iterable[Recorded]) -> None:
     rows = [
         (
             e.position, e.stream, e.version, e.type, e.data, e.key, e.body_hash, e.command_events,
-            e.recorded_at_us, e.hash,
+            e.writer, e.recorded_at_us, e.hash,
         )
         for e in events
     ]  # fmt: skip

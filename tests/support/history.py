@@ -34,22 +34,18 @@ class History:
         key = (key or f"key-{position}") if command_events else None
         body_hash = bytes(31) + b"\1" if command_events else None
         name, data = type(event).__name__, encode(event)
-        digest = event_hash(
-            self._cursor.hash,
-            position,
-            stream,
-            version,
-            name,
-            data,
-            key,
-            body_hash,
-            command_events,
-            self.now_us,
-        )
-        self._cursor = Cursor(position, digest)
-        return Recorded(
-            position, stream, version, name, data, key, body_hash, command_events, self.now_us, digest
-        )
+        row = Recorded(
+            position, stream, version, name, data, key, body_hash, command_events,
+            "neurocards_operator" if command_events else None, self.now_us, b"",
+        )  # fmt: skip
+        row = sealed(self._cursor.hash, row)
+        self._cursor = row.cursor
+        return row
+
+
+def sealed(previous: bytes, row: Recorded) -> Recorded:
+    """The row with the hash that it has after another one."""
+    return replace(row, hash=event_hash(previous, row))
 
 
 def rehashed(events: Iterable[Recorded], after: Cursor = GENESIS) -> list[Recorded]:
@@ -58,10 +54,6 @@ def rehashed(events: Iterable[Recorded], after: Cursor = GENESIS) -> list[Record
     cursor = after
     for e in events:
         position = cursor.position + 1
-        digest = event_hash(
-            cursor.hash, position, e.stream, e.version, e.type, e.data, e.key, e.body_hash, e.command_events,
-            e.recorded_at_us,
-        )  # fmt: skip
-        cursor = Cursor(position, digest)
-        done.append(replace(e, position=position, hash=digest))
+        done.append(sealed(cursor.hash, replace(e, position=position)))
+        cursor = done[-1].cursor
     return done

@@ -129,7 +129,7 @@ class Writer:
             job, owner = self._charged.pop(self._dice.randrange(len(self._charged)))
             return Line(f"fail:{name}", fail=c.FailJob(job, owner, "operator", _BUSY))
         if kind < 0.35:
-            grant = c.GrantCredits(account, self._dice.randint(1, 3), "promo", "storm")
+            grant = c.GrantCredits(account, self._dice.randint(1, 3), "manual", "storm")
             return Line(f"grant:{name}", grant=grant)
         jobs = tuple(f"{name}-{n}" for n in range(self._dice.randint(1, 3)))
         price = self._dice.randint(1, 4)

@@ -11,7 +11,8 @@ from events.codec import decode
 from events.envelope import Recorded
 from ledger import commands as c
 from ledger.log.batch import Receipt
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from tests.support.books import Books, imbalances
 from tests.support.killed_writers import ACCOUNTS, CREDITS, Asked, Diary, WriterProcess, storm
 

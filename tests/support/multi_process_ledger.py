@@ -7,8 +7,9 @@ import asyncio
 
 import asyncpg
 
+from ledger.log import clock
 from ledger.log.ledger import Ledger
-from tests.support.writers import Writer
+from tests.support.writers import Writer, stand_still
 
 CLOCK = """
 CREATE SCHEMA test_clock;
@@ -16,6 +17,8 @@ CREATE TABLE test_clock.clock (at timestamptz NOT NULL);
 INSERT INTO test_clock.clock VALUES ('2026-11-22');
 CREATE FUNCTION test_clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql STABLE
     AS 'SELECT at FROM test_clock.clock';
+CREATE OR REPLACE FUNCTION ledger.clock() RETURNS bigint LANGUAGE sql VOLATILE
+    AS 'SELECT (extract(epoch FROM at) * 1000000)::bigint FROM test_clock.clock';
 GRANT USAGE ON SCHEMA test_clock TO PUBLIC;
 GRANT SELECT ON test_clock.clock TO PUBLIC;
 """
@@ -28,8 +31,10 @@ class MultiProcessLedger:
         self.url = database_url
         self.loop = asyncio.new_event_loop()
         self.run = self.loop.run_until_complete
+        self._uptime_us = clock.uptime_us
+        clock.uptime_us = stand_still
         self.run(self._open())
-        self.writers = [Writer(database_url), Writer(database_url)]
+        self.writers = [Writer(database_url, still=True), Writer(database_url, still=True)]
 
     async def _open(self) -> None:
         self.owner = await asyncpg.connect(self.url)
@@ -46,6 +51,7 @@ class MultiProcessLedger:
         self.run(self.pool.close())
         self.run(self.owner.close())
         self.loop.close()
+        clock.uptime_us = self._uptime_us
 
     def now_us(self) -> int:
         sql = "SELECT (extract(epoch FROM at) * 1000000)::bigint FROM test_clock.clock"

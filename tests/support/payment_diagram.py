@@ -19,7 +19,7 @@ from projections.models.payments import Payment
 WHOLE, HALF = 1_000, 500
 TERMS = ("package", 10, WHOLE, "RUB", "1", False, None, "10 videos", "ru")
 BUYER = AccountState(opened=True, terms="1")
-NOBODYS = Recorded(1, payment_stream("p"), 1, "", "", None, None, None, 1, b"")
+NOBODYS = Recorded(1, payment_stream("p"), 1, "", "", None, None, None, None, 1, b"")
 
 Stand = tuple[PaymentState, Payment | None]
 """What the rules know of the payment, and its row in the read model, whose `state` names the stage."""

@@ -4,5 +4,5 @@ from services.cli.main import app
 from services.local import up
 
 if __name__ == "__main__":
-    up.SERVICES = ()  # type: ignore[assignment]
+    vars(up)["SERVICES"] = ()
     app()

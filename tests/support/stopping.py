@@ -10,23 +10,39 @@ from typing import Any, Final
 import asyncpg
 
 from ledger import commands as c
-from ledger.log.batch import BatchDecider
+from ledger.log import batch_writer
+from ledger.log.appender import Appender
+from ledger.log.batch import Pending
 from ledger.log.ledger import Ledger
-from ledger.log.pg_pipeline import PipelinedConnection, execute
 from tests.support import fork_server
 from tests.support.killed_writers import Diary, Line
 
-_COMMIT: Final = execute("COMMIT")
-_BEGIN: Final = execute("BEGIN")
+_CALL: Final = b"CreditsCharged"
+"""Holds the append, and nothing else that is sent."""
 
-POINTS: Final = {
-    "asked for the lock, before the answer": lambda data: len(data) if data.startswith(_BEGIN) else None,
-    "holding the lock, before deciding": None,
-    "in the middle of the insert": lambda data: len(data) // 2 if _COMMIT in data else None,
-    "inserted, before the commit is sent": lambda data: data.index(_COMMIT) if _COMMIT in data else None,
-    "commit sent, before the answer": lambda data: len(data) if _COMMIT in data else None,
+_Cut = Callable[[bytes], int | None]
+
+
+def _whole(data: bytes) -> int | None:
+    return len(data) if _CALL in data else None
+
+
+def _half(data: bytes) -> int | None:
+    return len(data) // 2 if _CALL in data else None
+
+
+POINTS: Final[dict[str, tuple[bool, _Cut | str]]] = {
+    "decided, before it is sent": (False, "decide_batch"),
+    "in the middle of the call": (False, _half),
+    "sent, before the answer": (False, _whole),
+    "asked for the lock, before the answer": (True, lambda data: len(data) if b"BEGIN" in data else None),
+    "holding the lock, before deciding": (True, "decide_batch"),
+    "holding the lock, in the middle of the call": (True, _half),
+    "holding the lock, before the answer": (True, _whole),
+    "commit sent, before the answer": (True, lambda data: len(data) if b"COMMIT" in data else None),
 }
-"""Where in what is sent to the server it stops: after how many bytes of which message."""
+"""Where it stops: whether it takes the lock first, as who was too late once does; and before which function,
+or after how many bytes of what is sent to the server."""
 
 
 def order(number: int) -> c.OrderVideos:
@@ -52,8 +68,11 @@ def _main(database_url: str, path: Path, point: str, commands: int) -> None:
 
 async def _append(database_url: str, diary: Diary, point: str, commands: int) -> None:
     pool = asyncpg.create_pool(database_url, min_size=0, server_settings={"role": "neurocards_app"})
+    careful, place = POINTS[point]
+    if careful:
+        Appender._launch = _settle_carefully  # type: ignore[method-assign]
+    _stop_at(place, diary)
     async with pool, Ledger(database_url, pool) as ledger:
-        _stop_at(point, diary)
 
         async def ask(command: c.OrderVideos) -> None:
             try:
@@ -66,58 +85,56 @@ async def _append(database_url: str, diary: Diary, point: str, commands: int) ->
         await asyncio.gather(*(ask(order(number)) for number in range(commands)))
 
 
-def _stop_at(point: str, diary: Diary) -> None:
-    waiting = [point]
+async def _settle_carefully(self: Appender, batch: list[Pending]) -> None:
+    await self._writer.settle(batch, careful=True)
+
+
+def _stop_at(place: "_Cut | str", diary: Diary) -> None:
+    waiting = [place]
 
     def stop() -> None:
         waiting.clear()
         diary.note(STOPPED)
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    cut: Callable[[bytes], int | None] | None = POINTS[point]
-    if cut is None:
-        decide_all = BatchDecider.decide_all
+    if isinstance(place, str):
+        real = getattr(batch_writer, place)
 
-        def stop_and_decide(*arguments: Any) -> Any:
+        def stop_first(*arguments: Any) -> Any:
             if waiting:
                 stop()
-            return decide_all(*arguments)
+            return real(*arguments)
 
-        BatchDecider.decide_all = stop_and_decide  # type: ignore[method-assign, assignment]
+        setattr(batch_writer, place, stop_first)
         return
 
-    ask, at = PipelinedConnection.ask, cut
+    cut = place
+    protocols: Any = asyncpg.protocol
 
-    def ask_and_stop(wire: PipelinedConnection, *messages: bytes) -> Any:
-        transport = wire._transport
-        wire._transport = _Cutting(transport, at, waiting, stop)  # type: ignore[assignment]
-        try:
-            return ask(wire, *messages)
-        finally:
-            wire._transport = transport
+    class Protocol(protocols.Protocol):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(_Cutting(transport, cut, waiting, stop))
 
-    PipelinedConnection.ask = ask_and_stop  # type: ignore[method-assign, assignment]
+    protocols.Protocol = Protocol
 
 
 class _Cutting:
     """A transport that stops the process when it has written part of what it should."""
 
-    def __init__(
-        self, transport: Any, at: Callable[[bytes], int | None], waiting: list[str], stop: Callable[[], None]
-    ) -> None:
+    def __init__(self, transport: Any, at: _Cut, waiting: list[Any], stop: Callable[[], None]) -> None:
         self._transport = transport
         self._at = at
         self._waiting = waiting
         self._stop = stop
 
     def write(self, data: bytes) -> None:
-        at = self._at(data) if self._waiting else None
+        at = self._at(bytes(data)) if self._waiting else None
         if at is None:
             self._transport.write(data)
             return
-        self._transport.write(data[:at])
+        self._transport.write(bytes(data)[:at])
         self._stop()
-        self._transport.write(data[at:])
+        self._transport.write(bytes(data)[at:])
 
-    def is_closing(self) -> bool:
-        return bool(self._transport.is_closing())
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)

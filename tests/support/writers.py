@@ -7,6 +7,7 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
 from ledger.commands import Command
+from ledger.log import clock
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from services.platform.database import create_pool
@@ -20,16 +21,20 @@ Answer = tuple[str, Receipt | str]
 
 
 class Writer:
-    """A process that appends what it is asked to, all of it at once. Ends with this one."""
+    """A process that appends what it is asked to, all of it at once. Ends with this one.
 
-    def __init__(self, database_url: str) -> None:
+    `still`: between two answers of the database no time passes, as the test turns its clock.
+    """
+
+    def __init__(self, database_url: str, *, still: bool = False) -> None:
         self._database_url = database_url
+        self._still = still
         self.start()
 
     def start(self) -> None:
         """Begin; again, once it was killed."""
         self._ours, theirs = Pipe()
-        self._process = fork_server.call(_main, self._database_url, pipe=theirs)
+        self._process = fork_server.call(_main, self._database_url, self._still, pipe=theirs)
         theirs.close()
         assert self._ours.recv() == "ready"
 
@@ -57,7 +62,13 @@ class Writer:
         self._ours.close()
 
 
-def _main(database_url: str, pipe: Connection) -> None:
+def stand_still() -> int:
+    return 0
+
+
+def _main(database_url: str, still: bool, pipe: Connection) -> None:
+    if still:
+        clock.uptime_us = stand_still
     asyncio.run(_serve(database_url, pipe))
 
 

@@ -44,7 +44,5 @@ def test_every_query_that_is_asked_for_is_there() -> None:
 
 
 def test_a_missing_query_is_named() -> None:
-    tree = ast.parse(
-        'query = load_queries("ledger.log")\nquery("append_cold")\nquery("nothing_of_that_name")'
-    )
+    tree = ast.parse('query = load_queries("ledger.log")\nquery("append")\nquery("nothing_of_that_name")')
     assert [name for package, name in asked(tree) if name not in queries(package)] == ["nothing_of_that_name"]

@@ -138,7 +138,7 @@ async def _plan(settings: Settings, user: str, make: Callable[[str], CreditComma
     from ledger.commands import GrantCredits, body
     from ledger.errors import KeyReusedError
     from ledger.log.batch import Receipt
-    from ledger.log.ledger import LogReader
+    from ledger.log.reader import LogReader
     from ledger.sql import load_queries
     from services.platform.database import create_pool
 

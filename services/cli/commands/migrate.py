@@ -1,4 +1,7 @@
-"""`neurocards migrate`: apply database migrations."""
+"""`neurocards migrate`: apply database migrations, and let the services' logins in."""
+
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -10,19 +13,33 @@ def register(app: typer.Typer) -> None:
     app.command("migrate")(migrate)
 
 
-def migrate(output: Output = OutputFormat.table) -> None:
-    """Apply missing migrations; safe to run twice, and from two places at once."""
+def migrate(
+    logins: Annotated[
+        Path | None,
+        typer.Option(
+            "--logins",
+            help="Folder of a password file per process, `worker/pgpass`; made where missing, and set.",
+        ),
+    ] = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Apply missing migrations; safe to run twice, and from two places at once. Needs DATABASE_OWNER_URL."""
     import asyncio
 
     from services.migrations import migrate as apply
+    from services.migrations.logins import pass_files, set_passwords
     from services.platform.database import wait_for_database
 
     settings = prepare("migrate")
-    url = settings.require_database_url()
+    url = settings.require_owner_url()
+    settings = settings.replace(database_url=url)
 
     async def run() -> list[str]:
         await wait_for_database(settings)
-        return await apply(url)
+        done = await apply(url)
+        if logins is not None:
+            await set_passwords(url, pass_files(logins))
+        return done
 
     done = asyncio.run(run())
     if done or output is not OutputFormat.table:

@@ -74,7 +74,7 @@ async def _verify(settings: Settings) -> tuple[list[Problem], int, int]:
 
 
 async def _plan(settings: Settings, user: str) -> dict[str, Any]:
-    from ledger.log.ledger import LogReader
+    from ledger.log.reader import LogReader
     from ledger.sql import load_queries
     from services.platform.database import create_pool
 

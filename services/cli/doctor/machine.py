@@ -15,7 +15,7 @@ from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
 from services.migrations import compare
-from services.platform.database import APP_ROLE, connect
+from services.platform.database import connect
 from services.platform.errors import SettingsError, StartError, UnsafeDatabaseError
 from services.platform.redis import check_redis, command_client
 from services.platform.settings import Settings, variable_name
@@ -128,7 +128,7 @@ async def check_database(settings: Settings) -> list[Check]:
     if settings.database_url is None:
         return [ok("DATABASE_URL", _EMBEDDED)]
     try:
-        connection = await connect(settings, "doctor", role=None)
+        connection = await connect(settings, "doctor")
     except UnsafeDatabaseError as error:
         return [fail("DATABASE_URL", str(error), "set synchronous_commit=on for this database or user")]
     except StartError as error:
@@ -163,8 +163,8 @@ async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
         return fail("tables", "none of ours", "run `neurocards migrate`")
     if missing:
         return fail("tables", f"{len(missing)} migrations missing", "run `neurocards migrate`")
-    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", APP_ROLE):
-        return fail("tables", f"not a member of {APP_ROLE}", f"GRANT {APP_ROLE} TO this user")
+    if not await connection.fetchval("SELECT pg_has_role(current_user, $1, 'MEMBER')", "neurocards_app"):
+        return fail("tables", "not a member of neurocards_app", "use one of the logins of docs/security.md")
     if unknown:
         return warn("tables", f"newer than this program: {', '.join(unknown)}", "run the newer version soon")
     return ok("tables", "up to date")

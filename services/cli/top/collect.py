@@ -32,7 +32,7 @@ from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.error_classes import POLICIES
 from services.generation.provider_limits import ProviderRates
 from services.generation.provider_limits import look as look_at_provider
-from services.platform.database import APP_ROLE, CONNECT_TIMEOUT_S, server_settings, start_error
+from services.platform.database import CONNECT_TIMEOUT_S, server_settings, start_error
 from services.platform.errors import explain
 from services.platform.redis import command_client
 from services.platform.settings import Settings
@@ -106,7 +106,7 @@ class Looking:
 
     async def _connected(self) -> "Pool":
         if self._pool is None:
-            settings = server_settings("top", APP_ROLE) | {
+            settings = server_settings("top") | {
                 "default_transaction_read_only": "on",
                 "statement_timeout": f"{int(ANSWER_S * 1000)}ms",
             }

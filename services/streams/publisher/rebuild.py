@@ -24,7 +24,7 @@ from collections.abc import Callable
 import msgspec
 
 from events.envelope import GENESIS, Cursor
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from services.platform.redis_keys import ledger_copy
 from services.streams.compare import jobs_problem

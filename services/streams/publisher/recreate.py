@@ -7,7 +7,7 @@ stream's entry carries.
 import structlog
 
 from events.envelope import GENESIS, Cursor, Recorded
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.streams.entries import NO_ID, JobEntry, entry_id, position_of

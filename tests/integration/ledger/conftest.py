@@ -2,25 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg.transaction import Transaction
 
 from ledger import commands as c
-from ledger.log import pipeline
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
+from ledger.payments import commands as p
 
 Drop = Callable[[bytes], str | None]
 
 
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
-    """A pool with the application's rights."""
-    async with asyncpg.create_pool(
-        database_url, min_size=1, max_size=4, server_settings={"role": "neurocards_app"}
-    ) as pool:
+    """A pool with the rights of most tests' login, which are all."""
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=4) as pool:
         yield pool
 
 
@@ -44,6 +42,17 @@ async def rich(ledger: Ledger, account: str, credits: int = 1000) -> None:
     await ledger.execute(c.AcceptTerms(account, "1", credits), key=f"terms:{account}:1")
 
 
+async def buy(ledger: Ledger, account: str, credits: int, payment: str) -> None:
+    """Credits for money, as a customer who has agreed to the terms."""
+    terms = ("pack", credits, 100 * credits, "RUB", "1", False, None, "credits", "ru")
+    await ledger.execute(c.AcceptTerms(account, "1", 0), key=f"terms-to-buy:{account}")
+    for command in (
+        p.OrderPayment(payment, account, "yookassa", *terms),
+        p.SettlePayment(payment, account, "yookassa", f"yk-{payment}", 100 * credits, "RUB", "1", False),
+    ):
+        await ledger.execute(command, key=p.key_of(command))
+
+
 def order(account: str, name: str, *jobs: str, price: int = 1, deadline_s: int = 900) -> c.OrderVideos:
     return c.OrderVideos(account, name, jobs or (f"{name}-1",), price, "m", "ugc", "p", "b", "ru", deadline_s)
 
@@ -62,29 +71,6 @@ async def many(
         for n in range(count)
     ]
     return await asyncio.gather(*asked, return_exceptions=True)
-
-
-@pytest.fixture
-def guesses(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What became of each batch that was decided ahead: True if it stood."""
-    stood: list[bool] = []
-    guess = pipeline.BatchWriter._guess
-
-    def spying(self: Any, *args: Any) -> Any:
-        answer = guess(self, *args)
-        if answer is None:
-            return None
-
-        def spied(read: Any) -> Any:
-            decided = answer(read)
-            stood.append(decided is not None)
-            return decided
-
-        return spied
-
-    monkeypatch.setattr(pipeline.BatchWriter, "_guess", spying)
-    monkeypatch.setattr(pipeline, "_GUESS_US_MAX", 60_000_000)  # a busy machine takes its time
-    return stood
 
 
 class Proxy:
@@ -164,3 +150,11 @@ async def proxied(
     user = await owner.fetchval("SELECT session_user")
     async with Proxy(upstream) as proxy:
         yield proxy, f"postgresql://{user}@127.0.0.1:{proxy.port}/{database}"
+
+
+async def hold_lock(owner: "asyncpg.Connection[asyncpg.Record]") -> Transaction:
+    """Until the transaction ends nobody can append."""
+    held = owner.transaction()
+    await held.start()
+    await owner.execute("LOCK TABLE ledger.append_lock IN EXCLUSIVE MODE")
+    return held

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from msgspec.structs import replace
 
 from events.codec import EVENT_TYPES
 from events.envelope import GENESIS, Recorded
@@ -13,7 +14,8 @@ from ledger.accounts.state import AccountState
 from ledger.checkpoints.signed_note import PublicKey, new_key
 from ledger.decider import fold, initial
 from ledger.log.hash_chain import event_hash
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from ledger.log.snapshots import FORMAT, Snapshot
 from ledger.payments import commands as p
 from ledger.promotions import commands as g
@@ -23,7 +25,7 @@ from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.findings import Problem
 from projections.verify.run import Report, verify_on
-from tests.integration.ledger.conftest import order
+from tests.integration.ledger.conftest import buy, order
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -37,7 +39,7 @@ _TERMS = (False, None, "5 videos", "ru")
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
 BUSY = Failure("transient", "500", "busy")
 UNGUARD = "ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE checkpoints DISABLE TRIGGER ALL;"
-LOG = """SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events,
+LOG = """SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer,
 recorded_at_us, hash FROM events ORDER BY position"""
 _NOTIFIED = """UPDATE cursors SET (position, hash) = (SELECT position, hash FROM events
 ORDER BY position DESC LIMIT 1) WHERE name = 'notifier'"""
@@ -46,8 +48,7 @@ _SLEEP_UNTIL = "SELECT pg_sleep(greatest($1::float8 - extract(epoch FROM clock_t
 
 async def write_log(url: str) -> None:
     """Some 60 events of every kind, a checkpoint in the middle and at the end, projections at the end."""
-    settings = {"role": "neurocards_app"}
-    async with asyncpg.create_pool(url, min_size=1, max_size=4, server_settings=settings) as pool:
+    async with asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
         async with Ledger(url, pool) as ledger:
             await _live(ledger, pool)
             await project(pool)
@@ -91,8 +92,8 @@ async def _live(ledger: Ledger, pool: Any) -> None:
         await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
         await ledger.execute(c.AcceptTerms(account, "1", 2), key=f"terms:{account}:1")
     ends_us = int(await pool.fetchval(query("clock"))) + 600_000
-    await ledger.execute(c.GrantCredits("a", 8, "promo", "code", None, ends_us), key="promo:a")
-    await ledger.execute(c.GrantCredits("a", 10, "purchase", "pack", "payment-1"), key="buy:a")
+    await ledger.execute(c.GrantCredits("a", 8, "manual", "code", None, ends_us), key="code:a")
+    await buy(ledger, "a", 10, "payment-1")
     await ledger.execute(order("a", "o1", "j1", "j2", "j3", price=2), key="order:o1")
     await _pay(ledger)
     await _give(ledger)
@@ -110,7 +111,7 @@ async def _live(ledger: Ledger, pool: Any) -> None:
 
 async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.SucceedJob("j3", 1, 2, VIDEO), key="succeed:j3")
-    await ledger.execute(c.RevokeCredits("b", 5, "chargeback", kind="payment"), key="revoke:b")
+    await ledger.execute(c.RevokeCredits("b", 5, "chargeback", kind="fraud"), key="revoke:b")
     await ledger.execute(c.GrantCredits("b", 20, "manual", "sorry"), key="sorry:b")
     await ledger.execute(order("b", "o2", "j4", "j5", "j7", "j8", "j9"), key="order:o2")
     for job in ("j7", "j8"):
@@ -146,7 +147,7 @@ async def _pay(ledger: Ledger) -> None:
 async def _give(ledger: Ledger) -> None:
     """A code is used and disabled; `a` has invited `c`, who buys."""
     await ledger.execute(c.OpenAccount("c", "0" * 64, "referral", "a"), key="open:c")
-    await ledger.execute(c.GrantCredits("c", 5, "purchase", "pack", "payment-2"), key="buy:c")
+    await buy(ledger, "c", 5, "payment-2")
     for command in (
         g.CreatePromo("SPRING", 3, 10, None, None, "login:op", "sale"),
         g.RedeemPromo("SPRING", "b"),
@@ -192,10 +193,7 @@ class Damaged:
         previous = GENESIS.hash
         for row in await self.rows():
             data = change(row.type, row.data) if row.position > after else row.data
-            previous = event_hash(
-                previous, row.position, row.stream, row.version, row.type, data, row.key, row.body_hash,
-                row.command_events, row.recorded_at_us,
-            )  # fmt: skip
+            previous = event_hash(previous, replace(row, data=data))
             await self.connection.execute(
                 "UPDATE events SET data = $2::text::json, hash = $3 WHERE position = $1",
                 row.position,

@@ -14,6 +14,7 @@ from ledger.errors import (
     LedgerUnavailableError,
 )
 from ledger.log.appender import Appender
+from ledger.log.clock import LogClock
 from tests.integration.ledger.conftest import order, rich
 
 
@@ -68,7 +69,7 @@ async def test_a_cancelled_caller_takes_nobody_with_it(ledger):
 
 
 async def test_a_full_queue_says_so(database_url):
-    appender = Appender(database_url, "neurocards_app", queue_max=3)
+    appender = Appender(database_url, LogClock(), queue_max=3)
     with pytest.raises(LedgerUnavailableError):
         appender.submit(c.OpenAccount("a", "0" * 64), "k")
     await appender.start()

@@ -8,29 +8,42 @@ from events.account import CreditsGranted
 from ledger import commands as c
 from ledger.errors import InsufficientCreditsError, LedgerUnavailableError
 from ledger.log.appender import Appender
+from ledger.log.clock import LogClock
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, rich
 from tests.support.waiting import eventually
 
 
-async def test_an_appender_frozen_in_the_middle_of_a_message_loses_the_lock_too(ledger, proxied, pool):
-    """The server has half of the insert and waits for the rest, holding the lock."""
+@pytest.mark.parametrize("number", [1, 2], ids=["the only message", "after it has taken the lock"])
+async def test_an_appender_frozen_in_the_middle_of_a_message_loses_the_lock_too(
+    ledger, proxied, pool, number: int
+):
+    """The server has half of the call and waits for the rest: without the lock, or holding it."""
     await rich(ledger, "a")
     proxy, url = proxied
+
+    def freeze(data: bytes) -> None:
+        nonlocal number
+        if b"CreditsCharged" in data:
+            number -= 1
+            proxy.half = None if number else b"CreditsCharged"
+
     async with Ledger(url, pool) as frozen:
         await frozen.execute(order("a", "warm"), key="order:warm")
-        proxy.half = b"COMMIT"
+        # What it knows of the account is old now: its first call is refused, the second follows the lock.
+        await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
+        proxy.cut = freeze
         stuck = asyncio.create_task(frozen.execute(order("a", "o1"), key="order:o1"))
         await eventually(lambda: proxy.cuts == 1)
         async with asyncio.timeout(60):
             await ledger.execute(order("a", "o2"), key="order:o2")
         assert (await stuck).position > 6
-    assert (await ledger.read.account("a")).balance == 1000 - 3
+    assert (await ledger.read.account("a")).balance == 1000 + 1 - 3
 
 
 async def test_postgres_that_stays_away_is_an_error_in_time(database_url, owner, proxied):
     proxy, url = proxied
-    appender = Appender(url, "neurocards_app", give_up_s=0.5)
+    appender = Appender(url, LogClock(), give_up_s=0.5)
     await appender.start()
     proxy.cut = lambda data: "before"
     with pytest.raises(LedgerUnavailableError):
@@ -47,8 +60,10 @@ async def test_time_never_goes_back(ledger, owner):
         """UPDATE events SET recorded_at_us = recorded_at_us + 3600000000
            WHERE position = 3 RETURNING recorded_at_us"""
     )
-    receipt = await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
+    receipt = await ledger.execute(c.OpenAccount("b", "0" * 64), key="open")
     assert receipt.recorded_at_us == future_us
+    with pytest.raises(LedgerUnavailableError, match="try later"):
+        await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
 
 
 async def test_a_log_that_went_back_is_noticed_and_nothing_stale_is_used(ledger, owner):

@@ -18,23 +18,29 @@ from ledger.errors import (
     LedgerError,
     LedgerUnavailableError,
 )
-from ledger.log import append_connection, pipeline, snapshots
+from ledger.log import batch_writer
+from ledger.log.append_connection import AppendConnection
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
+from ledger.log.batch_writer import BatchWriter
+from ledger.log.cache import StreamCache
+from ledger.log.clock import LogClock
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, positions, rich
 
 PLACES = {
-    "sent": (append_connection.AppendConnection, "append"),
-    "committed": (pipeline.BatchWriter, "landed"),
-    "published": (pipeline.BatchWriter, "_land"),
-    "read": (pipeline, "HeadRead"),
-    "loaded": (pipeline, "load"),
-    "decided": (pipeline, "BatchDecider"),
-    "kept": (append_connection.AppendConnection, "keep"),
-    "worth keeping": (pipeline, "is_due"),
+    "sent": (AppendConnection, "append"),
+    "begun": (AppendConnection, "begin"),
+    "committed": (AppendConnection, "commit"),
+    "taken in": (StreamCache, "seen"),
+    "answered": (batch_writer, "publish"),
+    "all done": (BatchWriter, "_answered"),
+    "loaded": (batch_writer, "load"),
+    "decided": (batch_writer, "decide_batch"),
 }
 """Where it happens."""
+UNDER_THE_LOCK = ("begun", "committed")
+"""Only where the lock is taken first, which is what one does that was too late."""
 
 
 class Unthoughtof(Exception):
@@ -64,15 +70,10 @@ def broken(real: Callable[..., Any], fails: Callable[[], bool], error: Callable[
 
 def break_at(monkeypatch, place: str, fails: Callable[[], bool], error=Unthoughtof) -> None:
     owner, name = PLACES[place]
-    if place == "published":
-        real = pipeline.BatchWriter.__init__
-
-        def init(self, url, role, land):
-            real(self, url, role, broken(land, fails, error))
-
-        monkeypatch.setattr(pipeline.BatchWriter, "__init__", init)
-    else:
-        monkeypatch.setattr(owner, name, broken(getattr(owner, name), fails, error))
+    monkeypatch.setattr(owner, name, broken(getattr(owner, name), fails, error))
+    if place in UNDER_THE_LOCK:
+        monkeypatch.setattr(Appender, "_launch", lambda self, batch: self._writer.settle(batch, careful=True))
+        monkeypatch.setattr(BatchWriter, "_once", BatchWriter._carefully)
 
 
 async def answers_of(ledger: Ledger, keyed: dict[str, c.Command]) -> list[object]:
@@ -87,16 +88,10 @@ async def rows_of(owner, keys) -> list[object]:
     return [stored.get(key) for key in keys]
 
 
-@pytest.fixture(autouse=True)
-def often(monkeypatch):
-    """A snapshot every ten versions."""
-    monkeypatch.setattr(snapshots, "EVERY_VERSIONS", 10)
-
-
 @pytest.mark.parametrize("kind", [Unthoughtof, StopIteration, lambda: asyncpg.RaiseError("of a trigger")])
 @pytest.mark.parametrize("place", PLACES)
 async def test_once_in_a_while(ledger, database_url, pool, owner, monkeypatch, place: str, kind):
-    """Under load, so that batches are decided ahead; whoever asks again gets the same."""
+    """Under load, batch after batch; whoever asks again gets the same."""
     await rich(ledger, "a", 60)
     turns = count()
     break_at(monkeypatch, place, lambda: next(turns) % 4 == 1, kind)
@@ -116,7 +111,19 @@ async def test_once_in_a_while(ledger, database_url, pool, owner, monkeypatch, p
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
 
 
-@pytest.mark.parametrize("place", ["committed", "published", "kept", "worth keeping"])
+async def test_what_may_stand_is_never_answered_with_a_refusal(ledger, database_url, owner, monkeypatch):
+    """Each attempt commits, and each answer is lost in an error of ours."""
+    await rich(ledger, "a", 3)
+    break_at(monkeypatch, "sent", lambda: True)
+    door = Appender(database_url, LogClock(), give_up_s=1)
+    await door.start()
+    with pytest.raises(LedgerUnavailableError):
+        await door.submit(order("a", "o"), "order:o")
+    assert await rows_of(owner, ["order:o"]) != [None]
+    await door.close()
+
+
+@pytest.mark.parametrize("place", ["committed", "all done"])
 async def test_each_time(ledger, database_url, pool, owner, monkeypatch, place: str):
     """A bug of ours after the commit: what stands in the log is answered with its receipt all the same."""
     await rich(ledger, "a", 3)
@@ -157,28 +164,30 @@ async def test_what_postgres_says_of_the_rows_is_final_and_all_else_is_tried_aga
 ):
     await rich(ledger, "a")
     await ledger.execute(order("a", "taken", "j"), key="taken")
-    appender = Appender(database_url, "neurocards_app", give_up_s=0.5)
-    await appender.start()
+    door = Appender(database_url, LogClock(), give_up_s=0.5)
+    await door.start()
     with pytest.raises(AlreadyExistsError):
-        await appender.submit(order("a", "o", "j"), "o")
+        await door.submit(order("a", "o", "j"), "o")
     with pytest.raises(LedgerError, match="refused the event"):
-        await appender.submit(order("a", "o", "j2", deadline_s=2**62), "o")
-    real = append_connection.AppendConnection.append
+        await door.submit(order("a", "o", "j2", deadline_s=2**62), "o")
+    real = AppendConnection.append
 
-    async def unheard_of(self, head, decided):
-        await real(self, head, decided)
+    async def unheard_of(*sent):
+        await real(*sent)
         raise asyncpg.PostgresError.new({"C": "XX123", "M": "not seen before"})
 
-    monkeypatch.setattr(
-        append_connection.AppendConnection, "append", lambda *args: asyncio.ensure_future(unheard_of(*args))
-    )
-    answer = await appender.submit(order("a", "o1"), "o1")
+    once = iter((unheard_of,))
+
+    async def first_unheard_of(*sent):
+        return await next(once, real)(*sent)
+
+    monkeypatch.setattr(AppendConnection, "append", first_unheard_of)
+    answer = await door.submit(order("a", "o1"), "o1")
     assert [answer] == await rows_of(owner, ["o1"])
     await owner.execute("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no'; END$$")
     await owner.execute("CREATE TRIGGER no BEFORE INSERT ON events EXECUTE FUNCTION no()")
-    monkeypatch.setattr(append_connection.AppendConnection, "append", real)
     with pytest.raises(LedgerUnavailableError):
-        await appender.submit(order("a", "o2"), "o2")
+        await door.submit(order("a", "o2"), "o2")
     await owner.execute("DROP TRIGGER no ON events")
-    assert (await appender.submit(order("a", "o2"), "o2")).events == 2
-    await appender.close()
+    assert (await door.submit(order("a", "o2"), "o2")).events == 2
+    await door.close()

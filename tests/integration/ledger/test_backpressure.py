@@ -8,19 +8,19 @@ import pytest
 
 from ledger import commands as c
 from ledger.errors import InsufficientCreditsError, KeyReusedError, LedgerBusyError, LedgerError
-from ledger.log.append_connection import APPEND_LOCK
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
-from tests.integration.ledger.conftest import order, positions, rich
+from ledger.log.clock import LogClock
+from tests.integration.ledger.conftest import hold_lock, order, positions, rich
 
 QUEUE = 300
 BATCH = 64
 
 
 async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(database_url, ledger, owner):
-    appender = Appender(database_url, "neurocards_app", queue_max=QUEUE, batch_max=BATCH)
+    appender = Appender(database_url, LogClock(), queue_max=QUEUE, batch_max=BATCH)
     await appender.start()
-    await owner.execute("SELECT pg_advisory_lock($1)", APPEND_LOCK)  # nothing can be appended
+    lock = await hold_lock(owner)
     taken: dict[str, asyncio.Future[Receipt]] = {}
     busy: list[str] = []
 
@@ -45,7 +45,7 @@ async def test_a_full_queue_refuses_without_growing_and_keeps_what_it_took(datab
     tracemalloc.stop()
     assert grown_bytes < 200_000
 
-    await owner.execute("SELECT pg_advisory_unlock($1)", APPEND_LOCK)
+    await lock.rollback()
     receipts = await asyncio.gather(*taken.values())
     assert sorted(receipt.position for receipt in receipts) == list(range(1, len(taken) + 1))
     late = await asyncio.gather(

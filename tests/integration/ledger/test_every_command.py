@@ -219,7 +219,7 @@ async def outlived(ledger: Ledger, owner: "Connection") -> None:
         return int(await owner.fetchval(query("clock")))
 
     ends_at_us = await now_us() + 300_000
-    await ledger.execute(c.GrantCredits("a", 1, "promo", "x", None, ends_at_us), key="outlived")
+    await ledger.execute(c.GrantCredits("a", 1, "manual", "x", None, ends_at_us), key="outlived")
 
     async def over() -> bool:
         return await now_us() > ends_at_us

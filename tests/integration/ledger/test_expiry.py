@@ -27,7 +27,7 @@ async def test_credits_that_have_ended_are_not_there_before_anyone_has_booked_it
 ):
     await ledger.execute(c.OpenAccount("a", "0" * 64), key="open:a")
     await ledger.execute(c.AcceptTerms("a", "1", 1), key="terms:a:1")
-    await ledger.execute(c.GrantCredits("a", 5, "promo", "x", None, soon_us), key="grant:a")
+    await ledger.execute(c.GrantCredits("a", 5, "manual", "x", None, soon_us), key="grant:a")
     assert (await ledger.read.account("a")).balance == 6
     await over(pool, soon_us)
     assert (await ledger.read.account("a")).balance == 1
@@ -41,7 +41,7 @@ async def test_asking_to_expire_from_everywhere_at_once_books_it_once(
     ledger: Ledger, database_url: str, pool, soon_us: int
 ):
     await ledger.execute(c.OpenAccount("a", "0" * 64), key="open:a")
-    await ledger.execute(c.GrantCredits("a", 5, "promo", "x", None, soon_us), key="grant:a")
+    await ledger.execute(c.GrantCredits("a", 5, "manual", "x", None, soon_us), key="grant:a")
     early = await ledger.execute(c.ExpireCredits("a"), key="expire:early")
     assert early.events == 0
     await over(pool, soon_us)

@@ -5,9 +5,8 @@ import time
 import pytest
 
 from ledger import commands as c
-from ledger.log import append_connection
+from ledger.log.clock import wall_us
 from ledger.log.ledger import Ledger
-from ledger.sql import load_queries
 from projections.verify.log_walk import AHEAD_S_MAX
 from projections.verify.run import verify_on
 from services.monitor.main import measure_log_time
@@ -15,33 +14,32 @@ from tests.integration.ledger.conftest import rich
 from tests.integration.ledger.tampering import project
 from tests.integration.services.maintenance.conftest import metric
 
-query = load_queries("ledger.log")
-
 DAY_S = 86_400
 
 
 @pytest.fixture
-def ahead(monkeypatch):
-    """Appenders that connect from now on take the database's clock for being ahead."""
+def ahead(owner):
+    """Turns the database's clock."""
 
-    def by(seconds: float) -> None:
-        later = f"clock_timestamp() + interval '{seconds} s'"
-        sql = query("append_head").replace("clock_timestamp()", later)
-        monkeypatch.setitem(append_connection._STATEMENTS, "HEAD", sql)
+    async def by(seconds: float) -> None:
+        await owner.execute(
+            "CREATE OR REPLACE FUNCTION ledger.clock() RETURNS bigint LANGUAGE sql VOLATILE RETURN "
+            f"(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint + {round(seconds * 1e6)}"
+        )
 
     return by
 
 
 async def written(database_url: str, pool, ahead, seconds: float) -> None:
-    """Three events as they should be, one with a clock ahead, and one after that."""
+    """Three events as they should be, one with a clock ahead that a witness confirms, one after that."""
     async with Ledger(database_url, pool) as ledger:
         await rich(ledger, "a")
-    ahead(seconds)
-    async with Ledger(database_url, pool) as ledger:
+    await ahead(seconds)
+    async with Ledger(database_url, pool, witness=lambda: wall_us() + round(seconds * 1e6)) as ledger:
         await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="ahead")
-    ahead(0)
+    await ahead(0)
     async with Ledger(database_url, pool) as ledger:
-        await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="after")
+        await ledger.execute(c.OpenAccount("b", "0" * 64), key="after")
     await project(pool)
 
 

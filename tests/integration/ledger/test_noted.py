@@ -39,7 +39,7 @@ async def at(pool, position: int) -> Cursor:
     return Cursor(position, hash_)
 
 
-@each("role", ["owner", "neurocards_app", "auditor"])
+@each("role", ["owner", "neurocards_app", "neurocards_reader"])
 @each(
     "statement",
     ["UPDATE checkpoints SET note = note", "DELETE FROM checkpoints", "TRUNCATE checkpoints"],
@@ -53,7 +53,7 @@ async def test_nobody_rewrites_a_note(pool, owner, role, statement):
 
 async def test_an_auditor_reads_notes_and_adds_none(pool, owner):
     await store(pool, checkpoint(GENESIS))
-    await owner.execute("SET ROLE auditor")
+    await owner.execute("SET ROLE neurocards_reader")
     assert len(await stored(owner)) == 1
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await store(owner, checkpoint(GENESIS))

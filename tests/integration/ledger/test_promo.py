@@ -13,6 +13,7 @@ from ledger.log.ledger import Ledger
 from ledger.promotions import commands as g
 from projections.verify.findings import Findings
 from projections.verify.invariants.promotions import check
+from tests.integration.ledger.conftest import buy
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ async def test_disabling_ends_it_for_all_who_come_later(ledger, other):
 async def test_an_invitation_is_rewarded_once_whoever_asks_with_whatever_bonus(ledger, other, pool):
     await members(ledger, "a")
     await ledger.execute(c.OpenAccount("f", "0" * 64, "referral", "a"), key="open:f")
-    await ledger.execute(c.GrantCredits("f", 5, "purchase", "five", "p"), key="buy:f")
+    await buy(ledger, "f", 5, "p")
     asked = [
         give(door, g.RewardInvitation("f", "a", credits, 2))
         for door in (ledger, other) * 10
@@ -101,7 +102,7 @@ async def test_the_database_itself_refuses_gifts_twice(ledger, owner):
     await give(ledger, g.CreatePromo("ONCE", 3, 10, None, None, "login:op", "sale"))
     await give(ledger, g.RedeemPromo("ONCE", "a"))
     await ledger.execute(c.OpenAccount("f", "0" * 64, "referral", "a"), key="open:f")
-    await ledger.execute(c.GrantCredits("f", 5, "purchase", "five", "p"), key="buy:f")
+    await buy(ledger, "f", 5, "p")
     await give(ledger, g.RewardInvitation("f", "a", 0, 1))
     insert = """INSERT INTO events (position, stream, version, type, data, recorded_at_us, hash)
                 SELECT max(position) + 1, $1, 9, $2, $3, 0, sha256('x') FROM events"""

@@ -17,11 +17,10 @@ from ledger.errors import InsufficientCreditsError, LedgerError, LedgerUnavailab
 from ledger.log import append_connection as connection
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
+from ledger.log.clock import LogClock
 from ledger.log.ledger import Ledger
-from ledger.sql import load_queries
 from services.local.binaries import find_client, find_postgres
 from services.local.postgres import EmbeddedPostgres
-from services.migrations import migrate
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support import servers
 from tests.support.waiting import eventually
@@ -29,20 +28,25 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-query = load_queries("ledger.log")
-
 BACKENDS = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE application_name = 'neurocards-appender' AND datname = current_database()"""
 
-DURABLE = "CASE current_setting('synchronous_commit') WHEN 'on' THEN 'off' ELSE 'on' END"
-"""In the place of what tells whether a transaction can write: none can without durable commits."""
+DURABLE = """
+    CREATE TABLE durable (how text);
+    GRANT INSERT ON durable TO PUBLIC;
+    CREATE FUNCTION note_durable() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO durable VALUES (current_setting('synchronous_commit')); RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER durable AFTER INSERT ON events DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION note_durable()"""
+"""Writes down, as late as can be before the commit, whether that waits for the disk."""
 STREAMED = {"wal_level": "replica", "max_wal_senders": "4"}
 
 
 @pytest.fixture
 async def appender(database_url: str) -> AsyncIterator[Appender]:
     """One that gives up soon."""
-    appender = Appender(database_url, "neurocards_app", give_up_s=0.3)
+    appender = Appender(database_url, LogClock(), give_up_s=0.3)
     await appender.start()
     yield appender
     await appender.close()
@@ -78,18 +82,17 @@ async def test_nothing_is_refused_by_a_database_that_can_only_be_read(ledger, ap
 async def test_nobody_begins_with_one(database_url, owner):
     await turn(owner, "on")
     with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
-        await Appender(database_url, "neurocards_app").start()
+        await Appender(database_url, LogClock()).start()
 
 
 async def test_a_session_that_turns_read_only_is_left_and_its_rejections_are_worth_nothing(
     own_postgres: EmbeddedPostgres,
 ):
     """As a managed server does when its disk is full: sessions that are open turn too."""
-    url = own_postgres.url()
-    await migrate(url)
-    owner = await asyncpg.connect(url)
+    url = await servers.migrated(own_postgres)
+    owner = await asyncpg.connect(own_postgres.url())
     pool = asyncpg.create_pool(url, min_size=0, server_settings={"role": "neurocards_app"})
-    appender = Appender(url, "neurocards_app", give_up_s=0.3)
+    appender = Appender(url, LogClock(), give_up_s=0.3)
     async with pool, Ledger(url, pool) as ledger:
         await rich(ledger, "a", 1)
         await appender.start()
@@ -121,15 +124,15 @@ async def test_a_session_that_turns_read_only_is_left_and_its_rejections_are_wor
 
 
 @pytest.mark.parametrize("default", ["off", "local", "remote_apply"])
-async def test_commits_are_durable_whatever_the_database_s_default(database_url, owner, monkeypatch, default):
+async def test_commits_are_durable_whatever_the_database_s_default(database_url, owner, default):
     database = await owner.fetchval("SELECT current_database()")
     await owner.execute(f"ALTER DATABASE {database} SET synchronous_commit = {default}")
-    sql = query("append_head").replace("current_setting('transaction_read_only')", DURABLE)
-    monkeypatch.setitem(connection._STATEMENTS, "HEAD", sql)
-    appender = Appender(database_url, "neurocards_app", give_up_s=0.1)
+    await owner.execute(DURABLE)
+    appender = Appender(database_url, LogClock(), give_up_s=0.1)
     await appender.start()
-    assert (await appender.submit(c.OpenAccount("a", "0" * 64), "k")).position == 1, "it was not on"
+    assert (await appender.submit(c.OpenAccount("a", "0" * 64), "k")).position == 1
     await appender.close()
+    assert await owner.fetch("SELECT how FROM durable") == [("on",)]
 
 
 async def test_a_way_that_loses_the_setting_is_refused_at_the_start(database_url, owner, monkeypatch):
@@ -138,7 +141,7 @@ async def test_a_way_that_loses_the_setting_is_refused_at_the_start(database_url
     await owner.execute(f"ALTER DATABASE {database} SET synchronous_commit = off")
     monkeypatch.delitem(connection._SERVER_SETTINGS, "synchronous_commit")
     with pytest.raises(LedgerError, match="synchronous_commit"):
-        await Appender(database_url).start()
+        await Appender(database_url, LogClock()).start()
 
 
 class Standby(EmbeddedPostgres):
@@ -163,7 +166,7 @@ def primary(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 async def standby(primary: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
-    await migrate(primary.url())
+    await servers.migrated(primary)
     with servers.short_folder() as folder:
         program = find_client("pg_basebackup", find_postgres().major)
         target = str(folder / "data")
@@ -182,7 +185,9 @@ async def standby(primary: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[Em
 def either(*of: EmbeddedPostgres) -> str:
     """A URL with several hosts, in this order."""
     folders = [parse_qs(urlsplit(server.url()).query)["host"][0] for server in of]
-    return "postgresql://postgres@/postgres?host=" + ",".join(quote(folder, safe="/") for folder in folders)
+    return f"postgresql://{servers.OPERATOR}@/postgres?host=" + ",".join(
+        quote(folder, safe="/") for folder in folders
+    )
 
 
 async def test_a_replica_that_is_behind_decides_nothing_until_it_is_promoted(
@@ -190,10 +195,10 @@ async def test_a_replica_that_is_behind_decides_nothing_until_it_is_promoted(
 ):
     behind = await asyncpg.connect(standby.url())
     with pytest.raises(asyncpg.TargetServerAttributeNotMatched):
-        await Appender(standby.url(), "neurocards_app").start()
+        await Appender(standby.url(), LogClock()).start()
     url = either(standby, primary)
     pool = asyncpg.create_pool(url, min_size=0, server_settings={"role": "neurocards_app"})
-    appender = Appender(url, "neurocards_app", give_up_s=0.3)
+    appender = Appender(url, LogClock(), give_up_s=0.3)
     async with pool, Ledger(url, pool) as ledger:
         await rich(ledger, "a", 1)
         await eventually(lambda: behind.fetchval("SELECT count(*) = 3 FROM events"), 60)

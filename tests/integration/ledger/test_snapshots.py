@@ -10,10 +10,10 @@ from ledger import commands as c
 from ledger.accounts.state import AccountState
 from ledger.decider import fold, initial
 from ledger.errors import InsufficientCreditsError
-from ledger.log import append_connection, snapshots
-from ledger.log import ledger as log
-from ledger.log.ledger import Ledger, LogReader
-from ledger.log.snapshots import FORMAT, Snapshot
+from ledger.log import snapshots
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
+from ledger.log.snapshots import FORMAT, Snapshot, keep_snapshots
 from tests.integration.ledger.conftest import order, rich
 from tests.support.waiting import eventually
 
@@ -22,6 +22,10 @@ from tests.support.waiting import eventually
 def often(monkeypatch):
     """A snapshot every ten versions."""
     monkeypatch.setattr(snapshots, "EVERY_VERSIONS", 10)
+    read = snapshots.query
+    monkeypatch.setattr(
+        snapshots, "query", lambda name: read(name).replace("version % 1000 = 0", "version % 10 = 0")
+    )
 
 
 async def stored(owner, stream="account-a"):
@@ -38,13 +42,12 @@ async def full_fold(ledger, stream="account-a"):
 async def with_snapshot(ledger, owner):
     """Account a with 12 events and a snapshot at its tenth; 90 credits are left."""
     await rich(ledger, "a", 99)
-    for n in range(9):
+    for n in range(7):
         await ledger.execute(order("a", f"o{n}"), key=f"order:o{n}")
-
-    async def there() -> bool:
-        return await stored(owner) is not None
-
-    await eventually(there)
+    assert await keep_snapshots(ledger.read.pool) == 1
+    for n in range(7, 9):
+        await ledger.execute(order("a", f"o{n}"), key=f"order:o{n}")
+    assert await keep_snapshots(ledger.read.pool) == 0
     return await stored(owner)
 
 
@@ -114,22 +117,28 @@ async def test_a_snapshot_of_a_log_that_went_back_is_ignored_and_replaced(ledger
     async with Ledger(database_url, pool) as after:
         for n in range(20):
             await after.execute(c.GrantCredits("a", 1, "manual", "x"), key=f"grant:{n}")
-
-        async def replaced() -> bool:
-            return bool((await stored(owner))["version"] == 20)
-
-        await eventually(replaced)
+        await owner.execute("UPDATE snapshots SET version = 15")
+        assert await keep_snapshots(pool) == 1
+    row = await stored(owner)
+    event = (await ledger.read.stream("account-a"))[-1]
+    assert (row["version"], row["position"], row["hash"]) == (event.version, event.position, event.hash)
     assert await ledger.read.account("a") == await full_fold(ledger)
 
 
-async def test_an_account_that_had_to_be_folded_long_is_kept_with_its_next_event(
-    ledger, owner, database_url, pool
-):
+async def test_an_account_whose_snapshot_is_gone_is_kept_as_it_is_now(ledger, owner, pool):
     await with_snapshot(ledger, owner)
     await owner.execute("DELETE FROM snapshots")
-    async with Ledger(database_url, pool) as cold:
-        await cold.execute(order("a", "next"), key="order:next")
-    assert (await stored(owner))["version"] == 13
+    assert await keep_snapshots(pool) == 1
+    assert (await stored(owner))["version"] == 12
+
+
+async def test_only_so_many_are_made_in_one_go(ledger, owner, pool):
+    for name in "abc":
+        await rich(ledger, name)
+        for n in range(8):
+            await ledger.execute(c.GrantCredits(name, 1, "manual", "x"), key=f"grant:{name}{n}")
+    assert [await keep_snapshots(pool, 2) for _ in range(3)] == [2, 1, 0]
+    assert await owner.fetchval("SELECT count(*) FROM snapshots WHERE version = 11") == 3
 
 
 async def test_a_long_account_is_read_in_pages(ledger, owner, database_url, pool, monkeypatch):
@@ -138,8 +147,6 @@ async def test_a_long_account_is_read_in_pages(ledger, owner, database_url, pool
     await owner.execute("DELETE FROM snapshots")
     for page in (1, 4, 12):
         monkeypatch.setattr(snapshots, "PAGE_EVENTS", page)
-        monkeypatch.setattr(log, "STREAM_PAGE_EVENTS", page)
-        monkeypatch.setattr(append_connection, "_PAGE", str(page).encode())
         assert await ledger.read.account("a") == await full_fold(ledger)
         async with Ledger(database_url, pool) as cold:
             orders = [cold.execute(order(name, f"{name}{page}"), key=f"order:{name}{page}") for name in "ab"]
@@ -148,8 +155,15 @@ async def test_a_long_account_is_read_in_pages(ledger, owner, database_url, pool
     assert await ledger.read.account("a") == await full_fold(ledger)
 
 
+async def keep_for_ever(pool):
+    while True:
+        await keep_snapshots(pool)
+        await asyncio.sleep(0.01)
+
+
 async def test_snapshots_are_kept_under_load_without_harm(ledger, owner, database_url, pool):
     await rich(ledger, "a", 10_000)
+    keeping = asyncio.create_task(keep_for_ever(pool))
     async with Ledger(database_url, pool) as other:
         await asyncio.gather(
             *[
@@ -163,13 +177,14 @@ async def test_snapshots_are_kept_under_load_without_harm(ledger, owner, databas
         return bool((await stored(owner))["version"] > 500)
 
     await eventually(kept)
+    keeping.cancel()
     assert await ledger.read.account("a") == await full_fold(ledger)
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
 
 
 async def test_a_reader_without_the_right_to_write_reads_all_the_same(ledger, owner):
     await with_snapshot(ledger, owner)
-    await owner.execute("SET ROLE auditor")
+    await owner.execute("SET ROLE neurocards_reader")
     assert (await stored(owner))["version"] == 10
     with pytest.raises(Exception, match="permission denied"):
         await owner.execute("DELETE FROM snapshots")

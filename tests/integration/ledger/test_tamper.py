@@ -46,7 +46,7 @@ def at(log: Damaged, place: int) -> int:
 
 
 FORGED = """'account-a', 500, 'CreditsGranted', '{"amount":100,"kind":"manual","reason":"x","lot":99}',
-    'forged', sha256('x'), 1, recorded_at_us, sha256('z') FROM events"""
+    'forged', sha256('x'), 1, 'neurocards_bot', recorded_at_us, sha256('z') FROM events"""
 
 
 async def test_the_log_as_it_was_written_is_clean(log: Damaged):
@@ -61,10 +61,13 @@ EDITS = {
     "type": "type = 'JobHandedBack'",
     "data": """data = '{"amount":1000000}'""",
     "key": "key = coalesce(key, '') || 'x', body_hash = coalesce(body_hash, sha256('x')), "
-    "command_events = coalesce(command_events, 1)",
+    "command_events = coalesce(command_events, 1), writer = coalesce(writer, 'w')",
     "body_hash": "body_hash = sha256('y'), key = coalesce(key, 'k'), "
-    "command_events = coalesce(command_events, 1)",
+    "command_events = coalesce(command_events, 1), writer = coalesce(writer, 'w')",
     "command_events": "command_events = coalesce(command_events, 0) + 1, key = coalesce(key, 'k'), "
+    "body_hash = coalesce(body_hash, sha256('x')), writer = coalesce(writer, 'w')",
+    "writer": "writer = 'neurocards_web', key = coalesce(key, 'k'), "
+    "command_events = coalesce(command_events, 1), "
     "body_hash = coalesce(body_hash, sha256('x'))",
     "recorded_at_us": "recorded_at_us = recorded_at_us - 1",
     "hash": "hash = sha256(hash)",

@@ -49,7 +49,7 @@ async def log(log_url: str) -> AsyncIterator[Damaged]:
         ("DELETE FROM job_status_v1 WHERE job = 'j1'", "projection", "1 rows: j1"),
         ("DELETE FROM balances_v1 WHERE account = 'a'", "projection", "1 rows: a"),
         ("UPDATE payments_v1 SET paid_minor = 1 WHERE payment = 'p1'", "projection", "1 rows: p1"),
-        ("UPDATE payments_v1 SET intents = '[]', flag = 'x'", "projection", "4 rows"),
+        ("UPDATE payments_v1 SET intents = '[]', flag = 'x'", "projection", "6 rows"),
         ("DELETE FROM payments_v1 WHERE payment = 'p4'", "projection", "1 rows: p4"),
         ("UPDATE payments_v1 SET payment = 'ghost' WHERE payment = 'p4'", "projection", "2 rows: p4, ghost"),
         ("DELETE FROM open_jobs WHERE job = 'j4'", "open_jobs", "neither monitor nor relay"),

@@ -31,7 +31,7 @@ def write_key(path: Path) -> None:
 
 
 def auditor(url: str) -> Database:
-    return Database(url, {"role": "auditor", "default_transaction_read_only": "on"})
+    return Database(url, {"role": "neurocards_reader", "default_transaction_read_only": "on"})
 
 
 async def test_the_walks_run_in_processes_of_their_own_as_the_auditor(traffic, owner, database_url: str):
@@ -188,7 +188,7 @@ async def test_jobs_that_are_over_are_forgotten_and_what_comes_later_is_judged(o
     await owner.execute(UNGUARD + "DROP INDEX events_one_end_per_job")
     await owner.execute(
         "INSERT INTO events SELECT position + 1, $1, $2, 'JobSucceeded', $3::text::json, 'forged', "
-        "sha256('x'), 1, recorded_at_us, sha256('z') FROM events ORDER BY position DESC LIMIT 1",
+        "sha256('x'), 1, 'forger', recorded_at_us, sha256('z') FROM events ORDER BY position DESC LIMIT 1",
         stream,
         version,
         json.dumps({"run": 1, "submission": 1, "video": {"blob": "b", "sha256": "s", "size_bytes": 1}}),

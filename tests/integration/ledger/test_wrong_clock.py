@@ -29,9 +29,9 @@ async def test_a_wrong_clock_changes_nothing(ledger: Ledger, pool, database_url:
         database_url,
         (c.OpenAccount("a", "0" * 64), "open"),
         (c.AcceptTerms("a", "1", 0), "terms"),
-        (c.GrantCredits("a", 3, "promo", "lives", None, soon_us), "lives"),
+        (c.GrantCredits("a", 3, "manual", "lives", None, soon_us), "lives"),
         (c.OrderVideos("a", "o1", ("j1",), 2, "m", "ugc", "p", "b", "ru", 900), "o1"),
-        (c.GrantCredits("a", 5, "promo", "is over", None, passed_us), "over"),
+        (c.GrantCredits("a", 5, "manual", "is over", None, passed_us), "over"),
         (c.OrderVideos("a", "o2", ("j2",), 2, "m", "ugc", "p", "b", "ru", 900), "o2"),
     )
     ended_us = int(await pool.fetchval(query("clock")))

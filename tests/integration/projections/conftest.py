@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from events.envelope import Cursor
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build

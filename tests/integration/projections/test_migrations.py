@@ -14,7 +14,7 @@ OLDER = """
 DROP VIEW {name};
 ALTER TABLE {name}_v1 DROP COLUMN {column};
 CREATE VIEW {name} AS SELECT * FROM {name}_v1;
-GRANT SELECT ON {name} TO neurocards_app, auditor;
+GRANT SELECT ON {name} TO neurocards_reader;
 """
 LAST = {name: projection.columns[-1] for name, projection in PROJECTIONS.items()}
 

@@ -4,7 +4,8 @@ import asyncio
 
 from prometheus_client import REGISTRY
 
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build

@@ -6,7 +6,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.state_root import build
 from projections.rebuild.run import RebuildOptions, rebuild, rebuild_all

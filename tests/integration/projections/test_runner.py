@@ -177,7 +177,7 @@ async def test_other_consumers_keep_their_place_the_same_way(traffic: Traffic, p
 
 
 async def test_auditors_read_the_views_and_change_nothing(owner):
-    await owner.execute("SET ROLE auditor")
+    await owner.execute("SET ROLE neurocards_reader")
     await owner.fetch("SELECT * FROM audit.trial_balance")
     for name in PROJECTIONS:
         await owner.fetch(f"SELECT * FROM {name}")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from services.local.postgres import EmbeddedPostgres
-from services.migrations import migrate
 from tests.support import servers
 from tests.support.arena import seed
 from tests.support.arena.arena import Arena
@@ -41,6 +40,6 @@ def arena_of_its_own(
     own_postgres: EmbeddedPostgres, tmp_path: Path, dice: random.Random, note: Callable[[str], None]
 ) -> Iterator[Arena]:
     """An arena whose Postgres may be killed too."""
-    asyncio.run(migrate(own_postgres.url()))
+    url = asyncio.run(servers.migrated(own_postgres))
     with servers.own_valkey(tmp_path) as valkey:
-        yield Arena(tmp_path, own_postgres.url(), valkey, dice, note)
+        yield Arena(tmp_path, url, valkey, dice, note)

@@ -1,5 +1,6 @@
 """A log with thousands of results that were told long ago, as if the system had run for a year."""
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 OLD_JOBS: Final = 10_000
 _ORDER: Final = 50
+_AGO_US: Final = 12 * 3600 * 1_000_000
+"""It begins so long ago and ends nine hours later: of a log that is older than a day a clock may be wrong."""
+
 _LEFT: Final = 7
 """Credits that the old seller has still."""
 
@@ -45,6 +49,7 @@ WHERE name = 'notifier'
 async def old_results(arena: "Arena") -> Seller:
     """Fill the empty log: half of the jobs made, half refunded, all told to the seller returned."""
     desk, account = FakeClockLedger(), "old"
+    desk.history.now_us = time.time_ns() // 1000 - _AGO_US
     desk.open(account, OLD_JOBS // 2 + _LEFT)
     desk.do(c.GrantCredits(account, _ORDER, "manual", "so that the last orders can be paid"))
     for number in range(OLD_JOBS // _ORDER):

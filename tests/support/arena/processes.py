@@ -5,9 +5,15 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from tests.support.servers import OPERATOR
 from tests.support.services import CLI, ServiceProcess, Services
 
 ODD: Final = "tests.support.arena.odd"
+
+
+def own_login(database_url: str, service: str) -> str:
+    """The tests' URL as the service has it, with its rights alone."""
+    return database_url.replace(OPERATOR, f"neurocards_{service}", 1)
 
 
 class Processes:
@@ -23,6 +29,7 @@ class Processes:
         """Start one without waiting for it; its name. With ODD_… in `env` it is an odd one."""
         odd = odd or any(variable.startswith("ODD_") for variable in env)
         name = name or service
+        env.setdefault("DATABASE_URL", own_login(self.services.env["DATABASE_URL"], service))
         module = ODD if odd else CLI
         self.running[name] = self.services.start(service, name=name, wait_s=None, module=module, **env)
         return name

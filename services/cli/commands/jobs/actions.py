@@ -11,7 +11,8 @@ from ledger.commands import DropDeadLetter, FailJob, RequeueJob
 from ledger.errors import JobFinishedError
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from projections.engine.errors import NothingOfThatNameError
 from services.cli.connections import execute
 from services.generation.catalogue import load_catalogue

@@ -7,7 +7,7 @@ import msgspec
 from events.codec import decode
 from events.stream_names import payment_stream
 from ledger.errors import NotPaidError
-from ledger.log.ledger import LogReader
+from ledger.log.reader import LogReader
 from ledger.payments.state import PaymentState
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError

@@ -62,7 +62,7 @@ def run_replay(
         options = RebuildOptions(
             check=check, accept=accept, resume=resume, show=show, source=source, tell=say
         )
-        done = await rebuild_all(settings.require_database_url(), names, options, progress=progress)
+        done = await rebuild_all(settings.require_owner_url(), names, options, progress=progress)
         for one in done:
             if one.swapped and one.differences.rows:
                 position, rows = one.state.cursor.position, one.differences.rows
@@ -83,7 +83,7 @@ def run_at(
         async with await patient_pool(settings, "replay") as pool:
             at = await locate(pool, point)
         into = Into(schema, folder)
-        url = settings.require_database_url()
+        url = settings.require_owner_url()
         return await build_at(url, names, at.position, into, source=source, progress=progress)
 
     return _run(work, from_stream=from_stream)

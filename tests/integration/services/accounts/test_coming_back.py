@@ -15,6 +15,7 @@ from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
 from services.platform.blobs import BlobStore
 from services.platform.settings import Settings
+from tests.integration.services.purchases import buy
 from tests.support.order_fixture import OrderFixture
 
 PERSON = 900_000_001
@@ -47,7 +48,7 @@ class Returning:
 
     async def take(self, account: str, amount: int) -> None:
         """Money goes back."""
-        command = c.RevokeCredits(account, amount, "money back", kind="payment")
+        command = c.RevokeCredits(account, amount, "money back", kind="manual")
         await self.ledger.execute(command, key=f"back:{account}:{amount}")
 
     async def forget(self, account: str, actor: str = "login:op") -> None:
@@ -74,14 +75,13 @@ async def test_the_debt_moves_through_the_books_and_stands_as_often_as_they_come
     assert (await person.state(first)).balance == 0
     second = await person.enter()
     assert ((await person.state(second)).balance, second != first) == (-5, True)
-    paid = c.GrantCredits(second, 3, "purchase", "x")
-    await person.ledger.execute(paid, key="paid")
+    await buy(person.ledger, second, 3)
     await person.forget(second)
     third = await person.enter()
     assert (await person.state(third)).balance == -2
     books = await person.books()
     assert (books["issued:carried"], books["revoked:carried"]) == (-7, 7)
-    await person.ledger.execute(c.GrantCredits(third, 2, "purchase", "x"), key="paid it")
+    await buy(person.ledger, third, 2)
     await person.forget(third)
     assert (await person.state(await person.enter())).balance == 0
     assert await check_ledger(person.pool) == []

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from ledger.promotions import commands as g
 from ledger.sql import load_queries
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
@@ -11,7 +12,7 @@ from tests.integration.services.bot.people import BotWorld, Visitor
 
 query = load_queries("ledger.log")
 
-YEAR_US = 366 * 24 * 3600 * 1_000_000
+YEAR_S = 366 * 24 * 3600
 
 
 async def test_the_cabinet_shows_what_ends_when_and_what_has_ended(visitor: Visitor, world: BotWorld) -> None:
@@ -22,14 +23,17 @@ async def test_the_cabinet_shows_what_ends_when_and_what_has_ended(visitor: Visi
             "SELECT account FROM accounts WHERE telegram_id = $1", visitor.chat.user_id
         )
         now_us = await pool.fetchval(query("clock"))
-        for name, amount, ends_at_us in (("a", 3, now_us + YEAR_US), ("b", 4, now_us + 200_000)):
-            grant = c.GrantCredits(account, amount, "promo", "x", None, ends_at_us)
-            await ledger.execute(grant, key=f"grant:{account}:{name}")
+        await ledger.execute(g.CreatePromo("YEAR-3", 3, 1, None, YEAR_S, "op", "sale"), key="code")
+        await ledger.execute(g.RedeemPromo("YEAR-3", account), key="use of it")
+        lots = (await ledger.read.account(account)).lots
+        (ends_at_us,) = [lot.expires_at_us for lot in lots if lot.expires_at_us is not None]
+        grant = c.GrantCredits(account, 4, "manual", "x", None, now_us + 200_000)
+        await ledger.execute(grant, key=f"grant:{account}")
         await pool.execute("SELECT pg_sleep(0.25)")  # the end of a life is a time by nature
         await ledger.execute(c.ExpireCredits(account), key=f"expire:{account}")
     await visitor.say("/cabinet")
     words = await visitor.hears("My account")
-    ends = datetime.fromtimestamp((now_us + YEAR_US) / 1_000_000, UTC)
+    ends = datetime.fromtimestamp(ends_at_us / 1_000_000, UTC)
     assert "Balance: 5 credits" in words
     assert f"3 credits of them until {ends.day} {ends:%b}" in words
     assert "−4 · not used in time" in words and "+3 · promo code" in words

@@ -130,7 +130,7 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
         account = await account_of(visitor)
         async with ledger_of(world) as ledger:
             if not number:
-                await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="payment"), key="back")
+                await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="manual"), key="back")
             settings = load_settings(database_url=world.database_url)
             forgetting = Forgetting(settings, ledger.read.pool, ledger, BlobStore(tmp_path), None)
             await forgetting.forget(account, actor="login:op", reason="asked")

@@ -155,7 +155,7 @@ async def test_an_update_that_takes_its_process_with_it_is_parked(pool: Any) -> 
 
 async def test_postgres_going_away_while_handling_loses_nothing(pool: Any, settings: Settings) -> None:
     async def act(stored: StoredUpdate) -> None:
-        async with await create_pool(settings, "killer", role=None, min_size=1, max_size=1) as killer:
+        async with await create_pool(settings, "killer", min_size=1, max_size=1) as killer:
             await killer.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'neurocards-test' AND datname = current_database()"

@@ -26,7 +26,7 @@ async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
     first = asyncio.create_task(LeaderLock(settings, "one", 77, stops["a"]).run(work("a")))
     await eventually(lambda: holders == ["a"])
     second = asyncio.create_task(LeaderLock(settings, "two", 77, stops["b"]).run(work("b")))
-    async with await create_pool(settings, "killer", role=None) as killer:
+    async with await create_pool(settings, "killer") as killer:
 
         async def lost() -> bool:
             await killer.execute(

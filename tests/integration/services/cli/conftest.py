@@ -86,7 +86,7 @@ def own_rows(database_url: str) -> Callable[[str], None]:
 
     async def change(sql: str) -> None:
         connection = await asyncpg.connect(database_url)
-        await connection.execute(f"SET session_replication_role = replica; {sql}")
+        await connection.execute(f"SET ROLE postgres; SET session_replication_role = replica; {sql}")
         await connection.close()
 
     return lambda sql: asyncio.run(change(sql))

@@ -213,7 +213,7 @@ def test_an_unknown_event_type_is_said_and_never_skipped(run: Run, keep: Keep) -
     last = desk.events[-1]
     strange = Recorded(
         0, account_stream("a"), last.version + 1, "CreditsTeleported", '{"job":"j1","amount":5}',
-        None, None, None, last.recorded_at_us, b"",
+        None, None, None, None, last.recorded_at_us, b"",
     )  # fmt: skip
     keep(rehashed([*desk.events, strange]))
     for words in (*COMMANDS[:-1], ("explain", str(len(desk.events) + 1))):

@@ -1,4 +1,4 @@
-"""Commands read as `auditor`, who can change nothing, and find whom they are about."""
+"""Commands read as `neurocards_reader`, who can change nothing, and find whom they are about."""
 
 import asyncpg
 import pytest
@@ -12,11 +12,12 @@ from services.cli.errors import ExitCode, exit_code_of
 from services.cli.resolve_account import resolve_account
 from services.platform.errors import SettingsError, StartError
 from services.platform.settings import Settings, load_settings
+from tests.support.servers import OPERATOR
 
 
 async def test_a_reader_is_the_auditor_and_cannot_write(settings: Settings) -> None:
     async with auditor_pool(settings) as pool:
-        assert await pool.fetchval("SELECT current_user") == "auditor"
+        assert await pool.fetchval("SELECT current_user") == "neurocards_reader"
         assert await pool.fetchval("SHOW statement_timeout") == "0"
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await pool.execute("CREATE TABLE mine ()")
@@ -34,9 +35,9 @@ async def test_the_auditors_own_database_and_login_come_first(
     settings: Settings, owner: "asyncpg.Connection[asyncpg.Record]", database_url: str
 ) -> None:
     login = f"reader_{await owner.fetchval('SELECT current_database()')}"[:60]
-    await owner.execute(f"CREATE ROLE {login} LOGIN; GRANT SELECT ON events TO {login}")
+    await owner.execute(f"SET ROLE postgres; CREATE ROLE {login} LOGIN; GRANT SELECT ON events TO {login}")
     try:
-        own = database_url.replace("postgres@", f"{login}@", 1).replace("user=postgres", f"user={login}", 1)
+        own = database_url.replace(f"{OPERATOR}@", f"{login}@", 1)
         assert own != database_url
         audit = settings.replace(audit_database_url=own)
         async with auditor_pool(audit) as pool:

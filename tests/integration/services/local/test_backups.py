@@ -25,7 +25,7 @@ from services.migrations import migrate
 from services.platform.settings import Settings, load_settings
 from tests.support.cli_runner import CliRunner, Result
 from tests.support.compose import load
-from tests.support.servers import fresh_cluster, short_folder
+from tests.support.servers import OPERATOR, fresh_cluster, short_folder
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 
@@ -126,7 +126,7 @@ async def archived(place: Place) -> None:
 
 
 async def test_back_to_a_moment_between_two_backups_in_both_ways(place: Place) -> None:
-    url = place.server.url("neurocards")
+    url = place.server.url("neurocards", OPERATOR)
     await play(url, "before-")
     taken = await take(place.settings, place.repository, keep=1, progress=lambda *_: None, sync=False)
     assert taken.archiving
@@ -164,7 +164,7 @@ async def test_back_to_a_moment_between_two_backups_in_both_ways(place: Place) -
 
 
 async def test_damage_is_found_and_named(place: Place) -> None:
-    url = place.server.url("neurocards")
+    url = place.server.url("neurocards", OPERATOR)
     blob = place.folder.root / "blobs/photos/a.jpg"
     blob.parent.mkdir(parents=True)
     blob.write_bytes(b"photo")

@@ -127,7 +127,7 @@ async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
     killed = start("--infra-only")
     url = killed.wait_ready()["database_url"]
     connection = await asyncpg.connect(url)
-    await connection.execute("CREATE TABLE kept AS SELECT 1 AS n")
+    await connection.execute("INSERT INTO accounts (account, telegram_id) VALUES ('kept', 1)")
     await connection.close()
     key = killed.folder / "data/checkpoint.key"
     signs = key.read_text()
@@ -137,7 +137,7 @@ async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
     again = start("--infra-only")  # at once, while the old servers may still be on their way out
     facts = again.wait_ready()
     connection = await asyncpg.connect(facts["database_url"])
-    assert await connection.fetchval("SELECT count(*) FROM kept") == 1
+    assert await connection.fetchval("SELECT count(*) FROM accounts") == 1
     await connection.close()
     assert key.read_text() == signs
     assert set(facts["pids"].values()).isdisjoint(killed.facts["pids"].values())

@@ -11,16 +11,13 @@ from services.platform.settings import load_settings
 from tests.integration.ledger.conftest import order
 from tests.integration.ledger.tampering import VIDEO, project
 from tests.integration.services.maintenance.conftest import count
+from tests.integration.services.purchases import buy
 
 
 async def invited(ledger: Ledger, *friends: str) -> None:
     await ledger.execute(c.OpenAccount("host", "0" * 64), key="open:host")
     for friend in friends:
         await ledger.execute(c.OpenAccount(friend, "0" * 64, "referral", "host"), key=f"open:{friend}")
-
-
-async def buy(ledger: Ledger, friend: str) -> None:
-    await ledger.execute(c.GrantCredits(friend, 5, "purchase", "five", f"p-{friend}"), key=f"buy:{friend}")
 
 
 async def balance(ledger: Ledger, account: str) -> int:
@@ -40,7 +37,7 @@ async def test_friends_who_bought_are_rewarded_once_by_two_monitors(ledger, pool
     friends = [f"f{n}" for n in range(7)]
     await invited(ledger, *friends, "idle")
     for friend in friends:
-        await buy(ledger, friend)
+        await buy(ledger, friend, 5)
     async with Ledger(database_url, pool) as other:
         sweeps = [sweep(), sweep(other, referral_credits=9)]  # the other one was configured otherwise
         rewarded = await asyncio.gather(*[one.run_once() for one in sweeps * 3])
@@ -56,7 +53,7 @@ async def test_a_monitor_that_is_killed_in_between_loses_nothing_and_doubles_not
     friends = [f"f{n}" for n in range(20)]
     await invited(ledger, *friends)
     for friend in friends:
-        await buy(ledger, friend)
+        await buy(ledger, friend, 5)
     for least in (1, 5, 9):
         killed = asyncio.ensure_future(sweep().run_once())
         while await count(pool, "InvitationRewarded") < least:
@@ -70,8 +67,8 @@ async def test_a_monitor_that_is_killed_in_between_loses_nothing_and_doubles_not
 
 async def test_who_was_erased_is_left_alone(ledger, pool, sweep):
     await invited(ledger, "f", "g")
-    await buy(ledger, "f")
-    await buy(ledger, "g")
+    await buy(ledger, "f", 5)
+    await buy(ledger, "g", 5)
     await ledger.execute(c.ForgetAccount("f", "asked", "login:op"), key="forget:f")
     assert await sweep().run_once() == 1
     await ledger.execute(c.ForgetAccount("host", "asked", "login:op"), key="forget:host")
@@ -81,7 +78,7 @@ async def test_who_was_erased_is_left_alone(ledger, pool, sweep):
 
 async def test_nothing_is_given_while_both_bonuses_are_none(ledger, pool, sweep):
     await invited(ledger, "f")
-    await buy(ledger, "f")
+    await buy(ledger, "f", 5)
     assert await sweep(referral_credits=0, referred_credits=0).run_once() == 0
     assert await sweep(referral_credits=0).run_once() == 1
     assert (await balance(ledger, "f"), await balance(ledger, "host")) == (7, 0)

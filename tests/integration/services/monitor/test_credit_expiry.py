@@ -22,7 +22,7 @@ async def give(ledger: Ledger, pool, account: str, *lives_us: int | None) -> Non
     await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
     for number, life_us in enumerate(lives_us):
         ends_at_us = None if life_us is None else now_us + life_us
-        grant = c.GrantCredits(account, 2, "promo", "x", None, ends_at_us)
+        grant = c.GrantCredits(account, 2, "manual", "x", None, ends_at_us)
         await ledger.execute(grant, key=f"grant:{account}:{number}")
 
 

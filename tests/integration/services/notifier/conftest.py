@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import pytest
 
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from services.adapters.telegram.limits import Rates, TelegramLimits
 from services.adapters.telegram.send import create_sending_bot
 from services.notifier.deliveries import Deliveries

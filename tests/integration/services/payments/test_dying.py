@@ -8,12 +8,12 @@ import pytest
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import DATABASE_ERRORS
-from services.migrations import migrate
 from services.platform.database import create_pool
 from services.platform.ids import new_id
 from tests.support.notifying import notified
 from tests.support.payment_fixture import PaymentFixture, payment_settings, till
 from tests.support.self_killing_payment import POINTS, self_killing_payment
+from tests.support.servers import migrated
 from tests.support.waiting import eventually
 
 
@@ -53,11 +53,11 @@ async def test_killed_at_every_step(shop, sandbox, point):
 
 async def test_postgres_away(own_postgres, sandbox):
     """Whoever is told meanwhile says "later"; afterwards everything is as it should be."""
-    await migrate(own_postgres.url())
-    settings = payment_settings(own_postgres.url(), sandbox.url)
+    url = await migrated(own_postgres)
+    settings = payment_settings(url, sandbox.url)
     async with (
         await create_pool(settings, "test") as pool,
-        Ledger(own_postgres.url(), pool) as ledger,
+        Ledger(url, pool) as ledger,
         till(settings, ledger, pool, sandbox) as shop,
         notified(shop) as wire,
     ):
@@ -87,11 +87,11 @@ async def test_postgres_away(own_postgres, sandbox):
 
 async def test_postgres_away_between_the_read_and_the_commit(own_postgres, sandbox, monkeypatch):
     """The provider has been read, and then the ledger cannot be reached: not 200, and credited later."""
-    await migrate(own_postgres.url())
-    settings = payment_settings(own_postgres.url(), sandbox.url)
+    url = await migrated(own_postgres)
+    settings = payment_settings(url, sandbox.url)
     async with (
         await create_pool(settings, "test") as pool,
-        Ledger(own_postgres.url(), pool) as ledger,
+        Ledger(url, pool) as ledger,
         till(settings, ledger, pool, sandbox) as shop,
         notified(shop) as wire,
     ):

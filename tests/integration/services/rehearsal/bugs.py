@@ -108,7 +108,9 @@ class World:
                     if told := self.deliveries.get(job):
                         await owner.execute(_DELIVERY, job, *told)
             await _publish(watch)
-            await owner.execute(f"{_OPEN_JOBS}; SET session_replication_role = replica; {self.hand}")
+            await owner.execute(
+                f"{_OPEN_JOBS}; SET ROLE postgres; SET session_replication_role = replica; {self.hand}"
+            )
         finally:
             await owner.close()
 

@@ -12,7 +12,8 @@ from redis.asyncio import Redis
 
 from events.envelope import GENESIS, Cursor, Recorded
 from ledger.errors import IntegrityError
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from services.local.valkey import EmbeddedValkey
 from services.platform.redis import blocking_client, command_client
 from services.platform.redis_keys import LEDGER

@@ -4,12 +4,12 @@ import asyncio
 import os
 import signal
 
-from ledger.log.ledger import Ledger, LogReader
+from ledger.log.ledger import Ledger
+from ledger.log.reader import LogReader
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.verify.run import check_ledger
 from services.local.postgres import EmbeddedPostgres
-from services.migrations import migrate
 from services.platform.database import connect, create_pool
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import load_settings
@@ -18,14 +18,14 @@ from services.relay.relay import Relay
 from services.streams.compare import check_streams
 from services.streams.feed import BLOCK_S_MAX, Feed
 from services.streams.pg_listen import LogListener
+from tests.support.servers import migrated
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 
 
 async def test_both_go_on_after_postgres_was_killed(own_postgres: EmbeddedPostgres, redis_url: str):
-    settings = load_settings(database_url=own_postgres.url(), redis_url=redis_url)
-    await migrate(own_postgres.url())
+    settings = load_settings(database_url=await migrated(own_postgres), redis_url=redis_url)
     stop = asyncio.Event()
     listener = LogListener(lambda: connect(settings, "test-listen"))
     feed = Feed(

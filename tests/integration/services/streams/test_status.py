@@ -100,7 +100,10 @@ async def test_in_order_consumers_tell_where_they_are(
     ("service", "rounds"),
     [
         ("monitor", {"deadlines", "expiry", "log_time"}),
-        ("maintenance", {"late", "summary", "lags", "rests", "models", "unknown", "balances", "archive"}),
+        (
+            "maintenance",
+            {"late", "summary", "lags", "rests", "models", "unknown", "balances", "archive", "snapshots"},
+        ),
     ],
 )
 async def test_periodic_tasks_tell_when_each_ended_well(

@@ -1,28 +1,23 @@
-"""A batch: one after another on copies; a bad command leaves no trace; the same key joins the first."""
+"""A batch: one after another on copies; a bad command leaves no trace."""
 
 import asyncio
 from hashlib import sha256
 
 from events import codec
-from events.envelope import GENESIS, GENESIS_HASH
-from events.job import Failure
 from ledger import commands as c
 from ledger.decider import fold, initial, streams_read
 from ledger.errors import (
     AlreadyExistsError,
     InsufficientCreditsError,
     InvalidCommandError,
-    KeyReusedError,
     LedgerError,
 )
 from ledger.log import batch as batch_module
-from ledger.log import hash_chain
-from ledger.log.batch import NOTHING_TO_DO, BatchDecider, Pending, Receipt
-from ledger.log.hash_chain import follows
+from ledger.log.batch import NOTHING_TO_DO, ROWS_MAX, Decided, Pending, Receipt, Written, decide_batch
 from tests.support.each import each
 
 
-def decided(*asked: tuple[str, c.Command], known=None):
+def decided(*asked: tuple[str, c.Command], known=None) -> Decided:
     loop = asyncio.new_event_loop()
     try:
         pending = [
@@ -34,10 +29,11 @@ def decided(*asked: tuple[str, c.Command], known=None):
     finally:
         loop.close()
     states = {s: (0, initial(s)) for p in pending for s in p.reads} | (known or {})
-    return BatchDecider(GENESIS, 10, states, {}).decide_all(pending)
+    return decide_batch(pending, states, 10)
 
 
 OPEN = ("open", c.OpenAccount("a", "0" * 64))
+TWICE = ("twice", OPEN[1])
 TERMS = ("terms", c.AcceptTerms("a", "1", 2))
 
 
@@ -47,33 +43,39 @@ def order(key: str, *jobs: str):
 
 def test_later_commands_see_what_earlier_ones_made():
     result = decided(OPEN, TERMS, order("o1", "j1"), order("o2", "j2"), order("o3", "j3"))
-    assert result.answers[:4] == [Receipt(1, 1, 10), Receipt(2, 2, 10), Receipt(4, 2, 10), Receipt(6, 2, 10)]
+    assert result.answers[:4] == [Written(0, 1), Written(1, 2), Written(3, 2), Written(5, 2)]
     assert isinstance(result.answers[4], InsufficientCreditsError)
-    assert [row.position for row in result.rows] == list(range(1, 8))
+    assert result.counts == [1, 2, 2, 2, 0]
     assert [row.version for row in result.rows if row.stream == "account-a"] == [1, 2, 3, 4, 5]
-    previous = GENESIS_HASH
-    for row in result.rows:
-        assert follows(previous, row)
-        previous = row.hash
-    assert result.cursor.hash == previous
+    assert result.now_us == 10
 
 
-def test_the_first_event_of_a_command_carries_the_key():
-    result = decided(OPEN, TERMS)
-    assert [(row.key, row.command_events) for row in result.rows] == [("open", 1), ("terms", 2), (None, None)]
+def test_answers_have_their_places_once_the_last_row_has_one():
+    result = decided(OPEN, TWICE, TERMS, order("o1", "j1"), order("o2", "j2", "j3"))
+    *receipts, refused = result.answers_at(105, 99)
+    assert receipts == [Receipt(101, 1, 99), NOTHING_TO_DO, Receipt(102, 2, 99), Receipt(104, 2, 99)]
+    assert isinstance(refused, InsufficientCreditsError)
+    assert decided(TWICE, known=result.states).answers_at(105, 99) == [NOTHING_TO_DO]
 
 
-def test_the_same_key_in_one_batch_is_one_command():
-    result = decided(OPEN, TERMS, order("o1", "j1"), order("o1", "j1"), ("o1", c.OpenAccount("a", "0" * 64)))
-    assert result.answers[2] == result.answers[3]
-    assert isinstance(result.answers[4], KeyReusedError)
-    assert len(result.rows) == 5
+def test_the_commands_of_rows_are_found_across_those_that_made_none():
+    result = decided(OPEN, TWICE, TERMS, order("o1", "j1"), order("o9", "j9", "j8"))
+    assert result.counts == [1, 0, 2, 2, 0]
+    assert [result.commands_of([row]) for row in range(5)] == [{0}, {2}, {2}, {3}, {3}]
+    assert result.commands_of([0, 4]) == {0, 3}
+    assert result.commands_of([]) == set()
+
+
+def test_a_batch_ends_with_the_command_that_fills_it():
+    opened = [(f"open{n}", c.OpenAccount(f"a{n}", "0" * 64)) for n in range(ROWS_MAX + 5)]
+    result = decided(*opened)
+    assert len(result.answers) == len(result.counts) == len(result.rows) == ROWS_MAX
 
 
 def test_a_rejection_uses_up_no_key():
     result = decided(OPEN, order("o1", "j1"), TERMS, order("o1", "j1"))
     assert isinstance(result.answers[1], Exception)
-    assert isinstance(result.answers[3], Receipt)
+    assert isinstance(result.answers[3], Written)
 
 
 def test_a_decision_that_raises_leaves_no_trace(monkeypatch):
@@ -88,9 +90,10 @@ def test_a_decision_that_raises_leaves_no_trace(monkeypatch):
     result = decided(OPEN, TERMS, order("o1", "bad1", "bad2"), order("o2", "j1", "j2"))
     assert isinstance(result.answers[2], LedgerError)
     assert "boom" in str(result.answers[2])
-    assert isinstance(result.answers[3], Receipt)
+    assert result.answers[3] == Written(3, 4)
     assert not any("bad" in row.data + row.stream for row in result.rows)
-    assert set(result.opened) == {"j1", "j2"}
+    assert [row.stream for row in result.rows[3:]] == ["account-a", "job-j1", "account-a", "job-j2"]
+    assert result.states["account-a"] == decided(OPEN, TERMS, order("o2", "j1", "j2")).states["account-a"]
 
 
 def test_a_decision_that_raises_what_no_future_takes_is_an_error_all_the_same(monkeypatch):
@@ -101,16 +104,9 @@ def test_a_decision_that_raises_what_no_future_takes_is_an_error_all_the_same(mo
     assert [type(answer) for answer in decided(OPEN).answers] == [LedgerError]
 
 
-def test_a_hash_that_cannot_be_made_leaves_no_half_of_a_command(monkeypatch):
-    def event_hash(previous, position, stream, *others):
-        if stream == "job-bad":
-            raise UnicodeError("boom")
-        return hash_chain.event_hash(previous, position, stream, *others)
-
-    monkeypatch.setattr(batch_module, "event_hash", event_hash)
-    result = decided(OPEN, TERMS, order("o1", "bad"), order("o2", "j1"))
+def test_a_job_whose_stream_cannot_be_named_leaves_no_half_of_a_command():
+    result = decided(OPEN, TERMS, order("o1", "bad\n"), order("o2", "j1"))
     assert isinstance(result.answers[2], LedgerError)
-    assert [row.position for row in result.rows] == [1, 2, 3, 4, 5]
     assert [row.stream for row in result.rows[3:]] == ["account-a", "job-j1"]
     assert result.states["account-a"] == decided(OPEN, TERMS, order("o2", "j1")).states["account-a"]
 
@@ -119,7 +115,7 @@ def test_a_hash_that_cannot_be_made_leaves_no_half_of_a_command(monkeypatch):
 def test_what_cannot_name_a_stream_is_that_command_s_error(job: str):
     result = decided(OPEN, TERMS, order("o1", job), order("o2", "j1"))
     assert isinstance(result.answers[2], InvalidCommandError)
-    assert isinstance(result.answers[3], Receipt)
+    assert isinstance(result.answers[3], Written)
     assert len(result.rows) == 5
 
 
@@ -148,17 +144,4 @@ def test_a_job_can_be_made_only_once():
 def test_nothing_to_do_is_an_answer_and_uses_up_no_key():
     result = decided(OPEN, ("open2", c.OpenAccount("a", "0" * 64)))
     assert result.answers[1] == NOTHING_TO_DO
-    assert [row.key for row in result.rows] == ["open"]
-
-
-def test_an_ended_job_is_no_longer_open():
-    queue = order("o1", "j1")
-    first = decided(OPEN, TERMS, queue)
-    known = {row.stream: (0, initial(row.stream)) for row in first.rows}
-    for row in first.rows:
-        version, state = known[row.stream]
-        known[row.stream] = (version + 1, fold(state, row.type, row.data))
-    known["job-j1"] = (1, fold(initial("job-j1"), "JobQueued", first.rows[-1].data))
-    ended = decided(("f", c.FailJob("j1", "a", "operator", Failure("timeout"))), known=known)
-    assert ended.ended == ["j1"]
-    assert ended.opened == {}
+    assert result.counts == [1, 0]

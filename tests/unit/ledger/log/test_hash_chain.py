@@ -7,9 +7,11 @@ import msgspec
 from events.envelope import GENESIS_HASH, Recorded
 from ledger.log.hash_chain import event_hash, follows
 from tests.support.each import each
+from tests.support.history import sealed
 
-ROW = Recorded(7, "account-a", 3, "CreditsCharged", '{"job":"j"}', "order:o", b"b" * 32, 2, 99, b"")
-SEALED = msgspec.structs.replace(ROW, hash=event_hash(GENESIS_HASH, *msgspec.structs.astuple(ROW)[:-1]))
+ROW = Recorded(7, "account-a", 3, "CreditsCharged", '{"job":"j"}', "order:o", b"b" * 32, 2, "bot", 99, b"")
+SEALED = sealed(GENESIS_HASH, ROW)
+BARE = Recorded(1, "s", 1, "T", "{}", None, None, None, None, 0, b"")
 
 
 def test_the_right_hash_follows():
@@ -29,6 +31,7 @@ def test_the_right_hash_follows():
         {"key": "order:p"},
         {"body_hash": b"c" * 32},
         {"command_events": 1},
+        {"writer": "web"},
         {"recorded_at_us": 98},
         {"hash": b"x" * 32},
     ],
@@ -37,17 +40,27 @@ def test_every_column_is_covered(change):
     assert not follows(GENESIS_HASH, msgspec.structs.replace(SEALED, **change))
 
 
+def test_no_column_is_forgotten_here():
+    assert Recorded.__struct_fields__ == (
+        *("position", "stream", "version", "type", "data", "key", "body_hash", "command_events"),
+        *("writer", "recorded_at_us", "hash"),
+    )
+
+
+def hash_of(**columns: object) -> bytes:
+    return event_hash(GENESIS_HASH, msgspec.structs.replace(BARE, **columns))
+
+
 def test_text_moved_from_one_column_to_the_next_gives_another_hash():
-    splits = itertools.pairwise(range(10))
+    text = "0123456789"
+    splits = [*itertools.combinations(range(11), 4)]
     hashes = {
-        event_hash(
-            GENESIS_HASH, 1, "0123456789"[:i], 1, "0123456789"[i:j], "0123456789"[j:], None, None, None, 0
-        )
-        for i, j in splits
+        hash_of(stream=text[:i], type=text[i:j], data=text[j:k], key=text[k:m], writer=text[m:])
+        for i, j, k, m in splits
     }
-    assert len(hashes) == 9
+    assert len(hashes) == len(splits)
 
 
 def test_no_key_is_not_an_empty_key():
-    without = event_hash(GENESIS_HASH, 1, "s", 1, "T", "{}", None, None, None, 0)
-    assert without != event_hash(GENESIS_HASH, 1, "s", 1, "T", "{}", "", b"", -1, 0)
+    assert len({hash_of(), hash_of(key=""), hash_of(body_hash=b""), hash_of(writer="")}) == 4
+    assert hash_of() != hash_of(key="", body_hash=b"", writer="", command_events=-1)

@@ -27,7 +27,7 @@ def line_of(e: Recorded) -> str:
         "position": e.position, "stream": e.stream, "version": e.version, "type": e.type, "data": "\0",
         "key": e.key,
         "body_hash": e.body_hash and e.body_hash.hex(), "command_events": e.command_events,
-        "recorded_at_us": e.recorded_at_us, "hash": e.hash.hex(),
+        "writer": e.writer, "recorded_at_us": e.recorded_at_us, "hash": e.hash.hex(),
     }  # fmt: skip
     return json.dumps(cells, separators=(",", ":"), ensure_ascii=False).replace('"\\u0000"', e.data) + "\n"
 

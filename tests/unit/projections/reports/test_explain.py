@@ -65,7 +65,7 @@ def test_a_message_that_was_not_sent_says_so(state: str, error: str | None, word
 
 
 def test_an_unknown_event_is_said() -> None:
-    strange = Recorded(7, "job-j1", 1, "JobDreamt", "{}", None, None, None, 5, bytes(32))
+    strange = Recorded(7, "job-j1", 1, "JobDreamt", "{}", None, None, None, None, 5, bytes(32))
     with pytest.raises(UnknownEventTypeError, match="position 7"):
         chain_of("job", "j1", [strange])
 

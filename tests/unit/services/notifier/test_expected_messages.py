@@ -9,7 +9,9 @@ from services.notifier.expected_messages import JobLine, fold, jobs_in
 
 def event(position: int, type_name: str, job: str = "j1", data: str | None = None, **fields: Any) -> Recorded:
     text = data if data is not None else json.dumps(fields)
-    return Recorded(position, f"job-{job}", position, type_name, text, None, None, None, 0, GENESIS_HASH)
+    return Recorded(
+        position, f"job-{job}", position, type_name, text, None, None, None, None, 0, GENESIS_HASH
+    )
 
 
 def queued(position: int, job: str = "j1") -> Recorded:
@@ -69,7 +71,7 @@ def test_events_that_tell_a_seller_nothing_change_nothing() -> None:
         event(3, "SubmissionAccepted"),
         event(4, "JobHandedBack"),
         event(5, "SomethingNewFromALaterVersion"),
-        Recorded(6, "account-a1", 1, "CreditsCharged", "{}", None, None, None, 0, GENESIS_HASH),
+        Recorded(6, "account-a1", 1, "CreditsCharged", "{}", None, None, None, None, 0, GENESIS_HASH),
     ]
     changes = fold({"j1": line}, events)
     assert not changes.lines and not changes.owed

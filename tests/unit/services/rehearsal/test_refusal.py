@@ -12,6 +12,7 @@ from tests.support.each import each
 SOCKETS = "/data/it's run"
 TOLD: dict[str, Any] = {
     "database_url": "postgresql://postgres@/neurocards?host=/data/it%27s%20run/pg",
+    "database_owner_url": "postgresql://postgres@/neurocards?host=/data/it%27s%20run/pg",
     "redis_url": "unix:///data/it%27s%20run/valkey.sock?db=0",
     "embedded": ["Postgres", "Valkey"],
     "sandbox_for": ["telegram", "kie", "openai", "yookassa"],

@@ -64,7 +64,9 @@ def problems(given: Evidence) -> dict[str, list[str]]:
 def with_more(given: Evidence, *events: Event) -> Evidence:
     """More in the story of the job that was made."""
     more = [
-        Recorded(900 + n, job_stream(MADE), 90 + n, type(e).__name__, encode(e), None, None, None, 0, b"")
+        Recorded(
+            900 + n, job_stream(MADE), 90 + n, type(e).__name__, encode(e), None, None, None, None, 0, b""
+        )
         for n, e in enumerate(events)
     ]
     return replace(given, events=[*given.events, *more])

@@ -5,7 +5,6 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ledger.log.append_connection import APPEND_LOCK
 from services.bot.update_handler import ALLOWED_UPDATES
 from services.platform.endpoints import COMPANIES
 from tests.integration.services.bot.checkout.buyer import Buyer
@@ -190,7 +189,7 @@ async def test_a_bot_killed_between_payment_and_grant_loses_nothing(buyer: Buyer
     invoice = await buyer.order_by_stars()
     holder = await asyncpg.connect(world.database_url)
     try:
-        await holder.execute("SELECT pg_advisory_lock($1)", APPEND_LOCK)
+        await holder.execute("BEGIN; LOCK TABLE ledger.append_lock IN EXCLUSIVE MODE")
         assert (await buyer.pay_stars(invoice))["state"] == "paid"
         await eventually(lambda: _begun(buyer), what="the payment in the inbox, begun")
         world.bot.kill()

@@ -1,0 +1,520 @@
+-- How events come into the log: through ledger.append and nothing else. docs/decisions/log-door.md says why.
+
+CREATE SCHEMA ledger AUTHORIZATION neurocards_log;
+GRANT USAGE ON SCHEMA ledger TO neurocards_reader;
+
+-- Locked to append; granted to nobody, so that no other login can lock it. Always empty.
+CREATE TABLE ledger.append_lock () WITH (autovacuum_enabled = off);
+
+-- Who may append what, into streams of which kind. `kind` as ledger.kind_of has it. `waits`: not while the clock that stamps
+-- is behind, as it gives or takes something new. docs/security.md has it as a table of logins.
+CREATE TABLE ledger.event_rights (
+    type   text    NOT NULL,
+    kind   text    NOT NULL,
+    stream text    NOT NULL,
+    waits  boolean NOT NULL,
+    roles  name[]  NOT NULL,
+    PRIMARY KEY (type, kind)
+);
+GRANT SELECT ON ledger.event_rights TO neurocards_reader;
+
+INSERT INTO ledger.event_rights (stream, type, kind, waits, roles)
+SELECT r.stream || '-', r.type, r.kind, r.waits <> '',
+       (SELECT array_agg('neurocards_' || l.login) FROM unnest(string_to_array(rtrim('operator ' || r.logins), ' ')) AS l (login))
+FROM (VALUES
+    ('account', 'AccountOpened',      '',         '',      'bot maintenance'),
+    ('account', 'TermsAccepted',      '',         '',      'bot'),
+    ('account', 'AccountForgotten',   '',         '',      ''),
+    ('account', 'InvitationRewarded', '',         'waits', 'maintenance'),
+    ('account', 'CreditsGranted',     'purchase', '',      'bot web maintenance'),
+    ('account', 'CreditsGranted',     'bonus',    'waits', 'bot'),
+    ('account', 'CreditsGranted',     'promo',    'waits', 'bot'),
+    ('account', 'CreditsGranted',     'referral', 'waits', 'maintenance'),
+    ('account', 'CreditsGranted',     'manual',   'waits', 'bot'),
+    ('account', 'CreditsGranted',     'carried',  '',      ''),
+    ('account', 'CreditsCharged',     '',         'waits', 'bot'),
+    ('account', 'CreditsRefunded',    '',         '',      'bot worker monitor maintenance'),
+    ('account', 'CreditsRestored',    '',         '',      'maintenance'),
+    ('account', 'CreditsRevoked',     'payment',  '',      'bot web maintenance'),
+    ('account', 'CreditsRevoked',     'carried',  '',      'bot'),
+    ('account', 'CreditsRevoked',     'manual',   '',      ''),
+    ('account', 'CreditsRevoked',     'fraud',    '',      ''),
+    ('account', 'CreditsExpired',     '',         '',      'bot web worker monitor maintenance'),
+    ('job',     'JobQueued',          '',         'waits', 'bot'),
+    ('job',     'JobRequeued',        '',         'waits', ''),
+    ('job',     'JobReissued',        '',         '',      'maintenance'),
+    ('job',     'JobStarted',         '',         '',      'worker'),
+    ('job',     'PromptWritten',      '',         '',      'worker'),
+    ('job',     'SubmissionIntended', '',         '',      'worker'),
+    ('job',     'SubmissionAccepted', '',         '',      'worker web maintenance'),
+    ('job',     'SubmissionFailed',   '',         '',      'worker'),
+    ('job',     'RetryScheduled',     '',         '',      'worker'),
+    ('job',     'JobHandedBack',      '',         '',      'worker'),
+    ('job',     'JobSucceeded',       '',         '',      'worker maintenance'),
+    ('job',     'VideoGifted',        '',         '',      'worker maintenance'),
+    ('job',     'JobFailed',          'worker',   '',      'worker'),
+    ('job',     'JobFailed',          'monitor',  '',      'monitor'),
+    ('job',     'JobFailed',          'operator', '',      'bot'),
+    ('job',     'DeadLetterDropped',  '',         '',      ''),
+    ('payment', 'PaymentOrdered',     '',         'waits', 'bot'),
+    ('payment', 'PaymentOrdered',     'restored', '',      'bot maintenance'),
+    ('payment', 'PaymentCreated',     '',         '',      'bot web maintenance'),
+    ('payment', 'PaymentSucceeded',   '',         '',      'bot web maintenance'),
+    ('payment', 'PaymentFlagged',     '',         '',      'bot web maintenance'),
+    ('payment', 'PaymentCancelled',   '',         '',      'bot web maintenance'),
+    ('payment', 'PaymentExpired',     '',         '',      'bot maintenance'),
+    ('payment', 'PaymentRefunded',    '',         '',      'bot web maintenance'),
+    ('payment', 'RefundIntended',     '',         '',      ''),
+    ('payment', 'RefundFailed',       '',         '',      'maintenance'),
+    ('promo',   'PromoCreated',       '',         'waits', ''),
+    ('promo',   'PromoDisabled',      '',         '',      ''),
+    ('promo',   'PromoRedeemed',      '',         'waits', 'bot')
+) AS r (stream, type, kind, waits, logins);
+
+-- What tells apart events of one type that not everybody may append.
+CREATE FUNCTION ledger.kind_of(type text, data text) RETURNS text LANGUAGE sql IMMUTABLE
+    RETURN CASE type
+        WHEN 'CreditsGranted' THEN coalesce(data::json ->> 'kind', '?')
+        WHEN 'CreditsRevoked' THEN coalesce(data::json ->> 'kind', 'manual')
+        WHEN 'JobFailed' THEN coalesce(data::json ->> 'by', '?')
+        WHEN 'PaymentOrdered' THEN CASE data::json ->> 'restored' WHEN 'true' THEN 'restored' ELSE '' END
+        ELSE ''
+    END;
+
+-- The database's time, in epoch microseconds. A function of its own, so that tests can put another in its place.
+CREATE FUNCTION ledger.clock() RETURNS bigint LANGUAGE sql VOLATILE
+    RETURN (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint;
+
+-- Which of three clocks is believed, and what is stamped: the database's, the caller's (NULL on the same machine) and a
+-- witness from outside. `head_us` is the newest event's time, 0 for none. All in epoch microseconds. What is stamped is never
+-- beyond the database's clock nor below the head. `later`: nothing new is given or taken.
+CREATE FUNCTION ledger.judge_time(clock_us bigint, head_us bigint, wall_us bigint, witness_us bigint,
+                                  OUT outcome text, OUT now_us bigint, OUT believed_us bigint)
+    LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    near constant bigint := 60000000;
+    patience bigint := 5000000;
+BEGIN
+    IF abs(clock_us - witness_us) <= near OR witness_us IS NULL AND (
+           abs(clock_us - wall_us) <= near OR wall_us IS NULL) THEN
+        believed_us := clock_us;
+    ELSIF abs(wall_us - witness_us) <= near THEN
+        believed_us := wall_us;
+        patience := 2 * near + patience;  -- two callers' clocks may lie that far apart
+    ELSIF abs(clock_us - wall_us) <= near THEN
+        believed_us := least(clock_us, witness_us);  -- both may be one machine's: no time up to here does harm
+        patience := 0;
+    ELSE
+        outcome := 'doubt';
+        RETURN;
+    END IF;
+    now_us := greatest(least(clock_us, believed_us), head_us);
+    outcome := CASE WHEN patience = 0 OR clock_us < believed_us OR head_us > believed_us + patience THEN 'later' ELSE 'ok' END;
+END $$;
+
+-- What the first step of every append does: refuse what cannot be durable, take the lock, then judge in new statements.
+CREATE FUNCTION ledger.enter(p_cursors bigint[], p_cursor_hashes bytea[], p_wall_us bigint, p_witness_us bigint,
+                             OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT head_us bigint,
+                             OUT now_us bigint, OUT clock_us bigint, OUT believed_us bigint)
+    LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN
+        RAISE EXCEPTION 'this connection can only read' USING ERRCODE = 'read_only_sql_transaction';
+    END IF;
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'append in READ COMMITTED: another isolation sees the log from before the lock'
+            USING ERRCODE = 'feature_not_supported';
+    END IF;
+    IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
+        PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have kept another client's
+    END IF;
+    IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN
+        RAISE EXCEPTION 'a superuser cannot append: log in as one of the roles in ledger.event_rights'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    LOCK TABLE ledger.append_lock IN EXCLUSIVE MODE;
+    SELECT e.position, e.hash, e.recorded_at_us INTO "position", hash, head_us
+    FROM public.events e ORDER BY e.position DESC LIMIT 1;
+    IF NOT FOUND THEN
+        "position" := 0;
+        hash := decode(repeat('00', 32), 'hex');
+        head_us := 0;
+    END IF;
+    IF EXISTS (
+        SELECT FROM unnest(p_cursors, p_cursor_hashes) AS c (position, hash)
+        WHERE NOT EXISTS (SELECT FROM public.events e WHERE e.position = c.position AND e.hash = c.hash)
+    ) THEN
+        outcome := 'back';
+        RETURN;
+    END IF;
+    clock_us := ledger.clock();
+    SELECT j.outcome, j.now_us, j.believed_us INTO outcome, now_us, believed_us
+    FROM ledger.judge_time(clock_us, head_us, p_wall_us, p_witness_us) AS j;
+    clock_us := least(clock_us, believed_us);
+END $$;
+
+-- Receipts of keys that stand, and events that are newer than the versions known, 32 KiB in all: a server that waits for
+-- a client to read more than the socket holds is ended by no timeout, and would keep the lock. `missing`: streams with more
+-- than that, or with less than is known.
+CREATE FUNCTION ledger.used_keys(p_keys text[]) RETURNS json LANGUAGE sql STABLE
+    RETURN (SELECT json_agg(json_build_array(e.key, encode(e.body_hash, 'hex'), e.position, e.command_events, e.recorded_at_us))
+            FROM public.events e WHERE e.key = ANY (p_keys));
+
+CREATE FUNCTION ledger.fresh_events(p_streams text[], p_versions bigint[]) RETURNS json LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    room int := 32768;
+    events json[] := '{}';
+    missing text[] := '{}';
+    found record;
+    size int;
+    rows json[];
+BEGIN
+    FOR found IN SELECT * FROM unnest(p_streams, p_versions) AS w (stream, version) LOOP
+        SELECT coalesce(sum(octet_length(f.data) + octet_length(f.type) + octet_length(found.stream) + 40), 0),
+               array_agg(json_build_array(found.stream, f.version, f.type, f.data) ORDER BY f.version)
+        INTO size, rows
+        FROM (SELECT e.version, e.type, e.data::text AS data FROM public.events e
+              WHERE e.stream = found.stream AND e.version > found.version ORDER BY e.version LIMIT 200) AS f;
+        IF rows IS NULL THEN
+            IF found.version > 0 AND NOT EXISTS (
+                SELECT FROM public.events e WHERE e.stream = found.stream AND e.version = found.version) THEN
+                missing := missing || found.stream;
+            END IF;
+        ELSIF size > room OR cardinality(rows) = 200 THEN
+            missing := missing || found.stream;
+        ELSE
+            room := room - size;
+            events := events || rows;
+        END IF;
+    END LOOP;
+    RETURN json_build_object('events', array_to_json(events), 'missing', to_json(missing));
+END $$;
+
+-- What of a batch the login may not append, in words; NULL for nothing. Superusers are members of everything: `enter`
+-- refuses them.
+CREATE FUNCTION ledger.not_granted(p_streams text[], p_types text[], p_datas text[]) RETURNS text LANGUAGE sql STABLE
+    RETURN (
+        SELECT string_agg(concat_ws(' of kind ', a.type, nullif(a.kind, '')) || ' in ' || a.stream, ', ')
+        FROM (
+            SELECT DISTINCT t.type, ledger.kind_of(t.type, t.data) AS kind, split_part(t.stream, '-', 1) || '-' AS stream
+            FROM unnest(p_streams, p_types, p_datas) AS t (stream, type, data)
+        ) AS a
+        WHERE NOT EXISTS (
+            SELECT FROM ledger.event_rights e, unnest(e.roles) AS m (role)
+            WHERE e.type = a.type AND e.kind = a.kind AND e.stream = a.stream AND pg_has_role(session_user, m.role, 'MEMBER')));
+
+-- The sum of an event's parts, NULL where one is not a whole number above 0.
+CREATE FUNCTION ledger.parts_of(data jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE
+    RETURN CASE jsonb_array_length(data -> 'parts')
+        WHEN 1 THEN nullif(greatest((data #>> '{parts,0,amount}')::bigint, 0), 0)
+        ELSE (SELECT CASE WHEN bool_and((p ->> 'amount')::bigint > 0) IS DISTINCT FROM false
+                          THEN coalesce(sum((p ->> 'amount')::bigint), 0) END
+              FROM jsonb_array_elements(coalesce(data -> 'parts', '[]')) AS p)
+    END;
+
+-- Other events about credits after a position that contradict themselves or lack what belongs to them in their command: a
+-- refund its failure and the other way round, bought credits their payment, restored ones the refund that failed, revoked ones
+-- the money that went back, gifts their cause. Commands begin where a key stands.
+CREATE FUNCTION ledger.flawed_credits(p_after bigint) RETURNS TABLE ("position" bigint, type text) LANGUAGE sql STABLE
+    BEGIN ATOMIC
+        WITH added AS MATERIALIZED (
+            SELECT e.position, e.stream, e.type, e.data, e.command,
+                   CASE WHEN e.type IN ('CreditsGranted', 'CreditsRevoked') THEN ledger.kind_of(e.type, e.data::text) ELSE '' END AS kind,
+                   (e.data ->> 'amount')::bigint AS amount, coalesce(e.data -> 'settled', '0') AS settled
+            FROM (SELECT e.position, e.stream, e.type, e.data::jsonb AS data, count(e.key) OVER (ORDER BY e.position) AS command
+                  FROM public.events e WHERE e.position > p_after OFFSET 0) AS e
+            WHERE e.type <> ALL (ARRAY['CreditsCharged', 'JobQueued'])
+        ), failed AS (  -- with what they cost
+            SELECT f.command, substr(f.stream, 5) AS job, f.position, 'account-' || (j.data ->> 'account') AS stream,
+                   (j.data ->> 'price')::bigint AS price
+            FROM added f LEFT JOIN public.events j ON j.stream = f.stream AND j.version = 1
+            WHERE f.type = 'JobFailed'
+        ), money AS (  -- came, or went, or did not go; with the account that had ordered
+            SELECT s.command, s.type, s.data, (s.data ->> 'credits')::bigint AS credits, 'account-' || (o.data ->> 'account') AS stream
+            FROM added s LEFT JOIN public.events o ON o.stream = s.stream AND o.version = 1
+            WHERE s.type IN ('PaymentSucceeded', 'RefundFailed', 'PaymentRefunded', 'RefundIntended')
+        )
+        SELECT p.position, p.type FROM added p
+        WHERE starts_with(p.type, 'Credits') AND (
+              (p.data -> 'amount')::text ~ '^[1-9][0-9]{0,8}$' AND p.settled::text ~ '^[0-9]{1,9}$' AND CASE p.type
+                  WHEN 'CreditsRefunded' THEN ledger.parts_of(p.data) + p.settled::bigint = p.amount
+                  WHEN 'CreditsRestored' THEN ledger.parts_of(p.data) + p.settled::bigint = p.amount
+                  WHEN 'CreditsRevoked' THEN ledger.parts_of(p.data) <= p.amount
+                  ELSE p.settled::bigint <= p.amount END) IS DISTINCT FROM true
+        UNION ALL
+        SELECT coalesce(r.position, f.position), coalesce(r.type, 'JobFailed')
+        FROM (SELECT a.*, a.data ->> 'job' AS job FROM added a WHERE a.type = 'CreditsRefunded') AS r
+        FULL JOIN (SELECT * FROM failed WHERE failed.price <> 0) AS f ON f.command = r.command AND f.job = r.job
+        WHERE (f.stream, f.price) IS DISTINCT FROM (r.stream, r.amount)
+        UNION ALL
+        SELECT g.position, g.type FROM added g
+        LEFT JOIN money m ON m.command = g.command AND m.stream = g.stream AND m.credits = g.amount AND CASE g.type
+            WHEN 'CreditsGranted' THEN m.type = 'PaymentSucceeded'
+            WHEN 'CreditsRestored' THEN m.type = 'RefundFailed' AND m.data ->> 'refund' = g.data ->> 'reference'
+            ELSE m.type IN ('PaymentRefunded', 'RefundIntended') END
+        WHERE (g.type, g.kind) IN (('CreditsGranted', 'purchase'), ('CreditsRestored', ''), ('CreditsRevoked', 'payment'))
+          AND m.command IS NULL
+        UNION ALL
+        SELECT g.position, g.type FROM added g
+        LEFT JOIN added c ON c.command = g.command AND c.type = CASE g.kind
+            WHEN 'promo' THEN 'PromoRedeemed' WHEN 'referral' THEN 'InvitationRewarded' ELSE 'TermsAccepted' END
+        WHERE g.type = 'CreditsGranted' AND g.kind IN ('promo', 'referral', 'bonus') AND c.command IS NULL;
+    END;
+
+-- The slow way for who would starve otherwise: takes the lock inside a transaction, tells what is new, and lets the caller
+-- decide on that. `append` follows in the same transaction.
+-- p_keys of the commands; p_streams and p_versions: what is cached of the streams they read, joined by U+001F.
+CREATE FUNCTION ledger.begin_append(p_cursors bigint[], p_cursor_hashes bytea[], p_wall_us bigint, p_witness_us bigint,
+                                    p_keys text, p_streams text, p_versions text,
+                                    OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT now_us bigint, OUT clock_us bigint,
+                                    OUT believed_us bigint, OUT detail json)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    head record;
+BEGIN
+    SELECT * INTO head FROM ledger.enter(p_cursors, p_cursor_hashes, p_wall_us, p_witness_us);
+    outcome := CASE WHEN head.outcome = 'later' THEN 'ok' ELSE head.outcome END;  -- `append` knows what waits
+    "position" := head.position;
+    hash := head.hash;
+    now_us := head.now_us;
+    clock_us := head.clock_us;
+    believed_us := head.believed_us;
+    IF outcome <> 'ok' THEN RETURN; END IF;
+    detail := json_build_object(
+        'keys', ledger.used_keys(string_to_array(p_keys, U&'\001F')),
+        'fresh', ledger.fresh_events(string_to_array(p_streams, U&'\001F'),
+                                     string_to_array(p_versions, U&'\001F')::bigint[]));
+END $$;
+
+-- Appends a batch of decided commands in one call, or says why not and writes nothing.
+--
+-- p_cursors, p_cursor_hashes: the last events the caller has seen, which the log must hold. p_now_us: the time it decided at.
+-- p_wall_us, p_witness_us: see judge_time. p_reads, p_read_versions: every stream that was read, as it was then.
+-- p_keys, p_bodies (32 bytes each), p_counts: the commands in order, with how many events each has, also none.
+-- p_streams, p_versions, p_types, p_data: their events. Each column of text or numbers is one text joined by U+001F, which
+-- JSON escapes and names never hold.
+CREATE FUNCTION ledger.append(p_cursors bigint[], p_cursor_hashes bytea[], p_now_us bigint, p_wall_us bigint, p_witness_us bigint,
+                              p_reads text, p_read_versions text, p_keys text, p_bodies bytea, p_counts text,
+                              p_streams text, p_versions text, p_types text, p_data text,
+                              OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT at_us bigint, OUT now_us bigint,
+                              OUT clock_us bigint, OUT believed_us bigint, OUT detail json)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    keys     text[]   := string_to_array(p_keys, U&'\001F');
+    counts   bigint[] := string_to_array(p_counts, U&'\001F')::bigint[];
+    streams  text[]   := string_to_array(p_streams, U&'\001F');
+    versions bigint[] := string_to_array(p_versions, U&'\001F')::bigint[];
+    types    text[]   := string_to_array(p_types, U&'\001F');
+    datas    text[]   := string_to_array(p_data, U&'\001F');
+    reads    text[]   := string_to_array(p_reads, U&'\001F');
+    read_versions bigint[] := string_to_array(p_read_versions, U&'\001F')::bigint[];
+    n        constant int := cardinality(streams);
+    hashes   bytea[] := array_fill(NULL::bytea, ARRAY[n]);
+    covered  bytea[];
+    firsts   int[]   := array_fill(NULL::int, ARRAY[n]);  -- of a command's first event its number
+    next     bigint := 1;
+    docs     jsonb[];
+    head     record;
+    stale    text[];
+    stale_versions bigint[];
+    refused  text;
+BEGIN
+    IF (n <= 4096 AND octet_length(p_data) <= 8388608 AND cardinality(keys) <= 4096 AND cardinality(reads) <= 16384
+        AND n = cardinality(versions) AND n = cardinality(types) AND n = cardinality(datas)
+        AND cardinality(reads) = cardinality(read_versions) AND cardinality(keys) = cardinality(counts)
+        AND octet_length(p_bodies) = 32 * cardinality(keys) AND 0 <= ALL (counts) AND cardinality(p_cursors) <= 8
+        ) IS DISTINCT FROM true THEN
+        RAISE EXCEPTION 'a batch has at most 4096 events and 8 MiB, as many values in each column, and events by commands'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR i IN 1..cardinality(keys) LOOP
+        IF counts[i] > 0 AND next <= n THEN firsts[next] := i; END IF;
+        next := next + counts[i];
+    END LOOP;
+    IF next - 1 <> n THEN
+        RAISE EXCEPTION 'the commands say that they have % events, there are %', next - 1, n
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    SELECT * INTO head FROM ledger.enter(p_cursors, p_cursor_hashes, p_wall_us, p_witness_us);
+    outcome := head.outcome;
+    now_us := head.now_us;
+    clock_us := head.clock_us;
+    believed_us := head.believed_us;
+    IF outcome = 'back' THEN RETURN; END IF;
+    detail := ledger.used_keys(keys);
+    IF detail IS NOT NULL THEN
+        outcome := 'keys';
+        RETURN;
+    END IF;
+    IF outcome = 'doubt' THEN
+        detail := json_build_object('clock_us', head.clock_us, 'head_us', head.head_us);
+        RETURN;
+    END IF;
+    IF (p_now_us BETWEEN now_us - 5000000 AND now_us) IS DISTINCT FROM true THEN
+        outcome := 'time';
+        RETURN;
+    END IF;
+    refused := ledger.not_granted(streams, types, datas);
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION '% may not append %', session_user, refused USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF outcome = 'later' THEN
+        SELECT json_agg(t.n - 1) INTO detail
+        FROM unnest(types, datas) WITH ORDINALITY AS t (type, data, n)
+        JOIN ledger.event_rights r ON r.type = t.type AND r.kind = ledger.kind_of(t.type, t.data) AND r.waits;
+        IF detail IS NOT NULL THEN RETURN; END IF;
+    END IF;
+
+    -- What was read, and of what is written the version before the first, are the newest ones that stand.
+    SELECT array_agg(e.stream), array_agg(e.version) INTO stale, stale_versions
+    FROM (
+        SELECT r.stream, r.version FROM unnest(reads, read_versions) AS r (stream, version)
+        UNION
+        SELECT w.stream, CASE WHEN min(w.before) = max(w.before) THEN min(w.before) ELSE -1 END
+        FROM (
+            SELECT o.stream, o.version - row_number() OVER (PARTITION BY o.stream ORDER BY o.n) AS before
+            FROM unnest(streams, versions) WITH ORDINALITY AS o (stream, version, n)
+        ) AS w GROUP BY w.stream
+    ) AS e
+    WHERE e.version <> coalesce(
+        (SELECT f.version FROM public.events f WHERE f.stream = e.stream ORDER BY f.version DESC LIMIT 1), 0);
+    IF stale IS NOT NULL THEN
+        outcome := 'stale';
+        detail := ledger.fresh_events(stale, stale_versions);
+        RETURN;
+    END IF;
+    outcome := 'ok';
+    "position" := head.position;
+    hash := head.hash;
+    at_us := greatest(p_now_us, head.head_us);
+    IF n = 0 THEN RETURN; END IF;
+
+    SELECT array_agg(audit.event_bytes(
+               head.position + e.n, e.stream, e.version, e.type, e.data, append.at_us, keys[e.command],
+               substr(p_bodies, e.command * 32 - 31, 32), counts[e.command],
+               CASE WHEN e.command IS NOT NULL THEN session_user::text END) ORDER BY e.n)
+    INTO covered
+    FROM unnest(streams, versions, types, datas, firsts) WITH ORDINALITY AS e (stream, version, type, data, command, n);
+    FOR i IN 1..n LOOP
+        hash := sha256(hash || covered[i]);
+        hashes[i] := hash;
+    END LOOP;
+    "position" := "position" + n;
+    INSERT INTO public.events (position, stream, version, type, data, key, body_hash, command_events, writer,
+                               recorded_at_us, hash)
+    SELECT head.position + e.n, e.stream, e.version, e.type, e.data::json, keys[e.command],
+           substr(p_bodies, e.command * 32 - 31, 32), counts[e.command],
+           CASE WHEN e.command IS NOT NULL THEN session_user::text END, append.at_us, e.hash
+    FROM unnest(streams, versions, types, datas, firsts, hashes) WITH ORDINALITY
+        AS e (stream, version, type, data, command, hash, n);
+
+    IF types && ARRAY['CreditsCharged', 'JobQueued'] THEN
+        -- A charge is followed, in its command, by the first event of its job, of that price, account and parts; a job
+        -- follows its charge, or has no price and follows the requeueing that names it.
+        docs := ARRAY(SELECT CASE WHEN e.type IN ('CreditsCharged', 'JobQueued') THEN e.data::jsonb END
+                      FROM unnest(types, datas) AS e (type, data));
+        SELECT string_agg(format('%s at %s', types[i], head.position + i), ', ') INTO refused
+        FROM generate_series(1, n) AS i
+        WHERE CASE types[i]
+            WHEN 'CreditsCharged' THEN (
+                types[i + 1] = 'JobQueued' AND firsts[i + 1] IS NULL AND versions[i + 1] = 1
+                AND streams[i + 1] = 'job-' || (docs[i] ->> 'job') AND streams[i] = 'account-' || (docs[i + 1] ->> 'account')
+                AND docs[i] ->> 'amount' ~ '^[1-9][0-9]{0,8}$' AND docs[i + 1] -> 'price' = docs[i] -> 'amount'
+                AND docs[i + 1] -> 'parts' = docs[i] -> 'parts'
+                AND ledger.parts_of(docs[i]) = (docs[i] ->> 'amount')::bigint) IS DISTINCT FROM true
+            WHEN 'JobQueued' THEN (firsts[i] IS NULL AND CASE WHEN docs[i] -> 'price' = '0'
+                THEN EXISTS (SELECT FROM unnest(types, datas) AS r (type, data) WHERE r.type = 'JobRequeued'
+                             AND r.data::json ->> 'as_job' = substr(streams[i], 5))
+                ELSE types[i - 1] = 'CreditsCharged' AND docs[i - 1] ->> 'job' = substr(streams[i], 5) END) IS DISTINCT FROM true
+            ELSE false END;
+        INSERT INTO public.open_jobs (job, account, position, deadline_at_us)
+        SELECT substr(streams[i], 5), docs[i] ->> 'account', head.position + i, (docs[i] ->> 'deadline_at_us')::bigint
+        FROM generate_series(1, n) AS i WHERE types[i] = 'JobQueued';
+    END IF;
+    IF refused IS NULL AND types && ARRAY['CreditsGranted', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
+                                          'CreditsExpired', 'JobFailed'] THEN
+        SELECT string_agg(format('%s at %s', f.type, f.position), ', ') INTO refused
+        FROM ledger.flawed_credits(head.position) AS f;
+    END IF;
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION 'contradicts itself, or lacks what belongs to it: %', refused USING ERRCODE = 'check_violation';
+    END IF;
+    IF types && ARRAY['JobSucceeded', 'JobFailed'] THEN
+        DELETE FROM public.open_jobs o
+        USING public.events e
+        WHERE e.position > head.position AND e.type IN ('JobSucceeded', 'JobFailed') AND o.job = substr(e.stream, 5);
+    END IF;
+END $$;
+
+-- Makes the table of unfinished jobs what the log says; for `neurocards recover`.
+CREATE FUNCTION ledger.rebuild_open_jobs() RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    LOCK TABLE ledger.append_lock IN EXCLUSIVE MODE;
+    DELETE FROM public.open_jobs o
+    WHERE NOT EXISTS (SELECT FROM public.events q WHERE q.stream = 'job-' || o.job AND q.type = 'JobQueued')
+       OR EXISTS (SELECT FROM public.events e WHERE e.stream = 'job-' || o.job AND e.type IN ('JobSucceeded', 'JobFailed'));
+    INSERT INTO public.open_jobs (job, account, position, deadline_at_us)
+    SELECT substr(q.stream, 5), q.data ->> 'account', q.position, (q.data ->> 'deadline_at_us')::bigint
+    FROM public.events q
+    WHERE q.type = 'JobQueued'
+      AND NOT EXISTS (SELECT FROM public.events e WHERE e.stream = q.stream AND e.type IN ('JobSucceeded', 'JobFailed'))
+    ON CONFLICT (job) DO NOTHING;
+END $$;
+
+-- What stands in the way of appending or will: who holds the lock, a lock on `events` that is older than a minute, a
+-- snapshot that is (it keeps rows from being cleaned up), a NOTIFY queue above a tenth. For the monitor.
+CREATE FUNCTION ledger.hindrances()
+    RETURNS TABLE (what text, pid int, login text, since timestamptz, waits_for text, share float8)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT 'append_lock', a.pid, a.usename::text, a.xact_start, a.wait_event, NULL::float8
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.relation = 'ledger.append_lock'::regclass AND l.mode = 'ExclusiveLock' AND l.granted
+    UNION ALL
+    SELECT DISTINCT 'events_lock', a.pid, a.usename::text, a.xact_start, a.wait_event, NULL::float8
+    FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.relation = 'public.events'::regclass AND l.granted AND a.xact_start < clock_timestamp() - interval '1 minute'
+    UNION ALL
+    SELECT 'snapshot', a.pid, a.usename::text, a.xact_start, a.wait_event, NULL::float8
+    FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL)
+      AND a.xact_start < clock_timestamp() - interval '1 minute'
+    UNION ALL
+    SELECT 'notify_queue', NULL, NULL, NULL, NULL, pg_notification_queue_usage() WHERE pg_notification_queue_usage() > 0.1
+$$;
+
+-- Ends who holds the append lock, if it is still this transaction, and not one that waits for a synchronous standby: ending
+-- that one would show rows which stand on one machine only.
+CREATE FUNCTION ledger.free_append_lock(p_pid int, p_since timestamptz) RETURNS boolean
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce(bool_or(pg_terminate_backend(h.pid)), false)
+    FROM ledger.hindrances() AS h
+    WHERE h.what = 'append_lock' AND h.pid = p_pid AND h.since = p_since AND h.waits_for IS DISTINCT FROM 'SyncRep'
+$$;
+
+-- Everybody who appends may call these two; nobody may call what they are made of.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+ALTER TABLE ledger.append_lock OWNER TO neurocards_log;
+ALTER TABLE ledger.event_rights OWNER TO neurocards_log;
+DO $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.pronamespace = 'ledger'::regnamespace LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO neurocards_log', one.name);
+    END LOOP;
+END $$;
+GRANT EXECUTE ON FUNCTION ledger.append, ledger.begin_append
+    TO neurocards_web, neurocards_bot, neurocards_worker, neurocards_monitor, neurocards_maintenance, neurocards_operator;
+GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs TO neurocards_operator;
+GRANT EXECUTE ON FUNCTION ledger.hindrances TO neurocards_monitor, neurocards_operator;
+GRANT EXECUTE ON FUNCTION ledger.free_append_lock TO neurocards_monitor;
+DO $$
+BEGIN
+    GRANT pg_signal_backend, pg_read_all_stats TO neurocards_log;  -- for the two above
+EXCEPTION WHEN insufficient_privilege OR internal_error THEN
+    RAISE NOTICE 'nobody can free the append lock: %', SQLERRM;  -- `neurocards doctor` says so too
+END $$;

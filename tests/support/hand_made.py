@@ -1,0 +1,58 @@
+"""Batches made by hand and sent through `ledger.append`, as whoever has a login can send them."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+
+Made = tuple[str, str, Mapping[str, Any]]
+"""Stream, type and data of an event."""
+
+ARGUMENTS: Final = (
+    "p_cursors", "p_cursor_hashes", "p_now_us", "p_wall_us", "p_witness_us", "p_reads", "p_read_versions",
+    "p_keys", "p_bodies", "p_counts", "p_streams", "p_versions", "p_types", "p_data",
+)  # fmt: skip
+CALL: Final = f"SELECT * FROM ledger.append({', '.join(f'${n}' for n in range(1, len(ARGUMENTS) + 1))})"
+BEGIN: Final = "SELECT * FROM ledger.begin_append($1, $2, $3, $4, $5, $6, $7)"
+_NOW = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_SEPARATOR = "\x1f"
+
+
+async def arguments(connection: "Connection", *commands: Sequence[Made], **changed: Any) -> dict[str, Any]:
+    """What `ledger.append` wants for these commands, versions going on from what stands; then changed."""
+    made = [event for command in commands for event in command]
+    newest: dict[str, int] = {}
+    versions: list[int] = []
+    for stream, _, _ in made:
+        if stream not in newest:
+            found = "SELECT coalesce(max(version), 0) FROM events WHERE stream = $1"
+            newest[stream] = await connection.fetchval(found, stream)
+        newest[stream] += 1
+        versions.append(newest[stream])
+    usual = {
+        "p_cursors": [], "p_cursor_hashes": [], "p_now_us": await connection.fetchval(_NOW),
+        "p_wall_us": None, "p_witness_us": None, "p_reads": "", "p_read_versions": "",
+        "p_keys": joined(uuid.uuid4().hex for _ in commands), "p_bodies": bytes(32) * len(commands),
+        "p_counts": joined(map(len, commands)), "p_streams": joined(stream for stream, _, _ in made),
+        "p_versions": joined(versions), "p_types": joined(kind for _, kind, _ in made),
+        "p_data": joined(json.dumps(data) for _, _, data in made),
+    }  # fmt: skip
+    assert tuple(usual) == ARGUMENTS
+    return usual | changed
+
+
+async def append(connection: "Connection", *commands: Sequence[Made], **changed: Any) -> asyncpg.Record:
+    """Send them; the whole answer."""
+    values = await arguments(connection, *commands, **changed)
+    answer = await connection.fetchrow(CALL, *values.values())
+    assert answer is not None
+    return answer
+
+
+def joined(values: Any) -> str:
+    return _SEPARATOR.join(map(str, values))
