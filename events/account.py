@@ -12,6 +12,7 @@ import msgspec
 
 GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual", "carried"]
 RevokeKind = Literal["manual", "payment", "fraud", "carried"]
+MoneyBehind = Literal["owed", "forfeited"]
 """`carried`: a debt that leaves an account whose person is erased, and stands again when they come back."""
 
 
@@ -111,25 +112,31 @@ class CreditsRefunded(msgspec.Struct, frozen=True):
 class CreditsRevoked(msgspec.Struct, frozen=True):
     """Credits taken back: user → `revoked:<kind>`. May leave less than zero.
 
-    What `parts` do not cover is owed.
+    What `parts` do not cover is owed. Of a money refund: `returned` is the money that goes back, of our
+    `payment`. Of an operator's: whether the `money` paid for them is owed to the buyer or forfeited; None:
+    nobody said.
     """
 
     book, sign = "revoked:{kind}", -1
     stage = "revocation"
-    words = "{amount} taken back{parts:from}: {reason}{actor:, by %}"
+    words = "{amount} taken back{parts:from}: {reason}{returned:, % go back}{money:, money %}{actor:, by %}"
     amount: int
     reason: str
     reference: str | None = None
     kind: RevokeKind = "manual"
     parts: tuple[Part, ...] = ()
     actor: str = ""
+    returned: Paid | None = None
+    payment: str = ""
+    money: MoneyBehind | None = None
 
 
 class CreditsRestored(msgspec.Struct, frozen=True):
     """Credits of a failed money refund came back: `revoked:payment` → user.
 
     `reference` is the refund. `parts` name the lots the credits were taken from, with their life from here
-    on; `settled` went against a balance below zero. They add up to `amount`.
+    on; `settled` went against a balance below zero. They add up to `amount`. `returned` is the money that
+    stayed after all, of our `payment`.
     """
 
     book, sign = "revoked:payment", 1
@@ -139,6 +146,8 @@ class CreditsRestored(msgspec.Struct, frozen=True):
     reference: str
     parts: tuple[Part, ...] = ()
     settled: int = 0
+    returned: Paid | None = None
+    payment: str = ""
 
 
 class CreditsExpired(msgspec.Struct, frozen=True):
@@ -157,18 +166,19 @@ class InvitationRewarded(msgspec.Struct, frozen=True):
     """Referral bonus for both sides, once ever per invited account.
 
     The grants stand in the same transaction. `credits` came here, `inviter_credits` to the inviter; 0: none.
-    `job` is the first video, empty when it was a purchase.
+    `job` is the first video; else `purchase` is the reference of the first purchase.
     """
 
     stage = "grant"
     words = (
-        "invitation rewarded after the first {job:video %|purchase}: {credits} here, "
+        "invitation rewarded after the first {job:video %|purchase}{purchase: %}: {credits} here, "
         "{inviter_credits} to {inviter}"
     )
     inviter: str
     credits: int
     inviter_credits: int
     job: str = ""
+    purchase: str = ""
 
 
 class AccountForgotten(msgspec.Struct, frozen=True):

@@ -106,13 +106,18 @@ class SubmissionAccepted(msgspec.Struct, frozen=True):
 
 
 class SubmissionFailed(msgspec.Struct, frozen=True):
-    """Submission refused, or its task ended without a usable video."""
+    """Submission refused, or its task ended without a usable video.
+
+    `charged_milli`, here and below, is what the provider charged for the task, in thousandths of its credits;
+    None: it did not say.
+    """
 
     stage = "attempt"
-    words = "submission {submission} failed: {failure}"
+    words = "submission {submission} failed: {failure}{charged_milli:, charged %}"
     run: int
     submission: int
     failure: Failure
+    charged_milli: int | None = None
 
 
 class RetryScheduled(msgspec.Struct, frozen=True):
@@ -142,10 +147,11 @@ class JobSucceeded(msgspec.Struct, frozen=True):
     """The video is stored. Terminal."""
 
     stage = "video"
-    words = "video stored: {video}"
+    words = "video stored: {video}{charged_milli:, charged %}"
     run: int
     submission: int
     video: Video
+    charged_milli: int | None = None
 
 
 class JobFailed(msgspec.Struct, frozen=True):
@@ -162,9 +168,10 @@ class VideoGifted(msgspec.Struct, frozen=True):
     """Late video after failure and refund, given free, once."""
 
     stage = "video"
-    words = "late video, given free: {video}"
+    words = "late video, given free: {video}{charged_milli:, charged %}"
     submission: int
     video: Video
+    charged_milli: int | None = None
 
 
 class JobRequeued(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ import typing
 
 import msgspec
 
-from events.account import GrantKind, Paid, RevokeKind
+from events.account import GrantKind, MoneyBehind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
 from ledger.payments.commands import HINTS, REFUND_LIFE_S, PaymentCommand
 from ledger.promotions.commands import GiftCommand
@@ -46,7 +46,7 @@ class GrantCredits(msgspec.Struct, frozen=True):
 
 
 class RevokeCredits(msgspec.Struct, frozen=True):
-    """Take granted credits back, lot `lot` first. May leave less than zero."""
+    """Take granted credits back, lot `lot` first. May leave less than zero. `money` as in CreditsRevoked."""
 
     account: str
     amount: int
@@ -55,6 +55,7 @@ class RevokeCredits(msgspec.Struct, frozen=True):
     kind: RevokeKind = "manual"
     lot: int | None = None
     actor: str = ""
+    money: MoneyBehind | None = None
 
 
 class ExpireCredits(msgspec.Struct, frozen=True):
@@ -125,6 +126,7 @@ class FailSubmission(msgspec.Struct, frozen=True):
     failure: Failure
     retry_at_us: int | None = None
     refund_life_s: int = REFUND_LIFE_S
+    charged_milli: int | None = None
 
 
 class HandBackJob(msgspec.Struct, frozen=True):
@@ -142,6 +144,7 @@ class SucceedJob(msgspec.Struct, frozen=True):
     run: int
     submission: int
     video: Video
+    charged_milli: int | None = None
 
 
 class FailJob(msgspec.Struct, frozen=True):
@@ -214,9 +217,13 @@ JobCommand = (
 Command = AccountCommand | JobCommand | PaymentCommand | GiftCommand
 
 _encode = msgspec.json.Encoder().encode
-_HINTS = HINTS | {OpenAccount: "debt"}
+_HINTS = HINTS | {
+    OpenAccount: ("debt",),
+    FailSubmission: ("charged_milli",),
+    SucceedJob: ("charged_milli",),
+}
 _FIELDS = {
-    cls: tuple((f.name, f.default) for f in msgspec.structs.fields(cls) if f.name != _HINTS.get(cls))
+    cls: tuple((f.name, f.default) for f in msgspec.structs.fields(cls) if f.name not in _HINTS.get(cls, ()))
     for cls in typing.get_args(Command)
 }
 

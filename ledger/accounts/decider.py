@@ -169,7 +169,13 @@ def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEve
     others = tuple(lot for lot in state.lots if lot.number != command.lot)
     parts, _ = draw((*named, *others), command.amount)
     revoked = CreditsRevoked(
-        command.amount, command.reason, command.reference, command.kind, parts, command.actor
+        command.amount,
+        command.reason,
+        command.reference,
+        command.kind,
+        parts,
+        command.actor,
+        money=command.money,
     )
     return [*made, (account_stream(command.account), revoked)]
 

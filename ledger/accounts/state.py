@@ -20,7 +20,8 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     below zero: then there are no lots. `lots_made` is the number of the newest lot. `broken` says why an
     event could not be read: then nothing may be spent, but refunds still arrive.
 
-    `invited_by` is the inviter's account; once `rewarded`, that is settled. `bought`: credits were paid for.
+    `invited_by` is the inviter's account; once `rewarded`, that is settled. `bought`: credits were paid for,
+    first by `purchase` (a grant's reference).
     `promos` are references of promo codes used: an account knows its own few codes, so a code need not know
     its many accounts. `lost` are credits of bought lots that expired or that an operator took: a refund of
     the money does not take them again.
@@ -37,6 +38,7 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     invited_by: str = ""
     rewarded: bool = False
     bought: bool = False
+    purchase: str = ""
     promos: tuple[str, ...] = ()
     lost: tuple[tuple[int, int], ...] = ()
 
@@ -83,7 +85,8 @@ def _granted(state: AccountState, event: account.CreditsGranted) -> AccountState
     lots_made = max(event.lot, state.lots_made)
     state = replace(_holding(state, lots, state.debt - event.settled), lots_made=lots_made)
     if event.kind == "purchase":
-        return replace(state, bought=True)
+        purchase = state.purchase if state.bought else event.reference or ""
+        return replace(state, bought=True, purchase=purchase)
     if event.kind == "promo" and event.reference is not None and event.reference.startswith("promo:"):
         return replace(state, promos=(*state.promos, event.reference))
     return state

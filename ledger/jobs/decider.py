@@ -131,7 +131,7 @@ def fail_submission(
     known = open_one is not None and open_one.number == command.submission
     stream = job_stream(command.job)
     failure = _placed(state, command.failure, command.submission)
-    failed = job.SubmissionFailed(command.run, command.submission, failure)
+    failed = job.SubmissionFailed(command.run, command.submission, failure, command.charged_milli)
     if command.run != state.run or not state.run_open:
         if open_one is None or not known or open_one.task or open_one.failure:
             raise errors.StaleRunError(command.run, state.run)
@@ -163,8 +163,9 @@ def succeed(state: JobState, command: c.SucceedJob) -> NewEvents:
         return []
     stream = job_stream(command.job)
     if state.outcome == "failed":
-        return [(stream, job.VideoGifted(command.submission, command.video))]
-    return [(stream, job.JobSucceeded(command.run, command.submission, command.video))]
+        return [(stream, job.VideoGifted(command.submission, command.video, command.charged_milli))]
+    made = job.JobSucceeded(command.run, command.submission, command.video, command.charged_milli)
+    return [(stream, made)]
 
 
 def fail(state: JobState, payer: AccountState, command: c.FailJob, now_us: int) -> NewEvents:

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 import msgspec
 
-from events.payment import PaymentOrdered, Provider
+from events.payment import BuyerKind, MoneyFacts, PaymentOrdered, Provider, RefundKind
 
 REFUND_LIFE_S: Final = 7 * 24 * 3600
 """The new life of credits that come back to a lot whose life is over, unless the caller says otherwise."""
@@ -29,6 +29,8 @@ class OrderPayment(msgspec.Struct, frozen=True):
     life_s: int | None
     line: str
     locale: str
+    buyer: BuyerKind | None = None
+    country: str | None = None
 
 
 class RecordPaymentCreated(msgspec.Struct, frozen=True):
@@ -40,7 +42,7 @@ class SettlePayment(msgspec.Struct, frozen=True):
     """Record money that the provider, asked by us, says came. A fact.
 
     It is compared with the order; `ordered`, from the provider's metadata, is used only when the log has
-    none.
+    none. `facts` are kept.
     """
 
     payment: str
@@ -52,6 +54,7 @@ class SettlePayment(msgspec.Struct, frozen=True):
     shop: str
     test: bool
     ordered: PaymentOrdered | None = None
+    facts: MoneyFacts = MoneyFacts()
 
 
 class CancelPayment(msgspec.Struct, frozen=True):
@@ -102,7 +105,10 @@ class AcceptPayment(msgspec.Struct, frozen=True):
 
 
 class RecordRefund(msgspec.Struct, frozen=True):
-    """Record a money refund. A fact; `refund` names the intended one, if known."""
+    """Record a money refund. A fact; `refund` names the intended one, if known.
+
+    `kind` is who sent it, if we did not.
+    """
 
     payment: str
     account: str
@@ -111,6 +117,8 @@ class RecordRefund(msgspec.Struct, frozen=True):
     provider_refund: str
     amount_minor: int
     refund: str = ""
+    kind: RefundKind | None = None
+    facts: MoneyFacts = MoneyFacts()
 
 
 OrderCommand = (
@@ -119,7 +127,10 @@ OrderCommand = (
 RefundCommand = IntendRefund | FailRefund | RecordRefund
 PaymentCommand = OrderCommand | RefundCommand
 
-HINTS: Final[dict[type, str]] = {SettlePayment: "ordered", RecordRefund: "refund"}
+HINTS: Final[dict[type, tuple[str, ...]]] = {
+    SettlePayment: ("ordered", "facts"),
+    RecordRefund: ("refund", "kind", "facts"),
+}
 """Fields that are no part of what is asked: one caller knows more than another, the fact is the same."""
 
 

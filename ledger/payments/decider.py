@@ -35,7 +35,7 @@ from ledger.payments.commands import (
     RecordPaymentCreated,
     SettlePayment,
 )
-from ledger.payments.state import PaymentState
+from ledger.payments.state import PaymentState, Received
 
 MONEY_MAX = 10**12
 """In the smallest unit; only to keep nonsense out."""
@@ -77,6 +77,8 @@ def order(state: PaymentState, buyer: AccountState, command: OrderPayment) -> Ne
         life_s=command.life_s,
         line=command.line,
         locale=command.locale,
+        buyer=command.buyer,
+        country=command.country,
     )
     if state.ordered is not None:
         if replace(state.ordered, restored=False) == ordered:
@@ -120,19 +122,30 @@ def settle(state: PaymentState, payer: AccountState, command: SettlePayment, now
     if problem := _mismatch(ordered, command):
         if (command.provider_payment, problem) in state.flags:
             return []
-        flagged = PaymentFlagged(command.provider_payment, problem, command.amount_minor, command.currency)
-        return [*restored, (stream, flagged)]
-    money = Paid(command.amount_minor, command.currency)
-    credited = _credited(command.payment, payer, ordered, command.provider_payment, money, now_us)
-    return [*restored, *credited]
+        return [*restored, (stream, _flagged(command, problem))]
+    came = Received(command.provider_payment, command.amount_minor, command.currency, facts=command.facts)
+    return [*restored, *_credited(command.payment, payer, ordered, came, now_us)]
+
+
+def _flagged(command: SettlePayment, problem: Problem) -> PaymentFlagged:
+    return PaymentFlagged(
+        command.provider_payment,
+        problem,
+        command.amount_minor,
+        command.currency,
+        command.provider,
+        command.shop,
+        command.test,
+        command.account,
+        command.facts,
+    )
 
 
 def _credited(
     payment: str,
     payer: AccountState,
     ordered: PaymentOrdered,
-    provider_payment: str,
-    money: Paid,
+    came: Received,
     now_us: int,
     by: AcceptPayment | None = None,
 ) -> NewEvents:
@@ -142,18 +155,19 @@ def _credited(
         credits,
         "purchase",
         why,
-        reference(ordered, provider_payment),
+        reference(ordered, came.provider_payment),
         end_of_life(ordered, now_us),
-        money,
+        Paid(came.amount_minor, came.currency),
         actor,
     )
     succeeded = PaymentSucceeded(
         ordered.provider,
-        provider_payment,
-        money.amount_minor,
-        money.currency,
+        came.provider_payment,
+        came.amount_minor,
+        came.currency,
         credits,
         payer.lots_made + 1,
+        came.facts,
     )
     return [(payment_stream(payment), succeeded), *grant(payer, bought, now_us)]
 
@@ -171,8 +185,7 @@ def accept(state: PaymentState, payer: AccountState, command: AcceptPayment, now
             "some of this money went back or is about to; it buys nothing any more"
         )
     account.require_said(command.actor, command.reason)
-    money = Paid(received.amount_minor, received.currency)
-    return _credited(command.payment, payer, ordered, command.provider_payment, money, now_us, command)
+    return _credited(command.payment, payer, ordered, received, now_us, command)
 
 
 def cancel(state: PaymentState, command: CancelPayment) -> NewEvents:

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from events.account import CreditsRevoked, Part
+from events.account import CreditsRestored, CreditsRevoked, Paid, Part
 from events.payment import PaymentOrdered, PaymentRefunded, RefundFailed, RefundIntended
 from events.stream_names import account_stream, payment_stream
 from ledger import errors
@@ -71,7 +71,9 @@ def intend(state: PaymentState, payer: AccountState, command: IntendRefund, now_
     if command.amount_minor > received.refundable_minor:
         raise errors.RefundTooLargeError(command.amount_minor, received.refundable_minor)
     stream = payment_stream(command.payment)
-    booked, revoked = take(payer, ordered, received, command.amount_minor, command.actor, now_us)
+    booked, revoked = take(
+        command.payment, payer, ordered, received, command.amount_minor, now_us, command.actor
+    )
     if revoked is None:
         return [*booked, (stream, intended)]
     intended = replace(intended, credits=revoked.amount, parts=revoked.parts)
@@ -98,7 +100,10 @@ def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: 
     ends = (lot.expires_at_us for lot in payer.lots if lot.number == received.lot)
     own = Part(received.lot, 0, "purchase", next(ends, end_of_life(ordered, now_us)))
     parts, life_s = _come_back(intent.parts, own, credits), command.refund_life_s
-    return [*made, *restore(payer, command.account, parts, command.refund, now_us, life_s)]
+    *booked, (stream, restored) = restore(payer, command.account, parts, command.refund, now_us, life_s)
+    assert isinstance(restored, CreditsRestored)
+    stayed = Paid(intent.amount_minor, intent.currency)
+    return [*made, *booked, (stream, replace(restored, returned=stayed, payment=command.payment))]
 
 
 def _come_back(parts: tuple[Part, ...], own: Part, credits: int) -> tuple[Part, ...]:
@@ -133,11 +138,17 @@ def record(state: PaymentState, payer: AccountState, command: RecordRefund, now_
     fulfilled = next(iter(named or equal), None)
     stream = payment_stream(command.payment)
     refunded = PaymentRefunded(
-        command.provider_payment, command.provider_refund, command.amount_minor, received.currency, 0
+        command.provider_payment,
+        command.provider_refund,
+        command.amount_minor,
+        received.currency,
+        0,
+        kind="ours" if fulfilled or command.refund else command.kind,
+        facts=command.facts,
     )
     if fulfilled is not None:
         return [(stream, replace(refunded, credits=fulfilled.credits, refund=fulfilled.refund))]
-    booked, revoked = take(payer, ordered, received, command.amount_minor, "", now_us)
+    booked, revoked = take(command.payment, payer, ordered, received, command.amount_minor, now_us)
     if revoked is None:
         return [*booked, (stream, refunded)]
     refunded = replace(refunded, credits=revoked.amount)
@@ -145,12 +156,13 @@ def record(state: PaymentState, payer: AccountState, command: RecordRefund, now_
 
 
 def take(
+    payment: str,
     payer: AccountState,
     ordered: PaymentOrdered,
     received: Received,
     amount_minor: int,
-    actor: str,
     now_us: int,
+    actor: str = "",
 ) -> tuple[NewEvents, CreditsRevoked | None]:
     """Due expiries, and CreditsRevoked: the payment's own lot first, also below zero."""
     booked, payer = ([], payer) if payer.broken else expire(payer, ordered.account, now_us)
@@ -161,7 +173,7 @@ def take(
     command = RevokeCredits(ordered.account, credits, "refund", named, "payment", received.lot, actor)
     ((_, revoked),) = revoke(payer, command, now_us)
     assert isinstance(revoked, CreditsRevoked)
-    return booked, revoked
+    return booked, replace(revoked, returned=Paid(amount_minor, received.currency), payment=payment)
 
 
 def _require_received(state: PaymentState, provider_payment: str) -> Received:

@@ -12,7 +12,7 @@ class Received(msgspec.Struct, frozen=True):
     """Money under one provider's id.
 
     `credits` were granted for it as lot `lot`; none when it was flagged. `refunded_minor` has gone back and
-    `reserved_minor` is about to; `revoked` credits were taken for both.
+    `reserved_minor` is about to; `revoked` credits were taken for both. `facts` are of the money that came.
     """
 
     provider_payment: str
@@ -23,6 +23,7 @@ class Received(msgspec.Struct, frozen=True):
     refunded_minor: int = 0
     reserved_minor: int = 0
     revoked: int = 0
+    facts: payment.MoneyFacts = payment.MoneyFacts()
 
     @property
     def refundable_minor(self) -> int:
@@ -96,7 +97,12 @@ def evolve(state: PaymentState, event: payment.PaymentEvent) -> PaymentState:
             return replace(state, created=(*state.created, event.provider_payment))
         case payment.PaymentSucceeded():
             received = Received(
-                event.provider_payment, event.amount_minor, event.currency, event.credits, event.lot
+                event.provider_payment,
+                event.amount_minor,
+                event.currency,
+                event.credits,
+                event.lot,
+                facts=event.facts,
             )
             return _with_received(state, received)
         case payment.PaymentCancelled():
@@ -106,7 +112,9 @@ def evolve(state: PaymentState, event: payment.PaymentEvent) -> PaymentState:
         case payment.PaymentFlagged():
             known = state.received_as(event.provider_payment)
             flagged = replace(state, flags=(*state.flags, (event.provider_payment, event.problem)))
-            received = known or Received(event.provider_payment, event.amount_minor, event.currency)
+            received = known or Received(
+                event.provider_payment, event.amount_minor, event.currency, facts=event.facts
+            )
             return _with_received(flagged, received)
         case payment.RefundIntended():
             intended = replace(state, intents=(*state.intents, event))

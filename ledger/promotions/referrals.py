@@ -35,7 +35,9 @@ def decide(view: View, command: RewardInvitation, now_us: int) -> NewEvents:
         raise NotDueError("the invited account has no such video yet")
     require_open(inviter, command.inviter)
     inviter_credits = 0 if inviter.forgotten else command.inviter_credits
-    rewarded = InvitationRewarded(command.inviter, command.credits, inviter_credits, command.job)
+    rewarded = InvitationRewarded(
+        command.inviter, command.credits, inviter_credits, command.job, "" if command.job else state.purchase
+    )
     sides = ((state, command.account, command.credits), (inviter, command.inviter, inviter_credits))
     made: NewEvents = [(account_stream(command.account), rewarded)]
     for side, account, amount in sides:

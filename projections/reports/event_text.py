@@ -7,7 +7,7 @@ the field in place of `%`, or the other when it says nothing. Credits, money and
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from events import account, job
+from events import account, job, payment
 from events.codec import Event
 
 _WHOLE = {"XTR", "JPY", "KRW", "VND", "CLP"}
@@ -40,7 +40,8 @@ class _Field:
             return self._text()
         said, _, otherwise = spec.partition("|")
         is_one = self._name == "of" and self._value == 1  # an order of one job is not numbered
-        return said.replace("%", self._text()) if self._value and not is_one else otherwise
+        text = self._text() if self._value and not is_one else ""
+        return said.replace("%", text) if text else otherwise
 
     def _text(self) -> str:
         value = self._value
@@ -51,11 +52,15 @@ class _Field:
         match value:
             case account.Paid():
                 return money(value)
+            case payment.MoneyFacts():
+                return _told(value, getattr(self._event, "currency", ""))
             case job.Failure():
                 outside = " ".join(part for part in (value.code, value.message) if part)
                 return value.error_class + (f" ({outside})" if outside else "")
             case job.Video():
                 return f"{value.blob}, {value.size_bytes / 1e6:.1f} MB"
+            case int() if self._name == "charged_milli":
+                return f"{value / 1000:g} of the provider's credits"
             case int() if self._name.endswith("at_us"):
                 return day(value) if self._name == "expires_at_us" else _utc(value, "%H:%M:%S")
         return str(value)
@@ -66,6 +71,20 @@ def money(paid: account.Paid) -> str:
     if paid.currency in _WHOLE:
         return f"{paid.amount_minor} {paid.currency}"
     return f"{paid.amount_minor // 100}.{paid.amount_minor % 100:02d} {paid.currency}"
+
+
+def _told(facts: payment.MoneyFacts, currency: str) -> str:
+    receipt = facts.receipt or payment.Receipt()
+    fee, income = facts.fee_minor, facts.income_minor
+    said = [
+        f"by {facts.method}" if facts.method else "",
+        "" if fee is None else f"fee {money(account.Paid(fee, currency))}",
+        "" if income is None else f"{money(account.Paid(income, currency))} left",
+        f"receipt {receipt.status}" if receipt.status else "",
+        f"VAT code {receipt.vat_code}" if receipt.vat_code else "",
+        f"sold as {receipt.mode}" if receipt.mode else "",
+    ]
+    return ", ".join(part for part in said if part)
 
 
 def day(time_us: int) -> str:

@@ -140,7 +140,7 @@ def _payment(recorded: Recorded, event: Event) -> Step | None:
     if isinstance(event, CreditsGranted) and event.paid is not None:
         what += f", {money(event.paid)}"
     if isinstance(event, CreditsRevoked):
-        what += " came back"
+        what += " came back" + (f", {money(event.returned)}" if event.returned else "")
     account = account_of(recorded.stream)
     return Step("payment", recorded.recorded_at_us, what, account=account, reference=event.reference)
 

@@ -17,6 +17,7 @@ from events.account import (
     CreditsRestored,
     CreditsRevoked,
     GrantKind,
+    Paid,
 )
 from events.stream_names import account_stream
 from ledger.accounts.lots import Lot
@@ -44,7 +45,8 @@ class Movement(msgspec.Struct, frozen=True):
     """Signed `amount`, the sum of `lots` and `debt`.
 
     `debt` is what became owed (-) or was settled (+). It took effect at `at_us` and was booked at
-    `recorded_at_us`, which with `position` is None for an expiry not booked by the statement's end.
+    `recorded_at_us`, which with `position` is None for an expiry not booked by the statement's end. `money`
+    was paid for the credits, went back for them, or stayed after all.
     """
 
     type: str
@@ -60,6 +62,7 @@ class Movement(msgspec.Struct, frozen=True):
     reason: str = ""
     actor: str = ""
     kind: str = ""
+    money: Paid | None = None
 
     def in_effect(self, at: LogPosition) -> bool:
         booked = self.position is not None and self.position <= at.position
@@ -124,6 +127,7 @@ def _movement(
     event: CreditEvent, before: AccountState, after: AccountState, position: int, recorded_at_us: int
 ) -> Movement:
     at_us, job, order, reference, reason, actor, kind = recorded_at_us, None, None, None, "", "", ""
+    paid = event.paid if isinstance(event, CreditsGranted) else getattr(event, "returned", None)
     match event:
         case CreditsGranted() | CreditsRevoked():
             reference, reason, actor, kind = event.reference, event.reason, event.actor, event.kind
@@ -149,6 +153,7 @@ def _movement(
         reason,
         actor,
         kind,
+        paid,
     )
 
 

@@ -128,7 +128,7 @@ class LateVideos:
             self._failed(late, error)
             return 0
         video = Video(stored.key, stored.sha256, stored.size_bytes)
-        command = SucceedJob(late.job, state.run, live.number, video)
+        command = SucceedJob(late.job, state.run, live.number, video, record.charged_milli)
         receipt = await self._ledger.execute(command, key=f"gift:{late.job}")
         self._over.add(late.job)
         if receipt.events:

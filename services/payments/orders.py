@@ -117,6 +117,8 @@ class PaymentOrders:
             life_s=package.life_s,
             line=package.line,
             locale=locale,
+            buyer=package.buyer,
+            country=package.country,
         )
         await self.links.reserve(
             TrackedPayment(payment, account, receipt_to, None, chat_id, message_id, draft), provider
@@ -212,6 +214,8 @@ class PaymentOrders:
             provider_refund=refund.id,
             amount_minor=refund.amount_minor,
             refund=named,
+            kind=refund.kind,
+            facts=refund.facts,
         )
         await self.ledger.execute(command, key=key_of(command))
         if named:
@@ -238,6 +242,7 @@ class PaymentOrders:
             shop=record.shop,
             test=record.test,
             ordered=record.ordered and replace(record.ordered, account=record.account or owner),
+            facts=record.facts,
         )
         await self.ledger.execute(command, key=key_of(command))
         after, buyer, _ = await asyncio.gather(

@@ -3,12 +3,12 @@
 import re
 from decimal import Decimal
 from importlib.resources import files
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from babel.numbers import format_decimal
 
-from events.payment import Provider
+from events.payment import BuyerKind, Provider
 from services.platform.errors import SettingsError
 from services.platform.settings import Settings
 
@@ -31,13 +31,18 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Package(msgspec.Struct, frozen=True):
-    """`credits` for a price per provider, living for `life_s` seconds; None: for ever."""
+    """`credits` for a price per provider, living for `life_s` seconds; None: for ever.
+
+    `buyer` and `country` are those it is sold to, None: not said.
+    """
 
     id: str
     credits: int
     prices: dict[Provider, Price]
     life_s: int | None
     line: str
+    buyer: BuyerKind | None = None
+    country: str | None = None
 
     def price(self, provider: Provider) -> Price | None:
         """The price; None: not sold that way."""
@@ -51,6 +56,8 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     rubles: int | float | None = None
     stars: int | None = None
     life_days: int | None = None
+    buyer: BuyerKind | None = None
+    country: Annotated[str, msgspec.Meta(pattern="^[A-Z]{2}$")] | None = None
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -105,7 +112,8 @@ def _package(entry: _Entry) -> Package:
     if entry.life_days is not None:
         _require(name, "life_days", entry.life_days, 36_500)
         life_s = entry.life_days * _DAY_S
-    return Package(entry.id, entry.credits, prices, life_s, entry.receipt.strip())
+    line = entry.receipt.strip()
+    return Package(entry.id, entry.credits, prices, life_s, line, entry.buyer, entry.country)
 
 
 def _require(name: str, what: str, value: int, most: int) -> None:

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from events.payment import PaymentOrdered, Provider, RefundIntended
+from events.payment import MoneyFacts, PaymentOrdered, Provider, RefundIntended, RefundKind
 
 
 class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,13 +35,14 @@ class ProviderPayment(msgspec.Struct, frozen=True, kw_only=True):
     confirmation_url: str | None = None
     cancel_reason: str = ""
     cancel_party: str = ""
+    facts: MoneyFacts = MoneyFacts()
 
 
 class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
     """A refund as its provider tells it: money sent, pending or refused.
 
-    `refund` is our name for it, empty: we did not ask; None: the provider keeps none. `of` is the payment,
-    where its provider tells both at once.
+    `refund` is our name for it, empty: we did not ask; None: the provider keeps none. `kind` says who sent
+    it, if we did not ask; None: unknown. `of` is the payment, where its provider tells both at once.
     """
 
     id: str
@@ -53,6 +54,8 @@ class ProviderRefund(msgspec.Struct, frozen=True, kw_only=True):
     refund: str | None
     of: ProviderPayment | None = None
     cancel_reason: str = ""
+    kind: RefundKind | None = None
+    facts: MoneyFacts = MoneyFacts()
 
 
 class UnreadableRecord(msgspec.Struct, frozen=True):

@@ -79,7 +79,7 @@ class Refunds:
                 raise NothingToRefundError(f"of payment {payment} {left} credits are left, not {credits}")
             amount_minor = min(received.amount_of(credits), received.refundable_minor)
         # What is over is left out already.
-        _, revoked = take(account, ordered, received, amount_minor, "", 0)
+        _, revoked = take(payment, account, ordered, received, amount_minor, 0)
         lots = {part.lot: part.amount for part in revoked.parts} if revoked else {}
         taken = revoked.amount if revoked else 0
         if credits not in (None, taken) and not self._provider.parts:

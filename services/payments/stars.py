@@ -20,7 +20,7 @@ import msgspec
 import structlog
 from aiogram import Bot
 
-from events.payment import PaymentOrdered, Provider, RefundIntended
+from events.payment import MoneyFacts, PaymentOrdered, Provider, RefundIntended
 from ledger.accounts.state import AccountState
 from ledger.payments.state import PaymentState
 from services.accounts.personal_data import PersonalData
@@ -90,15 +90,19 @@ class StarsPayments:
         ordered = known and (await self.orders.ledger.read.payment(known.payment)).ordered
         return ordered.account if ordered else ""
 
-    async def paid(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
+    async def paid(
+        self, payload: str, payer: str, charge: str, currency: str, amount: int, at_s: int = 0
+    ) -> Outcome:
         """Settle Stars taken for an invoice, once per charge: they are its owner's, whoever paid. `payer`,
         empty when unknown, gets the credits of an order that is not in the log."""
-        return await self.orders.settle(self, _payment(payload, payer, charge, currency, amount))
+        return await self.orders.settle(self, _payment(payload, payer, charge, currency, amount, at_s))
 
-    async def refunded(self, payload: str, payer: str, charge: str, currency: str, amount: int) -> Outcome:
+    async def refunded(
+        self, payload: str, payer: str, charge: str, currency: str, amount: int, at_s: int = 0
+    ) -> Outcome:
         """Record a charge given back as a whole, once."""
         of = _payment(payload, payer, charge, currency, amount)
-        return await self.orders.settle_refund(self, _refund(charge, amount, of=of))
+        return await self.orders.settle_refund(self, _refund(charge, amount, at_s, of=of))
 
     async def payment(self, provider_payment: str) -> ProviderPayment:
         return await self._payment_in(await self._movement(provider_payment, "in"))
@@ -156,15 +160,17 @@ class StarsPayments:
     async def _payment_in(self, movement: StarMovement) -> ProviderPayment:
         person = await self._people.of_telegram(movement.user_id)
         payer = person.account if person is not None else ""
-        return _payment(movement.payload, payer, movement.charge, STARS, movement.amount, movement.at_s)
+        return _payment(
+            movement.payload, payer, movement.charge, STARS, movement.amount, movement.at_s, movement.nano
+        )
 
     async def _refund_in(self, movement: StarMovement) -> ProviderRefund:
         of = await self._payment_in(movement)
-        return _refund(movement.charge, movement.amount, movement.at_s, of=of)
+        return _refund(movement.charge, movement.amount, movement.at_s, movement.nano, of=of)
 
 
 def _payment(
-    payload: str, payer: str, charge: str, currency: str, amount: int, at_s: int = 0
+    payload: str, payer: str, charge: str, currency: str, amount: int, at_s: int = 0, nano: int | None = None
 ) -> ProviderPayment:
     known = payload_in(payload) if is_outside_id(charge) else None
     return ProviderPayment(
@@ -177,11 +183,18 @@ def _payment(
         payment=known.payment if known else None,
         ordered=_order_in(known, payer, amount) if known else None,
         account=None,
+        facts=_facts(at_s, nano),
     )
 
 
 def _refund(
-    charge: str, amount: int, at_s: int = 0, *, refund: str | None = None, of: ProviderPayment | None = None
+    charge: str,
+    amount: int,
+    at_s: int = 0,
+    nano: int | None = None,
+    *,
+    refund: str | None = None,
+    of: ProviderPayment | None = None,
 ) -> ProviderRefund:
     return ProviderRefund(
         id=charge,
@@ -192,7 +205,12 @@ def _refund(
         created_at_s=at_s,
         refund=refund,
         of=of,
+        facts=_facts(at_s, nano),
     )
+
+
+def _facts(at_s: int, nano: int | None) -> MoneyFacts:
+    return MoneyFacts(at_us=at_s * 1_000_000 or None, nano=nano, method="stars")
 
 
 def payload_of(payment: str, ordered: PaymentOrdered) -> str:

@@ -28,6 +28,7 @@ from services.payments.errors import PaymentNotCreatedError, PaymentPendingError
 from services.payments.metrics import alarm
 from services.payments.orders import Outcome, PaymentOrders, PaymentView, standing_of
 from services.payments.provider import Listed, ProviderPayment, ProviderRefund, UnreadableRecord, refused
+from services.platform.ids import Code, told
 from services.platform.singleflight import Coalescing
 
 logger = structlog.get_logger()
@@ -223,13 +224,14 @@ def _payment(record: PaymentRecord) -> ProviderPayment:
         created_at_s=record.created_at.timestamp(),
         payment=words.payment_in(record),
         ordered=words.order_in(record),
-        account=record.texts.get("account", ""),
-        shop=record.recipient.account_id,
+        account=told(record.texts.get("account"), Code) or "",
+        shop=told(record.recipient.account_id, Code) or "",
         test=record.test,
         refunded_minor=record.refunded_minor,
         confirmation_url=record.confirmation_url,
         cancel_reason=record.cancelled.reason,
         cancel_party=record.cancelled.party,
+        facts=words.payment_facts(record),
     )
 
 
@@ -243,6 +245,8 @@ def _refund(record: RefundRecord) -> ProviderRefund:
         created_at_s=record.created_at.timestamp(),
         refund=record.texts.get("refund", ""),
         cancel_reason=record.cancelled.reason,
+        kind="cabinet",
+        facts=words.refund_facts(record),
     )
 
 

@@ -10,15 +10,27 @@ from typing import Any, Final
 
 import msgspec
 
-from events.payment import PaymentOrdered, RefundIntended
-from services.adapters.yookassa.records import PaymentRecord, amount_text
-from services.platform.ids import ID_PATTERN
+from events.payment import MoneyFacts, PaymentOrdered, Receipt, RefundIntended
+from services.adapters.yookassa.records import PaymentRecord, RefundRecord, amount_text, epoch_us
+from services.platform.ids import ID_PATTERN, Code, told
 from services.platform.settings import Settings
 
 SYSTEM: Final = "neurocards"
 _NAMESPACE: Final = uuid.UUID("3f0c2a53-2f2b-5a0e-9c39-6a4f7f6f8f10")
-_ORDER: Final = ("account", "package", "credits", "amount_minor", "life_s", "line", "locale")
+_ORDER: Final = (
+    "account",
+    "package",
+    "credits",
+    "amount_minor",
+    "life_s",
+    "line",
+    "locale",
+    "buyer",
+    "country",
+)
 """What of an order stands in a payment's metadata."""
+_RECEIPT: Final = ("vat_code", "payment_mode", "payment_subject")
+"""What of a receipt stands there, in the order of `Receipt`."""
 _DESCRIPTION_MAX: Final = 128
 _PAYMENT: Final = re.compile(ID_PATTERN)
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\\]{1,64}@[^\s@<>\"',;:()\\]{1,180}\.[^\s@<>\"',;:()\\.\d]{2,63}")
@@ -56,7 +68,7 @@ def payment_words(
         "metadata": metadata(payment, ordered),
     }
     if settings.yookassa_receipts and contact:
-        words["receipt"] = _receipt(settings, ordered.line, ordered.amount_minor, contact)
+        _add_receipt(words, settings, ordered.line, ordered.amount_minor, contact)
     return words
 
 
@@ -71,7 +83,7 @@ def refund_words(
         "metadata": {"system": SYSTEM, "refund": intent.refund},
     }
     if settings.yookassa_receipts and contact:
-        words["receipt"] = _receipt(settings, ordered.line, intent.amount_minor, contact)
+        _add_receipt(words, settings, ordered.line, intent.amount_minor, contact)
     return words
 
 
@@ -91,12 +103,45 @@ def payment_in(record: PaymentRecord) -> str | None:
 def order_in(record: PaymentRecord) -> PaymentOrdered | None:
     """The order in a payment's metadata; None when they do not hold one."""
     order: dict[str, Any] = {name: record.texts.get(name) for name in _ORDER}
-    order |= {"life_s": order["life_s"] or None, "currency": record.amount.currency, "test": record.test}
+    order |= {name: order[name] or None for name in ("life_s", "buyer", "country")}
+    order |= {"currency": record.amount.currency, "test": record.test}
     order |= {"provider": "yookassa", "shop": record.recipient.account_id, "restored": True}
     try:
         return msgspec.convert(order, PaymentOrdered, strict=False)
     except msgspec.ValidationError:
         return None
+
+
+def payment_facts(record: PaymentRecord) -> MoneyFacts:
+    income = record.income_minor
+    return MoneyFacts(
+        at_us=record.captured_at_us,
+        income_minor=income,
+        fee_minor=None if income is None else record.amount.minor - income,
+        method=record.method,
+        receipt=_receipt_in(record),
+    )
+
+
+def refund_facts(record: RefundRecord) -> MoneyFacts:
+    """Facts of a refund; YooKassa says nothing of a fee for it."""
+    return MoneyFacts(at_us=epoch_us(record.created_at), receipt=_receipt_in(record))
+
+
+def _receipt_in(record: PaymentRecord | RefundRecord) -> Receipt | None:
+    """How the receipt stands, and what our words had it say; None when there is none."""
+    says = (told(record.texts.get(name), Code) for name in _RECEIPT)
+    receipt = Receipt(told(record.receipt_registration, Code), *says)
+    return receipt if receipt != Receipt() else None
+
+
+def _add_receipt(
+    words: dict[str, Any], settings: Settings, line: str, amount_minor: int, contact: str
+) -> None:
+    """Add the receipt, and what it says to the metadata: the provider shows no receipt again."""
+    receipt = _receipt(settings, line, amount_minor, contact)
+    words["receipt"] = receipt
+    words["metadata"] |= {name: str(receipt["items"][0][name]) for name in _RECEIPT}
 
 
 def _receipt(settings: Settings, line: str, amount_minor: int, contact: str) -> dict[str, Any]:

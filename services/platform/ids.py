@@ -4,7 +4,7 @@ import base64
 import re
 import secrets
 import time
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -15,6 +15,11 @@ _OUTSIDE: Final = r"\A[!-~]{1,128}\Z"
 
 OutsideId = Annotated[str, msgspec.Meta(pattern=_OUTSIDE)]
 """A company's name for something, fit to be kept: it becomes a part of an idempotency key and of a row."""
+
+
+T = TypeVar("T")
+Code = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
+"""A company's short word for something, fit to stand in an event."""
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -40,6 +45,14 @@ def new_random_id() -> str:
 
 def _text(number: int) -> str:
     return base64.b32hexencode(number.to_bytes(15, "big")).decode("ascii").lower()
+
+
+def told(value: Any, kind: type[T]) -> T | None:
+    """A fact that is nice to have: None if it is missing or odd, which must stop nothing."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return None
 
 
 def unreadable(item: Any, reason: Exception) -> Unreadable:

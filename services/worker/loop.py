@@ -69,6 +69,6 @@ async def _do(run: JobRun, step: next_step.Step) -> None:
         case next_step.DecideRetry(submission):
             await decide_retry(run, submission)
         case next_step.PollTask(submission):
-            urls = await poll_task(run, submission)
-            if urls is not None:
-                await store_video(run, submission, urls)
+            record = await poll_task(run, submission)
+            if record is not None:
+                await store_video(run, submission, record)

@@ -5,7 +5,15 @@ from typing import Any
 from msgspec.structs import replace
 
 from events.account import AccountEvent, CreditsCharged, CreditsGranted, CreditsRevoked, Paid, Part
-from events.payment import PaymentEvent, PaymentOrdered, PaymentSucceeded, RefundIntended
+from events.payment import (
+    MoneyFacts,
+    PaymentEvent,
+    PaymentFlagged,
+    PaymentOrdered,
+    PaymentSucceeded,
+    Receipt,
+    RefundIntended,
+)
 from ledger.accounts import decider as account
 from ledger.accounts.lots import draw
 from ledger.accounts.state import AccountState
@@ -23,6 +31,8 @@ ORDER = p.OrderPayment(
 SETTLE = p.SettlePayment("p", "a", "yookassa", "yk-1", 39_000, "RUB", "100500", False)
 INTEND = p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "login:op", "asked")
 BUYER = AccountState(opened=True, terms="1")
+FACTS = MoneyFacts(7, 37_635, 1_365, None, "bank_card", Receipt("pending", "1", "full_payment", "service"))
+FLAGGED = PaymentFlagged("yk-1", "amount", 100, "RUB", "yookassa", "100500", False, "a")
 SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
 GRANTED = CreditsGranted(5, "purchase", "credits-5", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 FOUND = p.RecordRefund("p", "a", "yookassa", "yk-1", "yr-1", 39_000)
@@ -74,9 +84,16 @@ class Desk:
             self.payment = payment
 
 
-def revoked(credits: int, *parts: Part, actor: str = "", reference: str = "yookassa:yk-1") -> CreditsRevoked:
+def revoked(
+    credits: int,
+    *parts: Part,
+    actor: str = "",
+    reference: str = "yookassa:yk-1",
+    returned_minor: int = 39_000,
+) -> CreditsRevoked:
     """What a refund takes."""
-    return CreditsRevoked(credits, "refund", reference, "payment", tuple(parts), actor)
+    taken = CreditsRevoked(credits, "refund", reference, "payment", tuple(parts), actor)
+    return replace(taken, returned=Paid(returned_minor, "RUB"), payment="p")
 
 
 def paid(credits: int = 5, amount_minor: int = 39_000, payer: AccountState = BUYER) -> Desk:

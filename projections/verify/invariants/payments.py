@@ -5,26 +5,30 @@ same command: `due` is what the command still owes. All payments are kept, a few
 go back for years.
 """
 
+import re
 from typing import Final, NamedTuple, get_args
 
 import msgspec
 
 from events.account import CreditsGranted, CreditsRestored, CreditsRevoked, Paid, Part
 from events.payment import (
+    MoneyFacts,
     PaymentFlagged,
     PaymentOrdered,
     PaymentRefunded,
     PaymentSucceeded,
     Provider,
+    Receipt,
     RefundFailed,
     RefundIntended,
 )
-from events.stream_names import ACCOUNT
+from events.stream_names import ACCOUNT, PAYMENT
 from projections.verify.event_fields import wrong_version
 from projections.verify.findings import Findings
 from projections.verify.invariants.lots import Account
 
 PROVIDERS: Final = frozenset(get_args(Provider))
+_CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Money(msgspec.Struct, gc=False):
@@ -55,6 +59,7 @@ class Order(NamedTuple):
 class Payment(msgspec.Struct, gc=False):
     """One payment; `ordered` may be missing. `refunds` are those under way."""
 
+    name: str
     ordered: Order | None = None
     version: int = 0
     money: dict[str, Money] = msgspec.field(default_factory=dict)
@@ -62,13 +67,17 @@ class Payment(msgspec.Struct, gc=False):
 
 
 class Due(msgspec.Struct, gc=False):
-    """Credits due in this command, negative when taken. `parts`: an intended or failed refund's."""
+    """Credits due in this command, negative when taken, with their money.
+
+    `parts`: an intended or failed refund's.
+    """
 
     position: int
     stream: str
     reference: str
     amount: int
-    paid: Paid | None = None
+    paid: Paid
+    payment: str
     lot: int = 0
     parts: tuple[Part, ...] | None = None
 
@@ -94,7 +103,7 @@ class Payments:
         """Event of a payment's stream; None if its data does not matter."""
         payment = self.by_stream.get(stream)
         if payment is None:
-            payment = self.by_stream[stream] = Payment()
+            payment = self.by_stream[stream] = Payment(stream.removeprefix(PAYMENT))
         payment.version += 1
         if version != payment.version:
             wrong_version(self._findings, at, stream, version, payment.version)
@@ -123,17 +132,20 @@ class Payments:
                 wrong = self._refund_failed(at, payment, ordered, event)
             case PaymentRefunded():
                 wrong = self._went_back(at, payment, ordered, event)
+        if isinstance(event, PaymentSucceeded | PaymentFlagged | PaymentRefunded):
+            wrong = wrong or _odd(event)
         if wrong:
             self._findings.add("payment", at, f"{stream} at position {at}: {wrong}")
 
     def granted(self, at: int, stream: str, event: CreditsGranted) -> None:
         due = self._take_due(at, stream, event.reference or "", event.amount)
-        if due is not None and due.paid is not None and (due.paid, due.lot) != (event.paid, event.lot):
+        if due is not None and (due.paid, due.lot) != (event.paid, event.lot):
             message = f"the grant at position {at} says of {event.reference} what the payment does not"
             self._say(at, message)
 
     def revoked(self, at: int, stream: str, event: CreditsRevoked) -> None:
         due = self._take_due(at, stream, event.reference or "", -event.amount)
+        self._must_name(due, at, event)
         if due is not None and due.parts not in (None, event.parts):
             taken = f"credits of {event.reference} were taken at position {at}"
             self._say(at, f"{taken} from other lots than it says")
@@ -146,9 +158,14 @@ class Payments:
             if self.whole:
                 self._say(at, f"{event.amount} {came_back} without a refund")
             return
+        self._must_name(due, at, event)
         taken = {part.lot: part.amount for part in due.parts or ()}
         if any(part.amount > taken.get(part.lot, 0) for part in event.parts if part.lot != due.lot):
             self._say(at, f"{came_back} to lots they were not taken from")
+
+    def _must_name(self, due: Due | None, at: int, event: CreditsRevoked | CreditsRestored) -> None:
+        if due is not None and (due.paid, due.payment) != (event.returned, event.payment):
+            self._say(at, f"position {at} names other money of {event.reference} than went back")
 
     def command_over(self) -> None:
         for due in self.due:
@@ -184,7 +201,8 @@ class Payments:
         self._credited.add(reference)
         payment.money[event.provider_payment] = Money(event.amount_minor, event.credits, lot=event.lot)
         paid = Paid(event.amount_minor, event.currency)
-        self.due.append(Due(at, ACCOUNT + ordered.account, reference, event.credits, paid, event.lot))
+        stream = ACCOUNT + ordered.account
+        self.due.append(Due(at, stream, reference, event.credits, paid, payment.name, event.lot))
         return wrong
 
     def _intended(self, at: int, payment: Payment, ordered: Order, event: RefundIntended) -> str:
@@ -195,7 +213,7 @@ class Payments:
             return f"refund {event.refund} is under way already"
         too_much = not 0 < event.amount_minor <= money.amount_minor - money.back_minor
         payment.refunds[event.refund] = event
-        wrong = self._takes(at, money, ordered, event, event.parts)
+        wrong = self._takes(at, payment, money, ordered, event, event.parts)
         return f"{event.amount_minor} is to go back, which is more than is left" if too_much else wrong
 
     def _refund_failed(self, at: int, payment: Payment, ordered: Order, event: RefundFailed) -> str:
@@ -208,8 +226,8 @@ class Payments:
         money.taken -= event.credits
         if event.credits:
             stream = ACCOUNT + ordered.account
-            due = Due(at, stream, event.refund, event.credits, lot=money.lot, parts=intended.parts)
-            self.due.append(due)
+            paid, back = Paid(intended.amount_minor, intended.currency), intended.parts
+            self.due.append(Due(at, stream, event.refund, event.credits, paid, payment.name, money.lot, back))
         if event.credits != right:
             return f"refund {event.refund} failed and gives back {event.credits} credits, not {right}"
         return ""
@@ -229,7 +247,7 @@ class Payments:
             )
             wrong = "" if same else f"refund {event.refund} is not what was begun"
         else:
-            wrong = self._takes(at, money, ordered, event)
+            wrong = self._takes(at, payment, money, ordered, event)
             if money.back_minor > money.amount_minor:
                 wrong = f"more of {event.provider_payment} went back than came"
         return f"refund {event.provider_refund} was recorded before" if again else wrong
@@ -237,6 +255,7 @@ class Payments:
     def _takes(
         self,
         at: int,
+        payment: Payment,
         money: Money,
         ordered: Order,
         event: RefundIntended | PaymentRefunded,
@@ -252,10 +271,26 @@ class Payments:
         if event.credits:
             reference = f"{ordered.provider}:{event.provider_payment}"
             stream = ACCOUNT + ordered.account
-            self.due.append(Due(at, stream, reference, -event.credits, parts=parts))
+            paid = Paid(event.amount_minor, event.currency)
+            self.due.append(Due(at, stream, reference, -event.credits, paid, payment.name, parts=parts))
         if event.credits == right or unknown:
             return ""
         return f"{event.amount_minor} of {money.amount_minor} takes {event.credits} credits, not {right}"
 
     def _say(self, at: int, message: str) -> None:
         self._findings.add("payment", at, message)
+
+
+def _odd(event: PaymentSucceeded | PaymentFlagged | PaymentRefunded) -> str:
+    """Contradiction in the provider's facts; empty: none."""
+    facts: MoneyFacts = event.facts
+    receipt = facts.receipt or Receipt()
+    codes = (facts.method, receipt.status, receipt.vat_code, receipt.mode, receipt.subject)
+    if any(code is not None and not _CODE.fullmatch(code) for code in codes):
+        return "a provider's code holds what no code may"
+    if isinstance(event, PaymentRefunded):
+        return "it was begun here and says otherwise" if event.refund and event.kind != "ours" else ""
+    income, fee = facts.income_minor, facts.fee_minor
+    if income is not None and fee is not None and income + fee != event.amount_minor:
+        return f"{income} and its fee {fee} are not the {event.amount_minor} that came"
+    return ""

@@ -101,6 +101,8 @@ class Gifts:
             self._say(at, f"{stream} was rewarded at position {at} for an invitation it never had")
         if stream in self._rewarded:
             self._say(at, f"{stream} was rewarded again at position {at}")
+        if event.job and event.purchase:
+            self._say(at, f"{stream} was rewarded at position {at} for a video and a purchase at once")
         self._rewarded.add(stream)
         reference = f"referral:{stream.removeprefix(account_stream(''))}"
         for side, amount in ((stream, event.credits), (account_stream(event.inviter), event.inviter_credits)):

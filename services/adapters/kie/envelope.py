@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
 import httpx
@@ -136,11 +137,13 @@ TaskState = Literal["running", "success", "fail"]
 
 _RUNNING = ("waiting", "queuing", "generating")
 URLS_MAX = 10
+CHARGED_MILLI_MAX: Final = 10**12
 
 
 class TaskRecord(msgspec.Struct, frozen=True):
     """A task's record; unfamiliar states (`said`) count as running. `callback_url` is its creator's: ours
-    proves that the task is ours. `failure` is also set on a `success` without `urls`."""
+    proves that the task is ours. `failure` is also set on a `success` without `urls`. `charged_milli` of an
+    ended task: thousandths of the provider's credits, None: unknown."""
 
     task: str
     state: TaskState
@@ -148,6 +151,7 @@ class TaskRecord(msgspec.Struct, frozen=True):
     urls: tuple[str, ...] = ()
     failure: Failure | None = None
     callback_url: str | None = None
+    charged_milli: int | None = None
 
     @property
     def odd(self) -> bool:
@@ -158,15 +162,26 @@ def parse_record(data: dict[str, Any]) -> TaskRecord:
     """Parse recordInfo's `data`. Never raises; what cannot be read is missing."""
     said = str(data.get("state") or "")
     task = str(data.get("taskId") or "")
-    callback_url = _callback_url(data.get("param"))
+    callback_url, charged = _callback_url(data.get("param")), _milli(data.get("creditsConsumed"))
     match said.lower():
         case "success" | "succeeded" | "completed":
             urls = _urls(data.get("resultJson"))
-            return TaskRecord(task, "success", said, urls, None if urls else _no_urls(data), callback_url)
+            failure = None if urls else _no_urls(data)
+            return TaskRecord(task, "success", said, urls, failure, callback_url, charged)
         case "fail" | "failed":
-            return TaskRecord(task, "fail", said, (), _task_failure(data), callback_url)
+            return TaskRecord(task, "fail", said, (), _task_failure(data), callback_url, charged)
         case _:
             return TaskRecord(task, "running", said, (), None, callback_url)
+
+
+def _milli(credits: Any) -> int | None:
+    """Thousandths, rounded half up; None for what is no number of credits."""
+    try:
+        milli = Decimal(str(credits)) * 1000
+    except InvalidOperation:
+        return None
+    told = milli.is_finite() and 0 <= milli <= CHARGED_MILLI_MAX
+    return int(milli.to_integral_value(ROUND_HALF_UP)) if told else None
 
 
 def _task_failure(data: dict[str, Any]) -> Failure:

@@ -8,7 +8,7 @@ A refund that was made before counts as made: repeating it changes nothing.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import aiohttp
 import msgspec
@@ -19,13 +19,14 @@ from aiogram.types import LabeledPrice
 
 from events.errors import NeurocardsError
 from services.adapters.telegram.client import in_time, says
-from services.platform.ids import OutsideId, Unreadable, unreadable
+from services.platform.ids import OutsideId, Unreadable, told, unreadable
 
 STARS: Final = "XTR"
 PAGE: Final = 100
 START_PARAMETER: Final = "topup"
 TITLE_CHARS_MAX: Final = 32
 DESCRIPTION_CHARS_MAX: Final = 255
+_Nano = Annotated[int, msgspec.Meta(gt=-(10**9), lt=10**9)]
 _REFUSAL_CHARS_MAX: Final = 200
 _REASON_CHARS_MAX: Final = 300
 _FAILURES: Final = (AiogramError, aiohttp.ClientError)
@@ -44,7 +45,10 @@ class StarsNoAnswerError(StarsError):
 
 
 class StarMovement(msgspec.Struct, frozen=True):
-    """Stars in (for an invoice) or out (refund); `charge` is the payment's id in both."""
+    """Stars in (for an invoice) or out (refund); `charge` is the payment's id in both.
+
+    `nano` are billionths of a Star beside the amount; None: not told.
+    """
 
     charge: str
     direction: Literal["in", "out"]
@@ -52,6 +56,7 @@ class StarMovement(msgspec.Struct, frozen=True):
     at_s: int
     user_id: int
     payload: str
+    nano: int | None = None
 
 
 class _User(msgspec.Struct):
@@ -68,6 +73,7 @@ class _Transaction(msgspec.Struct):
     id: OutsideId
     amount: int
     date: int
+    nanostar_amount: Any = None
     source: _Partner | None = None
     receiver: _Partner | None = None
 
@@ -167,4 +173,5 @@ def _movement(row: Any) -> StarMovement | Unreadable | None:
     if partner is None or partner.type != "user" or partner.user is None or not partner.invoice_payload:
         return None
     direction: Literal["in", "out"] = "in" if read.source is not None else "out"
-    return StarMovement(read.id, direction, read.amount, read.date, partner.user.id, partner.invoice_payload)
+    user, payload, nano = partner.user.id, partner.invoice_payload, told(read.nanostar_amount, _Nano)
+    return StarMovement(read.id, direction, read.amount, read.date, user, payload, nano)

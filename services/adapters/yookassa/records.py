@@ -13,14 +13,20 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from services.adapters.yookassa.errors import UnknownError
-from services.platform.ids import OutsideId, Unreadable, unreadable
+from services.platform.ids import Code, OutsideId, Unreadable, told, unreadable
 
 CURRENCY: Final = "RUB"
 _MINOR: Final = 100
 _MINOR_MAX: Final = 10**12
 
+_EPOCH: Final = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
 Moment = Annotated[datetime.datetime, msgspec.Meta(tz=True)]
 T = TypeVar("T")
+
+
+def epoch_us(moment: datetime.datetime) -> int:
+    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
 
 
 class Amount(msgspec.Struct, frozen=True):
@@ -51,6 +57,10 @@ class _Cancellation(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class _Method(msgspec.Struct, frozen=True):
+    type: Code
+
+
 class _Confirmation(msgspec.Struct, frozen=True):
     confirmation_url: str | None = None
 
@@ -61,6 +71,7 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment
     metadata: Mapping[str, Any] | None = None
     cancellation_details: _Cancellation | None = None
+    receipt_registration: Any = None
 
     def __post_init__(self) -> None:
         """Keep only text metadata: all of ours is, a stranger's payment may hold anything."""
@@ -83,6 +94,26 @@ class PaymentRecord(_Record, frozen=True, kw_only=True):
     recipient: _Recipient = _Recipient()
     test: bool = False
     confirmation: _Confirmation | None = None
+    captured_at: Any = None
+    income_amount: Any = None
+    payment_method: Any = None
+
+    @property
+    def captured_at_us(self) -> int | None:
+        moment = told(self.captured_at, Moment)
+        return None if moment is None else epoch_us(moment)
+
+    @property
+    def income_minor(self) -> int | None:
+        """What is left for the shop; None if the provider does not say, or more than was paid."""
+        income, paid = told(self.income_amount, Amount), self.amount
+        right = income is not None and income.currency == paid.currency and income.minor <= paid.minor
+        return income.minor if income is not None and right else None
+
+    @property
+    def method(self) -> str | None:
+        method = told(self.payment_method, _Method)
+        return method.type if method else None
 
     @property
     def refunded_minor(self) -> int:

@@ -8,6 +8,7 @@ Writes use a fresh connection each: a kept one could be closed by the server at 
 """
 
 import contextlib
+import copy
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -85,7 +86,7 @@ class Transport(ApiClient):
             with contextlib.closing(self._session()) as once:
                 response = self._send(once, method, path, query_params, given, body)
         self.reply = _checked(response)
-        return self.reply
+        return copy.deepcopy(self.reply)  # the SDK writes into it: "unknown" over what it does not know
 
     def close(self) -> None:
         self._kept.close()

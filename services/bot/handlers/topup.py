@@ -251,7 +251,8 @@ class StarsMiddleware(BaseMiddleware):
         stars, payer = self._shop.checkout.stars, await self._payer(event.from_user)
         settle = stars.paid if event.successful_payment else stars.refunded
         charge, account = told.telegram_payment_charge_id, payer.account if payer else ""
-        await settle(told.invoice_payload, account, charge, told.currency, told.total_amount)
+        at_s = int(event.date.timestamp())
+        await settle(told.invoice_payload, account, charge, told.currency, told.total_amount, at_s)
         owner = await stars.owner(told.invoice_payload)
         if payer and event.successful_payment and owner not in ("", payer.account):
             texts = self._shop.texts

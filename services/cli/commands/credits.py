@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -26,12 +26,17 @@ if TYPE_CHECKING:
 
 KEY_PREFIX = "operator:"
 
+MoneyBehind = Literal["owed", "forfeited"]
 Amount = Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="Whole credits.")]
 Key = Annotated[
     str | None,
     typer.Option(
         "--key", help="Name this change: asking twice with one name is asking once. Told when left out."
     ),
+]
+Money = Annotated[
+    MoneyBehind | None,
+    typer.Option(help="Whether the money paid for them is owed to the buyer, or forfeited (fraud)."),
 ]
 Expires = Annotated[
     str | None, typer.Option("--expires", metavar="TIME", help="When they end, ISO 8601; never if left out.")
@@ -68,6 +73,7 @@ def revoke(
     user: User,
     amount: Amount,
     reason: Reason,
+    money: Money = None,
     key: Key = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -79,7 +85,7 @@ def revoke(
     actor = acting("credits")
 
     def command(account: str) -> RevokeCredits:
-        return RevokeCredits(account, amount, reason, actor=actor)
+        return RevokeCredits(account, amount, reason, actor=actor, money=money)
 
     _change(user, command, key, dry_run, yes, output)
 

@@ -34,7 +34,12 @@ def deadline_failure(code: str, trouble: Failure | None) -> Failure:
 
 
 async def submission_failed(
-    run: JobRun, number: int, failure: Failure, retry_after_s: float | None = None
+    run: JobRun,
+    number: int,
+    failure: Failure,
+    retry_after_s: float | None = None,
+    *,
+    charged_milli: int | None = None,
 ) -> None:
     failure = await scrub_failure(run, failure)
     pause_s = _pause_s(run, run.state, failure, retry_after_s)
@@ -43,7 +48,7 @@ async def submission_failed(
         # Told first: only then it is known whether another model takes over.
         await report_refused(run, number, failure)
         pause_s = 0.0 if await has_alternative(run, number) else None
-    if await _decide(run, number, failure, pause_s):
+    if await _decide(run, number, failure, pause_s, charged_milli):
         SUBMISSIONS.labels(failure.error_class).inc()
         if policy_for(failure.error_class).blames_model:
             await report_refused(run, number, failure)
@@ -72,12 +77,16 @@ def _pause_s(run: JobRun, before: JobState, failure: Failure, retry_after_s: flo
     )
 
 
-async def _decide(run: JobRun, number: int, failure: Failure, pause_s: float | None) -> bool:
+async def _decide(
+    run: JobRun, number: int, failure: Failure, pause_s: float | None, charged_milli: int | None = None
+) -> bool:
     """Record the decision; whether the ledger took it."""
     life_s, now_us = run.context.timing.refund_life_s, run.context.clock.now_us()
     retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
     assert run.run is not None
-    command = FailSubmission(run.job, run.state.account, run.run, number, failure, retry_at_us, life_s)
+    command = FailSubmission(
+        run.job, run.state.account, run.run, number, failure, retry_at_us, life_s, charged_milli
+    )
     if not await run.append(command, key=f"refuse:{run.job}:{number}:{run.run}"):
         return False
     recorded = run.state.submissions[number - 1].failure or failure

@@ -17,12 +17,10 @@ from services.worker.retry_policy import poll_pause_s
 from services.worker.run import JobRun, PollState
 from services.worker.steps.handle_failure import scrub_failure, submission_failed
 
-Urls = tuple[str, ...]
-
 
 @traced("poll")
-async def poll_task(run: JobRun, submission: Submission) -> Urls | None:
-    """One pause and one look. The result's URLs once there is a video; None: nothing to fetch yet."""
+async def poll_task(run: JobRun, submission: Submission) -> TaskRecord | None:
+    """One pause and one look. The task's record once there is a video; None: nothing to fetch yet."""
     assert submission.task is not None
     if run.polled.task != submission.task:
         run.polled = PollState(submission.task)
@@ -36,10 +34,9 @@ async def poll_task(run: JobRun, submission: Submission) -> Urls | None:
         return None
     await run.context.checkpoint("seen_done")
     if record.failure is not None:
-        await submission_failed(run, submission.number, record.failure)
-    else:
-        return record.urls
-    return None
+        await submission_failed(run, submission.number, record.failure, charged_milli=record.charged_milli)
+        return None
+    return record
 
 
 async def _wait(run: JobRun) -> bool:

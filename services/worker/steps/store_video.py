@@ -7,6 +7,7 @@ from hashlib import sha256
 from events.job import Video
 from ledger.commands import SucceedJob
 from ledger.jobs.state import Submission
+from services.adapters.kie.envelope import TaskRecord
 from services.adapters.kie.errors import BrokenResultError
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobError, StoredBlob
@@ -24,16 +25,17 @@ def video_key(job: str, submission: int) -> str:
 
 
 @traced("fetch")
-async def store_video(run: JobRun, submission: Submission, urls: tuple[str, ...]) -> None:
+async def store_video(run: JobRun, submission: Submission, record: TaskRecord) -> None:
     started_s = time.monotonic()
     key = video_key(run.job, submission.number)
     if not await run.context.store.own_blob(key, run.state.account):
         return await fail(run, ERASED)
     try:
         # A run before this one may have stored it and died before saying so. Only whole files are there.
-        stored = await _stored(run, key) or await _fetch(run, urls, key)
+        stored = await _stored(run, key) or await _fetch(run, record.urls, key)
     except BrokenResultError as error:
-        return await submission_failed(run, submission.number, error.failure)
+        charged = record.charged_milli
+        return await submission_failed(run, submission.number, error.failure, charged_milli=charged)
     if stored is None:
         return None  # the deadline decides
     if not await run.context.store.has_owner(key):  # erased meanwhile
@@ -42,7 +44,7 @@ async def store_video(run: JobRun, submission: Submission, urls: tuple[str, ...]
     await run.context.checkpoint("stored")
     assert run.run is not None
     video = Video(stored.key, stored.sha256, stored.size_bytes)
-    command = SucceedJob(run.job, run.run, submission.number, video)
+    command = SucceedJob(run.job, run.run, submission.number, video, record.charged_milli)
     if await run.append(command, key=f"succeed:{run.job}:{run.run}"):
         FETCH_SECONDS.observe(time.monotonic() - started_s)
         JOBS_ENDED.labels(run.state.outcome, "").inc()

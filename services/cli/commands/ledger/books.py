@@ -104,6 +104,8 @@ def _entries(found: Statement) -> list[Entry]:
 
 
 def _movement_row(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
+    from projections.reports.event_text import money
+
     if movement is None:
         known: dict[str, Any] = {"at": iso(at.time_us) if at.position else None, "position": at.position}
     else:
@@ -122,11 +124,12 @@ def _movement_row(movement: Movement | None, at: LogPosition, what: str, balance
             "job": movement.job,
             "order": movement.order,
             "payment": movement.reference,
+            "money": money(movement.money) if movement.money else None,
             "actor": movement.actor or None,
         }
     keys = ("at", "position", "booked_at", "what", "amount", "balance", "debt", "lots", "kind", "reason")
     row = known | {"what": what, "balance": balance}
-    return {key: row.get(key) for key in (*keys, "job", "order", "payment", "actor")}
+    return {key: row.get(key) for key in (*keys, "job", "order", "payment", "money", "actor")}
 
 
 def _movement_line(movement: Movement | None, at: LogPosition, what: str, balance: int) -> dict[str, Any]:
@@ -146,11 +149,14 @@ def _movement_line(movement: Movement | None, at: LogPosition, what: str, balanc
 
 
 def _about(movement: Movement) -> str:
+    from projections.reports.event_text import money
+
     lives = {change.expires_at_us for change in movement.lots if change.amount > 0} - {None}
     said = [
         movement.job or "",
         movement.reason,
         f"payment {movement.reference}" if movement.reference else "",
+        money(movement.money) if movement.money else "",
         f"by {movement.actor}" if movement.actor else "",
         *(f"until {clock(life)[:10]}" for life in sorted(life for life in lives if life is not None)),
     ]

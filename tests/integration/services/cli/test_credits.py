@@ -70,6 +70,10 @@ async def test_a_revocation_may_leave_less_than_zero_and_says_so_first(desk: Des
     assert done.returncode == 0
     assert (row(done)["balance_before"], row(done)["balance_after"]) == (2, -3)
     assert (await ledger.read.account("a")).debt == 3
+    fraud = await desk.run("revoke", "a", "1", *WHY, "--money", "forfeited", "--yes", "-o", "json")
+    assert fraud.returncode == 0
+    data = [json.loads(event.data) for event in (await ledger.read.stream("account-a"))[-2:]]
+    assert [event["money"] for event in data] == [None, "forfeited"], "what nobody said is unknown"
 
 
 @each(
@@ -81,6 +85,7 @@ async def test_a_revocation_may_leave_less_than_zero_and_says_so_first(desk: Des
         (("grant", "a", "5", "--yes"), 2, "--reason"),
         (("grant", "a", "5", *WHY, "--expires", "2020-01-01", "--yes"), 1, "expire before"),
         (("grant", "a", "5", *WHY, "--expires", "12", "--yes"), 2, "--expires"),
+        (("revoke", "a", "5", *WHY, "--money", "lost", "--yes"), 2, "--money"),
     ],
 )
 async def test_bad_input_changes_nothing_and_says_what_to_do(

@@ -8,6 +8,7 @@ import asyncpg
 from events.envelope import Recorded
 from events.stream_names import account_stream
 from ledger import commands as c
+from ledger.payments import commands as p
 from services.cli.errors import ExitCode
 from services.cli.timespec import clock, iso
 from tests.integration.services.cli.conftest import Run
@@ -111,6 +112,23 @@ def test_a_statement_opens_moves_and_closes(run: Run, keep: Keep) -> None:
     between = run("ledger", "statement", "a", "--from", early, "--to", late, "-o", "json").rows
     assert [row["what"] for row in between][1:-1] == ["charge", "charge", "refund", "expiry", "charge"]
     assert run("ledger", "statement", "a", "--from", late, "--to", early).code == ExitCode.USAGE
+
+
+def test_a_statement_names_the_money_that_came_went_back_and_stayed(run: Run, keep: Keep) -> None:
+    desk = FakeClockLedger()
+    desk.open("a", 0)
+    terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
+    desk.do(p.OrderPayment("p1", "a", "yookassa", *terms))
+    desk.do(p.SettlePayment("p1", "a", "yookassa", "yk-1", 39_000, "RUB", "1", False))
+    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 19_500, "login:op", "asked"))
+    desk.do(p.FailRefund("p1", "a", "r1", "insufficient_funds"))
+    keep(desk.events)
+    rows = run("ledger", "statement", "a", "-o", "json").rows
+    assert [(row["what"], row["money"]) for row in rows] == [
+        ("opening", None), ("grant", "390.00 RUB"), ("revocation", "195.00 RUB"), ("return", "195.00 RUB"),
+        ("closing", None),
+    ]  # fmt: skip
+    assert "390.00 RUB" in run("ledger", "statement", "a").out
 
 
 def test_the_books_of_all_and_of_each(run: Run, keep: Keep) -> None:

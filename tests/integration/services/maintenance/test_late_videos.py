@@ -29,7 +29,7 @@ class Renderer(Kie):
         self.broken = False
 
     def stands(self, task: str, state: str, *urls: str) -> None:
-        self.records[task] = TaskRecord(task, state, state, urls)  # type: ignore[arg-type]
+        self.records[task] = TaskRecord(task, state, state, urls, charged_milli=61_500)  # type: ignore[arg-type]
 
     def client(self, account: str) -> "Renderer | None":  # type: ignore[override]
         return self if account == "k1" else None
@@ -86,6 +86,8 @@ async def test_a_late_video_is_given_once_whoever_finds_it(late: Late, pool):
     gifts = await asyncio.gather(one.run_once(), other.run_once())
     assert sum(gifts) >= 1
     assert await count(pool, "VideoGifted") == 1
+    charged = "SELECT (data ->> 'charged_milli')::bigint FROM events WHERE type = 'VideoGifted'"
+    assert await pool.fetchval(charged) == 61_500
     state = await late.ledger.read.job(job)
     assert state.video is not None and await late.renderer.blobs.get(state.video.blob) == b"https://x/v.mp4"
     reads = len(late.renderer.reads)

@@ -3,7 +3,14 @@
 import pytest
 from structlog.testing import capture_logs
 
-from events.job import JobFailed, RetryScheduled, SubmissionAccepted, SubmissionFailed, SubmissionIntended
+from events.job import (
+    JobFailed,
+    JobSucceeded,
+    RetryScheduled,
+    SubmissionAccepted,
+    SubmissionFailed,
+    SubmissionIntended,
+)
 from ledger.jobs.state import JobState
 from services.platform.blobs import open_blobs
 from tests.support.worker_fixture import PRODUCT, WorkerFixture
@@ -33,6 +40,8 @@ async def test_a_video(workshop: WorkerFixture) -> None:
     assert await workshop.types(job) == SMOOTH
     video = await open_blobs(workshop.settings).get(state.video.blob)
     assert video[4:8] == b"ftyp" and len(video) == state.video.size_bytes
+    ((task,), last) = await workshop.tasks(), (await workshop.events(job))[-1]
+    assert isinstance(last, JobSucceeded) and last.charged_milli == task["creditsConsumed"] * 1000 > 0
     prompt = await workshop.prompt(job)
     assert (prompt["source"], prompt["template"]) == ("openai", "ugc@2")
     await workshop.audit()
@@ -71,6 +80,13 @@ async def test_a_refusal_is_refunded_and_not_repeated(workshop: WorkerFixture) -
     found = {fault: state.failure.error_class for fault, state in states.items() if state.failure}
     assert found == REFUSALS
     assert {len(state.submissions) for state in states.values()} == {1}
+    charged = {}
+    for fault, job in jobs.items():
+        events = await workshop.events(job)
+        (charged[fault],) = [e.charged_milli for e in events if isinstance(e, SubmissionFailed)]
+    cost = charged["result_404"]
+    assert cost and charged["success_without_url"] == charged["result_not_video"] == cost, "ended well there"
+    assert charged["policy"] == 0 and charged["validation"] is None, "told, and not told"
     await workshop.audit()
     await workshop.nothing_pending()
 

@@ -29,7 +29,18 @@ from ledger.errors import (
 from ledger.payments import commands as p
 from ledger.payments.state import PaymentState
 from tests.support.each import each
-from tests.support.payment_samples import BUYER, GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
+from tests.support.payment_samples import (
+    BUYER,
+    FACTS,
+    FOUND,
+    GRANTED,
+    ORDER,
+    ORDERED,
+    SETTLE,
+    SUCCEEDED,
+    Desk,
+    paid,
+)
 
 CANCEL = p.CancelPayment("p", "yk-1", "expired_on_confirmation", "yoo_money")
 
@@ -143,9 +154,26 @@ def test_late_money_is_credited_whatever_we_thought_of_the_payment(before):
 def test_money_that_was_not_ordered_so_is_flagged_once_and_credits_nothing(problem, change):
     desk = Desk(ORDERED)
     wrong = replace(SETTLE, **change)
-    assert desk.do(wrong) == [PaymentFlagged("yk-1", problem, wrong.amount_minor, wrong.currency)]
+    own = (wrong.provider, wrong.shop, wrong.test, wrong.account, wrong.facts)
+    assert desk.do(wrong) == [PaymentFlagged("yk-1", problem, wrong.amount_minor, wrong.currency, *own)]
     assert desk.do(wrong) == []
     assert desk.payer == BUYER
+
+
+def test_what_the_provider_told_of_the_money_is_kept_with_it():
+    assert Desk(ORDERED).do(replace(SETTLE, facts=FACTS))[0] == replace(SUCCEEDED, facts=FACTS)
+    desk = Desk(ORDERED)
+    flagged = desk.do(replace(SETTLE, amount_minor=100, shop="9", test=True, account="b", facts=FACTS))
+    assert flagged == [PaymentFlagged("yk-1", "account", 100, "RUB", "yookassa", "9", True, "b", FACTS)]
+    accepted, _ = desk.do(p.AcceptPayment("p", "a", "yk-1", 1, "login:op", "by phone"))
+    assert accepted.facts == FACTS, "also when an operator credits it later"
+    refunded, _ = paid().do(replace(FOUND, kind="cabinet", facts=FACTS))
+    assert (refunded.kind, refunded.facts) == ("cabinet", FACTS)
+
+
+def test_an_order_keeps_whom_it_was_sold_to():
+    sold = replace(ORDER, buyer="company", country="RU")
+    assert Desk().do(sold) == [replace(ORDERED, buyer="company", country="RU")]
 
 
 def test_another_problem_or_another_payment_is_another_flag():

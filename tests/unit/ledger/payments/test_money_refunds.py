@@ -62,7 +62,7 @@ def test_what_was_spent_is_owed():
 def test_the_refund_that_was_intended_moves_nothing_more():
     desk = paid()
     desk.do(INTEND)
-    assert desk.do(OURS) == [PaymentRefunded("yk-1", "yr-1", 39_000, "RUB", 5, "r1")]
+    assert desk.do(OURS) == [PaymentRefunded("yk-1", "yr-1", 39_000, "RUB", 5, "r1", "ours")]
     assert desk.do(OURS) == []
     assert (desk.payer.balance, received(desk).refunded_minor, received(desk).revoked) == (0, 39_000, 5)
 
@@ -70,7 +70,7 @@ def test_the_refund_that_was_intended_moves_nothing_more():
 def test_a_refund_that_the_provider_told_of_first_is_the_one_that_was_intended():
     desk = paid()
     desk.do(INTEND)
-    assert desk.do(FOUND) == [PaymentRefunded("yk-1", "yr-1", 39_000, "RUB", 5, "r1")]
+    assert desk.do(FOUND) == [PaymentRefunded("yk-1", "yr-1", 39_000, "RUB", 5, "r1", "ours")]
     assert desk.do(OURS) == []
     assert desk.do(FAIL) == []  # it is over; nothing comes back
 
@@ -80,7 +80,7 @@ def test_a_failed_refund_that_went_back_after_all_takes_its_credits_again():
     desk.do(INTEND)
     desk.do(FAIL)
     made = desk.do(OURS)
-    refunded = PaymentRefunded("yk-1", "yr-1", 39_000, "RUB", 5)  # it fulfils nothing
+    refunded = PaymentRefunded("yk-1", "yr-1", 39_000, "RUB", 5, kind="ours")  # it fulfils nothing
     assert made == [refunded, revoked(5, Part(1, 5, "purchase"))]
     assert desk.payer.balance == 0
 
@@ -98,7 +98,8 @@ def test_more_than_was_paid_is_recorded_and_takes_what_is_left():
     desk = paid()
     desk.do(replace(FOUND, amount_minor=13_000))
     made = desk.do(replace(FOUND, provider_refund="yr-2", amount_minor=50_000))
-    assert made == [PaymentRefunded("yk-1", "yr-2", 50_000, "RUB", 3), revoked(3, Part(1, 3, "purchase"))]
+    taken = revoked(3, Part(1, 3, "purchase"), returned_minor=50_000)
+    assert made == [PaymentRefunded("yk-1", "yr-2", 50_000, "RUB", 3), taken]
     more = desk.do(replace(FOUND, provider_refund="yr-3", amount_minor=1))
     assert more == [PaymentRefunded("yk-1", "yr-3", 1, "RUB", 0)]
     assert received(desk).refundable_minor == 0
@@ -117,7 +118,7 @@ def test_flagged_money_goes_back_without_credits():
     intended = replace(INTENDED, amount_minor=100, credits=0)
     assert desk.do(replace(INTEND, amount_minor=100)) == [intended]
     ours = replace(OURS, amount_minor=100)
-    assert desk.do(ours) == [PaymentRefunded("yk-1", "yr-1", 100, "RUB", 0, "r1")]
+    assert desk.do(ours) == [PaymentRefunded("yk-1", "yr-1", 100, "RUB", 0, "r1", "ours")]
     assert desk.payer == BUYER
 
 
@@ -185,7 +186,7 @@ def test_an_account_that_cannot_be_read_waits_unless_its_credits_are_reserved():
     desk.do(replace(INTEND, amount_minor=19_500))
     desk.payer = replace(desk.payer, broken="?")
     ours = replace(OURS, amount_minor=19_500)
-    assert desk.do(ours) == [PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1")]
+    assert desk.do(ours) == [PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1", "ours")]
     with pytest.raises(UnreadableAccountError):
         desk.do(replace(FOUND, provider_refund="yr-2", amount_minor=19_500))
 
@@ -225,7 +226,7 @@ def test_what_is_over_is_booked_before_credits_go_with_the_money():
 def test_of_an_account_that_cannot_be_read_nothing_is_booked():
     lots = (Lot(1, 5, "purchase"), Lot(2, 2, "bonus", 5))
     payer = replace(BUYER, balance=7, lots=lots, lots_made=2, broken="torn")
-    booked, _ = money_refunds.take(payer, ORDERED, Received("yk-1", 39_000, "RUB", 0, 1), 1, "", 10)
+    booked, _ = money_refunds.take("p", payer, ORDERED, Received("yk-1", 39_000, "RUB", 0, 1), 1, 10)
     assert booked == []
 
 

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from events.account import CreditsExpired, CreditsRestored, Part
+from events.account import CreditsExpired, CreditsRestored, Paid, Part
 from events.payment import PaymentRefunded, RefundFailed
 from ledger.accounts.lots import Lot
 from ledger.accounts.state import AccountState
@@ -68,7 +68,7 @@ def test_a_refund_that_failed_restores_the_lot_and_settles_what_is_owed():
     desk.charge("j", 3)
     before = desk.payer
     desk.do(INTEND)
-    back = CreditsRestored(5, "r1", (Part(1, 2, "purchase"),), settled=3)
+    back = CreditsRestored(5, "r1", (Part(1, 2, "purchase"),), 3, Paid(39_000, "RUB"), "p")
     assert desk.do(FAIL) == [RefundFailed("r1", "insufficient_funds", 5), back]
     assert desk.do(FAIL) == []
     assert desk.payer == before
@@ -124,5 +124,6 @@ def test_what_was_taken_from_another_lot_goes_back_there_and_what_was_owed_is_no
     before = desk.payer
     desk.do(INTEND)
     assert (desk.payer.lots, desk.payer.debt) == ((), 3)
-    assert desk.do(FAIL)[1] == CreditsRestored(5, "r1", (Part(2, 2, "purchase"),), settled=3)
+    back = CreditsRestored(5, "r1", (Part(2, 2, "purchase"),), 3, Paid(39_000, "RUB"), "p")
+    assert desk.do(FAIL)[1] == back
     assert desk.payer == before

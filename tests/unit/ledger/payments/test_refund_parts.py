@@ -15,7 +15,8 @@ def test_a_cabinet_refund_of_another_amount_during_an_intended_one_stands_beside
     desk = paid()
     desk.do(replace(INTEND, amount_minor=19_500))  # 2.5 of 5, rounded to 3
     made = desk.do(replace(FOUND, amount_minor=7_800, provider_refund="yr-0"))
-    assert made == [PaymentRefunded("yk-1", "yr-0", 7_800, "RUB", 1), revoked(1, Part(1, 1, "purchase"))]
+    taken = revoked(1, Part(1, 1, "purchase"), returned_minor=7_800)
+    assert made == [PaymentRefunded("yk-1", "yr-0", 7_800, "RUB", 1), taken]
     desk.do(replace(OURS, amount_minor=19_500))
     assert (received(desk).refunded_minor, received(desk).reserved_minor) == (27_300, 0)
     assert (received(desk).revoked, desk.payer.balance) == (4, 1)

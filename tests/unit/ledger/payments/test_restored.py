@@ -4,15 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from events.account import AccountOpened
-from events.payment import (
-    PaymentFlagged,
-)
 from ledger.accounts.state import AccountState
 from ledger.commands import body
 from ledger.errors import InvalidCommandError, PaymentNotFoundError, UnreadablePaymentError
 from ledger.payments import commands as p
 from ledger.payments.state import PaymentState
-from tests.support.payment_samples import GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
+from tests.support.payment_samples import FACTS, FLAGGED, GRANTED, ORDER, ORDERED, SETTLE, SUCCEEDED, Desk
 
 
 def test_an_order_that_is_gone_is_restored_from_what_the_provider_keeps():
@@ -33,7 +30,7 @@ def test_an_account_that_is_gone_too_is_opened():
 def test_a_restored_order_is_compared_like_any_other():
     wrong = replace(SETTLE, amount_minor=100, ordered=ORDERED)
     made = Desk().do(wrong)
-    assert made == [replace(ORDERED, restored=True), PaymentFlagged("yk-1", "amount", 100, "RUB")]
+    assert made == [replace(ORDERED, restored=True), FLAGGED]
     with pytest.raises(InvalidCommandError):
         Desk().do(replace(SETTLE, ordered=replace(ORDERED, credits=0)))
 
@@ -45,12 +42,12 @@ def test_what_the_log_has_is_what_counts_whatever_the_provider_keeps():
 
 
 def test_every_fact_has_one_key_and_one_body_whoever_brings_it():
-    bare, hinted = SETTLE, replace(SETTLE, ordered=ORDERED)
+    bare, hinted = SETTLE, replace(SETTLE, ordered=ORDERED, facts=FACTS)
     assert p.key_of(bare) == "payment:yookassa:yk-1"
     assert body(bare) == body(hinted)
     found = p.RecordRefund("p", "a", "yookassa", "yk-1", "yr-1", 100)
     assert p.key_of(found) == "refund:yookassa:yr-1"
-    assert body(found) == body(replace(found, refund="r1"))
+    assert body(found) == body(replace(found, refund="r1", kind="cabinet", facts=FACTS))
     assert body(found) != body(replace(found, amount_minor=101))
 
 
@@ -81,4 +78,4 @@ def test_an_order_that_cannot_be_read_is_not_restored():
 def test_nobody_elses_account_is_opened():
     other = replace(ORDERED, account="b")
     made = Desk(payer=AccountState()).do(replace(SETTLE, ordered=other))
-    assert made == [replace(other, restored=True), PaymentFlagged("yk-1", "account", 39_000, "RUB")]
+    assert made == [replace(other, restored=True), replace(FLAGGED, problem="account", amount_minor=39_000)]

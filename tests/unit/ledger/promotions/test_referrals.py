@@ -102,7 +102,10 @@ def test_a_video_counts_when_it_is_the_friends_own_and_done():
 
 def test_a_purchase_is_remembered_by_the_account():
     bought = evolve(replace(FRIEND, bought=False), CreditsGranted(5, "purchase", "five", 1, "yookassa:y"))
-    assert when(REWARD, bought)
+    bought = evolve(bought, CreditsGranted(5, "purchase", "five", 2, "yookassa:z"))
+    assert when(REWARD, bought)[0][1] == InvitationRewarded("a", 2, 5, purchase="yookassa:y")
+    video = when(replace(REWARD, job="j"), bought, job=JobState(account="f", outcome="succeeded"))
+    assert video[0][1] == InvitationRewarded("a", 2, 5, "j"), "it was not the purchase"
     with pytest.raises(NotDueError):
         when(REWARD, replace(FRIEND, bought=False))
 

@@ -3,11 +3,14 @@
 import random
 
 import pytest
+from msgspec.structs import replace
 
-from events.account import CreditsGranted, Paid
+from events.account import CreditsGranted, CreditsRevoked, Paid
 from events.codec import EVENT_TYPES, decode, decode_data
 from events.envelope import Recorded
 from events.errors import UnknownEventTypeError
+from events.job import Video, VideoGifted
+from events.payment import MoneyFacts, PaymentFlagged, PaymentSucceeded, Receipt
 from events.stream_names import account_stream
 from ledger import commands as c
 from ledger.payments import commands as p
@@ -89,6 +92,26 @@ def test_words_name_what_matters() -> None:
     [recorded] = history.record((account_stream("a"), granted))
     words = "5 credits, promo: SPRING, until 2026-09-21, 2 of them against what was owed, by login:olga"
     assert describe(decode(recorded)) == words
+
+
+def test_words_tell_what_the_provider_told_and_nothing_else() -> None:
+    receipt = Receipt("succeeded", "11", "full_payment")
+    facts = MoneyFacts(7, 37_635, 1_365, None, "bank_card", receipt)
+    paid = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1, facts)
+    assert describe(paid) == (
+        "paid: 390.00 RUB, yk-1; by bank_card, fee 13.65 RUB, 376.35 RUB left, receipt succeeded, "
+        "VAT code 11, sold as full_payment"
+    )
+    assert describe(replace(paid, facts=MoneyFacts(at_us=7))) == "paid: 390.00 RUB, yk-1"
+    flagged = PaymentFlagged("yk-1", "test", 100, "RUB", "yookassa", "9", True, "a", MoneyFacts(fee_minor=0))
+    assert describe(flagged) == (
+        "flagged, test differs: 1.00 RUB of test money, yk-1 in shop 9; fee 0.00 RUB; nothing is credited"
+    )
+    taken = CreditsRevoked(3, "refund", "r", "payment", returned=Paid(19_500, "RUB"), payment="p")
+    assert describe(taken) == "3 credits taken back: refund, 195.00 RUB go back"
+    assert describe(CreditsRevoked(3, "fraud", money="forfeited")).endswith("fraud, money forfeited")
+    gift = VideoGifted(1, Video("v.mp4", "ab", 1_000_000), 61_500)
+    assert describe(gift).endswith("1.0 MB, charged 61.5 of the provider's credits")
 
 
 def test_a_payment_in_the_log_is_shown_once_and_with_its_account() -> None:

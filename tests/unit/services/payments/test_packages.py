@@ -29,6 +29,10 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
     (package,) = load_packages(load_settings(payment_packages_file=path))
     assert package.price("yookassa") == Price(39_050, "RUB")
     assert (package.price("stars"), package.life_s) == (None, None)
+    assert (package.buyer, package.country) == (None, None), "not said is unknown"
+    path.write_text(ONE + 'buyer = "company"\ncountry = "RU"\n', encoding="utf-8")
+    (package,) = load_packages(load_settings(payment_packages_file=path))
+    assert (package.buyer, package.country) == ("company", "RU")
 
 
 @each(
@@ -47,6 +51,8 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         (ONE + "starz = 3\n", "starz"),
         (ONE + "stars = 0\n", "stars"),
         (ONE + "life_days = 0\n", "life_days"),
+        (ONE + 'buyer = "robot"\n', "buyer"),
+        (ONE + 'country = "Russia"\n', "country"),
         ("[[package", "Expected"),
     ],
 )

@@ -37,8 +37,10 @@ async def test_an_invoice_is_paid_and_told(buyer: Buyer) -> None:
     words = await buyer.hears("Credits received: 5 credits")
     assert "Your balance: 7." in words
     (succeeded,) = await buyer.events("PaymentSucceeded")
-    charge = (await buyer.charge())["successful_payment"]["telegram_payment_charge_id"]
+    message = await buyer.charge()
+    charge = message["successful_payment"]["telegram_payment_charge_id"]
     assert (succeeded["provider"], succeeded["provider_payment"]) == ("stars", charge)
+    assert succeeded["facts"]["at_us"] == message["date"] * 1_000_000, "when Telegram took them"
 
 
 async def test_a_paid_invoice_is_not_paid_again(buyer: Buyer) -> None:

@@ -8,11 +8,13 @@ from msgspec.structs import replace
 from events.account import AccountOpened, CreditsGranted, CreditsRestored, CreditsRevoked, Paid, Part
 from events.codec import Event
 from events.payment import (
+    MoneyFacts,
     PaymentCreated,
     PaymentFlagged,
     PaymentOrdered,
     PaymentRefunded,
     PaymentSucceeded,
+    Receipt,
     RefundFailed,
     RefundIntended,
 )
@@ -33,10 +35,12 @@ SUCCEEDED = PaymentSucceeded("yookassa", "yk-1", 39_000, "RUB", 5, 1)
 GRANTED = CreditsGranted(5, "purchase", "five", 1, "yookassa:yk-1", paid=Paid(39_000, "RUB"))
 TAKEN = (Part(1, 3, "purchase"),)
 INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "login:op", "asked", TAKEN)
-RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", TAKEN, "login:op")
+HALF = Paid(19_500, "RUB")
+RESERVED = CreditsRevoked(3, "refund", "yookassa:yk-1", "payment", TAKEN, "login:op", HALF, "p")
 FAILED = RefundFailed("r1", "insufficient_funds", 3)
-CAME_BACK = CreditsRestored(3, "r1", TAKEN)
-FULFILLED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1")
+CAME_BACK = CreditsRestored(3, "r1", TAKEN, 0, HALF, "p")
+FULFILLED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1", "ours")
+FACTS = MoneyFacts(7, 37_635, 1_365, None, "bank_card", Receipt("succeeded", "1"))
 FOUND = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3)
 
 
@@ -71,6 +75,7 @@ PAID = (of(ORDERED), of(PaymentCreated("yk-1")), of(SUCCEEDED, GRANTED))
     [
         (),
         (of(INTENDED, RESERVED), of(FULFILLED)),
+        (of(PaymentFlagged("yk-2", "shop", 39_000, "RUB", facts=FACTS)),),
         (of(INTENDED, RESERVED), of(FAILED, CAME_BACK)),
         (of(FOUND, replace(RESERVED, actor="")),),
         (of(replace(FOUND, amount_minor=1, credits=0)),),
@@ -134,6 +139,22 @@ def test_flagged_money_that_an_operator_accepts_is_right():
             "takes 3 credits, not 1",
         ),
         ((of(ORDERED), ACCEPTED), "ordered otherwise"),
+        (
+            (of(ORDERED), of(replace(SUCCEEDED, facts=replace(FACTS, fee_minor=1_364)), GRANTED)),
+            "37635 and its fee 1364 are not the 39000 that came",
+        ),
+        ((of(ORDERED), of(replace(SUCCEEDED, facts=MoneyFacts(method="a b")), GRANTED)), "what no code may"),
+        (
+            (*PAID, of(INTENDED, RESERVED), of(replace(FULFILLED, facts=MoneyFacts(receipt=Receipt(""))))),
+            "what no code may",
+        ),
+        ((*PAID, of(INTENDED, RESERVED), of(replace(FULFILLED, kind="cabinet"))), "and says otherwise"),
+        ((*PAID, of(INTENDED, replace(RESERVED, returned=None))), "position 7 names other money"),
+        ((*PAID, of(INTENDED, replace(RESERVED, payment="q"))), "position 7 names other money"),
+        (
+            (*PAID, of(INTENDED, RESERVED), of(FAILED, replace(CAME_BACK, returned=Paid(1, "RUB")))),
+            "names other money",
+        ),
         ((*PAID, of(FULFILLED)), "refund r1 is not what was begun"),
         ((*PAID, of(INTENDED, RESERVED), of(replace(FULFILLED, amount_minor=1))), "is not what was begun"),
         ((*PAID, of(INTENDED, RESERVED), of(FULFILLED), of(FULFILLED)), "was recorded before"),

@@ -12,7 +12,8 @@ MADE = ("promo-P", PromoCreated("P", 3, 1, 1_000, None, "o", "r"))
 USED = ("promo-P", PromoRedeemed("a", 1))
 GRANT = ("account-a", CreditsGranted(3, "promo", "P", 1, "promo:P"))
 INVITED = ("account-f", AccountOpened("referral", "a"))
-REWARDED = ("account-f", InvitationRewarded("a", 2, 5))
+REWARDED = ("account-f", InvitationRewarded("a", 2, 5, purchase="yookassa:yk-1"))
+BOTH = ("account-f", InvitationRewarded("a", 2, 5, "j", "yookassa:yk-1"))
 HERE = ("account-f", CreditsGranted(2, "referral", "invitation", 1, "referral:f"))
 THERE = ("account-a", CreditsGranted(5, "referral", "invitation", 1, "referral:f"))
 
@@ -58,6 +59,7 @@ OVER = ("promo-P", PromoDisabled("o", "r"))
         ([[("account-a", AccountOpened("referral", "a"))]], "invited by itself"),
         ([[INVITED], [("account-a", AccountOpened("referral", "f"))]], "by whom it had invited"),
         ([[REWARDED, HERE, THERE]], "an invitation it never had"),
+        ([[INVITED], [BOTH, HERE, THERE]], "for a video and a purchase at once"),
         ([[INVITED], [REWARDED, HERE, THERE], [REWARDED, HERE, THERE]], "rewarded again"),
         ([[INVITED], [REWARDED, HERE]], "did not get its 5 credits"),
         ([[INVITED], [REWARDED, THERE]], "did not get its 2 credits"),

@@ -27,6 +27,31 @@ def test_a_success_without_a_usable_url_has_none(result: Any) -> None:
     assert parse_record(data(state="success", resultJson=result)).urls == ()
 
 
+@each(
+    ("credits", "milli"),
+    [
+        (61, 61_000),
+        (61.5, 61_500),
+        ("12.2", 12_200),
+        (0, 0),
+        (0.0004, 0),
+        (0.0005, 1),
+        (None, None),
+        (True, None),
+        (-1, None),
+        (float("inf"), None),
+        (1e300, None),
+        ("much", None),
+        ([], None),
+    ],
+)
+def test_what_an_ended_task_was_charged_is_told_in_thousandths(credits: Any, milli: int | None) -> None:
+    for state in ("success", "fail"):
+        assert parse_record(data(state=state, creditsConsumed=credits)).charged_milli == milli
+    assert parse_record(data(state="generating", creditsConsumed=credits)).charged_milli is None
+    assert parse_record(data(state="success")).charged_milli is None
+
+
 @each("state", ["waiting", "queuing", "generating"])
 def test_it_runs(state: str) -> None:
     record = parse_record(data(state=state, resultJson=None))

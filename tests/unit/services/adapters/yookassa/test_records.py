@@ -26,6 +26,22 @@ def test_what_is_not_told_has_a_value_that_matches_no_order() -> None:
     assert (told.recipient.account_id, told.test, told.texts, told.refunded_minor) == ("", False, {}, 0)
 
 
+def test_facts_beside_the_money_are_read_and_what_is_odd_is_unknown() -> None:
+    told = payment(
+        PAYMENT
+        | {
+            "captured_at": "2026-11-22T17:32:10.001+03:00",
+            "income_amount": {"value": "376.35", "currency": "RUB"},
+            "payment_method": {"type": "sbp", "title": "Ivan"},
+        }
+    )
+    assert (told.captured_at_us, told.income_minor, told.method) == (1_795_357_930_001_000, 37_635, "sbp")
+    usd = {"value": "376.35", "currency": "USD"}
+    for odd in ({}, {"captured_at": 5, "income_amount": usd, "payment_method": {"type": "a@b"}}):
+        told = payment(PAYMENT | odd)
+        assert (told.captured_at_us, told.income_minor, told.method) == (None, None, None)
+
+
 @given(st.integers(0, 10**12))
 def test_every_amount_comes_back_as_it_went(minor: int) -> None:
     assert payment(PAYMENT | {"amount": amount_text(minor)}).amount.minor == minor
