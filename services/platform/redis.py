@@ -64,6 +64,7 @@ def _client(settings: Settings, **options: Any) -> Redis:
         "decode_responses": False,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
         "health_check_interval": 0,
+        "driver_info": None,  # else each connection reads redis-py's version from disk, to tell it
     }
     try:
         client: Redis = Redis.from_url(settings.require_redis_url(), protocol=2, **options)
