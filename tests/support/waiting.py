@@ -43,25 +43,32 @@ async def eventually(
 
     `what` says what was waited for, or a function that describes the state it was left in.
     """
-    deadline = time.monotonic() + timeout_s
+    begun = time.monotonic()
     while True:
         answer = predicate()
         value = await answer if inspect.isawaitable(answer) else answer
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if waited_s > timeout_s:
             described = what() if callable(what) else what or inspect.getsource(predicate).strip()
             raise AssertionError(f"not within {timeout_s:g} s: {described} (last: {value!r})")
-        await asyncio.sleep(interval_s)
+        await asyncio.sleep(_pause_s(waited_s, interval_s))
+
+
+def _pause_s(waited_s: float, least_s: float) -> float:
+    """Longer and longer, for looking takes the cores from what is waited for; nobody waits much longer."""
+    return max(least_s, min(waited_s / 20, 0.2))
 
 
 def eventually_now(predicate: Callable[[], T], timeout_s: float = PATIENCE_S, *, what: str = "") -> T:
     """The same for tests without an event loop."""
-    deadline = time.monotonic() + timeout_s
+    begun = time.monotonic()
     while not (value := predicate()):
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begun
+        if waited_s > timeout_s:
             raise AssertionError(
                 f"not within {timeout_s:g} s: {what or inspect.getsource(predicate).strip()}"
             )
-        time.sleep(0.02)
+        time.sleep(_pause_s(waited_s, 0.02))
     return value
