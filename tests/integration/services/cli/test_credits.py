@@ -58,7 +58,7 @@ async def test_a_grant_is_shown_and_made_once_per_key(desk: Desk, ledger: Ledger
     assert len(events) == 2
     data = json.loads(events[1].data)
     assert (data["actor"], data["reason"], data["kind"]) == (
-        "login:postgres",
+        "login:neurocards_operator",
         "sorry for the wait",
         "manual",
     )

@@ -56,7 +56,7 @@ async def test_cancelling_refunds_once_and_stands_in_the_ledger_with_its_actor(
     state = await ledger.read.job(job)
     assert state.failure is not None and state.failure.error_class == "cancelled"
     failed = (await ledger.read.stream(f"job-{job}"))[-1]
-    assert json.loads(failed.data)["actor"] == "login:postgres"
+    assert json.loads(failed.data)["actor"] == "login:neurocards_operator"
     assert (await ledger.read.account(seller.account)).balance == 5
 
     again = await desk.run("jobs", "cancel", job, *WHY, "--yes")

@@ -57,7 +57,7 @@ async def test_an_operator_pauses_and_resumes_a_model(desk: Desk, pool: Any) -> 
     row = (await desk.listed())[MODEL]
     assert (row["state"], row["set_by"], row["reason"], row["until"]) == (
         "paused",
-        "login:postgres",
+        "login:neurocards_operator",
         "ugly videos",
         None,
     )
@@ -68,7 +68,10 @@ async def test_an_operator_pauses_and_resumes_a_model(desk: Desk, pool: Any) -> 
     assert (await desk.run("resume", MODEL, "--reason", "better", "--yes")).returncode == 0
     assert "already" in (await desk.run("resume", MODEL, *WHY, "--yes")).stderr
     history = [(row["state"], row["actor"], row["reason"]) for row in await desk.rows("history", MODEL)]
-    assert history == [("available", "login:postgres", "better"), ("paused", "login:postgres", "ugly videos")]
+    assert history == [
+        ("available", "login:neurocards_operator", "better"),
+        ("paused", "login:neurocards_operator", "ugly videos"),
+    ]
     assert (await desk.run("history", "another/model")).returncode == 4
 
 

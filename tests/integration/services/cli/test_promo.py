@@ -36,6 +36,6 @@ async def test_a_code_is_made_listed_and_disabled(tmp_path, database_url, ledger
     assert (await promo("disable", "Spring-25", *WHY, "--yes")).returncode == 0
     listed = json.loads((await promo("list", "-o", "json")).stdout)[0]
     told = ("code", "credits", "used", "uses_max", "disabled", "actor")
-    assert [listed[name] for name in told] == ["SPRING-25", 3, 1, 2, True, "login:postgres"]
+    assert [listed[name] for name in told] == ["SPRING-25", 3, 1, 2, True, "login:neurocards_operator"]
     missing = await promo("disable", "WINTER", *WHY, "--yes")
     assert missing.returncode == 4 and "no code WINTER" in missing.stderr

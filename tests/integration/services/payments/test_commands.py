@@ -57,7 +57,7 @@ async def test_a_refund_is_shown_confirmed_and_made_once(shop, run):
     (money,) = (await shop.credits_are_money()).values()
     assert (money.refunded_minor, money.revoked) == (15_600, 2)
     intended = await shop.pool.fetchval("SELECT data::text FROM events WHERE type = 'RefundIntended'")
-    assert '"login:postgres"' in intended and '"ticket-7"' in intended
+    assert '"login:neurocards_operator"' in intended and '"ticket-7"' in intended
 
 
 async def test_flagged_money_is_accepted_as_bought_and_can_go_back(shop, run):
@@ -80,7 +80,10 @@ async def test_flagged_money_is_accepted_as_bought_and_can_go_back(shop, run):
     state = await shop.ledger.read.account(plan["account"])
     assert [(lot.amount, lot.kind) for lot in state.lots] == [(2, "purchase")]
     granted = await shop.pool.fetchval("SELECT data::text FROM events WHERE type = 'CreditsGranted'")
-    assert '"paid":{"amount_minor":10000,"currency":"RUB"}' in granted and '"login:postgres"' in granted
+    assert (
+        '"paid":{"amount_minor":10000,"currency":"RUB"}' in granted
+        and '"login:neurocards_operator"' in granted
+    )
     assert await shop.pool.fetch("SELECT * FROM audit.unsettled_payments") == []
     refunds = await shop.refunds.plan(payment)
     assert (refunds.credits, refunds.amount_minor, refunds.lots) == (2, 10_000, {1: 2})
