@@ -46,7 +46,8 @@ class JobQueued(msgspec.Struct, frozen=True):
     """Job `number` of `of` in its order is queued; ends before `deadline_at_us`.
 
     `parts` are those of its charge: where a refund goes. `requeue_of` is the failed job it makes again; only
-    such a job may have the price 0 and no charge.
+    such a job may have the price 0 and no charge. Ordered were `seconds` of a video in `format`: its sides,
+    e.g. `9:16`, or `photo` for those of the photo. Empty and 0: as the model makes it.
     """
 
     stage = "order"
@@ -64,6 +65,8 @@ class JobQueued(msgspec.Struct, frozen=True):
     deadline_at_us: int
     parts: tuple[Part, ...] = ()
     requeue_of: str = ""
+    format: str = ""
+    seconds: int = 0
 
 
 class JobStarted(msgspec.Struct, frozen=True):
@@ -174,6 +177,14 @@ class VideoGifted(msgspec.Struct, frozen=True):
     charged_milli: int | None = None
 
 
+class VideoRated(msgspec.Struct, frozen=True):
+    """The seller gave the video 1 to 5 stars, once."""
+
+    stage = "video"
+    words = "rated with {stars} of 5 stars"
+    stars: int
+
+
 class JobRequeued(msgspec.Struct, frozen=True):
     """Failed job made again as `as_job`, once per job. For `price` credits; 0: free."""
 
@@ -207,6 +218,7 @@ JobEvent = (
     | JobSucceeded
     | JobFailed
     | VideoGifted
+    | VideoRated
     | JobRequeued
     | DeadLetterDropped
 )

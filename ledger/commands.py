@@ -63,7 +63,10 @@ class ExpireCredits(msgspec.Struct, frozen=True):
 
 
 class OrderVideos(msgspec.Struct, frozen=True):
-    """Charge and queue one job per id in `jobs`: all or nothing. `price` is per job."""
+    """Charge and queue one job per id in `jobs`: all or nothing. `price` is per job.
+
+    `format` and `seconds` as in JobQueued.
+    """
 
     account: str
     order: str
@@ -75,6 +78,8 @@ class OrderVideos(msgspec.Struct, frozen=True):
     brief: str
     locale: str
     deadline_s: int
+    format: str = ""
+    seconds: int = 0
 
 
 class StartJob(msgspec.Struct, frozen=True):
@@ -190,6 +195,14 @@ class DropDeadLetter(msgspec.Struct, frozen=True):
     actor: str
 
 
+class RateVideo(msgspec.Struct, frozen=True):
+    """Give the job's video 1 to 5 `stars`, by its account; once."""
+
+    job: str
+    account: str
+    stars: int
+
+
 class ForgetAccount(msgspec.Struct, frozen=True):
     """Lock the account for erasure, for good. Asking twice changes nothing."""
 
@@ -213,6 +226,7 @@ JobCommand = (
     | ReissueJob
     | RequeueJob
     | DropDeadLetter
+    | RateVideo
 )
 Command = AccountCommand | JobCommand | PaymentCommand | GiftCommand
 

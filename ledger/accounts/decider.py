@@ -28,7 +28,9 @@ from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
 
 AMOUNT_MAX = 1_000_000
 JOBS_PER_ORDER_MAX = 50
+SECONDS_MAX = 600
 _ACTOR = re.compile("(login|account|user):[A-Za-z0-9_.-]{1,63}")
+_FORMAT = re.compile("([1-9][0-9]?:[1-9][0-9]?|photo)?")
 _PERSON = re.compile("[0-9a-f]{64}")
 
 NewEvents = list[tuple[str, Event]]
@@ -249,6 +251,8 @@ def order_videos(state: AccountState, command: c.OrderVideos, now_us: int) -> Ne
     _require_amount(command.price)
     if command.deadline_s <= 0:
         raise errors.InvalidCommandError(f"a deadline of {command.deadline_s} seconds is none")
+    if not _FORMAT.fullmatch(command.format) or not 0 <= command.seconds <= SECONDS_MAX:
+        raise errors.InvalidCommandError(f"no video has {command.seconds} seconds in {command.format!r}")
     made, state = expire(state, command.account, now_us)
     needed = command.price * of
     if state.balance < needed:
@@ -271,6 +275,8 @@ def order_videos(state: AccountState, command: c.OrderVideos, now_us: int) -> Ne
             locale=command.locale,
             deadline_at_us=deadline_at_us,
             parts=parts,
+            format=command.format,
+            seconds=command.seconds,
         )
         made.append((job_stream(job), queued))
     return made

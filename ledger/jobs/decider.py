@@ -33,6 +33,8 @@ from ledger.accounts.lots import draw
 from ledger.accounts.state import AccountState
 from ledger.jobs.state import JobState, Submission
 
+STARS_MAX = 5
+
 
 def decide(view: View, command: c.JobCommand, now_us: int) -> NewEvents:
     """The command's events with their streams. Raises RejectedError."""
@@ -60,6 +62,8 @@ def decide(view: View, command: c.JobCommand, now_us: int) -> NewEvents:
             return requeue(state, account_of(view, command.account), command, now_us)
         case c.DropDeadLetter():
             return drop(state, command)
+        case c.RateVideo():
+            return rate(state, account_of(view, command.account), command)
         case _ as never:
             assert_never(never)
 
@@ -277,6 +281,8 @@ def requeue(state: JobState, payer: AccountState, command: c.RequeueJob, now_us:
         deadline_at_us=now_us + command.deadline_s * 1_000_000,
         parts=parts,
         requeue_of=command.job,
+        format=queued.format,
+        seconds=queued.seconds if command.model == queued.model else 0,
     )
     return [(job_stream(command.job), requeued), *charged, (job_stream(command.as_job), fresh)]
 
@@ -289,6 +295,23 @@ def drop(state: JobState, command: c.DropDeadLetter) -> NewEvents:
     if state.dropped:
         return []
     return [(job_stream(command.job), job.DeadLetterDropped(command.reason, command.actor))]
+
+
+def rate(state: JobState, seller: AccountState, command: c.RateVideo) -> NewEvents:
+    """VideoRated; nothing when it has these stars. Needs a video, a late one too."""
+    if not state.account or state.account != command.account:
+        raise errors.JobNotFoundError("there is no such job of this account")
+    if seller.forgotten:
+        raise errors.AccountErasedError(f"account {command.account} was erased; it rates nothing")
+    if state.video is None:
+        raise errors.JobUnfinishedError("there is no video yet that could be rated")
+    if not 1 <= command.stars <= STARS_MAX:
+        raise errors.InvalidCommandError(f"a video has 1 to {STARS_MAX} stars, not {command.stars}")
+    if state.stars == command.stars:
+        return []
+    if state.stars:
+        raise errors.AlreadyExistsError(f"the video was rated with {state.stars} stars; it is rated once")
+    return [(job_stream(command.job), job.VideoRated(command.stars))]
 
 
 def _charge(payer: AccountState, command: c.RequeueJob, now_us: int) -> tuple[NewEvents, tuple[Part, ...]]:

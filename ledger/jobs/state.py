@@ -48,6 +48,7 @@ class JobState(msgspec.Struct, frozen=True):
     reissues: int = 0
     requeued_as: str = ""
     dropped: bool = False
+    stars: int = 0
 
     @property
     def live_submission(self) -> Submission | None:
@@ -104,6 +105,8 @@ def evolve(state: JobState, event: job.JobEvent) -> JobState:
             return replace(state, requeued_as=event.as_job)
         case job.DeadLetterDropped():
             return replace(state, dropped=True)
+        case job.VideoRated():
+            return replace(state, stars=event.stars)
         case _ as never:
             assert_never(never)
 

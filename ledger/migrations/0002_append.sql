@@ -52,6 +52,7 @@ FROM (VALUES
     ('job',     'JobHandedBack',      '',         '',      'worker'),
     ('job',     'JobSucceeded',       '',         '',      'worker maintenance'),
     ('job',     'VideoGifted',        '',         '',      'worker maintenance'),
+    ('job',     'VideoRated',         '',         '',      'bot'),
     ('job',     'JobFailed',          'worker',   '',      'worker'),
     ('job',     'JobFailed',          'monitor',  '',      'monitor'),
     ('job',     'JobFailed',          'operator', '',      'bot'),

@@ -194,6 +194,7 @@ _CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
     job.VideoGifted: _gifted,
     job.JobRequeued: _requeued,
     job.DeadLetterDropped: _dropped,
+    job.VideoRated: _unchanged,
 }
 """What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 

@@ -9,6 +9,8 @@ import msgspec
 from events.errors import NeurocardsError
 
 DEADLINE_S = 900
+_WORDS = {"portrait": "9:16", "landscape": "16:9"}
+"""What some models call a format."""
 
 
 class CatalogueError(NeurocardsError):
@@ -60,8 +62,22 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def enabled(self) -> bool:
         return self.status == "enabled"
 
-    def task_input(self, prompt: str, image_url: str) -> dict[str, Any]:
+    @property
+    def format(self) -> str:
+        """Sides of its videos, e.g. `9:16`; `photo`: as the photo's."""
+        asked = str(self.input.get("aspect_ratio", "photo"))
+        return _WORDS.get(asked, asked)
+
+    def task_input(self, prompt: str, image_url: str, format: str = "", seconds: int = 0) -> dict[str, Any]:
+        """Input of createTask; format and length as ordered, where it takes them."""
         fields = {name: _with_photo(value, image_url) for name, value in self.input.items()}
+        asked = fields.get("aspect_ratio")
+        if asked is not None and format not in ("", "photo", self.format):
+            words = {ratio: word for word, ratio in _WORDS.items()} if asked in _WORDS else {}
+            fields["aspect_ratio"] = words.get(format, format)
+        if seconds:
+            length = {self.duration_s: seconds, str(self.duration_s): str(seconds)}
+            fields |= {name: length[v] for name, v in fields.items() if type(v) in (int, str) and v in length}
         return {"prompt": prompt[: self.prompt_chars_max], **fields}
 
 

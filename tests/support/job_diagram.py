@@ -65,6 +65,7 @@ def commands(state: JobState) -> Iterator[tuple[c.Command, int]]:
             yield c.ReissueJob("j", 1), now_us
         yield c.RequeueJob("j", "a", "k", 0, "m", 60, "mended", "login:op"), now_us
         yield c.DropDeadLetter("j", "seen", "login:op"), now_us
+        yield c.RateVideo("j", "a", 5), now_us
 
 
 @cache

@@ -191,6 +191,8 @@ async def _place(chat: Conversation, draft: Draft, model: Model, tapped_ns: int)
         brief=draft.brief,
         locale=chat.person.locale,
         deadline_s=chat.shop.deadline_s(model),
+        format=model.format,
+        seconds=model.duration_s,
     )
     began_ns = time.time_ns()
     try:

@@ -147,7 +147,12 @@ async def _call(run: JobRun, number: int, ready: Ready) -> None:
     if not await run.append(intend, key=f"intend:{run.job}:{number}"):
         return
     await context.checkpoint("intended")
-    fields = ready.model.task_input(ready.prompt, ready.image_url)
+    queued = run.state.queued
+    assert queued is not None
+    seconds = (
+        queued.seconds if ready.model.slug == queued.model else 0
+    )  # another model has a length of its own
+    fields = ready.model.task_input(ready.prompt, ready.image_url, queued.format, seconds)
     try:
         if time.monotonic() - started_s > context.timing.call_within_s:
             # Frozen, or Postgres was slow: by now others may have counted this intent in. Do not call.

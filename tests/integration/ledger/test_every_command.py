@@ -121,6 +121,12 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     ],
     c.HandBackJob: lambda: [(prompted("hb"), c.HandBackJob("hb", 1))],
     c.SucceedJob: lambda: [(accepted("su"), c.SucceedJob("su", 1, 1, Video("b", "0" * 64, 1)))],
+    c.RateVideo: lambda: [
+        (
+            [*accepted("rv"), c.SucceedJob("rv", 1, 1, Video("b", "0" * 64, 1))],
+            c.RateVideo("rv", "a", 4),
+        )
+    ],
     c.FailJob: lambda: [(queued("fj"), c.FailJob("fj", "a", "operator", FAILED))],
     c.ReissueJob: lambda: [(queued("rj"), c.ReissueJob("rj", 1))],
     c.RequeueJob: lambda: [(failed("rq1"), requeue("rq1", 0)), (failed("rq2"), requeue("rq2", 1))],

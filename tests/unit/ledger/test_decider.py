@@ -45,6 +45,7 @@ READ: dict[Command, str] = {
     c.SucceedJob("j", 1, 1, Video("v", "00", 1)): "job-j",
     c.ReissueJob("j", 1): "job-j",
     c.DropDeadLetter("j", "x", "login:op"): "job-j",
+    c.RateVideo("j", "a", 5): "job-j account-a",
     c.FailJob("j", "a", "monitor", FAILURE): "job-j account-a",
     c.FailSubmission("j", "a", 1, 1, FAILURE): "job-j account-a",
     c.RequeueJob("j", "a", "j2", 0, "m", 60, "x", "login:op"): "job-j account-a",

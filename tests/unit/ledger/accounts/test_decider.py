@@ -246,6 +246,20 @@ def test_the_smallest_and_the_largest_that_there_may_be():
     assert queued.deadline_at_us == 1_000_007
     with pytest.raises(InvalidCommandError, match="a deadline of 0 seconds is none"):
         account.order_videos(rich, order("j", deadline_s=0), 0)
+    for format, seconds in (("9:16", 5), ("photo", 600), ("16:9", 0), ("", 1)):
+        asked = replace(order("j"), format=format, seconds=seconds)
+        (_, queued) = events_of(account.order_videos(rich, asked, 7))
+        assert (queued.format, queued.seconds) == (format, seconds)
+    for format, seconds in (
+        ("9x16", 5),
+        ("0:1", 5),
+        ("100:1", 5),
+        ("9:16\n", 5),
+        ("9:16", -1),
+        ("9:16", 601),
+    ):
+        with pytest.raises(InvalidCommandError, match="no video has"):
+            account.order_videos(rich, replace(order("j"), format=format, seconds=seconds), 0)
 
 
 def test_a_refund_of_a_charge_that_names_no_lots_is_a_gift():

@@ -18,15 +18,19 @@ from events.job import (
     SubmissionIntended,
     Video,
     VideoGifted,
+    VideoRated,
 )
 from ledger import commands as c
 from ledger.accounts.state import AccountState
 from ledger.decider import decide, fold
 from ledger.errors import (
+    AccountErasedError,
+    AlreadyExistsError,
     DeadlinePassedError,
     InvalidCommandError,
     JobFinishedError,
     JobNotFoundError,
+    JobUnfinishedError,
     LedgerError,
     NotDueError,
     StaleRunError,
@@ -330,3 +334,28 @@ def test_past_the_deadline_a_lost_run_may_fail_the_job_too():
 
 def test_the_shortest_task_id_is_a_character():
     assert when(given(*INTENDED), c.RecordAccepted("j", 1, "t")) == [SubmissionAccepted(1, "t")]
+
+
+@each("events", [[*ACCEPTED, JobSucceeded(1, 1, VIDEO)], [*FAILED, VideoGifted(1, VIDEO)]])
+def test_a_video_is_rated_once_by_whom_it_was_made_for(events):
+    made = given(*events)
+    rate = c.RateVideo("j", "a", 4)
+    assert when(made, rate) == [VideoRated(4)]
+    rated = given(*events, VideoRated(4))
+    assert when(rated, rate) == []
+    with pytest.raises(AlreadyExistsError, match="rated with 4 stars"):
+        when(rated, replace(rate, stars=5))
+    for stars in (0, 6):
+        with pytest.raises(InvalidCommandError, match="1 to 5 stars"):
+            when(made, replace(rate, stars=stars))
+    with pytest.raises(JobNotFoundError):
+        when(made, replace(rate, account="b"))
+    with pytest.raises(AccountErasedError):
+        decide({"job-j": made, "account-a": AccountState(opened=True, forgotten=True)}, rate, 0)
+    assert {when(made, replace(rate, stars=stars))[0].stars for stars in range(1, 6)} == {1, 2, 3, 4, 5}
+
+
+@each("events", [ACCEPTED, FAILED])
+def test_without_a_video_there_is_nothing_to_rate(events):
+    with pytest.raises(JobUnfinishedError):
+        when(given(*events), c.RateVideo("j", "a", 5))

@@ -55,6 +55,19 @@ def test_a_video_is_vertical_or_as_the_photo(model: Model) -> None:
         assert given["aspect_ratio"] in ("9:16", "portrait")
 
 
+@each("model", MODELS)
+def test_a_video_is_made_in_the_ordered_format_and_length(model: Model) -> None:
+    plain = model.task_input("a cup", PHOTO)
+    assert model.task_input("a cup", PHOTO, model.format, model.duration_s) == plain
+    given = model.task_input("a cup", PHOTO, "16:9", 7)
+    differs = {name: value for name, value in given.items() if value != plain[name]}
+    assert {str(value) for value in differs.values()} <= {"16:9", "landscape", "7"} and "7" in map(
+        str, differs.values()
+    )
+    assert [type(value) for value in given.values()] == [type(value) for value in plain.values()]
+    assert ("aspect_ratio" in differs) is (model.format != "photo")
+
+
 def test_the_default_is_alive_and_sora_is_not() -> None:
     catalogue = load_catalogue()
     assert catalogue.default.enabled
