@@ -193,6 +193,7 @@ FROM public.events;
 ALTER TABLE events OWNER TO neurocards_log;
 ALTER TABLE open_jobs OWNER TO neurocards_log;
 ALTER TABLE checkpoints OWNER TO neurocards_log;
+ALTER TABLE snapshots OWNER TO neurocards_log;
 GRANT USAGE ON SCHEMA public, audit TO neurocards_reader, neurocards_log;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;
 GRANT SELECT ON schema_migrations, events, open_jobs, checkpoints, tree_tiles, snapshots TO neurocards_reader;

@@ -253,7 +253,7 @@ CREATE FUNCTION ledger.flawed_credits(p_after bigint) RETURNS TABLE ("position" 
             WHEN 'CreditsGranted' THEN m.type = 'PaymentSucceeded'
             WHEN 'CreditsRestored' THEN m.type = 'RefundFailed' AND m.data ->> 'refund' = g.data ->> 'reference'
             ELSE m.type IN ('PaymentRefunded', 'RefundIntended') END
-        WHERE (g.type, g.kind) IN (('CreditsGranted', 'purchase'), ('CreditsRestored', ''), ('CreditsRevoked', 'payment'))
+        WHERE g.type || g.kind IN ('CreditsGrantedpurchase', 'CreditsRestored', 'CreditsRevokedpayment')
           AND m.command IS NULL
         UNION ALL
         SELECT g.position, g.type FROM added g

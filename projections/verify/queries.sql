@@ -24,6 +24,55 @@ FROM events WHERE position <= $1 AND command_events IS NOT NULL ORDER BY positio
 -- How many rows a read model has.
 SELECT count(*) FROM {table}
 
+-- name: door
+-- How the door to the log is made: owners, rights, sources, triggers; door.txt has what they should be. Names are whole when the
+-- search path is empty. The text of a body in standard SQL depends on Postgres's version. $1 the version whose text we know
+WITH made (name, kind, owner, acl, facts) AS (
+    SELECT 'schema ' || n.nspname, 'n'::"char", n.nspowner, n.nspacl, '{}'::text[]
+    FROM pg_namespace n WHERE n.nspname = 'ledger'
+    UNION ALL
+    SELECT 'function ' || p.oid::regprocedure, 'f', CASE WHEN n.nspname = 'ledger' THEN p.proowner END,
+           coalesce(p.proacl, acldefault('f', p.proowner)),
+           ARRAY['definer=' || p.prosecdef, 'volatility=' || p.provolatile::text, 'language=' || l.lanname,
+                 'settings=' || coalesce(array_to_string(p.proconfig, ', '), ''),
+                 'source=' || CASE
+                     WHEN p.prosqlbody IS NULL THEN encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex')
+                     WHEN current_setting('server_version_num')::int / 10000 <> $1::int THEN '?'
+                     ELSE encode(sha256(convert_to(pg_get_function_sqlbody(p.oid), 'UTF8')), 'hex') END]
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+    WHERE n.nspname = 'ledger' OR (n.nspname, p.proname) IN (
+        ('public', 'refuse_rewriting'), ('audit', 'event_bytes'), ('audit', 'event_hash'))
+    UNION ALL
+    SELECT 'table ' || c.oid::regclass, 'r', c.relowner, c.relacl,
+           ARRAY['persistence=' || c.relpersistence::text, 'rules=' || c.relhasrules, 'row security=' || c.relrowsecurity,
+                 'columns granted=' || (SELECT coalesce(string_agg(a.attname, ', ' ORDER BY a.attname), '')
+                                        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)]
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE (n.nspname, c.relname) IN (
+        ('public', 'events'), ('public', 'open_jobs'), ('public', 'checkpoints'), ('public', 'snapshots'),
+        ('ledger', 'append_lock'), ('ledger', 'event_rights'))
+    UNION ALL
+    SELECT format('trigger %I of %s', t.tgname, t.tgrelid::regclass), NULL, NULL, NULL,
+           ARRAY['enabled=' || t.tgenabled::text, 'definition=' || pg_get_triggerdef(t.oid)]
+    FROM pg_trigger t
+    WHERE NOT t.tgisinternal AND t.tgrelid IN (
+        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'ledger' OR (n.nspname, c.relname) IN (
+            ('public', 'events'), ('public', 'open_jobs'), ('public', 'checkpoints'), ('public', 'snapshots')))
+    UNION ALL
+    SELECT rtrim('right to append ' || r.type || ' ' || r.kind), NULL, NULL, NULL,
+           ARRAY['in=' || r.stream, 'waits=' || r.waits, 'roles=' || array_to_string(r.roles, ', ')]
+    FROM ledger.event_rights r
+)
+SELECT m.name,
+       CASE WHEN m.owner IS NOT NULL THEN ARRAY['owner=' || pg_get_userbyid(m.owner)] ELSE '{}' END || m.facts
+       || CASE WHEN m.kind IS NULL THEN '{}' ELSE ARRAY['granted=' || (
+              SELECT coalesce(string_agg(CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END
+                                         || ' ' || a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
+                                         ', ' ORDER BY pg_get_userbyid(a.grantee) COLLATE "C", a.privilege_type), '')
+              FROM aclexplode(m.acl) AS a WHERE a.grantee <> coalesce(m.owner, a.grantor))] END AS facts
+FROM made m ORDER BY m.name COLLATE "C"
+
 -- name: extra_rows
 -- Rows of a read model whose stream does not begin in the log up to its cursor.
 -- $1 what the stream's name begins with, $2 the cursor's position
@@ -57,7 +106,7 @@ ORDER BY e.position
 -- name: guards
 -- What protects the log, and whether it is on.
 WITH wanted (what, name) AS (VALUES
-    ('trigger', 'events_append_only'), ('index', 'events_pkey'), ('index', 'events_stream_version'),
+    ('index', 'events_pkey'), ('index', 'events_stream_version'),
     ('index', 'events_key'), ('index', 'events_one_charge_per_job'), ('index', 'events_one_refund_per_job'),
     ('index', 'events_one_end_per_job'), ('index', 'events_one_gift_per_job'),
     ('index', 'events_one_success_per_payment'), ('index', 'events_one_refunded_per_refund'),
@@ -68,9 +117,6 @@ WITH wanted (what, name) AS (VALUES
 )
 SELECT what, name FROM wanted
 WHERE CASE what
-    WHEN 'trigger' THEN NOT EXISTS (
-        SELECT FROM pg_trigger t
-        WHERE t.tgname = wanted.name AND t.tgrelid = 'events'::regclass AND t.tgenabled IN ('O', 'A'))
     WHEN 'constraint' THEN NOT EXISTS (
         SELECT FROM pg_constraint c
         WHERE c.conname = wanted.name AND c.conrelid = 'events'::regclass AND c.convalidated)

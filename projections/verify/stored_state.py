@@ -16,6 +16,7 @@ from ledger.checkpoints.store import kind_of, verdict
 from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
+from projections.verify import door
 from projections.verify.findings import Findings, Kind
 from projections.verify.invariants.lots import Snapshot
 
@@ -173,7 +174,9 @@ async def check_open_jobs(
 
 
 async def check_guards(connection: Connection, findings: Findings) -> None:
-    """Check that the log's trigger and unique indexes are on."""
+    """Check unique indexes, constraints, and the door to the log."""
     for what, name in await connection.fetch(query("guards")):
         message = f"{what} {name} is missing or off: rows can be changed or doubled unnoticed"
+        findings.add("guard", None, message)
+    for message in await door.differences(connection):
         findings.add("guard", None, message)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-_RIGHT = re.compile(r"\('\w+',\s+'(\w+)',\s+'(\w*)',\s+'(\w*)',\s+'([\w ]*)'\)")
+RIGHT = re.compile(r"\('(\w+)',\s+'(\w+)',\s+'(\w*)',\s+'(\w*)',\s+'([\w ]*)'\)")
 _LOGINS = ("bot", "web", "worker", "monitor", "maintenance")
 
 
@@ -15,7 +15,7 @@ def test_the_table_of_rights_is_what_the_migration_writes():
         (f"`{kind_of_event}`" + (f" {kind}" if kind else ""),
          *("x" if login in logins.split() else "" for login in _LOGINS),
          "yes" if waits else "")
-        for kind_of_event, kind, waits, logins in _RIGHT.findall(migration)
+        for _, kind_of_event, kind, waits, logins in RIGHT.findall(migration)
     ]  # fmt: skip
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in document.splitlines()
             if line.startswith("| `") and line.count("|") == 8]  # fmt: skip

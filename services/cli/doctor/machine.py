@@ -10,7 +10,8 @@ from pathlib import Path
 import asyncpg
 from dotenv import dotenv_values
 
-from services.cli.doctor import Check, fail, ok, warn
+from projections.verify.door import differences
+from services.cli.doctor import Check, State, fail, ok, warn
 from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
@@ -22,6 +23,7 @@ from services.platform.settings import Settings, variable_name
 from services.recovery import checkpoint_files
 
 _LITTLE_DISK_BYTES = 2_000_000_000
+_SAID_MAX = 3
 _EMBEDDED = "not set: `neurocards up` starts its own"
 
 
@@ -134,7 +136,8 @@ async def check_database(settings: Settings) -> list[Check]:
     except StartError as error:
         return [fail("DATABASE_URL", "no connection", str(error))]
     try:
-        return [await _version(connection), await _durability(connection), await _schema(connection)]
+        checks = [await _version(connection), await _durability(connection), await _schema(connection)]
+        return checks if checks[-1].state is State.fail else [*checks, await _door(connection)]
     finally:
         await connection.close()
 
@@ -168,6 +171,17 @@ async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     if unknown:
         return warn("tables", f"newer than this program: {', '.join(unknown)}", "run the newer version soon")
     return ok("tables", "up to date")
+
+
+async def _door(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    if said := await differences(connection):
+        more = f"; and {len(said) - _SAID_MAX} more" if len(said) > _SAID_MAX else ""
+        advice = (
+            "who changed it? Restore with owners and rights (no --no-owner, no --no-acl), or make it again "
+            "what ledger/migrations says, as the database's owner; `neurocards ledger verify` lists all"
+        )
+        return fail("door to the log", "; ".join(said[:_SAID_MAX]) + more, advice)
+    return ok("door to the log", "functions, owners, rights and triggers are as the migrations make them")
 
 
 async def check_redis_server(settings: Settings) -> list[Check]:
