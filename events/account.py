@@ -6,9 +6,13 @@ authenticated, `login:<database login>`, `account:<id>` of an admin in the chat 
 empty: no person did it.
 """
 
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
+
+CODE: Final = r"\A[A-Za-z0-9_.-]{0,64}\Z"
+Code = Annotated[str, msgspec.Meta(pattern=CODE)]
+"""A company's code or a word of ours. Never a sentence, which may name a person and could not be erased."""
 
 GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual", "carried"]
 RevokeKind = Literal["manual", "payment", "fraud", "carried"]

@@ -1,37 +1,33 @@
 """Events of one job (one video).
 
-Texts, prompts and photos are random references, never content. `run` is the worker's fencing token,
-`submission` counts calls that may have made the provider work, and crashes are derived from runs that ended
-without a word.
+Texts, prompts, photos and a provider's sentences are random references, never content. `run` is the worker's
+fencing token, `submission` counts calls that may have made the provider work, and crashes are derived from
+runs that ended without a word.
 """
 
 from typing import Literal
 
 import msgspec
 
-from events.account import Part
+from events.account import Code, Part
 
 PromptSource = Literal["openai", "fallback", "own"]
 FailedBy = Literal["worker", "monitor", "operator"]
-
-MESSAGE_CHARS_MAX = 500
 
 
 class Failure(msgspec.Struct, frozen=True):
     """Why something failed, by error class.
 
-    `error_class` is one of the error policy's (`user_violation`, `transient`, `timeout`, …), `code` and
-    `message` are the outside's own words. `attempt` is the submission (0: before the first), `task` the
-    provider's task if any, `raw` the beginning of the answer. `message` and `raw` have at most
-    MESSAGE_CHARS_MAX and no secrets or personal data.
+    `error_class` is one of the error policy's (`user_violation`, `transient`, `timeout`, …), `code` the
+    outside's or ours. `attempt` is the submission (0: before the first), `task` the provider's task if any.
+    `ref` is where the outside's sentence is kept, as long as it is; empty: there is none.
     """
 
-    error_class: str
-    code: str = ""
-    message: str = ""
+    error_class: Code
+    code: Code = ""
     attempt: int = 0
     task: str = ""
-    raw: str = ""
+    ref: Code = ""
 
 
 class Video(msgspec.Struct, frozen=True):
@@ -87,7 +83,7 @@ class PromptWritten(msgspec.Struct, frozen=True):
     prompt: str
     source: PromptSource
     template: str
-    reason: str = ""
+    reason: Code = ""
 
 
 class SubmissionIntended(msgspec.Struct, frozen=True):
@@ -158,13 +154,14 @@ class JobSucceeded(msgspec.Struct, frozen=True):
 
 
 class JobFailed(msgspec.Struct, frozen=True):
-    """Job ended without a video, refunded in the same transaction."""
+    """Job ended without a video, refunded in the same transaction. `reason`: an operator's."""
 
     stage = "failure"
-    words = "failed by {by}: {failure}"
+    words = "failed by {by}: {failure}{reason:: %}"
     by: FailedBy
     failure: Failure
     actor: str = ""
+    reason: str = ""
 
 
 class VideoGifted(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from events.account import Part
+from events.account import Code, Part
 
 Provider = Literal["yookassa", "stars"]
 Problem = Literal["account", "shop", "test", "currency", "amount"]
@@ -99,13 +99,13 @@ class PaymentSucceeded(msgspec.Struct, frozen=True):
 
 
 class PaymentCancelled(msgspec.Struct, frozen=True):
-    """The provider's final no, in the provider's own words."""
+    """The provider's final no, by its own codes."""
 
     stage = "payment"
     words = "cancelled by {party}: {reason}"
     provider_payment: str
-    reason: str
-    party: str
+    reason: Code
+    party: Code
 
 
 class PaymentExpired(msgspec.Struct, frozen=True):
@@ -113,7 +113,7 @@ class PaymentExpired(msgspec.Struct, frozen=True):
 
     stage = "payment"
     words = "given up: {reason}"
-    reason: str
+    reason: Code
 
 
 class PaymentFlagged(msgspec.Struct, frozen=True):
@@ -160,7 +160,7 @@ class RefundFailed(msgspec.Struct, frozen=True):
     stage = "refund"
     words = "refund failed, {credits} come back: {reason}"
     refund: str
-    reason: str
+    reason: Code
     credits: int
 
 

@@ -155,7 +155,8 @@ class SucceedJob(msgspec.Struct, frozen=True):
 class FailJob(msgspec.Struct, frozen=True):
     """End the job without a video and refund its charge.
 
-    A worker needs the current `run`; the monitor may do it from the deadline on; an operator at any time.
+    A worker needs the current `run`; the monitor may do it from the deadline on; an operator at any time,
+    and says why in `reason`.
     """
 
     job: str
@@ -165,6 +166,7 @@ class FailJob(msgspec.Struct, frozen=True):
     run: int | None = None
     refund_life_s: int = REFUND_LIFE_S
     actor: str = ""
+    reason: str = ""
 
 
 class ReissueJob(msgspec.Struct, frozen=True):

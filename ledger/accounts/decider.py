@@ -7,6 +7,7 @@ from typing import TypeVar, assert_never
 import msgspec
 
 from events.account import (
+    CODE,
     AccountForgotten,
     AccountOpened,
     CreditsCharged,
@@ -303,6 +304,15 @@ def require_actor(actor: str) -> None:
         raise errors.InvalidCommandError(
             "who does this is login:<database login>, account:<id> or user:<id>: letters, digits, . _ and -"
         )
+
+
+def require_codes(*codes: str) -> None:
+    """Raises InvalidCommandError for a sentence where an event may hold a code."""
+    for code in codes:
+        if not re.match(CODE, code):
+            raise errors.InvalidCommandError(
+                "a reason for ever is a code, not a sentence: it cannot be erased"
+            )
 
 
 def _require_amount(amount: int) -> None:

@@ -26,6 +26,7 @@ from ledger.accounts.decider import (
     expire,
     refund,
     require_actor,
+    require_codes,
     require_said,
     state_of,
 )
@@ -82,6 +83,7 @@ def record_prompt(state: JobState, command: c.RecordPrompt) -> NewEvents:
     _require_run(state, command.run)
     if state.prompt is not None:
         return []
+    require_codes(command.reason)
     written = job.PromptWritten(command.run, command.prompt, command.source, command.template, command.reason)
     return [(job_stream(command.job), written)]
 
@@ -184,10 +186,12 @@ def fail(state: JobState, payer: AccountState, command: c.FailJob, now_us: int) 
     if command.by == "worker" and command.run != state.run and not due:
         raise errors.StaleRunError(command.run or 0, state.run)
     failure = _placed(state, command.failure, command.failure.attempt or len(state.submissions))
-    return _failed(state, payer, command, job.JobFailed(command.by, failure, command.actor), now_us)
+    failed = job.JobFailed(command.by, failure, command.actor, command.reason)
+    return _failed(state, payer, command, failed, now_us)
 
 
 def _placed(state: JobState, failure: job.Failure, attempt: int) -> job.Failure:
+    require_codes(failure.error_class, failure.code, failure.ref)
     tasks = [submission.task for submission in state.submissions if submission.number == attempt]
     return replace(failure, attempt=attempt, task=(tasks[0] if tasks else None) or "")
 

@@ -22,7 +22,15 @@ from events.stream_names import account_stream, payment_stream
 from ledger import errors
 from ledger.accounts import decider as account
 from ledger.accounts import state as account_state
-from ledger.accounts.decider import AMOUNT_MAX, NewEvents, View, account_of, grant, state_of
+from ledger.accounts.decider import (
+    AMOUNT_MAX,
+    NewEvents,
+    View,
+    account_of,
+    grant,
+    require_codes,
+    state_of,
+)
 from ledger.accounts.state import AccountState
 from ledger.commands import GrantCredits
 from ledger.payments import state as payment_state
@@ -193,6 +201,7 @@ def cancel(state: PaymentState, command: CancelPayment) -> NewEvents:
     require_ordered(state)
     if state.succeeded or command.provider_payment in state.cancelled:
         return []
+    require_codes(command.reason, command.party)
     cancelled = PaymentCancelled(command.provider_payment, command.reason, command.party)
     return [(payment_stream(command.payment), cancelled)]
 
@@ -201,6 +210,7 @@ def expire(state: PaymentState, command: ExpirePayment) -> NewEvents:
     require_ordered(state)
     if state.received or state.refused or state.expired:
         return []
+    require_codes(command.reason)
     return [(payment_stream(command.payment), PaymentExpired(command.reason))]
 
 

@@ -18,6 +18,7 @@ from ledger.accounts.decider import (
     View,
     account_of,
     expire,
+    require_codes,
     require_said,
     restore,
     revoke,
@@ -92,6 +93,7 @@ def fail(state: PaymentState, payer: AccountState, command: FailRefund, now_us: 
         )
     received = _require_received(state, intent.provider_payment)
     credits = received.back_for(intent.amount_minor)
+    require_codes(command.reason)
     made: NewEvents = [
         (payment_stream(command.payment), RefundFailed(command.refund, command.reason, credits))
     ]

@@ -23,9 +23,10 @@ class JobStatus(msgspec.Struct, gc=False):
 
     `state`: queued → writing (the prompt) → submitting (to the provider) → rendering → succeeded or failed;
     retrying while it waits for `retry_at_us`. A failed job whose video came later has `gifted` and the video.
-    `failure_*` are the job's, or while it runs the last submission's. `requeued_as` and `requeue_of` link a
-    failed job and the one that makes it again; `dropped`: an operator has left it at that. Times are epoch
-    microseconds. Not frozen, for speed: `evolve` makes one new row and fills that in.
+    `failure_*` are the job's, or while it runs the last submission's; `failure_ref` names the outside's
+    sentence. `requeued_as` and `requeue_of` link a failed job and the one that makes it again; `dropped`: an
+    operator has left it at that. Times are epoch microseconds. Not frozen, for speed: `evolve` makes one new
+    row and fills that in.
     """
 
     job: str
@@ -49,7 +50,7 @@ class JobStatus(msgspec.Struct, gc=False):
     failed_by: str = ""
     failure_class: str = ""
     failure_code: str = ""
-    failure_message: str = ""
+    failure_ref: str = ""
     video: str = ""
     video_sha256: str = ""
     video_size_bytes: int | None = None
@@ -165,7 +166,7 @@ def _queued(recorded: Recorded, event: Event) -> JobStatus:
 def _fail(row: JobStatus, failure: job.Failure) -> None:
     row.failure_class = failure.error_class
     row.failure_code = failure.code
-    row.failure_message = failure.message
+    row.failure_ref = failure.ref
 
 
 def _show(row: JobStatus, video: job.Video) -> None:

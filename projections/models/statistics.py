@@ -42,8 +42,9 @@ class ErrorStats(msgspec.Struct, frozen=True, gc=False):
     """One class of errors of one model in one hour; `bucket` names the three.
 
     `submissions_failed` counts failed calls to the provider, `jobs_failed` failed jobs: a job whose last
-    submission failed counts in both. `code` and `message` are the outside's newest words, at `last_at_us`
-    (epoch microseconds). A job that failed before it was submitted counts for the model it was ordered from.
+    submission failed counts in both. `code` and `ref` (of the outside's sentence) are the newest failure's,
+    at `last_at_us` (epoch microseconds). A job that failed before it was submitted counts for the model it
+    was ordered from.
     """
 
     bucket: str
@@ -53,7 +54,7 @@ class ErrorStats(msgspec.Struct, frozen=True, gc=False):
     submissions_failed: int = 0
     jobs_failed: int = 0
     code: str = ""
-    message: str = ""
+    ref: str = ""
     last_at_us: int = 0
     position: int = 0
 
@@ -90,7 +91,7 @@ def evolve_bucket(row: ErrorStats | None, recorded: Recorded, failed: Failed) ->
         submissions_failed=row.submissions_failed + (not failed.ended),
         jobs_failed=row.jobs_failed + failed.ended,
         code=failure.code,
-        message=failure.message,
+        ref=failure.ref,
         last_at_us=at_us,
         position=recorded.position,
     )

@@ -55,8 +55,7 @@ class _Field:
             case payment.MoneyFacts():
                 return _told(value, getattr(self._event, "currency", ""))
             case job.Failure():
-                outside = " ".join(part for part in (value.code, value.message) if part)
-                return value.error_class + (f" ({outside})" if outside else "")
+                return value.error_class + (f" ({value.code})" if value.code else "")
             case job.Video():
                 return f"{value.blob}, {value.size_bytes / 1e6:.1f} MB"
             case int() if self._name == "charged_milli":

@@ -43,7 +43,7 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One step. `position` is None outside the log: a payment, a message."""
+    """One step. `position` is None outside the log: a payment, a message. `ref`: of a company's words."""
 
     stage: str
     at_us: int
@@ -55,6 +55,7 @@ class Step(msgspec.Struct, frozen=True):
     order: str | None = None
     reference: str | None = None
     data: str | None = None
+    ref: str = ""
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -120,6 +121,7 @@ def _step(recorded: Recorded, event: Event) -> Step:
         getattr(event, "order", None),
         getattr(event, "reference", None) or payment_of(recorded.stream),
         recorded.data,
+        getattr(getattr(event, "failure", None), "ref", ""),
     )
 
 

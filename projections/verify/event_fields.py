@@ -16,8 +16,11 @@ SPENT: Final = "spent:generation"
 Row = Any
 """A tuple or record: position, stream, version, type, events in the command, time in µs, data if in READ."""
 
+SAID: Final = frozenset(("SubmissionFailed", "JobFailed", "PaymentCancelled", "PaymentExpired"))
+"""Read only for their codes: a sentence there is found as unreadable."""
+
 READ: Final = frozenset((
-    *(cls.__name__ for cls in get_args(CreditEvent)), "JobQueued", "JobRequeued", "PaymentOrdered",
+    *SAID, *(cls.__name__ for cls in get_args(CreditEvent)), "JobQueued", "JobRequeued", "PaymentOrdered",
     "PaymentSucceeded", "PaymentFlagged", "PaymentRefunded", "RefundIntended", "RefundFailed",
 ))  # fmt: skip
 """The types whose data is needed."""

@@ -38,7 +38,7 @@ from services.platform.settings import Settings
 
 query = load_queries("services.accounts")
 
-ERASED: Final = Failure("user_erased", "forget", "the user asked to be erased")
+ERASED: Final = Failure("user_erased", "forget")
 
 
 class Erased(msgspec.Struct, frozen=True):

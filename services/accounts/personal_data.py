@@ -133,6 +133,10 @@ class PersonalData:
         )  # fmt: skip
         return ref
 
+    async def keep_words(self, account: str, words: str) -> str:
+        """Store what a company said; its random reference, empty when they are erased."""
+        return await self._pool.fetchval(query("keep_words"), new_random_id(), account, words) or ""
+
     async def change_text(self, ref: str, body: msgspec.Struct) -> None:
         """Replace a stored text, unless it was ordered with or erased."""
         await self._pool.execute(query("change_text"), ref, msgspec.json.encode(body).decode())

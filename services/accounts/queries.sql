@@ -43,6 +43,11 @@ UPDATE status_messages SET abandoned = true, last_error = NULL WHERE account = $
 DELETE FROM updates WHERE (user_id = $1 OR chat_id = $1)
   AND EXISTS (SELECT FROM accounts WHERE account = $2 AND telegram_id = $1)
 
+-- name: keep_words
+-- What a company said, unless the person was erased. $1 reference, $2 account, $3 words
+INSERT INTO outside_words (ref, account, words) SELECT $1, account, $3 FROM accounts WHERE account = $2 FOR KEY SHARE
+RETURNING ref
+
 -- name: mark_ordered
 -- A draft has become an order, and keeps its photo. $1 draft
 WITH marked AS (UPDATE drafts SET ordered = true WHERE draft = $1 RETURNING photo)

@@ -20,7 +20,6 @@ from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.openai.metrics import MODERATED, MODERATION_FLAGS
 from services.adapters.openai.moderation import Kinds, Moderator
 from services.platform.blobs import BlobError, BlobStore
-from services.platform.scrub import scrub
 
 query = load_queries("services.bot")
 
@@ -96,13 +95,13 @@ class Moderation:
         try:
             return dict(zip(texts, await self._judge.texts(list(texts.values())), strict=True))
         except OpenAINoAnswerError as error:
-            return _skipped(draft, list(texts), error.reason, scrub(error.detail, texts.values()))
+            return _skipped(draft, list(texts), error.reason)  # its words may be the seller's
 
     async def _judge_photo(self, draft: Draft) -> dict[Part, Kinds]:
         try:
             return {"photo": await self._judge.photo(await self._blobs.get(draft.photo))}
         except OpenAINoAnswerError as error:
-            return _skipped(draft, ["photo"], error.reason, error.detail)
+            return _skipped(draft, ["photo"], error.reason)
         except (BlobError, OSError) as error:
             return _skipped(draft, ["photo"], "photo", repr(error))
 
@@ -120,7 +119,7 @@ class Moderation:
                 logger.warning("moderation_flagged", draft=draft.draft, part=part, kinds=kinds)
 
 
-def _skipped(draft: Draft, parts: Sequence[Part], reason: str, detail: str) -> dict[Part, Kinds]:
+def _skipped(draft: Draft, parts: Sequence[Part], reason: str, detail: str = "") -> dict[Part, Kinds]:
     for part in parts:
         MODERATED.labels(part, "skipped").inc()
     logger.warning("moderation_skipped", draft=draft.draft, parts=list(parts), reason=reason, detail=detail)

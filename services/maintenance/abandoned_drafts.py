@@ -1,4 +1,4 @@
-"""Deletes abandoned drafts, unused photos, and blobs without an owner.
+"""Deletes abandoned drafts, unused photos, ownerless blobs, old outside words.
 
 A file that was taken from its owner is deleted again after a day: a process storing it meanwhile may have
 died before it could look (docs/decisions/erasure.md).
@@ -18,6 +18,7 @@ logger = structlog.get_logger()
 
 AT_ONCE: Final = 500
 NOBODYS_S: Final = 86_400.0
+WORDS_KEEP_S: Final = 90 * 86_400.0
 
 
 class AbandonedDrafts:
@@ -39,6 +40,7 @@ class AbandonedDrafts:
                 over.append(blob)
         await self._pool.execute("DELETE FROM blobs WHERE blob = ANY ($1) AND account IS NULL", over)
         await self._blobs.delete_partial(NOBODYS_S)
+        await self._pool.execute(query("outside_words_drop"), WORDS_KEEP_S)
         if drafts or photos:
             logger.info("abandoned_deleted", drafts=drafts, photos=photos)
         return int(drafts + photos)

@@ -113,6 +113,10 @@ SELECT count(*) AS open_jobs,
        (min(o.deadline_at_us) / 1e6)::float8 AS deadline_at_s
 FROM open_jobs o
 
+-- name: outside_words_drop
+-- What companies said longer than $1 seconds ago, whether an event names it or none ever did
+DELETE FROM outside_words WHERE said_at < clock_timestamp() - make_interval(secs => $1)
+
 -- name: photos_disown
 -- Photos that nobody has used for $1 seconds and no draft needs are nobody's from here on, at most $2.
 WITH old AS MATERIALIZED (

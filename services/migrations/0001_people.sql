@@ -21,6 +21,17 @@ CREATE TABLE texts (
 );
 CREATE INDEX texts_account ON texts (account);
 
+-- What a company said where something failed, under the random references that events carry
+-- (docs/decisions/outside-words.md). Gone with the person, or after 90 days. An auditor does not see it.
+CREATE TABLE outside_words (
+    ref     text        NOT NULL PRIMARY KEY,
+    account text        NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    words   text        NOT NULL,                   -- the sentence; on the next line the beginning of the answer
+    said_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX outside_words_account ON outside_words (account);
+CREATE INDEX outside_words_old ON outside_words (said_at);
+
 -- Every photo and video, from before its first byte. Without an owner it is to be deleted.
 CREATE TABLE blobs (
     blob    text        NOT NULL PRIMARY KEY,       -- key in the blob store
@@ -98,5 +109,5 @@ CREATE TABLE forgotten (
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, updates TO neurocards_app;
-GRANT SELECT, INSERT, DELETE ON verdicts, wrong_codes TO neurocards_app;
+GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;

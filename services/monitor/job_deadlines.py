@@ -28,7 +28,7 @@ logger = structlog.get_logger()
 PAGE_JOBS: Final = 500
 STUCK_PAUSE_S: Final = 60.0
 """A job that could not be ended is tried, and complained about, again after so long."""
-TIMED_OUT: Final = Failure("timeout", "deadline", "no video before the deadline")
+TIMED_OUT: Final = Failure("timeout", "deadline")
 
 
 class Swept(msgspec.Struct):

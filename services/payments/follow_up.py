@@ -75,4 +75,4 @@ class FollowUp:
             await self._orders.links.looked(row.payment)
         if row.age_s > self._give_up_s:
             # What is final by now was recorded, and then this changes nothing.
-            await self._orders.expire(row.payment, "not paid within 7 days")
+            await self._orders.expire(row.payment, "unpaid")

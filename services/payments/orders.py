@@ -41,7 +41,7 @@ from services.payments.packages import Package, load_packages
 from services.payments.provider import PaymentProvider, ProviderPayment, ProviderRefund
 from services.payments.tracking_store import TrackedPayment, TrackingStore
 from services.payments.yookassa_messages import contact_in
-from services.platform.ids import new_id
+from services.platform.ids import Code, new_id, told
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -281,13 +281,14 @@ class PaymentOrders:
         self, payment: str, provider: Provider, provider_payment: str, reason: str, party: str
     ) -> Outcome:
         """Record the provider's final no. No effect once money has come."""
-        command = CancelPayment(payment, provider_payment, reason or "unknown", party or provider)
+        said, by = told(reason, Code) or "unknown", told(party, Code) or provider
+        command = CancelPayment(payment, provider_payment, said, by)
         with contextlib.suppress(KeyReusedError):  # somebody recorded it before, in other words
             await self.ledger.execute(command, key=key_of(command))
         await self.links.unwatch(payment)
         return _count(provider, "cancelled")
 
-    async def expire(self, payment: str, reason: str) -> None:
+    async def expire(self, payment: str, reason: Literal["unpaid", "never_made"]) -> None:
         command = ExpirePayment(payment, reason)
         with contextlib.suppress(KeyReusedError):
             await self.ledger.execute(command, key=key_of(command))

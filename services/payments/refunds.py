@@ -22,7 +22,7 @@ from services.payments.errors import NothingToRefundError
 from services.payments.metrics import alarm
 from services.payments.orders import PaymentOrders
 from services.payments.provider import PaymentProvider
-from services.platform.ids import new_id
+from services.platform.ids import Code, new_id, told
 
 Sent = Literal["refunded", "refused", "unknown", "over", "absent"]
 
@@ -135,7 +135,9 @@ class Refunds:
         if record is None or record.status == "pending":
             return "unknown"
         if record.status == "canceled":
-            await self._fail(payment, state.ordered.account, refund, record.cancel_reason or "canceled")
+            await self._fail(
+                payment, state.ordered.account, refund, told(record.cancel_reason, Code) or "canceled"
+            )
             return "refused"
         await self._orders.record_refund(self._provider, payment, state, record)
         return "refunded"

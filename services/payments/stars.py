@@ -138,7 +138,7 @@ class StarsPayments:
             logger.warning("refund_unknown", payment=payment, refund=intent.refund, error=str(error))
             return None
         except NotRefundableError as error:
-            return refused(ordered, intent, str(error))
+            return refused(ordered, intent, str(error).rpartition(": ")[2])
         return _refund(charge, intent.amount_minor, refund=intent.refund)
 
     async def _sent_to(self, user_id: int, charge: str) -> bool:

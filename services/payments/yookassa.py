@@ -167,7 +167,7 @@ class YooKassaPayments:
     async def _found_or_given_up(self, payment: str, asked_s: float) -> PaymentRecord | None:
         record = await self._find(payment, asked_s)
         if record is None and asked_s >= SURELY_UNMADE_S:
-            await self.orders.expire(payment, "the provider never made it")
+            await self.orders.expire(payment, "never_made")
             raise PaymentNotCreatedError(f"payment {payment} was never made; order again")
         return record
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from events.account import CODE
+
 ID_PATTERN: Final = "[0-9a-v]{24}"
 """Of the ids that are made here."""
 
@@ -18,7 +20,7 @@ OutsideId = Annotated[str, msgspec.Meta(pattern=_OUTSIDE)]
 
 
 T = TypeVar("T")
-Code = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_.-]{1,64}\Z")]
+Code = Annotated[str, msgspec.Meta(pattern=CODE, min_length=1)]
 """A company's short word for something, fit to stand in an event."""
 
 

@@ -8,7 +8,7 @@ from events.job import Failure
 from services.platform.periodic import obey_cancellation
 from services.worker import next_step
 from services.worker.run import JobRun
-from services.worker.steps.handle_failure import deadline_failure, decide_retry, fail
+from services.worker.steps.handle_failure import decide_retry, fail, fail_at_deadline
 from services.worker.steps.poll_task import poll_task
 from services.worker.steps.select_model import report_outcome
 from services.worker.steps.store_video import store_video
@@ -53,9 +53,9 @@ async def _do(run: JobRun, step: next_step.Step) -> None:
             await run.pause(UNREADABLE_LOOK_S)
             await run.reload()
         case next_step.TimeOut(code):
-            await fail(run, deadline_failure(code, run.trouble))
+            await fail_at_deadline(run, code)
         case next_step.Poisoned():
-            await fail(run, Failure("poison", "", "too many runs ended without a word"))
+            await fail(run, Failure("poison", "crashes"))
         case next_step.WritePrompt():
             await write_prompt(run)
         case next_step.WaitForRetry(until_us):

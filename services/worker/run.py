@@ -13,11 +13,11 @@ import msgspec
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from events.job import Failure
 from ledger.commands import Command, HandBackJob, StartJob
 from ledger.errors import KeyReusedError, RejectedError
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
+from services.adapters.kie.failures import KieFailure
 from services.platform import tracing
 from services.worker import next_step
 from services.worker.context import WorkerContext
@@ -34,7 +34,7 @@ class RepeatedRejectionError(Exception):
 
 
 class PollState(msgspec.Struct):
-    """Polls of a task: how often, when last, when next at the earliest, trouble and since when."""
+    """Polls of a task: how often, when last, when next at the earliest, since when it is unknown."""
 
     task: str = ""
     polls: int = 0
@@ -42,7 +42,6 @@ class PollState(msgspec.Struct):
     not_before_s: float = 0.0
     unknown_since_s: float | None = None
     odd: str = ""
-    heard: Failure | None = None
 
 
 class JobRun:
@@ -57,8 +56,8 @@ class JobRun:
         self.step = "Load"
         self.polled = PollState()
         self.prompt_text: str | None = None
-        self.trouble: Failure | None = None
-        """What the provider last did instead of answering, scrubbed: told when the deadline ends the job."""
+        self.trouble: KieFailure | None = None
+        """What the provider last did instead of answering: kept when the deadline ends the job."""
         self.photo_size: tuple[int, int, int] | None = None
         """Bytes, and pixels as stored."""
         self.log = logger.bind(job=job)

@@ -75,6 +75,9 @@ class JobStore:
         """Store a text under `ref`; the first one stays. Raises ForeignKeyViolationError for no account."""
         await retry_forever(lambda: self._people.keep_text(account, body, ref), "keep_text")
 
+    async def keep_words(self, account: str, words: str) -> str:
+        return await retry_forever(lambda: self._people.keep_words(account, words), "keep_words")
+
     async def own_blob(self, blob: str, account: str) -> bool:
         """Assign the blob before a video's first byte. False when the account was erased."""
         try:

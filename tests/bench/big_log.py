@@ -112,7 +112,7 @@ def _job(account: str, job: str, *, fails: bool) -> Iterator[tuple[str, c.Comman
     task = f"task{job}"
     yield f"accept:{job}:1:{task}", c.RecordAccepted(job, 1, task)
     if fails:
-        failure = Failure("user_violation", "422", "The photo may show a person")
+        failure = Failure("user_violation", "422", ref="0123456789abcdefghijklmn")
         yield f"fail:{job}:worker1", c.FailJob(job, account, "worker", failure, 1)
     else:
         video = Video(f"videos/{job}.mp4", sha256(job.encode()).hexdigest(), 4_200_000)

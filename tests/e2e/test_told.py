@@ -77,7 +77,8 @@ def tell_the_story(lines: Mapping[str, list[dict[str, Any]]], types: Mapping[int
     for event, event_type in TELLS_OF.items():
         assert {types.get(line["position"]) for line in lines.get(event, ())} == {event_type}, event
     assert [line for found in lines.values() for line in found if line.get("account") != account] == []
-    assert "please try again later" in lines["submission_failed"][0]["message"]
+    failed = lines["submission_failed"][0]
+    assert (failed["error_class"], failed["code"]) == ("transient", "500") and failed["ref"]
 
 
 def hang_together(spans: Sequence[Received]) -> None:

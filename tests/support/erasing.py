@@ -27,7 +27,9 @@ from tests.unit.services.bot.handlers.test_all import USER, Desk
 
 CHAT_ID = 5
 """Also the Telegram id of USER."""
-PERSONAL = ("accounts", "texts", "blobs", "drafts", "verdicts", "wrong_codes", "payment_links")
+PERSONAL = (
+    "accounts", "texts", "outside_words", "blobs", "drafts", "verdicts", "wrong_codes", "payment_links",
+)  # fmt: skip
 
 Step = Callable[[], Awaitable[None]]
 

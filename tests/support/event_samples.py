@@ -8,7 +8,7 @@ from tests.support.history import History
 
 ACCOUNT = "account-a"
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
-TIMED_OUT = Failure("timeout", "", "too late")
+TIMED_OUT = Failure("timeout")
 
 
 def account_with(history: History, credits: int, account: str = "a") -> None:

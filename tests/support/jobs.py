@@ -51,8 +51,8 @@ class Jobs:
 
     async def fail(self, job: str) -> None:
         """An operator ends the job."""
-        failure = Failure("unclassified", "operator", "ended by hand")
-        command = c.FailJob(job, (await self.job(job)).account, "operator", failure)
+        failure = Failure("unclassified", "operator")
+        command = c.FailJob(job, (await self.job(job)).account, "operator", failure, reason="by hand")
         await self.ledger.execute(command, key=f"fail:{job}:operator")
 
     async def steal(self, job: str, run: int) -> None:

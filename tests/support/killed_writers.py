@@ -36,7 +36,7 @@ _CUT_ONE = """
     WHERE application_name = 'neurocards-appender' AND datname = current_database()
     ORDER BY random() LIMIT 1
 """
-_BUSY = Failure("transient", "500", "busy")
+_BUSY = Failure("transient", "500")
 
 
 Asked = c.OrderVideos | c.FailJob | c.GrantCredits

@@ -114,7 +114,7 @@ class OrderFixture:
 
     async def fail(self, order: PlacedOrder, job: str, error_class: str = "transient") -> None:
         """The job ends with a refund."""
-        command = c.FailJob(job, order.seller.account, "operator", Failure(error_class, "x", "words"))
+        command = c.FailJob(job, order.seller.account, "operator", Failure(error_class, "x"))
         await self.ledger.execute(command, key=f"fail:{job}:operator")
 
     async def finish_all(self, jobs: Sequence[str]) -> None:

@@ -36,7 +36,7 @@ def commands(state: PaymentState) -> Iterator[p.PaymentCommand]:
         ordered = PaymentOrdered("a", "yookassa", *TERMS)
         yield p.SettlePayment("p", "a", "yookassa", "y", paid, "RUB", "1", False, ordered)
     yield p.CancelPayment("p", "y", "card_expired", "yoo_money")
-    yield p.ExpirePayment("p", "no answer for 7 days")
+    yield p.ExpirePayment("p", "unpaid")
     if len(state.refunds) + len(state.closed) + len(state.intents) < 3:
         yield p.IntendRefund("p", "a", f"r{len(state.closed)}", "y", HALF, "login:op", "asked")
         yield p.RecordRefund("p", "a", "yookassa", "y", f"g{len(state.refunds)}", HALF)

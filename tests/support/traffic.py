@@ -8,7 +8,7 @@ from ledger.log.ledger import Ledger
 from ledger.payments import commands as p
 
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
-BUSY = Failure("transient", "500", "busy")
+BUSY = Failure("transient", "500")
 
 
 class Traffic:

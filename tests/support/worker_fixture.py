@@ -183,6 +183,10 @@ class WorkerFixture(Jobs):
         found: dict[str, Any] = msgspec.json.decode(text)
         return found
 
+    async def said(self, ref: str) -> str:
+        """The outside's words that are kept under a reference."""
+        return str(await self._pool.fetchval("SELECT words FROM outside_words WHERE ref = $1", ref))
+
     async def erase_texts(self) -> None:
         """What forgetting a seller does to their words."""
         await self._pool.execute("DELETE FROM texts")

@@ -16,6 +16,7 @@ from projections.verify.event_fields import (
     OF_PAYMENTS,
     OF_PROMOS,
     READ,
+    SAID,
     SPENT,
     Row,
     broken_command,
@@ -79,6 +80,8 @@ class Rules:
                 if job.version != version:
                     wrong_version(self._findings, at, stream, version, job.version)
                     job.version = version
+                if name in SAID:
+                    read(row, self._findings)
                 if name in MOVES:
                     jobs.moved(row)
                 elif name not in OF_JOBS:

@@ -12,9 +12,9 @@ from urllib.parse import urljoin
 
 import httpx
 
-from events.job import Failure
 from services.adapters.kie.envelope import trouble_named
 from services.adapters.kie.errors import BrokenResultError, KieNoAnswerError
+from services.adapters.kie.failures import KieFailure
 from services.adapters.kie.metrics import measured
 from services.adapters.kie.public_addresses import Origin, origin_of, require_public
 from services.platform.blobs import BlobStore, BlobTooLargeError, StoredBlob
@@ -30,7 +30,7 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 def broken(words: str, *, passing: bool = False, raw: str = "") -> BrokenResultError:
     """Make a BrokenResultError in our words; `raw` is what came instead."""
-    return BrokenResultError(Failure("result_broken", "", scrub(words), raw=scrub(raw)), passing=passing)
+    return BrokenResultError(KieFailure("result_broken", "", scrub(words), raw=scrub(raw)), passing=passing)
 
 
 class ResultFetcher:

@@ -14,9 +14,8 @@ from typing import Any, Final, Literal
 import httpx
 import msgspec
 
-from events.job import Failure
 from services.adapters.kie.errors import KieNoAnswerError, KieNotSentError, OutcomeUnknownError
-from services.adapters.kie.failures import Rule, Signal, failure_for
+from services.adapters.kie.failures import KieFailure, Rule, Signal, failure_for
 from services.platform.scrub import scrub
 
 _DAY_S: Final = 86_400.0
@@ -65,14 +64,14 @@ class Reply(msgspec.Struct, frozen=True):
     def signal(self) -> Signal:
         return Signal(self.http_status, self.code, "", self.text)
 
-    def failure(self, rule: Rule | None = None) -> Failure:
+    def failure(self, rule: Rule | None = None) -> KieFailure:
         return failure_for(self.signal, rule, self.raw)
 
     @property
-    def unusable(self) -> Failure:
+    def unusable(self) -> KieFailure:
         words = "an answer without what was asked for" if self.enveloped else "not the expected JSON"
         said = f"HTTP {self.http_status}, {words}"
-        return Failure("transient", str(self.http_status), said, raw=scrub(self.raw or "an empty body"))
+        return KieFailure("transient", str(self.http_status), said, raw=scrub(self.raw or "an empty body"))
 
 
 def parse_reply(http_status: int, headers: httpx.Headers, body: bytes) -> Reply:
@@ -99,7 +98,9 @@ async def ask(client: httpx.AsyncClient, request: httpx.Request, *, total_s: flo
                 body += chunk
                 if len(body) > REPLY_BYTES_MAX:
                     words, raw = f"a reply of more than {REPLY_BYTES_MAX} bytes", scrub(_beginning(body))
-                    raise OutcomeUnknownError(Failure("transient", str(response.status_code), words, raw=raw))
+                    raise OutcomeUnknownError(
+                        KieFailure("transient", str(response.status_code), words, raw=raw)
+                    )
         finally:
             await response.aclose()
     return parse_reply(response.status_code, response.headers, _without_key(request, bytes(body)))
@@ -119,7 +120,7 @@ async def trouble_named(total_s: float) -> AsyncIterator[None]:
         raise OutcomeUnknownError(_failure(error)) from error
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: Exception) -> KieFailure:
     return failure_for(Signal(exception=type(error).__name__, text=str(error)))
 
 
@@ -149,7 +150,7 @@ class TaskRecord(msgspec.Struct, frozen=True):
     state: TaskState
     said: str
     urls: tuple[str, ...] = ()
-    failure: Failure | None = None
+    failure: KieFailure | None = None
     callback_url: str | None = None
     charged_milli: int | None = None
 
@@ -184,14 +185,14 @@ def _milli(credits: Any) -> int | None:
     return int(milli.to_integral_value(ROUND_HALF_UP)) if told else None
 
 
-def _task_failure(data: dict[str, Any]) -> Failure:
+def _task_failure(data: dict[str, Any]) -> KieFailure:
     # Without a code the words alone decide; "501" is what the provider calls a generation that failed.
     code = str(data.get("failCode") or "") or "501"
     return failure_for(Signal(fail_code=code, text=str(data.get("failMsg") or "")), raw=_raw(data))
 
 
-def _no_urls(data: dict[str, Any]) -> Failure:
-    return Failure("result_broken", "", "a success without a video's address", raw=scrub(_raw(data)))
+def _no_urls(data: dict[str, Any]) -> KieFailure:
+    return KieFailure("result_broken", "", "a success without a video's address", raw=scrub(_raw(data)))
 
 
 def _raw(data: dict[str, Any]) -> str:

@@ -11,14 +11,14 @@ KieError                      `failure` says it in the words of the error classe
 """
 
 from events.errors import NeurocardsError
-from events.job import Failure
+from services.adapters.kie.failures import KieFailure
 
 
 class KieError(NeurocardsError):
-    """Base error of KIE calls; `failure` fits an event without the seller's words. Until then its text is
-    only class and code, fit for any log line. `retry_after_s`: the provider's wish."""
+    """Base error of KIE calls. Its text is only class and code, fit for any log line. `retry_after_s`: the
+    provider's wish."""
 
-    def __init__(self, failure: Failure, retry_after_s: float | None = None) -> None:
+    def __init__(self, failure: KieFailure, retry_after_s: float | None = None) -> None:
         super().__init__(f"{failure.error_class} (code {failure.code or '-'})")
         self.failure = failure
         self.retry_after_s = retry_after_s
@@ -47,7 +47,7 @@ class OutcomeUnknownError(KieNoAnswerError):
 class BrokenResultError(KieError):
     """The result cannot be had, or is no video. `passing`: asking again later may help."""
 
-    def __init__(self, failure: Failure, *, passing: bool = False) -> None:
+    def __init__(self, failure: KieFailure, *, passing: bool = False) -> None:
         super().__init__(failure)
         self.args = (failure.message,)  # in our words, about the file and its host
         self.passing = passing

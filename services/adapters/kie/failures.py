@@ -11,9 +11,26 @@ from typing import Final
 
 import msgspec
 
-from events.job import Failure
 from services.generation.error_classes import ErrorClass
+from services.platform.ids import Code, told
 from services.platform.scrub import scrub
+
+
+class KieFailure(msgspec.Struct, frozen=True):
+    """What the provider did instead: its class, a code, a sentence, and the beginning of the answer.
+
+    Scrubbed, but fit for no event or log line: a sentence may name anybody. An event's `Failure` is made of
+    it when the words are kept (worker/steps/handle_failure.py).
+    """
+
+    error_class: ErrorClass
+    code: str = ""
+    message: str = ""
+    raw: str = ""
+
+    @property
+    def words(self) -> str:
+        return "\n".join(filter(None, (self.message, self.raw)))
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -109,17 +126,14 @@ CREATE_FAILED: Final = Rule("create_failed", "transient", codes=("500",), maybe_
 TASK_RULES: Final = tuple(rule for rule in RULES if rule.name != "bad_request")
 """A finished task's failCode 422 says nothing about our request; its words decide or nothing does."""
 
-_CODE_CHARS_MAX: Final = 32
-_NOT_OF_A_CODE: Final = re.compile(r"[^A-Za-z0-9_.-]+")
-
 
 def rule_for(signal: Signal) -> Rule:
     rules = NO_ANSWER_RULES if signal.exception else TASK_RULES if signal.fail_code else RULES
     return next((rule for rule in rules if rule.fits(signal)), UNCLASSIFIED)
 
 
-def failure_for(signal: Signal, rule: Rule | None = None, raw: str = "") -> Failure:
+def failure_for(signal: Signal, rule: Rule | None = None, raw: str = "") -> KieFailure:
     """The failure to record: class, the provider's code, its words and `raw`, scrubbed."""
-    code = _NOT_OF_A_CODE.sub("", scrub(signal.said_code))[:_CODE_CHARS_MAX]
     error_class = (rule or rule_for(signal)).error_class
-    return Failure(error_class, code, scrub(signal.text), raw=scrub(raw))
+    code = told(scrub(signal.said_code), Code) or ""
+    return KieFailure(error_class, code, scrub(signal.text), scrub(raw))

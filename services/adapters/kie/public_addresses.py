@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import httpcore  # the part of httpx that makes the connections
 import httpx
 
-from events.job import Failure
 from services.adapters.kie.errors import BrokenResultError
+from services.adapters.kie.failures import KieFailure
 from services.platform.tls import tls_context
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -112,4 +112,4 @@ def public_client(
 
 
 def _broken(words: str, *, passing: bool = False) -> BrokenResultError:
-    return BrokenResultError(Failure("result_broken", "", words), passing=passing)
+    return BrokenResultError(KieFailure("result_broken", "", words), passing=passing)

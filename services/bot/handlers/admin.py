@@ -18,7 +18,7 @@ from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
-from events.job import MESSAGE_CHARS_MAX, Failure
+from events.job import Failure
 from ledger import commands as c
 from ledger.errors import RejectedError
 from services.adapters.telegram.callback_data import AdminDo, AdminDrop
@@ -100,11 +100,9 @@ async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
         f"Account: <code>{html.escape(job.account)}</code>\nReason: {html.escape(reason)}\n"
         "A video that comes after all is given free."
     )
-    failure = Failure(_ERROR_CLASS, "operator", reason[:MESSAGE_CHARS_MAX])
-    return Plan(
-        words,
-        lambda actor: c.FailJob(name, job.account, "operator", failure, actor=actor, refund_life_s=life_s),
-    )
+    failure = Failure(_ERROR_CLASS, "operator")
+    command = c.FailJob(name, job.account, "operator", failure, refund_life_s=life_s, reason=reason)
+    return Plan(words, lambda actor: msgspec.structs.replace(command, actor=actor))
 
 
 async def _show_user(shop: BotContext, user: str) -> Plan:

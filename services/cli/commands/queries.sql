@@ -1,3 +1,7 @@
+-- name: outside_words
+-- What companies said that is still kept. $1 references
+SELECT ref, words FROM outside_words WHERE ref = ANY ($1::text[])
+
 -- name: receipt_of
 -- $1 key
 SELECT position, command_events, recorded_at_us, body_hash FROM events WHERE key = $1

@@ -38,7 +38,7 @@ class ErrorLine(msgspec.Struct, frozen=True):
     jobs: int
     submissions: int
     ago_s: float
-    sentence: str
+    code: str
 
 
 class ModelLine(msgspec.Struct, frozen=True):

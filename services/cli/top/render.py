@@ -162,13 +162,11 @@ def _workers(seats: Sequence[ConsumerLine], log: InPostgres) -> RenderableType:
 def _errors(log: InPostgres) -> RenderableType:
     if not log.errors:
         return Text("none", "green")
-    table = _table("class", "model", ">jobs", ">submissions", ">ago", "newest sentence")
+    table = _table("class", "model", ">jobs", ">submissions", ">ago", "newest code")
     for line in log.errors:
-        sentence = cell(line.sentence)
-        sentence.truncate(200, overflow="ellipsis")
         table.add_row(
             cell(line.error_class), cell(line.model), _number(line.jobs), _number(line.submissions),
-            gap(line.ago_s), sentence,
+            gap(line.ago_s), cell(line.code),
         )  # fmt: skip
     return table
 

@@ -4,44 +4,44 @@ import random
 
 from msgspec.structs import asdict, replace
 
-from events.job import MESSAGE_CHARS_MAX, Failure
+from events.job import Failure
 from ledger.commands import FailJob, FailSubmission
 from ledger.jobs.state import JobState, Submission
+from services.adapters.kie.failures import KieFailure
 from services.generation.error_classes import policy_for
-from services.platform.scrub import scrub
 from services.worker.metrics import JOBS_ENDED, SUBMISSIONS
 from services.worker.retry_policy import retry_pause_s
 from services.worker.run import JobRun
 from services.worker.steps.select_model import has_alternative, report_refused
 
-ERASED = Failure("unclassified", "text_erased", "the seller's text is no longer there")
+ERASED = Failure("unclassified", "text_erased")
 
 
 async def fail(run: JobRun, failure: Failure) -> None:
-    """End the job without a video, with its refund; `failure` is in our own words, or scrubbed."""
+    """End the job without a video, with its refund."""
     life_s = run.context.timing.refund_life_s
     command = FailJob(run.job, run.state.account, "worker", failure, run.state.run, life_s)
     if await run.append(command, key=f"fail:{run.job}:worker{run.state.run}"):
         _ended(run)
 
 
-def deadline_failure(code: str, trouble: Failure | None) -> Failure:
-    words = "the deadline has passed"
-    if trouble is None:
-        return Failure("timeout", code, words)
-    heard = " ".join(part for part in (trouble.error_class, trouble.code, trouble.message) if part)
-    return Failure("timeout", code, f"{words}; before it: {heard}"[:MESSAGE_CHARS_MAX], raw=trouble.raw)
+async def fail_at_deadline(run: JobRun, code: str) -> None:
+    """The deadline has passed; kept is what the provider last did instead of answering."""
+    heard = run.trouble
+    before = " ".join(filter(None, (heard.error_class, heard.code, heard.message))) if heard else ""
+    said = KieFailure("timeout", code, before and f"before it: {before}", heard.raw if heard else "")
+    await fail(run, await keep_words(run, said))
 
 
 async def submission_failed(
     run: JobRun,
     number: int,
-    failure: Failure,
+    said: KieFailure,
     retry_after_s: float | None = None,
     *,
     charged_milli: int | None = None,
 ) -> None:
-    failure = await scrub_failure(run, failure)
+    failure = await keep_words(run, said)
     pause_s = _pause_s(run, run.state, failure, retry_after_s)
     await _carry_out(run, number, failure)
     if policy_for(failure.error_class).pauses_model:
@@ -104,19 +104,10 @@ async def _decide(
     return True
 
 
-async def scrub_failure(run: JobRun, failure: Failure) -> Failure:
-    """Redact the seller's words that the outside may have quoted. When the seller's texts are gone, nobody
-    can tell their words from others: nothing of the outside is kept."""
-    queued = run.state.queued
-    if queued is None or not (failure.message or failure.raw):
-        return failure
-    brief = await run.context.store.brief(queued.brief)
-    prompt = await run.read_prompt()
-    run.prompt_text = None  # the next submission reads it again: it may have been erased by then
-    if brief is None or (prompt is None and run.state.prompt is not None):
-        return replace(failure, message="", raw="")
-    private = [brief.product, brief.wishes, prompt or ""]
-    return replace(failure, message=scrub(failure.message, private), raw=scrub(failure.raw, private))
+async def keep_words(run: JobRun, said: KieFailure, attempt: int = 0) -> Failure:
+    """Keep a failure's words beside the log; the failure for an event."""
+    ref = await run.context.store.keep_words(run.state.account, said.words) if said.words else ""
+    return Failure(said.error_class, said.code, attempt, ref=ref)
 
 
 async def _carry_out(run: JobRun, number: int, failure: Failure) -> None:

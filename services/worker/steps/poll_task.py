@@ -3,19 +3,17 @@
 import random
 import time
 
-from msgspec.structs import asdict, replace
-
-from events.job import Failure
 from ledger.jobs.state import Submission
 from services.adapters.kie.envelope import TaskRecord
 from services.adapters.kie.errors import KieError, TaskUnknownError
+from services.adapters.kie.failures import KieFailure
 from services.generation.error_classes import policy_for
 from services.platform.tracing import traced
 from services.worker import next_step
 from services.worker.metrics import POLLS
 from services.worker.retry_policy import poll_pause_s
 from services.worker.run import JobRun, PollState
-from services.worker.steps.handle_failure import scrub_failure, submission_failed
+from services.worker.steps.handle_failure import submission_failed
 
 
 @traced("poll")
@@ -80,7 +78,7 @@ async def _look(run: JobRun, submission: Submission, task: str) -> TaskRecord | 
         await _unknown(run, submission, error)
         return None
     except KieError as error:
-        await _not_seen(run, submission, error)
+        _not_seen(run, submission, error)
         return None
     run.trouble = None
     run.polled.unknown_since_s = None
@@ -91,18 +89,13 @@ async def _look(run: JobRun, submission: Submission, task: str) -> TaskRecord | 
     return record
 
 
-async def _not_seen(run: JobRun, submission: Submission, error: KieError) -> None:
+def _not_seen(run: JobRun, submission: Submission, error: KieError) -> None:
     """No word about the task: it goes on without us; the next look is not before `retry_after_s`."""
-    polled = run.polled
-    polled.not_before_s = time.monotonic() + (error.retry_after_s or 0.0)
-    POLLS.labels(error.failure.error_class).inc()
-    if run.trouble is None or polled.heard != error.failure:  # else it is the same again
-        polled.heard = error.failure
-        assert submission.task is not None
-        failure = replace(error.failure, attempt=submission.number, task=submission.task)
-        run.trouble = await scrub_failure(run, failure)
-    alarms = policy_for(error.failure.error_class).alarms
-    (run.log.error if alarms else run.log.warning)("look_failed", **asdict(run.trouble))
+    run.polled.not_before_s = time.monotonic() + (error.retry_after_s or 0.0)
+    run.trouble = said = error.failure
+    POLLS.labels(said.error_class).inc()
+    tell = run.log.error if policy_for(said.error_class).alarms else run.log.warning
+    tell("look_failed", task=submission.task, error_class=said.error_class, code=said.code)
 
 
 async def _unknown(run: JobRun, submission: Submission, error: TaskUnknownError) -> None:
@@ -113,5 +106,5 @@ async def _unknown(run: JobRun, submission: Submission, error: TaskUnknownError)
         run.polled.unknown_since_s = now_s
     if now_s - run.polled.unknown_since_s >= run.context.timing.unknown_task_s:
         words = "the provider does not know its own task"
-        failure = Failure("unclassified", error.failure.code, words, raw=error.failure.raw)
+        failure = KieFailure("unclassified", error.failure.code, words, error.failure.raw)
         await submission_failed(run, submission.number, failure)

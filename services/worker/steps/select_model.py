@@ -20,16 +20,15 @@ from services.worker.store import retry_forever
 PAUSED = "model_paused"
 
 
-def not_offered(model: str) -> Failure:
-    """Failure of a job whose model was withdrawn after the order."""
-    return Failure(PAUSED, "not_offered", f"{model} is not offered any more")
+NOT_OFFERED = Failure(PAUSED, "not_offered")
+"""The model was withdrawn after the order."""
 
 
 async def select_model(run: JobRun) -> Model | Failure | None:
     """The model to submit to, or why there is none; None: one may be back soon."""
     ordered = _ordered(run)
     if ordered is None or not run.context.catalogue.candidates(ordered):
-        return not_offered(run.state.queued.model if run.state.queued else "")
+        return NOT_OFFERED
     circuits, soon = run.context.circuits, False
     late: Model | None = None
     for model in _candidates(run, ordered):
@@ -47,12 +46,8 @@ async def select_model(run: JobRun) -> Model | Failure | None:
     if soon:
         return None
     if late is not None:
-        needed_s = run.context.render_times.of(late).p95_s
-        words = f"{run.left_s():.0f} s left, {late.slug} needs up to {needed_s:.0f} s"
-        return Failure("overloaded", "no_time_left", words)
-    circuit = circuits.of(ordered.slug)
-    words = f"{ordered.slug} is {circuit.state} by the {circuit.set_by}, and there is no alternative"
-    return Failure(PAUSED, "resting", words)
+        return Failure("overloaded", "no_time_left")
+    return Failure(PAUSED, "resting")
 
 
 async def still_selected(run: JobRun, model: Model) -> bool:
@@ -78,7 +73,7 @@ async def report_refused(run: JobRun, number: int, failure: Failure) -> None:
     """Report a refusal to the model's circuit, if its class blames it."""
     model, circuits = run.state.submissions[number - 1].model, run.context.circuits
     paused = policy_for(failure.error_class).pauses_model
-    words = " ".join(filter(None, (failure.error_class, failure.code, failure.message)))
+    words = " ".join(filter(None, (failure.error_class, failure.code)))
     await retry_forever(
         lambda: circuits.trouble(model, run.job, number, words, account=run.state.account, paused=paused),
         "tell_circuit",

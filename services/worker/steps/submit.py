@@ -11,7 +11,6 @@ import secrets
 import time
 
 import msgspec
-from msgspec.structs import asdict, replace
 
 from events.job import Failure
 from ledger.commands import IntendSubmission, RecordAccepted
@@ -22,6 +21,7 @@ from services.adapters.kie.errors import (
     KieRefusedError,
     OutcomeUnknownError,
 )
+from services.adapters.kie.failures import KieFailure
 from services.adapters.kie.gateway import KieClient
 from services.generation.catalogue import Model
 from services.generation.error_classes import policy_for
@@ -32,13 +32,14 @@ from services.platform.tracing import traced
 from services.worker.metrics import SUBMISSIONS
 from services.worker.retry_policy import jitter_s
 from services.worker.run import JobRun
-from services.worker.steps.handle_failure import ERASED, fail, scrub_failure, submission_failed
+from services.worker.steps.handle_failure import ERASED, fail, keep_words, submission_failed
 from services.worker.steps.select_model import report_accepted, select_model, still_selected
 from services.worker.steps.write_prompt import prompt_for
 
 UPLOADS_MAX = 4
 TURN_LOOK_S = 2.0
-NO_ACCOUNT = Failure("provider_balance", "resting", "every provider account has trouble and rests")
+NO_ACCOUNT = Failure("provider_balance", "resting")
+"""Every provider account has trouble and rests."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -117,26 +118,23 @@ async def _upload(run: JobRun, client: KieClient, photo: str) -> str | None:
                 return await client.upload(data, f"{run.job}-{secrets.token_hex(6)}.jpg")
         except BlobError as error:
             run.log.error("photo_missing", photo=photo, error=str(error))
-            await fail(run, Failure("our_fault", "photo_missing", "the photo is no longer there"))
+            await fail(run, Failure("our_fault", "photo_missing"))
             return None
         except (KieError, OSError) as error:
-            failure = await _upload_failure(run, error)
-            run.log.warning("upload_failed", tries=tries, **asdict(failure))
+            failure = _upload_failure(error)
+            run.log.warning("upload_failed", tries=tries, error_class=failure.error_class, code=failure.code)
             passing = isinstance(error, KieNoAnswerError | OSError) or policy_for(failure.error_class).retries
             asked_s = (error.retry_after_s if isinstance(error, KieError) else None) or 0.0
             pause_s = asked_s + jitter_s(tries, run.context.timing.retry_base_s, 30.0, random.random())
             if not passing or tries == UPLOADS_MAX or pause_s >= run.left_s():
-                await fail(run, failure)
+                await fail(run, await keep_words(run, failure, len(run.state.submissions) + 1))
                 return None
             await asyncio.sleep(pause_s)
     return None
 
 
-async def _upload_failure(run: JobRun, error: KieError | OSError) -> Failure:
-    attempt = len(run.state.submissions) + 1
-    if isinstance(error, KieError):
-        return await scrub_failure(run, replace(error.failure, attempt=attempt))
-    return Failure("transient", "storage", type(error).__name__, attempt=attempt)
+def _upload_failure(error: KieError | OSError) -> KieFailure:
+    return error.failure if isinstance(error, KieError) else KieFailure("transient", "storage")
 
 
 async def _call(run: JobRun, number: int, ready: Ready) -> None:
@@ -156,14 +154,16 @@ async def _call(run: JobRun, number: int, ready: Ready) -> None:
     try:
         if time.monotonic() - started_s > context.timing.call_within_s:
             # Frozen, or Postgres was slow: by now others may have counted this intent in. Do not call.
-            raise KieNotSentError(Failure("transient", "not_sent", "too long after the intent"))
+            raise KieNotSentError(KieFailure("transient", "not_sent", "too long after the intent"))
         task = await ready.client.create_task(ready.model.slug, fields, context.callback_url(run.job, number))
     except (KieRefusedError, KieNotSentError) as error:
         await submission_failed(run, number, error.failure, error.retry_after_s)
     except OutcomeUnknownError as error:
         SUBMISSIONS.labels("unknown").inc()
-        run.trouble = await scrub_failure(run, replace(error.failure, attempt=number))
-        run.log.error("submission_outcome_unknown", **asdict(run.trouble))
+        run.trouble = said = error.failure
+        run.log.error(
+            "submission_outcome_unknown", submission=number, error_class=said.error_class, code=said.code
+        )
         await context.checkpoint("unknown")
     else:
         await context.checkpoint("created")

@@ -16,12 +16,11 @@ from services.adapters.openai.errors import OpenAINoAnswerError
 from services.generation.catalogue import Model
 from services.generation.prompts import scripts, templates
 from services.platform.blobs import BlobError
-from services.platform.scrub import scrub
 from services.platform.tracing import traced
 from services.worker.metrics import PROMPTS
 from services.worker.run import JobRun
 from services.worker.steps.handle_failure import ERASED, fail
-from services.worker.steps.select_model import not_offered
+from services.worker.steps.select_model import NOT_OFFERED
 from services.worker.store import WrittenPrompt
 
 WRITING_SHARE = 1 / 3
@@ -89,7 +88,7 @@ async def _written(run: JobRun) -> WrittenPrompt | Failure:
     assert queued is not None
     model = run.context.catalogue.model(queued.model)
     if model is None or not run.context.catalogue.candidates(model):
-        return not_offered(queued.model)
+        return NOT_OFFERED
     brief = await run.context.store.brief(queued.brief)
     if brief is None:
         return ERASED
@@ -105,9 +104,7 @@ async def _write(run: JobRun, brief: Brief, model: Model, style: str, photo_key:
             script = await run.context.writer.write(form, scripts.request(brief.product, brief.wishes), photo)
     except OpenAINoAnswerError as error:
         reason: str = error.reason
-        run.log.warning(
-            "prompt_not_written", reason=reason, detail=scrub(error.detail, [brief.product, brief.wishes])
-        )
+        run.log.warning("prompt_not_written", reason=reason)  # its words may be the seller's
     except TimeoutError:
         reason = "timeout"
         run.log.warning("prompt_not_written", reason=reason)

@@ -37,7 +37,7 @@ OTHER_KEY = new_key("neurocards/tampering")
 _TERMS = (False, None, "5 videos", "ru")
 """Of orders: no test, credits for ever, the receipt's line, the locale."""
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
-BUSY = Failure("transient", "500", "busy")
+BUSY = Failure("transient", "500")
 UNGUARD = "ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE checkpoints DISABLE TRIGGER ALL;"
 LOG = """SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer,
 recorded_at_us, hash FROM events ORDER BY position"""
@@ -136,7 +136,7 @@ async def _pay(ledger: Ledger) -> None:
         await pay(ledger, p.RecordPaymentCreated(payment, f"yk-{payment}"))
     await pay(ledger, p.SettlePayment("p1", "b", "yookassa", "yk-p1", 39_000, "RUB", "1", False))
     await pay(ledger, p.SettlePayment("p2", "b", "yookassa", "yk-p2", 100, "RUB", "1", False))
-    await pay(ledger, p.ExpirePayment("p3", "no answer for 7 days"))
+    await pay(ledger, p.ExpirePayment("p3", "unpaid"))
     await pay(ledger, p.CancelPayment("p4", "yk-p4", "card_expired", "yoo_money"))
     for refund in ("r1", "r2"):
         await pay(ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "login:op", "asked"))

@@ -147,7 +147,7 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     p.CancelPayment: lambda: [(ordered("cp"), p.CancelPayment("cp", "yk-cp", "expired", "yookassa"))],
     p.ExpirePayment: lambda: [(ordered("ep"), p.ExpirePayment("ep", "late"))],
     p.IntendRefund: lambda: [(refunding("ir")[:-1], refunding("ir")[-1])],
-    p.FailRefund: lambda: [(refunding("fr"), p.FailRefund("fr", "a", "r-fr", "no money"))],
+    p.FailRefund: lambda: [(refunding("fr"), p.FailRefund("fr", "a", "r-fr", "no_money"))],
     p.RecordRefund: lambda: [
         (refunding("rr1"), refunded("rr1", "r-rr1")),
         (paid("rr2"), refunded("rr2")),

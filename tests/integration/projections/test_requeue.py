@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
-POISON = Failure("poison", "", "too many runs ended without a word")
+POISON = Failure("poison", "crashes")
 
 
 async def _failed_job(ledger: Ledger, credits: int = 5) -> None:

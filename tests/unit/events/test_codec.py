@@ -24,12 +24,12 @@ def test_events_are_frozen(cls):
 
 @given(st.text(st.characters(codec=None), max_size=80))
 def test_any_text_encodes_to_what_postgres_takes_and_decodes_to_the_cleaned_text(text):
-    data = encode(JobFailed("worker", Failure("transient", "500", text)))
+    data = encode(JobFailed("operator", Failure("transient"), "", text))
     assert "\\u0000" not in data.replace("\\\\", "")
     data.encode()  # no lone surrogates
     event = decode_data("JobFailed", data)
     assert isinstance(event, JobFailed)
-    assert event.failure.message == clean_text(text)
+    assert event.reason == clean_text(text)
 
 
 def test_what_postgres_does_not_take_is_left_out_wherever_it_stands():

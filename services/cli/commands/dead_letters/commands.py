@@ -17,6 +17,7 @@ from services.cli.connections import acting, read
 from services.cli.errors import ExitCode
 from services.cli.options import Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
+from services.cli.outside_words import sentence, with_words
 from services.cli.timespec import FromTime, clock, optional_us, timed
 
 if TYPE_CHECKING:
@@ -72,11 +73,11 @@ def groups(
     since: FromTime = None,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Count dead letters by class and cause's first line; requeue or drop by id."""
+    """Count dead letters by class and code; requeue or drop by id."""
     from services.cli.commands.jobs.queries import dead_letter_groups
 
     wanted = _wanted(error_class, of_model, None, since, 1)
-    rows = read("dead-letters", lambda pool, _: dead_letter_groups(pool, wanted))
+    rows = with_words(read("dead-letters", lambda pool, _: dead_letter_groups(pool, wanted)))
     emit([_group_line(row) if output is OutputFormat.table else timed(row) for row in rows], output)
     say(f"{sum(row['jobs'] for row in rows)} dead letters in {len(rows)} groups")
 
@@ -174,8 +175,8 @@ def _selected(jobs: list[str] | None, wanted: DeadLetters) -> list[dict[str, Any
 
     if jobs and _narrowed(wanted):
         raise typer.BadParameter("name jobs, or select them; not both")
-    return read(
-        "dead-letters", lambda pool, _: rows_of(pool, jobs) if jobs else find_dead_letters(pool, wanted)
+    return with_words(
+        read("dead-letters", lambda pool, _: rows_of(pool, jobs) if jobs else find_dead_letters(pool, wanted))
     )
 
 
@@ -210,7 +211,7 @@ def _group_line(row: dict[str, Any]) -> dict[str, Any]:
         "first": clock(row["first_at_us"]),
         "last": clock(row["last_at_us"]),
         "models": row["models"],
-        "cause": row["cause"][:80],
+        "cause": _cause(row),
     }
 
 
@@ -221,5 +222,9 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "class": row["failure_class"],
         "model": row["model"],
         "submissions": row["submissions"],
-        "failure": " ".join(filter(None, (row["failure_code"], row["failure_message"][:80]))),
+        "failure": _cause(row),
     }
+
+
+def _cause(row: dict[str, Any]) -> str:
+    return " ".join(filter(None, (row["failure_code"], sentence(row["words"]))))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from events.errors import NeurocardsError
-from events.job import MESSAGE_CHARS_MAX, Failure
+from events.job import Failure
 from ledger.commands import DropDeadLetter, FailJob, RequeueJob
 from ledger.errors import JobFinishedError
 from ledger.jobs.state import JobState
@@ -97,12 +97,12 @@ async def apply_requeue(settings: Settings, plan: Requeue) -> Receipt:
     return await execute(settings, plan.command, plan.key)
 
 
-async def end_job(settings: Settings, job: str, account: str, actor: str, failure: Failure) -> Receipt:
+async def end_job(
+    settings: Settings, job: str, account: str, error_class: str, actor: str, reason: str
+) -> Receipt:
     """Fail the job and refund its charge. Raises JobFinishedError if it ended meanwhile."""
-    failure = msgspec.structs.replace(failure, message=failure.message[:MESSAGE_CHARS_MAX])
-    command = FailJob(
-        job, account, "operator", failure, actor=actor, refund_life_s=settings.refund_life_seconds
-    )
+    failure, life_s = Failure(error_class, "operator"), settings.refund_life_seconds
+    command = FailJob(job, account, "operator", failure, refund_life_s=life_s, actor=actor, reason=reason)
     return await execute(settings, command, f"fail:{job}:operator")
 
 

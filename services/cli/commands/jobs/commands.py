@@ -12,6 +12,7 @@ from services.cli.commands.ledger.events import explain
 from services.cli.connections import acting, read, run
 from services.cli.options import Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
+from services.cli.outside_words import sentence, with_words
 from services.cli.resolve_account import read_account
 from services.cli.timespec import FromTime, clock, gap, optional_us, timed
 
@@ -47,10 +48,12 @@ def list_jobs(
 
     begin_us = optional_us(since, "--from")
     _require_class(error_class)
-    found = read_account(
-        "jobs",
-        user,
-        lambda pool, account: find_jobs(pool, Wanted(state, account, error_class, begin_us, limit)),
+    found = with_words(
+        read_account(
+            "jobs",
+            user,
+            lambda pool, account: find_jobs(pool, Wanted(state, account, error_class, begin_us, limit)),
+        )
     )
     emit([_line(row) if output is OutputFormat.table else timed(row) for row in found], output)
     say_count(len(found), limit, "jobs")
@@ -121,7 +124,6 @@ def _require_class(error_class: str | None) -> None:
 
 
 def _end(job: str, error_class: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat) -> None:
-    from events.job import Failure
     from services.cli.commands.jobs.actions import end_job, running_job
 
     state = read("jobs", lambda pool, _: running_job(pool, job))
@@ -138,15 +140,15 @@ def _end(job: str, error_class: str, reason: str, dry_run: bool, yes: bool, outp
     if task:
         say("the provider cannot be told to stop: a video that comes after all is given free")
     confirm(dry_run, yes)
-    failure, actor = Failure(error_class, "operator", reason), acting("jobs")
-    receipt = run("jobs", lambda settings: end_job(settings, job, state.account, actor, failure))
+    actor = acting("jobs")
+    receipt = run("jobs", lambda settings: end_job(settings, job, state.account, error_class, actor, reason))
     say(f"ended at position {receipt.position}, {state.price} credits came back")
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
     ended = row["ended_at_us"]
     took = "" if ended is None else gap((ended - row["queued_at_us"]) / 1e6)
-    failure = " ".join(filter(None, (row["failure_class"], row["failure_message"][:60])))
+    said = (row["failure_class"], row["failure_code"], sentence(row["words"], 60))
     return {
         "job": row["job"],
         "queued": clock(row["queued_at_us"]),
@@ -154,5 +156,5 @@ def _line(row: dict[str, Any]) -> dict[str, Any]:
         "took": took,
         "run": row["run"],
         "submissions": row["submissions"],
-        "failure": failure,
+        "failure": " ".join(filter(None, said)),
     }

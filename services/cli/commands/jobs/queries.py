@@ -30,7 +30,7 @@ async def find_jobs(pool: "Pool", wanted: Wanted) -> list[dict[str, Any]]:
 
 
 class DeadLetters(msgspec.Struct, frozen=True):
-    """Filter of dead letters; None: any. `group`: short id of a class and a cause's first line."""
+    """Filter of dead letters; None: any. `group`: short id of a class and code."""
 
     classes: list[str]
     model: str | None
@@ -40,14 +40,14 @@ class DeadLetters(msgspec.Struct, frozen=True):
 
 
 async def find_dead_letters(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
-    sql = query("find_dead_letters").format(cause=query("dead_letter_cause"))
-    return [dict(row) for row in await pool.fetch(sql, *msgspec.structs.astuple(wanted))]
+    rows = await pool.fetch(query("find_dead_letters"), *msgspec.structs.astuple(wanted))
+    return [dict(row) for row in rows]
 
 
 async def dead_letter_groups(pool: "Pool", wanted: DeadLetters) -> list[dict[str, Any]]:
-    """Dead letters by class and cause's first line, the largest groups first; without a limit."""
-    sql = query("dead_letter_groups").format(cause=query("dead_letter_cause"))
-    return [dict(row) for row in await pool.fetch(sql, wanted.classes, wanted.model, wanted.since_us)]
+    """Dead letters by class and code, the largest groups first; without a limit."""
+    rows = await pool.fetch(query("dead_letter_groups"), wanted.classes, wanted.model, wanted.since_us)
+    return [dict(row) for row in rows]
 
 
 async def rows_of(pool: "Pool", jobs: list[str]) -> list[dict[str, Any]]:

@@ -1,20 +1,17 @@
--- name: dead_letter_cause
--- The first line of a failed job's cause, or else its code. A part of other queries
-coalesce(nullif(btrim(split_part(failure_message, E'\n', 1), E' \t\r'), ''), failure_code)
-
 -- name: dead_letter_groups
--- Dead letters by class and first line of the cause, the most first. $1 classes; $2 model and $3 ended at or after, µs,
--- may be null
-SELECT left(encode(sha256(convert_to(failure_class || E'\n' || cause, 'UTF8')), 'hex'), 8) AS "group",
-       failure_class, cause, count(*) AS jobs, count(DISTINCT account) AS sellers,
+-- Dead letters by class and code, the most first, with the reference of the newest's words. $1 classes; $2 model and
+-- $3 ended at or after, µs, may be null
+SELECT left(encode(sha256(convert_to(failure_class || ' ' || failure_code, 'UTF8')), 'hex'), 8) AS "group",
+       failure_class, failure_code, count(*) AS jobs, count(DISTINCT account) AS sellers,
        min(ended_at_us) AS first_at_us, max(ended_at_us) AS last_at_us,
-       string_agg(DISTINCT model, ', ' ORDER BY model) AS models
-FROM (SELECT *, {cause} AS cause FROM job_status
-      WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted
-        AND failure_class = ANY ($1::text[])
-        AND ($2::text IS NULL OR model = $2)
-        AND ($3::bigint IS NULL OR ended_at_us >= $3)) AS letters
-GROUP BY failure_class, cause
+       string_agg(DISTINCT model, ', ' ORDER BY model) AS models,
+       (array_agg(failure_ref ORDER BY ended_at_us DESC))[1] AS failure_ref
+FROM job_status
+WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted
+  AND failure_class = ANY ($1::text[])
+  AND ($2::text IS NULL OR model = $2)
+  AND ($3::bigint IS NULL OR ended_at_us >= $3)
+GROUP BY failure_class, failure_code
 ORDER BY jobs DESC, last_at_us DESC, 1
 
 -- name: find_dead_letters
@@ -25,7 +22,7 @@ WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted
   AND failure_class = ANY ($1::text[])
   AND ($2::text IS NULL OR model = $2)
   AND ($3::bigint IS NULL OR ended_at_us >= $3)
-  AND ($4::text IS NULL OR $4 = left(encode(sha256(convert_to(failure_class || E'\n' || {cause}, 'UTF8')), 'hex'), 8))
+  AND ($4::text IS NULL OR $4 = left(encode(sha256(convert_to(failure_class || ' ' || failure_code, 'UTF8')), 'hex'), 8))
 ORDER BY ended_at_us DESC, job LIMIT $5
 
 -- name: find_jobs

@@ -11,6 +11,7 @@ import typer
 from services.cli import shell_completion
 from services.cli.connections import read
 from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.outside_words import sentence, words_of
 from services.cli.resolve_account import read_account
 from services.cli.timespec import From, To, clock, gap, iso, period
 
@@ -107,7 +108,8 @@ def explain(
     from projections.reports.explain import explain as make
 
     found = read("explain", lambda pool, _: make(pool, name))
-    emit(_steps(found) if output is OutputFormat.table else _step_rows(found), output)
+    words = words_of(step.ref for step in found.steps)
+    emit((_steps if output is OutputFormat.table else _step_rows)(found, words), output)
     say(_summary(found))
     if found.left_out:
         say(f"{found.left_out} jobs more drew from it and are left out")
@@ -127,7 +129,7 @@ def _gaps(found: Chain) -> list[float]:
     return [0.0, *((later - earlier) / 1e6 for earlier, later in pairwise(times))]
 
 
-def _step_rows(found: Chain) -> list[dict[str, Any]]:
+def _step_rows(found: Chain, words: dict[str, str]) -> list[dict[str, Any]]:
     return [
         {
             "stage": step.stage,
@@ -140,13 +142,14 @@ def _step_rows(found: Chain) -> list[dict[str, Any]]:
             "order": step.order,
             "payment": step.reference,
             "what": step.what,
+            "words": words.get(step.ref, ""),
             "data": None if step.data is None else json.loads(step.data),
         }
         for step, gap_s in zip(found.steps, _gaps(found), strict=True)
     ]
 
 
-def _steps(found: Chain) -> list[dict[str, Any]]:
+def _steps(found: Chain, words: dict[str, str]) -> list[dict[str, Any]]:
     several = len(found.jobs) > 1
     return [
         {
@@ -155,7 +158,7 @@ def _steps(found: Chain) -> list[dict[str, Any]]:
             "position": "" if step.position is None else step.position,
             "stage": step.stage,
             **({"job": step.job or ""} if several else {}),
-            "what": step.what,
+            "what": ": ".join(filter(None, (step.what, sentence(words.get(step.ref, ""), 500)))),
         }
         for n, (step, gap_s) in enumerate(zip(found.steps, _gaps(found), strict=True))
     ]

@@ -11,6 +11,7 @@ from services.cli import shell_completion
 from services.cli.commands import add_group
 from services.cli.connections import read, settings_here
 from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.outside_words import sentence, with_words
 from services.cli.timespec import FromTime, ToTime, clock, gap, time_us, timed
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ def errors(
     from services.cli.commands.stats import queries as statistics
 
     within = _range(begin, end, _DAY_S)
-    rows = _read("error_stats", lambda pool: statistics.errors(pool, within, hourly=hourly))
+    rows = with_words(
+        _read("error_stats", lambda pool: statistics.errors(pool, within, hourly=hourly)), "ref"
+    )
     as_table = output is OutputFormat.table
     emit([_error_line(row, hourly) if as_table else timed(row) for row in rows], output)
     failed = sum(row["jobs_failed"] for row in rows)
@@ -123,7 +126,7 @@ def _error_line(row: dict[str, Any], hourly: bool) -> dict[str, Any]:
         "jobs": row["jobs_failed"],
         "submissions": row["submissions_failed"],
         "newest": clock(row["last_at_us"]),
-        "newest_sentence": " ".join(filter(None, (row["code"], row["message"][:80]))),
+        "newest_sentence": " ".join(filter(None, (row["code"], sentence(row["words"])))),
     }
 
 

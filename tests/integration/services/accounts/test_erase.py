@@ -83,17 +83,19 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
     for owner, photo in ((account, "photos/replaced.jpg"), (archive.other.account, "photos/of-another.jpg")):
         judged = "INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, '{}'), ($1, 'text:00', '{}')"
         await pool.execute(judged, owner, photo)
+        assert await people.keep_words(owner, "what a company said")
     before = await ledger.read.head()
 
     erased = await erase(forgetting, account)
 
     assert (erased.telegram_id_known, erased.jobs_failed, erased.drafts) == (True, 2, 2)
-    for table in ("texts", "drafts", "verdicts"):
+    for table in ("texts", "drafts", "verdicts", "outside_words"):
         count = f"SELECT count(*) FROM {table} WHERE account = $1"
         assert await pool.fetchval(count, account) == 0
         assert await pool.fetchval(count, archive.other.account) > 0
     assert await pool.fetchval("SELECT array_agg(update_id) FROM updates") == [2]
     assert await PersonalData(pool).find(account) is None
+    assert await people.keep_words(account, "said too late") == ""
     assert [await redis.exists(mine), await redis.exists(theirs)] == [0, 1]
     assert archive.files() == ["photos/of-another.jpg"]
 

@@ -89,7 +89,7 @@ async def test_groups_are_seen_and_one_is_made_again_as_it_was_planned(
         ("poison", 2, 1), ("our_fault", 1, 1),
     ]  # fmt: skip
     poison = groups[0]
-    assert poison["first_at"] < poison["last_at"] and poison["cause"]
+    assert poison["first_at"] < poison["last_at"] and poison["failure_code"] == "x"
     assert "our_fault" in (await desk.run("dead-letters", "groups")).stdout
     group = ("--group", poison["group"])
     assert await listed(desk, ledger, pool, *group) == {*order.jobs[:2]}

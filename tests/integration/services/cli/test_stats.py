@@ -18,7 +18,7 @@ from tests.support.fake_clock_ledger import FakeClockLedger
 
 MODEL = load_catalogue().default
 WHEN = ("--from", "2026-09-21", "--to", "2026-09-22")
-BUSY = Failure("transient", "500", "busy")
+BUSY = Failure("transient", "500", ref="busy")
 
 
 def played() -> FakeClockLedger:
@@ -52,12 +52,15 @@ def stats(run: Run, keep: Callable[[Iterable[Recorded]], None], database_url: st
             for name in ("daily", "job_times"):
                 await Runner(pool, PROJECTIONS[name]).apply(desk.events)
             await Runner(pool, PROJECTIONS["error_stats"]).apply(desk.events[:-1])  # all but the refund
+            await pool.execute("INSERT INTO accounts (account, telegram_id) VALUES ('a', 1)")
+            words = "INSERT INTO outside_words (ref, account, words) VALUES ('busy', 'a', $1)"
+            await pool.execute(words, "busy with Anna\nthe answer")
 
     asyncio.run(catch_up())
     return lambda *words, **env: run("stats", *words, **env)
 
 
-def test_the_figures(stats: Run) -> None:
+def test_the_figures(stats: Run, database_url: str) -> None:
     [day] = stats("daily", *WHEN, "-o", "json", MARGIN_RATES="RUB=1,XTR=1.2,KIE=0.45").rows
     assert {
         "orders": 2,
@@ -75,14 +78,17 @@ def test_the_figures(stats: Run) -> None:
     assert stats("daily", *WHEN, "-o", "jsonl", MARGIN_RATES="RUB=1").rows[0]["margin_minor"] is None
 
     [failures] = stats("errors", *WHEN, "-o", "json").rows
-    assert (failures["error_class"], failures["model"], failures["message"]) == (
+    assert (failures["error_class"], failures["model"], failures["words"]) == (
         "transient",
         MODEL.slug,
-        "busy",
+        "busy with Anna\nthe answer",
     )
     assert (failures["jobs_failed"], failures["submissions_failed"]) == (1, 1)
+    [seen] = stats("errors", *WHEN, "-o", "json", DATABASE_URL="", AUDIT_DATABASE_URL=database_url).rows
+    assert seen == failures | {"words": ""}  # an auditor's
     shown = stats("errors", *WHEN, "--hourly")
-    assert "500 busy" in shown.out and "2026-09-21" in shown.out
+    assert "500 busy with Anna" in shown.out and "the answer" not in shown.out
+    assert "2026-09-21" in shown.out
     assert "error_stats is 1 events behind" in shown.err and "1 jobs failed" in shown.err
 
     parts = {row["part"]: row for row in stats("times", *WHEN, "-o", "json").rows if row["model"] is None}

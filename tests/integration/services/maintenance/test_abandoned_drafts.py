@@ -176,3 +176,12 @@ async def test_halves_go_with_their_blob_and_after_a_day(shelf: Shelf) -> None:
     for task in (erased, killed):
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_what_a_company_said_goes_after_ninety_days(shelf: Shelf) -> None:
+    """Also what no event names, of a process that died between the two."""
+    said = "INSERT INTO outside_words SELECT $2::text, $1, $2, clock_timestamp() - $2::text::interval"
+    for ago in ("91 days", "89 days"):
+        await shelf.pool.execute(said, shelf.seller.account, ago)
+    await shelf.sweep.run_once()
+    assert [row[0] for row in await shelf.pool.fetch("SELECT words FROM outside_words")] == ["89 days"]

@@ -15,6 +15,7 @@ from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.adapters.kie.errors import KieRefusedError, OutcomeUnknownError
+from services.adapters.kie.failures import KieFailure
 from services.adapters.kie.gateway import Kie
 from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.provider_limits import ProviderLimits, ProviderRates
@@ -57,9 +58,9 @@ class Accounts(Kie):
 
 
 async def test_balances_are_read_and_trouble_with_one_account_is_counted() -> None:
-    refused = KieRefusedError(Failure("provider_auth", "401", "no"))
+    refused = KieRefusedError(KieFailure("provider_auth", "401", "no"))
     balances = Balances(
-        Accounts(b1=Decimal("12.5"), b2=refused, b3=OutcomeUnknownError(Failure("transient")))
+        Accounts(b1=Decimal("12.5"), b2=refused, b3=OutcomeUnknownError(KieFailure("transient")))
     )
     assert await balances.run_once() == 1
     assert metric("provider_balance_credits", account="b1") == 12.5

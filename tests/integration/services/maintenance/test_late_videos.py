@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from events.job import Failure
 from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.adapters.kie.envelope import TaskRecord
 from services.adapters.kie.errors import BrokenResultError
+from services.adapters.kie.failures import KieFailure
 from services.adapters.kie.gateway import Kie
 from services.generation.provider_limits import ProviderLimits
 from services.maintenance.late_videos import LateVideos
@@ -40,7 +40,7 @@ class Renderer(Kie):
 
     async def fetch(self, url: str, key: str) -> StoredBlob:
         if self.broken:
-            raise BrokenResultError(Failure("result_broken"))
+            raise BrokenResultError(KieFailure("result_broken"))
         return await self.blobs.put(key, one_chunk(url.encode()), size_bytes_max=999)
 
 

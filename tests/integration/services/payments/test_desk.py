@@ -89,6 +89,16 @@ async def test_refused_by_the_provider(shop, alarms):
     assert alarms() == {"refused": 1}
 
 
+async def test_a_sentence_of_the_provider_gets_into_no_event(shop):
+    payment = await shop.pending()
+    said = ("declined for Anna Petrova", "the bank of Anna Petrova")
+    assert await shop.desk.cancel(payment, "yookassa", "yk-1", *said) == "cancelled"
+    event = "SELECT data::text FROM events WHERE type = 'PaymentCancelled'"
+    assert json.loads(await shop.pool.fetchval(event)) == {
+        "provider_payment": "yk-1", "reason": "unknown", "party": "yookassa",
+    }  # fmt: skip
+
+
 async def test_wrong_credentials_end_no_payment(shop, settings, ledger, pool, sandbox, alarms):
     payment = await shop.order()
     wrong = settings.replace(yookassa_shop_id="100500", yookassa_secret_key="test_wrong",

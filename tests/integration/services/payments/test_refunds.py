@@ -103,6 +103,8 @@ async def test_a_refusal_gives_the_credits_back(shop, alarms):
         {"payment_id": plan.provider_payment, "amount": {"value": "390.00", "currency": "RUB"}}, "cabinet"
     )
     assert await shop.refunds.carry_out(plan, actor="login:me", reason="sorry") == "refused"
+    said = "SELECT data ->> 'reason' FROM events WHERE type = 'RefundFailed'"
+    assert await shop.pool.fetchval(said) == "invalid_request"
     (lot,) = (await shop.ledger.read.account(plan.account)).lots
     assert (lot.number, lot.amount, lot.kind) == (1, 5, "purchase")
     await shop.comparison.run(1)  # and the cabinet's one is found

@@ -135,5 +135,5 @@ async def test_a_job_ended_again_after_the_restore_is_told_once(story: Story, ow
 async def fail(world: World, job: str, key: str) -> None:
     from events.job import Failure
 
-    failure = Failure("transient", "500", "busy")
+    failure = Failure("transient", "500")
     await world.ledger.execute(c.FailJob(job, "t", "operator", failure), key=f"{job}:{key}")

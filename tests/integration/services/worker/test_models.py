@@ -69,7 +69,7 @@ async def test_a_paused_model_is_replaced_at_once(workshop: WorkerFixture, book:
     (job,) = await workshop.order()
     assert await made_by(workshop, job) == [MODEL, OTHERS[0]]
     found = await circuit(book)
-    assert (found.state, found.set_by) == ("paused", "provider") and "temporarily paused" in found.reason
+    assert (found.state, found.set_by) == ("paused", "provider") and found.reason == "model_paused 500"
     (another,) = await workshop.order()
     assert await made_by(workshop, another) == [OTHERS[0]], "the paused one is not even asked"
     assert len(await workshop.tasks()) == 2

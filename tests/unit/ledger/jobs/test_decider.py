@@ -46,7 +46,7 @@ DEADLINE = 1_000
 PARTS = (Part(1, 3, "purchase"),)
 QUEUED = JobQueued("a", "o", 1, 1, 3, "m", "ugc", "p", "b", "ru", DEADLINE, parts=PARTS)
 VIDEO = Video("videos/j-1.mp4", "00", 9)
-FAILURE = Failure("transient", "500", "Internal Error, Please try again later.")
+FAILURE = Failure("transient", "500", ref="w1")
 PLACED = replace(FAILURE, attempt=1, task="task")
 STARTED = [QUEUED, JobStarted(1, "w")]
 PROMPTED = [*STARTED, PromptWritten(1, "t", "openai", "ugc-1")]
@@ -359,3 +359,22 @@ def test_a_video_is_rated_once_by_whom_it_was_made_for(events):
 def test_without_a_video_there_is_nothing_to_rate(events):
     with pytest.raises(JobUnfinishedError):
         when(given(*events), c.RateVideo("j", "a", 5))
+
+
+def test_a_sentence_gets_into_no_event():
+    prompted = c.RecordPrompt("j", 1, "t", "fallback", "ugc-1", "quota of Anna Petrova")
+    for said in (Failure("transient", "a sentence"), Failure("a class"), Failure("transient", ref="Anna P.")):
+        for before, command in (
+            (INTENDED, c.FailSubmission("j", "a", 1, 1, said, 500)),
+            (INTENDED, c.FailJob("j", "a", "operator", said)),
+            (STARTED, prompted),
+        ):
+            with pytest.raises(InvalidCommandError, match="a code, not a sentence"):
+                when(given(*before), command)
+
+
+def test_an_operator_says_why_for_ever():
+    failure = Failure("cancelled", "operator")
+    command = c.FailJob("j", "a", "operator", failure, actor="login:op", reason="asked")
+    ended = JobFailed("operator", failure, "login:op", "asked")
+    assert when(given(*STARTED), command)[0] == ended

@@ -129,7 +129,7 @@ def test_money_that_came_twice_is_credited_twice():
     "before",
     [
         [PaymentCancelled("yk-1", "expired_on_confirmation", "yoo_money")],
-        [PaymentExpired("no answer for 7 days")],
+        [PaymentExpired("unpaid")],
         [PaymentFlagged("yk-1", "amount", 100, "RUB")],
     ],
 )
@@ -235,9 +235,9 @@ def test_a_cancellation_is_recorded_once_per_id_and_never_after_the_money():
 
 
 def test_giving_up_is_for_what_is_undecided():
-    command = p.ExpirePayment("p", "no answer for 7 days")
+    command = p.ExpirePayment("p", "unpaid")
     desk = Desk(ORDERED)
-    assert desk.do(command) == [PaymentExpired("no answer for 7 days")]
+    assert desk.do(command) == [PaymentExpired("unpaid")]
     assert desk.do(command) == []
     for event in (SUCCEEDED, PaymentCancelled("yk-1", "r", "p"), PaymentFlagged("yk-1", "shop", 1, "RUB")):
         assert Desk(ORDERED, event).do(command) == []
@@ -245,7 +245,7 @@ def test_giving_up_is_for_what_is_undecided():
 
 def test_a_newer_attempt_than_the_one_refused_can_still_be_given_up():
     desk = Desk(ORDERED, PaymentCreated("yk-1"), PaymentCancelled("yk-1", "r", "p"), PaymentCreated("yk-2"))
-    assert desk.do(p.ExpirePayment("p", "no answer")) == [PaymentExpired("no answer")]
+    assert desk.do(p.ExpirePayment("p", "unpaid")) == [PaymentExpired("unpaid")]
 
 
 def test_nothing_happens_to_what_was_never_ordered():
@@ -283,3 +283,16 @@ def test_the_smallest_and_the_largest_that_there_may_be():
             Desk(ORDERED).do(p.RecordPaymentCreated("p", name))
         with pytest.raises(InvalidCommandError, match="an id has 1 to 128 characters"):
             Desk(ORDERED).do(replace(SETTLE, provider_payment=name))
+
+
+@each(
+    "command",
+    [
+        replace(CANCEL, reason="declined for Anna Petrova"),
+        replace(CANCEL, party="anna@example.com"),
+        p.ExpirePayment("p", "+7 916 123-45-67"),
+    ],
+)
+def test_a_sentence_gets_into_no_event(command):
+    with pytest.raises(InvalidCommandError, match="a code, not a sentence"):
+        Desk(ORDERED, PaymentCreated("yk-1")).do(command)

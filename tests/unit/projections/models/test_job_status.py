@@ -35,7 +35,7 @@ STARTED = JobStarted(1, "w1")
 PROMPT = PromptWritten(1, "prompt", "openai", "ugc")
 INTENDED = SubmissionIntended(1, 1, "key-1", "seedance")
 ACCEPTED = SubmissionAccepted(1, "task-1")
-BUSY = Failure("transient", "500", "busy")
+BUSY = Failure("transient", "500", ref="busy")
 RETRIED = (SubmissionFailed(1, 1, BUSY), RetryScheduled(1, 50_000_000))
 SUCCEEDED = JobSucceeded(1, 1, VIDEO)
 FAILED = JobFailed("monitor", TIMED_OUT)
@@ -106,7 +106,7 @@ def test_success_after_a_retry_leaves_no_failure_behind():
 
 def test_waiting_for_a_retry_tells_why_and_until_when():
     row = after(STARTED, PROMPT, INTENDED, *RETRIED)
-    assert (row.failure_class, row.failure_code, row.failure_message) == ("transient", "500", "busy")
+    assert (row.failure_class, row.failure_code, row.failure_ref) == ("transient", "500", "busy")
     assert row.retry_at_us == 50_000_000
 
 

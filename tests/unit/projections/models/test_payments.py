@@ -22,7 +22,7 @@ from tests.support.payment_samples import ORDERED, SUCCEEDED
 
 CREATED = PaymentCreated("yk-1")
 CANCELLED = PaymentCancelled("yk-1", "card_expired", "yoo_money")
-EXPIRED = PaymentExpired("no answer for 7 days")
+EXPIRED = PaymentExpired("unpaid")
 FLAGGED = PaymentFlagged("yk-1", "amount", 100, "RUB")
 INTENDED = RefundIntended("r1", "yk-1", 19_500, "RUB", 3, "login:op", "asked")
 REFUNDED = PaymentRefunded("yk-1", "yr-1", 19_500, "RUB", 3, "r1")

@@ -46,7 +46,7 @@ from tests.support.history import History, rehashed
 from tests.support.payment_samples import ORDERED, SUCCEEDED
 
 JOB, PAYMENT = "job-j", "payment-p"
-BUSY = Failure("transient", "500", "busy", 1)
+BUSY = Failure("transient", "500", 1, ref="busy")
 MADE = (
     queued(), JobStarted(1, "w"), PromptWritten(1, "p", "openai", "t"),
     SubmissionIntended(1, 1, "k", "first"), SubmissionFailed(1, 1, BUSY), RetryScheduled(1, 9),
@@ -154,7 +154,7 @@ def test_what_the_provider_made_counts_for_its_model_and_a_job_made_again_is_no_
 def test_errors_count_for_the_model_that_made_them() -> None:
     history = History()
     history.now_us = HOUR_US - 6_000_000  # the retry is in the next hour
-    last = Failure("transient", "501", "still busy", 2)
+    last = Failure("transient", "501", 2, ref="still-busy")
     for event in (*MADE[:-1], SubmissionFailed(1, 2, last), JobFailed("worker", last)):
         history.record((JOB, event))
     history.record(("job-k", queued()))
@@ -165,7 +165,7 @@ def test_errors_count_for_the_model_that_made_them() -> None:
         "1970-01-01T00 first transient", 0, "first", "transient", 1, 0, "500", "busy", HOUR_US - 1_000_000, 5
     )
     assert rows[f"{hour} second transient"] == ErrorStats(
-        f"{hour} second transient", HOUR_US, "second", "transient", 1, 1, "501", "still busy",
+        f"{hour} second transient", HOUR_US, "second", "transient", 1, 1, "501", "still-busy",
         HOUR_US + 4_000_000, 10,
     )  # fmt: skip
     assert rows[f"{hour} seedance timeout"].jobs_failed == 1 and len(rows) == 3

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from services.platform.ids import ID_PATTERN, new_id, new_random_id
+from services.platform.ids import ID_PATTERN, Code, new_id, new_random_id, told
 
 
 def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +27,10 @@ def test_a_random_id_does_not_tell_when_it_was_made(monkeypatch: pytest.MonkeyPa
     made = [new_random_id() for _ in range(100)]
     assert len({one[:9] for one in made}) > 90
     assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+
+
+def test_a_sentence_is_no_code_not_even_without_its_spaces() -> None:
+    for code in ("500", "insufficient_funds", "InputImageSensitiveContentDetected.PrivacyInformation"):
+        assert told(code, Code) == code
+    for said in ("Anna Petrova", "+7 916 123-45-67", "anna@example.com", "Анна", "500\n", "x" * 65, ""):
+        assert told(said, Code) is None

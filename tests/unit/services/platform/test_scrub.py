@@ -1,8 +1,7 @@
-"""Nothing of a seller and nothing secret is left in outside text, however it was escaped, cut or quoted."""
+"""Nothing secret is left in outside text, however it was escaped, cut or quoted."""
 
 import html
 import json
-import re
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -10,8 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from events.job import MESSAGE_CHARS_MAX
-from services.platform.scrub import scrub
+from services.platform.scrub import WORDS_CHARS_MAX, scrub
 
 URL = "https://api.us.example/webhooks/kie/j1/1/0a1b2c"
 TELEGRAM_TOKEN = "123456789:AAE-x_" + "k3" * 14
@@ -43,37 +41,6 @@ WRAPPINGS: list[Callable[[str], str]] = [
     lambda text: "x" * 7_950 + " " + text,  # on the edge of what is read
 ]
 
-words = st.text(st.characters(categories=["L", "Nd"]), min_size=2, max_size=9)
-texts = st.lists(words, min_size=3, max_size=8)
-
-
-def runs_left(text: str, written: list[str]) -> list[tuple[str, ...]]:
-    said = [word.casefold() for word in re.findall(r"\w+", text)]
-    own = [word.casefold() for word in re.findall(r"\w+", " ".join(written))]
-    runs = {tuple(own[at : at + 3]) for at in range(len(own) - 2)}
-    return [run for at in range(len(said) - 2) if (run := tuple(said[at : at + 3])) in runs]
-
-
-@given(
-    texts, st.lists(words, max_size=4), st.sampled_from(WRAPPINGS), st.sampled_from([" ", "\n", ", ", "\t— "])
-)
-@example(["ab", "cd", "ef"], [], twice_as_json, "\n")
-@example(["Синяя", "кружка", "чайная"], [], WRAPPINGS[1], '"')
-def test_no_run_of_three_words_of_the_seller_is_left(
-    written: list[str], around: list[str], wrap: Callable[[str], str], between: str
-) -> None:
-    said = wrap(" ".join(around) + " " + between.join(written) + " " + " ".join(around))
-    once = scrub(said, [" ".join(written)])
-    assert runs_left(once, written) == []
-    assert runs_left(scrub(scrub(said), [" ".join(written)]), written) == []
-    assert len(once) <= MESSAGE_CHARS_MAX
-
-
-def test_what_is_hidden_does_not_leave_another_run_around_it() -> None:
-    said = "so big one two three red mug here"
-    assert scrub(said, ["one two three"]) == "so big … red mug here"
-    assert scrub(said, ["one two three", "a big red mug"]) == "so … here"
-
 
 @pytest.mark.parametrize("kind", SECRETS)
 @given(st.sampled_from(WRAPPINGS), st.text(max_size=20))
@@ -87,15 +54,9 @@ def test_no_secret_is_left(kind: str, wrap: Callable[[str], str], around: str) -
         assert "webhooks" not in scrub(said) and "://" not in scrub(said)
 
 
-@given(st.text(), st.text())
-def test_anything_at_all_is_taken(said: str, private: str) -> None:
-    assert len(scrub(said, [private])) <= MESSAGE_CHARS_MAX
-
-
-def test_what_the_user_wrote_is_blacked_out() -> None:
-    said = "Your prompt 'Большая синяя кружка с ручкой для чая' was flagged, mug from Kazan; see it"
-    scrubbed = scrub(said, ["большая синяя  кружка с ручкой для чая и кофе", "mug from Kazan", "it"])
-    assert scrubbed == "Your prompt '…' was flagged, …; see it"
+@given(st.text())
+def test_anything_at_all_is_taken(said: str) -> None:
+    assert len(scrub(said)) <= WORDS_CHARS_MAX
 
 
 def test_what_helps_to_understand_stays() -> None:
@@ -108,4 +69,4 @@ def test_what_helps_to_understand_stays() -> None:
 
 def test_addresses_keys_and_length_are_cut() -> None:
     said = f"see https://tempfile.example.com/a/b.jpg?x=1 key sk-{'a1' * 20}\x00 " + "long " * 400
-    assert scrub(said).startswith("see [url] key … long") and len(scrub(said)) <= MESSAGE_CHARS_MAX
+    assert scrub(said).startswith("see [url] key … long") and len(scrub(said)) <= WORDS_CHARS_MAX

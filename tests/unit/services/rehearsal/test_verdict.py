@@ -80,7 +80,7 @@ def twice(given: Evidence, kind: str) -> list[Recorded]:
     return given.events + [row for row in given.events if row.type == kind]
 
 
-FAILURE = Failure("transient", "500", "Internal Error")
+FAILURE = Failure("transient", "500")
 OUTCOME = "one charge, one outcome"
 SUBMISSION = "no second submission without a failed first"
 MESSAGE = "one final message per job"

@@ -16,9 +16,9 @@ from services.worker.retry_policy import (
 )
 from tests.support.each import each
 
-TRANSIENT = Failure("transient", "455", "maintenance")
-LIMITED = Failure("rate_limited", "429", "")
-BARE_500 = Failure("transient", "500", "Server Error")
+TRANSIENT = Failure("transient", "455")
+LIMITED = Failure("rate_limited", "429")
+BARE_500 = Failure("transient", "500")
 
 
 def state(*failures: Failure, task: str | None = None) -> JobState:

@@ -53,7 +53,7 @@ async def test_a_payment_whose_time_is_over_says_so_and_leads_to_another(
     payment = await buyer.order_by_card()
     settings = load_settings(database_url=world.database_url)
     async with await create_pool(settings, "test") as pool, Ledger(world.database_url, pool) as ledger:
-        over = ExpirePayment(payment, "nobody paid")
+        over = ExpirePayment(payment, "unpaid")
         await ledger.execute(over, key=key_of(over))
     words = await buyer.hears("The time to pay is over")
     assert "Nothing was charged" in words

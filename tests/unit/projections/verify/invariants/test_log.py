@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
 from events.codec import Event
 from events.envelope import Recorded
-from events.job import DeadLetterDropped, JobFailed, JobRequeued, JobSucceeded, VideoGifted
+from events.job import DeadLetterDropped, Failure, JobFailed, JobRequeued, JobSucceeded, VideoGifted
 from projections.verify.event_fields import READ, Row
 from projections.verify.findings import Findings, Problem
 from projections.verify.invariants.jobs import job_stream_of, judge
@@ -153,6 +153,12 @@ def test_a_charge_after_a_revocation_below_zero_is_an_overdraft():
     ordered(history, "k")
     problems, _ = audited(history.events)
     assert [(p.kind, p.position) for p in problems] == [("overdraft", 7), ("lots", 7)]
+
+
+@each("failed_as", [Failure("transient", "shown: Anna Petrova"), Failure("timeout", ref="+7 916 123-45-67")])
+def test_a_sentence_where_a_code_should_be_is_found(failed_as: Failure):
+    problems, _ = audited(history_with((("job-j", JobFailed("worker", failed_as)), REFUND)).events)
+    assert [(p.kind, p.position) for p in problems] == [("unreadable", 6)]
 
 
 @each(

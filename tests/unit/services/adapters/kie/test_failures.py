@@ -66,9 +66,9 @@ def test_nothing_is_broader_than_the_sentences(text: str) -> None:
 
 
 def test_a_code_is_a_code_whatever_the_provider_puts_there() -> None:
-    failure = failure_for(Signal(fail_code="Синяя кружка https://x.example/a?b=1 " + "k1" * 40, text=""))
-    assert failure.code == "url"
-    assert len(failure_for(Signal(fail_code="x" * 99)).code) == 32
+    for said in ("Синяя кружка https://x.example/a?b=1 " + "k1" * 40, "a mug", "k1" * 20, "x" * 99):
+        assert failure_for(Signal(fail_code=said)).code == ""
+    assert failure_for(Signal(fail_code="InputImage.Privacy-1_a")).code == "InputImage.Privacy-1_a"
 
 
 def test_words_in_a_prompt_do_not_decide() -> None:
