@@ -23,7 +23,7 @@ from ledger.log.clock import LogClock
 logger = structlog.get_logger()
 
 KEY_CHARS_MAX = 200
-OVERLAP_MIN = 4
+OVERLAP_MIN = 16
 """From so many commands on, some are decided while others are being written."""
 
 _EXAMINED_MAX = 2_000

@@ -159,7 +159,7 @@ CREATE SCHEMA audit;
 -- bytes.
 CREATE FUNCTION audit.event_bytes("position" bigint, stream text, version bigint, type text, data text,
                                   recorded_at_us bigint, key text, body_hash bytea, command_events bigint, writer text)
-    RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
     RETURN int8send("position") || int8send(version) || int8send(recorded_at_us)
         || int8send(coalesce(command_events, -1))
         || int4send(octet_length(stream)) || int4send(octet_length(type)) || int4send(octet_length(data))

@@ -178,6 +178,8 @@ async def test_two_processes_on_one_hot_account_each_get_their_turn(ledger, data
             done[name] += 1
 
     async with Ledger(database_url, pool) as other:
+        # A connection's first append takes tens of milliseconds: the server plans the function's statements.
+        await other.execute(c.GrantCredits("a", 1, "manual", "x"), key="first")
         tasks = [asyncio.create_task(busy(name, door)) for name, door in (("x", ledger), ("y", other))]
         await asyncio.sleep(2)
         stop.set()
@@ -187,4 +189,4 @@ async def test_two_processes_on_one_hot_account_each_get_their_turn(ledger, data
     assert max(waits) < 2, "somebody starved"
     keys = [event.key for event in await ledger.read.stream("account-a") if event.type == "CreditsGranted"]
     turns = "".join(key[0] for key in keys if key and key[0] in "xy")
-    assert max(len(run) for name in "xy" for run in turns.split(name)) <= 100, "one was passed too often"
+    assert max(len(run) for name in "xy" for run in turns.split(name)) <= 10, "one was passed too often"
