@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from events import account, job, payment, promo
+from events import account, job, payment, promo, system
 from events.envelope import Recorded
 from events.errors import CodecError, UnknownEventTypeError
 
-Event = account.AccountEvent | job.JobEvent | payment.PaymentEvent | promo.PromoEvent
+Event = account.AccountEvent | job.JobEvent | payment.PaymentEvent | promo.PromoEvent | system.SystemEvent
 
 EVENT_TYPES: Final[dict[str, type[Event]]] = {cls.__name__: cls for cls in typing.get_args(Event)}
 

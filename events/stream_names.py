@@ -1,9 +1,11 @@
-"""Names of streams: `account-<id>`, `job-<id>`, `payment-<id>`, `promo-<code>`."""
+"""Names of streams: `account-<id>`, `job-<id>`, `payment-<id>`, `promo-<code>`, `system-<process>`."""
 
 ACCOUNT = "account-"
 JOB = "job-"
 PAYMENT = "payment-"
 PROMO = "promo-"
+SYSTEM = "system-"
+SALES_STREAM = "system-sales"
 
 
 def account_stream(account: str) -> str:
@@ -20,6 +22,10 @@ def payment_stream(payment: str) -> str:
 
 def promo_stream(code: str) -> str:
     return PROMO + code
+
+
+def system_stream(process: str) -> str:
+    return SYSTEM + process
 
 
 def account_of(stream: str) -> str | None:

@@ -12,6 +12,7 @@ from events.account import GrantKind, MoneyBehind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
 from ledger.payments.commands import HINTS, REFUND_LIFE_S, PaymentCommand
 from ledger.promotions.commands import GiftCommand
+from ledger.system.commands import SystemCommand
 
 
 class OpenAccount(msgspec.Struct, frozen=True):
@@ -230,7 +231,7 @@ JobCommand = (
     | DropDeadLetter
     | RateVideo
 )
-Command = AccountCommand | JobCommand | PaymentCommand | GiftCommand
+Command = AccountCommand | JobCommand | PaymentCommand | GiftCommand | SystemCommand
 
 _encode = msgspec.json.Encoder().encode
 _HINTS = HINTS | {

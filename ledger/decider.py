@@ -17,11 +17,15 @@ from events.stream_names import (
     JOB,
     PAYMENT,
     PROMO,
+    SALES_STREAM,
+    SYSTEM,
     account_stream,
     job_stream,
     payment_stream,
     promo_stream,
+    system_stream,
 )
+from events.system import SystemEvent
 from ledger.accounts import decider as accounts
 from ledger.accounts import state as account_state
 from ledger.accounts.decider import NewEvents, View
@@ -39,8 +43,11 @@ from ledger.payments.state import PaymentState
 from ledger.promotions import promo_codes, referrals
 from ledger.promotions.commands import PromoCommand
 from ledger.promotions.promo_codes import PromoState
+from ledger.system import decider as system
+from ledger.system.commands import SalesCommand, SystemCommand
+from ledger.system.decider import SystemState
 
-State = AccountState | JobState | PaymentState | PromoState
+State = AccountState | JobState | PaymentState | PromoState | SystemState
 
 _OUTCOMES: dict[str, Outcome] = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 
@@ -63,6 +70,8 @@ def initial(stream: str) -> State:
         return PaymentState()
     if stream.startswith(PROMO):
         return PromoState()
+    if stream.startswith(SYSTEM):
+        return SystemState()
     raise InvalidCommandError(f"stream {stream!r} is of no known kind")
 
 
@@ -73,6 +82,8 @@ def evolve(state: State, event: Event) -> State:
         return payment_state.evolve(state, cast(PaymentEvent, event))
     if isinstance(state, PromoState):
         return promo_codes.evolve(state, cast(PromoEvent, event))
+    if isinstance(state, SystemState):
+        return system.evolve(state, cast(SystemEvent, event))
     return job_state.evolve(state, cast(JobEvent, event))
 
 
@@ -85,7 +96,7 @@ def fold(state: State, type_name: str, data: str) -> State:
     try:
         return evolve(state, decode_data(type_name, data))
     except CodecError as error:
-        if isinstance(state, AccountState | PaymentState | PromoState):
+        if isinstance(state, AccountState | PaymentState | PromoState | SystemState):
             return replace(state, broken=str(error))
         broken = replace(state, broken=str(error), outcome=_OUTCOMES.get(type_name, state.outcome))
         if type_name != "JobQueued":
@@ -104,6 +115,7 @@ _STREAMS: Final[dict[str, Callable[[str], str]]] = {
     "job": job_stream,
     "payment": payment_stream,
     "code": promo_stream,
+    "process": system_stream,
 }
 """Fields by which a command names a stream that its decision reads; at its default it names none."""
 
@@ -115,6 +127,8 @@ _READ: Final = {
 
 def streams_read(command: Command) -> tuple[str, ...]:
     """Streams whose state the decision needs. What the command writes elsewhere must be a new stream."""
+    if isinstance(command, SalesCommand):
+        return (SALES_STREAM,)
     named = (
         stream_of(name)
         for stream_of, field, default in _READ[type(command)]
@@ -135,4 +149,6 @@ def decide(view: View, command: Command, now_us: int) -> NewEvents:
         return payments.decide(view, command, now_us)
     if isinstance(command, PromoCommand):
         return promo_codes.decide(view, command, now_us)
+    if isinstance(command, SystemCommand):
+        return system.decide(view, command)
     return referrals.decide(view, command, now_us)

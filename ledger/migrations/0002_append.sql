@@ -72,7 +72,11 @@ FROM (VALUES
     ('payment', 'RefundFailed',       '',         '',      'maintenance'),
     ('promo',   'PromoCreated',       '',         'waits', ''),
     ('promo',   'PromoDisabled',      '',         '',      ''),
-    ('promo',   'PromoRedeemed',      '',         'waits', 'bot')
+    ('promo',   'PromoRedeemed',      '',         'waits', 'bot'),
+    ('system',  'SystemStarted',      '',         '',      'bot web worker monitor maintenance'),
+    ('system',  'SalesPaused',        '',         '',      'bot'),
+    ('system',  'SalesResumed',       '',         '',      'bot'),
+    ('system',  'SpendCapReached',    '',         '',      'maintenance')
 ) AS r (stream, type, kind, waits, logins);
 
 -- What tells apart events of one type that not everybody may append.

@@ -9,6 +9,7 @@ from events.codec import DECODE, EVENT_TYPES
 from events.job import JobEvent
 from events.payment import PaymentEvent
 from events.promo import PromoEvent
+from events.system import SystemEvent
 from projections.verify.findings import Findings
 
 SPENT: Final = "spent:generation"
@@ -29,6 +30,7 @@ OF_ACCOUNTS: Final = frozenset(cls.__name__ for cls in get_args(AccountEvent))
 OF_JOBS: Final = frozenset(cls.__name__ for cls in get_args(JobEvent))
 OF_PAYMENTS: Final = frozenset(cls.__name__ for cls in get_args(PaymentEvent))
 OF_PROMOS: Final = frozenset(cls.__name__ for cls in get_args(PromoEvent))
+OF_SYSTEM: Final = frozenset(cls.__name__ for cls in get_args(SystemEvent))
 OUTCOMES: Final = {"JobSucceeded": "succeeded", "JobFailed": "failed"}
 MOVES: Final = frozenset(("JobQueued", "VideoGifted", *OUTCOMES))
 """The job's events that the books must know of."""

@@ -36,6 +36,7 @@ from services.platform.periodic import repeat, sleep
 from services.platform.process import Runtime
 from services.platform.redis import command_client
 from services.platform.settings import Settings
+from services.platform.system_start import record_start
 
 logger = structlog.get_logger()
 
@@ -55,8 +56,9 @@ async def serve(settings: Settings) -> None:
         bot, moderator = create_bot(settings), Moderator(settings)
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
-            url = settings.require_database_url()
-            async with pool, Ledger(url, pool) as ledger, YooKassa(settings) as yookassa:
+            ledger = Ledger(settings.require_database_url(), pool)
+            async with pool, ledger, YooKassa(settings) as yookassa:
+                await record_start(ledger, settings, "bot")
                 texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)
                 orders = PaymentOrders(settings, ledger, pool)
                 stars = StarsPayments(orders, bot, people)
@@ -86,9 +88,7 @@ async def serve(settings: Settings) -> None:
                 runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
                 runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
-                cleaning = repeat(inbox.forget_parked, runtime.stop, "clean", idle_s=_CLEAN_EVERY_S)
-                runtime.spawn(cleaning, "clean")
-                spawn_views(runtime, shop)
+                spawn_views(runtime, shop, inbox)
                 runtime.ready()
                 await runtime.wait()
         finally:
@@ -97,8 +97,9 @@ async def serve(settings: Settings) -> None:
             await redis.aclose()
 
 
-def spawn_views(runtime: Runtime, shop: BotContext) -> None:
+def spawn_views(runtime: Runtime, shop: BotContext, inbox: Inbox) -> None:
     circuits, times = shop.circuits, shop.outlook.times
+    runtime.spawn(repeat(inbox.forget_parked, runtime.stop, "clean", idle_s=_CLEAN_EVERY_S), "clean")
     runtime.spawn(repeat(circuits.refresh, runtime.stop, "circuits", idle_s=READ_EVERY_S), "circuits")
     runtime.spawn(repeat(times.measure, runtime.stop, "render_times", idle_s=MEASURE_EVERY_S), "render_times")
 

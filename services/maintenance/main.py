@@ -43,6 +43,7 @@ from services.platform.process import Runtime
 from services.platform.redis import command_client
 from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
+from services.platform.system_start import record_start
 from services.recovery.checkpoint_files import key_path
 
 PAYMENTS_S = 2.0
@@ -62,6 +63,7 @@ async def serve(settings: Settings) -> None:
         pool = await stack.enter_async_context(await create_pool(settings, "maintenance", max_size=6))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "maintenance"))
+        await record_start(ledger, settings, "maintenance")
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         blobs = open_blobs(settings)
         kie = await stack.enter_async_context(Kie(settings, blobs))

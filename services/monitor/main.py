@@ -15,6 +15,7 @@ from services.platform.database import create_pool
 from services.platform.process import Runtime
 from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
+from services.platform.system_start import record_start
 
 query = load_queries("services.monitor")
 
@@ -29,6 +30,7 @@ async def serve(settings: Settings) -> None:
         pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=4))
         ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "monitor"))
+        await record_start(ledger, settings, "monitor")
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         sweep = DeadlineSweep(ledger, pool, refund_life_s=settings.refund_life_seconds)
 

@@ -122,6 +122,13 @@ class SettingsFields(BaseSettings):
         "NEUROCARDS_DATA_DIR",
     )
 
+    commit: str = Field(
+        "",
+        pattern="^([0-9a-f]{40,64})?$",
+        validation_alias="NEUROCARDS_COMMIT",
+        description="Commit the code is from, told by the image; empty: the clone's",
+    )
+
     # Companies: keys, and addresses other than their own
     bot_token: BotToken | None = Field(None, description="Telegram bot token from @BotFather; empty: sandbox")
     kie_api_keys: Annotated[tuple[SecretStr, ...], *COMMAS] = Field(

@@ -22,6 +22,7 @@ from services.platform.periodic import repeat
 from services.platform.process import Runtime
 from services.platform.redis import command_client
 from services.platform.settings import Settings
+from services.platform.system_start import record_start
 from services.streams.wake import IDLE_S, Waker
 from services.web.files import Files
 from services.web.kie_webhook import CallbackDesk, KieWebhook
@@ -68,6 +69,7 @@ async def serve(settings: Settings) -> None:
         kie = await stack.enter_async_context(Kie(settings, blobs))
         waker = Waker(_redis(settings, stack))
         runtime = await stack.enter_async_context(Runtime(settings, "web"))
+        await record_start(ledger, settings, "web")
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         runtime.spawn(repeat(waker.send, runtime.stop, "wake", idle_s=IDLE_S, wake=waker.wake), "wake")
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))

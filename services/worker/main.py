@@ -21,6 +21,7 @@ from services.platform.database import create_pool
 from services.platform.process import Runtime
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings
+from services.platform.system_start import record_start
 from services.streams.consumer.read import BLOCK_S
 from services.worker.context import Checkpoint, Timing, WorkerContext, no_checkpoint
 from services.worker.ledger_clock import LedgerClock
@@ -33,6 +34,7 @@ async def serve(settings: Settings) -> None:
     """Work on jobs until stopped. Raises StartError when Postgres cannot be used."""
     async with Runtime(settings, "worker", grace_s=GRACE_S) as runtime, AsyncExitStack() as stack:
         worker = await make_worker(settings, stack)
+        await record_start(worker.ledger, settings, "worker")
         for name, check in worker.checks.items():
             runtime.health.check(name, check)
         runtime.health.tell({"worker": worker.status})

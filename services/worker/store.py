@@ -40,21 +40,21 @@ class JobStore:
     """Every read and write of a job. Raises RejectedError and KeyReusedError; waits out TRANSIENT."""
 
     def __init__(self, ledger: Ledger, people: PersonalData) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._people = people
         self._jobs = Batcher(ledger.read.jobs)
         self._texts = Batcher(people.texts)
 
     async def append(self, command: Command, key: str) -> Receipt:
         """Execute the command, repeated until its outcome is known."""
-        return await retry_forever(lambda: self._ledger.execute(command, key=key), "append")
+        return await retry_forever(lambda: self.ledger.execute(command, key=key), "append")
 
     async def job(self, job: str) -> JobState:
         return await retry_forever(lambda: self._jobs.ask(job), "read_job")
 
     async def job_at(self, position: int) -> tuple[str, str] | None:
         """The job and type of the event at a position; None for events of other streams."""
-        events = await retry_forever(lambda: self._ledger.read.events_after(position - 1, 1), "read_event")
+        events = await retry_forever(lambda: self.ledger.read.events_after(position - 1, 1), "read_event")
         if not events or events[0].position != position:
             return None
         job = job_of(events[0].stream)

@@ -43,6 +43,7 @@ class Worker:
     def __init__(
         self, context: WorkerContext, redis: Redis, blocking: Redis, *, slots: int, lease_s: float
     ) -> None:
+        self.ledger = context.store.ledger
         self._redis = redis
         self._waker = wake.Waker(redis)
         self._pool = JobPool(context, slots, self._waker.hint)

@@ -15,7 +15,7 @@ DOCS = sorted([*Path(ROOT, "docs").glob("*.md"), Path(ROOT, "README.md")])
 
 def test_every_event_is_listed_and_nothing_else():
     text = Path(ROOT, "docs/ledger.md").read_text()
-    listed = re.findall(r"^\| (?:account|job|payment|promo) \| `(\w+)` \|", text, flags=re.M)
+    listed = re.findall(r"^\| (?:account|job|payment|promo|system) \| `(\w+)` \|", text, flags=re.M)
     assert sorted(listed) == sorted(EVENT_TYPES)
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRestored, CreditsRevoked
-from events.stream_names import ACCOUNT, JOB, PAYMENT, PROMO
+from events.stream_names import ACCOUNT, JOB, PAYMENT, PROMO, SYSTEM
 from projections.verify.event_fields import (
     MOVES,
     OF_ACCOUNTS,
     OF_JOBS,
     OF_PAYMENTS,
     OF_PROMOS,
+    OF_SYSTEM,
     READ,
     SAID,
     SPENT,
@@ -225,7 +226,7 @@ class Rules:
             self.late.append(row)
             if name == "JobRequeued":
                 self.jobs.requeued(row)
-        kinds = ((JOB, OF_JOBS), (PROMO, OF_PROMOS))
+        kinds = ((JOB, OF_JOBS), (PROMO, OF_PROMOS), (SYSTEM, OF_SYSTEM))
         if not any(name in names for prefix, names in kinds if stream.startswith(prefix)):
             misplaced(self._findings, row)
         if not stream.startswith(JOB) and len(self.others) < _STRANGERS_MAX:

@@ -35,7 +35,9 @@ KINDS: Final[dict[str, dict[str, dict[str, Any]]]] = {
 
 def stream_of(type_name: str) -> str:
     module = EVENT_TYPES[type_name].__module__.rpartition(".")[2]
-    return {"account": "account-x", "job": "job-x", "payment": "payment-x"}.get(module, "promo-X")
+    return {"account": "account-x", "job": "job-x", "payment": "payment-x", "system": "system-x"}.get(
+        module, "promo-X"
+    )
 
 
 async def allowed(connection: "Connection", stream: str, type_name: str, data: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from ledger.log.ledger import Ledger
 from ledger.payments import commands as p
 from ledger.promotions import commands as g
 from ledger.sql import load_queries
+from ledger.system import commands as s
 from tests.integration.ledger.conftest import order, rich
 from tests.support.waiting import eventually
 
@@ -153,6 +154,10 @@ CASES: dict[type, Callable[[], list[Case]]] = {
         (paid("rr2"), refunded("rr2")),
     ],
     g.CreatePromo: lambda: [([], code("CREATED")[0])],
+    s.RecordStart: lambda: [([], s.RecordStart("worker", "0.1.0", "9f" * 20, "0" * 64))],
+    s.PauseSales: lambda: [([], s.PauseSales("login:me", "why"))],
+    s.ResumeSales: lambda: [([s.PauseSales("login:me", "why")], s.ResumeSales("login:me", "why"))],
+    s.RecordSpendCap: lambda: [([], s.RecordSpendCap("2026-11-30", 5, 6))],
     g.DisablePromo: lambda: [(code("DISABLED"), g.DisablePromo("DISABLED", "login:me", "why"))],
     g.RedeemPromo: lambda: [(code("REDEEMED"), g.RedeemPromo("REDEEMED", "a"))],
     g.RewardInvitation: lambda: [

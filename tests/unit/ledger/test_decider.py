@@ -21,6 +21,7 @@ from ledger.payments import commands as p
 from ledger.payments.state import PaymentState
 from ledger.promotions import commands as g
 from ledger.promotions.promo_codes import PromoState
+from ledger.system import commands as s
 from tests.support.each import each
 from tests.support.payment_samples import FAIL, INTEND, ORDER, SETTLE
 
@@ -46,6 +47,10 @@ READ: dict[Command, str] = {
     c.ReissueJob("j", 1): "job-j",
     c.DropDeadLetter("j", "x", "login:op"): "job-j",
     c.RateVideo("j", "a", 5): "job-j account-a",
+    s.RecordStart("bot", "1", "", "0" * 64): "system-bot",
+    s.PauseSales("login:op", "x"): "system-sales",
+    s.ResumeSales("login:op", "x"): "system-sales",
+    s.RecordSpendCap("2026-11-30", 1, 1): "system-sales",
     c.FailJob("j", "a", "monitor", FAILURE): "job-j account-a",
     c.FailSubmission("j", "a", 1, 1, FAILURE): "job-j account-a",
     c.RequeueJob("j", "a", "j2", 0, "m", 60, "x", "login:op"): "job-j account-a",
@@ -54,7 +59,7 @@ READ: dict[Command, str] = {
     INTEND: "payment-p account-a",
     FAIL: "payment-p account-a",
     p.RecordRefund("p", "a", "yookassa", "yk-1", "r-1", 1): "payment-p account-a",
-    p.AcceptPayment("p", "a", "yk-1", 1, "x", "login:op"): "payment-p account-a",
+    p.AcceptPayment("p", "a", "yk-1", 1, "login:op", "x"): "payment-p account-a",
     p.RecordPaymentCreated("p", "yk-1"): "payment-p",
     p.CancelPayment("p", "yk-1", "x", "y"): "payment-p",
     p.ExpirePayment("p", "x"): "payment-p",

@@ -1,0 +1,1 @@
+"""The system itself: starts of processes, pauses of sales, caps of spending."""

@@ -1,0 +1,90 @@
+"""Rules of the system's own streams. Pure."""
+
+import re
+from typing import Final, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from events.stream_names import SALES_STREAM, system_stream
+from events.system import SalesPaused, SalesResumed, SpendCapReached, SystemEvent, SystemStarted
+from ledger import errors
+from ledger.accounts.decider import NewEvents, View, require_said, state_of
+from ledger.system.commands import PauseSales, RecordSpendCap, RecordStart, ResumeSales, SystemCommand
+
+_PROCESS: Final = re.compile("[a-z]{1,32}")
+_VERSION: Final = re.compile("[A-Za-z0-9_.+-]{1,64}")
+_COMMIT: Final = re.compile("([0-9a-f]{40,64})?")
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class SystemState(msgspec.Struct, frozen=True):
+    """Of `system-sales`: whether sales are paused, and the last day whose cap was reached.
+
+    Starts leave nothing to decide by. `broken` says why an event could not be read.
+    """
+
+    paused: bool = False
+    capped_day: str = ""
+    broken: str = ""
+
+
+def evolve(state: SystemState, event: SystemEvent) -> SystemState:
+    match event:
+        case SystemStarted():
+            return state
+        case SalesPaused():
+            return replace(state, paused=True)
+        case SalesResumed():
+            return replace(state, paused=False)
+        case SpendCapReached():
+            return replace(state, capped_day=event.day)
+        case _ as never:
+            assert_never(never)
+
+
+def decide(view: View, command: SystemCommand) -> NewEvents:
+    """The command's events with their streams. Raises InvalidCommandError."""
+    stream = system_stream(command.process) if isinstance(command, RecordStart) else SALES_STREAM
+    state = state_of(view, stream, SystemState)
+    match command:
+        case RecordStart():
+            return start(command)
+        case PauseSales():
+            require_said(command.actor, command.reason)
+            paused = SalesPaused(command.actor, command.reason)
+            return [] if state.paused else [(SALES_STREAM, paused)]
+        case ResumeSales():
+            require_said(command.actor, command.reason)
+            resumed = SalesResumed(command.actor, command.reason)
+            return [(SALES_STREAM, resumed)] if state.paused or state.broken else []
+        case RecordSpendCap():
+            return reach_cap(state, command)
+        case _ as never:
+            assert_never(never)
+
+
+def start(command: RecordStart) -> NewEvents:
+    """SystemStarted. What code or settings are called holds nothing that somebody wrote."""
+    forms = (_PROCESS, command.process), (_VERSION, command.version), (_COMMIT, command.commit)
+    if not all(form.fullmatch(said) for form, said in (*forms, (_DIGEST, command.settings))):
+        raise errors.InvalidCommandError(
+            "a start has a process, a version, a commit and a digest of settings"
+        )
+    if system_stream(command.process) == SALES_STREAM:
+        raise errors.InvalidCommandError(f"no process is called {command.process}")
+    started = SystemStarted(command.process, command.version, command.commit, command.settings)
+    return [(system_stream(command.process), started)]
+
+
+def reach_cap(state: SystemState, command: RecordSpendCap) -> NewEvents:
+    """SpendCapReached; nothing when it is known of this day, or of a later one."""
+    if not _DAY.fullmatch(command.day) or not 0 < command.cap_milli <= command.spent_milli:
+        raise errors.InvalidCommandError(
+            "a cap is above 0, of a day as 2026-11-30, and not above what was spent"
+        )
+    if command.day <= state.capped_day:
+        return []
+    reached = SpendCapReached(command.day, command.cap_milli, command.spent_milli)
+    return [(SALES_STREAM, reached)]
