@@ -195,6 +195,29 @@ ALTER TABLE open_jobs OWNER TO neurocards_log;
 ALTER TABLE checkpoints OWNER TO neurocards_log;
 ALTER TABLE snapshots OWNER TO neurocards_log;
 GRANT USAGE ON SCHEMA public, audit TO neurocards_reader, neurocards_log;
+
+-- Nobody but our logins connects. A login that only reads stops every append of the cluster with some thousands of advisory
+-- locks; releasing them stays free, as asyncpg does that whenever a connection goes back to its pool. Who may not revoke gets a
+-- warning, and `neurocards doctor` says what is missing.
+DO $$
+DECLARE
+    one record;
+BEGIN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO neurocards_reader', current_database());
+    EXECUTE format('REVOKE CONNECT, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+    FOR one IN
+        SELECT p.oid::regprocedure AS name, p.proname ~ 'advisory' AS locks FROM pg_proc p
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace
+          AND (p.proname ~ '^pg_(try_)?advisory_(xact_)?lock' OR p.proname ~ '^(lo_|loread$|lowrite$)')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one.name);
+        IF one.locks THEN  -- the bot's turn; checkpoints and recoveries; migrations and rebuilds
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO neurocards_bot, neurocards_maintenance, neurocards_operator, '
+                           'pg_database_owner', one.name);
+        END IF;
+    END LOOP;
+END $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;
 GRANT SELECT ON schema_migrations, events, open_jobs, checkpoints, tree_tiles, snapshots TO neurocards_reader;
 -- A state that a service could write would be a balance that it could write.

@@ -66,5 +66,10 @@ async def differences(connection: Connection) -> list[str]:
     return said
 
 
+async def open_rights(connection: Connection) -> list[str]:
+    """The REVOKEs that are missing: with these rights any login can hold up every append of the cluster."""
+    return [row[0] for row in await connection.fetch(query("open_rights"))]
+
+
 def _facts(facts: list[str]) -> Facts:
     return dict(fact.split("=", 1) for fact in facts)

@@ -163,6 +163,24 @@ ORDER BY c.number
 -- The unfinished jobs as the table has them, of those queued after a position. $1 after this position
 SELECT job, account, position, deadline_at_us FROM open_jobs WHERE position > $1
 
+-- name: open_rights
+-- Rights of everybody that no login should have, as the statements that take them away.
+SELECT 'REVOKE CONNECT ON DATABASE ' || string_agg(quote_ident(d.datname), ', ' ORDER BY d.datname) || ' FROM PUBLIC'
+FROM pg_database d WHERE d.datallowconn AND has_database_privilege('public', d.oid, 'CONNECT') HAVING count(*) > 0
+UNION ALL
+SELECT format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database())
+WHERE has_database_privilege('public', current_database(), 'TEMPORARY')
+UNION ALL
+SELECT 'REVOKE CREATE ON SCHEMA public FROM PUBLIC' WHERE has_schema_privilege('public', 'public', 'CREATE')
+UNION ALL
+SELECT 'REVOKE EXECUTE ON FUNCTION ' || string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
+       || ' FROM PUBLIC'
+FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace
+  AND (p.proname ~ '^pg_(try_)?advisory_(xact_)?lock' OR p.proname ~ '^(lo_|loread$|lowrite$)')
+  AND has_function_privilege('public', p.oid, 'EXECUTE')
+HAVING count(*) > 0
+
 -- name: position_of_hash
 -- Where a hash stands in the log. Reads all rows: only asked after damage. $1 hash
 SELECT position FROM events WHERE hash = $1 LIMIT 1

@@ -112,5 +112,7 @@ async def _ensure_database(url: str) -> None:
     try:
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE}")
+        # Locks taken in another database fill the same memory.
+        await connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
     finally:
         await connection.close()

@@ -25,6 +25,7 @@ BEGIN
     PERFORM pg_advisory_xact_lock_shared(42);
     RETURN NULL;
 END $$;
+GRANT EXECUTE ON FUNCTION pg_advisory_xact_lock_shared(bigint) TO neurocards_log;
 CREATE TRIGGER hold AFTER INSERT ON events FOR EACH ROW
     WHEN (NEW.stream = 'account-held') EXECUTE FUNCTION hold_in_flight();
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 from dotenv import dotenv_values
 
-from projections.verify.door import differences
+from projections.verify.door import differences, open_rights
 from services.cli.doctor import Check, State, fail, ok, warn
 from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder
@@ -137,7 +137,11 @@ async def check_database(settings: Settings) -> list[Check]:
         return [fail("DATABASE_URL", "no connection", str(error))]
     try:
         checks = [await _version(connection), await _durability(connection), await _schema(connection)]
-        return checks if checks[-1].state is State.fail else [*checks, await _door(connection)]
+        return (
+            checks
+            if checks[-1].state is State.fail
+            else [*checks, await _door(connection), await _open_rights(connection)]
+        )
     finally:
         await connection.close()
 
@@ -182,6 +186,13 @@ async def _door(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
         )
         return fail("door to the log", "; ".join(said[:_SAID_MAX]) + more, advice)
     return ok("door to the log", "functions, owners, rights and triggers are as the migrations make them")
+
+
+async def _open_rights(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    if missing := await open_rights(connection):
+        found = "everybody who can log in has rights to hold up every append (docs/security.md)"
+        return warn("everybody's rights", found, f"as a superuser, in this database: {'; '.join(missing)}")
+    return ok("everybody's rights", "only our logins connect, and few can take advisory locks")
 
 
 async def check_redis_server(settings: Settings) -> list[Check]:
