@@ -404,20 +404,3 @@ COMMENT ON VIEW audit.unsettled_payments IS
 
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA audit TO neurocards_reader;
-
--- An auditor's own login inherits the role's rights but not its settings; these are for a login as that role itself.
--- A walk through ten million events takes seconds to a minute; a forgotten query must not hold back vacuum for a day.
-DO $$
-BEGIN
-    BEGIN
-        IF NOT pg_has_role(current_user, 'neurocards_reader', 'MEMBER') THEN
-            EXECUTE format('GRANT neurocards_reader TO %I', current_user);
-        END IF;
-        ALTER ROLE neurocards_reader SET default_transaction_read_only = on;
-        ALTER ROLE neurocards_reader SET statement_timeout = '10min';
-        ALTER ROLE neurocards_reader SET lock_timeout = '5s';
-        ALTER ROLE neurocards_reader SET idle_in_transaction_session_timeout = '10min';
-    EXCEPTION WHEN insufficient_privilege OR internal_error OR unique_violation THEN
-        RAISE NOTICE 'the role neurocards_reader keeps its settings: %', SQLERRM;  -- another's role, or changed at this moment
-    END;
-END $$;

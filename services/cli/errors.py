@@ -47,12 +47,13 @@ def exit_code_of(error: BaseException) -> ExitCode:
     )
     from projections.engine.errors import NotInLogError, ProjectionNotFoundError, RebuildMismatchError
     from services.backup.repository import BackupDamagedError, BackupNotFoundError
+    from services.migrations.auditors import AuditorNotFoundError
     from services.platform.errors import SettingsError
 
     match error:
         case SettingsError() | MalformedKeyError():
             return ExitCode.USAGE
-        case NotInLogError() | ProjectionNotFoundError() | BackupNotFoundError():
+        case NotInLogError() | ProjectionNotFoundError() | BackupNotFoundError() | AuditorNotFoundError():
             return ExitCode.NOT_FOUND
         case JobNotFoundError() | PaymentNotFoundError() | PromoNotFoundError() | RefundNotFoundError():
             return ExitCode.NOT_FOUND

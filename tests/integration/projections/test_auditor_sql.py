@@ -218,8 +218,3 @@ async def test_the_auditor_may_read_all_of_it_and_write_nothing(auditor: "Pool")
             assert isinstance(
                 caught.value, asyncpg.InsufficientPrivilegeError | asyncpg.ObjectNotInPrerequisiteStateError
             )
-
-
-async def test_a_login_as_auditor_has_bounds(owner: "asyncpg.Connection[asyncpg.Record]") -> None:
-    settings = await owner.fetchval("SELECT rolconfig FROM pg_roles WHERE rolname = 'neurocards_reader'")
-    assert {"default_transaction_read_only=on", "statement_timeout=10min"} <= set(settings)

@@ -39,7 +39,7 @@ Run = Callable[..., Done]
 
 ARGUMENTS = {
     "USER": "a1", "CREDITS": "1", "JOB": "j", "MODEL": "m", "CODE": "SPRING25", "PAYMENT": "p", "ID": "1",
-    "PROJECTION|all": "balances", "FILE": "file",
+    "PROJECTION|all": "balances", "FILE": "file", "NAME": "olga",
 }  # fmt: skip
 OPTIONS = {"--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k"}
 

@@ -27,7 +27,8 @@ from tests.support.services import ROOT
 COMMANDS = commands()
 
 READS = {
-    "doctor", "backup list", "backup check", "dead-letters list", "dead-letters groups", "dead-letters show",
+    "auditor list", "doctor", "backup list", "backup check",
+    "dead-letters list", "dead-letters groups", "dead-letters show",
     "jobs list", "jobs show", "ledger balance", "ledger explain", "ledger export", "ledger journal",
     "ledger prove", "ledger public-key", "ledger statement", "ledger trial-balance", "ledger verify",
     "ledger verify-checkpoint", "ledger verify-export", "ledger verify-proof", "models history",
@@ -41,6 +42,7 @@ UNASKED = {
     "up": "runs everything",
     "demo": "plays on a system of its own",
     "migrate": "every deployment runs it; safe to repeat",
+    "auditor add": "adds a login that only reads, never replaces one",
     "backup take": "adds a backup; run on a schedule",
     "ledger checkpoint": "adds a signed note; run on a schedule",
     "ledger keygen": "adds a file, never replaces one",
@@ -50,6 +52,7 @@ UNASKED = {
 
 UNSIGNED = {
     "drill": "only on a local sandbox, whose ledger is nobody's",
+    "auditor remove": "nothing about it stands in the ledger; Postgres's log has who and when",
     "backup restore": "who and why stands in the statement that `recover` signs afterwards",
     "replay": "what is right is swapped in unseen; --reason goes with --accept-difference",
 }

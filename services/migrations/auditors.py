@@ -1,0 +1,78 @@
+"""Auditors' database logins: read the log and what follows from it, and hold nobody up (docs/auditing.md)."""
+
+import secrets
+from typing import Any, Final
+
+import asyncpg
+
+from services.platform.errors import StartError
+
+PREFIX: Final = "auditor_"
+CONNECTIONS_MAX: Final = 5
+"""`neurocards ledger verify` needs four."""
+_SETTINGS: Final = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "10min",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10min",
+}
+_LISTED: Final = """
+SELECT r.rolname AS login, r.rolcanlogin AS may_log_in, count(a.pid) AS connections,
+       min(a.backend_start) AS connected_since, max(a.query_start) AS last_query
+FROM pg_roles r LEFT JOIN pg_stat_activity a ON a.usesysid = r.oid
+WHERE starts_with(r.rolname, $1) AND pg_has_role(r.oid, 'neurocards_reader', 'MEMBER')
+GROUP BY 1, 2 ORDER BY 1
+"""
+
+
+class AuditorExistsError(StartError):
+    """There is a login of that name."""
+
+
+class AuditorNotFoundError(StartError):
+    """No auditor's login has that name."""
+
+
+async def add(owner_url: str, name: str) -> tuple[str, str]:
+    """Make a login; its name and password. `name` has letters, digits and `_` only."""
+    login, password = PREFIX + name, secrets.token_urlsafe(24)
+    connection = await asyncpg.connect(owner_url, timeout=10)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                f"CREATE ROLE {login} LOGIN PASSWORD '{password}' CONNECTION LIMIT {CONNECTIONS_MAX} "
+                "IN ROLE neurocards_reader"
+            )
+            for setting, value in _SETTINGS.items():
+                await connection.execute(f"ALTER ROLE {login} SET {setting} = '{value}'")
+    except asyncpg.DuplicateObjectError as error:
+        raise AuditorExistsError(f"{login} is there already; remove it first") from error
+    finally:
+        await connection.close()
+    return login, password
+
+
+async def listed(owner_url: str) -> list[dict[str, Any]]:
+    """Every auditor's login, and its connections at this moment. Postgres keeps no last use."""
+    connection = await asyncpg.connect(owner_url, timeout=10)
+    try:
+        return [dict(row) for row in await connection.fetch(_LISTED, PREFIX)]
+    finally:
+        await connection.close()
+
+
+async def remove(owner_url: str, name: str) -> int:
+    """Drop a login after ending its sessions; how many. Raises AuditorNotFoundError."""
+    login = PREFIX + name
+    connection = await asyncpg.connect(owner_url, timeout=10)
+    try:
+        if login not in [row["login"] for row in await connection.fetch(_LISTED, PREFIX)]:
+            raise AuditorNotFoundError(f"there is no auditor {name}; `neurocards auditor list` has them")
+        await connection.execute(f"ALTER ROLE {login} NOLOGIN")  # before, so that none comes back
+        ended = await connection.fetch(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", login
+        )
+        await connection.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")
+        return len(ended)
+    finally:
+        await connection.close()
