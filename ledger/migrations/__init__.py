@@ -3,26 +3,37 @@
 Own code rather than a library: the maintained ones bring a second database driver (psycopg) or an ORM.
 
 A package that owns tables keeps `NNNN_name.sql` files in a `migrations` package. A file that was applied must
-not change. Until the first tag each package has one.
+not change. How locks are waited for: docs/decisions/migration-runner.md.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from importlib.resources import files
+from typing import TypeVar
 
 import asyncpg
 import structlog
 
 from ledger.errors import IntegrityError, MigrationError
+from ledger.migrations.statements import NO_TRANSACTION, statements, touches_log
 from ledger.postgres import READ_WRITE, Connection
 
 logger = structlog.get_logger()
 
+T = TypeVar("T")
 Completion = Callable[[Connection], Awaitable[list[str]]]
 """What is made of the code and not of a file, in one transaction: the names of what was lacking."""
 
 _LOCK = 7_300_001
+LOCK_TIMEOUT_S = 2.0
+"""Longest wait for a lock.
+
+Behind a migration that waits for a lock, everything waits: it gives up before an append does.
+"""
+_ATTEMPTS = 30
+_APPEND_LOCK = "ledger.append_lock"
 _TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
     package text NOT NULL, name text NOT NULL, sha256 text NOT NULL,
@@ -42,8 +53,7 @@ async def migrate(
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await _execute(connection, _TABLE, "schema_migrations")
-        rows = await connection.fetch("SELECT package, name, sha256 FROM schema_migrations")
-        applied = {(row["package"], row["name"]): row["sha256"] for row in rows}
+        applied = await _applied(connection)
         done: list[str] = []
         for package in packages:
             for name, sql in migration_files(package):
@@ -71,19 +81,65 @@ def names(package: str) -> list[str]:
     return sorted(entry.name for entry in files(package).iterdir() if entry.name.endswith(".sql"))
 
 
+async def pending(
+    database_url: str, packages: Sequence[str] = ("ledger.migrations",)
+) -> list[tuple[str, str, str]]:
+    """Package, name and SQL of each migration that `migrate` would apply."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        there = await connection.fetchval("SELECT to_regclass('schema_migrations') IS NOT NULL")
+        applied = await _applied(connection) if there else {}
+    finally:
+        await connection.close()
+    return [(p, name, sql) for p in packages for name, sql in migration_files(p) if (p, name) not in applied]
+
+
+async def _applied(connection: Connection) -> dict[tuple[str, str], str]:
+    rows = await connection.fetch("SELECT package, name, sha256 FROM schema_migrations")
+    return {(row["package"], row["name"]): row["sha256"] for row in rows}
+
+
 async def _apply(connection: Connection, package: str, name: str, sql: str, digest: str) -> None:
-    async with connection.transaction():
-        await _execute(connection, sql, f"{package}/{name}")
-        await connection.execute(
-            "INSERT INTO schema_migrations (package, name, sha256) VALUES ($1, $2, $3)", package, name, digest
-        )
+    async def record() -> None:
+        done = "INSERT INTO schema_migrations (package, name, sha256) VALUES ($1, $2, $3)"
+        await connection.execute(done, package, name, digest)
+
+    async def whole() -> None:
+        if touches_log(sql) and await connection.fetchval("SELECT to_regclass($1)::text", _APPEND_LOCK):
+            await connection.execute(
+                f"LOCK TABLE {_APPEND_LOCK} IN EXCLUSIVE MODE"
+            )  # as every append: no cycle
+        await connection.execute(sql)
+        await record()
+
+    with _explained(f"{package}/{name}"):
+        if sql.startswith(NO_TRANSACTION):
+            for statement in statements(sql):
+                await connection.execute(statement)
+            await record()
+        else:
+            await _patiently(connection, whole, f"{package}/{name}")
     logger.info("migration_applied", package=package, name=name)
+
+
+async def _patiently(connection: Connection, work: Callable[[], Awaitable[T]], name: str) -> T:
+    """Do it in one transaction, again when a lock does not come."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = {round(LOCK_TIMEOUT_S * 1000)}")
+                return await work()
+        except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as error:
+            if attempt == _ATTEMPTS:
+                raise
+            logger.warning("migration_waits", name=name, attempt=attempt, reason=str(error))
+            await asyncio.sleep(LOCK_TIMEOUT_S)  # what has queued behind goes first
+    raise AssertionError("unreachable")
 
 
 async def _complete(connection: Connection, complete: Completion) -> list[str]:
     with _explained("the read models"):
-        async with connection.transaction():
-            return await complete(connection)
+        return await _patiently(connection, lambda: complete(connection), "the read models")
 
 
 async def _execute(connection: Connection, sql: str, name: str) -> None:

@@ -25,6 +25,11 @@ async def migrate(database_url: str) -> list[str]:
     return await migrations.migrate(database_url, PACKAGES, complete)
 
 
+async def pending(database_url: str) -> list[tuple[str, str, str]]:
+    """Package, name and SQL of each migration that would be applied."""
+    return await migrations.pending(database_url, PACKAGES)
+
+
 async def compare(
     connection: "asyncpg.Connection[asyncpg.Record] | asyncpg.Pool[asyncpg.Record]",
 ) -> Compared:

@@ -21,9 +21,16 @@ def migrate(
             help="Folder of a password file per process, `worker/pgpass`; made where missing, and set.",
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="List what would be applied and the locks it takes; apply nothing."),
+    ] = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Apply missing migrations; safe to run twice, and from two places at once. Needs DATABASE_OWNER_URL."""
+    """Apply missing migrations; safe to run twice, and from two places at once. Needs DATABASE_OWNER_URL.
+
+    A lock that does not come within two seconds is given up, so that nobody waits behind it, and tried again.
+    """
     import asyncio
 
     from services.migrations import migrate as apply
@@ -33,6 +40,9 @@ def migrate(
     settings = prepare("migrate")
     url = settings.require_owner_url()
     settings = settings.replace(database_url=url)
+    if dry_run:
+        _list_locks(url, output)
+        return
 
     async def run() -> list[str]:
         await wait_for_database(settings)
@@ -45,3 +55,21 @@ def migrate(
     if done or output is not OutputFormat.table:
         emit([{"applied": name} for name in done], output)
     say(f"{len(done)} migrations applied" if done else "the database is up to date")
+
+
+def _list_locks(url: str, output: OutputFormat) -> None:
+    import asyncio
+
+    from ledger.migrations.statements import locks
+    from services.migrations import pending
+
+    missing = asyncio.run(pending(url))
+    rows = [
+        {"migration": f"{package}/{name}", **locked._asdict()}
+        for package, name, sql in missing
+        for locked in locks(sql)
+    ]
+    emit(rows, output)
+    say(
+        f"{len(missing)} migrations would be applied, and columns of read models be made; nothing was changed"
+    )

@@ -1,0 +1,1 @@
+"""Tests of ledger/migrations, without a server."""
