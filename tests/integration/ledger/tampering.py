@@ -121,6 +121,7 @@ async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.HandBackJob("j4", 1), key="handback:j4:1")
     await ledger.execute(order("a", "o3", "j6"), key="order:o3")
     await ledger.execute(c.FailJob("j6", "a", "operator", BUSY), key="fail:j6")
+    await ledger.execute(c.RateVideo("j1", "a", 5), key="rate:j1")
     await ledger.execute(c.ForgetAccount("a", "asked", "login:operator-1"), key="forget:a")
     await ledger.execute(c.StartJob("j5", 1, "w1"), key="start:j5:1")
     await ledger.execute(c.DropDeadLetter("j7", "seen", "login:op"), key="drop:j7")
