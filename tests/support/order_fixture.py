@@ -114,7 +114,9 @@ class OrderFixture:
 
     async def fail(self, order: PlacedOrder, job: str, error_class: str = "transient") -> None:
         """The job ends with a refund."""
-        command = c.FailJob(job, order.seller.account, "operator", Failure(error_class, "x"))
+        account = order.seller.account
+        ref = await self.people.keep_words(account, "it refused Anna\nthe whole answer")
+        command = c.FailJob(job, account, "operator", Failure(error_class, "x", ref=ref))
         await self.ledger.execute(command, key=f"fail:{job}:operator")
 
     async def finish_all(self, jobs: Sequence[str]) -> None:

@@ -60,7 +60,13 @@ async def test_only_what_an_operator_should_look_at_is_listed(
     assert await listed(desk, ledger, pool, "--class", "our_fault") == {order.jobs[2]}
     assert await listed(desk, ledger, pool, "--of-model", "another") == set()
     assert (await desk.run("dead-letters", "list", "--class", "user_violation")).returncode == 2
-    assert (await desk.run("dead-letters", "show", order.jobs[0])).returncode == 0
+    for command in ("dead-letters list", "dead-letters groups", f"jobs show {order.jobs[0]}"):
+        shown = await desk.run(*command.split())
+        assert shown.returncode == 0 and "the whole answer" not in shown.stdout
+        assert "it refused Anna" in " ".join(shown.stdout.split()), command
+    await pool.execute("DELETE FROM outside_words")
+    shown = await desk.run("jobs", "show", order.jobs[0])
+    assert "poison (x)" in shown.stdout and "Anna" not in shown.stdout
 
 
 async def test_a_class_is_made_again_and_asking_twice_is_asking_once(
