@@ -20,6 +20,7 @@ from ledger.log.snapshots import FORMAT, Snapshot
 from ledger.payments import commands as p
 from ledger.promotions import commands as g
 from ledger.sql import load_queries
+from ledger.system import commands as s
 from projections.checkpoints import make_checkpoint
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
@@ -111,6 +112,14 @@ async def _live(ledger: Ledger, pool: Any) -> None:
 
 async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.SucceedJob("j3", 1, 2, VIDEO), key="succeed:j3")
+    system = (
+        s.RecordStart("worker", "0.1.0", "", "0" * 64),
+        s.PauseSales("login:op", "dear"),
+        s.ResumeSales("login:op", "cheap"),
+        s.RecordSpendCap("2026-11-30", 5, 6),
+    )
+    for number, command in enumerate(system):
+        await ledger.execute(command, key=f"system:{number}")
     await ledger.execute(c.RevokeCredits("b", 5, "chargeback", kind="fraud"), key="revoke:b")
     await ledger.execute(c.GrantCredits("b", 20, "manual", "sorry"), key="sorry:b")
     await ledger.execute(order("b", "o2", "j4", "j5", "j7", "j8", "j9"), key="order:o2")
