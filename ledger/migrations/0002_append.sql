@@ -491,11 +491,13 @@ CREATE FUNCTION ledger.hindrances()
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT 'append_lock', a.pid, a.usename::text, a.xact_start, a.wait_event, NULL::float8
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.relation = 'ledger.append_lock'::regclass AND l.mode = 'ExclusiveLock' AND l.granted
+    WHERE a.datname = current_database() AND l.relation = 'ledger.append_lock'::regclass
+      AND l.mode = 'ExclusiveLock' AND l.granted
     UNION ALL
     SELECT DISTINCT 'events_lock', a.pid, a.usename::text, a.xact_start, a.wait_event, NULL::float8
     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-    WHERE l.relation = 'public.events'::regclass AND l.granted AND a.xact_start < clock_timestamp() - interval '1 minute'
+    WHERE a.datname = current_database() AND l.relation = 'public.events'::regclass AND l.granted
+      AND a.xact_start < clock_timestamp() - interval '1 minute'
     UNION ALL
     SELECT 'snapshot', a.pid, a.usename::text, a.xact_start, a.wait_event, NULL::float8
     FROM pg_stat_activity a
