@@ -112,7 +112,7 @@ async def _live(ledger: Ledger, pool: Any) -> None:
 
 async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.SucceedJob("j3", 1, 2, VIDEO), key="succeed:j3")
-    system = (
+    system: tuple[c.Command, ...] = (
         s.RecordStart("worker", "0.1.0", "", "0" * 64),
         s.PauseSales("login:op", "dear"),
         s.ResumeSales("login:op", "cheap"),
