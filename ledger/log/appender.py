@@ -107,7 +107,7 @@ class Appender:
             logger.exception("append_failed")
             self._writer.drop()
             unknown = LedgerUnavailableError(f"append failed, ask again with the same key: {error!r}")
-            publish(batch, [unknown] * len(batch))
+            publish(batch, unknown)
 
     def _take(self) -> list[Pending]:
         """The next batch.

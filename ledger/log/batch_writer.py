@@ -5,7 +5,7 @@ an error: when an outcome is unknown the batch runs again, and its keys, read un
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -91,11 +91,10 @@ class BatchWriter:
         """Decide the batch and send it. What there is no room for is left out: see the flight's own batch."""
         connection = await self.connect()
         known = await self._known(connection, batch)
-        decided = decide_batch(batch, known, self._clock.now_us())
-        batch = batch[: len(decided.answers)]
+        batch, decided = self._decided(batch, known)
         cursors = self._cache.cursors
         self._flying.append(connection)
-        outcome = asyncio.create_task(self._send(connection, batch, known, decided))
+        outcome = asyncio.create_task(self._send(connection, cursors, batch, known, decided))
         return Flight(batch, decided, cursors, connection, outcome)
 
     async def land(self, flight: Flight) -> None:
@@ -110,12 +109,22 @@ class BatchWriter:
         if any(not pending.future.done() for pending in flight.batch):
             await self.settle(flight.batch, careful=outcome.outcome == "stale")
 
+    def _decided(self, batch: Sequence[Pending], known: Known) -> tuple[Sequence[Pending], Decided]:
+        """Decide as many as there is room for; which, and what came of it."""
+        decided = decide_batch(batch, known, self._clock.now_us())
+        return batch[: len(decided.answers)], decided
+
     async def _send(
-        self, connection: AppendConnection, batch: Sequence[Pending], known: Known, decided: Decided
+        self,
+        connection: AppendConnection,
+        cursors: Sequence[Cursor],
+        batch: Sequence[Pending],
+        known: Known,
+        decided: Decided,
     ) -> Outcome:
         reads = {stream: known[stream][0] for pending in batch for stream in pending.reads}
         try:
-            return await connection.append(self._cache.cursors, reads, batch, decided)
+            return await connection.append(cursors, reads, batch, decided)
         except Exception as error:
             if isinstance(error, CONNECTION_LOST) or not isinstance(error, asyncpg.PostgresError):
                 for pending, events in zip(batch, decided.counts, strict=True):
@@ -148,7 +157,7 @@ class BatchWriter:
                     )
                     if isinstance(error, ClockDoubtError):
                         unavailable = error
-                    return publish(batch, [unavailable] * len(batch))
+                    return publish(batch, unavailable)
                 if not isinstance(error, TRANSIENT):
                     if cold and len(batch) > 1:
                         for pending in batch:
@@ -156,7 +165,7 @@ class BatchWriter:
                         return None
                     unknown = batch[0].unknown_until_us >= self._clock.now_us()
                     if cold and not unknown and (refusal := _refusal(error)):
-                        return publish(batch, [refusal])
+                        return publish(batch, refusal)
                     cold = True  # the cache may have been wrong; once more from what the log says
                 await asyncio.sleep(_DOUBT_S if isinstance(error, ClockDoubtError) else _AGAIN_S)
             error = None
@@ -175,10 +184,9 @@ class BatchWriter:
     async def _once(self, connection: AppendConnection, batch: Sequence[Pending]) -> bool:
         """Decide on the cache and send; whether the next attempt has to take the lock first."""
         known = await self._known(connection, batch)
-        decided = decide_batch(batch, known, self._clock.now_us())
-        batch = batch[: len(decided.answers)]
+        batch, decided = self._decided(batch, known)
         cursors = self._cache.cursors
-        outcome = await self._send(connection, batch, known, decided)
+        outcome = await self._send(connection, cursors, batch, known, decided)
         self._answered(batch, decided, cursors, outcome)
         return outcome.outcome == "stale"
 
@@ -201,14 +209,13 @@ class BatchWriter:
                 await connection.rollback()  # nothing is loaded while the lock is held
                 continue
             known = {stream: self._cache.entries[stream] for pending in batch for stream in pending.reads}
-            decided = decide_batch(batch, known, self._clock.now_us())
-            batch = batch[: len(decided.answers)]
-            outcome = await self._send(connection, batch, known, decided)
+            batch, decided = self._decided(batch, known)
+            outcome = await self._send(connection, cursors, batch, known, decided)
             await (connection.commit() if outcome.outcome == "ok" else connection.rollback())
             self._answered(batch, decided, cursors, outcome)
             return outcome.outcome == "stale"
         busy = LedgerBusyError("others write to the same streams all the time; ask again with the same key")
-        publish(batch, [busy] * len(batch))
+        publish(batch, busy)
         return False
 
     def _answered(
@@ -242,7 +249,7 @@ class BatchWriter:
         answers = decided.answers_at(outcome.head.position, outcome.at_us)
         for pending, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Receipt) or not self._may_still_pass(pending, outcome):
-                publish([pending], [answer])
+                publish([pending], answer)
 
     def _may_still_pass(self, pending: Pending, outcome: Outcome) -> bool:
         """Whether an earlier attempt of unknown outcome could still be written."""
@@ -251,7 +258,7 @@ class BatchWriter:
     def _answer_used(self, batch: Sequence[Pending], used: Mapping[str, UsedKey]) -> None:
         for pending in batch:
             if (answer := answer_of(pending, used)) is not None:
-                publish([pending], [answer])
+                publish([pending], answer)
 
     def _refuse_existing(self, batch: Sequence[Pending], decided: Decided, outcome: Outcome) -> None:
         """Refuse what would make a stream that stands already; its key does not, that was looked at first."""
@@ -268,18 +275,15 @@ class BatchWriter:
     ) -> None:
         for number in numbers:
             if not self._may_still_pass(batch[number], outcome):
-                publish([batch[number]], [error])
+                publish([batch[number]], error)
 
     def _refresh(self, fresh: Fresh) -> None:
-        states = {
-            event[0]: self._cache.entries[event[0]]
-            for event in fresh.events
-            if event[0] in self._cache.entries
-        }
+        entries = self._cache.entries
+        states = {stream: entries[stream] for stream, *_ in fresh.events if stream in entries}
         folded(states, fresh.events)
         self._cache.put(states)
         for stream in fresh.missing:
-            self._cache.entries.pop(stream, None)
+            entries.pop(stream, None)
 
     async def _known(self, connection: AppendConnection, batch: Sequence[Pending]) -> Known:
         """Versions and states of what is read: cached, or loaded without the lock."""
@@ -296,9 +300,9 @@ class BatchWriter:
         self.drop()
 
 
-def publish(batch: Sequence[Pending], answers: Sequence[Answer]) -> None:
-    """Answer callers; one that has gone is passed over."""
-    for pending, answer in zip(batch, answers, strict=True):
+def publish(batch: Iterable[Pending], answer: Answer) -> None:
+    """Give all the same answer; a caller that has gone is passed over."""
+    for pending in batch:
         if pending.future.done():
             continue
         if isinstance(answer, Receipt):

@@ -9,8 +9,10 @@ from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
 from ledger.log.clock import LogClock
 from ledger.log.reader import LogReader
-from ledger.log.snapshots import query
 from ledger.postgres import DATABASE_ERRORS, Pool
+from ledger.sql import load_queries
+
+query = load_queries("ledger.log")
 
 _NOTIFY_S = 0.005
 

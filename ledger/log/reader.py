@@ -38,8 +38,8 @@ class LogReader:
 
     async def head(self) -> Cursor:
         """The last position and its hash; GENESIS when the log is empty."""
-        row = await self._pool.fetchrow("SELECT position, hash FROM events ORDER BY position DESC LIMIT 1")
-        return Cursor(row["position"], row["hash"]) if row else GENESIS
+        row = await self._pool.fetchrow(query("head"))
+        return Cursor(*row) if row else GENESIS
 
     async def events_after(self, position: int, limit: int = PAGE_EVENTS) -> list[Recorded]:
         return [Recorded(*row) for row in await self._pool.fetch(query("events_after"), position, limit)]

@@ -537,5 +537,5 @@ DO $$
 BEGIN
     GRANT pg_signal_backend, pg_read_all_stats TO neurocards_log;  -- for the two above
 EXCEPTION WHEN insufficient_privilege OR internal_error THEN
-    RAISE NOTICE 'nobody can free the append lock: %', SQLERRM;  -- `neurocards doctor` says so too
+    RAISE NOTICE 'nobody can free the append lock: %', SQLERRM;  -- the monitor's round `append_lock` fails then
 END $$;
