@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import asyncpg
 import structlog
 
 from services.backup.repository import open_repository
@@ -12,7 +11,7 @@ from services.local.embedded_server import EmbeddedServer
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.migrations import migrate
-from services.migrations.logins import LOGINS, pass_files, set_passwords
+from services.migrations.logins import LOGINS, owner_connection, pass_files, set_passwords
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -108,11 +107,8 @@ def archiving(settings: Settings) -> dict[str, str]:
 
 
 async def _ensure_database(url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=10)
-    try:
+    async with owner_connection(url) as connection:
         if not await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE}")
         # Locks taken in another database fill the same memory.
         await connection.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
-    finally:
-        await connection.close()

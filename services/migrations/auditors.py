@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from services.migrations.logins import owner_connection
 from services.platform.errors import StartError
 
 PREFIX: Final = "auditor_"
@@ -36,9 +37,8 @@ class AuditorNotFoundError(StartError):
 async def add(owner_url: str, name: str) -> tuple[str, str]:
     """Make a login; its name and password. `name` has letters, digits and `_` only."""
     login, password = PREFIX + name, secrets.token_urlsafe(24)
-    connection = await asyncpg.connect(owner_url, timeout=10)
     try:
-        async with connection.transaction():
+        async with owner_connection(owner_url) as connection, connection.transaction():
             await connection.execute(
                 f"CREATE ROLE {login} LOGIN PASSWORD '{password}' CONNECTION LIMIT {CONNECTIONS_MAX} "
                 "IN ROLE neurocards_reader"
@@ -47,25 +47,19 @@ async def add(owner_url: str, name: str) -> tuple[str, str]:
                 await connection.execute(f"ALTER ROLE {login} SET {setting} = '{value}'")
     except asyncpg.DuplicateObjectError as error:
         raise AuditorExistsError(f"{login} is there already; remove it first") from error
-    finally:
-        await connection.close()
     return login, password
 
 
 async def listed(owner_url: str) -> list[dict[str, Any]]:
     """Every auditor's login, and its connections at this moment. Postgres keeps no last use."""
-    connection = await asyncpg.connect(owner_url, timeout=10)
-    try:
+    async with owner_connection(owner_url) as connection:
         return [dict(row) for row in await connection.fetch(_LISTED, PREFIX)]
-    finally:
-        await connection.close()
 
 
 async def remove(owner_url: str, name: str) -> int:
     """Drop a login after ending its sessions; how many. Raises AuditorNotFoundError."""
     login = PREFIX + name
-    connection = await asyncpg.connect(owner_url, timeout=10)
-    try:
+    async with owner_connection(owner_url) as connection:
         if login not in [row["login"] for row in await connection.fetch(_LISTED, PREFIX)]:
             raise AuditorNotFoundError(f"there is no auditor {name}; `neurocards auditor list` has them")
         await connection.execute(f"ALTER ROLE {login} NOLOGIN")  # before, so that none comes back
@@ -74,5 +68,3 @@ async def remove(owner_url: str, name: str) -> int:
         )
         await connection.execute(f"DROP OWNED BY {login}; DROP ROLE {login}")
         return len(ended)
-    finally:
-        await connection.close()

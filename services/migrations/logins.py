@@ -1,10 +1,13 @@
 """Passwords of the services' database logins, set by the database's owner (docs/security.md)."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+
+from ledger.postgres import Connection
 
 SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "worker", "web", "bot")
 LOGINS = {service: f"neurocards_{service}" for service in (*SERVICES, "operator")}
@@ -14,14 +17,21 @@ PASS_FILE = "pgpass"  # noqa: S105
 """For `?passfile=` in DATABASE_URL; libpq's format."""
 
 
-async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
-    """Let each login in with its password. It has letters, digits, `-` and `_` only."""
+@asynccontextmanager
+async def owner_connection(owner_url: str) -> AsyncIterator[Connection]:
+    """For what only the database's owner may do. Raises what asyncpg raises."""
     connection = await asyncpg.connect(owner_url, timeout=10)
     try:
-        for login, password in passwords.items():
-            await connection.execute(f"ALTER ROLE {login} PASSWORD '{password}'")
+        yield connection
     finally:
         await connection.close()
+
+
+async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
+    """Let each login in with its password. It has letters, digits, `-` and `_` only."""
+    async with owner_connection(owner_url) as connection:
+        for login, password in passwords.items():
+            await connection.execute(f"ALTER ROLE {login} PASSWORD '{password}'")
 
 
 def pass_files(folder: Path) -> dict[str, str]:
