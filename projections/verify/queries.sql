@@ -24,9 +24,10 @@ FROM events WHERE position <= $1 AND command_events IS NOT NULL ORDER BY positio
 -- How many rows a read model has.
 SELECT count(*) FROM {table}
 
--- name: door
--- How the door to the log is made: owners, rights, sources, triggers; door.txt has what they should be. Names are whole when the
--- search path is empty. The text of a body in standard SQL depends on Postgres's version. $1 the version whose text we know
+-- name: log_schema
+-- How the log and the functions that append to it are made: owners, rights, sources, triggers; expected_schema.txt has what
+-- they should be. Names are whole when the search path is empty. The text of a body in standard SQL depends on Postgres's
+-- version. $1 the version whose text we know
 WITH made (name, kind, owner, acl, facts) AS (
     SELECT 'schema ' || n.nspname, 'n'::"char", n.nspowner, n.nspacl, '{}'::text[]
     FROM pg_namespace n WHERE n.nspname = 'ledger'

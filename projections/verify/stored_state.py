@@ -16,7 +16,7 @@ from ledger.checkpoints.store import kind_of, verdict
 from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
-from projections.verify import door
+from projections.verify import schema_drift
 from projections.verify.findings import Findings, Kind
 from projections.verify.invariants.lots import Snapshot
 
@@ -178,5 +178,5 @@ async def check_guards(connection: Connection, findings: Findings) -> None:
     for what, name in await connection.fetch(query("guards")):
         message = f"{what} {name} is missing or off: rows can be changed or doubled unnoticed"
         findings.add("guard", None, message)
-    for message in await door.differences(connection):
+    for message in await schema_drift.differences(connection):
         findings.add("guard", None, message)

@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 from dotenv import dotenv_values
 
-from projections.verify.door import differences, open_rights
+from projections.verify.schema_drift import differences, open_rights
 from services.cli.doctor import Check, State, fail, ok, warn
 from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
-from projections.verify import door
+from projections.verify import schema_drift
 from services.cli.doctor.machine import check_database
 from services.migrations import migrate
 from services.platform.database import create_pool
@@ -74,7 +74,7 @@ async def test_the_doctor_names_what_is_missing(login: Callable[[str], str], emp
 
         async def missing() -> list[str]:
             """But for other tests' databases."""
-            said = await door.open_rights(owner)
+            said = await schema_drift.open_rights(owner)
             return [one for one in said if "CONNECT" not in one or f" {database}" in one]
 
         assert await missing() == []

@@ -1,4 +1,4 @@
-"""Writes how the migrations make the door: `python -m tests.support.door_definitions`."""
+"""Writes how the migrations make the door: `python -m tests.support.expected_schema`."""
 
 import asyncio
 import contextlib
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import asyncpg
 
-from projections.verify import door
+from projections.verify import schema_drift
 from tests.support import servers
 
-FILE = Path(door.__file__).with_name("door.txt")
+FILE = Path(schema_drift.__file__).with_name("expected_schema.txt")
 
 
 async def definitions(url: str) -> str:
     """Of a migrated database."""
     connection = await asyncpg.connect(url)
     try:
-        return door.text(await door.found(connection))
+        return schema_drift.text(await schema_drift.found(connection))
     finally:
         await connection.close()
 

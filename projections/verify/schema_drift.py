@@ -1,8 +1,8 @@
-"""The door to the log: as it is, against what migrations make.
+"""Schema drift: the functions, owners and rights of the log, against what the migrations make.
 
 Whoever owns the database can change the functions that append, or whom they belong to: by hand, or by a
-restore with `pg_restore --no-owner`. `door.txt` has what the migrations make;
-`python -m tests.support.door_definitions` writes it.
+restore with `pg_restore --no-owner`. `expected_schema.txt` has what the migrations make;
+`python -m tests.support.expected_schema` writes it.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,10 @@ from ledger.sql import load_queries
 query = load_queries("projections.verify")
 
 POSTGRES: Final = 18
-"""Major version that has written `door.txt`. Another one's text of bodies in standard SQL is not compared."""
+"""Major version that has written `expected_schema.txt`.
+
+Another one's text of bodies in standard SQL is not compared.
+"""
 _SEPARATOR: Final = " | "
 _UNKNOWN: Final = "?"
 
@@ -23,7 +26,7 @@ Facts = Mapping[str, str]
 
 
 async def found(connection: Connection) -> dict[str, Facts]:
-    """Objects of the door by name, with owner, rights and definition.
+    """The log's objects by name, with owner, rights and definition.
 
     E.g. `table public.events`: {"owner": "neurocards_log", …}, whatever the connection's search path is.
     """
@@ -31,14 +34,14 @@ async def found(connection: Connection) -> dict[str, Facts]:
     await unqualified.start()
     try:
         await connection.execute("SET LOCAL search_path = pg_catalog")
-        rows = await connection.fetch(query("door"), POSTGRES)
+        rows = await connection.fetch(query("log_schema"), POSTGRES)
     finally:
         await unqualified.rollback()
     return {row["name"]: _facts(row["facts"]) for row in rows}
 
 
 def text(objects: Mapping[str, Facts]) -> str:
-    """As `door.txt` has them, one a line."""
+    """As `expected_schema.txt` has them, one a line."""
     return "".join(
         _SEPARATOR.join([name, *(f"{key}={value}" for key, value in facts.items())]) + "\n"
         for name, facts in objects.items()
@@ -46,7 +49,7 @@ def text(objects: Mapping[str, Facts]) -> str:
 
 
 def expected() -> dict[str, Facts]:
-    lines = (files(__package__) / "door.txt").read_text("utf-8").splitlines()
+    lines = (files(__package__) / "expected_schema.txt").read_text("utf-8").splitlines()
     return {name: _facts(facts) for name, *facts in (line.split(_SEPARATOR) for line in lines)}
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from projections.verify import door
+from projections.verify import schema_drift
 from projections.verify.run import check_ledger
 from services.cli.doctor.machine import check_database
 from services.local.binaries import find_postgres
 from services.platform.settings import Settings
-from tests.support.door_definitions import FILE, definitions
+from tests.support.expected_schema import FILE, definitions
 
 LOCK_FREE = """CREATE OR REPLACE FUNCTION ledger.enter(
     p_cursors bigint[], p_cursor_hashes bytea[], p_wall_us bigint, p_witness_us bigint, OUT outcome text,
@@ -22,14 +22,14 @@ LOCK_FREE = """CREATE OR REPLACE FUNCTION ledger.enter(
 
 async def test_the_file_is_what_the_migrations_make(database_url: str) -> None:
     assert FILE.read_text("utf-8") == await definitions(database_url), (
-        "the door has changed: python -m tests.support.door_definitions"
+        "the door has changed: python -m tests.support.expected_schema"
     )
 
 
 async def test_the_caller_s_search_path_makes_no_difference_and_stays(pool) -> None:
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         await connection.execute("SET LOCAL search_path = audit, ledger, public, pg_catalog")
-        assert await door.differences(connection) == []
+        assert await schema_drift.differences(connection) == []
         assert await connection.fetchval("SHOW search_path") == "audit, ledger, public, pg_catalog"
 
 
@@ -93,7 +93,7 @@ def restored(from_url: str, to_url: str, dump: Path, *options: str) -> dict[str,
 async def _differences(url: str) -> list[str]:
     connection = await asyncpg.connect(url)
     try:
-        return await door.differences(connection)
+        return await schema_drift.differences(connection)
     finally:
         await connection.close()
 
@@ -102,7 +102,7 @@ def test_a_restore_without_owners_is_found(
     database_url: str, empty_database_url: str, tmp_path: Path
 ) -> None:
     found = restored(database_url, empty_database_url, tmp_path / "dump", "--no-owner")
-    owned = {name for name, facts in door.expected().items() if "owner" in facts}
+    owned = {name for name, facts in schema_drift.expected().items() if "owner" in facts}
     assert len(owned) > 20
     assert found["owner is postgres"] == owned
 
