@@ -16,8 +16,6 @@ from ledger.errors import AlreadyExistsError, InvalidCommandError, KeyReusedErro
 ROWS_MAX: Final = 512
 """So many rows bound how long one process keeps the lock from the others; a command has at most hundreds."""
 
-# What a caller gets for an accepted command.
-
 
 class Receipt(msgspec.Struct, frozen=True):
     """The command's `events`, from `position` on, at the database's time.
@@ -32,7 +30,6 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 NOTHING_TO_DO = Receipt(0, 0, 0)
-
 
 Answer = Receipt | Exception
 

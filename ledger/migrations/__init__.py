@@ -9,6 +9,7 @@ not change. How locks are waited for: docs/decisions/migration-runner.md.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from typing import TypeVar
@@ -52,7 +53,8 @@ async def migrate(
     connection = await asyncpg.connect(database_url, target_session_attrs=READ_WRITE)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
-        await _execute(connection, _TABLE, "schema_migrations")
+        with _explained("schema_migrations"):
+            await connection.execute(_TABLE)
         applied = await _applied(connection)
         done: list[str] = []
         for package in packages:
@@ -65,7 +67,8 @@ async def migrate(
                 elif stored != digest:
                     raise IntegrityError(f"{package}/{name} was applied and has changed since; restore it")
         if complete is not None:
-            done += await _complete(connection, complete)
+            with _explained("the read models"):
+                done += await _patiently(connection, partial(complete, connection), "the read models")
         if newer := [f"{p}/{name}" for p, name in applied if p in packages and name not in names(p)]:
             logger.warning("migrations_unknown", names=newer, reason="a newer version has applied them")
         return done
@@ -106,9 +109,8 @@ async def _apply(connection: Connection, package: str, name: str, sql: str, dige
 
     async def whole() -> None:
         if touches_log(sql) and await connection.fetchval("SELECT to_regclass($1)::text", _APPEND_LOCK):
-            await connection.execute(
-                f"LOCK TABLE {_APPEND_LOCK} IN EXCLUSIVE MODE"
-            )  # as every append: no cycle
+            # First, as every append does: no cycle.
+            await connection.execute(f"LOCK TABLE {_APPEND_LOCK} IN EXCLUSIVE MODE")
         await connection.execute(sql)
         await record()
 
@@ -135,16 +137,6 @@ async def _patiently(connection: Connection, work: Callable[[], Awaitable[T]], n
             logger.warning("migration_waits", name=name, attempt=attempt, reason=str(error))
             await asyncio.sleep(LOCK_TIMEOUT_S)  # what has queued behind goes first
     raise AssertionError("unreachable")
-
-
-async def _complete(connection: Connection, complete: Completion) -> list[str]:
-    with _explained("the read models"):
-        return await _patiently(connection, lambda: complete(connection), "the read models")
-
-
-async def _execute(connection: Connection, sql: str, name: str) -> None:
-    with _explained(name):
-        await connection.execute(sql)
 
 
 @contextmanager
