@@ -12,7 +12,6 @@ an unknown outcome. Who paid is read from Telegram's list when the order's owner
 
 import contextlib
 import datetime
-import re
 from collections.abc import AsyncIterator
 from typing import Final, Literal
 
@@ -29,13 +28,12 @@ from services.adapters.telegram.stars import STARS, NotRefundableError, StarMove
 from services.payments.errors import PaymentNotCreatedError
 from services.payments.orders import Outcome, PaymentOrders, standing_of
 from services.payments.provider import Listed, ProviderPayment, ProviderRefund, UnreadableRecord, refused
-from services.platform.ids import ID_PATTERN, Unreadable, is_outside_id
+from services.platform.ids import Unreadable, is_id, is_outside_id
 
 logger = structlog.get_logger()
 
 PAYABLE: Final = ("ordered", "pending")
 _VERSION: Final = "nc1"
-_PAYMENT: Final = re.compile(ID_PATTERN)
 _PARTS: Final = 6
 
 Refusal = Literal["", "unknown", "foreign", "paid", "over", "price", "account"]
@@ -222,7 +220,7 @@ def payload_of(payment: str, ordered: PaymentOrdered) -> str:
 def payload_in(text: str) -> Payload | None:
     """Decode a payload; None when it is none of ours."""
     parts = text.split(":")
-    if len(parts) != _PARTS or parts[0] != _VERSION or not _PAYMENT.fullmatch(parts[1]):
+    if len(parts) != _PARTS or parts[0] != _VERSION or not is_id(parts[1]):
         return None
     _, payment, package, credits, life, locale = parts
     if not (credits.isdecimal() and (life.isdecimal() or not life)):

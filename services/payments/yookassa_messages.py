@@ -12,7 +12,7 @@ import msgspec
 
 from events.payment import MoneyFacts, PaymentOrdered, Receipt, RefundIntended
 from services.adapters.yookassa.records import PaymentRecord, RefundRecord, amount_text, epoch_us
-from services.platform.ids import ID_PATTERN, Code, told
+from services.platform.ids import Code, is_id, told
 from services.platform.settings import Settings
 
 SYSTEM: Final = "neurocards"
@@ -32,7 +32,6 @@ _ORDER: Final = (
 _RECEIPT: Final = ("vat_code", "payment_mode", "payment_subject")
 """What of a receipt stands there, in the order of `Receipt`."""
 _DESCRIPTION_MAX: Final = 128
-_PAYMENT: Final = re.compile(ID_PATTERN)
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\\]{1,64}@[^\s@<>\"',;:()\\]{1,180}\.[^\s@<>\"',;:()\\.\d]{2,63}")
 _PHONE: Final = re.compile(r"\+?[\d\s()-]{11,25}")
 
@@ -96,7 +95,7 @@ def metadata(payment: str, ordered: PaymentOrdered) -> dict[str, str]:
 def payment_in(record: PaymentRecord) -> str | None:
     """Our payment's id; None when it is none of ours."""
     payment = record.texts.get("order_id", "")
-    ours = record.texts.get("system") == SYSTEM and _PAYMENT.fullmatch(payment)
+    ours = record.texts.get("system") == SYSTEM and is_id(payment)
     return payment if ours else None
 
 

@@ -62,6 +62,11 @@ def unreadable(item: Any, reason: Exception) -> Unreadable:
     return Unreadable(str(name) if is_outside_id(name) else "", str(reason))
 
 
+def is_id(text: str) -> bool:
+    """Whether it has the form of the ids that are made here."""
+    return re.fullmatch(ID_PATTERN, text) is not None
+
+
 def is_outside_id(value: object) -> bool:
     """Whether an outside id can be kept: 1 to 128 visible ASCII characters."""
     return isinstance(value, str) and re.match(_OUTSIDE, value) is not None
