@@ -83,12 +83,14 @@ class Forgetting:
         found, files, by_us = await self._unlink(account, telegram_id, debt)
         if by_us:
             await self._drop_chat_state(telegram_id)  # what was written meanwhile
+        named: set[str] = set()
         async for job in self._jobs(account):  # a restored backup may hold files that no row names
-            files |= set(await self._files_of(job))
-        for file in files:
+            named |= set(await self._files_of(job))
+        await self._pool.execute(query("blobs_erased"), sorted(named))
+        for file in files | named:
             await self._blobs.delete(file)
         counts = (found["texts"], found["drafts"], found["payments"], found["messages"])
-        return Erased(account, telegram_id is not None, failed, *counts, len(files))
+        return Erased(account, telegram_id is not None, failed, *counts, len(files | named))
 
     async def _carry_debt(self, account: str) -> int | None:
         """Carry the debt over to the person's next account.

@@ -13,6 +13,10 @@ SELECT account, telegram_id, locale, person FROM made
 UNION ALL
 SELECT account, telegram_id, locale, person FROM accounts WHERE telegram_id = $2 AND NOT EXISTS (SELECT FROM made)
 
+-- name: blobs_erased
+-- Files that the log names and that are about to be deleted, as their person was. $1 blobs
+INSERT INTO swept_blobs (blob, why) SELECT unnest($1::text[]), 'erased' ON CONFLICT DO NOTHING
+
 -- name: change_text
 -- Other words for what is not ordered. $1 the text's reference, $2 its JSON
 UPDATE texts SET body = $2::text::json

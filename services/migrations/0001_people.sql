@@ -41,6 +41,18 @@ CREATE TABLE blobs (
 CREATE INDEX blobs_account ON blobs (account);
 CREATE INDEX blobs_unused ON blobs (used_at) WHERE used_at < 'infinity';
 
+-- What was deleted on purpose of the files that the log names: one that is gone and has no row here is missing
+-- (docs/decisions/retention.md). Written before the file goes, and kept as long as the log.
+CREATE TABLE swept_blobs (
+    blob     text        NOT NULL PRIMARY KEY,
+    sha256   text        CHECK (sha256 ~ '^[0-9a-f]{64}$'),  -- of the bytes as they went; NULL: they were not read
+    swept_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    why      text        NOT NULL CHECK (why IN ('age', 'missing', 'erased')),  -- missing: of age, and not there any more
+    CHECK ((why = 'age') = (sha256 IS NOT NULL))
+);
+CREATE TRIGGER swept_blobs_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON swept_blobs
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+
 -- A draft is an order before it is confirmed; its id is the order's id and idempotency key ever after.
 CREATE TABLE drafts (
     draft      text        NOT NULL PRIMARY KEY,
@@ -111,3 +123,5 @@ CREATE TABLE forgotten (
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, updates TO neurocards_app;
 GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;
+GRANT SELECT ON swept_blobs TO neurocards_reader;
+GRANT INSERT ON swept_blobs TO neurocards_maintenance, neurocards_operator;

@@ -98,6 +98,11 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
     assert await people.keep_words(account, "said too late") == ""
     assert [await redis.exists(mine), await redis.exists(theirs)] == [0, 1]
     assert archive.files() == ["photos/of-another.jpg"]
+    marks = [
+        tuple(row) for row in await pool.fetch("SELECT blob, sha256, why FROM swept_blobs ORDER BY blob")
+    ]
+    (job,) = archive.finished.jobs
+    assert marks == [("photos/p.jpg", None, "erased"), (f"videos/{job}-1.mp4", None, "erased")]
 
     assert (await ledger.read.account(account)).balance == 4
     assert await check_ledger(pool) == []
