@@ -60,39 +60,47 @@ CREATE TABLE events (
         version > 0 AND length(stream) BETWEEN 1 AND 200 AND length(hash) = 32
         AND num_nulls(key, body_hash, command_events, writer) IN (0, 4)
         AND (key IS NULL OR (length(body_hash) = 32 AND command_events > 0))
+        -- With events_stream_version: a job is queued, a payment ordered and a code made once.
+        AND (version = 1 OR type NOT IN ('JobQueued', 'PaymentOrdered', 'PromoCreated'))
         AND (strpos(data::text, '\u') = 0 OR data::jsonb IS NOT NULL))
 );
 
 COMMENT ON TABLE events IS 'Immutable. position is dense and in commit order; hash covers the previous hash and every other column.';
 
--- Half of the events carry no key and need no entry.
+-- Each index costs every append: what it is for stands above it. Half of the events carry no key and need no entry.
+-- One receipt per key, looked up under the lock: `used_keys`, `receipt_of`.
 CREATE UNIQUE INDEX events_key ON events (key) WHERE key IS NOT NULL;
 
--- The last guard, should the deciders ever be wrong: one charge, one refund, one end and one gift per job.
+-- The last guard, should deciders and functions ever be wrong; most are read by as well.
+-- One charge per job: `positions_of`, `explain_jobs`, `histories`.
 CREATE UNIQUE INDEX events_one_charge_per_job ON events ((data ->> 'job')) WHERE type = 'CreditsCharged';
+-- One refund per job: the same.
 CREATE UNIQUE INDEX events_one_refund_per_job ON events ((data ->> 'job')) WHERE type = 'CreditsRefunded';
+-- One end per job: `open_jobs_wrong`, ledger.rebuild_open_jobs.
 CREATE UNIQUE INDEX events_one_end_per_job ON events (stream) WHERE type IN ('JobSucceeded', 'JobFailed');
+-- One gift per job: `deliveries_lost`.
 CREATE UNIQUE INDEX events_one_gift_per_job ON events (stream) WHERE type = 'VideoGifted';
-
--- What money came is credited once, what went back is taken once, and a payment is ordered once.
+-- What money came is credited once: `payment_of`.
 CREATE UNIQUE INDEX events_one_success_per_payment
     ON events ((data ->> 'provider_payment'), (data ->> 'provider')) WHERE type = 'PaymentSucceeded';
+-- What money went back is taken once: `refund_known`.
 CREATE UNIQUE INDEX events_one_refunded_per_refund
     ON events ((data ->> 'provider_refund')) WHERE type = 'PaymentRefunded';
-CREATE UNIQUE INDEX events_one_order_per_payment ON events (stream) WHERE type = 'PaymentOrdered';
--- A code is made once and used once per account, and an invitation is rewarded once.
-CREATE UNIQUE INDEX events_one_creation_per_promo ON events (stream) WHERE type = 'PromoCreated';
+-- A code is used once per account: `promo_codes`, `gifts`.
 CREATE UNIQUE INDEX events_one_use_per_account
     ON events (stream, (data ->> 'account')) WHERE type = 'PromoRedeemed';
+-- An invitation is rewarded once: `invitations_bought`, `gifts`.
 CREATE UNIQUE INDEX events_one_reward_per_invited ON events (stream) WHERE type = 'InvitationRewarded';
 
--- These two find invited accounts that may be due their bonus, and what codes and invitations gave.
+-- All payments and codes, where no stream is known: `rewatch_payments`, `rewatch_refunds`, `promo_codes`, audit.payments.
+CREATE INDEX events_payments_and_codes ON events (type, position) WHERE type IN ('PaymentOrdered', 'PromoCreated');
+-- Invited accounts that may be due their bonus: `invitations_bought`, `invitations_made_video`, `gifts`.
 CREATE INDEX events_invited ON events (position)
     WHERE type = 'AccountOpened' AND (data ->> 'invited_by') <> '';
+-- What codes and invitations gave: `gifts`.
 CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
     WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral');
-
--- For who keeps snapshots of long accounts.
+-- Long accounts, of which snapshots are kept: `snapshots_due`.
 CREATE INDEX events_thousandth ON events (stream) WHERE version % 1000 = 0;
 
 CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -373,6 +373,11 @@ BEGIN
         RETURN;
     END IF;
     refused := ledger.not_granted(streams, types, datas);
+    IF refused IS NULL AND (strpos(p_data, 'login:') > 0 OR strpos(p_data, '\u') > 0) THEN  -- JSON may write letters so
+        SELECT string_agg(e.type || ' as ' || e.actor, ', ') INTO refused
+        FROM (SELECT t.type, t.data::json ->> 'actor' AS actor FROM unnest(types, datas) AS t (type, data)) AS e
+        WHERE starts_with(e.actor, 'login:') AND e.actor <> 'login:' || session_user;
+    END IF;
     IF refused IS NOT NULL THEN
         RAISE EXCEPTION '% may not append %', session_user, refused USING ERRCODE = 'insufficient_privilege';
     END IF;

@@ -111,7 +111,6 @@ WITH wanted (what, name) AS (VALUES
     ('index', 'events_key'), ('index', 'events_one_charge_per_job'), ('index', 'events_one_refund_per_job'),
     ('index', 'events_one_end_per_job'), ('index', 'events_one_gift_per_job'),
     ('index', 'events_one_success_per_payment'), ('index', 'events_one_refunded_per_refund'),
-    ('index', 'events_one_order_per_payment'), ('index', 'events_one_creation_per_promo'),
     ('index', 'events_one_use_per_account'), ('index', 'events_one_reward_per_invited'), ('constraint', 'events_whole'),
     ('not null', 'position'), ('not null', 'stream'), ('not null', 'version'), ('not null', 'type'),
     ('not null', 'data'), ('not null', 'recorded_at_us'), ('not null', 'hash')

@@ -139,7 +139,7 @@ FROM (
            o.data ->> 'locale' AS locale, (o.data ->> 'credits')::bigint AS credits,
            EXISTS (SELECT FROM events e WHERE e.stream = s.stream AND e.type = 'PaymentSucceeded'
                                           AND e.version < s.version) AS before
-    FROM events s JOIN events o ON o.stream = s.stream AND o.type = 'PaymentOrdered'
+    FROM events s JOIN events o ON o.stream = s.stream AND o.version = 1 AND o.type = 'PaymentOrdered'
     WHERE s.position = ANY ($1)
 ) AS came
 ORDER BY position
@@ -149,7 +149,7 @@ ON CONFLICT (job, kind) DO NOTHING
 -- The status messages of these payments have something new to show. $1 streams
 INSERT INTO status_messages AS s (subject, name, account)
 SELECT 'payment', substr(stream, length('payment-') + 1), data ->> 'account' FROM events
-WHERE stream = ANY ($1) AND type = 'PaymentOrdered'
+WHERE stream = ANY ($1) AND version = 1 AND type = 'PaymentOrdered'
 ORDER BY stream
 ON CONFLICT (subject, name) DO UPDATE SET wanted = s.wanted + 1
 

@@ -101,7 +101,7 @@ class Scene:
     async def step(self) -> None:
         self.steps += 1
         if self.steps == self.erase_at:
-            await self.forgetting.forget(self.account, actor="login:support-1", reason="asked")
+            await self.forgetting.forget(self.account, actor="login:neurocards_operator", reason="asked")
 
     async def enter(self, step: str | None = None, **flow: Any) -> Account:
         """Somebody with terms accepted, at a step of an order; never erased in here."""
@@ -111,7 +111,7 @@ class Scene:
         await terms.accept_terms(
             self.desk.shop, Person(account.account, "en", CHAT_ID, False, account.person)
         )
-        grant = c.GrantCredits(self.account, 5, "manual", "test", actor="login:me")
+        grant = c.GrantCredits(self.account, 5, "manual", "test", actor="login:neurocards_operator")
         await self.forgetting._ledger.execute(grant, key=f"grant:{self.account}")
         key = self.desk.dispatcher.fsm.get_context(self.desk.bot, CHAT_ID, CHAT_ID).key
         if step is not None:

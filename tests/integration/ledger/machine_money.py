@@ -33,7 +33,7 @@ class MoneyMachine(LedgerMachine):
         payment = list(self.model.money)[pick % len(self.model.money)]
         account = self.model.orders[payment].account
         return p.IntendRefund(
-            payment, account, self.key(), payment, WHOLE * quarters // 4, "login:op", "asked"
+            payment, account, self.key(), payment, WHOLE * quarters // 4, "login:neurocards_operator", "asked"
         )
 
     def fail_of(self, pick: int) -> p.FailRefund:
@@ -71,7 +71,7 @@ class MoneyMachine(LedgerMachine):
     def forget_and_return(self, name: str) -> None:
         account = self.name(name)
         debt = self.model.accounts[account].debt
-        self.ask(c.ForgetAccount(account, "asked", "login:op"))
+        self.ask(c.ForgetAccount(account, "asked", "login:neurocards_operator"))
         if debt:
             self.ask(c.GrantCredits(account, debt, "carried", "erased"))
         self.returns[name] = self.returns.get(name, 0) + 1

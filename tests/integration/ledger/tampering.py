@@ -114,8 +114,8 @@ async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(c.SucceedJob("j3", 1, 2, VIDEO), key="succeed:j3")
     system: tuple[c.Command, ...] = (
         s.RecordStart("worker", "0.1.0", "", "0" * 64),
-        s.PauseSales("login:op", "dear"),
-        s.ResumeSales("login:op", "cheap"),
+        s.PauseSales("login:neurocards_operator", "dear"),
+        s.ResumeSales("login:neurocards_operator", "cheap"),
         s.RecordSpendCap("2026-11-30", 5, 6),
     )
     for number, command in enumerate(system):
@@ -131,10 +131,12 @@ async def _go_on(ledger: Ledger) -> None:
     await ledger.execute(order("a", "o3", "j6"), key="order:o3")
     await ledger.execute(c.FailJob("j6", "a", "operator", BUSY), key="fail:j6")
     await ledger.execute(c.RateVideo("j1", "a", 5), key="rate:j1")
-    await ledger.execute(c.ForgetAccount("a", "asked", "login:operator-1"), key="forget:a")
+    await ledger.execute(c.ForgetAccount("a", "asked", "login:neurocards_operator"), key="forget:a")
     await ledger.execute(c.StartJob("j5", 1, "w1"), key="start:j5:1")
-    await ledger.execute(c.DropDeadLetter("j7", "seen", "login:op"), key="drop:j7")
-    await ledger.execute(c.RequeueJob("j7", "b", "j10", 0, "m", 900, "mended", "login:op"), key="requeue:j7")
+    await ledger.execute(c.DropDeadLetter("j7", "seen", "login:neurocards_operator"), key="drop:j7")
+    await ledger.execute(
+        c.RequeueJob("j7", "b", "j10", 0, "m", 900, "mended", "login:neurocards_operator"), key="requeue:j7"
+    )
     await ledger.execute(c.ReissueJob("j10", 1), key="reissue:j10:1")
 
 
@@ -149,7 +151,9 @@ async def _pay(ledger: Ledger) -> None:
     await pay(ledger, p.ExpirePayment("p3", "unpaid"))
     await pay(ledger, p.CancelPayment("p4", "yk-p4", "card_expired", "yoo_money"))
     for refund in ("r1", "r2"):
-        await pay(ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "login:op", "asked"))
+        await pay(
+            ledger, p.IntendRefund("p1", "b", refund, "yk-p1", 19_500, "login:neurocards_operator", "asked")
+        )
     await pay(ledger, p.FailRefund("p1", "b", "r1", "insufficient_funds"))
     await pay(ledger, p.RecordRefund("p1", "b", "yookassa", "yk-p1", "yr-2", 19_500, "r2"))
 
@@ -159,9 +163,9 @@ async def _give(ledger: Ledger) -> None:
     await ledger.execute(c.OpenAccount("c", "0" * 64, "referral", "a"), key="open:c")
     await buy(ledger, "c", 5, "payment-2")
     for command in (
-        g.CreatePromo("SPRING", 3, 10, None, None, "login:op", "sale"),
+        g.CreatePromo("SPRING", 3, 10, None, None, "login:neurocards_operator", "sale"),
         g.RedeemPromo("SPRING", "b"),
-        g.DisablePromo("SPRING", "login:op", "over"),
+        g.DisablePromo("SPRING", "login:neurocards_operator", "over"),
         g.RewardInvitation("c", "a", 2, 1),
     ):
         await ledger.execute(command, key=g.key_of(command))

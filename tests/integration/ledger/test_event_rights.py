@@ -106,3 +106,27 @@ async def test_the_writer_is_the_login_whatever_role_it_takes(owner, login):
     assert (await append(owner, [("account-y", "AccountOpened", {})]))["position"] == 3
     writers = await owner.fetch("SELECT writer FROM events ORDER BY position")
     assert [row["writer"] for row in writers] == ["neurocards_bot", None, "neurocards_operator"]
+
+
+@pytest.mark.parametrize("name", APPENDING)
+async def test_who_acts_is_the_login_that_was_let_in_however_another_is_written(login, name):
+    connection = await login(name)
+    mine = f'"login:neurocards_{name}"'
+    other = '"login:neurocards_bot"' if name == "operator" else '"login:neurocards_operator"'
+    forged = (
+        f'{{"actor":{other}}}',
+        f'{{"actor" : {other}}}',
+        f'{{"\\u0061ctor":{other}}}',
+        f'{{"actor":{other}}}'.replace("login", "\\u006cogin"),
+        f'{{"actor":{mine},"actor":{other}}}',
+        f'{{"actor":{mine.replace("neuro", "NEURO")}}}',
+    )
+    for data in forged:
+        assert (await connection.fetchval("SELECT $1::json ->> 'actor'", data)).startswith("login:")
+        with pytest.raises(
+            asyncpg.InsufficientPrivilegeError, match="may not append SystemStarted as login:"
+        ):
+            await append(connection, [("system-x", "SystemStarted", {})], p_data=data)
+    for data in (f'{{"actor":{mine}}}', f'{{"reason":{other}}}', f'{{"actor":{other},"actor":{mine}}}'):
+        answer = await append(connection, [("system-x", "SystemStarted", {})], p_data=data)
+        assert answer["outcome"] == "ok"

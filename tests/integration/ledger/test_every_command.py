@@ -71,7 +71,9 @@ def paid(payment: str, account: str = "a") -> list[c.Command]:
 def refunding(payment: str) -> list[c.Command]:
     return [
         *paid(payment),
-        p.IntendRefund(payment, "a", f"r-{payment}", f"yk-{payment}", 500, "login:me", "asked"),
+        p.IntendRefund(
+            payment, "a", f"r-{payment}", f"yk-{payment}", 500, "login:neurocards_operator", "asked"
+        ),
     ]
 
 
@@ -80,7 +82,7 @@ def retry(job: str) -> c.FailSubmission:
 
 
 def requeue(job: str, price: int) -> c.RequeueJob:
-    return c.RequeueJob(job, "a", f"{job}-again", price, "m", 900, "asked", "login:me")
+    return c.RequeueJob(job, "a", f"{job}-again", price, "m", 900, "asked", "login:neurocards_operator")
 
 
 def refunded(payment: str, refund: str = "") -> p.RecordRefund:
@@ -97,7 +99,7 @@ def invited(account: str) -> list[c.Command]:
 
 
 def code(name: str) -> list[c.Command]:
-    return [g.CreatePromo(name, 1, 5, None, None, "login:me", "why")]
+    return [g.CreatePromo(name, 1, 5, None, None, "login:neurocards_operator", "why")]
 
 
 RESTORED = PaymentOrdered("a", "yookassa", "pack", 10, 1000, "RUB", "s", True, None, "line", "ru")
@@ -131,7 +133,7 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     c.FailJob: lambda: [(queued("fj"), c.FailJob("fj", "a", "operator", FAILED))],
     c.ReissueJob: lambda: [(queued("rj"), c.ReissueJob("rj", 1))],
     c.RequeueJob: lambda: [(failed("rq1"), requeue("rq1", 0)), (failed("rq2"), requeue("rq2", 1))],
-    c.DropDeadLetter: lambda: [(failed("dd"), c.DropDeadLetter("dd", "why", "login:me"))],
+    c.DropDeadLetter: lambda: [(failed("dd"), c.DropDeadLetter("dd", "why", "login:neurocards_operator"))],
     p.OrderPayment: lambda: [([], ordered("op")[0])],
     p.RecordPaymentCreated: lambda: [(ordered("pc"), p.RecordPaymentCreated("pc", "yk-pc"))],
     p.SettlePayment: lambda: [
@@ -142,7 +144,7 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     p.AcceptPayment: lambda: [
         (
             [*ordered("ap"), settled("ap", amount_minor=7)],
-            p.AcceptPayment("ap", "a", "yk-ap", 5, "login:me", "paid short"),
+            p.AcceptPayment("ap", "a", "yk-ap", 5, "login:neurocards_operator", "paid short"),
         )
     ],
     p.CancelPayment: lambda: [(ordered("cp"), p.CancelPayment("cp", "yk-cp", "expired", "yookassa"))],
@@ -155,17 +157,24 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     ],
     g.CreatePromo: lambda: [([], code("CREATED")[0])],
     s.RecordStart: lambda: [([], s.RecordStart("worker", "0.1.0", "9f" * 20, "0" * 64))],
-    s.PauseSales: lambda: [([], s.PauseSales("login:me", "why"))],
-    s.ResumeSales: lambda: [([s.PauseSales("login:me", "why")], s.ResumeSales("login:me", "why"))],
+    s.PauseSales: lambda: [([], s.PauseSales("login:neurocards_operator", "why"))],
+    s.ResumeSales: lambda: [
+        (
+            [s.PauseSales("login:neurocards_operator", "why")],
+            s.ResumeSales("login:neurocards_operator", "why"),
+        )
+    ],
     s.RecordSpendCap: lambda: [([], s.RecordSpendCap("2026-11-30", 5, 6))],
-    g.DisablePromo: lambda: [(code("DISABLED"), g.DisablePromo("DISABLED", "login:me", "why"))],
+    g.DisablePromo: lambda: [
+        (code("DISABLED"), g.DisablePromo("DISABLED", "login:neurocards_operator", "why"))
+    ],
     g.RedeemPromo: lambda: [(code("REDEEMED"), g.RedeemPromo("REDEEMED", "a"))],
     g.RewardInvitation: lambda: [
         (invited("ri1"), g.RewardInvitation("ri1", "a", 1, 1)),
         (invited("ri2"), g.RewardInvitation("ri2", "a", 1, 0)),
     ],
     c.ForgetAccount: lambda: [
-        ([], c.ForgetAccount("a", "asked", "login:me"))
+        ([], c.ForgetAccount("a", "asked", "login:neurocards_operator"))
     ],  # the last: nothing goes after it
 }
 

@@ -84,7 +84,7 @@ async def world(ledger):
     await ledger.execute(order("a", "o", "j1", price=2), key="order:o")
     await buy(ledger, "b", 5, "paid")
     for command in (
-        p.IntendRefund("paid", "b", "r1", "yk-paid", 200, "login:op", "asked"),
+        p.IntendRefund("paid", "b", "r1", "yk-paid", 200, "login:neurocards_operator", "asked"),
         p.OrderPayment("ordered", "b", "yookassa", *TERMS),
     ):
         await ledger.execute(command, key=p.key_of(command))

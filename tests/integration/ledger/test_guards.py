@@ -19,6 +19,16 @@ async def test_text_that_breaks_jsonb_cannot_enter(owner, text):
     assert await owner.fetchval("SELECT data ->> 'a' FROM events") == "\x01\\u0000ж"
 
 
+@pytest.mark.parametrize("name", ["JobQueued", "PaymentOrdered", "PromoCreated"])
+async def test_what_begins_a_stream_stands_at_its_beginning(owner, name):
+    """With one event per version, so that none is ordered or made twice."""
+    insert = """INSERT INTO events (position, stream, version, type, data, recorded_at_us, hash)
+                VALUES ($1, 's', $1, $2, '{}', 0, sha256('x'))"""
+    with pytest.raises(asyncpg.CheckViolationError, match="events_whole"):
+        await owner.execute(insert, 2, name)
+    await owner.execute(insert, 1, name)
+
+
 async def test_migrating_twice_and_at_once_is_migrating_once(empty_database_url):
     done = await asyncio.gather(*[migrations.migrate(empty_database_url) for _ in range(4)])
     assert sorted(map(len, done)) == [0, 0, 0, len(migrations.migration_files("ledger.migrations"))]

@@ -50,7 +50,7 @@ async def test_money_told_of_many_times_at_once_by_several_is_credited_once(ledg
 async def test_a_refund_told_of_by_provider_and_operator_at_once_takes_its_credits_once(ledger, other):
     await bought(ledger)
     await pay(ledger, SETTLE)
-    await pay(ledger, p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "login:op", "asked"))
+    await pay(ledger, p.IntendRefund("p", "a", "r1", "yk-1", 39_000, "login:neurocards_operator", "asked"))
     ours = replace(FOUND, refund="r1")
     told = [(ledger, FOUND), (other, ours)] * 10
     await asyncio.gather(*[pay(door, fact) for door, fact in told])
@@ -82,7 +82,7 @@ async def test_the_database_itself_refuses_money_twice(ledger, owner):
     insert = """INSERT INTO events (position, stream, version, type, data, recorded_at_us, hash)
                 SELECT max(position) + 1, $1, $2, $3, $4, 0, sha256('x') FROM events"""
     twice = [
-        ("payment-p", 4, "PaymentOrdered", "{}", "one_order_per_payment"),
+        ("payment-p", 1, "PaymentOrdered", "{}", "stream_version"),
         (
             "payment-q",
             1,

@@ -68,7 +68,6 @@ async def log(log_url: str) -> AsyncIterator[Damaged]:
         ("ALTER TABLE events ALTER COLUMN hash DROP NOT NULL", "guard", "not null hash"),
         ("DROP INDEX events_one_success_per_payment", "guard", "events_one_success_per_payment"),
         ("DROP INDEX events_one_refunded_per_refund", "guard", "events_one_refunded_per_refund"),
-        ("DROP INDEX events_one_order_per_payment", "guard", "events_one_order_per_payment"),
         ("DROP INDEX events_one_refund_per_job", "guard", "events_one_refund_per_job"),
     ],
 )  # fmt: skip

@@ -123,7 +123,7 @@ async def test_what_is_known_of_a_payment_is_found_by_each_of_its_names(
     desk.order("a", "o1", "j1")
     desk.submit("j1")
     desk.succeed("j1")
-    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 39_000, "login:op", "asked"))
+    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 39_000, "login:neurocards_operator", "asked"))
     desk.do(p.RecordRefund("p1", "a", "yookassa", "yk-1", "yr-1", 39_000, "r1"))
     await store(database_url, desk.events)
     stages = [

@@ -30,7 +30,7 @@ async def _failed_job(ledger: Ledger, credits: int = 5) -> None:
 
 
 def _requeue(job: str, as_job: str, price: int) -> c.RequeueJob:
-    return c.RequeueJob(job, "a", as_job, price, "m", 900, "mended", "login:op")
+    return c.RequeueJob(job, "a", as_job, price, "m", 900, "mended", "login:neurocards_operator")
 
 
 async def _succeed(ledger: Ledger, job: str) -> None:

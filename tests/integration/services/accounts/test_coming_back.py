@@ -51,7 +51,7 @@ class Returning:
         command = c.RevokeCredits(account, amount, "money back", kind="manual")
         await self.ledger.execute(command, key=f"back:{account}:{amount}")
 
-    async def forget(self, account: str, actor: str = "login:op") -> None:
+    async def forget(self, account: str, actor: str = "login:neurocards_operator") -> None:
         await self.forgetting.forget(account, actor=actor, reason="asked")
 
     async def state(self, account: str) -> AccountState:

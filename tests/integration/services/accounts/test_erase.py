@@ -59,7 +59,7 @@ def forgetting(settings: Settings, pool, ledger: Ledger, archive: Archive, redis
 
 
 async def erase(forgetting: Forgetting, account: str) -> Erased:
-    return await forgetting.forget(account, actor="login:support-1", reason="asked")
+    return await forgetting.forget(account, actor="login:neurocards_operator", reason="asked")
 
 
 async def test_person_texts_and_files_go_and_the_ledger_stays_valid(

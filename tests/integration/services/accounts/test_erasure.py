@@ -132,7 +132,7 @@ async def test_erased_at_any_step_of_a_handler_nothing_is_left(scene: Scene, act
     await act(scene)
     steps = scene.steps
     assert steps > 4 and WRITTEN[act] in await scene.left()
-    await scene.forgetting.forget(scene.account, actor="login:support-1", reason="asked")
+    await scene.forgetting.forget(scene.account, actor="login:neurocards_operator", reason="asked")
     for scene.wanted in range(1, steps + 1):
         await act(scene)
         assert scene.steps >= scene.wanted
@@ -202,7 +202,9 @@ async def test_what_is_written_just_before_goes_too(scene: Scene, owner, write: 
         transaction = connection.transaction()
         await transaction.start()
         await write(connection, account)
-        erasing = asyncio.create_task(scene.forgetting.forget(account, actor="login:a", reason="r"))
+        erasing = asyncio.create_task(
+            scene.forgetting.forget(account, actor="login:neurocards_operator", reason="r")
+        )
         await eventually(lambda: owner.fetchval(BLOCKED), 4)
         await transaction.commit()
         await erasing
@@ -236,7 +238,7 @@ async def test_a_receipts_address_is_not_kept_when_its_person_was_erased_meanwhi
 
     async def link(payment: str) -> TrackedPayment | None:
         found = await read(payment)
-        await scene.forgetting.forget(account, actor="login:a", reason="r")
+        await scene.forgetting.forget(account, actor="login:neurocards_operator", reason="r")
         return found
 
     links.link = link  # type: ignore[method-assign]

@@ -23,7 +23,9 @@ async def test_the_cabinet_shows_what_ends_when_and_what_has_ended(visitor: Visi
             "SELECT account FROM accounts WHERE telegram_id = $1", visitor.chat.user_id
         )
         now_us = await pool.fetchval(query("clock"))
-        await ledger.execute(g.CreatePromo("YEAR-3", 3, 1, None, YEAR_S, "login:op", "sale"), key="code")
+        await ledger.execute(
+            g.CreatePromo("YEAR-3", 3, 1, None, YEAR_S, "login:neurocards_operator", "sale"), key="code"
+        )
         await ledger.execute(g.RedeemPromo("YEAR-3", account), key="use of it")
         lots = (await ledger.read.account(account)).lots
         (ends_at_us,) = [lot.expires_at_us for lot in lots if lot.expires_at_us is not None]

@@ -37,7 +37,7 @@ async def state_of(visitor: Visitor) -> AccountState:
 
 
 async def make(world: BotWorld, code: str, uses: int) -> None:
-    command = g.CreatePromo(code, 3, uses, None, None, "login:op", "sale")
+    command = g.CreatePromo(code, 3, uses, None, None, "login:neurocards_operator", "sale")
     async with ledger_of(world) as ledger:
         await ledger.execute(command, key=g.key_of(command))
 
@@ -133,7 +133,7 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
                 await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="manual"), key="back")
             settings = load_settings(database_url=world.database_url)
             forgetting = Forgetting(settings, ledger.read.pool, ledger, BlobStore(tmp_path), None)
-            await forgetting.forget(account, actor="login:op", reason="asked")
+            await forgetting.forget(account, actor="login:neurocards_operator", reason="asked")
         await visitor.say("/start")
         await visitor.press(TERMS)
         await visitor.hears("Welcome")

@@ -125,11 +125,11 @@ async def test_what_was_stopped_goes_on_when_it_is_asked_for_again(
     async def stopped_at_the_second(ledger: Ledger, job: str) -> object:
         if job == jobs[1]:
             raise KeyboardInterrupt
-        return await drop(ledger, job, "login:op", "seen")
+        return await drop(ledger, job, "login:neurocards_operator", "seen")
 
     stopped = await asyncio.to_thread(requeueing._each, jobs, stopped_at_the_second)
     assert (stopped.done, stopped.stopped) == (1, True)
-    rest = await asyncio.to_thread(requeueing.drop_all, jobs, "login:op", "seen")
+    rest = await asyncio.to_thread(requeueing.drop_all, jobs, "login:neurocards_operator", "seen")
     assert (rest.done, rest.refused, rest.stopped) == (3, [], False)
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'DeadLetterDropped'") == 3
 

@@ -120,7 +120,7 @@ def test_a_statement_names_the_money_that_came_went_back_and_stayed(run: Run, ke
     terms = ("five", 5, 39_000, "RUB", "1", False, None, "5 videos", "ru")
     desk.do(p.OrderPayment("p1", "a", "yookassa", *terms))
     desk.do(p.SettlePayment("p1", "a", "yookassa", "yk-1", 39_000, "RUB", "1", False))
-    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 19_500, "login:op", "asked"))
+    desk.do(p.IntendRefund("p1", "a", "r1", "yk-1", 19_500, "login:neurocards_operator", "asked"))
     desk.do(p.FailRefund("p1", "a", "r1", "insufficient_funds"))
     keep(desk.events)
     rows = run("ledger", "statement", "a", "-o", "json").rows

@@ -157,7 +157,7 @@ async def test_dead_letters_by_class(studio: OrderFixture, pool: "Pool", ledger:
     order = await studio.order(await studio.seller(), 4)
     for job, error_class in zip(order.jobs, ("poison", "poison", "our_fault", "timeout"), strict=True):
         await studio.fail(order, job, error_class)
-    await ledger.execute(c.DropDeadLetter(order.jobs[0], "seen", "login:me"), key="drop")
+    await ledger.execute(c.DropDeadLetter(order.jobs[0], "seen", "login:neurocards_operator"), key="drop")
     runner = Runner(pool, JOB_STATUS)
     await runner.apply(await ledger.read.events_after(0))
     await measure_open_jobs(pool)

@@ -69,9 +69,9 @@ async def test_who_was_erased_is_left_alone(ledger, pool, sweep):
     await invited(ledger, "f", "g")
     await buy(ledger, "f", 5)
     await buy(ledger, "g", 5)
-    await ledger.execute(c.ForgetAccount("f", "asked", "login:op"), key="forget:f")
+    await ledger.execute(c.ForgetAccount("f", "asked", "login:neurocards_operator"), key="forget:f")
     assert await sweep().run_once() == 1
-    await ledger.execute(c.ForgetAccount("host", "asked", "login:op"), key="forget:host")
+    await ledger.execute(c.ForgetAccount("host", "asked", "login:neurocards_operator"), key="forget:host")
     assert await sweep().run_once() == 0
     assert await balance(ledger, "f") == 5
 

@@ -249,7 +249,9 @@ async def test_whoever_was_erased_meanwhile_is_credited_and_told(shop, alarms):
     buyer = await shop.buyer()
     payment = await shop.pending(buyer)
     await shop.press(payment)
-    await shop.ledger.execute(c.ForgetAccount(buyer, "asked", "login:me"), key=f"forget:{buyer}")
+    await shop.ledger.execute(
+        c.ForgetAccount(buyer, "asked", "login:neurocards_operator"), key=f"forget:{buyer}"
+    )
     await shop.pool.execute("DELETE FROM payment_links")
     await shop.pool.execute("DELETE FROM payment_requests")
     await shop.watching.run_once()

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 
 async def refund(shop, payment: str, credits: int | None = None) -> str:
     plan = await shop.refunds.plan(payment, credits)
-    return str(await shop.refunds.carry_out(plan, actor="login:me", reason="sorry"))
+    return str(await shop.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry"))
 
 
 async def spend(shop, payment: str, credits: int) -> None:
@@ -75,7 +75,7 @@ async def test_what_expired_is_shown_and_not_taken_from_what_was_bought_later(sh
     assert shown == (5, 2, 3, 2, {2: 2}, 0, 3)  # the spent ones are covered by what was bought later
     with pytest.raises(NothingToRefundError, match="2 credits are left, not 3"):
         await shop.refunds.plan(old, 3)
-    assert await shop.refunds.carry_out(plan, actor="login:me", reason="sorry") == "refunded"
+    assert await shop.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry") == "refunded"
     assert (await shop.ledger.read.account(account)).balance == plan.balance_after
     assert await refund(shop, new) == "refunded"
     assert (await shop.ledger.read.account(account)).balance == -2
@@ -102,7 +102,7 @@ async def test_a_refusal_gives_the_credits_back(shop, alarms):
     await shop.shop.create_refund(
         {"payment_id": plan.provider_payment, "amount": {"value": "390.00", "currency": "RUB"}}, "cabinet"
     )
-    assert await shop.refunds.carry_out(plan, actor="login:me", reason="sorry") == "refused"
+    assert await shop.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry") == "refused"
     said = "SELECT data ->> 'reason' FROM events WHERE type = 'RefundFailed'"
     assert await shop.pool.fetchval(said) == "invalid_request"
     (lot,) = (await shop.ledger.read.account(plan.account)).lots
@@ -119,7 +119,9 @@ async def test_its_notification_comes_before_the_answer(shop, sandbox):
     sandbox.fault("yookassa", "refund", "hang", args={"after": True, "seconds": 3})
     async with notified(shop) as wire:
         sandbox.turn(yookassa_notification_url=wire.url)
-        assert await shop.refunds.carry_out(plan, actor="login:me", reason="sorry") == "unknown"
+        assert (
+            await shop.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry") == "unknown"
+        )
         await shop.watching.run_once()
         await asyncio.gather(
             *(wire.send(shop.book()["refunds"][0]["id"], "refund.succeeded") for _ in range(5))
@@ -133,7 +135,7 @@ async def test_after_a_day_the_list_decides(shop, sandbox, fault, ended):
     payment = await shop.paid()
     plan = await shop.refunds.plan(payment)
     sandbox.fault("yookassa", "refund", fault)
-    assert await shop.refunds.carry_out(plan, actor="login:me", reason="sorry") == "unknown"
+    assert await shop.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry") == "unknown"
     await shop.pool.execute("UPDATE payment_watch SET opened_at = opened_at - interval '26 hours'")
     assert await shop.refunds.follow(payment, plan.refund) == ended
     assert len(shop.book()["refunds"]) == (fault == "500_after")
@@ -145,7 +147,7 @@ async def test_what_nobody_looks_after_any_more_is_not_sent_again(shop, sandbox)
     payment = await shop.paid()
     plan = await shop.refunds.plan(payment)
     sandbox.fault("yookassa", "refund", "500_after")
-    assert await shop.refunds.carry_out(plan, actor="login:me", reason="sorry") == "unknown"
+    assert await shop.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry") == "unknown"
     await shop.pool.execute("DELETE FROM payment_watch")
     await shop.links.rewatch(7)
     await shop.watching.run_once()
@@ -158,8 +160,8 @@ async def test_two_operators_at_once_do_not_send_more_than_came(shop, settings, 
     plans: list[RefundPlan] = [await shop.refunds.plan(payment, 3) for _ in range(2)]
     async with till(settings, ledger, pool, sandbox) as other:
         done = await asyncio.gather(
-            shop.refunds.carry_out(plans[0], actor="login:a", reason="r"),
-            other.refunds.carry_out(plans[1], actor="login:b", reason="r"),
+            shop.refunds.carry_out(plans[0], actor="login:neurocards_operator", reason="r"),
+            other.refunds.carry_out(plans[1], actor="login:neurocards_operator", reason="r"),
             return_exceptions=True,
         )
     assert sum(answer == "refunded" for answer in done) == 1
@@ -174,7 +176,10 @@ async def test_wrong_credentials_leave_it_open(shop, settings, ledger, pool, san
     wrong = settings.replace(yookassa_shop_id="100500", yookassa_secret_key="test_wrong",
                              yookassa_api_url=f"{sandbox.url}/yookassa/v3")  # fmt: skip
     async with till(wrong, ledger, pool, sandbox) as other:
-        assert await other.refunds.carry_out(plan, actor="login:me", reason="sorry") == "unknown"
+        assert (
+            await other.refunds.carry_out(plan, actor="login:neurocards_operator", reason="sorry")
+            == "unknown"
+        )
     assert alarms() == {"refund_stuck": 1}
     assert await shop.refunds.follow(payment, plan.refund) == "refunded"
     assert await shop.refunds.follow(payment, plan.refund) == "over"

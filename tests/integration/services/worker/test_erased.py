@@ -38,10 +38,18 @@ async def test_nothing_is_stored_of_one_who_is_erased_meanwhile(
 
     async def erasing(*args: Any, **kwargs: Any) -> Any:
         if before:
-            done.append(await forgetting.forget(await workshop.account(), actor="login:a", reason="r"))
+            done.append(
+                await forgetting.forget(
+                    await workshop.account(), actor="login:neurocards_operator", reason="r"
+                )
+            )
         answer = await original(*args, **kwargs)
         if not before:
-            done.append(await forgetting.forget(await workshop.account(), actor="login:a", reason="r"))
+            done.append(
+                await forgetting.forget(
+                    await workshop.account(), actor="login:neurocards_operator", reason="r"
+                )
+            )
         return answer
 
     monkeypatch.setattr(kind, method, erasing)
