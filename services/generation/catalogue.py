@@ -40,7 +40,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `input` is what createTask takes beside the prompt, `$photo` standing for the photo's address.
     `price_credits` a seller pays in our credits, `provider_credits` we pay in the provider's. `alternatives`
-    are slugs of models that may make the video in its place, the best first.
+    are slugs of models that may make the video in its place, the best first. `formats` and `lengths_s` can be
+    asked for; none: only its own.
     """
 
     slug: str
@@ -57,6 +58,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     people: bool = True
     adapts_to_photo: bool = False
     alternatives: tuple[str, ...] = ()
+    formats: tuple[str, ...] = ()
+    lengths_s: tuple[int, ...] = ()
 
     @property
     def enabled(self) -> bool:
@@ -68,6 +71,20 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         asked = str(self.input.get("aspect_ratio", "photo"))
         return _WORDS.get(asked, asked)
 
+    def length_for(self, seconds: int) -> int | None:
+        """Shortest length it makes that is not below `seconds`; its own for 0."""
+        lengths = sorted(self.lengths_s or (self.duration_s,))
+        return next((s for s in lengths if s >= seconds), None) if seconds else self.duration_s
+
+    def takes(self, format: str, seconds: int) -> bool:
+        """Whether it makes videos of this format and length; an empty one and 0 ask for nothing."""
+        sides = not format or self.adapts_to_photo or format in (self.formats or (self.format,))
+        return sides and self.length_for(seconds) is not None
+
+    def price(self, seconds: int) -> int:
+        """Price in credits of a video of so many seconds: in proportion, rounded up."""
+        return -(-self.price_credits * (seconds or self.duration_s) // self.duration_s)
+
     def task_input(self, prompt: str, image_url: str, format: str = "", seconds: int = 0) -> dict[str, Any]:
         """Input of createTask; format and length as ordered, where it takes them."""
         fields = {name: _with_photo(value, image_url) for name, value in self.input.items()}
@@ -75,8 +92,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if asked is not None and format not in ("", "photo", self.format):
             words = {ratio: word for word, ratio in _WORDS.items()} if asked in _WORDS else {}
             fields["aspect_ratio"] = words.get(format, format)
-        if seconds:
-            length = {self.duration_s: seconds, str(self.duration_s): str(seconds)}
+        if made := self.length_for(seconds):
+            length = {self.duration_s: made, str(self.duration_s): str(made)}
             fields |= {name: length[v] for name, v in fields.items() if type(v) in (int, str) and v in length}
         return {"prompt": prompt[: self.prompt_chars_max], **fields}
 
@@ -105,10 +122,11 @@ class Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The model, paused or not; None when it is not in the catalogue."""
         return next((model for model in self.models if model.slug == slug), None)
 
-    def candidates(self, model: Model) -> tuple[Model, ...]:
-        """Enabled models for a video ordered from `model`, in order of preference."""
+    def candidates(self, model: Model, format: str = "", seconds: int = 0) -> tuple[Model, ...]:
+        """Enabled models that may stand in for `model`, in order of preference."""
         others = (self.model(slug) for slug in model.alternatives)
-        return tuple(each for each in (model, *others) if each is not None and each.enabled)
+        named = (each for each in (model, *others) if each is not None and each.enabled)
+        return tuple(each for each in named if each is model or each.takes(format, seconds))
 
 
 def parse_catalogue(text: str) -> Catalogue:

@@ -40,7 +40,7 @@ from services.bot.screens import order
 from services.bot.screens.labels import style_mark, style_name
 from services.bot.screens.menu import Screen
 from services.bot.screens.refusals import photo_problem
-from services.generation.prompts.templates import OWN, STYLES
+from services.generation.prompts.styles import load_styles, style_of
 from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 
@@ -138,7 +138,7 @@ async def product(message: Message, chat: Conversation) -> None:
     await chat.prompt_step(step, flow)
 
 
-@router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(STYLES)), is_current)
+@router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(load_styles())), is_current)
 async def style(query: CallbackQuery, callback_data: ChooseStyle, chat: Conversation) -> None:
     flow = await chat.load_form()
     flow = replace(flow, style=callback_data.style, wishes="", wishes_message=0)
@@ -162,7 +162,7 @@ async def wishes(message: Message, chat: Conversation) -> None:
 @router.callback_query(Create.wishes, SkipWishes.filter(), is_current)
 async def no_wishes(query: CallbackQuery, chat: Conversation) -> None:
     flow = await chat.load_form()
-    if flow.style == OWN:
+    if style_of(flow.style).own_prompt:
         await chat.answer_tap(_("This style needs a prompt."))
         return
     await _to_count(chat, replace(flow, wishes="", wishes_message=0))

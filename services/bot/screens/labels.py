@@ -1,5 +1,6 @@
 """Localized names: amounts, styles, reasons, stages, moments."""
 
+import html
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -16,6 +17,7 @@ from events.account import (
     CreditsRevoked,
 )
 from services.bot.order_history import Operation, Stage
+from services.generation.prompts.styles import load_styles, style_of
 from services.platform.i18n import N_
 
 _MOSCOW: Final = timezone(timedelta(hours=3))
@@ -29,7 +31,6 @@ def videos_text(number: int) -> str:
     return ngettext("{n} video", "{n} videos", number).format(n=number)
 
 
-_STYLES: Final = {"ugc": N_("UGC blogger"), "commercial": N_("Product commercial"), "own": N_("Own prompt")}
 _STAGES: Final[dict[Stage, str]] = {
     "queued": N_("⏳ in the queue"),
     "writing": N_("✍️ writing the script"),
@@ -48,11 +49,24 @@ _BY_HAND: Final = N_("from support")
 
 
 def style_name(style: str) -> str:
-    return _(_STYLES[style]) if style in _STYLES else style
+    """The style's name; its key once it is not on offer any more."""
+    found = load_styles().get(style)
+    return _in_words(found.name) if found else style
 
 
 def style_mark(style: str) -> str:
-    return {"ugc": "🤳", "commercial": "🎬", "own": "✏️"}.get(style, "🎨")
+    found = load_styles().get(style)
+    return found.mark if found else "🎨"
+
+
+def style_line(style: str) -> str:
+    """Mark, name and what it is, for a list of styles."""
+    line = _in_words(style_of(style).line)
+    return f"{style_mark(style)} <b>{html.escape(style_name(style))}</b>: {html.escape(line)}"
+
+
+def _in_words(words: dict[str, str]) -> str:
+    return words.get(get_i18n().current_locale) or words["en"]
 
 
 def stage_name(stage: Stage) -> str:

@@ -21,7 +21,7 @@ from services.adapters.telegram.callback_data import (
 )
 from services.bot.inputs import TEXT_CHARS_MAX, quote
 from services.bot.order_form import COUNTS, OrderForm
-from services.bot.screens.labels import credits_text, style_mark, style_name, videos_text
+from services.bot.screens.labels import credits_text, style_line, style_mark, style_name, videos_text
 from services.bot.screens.menu import (
     Screen,
     button,
@@ -33,7 +33,7 @@ from services.bot.screens.menu import (
     topup_button,
 )
 from services.generation.catalogue import Model
-from services.generation.prompts.templates import OWN, STYLES
+from services.generation.prompts.styles import load_styles, style_of
 
 _QUOTED_CHARS = 300
 
@@ -61,21 +61,17 @@ def product(flow: OrderForm) -> Screen:
 
 
 def style(flow: OrderForm) -> Screen:
-    text = _(
-        "🎨 <b>Choose a style.</b>\n"
-        "🤳 <b>UGC blogger</b>: lively, as if filmed on a phone.\n"
-        "🎬 <b>Product commercial</b>: studio light, close-ups, smooth camera.\n"
-        "✏️ <b>Own prompt</b>: you describe the scene yourself."
-    )
+    lines = (style_line(name) for name in load_styles())
+    text = "\n".join([_("🎨 <b>Choose a style.</b>"), *lines])
     rows = [
         [button(f"{style_mark(name)} {style_name(name)}", ChooseStyle(style=name, flow=flow.id).pack())]
-        for name in STYLES
+        for name in load_styles()
     ]
     return Screen(text, keyboard(*rows, [_drop_button(flow)]))
 
 
 def wishes(flow: OrderForm) -> Screen:
-    if flow.style == OWN:
+    if style_of(flow.style).own_prompt:
         text = _(
             "✏️ <b>Write your prompt.</b>\n"
             "Describe what happens in the video: place, action, camera, mood. "
@@ -138,7 +134,7 @@ def confirm(draft: Draft, brief: Brief, balance: int, *, photo_quoted: bool) -> 
         _("📦 Product: {text}").format(text=quote(brief.product, _QUOTED_CHARS)),
         _("🎨 Style: {style}").format(style=style_name(draft.style)),
     ]
-    if draft.style == OWN:
+    if style_of(draft.style).own_prompt:
         parts.append(_("✏️ Prompt: {text}").format(text=quote(brief.wishes, _QUOTED_CHARS)))
     elif brief.wishes:
         parts.append(_("💡 Wishes: {text}").format(text=quote(brief.wishes, _QUOTED_CHARS)))

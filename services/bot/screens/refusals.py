@@ -13,7 +13,7 @@ from services.bot.inputs import quote
 from services.bot.moderation import Findings, Part
 from services.bot.photos import SIDE_MIN
 from services.bot.screens.menu import Screen, button, keyboard, menu_button
-from services.generation.prompts.templates import OWN
+from services.generation.prompts.styles import style_of
 from services.platform.i18n import N_
 
 _KINDS: Final[dict[Kind, str]] = {
@@ -93,7 +93,7 @@ def _part_name(part: Part, style: str) -> str:
         case "product":
             return _("📦 the description")
         case "wishes":
-            return _("✏️ the prompt") if style == OWN else _("💡 the wishes")
+            return _("✏️ the prompt") if style_of(style).own_prompt else _("💡 the wishes")
 
 
 def _advice(findings: Findings) -> list[str]:

@@ -45,6 +45,7 @@ async def _examine() -> list[Check]:
     return [
         *machine.check_env_file(),
         machine.check_folder(settings),
+        machine.check_styles(),
         machine.check_forget_secret(settings),
         *machine.check_signing(settings),
         *machine.check_programs(settings),

@@ -12,6 +12,9 @@ from dotenv import dotenv_values
 
 from projections.verify.schema_drift import differences, open_rights
 from services.cli.doctor import Check, State, fail, ok, warn
+from services.generation.catalogue import load_catalogue
+from services.generation.prompts import templates
+from services.generation.prompts.styles import StyleError, load_styles
 from services.local.binaries import POSTGRES_OLDEST, find_postgres, find_valkey
 from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
@@ -55,6 +58,15 @@ def check_folder(settings: Settings) -> Check:
         return warn("NEUROCARDS_DATA_DIR", found, "videos need room: free some, or choose another disk")
     used = "a `neurocards up` runs on it" if folder.in_use() else "not in use"
     return ok("NEUROCARDS_DATA_DIR", f"{folder.root}: {used}")
+
+
+def check_styles() -> Check:
+    """Whether the styles on offer, an owner's among them, can be made."""
+    try:
+        templates.check_styles(load_catalogue())
+    except StyleError as error:
+        return fail("styles", str(error), "mend services/generation/prompts; docs/generation.md says how")
+    return ok("styles", ", ".join(load_styles()))
 
 
 def check_forget_secret(settings: Settings) -> Check:

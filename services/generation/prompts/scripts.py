@@ -6,7 +6,16 @@ from typing import Any, Final
 import msgspec
 
 from events.errors import NeurocardsError
-from services.generation.prompts.templates import Frame, clip, filled, length, sentence, squeezed, style
+from services.generation.prompts.styles import style_of
+from services.generation.prompts.templates import (
+    Frame,
+    clip,
+    filled,
+    length,
+    sentence,
+    squeezed,
+    template,
+)
 
 # What no written script may ask for. Rough by nature: a script refused in error costs only a template.
 #
@@ -81,10 +90,12 @@ class ScriptForm(msgspec.Struct, frozen=True):
 
 
 def script_form(name: str, frame: Frame) -> ScriptForm:
-    texts = style(name)
+    texts = template(name)
     rule = texts.people(frame.people).rule
     asked = "\n".join(f"- {field.name}: {filled(field.asks, people_rule=rule)}" for field in texts.fields)
-    instructions = filled(texts.instructions, fields=asked, duration_s=str(frame.duration_s))
+    instructions = filled(
+        texts.instructions, fields=asked, duration_s=str(frame.duration_s), sides=frame.sides
+    )
     names = [field.name for field in texts.fields]
     schema = {
         "type": "object",
@@ -109,7 +120,8 @@ def read_script(form: ScriptForm, answer: str) -> Script:
         script = msgspec.json.decode(answer, type=Script)
     except msgspec.DecodeError as error:
         raise ScriptError("not an object of texts") from error
-    fields = style(form.style).fields
+    fields = template(form.style).fields
+    people = form.frame.people and style_of(form.style).people == "yes"
     if set(script) != {field.name for field in fields}:
         raise ScriptError("other fields than asked for")
     script = {name: " ".join(text.split()) for name, text in script.items()}
@@ -119,16 +131,17 @@ def read_script(form: ScriptForm, answer: str) -> Script:
             raise ScriptError(f"{field.name}: empty or endless")
         if field.name != PRODUCT and asks_for_text(text):
             raise ScriptError(f"{field.name}: asks for text on screen")
-        if field.name != PRODUCT and not form.frame.people and shows_people(text):
-            raise ScriptError(f"{field.name}: shows people to a model that refuses them")
+        if field.name != PRODUCT and not people and shows_people(text):
+            raise ScriptError(f"{field.name}: shows people where none may be seen")
     return script
 
 
 def compose(form: ScriptForm, script: Script) -> str:
     """Compose the video prompt, with the mandatory rules, within the limit."""
-    texts = style(form.style)
+    texts = template(form.style)
     head = (
-        f"Vertical 9:16, one continuous take, beginning exactly with the photo. Product: {script[PRODUCT]}. "
+        f"One continuous take, {form.frame.sides}, beginning exactly with the photo. "
+        f"Product: {script[PRODUCT]}. "
     )
     tail = (
         " The product's shape, colour, proportions, label and logo never change."
@@ -138,23 +151,23 @@ def compose(form: ScriptForm, script: Script) -> str:
     return head + _body(texts.prompt, {name: sentence(text) for name, text in script.items()}, room) + tail
 
 
-def _body(template: str, script: Script, room: int) -> str:
+def _body(prompt: str, script: Script, room: int) -> str:
     """Fill the template; where too long, cut the longest fields to one length."""
     low, high = 0, max(map(length, script.values()))
-    whole = _clipped(template, script, high)
+    whole = _clipped(prompt, script, high)
     if length(whole) <= room:  # nearly always
         return whole
     while low < high:
         most = (low + high + 1) // 2
-        if length(_clipped(template, script, most)) <= room:
+        if length(_clipped(prompt, script, most)) <= room:
             low = most
         else:
             high = most - 1
-    return _clipped(template, script, low)
+    return _clipped(prompt, script, low)
 
 
-def _clipped(template: str, script: Script, length_max: int) -> str:
-    return squeezed(filled(template, **{name: clip(text, length_max) for name, text in script.items()}))
+def _clipped(prompt: str, script: Script, length_max: int) -> str:
+    return squeezed(filled(prompt, **{name: clip(text, length_max) for name, text in script.items()}))
 
 
 def _fenced(text: str) -> str:

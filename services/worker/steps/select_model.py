@@ -119,7 +119,10 @@ def _ordered(run: JobRun) -> Model | None:
 def _candidates(run: JobRun, ordered: Model) -> list[Model]:
     failed = [s for s in run.state.submissions if s.failure]
     refused = {s.model for s in failed if s.failure and policy_for(s.failure.error_class).pauses_model}
-    return [model for model in run.context.catalogue.candidates(ordered) if model.slug not in refused]
+    queued = run.state.queued
+    asked = (queued.format, queued.seconds) if queued is not None else ()
+    candidates = run.context.catalogue.candidates(ordered, *asked)
+    return [model for model in candidates if model.slug not in refused]
 
 
 async def _fits(run: JobRun, model: Model, ordered: Model | None) -> bool:

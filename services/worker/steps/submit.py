@@ -147,9 +147,7 @@ async def _call(run: JobRun, number: int, ready: Ready) -> None:
     await context.checkpoint("intended")
     queued = run.state.queued
     assert queued is not None
-    # Another model than the ordered one has a length of its own.
-    seconds = queued.seconds if ready.model.slug == queued.model else 0
-    fields = ready.model.task_input(ready.prompt, ready.image_url, queued.format, seconds)
+    fields = ready.model.task_input(ready.prompt, ready.image_url, queued.format, queued.seconds)
     try:
         if time.monotonic() - started_s > context.timing.call_within_s:
             # Frozen, or Postgres was slow: by now others may have counted this intent in. Do not call.

@@ -9,12 +9,12 @@ import asyncio
 import asyncpg
 import msgspec
 
-from events.job import Failure, PromptSource
+from events.job import Failure, JobQueued, PromptSource
 from ledger.commands import RecordPrompt
 from services.accounts.personal_data import Brief
 from services.adapters.openai.errors import OpenAINoAnswerError
 from services.generation.catalogue import Model
-from services.generation.prompts import scripts, templates
+from services.generation.prompts import scripts, styles, templates
 from services.platform.blobs import BlobError
 from services.platform.tracing import traced
 from services.worker.metrics import PROMPTS
@@ -77,7 +77,7 @@ async def prompt_for(run: JobRun, model: Model) -> str | None:
     brief = await run.context.store.brief(queued.brief)
     if kept is None or brief is None:
         return None
-    frame = templates.Frame(model.duration_s, model.prompt_chars_max, ordered.people)
+    frame = _frame(queued, model, ordered.people)
     if kept.script is not None and kept.template == templates.template_name(queued.style):
         return scripts.compose(scripts.script_form(queued.style, frame), kept.script)
     return templates.fallback(queued.style, brief.product, brief.wishes, frame)
@@ -92,15 +92,21 @@ async def _written(run: JobRun) -> WrittenPrompt | Failure:
     brief = await run.context.store.brief(queued.brief)
     if brief is None:
         return ERASED
-    return await _write(run, brief, model, queued.style, queued.photo)
+    return await _write(run, brief, queued, _frame(queued, model, model.people))
 
 
-async def _write(run: JobRun, brief: Brief, model: Model, style: str, photo_key: str) -> WrittenPrompt:
-    frame = templates.Frame(model.duration_s, model.prompt_chars_max, model.people)
+def _frame(queued: JobQueued, model: Model, people: bool) -> templates.Frame:
+    length_s = model.length_for(queued.seconds) or model.duration_s
+    sides = "photo" if model.adapts_to_photo else queued.format or model.format
+    return templates.Frame(length_s, model.prompt_chars_max, people, sides)
+
+
+async def _write(run: JobRun, brief: Brief, queued: JobQueued, frame: templates.Frame) -> WrittenPrompt:
+    style = queued.style
     form, template = scripts.script_form(style, frame), templates.template_name(style)
     try:
         async with asyncio.timeout(max(0.1, run.left_s() * WRITING_SHARE)), run.context.prompts:
-            photo = await run.context.blobs.get(photo_key)
+            photo = await run.context.blobs.get(queued.photo)
             script = await run.context.writer.write(form, scripts.request(brief.product, brief.wishes), photo)
     except OpenAINoAnswerError as error:
         reason: str = error.reason
@@ -114,5 +120,6 @@ async def _write(run: JobRun, brief: Brief, model: Model, style: str, photo_key:
     else:
         return WrittenPrompt(scripts.compose(form, script), "openai", template, script=script)
     text = templates.fallback(style, brief.product, brief.wishes, frame)
-    source: PromptSource = "own" if style == "own" and brief.wishes.strip() else "fallback"
+    own = styles.style_of(style).own_prompt and brief.wishes.strip()
+    source: PromptSource = "own" if own else "fallback"
     return WrittenPrompt(text, source, template, reason)

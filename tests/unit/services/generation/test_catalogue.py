@@ -57,15 +57,30 @@ def test_a_video_is_vertical_or_as_the_photo(model: Model) -> None:
 
 @each("model", MODELS)
 def test_a_video_is_made_in_the_ordered_format_and_length(model: Model) -> None:
-    plain = model.task_input("a cup", PHOTO)
-    assert model.task_input("a cup", PHOTO, model.format, model.duration_s) == plain
-    given = model.task_input("a cup", PHOTO, "16:9", 7)
-    differs = {name: value for name, value in given.items() if value != plain[name]}
-    assert {str(value) for value in differs.values()} <= {"16:9", "landscape", "7"} and "7" in map(
-        str, differs.values()
-    )
-    assert [type(value) for value in given.values()] == [type(value) for value in plain.values()]
-    assert ("aspect_ratio" in differs) is (model.format != "photo")
+    plain, schema = model.task_input("a cup", PHOTO), SCHEMAS[model.slug]
+    for sides in model.formats or (model.format,):
+        for asked_s in range(1, 16):
+            given = model.task_input("a cup", PHOTO, sides, asked_s)
+            made_s = model.length_for(asked_s)
+            differs = {name: value for name, value in given.items() if value != plain[name]}
+            assert set(differs) <= {"aspect_ratio", "duration", "n_frames"}
+            assert str(made_s or model.duration_s) in map(str, given.values())
+            assert made_s is None or made_s >= asked_s, "nobody gets a shorter one than was paid for"
+            assert all(value in schema[name].get("enum", [value]) for name, value in given.items())
+            assert [type(value) for value in given.values()] == [type(value) for value in plain.values()]
+    assert model.takes("16:9", 0) is (model.adapts_to_photo or "16:9" in model.formats)
+
+
+def test_the_price_follows_the_length() -> None:
+    model = load_catalogue().default
+    assert [model.price(s) for s in (0, 1, 5, 6, 10, 11)] == [1, 1, 1, 2, 2, 3]
+
+
+def test_an_alternative_makes_no_shorter_video() -> None:
+    catalogue = load_catalogue()
+    for s in (5, 10, 12):
+        mine, *others = catalogue.candidates(catalogue.default, "9:16", s)
+        assert mine is catalogue.default and all((other.length_for(s) or 0) >= s for other in others)
 
 
 def test_the_default_is_alive_and_sora_is_not() -> None:

@@ -14,12 +14,14 @@ from services.adapters.openai.client import data_url
 from services.adapters.openai.errors import OpenAINoAnswerError, Reason
 from services.adapters.openai.prompt_writer import ScriptWriter
 from services.generation.prompts import scripts, templates
+from services.generation.prompts.styles import load_styles
 from services.platform.settings import Settings, load_settings
 from services.sandbox.openai.models import MODELS
 from tests.support.each import each
 from tests.support.outside import Outside, photo
 from tests.unit.services.adapters.openai.conftest import Calls
 
+STYLES = tuple(load_styles())
 FRAME = templates.Frame(5, 2500, people=False)
 
 
@@ -35,10 +37,10 @@ async def write(writer: ScriptWriter, picture: bytes | None = None, style: str =
     return await writer.write(scripts.script_form(style, FRAME), request, picture or photo())
 
 
-@each("style", templates.STYLES)
+@each("style", STYLES)
 async def test_a_script_comes_back_in_the_fields_of_its_style(writer: ScriptWriter, style: str) -> None:
     script = await write(writer, style=style)
-    assert list(script) == [field.name for field in templates.style(style).fields]
+    assert list(script) == [field.name for field in templates.template(style).fields]
     form = scripts.script_form(style, templates.Frame(5, 20_000, people=False))
     assert all(words in scripts.compose(form, script) for words in script.values())
 

@@ -7,10 +7,12 @@ import pytest
 from services.generation.catalogue import Model, load_catalogue
 from services.generation.prompts import scripts, templates
 from services.generation.prompts.scripts import ScriptError, ScriptForm, asks_for_text, shows_people
-from services.generation.prompts.templates import STYLES, Frame, length
+from services.generation.prompts.styles import load_styles
+from services.generation.prompts.templates import Frame, length
 from services.sandbox.openai.schema import check_strict
 from tests.support.each import each
 
+STYLES = tuple(load_styles())
 REFUSES = Frame(5, 20_000, people=False)
 TAKES = Frame(5, 20_000, people=True)
 
@@ -24,18 +26,18 @@ def answer(form: ScriptForm, **fields: object) -> str:
 def test_a_form_is_strict_and_asks_for_what_the_style_needs(style: str) -> None:
     form = scripts.script_form(style, REFUSES)
     check_strict("script", form.schema)
-    for field in templates.style(style).fields:
+    for field in templates.template(style).fields:
         assert f"- {field.name}: " in form.instructions
-        assert f"${field.name}" in templates.style(style).prompt or field.name == "product"
-    assert list(form.schema["properties"]) == [field.name for field in templates.style(style).fields]
+        assert f"${field.name}" in templates.template(style).prompt or field.name == "product"
+    assert list(form.schema["properties"]) == [field.name for field in templates.template(style).fields]
     assert "$" not in form.instructions and "5 seconds" in form.instructions
-    assert templates.style(style).refused.rule in form.instructions
-    assert templates.style(style).allowed.rule in scripts.script_form(style, TAKES).instructions
+    assert templates.template(style).refused.rule in form.instructions
+    assert templates.template(style).people(True).rule in scripts.script_form(style, TAKES).instructions
 
 
 def test_each_style_asks_for_its_own() -> None:
-    fields = {style: {field.name for field in templates.style(style).fields} for style in STYLES}
-    assert "handling" in fields["ugc"] and {"light", "hero_move"} <= fields["commercial"]
+    fields = {style: {field.name for field in templates.template(style).fields} for style in STYLES}
+    assert "handling" in fields["ugc"] and {"light", "finish"} <= fields["commercial"]
     assert "idea" in fields["own"]
 
 
@@ -48,13 +50,13 @@ def test_a_script_becomes_a_prompt_within_the_limit_that_keeps_the_rules(style: 
     assert all(words in text for words in script.values())
     longest = {
         field.name: "word " * (field.chars_max // 5) if field.name != "product" else "mug " * 50
-        for field in templates.style(style).fields
+        for field in templates.template(style).fields
     }
     cut = scripts.compose(form, scripts.read_script(form, json.dumps(longest)))
     for prompt in (text, cut):
         assert length(prompt) <= model.prompt_chars_max
-        assert prompt.startswith("Vertical 9:16") and "No text, captions" in prompt
-        assert templates.style(style).people(model.people).close in prompt
+        assert prompt.startswith("One continuous take, vertical 9:16") and "No text, captions" in prompt
+        assert templates.template(style).people(model.people).close in prompt
     assert "Sound: word word" in cut, "no field is lost, whatever is cut"
 
 
