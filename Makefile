@@ -26,7 +26,7 @@ NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgre
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit cover check format hooks bench chaos chaos-ten demo lock clean
+.PHONY: help install run test unit cover check format hooks bench chaos chaos-ten pgbouncer demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -64,7 +64,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos"
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not pgbouncer"
 
 unit: $(VENV)/.stamp-dev ## Run only the tests that need no server
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest --numprocesses 2 tests/unit
@@ -106,6 +106,9 @@ chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things
 
 chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
 	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)
+
+pgbouncer: $(VENV)/.stamp-dev ## Run the tests through PgBouncer in transaction mode; PGBOUNCER=/path/to/another one
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest -m pgbouncer tests/integration/test_pgbouncer.py
 
 demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
 	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)

@@ -6,7 +6,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
-from ledger.errors import LedgerBusyError, LedgerUnavailableError
+from ledger.errors import LedgerBusyError, LedgerError, LedgerUnavailableError
 
 if TYPE_CHECKING:
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -47,6 +47,15 @@ DATABASE_ERRORS: Final = (*TRANSIENT, asyncpg.PostgresError)
 """Also what Postgres refuses for good: for a loop that has to outlive a statement that fails."""
 
 _DATA_CLASSES: Final = ("22", "23")
+
+
+async def require_session(connection: Connection) -> None:
+    """Refuse a pooler: behind it no session lock and no LISTEN lasts. Raises LedgerError."""
+    if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
+        raise LedgerError(
+            "a pooler such as PgBouncer stands before Postgres, and this needs a session of its own: "
+            "let DATABASE_URL lead to Postgres itself"
+        )
 
 
 def refuses_data(error: BaseException) -> bool:

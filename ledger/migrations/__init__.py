@@ -19,7 +19,7 @@ import structlog
 
 from ledger.errors import IntegrityError, MigrationError
 from ledger.migrations.statements import NO_TRANSACTION, statements, touches_log
-from ledger.postgres import READ_WRITE, Connection
+from ledger.postgres import READ_WRITE, Connection, require_session
 
 logger = structlog.get_logger()
 
@@ -52,6 +52,7 @@ async def migrate(
     """
     connection = await asyncpg.connect(database_url, target_session_attrs=READ_WRITE)
     try:
+        await require_session(connection)
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         with _explained("schema_migrations"):
             await connection.execute(_TABLE)

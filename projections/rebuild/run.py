@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from events.envelope import Cursor
-from ledger.postgres import TRANSIENT, Connection
+from ledger.postgres import TRANSIENT, Connection, require_session
 from projections.engine import cursors
 from projections.engine.errors import RebuildMismatchError, RebuildRunningError, SwapTimeoutError
 from projections.engine.projection import AnyProjection
@@ -111,6 +111,7 @@ async def _connect(database_url: str, projections: Sequence[AnyProjection]) -> A
         work, log, lookups, live = [
             await stack.enter_async_context(connected(database_url, _APPLICATION)) for _ in range(4)
         ]
+        await require_session(work)
         for projection in projections:
             if not await _lock(work, projection):
                 raise RebuildRunningError(f"another rebuild of {projection.name} is under way; wait for it")

@@ -11,7 +11,8 @@ from typing import Any
 
 import asyncpg
 
-from ledger.postgres import READ_WRITE, Connection, Pool
+from ledger.errors import LedgerError
+from ledger.postgres import READ_WRITE, Connection, Pool, require_session
 from services.migrations import compare
 from services.platform.errors import StartError, UnsafeDatabaseError, explain
 from services.platform.settings import Settings
@@ -80,9 +81,12 @@ async def patient_pool(settings: Settings, name: str) -> Pool:
 
 
 async def connect(
-    settings: Settings, name: str, *, writes: bool = True
+    settings: Settings, name: str, *, writes: bool = True, session: bool = False
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """Dedicated connection, e.g. to LISTEN. Read-only ones only without `writes`. Raises StartError."""
+    """Dedicated connection. Read-only ones only without `writes`. Raises StartError.
+
+    `session`: to LISTEN or to hold a session's lock, which no pooler between may end.
+    """
     try:
         connection = await asyncpg.connect(
             settings.require_database_url(),
@@ -91,8 +95,14 @@ async def connect(
             server_settings=server_settings(name),
             target_session_attrs=READ_WRITE if writes else None,
         )
-        await check_connection(connection)
-    except UNUSABLE as error:
+        try:
+            await check_connection(connection)
+            if session:
+                await require_session(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+    except (*UNUSABLE, LedgerError) as error:
         raise start_error(error) from error
     return connection
 

@@ -19,7 +19,7 @@ from ledger.checkpoints.signed_note import PrivateKey
 from ledger.checkpoints.store import hash_at, store
 from ledger.errors import LedgerError
 from ledger.log.reader import LogReader
-from ledger.postgres import Pool
+from ledger.postgres import Pool, require_session
 from ledger.sql import load_queries
 from projections.engine import cursors
 from projections.rebuild.run import RebuildOptions, rebuild
@@ -66,6 +66,7 @@ class Repair:
     async def run(self, plan: Plan, actor: str, reason: str) -> None:
         """Apply all. Raises RecoveryUnderWayError, StreamsBusyError, a rebuild's and asyncpg's errors."""
         async with self._pool.acquire() as guard:
+            await require_session(guard)
             if not await guard.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                 raise RecoveryUnderWayError("another `neurocards recover` is at work; let it finish")
             try:

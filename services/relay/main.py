@@ -15,7 +15,7 @@ async def serve(settings: Settings) -> None:
         pool = await stack.enter_async_context(await create_pool(settings, "relay", max_size=4))
         redis = await stack.enter_async_context(command_client(settings))
         runtime = await stack.enter_async_context(Runtime(settings, "relay"))
-        listener = LogListener(lambda: connect(settings, "relay-listen"))
+        listener = LogListener(lambda: connect(settings, "relay-listen", session=True))
         relay = Relay(
             pool,
             redis,

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.rehearsal.verdict import GRACE_S
-from tests.support.arena.arena import Arena
+from tests.support.arena.arena import SERVICES, Arena
 from tests.support.arena.old_log import OLD_JOBS, old_results
 from tests.support.arena.sellers import Fault, Seller
 from tests.support.waiting import eventually
@@ -81,11 +81,12 @@ async def test_two_notifiers_and_one_is_frozen(arena: Arena) -> None:
 
 async def test_no_old_result_is_sent_again_after_a_wipe(arena: Arena) -> None:
     """10,000 results were told long ago. Redis loses everything, twice, while new orders are made."""
-    async with arena.opened(2, without=("relay", "projector", "notifier")):
-        old = await old_results(arena)
-        for service in ("relay", "projector", "notifier"):
+    async with arena.opened(0, without=SERVICES):
+        old = await old_results(arena)  # in an empty log: who starts writes that it has
+        for service in SERVICES:
             arena.begin(service)
-        await arena.ready("relay", "projector", "notifier")
+        await arena.ready(*SERVICES)
+        await arena.workers(2)
         jobs = await arena.jobs_of(4)
         for _ in range(2):
             await asyncio.sleep(arena.dice.uniform(0.2, 1))

@@ -43,7 +43,7 @@ class LeaderLock:
         told = False
         while not self._stop.is_set():
             try:
-                connection = await connect(self._settings, f"{self._name}-turn")
+                connection = await connect(self._settings, f"{self._name}-turn", session=True)
             except StartError as error:
                 if not told:
                     logger.warning("turn_unavailable", reason=str(error))
