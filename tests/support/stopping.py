@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,8 @@ def _half(data: bytes) -> int | None:
     return len(data) // 2 if _CALL in data else None
 
 
-POINTS: Final[dict[str, tuple[bool, _Cut | str]]] = {
+READING: Final = "reading a long answer"
+POINTS: Final[dict[str, tuple[bool, _Cut | str | int]]] = {
     "decided, before it is sent": (False, "decide_batch"),
     "in the middle of the call": (False, _half),
     "sent, before the answer": (False, _whole),
@@ -40,9 +42,10 @@ POINTS: Final[dict[str, tuple[bool, _Cut | str]]] = {
     "holding the lock, in the middle of the call": (True, _half),
     "holding the lock, before the answer": (True, _whole),
     "commit sent, before the answer": (True, lambda data: len(data) if b"COMMIT" in data else None),
+    READING: (False, 30_000),
 }
 """Where it stops: whether it takes the lock first, as who was too late once does; and before which function,
-or after how many bytes of what is sent to the server."""
+or after how many bytes of what is sent to the server, or when so many bytes of an answer come at once."""
 
 
 def order(number: int) -> c.OrderVideos:
@@ -89,7 +92,7 @@ async def _settle_carefully(self: Appender, batch: list[Pending]) -> None:
     await self._writer.settle(batch, careful=True)
 
 
-def _stop_at(place: "_Cut | str", diary: Diary) -> None:
+def _stop_at(place: "_Cut | str | int", diary: Diary) -> None:
     waiting = [place]
 
     def stop() -> None:
@@ -108,12 +111,18 @@ def _stop_at(place: "_Cut | str", diary: Diary) -> None:
         setattr(batch_writer, place, stop_first)
         return
 
-    cut = place
+    enough = place if isinstance(place, int) else sys.maxsize
+    cut: _Cut = (lambda _: None) if isinstance(place, int) else place
     protocols: Any = asyncpg.protocol
 
     class Protocol(protocols.Protocol):  # type: ignore[misc]
         def connection_made(self, transport: Any) -> None:
             super().connection_made(_Cutting(transport, cut, waiting, stop))
+
+        def data_received(self, data: bytes) -> None:
+            if waiting and len(data) >= enough:
+                stop()
+            super().data_received(data)
 
     protocols.Protocol = Protocol
 
