@@ -107,10 +107,10 @@ CROSS JOIN LATERAL (
            (e.data ->> 'due_at_us')::bigint
     WHERE e.type = 'CreditsExpired'
     UNION ALL
-    SELECT NULL, 'debt', (e.data ->> 'settled')::bigint, NULL
+    SELECT NULL::bigint AS lot, 'debt' AS kind, (e.data ->> 'settled')::bigint AS amount, NULL::bigint AS expires_at_us
     WHERE e.type IN ('CreditsGranted', 'CreditsRefunded', 'CreditsRestored') AND (e.data ->> 'settled')::bigint > 0
     UNION ALL
-    SELECT NULL, 'debt', owed.amount, NULL
+    SELECT NULL::bigint AS lot, 'debt' AS kind, owed.amount, NULL::bigint AS expires_at_us  -- named, as a restore would name them
     FROM (SELECT coalesce((SELECT sum((part ->> 'amount')::bigint) FROM json_array_elements(e.data -> 'parts') AS part), 0)
                  - (e.data ->> 'amount')::bigint AS amount) AS owed
     WHERE e.type = 'CreditsRevoked' AND owed.amount < 0

@@ -24,56 +24,6 @@ FROM events WHERE position <= $1 AND command_events IS NOT NULL ORDER BY positio
 -- How many rows a read model has.
 SELECT count(*) FROM {table}
 
--- name: log_schema
--- How the log and the functions that append to it are made: owners, rights, sources, triggers; expected_schema.txt has what
--- they should be. Names are whole when the search path is empty. The text of a body in standard SQL depends on Postgres's
--- version. $1 the version whose text we know
-WITH made (name, kind, owner, acl, facts) AS (
-    SELECT 'schema ' || n.nspname, 'n'::"char", n.nspowner, n.nspacl, '{}'::text[]
-    FROM pg_namespace n WHERE n.nspname = 'ledger'
-    UNION ALL
-    SELECT 'function ' || p.oid::regprocedure, 'f', CASE WHEN n.nspname = 'ledger' THEN p.proowner END,
-           coalesce(p.proacl, acldefault('f', p.proowner)),
-           ARRAY['definer=' || p.prosecdef, 'volatility=' || p.provolatile::text, 'language=' || l.lanname,
-                 'settings=' || coalesce(array_to_string(p.proconfig, ', '), ''),
-                 'source=' || CASE
-                     WHEN p.prosqlbody IS NULL THEN encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex')
-                     WHEN current_setting('server_version_num')::int / 10000 <> $1::int THEN '?'
-                     ELSE encode(sha256(convert_to(pg_get_function_sqlbody(p.oid), 'UTF8')), 'hex') END]
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-    WHERE n.nspname = 'ledger' OR (n.nspname, p.proname) IN (
-        ('public', 'refuse_rewriting'), ('audit', 'event_bytes'), ('audit', 'event_hash'))
-    UNION ALL
-    SELECT 'table ' || c.oid::regclass, 'r', c.relowner, c.relacl,
-           ARRAY['persistence=' || c.relpersistence::text, 'rules=' || c.relhasrules, 'row security=' || c.relrowsecurity,
-                 'columns granted=' || (SELECT coalesce(string_agg(a.attname, ', ' ORDER BY a.attname), '')
-                                        FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL)]
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE (n.nspname, c.relname) IN (
-        ('public', 'events'), ('public', 'open_jobs'), ('public', 'checkpoints'), ('public', 'snapshots'),
-        ('ledger', 'append_lock'), ('ledger', 'event_rights'))
-    UNION ALL
-    SELECT format('trigger %I of %s', t.tgname, t.tgrelid::regclass), NULL, NULL, NULL,
-           ARRAY['enabled=' || t.tgenabled::text, 'definition=' || pg_get_triggerdef(t.oid)]
-    FROM pg_trigger t
-    WHERE NOT t.tgisinternal AND t.tgrelid IN (
-        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'ledger' OR (n.nspname, c.relname) IN (
-            ('public', 'events'), ('public', 'open_jobs'), ('public', 'checkpoints'), ('public', 'snapshots')))
-    UNION ALL
-    SELECT rtrim('right to append ' || r.type || ' ' || r.kind), NULL, NULL, NULL,
-           ARRAY['in=' || r.stream, 'waits=' || r.waits, 'roles=' || array_to_string(r.roles, ', ')]
-    FROM ledger.event_rights r
-)
-SELECT m.name,
-       CASE WHEN m.owner IS NOT NULL THEN ARRAY['owner=' || pg_get_userbyid(m.owner)] ELSE '{}' END || m.facts
-       || CASE WHEN m.kind IS NULL THEN '{}' ELSE ARRAY['granted=' || (
-              SELECT coalesce(string_agg(CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END
-                                         || ' ' || a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
-                                         ', ' ORDER BY pg_get_userbyid(a.grantee) COLLATE "C", a.privilege_type), '')
-              FROM aclexplode(m.acl) AS a WHERE a.grantee <> coalesce(m.owner, a.grantor))] END AS facts
-FROM made m ORDER BY m.name COLLATE "C"
-
 -- name: extra_rows
 -- Rows of a read model whose stream does not begin in the log up to its cursor.
 -- $1 what the stream's name begins with, $2 the cursor's position
@@ -103,31 +53,6 @@ CROSS JOIN LATERAL (
     WHERE position <= e.position AND command_events IS NOT NULL ORDER BY position DESC LIMIT 1
 ) AS c
 ORDER BY e.position
-
--- name: guards
--- What protects the log, and whether it is on.
-WITH wanted (what, name) AS (VALUES
-    ('index', 'events_pkey'), ('index', 'events_stream_version'),
-    ('index', 'events_key'), ('index', 'events_one_charge_per_job'), ('index', 'events_one_refund_per_job'),
-    ('index', 'events_one_end_per_job'), ('index', 'events_one_gift_per_job'),
-    ('index', 'events_one_success_per_payment'), ('index', 'events_one_refunded_per_refund'),
-    ('index', 'events_one_use_per_account'), ('index', 'events_one_reward_per_invited'), ('constraint', 'events_whole'),
-    ('not null', 'position'), ('not null', 'stream'), ('not null', 'version'), ('not null', 'type'),
-    ('not null', 'data'), ('not null', 'recorded_at_us'), ('not null', 'hash')
-)
-SELECT what, name FROM wanted
-WHERE CASE what
-    WHEN 'constraint' THEN NOT EXISTS (
-        SELECT FROM pg_constraint c
-        WHERE c.conname = wanted.name AND c.conrelid = 'events'::regclass AND c.convalidated)
-    WHEN 'not null' THEN NOT EXISTS (
-        SELECT FROM pg_attribute a
-        WHERE a.attname = wanted.name AND a.attrelid = 'events'::regclass AND a.attnotnull)
-    ELSE NOT EXISTS (
-        SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
-        WHERE c.relname = wanted.name AND i.indrelid = 'events'::regclass
-          AND i.indisunique AND i.indisvalid AND i.indisready)
-    END
 
 -- name: histories
 -- What the rules need of some streams up to a position, and the charges and refunds of some jobs.
@@ -196,6 +121,142 @@ WHERE c.active ORDER BY c.name
 SELECT position, stream, version, type, command_events, recorded_at_us,
        CASE WHEN type = ANY ($2::text[]) THEN data::text END AS data
 FROM events WHERE position > $1 ORDER BY position
+
+-- name: schema
+-- How everything of ours is made: owners, rights, definitions, roles; expected_schema.txt has what it should be. Of a read
+-- model the table that its cursor names, `balances_v*`; its other versions come and go. Names are whole when the search path
+-- is empty. What a view or a body in standard SQL reads as depends on Postgres's version. $1 the versions whose text we know
+WITH owner AS (SELECT datdba FROM pg_database WHERE datname = current_database()),
+ours AS (SELECT unnest('{ledger, audit, public}'::name[]) AS nspname),
+roles AS (
+    SELECT r.*, ours, r.oid IN (10, o.datdba) AND (NOT ours OR r.rolname = 'neurocards_operator') AS owns
+    FROM owner o, pg_roles r, LATERAL (SELECT r.rolname ~ ('^neurocards_(log|reader|app|web|bot|worker|monitor|maintenance|'
+                                                           'operator|relay|projector|notifier)$') AS ours) AS named
+), versions AS (
+    SELECT name, active, name || '_v' || version AS made, name || '_v*' AS shown FROM public.cursors WHERE name <> 'notifier'
+), foreign_things AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),
+relations AS (
+    SELECT c.*, n.nspname, coalesce(v.made, '') AS made, coalesce(v.shown, '') AS shown,
+           replace(c.oid::regclass::text, coalesce(v.made, ''), coalesce(v.shown, '')) AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN ours USING (nspname)
+    LEFT JOIN versions v ON n.nspname = 'public' AND v.active AND c.relname IN (v.made, v.name)
+    WHERE c.relkind NOT IN ('i', 'I', 't')
+      AND NOT EXISTS (SELECT FROM versions WHERE made = c.relname AND NOT active AND n.nspname = 'public')
+      AND (1259, c.oid) NOT IN (SELECT classid, objid FROM foreign_things)
+), made (name, owner, acl, facts) AS (
+    SELECT 'schema ' || n.nspname, n.nspowner, n.nspacl, '{}'::jsonb
+    FROM pg_namespace n WHERE n.nspname IN (SELECT nspname FROM ours UNION ALL SELECT rolname FROM pg_roles)
+    UNION ALL
+    SELECT CASE r.relkind WHEN 'r' THEN 'table ' WHEN 'v' THEN 'view ' WHEN 'S' THEN 'sequence ' ELSE 'relation ' END || r.name,
+           r.relowner, r.relacl,
+           jsonb_build_object(
+               'persistence', nullif(r.relpersistence, 'p'),
+               'row security', concat_ws(', ', CASE WHEN r.relrowsecurity THEN 'on' END,
+                                         CASE WHEN r.relforcerowsecurity THEN 'forced' END),
+               'children', (SELECT string_agg(i.inhrelid::regclass::text, ', ') FROM pg_inherits i WHERE i.inhparent = r.oid),
+               'parents', (SELECT string_agg(i.inhparent::regclass::text, ', ') FROM pg_inherits i WHERE i.inhrelid = r.oid),
+               'options', CASE WHEN r.relkind = 'v' THEN array_to_string(r.reloptions, ', ') END,
+               'source', CASE WHEN r.relkind NOT IN ('v', 'm') THEN NULL
+                              WHEN current_setting('server_version_num')::int / 10000 <> ALL ($1::int[]) THEN '?'
+                              ELSE replace(pg_get_viewdef(r.oid), r.made, r.shown) END)
+    FROM relations r
+    UNION ALL
+    SELECT 'column ' || r.name || '.' || quote_ident(a.attname), r.relowner, a.attacl,
+           jsonb_build_object(
+               'type', format_type(a.atttypid, a.atttypmod),
+               'collation', (SELECT l.collname FROM pg_collation l JOIN pg_type t ON t.oid = a.atttypid
+                             WHERE l.oid = a.attcollation AND l.oid <> t.typcollation),
+               'null', NOT a.attnotnull, 'made', nullif(concat(a.attgenerated, a.attidentity), ''),
+               'default', (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+                           WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum))
+    FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped AND (r.relkind IN ('r', 'p', 'f') OR a.attacl IS NOT NULL)
+    UNION ALL
+    SELECT format('constraint %s of %s', replace(c.conname, r.made, r.shown), r.name), NULL, NULL,
+           jsonb_build_object(
+               'definition', pg_get_constraintdef(c.oid),
+               'triggers', (SELECT string_agg(DISTINCT t.tgenabled::text, '') FROM pg_trigger t WHERE t.tgconstraint = c.oid))
+    FROM relations r JOIN pg_constraint c ON c.conrelid = r.oid
+    WHERE c.contype <> 'n' OR NOT c.convalidated
+    UNION ALL
+    SELECT 'index ' || replace(i.indexrelid::regclass::text, r.made, r.shown), NULL, NULL,
+           jsonb_build_object('definition', replace(pg_get_indexdef(i.indexrelid), r.made, r.shown),
+                              'off', NOT (i.indisvalid AND i.indisready AND i.indislive))
+    FROM relations r JOIN pg_index i ON i.indrelid = r.oid WHERE i.indisunique
+    UNION ALL
+    SELECT format('trigger %I of %s', t.tgname, r.name), NULL, NULL,
+           jsonb_build_object('enabled', t.tgenabled, 'definition', pg_get_triggerdef(t.oid))
+    FROM relations r JOIN pg_trigger t ON t.tgrelid = r.oid WHERE NOT t.tgisinternal
+    UNION ALL
+    SELECT format('rule %I of %s', w.rulename, r.name), NULL, NULL,
+           jsonb_build_object('enabled', w.ev_enabled, 'definition', pg_get_ruledef(w.oid))
+    FROM relations r JOIN pg_rewrite w ON w.ev_class = r.oid WHERE w.rulename <> '_RETURN'
+    UNION ALL
+    SELECT format('policy %I of %s', p.polname, r.name), NULL, NULL, '{}' FROM relations r JOIN pg_policy p ON p.polrelid = r.oid
+    UNION ALL
+    SELECT format('event trigger %I', evtname), NULL, NULL, '{}' FROM pg_event_trigger
+    WHERE (3466, oid) NOT IN (SELECT classid, objid FROM foreign_things)
+    UNION ALL
+    SELECT format('cast %s to %s', format_type(castsource, NULL), format_type(casttarget, NULL)), NULL, NULL, '{}' FROM pg_cast
+    WHERE oid >= 16384 AND (2605, oid) NOT IN (SELECT classid, objid FROM foreign_things)
+    UNION ALL
+    SELECT 'function ' || p.oid::regprocedure, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner)),
+           jsonb_build_object(
+               'definer', p.prosecdef, 'volatility', p.provolatile, 'strict', p.proisstrict, 'language', l.lanname,
+               'returns', pg_get_function_result(p.oid), 'defaults', pg_get_expr(p.proargdefaults, 0),
+               'settings', array_to_string(p.proconfig, ', '),
+               'source', CASE WHEN p.prosqlbody IS NULL THEN p.prosrc
+                              WHEN current_setting('server_version_num')::int / 10000 <> ALL ($1::int[]) THEN '?'
+                              ELSE pg_get_function_sqlbody(p.oid) END)
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
+    WHERE (n.nspname IN (SELECT nspname FROM ours)  -- or a built-in one that was replaced, or added to
+           OR n.nspname = 'pg_catalog' AND (p.oid >= 16384 OR l.lanname NOT IN ('internal', 'c', 'sql')
+               OR l.lanname <> 'internal' AND p.proname IN ('sha256', 'int4send', 'int8send', 'convert_to', 'octet_length')))
+      AND (1255, p.oid) NOT IN (SELECT classid, objid FROM foreign_things)
+    UNION ALL
+    SELECT rtrim('right to append ' || r.type || ' ' || r.kind), NULL, NULL,
+           jsonb_build_object('in', r.stream, 'waits', r.waits, 'roles', array_to_string(r.roles, ', '))
+    FROM ledger.event_rights r
+    UNION ALL
+    -- Who is one of ours, or can do what they can; auditors come and go. The database's owner can do all of it anyway.
+    SELECT 'role ' || r.rolname, NULL, NULL, facts FROM (
+        SELECT r.rolname, r.ours, jsonb_build_object(
+            'can', CASE WHEN r.owns THEN '?' ELSE concat_ws(', ',
+                CASE WHEN r.rolsuper THEN 'superuser' END, CASE WHEN r.rolcanlogin THEN 'login' END,
+                CASE WHEN r.rolcreaterole THEN 'createrole' END, CASE WHEN r.rolcreatedb THEN 'createdb' END,
+                CASE WHEN r.rolreplication THEN 'replication' END, CASE WHEN r.rolbypassrls THEN 'bypassrls' END) END,
+            'in', CASE WHEN r.owns THEN '?' WHEN r.ours THEN (
+                SELECT string_agg(DISTINCT g.rolname || CASE WHEN m.admin_option THEN '*' ELSE '' END, ', ')
+                FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid) END,
+            'members', (
+                SELECT string_agg(DISTINCT g.rolname, ', ') FROM pg_auth_members m JOIN roles g ON g.oid = m.member
+                WHERE m.roleid = r.oid AND NOT g.ours AND NOT g.owns
+                  AND NOT (r.rolname = 'neurocards_reader' AND g.rolname ~ '^auditor_')),
+            'settings', CASE WHEN r.owns AND r.ours THEN '?' ELSE s.settings END) AS facts
+        FROM (SELECT oid, rolname, ours, owns, rolsuper, rolcanlogin, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls
+              FROM roles UNION ALL
+              SELECT 0, 'PUBLIC', false, false, false, false, false, false, false, false) AS r
+        LEFT JOIN LATERAL (
+            SELECT string_agg(DISTINCT one, ', ') AS settings FROM pg_db_role_setting d, unnest(d.setconfig) AS one, owner
+            WHERE d.setrole = r.oid AND d.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
+              AND one ~ '^(session_replication_role|row_security|search_path|role|.*_preload_libraries|synchronous_commit)='
+        ) AS s ON true
+        WHERE r.ours OR s.settings <> '' OR r.rolsuper OR r.rolname IN ('pg_write_all_data', 'pg_write_server_files',
+                                                                       'pg_execute_server_program')
+    ) AS r WHERE r.ours OR facts ->> 'members' <> '' OR facts ->> 'settings' <> '' OR facts ->> 'can' ~ 'superuser'
+    UNION ALL
+    SELECT 'setting session_replication_role', NULL, NULL, jsonb_build_object('value', current_setting('session_replication_role'))
+    WHERE current_setting('session_replication_role') <> 'origin'
+)
+SELECT m.name,
+       (m.facts || jsonb_build_object(
+           'owner', CASE WHEN m.name ~ '^column ' THEN NULL WHEN r.owns THEN 'the database''s owner' ELSE r.rolname END,
+           'granted', (
+               SELECT string_agg(CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END
+                                 || ' ' || a.privilege_type || CASE WHEN a.is_grantable THEN '*' ELSE '' END,
+                                 ', ' ORDER BY pg_get_userbyid(a.grantee) COLLATE "C", a.privilege_type)
+               FROM aclexplode(m.acl) AS a WHERE a.grantee <> m.owner)))::text AS facts
+FROM made m LEFT JOIN roles r ON r.oid = m.owner ORDER BY m.name COLLATE "C"
 
 -- name: snapshots
 -- Cached states of accounts that the appender would use, and whether the log holds the event each names.

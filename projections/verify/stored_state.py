@@ -1,4 +1,4 @@
-"""Stored state beside the log: cursors, checkpoints, snapshots, open jobs, guards.
+"""Stored state beside the log: cursors, checkpoints, snapshots, open jobs.
 
 Cursors and checkpoints tell of a missing end, and of a rewrite, which the chain alone cannot: a log without
 its last rows, or written anew with hashes that fit, is a whole one.
@@ -16,7 +16,6 @@ from ledger.checkpoints.store import kind_of, verdict
 from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
-from projections.verify import schema_drift
 from projections.verify.findings import Findings, Kind
 from projections.verify.invariants.lots import Snapshot
 
@@ -171,12 +170,3 @@ async def check_open_jobs(
         if job.position > after:
             message = f"job {job.job} is unfinished, and neither monitor nor relay will see it"
             findings.add("open_jobs", job.position, message)
-
-
-async def check_guards(connection: Connection, findings: Findings) -> None:
-    """Check unique indexes, constraints, and the door to the log."""
-    for what, name in await connection.fetch(query("guards")):
-        message = f"{what} {name} is missing or off: rows can be changed or doubled unnoticed"
-        findings.add("guard", None, message)
-    for message in await schema_drift.differences(connection):
-        findings.add("guard", None, message)

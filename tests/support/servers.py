@@ -69,6 +69,8 @@ def end_session(pid: int) -> None:
 
 async def let_operator_own(url: str) -> None:
     """Members of a superuser are none: what they append is judged all the same."""
+    name = url.partition("?")[0].rpartition("/")[2]
+    await _execute(url, f"ALTER DATABASE {name} OWNER TO {OPERATOR}")
     await _execute(url, f"GRANT postgres, neurocards_log TO {OPERATOR}")
     # Tests hold things for long. With one setting left no other test gives the others back.
     await _execute(url, f"ALTER ROLE {OPERATOR} RESET ALL; ALTER ROLE {OPERATOR} SET timezone = 'UTC'")
@@ -97,7 +99,7 @@ class SessionPostgres:
         """A fresh, migrated database's URL; dropped afterwards, whoever is still connected."""
         name = f"test_{uuid.uuid4().hex}"
         # Without fsync, copying the files costs half of what copying through the WAL does.
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} OWNER {OPERATOR} STRATEGY FILE_COPY")
         try:
             yield self.url(name)
         finally:
@@ -107,7 +109,7 @@ class SessionPostgres:
     def empty_database(self) -> Iterator[str]:
         """A database without any of our tables."""
         name = f"empty_{uuid.uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} OWNER {OPERATOR}")
         try:
             yield self.url(name, "postgres")
         finally:

@@ -152,7 +152,7 @@ async def check_database(settings: Settings) -> list[Check]:
         return (
             checks
             if checks[-1].state is State.fail
-            else [*checks, await _door(connection), await _open_rights(connection)]
+            else [*checks, await _definitions(connection), await _open_rights(connection)]
         )
     finally:
         await connection.close()
@@ -189,15 +189,15 @@ async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     return ok("tables", "up to date")
 
 
-async def _door(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+async def _definitions(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     if said := await differences(connection):
         more = f"; and {len(said) - _SAID_MAX} more" if len(said) > _SAID_MAX else ""
         advice = (
             "who changed it? Restore with owners and rights (no --no-owner, no --no-acl), or make it again "
-            "what ledger/migrations says, as the database's owner; `neurocards ledger verify` lists all"
+            "what the migrations say, as the database's owner; `neurocards ledger verify` lists all"
         )
-        return fail("door to the log", "; ".join(said[:_SAID_MAX]) + more, advice)
-    return ok("door to the log", "functions, owners, rights and triggers are as the migrations make them")
+        return fail("database's definitions", "; ".join(said[:_SAID_MAX]) + more, advice)
+    return ok("database's definitions", "everything, its owners and rights, is as the migrations make it")
 
 
 async def _open_rights(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

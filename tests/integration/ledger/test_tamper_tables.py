@@ -65,10 +65,6 @@ async def log(log_url: str) -> AsyncIterator[Damaged]:
         ("UPDATE snapshots SET position = position + 1 WHERE stream = 'account-a'", "snapshot", "not hold"),
         ("UPDATE snapshots SET state = '{}' WHERE stream = 'account-a'", "snapshot", "cannot be read"),
         ("ALTER TABLE events DROP CONSTRAINT events_whole", "guard", "constraint events_whole"),
-        ("ALTER TABLE events ALTER COLUMN hash DROP NOT NULL", "guard", "not null hash"),
-        ("DROP INDEX events_one_success_per_payment", "guard", "events_one_success_per_payment"),
-        ("DROP INDEX events_one_refunded_per_refund", "guard", "events_one_refunded_per_refund"),
-        ("DROP INDEX events_one_refund_per_job", "guard", "events_one_refund_per_job"),
     ],
 )  # fmt: skip
 async def test_what_is_changed_beside_the_log_is_found(log: Damaged, change: str, kind: str, words: str):

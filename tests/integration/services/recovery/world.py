@@ -30,7 +30,7 @@ from services.streams.feed import BLOCK_S_MAX, Feed
 from services.streams.publisher.scripts import Scripts
 from tests.integration.services.relay.conftest import Running
 from tests.support.notes import unkept
-from tests.support.servers import SessionPostgres
+from tests.support.servers import OPERATOR, SessionPostgres
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
 
@@ -136,11 +136,14 @@ class Dump:
 
     async def take(self) -> None:
         """Nobody may be connected."""
-        await self._execute(f"CREATE DATABASE {self._name}_dump TEMPLATE {self._name} STRATEGY FILE_COPY")
+        await self._copy(self._name, f"{self._name}_dump")
 
     async def put_back(self) -> None:
         await self._execute(f"DROP DATABASE {self._name} WITH (FORCE)")
-        await self._execute(f"CREATE DATABASE {self._name} TEMPLATE {self._name}_dump STRATEGY FILE_COPY")
+        await self._copy(f"{self._name}_dump", self._name)
+
+    async def _copy(self, name: str, copy: str) -> None:
+        await self._execute(f"CREATE DATABASE {copy} TEMPLATE {name} OWNER {OPERATOR} STRATEGY FILE_COPY")
 
     async def drop(self) -> None:
         await self._execute(f"DROP DATABASE IF EXISTS {self._name}_dump WITH (FORCE)")
