@@ -186,13 +186,21 @@ class PersonalData:
     async def mark_ordered(self, draft: str) -> None:
         await self._pool.execute(query("mark_ordered"), draft)
 
-    async def own_blob(self, blob: str, account: str, *, stays: bool = False) -> None:
-        """Record a blob's owner, before its first byte.
+    async def own_video(self, blob: str, account: str) -> None:
+        """Record a video's owner, before its first byte.
 
-        Unless it `stays`, it is deleted when unused. Once the bytes are stored, `use_blob` tells whether they
-        may be kept: if not, delete them.
+        Once the bytes are stored, `use_blob` tells whether they may be kept: if not, delete them.
         """
-        await self._pool.execute(query("own_blob"), blob, account, stays)
+        await self._pool.execute(query("own_video"), blob, account)
+
+    async def own_photo(self, blob: str, account: str, size_bytes: int, bytes_per_day: int) -> bool:
+        """As `own_video`, for what goes when unused; False when their photos would exceed the bytes."""
+        sql = query("own_photo")
+        return await self._pool.fetchval(sql, blob, account, size_bytes, bytes_per_day) is not None
+
+    async def note_read(self, account: str, what: str, *, actor: str = "", reason: str = "") -> None:
+        """Record, before it is shown, that a person's data is read. Login and time are Postgres' own."""
+        await self._pool.execute(query("note_read"), actor, what, account, reason)
 
     async def use_blob(self, blob: str) -> bool:
         """Whether the blob is owned; keeps it for DRAFT_KEEP_SECONDS."""

@@ -57,15 +57,26 @@ RETURNING ref
 WITH marked AS (UPDATE drafts SET ordered = true WHERE draft = $1 RETURNING photo)
 UPDATE blobs SET used_at = 'infinity' FROM marked WHERE blob = marked.photo
 
+-- name: note_read
+-- $1 actor, $2 command, $3 account, $4 reason
+INSERT INTO person_reads (actor, what, account, reason) VALUES ($1, $2, $3, $4)
+
 -- name: open_jobs_of
 -- $1 account
 SELECT job FROM open_jobs WHERE account = $1
 
--- name: own_blob
--- $1 a blob that is about to be stored, $2 whose it is, $3 whether it stays without being used
-INSERT INTO blobs (blob, account, used_at)
-VALUES ($1, $2, CASE WHEN $3 THEN 'infinity' ELSE clock_timestamp() END)
-ON CONFLICT (blob) DO UPDATE SET used_at = excluded.used_at WHERE blobs.account = excluded.account
+-- name: own_photo
+-- A photo that is about to be stored, unless what its person has stored within a day and what is not ordered would be more
+-- than $4 bytes with it. $1 blob, $2 account, $3 its bytes
+INSERT INTO blobs (blob, account, size_bytes)
+SELECT $1, $2, $3
+WHERE $3::bigint + (SELECT coalesce(sum(size_bytes), 0)::bigint FROM blobs
+            WHERE account = $2 AND (stored_at > clock_timestamp() - interval '1 day' OR used_at < 'infinity')) <= $4
+RETURNING blob
+
+-- name: own_video
+-- $1 a video that is about to be stored, $2 whose it is
+INSERT INTO blobs (blob, account, used_at, logged) VALUES ($1, $2, 'infinity', true) ON CONFLICT DO NOTHING
 
 -- name: personal_data_of
 -- What there is of the person behind an account, in counts. $1 account

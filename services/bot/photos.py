@@ -43,6 +43,10 @@ class AnimatedImageError(PhotoError):
     """The image has several frames; send a still one."""
 
 
+class TooManyPhotosError(PhotoError):
+    """PHOTO_BYTES_PER_DAY were sent, or are there unordered."""
+
+
 class TooManyBytesError(PhotoError):
     def __init__(self, size_bytes: int) -> None:
         super().__init__(f"{size_bytes} bytes are too many for a photo")

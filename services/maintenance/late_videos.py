@@ -115,7 +115,7 @@ class LateVideos:
                 self._over.add(late.job)
                 return 0
             key = f"videos/{late.job}-{live.number}.mp4"
-            await self._people.own_blob(key, late.account, stays=True)
+            await self._people.own_video(key, late.account)
             stored = await self._provider.fetch(record.urls[0], key)
             if not await self._people.use_blob(key):
                 await self._blobs.delete(key)

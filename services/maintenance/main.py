@@ -24,11 +24,11 @@ from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.provider_limits import ProviderLimits
 from services.maintenance import gauges
-from services.maintenance.abandoned_drafts import AbandonedDrafts
 from services.maintenance.checkpoints import Checkpoints
 from services.maintenance.late_videos import LateVideos
 from services.maintenance.orphaned_jobs import OrphanedJobs
 from services.maintenance.referral_bonuses import ReferralBonuses
+from services.maintenance.retention import Retention
 from services.maintenance.verification import Verification
 from services.payments.follow_up import FollowUp
 from services.payments.metrics import alarm
@@ -52,8 +52,8 @@ BONUSES_S = 10.0
 ORPHANED_S = 15.0
 SLOWLY_S = 15.0
 LATE_S = 30.0
-ABANDONED_S = 60.0
 BALANCES_S = 60.0
+RETENTION_S = 60.0
 SNAPSHOTS_S = 60.0
 COMPARE_S = 60.0
 
@@ -75,8 +75,7 @@ async def serve(settings: Settings) -> None:
         tasks = Scheduler(runtime)
 
         tasks.start("invitations", ReferralBonuses(settings, ledger, pool).run_once, BONUSES_S)
-        abandoned = AbandonedDrafts(pool, blobs, keep_s=settings.draft_keep_seconds)
-        tasks.start("abandoned", abandoned.run_once, ABANDONED_S)
+        tasks.start("retention", Retention(pool, blobs, settings).run_once, RETENTION_S)
         late = LateVideos(ledger, pool, kie, limits, blobs, often_s=LATE_S)
         tasks.start("late", late.run_once, LATE_S, at_once=True)
         if redis is not None:

@@ -5,6 +5,7 @@ from typing import Final
 from prometheus_client import Counter, Gauge
 
 GIFTS: Final = Counter("neurocards_gifts_total", "Late videos given free")
+SWEPT: Final = Counter("neurocards_swept_total", "Rows and files deleted when they were of age", ["what"])
 INVITATIONS: Final = Counter("neurocards_invitations_rewarded_total", "Invited accounts rewarded")
 OPEN: Final = Gauge("neurocards_jobs_open", "Unfinished jobs")
 OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their deadline")

@@ -10,26 +10,64 @@ SELECT blob, used_at < clock_timestamp() - make_interval(secs => $1) FROM blobs
 WHERE account IS NULL AND (used_at < clock_timestamp() - make_interval(secs => $1)
                            OR used_at > clock_timestamp() - interval '15 minutes')
 
+-- name: contacts_drop
+-- Payments' addresses and messages, and with which words the provider was asked, longer than $1 seconds ago, at most $2 of
+-- each; not of what is still looked after.
+WITH links AS (
+    DELETE FROM payment_links WHERE payment IN (
+        SELECT payment FROM payment_links l
+        WHERE created_at < clock_timestamp() - make_interval(secs => $1)
+          AND NOT EXISTS (SELECT FROM payment_watch w WHERE w.payment = l.payment)
+        ORDER BY created_at LIMIT $2)
+    RETURNING payment
+), shown AS (
+    DELETE FROM status_messages WHERE subject = 'payment' AND name IN (SELECT payment FROM links)
+), asked AS (
+    DELETE FROM payment_requests WHERE (payment, refund) IN (
+        SELECT payment, refund FROM payment_requests r
+        WHERE created_at < clock_timestamp() - make_interval(secs => $1)
+          AND NOT EXISTS (SELECT FROM payment_watch w WHERE w.payment = r.payment)
+        ORDER BY created_at LIMIT $2)
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM links) + (SELECT count(*) FROM asked)
+
 -- name: dead_letters
 -- Failed jobs that an operator has neither made again nor dropped, by class. $1 the classes that park a job
 SELECT failure_class, count(*) AS jobs FROM job_status
 WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted AND failure_class = ANY ($1::text[])
 GROUP BY 1
 
+-- name: deliveries_drop
+-- Settled messages that were owed longer than $1 seconds ago, at most $2, with the status lines of their jobs and orders
+WITH gone AS (
+    DELETE FROM deliveries WHERE (job, kind) IN (
+        SELECT job, kind FROM deliveries
+        WHERE owed_at < clock_timestamp() - make_interval(secs => $1) AND state NOT IN ('pending', 'sending')
+        ORDER BY owed_at LIMIT $2)
+    RETURNING job, order_id
+), lines AS (
+    DELETE FROM order_jobs WHERE job IN (SELECT job FROM gone)
+), shown AS (
+    DELETE FROM status_messages WHERE subject = 'order' AND name IN (SELECT order_id FROM gone)
+)
+SELECT count(*) FROM gone
+
 -- name: differences
 -- What comparisons found and could not put right, by kind. $1 comparisons
 SELECT kind, count(*) FROM payment_differences WHERE comparison = ANY ($1) AND NOT repaired GROUP BY kind
 
 -- name: drafts_drop
--- Drafts that nobody has touched for $1 seconds, with their words, at most $2; not those that are orders in the log.
+-- Drafts that nobody has touched for $1 seconds, with their words, at most $2; those that are orders in the log are marked so.
 WITH old AS MATERIALIZED (
-    SELECT brief FROM drafts
+    SELECT draft, brief, EXISTS (SELECT FROM events WHERE key = 'order:' || draft) AS made FROM drafts
     WHERE NOT ordered AND used_at < clock_timestamp() - make_interval(secs => $1)
-      AND NOT EXISTS (SELECT FROM events WHERE key = 'order:' || draft)
     ORDER BY used_at LIMIT $2
     FOR UPDATE SKIP LOCKED
+), marked AS (
+    UPDATE drafts SET ordered = true WHERE draft IN (SELECT draft FROM old WHERE made)
 ), gone AS (
-    DELETE FROM texts WHERE ref IN (SELECT brief FROM old) RETURNING 1
+    DELETE FROM texts WHERE ref IN (SELECT brief FROM old WHERE NOT made) RETURNING 1
 )
 SELECT count(*) FROM gone
 
@@ -43,6 +81,36 @@ WHERE o.job = ANY ($1::text[])
 GROUP BY o.job, o.account
 HAVING max(e.recorded_at_us)
        <= (extract(epoch FROM clock_timestamp() - make_interval(secs => $2)) * 1000000)::bigint
+
+-- name: files_due
+-- Files of age, at most $3: unused for $1 seconds, or a video and stored $2 seconds ago. Not what a draft, a delivery that is
+-- not settled, or an open job of the account may need.
+SELECT blob, account, logged FROM blobs b
+WHERE account IS NOT NULL
+  AND (used_at < clock_timestamp() - make_interval(secs => $1) AND used_at < 'infinity'
+       OR used_at = 'infinity' AND stored_at < clock_timestamp() - make_interval(secs => $2) AND blob LIKE 'videos/%')
+  AND NOT EXISTS (SELECT FROM drafts WHERE photo = b.blob)
+  AND NOT EXISTS (SELECT FROM deliveries d WHERE d.blob = b.blob AND d.state IN ('pending', 'sending'))
+  AND NOT (logged AND EXISTS (SELECT FROM open_jobs o WHERE o.account = b.account))
+ORDER BY stored_at LIMIT $3 {lock}
+
+-- name: files_disown
+-- Those that are still due are nobody's from here on, and leave a mark where the log may name them. $1..$3 as in files_due,
+-- $4 files, $5 their SHA-256
+WITH due AS MATERIALIZED (
+    {due}
+), gone AS (
+    UPDATE blobs b SET account = NULL, used_at = clock_timestamp()
+    FROM due JOIN unnest($4::text[], $5::text[]) AS seen (blob, sha256) USING (blob)
+    WHERE b.blob = due.blob RETURNING b.blob, seen.sha256, b.logged
+), marks AS (
+    INSERT INTO swept_blobs (blob, sha256, why)
+    SELECT blob, sha256, CASE WHEN sha256 IS NULL THEN 'missing' ELSE 'age' END FROM gone WHERE logged
+    ON CONFLICT DO NOTHING
+), unjudged AS (
+    DELETE FROM verdicts v USING due WHERE v.account = due.account AND v.content = due.blob
+)
+SELECT count(*) FROM gone
 
 -- name: invitations_bought
 -- Invited accounts that have bought and were not rewarded yet, page by page; erased ones are out.
@@ -113,29 +181,53 @@ SELECT count(*) AS open_jobs,
        (min(o.deadline_at_us) / 1e6)::float8 AS deadline_at_s
 FROM open_jobs o
 
--- name: outside_words_drop
--- What companies said longer than $1 seconds ago, whether an event names it or none ever did
-DELETE FROM outside_words WHERE said_at < clock_timestamp() - make_interval(secs => $1)
-
--- name: photos_disown
--- Photos that nobody has used for $1 seconds and no draft needs are nobody's from here on, at most $2.
+-- name: orders_drop
+-- Ordered drafts that nobody has touched for $1 seconds, with their words, at most $2, where every job ended as long ago and
+-- the account has none open. Their photos are unused from then on.
 WITH old AS MATERIALIZED (
-    SELECT blob, account FROM blobs
-    WHERE account IS NOT NULL AND used_at < clock_timestamp() - make_interval(secs => $1) AND used_at < 'infinity'
-      AND NOT EXISTS (SELECT FROM drafts WHERE photo = blob)
+    SELECT brief, photo FROM drafts d
+    WHERE ordered AND used_at < clock_timestamp() - make_interval(secs => $1)
+      AND NOT EXISTS (SELECT FROM open_jobs o WHERE o.account = d.account)
+      AND NOT EXISTS (
+          SELECT FROM unnest(jobs) AS job
+          WHERE NOT EXISTS (
+              SELECT FROM events e WHERE e.stream = 'job-' || job AND e.type IN ('JobSucceeded', 'JobFailed')
+                AND e.recorded_at_us < extract(epoch FROM clock_timestamp() - make_interval(secs => $1)) * 1000000))
     ORDER BY used_at LIMIT $2
     FOR UPDATE SKIP LOCKED
+), unused AS (
+    UPDATE blobs SET used_at = clock_timestamp(), logged = true WHERE blob IN (SELECT photo FROM old)
 ), gone AS (
-    UPDATE blobs SET account = NULL, used_at = clock_timestamp() WHERE blob IN (SELECT blob FROM old)
-    RETURNING blob
-), unjudged AS (
-    DELETE FROM verdicts v USING old WHERE v.account = old.account AND v.content = old.blob
+    DELETE FROM texts WHERE ref IN (SELECT brief FROM old) RETURNING 1
 )
 SELECT count(*) FROM gone
 
 -- name: recorded_at
 -- When the event at a position was recorded, epoch seconds. $1 position
 SELECT (recorded_at_us / 1e6)::float8 FROM events WHERE position = $1
+
+-- name: rows_drop
+-- Rows of {table} whose time {since} is longer than $1 seconds ago, at most $2
+WITH gone AS (
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {table} WHERE {since} < clock_timestamp() - make_interval(secs => $1) ORDER BY {since} LIMIT $2))
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
+-- name: texts_drop
+-- Words that no draft needs, of accounts without an open job, kept for $1 seconds, at most $2
+WITH gone AS (
+    DELETE FROM texts WHERE ref IN (
+        SELECT ref FROM texts t
+        WHERE created_at < clock_timestamp() - make_interval(secs => $1)
+          AND NOT EXISTS (SELECT FROM drafts WHERE brief = t.ref)
+          AND NOT EXISTS (SELECT FROM open_jobs o WHERE o.account = t.account)
+        ORDER BY created_at LIMIT $2
+        FOR UPDATE SKIP LOCKED)
+    RETURNING 1
+)
+SELECT count(*) FROM gone
 
 -- name: uncredited
 -- Since when money is there that brought no credits, epoch seconds, 0: none. `flagged`: read from the provider, and not

@@ -20,6 +20,7 @@ CREATE TABLE texts (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX texts_account ON texts (account);
+CREATE INDEX texts_old ON texts (created_at);
 
 -- What a company said where something failed, under the random references that events carry
 -- (docs/decisions/outside-words.md). Gone with the person, or after 90 days. An auditor does not see it.
@@ -36,10 +37,14 @@ CREATE INDEX outside_words_old ON outside_words (said_at);
 CREATE TABLE blobs (
     blob    text        NOT NULL PRIMARY KEY,       -- key in the blob store
     account text        REFERENCES accounts ON DELETE SET NULL,
-    used_at timestamptz NOT NULL DEFAULT clock_timestamp()  -- last; infinity: it belongs to an order
+    used_at timestamptz NOT NULL DEFAULT clock_timestamp(),  -- last; infinity: a video, or an order's photo
+    stored_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    size_bytes bigint      NOT NULL DEFAULT 0,      -- of a photo
+    logged     boolean     NOT NULL DEFAULT false   -- the log may name it: swept, it leaves a mark
 );
 CREATE INDEX blobs_account ON blobs (account);
 CREATE INDEX blobs_unused ON blobs (used_at) WHERE used_at < 'infinity';
+CREATE INDEX blobs_kept ON blobs (stored_at) WHERE used_at = 'infinity';
 
 -- What was deleted on purpose of the files that the log names: one that is gone and has no row here is missing
 -- (docs/decisions/retention.md). Written before the file goes, and kept as long as the log.
@@ -75,6 +80,7 @@ CREATE INDEX drafts_account ON drafts (account, created_at DESC);
 CREATE INDEX drafts_brief ON drafts (brief);
 CREATE INDEX drafts_photo ON drafts (photo);
 CREATE INDEX drafts_unused ON drafts (used_at) WHERE NOT ordered;
+CREATE INDEX drafts_of_orders ON drafts (used_at) WHERE ordered;
 
 -- What was judged before an order, so that asking ten times is asking once, also over a restart. A verdict
 -- belongs to the exact text (by its hash) or to the exact photo (by its blob key, whose bytes never change),
@@ -86,6 +92,7 @@ CREATE TABLE verdicts (
     judged_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (account, content)
 );
+CREATE INDEX verdicts_old ON verdicts (judged_at);
 
 -- Promo codes that did not work, as tried in the chat: so that nobody guesses them by the thousand.
 CREATE TABLE wrong_codes (
@@ -120,8 +127,27 @@ CREATE TABLE forgotten (
     debt   bigint NOT NULL DEFAULT 0 CHECK (debt >= 0)   -- credits
 );
 
+-- Who looked at a person's data with our program: written before it is shown, under a login and a time that are Postgres'
+-- own words, as nobody may write these columns. Kept for READS_KEEP_DAYS, and whoever deletes, 90 days.
+CREATE TABLE person_reads (
+    number  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    read_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    login   text        NOT NULL DEFAULT session_user,
+    actor   text        NOT NULL DEFAULT '',        -- an admin's account, for whom the bot read
+    what    text        NOT NULL,                   -- the command
+    account text        NOT NULL,                   -- whose data; stays when they are erased
+    reason  text        NOT NULL DEFAULT ''
+);
+CREATE INDEX person_reads_at ON person_reads (read_at);
+CREATE TRIGGER person_reads_append_only BEFORE UPDATE OR TRUNCATE ON person_reads
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER person_reads_kept BEFORE DELETE ON person_reads
+    FOR EACH ROW WHEN (OLD.read_at > clock_timestamp() - interval '90 days') EXECUTE FUNCTION refuse_rewriting();
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, updates TO neurocards_app;
 GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;
-GRANT SELECT ON swept_blobs TO neurocards_reader;
+GRANT SELECT ON swept_blobs, person_reads TO neurocards_reader;
+GRANT INSERT (actor, what, account, reason) ON person_reads TO neurocards_bot, neurocards_operator;
+GRANT DELETE ON person_reads TO neurocards_maintenance;
 GRANT INSERT ON swept_blobs TO neurocards_maintenance, neurocards_operator;

@@ -13,6 +13,7 @@ CREATE TABLE payment_links (
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX payment_links_account ON payment_links (account);
+CREATE INDEX payment_links_old ON payment_links (created_at);
 
 -- The very words the provider was asked with, kept before the first call: an unknown outcome is found out by
 -- asking the same again, and the same key with other words is an error. They hold the receipt's contact, where there
@@ -22,9 +23,11 @@ CREATE TABLE payment_requests (
     refund  text NOT NULL DEFAULT '',                 -- ours; empty: the payment itself
     account text REFERENCES accounts ON DELETE CASCADE,
     request text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (payment, refund)
 );
 CREATE INDEX payment_requests_account ON payment_requests (account);
+CREATE INDEX payment_requests_old ON payment_requests (created_at);
 
 -- What is not final yet, one row per payment or refund; deleted when it is.
 CREATE TABLE payment_watch (

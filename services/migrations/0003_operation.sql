@@ -66,6 +66,7 @@ CREATE TABLE deliveries (
     PRIMARY KEY (job, kind)
 );
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN ('pending', 'sending');
+CREATE INDEX deliveries_old ON deliveries (owed_at);
 CREATE INDEX deliveries_turn ON deliveries (account, position) WHERE state IN ('pending', 'sending');
 
 -- Which video models may be used just now. The truth for every process: Redis may be empty, this is not.

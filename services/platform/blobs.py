@@ -93,6 +93,16 @@ class BlobStore:
                 left -= len(chunk)
                 yield chunk
 
+    async def sha256(self, key: str) -> str | None:
+        """The SHA-256 of its bytes, in hex; None when there is no blob."""
+        digest = sha256()
+        try:
+            async for chunk in self.stream(key):
+                digest.update(chunk)
+        except BlobError:
+            return None
+        return digest.hexdigest()
+
     async def size_bytes(self, key: str) -> int | None:
         """The blob's size, or None when there is none."""
         try:

@@ -1,13 +1,25 @@
 """Settings fields, defaults, limits and consistency; source of `.env.example`."""
 
-import ipaddress
-import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.platform.settings_types import (
+    COMMAS,
+    AnyCase,
+    BotToken,
+    Days,
+    Mode,
+    Port,
+    PostgresUrl,
+    ProxyUrl,
+    RedisUrl,
+    Subject,
+    Url,
+    networks,
+)
 
 YOOKASSA_PUBLISHED_NETWORKS: Final = (
     "185.71.76.0/27", "185.71.77.0/27", "77.75.153.0/25", "77.75.156.11", "77.75.156.35", "77.75.154.128/25",
@@ -16,79 +28,6 @@ YOOKASSA_PUBLISHED_NETWORKS: Final = (
 
 PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 """So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
-
-_HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-_PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
-_BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
-
-
-def _split(value: Any) -> Any:
-    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _bot_token(value: SecretStr) -> SecretStr:
-    if not _BOT_TOKEN.fullmatch(value.get_secret_value()):
-        raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
-    return value
-
-
-def _proxy_url(value: SecretStr) -> SecretStr:
-    if not _PROXY_URL.fullmatch(value.get_secret_value()):
-        raise ValueError("must look like http://user:password@host:port (http or https; SOCKS is not spoken)")
-    return value
-
-
-def _http_url(value: str) -> str:
-    if not _HTTP_URL.fullmatch(value):
-        raise ValueError("must be an address like https://example.com, without query or spaces")
-    return value.rstrip("/")
-
-
-def _postgres_url(value: str) -> str:
-    if not value.startswith(("postgresql://", "postgres://")):
-        raise ValueError("must begin with postgresql://")
-    return _readable(value, "postgresql://user:password@host:5432/name")
-
-
-def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    return _readable(value, "redis://user:password@host:6379/0")
-
-
-def _readable(url: str, example: str) -> str:
-    """The address if valid; errors do not show it: it may hold a password."""
-    try:
-        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
-            name, _ = urlsplit(f"//{host}").hostname or "", urlsplit(f"//{host}").port
-            if not unquote(name).startswith("/"):
-                name.encode("idna")
-    except ValueError:
-        odd = "what is odd in a password (@ / ? #) is written as %40 %2F %3F %23"
-        raise ValueError(f"must look like {example}; {odd}") from None
-    return url
-
-
-def _networks(items: tuple[str, ...]) -> tuple[str, ...]:
-    for item in items:
-        ipaddress.ip_network(item)  # its ValueError says which
-    return items
-
-
-COMMAS: Final = (NoDecode, BeforeValidator(_split))
-AnyCase: Final = BeforeValidator(_lower)
-Port = Annotated[int, Field(ge=0, le=65535)]
-Url = Annotated[str, AfterValidator(_http_url)]
-PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
-ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
-Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
-Mode = Literal["full_prepayment", "full_payment", "advance"]
 
 
 class SettingsFields(BaseSettings):
@@ -235,6 +174,7 @@ class SettingsFields(BaseSettings):
         ge=3600,
         description="How long an order that is not placed is kept, with its photo and words, untouched",
     )
+    photo_bytes_per_day: int = Field(200_000_000, ge=20_000_000, description="Photos of one person and day")
     refund_life_seconds: int = Field(
         604_800,
         ge=60,
@@ -317,6 +257,14 @@ class SettingsFields(BaseSettings):
         86_400, ge=60, description="How often the whole log is verified, and everything made of it"
     )
 
+    # Retention, kept by maintenance
+    orders_keep_days: Days = Field(30, description="Draft, photo and words of an order, after its jobs' end")
+    videos_keep_days: Days = Field(180, description="Videos; sellers have theirs in their chats")
+    contacts_keep_days: Days = Field(365, description="Where receipts went, and requests to who takes money")
+    deliveries_keep_days: Days = Field(400, ge=30, description="What chats were told")
+    words_keep_days: Days = Field(90, description="What companies said where something failed")
+    reads_keep_days: Days = Field(400, ge=90, description="Who looked at a person's data")
+
     # Credits and the chat
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     referral_after: Literal["purchase", "video"] = Field(
@@ -363,7 +311,7 @@ class SettingsFields(BaseSettings):
         35, gt=0, le=300, description="How long YooKassa may take to answer; its own limit is 30"
     )
     yookassa_threads: int = Field(16, ge=2, le=256, description="Calls of YooKassa at once in one process")
-    yookassa_sources: Annotated[tuple[str, ...], *COMMAS, AfterValidator(_networks)] = Field(
+    yookassa_sources: Annotated[tuple[str, ...], *COMMAS, AfterValidator(networks)] = Field(
         YOOKASSA_PUBLISHED_NETWORKS,
         description="Networks that notifications of YooKassa may come from; empty: those it publishes",
     )

@@ -78,10 +78,10 @@ class JobStore:
     async def keep_words(self, account: str, words: str) -> str:
         return await retry_forever(lambda: self._people.keep_words(account, words), "keep_words")
 
-    async def own_blob(self, blob: str, account: str) -> bool:
+    async def own_video(self, blob: str, account: str) -> bool:
         """Assign the blob before a video's first byte. False when the account was erased."""
         try:
-            await retry_forever(lambda: self._people.own_blob(blob, account, stays=True), "own_blob")
+            await retry_forever(lambda: self._people.own_video(blob, account), "own_video")
         except asyncpg.ForeignKeyViolationError:
             return False
         return True

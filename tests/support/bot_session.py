@@ -133,8 +133,9 @@ class MemoryPeople:
     async def find(self, account: str) -> Account | None:
         return await self.of_telegram(int(account[1:]))
 
-    async def own_blob(self, blob: str, account: str) -> None:
+    async def own_photo(self, blob: str, account: str, size_bytes: int, bytes_per_day: int) -> bool:
         self.owned.add(blob)
+        return size_bytes <= bytes_per_day
 
     async def use_blob(self, blob: str) -> bool:
         return blob in self.owned

@@ -34,7 +34,7 @@ from services.bot.order_form import (
     step_name,
     unfinished,
 )
-from services.bot.photos import PHOTO_BYTES_MAX, PhotoError, prepare_photo
+from services.bot.photos import PHOTO_BYTES_MAX, PhotoError, TooManyPhotosError, prepare_photo
 from services.bot.replies import Conversation
 from services.bot.screens import order
 from services.bot.screens.labels import style_mark, style_name
@@ -219,12 +219,13 @@ async def take_photo(message: Message, chat: Conversation) -> str | None:
             raise FileTooLargeError(f"{file.size_bytes} bytes")
         async with chat.shop.photos:
             photo = await prepare_photo(await download(chat.bot, file.file_id), chat.person.account)
+        key, most = f"photos/{new_id()}.jpg", chat.shop.settings.photo_bytes_per_day
+        if not await chat.shop.people.own_photo(key, chat.person.account, len(photo.data), most):
+            raise TooManyPhotosError("too many bytes of photos")
     except (PhotoError, TelegramFileError) as error:
         logger.info("photo_refused", reason=type(error).__name__, account=chat.person.account)
         await chat.send_screen(Screen(photo_problem(error)), answer_to=message.message_id)
         return None
-    key = f"photos/{new_id()}.jpg"
-    await chat.shop.people.own_blob(key, chat.person.account)
     await chat.shop.blobs.put(key, one_chunk(photo.data), size_bytes_max=PHOTO_BYTES_MAX)
     if not await chat.shop.people.use_blob(key):  # they were erased meanwhile
         await chat.shop.blobs.delete(key)

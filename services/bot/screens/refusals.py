@@ -34,6 +34,11 @@ def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
             return _("📦 This file is larger than 20 MB. Please send a smaller one, or send it as a photo.")
         case TelegramFileError():
             return _("📷 Telegram did not hand over this file. Please send the photo once more.")
+        case e.TooManyPhotosError():
+            return _(
+                "🗂 That is more photos than I can keep for one day. "
+                "Order with one you have sent, or come back tomorrow."
+            )
         case e.TooManyPixelsError(most=most):
             return _(
                 "📐 This picture has too many pixels: up to {megapixels} megapixels are fine. "

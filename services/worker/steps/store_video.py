@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from hashlib import sha256
 
 from events.job import Video
 from ledger.commands import SucceedJob
@@ -28,7 +27,7 @@ def video_key(job: str, submission: int) -> str:
 async def store_video(run: JobRun, submission: Submission, record: TaskRecord) -> None:
     started_s = time.monotonic()
     key = video_key(run.job, submission.number)
-    if not await run.context.store.own_blob(key, run.state.account):
+    if not await run.context.store.own_video(key, run.state.account):
         return await fail(run, ERASED)
     try:
         # A run before this one may have stored it and died before saying so. Only whole files are there.
@@ -85,12 +84,8 @@ async def _fetch(run: JobRun, urls: tuple[str, ...], key: str) -> StoredBlob | N
 async def _stored(run: JobRun, key: str) -> StoredBlob | None:
     try:
         size_bytes = await run.context.blobs.size_bytes(key)
-        if not size_bytes:
-            return None
-        digest = sha256()
-        async for chunk in run.context.blobs.stream(key):
-            digest.update(chunk)
-    except (BlobError, OSError) as error:
+        digest = await run.context.blobs.sha256(key) if size_bytes else None
+    except OSError as error:
         run.log.error("video_not_read", error=repr(error))
         return None
-    return StoredBlob(key, digest.hexdigest(), size_bytes)
+    return StoredBlob(key, digest, size_bytes) if digest and size_bytes else None

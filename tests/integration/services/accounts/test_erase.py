@@ -72,13 +72,13 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
         await pool.execute(insert, update, whose, body)
     people = PersonalData(pool)
     for photo in ("replaced", "cancelled", "in-chat"):
-        await people.own_blob(f"photos/{photo}.jpg", account)
+        await people.own_photo(f"photos/{photo}.jpg", account, 5, 10**9)
         await archive.blobs.put(f"photos/{photo}.jpg", one_chunk(b"photo"), size_bytes_max=99)
     mine = f"{{neurocards}}:fsm:{telegram_id}:{telegram_id}:data"
     theirs = f"{{neurocards}}:fsm:{archive.other.chat_id}:{archive.other.chat_id}:data"
     await redis.mset({mine: '{"photo": "photos/in-chat.jpg", "product": "my secret mug"}', theirs: "{}"})
     await archive.blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=99)
-    await people.own_blob("photos/of-another.jpg", archive.other.account)
+    await people.own_photo("photos/of-another.jpg", archive.other.account, 5, 10**9)
     await archive.blobs.put("photos/of-another.jpg", one_chunk(b"photo"), size_bytes_max=99)
     for owner, photo in ((account, "photos/replaced.jpg"), (archive.other.account, "photos/of-another.jpg")):
         judged = "INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, '{}'), ($1, 'text:00', '{}')"

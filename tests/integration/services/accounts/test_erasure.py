@@ -29,7 +29,7 @@ from tests.unit.services.bot.test_photos import encoded, halves
 query = load_queries("services.accounts")
 
 PHOTO = "photos/cup.jpg"
-HARMLESS = {"deliveries", "order_jobs", "status_messages", "payment_watch"}
+HARMLESS = {"deliveries", "order_jobs", "status_messages", "payment_watch", "person_reads"}
 """They know accounts, and nothing else of a person that is not taken out when they are erased."""
 
 Act = Callable[[Scene], Coroutine[Any, Any, None]]
@@ -101,7 +101,7 @@ async def with_photo(scene: Scene, name: str) -> str:
     """Enter with a photo; its key. `name` is the draft's."""
     photo = f"photos/{name}.jpg"
     await scene.enter("count", photo=photo, product="my secret mug", style="ugc", draft=name)
-    await scene.people.own_blob(photo, scene.account)
+    await scene.people.own_photo(photo, scene.account, 5, 10**9)
     await scene.blobs.put(photo, one_chunk(b"photo"), size_bytes_max=99)
     return photo
 
@@ -158,7 +158,7 @@ async def write_draft(connection: Any, account: str) -> None:
 
 
 async def write_blob(connection: Any, account: str) -> None:
-    await PersonalData(connection).own_blob(PHOTO, account)
+    await PersonalData(connection).own_photo(PHOTO, account, 5, 10**9)
 
 
 async def write_verdict(connection: Any, account: str) -> None:

@@ -59,6 +59,21 @@ async def test_files_that_are_no_usable_photo(visitor: Visitor, name: str) -> No
     await go_on(visitor)
 
 
+async def test_more_photos_than_a_person_may_have_within_a_day(visitor: Visitor, world: BotWorld) -> None:
+    await visitor.enter()
+    await visitor.press(CREATE)
+    await visitor.hears("Send a photo")
+    full = (
+        "INSERT INTO blobs (blob, account, size_bytes) "
+        "SELECT 'photos/full.jpg', account, 200000000 FROM accounts WHERE telegram_id = $1"
+    )
+    await world.rows(full, visitor.chat.user_id)
+    await visitor.photo()
+    await visitor.hears("more photos than I can keep for one day")
+    await world.rows("DELETE FROM blobs")
+    await go_on(visitor)
+
+
 FILE = {"file_id": "f", "file_unique_id": "u"}
 STICKER = {"type": "regular", "width": 1, "height": 1, "is_animated": False, "is_video": False}
 UNUSUAL: tuple[dict[str, Any], ...] = (

@@ -1,0 +1,83 @@
+"""Types of settings: what they are split, folded and checked by."""
+
+import ipaddress
+import re
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+_HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
+_BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
+
+
+def _split(value: Any) -> Any:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _bot_token(value: SecretStr) -> SecretStr:
+    if not _BOT_TOKEN.fullmatch(value.get_secret_value()):
+        raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
+    return value
+
+
+def _proxy_url(value: SecretStr) -> SecretStr:
+    if not _PROXY_URL.fullmatch(value.get_secret_value()):
+        raise ValueError("must look like http://user:password@host:port (http or https; SOCKS is not spoken)")
+    return value
+
+
+def _http_url(value: str) -> str:
+    if not _HTTP_URL.fullmatch(value):
+        raise ValueError("must be an address like https://example.com, without query or spaces")
+    return value.rstrip("/")
+
+
+def _postgres_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must begin with postgresql://")
+    return _readable(value, "postgresql://user:password@host:5432/name")
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return _readable(value, "redis://user:password@host:6379/0")
+
+
+def _readable(url: str, example: str) -> str:
+    """The address if valid; errors do not show it: it may hold a password."""
+    try:
+        for host in urlsplit(url).netloc.rpartition("@")[2].split(","):
+            name, _ = urlsplit(f"//{host}").hostname or "", urlsplit(f"//{host}").port
+            if not unquote(name).startswith("/"):
+                name.encode("idna")
+    except ValueError:
+        odd = "what is odd in a password (@ / ? #) is written as %40 %2F %3F %23"
+        raise ValueError(f"must look like {example}; {odd}") from None
+    return url
+
+
+def networks(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        ipaddress.ip_network(item)  # its ValueError says which
+    return items
+
+
+COMMAS: Final = (NoDecode, BeforeValidator(_split))
+AnyCase: Final = BeforeValidator(_lower)
+Days = Annotated[float, Field(ge=1, le=36_500)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Url = Annotated[str, AfterValidator(_http_url)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
+Mode = Literal["full_prepayment", "full_payment", "advance"]
