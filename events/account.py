@@ -14,10 +14,11 @@ CODE: Final = r"\A[A-Za-z0-9_.-]{0,64}\Z"
 Code = Annotated[str, msgspec.Meta(pattern=CODE)]
 """A company's code or a word of ours. Never a sentence, which may name a person and could not be erased."""
 
-GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual", "carried"]
+GrantKind = Literal["bonus", "purchase", "promo", "referral", "manual", "carried", "correction"]
 RevokeKind = Literal["manual", "payment", "fraud", "carried"]
 MoneyBehind = Literal["owed", "forfeited"]
-"""`carried`: a debt that leaves an account whose person is erased, and stands again when they come back."""
+"""`carried`: a debt that leaves an account whose person is erased, and stands again when they come back.
+`correction`: what had expired by a clock that was ahead."""
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -64,14 +65,14 @@ class CreditsGranted(msgspec.Struct, frozen=True):
     """Credits came in as lot number `lot`: `issued:<kind>` → user.
 
     `settled` of the amount went against a balance below zero at once; the lot holds the rest. `reference`
-    names e.g. a payment.
+    names e.g. a payment. Of a correction, `from_lot` is the lot whose credits come back.
     """
 
     book, sign = "issued:{kind}", 1
     stage = "grant"
     words = (
         "{amount}, {kind}: {reason}{paid:, paid %}{expires_at_us:, until %}"
-        "{settled:, % of them against what was owed}{actor:, by %}"
+        "{settled:, % of them against what was owed}{from_lot:, of lot %}{actor:, by %}"
     )
     amount: int
     kind: GrantKind
@@ -82,6 +83,7 @@ class CreditsGranted(msgspec.Struct, frozen=True):
     settled: int = 0
     paid: Paid | None = None
     actor: str = ""
+    from_lot: int | None = None
 
 
 class CreditsCharged(msgspec.Struct, frozen=True):

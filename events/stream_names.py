@@ -6,6 +6,7 @@ PAYMENT = "payment-"
 PROMO = "promo-"
 SYSTEM = "system-"
 SALES_STREAM = "system-sales"
+CLOCK_STREAM = "system-clock"
 
 
 def account_stream(account: str) -> str:

@@ -1,4 +1,4 @@
-"""Events of the system itself: streams `system-<process>`, and `system-sales` for all that sell."""
+"""Events of the system itself: `system-<process>`, `system-sales` for all that sell, `system-clock`."""
 
 import msgspec
 
@@ -44,4 +44,19 @@ class SpendCapReached(msgspec.Struct, frozen=True):
     spent_milli: int
 
 
-SystemEvent = SystemStarted | SalesPaused | SalesResumed | SpendCapReached
+class ClockCorrected(msgspec.Struct, frozen=True):
+    """The log's time goes back to `to_us`, and only here; the event before is of `from_us`.
+
+    What stands from `from_position` on was stamped later than `to_us`, by a clock that was ahead.
+    """
+
+    stage = "system"
+    words = "the log's time goes back to {to_us}, ahead since position {from_position}: {reason}, by {actor}"
+    from_position: int
+    from_us: int
+    to_us: int
+    reason: str
+    actor: str
+
+
+SystemEvent = SystemStarted | SalesPaused | SalesResumed | SpendCapReached | ClockCorrected

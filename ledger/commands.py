@@ -34,7 +34,10 @@ class AcceptTerms(msgspec.Struct, frozen=True):
 
 
 class GrantCredits(msgspec.Struct, frozen=True):
-    """Give credits as a new lot. `amount` > 0; `paid` and `actor` as in CreditsGranted."""
+    """Give credits as a new lot. `amount` > 0; `paid`, `actor` and `from_lot` as in CreditsGranted.
+
+    A correction names the `payment` that had bought them: what its money took back meanwhile stays gone.
+    """
 
     account: str
     amount: int
@@ -44,6 +47,8 @@ class GrantCredits(msgspec.Struct, frozen=True):
     expires_at_us: int | None = None
     paid: Paid | None = None
     actor: str = ""
+    from_lot: int | None = None
+    payment: str = ""
 
 
 class RevokeCredits(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TypeVar, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from events.account import (
     CODE,
@@ -21,11 +22,13 @@ from events.account import (
 )
 from events.codec import Event
 from events.job import JobQueued
-from events.stream_names import account_stream, job_stream
+from events.stream_names import account_stream, job_stream, payment_stream
 from ledger import commands as c
 from ledger import errors
 from ledger.accounts.lots import draw
 from ledger.accounts.state import UNKNOWN_LOT, AccountState, evolve
+from ledger.payments.commands import REFUND_LIFE_S
+from ledger.payments.state import PaymentState
 
 AMOUNT_MAX = 1_000_000
 JOBS_PER_ORDER_MAX = 50
@@ -67,6 +70,9 @@ def decide(view: View, command: c.AccountCommand, now_us: int) -> NewEvents:
             return open_account(state, command, inviter)
         case c.AcceptTerms():
             return accept_terms(state, command)
+        case c.GrantCredits(kind="correction", payment=name):
+            bought = state_of(view, payment_stream(name), PaymentState) if name else PaymentState()
+            return correct(state, bought, command, now_us)
         case c.GrantCredits():
             return grant(state, command, now_us)
         case c.RevokeCredits():
@@ -156,7 +162,25 @@ def _granted(state: AccountState, command: c.GrantCredits) -> CreditsGranted:
         settled=min(state.debt, command.amount),
         paid=command.paid,
         actor=command.actor,
+        from_lot=command.from_lot,
     )
+
+
+def correct(state: AccountState, bought: PaymentState, command: c.GrantCredits, now_us: int) -> NewEvents:
+    """CreditsGranted for what had expired by a clock that was ahead; nothing when its money went back.
+
+    A life that is over by now is a refund's.
+    """
+    require_said(command.actor, command.reason)
+    amount, lot, ends_at_us = command.amount, command.from_lot or 0, command.expires_at_us or 0
+    for received in bought.received:
+        if received.lot == lot:  # less what its refunds would have taken, had nothing expired
+            amount -= received.taken_by(0, state.lost_of(lot) - amount)
+    if amount <= 0:
+        return []
+    if ends_at_us <= now_us:
+        ends_at_us = now_us + REFUND_LIFE_S * 1_000_000
+    return grant(state, replace(command, amount=amount, expires_at_us=ends_at_us), now_us)
 
 
 def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEvents:

@@ -84,6 +84,8 @@ def _granted(state: AccountState, event: account.CreditsGranted) -> AccountState
     lots = given(state.lots, (part,)) if kept else state.lots
     lots_made = max(event.lot, state.lots_made)
     state = replace(_holding(state, lots, state.debt - event.settled), lots_made=lots_made)
+    if event.from_lot is not None and state.lost_of(event.from_lot):
+        state = replace(state, lost=(*state.lost, (event.from_lot, -event.amount)))
     if event.kind == "purchase":
         purchase = state.purchase if state.bought else event.reference or ""
         return replace(state, bought=True, purchase=purchase)

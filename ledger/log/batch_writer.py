@@ -33,6 +33,9 @@ logger = structlog.get_logger()
 DECISION_AGE_US_MAX = 5_000_000
 """What was decided longer ago is not written any more; see `ledger.append`."""
 
+_ATTEMPT_US_MAX = 60_000_000
+"""No attempt waits so long: once the log's time was taken back behind one by more, it is over."""
+
 Known = Mapping[str, tuple[int, State]]
 """Stream → version and state."""
 
@@ -163,7 +166,7 @@ class BatchWriter:
                         for pending in batch:
                             await self.settle([pending], give_up_at=give_up_at)
                         return None
-                    unknown = batch[0].unknown_until_us >= self._clock.now_us()
+                    unknown = _may_still_pass(batch[0], self._clock.now_us())
                     if cold and not unknown and (refusal := _refusal(error)):
                         return publish(batch, refusal)
                     cold = True  # the cache may have been wrong; once more from what the log says
@@ -248,12 +251,8 @@ class BatchWriter:
         assert outcome.at_us is not None
         answers = decided.answers_at(outcome.head.position, outcome.at_us)
         for pending, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Receipt) or not self._may_still_pass(pending, outcome):
+            if isinstance(answer, Receipt) or not _may_still_pass(pending, outcome.now_us):
                 publish([pending], answer)
-
-    def _may_still_pass(self, pending: Pending, outcome: Outcome) -> bool:
-        """Whether an earlier attempt of unknown outcome could still be written."""
-        return outcome.now_us is not None and pending.unknown_until_us >= outcome.now_us
 
     def _answer_used(self, batch: Sequence[Pending], used: Mapping[str, UsedKey]) -> None:
         for pending in batch:
@@ -274,7 +273,7 @@ class BatchWriter:
         self, batch: Sequence[Pending], numbers: set[int], error: LedgerError, outcome: Outcome
     ) -> None:
         for number in numbers:
-            if not self._may_still_pass(batch[number], outcome):
+            if not _may_still_pass(batch[number], outcome.now_us):
                 publish([batch[number]], error)
 
     def _refresh(self, fresh: Fresh) -> None:
@@ -309,6 +308,11 @@ def publish(batch: Iterable[Pending], answer: Answer) -> None:
             pending.future.set_result(answer)
         else:
             pending.future.set_exception(answer)
+
+
+def _may_still_pass(pending: Pending, now_us: int | None) -> bool:
+    """Whether an earlier attempt of unknown outcome could still be written."""
+    return now_us is not None and now_us <= pending.unknown_until_us <= now_us + _ATTEMPT_US_MAX
 
 
 def _refusal(error: Exception) -> LedgerError | None:

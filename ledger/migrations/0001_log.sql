@@ -97,9 +97,9 @@ CREATE INDEX events_payments_and_codes ON events (type, position) WHERE type IN 
 -- Invited accounts that may be due their bonus: `invitations_bought`, `invitations_made_video`, `gifts`.
 CREATE INDEX events_invited ON events (position)
     WHERE type = 'AccountOpened' AND (data ->> 'invited_by') <> '';
--- What codes and invitations gave: `gifts`.
+-- What codes, invitations and corrections of the clock gave: `gifts`, `wrong_corrections`.
 CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
-    WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral');
+    WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral', 'correction');
 -- Long accounts, of which snapshots are kept: `snapshots_due`.
 CREATE INDEX events_thousandth ON events (stream) WHERE version % 1000 = 0;
 

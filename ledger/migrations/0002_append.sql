@@ -35,6 +35,7 @@ FROM (VALUES
     ('account', 'CreditsGranted',     'referral', 'waits', 'maintenance'),
     ('account', 'CreditsGranted',     'manual',   'waits', 'bot'),
     ('account', 'CreditsGranted',     'carried',  '',      ''),
+    ('account', 'CreditsGranted',     'correction', 'waits', ''),
     ('account', 'CreditsCharged',     '',         'waits', 'bot'),
     ('account', 'CreditsRefunded',    '',         '',      'bot worker monitor maintenance'),
     ('account', 'CreditsRestored',    '',         '',      'maintenance'),
@@ -473,6 +474,40 @@ BEGIN
     END IF;
 END $$;
 
+-- Takes the log's time back to the database's clock, which an operator's own, p_true_us, confirms, when its newest event is
+-- later than that: a clock was ahead. `later`: it was done, at that position; `ok`: there is nothing to correct; `doubt`: the two
+-- clocks differ. Nobody may append this event in another way: docs/decisions/clock-corrected.md.
+CREATE FUNCTION ledger.correct_clock(p_true_us bigint, p_reason text, OUT outcome text, OUT "position" bigint, OUT clock_us bigint,
+                                     OUT head_us bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    head    record;
+    version bigint;
+    key     text;
+    data    text;
+BEGIN
+    IF (p_true_us > 0 AND length(p_reason) BETWEEN 1 AND 500) IS DISTINCT FROM true THEN
+        RAISE EXCEPTION 'say what time it is, and why' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    head := ledger.enter('{}', '{}', NULL, p_true_us);
+    outcome := head.outcome;
+    clock_us := head.clock_us;
+    head_us := head.head_us;
+    IF outcome <> 'later' THEN RETURN; END IF;
+    "position" := head.position + 1;
+    key := 'clock-corrected:' || "position";
+    SELECT coalesce(max(e.version), 0) + 1 INTO version FROM public.events e WHERE e.stream = 'system-clock';
+    SELECT json_build_object('from_position', coalesce(max(e.position), 0) + 1, 'from_us', head_us, 'to_us', clock_us,
+                             'reason', p_reason, 'actor', 'login:' || session_user)::text INTO data
+    FROM (SELECT e.position FROM public.events e  -- from the head back to the last that was in time
+          WHERE e.recorded_at_us <= correct_clock.clock_us ORDER BY e.position DESC LIMIT 1) AS e;
+    INSERT INTO public.events (position, stream, version, type, data, key, body_hash, command_events, writer, recorded_at_us, hash)
+    SELECT correct_clock.position, 'system-clock', version, 'ClockCorrected', data::json, key, b.hash, 1, session_user, clock_us,
+           sha256(head.hash || audit.event_bytes(correct_clock.position, 'system-clock', version, 'ClockCorrected', data, clock_us,
+                                                 key, b.hash, 1, session_user))
+    FROM (SELECT sha256(convert_to(data, 'UTF8')) AS hash) AS b;
+END $$;
+
 -- Makes the table of unfinished jobs what the log says; for `neurocards recover`.
 CREATE FUNCTION ledger.rebuild_open_jobs() RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp AS $$
@@ -535,7 +570,7 @@ BEGIN
 END $$;
 GRANT EXECUTE ON FUNCTION ledger.append, ledger.begin_append
     TO neurocards_web, neurocards_bot, neurocards_worker, neurocards_monitor, neurocards_maintenance, neurocards_operator;
-GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs TO neurocards_operator;
+GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs, ledger.correct_clock, ledger.clock, ledger.judge_time TO neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.hindrances TO neurocards_monitor, neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.free_append_lock TO neurocards_monitor;
 DO $$

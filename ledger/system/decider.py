@@ -6,7 +6,8 @@ from typing import Final, assert_never
 import msgspec
 from msgspec.structs import replace
 
-from events.stream_names import SALES_STREAM, system_stream
+from events import system
+from events.stream_names import CLOCK_STREAM, SALES_STREAM, system_stream
 from events.system import SalesPaused, SalesResumed, SpendCapReached, SystemEvent, SystemStarted
 from ledger import errors
 from ledger.accounts.decider import NewEvents, View, require_said, state_of
@@ -32,7 +33,7 @@ class SystemState(msgspec.Struct, frozen=True):
 
 def evolve(state: SystemState, event: SystemEvent) -> SystemState:
     match event:
-        case SystemStarted():
+        case SystemStarted() | system.ClockCorrected():
             return state
         case SalesPaused():
             return replace(state, paused=True)
@@ -72,7 +73,7 @@ def start(command: RecordStart) -> NewEvents:
         raise errors.InvalidCommandError(
             "a start has a process, a version, a commit and a digest of settings"
         )
-    if system_stream(command.process) == SALES_STREAM:
+    if system_stream(command.process) in (SALES_STREAM, CLOCK_STREAM):
         raise errors.InvalidCommandError(f"no process is called {command.process}")
     started = SystemStarted(command.process, command.version, command.commit, command.settings)
     return [(system_stream(command.process), started)]

@@ -26,13 +26,22 @@ CREATE INDEX events_references ON events ((data ->> 'reference'))
 
 -- Positions and times ---------------------------------------------------------------------------------------
 
--- Times grow with positions, so that a few index lookups find the place; no index on the time is needed.
+-- The log's time falls here alone. What stands from a correction's first position up to it was recorded by its time at the latest.
+CREATE VIEW audit.corrections AS
+SELECT e.position, e.writer, (e.data ->> 'from_position')::bigint AS from_position, (e.data ->> 'from_us')::bigint AS from_us,
+       (e.data ->> 'to_us')::bigint AS to_us, e.data ->> 'actor' AS actor, e.data ->> 'reason' AS reason
+FROM public.events e WHERE e.stream = 'system-clock' AND e.type = 'ClockCorrected';
+COMMENT ON VIEW audit.corrections IS 'Where an operator took the log''s time back, as a clock had been ahead.';
+
+-- Between two corrections times grow with positions, so that a few index lookups find the place; no index on the time is needed.
 CREATE FUNCTION audit.position_at(at timestamptz) RETURNS bigint LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 DECLARE
     wanted_us bigint := CASE at WHEN 'infinity' THEN 9223372036854775807 WHEN '-infinity' THEN -1
                                 ELSE (extract(epoch FROM at) * 1000000)::bigint END;
-    low  bigint := 0;  -- recorded in time
-    high bigint := coalesce((SELECT position FROM public.events ORDER BY position DESC LIMIT 1), 0) + 1;  -- too late
+    -- recorded in time
+    low  bigint := coalesce((SELECT max(c.position) FROM audit.corrections c WHERE c.to_us <= wanted_us), 0);
+    high bigint := coalesce((SELECT min(c.from_position) FROM audit.corrections c WHERE c.position > low),  -- too late
+                            (SELECT position FROM public.events ORDER BY position DESC LIMIT 1) + 1, 1);
     middle bigint;
     place record;
 BEGIN
@@ -295,7 +304,10 @@ CREATE FUNCTION audit.lost(of_stream text, of_lot bigint) RETURNS bigint LANGUAG
             CROSS JOIN LATERAL json_array_elements(CASE e.type WHEN 'CreditsExpired' THEN json_build_array(e.data)
                                                                ELSE e.data -> 'parts' END) AS part
             WHERE e.stream = of_stream AND (part ->> 'lot')::bigint = of_lot
-              AND (e.type = 'CreditsExpired'
+              AND (e.type = 'CreditsExpired' AND NOT EXISTS (  -- by a clock that was ahead, and whole again
+                       SELECT FROM public.events g
+                       WHERE g.type = 'CreditsGranted' AND g.data ->> 'reference' = 'clock:' || e.position
+                         AND g.stream = e.stream AND g.data ->> 'amount' = e.data ->> 'amount')
                    OR (e.type = 'CreditsRevoked' AND e.data ->> 'kind' <> 'payment')));
 COMMENT ON FUNCTION audit.lost IS 'The credits of a lot that expired, or were taken for another reason than a refund.';
 

@@ -17,7 +17,7 @@ Kind = Literal[
     # The rules: what the rows say cannot have happened.
     "stream",  # versions of one stream are not 1, 2, 3, …
     "command",  # a command's events are not together, or time went back
-    "clock",  # an event is later than now
+    "clock",  # an event is later than now, or time was corrected otherwise than it may be
     "unreadable",  # an event this code cannot read
     "overdraft",  # credits were spent that were not there
     "lots",  # credits were not drawn from, or given back to, the lots they should

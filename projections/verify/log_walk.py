@@ -1,9 +1,6 @@
 """Log walk: feeds `Rules`, and looks up what those have forgotten."""
 
-import time
-from datetime import timedelta
 from itertools import takewhile
-from typing import Final
 
 from events.stream_names import ACCOUNT, JOB, PAYMENT
 from ledger.postgres import Connection
@@ -16,12 +13,9 @@ from projections.verify.invariants.log import Rules
 from projections.verify.stored_state import OpenJob, snapshots
 
 query = load_queries("projections.verify")
-ledger_query = load_queries("ledger.log")
 
 PAGE = 1000
 _AT_ONCE = 500
-AHEAD_S_MAX: Final = 60
-"""Clocks of two machines may differ by so much, as long as somebody looks after them."""
 
 
 class RulesWalk:
@@ -99,22 +93,3 @@ class RulesWalk:
             rules.load_accounts(await self._connection.fetch(query("histories"), accounts, [], self._after))
         if payments := [stream for stream in wanted if stream.startswith(PAYMENT)]:
             rules.load_payments(await self._connection.fetch(query("histories"), payments, [], self._after))
-
-
-async def check_clock(connection: Connection, after: int, findings: Findings) -> None:
-    """Report the first event after a position from the future.
-
-    Now is the database's clock or the verifying machine's, whichever is less: the one that was wrong when
-    they were written may be so still. The log's time never falls, so what follows has its time too.
-    """
-    told = {
-        "the database's clock": int(await connection.fetchval(ledger_query("clock"))),
-        "the clock of the machine that verifies": time.time_ns() // 1000,
-    }
-    whose, now_us = min(told.items(), key=lambda item: item[1])
-    row = await connection.fetchrow(query("later_than"), after, now_us + AHEAD_S_MAX * 1_000_000)
-    assert row is not None
-    if row["events"]:
-        ahead = timedelta(seconds=round((row["latest_us"] - now_us) / 1e6))
-        message = f"{row['events']} events from position {row['first']} on are later than now by {whose}"
-        findings.add("clock", row["first"], f"{message}, the latest by {ahead}")

@@ -68,9 +68,12 @@ FROM events WHERE type = 'CreditsRefunded' AND data ->> 'job' = ANY ($2::text[])
 ORDER BY position
 
 -- name: later_than
--- The events later than a moment: the first, how many, and the latest time. $1 after this position, $2 the moment
-SELECT min(position) AS first, count(*) AS events, max(recorded_at_us) AS latest_us
-FROM events WHERE position > $1 AND recorded_at_us > $2::bigint
+-- The events later than a moment: the first, how many, and the latest time. What was corrected since is left out.
+-- $1 after this position, $2 up to this one or NULL, $3 the moment
+SELECT min(e.position) AS first, count(*) AS events, max(e.recorded_at_us) AS latest_us
+FROM events e
+WHERE e.position > $1 AND e.position <= coalesce($2, e.position) AND e.recorded_at_us > $3::bigint
+  AND NOT EXISTS (SELECT FROM audit.corrections c WHERE e.position >= c.from_position AND e.position < c.position)
 
 -- name: models
 -- Every event, as much of it as a read model folds. $1 after this position
@@ -79,7 +82,7 @@ FROM events WHERE position > $1 ORDER BY position
 
 -- name: notes
 -- Signed notes in the order they were stored, and what the log has where they were signed.
-SELECT c.number, c.kind, c.position, c.hash, c.note,
+SELECT c.number, c.kind, c.position, c.hash, c.note, e.recorded_at_us,
        to_char(c.made_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS made_at, e.hash AS log_hash
 FROM checkpoints c LEFT JOIN events e USING (position)
 ORDER BY c.number
@@ -284,3 +287,45 @@ LIMIT 200000
 SELECT stream FROM events GROUP BY stream
 HAVING max(version) <> count(*) OR min(version) <> 1
 LIMIT 200
+
+-- name: wrong_corrections
+-- What is wrong about corrections of the log's time: who made them, where they begin, and what they had to give back.
+-- Of bought credits less may come back, when money did too.
+WITH expired AS (
+    SELECT DISTINCT e.position, e.stream, (e.data ->> 'lot')::bigint AS lot, (e.data ->> 'amount')::bigint AS amount,
+           e.data ->> 'kind' AS kind
+    FROM audit.corrections c
+    CROSS JOIN LATERAL (SELECT * FROM events e WHERE e.position >= c.from_position AND e.position < c.position OFFSET 0) AS e
+    WHERE e.type = 'CreditsExpired' AND (e.data ->> 'due_at_us')::bigint > c.to_us
+), returned AS (
+    SELECT g.position, g.stream, (g.data ->> 'from_lot')::bigint AS lot, (g.data ->> 'amount')::bigint AS amount,
+           CASE WHEN g.data ->> 'reference' ~ '^clock:[0-9]{1,18}$' THEN substr(g.data ->> 'reference', 7)::bigint END AS expiry
+    FROM events g WHERE g.type = 'CreditsGranted' AND g.data ->> 'kind' = 'correction'
+)
+SELECT c.position, 'the log''s time was taken back at position ' || c.position || ' by ' || coalesce(c.writer, 'nobody') || CASE
+           WHEN c.actor IS DISTINCT FROM 'login:' || c.writer THEN ', who calls themselves ' || c.actor
+           WHEN NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = c.writer AND pg_has_role(r.oid, 'neurocards_operator', 'MEMBER'))
+           THEN ', who is no operator'
+           ELSE ', from a position where no clock got ahead' END AS wrong
+FROM audit.corrections c
+WHERE c.actor IS DISTINCT FROM 'login:' || c.writer
+   OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = c.writer AND pg_has_role(r.oid, 'neurocards_operator', 'MEMBER'))
+   OR (c.from_position <= c.position AND audit.time_at(c.from_position) > c.to_us
+       AND coalesce(audit.time_at(c.from_position - 1), 0) <= c.to_us) IS DISTINCT FROM true
+UNION ALL
+SELECT e.position, format('%s credits of lot %s of %s expired at position %s by a clock that was ahead, and %s came back: '
+                          'neurocards clock correct', e.amount, e.lot, e.stream, e.position, coalesce(sum(r.amount), 0))
+FROM expired e LEFT JOIN returned r ON (r.expiry, r.stream, r.lot) = (e.position, e.stream, e.lot)
+GROUP BY e.position, e.stream, e.lot, e.amount, e.kind
+HAVING coalesce(sum(r.amount), 0) > e.amount OR count(r) > 1 OR coalesce(sum(r.amount), 0) < e.amount AND NOT (
+    e.kind = 'purchase' AND EXISTS (
+        SELECT FROM events g
+        JOIN events s ON s.type = 'PaymentSucceeded' AND s.data ->> 'provider_payment' = split_part(g.data ->> 'reference', ':', 2)
+        JOIN events b ON b.stream = s.stream AND b.type IN ('RefundIntended', 'PaymentRefunded')
+        WHERE g.stream = e.stream AND g.type = 'CreditsGranted' AND (g.data ->> 'lot')::bigint = e.lot))
+UNION ALL
+SELECT r.position, format('%s credits of lot %s of %s came back at position %s, and no clock had made them expire',
+                          r.amount, r.lot, r.stream, r.position)
+FROM returned r
+WHERE NOT EXISTS (SELECT FROM expired e WHERE (r.expiry, r.stream, r.lot) = (e.position, e.stream, e.lot))
+ORDER BY 1

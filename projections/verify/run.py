@@ -27,7 +27,7 @@ from projections.engine.subprocess_task import gather_on, in_process, read_task,
 from projections.verify import hash_chain, log_walk, read_models, schema_drift, stored_state
 from projections.verify.findings import CHAIN_KINDS, PROBLEMS_MAX, Findings, Problem
 from projections.verify.hash_chain import Chain, Progress
-from projections.verify.invariants import promotions
+from projections.verify.invariants import log_time, promotions
 from projections.verify.stored_state import OpenJob, RememberedPosition
 from projections.verify.tamper_diagnosis import locate
 
@@ -166,7 +166,7 @@ async def _conclude(
         if problem.kind != "sequence" or problem.position not in placed:
             findings.add(problem.kind, problem.position, problem.message)
     await promotions.check(connection, after.position, findings)
-    await log_walk.check_clock(connection, after.position, findings)
+    await log_time.check(connection, after.position, findings)
     await stored_state.check_open_jobs(connection, walked["rules"].open_jobs, after.position, findings)
     more = sum(one.found - len(one.problems) for one in walked.values())
     return Report(findings.problems[:PROBLEMS_MAX], findings.count + more, chain.head, chain.count)

@@ -17,6 +17,7 @@ from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.verify.findings import Findings, Kind
+from projections.verify.invariants import log_time
 from projections.verify.invariants.lots import Snapshot
 
 query = load_queries("projections.verify")
@@ -118,6 +119,9 @@ async def checkpoints(
                 name, "checkpoint", place.position, place.hash, row["log_hash"], signed=bool(keys)
             )
             found.append((one, said))
+            if one.agrees and said.time_us < (row["recorded_at_us"] or 0):
+                words = f"the {name} that covers them"
+                await log_time.check_later(connection, 0, place.position, said.time_us, words, findings)
     restorations = [said for _, said in found if isinstance(said, Restored)]
     return [
         one

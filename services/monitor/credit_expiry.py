@@ -34,16 +34,17 @@ class ExpirySweep:
         after: tuple[int, str] = (0, "")
         while True:
             page = await self._pool.fetch(query("ended_lots"), *after, self._page_accounts)
-            asked = [self._expire(account, ended_at_us) for account, ended_at_us in page]
+            asked = [self._expire(account, position) for account, _, position in page]
             booked += sum(await asyncio.gather(*asked))
             if len(page) < self._page_accounts:
                 EXPIRED.inc(booked)
                 return booked
             after = (page[-1]["next_expiry_at_us"], page[-1]["account"])
 
-    async def _expire(self, account: str, ended_at_us: int) -> int:
-        # The key names the end: while the read model is behind, asking again is asking once.
-        key = f"expire:{account}:{ended_at_us}"
+    async def _expire(self, account: str, position: int) -> int:
+        # The key names the read model's state: while that is behind, asking again is asking once. The end
+        # would not do: it comes twice when a clock was ahead and what had expired came back.
+        key = f"expire:{account}:{position}"
         try:
             receipt = await self._ledger.execute(ExpireCredits(account), key=key)
         except (LedgerUnavailableError, LedgerBusyError):

@@ -26,7 +26,7 @@ from projections.verify.event_fields import (
     wrong_version,
 )
 from projections.verify.findings import Findings
-from projections.verify.invariants import lots
+from projections.verify.invariants import log_time, lots
 from projections.verify.invariants.jobs import Jobs
 from projections.verify.invariants.lots import Account, Snapshot
 from projections.verify.invariants.payments import Payments
@@ -71,7 +71,9 @@ class Rules:
                     payments.command_over()
             elif time_us != now_us:
                 say("command", at, f"position {at} has another time than its command")
-            if time_us < now_us:
+            if name == "ClockCorrected":
+                log_time.corrected(row, now_us, self._findings)
+            elif time_us < now_us:
                 say("command", at, f"time went back by {(now_us - time_us) / 1e6:g} s at position {at}")
             now_us = time_us
             left = left - 1 if left else 0

@@ -63,6 +63,8 @@ def granted(account: Account, event: CreditsGranted) -> str:
         wrong = f"the grant settles {settled} credits of a debt of {account.debt}"
     account.made = max(number, account.made)
     account.debt -= settled
+    if account.lost and event.from_lot in account.lost:
+        account.lost[event.from_lot] -= amount
     if amount > settled:
         _give(account, Part(number, amount - settled, event.kind, event.expires_at_us))
     return wrong

@@ -7,11 +7,11 @@ import pytest
 from ledger import commands as c
 from ledger.log.clock import wall_us
 from ledger.log.ledger import Ledger
-from projections.verify.log_walk import AHEAD_S_MAX
+from projections.verify.invariants.log_time import AHEAD_S_MAX
 from projections.verify.run import verify_on
 from services.monitor.main import measure_log_time
 from tests.integration.ledger.conftest import rich
-from tests.integration.ledger.tampering import project
+from tests.integration.ledger.tampering import project, turned_clock
 from tests.integration.services.maintenance.conftest import metric
 
 DAY_S = 86_400
@@ -22,11 +22,7 @@ def ahead(owner):
     """Turns the database's clock; by 0 it is the migration's, which `verify` insists on."""
 
     async def by(seconds: float) -> None:
-        await owner.execute(
-            "CREATE OR REPLACE FUNCTION ledger.clock() RETURNS bigint LANGUAGE sql VOLATILE RETURN "
-            "(extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint"
-            + (f" + {round(seconds * 1e6)}" if seconds else "")
-        )
+        await owner.execute(turned_clock(seconds))
 
     return by
 
@@ -70,7 +66,9 @@ async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_st
     assert (await verify_on(owner)).problems == []
     assert await measured(pool) <= 0
     now_s = time.time
-    monkeypatch.setattr("projections.verify.log_walk.time.time_ns", lambda: int((now_s() - DAY_S) * 1e9))
+    monkeypatch.setattr(
+        "projections.verify.invariants.log_time.time.time_ns", lambda: int((now_s() - DAY_S) * 1e9)
+    )
     (problem,) = (await verify_on(owner)).problems
     assert (problem.kind, problem.position) == ("clock", 1)
     assert "the machine that verifies" in problem.message

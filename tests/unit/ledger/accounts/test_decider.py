@@ -9,6 +9,7 @@ from events.account import (
     AccountForgotten,
     AccountOpened,
     CreditsCharged,
+    CreditsExpired,
     CreditsGranted,
     CreditsRefunded,
     CreditsRevoked,
@@ -31,6 +32,7 @@ from ledger.errors import (
     TermsNotAcceptedError,
     UnreadableAccountError,
 )
+from ledger.payments.state import PaymentState, Received
 from tests.support.each import each
 
 
@@ -274,3 +276,60 @@ def test_what_comes_back_books_what_is_over_first():
     assert [type(event).__name__ for _, event in made] == ["CreditsExpired", "CreditsRestored"]
     with pytest.raises(UnreadableAccountError):
         account.restore(replace(state, broken="torn"), "a", (), "r1", 10, 60)
+
+
+DEAD = [
+    *OPENED,
+    CreditsGranted(30, "purchase", "pack", 1, "yookassa:yk", 100),
+    CreditsExpired(1, 30, "purchase", 100),
+]
+"""Thirty bought credits that expired by a clock that was ahead."""
+
+
+def corrected(amount: int = 30, ends_at_us: int = 100, **changed: str) -> c.GrantCredits:
+    back = c.GrantCredits("a", amount, "correction", "the host's clock", "clock:9", ends_at_us, from_lot=1)
+    return replace(back, **{"actor": "login:op"} | changed)
+
+
+def test_what_expired_by_a_wrong_clock_comes_back_and_is_lost_no_more():
+    state = given(*DEAD)
+    (back,) = events_of(account.correct(state, PaymentState(), corrected(), 50))
+    assert back == CreditsGranted(
+        30, "correction", "the host's clock", 2, "clock:9", 100, actor="login:op", from_lot=1
+    )
+    assert state.lost_of(1) == 30 and evolve(state, back).lost_of(1) == 0
+    view = {"account-a": state, "payment-p": PaymentState()}
+    assert decide(view, corrected(payment="p"), 50) == decide(view, corrected(), 50) == [("account-a", back)]
+    given_lot = [*OPENED, CreditsGranted(5, "bonus", "x", 1, None, 100), CreditsExpired(1, 5, "bonus", 100)]
+    (gift,) = events_of(account.correct(given(*given_lot), PaymentState(), corrected(5), 50))
+    assert evolve(given(*given_lot), gift).lost == (), "of a gift nothing is sent back"
+
+
+def test_credits_whose_end_has_come_meanwhile_live_as_those_of_a_refund():
+    (late,) = events_of(account.correct(given(*DEAD), PaymentState(), corrected(), 100))
+    assert late.expires_at_us == 100 + 7 * 24 * 3600 * 1_000_000
+
+
+@each(("sent_back", "taken", "comes"), [(0, 0, 30), (1000, 0, 20), (3000, 0, None), (1000, 10, 20)])
+def test_credits_whose_money_went_back_while_they_were_dead_stay_gone(sent_back, taken, comes):
+    """As if nothing had expired: of thirty for 3,000, those of what went back and took none."""
+    received = Received("yk", 3000, "RUB", 30, 1, refunded_minor=sent_back, revoked=taken)
+    other = replace(received, provider_payment="other", lot=7, refunded_minor=3000)
+    expired = 30 - taken
+    before = (
+        DEAD[:-1]
+        if not taken
+        else [*DEAD[:-1], CreditsRevoked(10, "x", kind="payment", parts=(Part(1, 10, "purchase", 100),))]
+    )
+    state = given(*before, CreditsExpired(1, expired, "purchase", 100))
+    made = events_of(account.correct(state, PaymentState(received=(other, received)), corrected(expired), 50))
+    assert [event.amount for event in made] == ([] if comes is None else [comes])
+    for event in made:  # and a later refund of the rest takes them
+        rest = received.taken_by(3000 - sent_back, evolve(state, event).lost_of(1))
+        assert rest == event.amount
+
+
+def test_nothing_is_corrected_by_nobody():
+    for anonymous in (corrected(actor=""), corrected(reason="")):
+        with pytest.raises(InvalidCommandError):
+            account.correct(given(*DEAD), PaymentState(), anonymous, 50)

@@ -33,7 +33,8 @@ def test_each_start_is_recorded_in_its_process_stream():
     assert begun(START, started) == [("system-worker", started)]
     assert begun(replace(START, commit="")) == [("system-worker", replace(started, commit=""))]
     for change in (
-        {"process": "sales"}, {"process": "Anna Petrova"}, {"process": ""}, {"version": "my laptop"},
+        {"process": "sales"}, {"process": "clock"}, {"process": "Anna Petrova"}, {"process": ""},
+        {"version": "my laptop"},
         {"commit": "main"}, {"settings": ""}, {"settings": "AB" * 32},
     ):  # fmt: skip
         with pytest.raises(InvalidCommandError):
