@@ -258,13 +258,6 @@ WHERE i.recorded_at_us <= (extract(epoch FROM clock_timestamp() - make_interval(
   )
 ORDER BY i.recorded_at_us
 
--- name: verification
--- When what is new and when the whole was verified last (epoch seconds, 0: never), up to where, and what is wrong
-SELECT coalesce(extract(epoch FROM ended_at), 0)::float8 AS new_at_s,
-       coalesce(extract(epoch FROM whole_at), 0)::float8 AS whole_at_s,
-       position, problems::text AS problems
-FROM verification
-
 -- name: verification_end
 -- It was verified. $1, $2 the head's position and hash, $3 from the start, $4 what is wrong
 UPDATE verification
@@ -277,18 +270,21 @@ UPDATE verification SET taken_until = clock_timestamp() + make_interval(secs => 
 
 -- name: verification_take
 -- Take the turn to verify; no row: nothing is due, or another process is at it. `whole`: from the log's start, which is
--- done more often while something is wrong. $1 how often what is new, $2 how often the whole, $3 how often the whole
--- while something is wrong, $4 for how long the turn is taken; all in seconds
+-- done more often while something is wrong; `lied`: a time of the row has not come yet, which counts as never. $1 how often
+-- what is new, $2 how often the whole, $3 how often the whole while something is wrong, $4 for how long the turn is taken, all
+-- in seconds; $5, $6 whether what is new and the whole are due whatever the row says, $7 whether whose turn it is does not matter
 WITH due AS (
     SELECT one,
-           coalesce(whole_at <= clock_timestamp() - make_interval(
-               secs => CASE WHEN problems = '{}' THEN $2::float8 ELSE least($2::float8, $3::float8) END), true) AS whole,
-           coalesce(ended_at <= clock_timestamp() - make_interval(secs => $1), true) AS new
-    FROM verification WHERE taken_until <= clock_timestamp() FOR UPDATE
+           $6 OR coalesce(whole_at NOT BETWEEN at - make_interval(
+               secs => CASE WHEN problems = '{}' THEN $2::float8 ELSE least($2::float8, $3::float8) END) AND soon, true) AS whole,
+           $5 OR coalesce(ended_at NOT BETWEEN at - make_interval(secs => $1) AND soon, true) AS new,
+           coalesce(greatest(whole_at, ended_at, taken_until - make_interval(secs => $4)) > soon, false) AS lied
+    FROM verification, LATERAL (SELECT clock_timestamp() AS at, clock_timestamp() + interval '1 minute' AS soon) AS now
+    WHERE $7 OR taken_until NOT BETWEEN at AND soon + make_interval(secs => $4) FOR UPDATE OF verification
 )
 UPDATE verification v SET taken_until = clock_timestamp() + make_interval(secs => $4)
 FROM due WHERE v.one = due.one AND (due.whole OR due.new)
-RETURNING due.whole, v.position, v.hash, v.problems::text AS problems
+RETURNING due.whole, due.lied, v.problems::text AS problems
 
 -- name: watch_summary
 -- What is not final: how many payments, how many refunds, and when the oldest refund was begun, epoch seconds

@@ -7,26 +7,35 @@ low priority, one after the other.
 Findings are kept until the whole has been verified anew, which is done more often while something is wrong.
 Two processes: the row says whose turn it is; a killed one's turn is taken over when it has run out, and then
 both may verify at once, which costs time and nothing else.
+
+The row only spares work: whoever may write it could say that all is well until 2036. What a process has not
+verified itself, or seen in the file beside the notes, for OVERDUE times the period it verifies whatever the
+row says, and what it reports is its own (docs/decisions/verification-memory.md).
 """
 
 import asyncio
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
+import asyncpg
 import msgspec
 import structlog
 from msgspec.structs import replace
 
 from events.envelope import GENESIS, Cursor
+from ledger.checkpoints.store import hash_at
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from projections.verify.findings import DATABASE_KINDS
+from projections.verify.findings import DATABASE_KINDS, Problem
 from projections.verify.run import Database, Report, verify
 from services.accounts.personal_data import PersonalData
 from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
+from services.maintenance.verification_memory import VerificationMemory, Verified
 from services.platform.database import server_settings
 from services.platform.settings import Settings
+from services.recovery import checkpoint_files
 
 query = load_queries("services.maintenance")
 
@@ -38,15 +47,17 @@ TURN_S: Final = 1800.0
 AGAIN_S: Final = 900.0
 """Pause between two verifications of the whole while something is wrong."""
 FAILED_PAUSE_S: Final = 300.0
+OVERDUE: Final = 1.5
+"""Periods after which a process verifies by its own memory."""
 LOGGED_MAX: Final = 20
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """A verification to do: all, or after a place; `known` was wrong before that."""
+    """A verification to do: all, or what is new; `known` was wrong before that, `lied`: the row cannot be."""
 
     whole: bool
-    after: Cursor
     known: dict[str, int] = {}
+    lied: bool = False
 
 
 class Verification:
@@ -61,6 +72,8 @@ class Verification:
         self._whole_every_s = settings.verify_whole_every_seconds
         self._begin_at = time.monotonic() + first_s
         self._back_after_s: float | None = None
+        self._memory = VerificationMemory(checkpoint_files.folder(settings))
+        self._overdue_since = 0.0
         patient = {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "1h"}
         told = server_settings("verify") | patient | {"default_transaction_read_only": "on"}
         self._database = Database(settings.require_database_url(), told)
@@ -80,23 +93,39 @@ class Verification:
             if report is not None:
                 await self._end(turn, report)
             await self._give_back()
-        await self._measure()
+        self._measure()
         return int(report is not None)
 
     async def _take(self) -> Turn | None:
-        row = await self._pool.fetchrow(
-            query("verification_take"), self._every_s, self._whole_every_s, AGAIN_S, TURN_S
+        seen = self._memory.recall()
+        whole_s = min(self._whole_every_s, AGAIN_S) if seen.problems else self._whole_every_s
+        whole = seen.age_s(whole=True) > OVERDUE * whole_s
+        overdue = whole or seen.age_s(whole=False) > OVERDUE * self._every_s
+        if not overdue:
+            self._overdue_since = 0.0
+        elif not self._overdue_since:
+            self._overdue_since = time.monotonic()
+        alone = overdue and time.monotonic() - self._overdue_since > TURN_S
+        row = await self._row(
+            "verification_take", self._every_s, self._whole_every_s, AGAIN_S, TURN_S, overdue, whole, alone
         )
         if row is None:
-            return None
-        if row["whole"]:
-            return Turn(whole=True, after=GENESIS)
-        return Turn(whole=False, after=Cursor(row["position"], row["hash"]), known=_counts(row["problems"]))
+            return Turn(whole=whole, lied=True) if alone else None
+        whole = whole or row["whole"]
+        return Turn(whole, {} if whole else _counts(row["problems"]), row["lied"])
 
     async def _give_back(self) -> None:
         if self._back_after_s is not None:
-            await self._pool.execute(query("verification_give_back"), self._back_after_s)
+            await self._row("verification_give_back", self._back_after_s)
             self._back_after_s = None
+
+    async def _row(self, name: str, *arguments: object) -> asyncpg.Record | None:
+        """The row; None without one, and when somebody took away the table or our right."""
+        try:
+            return await self._pool.fetchrow(query(name), *arguments)
+        except (asyncpg.SyntaxOrAccessError, asyncpg.FeatureNotSupportedError) as error:
+            logger.error("verification_row_unusable", reason=str(error))
+            return None
 
     async def _report(self, turn: Turn) -> Report | None:
         """The report; None when it could not be made: an unreadable log must not end the process."""
@@ -117,34 +146,58 @@ class Verification:
         return None
 
     async def _verify(self, turn: Turn) -> Report:
-        report = await verify(self._database, after=turn.after, gentle=True)
-        amiss = await PersonalData(self._pool).amiss() if turn.whole else []
-        return replace(report, problems=[*report.problems, *amiss], found=report.found + len(amiss))
+        seen = self._memory.newest
+        place = Cursor(seen.position, bytes.fromhex(seen.hash))
+        after = GENESIS if turn.whole else place
+        report = await verify(self._database, after=after, gentle=True)
+        beside = [*await PersonalData(self._pool).amiss()] if turn.whole else []
+        if await hash_at(self._pool, place.position) != place.hash:
+            message = "the log does not hold what was verified last: it was rewritten, cut, or restored"
+            beside.append(Problem("rewritten", place.position, message))
+        elif await self._notes_stored() < seen.notes_stored or self._memory.notes_kept() < seen.notes_kept:
+            there = f"{seen.notes_stored} in the table and {seen.notes_kept} in the folder"
+            message = f"signed notes are gone: there were {there}"
+            beside.append(Problem("checkpoint", None, message))
+        if turn.lied:
+            message = "the row of `verification` says a time to come, or is gone: somebody wrote to it"
+            beside.append(Problem("guard", None, message))
+        return replace(report, problems=[*report.problems, *beside], found=report.found + len(beside))
+
+    async def _notes_stored(self) -> int:
+        return int(await self._pool.fetchval("SELECT count(*) FROM checkpoints"))
 
     async def _end(self, turn: Turn, report: Report) -> None:
+        seen = self._memory.newest
         found: Counter[str] = Counter(problem.kind for problem in report.problems)
-        problems = {kind: max(found[kind], turn.known.get(kind, 0)) for kind in found.keys() | turn.known}
+        known = turn.known if turn.whole else _most(turn.known, seen.problems)
+        problems = _most(found, known)
         for problem in report.problems[:LOGGED_MAX]:
             logger.error(
                 "verification_found", kind=problem.kind, position=problem.position, message=problem.message
             )
         logger.info("log_verified", whole=turn.whole, position=report.head.position, found=report.found)
+        stored, kept = await self._notes_stored(), self._memory.notes_kept()
+        if "rewritten" not in found:  # a restore takes stored notes away
+            stored, kept = max(stored, seen.notes_stored), max(kept, seen.notes_kept)
+        now_s, head = time.time(), report.head
+        whole_at_s = now_s if turn.whole else seen.whole_at_s
+        self._memory.keep(Verified(now_s, whole_at_s, head.position, head.hash.hex(), problems, stored, kept))
         text = msgspec.json.encode(problems).decode()
-        await self._pool.execute(
-            query("verification_end"), report.head.position, report.head.hash, turn.whole, text
-        )
+        await self._row("verification_end", head.position, head.hash, turn.whole, text)
         self._back_after_s = None
 
-    async def _measure(self) -> None:
-        row = await self._pool.fetchrow(query("verification"))
-        assert row is not None
-        VERIFIED_AT.labels("new").set(row["new_at_s"])
-        VERIFIED_AT.labels("whole").set(row["whole_at_s"])
-        VERIFIED_POSITION.set(row["position"])
-        problems = _counts(row["problems"])
+    def _measure(self) -> None:
+        seen = self._memory.recall()
+        VERIFIED_AT.labels("new").set(seen.new_at_s)
+        VERIFIED_AT.labels("whole").set(seen.whole_at_s)
+        VERIFIED_POSITION.set(seen.position)
         for kind in DATABASE_KINDS:
-            PROBLEMS.labels(kind).set(problems.get(kind, 0))
+            PROBLEMS.labels(kind).set(seen.problems.get(kind, 0))
 
 
 def _counts(text: str) -> dict[str, int]:
     return msgspec.json.decode(text, type=dict[str, int])
+
+
+def _most(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {kind: max(one.get(kind, 0), other.get(kind, 0)) for kind in one.keys() | other.keys()}

@@ -117,6 +117,6 @@ INSERT INTO verification DEFAULT VALUES;
 GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, status_messages, deliveries TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
-GRANT SELECT, UPDATE ON verification TO neurocards_app;
+GRANT UPDATE ON verification TO neurocards_maintenance, neurocards_operator;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
 GRANT SELECT ON model_circuits, model_changes, verification TO neurocards_reader;

@@ -62,7 +62,8 @@ async def test_an_account_given_to_somebody_else_is_found(
     assert verify.returncode == 3
     assert [verify.stdout.count(seller.account) for seller in sellers] == [1, 1, 1]
 
-    verification = Verification(settings, pool, asyncio.Event(), first_s=0)
+    here = settings.model_copy(update={"data_dir": tmp_path})
+    verification = Verification(here, pool, asyncio.Event(), first_s=0)
     assert await verification.run_once() == 1
     assert REGISTRY.get_sample_value("neurocards_verification_problems", {"kind": "person"}) == 3
 

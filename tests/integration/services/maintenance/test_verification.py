@@ -1,20 +1,28 @@
 """The monitor verifies on schedule: one of two at a time, what is new, and what was found stays found."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from events.envelope import Cursor
 from ledger.log.ledger import Ledger
+from projections.checkpoints import make_checkpoint
 from projections.verify.run import Database, Report, verify_on
+from services.maintenance import verification as module
 from services.maintenance.verification import Verification
+from services.maintenance.verification_memory import FILE, Verified
 from services.platform.settings import Settings, load_settings
-from tests.integration.ledger.tampering import UNGUARD, project
+from services.recovery.checkpoint_files import folder, keep_note
+from tests.integration.ledger.tampering import KEY, UNGUARD, project
 from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -44,8 +52,8 @@ async def traffic(ledger: Ledger, pool: "Pool") -> Traffic:
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    return load_settings(database_url=database_url)
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return load_settings(database_url=database_url, data_dir=tmp_path)
 
 
 def monitor(settings: Settings, pool: "Pool", stop: asyncio.Event | None = None) -> Verification:
@@ -168,3 +176,93 @@ async def test_a_monitor_that_stops_leaves_its_turn_to_the_other(
         assert await stopping == 0
         assert ended.is_set()
     assert await monitor(settings, pool).run_once() == 1
+
+
+EDITED = UNGUARD + "UPDATE events SET data = '{}' WHERE position = 5"
+
+
+async def test_a_row_that_says_2036_is_a_finding_and_stops_nothing(
+    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int]
+) -> None:
+    verification = monitor(settings, pool)
+    for column in ("ended_at", "whole_at", "taken_until"):
+        await verification.run_once()
+        await owner.execute(f"UPDATE verification SET {column} = '2036-01-01', problems = '{{}}'")
+        await owner.execute("UPDATE verification SET ended_at = '2036-01-01' WHERE ended_at IS NULL")
+        if column == "taken_until":
+            await due(owner)
+        with capture_logs() as logs:
+            assert await verification.run_once() == 1
+        assert [log["kind"] for log in logs if log["event"] == "verification_found"] == ["guard"], column
+        assert metric("problems", kind="guard") == 1
+        assert metric("last_timestamp_seconds", scope="whole") < 2e9  # before 2033
+    await owner.execute(EDITED)
+    await owner.execute("UPDATE verification SET whole_at = '2036-01-01', problems = '{}'")
+    await verification.run_once()
+    assert metric("problems", kind="edited") == 1
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        "UPDATE verification SET ended_at = now(), whole_at = now(), "
+        "taken_until = now() + interval '29 minutes'",
+        "DELETE FROM verification",
+        "CREATE RULE deaf AS ON UPDATE TO verification DO INSTEAD NOTHING",
+    ],
+)
+async def test_whatever_the_row_says_it_is_verified_by_own_memory(
+    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int],
+    monkeypatch: pytest.MonkeyPatch, lie: str,
+) -> None:  # fmt: skip
+    await monitor(settings, pool).run_once()
+    file = folder(settings) / FILE
+    kept = msgspec.json.decode(file.read_bytes(), type=Verified)
+    await owner.execute(EDITED)
+    await owner.execute(lie)
+    assert await monitor(settings, pool).run_once() == 0
+    overdue = replace(kept, new_at_s=kept.new_at_s - 500, whole_at_s=kept.whole_at_s - 40 * 3600)
+    file.write_bytes(msgspec.json.encode(overdue))
+    verification = monitor(settings, pool)
+    assert await verification.run_once() == 0  # perhaps another process is at it
+    monkeypatch.setattr(module, "TURN_S", 0.0)
+    assert await verification.run_once() == 1
+    assert metric("problems", kind="edited") == 1
+    assert metric("last_timestamp_seconds", scope="whole") >= kept.whole_at_s
+
+
+async def test_signed_notes_that_are_gone_are_missed_until_the_whole_log_went_back(
+    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int]
+) -> None:
+    verification, where = monitor(settings, pool), folder(settings)
+    for _ in range(2):
+        await traffic.play(5)
+        await project(pool)
+        made = await make_checkpoint(pool, KEY)
+        assert made is not None
+        keep_note(where, made.note)
+    await verification.run_once()
+    file = (where / FILE).read_bytes()
+    for gone in ("table", "folder", "both"):
+        if gone != "folder":
+            await owner.execute(UNGUARD + "DELETE FROM checkpoints WHERE number > 1")
+        if gone != "table":
+            for note in where.glob("*.note"):
+                note.unlink()
+        await due(owner)
+        assert await monitor(settings, pool).run_once() == 1
+        assert metric("problems", kind="checkpoint") == 1, gone
+        (where / FILE).write_bytes(file)
+    shutil.rmtree(where)  # the file too; but the process remembers
+    await due(owner)
+    await verification.run_once()
+    assert metric("problems", kind="checkpoint") == 1
+
+    await owner.execute(
+        """DELETE FROM events WHERE position > 20; DELETE FROM snapshots; DELETE FROM open_jobs;
+           UPDATE cursors SET position = 0, hash = decode(repeat('00', 32), 'hex')"""
+    )
+    await due(owner, whole=True)
+    await verification.run_once()
+    assert metric("problems", kind="rewritten") == 1
+    assert metric("problems", kind="checkpoint") == 0
