@@ -1,7 +1,7 @@
 """Memory of verifications outside the database.
 
-Whoever writes there cannot rewrite it: one small file beside the notes, and the same in memory. When, up to where and with what result this machine
-verified, and how many notes there were then.
+One small file beside the notes, and the same in the process: when, up to where and with what result this
+machine verified, and how many notes there were. Whoever writes in the database cannot rewrite it.
 """
 
 import time
