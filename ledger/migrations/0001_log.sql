@@ -18,7 +18,7 @@ BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
                 EXECUTE format('CREATE ROLE %I %s', role_name, CASE WHEN role_name = ANY (groups) THEN 'NOLOGIN' ELSE 'LOGIN' END);
             END IF;
-            IF role_name = ANY (groups) AND NOT pg_has_role(current_user, role_name, 'MEMBER') THEN
+            IF role_name = ANY (groups) AND NOT pg_has_role(current_user, role_name, 'SET') THEN
                 EXECUTE format('GRANT %I TO %I', role_name, current_user);
             END IF;
             IF role_name = 'neurocards_app' THEN
@@ -198,10 +198,12 @@ SELECT position, stream, version, type, data, key,
        timestamptz 'epoch' + recorded_at_us * interval '1 microsecond' AS recorded_at, hash
 FROM public.events;
 
+GRANT CREATE ON SCHEMA public TO neurocards_log;  -- an owner needs it for a moment, unless a superuser names him
 ALTER TABLE events OWNER TO neurocards_log;
 ALTER TABLE open_jobs OWNER TO neurocards_log;
 ALTER TABLE checkpoints OWNER TO neurocards_log;
 ALTER TABLE snapshots OWNER TO neurocards_log;
+REVOKE CREATE ON SCHEMA public FROM neurocards_log;
 GRANT USAGE ON SCHEMA public, audit TO neurocards_reader, neurocards_log;
 
 -- Nobody but our logins connects. A login that only reads stops every append of the cluster with some thousands of advisory
@@ -219,11 +221,15 @@ BEGIN
         WHERE p.pronamespace = 'pg_catalog'::regnamespace
           AND (p.proname ~ '^pg_(try_)?advisory_(xact_)?lock' OR p.proname ~ '^(lo_|loread$|lowrite$)')
     LOOP
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one.name);
-        IF one.locks THEN  -- the bot's turn; checkpoints and recoveries; migrations and rebuilds
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO neurocards_bot, neurocards_maintenance, neurocards_operator, '
-                           'pg_database_owner', one.name);
-        END IF;
+        BEGIN
+            EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', one.name);
+            IF one.locks THEN  -- the bot's turn; checkpoints and recoveries; migrations and rebuilds
+                EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO neurocards_bot, neurocards_maintenance, neurocards_operator, '
+                               'pg_database_owner', one.name);
+            END IF;
+        EXCEPTION WHEN insufficient_privilege THEN
+            NULL;  -- no superuser, and no right to it at all
+        END;
     END LOOP;
 END $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;

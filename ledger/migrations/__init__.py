@@ -47,8 +47,9 @@ async def migrate(
 ) -> list[str]:
     """Apply missing migrations, each in its own transaction, then `complete`; the names applied.
 
-    Needs the rights of the database's owner. Raises IntegrityError when an applied file has changed since,
-    MigrationError when one cannot be applied. A newer version's migrations stay, with a warning.
+    Needs the database's owner with CREATEROLE, or a superuser. Raises IntegrityError when an applied file
+    has changed since, MigrationError when one cannot be applied. A newer version's migrations stay, with a
+    warning.
     """
     connection = await asyncpg.connect(database_url, target_session_attrs=READ_WRITE)
     try:
@@ -147,5 +148,5 @@ def _explained(name: str) -> Iterator[None]:
     except asyncpg.PostgresError as error:
         raise MigrationError(
             f"{name} cannot be applied: {error}; is this the database of another program, or of another "
-            "version? It needs the rights of the database's owner"
+            "version? It needs the database's owner with CREATEROLE who made our roles, or a superuser"
         ) from error

@@ -92,7 +92,20 @@ ORDER BY c.number
 SELECT job, account, position, deadline_at_us FROM open_jobs WHERE position > $1
 
 -- name: open_rights
--- Rights of everybody that no login should have, as the statements that take them away.
+-- Rights of everybody that no login should have, as the statements that take them away; before them those that give
+-- ours what a superuser alone could give them.
+SELECT 'GRANT pg_signal_backend, pg_read_all_stats TO neurocards_log'
+WHERE NOT pg_has_role('neurocards_log', 'pg_signal_backend', 'MEMBER')
+   OR NOT pg_has_role('neurocards_log', 'pg_read_all_stats', 'MEMBER')
+UNION ALL
+SELECT 'GRANT EXECUTE ON FUNCTION ' || string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid::regprocedure::text)
+       || ' TO neurocards_bot, neurocards_maintenance, neurocards_operator, pg_database_owner'
+FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^pg_(try_)?advisory_(xact_)?lock'
+  AND (SELECT count(*) FROM aclexplode(p.proacl) AS a WHERE a.grantee = ANY (ARRAY[
+      'neurocards_bot', 'neurocards_maintenance', 'neurocards_operator', 'pg_database_owner']::regrole[])) < 4
+HAVING count(*) > 0
+UNION ALL
 SELECT 'REVOKE CONNECT ON DATABASE ' || string_agg(quote_ident(d.datname), ', ' ORDER BY d.datname) || ' FROM PUBLIC'
 FROM pg_database d WHERE d.datallowconn AND has_database_privilege('public', d.oid, 'CONNECT') HAVING count(*) > 0
 UNION ALL

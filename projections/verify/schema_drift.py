@@ -96,5 +96,8 @@ def _short(value: str | None) -> str:
 
 
 async def open_rights(connection: Connection) -> list[str]:
-    """The REVOKEs that are missing: with these rights any login can hold up every append of the cluster."""
+    """GRANTs and REVOKEs that a superuser has to run, in this order.
+
+    With the rights to be revoked any login can hold up every append of the cluster.
+    """
     return [row[0] for row in await connection.fetch(query("open_rights"))]

@@ -6,8 +6,10 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 
+from ledger.errors import MigrationError
 from projections.verify import schema_drift
 from services.cli.doctor.machine import check_database
+from services.local.postgres import EmbeddedPostgres
 from services.migrations import migrate
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
@@ -91,3 +93,42 @@ async def test_the_doctor_names_what_is_missing(login: Callable[[str], str], emp
         assert [one.partition(" ON ")[0] for one in await missing()] == ["REVOKE CONNECT"]
     finally:
         await owner.close()
+
+
+async def test_an_owner_who_is_no_superuser_migrates_and_the_doctor_has_the_rest(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    superuser = await asyncpg.connect(own_postgres.url())
+    try:
+        for role, rights in (("plain", "CREATEROLE"), ("poor", "")):
+            await superuser.execute(f"CREATE ROLE {role} LOGIN {rights}")
+            await superuser.execute(f"CREATE DATABASE of_{role} OWNER {role}")
+        with pytest.raises(MigrationError, match="owner with CREATEROLE"):
+            await migrate(own_postgres.url("of_poor", "poor"))
+        url = own_postgres.url("of_plain", "plain")
+        assert await migrate(url)
+        owner = await asyncpg.connect(url)
+        lacking = "role neurocards_log: in is nothing, and should be pg_read_all_stats, pg_signal_backend"
+        assert await schema_drift.differences(owner) == [lacking]
+        missing = await schema_drift.open_rights(owner)
+        await owner.close()
+        assert [words.split()[0] for words in missing] == ["GRANT", "GRANT", "REVOKE", "REVOKE"]
+        there = await asyncpg.connect(own_postgres.url("of_plain"))
+        for statement in missing:
+            await there.execute(statement)
+        assert await schema_drift.open_rights(there) == await schema_drift.differences(there) == []
+        await there.close()
+    finally:
+        await superuser.close()
+    assert await migrate(url) == [], "the owner still takes its lock"
+    bot, web = [
+        await asyncpg.connect(own_postgres.url("of_plain", f"neurocards_{n}")) for n in ("bot", "web")
+    ]
+    try:
+        assert await bot.fetchval("SELECT pg_try_advisory_lock(1)")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await web.execute("SELECT pg_try_advisory_lock(1)")
+        assert (await append(web, []))["outcome"] == "ok"
+    finally:
+        await bot.close()
+        await web.close()
