@@ -75,7 +75,7 @@ def damaged(backup: Path) -> list[str]:
 
 def put_back(backup: Path, settings: Settings, *, blobs: bool) -> int:
     """Restore missing files, overwriting none; returns number. Media only with `blobs`: some were erased."""
-    key = settings.checkpoint_key_file or settings.data_dir / checkpoint_files.KEY_FILE
+    key = settings.checkpoint_key_file or checkpoint_files.made_here(settings)
     places = sources(settings) | {checkpoint_files.KEY_FILE: key.expanduser()}
     count = 0
     for kept in read_list(backup):

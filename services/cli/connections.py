@@ -25,14 +25,14 @@ T = TypeVar("T")
 AUDITOR_ROLE = "neurocards_reader"
 
 
-def settings_here(only: Collection[str] | None = None) -> Settings:
+def settings_here(only: Collection[str] | None = None, **overrides: Any) -> Settings:
     """Settings, with addresses of a running `neurocards up` where none are set."""
     from functools import partial
 
     from services.local.data_dir import DataFolder
     from services.platform.settings import load_only, load_settings
 
-    load = load_settings if only is None else partial(load_only, only)
+    load = partial(load_settings if only is None else partial(load_only, only), **overrides)
     settings = load()
     if settings.database_url and settings.redis_url:
         return settings

@@ -96,7 +96,7 @@ _VIDEOS: Final = 500
 
 
 def capacity(settings: Settings) -> Capacity:
-    per_s = len(settings.kie_keys) * settings.kie_creations_per_10_s / 10
+    per_s = (settings.kie_accounts or len(settings.kie_keys)) * settings.kie_creations_per_10_s / 10
     return Capacity(per_s, settings.user_in_flight_max)
 
 

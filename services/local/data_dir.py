@@ -3,7 +3,7 @@
 .neurocards/
   postgres/ valkey/     the databases
   blobs/ sandbox/       photos and videos; the sandbox's memory
-  checkpoint.key        signs checkpoints, unless CHECKPOINT_KEY_FILE is set; checkpoints/ holds them
+  keys/checkpoint.key   signs checkpoints, unless CHECKPOINT_KEY_FILE is set; checkpoints/ holds them
   logs/                 one file per process, the last run's beside it as *.1
   run/                  sockets, ready files, `up.json` (addresses, for other commands), the lock
 """

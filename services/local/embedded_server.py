@@ -13,6 +13,7 @@ import structlog
 
 from services.local import processes
 from services.platform.errors import StartError
+from services.platform.settings import environment_of
 
 logger = structlog.get_logger()
 
@@ -82,6 +83,7 @@ class EmbeddedServer:
         with self.log_path.open("ab") as log:
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_GUARD), *map(str, numbers), *command],
+                env=environment_of(self.name),
                 stdin=subprocess.DEVNULL if self._watched_pid else subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,

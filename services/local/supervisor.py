@@ -39,7 +39,8 @@ class Spec:
     name: str
     """Tells two of a kind apart, e.g. worker-2; also the name of its log."""
     command: list[str]
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    """All of it; nothing of ours is added but how to tell us."""
 
 
 class ChildProcess:
@@ -58,7 +59,6 @@ class ChildProcess:
     def start(self) -> None:
         self.ready_file.unlink(missing_ok=True)
         env = {
-            **{name: value for name, value in os.environ.items() if name != "DATABASE_OWNER_URL"},
             **self.spec.env,
             LIFELINE: str(self._lifeline_fd),
             "READY_FILE": str(self.ready_file),

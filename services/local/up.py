@@ -20,7 +20,7 @@ from services.migrations.logins import SERVICES
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
 from services.platform.parent_death import end_at_once, hangup_is_ignored
-from services.platform.settings import Settings
+from services.platform.settings import Settings, environment_of
 from services.recovery import checkpoint_files
 
 logger = structlog.get_logger()
@@ -103,7 +103,8 @@ class Up:
 
     def _ensure_signing_key(self) -> None:
         if checkpoint_files.signing_key(self._settings) is None:
-            path = self._folder.root / checkpoint_files.KEY_FILE
+            path = checkpoint_files.made_here(self._settings)
+            path.parent.mkdir(exist_ok=True, mode=0o700)
             name = self._settings.log_name or checkpoint_files.DEFAULT_NAME
             key = checkpoint_files.make_key(path, name)
             self._say(f"checkpoints are signed with a new key; its public key is {key.public}")
@@ -127,6 +128,7 @@ class Up:
             "WEB_PORT": str(settings.web_port),
             "HEALTH_PORT": "0",
             "LOG_FORMAT": settings.log_format,
+            "KIE_ACCOUNTS": str(settings.kie_accounts or len(settings.kie_keys)),
         }
         stages = []
         if settings.needs_sandbox:
@@ -201,8 +203,8 @@ class Up:
 
 
 def _spec(name: str, service: str, shared: dict[str, str]) -> Spec:
-    command = [sys.executable, "-m", "services.cli", "serve", service]
-    return Spec(name, command, shared | {"INSTANCE_NAME": name})
+    command = [sys.executable, "-m", "services.cli", "serve", service, "--no-env-file"]
+    return Spec(name, command, environment_of(service, shared | {"INSTANCE_NAME": name}))
 
 
 async def terminal_gone() -> None:

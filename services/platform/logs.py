@@ -89,7 +89,6 @@ def secret_values(settings: Settings) -> list[str]:
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, SecretStr):
                 found.add(item.get_secret_value())
-    found.add(settings.callback_key.get_secret_value())
     for url in (settings.database_url, settings.audit_database_url, settings.redis_url):
         password = urlsplit(url or "").password
         found |= {password, unquote(password)} if password else set()

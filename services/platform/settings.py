@@ -4,18 +4,19 @@
 a configured key or address is replaced by the sandbox.
 """
 
-import hashlib
+import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, Self
 
 from pydantic import SecretStr, ValidationError
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
 from services.platform.endpoints import COMPANIES, KIE_UPLOAD_LIVE_BASE, YOOKASSA_SANDBOX_SHOP, CompanyName
 from services.platform.errors import SettingsError
-from services.platform.settings_fields import SettingsFields
+from services.platform.settings_fields import SECRETS, SettingsFields
 
 
 class Settings(SettingsFields):
@@ -121,11 +122,15 @@ class Settings(SettingsFields):
 
     @cached_property
     def callback_key(self) -> SecretStr:
-        """Secret in callback addresses, the same for the same keys."""
-        if self.callback_secret is not None:
-            return self.callback_secret
-        keys = "\n".join(key.get_secret_value() for key in self.kie_keys)
-        return SecretStr(hashlib.sha256(b"neurocards callback\0" + keys.encode()).hexdigest())
+        """Secret in callback addresses and links: of its own, as not all who need it have the KIE keys.
+
+        Raises SettingsError where people or the provider are real and there is none.
+        """
+        if self.callback_secret is None and (self._people_are_real or self.kie_api_keys):
+            raise SettingsError(
+                ["CALLBACK_SECRET: is not set; needed with BOT_TOKEN or KIE_API_KEYS: `openssl rand -hex 32`"]
+            )
+        return self.callback_secret or SecretStr("nothing in the sandbox is secret")
 
     @cached_property
     def forget_secrets(self) -> tuple[SecretStr, ...]:
@@ -133,14 +138,15 @@ class Settings(SettingsFields):
 
         Raises SettingsError where people are real and there is none: it follows from no other secret.
         """
-        if (
-            not self.forget_secret
-            and self.telegram_token.get_secret_value() != COMPANIES["telegram"].sandbox_key
-        ):
+        if not self.forget_secret and self._people_are_real:
             raise SettingsError(
                 ["FORGET_SECRET: is not set; people are real with this BOT_TOKEN: `openssl rand -hex 32`"]
             )
         return self.forget_secret or (SecretStr("nobody in the sandbox is real"),)
+
+    @property
+    def _people_are_real(self) -> bool:
+        return self.telegram_token.get_secret_value() != COMPANIES["telegram"].sandbox_key
 
     @cached_property
     def instance(self) -> str:
@@ -177,6 +183,25 @@ def load_only(fields: Collection[str], **overrides: Any) -> Settings:
     """Read only these fields; all others have their defaults, unchecked."""
     unread = {n: field.get_default() for n, field in Settings.model_fields.items() if n not in fields}
     return load_settings(**unread | overrides)
+
+
+def fields_of(process: str) -> set[str]:
+    """Settings that a process reads: all but others' secrets."""
+    return {field for field in Settings.model_fields if process in SECRETS.get(field, (process,))}
+
+
+def environment_of(process: str, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment for a child process: ours, and of the settings there, in `.env` and in `more` its own.
+
+    The child need not read `.env`, which has the others'. Names count in any case, as they do for settings.
+    """
+    ours = {name.lower(): field for field in Settings.model_fields for name in (field, variable_name(field))}
+    given = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    given |= {name.lower(): value for name, value in (more or {}).items()}
+    own = fields_of(process)
+    return {name: value for name, value in os.environ.items() if name.lower() not in ours} | {
+        variable_name(ours[name]): value for name, value in given.items() if value and ours.get(name) in own
+    }
 
 
 def variable_name(field: str) -> str:

@@ -30,6 +30,35 @@ PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 """So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
 
 
+_SERVICES: Final = "bot web worker monitor maintenance relay projector notifier"
+
+SECRETS: Final[dict[str, frozenset[str]]] = {
+    field: frozenset(processes.split())
+    for field, processes in {
+        "database_url": _SERVICES,
+        "database_owner_url": "",
+        "audit_database_url": "",
+        "redis_url": "bot web worker maintenance relay projector notifier",
+        "bot_token": "bot maintenance notifier",
+        "kie_api_keys": "web worker maintenance",
+        "openai_api_key": "bot worker",
+        "openai_proxy": "bot worker",
+        "yookassa_shop_id": "bot web maintenance",  # goes with its key
+        "yookassa_secret_key": "bot web maintenance",
+        "callback_secret": "web worker notifier",
+        "kie_webhook_hmac_key": "web sandbox",
+        "forget_secret": "bot",
+        "admin_ids": "bot",
+        "checkpoint_key_file": "maintenance",
+        "otel_exporter_otlp_headers": f"{_SERVICES} sandbox",
+    }.items()
+}
+"""What is secret, or may hold a password or a person → the processes that get it.
+
+Whoever types a command gets all. docs/security.md has the table.
+"""
+
+
 class SettingsFields(BaseSettings):
     """All settings; environment names are field names in capitals, or the alias."""
 
@@ -122,7 +151,10 @@ class SettingsFields(BaseSettings):
 
     # Secrets of our own, and who may give commands
     callback_secret: SecretStr | None = Field(
-        None, min_length=16, description="Secret in callback addresses; empty: derived from the KIE keys"
+        None,
+        min_length=16,
+        description="Secret in callback addresses and links to videos; needed with a real BOT_TOKEN or "
+        "KIE_API_KEYS",
     )
     kie_webhook_hmac_key: SecretStr | None = Field(
         None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
@@ -201,6 +233,11 @@ class SettingsFields(BaseSettings):
     kie_creations_per_10_s: int = Field(
         20, ge=1, le=100_000, description="Tasks an account may create in 10 s"
     )
+    kie_accounts: int | None = Field(
+        None,
+        ge=1,
+        description="How many keys KIE_API_KEYS has, for the bot, which does not get them; empty: counted",
+    )
     kie_rest_seconds: float | None = Field(
         None,
         gt=0,
@@ -240,7 +277,7 @@ class SettingsFields(BaseSettings):
     checkpoint_key_file: Path | None = Field(
         None,
         description="Private key that signs checkpoints, made by `neurocards ledger keygen`; empty: "
-        "checkpoint.key in NEUROCARDS_DATA_DIR, if it is there",
+        "keys/checkpoint.key in NEUROCARDS_DATA_DIR, if it is there",
     )
     checkpoint_dir: Path | None = Field(
         None,

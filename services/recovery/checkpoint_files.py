@@ -35,8 +35,12 @@ def key_path(settings: Settings) -> Path | None:
     """Private key's path; None when neither configured nor made here."""
     if settings.checkpoint_key_file is not None:
         return settings.checkpoint_key_file.expanduser()
-    made_here = settings.data_dir.expanduser() / KEY_FILE
-    return made_here if made_here.exists() else None
+    return made_here(settings) if made_here(settings).exists() else None
+
+
+def made_here(settings: Settings) -> Path:
+    """Where the key is unless configured, in a folder of its own: in containers a volume of who signs."""
+    return settings.data_dir.expanduser() / "keys" / KEY_FILE
 
 
 def folder(settings: Settings) -> Path:

@@ -60,6 +60,7 @@ async def make_worker(
 ) -> Worker:
     """Build a worker, closed with `stack`. Raises StartError. `checkpoint` is awaited between the steps of
     every job, with the step's name."""
+    _ = settings.callback_key  # without one no job can be submitted
     pool = await create_pool(settings, "worker")
     stack.push_async_callback(pool.close)
     ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))

@@ -29,7 +29,7 @@ async def faults_at_random(arena: Arena, jobs: int, deadline_s: int, workers: in
     sandbox = arena.settings.sandbox_base
     keys = ",".join(f"key-{number}" for number in range(KEYS))  # one that is refused rests
     urls: dict[str, Any] = {"KIE_API_URL": f"{sandbox}/kie", "KIE_UPLOAD_URL": f"{sandbox}/kie"}
-    async with arena.opened(workers, KIE_API_KEYS=keys, **urls):
+    async with arena.opened(workers, KIE_API_KEYS=keys, CALLBACK_SECRET="of the arena alone", **urls):
         await arena.sandbox.seed(seed.chosen(), RATE, args=PATIENCE)
         ordered = 0
         while ordered < jobs:

@@ -14,7 +14,7 @@ from services.generation.callback_urls import callback_secret
 from services.platform.endpoints import COMPANIES, YOOKASSA_SANDBOX_SHOP
 from services.platform.settings import Settings
 from services.platform.tracing.exporter import ids_of
-from services.recovery.checkpoint_files import KEY_FILE
+from services.recovery.checkpoint_files import made_here
 from services.rehearsal.system import Stack
 from tests.support.collector import Collector, Received
 from tests.support.playing import ANSWER_S, PLANTED, Play
@@ -117,7 +117,7 @@ def told_in(text: str, stack: Stack, job: str) -> list[str]:
 
 def secrets_of(stack: Stack, settings: Settings, job: str) -> list[str]:
     shop = f"{YOOKASSA_SANDBOX_SHOP}:{COMPANIES['yookassa'].sandbox_key}"
-    signing = (stack.data.root / KEY_FILE).read_text().split("+", 4)[-1].strip()  # base64 has + too
+    signing = made_here(settings).read_text().split("+", 4)[-1].strip()  # base64 has + too
     return [
         *(company.sandbox_key for company in COMPANIES.values()),
         *PLANTED.values(),

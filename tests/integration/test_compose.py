@@ -20,7 +20,9 @@ from services.local.postgres import EmbeddedPostgres
 from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
 from services.migrations.logins import LOGINS
-from services.platform.settings import Settings, variable_name
+from services.platform.settings import Settings, load_settings, variable_name
+from services.platform.settings_fields import SECRETS
+from services.recovery.checkpoint_files import made_here
 from tests.support.compose import Container, Network, in_order, load
 from tests.support.services import ROOT
 from tests.support.waiting import eventually
@@ -150,14 +152,23 @@ def test_whoever_watches_is_pinned_has_few_rights_and_sees_every_process() -> No
     assert targets == expected
 
 
-def test_keys_from_the_environment_reach_every_process_but_the_monitor() -> None:
-    env = {"BOT_TOKEN": "1234567:abcdefgh", "KIE_API_KEYS": "one,two"}
-    services = ours(load(env))
-    monitor = services.pop("monitor")
-    assert monitor["environment"].keys() <= {variable_name(field) for field in READS[Service.monitor]}
-    for name, service in services.items():
-        assert service["environment"]["BOT_TOKEN"] == env["BOT_TOKEN"], name
-        assert service["environment"]["KIE_API_KEYS"] == env["KIE_API_KEYS"], name
+def test_each_process_gets_its_own_secrets_and_commands_get_all() -> None:
+    """What `neurocards up` gives by the same table: tests/integration/services/local/test_up.py."""
+    services = load({"KIE_API_KEYS": "one,two"})["services"]
+    assert services["worker-2"]["environment"]["KIE_API_KEYS"] == "one,two"
+    for name, service in ours({"services": services}).items():
+        process = service["command"][1]
+        expected = {variable_name(field) for field, given in SECRETS.items() if process in given}
+        there = service["environment"].keys() & {variable_name(field) for field in SECRETS}
+        assert there == expected - {"CHECKPOINT_KEY_FILE"}, name
+    asked = {variable_name(field) for field, given in SECRETS.items() if given}
+    assert asked - {"CHECKPOINT_KEY_FILE"} <= services["cli"]["environment"].keys()
+    monitor = services["monitor"]["environment"].keys()
+    assert monitor <= {variable_name(field) for field in READS[Service.monitor]}
+    signing = {name for name, service in services.items() if "keys:/data/keys" in service.get("volumes", ())}
+    assert signing == {"maintenance"} | BACKUPS - {"backup-folder"} | COMMANDS
+    assert " /data/keys " in (ROOT / "docker/Dockerfile").read_text(), "a new volume would belong to root"
+    assert made_here(load_settings(data_dir="/data")) == Path("/data/keys/checkpoint.key")
 
 
 def test_the_image_copies_what_is_there_and_starts_our_command() -> None:

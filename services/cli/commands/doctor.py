@@ -47,6 +47,7 @@ async def _examine() -> list[Check]:
         machine.check_folder(settings),
         machine.check_styles(),
         machine.check_forget_secret(settings),
+        machine.check_callback_secret(settings),
         *machine.check_signing(settings),
         *machine.check_programs(settings),
         *machine.check_ports(settings),

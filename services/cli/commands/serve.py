@@ -43,14 +43,19 @@ def serve(
             metavar="SERVICE", help=f"The process to run: {', '.join(Service)}.", show_default=False
         ),
     ],
+    env_file: Annotated[
+        bool, typer.Option("--env-file/--no-env-file", help="Whether `.env` is read beside the environment.")
+    ] = True,
 ) -> None:
-    """Run one process until SIGTERM or Ctrl-C; logs go to stderr."""
+    """Run one process until SIGTERM or Ctrl-C; logs go to stderr. It reads no secret that is not its own."""
     import gc
     from importlib import import_module
 
     from services.platform.process import run_service
+    from services.platform.settings import fields_of
 
-    settings = settings_here(READS.get(service))
+    fields = READS.get(service) or fields_of(service)
+    settings = settings_here(fields) if env_file else settings_here(fields, _env_file=None)
     # Modules are no garbage: not looking for any while they load saves up to a second of starting, and
     # walking through all of them at the end would take three (mostly aiogram's models).
     gc.disable()

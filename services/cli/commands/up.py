@@ -30,7 +30,7 @@ def up(
     from services.platform.settings import load_settings
 
     settings = load_settings()
-    _ = infra_only or settings.forget_secrets  # the bot would refuse to start
+    _ = infra_only or (settings.forget_secrets, settings.callback_key)  # else bot and worker would not start
     configure_command_logging(settings, "up")
 
     def ready(facts: dict[str, Any]) -> None:

@@ -81,6 +81,15 @@ def check_forget_secret(settings: Settings) -> Check:
     return ok("FORGET_SECRET", f"set, {count - 1} older kept" if count > 1 else "set")
 
 
+def check_callback_secret(settings: Settings) -> Check:
+    try:
+        _ = settings.callback_key
+    except SettingsError as error:
+        name, _, reason = error.problems[0].partition(": ")
+        return fail(name, reason, "worker, web and notifier do not start without")
+    return ok("CALLBACK_SECRET", "set" if settings.callback_secret else "not needed: all is the sandbox")
+
+
 def check_signing(settings: Settings) -> list[Check]:
     """Whether checkpoints are signed, with which key, and who can read it."""
     try:
@@ -202,7 +211,7 @@ async def _definitions(connection: "asyncpg.Connection[asyncpg.Record]") -> Chec
 
 async def _open_rights(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
     if missing := await open_rights(connection):
-        found = "everybody who can log in has rights to hold up every append (docs/security.md)"
+        found = "rights that a superuser gives or takes are not as they should be (docs/security.md)"
         return warn("everybody's rights", found, f"as a superuser, in this database: {'; '.join(missing)}")
     return ok("everybody's rights", "only our logins connect, and few can take advisory locks")
 

@@ -81,7 +81,14 @@ async def test_keys_are_tried_and_not_shown(tmp_path: Path) -> None:
     try:
         for keys, code in (("good-key", 0), ("good-key,bad-key-secret", 1)):
             done = await asyncio.to_thread(
-                neurocards, "doctor", "-o", "jsonl", folder=tmp_path, KIE_API_URL=url, KIE_API_KEYS=keys
+                neurocards,
+                "doctor",
+                "-o",
+                "jsonl",
+                folder=tmp_path,
+                KIE_API_URL=url,
+                KIE_API_KEYS=keys,
+                CALLBACK_SECRET="of this test alone",
             )
             assert done.returncode == code, done.stdout
             assert "bad-key-secret" not in done.stdout + done.stderr

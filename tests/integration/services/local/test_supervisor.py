@@ -81,7 +81,7 @@ async def test_a_process_that_does_not_start_is_shown_with_its_log(folder: DataF
 async def test_warnings_are_repeated_on_the_console(folder: DataFolder) -> None:
     said: list[str] = []
     command = [sys.executable, "-m", "tests.support.fake_service", "warns"]
-    odd = Spec("odd", command, {"PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
+    odd = Spec("odd", command, {**os.environ, "PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
     async with Supervisor([[odd]], folder, said.append) as supervisor:
         await supervisor.start()
         await eventually(lambda: said, what="the warning to be repeated")

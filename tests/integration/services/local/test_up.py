@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
@@ -16,8 +19,11 @@ import pytest
 
 from services.cli.commands.serve import Service
 from services.local import processes
+from services.migrations.logins import LOGINS
 from services.platform.redis import command_client
 from services.platform.settings import load_settings
+from services.platform.settings_fields import SECRETS
+from services.recovery.checkpoint_files import make_key
 from tests.support.servers import fresh_cluster, short_folder
 from tests.support.services import ROOT, clean_environment
 from tests.support.waiting import eventually_now
@@ -26,8 +32,9 @@ from tests.support.waiting import eventually_now
 class Started:
     """One `neurocards up`."""
 
-    def __init__(self, folder: Path, *arguments: str, **env: Any) -> None:
+    def __init__(self, folder: Path, *arguments: str, env_file: str = "", **env: Any) -> None:
         self.folder = folder
+        (folder / ".env").write_text(env_file)
         env = {
             "PYTHONPATH": ROOT,
             "NEUROCARDS_DATA_DIR": folder / "data",
@@ -81,7 +88,9 @@ def start() -> Iterator[Start]:
         fresh_cluster(folder / "data/postgres")
         running: list[Started] = []
 
-        def start(*arguments: str, **env: Any) -> Started:
+        def start(*arguments: str, from_nothing: bool = False, **env: Any) -> Started:
+            if from_nothing:  # a new cluster asks for passwords
+                shutil.rmtree(folder / "data/postgres")
             running.append(Started(folder, *arguments, **env))
             return running[-1]
 
@@ -129,7 +138,7 @@ async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute("INSERT INTO accounts (account, telegram_id) VALUES ('kept', 1)")
     await connection.close()
-    key = killed.folder / "data/checkpoint.key"
+    key = killed.folder / "data/keys/checkpoint.key"
     signs = key.read_text()
     assert key.stat().st_mode & 0o077 == 0 and signs.strip() not in killed.words
     killed.process.kill()
@@ -172,6 +181,73 @@ def test_a_configured_port_that_is_taken_is_named(start: Start) -> None:
         databases = start("--infra-only", SANDBOX_PORT=port)
         assert databases.wait_ready()["sandbox_url"] is None, "which listens nowhere"
     assert f"SANDBOX_PORT: port {port} is taken" in up.words and "Traceback" not in up.words
+
+
+PLANTED = {
+    "bot_token": "1234567:planted-token",
+    "kie_api_keys": "planted-kie-1,planted-kie-2",
+    "openai_proxy": "http://u:planted-proxy@127.0.0.1:9",
+    "yookassa_shop_id": "424242424",
+    "yookassa_secret_key": "test_planted-yookassa",
+    "callback_secret": "planted-callback-secret",
+    "kie_webhook_hmac_key": "planted-hmac",
+    "forget_secret": "planted-forget-secret",
+    "admin_ids": "987654321",
+    "otel_exporter_otlp_headers": "key=planted-otel",
+    "audit_database_url": "postgresql://planted-audit@x/y",
+}
+"""All but OpenAI's key, so that the sandbox runs beside companies that are real."""
+
+
+async def _of_login(url: str, query: str) -> list[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [row[0] for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+@pytest.mark.slow
+async def test_every_process_has_its_own_secrets_and_login_and_no_others(
+    start: Start, tmp_path: Path
+) -> None:
+    """By their values, under whatever name; half of them stand in `.env`, which no child reads."""
+    key = tmp_path / "signing-key"
+    make_key(key, "planted/log")
+    secrets = PLANTED | {"checkpoint_key_file": str(key)}
+    in_file, in_environment = list(secrets)[::2], list(secrets)[1::2]
+    nowhere = {f"{name}_API_URL": "http://127.0.0.1:9" for name in ("TELEGRAM", "KIE", "YOOKASSA")}
+    up = start(
+        from_nothing=True,
+        env_file="".join(f"{name.upper()}={secrets[name]}\n" for name in in_file),
+        **nowhere
+        | {name if name == "forget_secret" else name.upper(): secrets[name] for name in in_environment},
+    )
+    facts = up.wait_ready()
+    passwords = {
+        name: (up.folder / f"data/logins/{name}/pgpass").read_text().strip().rpartition(":")[2]
+        for name in LOGINS
+    }
+    owners = urlsplit(facts["database_owner_url"]).password
+    assert owners and set(facts["pids"]) == {"postgres", "valkey", "sandbox", *LOGINS} - {"operator"}
+    for name, pid in facts["pids"].items():
+        there = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+        found = {field for field, value in secrets.items() if value in there}
+        assert found == {field for field in secrets if name in SECRETS[field]}, name
+        assert ("REDIS_URL=" in there) == (name in SECRETS["redis_url"]), name
+        assert {login for login, password in passwords.items() if password in there} == {name} & LOGINS.keys()
+        assert owners not in there, name
+        if name in LOGINS:
+            assert b"--no-env-file" in Path(f"/proc/{pid}/cmdline").read_bytes(), "or it had what `.env` has"
+            (url,) = re.findall("\0DATABASE_URL=([^\0]*)", f"\0{there}")
+            assert await _of_login(url, "SELECT session_user") == [LOGINS[name]]
+            roles = "SELECT rolname FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')"
+            assert set(await _of_login(url, roles)) == {LOGINS[name], "neurocards_app", "neurocards_reader"}
+    started = (
+        "SELECT data ->> 'process' FROM events WHERE type = 'SystemStarted' AND data ->> 'settings' <> ''"
+    )
+    told = await _of_login(facts["database_url"], started)
+    assert sorted(told) == ["bot", "maintenance", "monitor", "web", "worker"]
 
 
 @pytest.mark.chaos

@@ -92,6 +92,7 @@ def settings(database_url: str, provider: ScriptedKie, tmp_path: Path) -> Settin
         database_url=database_url,
         kie_api_url=provider.base,
         kie_api_keys="key-one",
+        callback_secret="of these tests alone",
         public_url=PUBLIC,
         data_dir=tmp_path,
     )

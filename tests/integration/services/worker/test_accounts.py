@@ -9,6 +9,7 @@ from services.adapters.kie.gateway import account_name
 from tests.support.worker_fixture import WorkerFixture
 
 KEYS = (SecretStr("sandbox-key-1"), SecretStr("sandbox-key-2"))
+SECRET = SecretStr("of these tests alone")
 
 
 async def test_a_key_without_credits_rests_and_the_other_one_makes_the_videos(
@@ -16,7 +17,13 @@ async def test_a_key_without_credits_rests_and_the_other_one_makes_the_videos(
 ) -> None:
     workshop.sandbox.fault("kie", "createTask", "no_balance", times=None, match={"key": "sandbox-key-1"})
     kie = f"{workshop.sandbox.url}/kie"
-    await workshop.worker(kie_api_keys=KEYS, kie_api_url=kie, kie_upload_url=kie, kie_rest_seconds=60.0)
+    await workshop.worker(
+        kie_api_keys=KEYS,
+        callback_secret=SECRET,
+        kie_api_url=kie,
+        kie_upload_url=kie,
+        kie_rest_seconds=60.0,
+    )
     for _ in range(2):
         jobs = await workshop.order(4)
         states = await asyncio.gather(*(workshop.ended(job) for job in jobs))
@@ -45,6 +52,7 @@ async def test_when_no_key_will_be_well_in_time_the_job_is_refunded_at_once(work
     kie = f"{workshop.sandbox.url}/kie"
     await workshop.worker(
         kie_api_keys=KEYS[:1],
+        callback_secret=SECRET,
         kie_api_url=kie,
         kie_upload_url=kie,
         kie_rest_seconds=300.0,

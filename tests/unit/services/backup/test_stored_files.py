@@ -11,7 +11,7 @@ from services.platform.settings import Settings, load_settings
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     data = tmp_path / "data"
-    for name in ("blobs/photos/a.jpg", "blobs/videos/b.mp4", "checkpoints/one.note", "checkpoint.key"):
+    for name in ("blobs/photos/a.jpg", "blobs/videos/b.mp4", "checkpoints/one.note", "keys/checkpoint.key"):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text(name)
     (data / "blobs/videos/.half").write_text("not whole")
@@ -54,11 +54,11 @@ def test_only_what_is_missing_is_put_back_and_what_was_erased_only_when_asked(
     keep(settings, tmp_path / "one")
     data = settings.data_dir
     (data / "blobs/photos/a.jpg").unlink()
-    (data / "checkpoint.key").unlink()
+    (data / "keys/checkpoint.key").unlink()
     (data / "checkpoints/one.note").write_text("newer")
     assert stored_files.put_back(tmp_path / "one", settings, blobs=False) == 1
     assert not (data / "blobs/photos/a.jpg").exists()
     assert stored_files.put_back(tmp_path / "one", settings, blobs=True) == 1
     assert (data / "blobs/photos/a.jpg").read_text() == "blobs/photos/a.jpg"
-    assert (data / "checkpoint.key").read_text() == "checkpoint.key"
+    assert (data / "keys/checkpoint.key").read_text() == "keys/checkpoint.key"
     assert (data / "checkpoints/one.note").read_text() == "newer"

@@ -118,13 +118,33 @@ def test_without_the_secret_that_people_are_remembered_under_nobody_real_is_serv
         assert "FORGET_SECRET: is not set" in done.stderr and "Traceback" not in done.stderr
 
 
+@each(
+    ("words", "refused"),
+    [
+        (("serve", "bot"), "BOT_TOKEN: must"),
+        (("serve", "web"), "LEASE_SECONDS: should"),  # and not a word of the bot's token
+        (("serve", "web", "--no-env-file"), "DATABASE_URL: is not set"),
+    ],
+)
+def test_a_process_reads_no_secret_of_others_and_no_file_when_told_so(
+    tmp_path: Path, words: tuple[str, ...], refused: str
+) -> None:
+    (tmp_path / ".env").write_text("BOT_TOKEN=malformed\nLEASE_SECONDS=x\n")
+    done = neurocards(*words, folder=tmp_path)
+    assert done.returncode == 2 and refused in done.stderr, done.stderr
+    assert ("BOT_TOKEN" in done.stderr) == ("bot" in words)
+
+
 def test_doctor_asks_for_the_secret_that_people_are_remembered_under() -> None:
-    from services.cli.doctor.machine import check_forget_secret
+    from services.cli.doctor.machine import check_callback_secret, check_forget_secret
 
     token = "123456:secret-token"
     assert check_forget_secret(load_settings()).state == "ok"
     missing = check_forget_secret(load_settings(bot_token=token))
     assert (missing.state, missing.name) == ("fail", "FORGET_SECRET") and missing.advice
+    callbacks = check_callback_secret(load_settings(bot_token=token))
+    assert (callbacks.state, callbacks.name) == ("fail", "CALLBACK_SECRET")
+    assert check_callback_secret(load_settings(bot_token=token, callback_secret="c" * 16)).state == "ok"
     both = check_forget_secret(load_settings(bot_token=token, forget_secret="n" * 16 + "," + "o" * 16))
     assert (both.state, both.found) == ("ok", "set, 1 older kept")
 

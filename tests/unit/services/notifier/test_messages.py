@@ -116,7 +116,7 @@ def test_without_a_draft_there_is_nothing_to_repeat(messages: Messages) -> None:
 @each("locale", LOCALES)
 def test_without_an_address_for_people_there_is_no_link_but_whom_to_write_to(locale: str) -> None:
     """A link to 127.0.0.1 helps nobody; where Telegram is the sandbox, the chat is on this machine too."""
-    real = FileLinks(load_settings(bot_token="123456789:AAEexample"))
+    real = FileLinks(load_settings(bot_token="123456789:AAEexample", callback_secret="s" * 16))
     messages = Messages(Catalogues("services.notifier", "notifier"), real, "@help")
     large = replace(VIDEO, locale=locale, as_link=True)
     lines = [StatusLine(1, "done", lost=True, blob="videos/v.mp4"), StatusLine(2, "done")]

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from services.cli.commands.serve import READS, Service
 from services.platform.errors import SettingsError
-from services.platform.settings import Settings, load_settings, variable_name
+from services.platform.settings import Settings, environment_of, fields_of, load_settings, variable_name
+from services.platform.settings_fields import SECRETS
 from tests.support.env_example import render_example
 
 ROOT = Path(__file__).parents[4]
@@ -107,10 +109,48 @@ def test_no_secret_in_the_representation() -> None:
     assert "hunter2" not in shown
 
 
-def test_callback_key_is_shared_by_processes_with_the_same_keys_and_unguessable_from_outside() -> None:
-    one, again, other = (load_settings(kie_api_keys=key).callback_key for key in ("k1", "k1", "k2"))
-    assert one == again != other
-    assert load_settings(callback_secret="x" * 16).callback_key.get_secret_value() == "x" * 16
+def test_callbacks_have_a_secret_of_their_own_where_anybody_is_real() -> None:
+    assert load_settings().callback_key == load_settings().callback_key
+    for real in ({"kie_api_keys": "k1"}, {"bot_token": "123456:secret-token"}):
+        with pytest.raises(SettingsError, match="CALLBACK_SECRET: is not set"):
+            _ = load_settings(**real).callback_key
+        assert load_settings(callback_secret="x" * 16, **real).callback_key.get_secret_value() == "x" * 16
+
+
+def test_what_is_secret_is_in_the_table_of_who_gets_it() -> None:
+    hidden = {
+        name
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" in str(field.annotation) or not field.repr
+    }
+    personal = {"admin_ids", "yookassa_shop_id", "checkpoint_key_file"}
+    assert SECRETS.keys() == hidden | personal
+    assert frozenset().union(*SECRETS.values()) == set(Service)
+    assert READS[Service.monitor] <= fields_of("monitor")
+
+
+def test_a_process_is_given_its_own_settings_from_everywhere_and_no_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text(
+        "BOT_TOKEN=1:file\nforget_secret=in-file\nFREE_CREDITS=7\nOTHER=1\nWEB_PORT\n"
+    )
+    monkeypatch.setenv("BOT_TOKEN", "")  # empty is not set
+    monkeypatch.setenv("kie_api_keys", "in-any-case")
+    monkeypatch.setenv("DATA_DIR", "/by-field")
+    monkeypatch.setenv("SOMEBODY_ELSES", "stays")
+    more = {"REDIS_URL": "redis://x", "DATABASE_URL": "postgresql://own", "FREE_CREDITS": "8"}
+    bot, web, monitor, server = (environment_of(name, more) for name in ("bot", "web", "monitor", ""))
+    assert (bot["BOT_TOKEN"], bot["FORGET_SECRET"], bot["FREE_CREDITS"]) == ("1:file", "in-file", "8")
+    assert (web["KIE_API_KEYS"], web["NEUROCARDS_DATA_DIR"]) == ("in-any-case", "/by-field")
+    for env, secrets in (
+        (bot, {"BOT_TOKEN", "FORGET_SECRET", "DATABASE_URL", "REDIS_URL"}),
+        (web, {"KIE_API_KEYS", "DATABASE_URL", "REDIS_URL"}),
+        (monitor, {"DATABASE_URL"}),
+        (server, set()),
+    ):
+        assert {name for name in env if name.lower() in SECRETS} == secrets
+        assert env["SOMEBODY_ELSES"] == "stays" and not {"OTHER", "WEB_PORT"} & env.keys()
 
 
 def test_people_who_are_real_are_remembered_under_a_secret_of_its_own_or_not_at_all() -> None:
