@@ -57,6 +57,13 @@ def pytest_report_header() -> str:
     return f"chaos: {seed.VARIABLE}={seed.chosen()} brings the same chances again"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have measured beside."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{name}: {value}")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """What is there before the first test stays: the collector need not look at it again and again."""

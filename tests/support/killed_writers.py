@@ -1,4 +1,4 @@
-"""Processes that only write to the ledger, killed again and again, and the diaries that outlive them.
+"""Processes that only write to the ledger, killed, stopped and cut off, and the diaries that outlive them.
 
 Each caller writes down what it is about to ask, asks, and writes down what it was told before it goes on: one
 `write` per line, which no SIGKILL can take back. A writer that starts again asks once more, under the same
@@ -12,7 +12,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -26,10 +26,14 @@ from ledger.log.ledger import Ledger
 from tests.support import fork_server
 from tests.support.waiting import eventually
 
-ACCOUNTS = tuple(f"shared-{number}" for number in range(10))
-"""Every writer spends from all of them."""
-CREDITS = 100
+HOT = ("hot",)
+"""The first two writers have this account alone, and all of it between them."""
+SHARED = tuple(f"shared-{number}" for number in range(10))
+"""The other two spend from all of them."""
+CREDITS = dict.fromkeys(HOT, 1_000_000) | dict.fromkeys(SHARED, 100)
+"""Those who share are always short of them, so that some are refused."""
 WRITERS = 4
+RIVALS = 2
 CALLERS = 64
 _CUT_ONE = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -94,8 +98,11 @@ class Diary:
 class Writer:
     """Many callers in one process."""
 
-    def __init__(self, ledger: Ledger, diary: Diary, name: str, dice: random.Random) -> None:
+    def __init__(
+        self, ledger: Ledger, diary: Diary, name: str, dice: random.Random, accounts: Sequence[str]
+    ) -> None:
         self._ledger = ledger
+        self._accounts = accounts
         self._diary = diary
         self._name = name
         self._dice = dice
@@ -124,7 +131,7 @@ class Writer:
 
     def _next(self) -> Line:
         name = f"{self._name}-{next(self._numbers)}"
-        kind, account = self._dice.random(), self._dice.choice(ACCOUNTS)
+        kind, account = self._dice.random(), self._dice.choice(self._accounts)
         if kind < 0.3 and self._charged:
             job, owner = self._charged.pop(self._dice.randrange(len(self._charged)))
             return Line(f"fail:{name}", fail=c.FailJob(job, owner, "operator", _BUSY))
@@ -140,34 +147,57 @@ class Writer:
 class WriterProcess:
     """One writer's lives, one after another."""
 
-    def __init__(self, database_url: str, folder: Path, name: str, seed: int) -> None:
-        self._arguments = (database_url, folder / name, name, seed)
+    def __init__(
+        self, database_url: str, folder: Path, name: str, seed: int, accounts: Sequence[str]
+    ) -> None:
+        self._arguments = (database_url, folder / name, name, seed, accounts)
         self.name = name
+        self.disturbed: list[tuple[int, int]] = []
+        """When it was dead, stopped or cut off, from and to, in epoch microseconds."""
         self.diary = Diary(folder / name)
         self.lives = 0
         self._process: fork_server.Child | None = None
 
     def start(self) -> None:
         self.lives += 1
-        url, path, name, seed = self._arguments
-        self._process = fork_server.call(_write, url, path, f"{name}.{self.lives}", seed + self.lives)
+        url, path, name, seed, accounts = self._arguments
+        self._process = fork_server.call(
+            _write, url, path, f"{name}.{self.lives}", seed + self.lives, accounts
+        )
 
     async def writes(self, size_bytes: int) -> None:
         """Until the diary has grown by so much."""
         enough = self.diary.size_bytes + size_bytes
         await eventually(lambda: self.diary.size_bytes >= enough, what=f"{self.name} goes on writing")
 
+    @contextlib.asynccontextmanager
+    async def being_disturbed(self) -> AsyncIterator[None]:
+        """Until it writes as before."""
+        began_us = time.time_ns() // 1000
+        yield
+        await self.writes(20_000)
+        self.disturbed.append((began_us, time.time_ns() // 1000))
+
+    def send(self, signum: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signum)
+
     async def end(self, signum: signal.Signals) -> int:
         """Its exit code; SIGTERM lets it finish what it has asked."""
         assert self._process is not None
-        os.kill(self._process.pid, signum)
+        self.send(signum)
         return await asyncio.to_thread(self._process.wait, 60)
 
 
 async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -> list[WriterProcess]:
-    """Four writers for so long, and until as many were killed; others are cut off. All get answers."""
+    """Four writers for so long, and until as many were killed. Others are cut off, or stopped until all
+    others have gone on without them. All get answers.
+    """
     dice = random.Random(seed)
-    writers = [WriterProcess(database_url, folder, f"w{n}", seed + 1000 * n) for n in range(WRITERS)]
+    writers = [
+        WriterProcess(database_url, folder, f"w{n}", seed + 1000 * n, HOT if n < RIVALS else SHARED)
+        for n in range(WRITERS)
+    ]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -177,11 +207,21 @@ async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -
     while time.monotonic() < end_at or sum(writer.lives for writer in writers) <= 2 * WRITERS:
         victim = dice.choice(writers)
         await victim.writes(dice.randrange(100_000))
-        if dice.random() < 0.5:
-            await owner.execute(_CUT_ONE)
-            continue
-        assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
-        victim.start()
+        strike = dice.random()
+        async with contextlib.AsyncExitStack() as disturbed:
+            for writer in writers if strike < 0.4 else [victim]:  # nobody knows whom a cut hits
+                await disturbed.enter_async_context(writer.being_disturbed())
+            if strike < 0.4:
+                await owner.execute(_CUT_ONE)
+            elif strike < 0.6:
+                victim.send(signal.SIGSTOP)
+                for other in writers:
+                    if other is not victim:
+                        await other.writes(dice.randrange(20_000))
+                victim.send(signal.SIGCONT)
+            else:
+                assert await victim.end(signal.SIGKILL) == -signal.SIGKILL
+                victim.start()
     await owner.close()
     for writer in writers:
         await writer.writes(1)
@@ -189,18 +229,18 @@ async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -
     return writers
 
 
-def _write(database_url: str, path: Path, name: str, seed: int) -> None:
-    asyncio.run(_live(database_url, path, name, seed))
+def _write(database_url: str, path: Path, name: str, seed: int, accounts: Sequence[str]) -> None:
+    asyncio.run(_live(database_url, path, name, seed, accounts))
 
 
-async def _live(database_url: str, path: Path, name: str, seed: int) -> None:
+async def _live(database_url: str, path: Path, name: str, seed: int, accounts: Sequence[str]) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     diary = Diary(path)
     pool = asyncpg.create_pool(database_url, min_size=0, server_settings={"role": "neurocards_app"})
     async with contextlib.AsyncExitStack() as stack:
         ledger = await _opened(stack, Ledger(database_url, await stack.enter_async_context(pool)))
-        writer = Writer(ledger, diary, name, random.Random(seed))
+        writer = Writer(ledger, diary, name, random.Random(seed), accounts)
         await asyncio.gather(*(writer.ask(*again) for again in diary.unanswered().items()))
         await asyncio.gather(*(writer.call(stop) for _ in range(CALLERS)))
 

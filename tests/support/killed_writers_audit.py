@@ -13,8 +13,10 @@ from ledger import commands as c
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
 from ledger.log.reader import LogReader
+from projections.verify.run import check_ledger
 from tests.support.books import Books, imbalances
-from tests.support.killed_writers import ACCOUNTS, CREDITS, Asked, Diary, WriterProcess, storm
+from tests.support.killed_writers import CREDITS, RIVALS, Asked, Diary, WriterProcess, storm
+from tests.support.turns import Turns, turns_of
 
 
 class Told:
@@ -38,7 +40,7 @@ class Told:
 
     def balances(self) -> Counter[str]:
         """What each account must hold, by the receipts alone."""
-        held = Counter(dict.fromkeys(ACCOUNTS, CREDITS))
+        held = Counter(CREDITS)
         prices = {
             job: order.price
             for order in self.asked.values()
@@ -64,11 +66,11 @@ async def survives_killed_writers(
     *,
     seconds: float,
     seed: int,
-) -> list[WriterProcess]:
-    """Storm over ten accounts that hold little, then look at everything."""
-    for account in ACCOUNTS:
+) -> tuple[list[WriterProcess], Turns]:
+    """Storm over accounts that hold little, then look at everything; what the two rivals waited for."""
+    for account, credits in CREDITS.items():
         await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
-        await ledger.execute(c.AcceptTerms(account, "1", CREDITS), key=f"terms:{account}")
+        await ledger.execute(c.AcceptTerms(account, "1", credits), key=f"terms:{account}")
     before = (await ledger.read.head()).position
     writers = await storm(database_url, folder, seconds=seconds, seed=seed)
     told = Told(writer.diary for writer in writers)
@@ -77,7 +79,7 @@ async def survives_killed_writers(
     assert told.refused["InsufficientCreditsError"] > 10, "the accounts were never short of credits"
     for writer in writers:
         writer.diary.close()
-    return writers
+    return writers, turns_of(log, {writer.name: writer.disturbed for writer in writers[:RIVALS]})
 
 
 async def audit(pool: "asyncpg.Pool[asyncpg.Record]", told: Told, before: int) -> list[Recorded]:
@@ -86,6 +88,7 @@ async def audit(pool: "asyncpg.Pool[asyncpg.Record]", told: Told, before: int) -
     log = [event async for event in reader.scan()]
     assert [event.position for event in log] == list(range(1, len(log) + 1)), "a gap"
     assert await pool.fetch("SELECT * FROM audit.chain_breaks") == []
+    assert await check_ledger(pool) == []
 
     stands = {
         e.key: Receipt(e.position, e.command_events or 0, e.recorded_at_us) for e in log[before:] if e.key
@@ -94,7 +97,7 @@ async def audit(pool: "asyncpg.Pool[asyncpg.Record]", told: Told, before: int) -
     assert set(told.asked) == told.only_refused | set(told.receipts), "somebody never got an answer"
 
     _never_overdrawn(log)
-    held = {account: (await reader.account(account)).balance for account in ACCOUNTS}
+    held = {account: (await reader.account(account)).balance for account in CREDITS}
     assert held == told.balances()
     return log[before:]
 
