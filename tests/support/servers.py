@@ -186,11 +186,13 @@ def own_valkey(folder: Path, *, durable: bool = False, databases: int = 16) -> I
 
 
 @contextmanager
-def own_postgres(folder: Path) -> Iterator[EmbeddedPostgres]:
-    """A Postgres of one's own, to kill; without our tables."""
+def own_postgres(folder: Path, **options: str) -> Iterator[EmbeddedPostgres]:
+    """A Postgres of one's own, to kill or to set otherwise; without our tables."""
     with short_folder() as sockets:
         fresh_cluster(sockets / "data")
-        server = EmbeddedPostgres(sockets / "data", sockets, folder / "postgres.log", durable=False)
+        server = EmbeddedPostgres(
+            sockets / "data", sockets, folder / "postgres.log", durable=False, options=options
+        )
         server.start()
         try:
             yield server

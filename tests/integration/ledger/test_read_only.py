@@ -23,6 +23,7 @@ from services.local.binaries import find_client, find_postgres
 from services.local.postgres import EmbeddedPostgres
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support import servers
+from tests.support.hand_made import BEGIN, append
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -188,6 +189,15 @@ def either(*of: EmbeddedPostgres) -> str:
     return f"postgresql://{servers.OPERATOR}@/postgres?host=" + ",".join(
         quote(folder, safe="/") for folder in folders
     )
+
+
+async def test_a_standby_that_is_asked_by_hand_refuses(standby: EmbeddedPostgres):
+    connection = await asyncpg.connect(standby.url(user=servers.OPERATOR))
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError, match="this connection can only read"):
+        await append(connection, [("account-a", "AccountOpened", {})])
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError, match="this connection can only read"):
+        await connection.fetchrow(BEGIN, [], [], None, None, "", "", "")
+    await connection.close()
 
 
 async def test_a_replica_that_is_behind_decides_nothing_until_it_is_promoted(
