@@ -53,6 +53,8 @@ def _import_all(config: pytest.Config) -> None:
                 name = ".".join(file.relative_to(config.rootpath).with_suffix("").parts)
                 with contextlib.suppress(Exception, pytest.skip.Exception):  # for the test processes to tell
                     import_module(name)
+    if source := sys.modules.get("tests.support.source"):
+        source.parse_all()
     gc.freeze()
     gc.enable()
 

@@ -1,7 +1,10 @@
 """What takes long and is the same in every process: done once, before processes are forked from this one."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
+
+import asyncpg
 
 from services.platform.tls import tls_context
 
@@ -9,6 +12,8 @@ _BUILT = (
     "Update", "Message", "CallbackQuery", "AnswerCallbackQuery", "DeleteMessage", "EditMessageReplyMarkup",
     "EditMessageText", "GetFile", "GetMe", "GetUpdates", "SendMessage", "SendVideo", "SetMyCommands",
 )  # fmt: skip
+_OURS_FROM = 16_384
+"""Postgres gives lower numbers to its own types only."""
 _kept: list[Any] = []
 """Answers; pydantic forgets those that nobody holds."""
 
@@ -18,6 +23,23 @@ def share_certificates() -> None:
     from aiogram.client.session import aiohttp
 
     vars(aiohttp)["ssl"] = SimpleNamespace(create_default_context=lambda **_: tls_context())
+
+
+def share_types() -> None:
+    """Ask Postgres once per process what an array is: it is the same in each of hundreds of databases."""
+    connections: Any = asyncpg.Connection
+    ask = connections._introspect_types
+    known: dict[frozenset[int], Any] = {}
+
+    async def introspect(connection: Any, oids: Iterable[int], timeout: float | None) -> Any:
+        builtin = frozenset(oids)
+        if max(builtin) >= _OURS_FROM:
+            return await ask(connection, oids, timeout)
+        if builtin not in known:
+            known[builtin] = await ask(connection, oids, timeout)
+        return known[builtin]
+
+    connections._introspect_types = introspect
 
 
 def prepare() -> None:

@@ -1,9 +1,13 @@
 """Reading the project's own source."""
 
 import ast
+import contextlib
 import gc
 from functools import cache
 from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("events", "ledger", "projections", "services", "tests")
 
 
 @cache
@@ -18,3 +22,11 @@ def parse(path: Path) -> ast.Module:
         return ast.parse(path.read_text(encoding="utf-8"))
     finally:
         gc.enable()
+
+
+def parse_all() -> None:
+    """Once, before processes are forked that would each do so; what is wrong is for the tests to tell."""
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            with contextlib.suppress(SyntaxError):
+                parse(path)

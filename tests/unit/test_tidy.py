@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.each import each
-from tests.support.source import parse
+from tests.support.source import PACKAGES, ROOT, parse
 
-ROOT = Path(__file__).parents[2]
 MODULE_LINES = 400
 FUNCTION_LINES = 50
-PACKAGES = ("events", "ledger", "projections", "services", "tests")
 
 # Spelled so that this file does not find itself.
 LEFTOVERS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA[C]K)\b")

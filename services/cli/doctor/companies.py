@@ -122,12 +122,12 @@ async def _sandbox(client: httpx.AsyncClient, settings: Settings) -> Check:
 
 async def check_models(settings: Settings) -> list[Check]:
     """One check per model in use; none while OpenAI is the sandbox."""
+    if settings.uses_sandbox_for("openai"):
+        return []
     from services.adapters.openai.client import open_client
     from services.adapters.openai.errors import OpenAINoAnswerError
     from services.adapters.openai.models import end_of, models_in_use
 
-    if settings.uses_sandbox_for("openai"):
-        return []
     today, checks = datetime.now(UTC).date(), []
     async with open_client(settings) as client:
         for field, model in models_in_use(settings).items():

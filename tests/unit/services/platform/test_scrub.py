@@ -50,8 +50,8 @@ def test_no_secret_is_left(kind: str, wrap: Callable[[str], str], around: str) -
     secret, telling = SECRETS[kind]
     assume("webhooks" not in around and telling not in around)
     for said in (wrap(f"{around} {secret} {around}"), wrap(f'{around} "{secret}",')):
-        assert telling not in scrub(said)
-        assert "webhooks" not in scrub(said) and "://" not in scrub(said)
+        left = scrub(said)
+        assert telling not in left and "webhooks" not in left and "://" not in left
 
 
 @given(st.text())

@@ -1,5 +1,6 @@
 """Which of OpenAI's models think, and when those in use leave the API: asked, measured, warned of."""
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -13,7 +14,7 @@ from services.adapters.openai.client import open_client
 from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.openai.metrics import MODEL_END
 from services.adapters.openai.models import ModelEnds, can_leave_off_thinking, end_of
-from services.cli.doctor.companies import judge_model_end
+from services.cli.doctor.companies import check_models, judge_model_end
 from services.platform.settings import Settings, load_settings
 from tests.support.each import each
 
@@ -40,6 +41,13 @@ async def test_the_sandbox_knows_what_openai_has_announced(settings: Settings) -
         assert await end_of(client, settings.openai_model, TODAY) is None
         assert await end_of(client, settings.openai_moderation_model, TODAY) is None
         assert await end_of(client, "gpt-gone", TODAY) == TODAY
+
+
+async def test_while_it_is_the_sandbox_the_doctor_does_not_even_load_its_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "services.adapters.openai.client", None)
+    assert await check_models(load_settings()) == []
 
 
 ANSWERS: dict[str, Callable[[], web.Response]] = {
