@@ -20,7 +20,7 @@ _ESCAPE: Final = re.compile(r"\\+(?:u([0-9A-Fa-f]{4})|([nrtbf])|(?=[\"'/]))")
 _TAG: Final = re.compile(r"<[/!]?[A-Za-z][^<>]{0,300}>|<!--.{0,300}?-->")
 _SECRETS: Final = (
     (re.compile(r"[a-z0-9+.-]{0,21}://[^\s\"'<>]*", re.IGNORECASE), "[url]"),
-    (re.compile(r"\bbearer\s+[^\s\"',<>]+", re.IGNORECASE), f"Bearer {HIDDEN}"),
+    (re.compile(r"\b(?:bearer\s+)+[^\s\"',<>]+", re.IGNORECASE), f"Bearer {HIDDEN}"),
     (re.compile(r"(?<!\d)\d{6,20}:[A-Za-z0-9_-]{20,}"), HIDDEN),  # Telegram's tokens
     (re.compile(r"(?<![\w-])(?=[A-Za-z_-]*\d)[A-Za-z0-9_-]{32,}"), HIDDEN),
 )

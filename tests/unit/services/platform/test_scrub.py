@@ -46,6 +46,7 @@ WRAPPINGS: list[Callable[[str], str]] = [
 @given(st.sampled_from(WRAPPINGS), st.text(max_size=20))
 @example(str, "://")
 @example(WRAPPINGS[1], ":\x00//")
+@example(str, "BEARER")
 def test_no_secret_is_left(kind: str, wrap: Callable[[str], str], around: str) -> None:
     secret, telling = SECRETS[kind]
     assume("webhooks" not in around and telling not in around)
