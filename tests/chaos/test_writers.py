@@ -25,4 +25,4 @@ async def test_nothing_is_lost_or_doubled_and_each_gets_its_turn(
         )
     record_property("two processes on one account", str(turns))
     assert sum(writer.lives for writer in writers) > 2 * WRITERS, "hardly anybody was killed"
-    assert turns.soon > 0.9, turns
+    assert turns.soon > 0.95, turns

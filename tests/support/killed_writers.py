@@ -206,7 +206,7 @@ async def storm(database_url: str, folder: Path, *, seconds: float, seed: int) -
     owner = await asyncpg.connect(database_url)
     while time.monotonic() < end_at or sum(writer.lives for writer in writers) <= 2 * WRITERS:
         victim = dice.choice(writers)
-        await victim.writes(dice.randrange(100_000))
+        await victim.writes(dice.randrange(40_000))
         strike = dice.random()
         async with contextlib.AsyncExitStack() as disturbed:
             for writer in writers if strike < 0.4 else [victim]:  # nobody knows whom a cut hits
