@@ -66,8 +66,7 @@ class Outcome(NamedTuple):
     position: int | None
     hash: bytes | None
     at_us: int | None
-    now_us: int | None
-    clock_us: int | None
+    believed_us: int | None
     detail: str | None
 
     @property
@@ -92,7 +91,7 @@ def used_keys(found: Iterable[tuple[str, str, int, int, int]]) -> dict[str, Used
 
 
 class AppendConnection:
-    """One session with the primary; `clock` learns the database's time from its answers."""
+    """One session with the primary; `clock` learns from its answers which time is believed."""
 
     def __init__(self, connection: "Connection", clock: LogClock) -> None:
         self._connection = connection
@@ -183,8 +182,8 @@ class AppendConnection:
         row = await self._answer(self._connection.fetchrow(query(function), *values))
         assert row is not None
         outcome = Outcome(*row)
-        if outcome.now_us is not None and outcome.clock_us is not None:
-            self._clock.set(outcome.clock_us, outcome.now_us)
+        if outcome.believed_us is not None:
+            self._clock.set(outcome.believed_us)
         return outcome
 
     async def _answer(self, asked: "Coroutine[Any, Any, T]") -> "T":

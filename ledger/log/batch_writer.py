@@ -42,6 +42,12 @@ Known = Mapping[str, tuple[int, State]]
 _BEGIN_MAX = 3
 _AGAIN_S = 0.1
 _DOUBT_S = 1.0
+_DOUBTS = {
+    "doubt": "no two clocks agree, so nothing is recorded until they do: set the wrong one right "
+    "(docs/runbook.md, ClockInDoubt), then ask again with the same key",
+    "gap": "the log's last event is over a day old and nobody outside tells the time, so the clock may be "
+    "wrong: compare it, then `neurocards clock confirm`, and ask again with the same key",
+}
 
 
 class Flight(NamedTuple):
@@ -243,15 +249,22 @@ class BatchWriter:
             case "later":
                 later = LedgerUnavailableError("the database's clock is behind; try later with the same key")
                 self._refuse(batch, decided.commands_of(outcome.waiting()), later, outcome)
-            case "doubt":
-                logger.error("clock_in_doubt", detail=outcome.detail, others_us=self._clock.others_us())
-                raise ClockDoubtError("no two clocks agree; nothing can be recorded until they do")
+            case "doubt" | "gap":
+                wall_us, witness_us = self._clock.others_us()
+                logger.error(
+                    "clock_in_doubt",
+                    why=outcome.outcome,
+                    clocks=outcome.detail,
+                    wall_us=wall_us,
+                    witness_us=witness_us,
+                )
+                raise ClockDoubtError(_DOUBTS[outcome.outcome])
 
     def _answer(self, batch: Sequence[Pending], decided: Decided, outcome: Outcome) -> None:
         assert outcome.at_us is not None
         answers = decided.answers_at(outcome.head.position, outcome.at_us)
         for pending, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Receipt) or not _may_still_pass(pending, outcome.now_us):
+            if isinstance(answer, Receipt) or not _may_still_pass(pending, outcome.believed_us):
                 publish([pending], answer)
 
     def _answer_used(self, batch: Sequence[Pending], used: Mapping[str, UsedKey]) -> None:
@@ -273,7 +286,7 @@ class BatchWriter:
         self, batch: Sequence[Pending], numbers: set[int], error: LedgerError, outcome: Outcome
     ) -> None:
         for number in numbers:
-            if not _may_still_pass(batch[number], outcome.now_us):
+            if not _may_still_pass(batch[number], outcome.believed_us):
                 publish([batch[number]], error)
 
     def _refresh(self, fresh: Fresh) -> None:

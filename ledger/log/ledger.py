@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+import msgspec
+
 from ledger.commands import Command
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
@@ -17,6 +19,21 @@ query = load_queries("ledger.log")
 _NOTIFY_S = 0.005
 
 
+class Clocks(msgspec.Struct, frozen=True):
+    """Epoch microseconds that the clocks say, and the `outcome` of judging them.
+
+    `head_us` is the newest event's time, 0 for none; `told_us` what another process says of a witness;
+    `believed_us` None: no two agree.
+    """
+
+    outcome: str
+    clock_us: int
+    head_us: int
+    witness_us: int | None
+    told_us: int | None
+    believed_us: int | None
+
+
 class Ledger:
     """The only writer. An async context manager: owns the appender, not the pool.
 
@@ -28,7 +45,8 @@ class Ledger:
         self, database_url: str, pool: Pool, *, witness: Callable[[], int | None] = lambda: None
     ) -> None:
         self.read = LogReader(pool)
-        self._appender = Appender(database_url, LogClock(witness), self._notify)
+        self._clock = LogClock(witness)
+        self._appender = Appender(database_url, self._clock, self._notify)
         self._appended = asyncio.Event()
         self._notifying: asyncio.Task[None] | None = None
 
@@ -49,6 +67,27 @@ class Ledger:
         LedgerUnavailableError when Postgres stays away (ask again with the same key).
         """
         return await self._appender.submit(command, key)
+
+    def now_us(self) -> int:
+        """The time that is believed, as last heard, in epoch microseconds."""
+        return self._clock.now_us()
+
+    async def clocks(self) -> Clocks:
+        """Compare the clocks, and follow the one that is believed.
+
+        Tells others what our witness says, and hears what theirs say. Raises what asyncpg raises.
+        """
+        clock = self._clock
+        row = await self.read.pool.fetchrow(
+            query("clocks"), clock.wall_us(), clock.witness(), clock.heard_us()
+        )
+        assert row is not None
+        clocks = Clocks(*row)
+        if clocks.told_us is not None:
+            clock.hear(clocks.told_us)
+        if clocks.believed_us is not None:
+            clock.set(clocks.believed_us)
+        return clocks
 
     def _notify(self) -> None:
         """Hint to who LISTENs: never in the append's transaction, at most each five milliseconds."""

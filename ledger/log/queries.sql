@@ -1,16 +1,20 @@
 -- name: append
 -- One batch, judged and written under the lock (ledger/migrations/0002_append.sql). Parameters as there.
-SELECT outcome, position, hash, at_us, now_us, clock_us, detail::text
+SELECT outcome, position, hash, at_us, believed_us, detail::text
 FROM ledger.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 
 -- name: begin_append
 -- Takes the lock in a transaction and tells what is new. Parameters as in ledger/migrations/0002_append.sql.
-SELECT outcome, position, hash, NULL::bigint AS at_us, now_us, clock_us, detail::text
+SELECT outcome, position, hash, NULL::bigint AS at_us, believed_us, detail::text
 FROM ledger.begin_append($1, $2, $3, $4, $5, $6, $7)
 
 -- name: clock
 -- The database's time, in epoch microseconds.
 SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+
+-- name: clocks
+-- What the clocks say, and which is believed; parameters as in ledger/migrations/0002_append.sql.
+SELECT outcome, clock_us, head_us, witness_us, told_us, believed_us FROM ledger.clocks($1, $2, $3)
 
 -- name: events_after
 -- What comes after a position, in order. $1 position, $2 at most so many

@@ -21,6 +21,26 @@ CREATE TABLE ledger.event_rights (
 );
 GRANT SELECT ON ledger.event_rights TO neurocards_reader;
 
+-- What time it is by outside companies, as a login heard it, beside the database's clock then; an operator tells that this one
+-- is right. Good for `for_us`.
+CREATE TABLE ledger.witnesses (
+    login      name   PRIMARY KEY,
+    clock_us   bigint NOT NULL,
+    witness_us bigint NOT NULL,
+    for_us     bigint NOT NULL
+);
+
+-- Batches that were not decided within the five seconds before their stamp, and what the clocks said. `verify` judges them by it.
+CREATE TABLE ledger.decision_times (
+    first      bigint PRIMARY KEY,
+    last       bigint NOT NULL,
+    decided_us bigint NOT NULL,
+    clock_us   bigint NOT NULL,
+    wall_us    bigint,
+    witness_us bigint
+);
+GRANT SELECT ON ledger.witnesses, ledger.decision_times TO neurocards_reader;
+
 INSERT INTO ledger.event_rights (stream, type, kind, waits, roles)
 SELECT r.stream || '-', r.type, r.kind, r.waits <> '',
        (SELECT array_agg('neurocards_' || l.login) FROM unnest(string_to_array(rtrim('operator ' || r.logins), ' ')) AS l (login))
@@ -96,7 +116,8 @@ CREATE FUNCTION ledger.clock() RETURNS bigint LANGUAGE sql VOLATILE
 
 -- Which of three clocks is believed, and what is stamped: the database's, the caller's (NULL on the same machine) and a
 -- witness from outside. `head_us` is the newest event's time, 0 for none. All in epoch microseconds. What is stamped is never
--- beyond the database's clock nor below the head. `later`: nothing new is given or taken.
+-- beyond the database's clock nor below the head. `later`: nothing new is given or taken. `gap`: after a day without events a
+-- machine may have started with a wrong clock; it takes a witness.
 CREATE FUNCTION ledger.judge_time(clock_us bigint, head_us bigint, wall_us bigint, witness_us bigint,
                                   OUT outcome text, OUT now_us bigint, OUT believed_us bigint)
     LANGUAGE plpgsql IMMUTABLE AS $$
@@ -118,13 +139,47 @@ BEGIN
         RETURN;
     END IF;
     now_us := greatest(least(clock_us, believed_us), head_us);
-    outcome := CASE WHEN patience = 0 OR clock_us < believed_us OR head_us > believed_us + patience THEN 'later' ELSE 'ok' END;
+    outcome := CASE
+        WHEN head_us > 0 AND now_us - head_us > 86400000000 AND (abs(now_us - witness_us) <= 300000000) IS DISTINCT FROM true THEN 'gap'
+        WHEN patience = 0 OR clock_us < believed_us OR head_us > believed_us + patience THEN 'later'
+        ELSE 'ok' END;
 END $$;
+
+-- What the clocks say. Tells others what outside companies say, p_witness_us, or takes from them which is nearest to the
+-- database's clock; who has neither remembers, p_heard_us. By no clock but the database's is one too old.
+CREATE FUNCTION ledger.clocks(p_wall_us bigint, p_witness_us bigint, p_heard_us bigint,
+                              OUT outcome text, OUT clock_us bigint, OUT head_us bigint, OUT witness_us bigint, OUT told_us bigint,
+                              OUT believed_us bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    verdict record;
+BEGIN
+    clock_us := ledger.clock();
+    head_us := coalesce((SELECT e.recorded_at_us FROM public.events e ORDER BY e.position DESC LIMIT 1), 0);
+    IF p_witness_us IS NOT NULL THEN
+        INSERT INTO ledger.witnesses AS w VALUES (session_user, clocks.clock_us, p_witness_us, 90000000)
+        ON CONFLICT (login) DO UPDATE SET clock_us = excluded.clock_us, witness_us = excluded.witness_us, for_us = excluded.for_us;
+    END IF;
+    told_us := (SELECT clocks.clock_us + w.witness_us - w.clock_us FROM ledger.witnesses w
+                WHERE clocks.clock_us - w.clock_us BETWEEN 0 AND w.for_us ORDER BY abs(w.witness_us - w.clock_us) LIMIT 1);
+    witness_us := coalesce(p_witness_us, told_us, p_heard_us);
+    verdict := ledger.judge_time(clock_us, head_us, p_wall_us, witness_us);
+    outcome := verdict.outcome;
+    believed_us := verdict.believed_us;
+END $$;
+
+-- A person says that the database's clock is right: for ten minutes a witness to who has no other. `neurocards clock confirm`.
+CREATE FUNCTION ledger.confirm_clock() RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO ledger.witnesses AS w SELECT session_user, c, c, 600000000 FROM ledger.clock() AS c
+    ON CONFLICT (login) DO UPDATE SET clock_us = excluded.clock_us, witness_us = excluded.witness_us, for_us = excluded.for_us
+    RETURNING w.clock_us
+$$;
 
 -- What the first step of every append does: refuse what cannot be durable, take the lock, then judge in new statements.
 CREATE FUNCTION ledger.enter(p_cursors bigint[], p_cursor_hashes bytea[], p_wall_us bigint, p_witness_us bigint,
                              OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT head_us bigint,
-                             OUT now_us bigint, OUT clock_us bigint, OUT believed_us bigint)
+                             OUT clock_us bigint, OUT believed_us bigint)
     LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     verdict record;
@@ -162,9 +217,7 @@ BEGIN
     clock_us := ledger.clock();
     verdict := ledger.judge_time(clock_us, head_us, p_wall_us, p_witness_us);
     outcome := verdict.outcome;
-    now_us := verdict.now_us;
     believed_us := verdict.believed_us;
-    clock_us := least(clock_us, believed_us);
 END $$;
 
 -- Receipts of keys that stand, and events that are newer than the versions known, 32 KiB in all: a server that waits for
@@ -282,8 +335,7 @@ CREATE FUNCTION ledger.flawed_credits(p_after bigint) RETURNS TABLE ("position" 
 -- p_keys of the commands; p_streams and p_versions: what is cached of the streams they read, joined by U+001F.
 CREATE FUNCTION ledger.begin_append(p_cursors bigint[], p_cursor_hashes bytea[], p_wall_us bigint, p_witness_us bigint,
                                     p_keys text, p_streams text, p_versions text,
-                                    OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT now_us bigint, OUT clock_us bigint,
-                                    OUT believed_us bigint, OUT detail json)
+                                    OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT believed_us bigint, OUT detail json)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -293,8 +345,6 @@ BEGIN
     outcome := CASE WHEN head.outcome = 'later' THEN 'ok' ELSE head.outcome END;  -- `append` knows what waits
     "position" := head.position;
     hash := head.hash;
-    now_us := head.now_us;
-    clock_us := head.clock_us;
     believed_us := head.believed_us;
     IF outcome <> 'ok' THEN RETURN; END IF;
     detail := json_build_object(
@@ -305,16 +355,17 @@ END $$;
 
 -- Appends a batch of decided commands in one call, or says why not and writes nothing.
 --
--- p_cursors, p_cursor_hashes: the last events the caller has seen, which the log must hold. p_now_us: the time it decided at.
--- p_wall_us, p_witness_us: see judge_time. p_reads, p_read_versions: every stream that was read, as it was then.
+-- p_cursors, p_cursor_hashes: the last events the caller has seen, which the log must hold. p_now_us: the time it decided at,
+-- by the clock that is believed; p_wall_us, p_witness_us: see judge_time. p_reads, p_read_versions: every stream that was read,
+-- as it was then.
 -- p_keys, p_bodies (32 bytes each), p_counts: the commands in order, with how many events each has, also none.
 -- p_streams, p_versions, p_types, p_data: their events. Each column of text or numbers is one text joined by U+001F, which
 -- JSON escapes and names never hold.
 CREATE FUNCTION ledger.append(p_cursors bigint[], p_cursor_hashes bytea[], p_now_us bigint, p_wall_us bigint, p_witness_us bigint,
                               p_reads text, p_read_versions text, p_keys text, p_bodies bytea, p_counts text,
                               p_streams text, p_versions text, p_types text, p_data text,
-                              OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT at_us bigint, OUT now_us bigint,
-                              OUT clock_us bigint, OUT believed_us bigint, OUT detail json)
+                              OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT at_us bigint, OUT believed_us bigint,
+                              OUT detail json)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
@@ -356,8 +407,6 @@ BEGIN
 
     head := ledger.enter(p_cursors, p_cursor_hashes, p_wall_us, p_witness_us);
     outcome := head.outcome;
-    now_us := head.now_us;
-    clock_us := head.clock_us;
     believed_us := head.believed_us;
     IF outcome = 'back' THEN RETURN; END IF;
     IF EXISTS (SELECT FROM public.events e WHERE e.key = ANY (keys)) THEN
@@ -365,11 +414,11 @@ BEGIN
         detail := ledger.used_keys(keys);
         RETURN;
     END IF;
-    IF outcome = 'doubt' THEN
+    IF outcome IN ('doubt', 'gap') THEN
         detail := json_build_object('clock_us', head.clock_us, 'head_us', head.head_us);
         RETURN;
     END IF;
-    IF (p_now_us BETWEEN now_us - 5000000 AND now_us) IS DISTINCT FROM true THEN
+    IF (p_now_us BETWEEN believed_us - 5000000 AND believed_us) IS DISTINCT FROM true THEN
         outcome := 'time';
         RETURN;
     END IF;
@@ -413,8 +462,12 @@ BEGIN
     outcome := 'ok';
     "position" := head.position;
     hash := head.hash;
-    at_us := greatest(p_now_us, head.head_us);
+    at_us := greatest(least(p_now_us, head.clock_us), head.head_us);
     IF n = 0 THEN RETURN; END IF;
+    IF p_now_us NOT BETWEEN at_us - 5000000 AND at_us THEN
+        INSERT INTO ledger.decision_times
+        VALUES (head.position + 1, head.position + n, p_now_us, head.clock_us, p_wall_us, p_witness_us);
+    END IF;
 
     SELECT array_agg(audit.event_bytes(
                head.position + e.n, e.stream, e.version, e.type, e.data, append.at_us, keys[e.command],
@@ -556,10 +609,12 @@ CREATE FUNCTION ledger.free_append_lock(p_pid int, p_since timestamptz) RETURNS 
     WHERE h.what = 'append_lock' AND h.pid = p_pid AND h.since = p_since AND h.waits_for IS DISTINCT FROM 'SyncRep'
 $$;
 
--- Everybody who appends may call these two; nobody may call what they are made of.
+-- Everybody who appends may call these three; nobody may call what they are made of, but for the rule about clocks.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 ALTER TABLE ledger.append_lock OWNER TO neurocards_log;
 ALTER TABLE ledger.event_rights OWNER TO neurocards_log;
+ALTER TABLE ledger.witnesses OWNER TO neurocards_log;
+ALTER TABLE ledger.decision_times OWNER TO neurocards_log;
 DO $$
 DECLARE
     one record;
@@ -568,9 +623,10 @@ BEGIN
         EXECUTE format('ALTER FUNCTION %s OWNER TO neurocards_log', one.name);
     END LOOP;
 END $$;
-GRANT EXECUTE ON FUNCTION ledger.append, ledger.begin_append
+GRANT EXECUTE ON FUNCTION ledger.append, ledger.begin_append, ledger.clocks
     TO neurocards_web, neurocards_bot, neurocards_worker, neurocards_monitor, neurocards_maintenance, neurocards_operator;
-GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs, ledger.correct_clock, ledger.clock, ledger.judge_time TO neurocards_operator;
+GRANT EXECUTE ON FUNCTION ledger.judge_time TO neurocards_reader;
+GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs, ledger.correct_clock, ledger.clock, ledger.confirm_clock TO neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.hindrances TO neurocards_monitor, neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.free_append_lock TO neurocards_monitor;
 DO $$

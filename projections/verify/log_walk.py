@@ -36,6 +36,8 @@ class RulesWalk:
                 rules.resume(max(left, 0), row["recorded_at_us"])
                 await self._begun(row["position"])
         rules.snapshots = await snapshots(self._connection, self._findings)
+        decided = await self._connection.fetch(query("decision_times"), self._after)
+        rules.decided_us = {position: decided_us for position, decided_us in decided}
         cursor = await self._connection.cursor(query("rules"), self._after, READ)
         while rows := await cursor.fetch(PAGE):
             if self._after:

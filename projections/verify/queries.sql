@@ -24,6 +24,25 @@ FROM events WHERE position <= $1 AND command_events IS NOT NULL ORDER BY positio
 -- How many rows a read model has.
 SELECT count(*) FROM {table}
 
+-- name: decision_times
+-- When events about credits were decided that were not decided within the five seconds before their stamp. $1 after this position
+SELECT e.position, t.decided_us
+FROM ledger.decision_times t JOIN events e ON e.position BETWEEN t.first AND t.last
+WHERE t.last > $1 AND starts_with(e.type, 'Credits')
+
+-- name: decision_times_wrong
+-- The first position of batches that by their clocks could not be decided or stamped when they were. $1 after this position
+SELECT t.first, t.decided_us
+FROM ledger.decision_times t
+LEFT JOIN events h ON h.position = t.first - 1
+LEFT JOIN events e ON e.position = t.first,
+LATERAL (SELECT coalesce(h.recorded_at_us, 0) AS head_us) AS l,
+LATERAL ledger.judge_time(t.clock_us, l.head_us, t.wall_us, t.witness_us) AS j
+WHERE t.first > $1
+  AND (t.decided_us BETWEEN j.believed_us - 5000000 AND j.believed_us
+       AND e.recorded_at_us = greatest(least(t.decided_us, t.clock_us), l.head_us)) IS DISTINCT FROM true
+ORDER BY t.first
+
 -- name: extra_rows
 -- Rows of a read model whose stream does not begin in the log up to its cursor.
 -- $1 what the stream's name begins with, $2 the cursor's position

@@ -9,7 +9,6 @@ import structlog
 from aiogram import Bot
 from aiogram.types import BotCommand
 
-from ledger.log.ledger import Ledger
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
@@ -29,14 +28,14 @@ from services.generation.wait_estimate import MEASURE_EVERY_S, Outlook, capacity
 from services.payments.orders import PaymentOrders
 from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
+from services.platform.ask_time import ask_time
 from services.platform.blobs import open_blobs
-from services.platform.database import create_pool
 from services.platform.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
 from services.platform.periodic import repeat, sleep
 from services.platform.process import Runtime
+from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
 from services.platform.settings import Settings
-from services.platform.system_start import record_start
 
 logger = structlog.get_logger()
 
@@ -50,15 +49,14 @@ async def serve(settings: Settings) -> None:
     _ = settings.forget_secrets  # without one nobody who comes back is known
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line per update otherwise
     async with Runtime(settings, "bot") as runtime:
-        pool = await create_pool(settings, "bot", max_size=_POOL_MAX)
-        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         redis = command_client(settings)
         bot, moderator = create_bot(settings), Moderator(settings)
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
-            ledger = Ledger(settings.require_database_url(), pool)
-            async with pool, ledger, YooKassa(settings) as yookassa:
-                await record_start(ledger, settings, "bot")
+            async with (
+                start_ledger(settings, runtime, max_size=_POOL_MAX, ask=ask_time) as (ledger, pool),
+                YooKassa(settings) as yookassa,
+            ):
                 texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)
                 orders = PaymentOrders(settings, ledger, pool)
                 stars = StarsPayments(orders, bot, people)

@@ -8,7 +8,7 @@ because it is an auditor's own, is used as it is. What is heavy is imported only
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -128,17 +128,11 @@ def reading_settings(role: str | None, statement_timeout_s: float | None = None)
     }
 
 
-@asynccontextmanager
-async def open_ledger(settings: Settings) -> AsyncIterator[tuple[Ledger, Pool]]:
+def open_ledger(settings: Settings) -> AbstractAsyncContextManager[tuple[Ledger, Pool]]:
     """A ledger to write to and a pool to read from. Raises StartError with what to do."""
-    from ledger.log.ledger import Ledger
-    from services.platform.database import create_pool
+    from services.platform import process_ledger
 
-    async with (
-        await create_pool(settings, "operator", max_size=2) as pool,
-        Ledger(settings.require_database_url(), pool) as ledger,
-    ):
-        yield ledger, pool
+    return process_ledger.open_ledger(settings, "operator", max_size=2)
 
 
 async def decided(settings: Settings, command: Command) -> NewEvents:

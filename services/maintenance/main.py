@@ -37,13 +37,13 @@ from services.payments.provider import PaymentProvider
 from services.payments.reconciliation import Reconciliation
 from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
+from services.platform.ask_time import ask_time
 from services.platform.blobs import open_blobs
-from services.platform.database import create_pool
 from services.platform.process import Runtime
+from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
 from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
-from services.platform.system_start import record_start
 from services.recovery.checkpoint_files import key_path
 
 PAYMENTS_S = 2.0
@@ -60,11 +60,9 @@ COMPARE_S = 60.0
 
 async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(await create_pool(settings, "maintenance", max_size=6))
-        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "maintenance"))
-        await record_start(ledger, settings, "maintenance")
-        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        opened = start_ledger(settings, runtime, max_size=6, ask=ask_time)
+        ledger, pool = await stack.enter_async_context(opened)
         blobs = open_blobs(settings)
         kie = await stack.enter_async_context(Kie(settings, blobs))
         shop = await stack.enter_async_context(YooKassa(settings))

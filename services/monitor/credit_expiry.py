@@ -33,7 +33,8 @@ class ExpirySweep:
         booked = 0
         after: tuple[int, str] = (0, "")
         while True:
-            page = await self._pool.fetch(query("ended_lots"), *after, self._page_accounts)
+            now_us = self._ledger.now_us()
+            page = await self._pool.fetch(query("ended_lots"), *after, self._page_accounts, now_us)
             asked = [self._expire(account, position) for account, _, position in page]
             booked += sum(await asyncio.gather(*asked))
             if len(page) < self._page_accounts:

@@ -68,7 +68,8 @@ class DeadlineSweep:
         self._stuck_until = {job: until for job, until in self._stuck_until.items() if until > now}
         after: tuple[int, str] = (0, "")
         while True:
-            rows = await self._pool.fetch(query("overdue_after"), *after, self._page_jobs)
+            now_us = self._ledger.now_us()
+            rows = await self._pool.fetch(query("overdue_after"), *after, self._page_jobs, now_us)
             page = [_Overdue(*row) for row in rows]
             swept.found += len(page)
             due = [job for job in page if job.job not in self._stuck_until]

@@ -1,7 +1,6 @@
 """`neurocards serve monitor`: deadlines, credit expiry, the append lock; with Postgres alone."""
 
 import contextlib
-import time
 from functools import partial
 
 from ledger.log.ledger import Ledger
@@ -10,12 +9,11 @@ from ledger.sql import load_queries
 from services.monitor.append_lock import LockWatch
 from services.monitor.credit_expiry import ExpirySweep
 from services.monitor.job_deadlines import DeadlineSweep
-from services.monitor.metrics import LOG_AHEAD
-from services.platform.database import create_pool
+from services.monitor.metrics import FAR_DEADLINES
 from services.platform.process import Runtime
+from services.platform.process_ledger import start_ledger
 from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
-from services.platform.system_start import record_start
 
 query = load_queries("services.monitor")
 
@@ -23,15 +21,14 @@ SWEEP_S = 1.0
 MEASURE_S = 5.0
 WATCH_S = 2.0
 EXPIRY_S = 10.0
+CLOCKS_S = 130.0
+"""By so much a job may be queued before the time that is believed now: two clocks that agree may differ."""
 
 
 async def serve(settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(await create_pool(settings, "monitor", max_size=4))
-        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
         runtime = await stack.enter_async_context(Runtime(settings, "monitor"))
-        await record_start(ledger, settings, "monitor")
-        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
+        ledger, pool = await stack.enter_async_context(start_ledger(settings, runtime, max_size=4))
         sweep = DeadlineSweep(ledger, pool, refund_life_s=settings.refund_life_seconds)
 
         async def deadlines() -> int:
@@ -40,17 +37,15 @@ async def serve(settings: Settings) -> None:
         tasks = Scheduler(runtime)
         tasks.start("deadlines", deadlines, SWEEP_S, at_once=True)
         tasks.start("expiry", ExpirySweep(ledger, pool).run_once, EXPIRY_S, at_once=True)
-        tasks.start("log_time", partial(measure_log_time, pool), MEASURE_S)
+        longest_s = settings.job_deadline_seconds
+        tasks.start("far_deadlines", partial(measure_far_deadlines, ledger, pool, longest_s), MEASURE_S)
         tasks.start("append_lock", LockWatch(pool).run_once, WATCH_S)
         runtime.ready()
         await runtime.wait()
 
 
-async def measure_log_time(pool: Pool) -> int:
-    """Measure the log's time ahead of the clocks: it never falls back. While ahead, lots end and deadlines
-    pass by a clock that does not move. Our own clock tells while the database's is still wrong."""
-    row = await pool.fetchrow(query("log_time"))
-    if row is not None:
-        LOG_AHEAD.labels("database").set(row["log_s"] - row["database_s"])
-        LOG_AHEAD.labels("monitor").set(row["log_s"] - time.time())
+async def measure_far_deadlines(ledger: Ledger, pool: Pool, longest_s: float) -> int:
+    """Count unfinished jobs with a deadline farther than the longest: a clock was ahead when they came."""
+    farthest_us = ledger.now_us() + round(longest_s + CLOCKS_S) * 1_000_000
+    FAR_DEADLINES.set(await pool.fetchval(query("far_deadlines"), farthest_us))
     return 0

@@ -13,8 +13,6 @@ HINDERED: Final = Gauge(
 LOCK_FREED: Final = Counter(
     "neurocards_append_lock_freed_total", "Sessions that were ended as they held the append lock", ["login"]
 )
-LOG_AHEAD: Final = Gauge(
-    "neurocards_log_ahead_seconds",
-    "By how much the newest event's time is ahead of a clock; below 0 when it is past",
-    ["clock"],
+FAR_DEADLINES: Final = Gauge(
+    "neurocards_jobs_far_deadline", "Unfinished jobs whose deadline is farther than JOB_DEADLINE_SECONDS"
 )

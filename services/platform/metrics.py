@@ -14,6 +14,18 @@ LIMITER_ALONE: Final = Counter(
     "neurocards_limiter_without_redis_total",
     "Times that Redis did not answer and each process kept the limits alone",
 )
+LOG_AHEAD: Final = Gauge(
+    "neurocards_log_ahead_seconds",
+    "By how much the newest event's time is ahead of the database's clock; below 0 when it is past",
+)
+CLOCK_AHEAD: Final = Gauge(
+    "neurocards_clock_ahead_seconds",
+    "By how much the database's clock is ahead of the process's, or of a witness from outside",
+    ["of"],
+)
+CLOCK_DOUBT: Final = Gauge(
+    "neurocards_clock_in_doubt", "1 while this process can append nothing, as no two clocks agree"
+)
 FEED_EVENTS: Final = Counter(
     "neurocards_feed_events_total", "Events read by in-order consumers, by where from", ["source"]
 )

@@ -7,22 +7,21 @@ from typing import Final
 from aiohttp import web
 from redis.asyncio import Redis
 
-from ledger.log.ledger import Ledger
 from services.adapters.kie.gateway import Kie
 from services.adapters.yookassa.gateway import YooKassa
 from services.payments.orders import PaymentOrders
 from services.payments.yookassa import YooKassaPayments
+from services.platform.ask_time import ask_time
 from services.platform.blobs import open_blobs
-from services.platform.database import create_pool
 from services.platform.errors import StartError
 from services.platform.file_links import FileLinks
 from services.platform.health import Health, address_of, health_routes
 from services.platform.http_server import SILENCE_S, LimitedRunner
 from services.platform.periodic import repeat
 from services.platform.process import Runtime
+from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
 from services.platform.settings import Settings
-from services.platform.system_start import record_start
 from services.streams.wake import IDLE_S, Waker
 from services.web.files import Files
 from services.web.kie_webhook import CallbackDesk, KieWebhook
@@ -63,14 +62,11 @@ def build_runner(app: web.Application, *, proxied: bool) -> LimitedRunner:
 
 async def serve(settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(await create_pool(settings, "web"))
-        ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
+        runtime = await stack.enter_async_context(Runtime(settings, "web"))
+        ledger, pool = await stack.enter_async_context(start_ledger(settings, runtime, ask=ask_time))
         blobs = open_blobs(settings)
         kie = await stack.enter_async_context(Kie(settings, blobs))
         waker = Waker(_redis(settings, stack))
-        runtime = await stack.enter_async_context(Runtime(settings, "web"))
-        await record_start(ledger, settings, "web")
-        runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         runtime.spawn(repeat(waker.send, runtime.stop, "wake", idle_s=IDLE_S, wake=waker.wake), "wake")
         webhook = KieWebhook(settings, CallbackDesk(settings, ledger, kie, waker.hint))
         files = Files(FileLinks(settings), blobs)

@@ -12,7 +12,6 @@ from services.generation.circuit_breaker.store import Circuits
 from services.generation.provider_limits import ProviderLimits
 from services.generation.wait_estimate import RenderTimes
 from services.platform.blobs import BlobStore
-from services.worker.ledger_clock import LedgerClock
 from services.worker.store import JobStore
 
 Checkpoint = Callable[[str], Awaitable[None]]
@@ -54,7 +53,6 @@ class WorkerContext:
     limits: ProviderLimits
     writer: ScriptWriter
     catalogue: Catalogue
-    clock: LedgerClock
     timing: Timing
     callback_url: Callable[[str, int], str | None]
     checkpoint: Checkpoint = no_checkpoint

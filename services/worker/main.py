@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
 from services.accounts.personal_data import PersonalData
 from services.adapters.kie.gateway import Kie
 from services.adapters.openai.models import EVERY_S, ModelEnds
@@ -16,15 +17,14 @@ from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import CircuitBook, Circuits, rhythm
 from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.generation.wait_estimate import RenderTimes
+from services.platform.ask_time import ask_time
 from services.platform.blobs import open_blobs
-from services.platform.database import create_pool
 from services.platform.process import Runtime
+from services.platform.process_ledger import start_ledger
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings
-from services.platform.system_start import record_start
 from services.streams.consumer.read import BLOCK_S
 from services.worker.context import Checkpoint, Timing, WorkerContext, no_checkpoint
-from services.worker.ledger_clock import LedgerClock
 from services.worker.metrics import FALLBACK_SHARE_MAX
 from services.worker.store import JobStore
 from services.worker.worker import GRACE_S, Worker
@@ -33,8 +33,8 @@ from services.worker.worker import GRACE_S, Worker
 async def serve(settings: Settings) -> None:
     """Work on jobs until stopped. Raises StartError when Postgres cannot be used."""
     async with Runtime(settings, "worker", grace_s=GRACE_S) as runtime, AsyncExitStack() as stack:
-        worker = await make_worker(settings, stack)
-        await record_start(worker.ledger, settings, "worker")
+        opened = start_ledger(settings, runtime, ask=ask_time)
+        worker = await make_worker(settings, stack, *await stack.enter_async_context(opened))
         for name, check in worker.checks.items():
             runtime.health.check(name, check)
         runtime.health.tell({"worker": worker.status})
@@ -56,14 +56,15 @@ def provider_rates(settings: Settings) -> ProviderRates:
 
 
 async def make_worker(
-    settings: Settings, stack: AsyncExitStack, checkpoint: Checkpoint = no_checkpoint
+    settings: Settings,
+    stack: AsyncExitStack,
+    ledger: Ledger,
+    pool: Pool,
+    checkpoint: Checkpoint = no_checkpoint,
 ) -> Worker:
     """Build a worker, closed with `stack`. Raises StartError. `checkpoint` is awaited between the steps of
     every job, with the step's name."""
     _ = settings.callback_key  # without one no job can be submitted
-    pool = await create_pool(settings, "worker")
-    stack.push_async_callback(pool.close)
-    ledger = await stack.enter_async_context(Ledger(settings.require_database_url(), pool))
     redis, blocking = command_client(settings), blocking_client(settings, BLOCK_S)
     stack.push_async_callback(redis.aclose)
     stack.push_async_callback(blocking.aclose)
@@ -71,8 +72,6 @@ async def make_worker(
     kie = await stack.enter_async_context(Kie(settings, blobs))
     writer = ScriptWriter(settings)
     stack.push_async_callback(writer.close)
-    clock = LedgerClock(pool)
-    await clock.sync()
     circuits = Circuits(CircuitBook(pool, rhythm(settings)))
     await circuits.refresh()  # before the first job: a model that is paused is not to be asked
     context = WorkerContext(
@@ -84,7 +83,6 @@ async def make_worker(
         limits=ProviderLimits(redis, provider_rates(settings)),
         writer=writer,
         catalogue=load_catalogue(),
-        clock=clock,
         timing=Timing(
             poll_s=settings.kie_poll_s,
             retry_base_s=settings.retry_base_seconds,
@@ -96,5 +94,5 @@ async def make_worker(
         render_times=RenderTimes(pool),
     )
     worker = Worker(context, redis, blocking, slots=settings.worker_slots, lease_s=settings.lease_seconds)
-    worker.checks = {"postgres": lambda: pool.fetchval("SELECT 1"), "redis": redis.ping}
+    worker.checks = {"redis": redis.ping}
     return worker

@@ -68,7 +68,7 @@ class JobRun:
         self._rejections = 0
 
     def needed_step(self) -> next_step.Step:
-        return next_step.next_step(self.state, self.run, self.context.clock.now_us())
+        return next_step.next_step(self.state, self.run, self.context.store.ledger.now_us())
 
     async def append(self, command: Command, key: str) -> bool:
         """Append to the ledger; whether it was accepted. `state` is up to date afterwards."""
@@ -143,13 +143,13 @@ class JobRun:
     async def pause_until(self, at_us: int) -> None:
         """Sleep until the ledger's time is `at_us`; hints do not hurry it."""
         with tracing.span("rest"):
-            while (left_us := at_us - self.context.clock.now_us()) > 0:
+            while (left_us := at_us - self.context.store.ledger.now_us()) > 0:
                 await asyncio.sleep(min(left_us / 1_000_000, 30.0) + 0.001)
 
     def left_s(self) -> float:
         """Seconds to the deadline; may be negative."""
         queued = self.state.queued
-        return (queued.deadline_at_us - self.context.clock.now_us()) / 1_000_000 if queued else 0.0
+        return (queued.deadline_at_us - self.context.store.ledger.now_us()) / 1_000_000 if queued else 0.0
 
     async def run_to_completion(self, work: Coroutine[Any, Any, None]) -> None:
         """Shield from cancellation: half done, the outcome would be unknown."""

@@ -23,7 +23,6 @@ from services.streams.consumer.consumer import Consumer
 from services.streams.entries import GENERATION
 from services.worker.context import WorkerContext
 from services.worker.job_pool import HAND_BACK_S, JobPool
-from services.worker.ledger_clock import SYNC_EVERY_S
 from services.worker.run import CRITICAL_S
 
 logger = structlog.get_logger()
@@ -48,7 +47,6 @@ class Worker:
         self._waker = wake.Waker(redis)
         self._pool = JobPool(context, slots, self._waker.hint)
         self.background = {
-            "clock": (context.clock.sync, SYNC_EVERY_S),
             "circuits": (context.circuits.refresh, READ_EVERY_S),
             "render_times": (context.render_times.measure, MEASURE_EVERY_S),
             "probe": (ModelProbe(context).run_once, READ_EVERY_S),

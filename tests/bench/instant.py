@@ -28,7 +28,6 @@ from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings, load_settings
 from services.streams.consumer.read import BLOCK_S
 from services.worker.context import Timing, WorkerContext
-from services.worker.ledger_clock import LedgerClock
 from services.worker.store import JobStore
 from services.worker.worker import Worker
 
@@ -93,8 +92,6 @@ UNLIMITED = ProviderRates(creations=1_000_000, in_flight_max=1_000_000, reads_pe
 
 async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", redis: Redis) -> WorkerContext:
     """A worker's tools with an outside world that answers at once."""
-    clock = LedgerClock(pool)
-    await clock.sync()
     return WorkerContext(
         worker="bench",
         store=JobStore(ledger, PersonalData(pool)),
@@ -104,7 +101,6 @@ async def instant_tools(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", re
         limits=ProviderLimits(redis, UNLIMITED),
         writer=cast(ScriptWriter, InstantWriter()),
         catalogue=load_catalogue(),
-        clock=clock,
         timing=Timing(poll_s=0.1),
         callback_url=lambda job, submission: None,
     )

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from services.platform.process import Runtime
+from services.platform.process_ledger import open_ledger
 from services.platform.settings import load_settings
 from services.worker.main import make_worker
 from services.worker.worker import GRACE_S
@@ -33,6 +34,7 @@ async def _work(point: str, settings: dict[str, Any], signum: int) -> None:
 
     loaded = load_settings(**settings)
     async with Runtime(loaded, "worker", grace_s=GRACE_S) as runtime, AsyncExitStack() as stack:
-        worker = await make_worker(loaded, stack, strike)
+        opened = await stack.enter_async_context(open_ledger(loaded, "worker"))
+        worker = await make_worker(loaded, stack, *opened, strike)
         runtime.spawn(worker.run(runtime.stop), "worker")
         await runtime.wait()

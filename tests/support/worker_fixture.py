@@ -19,6 +19,7 @@ from services.accounts.personal_data import Brief, PersonalData
 from services.generation.catalogue import load_catalogue
 from services.platform.blobs import one_chunk, open_blobs
 from services.platform.ids import new_id
+from services.platform.process_ledger import open_ledger
 from services.platform.redis import command_client
 from services.platform.redis_keys import JOBS
 from services.platform.settings import Settings
@@ -98,9 +99,9 @@ class WorkerFixture(Jobs):
 
     async def worker(self, checkpoint: Checkpoint = no_checkpoint, **settings: Any) -> RunningWorker:
         """Start one more worker."""
-        worker = await make_worker(
-            self.settings.model_copy(update=settings), self._stack, checkpoint=checkpoint
-        )
+        changed = self.settings.model_copy(update=settings)
+        opened = await self._stack.enter_async_context(open_ledger(changed, "worker"))
+        worker = await make_worker(changed, self._stack, *opened, checkpoint)
         stop = asyncio.Event()
         running = RunningWorker(worker, stop, asyncio.create_task(worker.run(stop)))
         self._workers.append(running)

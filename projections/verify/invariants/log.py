@@ -4,7 +4,7 @@ Independent of the deciders on purpose: this tells when they are wrong. Finished
 memory flat; later rows of them go to `late`, to be judged with their history.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRestored, CreditsRevoked
@@ -46,6 +46,7 @@ class Rules:
         self.others: dict[str, int] = {}
         self.late: list[Row] = []
         self.snapshots: dict[str, Snapshot] = {}
+        self.decided_us: Mapping[int, int] = {}
         self.position = after
         self._command_left = 0
         self._time_us = 0
@@ -162,7 +163,8 @@ class Rules:
             self._findings.add("lots", at, message)
 
     def _credits_moved(self, row: Row, account: Account, event: Any) -> str:
-        at, stream, _, _, _, now_us, _ = row
+        at, stream, _, _, _, time_us, _ = row
+        now_us = self.decided_us.get(at, time_us)
         owner, amount = stream[len(ACCOUNT) :], event.amount
         if amount <= 0:
             return f"{amount} credits are no amount"

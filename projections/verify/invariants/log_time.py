@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from events.stream_names import CLOCK_STREAM
+from ledger.checkpoints.checkpoint import time_text
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.verify.event_fields import Row, read
@@ -36,7 +37,7 @@ async def check(connection: Connection, after: int, findings: Findings) -> None:
     """Report events from the future after a position, and wrong corrections.
 
     Now is the database's clock or the verifying machine's, whichever is less: the one that was wrong when
-    they were written may be so still.
+    they were written may be so still. Batches whose clocks do not allow when they were decided are wrong too.
     """
     told = {
         "the database's clock": int(await connection.fetchval(ledger_query("clock"))),
@@ -44,6 +45,9 @@ async def check(connection: Connection, after: int, findings: Findings) -> None:
     }
     whose, now_us = min(told.items(), key=lambda item: item[1])
     await check_later(connection, after, None, now_us + AHEAD_S_MAX * 1_000_000, f"now by {whose}", findings)
+    for first, decided_us in await connection.fetch(query("decision_times_wrong"), after):
+        message = f"the batch from position {first} on says it was decided at {time_text(decided_us)}"
+        findings.add("clock", first, f"{message}, which the clocks it names do not allow")
     for at, wrong in await connection.fetch(query("wrong_corrections")):
         findings.add("clock", at, wrong)
 

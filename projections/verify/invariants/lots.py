@@ -21,6 +21,8 @@ from events.account import (
 from projections.verify.findings import Findings
 
 _NEVER_US = 2**63
+_BEFORE_US = 5_000_000
+"""By so much a decision may be older than what `now_us` tells of it, its stamp."""
 
 
 class Lot(msgspec.Struct, gc=False):
@@ -111,7 +113,7 @@ def refunded(
 def restored(account: Account, event: CreditsRestored, now_us: int) -> str:
     wrong = refunded(account, event, (), now_us)
     for part in event.parts:
-        if part.expires_at_us is not None and part.expires_at_us <= now_us:
+        if part.expires_at_us is not None and part.expires_at_us <= now_us - _BEFORE_US:
             return f"it gives lot {part.lot} no life to be spent in"
     return wrong
 
@@ -148,7 +150,7 @@ def _wrong_return(account: Account, part: Part, origin: Part, now_us: int) -> st
     ends, had = part.expires_at_us, origin.expires_at_us
     if had is None:
         return "" if ends is None else f"the refund gives lot {part.lot} an end of life it never had"
-    if ends is None or ends <= now_us:
+    if ends is None or ends <= now_us - _BEFORE_US:
         return f"the refund gives lot {part.lot} no life to be spent in"
     lot = _find(account, part.lot)
     longest = max(had, 0 if lot is None else lot.expires_at_us or 0)
@@ -168,7 +170,7 @@ def _draw(account: Account, parts: tuple[Part, ...], now_us: int, *, ordered: bo
             account.debt += part.amount - held
         elif lot.kind != part.kind or lot.expires_at_us != part.expires_at_us:
             wrong = f"lot {part.lot} was drawn as another kind or with another life than it has"
-        elif lot.expires_at_us is not None and lot.expires_at_us <= now_us:
+        elif lot.expires_at_us is not None and lot.expires_at_us <= now_us - _BEFORE_US:
             wrong = f"lot {part.lot} was drawn after its life was over"
         elif ordered and lot is not lots[0]:
             wrong = f"lot {part.lot} was drawn before lot {lots[0].number}, which comes first"

@@ -20,6 +20,8 @@ from projections.verify.findings import Findings
 
 query = load_queries("projections.verify")
 
+_BEFORE_US: Final = 130_000_000
+"""By so much it may be decided before its stamp: 5 s, and 125 s by which the log's time may be ahead."""
 _NAMES: Final = ("promo:", "referral:")
 
 Grants = dict[tuple[str, str, int], tuple[int, int]]
@@ -84,7 +86,7 @@ class Gifts:
             self._say(at, f"{stream} was used at position {at} and was never made")
             return
         ends = code.created.expires_at_us
-        if code.disabled or (ends is not None and now_us >= ends):
+        if code.disabled or (ends is not None and now_us - _BEFORE_US >= ends):
             self._say(at, f"{stream} was used at position {at}, when it was over")
         if event.account in code.used:
             self._say(at, f"{stream} was used again by account {event.account} at position {at}")

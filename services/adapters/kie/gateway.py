@@ -27,6 +27,7 @@ from services.platform.blobs import BlobStore, StoredBlob
 from services.platform.ids import is_outside_id
 from services.platform.settings import Settings
 from services.platform.tls import tls_context
+from services.platform.witness import WITNESS
 
 CREATE_S = 30.0
 READ_S = 15.0
@@ -51,7 +52,11 @@ class KieHttp(msgspec.Struct, frozen=True):
         def client(kept: int) -> httpx.AsyncClient:
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=kept, keepalive_expiry=15)
             return httpx.AsyncClient(
-                verify=tls_context(), limits=limits, trust_env=use_proxies, **CONNECTIONS
+                verify=tls_context(),
+                limits=limits,
+                trust_env=use_proxies,
+                event_hooks={"response": [WITNESS.hook("kie")]},
+                **CONNECTIONS,
             )
 
         return cls(once=client(0), kept=client(20))

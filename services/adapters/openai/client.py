@@ -16,6 +16,7 @@ from services.adapters.openai.metrics import CALL_SECONDS, CALLS
 from services.platform import tracing
 from services.platform.settings import Settings
 from services.platform.tls import tls_context
+from services.platform.witness import WITNESS
 
 RETRIES_MAX: Final = 1
 
@@ -37,7 +38,10 @@ def open_client(settings: Settings) -> openai.AsyncOpenAI:
         timeout=settings.openai_timeout_seconds,
         max_retries=RETRIES_MAX,
         http_client=openai.DefaultAsyncHttpxClient(
-            verify=tls_context(), proxy=None if proxy is None else proxy.get_secret_value(), trust_env=False
+            verify=tls_context(),
+            proxy=None if proxy is None else proxy.get_secret_value(),
+            trust_env=False,
+            event_hooks={"response": [WITNESS.hook("openai")]},
         ),
     )
 

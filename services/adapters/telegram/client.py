@@ -40,6 +40,7 @@ from events.codec import clean_text
 from events.errors import NeurocardsError
 from services.platform import tracing
 from services.platform.settings import Settings
+from services.platform.witness import WITNESS
 
 logger = structlog.get_logger()
 
@@ -83,13 +84,30 @@ class ObeyFlood(BaseRequestMiddleware):
                 await asyncio.sleep(error.retry_after)
 
 
+class WitnessSession(AiohttpSession):
+    """Telegram's session, whose answers tell the time."""
+
+    async def create_session(self) -> aiohttp.ClientSession:
+        session = await super().create_session()
+        if not session.trace_configs:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_end.append(_see)
+            trace.freeze()
+            session.trace_configs.append(trace)
+        return session
+
+
+async def _see(_: aiohttp.ClientSession, __: Any, ended: aiohttp.TraceRequestEndParams) -> None:
+    WITNESS.see("telegram", ended.response.headers)
+
+
 def create_bot(
     settings: Settings, *, flood_patience_s: float = FLOOD_PATIENCE_S, session: BaseSession | None = None
 ) -> Bot:
     """A bot for TELEGRAM_API_URL: HTML texts, no link previews. Close it with `bot.session.close()`.
     `flood_patience_s` bounds how long one call waits when told to (429); 0 leaves that to the caller."""
     if session is None:
-        session = AiohttpSession(
+        session = WitnessSession(
             api=TelegramAPIServer.from_base(settings.telegram_base),
             json_loads=loads,
             timeout=REQUEST_TIMEOUT_S,

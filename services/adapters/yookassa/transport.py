@@ -29,6 +29,7 @@ from services.adapters.yookassa.errors import (
     UnknownError,
     YooKassaRefusedError,
 )
+from services.platform.witness import WITNESS
 
 WORDS_MAX: Final = 300
 CUT_OFF: Final = "cut_off"
@@ -109,7 +110,7 @@ class Transport(ApiClient):
         body: Any,
     ) -> requests.Response:
         try:
-            return session.request(
+            response = session.request(
                 method,
                 self.endpoint + path,
                 params=query,
@@ -118,6 +119,8 @@ class Transport(ApiClient):
                 timeout=(self._address.connect_s, self._address.read_s),
                 allow_redirects=False,
             )
+            WITNESS.see("yookassa", response.headers)
+            return response
         except (requests.exceptions.ConnectTimeout, requests.exceptions.SSLError) as error:
             raise UnavailableError("no_connection", _name(error)) from error
         except requests.exceptions.ConnectionError as error:

@@ -81,7 +81,7 @@ async def _decide(
     run: JobRun, number: int, failure: Failure, pause_s: float | None, charged_milli: int | None = None
 ) -> bool:
     """Record the decision; whether the ledger took it."""
-    life_s, now_us = run.context.timing.refund_life_s, run.context.clock.now_us()
+    life_s, now_us = run.context.timing.refund_life_s, run.context.store.ledger.now_us()
     retry_at_us = None if pause_s is None else now_us + int(pause_s * 1_000_000)
     assert run.run is not None
     command = FailSubmission(

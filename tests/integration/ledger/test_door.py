@@ -124,14 +124,15 @@ async def test_what_each_login_may_call(owner):
            WHERE p.pronamespace = 'ledger'::regnamespace
              AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
              AND r.rolname LIKE 'neurocards\\_%'
-             AND r.rolname NOT IN ('neurocards_log', 'neurocards_operator')
+             AND r.rolname NOT IN ('neurocards_log', 'neurocards_operator') AND p.proname <> 'judge_time'
            GROUP BY r.rolname"""
     )
     callable_by = {row["rolname"].removeprefix("neurocards_"): set(row["functions"]) for row in rows}
     assert callable_by.keys() == set(APPENDING) - {"operator"}
     for name, functions in callable_by.items():
         watching = {"free_append_lock", "hindrances"} if name == "monitor" else set()
-        assert {"append", "begin_append"} <= functions <= {"append", "begin_append"} | watching, name
+        appending = {"append", "begin_append", "clocks"}
+        assert functions == appending | watching, name
 
 
 @pytest.mark.parametrize("role", [None, "neurocards_operator"])

@@ -18,7 +18,6 @@ C = 1_000_000_000
         (C - 9, C - NEAR - 1, C - NEAR, "ok", C, C),
         (C - 9, C + 999_999, C + NEAR, "ok", C, C),
         (C - 9, None, C - NEAR, "ok", C, C),
-        (C - 9 * DAY, C, None, "ok", C, C),
         (C - 9 * DAY, None, C, "ok", C, C),
         (C + 5, C, None, "ok", C + 5, C),
         (C + 6, C, None, "later", C + 6, C),
@@ -28,7 +27,7 @@ C = 1_000_000_000
         (C - 999, C - 100, C - 100, "ok", C - 100, C - 100),
         (C - 999, C - 100, C - 100 - NEAR, "ok", C - 100, C - 100),
         (C - 999, C - 100, C - 100 - NEAR - 1, "doubt", None, None),
-        (C - 400 * DAY, C - 300 * DAY, C - 300 * DAY, "ok", C - 300 * DAY, C - 300 * DAY),
+        (C - 300 * DAY - 99, C - 300 * DAY, C - 300 * DAY, "ok", C - 300 * DAY, C - 300 * DAY),
         (C - 30, C - 100, C - 100, "ok", C - 30, C - 100),
         (C + 60, C - 100, C - 100, "later", C + 60, C - 100),
         # W and X agree, C is behind: nothing is stamped beyond C, and orders wait
@@ -42,9 +41,16 @@ C = 1_000_000_000
         # no W, no X: there is no other clock
         (0, None, None, "ok", C, C),
         (C - DAY, None, None, "ok", C, C),
-        (C - 9 * DAY, None, None, "ok", C, C),
         (C + 5, None, None, "ok", C + 5, C),
         (C + 6, None, None, "later", C + 6, C),
+        # after a day without events nothing without a witness
+        (C - DAY - 1, C, None, "gap", C, C),
+        (C - 9 * DAY, None, None, "gap", C, C),
+        (C - 9 * DAY, C, C - 4 * NEAR, "later", C - 4 * NEAR, C - 4 * NEAR),
+        (C - 9 * DAY, C, C + 5 * NEAR + 1, "gap", C, C),
+        (C - 9 * DAY, C, C + 5 * NEAR, "later", C, C),
+        (C - 9 * DAY, C - NEAR, C - NEAR, "ok", C, C),
+        (C - 400 * DAY, C - 300 * DAY, C - 300 * DAY, "ok", C - 300 * DAY, C - 300 * DAY),
         # otherwise nothing
         (C - 9, C + NEAR + 1, None, "doubt", None, None),
         (C - 9, C - NEAR - 1, None, "doubt", None, None),

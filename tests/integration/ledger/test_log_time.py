@@ -3,13 +3,15 @@
 import time
 
 import pytest
+from pytest import approx
 
 from ledger import commands as c
 from ledger.log.clock import wall_us
 from ledger.log.ledger import Ledger
 from projections.verify.invariants.log_time import AHEAD_S_MAX
 from projections.verify.run import verify_on
-from services.monitor.main import measure_log_time
+from services.platform.process_ledger import compare_clocks
+from services.platform.settings import load_settings
 from tests.integration.ledger.conftest import rich
 from tests.integration.ledger.tampering import project, turned_clock
 from tests.integration.services.maintenance.conftest import metric
@@ -47,15 +49,15 @@ async def test_events_later_than_now_are_found(database_url, pool, owner, ahead)
     assert "2 events from position 4 on" in problem.message
     assert "the database's clock" in problem.message or "machine" in problem.message
     assert "399 days" in problem.message or "400 days" in problem.message
-    await measure_log_time(pool)
-    for name in ("database", "monitor"):
-        assert 399 * DAY_S < metric("log_ahead_seconds", clock=name) < 401 * DAY_S
+    assert 399 * DAY_S < await measured(database_url, pool) < 401 * DAY_S
+    assert metric("clock_ahead_seconds", of="process") == approx(0, abs=5)
+    assert metric("clock_in_doubt") == 0
 
 
 async def test_clocks_that_differ_a_little_are_no_damage(database_url, pool, owner, ahead):
     await written(database_url, pool, ahead, AHEAD_S_MAX / 2)
     assert (await verify_on(owner)).problems == []
-    assert 0 < await measured(pool) < AHEAD_S_MAX
+    assert 0 < await measured(database_url, pool) < AHEAD_S_MAX
 
 
 async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_still(
@@ -64,7 +66,7 @@ async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_st
     """By the database's clock all is well, and a day behind it is what everybody else has."""
     await written(database_url, pool, ahead, 0)
     assert (await verify_on(owner)).problems == []
-    assert await measured(pool) <= 0
+    assert await measured(database_url, pool) <= 0
     now_s = time.time
     monkeypatch.setattr(
         "projections.verify.invariants.log_time.time.time_ns", lambda: int((now_s() - DAY_S) * 1e9)
@@ -72,9 +74,10 @@ async def test_the_verifying_machine_tells_of_a_database_whose_clock_is_ahead_st
     (problem,) = (await verify_on(owner)).problems
     assert (problem.kind, problem.position) == ("clock", 1)
     assert "the machine that verifies" in problem.message
-    monkeypatch.setattr("services.monitor.main.time.time", lambda: now_s() - DAY_S)
-    await measured(pool)
-    assert metric("log_ahead_seconds", clock="monitor") > DAY_S - 3600
+    await measured(database_url, pool, witness=lambda: wall_us() - 3600 * 10**6)
+    assert metric("clock_ahead_seconds", of="process") == approx(DAY_S, abs=60)
+    assert metric("clock_ahead_seconds", of="witness") == approx(DAY_S + 3600, abs=60)
+    assert metric("clock_in_doubt") == 1
 
 
 async def test_only_what_came_after_a_place_is_looked_at(database_url, pool, owner, ahead):
@@ -84,6 +87,7 @@ async def test_only_what_came_after_a_place_is_looked_at(database_url, pool, own
     assert [p.kind for p in (await verify_on(owner, after=head)).problems] == []
 
 
-async def measured(pool) -> float:
-    await measure_log_time(pool)
-    return metric("log_ahead_seconds", clock="database")
+async def measured(database_url: str, pool, **witness) -> float:
+    async with Ledger(database_url, pool, **witness) as ledger:
+        await compare_clocks(ledger, load_settings(database_url=database_url))
+    return metric("log_ahead_seconds")

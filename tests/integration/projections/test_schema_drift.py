@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LOCK_FREE = """CREATE OR REPLACE FUNCTION ledger.enter(
     p_cursors bigint[], p_cursor_hashes bytea[], p_wall_us bigint, p_witness_us bigint, OUT outcome text,
-    OUT "position" bigint, OUT hash bytea, OUT head_us bigint, OUT now_us bigint, OUT clock_us bigint,
+    OUT "position" bigint, OUT hash bytea, OUT head_us bigint, OUT clock_us bigint,
     OUT believed_us bigint) LANGUAGE plpgsql VOLATILE AS $$ BEGIN outcome := 'ok'; END $$"""
 
 

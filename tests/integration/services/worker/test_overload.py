@@ -58,7 +58,7 @@ async def test_the_catalogues_guess_counts_where_jobs_have_that_much_time(
     """A job of fifteen minutes that has only one left; nothing was measured yet."""
     (job,) = await workshop.order(deadline_s=900)
     running = await workshop.worker()
-    clock = running.worker._pool._context.clock
+    clock = running.worker.ledger
     now_us = clock.now_us
     monkeypatch.setattr(clock, "now_us", lambda: now_us() + 840 * 1_000_000)
     state = await workshop.ended(job)
