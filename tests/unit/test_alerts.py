@@ -153,18 +153,18 @@ def test_receivers_are_those_of_the_environment_and_secrets_stay_out_of_the_conf
 ) -> None:
     done = start_alertmanager(
         tmp_path,
-        ALERT_TELEGRAM_BOT_TOKEN="123:secret",
+        ALERT_TELEGRAM_BOT_TOKEN="123:planted",
         ALERT_TELEGRAM_CHAT_ID="-1001",
-        ALERT_WEBHOOK_URL="https://hook.example/secret",
-        ALERT_WATCHDOG_URL="https://dog.example/secret",
+        ALERT_WEBHOOK_URL="https://hook.example/planted",
+        ALERT_WATCHDOG_URL="https://dog.example/planted",
     )
     assert done.returncode == 0
     made = receivers(tmp_path)
     assert made["operators"]["telegram_configs"][0]["chat_id"] == -1001
-    assert Path(made["operators"]["telegram_configs"][0]["bot_token_file"]).read_text() == "123:secret"
+    assert Path(made["operators"]["telegram_configs"][0]["bot_token_file"]).read_text() == "123:planted"
     assert Path(made["operators"]["webhook_configs"][0]["url_file"]).read_text().startswith("https://hook")
     assert Path(made["watchdog"]["webhook_configs"][0]["url_file"]).read_text().startswith("https://dog")
-    assert "secret" not in (tmp_path / "alertmanager.yml").read_text() + done.stdout + done.stderr
+    assert "planted" not in (tmp_path / "alertmanager.yml").read_text() + done.stdout + done.stderr
 
 
 def test_a_bot_without_a_chat_is_an_error_that_says_so(tmp_path: Path) -> None:
