@@ -17,6 +17,7 @@ BEGIN
         BEGIN
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
                 EXECUTE format('CREATE ROLE %I %s', role_name, CASE WHEN role_name = ANY (groups) THEN 'NOLOGIN' ELSE 'LOGIN' END);
+                EXECUTE format('COMMENT ON ROLE %I IS %L', role_name, 'since ' || current_date);  -- Postgres keeps no date
             END IF;
             IF role_name = ANY (groups) AND NOT pg_has_role(current_user, role_name, 'SET') THEN
                 EXECUTE format('GRANT %I TO %I', role_name, current_user);
@@ -100,6 +101,18 @@ CREATE INDEX events_invited ON events (position)
 -- What codes, invitations and corrections of the clock gave: `gifts`, `wrong_corrections`.
 CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
     WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral', 'correction');
+-- What people did: `journal_filter`. The types are those whose events have an actor.
+CREATE INDEX events_actor ON events ((data ->> 'actor'), position)
+    WHERE type IN ('AccountForgotten', 'ClockCorrected', 'CreditsGranted', 'CreditsRevoked', 'DeadLetterDropped', 'JobFailed',
+                   'JobRequeued', 'PromoCreated', 'PromoDisabled', 'RefundIntended', 'SalesPaused', 'SalesResumed')
+      AND (data ->> 'actor') <> '';
+-- What logins appended that are no process's: `journal_filter`, `logins`.
+CREATE INDEX events_writer ON events (writer, position)
+    WHERE writer NOT IN ('neurocards_web', 'neurocards_bot', 'neurocards_worker', 'neurocards_monitor',
+                         'neurocards_maintenance');
+-- What is seldom and is asked for by its type: `exceptions`, `journal`.
+CREATE INDEX events_seldom ON events (type, position)
+    WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'PaymentFlagged', 'VideoGifted');
 -- Long accounts, of which snapshots are kept: `snapshots_due`.
 CREATE INDEX events_thousandth ON events (stream) WHERE version % 1000 = 0;
 

@@ -609,6 +609,13 @@ CREATE FUNCTION ledger.free_append_lock(p_pid int, p_since timestamptz) RETURNS 
     WHERE h.what = 'append_lock' AND h.pid = p_pid AND h.since = p_since AND h.waits_for IS DISTINCT FROM 'SyncRep'
 $$;
 
+-- Who is connected to this database and since when, which a reader would see of its own sessions only.
+CREATE FUNCTION ledger.sessions() RETURNS TABLE (login text, connections bigint, since timestamptz, last_query timestamptz)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT usename::text, count(*), min(backend_start), max(query_start) FROM pg_stat_activity
+    WHERE datname = current_database() GROUP BY 1
+$$;
+
 -- Everybody who appends may call these three; nobody may call what they are made of, but for the rule about clocks.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 ALTER TABLE ledger.append_lock OWNER TO neurocards_log;
@@ -625,7 +632,7 @@ BEGIN
 END $$;
 GRANT EXECUTE ON FUNCTION ledger.append, ledger.begin_append, ledger.clocks
     TO neurocards_web, neurocards_bot, neurocards_worker, neurocards_monitor, neurocards_maintenance, neurocards_operator;
-GRANT EXECUTE ON FUNCTION ledger.judge_time TO neurocards_reader;
+GRANT EXECUTE ON FUNCTION ledger.judge_time, ledger.sessions TO neurocards_reader;
 GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs, ledger.correct_clock, ledger.clock, ledger.confirm_clock TO neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.hindrances TO neurocards_monitor, neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.free_append_lock TO neurocards_monitor;

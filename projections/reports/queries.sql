@@ -1,3 +1,13 @@
+-- name: actions_beside
+-- What somebody did that is not in the log: models paused, people's data read. $1 actor, $2 login, $3 from and $4 to a time in
+-- epoch microseconds, $5 at most so many
+(SELECT changed_us AS at_us, NULL::bigint AS position, 'model ' || state AS what, model AS of, reason AS words FROM model_changes
+ WHERE actor = $1 AND changed_us BETWEEN $3 AND $4 ORDER BY number DESC LIMIT $5)
+UNION ALL
+(SELECT (extract(epoch FROM read_at) * 1000000)::bigint, NULL, 'data read: ' || what, account, reason FROM person_reads
+ WHERE (login = $2 AND actor = '' OR actor = $1) AND read_at BETWEEN audit.to_time($3) AND audit.to_time($4)
+ ORDER BY read_at DESC LIMIT $5)
+
 -- name: account_until
 -- An account's events up to a position. $1 stream, $2 position
 SELECT position, version, type, data::text AS data, recorded_at_us
@@ -7,6 +17,38 @@ FROM events WHERE stream = $1 AND position <= $2 ORDER BY version
 -- One event. $1 position
 SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
 FROM events WHERE position = $1
+
+-- name: events_at
+-- $1 positions, $2 types; none: all
+SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
+FROM events WHERE position = ANY ($1::bigint[]) AND (cardinality($2::text[]) = 0 OR type = ANY ($2))
+
+-- name: exceptions
+-- What to look at first, the newest of each kind first: credits given without a purchase, from $1 on; videos that came although
+-- the credit had gone back; money sent back for credits that were spent; money that matches no order; debts.
+-- $2 from and $3 to a position, $4 at most so many of each kind
+(SELECT 'grant' AS kind, position, recorded_at_us AS at_us, substr(stream, 9) AS account, (data ->> 'amount')::bigint AS amount,
+        'credits' AS unit, data ->> 'reference' AS of, concat_ws(': ', data ->> 'kind', data ->> 'reason') AS words FROM events
+ WHERE type = 'CreditsGranted' AND position BETWEEN $2 AND $3 AND (data ->> 'amount')::bigint >= $1
+   AND data ->> 'kind' <> 'purchase' ORDER BY position DESC LIMIT $4)
+UNION ALL
+(SELECT 'refunded_and_delivered', e.position, e.recorded_at_us, q.data ->> 'account', (q.data ->> 'price')::bigint, 'credits',
+        substr(e.stream, 5), 'late video, given free' FROM events e JOIN events q ON q.stream = e.stream AND q.version = 1
+ WHERE e.type = 'VideoGifted' AND e.position BETWEEN $2 AND $3 ORDER BY e.position DESC LIMIT $4)
+UNION ALL
+(SELECT 'refunded_and_spent', position, recorded_at_us, substr(stream, 9), owed, 'credits', data ->> 'reference', data ->> 'reason'
+ FROM events e CROSS JOIN LATERAL (
+     SELECT (e.data ->> 'amount')::bigint - coalesce(sum((part ->> 'amount')::bigint), 0)::bigint AS owed
+     FROM json_array_elements(e.data -> 'parts') AS part) AS o
+ WHERE type = 'CreditsRevoked' AND position BETWEEN $2 AND $3 AND data ->> 'kind' = 'payment' AND owed > 0
+ ORDER BY position DESC LIMIT $4)
+UNION ALL
+(SELECT 'flagged_money', position, recorded_at_us, data ->> 'account', (data ->> 'amount_minor')::bigint,
+        (data ->> 'currency') || ' minor', substr(stream, 9), data ->> 'problem' FROM events
+ WHERE type = 'PaymentFlagged' AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4)
+UNION ALL
+(SELECT 'debt', position, updated_at_us, account, debt, 'credits', '', 'owed now' FROM balances
+ WHERE debt > 0 AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4)
 
 -- name: explain_drawn
 -- What was drawn from a lot: charges, revocations, expiries. $1 stream, $2 after this version, $3 lot, $4 at most so many
@@ -88,21 +130,26 @@ FROM events
 WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'CreditsRestored') AND data ->> 'reference' IN (SELECT reference FROM called)
 
 -- name: journal
--- Events, those at the {order} end of a range first. $1 from position, $2 to position, $3 types or NULL, $4 at most so many
+-- Events, those at the {order} end of a range first. Parameters as in journal_filter
 SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
-FROM events
-WHERE position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
+FROM events WHERE {among} {filter}
 ORDER BY position {order} LIMIT $4
 
 -- name: journal_account
--- The events of an account, of its jobs and of its payments. $1..$4 as in journal, $5 stream
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
-FROM events
-WHERE stream IN (SELECT $5::text UNION ALL
-                 SELECT 'job-' || (data ->> 'job') FROM events WHERE stream = $5 AND type = 'CreditsCharged' UNION ALL
-                 SELECT 'payment-' || payment FROM payments WHERE account = substr($5, length('account-') + 1))
-  AND position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
-ORDER BY position {order} LIMIT $4
+-- The streams of an account, of its jobs and of its payments. $1 stream
+SELECT $1::text AS stream UNION ALL
+SELECT 'job-' || (data ->> 'job') FROM events WHERE stream = $1 AND type = 'CreditsCharged' UNION ALL
+SELECT 'payment-' || payment FROM payments WHERE account = substr($1, length('account-') + 1)
+
+-- name: journal_filter
+-- $1 from position, $2 to position, $3 types or NULL, $4 at most so many; or NULL: $5 kind, $6 actor, $7 least amount in
+-- credits, $8 words of the reason
+position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = ANY ($3))
+AND ($5::text IS NULL OR data ->> 'kind' = $5)
+AND ($6::text IS NULL OR data ->> 'actor' = $6 AND data ->> 'actor' <> '' AND type IN ({acted})
+     OR writer = substr($6, 7) AND writer NOT IN ({processes}))
+AND ($7::bigint IS NULL OR (data ->> 'amount')::bigint >= $7)
+AND ($8::text IS NULL OR strpos(lower(data ->> 'reason'), lower($8)) > 0)
 
 -- name: log_position
 -- A place in the log and the time at which lives are judged there; both NULL where the log has no such place.
@@ -123,9 +170,29 @@ SELECT CASE WHEN $1::bigint IS NOT NULL THEN least($1, coalesce((SELECT position
        clock.now_us
 FROM clock
 
+-- name: logins
+-- Who may log in to this database, and since when, where that was written down (a comment `since DATE`). Last used is what
+-- anything here knows of: what is open now, people's data read, and what a login of no process appended.
+SELECT r.rolname AS login, r.rolsuper AS superuser,
+       ARRAY(SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = r.oid ORDER BY 1) AS roles,
+       substring(shobj_description(r.oid, 'pg_authid') FROM '^since (.*)$') AS since,
+       r.rolvaliduntil::text AS until, coalesce(s.connections, 0) AS connections,
+       (extract(epoch FROM greatest(s.last_query, (SELECT max(read_at) FROM person_reads p WHERE p.login = r.rolname),
+            (SELECT audit.to_time(recorded_at_us) FROM events WHERE writer = r.rolname AND writer NOT IN ({processes})
+             ORDER BY position DESC LIMIT 1))) * 1000000)::bigint AS last_used_us
+FROM pg_roles r LEFT JOIN ledger.sessions() AS s ON s.login = r.rolname
+WHERE r.rolcanlogin AND has_database_privilege(r.oid, current_database(), 'CONNECT') ORDER BY 1
+
 -- name: owners
 -- Whose jobs and payments some streams are. $1 streams
 SELECT stream, data ->> 'account' AS account FROM events WHERE stream = ANY ($1::text[]) AND version = 1
+
+-- name: reads
+-- Who looked at whose data, the newest first. $1 from and $2 to a time in epoch microseconds, $3 account or NULL, $4 at most
+-- so many
+SELECT (extract(epoch FROM read_at) * 1000000)::bigint AS at_us, login, actor, what, account, reason FROM person_reads
+WHERE read_at BETWEEN audit.to_time($1) AND audit.to_time($2) AND ($3::text IS NULL OR account = $3)
+ORDER BY read_at DESC LIMIT $4
 
 -- name: trial_balance
 -- The books at a moment, users in one line. $1 position, $2 epoch microseconds at which lives are judged

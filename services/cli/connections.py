@@ -7,8 +7,10 @@ because it is an auditor's own, is used as it is. What is heavy is imported only
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -157,6 +159,11 @@ def acting(command: str) -> str:
             return f"login:{await pool.fetchval('SELECT session_user')}"
 
     return run(command, ask)
+
+
+def typed_command() -> str:
+    """The command as it was typed, without options, e.g. `ledger explain`."""
+    return " ".join(takewhile(lambda word: not word.startswith("-"), sys.argv[1:3]))
 
 
 class Servers:

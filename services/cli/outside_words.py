@@ -1,15 +1,15 @@
 """Sentences of companies, joined to the failures that commands show.
 
 They may name a person, so `neurocards_reader` may not read them: they are looked up with the application's
-rights, at DATABASE_URL. Where one is gone, or the login has no such right, class and code say it
-(docs/decisions/outside-words.md).
+rights, at DATABASE_URL, and who did is noted (`ledger reads`). Where one is gone, or the login has no such
+right, class and code say it (docs/decisions/outside-words.md).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.cli.connections import run
+from services.cli.connections import run, typed_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +34,8 @@ def sentence(words: str, chars_max: int = 80) -> str:
 
 
 async def _read(settings: Settings, refs: list[str]) -> dict[str, str]:
+    from asyncpg import InsufficientPrivilegeError
+
     from ledger.sql import load_queries
     from services.platform.database import connect
     from services.platform.errors import StartError
@@ -46,6 +48,9 @@ async def _read(settings: Settings, refs: list[str]) -> dict[str, str]:
         return {}
     try:
         sql = load_queries("services.cli.commands")("outside_words")
-        return {ref: words for ref, words in await connection.fetch(sql, refs)}
+        rows = await connection.fetch(sql, refs, typed_command(), settings.read_reason)
+        return {ref: words for ref, words in rows}
+    except InsufficientPrivilegeError:
+        return {}
     finally:
         await connection.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from services.cli.connections import auditor_pool, read
+from services.cli.connections import auditor_pool, read, typed_command
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,7 +31,7 @@ async def resolve_account(settings: Settings, user: str) -> str:
     """Account id of `user`: an account id, or a Telegram id (digits). Raises NoSuchAccountError.
 
     Telegram ids are personal data, which the role `neurocards_reader` may not read: one is looked up with the
-    application's rights, at DATABASE_URL.
+    application's rights, at DATABASE_URL, which is noted (`ledger reads`).
     """
     from projections.engine.errors import NoSuchAccountError
 
@@ -48,6 +48,7 @@ async def resolve_account(settings: Settings, user: str) -> str:
 
 
 async def _of_telegram(settings: Settings, telegram_id: int) -> str | None:
+    from ledger.sql import load_queries
     from services.platform.database import connect
     from services.platform.errors import SettingsError
 
@@ -55,7 +56,8 @@ async def _of_telegram(settings: Settings, telegram_id: int) -> str | None:
         raise SettingsError(["DATABASE_URL: is needed to find a Telegram user; or give the account's id"])
     connection = await connect(settings, "who", writes=False)
     try:
-        found = await connection.fetchval("SELECT account FROM accounts WHERE telegram_id = $1", telegram_id)
+        sql = load_queries("services.cli.commands")("account_of_telegram")
+        found = await connection.fetchval(sql, telegram_id, typed_command(), settings.read_reason)
     finally:
         await connection.close()
     return None if found is None else str(found)

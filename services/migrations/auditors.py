@@ -1,6 +1,7 @@
 """Auditors' database logins: read the log and what follows from it, and hold nobody up (docs/auditing.md)."""
 
 import secrets
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
@@ -43,6 +44,7 @@ async def add(owner_url: str, name: str) -> tuple[str, str]:
                 f"CREATE ROLE {login} LOGIN PASSWORD '{password}' CONNECTION LIMIT {CONNECTIONS_MAX} "
                 "IN ROLE neurocards_reader"
             )
+            await connection.execute(f"COMMENT ON ROLE {login} IS 'since {datetime.now(UTC):%Y-%m-%d}'")
             for setting, value in _SETTINGS.items():
                 await connection.execute(f"ALTER ROLE {login} SET {setting} = '{value}'")
     except asyncpg.DuplicateObjectError as error:

@@ -170,6 +170,8 @@ class SettingsFields(BaseSettings):
         "chat; events name their account",
     )
 
+    read_reason: str = Field("", description="Why a person's data is looked at, as `ledger reads` shows it")
+
     # The sandbox
     sandbox_host: str = Field("127.0.0.1", description="Address the sandbox listens on")
     sandbox_port: Port = Field(8081, description="Port of the sandbox; 0: any free one")

@@ -51,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True):
     """`words` are HTML; `command` makes the command from the actor, None for what changes nothing."""
 
     words: str
+    account: str = ""
+    """Whose data they show."""
     command: Callable[[str], c.Command] | None = None
 
 
@@ -85,7 +87,7 @@ async def _grant(shop: BotContext, user: str, amount: int, reason: str) -> Plan:
         f"🛠 <b>Grant {amount} credits</b> to <code>{html.escape(account)}</code>\n"
         f"Balance: {balance} → {balance + amount}\nReason: {html.escape(reason)}"
     )
-    return Plan(words, lambda actor: c.GrantCredits(account, amount, "manual", reason, actor=actor))
+    return Plan(words, account, lambda actor: c.GrantCredits(account, amount, "manual", reason, actor=actor))
 
 
 async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
@@ -102,7 +104,7 @@ async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
     )
     failure = Failure(_ERROR_CLASS, "operator")
     command = c.FailJob(name, job.account, "operator", failure, refund_life_s=life_s, reason=reason)
-    return Plan(words, lambda actor: msgspec.structs.replace(command, actor=actor))
+    return Plan(words, job.account, lambda actor: msgspec.structs.replace(command, actor=actor))
 
 
 async def _show_user(shop: BotContext, user: str) -> Plan:
@@ -120,7 +122,7 @@ async def _show_user(shop: BotContext, user: str) -> Plan:
     for job in jobs:
         outcome = (await shop.ledger.read.job(job)).outcome or "unfinished"
         parts.append(f"<code>{html.escape(job)}</code> {outcome}")
-    return Plan("\n".join(parts))
+    return Plan("\n".join(parts), account)
 
 
 async def _account(shop: BotContext, user: str) -> str | None:
@@ -148,6 +150,9 @@ router.callback_query.filter(is_admin)
 async def asked(message: Message, chat: Conversation) -> None:
     """Show the plan; `/user` changes nothing and is answered at once."""
     plan = await plan_of(chat.shop, message.text or "")
+    if plan.account:
+        what, actor = (message.text or "").split()[0], f"account:{chat.person.account}"
+        await chat.shop.people.note_read(plan.account, what, actor=actor)
     if plan.command is None:
         await chat.send_screen(Screen(plan.words), answer_to=message.message_id)
         return

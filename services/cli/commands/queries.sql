@@ -1,6 +1,20 @@
 -- name: outside_words
--- What companies said that is still kept. $1 references
-SELECT ref, words FROM outside_words WHERE ref = ANY ($1::text[])
+-- What companies said that is still kept, noted as read. $1 references, $2 command, $3 why
+WITH said AS (
+    SELECT ref, account, words FROM outside_words WHERE ref = ANY ($1::text[])
+), noted AS (
+    INSERT INTO person_reads (what, account, reason) SELECT DISTINCT $2, account, $3 FROM said
+)
+SELECT ref, words FROM said
+
+-- name: account_of_telegram
+-- Whose account it is, noted as read. $1 Telegram id, $2 command, $3 why
+WITH found AS (
+    SELECT account FROM accounts WHERE telegram_id = $1
+), noted AS (
+    INSERT INTO person_reads (what, account, reason) SELECT $2, account, $3 FROM found
+)
+SELECT account FROM found
 
 -- name: receipt_of
 -- $1 key

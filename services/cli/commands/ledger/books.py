@@ -88,8 +88,11 @@ def statement(user: User, start: From = None, end: To = None, output: Output = O
     found = read_account("statement", user, lambda pool, account: make(pool, account, first, last))
     if (found.start.position, found.start.time_us) > (found.end.position, found.end.time_us):
         raise typer.BadParameter("it is later than --to", param_hint="--from")
-    as_row = _movement_line if output is OutputFormat.table else _movement_row
-    emit([as_row(*entry) for entry in _entries(found)], output)
+    if output is OutputFormat.table:
+        emit([_movement_line(*entry) for entry in _entries(found)], output)
+    else:
+        of = {"account": found.account, "unit": "credits"}
+        emit([of | _movement_row(*entry) for entry in _entries(found)], output)
     count = len(found.movements)
     say(f"account {found.account}: {count} movements" if count else f"account {found.account}: nothing moved")
 

@@ -3,14 +3,17 @@
 import typer
 
 from services.cli.commands import add_group
-from services.cli.commands.ledger import books, events, export, proofs, verify
+from services.cli.commands.ledger import audit, books, events, export, proofs, verify
 
 
 def register(app: typer.Typer) -> None:
     commands = {
+        "access": audit.access,
+        "actions": audit.actions,
         "balance": books.balance,
         "checkpoint": proofs.checkpoint,
         "verify-checkpoint": proofs.verify_checkpoint,
+        "exceptions": audit.exceptions,
         "explain": events.explain,
         "export": export.export,
         "verify-export": export.verify_export,
@@ -19,6 +22,8 @@ def register(app: typer.Typer) -> None:
         "public-key": proofs.public_key,
         "prove": proofs.prove,
         "verify-proof": proofs.verify_proof,
+        "reads": audit.reads,
+        "sample": audit.sample,
         "statement": books.statement,
         "trial-balance": books.trial_balance,
         "verify": verify.verify,

@@ -43,6 +43,14 @@ def journal(
     payment: Annotated[str | None, typer.Option(help="Only what a payment caused.")] = None,
     start: From = None,
     end: To = None,
+    kind: Annotated[str | None, typer.Option(help="Only grants, revocations … of this kind.")] = None,
+    actor: Annotated[
+        str | None, typer.Option(help="Only what they caused, `login:NAME` or `account:ID`; see `actions`.")
+    ] = None,
+    least: Annotated[
+        int | None, typer.Option("--min", min=1, max=10**9, help="So many credits or more.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Only with these words in the reason.")] = None,
     limit: Limit = 100,
     newest: Annotated[bool, typer.Option("--newest", help="Of more than --limit, the last ones.")] = False,
     output: Output = OutputFormat.table,
@@ -59,7 +67,8 @@ def journal(
     first, last = period(start, end)
 
     def work(pool: Pool, account: str | None) -> Awaitable[tuple[list[Entry], bool]]:
-        return make(pool, Filter(tuple(types or ()), account, job, payment, first, last, limit, newest))
+        named = (tuple(types or ()), account, job, payment, first, last, limit, newest)
+        return make(pool, Filter(*named, kind, actor, least, reason))
 
     entries, more = read_account("journal", user, work)
     as_row = _entry_line if output is OutputFormat.table else _entry_row
@@ -80,6 +89,7 @@ def _entry_row(entry: Entry) -> dict[str, Any]:
         "version": event.version,
         "account": entry.account,
         "job": entry.job,
+        "unit": entry.unit,
         "what": entry.what,
         "key": event.key,
         "data": json.loads(event.data),

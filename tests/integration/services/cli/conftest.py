@@ -41,7 +41,10 @@ ARGUMENTS = {
     "USER": "a1", "CREDITS": "1", "JOB": "j", "MODEL": "m", "CODE": "SPRING25", "PAYMENT": "p", "ID": "1",
     "PROJECTION|all": "balances", "FILE": "file", "NAME": "olga",
 }  # fmt: skip
-OPTIONS = {"--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k"}
+OPTIONS = {
+    "--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k",
+    "--actor": "op7", "--seed": "1", "--size": "1",
+}  # fmt: skip
 
 
 def given(words: str, changed: Any = None, value: str = "") -> list[str]:

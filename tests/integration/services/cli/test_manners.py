@@ -46,6 +46,9 @@ ABSENT = [
 
 EMPTY = [
     ("ledger", "journal"),
+    ("ledger", "actions", "--actor", "op7"),
+    ("ledger", "exceptions"),
+    ("ledger", "reads"),
     ("ledger", "trial-balance"),
     ("jobs", "list"),
     ("dead-letters", "list"),
