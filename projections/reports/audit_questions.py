@@ -9,7 +9,7 @@ from events.envelope import Recorded
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.reports.journal import PROCESSES, Filter, journal, recorded
-from projections.reports.log_position import NOW, AsOf, locate
+from projections.reports.log_position import AsOf, locate
 
 query = load_queries("projections.reports")
 
@@ -20,9 +20,7 @@ DRAWS_MAX: Final = 200_000
 _DRAWS_AT_ONCE: Final = 2_000
 
 
-async def actions(
-    reader: Reader, actor: str, start: AsOf | None = None, end: AsOf = NOW, limit: int = 100
-) -> Rows:
+async def actions(reader: Reader, actor: str, start: AsOf | None, end: AsOf, limit: int) -> Rows:
     """What `login:NAME` or `account:ID` caused, appended, paused and read; the newest first."""
     found, _ = await journal(reader, Filter(start=start, end=end, limit=limit, newest=True, actor=actor))
     rows: Rows = [
@@ -39,18 +37,18 @@ async def actions(
 async def exceptions(reader: Reader, above: int, start: AsOf | None, end: AsOf, limit: int) -> Rows:
     """Large grants without a purchase, odd refunds and money, debts; `limit` of each kind."""
     positions, _ = await _bounds(reader, start, end)
-    return [dict(row) for row in await reader.fetch(query("exceptions"), above, *positions, limit)]
+    return [*map(dict, await reader.fetch(query("exceptions"), above, *positions, limit))]
 
 
 async def logins(reader: Reader) -> Rows:
     """Every login that may connect, as Postgres and what it wrote tell."""
-    return [dict(row) for row in await reader.fetch(query("logins").format(processes=PROCESSES))]
+    return [*map(dict, await reader.fetch(query("logins").format(processes=PROCESSES)))]
 
 
 async def reads(reader: Reader, account: str | None, start: AsOf | None, end: AsOf, limit: int) -> Rows:
     """Who looked at whose data, the newest first."""
     _, times = await _bounds(reader, start, end)
-    return [dict(row) for row in await reader.fetch(query("reads"), *times, account, limit)]
+    return [*map(dict, await reader.fetch(query("reads"), *times, account, limit))]
 
 
 async def _bounds(reader: Reader, start: AsOf | None, end: AsOf) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -126,11 +126,25 @@ class KieClient:
     async def is_normal(self, model: str) -> bool | None:
         """Whether the provider reports the model as healthy; None: it does not say. Free, once a second.
         Raises KieRefusedError or KieNoAnswerError."""
-        path = f"/api/v1/models/{model}/success-rate"
+        return _newest_verdict(await self._told_of(model, "success-rate"))
+
+    @measured("price")
+    async def price_text(self, model: str) -> str:
+        """Price of a model in the provider's prose; empty: not told. Free, once a second."""
+        told = await self._told_of(model, "price")
+        return str(told.get("pricingDesc") or "") if isinstance(told, dict) else ""
+
+    @measured("schema")
+    async def schema(self, model: str) -> Any:
+        """OpenAPI document of a model's input, or None. Free, once a second."""
+        return await self._told_of(model, "schema")
+
+    async def _told_of(self, model: str, what: str) -> Any:
+        path = f"/api/v1/models/{model}/{what}"
         reply = await ask(self._http.kept, self._request(self._http.kept, "GET", path), total_s=READ_S)
         if not reply.ok:
             raise _error(reply)
-        return _newest_verdict(reply.data)
+        return reply.data
 
     @measured("credit")
     async def credit(self) -> Decimal:

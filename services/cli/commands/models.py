@@ -1,4 +1,4 @@
-"""`neurocards models list|history|pause|resume`: availability of video models."""
+"""`neurocards models list|check|history|pause|resume`: video models, and what the provider says of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 from services.cli import shell_completion
 from services.cli.commands import add_group
 from services.cli.connections import acting, read, run
+from services.cli.errors import ExitCode
 from services.cli.options import DryRun, Limit, Reason, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.timespec import iso, timed_for
@@ -28,7 +29,7 @@ Model = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    commands = {"list": list_models, "history": history, "pause": pause, "resume": resume}
+    commands = {"list": list_models, "check": check, "history": history, "pause": pause, "resume": resume}
     add_group(app, "models", "Which video models may be used; pausing one by hand.", commands)
 
 
@@ -36,6 +37,61 @@ def list_models(output: Output = OutputFormat.table) -> None:
     """List all models with their state. `alternative`: who makes its videos meanwhile."""
 
     emit([timed_for(row, output) for row in read("models", lambda pool, _: _rows(pool))], output)
+
+
+def check(
+    model: Annotated[
+        str | None,
+        typer.Argument(metavar="MODEL", autocompletion=shell_completion.models, help="Only this one."),
+    ] = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Compare the catalogue with the provider's schemas and prices; exit code 3 when they differ.
+
+    Asks two things of each offered model, one a second, free. `margin_minor` is of a video whose credits were
+    sold in the cheapest package, in hundredths of what MARGIN_RATES are in.
+    """
+    rows = run("models", lambda settings: _checked(settings, model))
+    emit(rows, output)
+    if differing := [row["model"] for row in rows if row["differs"]]:
+        say(f"differ: {', '.join(differing)}; services/generation/catalogue.toml has what is ours")
+        raise typer.Exit(ExitCode.INTEGRITY)
+
+
+async def _checked(settings: Settings, only: str | None) -> list[dict[str, Any]]:
+    import asyncio
+    from decimal import Decimal
+
+    from services.adapters.kie.gateway import Kie
+    from services.cli.commands.stats.queries import parse_rates
+    from services.generation import catalogue_check
+    from services.generation.catalogue import load_catalogue
+    from services.payments.packages import load_packages
+    from services.platform.blobs import open_blobs
+
+    if only is not None:
+        _require_known(only, {})
+    sold = ((p.price("yookassa"), p.credits) for p in load_packages(settings))
+    each = [Decimal(price.amount_minor) / credits for price, credits in sold if price]
+    pause_s = 0.0 if settings.uses_sandbox_for("kie") else 1.1
+    rates, rows = parse_rates(settings.margin_rates), list[dict[str, Any]]()
+    async with Kie(settings, open_blobs(settings)) as kie:
+        client = kie.client(kie.accounts[0])
+        assert client is not None
+        for model in load_catalogue().models:
+            if only not in (None, model.slug) or not (model.enabled or only):
+                continue
+            found = catalogue_check.input_drift(model, await client.schema(model.slug))
+            await asyncio.sleep(pause_s)
+            price = catalogue_check.price_drift(model, await client.price_text(model.slug))
+            await asyncio.sleep(pause_s)
+            if price:
+                found.append(f"price: ours is {model.provider_credits} for {model.duration_s} s; {price}")
+            margin = catalogue_check.margin_minor(model, min(each, default=Decimal(0)), rates)
+            ours = {"price_credits": model.price_credits, "provider_credits": model.provider_credits}
+            row: dict[str, Any] = {"model": model.slug, **ours, "margin_minor": margin}
+            rows.append(row | {"differs": "\n".join(found)})
+    return rows
 
 
 def history(

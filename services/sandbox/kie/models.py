@@ -17,7 +17,11 @@ IMAGE_FIELDS = ("image_urls", "image_url", "first_frame_url", "input_urls", "ref
 _OTHER_IMAGE_FIELDS = ("last_frame_url", "end_image_url")
 
 # Rules the tables do not hold: duration limits read in the models' pages.
-_DURATION_LIMITS = {"bytedance/seedance-2": (4, 15), "bytedance/seedance-2-fast": (4, 15)}
+_DURATION_LIMITS = {
+    "bytedance/seedance-2": (4, 15),
+    "bytedance/seedance-2-fast": (4, 15),
+    "bytedance/seedance-2-5": (4, 30),
+}
 _REFUSES_RATIO = ("wan/2-7-image-to-video", "kling/v3-turbo-image-to-video")
 
 
@@ -29,6 +33,20 @@ def schemas() -> Mapping[str, Schema]:
         for entry in json.loads(text):
             found.update(dict.fromkeys(entry["model"], entry["input"]))
     return found
+
+
+def openapi(model: str) -> dict[str, Any]:
+    """The OpenAPI document of a model's input, as its page links it."""
+    rules = {name: dict(rule) for name, rule in schemas()[model].items()}
+    needed = [name for name, rule in rules.items() if rule.pop("required", False)]
+    if model in _DURATION_LIMITS:
+        low, high = _DURATION_LIMITS[model]
+        rules["duration"] |= {"minimum": low, "maximum": high}
+    fields = {"type": "object", "properties": rules, "required": needed}
+    body = {"type": "object", "properties": {"model": {"enum": [model]}, "input": fields}}
+    content = {"application/json": {"schema": body}}
+    calls = {"/api/v1/jobs/createTask": {"post": {"requestBody": {"content": content}}}}
+    return {"openapi": "3.1.0", "paths": calls}
 
 
 def check_input(model: str, given: dict[str, Any]) -> None:
@@ -114,6 +132,8 @@ def _is(value: Any, wanted: str) -> bool:
 # KIE credits of the models in our catalogue; of the others only the order of size matters.
 _PER_SECOND = {
     "bytedance/seedance-2": 25.0,
+    "bytedance/seedance-2-5": 63.0,
+    "bytedance/seedance-2-mini": 20.5,
     "bytedance/seedance-2-fast": 20.0,
     "bytedance/seedance-1.5-pro": 8.0,
     "bytedance/v1-pro-fast-image-to-video": 4.0,

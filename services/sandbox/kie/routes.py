@@ -1,4 +1,4 @@
-"""KIE's routes: createTask, recordInfo, balance, success rate, finished videos."""
+"""KIE's routes: createTask, recordInfo, balance, what is told of models, finished videos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from services.sandbox.app import Context, bearer
 from services.sandbox.kie import answers
 from services.sandbox.kie.answers import KieError, Limits, answer, failure, origin, spoiled, success
-from services.sandbox.kie.models import check_input, image_urls, price, schemas
+from services.sandbox.kie.models import check_input, image_urls, openapi, price, schemas
 from services.sandbox.kie.studio import Studio
 from services.sandbox.kie.tasks import Task, load, record, words
 from services.sandbox.kie.uploads import take_in
@@ -36,6 +36,8 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.get("/api/v1/jobs/recordInfo", api.enveloped(api.record_info)),
         web.get("/api/v1/chat/credit", api.enveloped(api.credit)),
         web.get("/api/v1/models/{model:.+}/success-rate", api.enveloped(api.success_rate)),
+        web.get("/api/v1/models/{model:.+}/price", api.enveloped(api.price_of)),
+        web.get("/api/v1/models/{model:.+}/schema", api.enveloped(api.schema_of)),
         web.get("/v/{task_id}.mp4", api.video),
     ]
 
@@ -131,6 +133,15 @@ class _Api:
         ]
         return answer(success(buckets), settings)
 
+    async def price_of(self, request: web.Request, settings: Knobs) -> web.StreamResponse:
+        _key(request)
+        each = price(_known(request), {"duration": 1})
+        return answer(success({"pricingDesc": f"720p: {each:g} credits per second."}), settings)
+
+    async def schema_of(self, request: web.Request, settings: Knobs) -> web.StreamResponse:
+        _key(request)
+        return answer(success(openapi(_known(request))), settings)
+
     async def video(self, request: web.Request) -> web.StreamResponse:
         task = load(self._ctx, request.match_info["task_id"])
         if task is None or not task.video or self._is_gone(task):
@@ -159,6 +170,13 @@ def _key(request: web.Request, refusal: str = answers.NO_ACCESS) -> str:
     if key is None:
         raise KieError(401, refusal)
     return key
+
+
+def _known(request: web.Request) -> str:
+    model = request.match_info["model"]
+    if model not in schemas():
+        raise KieError(404, answers.UNKNOWN_MODEL)
+    return model
 
 
 def _model_and_input(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:

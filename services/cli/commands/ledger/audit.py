@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands.ledger.events import Types
-from services.cli.connections import read
+from services.cli.connections import read, run
 from services.cli.options import Limit, read_note
 from services.cli.output import Output, OutputFormat, emit, say, say_count
-from services.cli.resolve_account import read_account, resolve_account
+from services.cli.resolve_account import resolve_account
 from services.cli.timespec import From, To, period, timed_for
 
 if TYPE_CHECKING:
@@ -31,15 +31,10 @@ def actions(
     Events they caused or appended, models they paused, people whose data they read. What somebody did as a
     seller has `journal --user`; what a process's login appended is most of the log, and is left out.
     """
-    from projections.reports import audit_questions
-
-    async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
-        who = actor if ":" in actor else f"login:{actor}"
-        if actor.isdigit():
-            who = f"account:{await resolve_account(settings, actor)}"
-        return await audit_questions.actions(pool, who, *period(start, end), limit)
-
-    _show(read("actions", work), limit, "actions", output)
+    who = actor if ":" in actor else f"login:{actor}"
+    if actor.isdigit():
+        who = f"account:{run('actions', lambda settings: resolve_account(settings, actor))}"
+    _answer("actions", output, who, *period(start, end), limit)
 
 
 def exceptions(
@@ -54,24 +49,17 @@ def exceptions(
     `grant`: without a purchase. `refunded_and_delivered`: a video that came after its refund, a gift.
     `refunded_and_spent`: money sent back for credits that were spent. At most --limit of each.
     """
-    from projections.reports import audit_questions
-
-    bounds = (*period(start, end), limit)
-    rows = read("exceptions", lambda pool, _: audit_questions.exceptions(pool, above, *bounds))
-    _show(rows, limit, "exceptions", output)
+    _answer("exceptions", output, above, *period(start, end), limit)
 
 
 def access(output: Output = OutputFormat.table) -> None:
     """List who can log in to this database: roles, since when, last used.
 
     Of last use Postgres knows what is open now, and our tables what was appended or read of people; an
-    auditor's queries leave no trace. `since` is empty for a login made without `COMMENT ON ROLE`.
+    auditor's queries leave no trace. `since` is empty for a login made without `COMMENT ON ROLE`. Who gives
+    commands in the chat stands in the bot's ADMIN_IDS.
     """
-    from projections.reports import audit_questions
-
-    rows = read("access", lambda pool, _: audit_questions.logins(pool))
-    emit([timed_for(row, output) for row in rows], output)
-    say(f"{len(rows)} logins; who gives commands in the chat stands in the bot's ADMIN_IDS")
+    _answer("logins", output)
 
 
 def reads(
@@ -82,16 +70,18 @@ def reads(
     output: Output = OutputFormat.table,
 ) -> None:
     """List who read whose data with our program, and why."""
+    whose = run("reads", lambda settings: resolve_account(settings, user)) if user else None
+    _answer("reads", output, whose, *period(start, end), limit)
+
+
+def _answer(question: str, output: OutputFormat, *asked: Any) -> None:
     from projections.reports import audit_questions
 
-    bounds = (*period(start, end), limit)
-    rows = read_account("reads", user, lambda pool, account: audit_questions.reads(pool, account, *bounds))
-    _show(rows, limit, "reads", output)
-
-
-def _show(rows: list[dict[str, Any]], limit: int, what: str, output: OutputFormat) -> None:
+    rows = read(question, lambda pool, _: getattr(audit_questions, question)(pool, *asked))
     emit([timed_for(row, output) for row in rows], output)
-    say_count(len(rows), limit, what if rows else f"{what}: there are none")
+    say_count(
+        len(rows), asked[-1] if asked else len(rows) + 1, question if rows else f"{question}: there are none"
+    )
 
 
 def sample(

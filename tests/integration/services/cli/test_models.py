@@ -6,14 +6,19 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.log.ledger import Ledger
+from services.cli.errors import ExitCode
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import CircuitBook
 from services.platform.blobs import BlobStore
+from services.sandbox import control, kie
+from tests.integration.services.cli.conftest import Run
 from tests.support.fork_server import neurocards
 from tests.support.order_fixture import OrderFixture
+from tests.support.outside import outside
 from tests.support.services import clean_environment
 
 CATALOGUE = load_catalogue()
@@ -105,3 +110,26 @@ async def test_the_effect_on_open_jobs_is_shown_first(
     await studio.order(await studio.seller(), 3)
     (row,) = await desk.rows("resume", "m", *WHY, "--dry-run")
     assert (row["state_before"], row["state_after"], row["open_jobs"]) == ("paused", "available", 3)
+
+
+async def test_the_catalogue_is_compared_with_what_the_provider_tells(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = {"/kie": kie.routes, "/__sandbox": control.routes}
+    ours = load_catalogue()
+    async with outside(modules) as sandbox:
+        rates = {"SANDBOX_URL": sandbox.url, "MARGIN_RATES": "RUB=1,KIE=0.45"}
+        done = await asyncio.to_thread(run, "models", "check", "-o", "json", **rates)
+        assert done.code == 0, done.err
+        offered = [model.slug for model in ours.models if model.enabled]
+        assert [row["model"] for row in done.rows] == offered and {row["differs"] for row in done.rows} == {
+            ""
+        }
+        assert all(isinstance(row["margin_minor"], int) for row in done.rows)
+        dearer = (msgspec.structs.replace(ours.models[0], provider_credits=99), *ours.models[1:])
+        changed = msgspec.structs.replace(ours, models=dearer)
+        monkeypatch.setattr("services.generation.catalogue.load_catalogue", lambda: changed)
+        done = await asyncio.to_thread(run, "models", "check", ours.models[0].slug, "-o", "json", **rates)
+        assert done.code == ExitCode.INTEGRITY and ours.models[0].slug in done.err
+        (row,) = done.rows
+        assert row["differs"] == "price: ours is 99 for 5 s; 720p: 20 credits per second."
