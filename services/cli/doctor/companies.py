@@ -8,10 +8,11 @@ from datetime import UTC, date, datetime
 import httpx
 
 from services.cli.doctor import Check, fail, ok, warn
-from services.platform.endpoints import COMPANIES
+from services.platform.endpoints import COMPANIES, CompanyName
 from services.platform.logs import Redaction, secret_values
 from services.platform.settings import Settings, variable_name
 from services.platform.tls import tls_context
+from services.platform.witness import WITNESS
 
 _TIMEOUT_S = 10.0
 _HEADERS = {"User-Agent": "neurocards"}
@@ -25,7 +26,7 @@ _AFTERWARDS = {
 class Probe:
     """A read-only request that needs a good key and costs nothing."""
 
-    name: str
+    name: CompanyName
     key_variable: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -93,9 +94,11 @@ async def _ask(client: httpx.AsyncClient, probe: Probe, redaction: Redaction) ->
 
 
 async def _get(client: httpx.AsyncClient, probe: Probe) -> httpx.Response:
-    return await client.get(
+    answer = await client.get(
         probe.url, headers=dict(probe.headers), auth=probe.auth or httpx.USE_CLIENT_DEFAULT
     )
+    WITNESS.see(probe.name, answer.headers)
+    return answer
 
 
 def _status(answer: httpx.Response) -> int:
@@ -111,6 +114,7 @@ def _status(answer: httpx.Response) -> int:
 async def _sandbox(client: httpx.AsyncClient, settings: Settings) -> Check:
     try:
         answer = await client.get(f"{settings.sandbox_base}/__sandbox/health")
+        WITNESS.see("telegram", answer.headers)
     except httpx.HTTPError:
         return warn("sandbox", f"does not run at {settings.sandbox_base}", "`neurocards up` starts it")
     if answer.status_code == 200:

@@ -10,6 +10,8 @@ from pathlib import Path
 import asyncpg
 from dotenv import dotenv_values
 
+from ledger.log.clock import wall_us
+from ledger.sql import load_queries
 from projections.verify.schema_drift import differences, open_rights
 from services.cli.doctor import Check, State, fail, ok, warn
 from services.generation.catalogue import load_catalogue
@@ -23,10 +25,14 @@ from services.platform.database import connect
 from services.platform.errors import SettingsError, StartError, UnsafeDatabaseError
 from services.platform.redis import check_redis, command_client
 from services.platform.settings import Settings, variable_name
+from services.platform.witness import WITNESS
 from services.recovery import checkpoint_files
+
+log_query = load_queries("ledger.log")
 
 _LITTLE_DISK_BYTES = 2_000_000_000
 _SAID_MAX = 3
+_CLOCK_OFF_S, _CLOCK_WRONG_S = 2.0, 60.0
 _EMBEDDED = "not set: `neurocards up` starts its own"
 
 
@@ -165,6 +171,32 @@ async def check_database(settings: Settings) -> list[Check]:
         )
     finally:
         await connection.close()
+
+
+async def check_clocks(settings: Settings) -> list[Check]:
+    """Compare the database's clock with ours and with what companies have just answered."""
+    if settings.database_url is None:
+        return []
+    try:
+        connection = await connect(settings, "doctor")
+    except StartError:
+        return []  # `check_database` has said so
+    try:
+        clock_us = await connection.fetchval(log_query("clock"))
+    finally:
+        await connection.close()
+    others = {"this machine's": wall_us()}
+    if (witness_us := WITNESS.now_us()) is not None:
+        whose = "the sandbox's" if settings.uses_sandbox_for("telegram") else "outside companies'"
+        others[whose] = witness_us
+    off_s = {whose: (clock_us - us) / 1e6 for whose, us in others.items()}
+    found = ", ".join(f"{round(seconds):+d} s against {name}" for name, seconds in off_s.items())
+    worst_s = max(map(abs, off_s.values()))
+    found = f"the database's clock is {found}" + ("" if witness_us else "; nobody outside told the time")
+    advice = "set the wrong one right, e.g. `timedatectl set-ntp true`: docs/runbook.md, ClockInDoubt"
+    if worst_s <= _CLOCK_OFF_S:
+        return [ok("clocks", found)]
+    return [(warn if worst_s <= _CLOCK_WRONG_S else fail)("clocks", found, advice)]
 
 
 async def _version(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:

@@ -41,6 +41,8 @@ def test_migrate_applies_once_and_doctor_agrees(
 
     after = rows(neurocards("doctor", "-o", "json", folder=tmp_path, **env))
     assert after["tables"]["state"] == after["REDIS_URL"]["state"] == "ok"
+    assert after["clocks"]["state"] == "ok"
+    assert "+0 s against this machine's; nobody outside told the time" in after["clocks"]["found"]
     assert after["durability"]["state"] == "fail"  # the tests' own server does not fsync: the doctor sees it
 
 
