@@ -19,7 +19,6 @@ from typing import Final
 
 import asyncpg
 import msgspec
-from redis.asyncio import Redis
 
 from events.account import CreditsCharged, CreditsGranted
 from events.codec import decode
@@ -33,7 +32,6 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.accounts.personal_data import forgotten_names
 from services.platform.blobs import BlobStore
-from services.platform.redis_keys import chat_state_pattern
 from services.platform.settings import Settings
 
 query = load_queries("services.accounts")
@@ -55,17 +53,14 @@ class Erased(msgspec.Struct, frozen=True):
 
 
 class Forgetting:
-    """Erases people. Without `redis`, what it holds of them expires within a week."""
+    """Erases people."""
 
-    def __init__(
-        self, settings: Settings, pool: Pool, ledger: Ledger, blobs: BlobStore, redis: Redis | None
-    ) -> None:
+    def __init__(self, settings: Settings, pool: Pool, ledger: Ledger, blobs: BlobStore) -> None:
         _ = settings.forget_secrets  # raises SettingsError before anything is done
         self._settings = settings
         self._pool = pool
         self._ledger = ledger
         self._blobs = blobs
-        self._redis = redis
 
     async def forget(self, account: str, *, actor: str, reason: str) -> Erased:
         """Erase the account's person, also unopened. Raises AccountNotOpenError, asyncpg's errors."""
@@ -78,11 +73,8 @@ class Forgetting:
             with suppress(KeyReusedError):  # somebody else erases them at the same time
                 await self._ledger.execute(command, key=f"forget:{account}")
         failed = await self._fail_open_jobs(account, actor)
-        await self._drop_chat_state(telegram_id)  # after the next step nobody may know any more where it is
         debt = None if telegram_id is None else await self._carry_debt(account)
-        found, files, by_us = await self._unlink(account, telegram_id, debt)
-        if by_us:
-            await self._drop_chat_state(telegram_id)  # what was written meanwhile
+        found, files = await self._unlink(account, telegram_id, debt)
         named: set[str] = set()
         async for job in self._jobs(account):  # a restored backup may hold files that no row names
             named |= set(await self._files_of(job))
@@ -109,11 +101,11 @@ class Forgetting:
 
     async def _unlink(
         self, account: str, telegram_id: int | None, debt: int | None
-    ) -> tuple[asyncpg.Record, set[str], bool]:
-        """Delete the person: their row, files, and whether still theirs.
+    ) -> tuple[asyncpg.Record, set[str]]:
+        """Delete the person: their row and files.
 
-        If not, another call has erased them, and they may be back. A payment under way can still be paid, and
-        is credited; where its receipt goes is forgotten.
+        If it is theirs no more, another call has erased them, and they may be back. A payment under way can
+        still be paid, and is credited; where its receipt goes is forgotten.
         """
         used = (await self._ledger.read.account(account)).promos
         async with self._pool.acquire() as connection, connection.transaction():
@@ -136,7 +128,7 @@ class Forgetting:
             files = {row["blob"] for row in await connection.fetch(query("disown_blobs"), account)}
             await connection.execute(query("forget_account"), account)
             assert found is not None
-            return found, files, by_us
+            return found, files
 
     async def _fail_open_jobs(self, account: str, actor: str) -> int:
         """No new job can come: the account is locked."""
@@ -170,10 +162,3 @@ class Forgetting:
                 case _:
                     pass
         return files
-
-    async def _drop_chat_state(self, telegram_id: int | None) -> None:
-        if self._redis is None or telegram_id is None:
-            return
-        async for key in self._redis.scan_iter(chat_state_pattern(telegram_id), count=1000):
-            if str(telegram_id).encode() in key.split(b":"):
-                await self._redis.delete(key)

@@ -1,4 +1,4 @@
-"""Personal data: accounts, texts and drafts, erasable, referred to by events."""
+"""Personal data: accounts and texts, erasable, referred to by events."""
 
 import hashlib
 import hmac
@@ -39,30 +39,8 @@ class Brief(msgspec.Struct, frozen=True):
     wishes: str = ""
 
 
-class Draft(msgspec.Struct, frozen=True):
-    """Order before (and after) it is confirmed; see the table `drafts`."""
-
-    draft: str
-    account: str
-    chat_id: int
-    message_id: int | None
-    photo: str
-    brief: str
-    style: str
-    model: str
-    jobs: tuple[str, ...]
-    price: int
-    ordered: bool = False
-    product_message: int = 0
-    """The message whose words are the product; 0: none."""
-    wishes_message: int = 0
-
-
 def as_brief(body: bytes | None) -> Brief | None:
     return None if body is None else msgspec.json.decode(body, type=Brief)
-
-
-_DRAFT_COLUMNS = ", ".join(Draft.__struct_fields__)
 
 
 class PersonalData:
@@ -137,10 +115,6 @@ class PersonalData:
         """Store what a company said; its random reference, empty when they are erased."""
         return await self._pool.fetchval(query("keep_words"), new_random_id(), account, words) or ""
 
-    async def change_text(self, ref: str, body: msgspec.Struct) -> None:
-        """Replace a stored text, unless it was ordered with or erased."""
-        await self._pool.execute(query("change_text"), ref, msgspec.json.encode(body).decode())
-
     async def text(self, ref: str) -> bytes | None:
         return (await self.texts([ref]))[0]
 
@@ -150,41 +124,6 @@ class PersonalData:
 
     async def brief(self, ref: str) -> Brief | None:
         return as_brief(await self.text(ref))
-
-    async def save_draft(self, draft: Draft) -> Draft:
-        """Store a new draft; for a known id return the stored one."""
-        row = await self._pool.fetchrow(
-            f"""INSERT INTO drafts ({_DRAFT_COLUMNS}) VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13)
-                ON CONFLICT (draft) DO UPDATE SET draft = excluded.draft
-                RETURNING {_DRAFT_COLUMNS}""",
-            *(list(v) if isinstance(v, tuple) else v for v in msgspec.structs.astuple(draft)),
-        )
-        assert row is not None
-        return msgspec.convert(dict(row), Draft)
-
-    async def drop_draft(self, draft: str) -> None:
-        """Delete an unordered draft and its words. An unused photo goes later."""
-        await self._pool.execute(query("drop_draft"), draft)
-
-    async def draft(self, draft: str) -> Draft | None:
-        """The draft, or None. It is kept for DRAFT_KEEP_SECONDS from here on."""
-        row = await self._pool.fetchrow(
-            f"UPDATE drafts SET used_at = clock_timestamp() WHERE draft = $1 RETURNING {_DRAFT_COLUMNS}",
-            draft,
-        )
-        return msgspec.convert(dict(row), Draft) if row else None
-
-    async def drafts_with(self, account: str, message_id: int) -> list[Draft]:
-        where = "account = $1 AND $2 IN (product_message, wishes_message)"
-        sql = f"SELECT {_DRAFT_COLUMNS} FROM drafts WHERE {where}"
-        rows = await self._pool.fetch(sql, account, message_id)
-        return [msgspec.convert(dict(row), Draft) for row in rows]
-
-    async def set_draft_message(self, draft: str, message_id: int) -> None:
-        await self._pool.execute("UPDATE drafts SET message_id = $2 WHERE draft = $1", draft, message_id)
-
-    async def mark_ordered(self, draft: str) -> None:
-        await self._pool.execute(query("mark_ordered"), draft)
 
     async def own_video(self, blob: str, account: str) -> None:
         """Record a video's owner, before its first byte.

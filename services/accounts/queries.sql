@@ -17,19 +17,87 @@ SELECT account, telegram_id, locale, person FROM accounts WHERE telegram_id = $2
 -- Files that the log names and that are about to be deleted, as their person was. $1 blobs
 INSERT INTO swept_blobs (blob, why) SELECT unnest($1::text[]), 'erased' ON CONFLICT DO NOTHING
 
--- name: change_text
--- Other words for what is not ordered. $1 the text's reference, $2 its JSON
-UPDATE texts SET body = $2::text::json
-WHERE ref = $1 AND NOT EXISTS (SELECT FROM drafts WHERE brief = $1 AND ordered)
-
 -- name: disown_blobs
 -- Photos and videos that are nobody's from here on. $1 account
 UPDATE blobs SET account = NULL, used_at = clock_timestamp() WHERE account = $1 RETURNING blob
 
--- name: drop_draft
--- A draft that was not ordered, with its words. $1 draft
-WITH gone AS MATERIALIZED (SELECT brief FROM drafts WHERE draft = $1 AND NOT ordered FOR UPDATE)
+-- name: draft
+-- $1 draft
+UPDATE drafts d SET used_at = clock_timestamp() FROM texts t WHERE d.draft = $1 AND t.ref = d.brief
+RETURNING d.*, t.body::text AS words
+
+-- name: draft_change
+-- What would be ordered, as its next version; not from another version on, nor while it is being placed.
+-- $1 draft, $2 version, $3 the update that changes it, $4 its words as JSON, $5..$17 the columns
+WITH changed AS (
+    UPDATE drafts
+    SET version = version + 1, changed_by = $3, used_at = clock_timestamp(), offered = NULL,
+        photo = $5, photo_file = $6, photo_message = $7, album = $8, style = $9, model = $10, format = $11,
+        seconds = $12, number = $13, price = $14, view = $15, product_message = $16, wishes_message = $17
+    WHERE draft = $1 AND version = $2 AND NOT confirmed AND NOT ordered RETURNING *
+), said AS (
+    UPDATE texts SET body = $4::text::json FROM changed WHERE ref = changed.brief
+)
+SELECT changed.*, $4::text AS words FROM changed
+
+-- name: draft_confirm
+-- The order is being placed: nothing of it changes from here on. $1 draft, $2 version, $3 ids of its jobs
+UPDATE drafts d SET confirmed = true, jobs = $3, view = '', offered = NULL, version = version + 1 FROM texts t
+WHERE d.draft = $1 AND d.version = $2 AND NOT d.confirmed AND NOT d.ordered AND t.ref = d.brief
+RETURNING d.*, t.body::text AS words
+
+-- name: draft_drop
+-- A draft that is not being ordered, with its words. $1 draft
+WITH gone AS MATERIALIZED (SELECT brief FROM drafts WHERE draft = $1 AND NOT confirmed AND NOT ordered FOR UPDATE)
 DELETE FROM texts WHERE ref IN (SELECT brief FROM gone)
+
+-- name: draft_look
+-- $1 draft, $2 what the card asks for, $3 what the person is asked about, as JSON
+UPDATE drafts d SET view = $2, offered = $3::text::json FROM texts t
+WHERE d.draft = $1 AND NOT d.confirmed AND NOT d.ordered AND t.ref = d.brief
+RETURNING d.*, t.body::text AS words
+
+-- name: draft_make
+-- A draft with its words, unless the account has one open. $1 draft, $2 account, $3 chat, $4 reference of its words, $5 they as
+-- JSON, $6 the update that makes it, $7..$19 the columns
+WITH free AS MATERIALIZED (
+    SELECT 1 WHERE NOT EXISTS (SELECT FROM drafts WHERE account = $2 AND NOT ordered)
+), said AS (
+    INSERT INTO texts (ref, account, body) SELECT $4, $2, $5::text::json FROM free
+), made AS (
+    INSERT INTO drafts (draft, account, chat_id, brief, changed_by, photo, photo_file, photo_message, album, style, model,
+                        format, seconds, number, price, view, product_message, wishes_message, jobs, version, shown,
+                        confirmed, ordered)
+    SELECT $1, $2, $3, $4, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, '{}', 1, 0, false, false
+    FROM free
+    ON CONFLICT DO NOTHING RETURNING *
+)
+SELECT made.*, $5::text AS words FROM made
+
+-- name: draft_newest
+-- The last order. $1 account
+SELECT d.*, t.body::text AS words FROM drafts d JOIN texts t ON t.ref = d.brief
+WHERE d.account = $1 AND d.ordered ORDER BY d.created_at DESC LIMIT 1
+
+-- name: draft_open
+-- The order in the making. $1 account
+UPDATE drafts d SET used_at = clock_timestamp() FROM texts t WHERE d.account = $1 AND NOT d.ordered AND t.ref = d.brief
+RETURNING d.*, t.body::text AS words
+
+-- name: draft_reopen
+-- It was refused for good, and can be changed again. $1 draft
+UPDATE drafts d SET confirmed = false, jobs = '{}', version = version + 1 FROM texts t
+WHERE d.draft = $1 AND d.confirmed AND NOT d.ordered AND t.ref = d.brief
+RETURNING d.*, t.body::text AS words
+
+-- name: draft_sent
+-- The message that is the card. $1 draft, $2 message, $3 the photo as Telegram has it, $4 the version it shows
+UPDATE drafts SET message_id = $2, photo_file = $3, shown = $4 WHERE draft = $1
+
+-- name: drafts_with
+-- Drafts whose words are from a message. $1 account, $2 message
+SELECT d.*, t.body::text AS words FROM drafts d JOIN texts t ON t.ref = d.brief
+WHERE d.account = $1 AND $2 IN (d.product_message, d.wishes_message)
 
 -- name: forget_account
 -- Whose account it was, with all that refers to it, and what was sent to them. $1 account

@@ -7,12 +7,14 @@ import msgspec
 
 from ledger.accounts.state import AccountState
 from ledger.log.ledger import Ledger
+from services.accounts.drafts import Drafts
 from services.accounts.personal_data import PersonalData
 from services.bot.checkout import Checkout
 from services.bot.moderation import Moderation
 from services.bot.order_history import History
 from services.generation.catalogue import Catalogue, Model
 from services.generation.circuit_breaker.store import Circuits
+from services.generation.prompts.styles import style_of
 from services.generation.wait_estimate import Estimate, Outlook
 from services.platform.blobs import BlobStore
 from services.platform.i18n import Catalogues
@@ -40,6 +42,7 @@ class Person(msgspec.Struct, frozen=True):
 class BotContext:
     settings: Settings
     people: PersonalData
+    drafts: Drafts
     ledger: Ledger
     blobs: BlobStore
     history: History
@@ -52,18 +55,23 @@ class BotContext:
     photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
     """Held while a photo of up to 20 MB is in memory."""
 
-    @property
-    def model(self) -> Model:
-        """The model of new orders: the default, or while it rests its first alternative."""
-        candidates, now_us = self.catalogue.candidates(self.catalogue.default), self.circuits.now_us()
+    def maker(self, style: str, sides: str = "", seconds: int = 0) -> Model:
+        """The model that makes such a video: the style's first that is well, else its first."""
+        named = style_of(style).makers(self.catalogue, sides, seconds)
+        candidates, now_us = named or [self.catalogue.default], self.circuits.now_us()
         circuits = ((model, self.circuits.of(model.slug)) for model in candidates)
         due = (model for model, circuit in circuits if circuit.available or circuit.half_open(now_us))
-        return next(due, self.catalogue.default)  # one whose rest is over needs jobs to be tried with
+        return next(due, candidates[0])  # one whose rest is over needs jobs to be tried with
 
-    def takes_orders(self, model: Model | None) -> bool:
+    @property
+    def model(self) -> Model:
+        """The model of an order in which nothing is chosen."""
+        return self.maker("")
+
+    def takes_orders(self, model: Model | None, sides: str = "", seconds: int = 0) -> bool:
         """Whether a model takes orders now, itself or by an alternative. Not by one that is half-open: nobody
         is charged to find out whether it works."""
-        candidates = self.catalogue.candidates(model) if model is not None else ()
+        candidates = self.catalogue.candidates(model, sides, seconds) if model is not None else ()
         return any(self.circuits.of(each.slug).available for each in candidates)
 
     async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:

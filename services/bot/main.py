@@ -9,16 +9,17 @@ import structlog
 from aiogram import Bot
 from aiogram.types import BotCommand
 
+from services.accounts.drafts import Drafts
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
 from services.adapters.telegram.limits import RateLimit, TelegramLimits, rates_for
 from services.adapters.yookassa.gateway import YooKassa
+from services.bot.chat_state import PostgresStorage
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext
 from services.bot.inbox import Inbox, InboxRunner, LeaderLock
 from services.bot.moderation import Moderation, Verdicts
-from services.bot.order_form import storage
 from services.bot.order_history import History
 from services.bot.polling import Polling
 from services.bot.update_handler import ALLOWED_UPDATES, UpdateHandler, build_dispatcher
@@ -63,17 +64,18 @@ async def serve(settings: Settings) -> None:
                 shop = BotContext(
                     settings,
                     people,
+                    Drafts(pool),
                     ledger,
                     blobs,
                     History(pool, ledger.read),
                     load_catalogue(),
                     texts,
-                    Moderation(settings.moderation, moderator, Verdicts(pool), people, blobs),
+                    Moderation(settings.moderation, moderator, Verdicts(pool), blobs),
                     Checkout(orders, YooKassaPayments(orders, yookassa), stars),
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),
                 )
-                handler = UpdateHandler(bot, build_dispatcher(shop, storage(redis)), texts)
+                handler = UpdateHandler(bot, build_dispatcher(shop, PostgresStorage(pool)), texts)
                 inbox = Inbox(pool)
 
                 async def work(over: asyncio.Event) -> None:

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 import structlog
 from aiogram import BaseMiddleware
-from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Chat, TelegramObject, User
 from structlog.contextvars import bind_contextvars
 
-from services.adapters.telegram.callback_data import CheckPayment, ChooseCount, Order
+from services.adapters.telegram.callback_data import CheckPayment, Order
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.metrics import drop
 from services.bot.replies import Conversation
@@ -37,12 +36,16 @@ class PersonMiddleware(BaseMiddleware):
         update_id, state = data["event_update"].update_id, data.get("state")
         account = await self._shop.people.sender(user.id, locale_for(user.language_code), update_id)
         if account is None:
-            await _leave(state)
+            logger.info("person_was_erased")
             return drop(data["event_update"].event_type, "erased")
         bind_contextvars(account=account.account)
         accepted = (await self._shop.ledger.read.account(account.account)).terms == TERMS_VERSION
         person = data["person"] = Person(account.account, account.locale, user.id, accepted, account.person)
-        talk = Conversation(data["bot"], self._shop, person, state, event) if state is not None else None
+        talk = (
+            Conversation(data["bot"], self._shop, person, state, event, update_id)
+            if state is not None
+            else None
+        )
         data["chat"] = talk
         texts = self._shop.texts
         with texts.context(), texts.use_locale(account.locale):
@@ -51,31 +54,24 @@ class PersonMiddleware(BaseMiddleware):
                 if talk is not None and isinstance(event, CallbackQuery) and not talk.answered:
                     await talk.answer_tap()
             except Exception:
-                if await self._is_there(account.account, state):
+                if await self._is_there(account.account):
                     raise
                 return None
-        await self._is_there(account.account, state)
         return answer
 
-    async def _is_there(self, account: str, state: FSMContext | None) -> bool:
-        """Whether the account still exists. If not, what was written into Redis meanwhile is undone."""
+    async def _is_there(self, account: str) -> bool:
+        """Whether the account still exists. If not, what was to be written about it was refused."""
         there = await self._shop.people.find(account) is not None
         if not there:
-            await _leave(state)
+            logger.info("person_was_erased")
         return there
-
-
-async def _leave(state: FSMContext | None) -> None:
-    logger.info("person_was_erased")
-    if state is not None:
-        await state.clear()
 
 
 # Before the routers: a button that is tapped five times is tapped once.
 
 
 SAME_TAP_S: Final = 3.0
-EVERY_TAP: Final = (Order.__prefix__, CheckPayment.__prefix__, ChooseCount.__prefix__)
+EVERY_TAP: Final = (Order.__prefix__, CheckPayment.__prefix__)
 """Each tap of these is answered in words, and opens no second screen."""
 _KEPT: Final = 10_000
 

@@ -15,7 +15,7 @@ import structlog
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.accounts.personal_data import Draft, PersonalData
+from services.accounts.drafts import Draft
 from services.adapters.openai.errors import OpenAINoAnswerError
 from services.adapters.openai.metrics import MODERATED, MODERATION_FLAGS
 from services.adapters.openai.moderation import Kinds, Moderator
@@ -52,18 +52,15 @@ Mode = Literal["off", "text", "all"]
 
 
 class Moderation:
-    def __init__(
-        self, mode: Mode, judge: Moderator, verdicts: Verdicts, people: PersonalData, blobs: BlobStore
-    ) -> None:
+    def __init__(self, mode: Mode, judge: Moderator, verdicts: Verdicts, blobs: BlobStore) -> None:
         self._mode = mode
         self._judge = judge
         self._verdicts = verdicts
-        self._people = people
         self._blobs = blobs
 
     async def findings(self, draft: Draft) -> Findings:
         """What must be changed before the draft may be ordered. Within a few seconds."""
-        texts = await self._texts(draft)
+        texts = self._texts(draft)
         contents: dict[Part, str] = {"photo": draft.photo} if self._mode == "all" else {}
         contents |= {part: text_content(text) for part, text in texts.items()}
         if not contents:
@@ -82,13 +79,10 @@ class Moderation:
         verdicts |= {contents[part]: kinds for part, kinds in given.items()}
         return {part: kinds for part, content in contents.items() if (kinds := verdicts.get(content))}
 
-    async def _texts(self, draft: Draft) -> dict[Part, str]:
+    def _texts(self, draft: Draft) -> dict[Part, str]:
         if self._mode == "off":
             return {}
-        brief = await self._people.brief(draft.brief)
-        if brief is None:  # erased: there is nothing to order either
-            return {}
-        texts: dict[Part, str] = {"product": brief.product, "wishes": brief.wishes}
+        texts: dict[Part, str] = {"product": draft.words.product, "wishes": draft.words.wishes}
         return {part: text for part, text in texts.items() if text}
 
     async def _judge_texts(self, draft: Draft, texts: Mapping[Part, str]) -> dict[Part, Kinds]:

@@ -1,17 +1,16 @@
-"""Replies in the chat: screens sent or edited, steps asked for and repeated."""
+"""Replies in the chat: screens sent, edited, or answered to the order card."""
 
 from dataclasses import dataclass
 
 from aiogram import Bot
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, ReplyParameters, TelegramObject
-from aiogram.utils.i18n import gettext as _
 
 from services.adapters.telegram import client
 from services.adapters.telegram.client import edit_buttons, edit_text
+from services.bot.chat_state import Awaiting, ChatData, load_data, save_data
 from services.bot.context import BotContext, Person
-from services.bot.order_form import Create, OrderForm, TopUpStep, load_form, save_form
-from services.bot.screens import order, topup
+from services.bot.screens import card, topup
 from services.bot.screens.menu import Screen
 
 
@@ -24,13 +23,14 @@ async def send_screen(bot: Bot, chat_id: int, screen: Screen, *, answer_to: int 
 
 @dataclass
 class Conversation:
-    """Reply context of one update: person, place in an order, tapped button."""
+    """Reply context of one update: person, what is waited for, tapped button."""
 
     bot: Bot
     shop: BotContext
     person: Person
     state: FSMContext
     event: TelegramObject
+    update_id: int = 0
     answered: bool = False
     """Whether the tap is answered; one that no handler answers is answered after it."""
 
@@ -43,20 +43,31 @@ class Conversation:
     async def balance(self) -> int:
         return (await self.shop.account(self.person)).balance
 
-    async def load_form(self) -> OrderForm:
-        return await load_form(self.state)
+    async def load_data(self) -> ChatData:
+        return await load_data(self.state)
 
-    async def save_form(self, form: OrderForm) -> None:
-        await save_form(self.state, form)
+    async def save_data(self, data: ChatData) -> None:
+        await save_data(self.state, data)
 
     async def send_screen(self, screen: Screen, *, answer_to: int = 0) -> int:
         return await send_screen(self.bot, self.person.chat_id, screen, answer_to=answer_to)
 
     async def send_aside(self, screen: Screen) -> None:
-        """Send what is no part of an order; after a command, which a tap is not, repeat the step."""
+        """Send what is no part of what is waited for; after a command one line leads back to that."""
         await self.send_screen(screen)
         if isinstance(self.event, Message):
-            await self.repeat_step()
+            await self.lead_back()
+
+    async def lead_back(self) -> bool:
+        """Say what is waited for: the receipt's address, or the order card, which is quoted."""
+        if await self.state.get_state() == Awaiting.contact.state:
+            await self.send_screen(topup.contact((await self.load_data()).buying))
+            return True
+        draft = await self.shop.drafts.open(self.person.account)
+        if draft is None or draft.message_id is None:
+            return False
+        await self.send_screen(card.waits(), answer_to=draft.message_id)
+        return True
 
     async def edit_screen(self, screen: Screen) -> None:
         """Edit the tapped message into a screen; send a new one where that is not possible."""
@@ -67,44 +78,11 @@ class Conversation:
             await self.send_screen(screen)
 
     async def answer_tap(self, text: str = "", *, alert: bool = False) -> None:
-        self.answered = True
-        await client.answer_tap(self.bot, self.tapped.id, text, alert=alert)
+        """Answer the tapped button; a text has no such answer."""
+        if isinstance(self.event, CallbackQuery):
+            self.answered = True
+            await client.answer_tap(self.bot, self.event.id, text, alert=alert)
 
     async def remove_buttons(self) -> None:
         if (message := self.tapped.message) is not None:
             await edit_buttons(self.bot, message.chat.id, message.message_id)
-
-    async def prompt_step(self, step: str, form: OrderForm) -> None:
-        """Ask for what `step` needs, then make it the person's step: killed in between, it is asked twice."""
-        await self.send_screen(await self._step_screen(step, form))
-        await self.state.set_state(step)
-
-    async def repeat_step(self) -> bool:
-        """After something else was answered: repeat what the person's step waits for, if there is a step."""
-        step = await self.state.get_state()
-        if step is None:
-            return False
-        form = await self.load_form()
-        if step == Create.confirm.state:
-            draft = await self.shop.people.draft(form.draft)
-            if draft is None:
-                await self.state.clear()
-                return False
-            text = _("⬆️ Your order waits for you: confirm or cancel it.")
-            await self.send_screen(Screen(text), answer_to=draft.message_id or 0)
-        else:
-            await self.send_screen(await self._step_screen(step, form))
-        return True
-
-    async def _step_screen(self, step: str, form: OrderForm) -> Screen:
-        if step == TopUpStep.contact.state:
-            return topup.contact(form.buying)
-        if step == Create.photo.state:
-            return order.photo(form)
-        if step == Create.product.state:
-            return order.product(form)
-        if step == Create.style.state:
-            return order.style(form)
-        if step == Create.wishes.state:
-            return order.wishes(form)
-        return order.count(form, self.shop.model, await self.balance())

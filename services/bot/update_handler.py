@@ -16,7 +16,7 @@ from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
 from services.bot.context import BotContext
-from services.bot.handlers import admin, confirm, drafts, fallback, menu, order, terms, topup
+from services.bot.handlers import admin, card, fallback, menu, order, place_order, terms, topup
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
@@ -134,8 +134,8 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
         admin.router,
         menu.router,
         topup.router,
-        confirm.router,
-        drafts.router,
+        place_order.router,
+        card.router,
         order.router,
         fallback.router,
     )

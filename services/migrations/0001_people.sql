@@ -58,29 +58,51 @@ CREATE TABLE swept_blobs (
 CREATE TRIGGER swept_blobs_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON swept_blobs
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 
--- A draft is an order before it is confirmed; its id is the order's id and idempotency key ever after.
+-- A draft is an order before it is confirmed; its id is the order's id and idempotency key ever after. One that is not
+-- ordered is the account's only one. docs/decisions/order-card.md says who may edit its card.
 CREATE TABLE drafts (
     draft      text        NOT NULL PRIMARY KEY,
     account    text        NOT NULL REFERENCES accounts ON DELETE CASCADE,
     chat_id    bigint      NOT NULL,
-    message_id bigint,                              -- the confirm message, which becomes the status message
+    message_id bigint,                              -- the card, which becomes the status message; not sent yet: NULL
     photo      text        NOT NULL,                -- blob key
+    photo_file text        NOT NULL,                -- the photo as Telegram has it; empty: not as a photo
+    photo_message bigint   NOT NULL,                -- the message it came with
+    album      text        NOT NULL,                -- the album it came in; its other photos are left aside
     brief      text        NOT NULL REFERENCES texts (ref) ON DELETE CASCADE,
     style      text        NOT NULL,
     model      text        NOT NULL,
-    jobs       text[]      NOT NULL,                -- ids of the jobs to be, made with the draft
-    price      bigint      NOT NULL,                -- credits per job
-    ordered    boolean     NOT NULL DEFAULT false,
-    product_message bigint NOT NULL DEFAULT 0,      -- the message whose words are the product; edited, they change
-    wishes_message  bigint NOT NULL DEFAULT 0,
+    format     text        NOT NULL,
+    seconds    bigint      NOT NULL,
+    number     bigint      NOT NULL,                -- of videos
+    price      bigint      NOT NULL,                -- credits per video
+    jobs       text[]      NOT NULL,                -- ids of the jobs to be, made when it is confirmed
+    view       text        NOT NULL,                -- what the card asks for
+    offered    json,                                -- a text or photo about which the person is asked
+    version    bigint      NOT NULL,                -- raised by each change of what would be ordered
+    shown      bigint      NOT NULL,                -- the version that the card shows
+    changed_by bigint      NOT NULL,                -- the update that made the newest version
+    confirmed  boolean     NOT NULL,                -- the order is being placed: nothing of it changes any more
+    ordered    boolean     NOT NULL,
+    product_message bigint NOT NULL,                -- the message whose words are the product; edited, they change
+    wishes_message  bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     used_at    timestamptz NOT NULL DEFAULT clock_timestamp()  -- last read by the bot
 );
+CREATE UNIQUE INDEX drafts_open ON drafts (account) WHERE NOT ordered;
 CREATE INDEX drafts_account ON drafts (account, created_at DESC);
 CREATE INDEX drafts_brief ON drafts (brief);
 CREATE INDEX drafts_photo ON drafts (photo);
 CREATE INDEX drafts_unused ON drafts (used_at) WHERE NOT ordered;
 CREATE INDEX drafts_of_orders ON drafts (used_at) WHERE ordered;
+
+-- What a person's next message is waited for, beside the order in the making: a receipt's address, a promo code, what to do
+-- with a photo that came before the terms.
+CREATE TABLE chat_states (
+    telegram_id bigint     NOT NULL PRIMARY KEY REFERENCES accounts (telegram_id) ON DELETE CASCADE,
+    state      text,
+    data       json        NOT NULL DEFAULT '{}'
+);
 
 -- What was judged before an order, so that asking ten times is asking once, also over a restart. A verdict
 -- belongs to the exact text (by its hash) or to the exact photo (by its blob key, whose bytes never change),
@@ -144,7 +166,7 @@ CREATE TRIGGER person_reads_append_only BEFORE UPDATE OR TRUNCATE ON person_read
 CREATE TRIGGER person_reads_kept BEFORE DELETE ON person_reads
     FOR EACH ROW WHEN (OLD.read_at > clock_timestamp() - interval '90 days') EXECUTE FUNCTION refuse_rewriting();
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, updates TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, chat_states, updates TO neurocards_app;
 GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;
 GRANT SELECT ON swept_blobs, person_reads TO neurocards_reader;

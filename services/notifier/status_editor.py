@@ -17,7 +17,7 @@ from structlog.contextvars import bind_contextvars
 from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
-from services.adapters.telegram.client import edit_text
+from services.adapters.telegram.client import edit_caption, edit_text
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import classify
 from services.notifier.messages import Messages, Shown, StatusLine
@@ -88,6 +88,7 @@ class Editor:
         self._store = store
         self._contents = contents
         self._limits = limits
+        self._edit = edit_caption if store.subject == "order" else edit_text  # an order's is a photo
         self.wake = asyncio.Event()
         """Set when there may be something to show."""
 
@@ -119,7 +120,7 @@ class Editor:
             return await self._store.retry(status, slot.wait_s, None)
         await asyncio.sleep(slot.wait_s)
         try:
-            there = await edit_text(self._bot, chat_id, message_id, content.text, content.buttons)
+            there = await self._edit(self._bot, chat_id, message_id, content.text, content.buttons)
         except Exception as error:
             return await self._failed(status, chat_id, error)
         if not there:

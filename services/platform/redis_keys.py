@@ -14,7 +14,6 @@ All keys share one hash tag, so that they lie on one node of a cluster and one s
 | `kie:resting` | provider limits | an account with trouble is tried too early, and rests again |
 | `kie:balances` | maintenance | operators see no balances until the next round reads them |
 | `telegram:all`, `telegram:chat:<chat>` | Telegram limits | a message too many, which Telegram puts off |
-| `fsm:<bot>:<chat>:…` | bot (aiogram's storage) | who was in the middle of an order begins it again |
 """
 
 from typing import Final
@@ -38,7 +37,6 @@ KIE_RESTING: Final = _KIE + "resting"
 KIE_BALANCES: Final = _KIE + "balances"
 
 TELEGRAM_ALL: Final = PREFIX + "telegram:all"
-CHAT_STATE_PREFIX: Final = PREFIX + "fsm"
 
 
 def ledger_copy(name: str) -> str:
@@ -63,8 +61,3 @@ def kie_reads(lane: str) -> str:
 
 def telegram_chat(chat_id: int) -> str:
     return f"{PREFIX}telegram:chat:{chat_id}"
-
-
-def chat_state_pattern(telegram_id: int) -> str:
-    """Pattern of the bot's chat states of a person, and others'."""
-    return f"{CHAT_STATE_PREFIX}:*{telegram_id}:*"

@@ -24,11 +24,12 @@ _FIRST_USER_ID, _LAST_USER_ID = 10**9, 2 * 10**9
 ACCEPT_TERMS = "terms:"
 CREATE = "menu:create"
 CABINET = "menu:cabinet"
-STYLE = "style:"
-SKIP_WISHES = "nowish"
-COUNT = "count:"
-RESUME = "menu:resume"
-DROP = "drop:"
+STYLES = "card|view|styles|"
+STYLE = "card|style|"
+WISHES = "card|view|wishes|"
+NUMBERS = "card|view|numbers|"
+NUMBER = "card|number|"
+DROP = "card|cancel|"
 ORDER = "order:"
 AGAIN = "again:"
 T = TypeVar("T")
@@ -65,7 +66,7 @@ class Seller:
             await self.chat.until(lambda chat: _is_gone(chat, confirm), STEP_TIMEOUT_S, "the order's status")
 
         await _persist(tapped)
-        return confirm.data.removeprefix(ORDER)
+        return confirm.data.split(":")[1]
 
     async def results(self, order: str, videos: int, timeout_s: float) -> list[Message]:
         """The order's final messages, once there are as many as videos."""
@@ -101,21 +102,21 @@ class Seller:
     async def _steps(self, product: Product, style: str, videos: int, wishes: str) -> Button:
         await self._press(CREATE, fresh=False)
         await self._answer("the question for a photo")
-        if self.chat.button(RESUME, since=self._mark):  # what was lost sight of stands in the way
+        if self.chat.button(DROP, since=self._mark):  # what was lost sight of stands in the way
             await self._press(DROP)
-            await self._press(CREATE)
-            await self._answer("the question for a photo")
         self._mark = self.chat.seen
         await self.chat.send_photo(product.photo)
-        await self._answer("the question about the product")
+        await self._answer("the order card")
         await self._say(product.name)
-        await self._press(STYLE + style)
+        await self._press(STYLES)
+        await self._press(f"{STYLE}{style}|")
         if wishes:
+            await self._press(WISHES)
             await self._answer("the question about wishes")
             await self._say(wishes)
-        else:
-            await self._press(SKIP_WISHES)
-        await self._press(COUNT + str(videos))
+        if videos != 1:
+            await self._press(NUMBERS)
+            await self._press(f"{NUMBER}{videos}|")
         return await self._see(ORDER)
 
     async def _say(self, text: str) -> None:

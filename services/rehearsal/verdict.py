@@ -204,7 +204,7 @@ def _deliveries(evidence: Evidence) -> Iterator[Problem]:
             if expected != found:
                 yield Problem(f"owed are {found} instead of {expected}", job)
         status = evidence.message(order.chat, order.status_message)
-        told = evidence.unanswered[order.chat] >= 2 and status is not None and FINISHED in status["text"]
+        told = evidence.unanswered[order.chat] >= 2 and FINISHED in _words(status)
         for row in owed:
             if row.state != "sent" and order.chat not in evidence.blocked and not told:
                 yield Problem(f"the {row.kind} is {row.state}: {row.last_error}", row.job)
@@ -304,7 +304,7 @@ async def collect(
         deliveries=[Delivery(*row) for row in deliveries],
         lost=_spoilt(taken, LOST_ANSWERS, SENDS, screens),
         unanswered=_spoilt(taken, UNANSWERED, SENDS, screens),
-        blocked=set(_spoilt(taken, ("blocked",), (*SENDS, "editMessageText"), screens)),
+        blocked=set(_spoilt(taken, ("blocked",), (*SENDS, "editMessageText", "editMessageCaption"), screens)),
         logged={account: (await watch.log.account(account)).balance for account in names},
         projected={row[0]: row[1] for row in projected},
         findings=[*await check_ledger(pool), *await _stream_findings(watch)],
@@ -344,9 +344,13 @@ def tell(evidence: Evidence, job: str) -> str:
     ]
     lines += [f"    delivery {row}" for row in evidence.deliveries if row.job == job]
     for message in evidence.chats[order.chat] if order else ():
-        words = " ".join((message.get("text") or message.get("caption") or "").split())
+        words = " ".join(_words(message).split())
         lines.append(f"    {message['date']} message {message['message_id']}: {words[:110]}")
     return "\n".join(lines)
+
+
+def _words(message: Message | None) -> str:
+    return str(message.get("text") or message.get("caption") or "") if message else ""
 
 
 def _failure_class(story: list[Recorded]) -> str | None:

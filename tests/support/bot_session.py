@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from aiogram import Bot
 from aiogram.client.session.base import BaseSession
-from aiogram.methods import SendInvoice, SendMessage, TelegramMethod
+from aiogram.methods import GetFile, GetMe, SendInvoice, SendMessage, SendPhoto, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import Chat, Message
+from aiogram.types import Chat, File, Message, User
 from msgspec.structs import replace
 
 from ledger.accounts.state import AccountState
@@ -19,7 +19,8 @@ from ledger.decider import State, decide, evolve, initial, streams_read
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.payments.state import PaymentState
-from services.accounts.personal_data import Account, Brief, Draft
+from services.accounts.drafts import Draft, Offered, View
+from services.accounts.personal_data import Account, Brief
 from services.adapters.openai.moderation import Kinds, Moderator
 from services.adapters.telegram.client import create_bot
 from services.bot.context import BotContext
@@ -40,6 +41,8 @@ class RecordedSession(BaseSession):
         super().__init__()
         self.calls: list[TelegramMethod[Any]] = []
         self.answers: deque[Any] = deque()
+        self.done: list[tuple[TelegramMethod[Any], Any]] = []
+        """The calls that went through, with their results."""
         self.chunks: list[bytes] = []
         self._ids = itertools.count(1000)
 
@@ -50,11 +53,16 @@ class RecordedSession(BaseSession):
         answer = self.answers.popleft() if self.answers else True
         if isinstance(answer, Exception):
             raise answer
-        if answer is True and isinstance(method, SendMessage | SendInvoice):
+        if answer is True and isinstance(method, SendMessage | SendInvoice | SendPhoto):
             chat = Chat(id=int(method.chat_id), type="private")
             answer = Message.model_construct(
                 message_id=next(self._ids), date=0, chat=chat, text=getattr(method, "text", "")
             )
+        elif answer is True and isinstance(method, GetFile):
+            answer = File(file_id=method.file_id, file_unique_id="u", file_path="photos/p.jpg")
+        elif answer is True and isinstance(method, GetMe):
+            answer = User(id=1, is_bot=True, first_name="bot", username="bot")
+        self.done.append((method, answer))
         return cast(TelegramType, answer)
 
     async def stream_content(
@@ -117,7 +125,6 @@ class MemoryPeople:
     def __init__(self) -> None:
         self.locales: dict[int, str] = {}
         self.texts: dict[str, Brief] = {}
-        self.drafts: dict[str, Draft] = {}
         self.forgotten: dict[bytes, int] = {}
         self.owned: set[str] = {"photos/p.jpg"}
 
@@ -154,29 +161,65 @@ class MemoryPeople:
     async def brief(self, ref: str) -> Brief | None:
         return self.texts.get(ref)
 
-    async def change_text(self, ref: str, body: Brief) -> None:
-        self.texts[ref] = body
 
-    async def drafts_with(self, account: str, message_id: int) -> list[Draft]:
-        return [d for d in self.drafts.values() if message_id in (d.product_message, d.wishes_message)]
+class MemoryDrafts:
+    """Drafts in a dictionary, with the rules of `queries.sql`."""
 
-    async def save_draft(self, draft: Draft) -> Draft:
-        return self.drafts.setdefault(draft.draft, draft)
+    def __init__(self) -> None:
+        self.kept: dict[str, Draft] = {}
 
-    async def draft(self, draft: str) -> Draft | None:
-        return self.drafts.get(draft)
+    async def find(self, draft: str) -> Draft | None:
+        return self.kept.get(draft)
 
-    async def set_draft_message(self, draft: str, message_id: int) -> None:
-        self._change(draft, message_id=message_id)
+    async def open(self, account: str) -> Draft | None:
+        return next((d for d in self.kept.values() if d.account == account and not d.ordered), None)
+
+    async def with_message(self, account: str, message_id: int) -> list[Draft]:
+        return [d for d in self.kept.values() if message_id in (d.product_message, d.wishes_message)]
+
+    async def newest_ordered(self, account: str) -> Draft | None:
+        return next((d for d in reversed(self.kept.values()) if d.account == account and d.ordered), None)
+
+    async def make(self, draft: Draft) -> Draft | None:
+        if await self.open(draft.account) is not None:
+            return None
+        made = replace(draft, version=1, shown=0, jobs=(), confirmed=False, ordered=False, offered=None)
+        return self.kept.setdefault(draft.draft, made)
+
+    async def change(self, draft: Draft, update_id: int) -> Draft | None:
+        old = self.kept.get(draft.draft)
+        if old is None or old.version != draft.version or old.confirmed or old.ordered:
+            return None
+        return self._put(draft, version=draft.version + 1, changed_by=update_id, offered=None)
+
+    async def look(self, draft: str, view: View, offered: Offered | None = None) -> Draft | None:
+        old = self.kept.get(draft)
+        return None if old is None or old.confirmed else self._put(old, view=view, offered=offered)
+
+    async def sent(self, draft: Draft, message_id: int, photo_file: str) -> None:
+        self._put(self.kept[draft.draft], message_id=message_id, photo_file=photo_file, shown=draft.version)
+
+    async def confirm(self, draft: Draft, jobs: Sequence[str]) -> Draft | None:
+        old = self.kept.get(draft.draft)
+        if old is None or old.version != draft.version or old.confirmed:
+            return None
+        return self._put(
+            old, confirmed=True, jobs=tuple(jobs), view="", offered=None, version=old.version + 1
+        )
+
+    async def reopen(self, draft: str) -> Draft | None:
+        old = self.kept[draft]
+        return self._put(old, confirmed=False, jobs=(), version=old.version + 1)
 
     async def mark_ordered(self, draft: str) -> None:
-        self._change(draft, ordered=True)
+        self._put(self.kept[draft], ordered=True)
 
-    async def drop_draft(self, draft: str) -> None:
-        self.drafts.pop(draft, None)
+    async def drop(self, draft: str) -> None:
+        self.kept.pop(draft, None)
 
-    def _change(self, draft: str, **changes: Any) -> None:
-        self.drafts[draft] = replace(self.drafts[draft], **changes)
+    def _put(self, draft: Draft, **changes: Any) -> Draft:
+        self.kept[draft.draft] = replace(draft, **changes)
+        return self.kept[draft.draft]
 
 
 class MemoryBlobs:
@@ -234,14 +277,16 @@ class MemoryVerdicts(Verdicts):
 
 def memory_shop(**settings: Any) -> BotContext:
     people: Any = MemoryPeople()
+    drafts: Any = MemoryDrafts()
     ledger: Any = MemoryLedger()
     blobs: Any = MemoryBlobs()
     history: Any = SimpleNamespace(operations=_nothing, jobs=_nothing, job_names=_nothing)
     read = load_settings(**settings)
-    moderation = Moderation(read.moderation, MemoryJudge(), MemoryVerdicts(), people, blobs)
+    moderation = Moderation(read.moderation, MemoryJudge(), MemoryVerdicts(), blobs)
     return BotContext(
         read,
         people,
+        drafts,
         ledger,
         blobs,
         history,

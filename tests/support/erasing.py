@@ -6,21 +6,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncpg
-import msgspec
-from redis.asyncio import Redis
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from services.accounts.drafts import Drafts
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import Account, PersonalData
+from services.bot.chat_state import Awaiting, Buying, ChatData, PostgresStorage, save_data
 from services.bot.context import Person
 from services.bot.handlers import terms
 from services.bot.moderation import Moderation, Verdicts
-from services.bot.order_form import Create, OrderForm, storage
 from services.bot.order_history import History
 from services.bot.update_handler import build_dispatcher
 from services.payments.orders import PaymentOrders as PaymentDesk
 from services.platform.blobs import BlobStore
+from services.platform.ids import new_id
 from services.platform.settings import Settings
 from tests.support.bot_session import MemoryJudge, memory_shop
 from tests.unit.services.bot.handlers.test_all import USER, Desk
@@ -28,7 +28,8 @@ from tests.unit.services.bot.handlers.test_all import USER, Desk
 CHAT_ID = 5
 """Also the Telegram id of USER."""
 PERSONAL = (
-    "accounts", "texts", "outside_words", "blobs", "drafts", "verdicts", "wrong_codes", "payment_links",
+    "accounts", "texts", "outside_words", "blobs", "drafts", "chat_states", "verdicts", "wrong_codes",
+    "payment_links",
 )  # fmt: skip
 
 Step = Callable[[], Awaitable[None]]
@@ -64,15 +65,16 @@ class Scene:
         settings: Settings,
         pool: "asyncpg.Pool[asyncpg.Record]",
         ledger: Ledger,
-        redis: Redis,
         blobs: BlobStore,
     ) -> None:
-        self.pool, self.redis, self.blobs = pool, redis, blobs
+        self.pool, self.blobs = pool, blobs
         self.people = PersonalData(pool)
-        self.forgetting = Forgetting(settings, pool, ledger, blobs, redis)
+        self.forgetting = Forgetting(settings, pool, ledger, blobs)
         self.account = ""
         self.wanted, self.erase_at, self.steps = 0, 0, 0
         people: Any = Stepwise(self.people, self.step)
+        self.drafts = Drafts(pool)
+        drafts: Any = Stepwise(self.drafts, self.step)
         stored: Any = Stepwise(blobs, self.step)
         verdicts: Any = Stepwise(Verdicts(pool), self.step)
         shop = memory_shop()
@@ -80,14 +82,15 @@ class Scene:
             shop,
             settings=settings,
             people=people,
+            drafts=drafts,
             ledger=ledger,
             blobs=stored,
             history=History(pool, ledger.read),
-            moderation=Moderation("all", MemoryJudge(), verdicts, people, stored),
+            moderation=Moderation("all", MemoryJudge(), verdicts, stored),
             checkout=dataclasses.replace(shop.checkout, orders=PaymentDesk(settings, ledger, pool)),
         )
         self.desk = Desk(shop)
-        self.storage = storage(redis)
+        self.storage = PostgresStorage(pool)
         for thing, names in (
             (self.storage, ("get_state", "set_state", "get_data", "set_data")),
             (self.desk.session, ("make_request",)),
@@ -103,8 +106,8 @@ class Scene:
         if self.steps == self.erase_at:
             await self.forgetting.forget(self.account, actor="login:neurocards_operator", reason="asked")
 
-    async def enter(self, step: str | None = None, **flow: Any) -> Account:
-        """Somebody with terms accepted, at a step of an order; never erased in here."""
+    async def enter(self, *, contact: bool = False) -> Account:
+        """Somebody with terms accepted; never erased in here. `contact`: asked for a receipt's address."""
         self.erase_at = 0
         account = await self.people.account_of(CHAT_ID, "en")
         self.account = account.account
@@ -113,10 +116,10 @@ class Scene:
         )
         grant = c.GrantCredits(self.account, 5, "manual", "test", actor="login:neurocards_operator")
         await self.forgetting._ledger.execute(grant, key=f"grant:{self.account}")
-        key = self.desk.dispatcher.fsm.get_context(self.desk.bot, CHAT_ID, CHAT_ID).key
-        if step is not None:
-            await self.storage.set_state(key, getattr(Create, step))
-            await self.storage.set_data(key, as_kept(OrderForm(**flow)))
+        if contact:
+            context = self.desk.dispatcher.fsm.get_context(self.desk.bot, CHAT_ID, CHAT_ID)
+            await save_data(context, ChatData(buying=Buying(new_id(), "credits-5", "", 40)))
+            await context.set_state(Awaiting.contact)
         return account
 
     async def feed(self, kind: str, **event: Any) -> None:
@@ -137,12 +140,5 @@ class Scene:
         for table in PERSONAL:
             condition = "WHERE account IS NOT NULL" if table == "blobs" else ""
             found[table] = await self.pool.fetchval(f"SELECT count(*) FROM {table} {condition}")
-        found["redis"] = [key async for key in self.redis.scan_iter("{neurocards}:fsm:*")]
         found["files"] = [path.name for path in self.blobs._root.rglob("*") if path.is_file()]
         return {name: left for name, left in found.items() if left}
-
-
-def as_kept(flow: OrderForm) -> dict[str, Any]:
-    """The flow as the storage keeps it."""
-    built: dict[str, Any] = msgspec.to_builtins(flow)
-    return built

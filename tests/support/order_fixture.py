@@ -10,8 +10,11 @@ import msgspec
 from events.job import Failure, Video
 from ledger import commands as c
 from ledger.log.ledger import Ledger
-from services.accounts.personal_data import Brief, Draft, PersonalData
+from services.accounts.drafts import Draft
+from services.accounts.personal_data import Brief, PersonalData
 from services.platform.blobs import BlobStore, one_chunk
+from services.platform.ids import new_id
+from tests.support.stored_draft import store_draft
 
 _CHATS = itertools.count(5000)
 
@@ -38,6 +41,7 @@ class OrderFixture:
 
     def __init__(self, ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", blobs: BlobStore) -> None:
         self.ledger = ledger
+        self.pool = pool
         self.people = PersonalData(pool)
         self.blobs = blobs
         self._numbers = itertools.count(1)
@@ -65,21 +69,24 @@ class OrderFixture:
         """An order with its draft; `deadline_s` 1 or less is as good as overdue."""
         draft = f"o{next(self._numbers)}x{seller.account[:8]}"
         names = tuple(f"{draft}j{number}" for number in range(1, jobs + 1))
-        brief = await self.people.keep_text(seller.account, Brief(product="cup"))
-        await self.people.save_draft(
+        brief = new_id()
+        await store_draft(
+            self.pool,
             Draft(
                 draft,
                 seller.account,
                 seller.chat_id,
-                status_message,
                 "photos/p.jpg",
                 brief,
-                "ugc",
-                model,
-                names,
-                price,
-                True,
-            )
+                Brief("cup"),
+                message_id=status_message,
+                style="ugc",
+                model=model,
+                number=jobs,
+                price=price,
+                jobs=names,
+                ordered=True,
+            ),
         )
         command = c.OrderVideos(
             seller.account, draft, names, price, model, "ugc", "photos/p.jpg", brief, locale, deadline_s

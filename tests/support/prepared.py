@@ -10,7 +10,8 @@ from services.platform.tls import tls_context
 
 _BUILT = (
     "Update", "Message", "CallbackQuery", "AnswerCallbackQuery", "DeleteMessage", "EditMessageReplyMarkup",
-    "EditMessageText", "GetFile", "GetMe", "GetUpdates", "SendMessage", "SendVideo", "SetMyCommands",
+    "EditMessageCaption", "EditMessageText", "GetFile", "GetMe", "GetUpdates", "SendMessage",
+    "SendPhoto", "SendVideo", "SetMyCommands",
 )  # fmt: skip
 _OURS_FROM = 16_384
 """Postgres gives lower numbers to its own types only."""

@@ -141,11 +141,12 @@ class ScriptedTelegram:
         self, method: str, chat_id: int, form: dict[str, str], files: dict[str, bytes]
     ) -> dict[str, Any] | str:
         markup = json.loads(form["reply_markup"]) if "reply_markup" in form else None
-        if method == "editMessageText":
+        if method in ("editMessageText", "editMessageCaption"):
+            words = form.get("text") or form["caption"]
             shown = self.message(chat_id, int(form["message_id"]))
-            if shown.text == form["text"] and shown.markup == markup:
+            if shown.text == words and shown.markup == markup:
                 return "Bad Request: message is not modified: specified new message content is the same"
-            shown.text, shown.markup, shown.edits = form["text"], markup, shown.edits + 1
+            shown.text, shown.markup, shown.edits = words, markup, shown.edits + 1
             return _message(shown)
         video = files.get(form["video"].removeprefix("attach://")) if "video" in form else None
         text = form.get("text") or form.get("caption") or ""

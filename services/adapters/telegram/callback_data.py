@@ -1,11 +1,11 @@
 """Callback data of the chat's buttons, shared by bot and notifier.
 
 A button stays in a chat for years and any client can send any data: handlers check whose the draft is and
-whether its step is still on. An order's steps carry its `flow`, so that buttons of an earlier one change
-nothing. Telegram takes 1 to 64 bytes.
+whether it is still in the version that the button shows. Telegram takes 1 to 64 bytes.
 """
 
 from enum import StrEnum
+from typing import Literal
 
 from aiogram import F
 from aiogram.filters.callback_data import CallbackData, CallbackQueryFilter
@@ -19,7 +19,7 @@ class MenuAction(StrEnum):
     SUPPORT = "support"
     LANGUAGE = "language"
     RESUME = "resume"
-    """Back to the step of the order being made."""
+    """Back to the order in the making."""
 
 
 class Menu(CallbackData, prefix="menu"):
@@ -38,10 +38,6 @@ class OfDraft(CallbackData, prefix="draft"):
     draft: str
 
 
-class OfFlow(CallbackData, prefix="flow"):
-    flow: str = ""
-
-
 class Again(OfDraft, prefix="again"):
     """Another order with the photo and words of `draft`."""
 
@@ -54,42 +50,19 @@ class ChooseLanguage(CallbackData, prefix="lang"):
     locale: str
 
 
-class ChooseStyle(CallbackData, prefix="style"):
-    style: str
-    flow: str = ""
+class CardButton(CallbackData, prefix="card", sep="|"):
+    """A button of the order card: what it does, with which value, to which version of the draft."""
 
-
-class SkipWishes(OfFlow, prefix="nowish"):
-    """No wishes."""
-
-
-class ChooseCount(CallbackData, prefix="count"):
-    count: int
-    flow: str = ""
-
-
-class OtherStyle(OfFlow, prefix="restyle"):
-    """From the number of videos back to the style."""
-
-
-class Describe(OfFlow, prefix="words"):
-    """Use the text answered with this button as the description."""
-
-
-class Drop(OfFlow, prefix="drop"):
-    """Drop the order being made."""
+    do: Literal["view", "style", "format", "seconds", "number", "empty", "cancel", "words", "photo"]
+    value: str
+    draft: str
+    version: int
 
 
 class Order(OfDraft, prefix="order"):
-    """Place the draft's order; the draft's id is the idempotency key."""
+    """Place the draft's order as it was in this version; the draft's id is the idempotency key."""
 
-
-class ChangeDraft(OfDraft, prefix="change"):
-    """From the confirm screen back to the number of videos."""
-
-
-class Mend(OfDraft, prefix="mend"):
-    """Change only what is not allowed in the draft."""
+    version: int
 
 
 class TopUp(OfDraft, prefix="topup"):
@@ -134,7 +107,3 @@ class AdminDo(CallbackData, prefix="admdo"):
 
 class AdminDrop(CallbackData, prefix="admno"):
     """Leave the admin command undone."""
-
-
-class Cancel(OfDraft, prefix="cancel"):
-    """Drop the draft; no effect once it is ordered."""

@@ -34,7 +34,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetFile, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import InlineKeyboardMarkup
+from aiogram.types import InlineKeyboardMarkup, InputMediaPhoto
 
 from events.codec import clean_text
 from events.errors import NeurocardsError
@@ -169,6 +169,26 @@ async def edit_text(
     message is gone or is not a text. Raises aiogram's other errors."""
     return await _edited(
         bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    )
+
+
+async def edit_caption(
+    bot: Bot, chat_id: int, message_id: int, caption: str, reply_markup: InlineKeyboardMarkup | None = None
+) -> bool:
+    """As `edit_text`, for a message with a photo."""
+    return await _edited(
+        bot.edit_message_caption(
+            chat_id=chat_id, message_id=message_id, caption=caption, reply_markup=reply_markup
+        )
+    )
+
+
+async def edit_photo(
+    bot: Bot, chat_id: int, message_id: int, photo: InputMediaPhoto, reply_markup: InlineKeyboardMarkup | None
+) -> bool:
+    """As `edit_caption`, with another photo."""
+    return await _edited(
+        bot.edit_message_media(photo, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
     )
 
 

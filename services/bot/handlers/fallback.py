@@ -6,10 +6,10 @@ from aiogram import Router
 from aiogram.types import CallbackQuery, Message
 from aiogram.utils.i18n import gettext as _
 
+from services.bot.chat_state import Awaiting
 from services.bot.context import Person
 from services.bot.inputs import Content, content_of
 from services.bot.metrics import drop
-from services.bot.order_form import Create, TopUpStep
 from services.bot.replies import Conversation
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 
@@ -41,31 +41,18 @@ async def anything(message: Message, chat: Conversation) -> None:
     if content == "service":
         return drop("message", "service")
     step = await chat.state.get_state()
-    answer = _wrong_here(message, content, step)
-    if step is None:
-        await chat.send_screen(Screen(answer, keyboard([create_button()], [home_button()])))
-        return
-    await chat.send_screen(Screen(answer))
-    await chat.repeat_step()
+    draft = await chat.shop.drafts.open(chat.person.account)
+    screen = Screen(_wrong_here(message, content, step))
+    if step is None and draft is None:
+        screen = Screen(screen.text, keyboard([create_button()], [home_button()]))
+    await chat.send_aside(screen)
 
 
 def _wrong_here(message: Message, content: Content, step: Any) -> str:
     if message.text is not None and message.text.startswith("/"):
         return _("🤷 I do not know this command. What I can do: /help")
-    if step == Create.photo.state:
-        if content == "text":
-            return _("📷 First I need a photo of the product; the description comes next.")
-        if content in ("video", "animation"):
-            return _("🎞 This is a video, and I need a still photo: I will make the video out of it.")
-        return _("📷 This is not a photo. Please send a photo of the product.")
-    if step in (Create.product.state, Create.wishes.state) and content != "text":
-        return _("✍️ Here I need text. Please write a message.")
-    if step == TopUpStep.contact.state:
+    if step == Awaiting.contact.state:
         return _("✍️ Here I need an e-mail or a phone number for the receipt.")
-    if step == Create.confirm.state:
-        return _("👆 Please use the buttons under the order.")
-    if step is not None:
-        return _("👇 Please choose with the buttons.")
     if content in ("video", "animation"):
-        return _("🎞 Videos I make myself: send me a photo of a product, and I will start.")
+        return _("🎞 This is a video, and I need a still photo: I will make the video out of it.")
     return _("🤔 I did not understand that. Send me a photo of a product, or choose from the menu.")

@@ -8,7 +8,9 @@ from aiogram.utils.i18n import gettext as _
 from ledger.accounts.lots import Lot
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction
 from services.bot import promotions
+from services.bot.card_message import show
 from services.bot.context import BotContext
+from services.bot.handlers import order
 from services.bot.handlers.terms import welcome
 from services.bot.inputs import quote
 from services.bot.order_history import Operation, ShownJob
@@ -37,7 +39,7 @@ router.callback_query(AcceptTerms.filter())(welcome)
 @router.message(Command("menu"))
 @router.callback_query(Menu.filter_action(MenuAction.HOME))
 async def menu(event: TelegramObject, chat: Conversation) -> None:
-    unfinished = await chat.state.get_state() is not None
+    unfinished = await chat.shop.drafts.open(chat.person.account) is not None
     await chat.send_screen(screens.menu(await chat.balance(), unfinished=unfinished))
 
 
@@ -75,7 +77,8 @@ async def language_chosen(query: CallbackQuery, callback_data: ChooseLanguage, c
     await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
     with chat.shop.texts.use_locale(callback_data.locale):
         await chat.edit_screen(Screen(_("🌐 We speak English now."), keyboard([home_button()])))
-        await chat.repeat_step()
+        if draft := await order.open_draft(chat):
+            await show(chat, draft)
 
 
 @router.message(Command("cabinet", "balance"))

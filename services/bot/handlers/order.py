@@ -1,53 +1,54 @@
-"""Making an order, from the photo to the number of videos."""
+"""An order in the making: its photo and its words, as messages come; docs/decisions/order-card.md."""
 
 from typing import Final
 
 import structlog
-from aiogram import F, Router
+from aiogram import Router
 from aiogram.filters import Command, StateFilter
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
-from services.adapters.telegram.callback_data import (
-    ChooseCount,
-    ChooseStyle,
-    Menu,
-    MenuAction,
-    OtherStyle,
-    SkipWishes,
-)
+from services.accounts.drafts import Draft, Offered
+from services.accounts.personal_data import Brief
+from services.adapters.telegram.callback_data import Again, BackToOrder, Menu, MenuAction
 from services.adapters.telegram.client import (
     DOWNLOAD_BYTES_MAX,
     FileTooLargeError,
     TelegramFileError,
     download,
+    edit_buttons,
 )
-from services.bot.handlers.confirm import offer, too_late_s
-from services.bot.inputs import SPLIT_CHARS, TEXT_CHARS_MAX, content_of, photo_file, says_something, tidy
-from services.bot.order_form import (
-    COUNTS,
-    Create,
-    OrderForm,
-    is_current,
-    step_after,
-    step_name,
-    unfinished,
+from services.bot import text_intent
+from services.bot.card_message import put_photo, show
+from services.bot.handlers.place_order import own_draft, place
+from services.bot.handlers.questions import answer
+from services.bot.inputs import (
+    SPLIT_CHARS,
+    TEXT_CHARS_MAX,
+    PhotoFile,
+    content_of,
+    photo_file,
+    says_something,
+    tidy,
 )
-from services.bot.photos import PHOTO_BYTES_MAX, PhotoError, TooManyPhotosError, prepare_photo
+from services.bot.photos import PHOTO_BYTES_MAX, Photo, PhotoError, TooManyPhotosError, prepare_photo
 from services.bot.replies import Conversation
-from services.bot.screens import order
-from services.bot.screens.labels import style_mark, style_name
-from services.bot.screens.menu import Screen
+from services.bot.screens import card
+from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 from services.bot.screens.refusals import photo_problem
 from services.generation.prompts.styles import load_styles, style_of
 from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 
-router = Router(name="create")
+router = Router(name="order")
 
-PHOTO_STEPS = (None, Create.photo, Create.product)
-"""Where a photo is welcome: also at the very beginning, without a word, and to replace the one just sent."""
+logger = structlog.get_logger()
+
+_SPLIT_SLACK: Final = 96
+"""Clients cut at a space near the limit."""
+_WIDE: Final = 1.25
+"""A photo that is so many times as wide as high loses half the product in a vertical video."""
 
 
 def is_photo(message: Message) -> bool:
@@ -58,162 +59,280 @@ def is_plain_text(message: Message) -> bool:
     return message.text is not None and not message.text.startswith("/")
 
 
+async def open_draft(chat: Conversation) -> Draft | None:
+    """The person's order in the making. One that was being placed is placed first, or found refused."""
+    draft = await chat.shop.drafts.open(chat.person.account)
+    if draft is None or not draft.confirmed:
+        return draft
+    await place(chat, draft)
+    return await chat.shop.drafts.open(chat.person.account)
+
+
 @router.message(Command("create", "new"))
 @router.callback_query(Menu.filter_action(MenuAction.CREATE))
 async def start(event: TelegramObject, chat: Conversation) -> None:
-    """Begin anew, unless that would lose an order; a confirm screen further up still works."""
-    if not chat.shop.takes_orders(chat.shop.model):
-        await chat.send_screen(order.unavailable())
-        return
-    if flow := await unfinished(chat.state):
-        await chat.send_screen(order.in_the_making(flow))
-        return
-    flow = OrderForm(id=new_id())
-    await chat.save_form(flow)
-    await chat.prompt_step(str(Create.photo.state), flow)
+    """Ask for a photo, unless an order is in the making."""
+    if draft := await open_draft(chat):
+        await chat.send_screen(card.in_the_making(draft), answer_to=draft.message_id or 0)
+    elif not chat.shop.takes_orders(chat.shop.model):
+        await chat.send_screen(card.unavailable())
+    else:
+        await chat.send_screen(card.send_photo())
 
 
 @router.callback_query(Menu.filter_action(MenuAction.RESUME))
 async def resume(query: CallbackQuery, chat: Conversation) -> None:
-    there = await chat.repeat_step()
+    there = await chat.lead_back()
     await chat.answer_tap("" if there else _("There is no order to go on with."))
 
 
-@router.message(StateFilter(*PHOTO_STEPS), is_photo)
+@router.callback_query(BackToOrder.filter())
+async def back(query: CallbackQuery, callback_data: BackToOrder, chat: Conversation) -> None:
+    """From buying credits back to the order in the making."""
+    draft = await own_draft(chat, callback_data.draft)
+    if draft is None:
+        return
+    if draft.confirmed or draft.ordered:
+        await place(chat, draft)
+        return
+    await show(chat, draft)
+    await chat.send_screen(card.waits(), answer_to=draft.message_id or 0)
+
+
+@router.message(StateFilter(None), is_photo)
 async def photo(message: Message, chat: Conversation) -> None:
-    """Take the photo; its caption, if there is one, is the description."""
-    flow = await chat.load_form()
-    if await _of_known_album(message, chat, flow):
-        return
-    replaced = bool(flow.photo) and flow.photo_message != message.message_id  # not a replayed update
-    blob = await take_photo(message, chat)
-    if blob is None:
-        return
-    here = await chat.state.get_state()
-    changed = step_name(here) in flow.route  # only some parts are; else it begins anew
-    kept = flow if changed else OrderForm(id=flow.id or new_id())
-    album = message.media_group_id or ""
-    flow = replace(kept, photo=blob, photo_message=message.message_id, album=album, album_told=False)
-    if message.caption and (product := accepted_text(message.caption)):
-        flow = replace(flow, product=product, product_message=message.message_id)
-    await chat.save_form(flow)
-    if replaced:
-        await chat.send_screen(Screen(_("📷 I have taken the new photo instead of the old one.")))
-    step = step_after(str(Create.photo.state), flow, Create.style if flow.product else Create.product)
-    if kept.route and here == Create.product.state:
-        step = str(here)  # the words are still waited for
-    await chat.prompt_step(step, flow)
-
-
-@router.message(StateFilter(Create), is_photo)
-async def photo_too_many(message: Message, chat: Conversation) -> None:
-    flow = await chat.load_form()
-    if await _of_known_album(message, chat, flow):
-        return
-    text = _("📷 I have a photo for this order already. To take another one, /cancel and start anew.")
-    await chat.send_screen(Screen(text))
-    await chat.repeat_step()
-
-
-async def _of_known_album(message: Message, chat: Conversation, flow: OrderForm) -> bool:
-    """Whether the photo is another of the order's album; said once per album."""
-    if not message.media_group_id or message.media_group_id != flow.album:
-        return False
-    if not flow.album_told:
+    """Begin an order with the photo; its caption, if there is one, is the description."""
+    draft = await open_draft(chat)
+    file = photo_file(message)
+    assert file is not None
+    if draft is None:
+        await _begin(message, chat, file)
+    elif draft.photo_message == message.message_id:  # the same update once more
+        await show(chat, draft)
+    elif message.media_group_id and message.media_group_id == draft.album:
         text = _("🖼 One photo per order: I have taken the first of the album.")
-        await chat.send_screen(Screen(text))
-        await chat.save_form(replace(flow, album_told=True))
+        if draft.offered is None:  # said once per album
+            await chat.shop.drafts.look(draft.draft, draft.view, Offered(message.message_id))
+            await chat.send_screen(Screen(text), answer_to=draft.message_id or 0)
+    else:
+        offered = Offered(message.message_id, message.caption or "", file.file_id, file.size_bytes)
+        await chat.shop.drafts.look(draft.draft, draft.view, offered)
+        await chat.send_screen(card.offer_photo(draft, message.message_id), answer_to=message.message_id)
+
+
+async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
+    if not chat.shop.takes_orders(chat.shop.model):
+        await chat.send_screen(card.unavailable())
+        return
+    taken = await take_photo(chat, file, message.message_id)
+    if taken is None:
+        return
+    key, prepared = taken
+    product = accepted_text(message.caption or "") or ""
+    last = await chat.shop.drafts.newest_ordered(chat.person.account)
+    known = last is not None and last.style in load_styles()
+    draft = Draft(
+        draft=new_id(),
+        account=chat.person.account,
+        chat_id=chat.person.chat_id,
+        photo=key,
+        photo_file=message.photo[-1].file_id if message.photo else "",
+        photo_message=message.message_id,
+        album=message.media_group_id or "",
+        brief=new_id(),
+        words=Brief(product),
+        style=last.style if last and known else "",
+        format=last.format if last and known else "9:16",
+        seconds=last.seconds if last and known else 5,
+        product_message=message.message_id if product else 0,
+        changed_by=chat.update_id,
+    )
+    if prepared.width >= prepared.height * _WIDE and "16:9" in style_of(draft.style).formats:
+        draft = replace(draft, format="16:9")
+    made = await chat.shop.drafts.make(priced(chat, draft))
+    if made is not None:  # else another process was faster with the same update
+        await show(chat, made)
+
+
+def priced(chat: Conversation, draft: Draft) -> Draft:
+    """Fit format and length to the style, and set model and price."""
+    style = style_of(draft.style)
+    sides = draft.format if draft.format in style.formats else style.formats[0]
+    seconds = draft.seconds if draft.seconds in style.seconds else style.seconds[0]
+    model = chat.shop.maker(draft.style, sides, seconds)
+    return replace(draft, format=sides, seconds=seconds, model=model.slug, price=model.price(seconds))
+
+
+@router.callback_query(Again.filter())
+async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) -> None:
+    """Order again with earlier photo and words, on a new card."""
+    earlier = await own_draft(chat, callback_data.draft)
+    if earlier is None:
+        return
+    draft = await open_draft(chat)
+    if draft is not None:
+        if draft.changed_by != chat.update_id:
+            await chat.send_screen(card.in_the_making(draft), answer_to=draft.message_id or 0)
+            return
+        await show(chat, draft)  # the same update once more
+        return
+    if not chat.shop.takes_orders(chat.shop.model):
+        await chat.send_screen(card.unavailable(earlier.draft))
+        return
+    blobs, people = chat.shop.blobs, chat.shop.people
+    if not await people.use_blob(earlier.photo) or await blobs.size_bytes(earlier.photo) is None:
+        await chat.send_screen(card.photo_gone())
+        return
+    copy = replace(
+        earlier,
+        draft=new_id(),
+        brief=new_id(),
+        chat_id=chat.person.chat_id,
+        message_id=None,
+        album="",
+        changed_by=chat.update_id,
+        view="",
+    )
+    made = await chat.shop.drafts.make(priced(chat, copy))
+    if made is not None:
+        await show(chat, made)
+
+
+@router.message(StateFilter(None), Command("cancel"))
+async def cancel(message: Message, chat: Conversation) -> None:
+    draft = await open_draft(chat)
+    if draft is None:
+        text = _("There is nothing to cancel. Orders that are placed go on.")
+        await chat.send_screen(Screen(text, keyboard([create_button()], [home_button()])))
+        return
+    await drop(chat, draft)
+
+
+async def drop(chat: Conversation, draft: Draft) -> None:
+    if draft.message_id is not None:
+        await edit_buttons(chat.bot, chat.person.chat_id, draft.message_id)
+    await chat.send_screen(card.cancelled())
+    await chat.shop.drafts.drop(draft.draft)
+
+
+@router.message(StateFilter(None), is_plain_text)
+async def words(message: Message, chat: Conversation) -> None:
+    """Take the words that are waited for; any other text means a tap, asks something, or is asked about."""
+    text = message.text or ""
+    draft = await open_draft(chat)
+    if question := text_intent.question_in(text):
+        await answer(chat, question.topic)
+        return
+    if draft is None:
+        await chat.send_screen(_not_understood())
+        return
+    if message.message_id in (draft.product_message, draft.wishes_message):
+        await show(chat, draft)  # the same update once more
+        return
+    waited = draft.view or card.missing(draft)
+    if waited in ("product", "wishes"):
+        if (accepted := await take_text(message, chat)) is not None:
+            await _say(chat, draft, waited, accepted, message.message_id)
+        return
+    if waited == "numbers" and text.strip().isdecimal():
+        await _number(chat, draft, int(text))
+        return
+    match text_intent.intent_of(text, load_styles()):
+        case text_intent.Chosen(style):
+            await change(chat, replace(draft, style=style, view=""))
+        case text_intent.Agreed() if draft.shown == draft.version and not draft.view:
+            await place(chat, draft)
+        case _:
+            if (accepted := await take_text(message, chat)) is not None:
+                await chat.shop.drafts.look(draft.draft, draft.view, Offered(message.message_id, accepted))
+                offer = card.offer_words(draft, accepted, message.message_id)
+                await chat.send_screen(offer, answer_to=message.message_id)
+
+
+def _not_understood() -> Screen:
+    text = _("🤔 I did not understand that. Send me a photo of a product, or choose from the menu.")
+    return Screen(text, keyboard([create_button()], [home_button()]))
+
+
+async def _number(chat: Conversation, draft: Draft, number: int) -> None:
+    if not 1 <= number <= card.NUMBER_MAX:
+        text = _("🔢 From 1 to {most} videos fit into one order.")
+        await chat.send_screen(Screen(text.format(most=card.NUMBER_MAX)))
+        return
+    await change(chat, replace(draft, number=number, view=""))
+
+
+async def _say(chat: Conversation, draft: Draft, part: str, text: str, message_id: int) -> None:
+    said = replace(draft, words=replace(draft.words, **{part: text}), view="")
+    await change(chat, replace(said, **{f"{part}_message": message_id}))
+
+
+async def change(chat: Conversation, draft: Draft) -> None:
+    """Store what would be ordered as the next version, and show it."""
+    changed = await chat.shop.drafts.change(priced(chat, draft), chat.update_id)
+    if changed is not None:
+        await show(chat, changed)
+
+
+async def take_offered(chat: Conversation, draft: Draft, part: str) -> bool:
+    """Take the text that was asked about as `part`; False when it is gone."""
+    offered = draft.offered
+    if offered is None or not offered.text:
+        return False
+    await _say(chat, draft, part, offered.text, offered.message)
     return True
 
 
-@router.message(Create.product, is_plain_text)
-async def product(message: Message, chat: Conversation) -> None:
-    flow = await chat.load_form()
-    text = await take_text(message, chat, flow)
-    if text is None:
-        return
-    flow = replace(flow, product=text, product_message=message.message_id)
-    await chat.save_form(flow)
-    step = step_after(str(await chat.state.get_state()), flow, Create.style)
-    await chat.prompt_step(step, flow)
-
-
-@router.callback_query(Create.style, ChooseStyle.filter(F.style.in_(load_styles())), is_current)
-async def style(query: CallbackQuery, callback_data: ChooseStyle, chat: Conversation) -> None:
-    flow = await chat.load_form()
-    flow = replace(flow, style=callback_data.style, wishes="", wishes_message=0)
-    await chat.save_form(flow)
-    await chat.prompt_step(str(Create.wishes.state), flow)
-    chosen = _("{mark} Style: <b>{style}</b>").format(
-        mark=style_mark(flow.style), style=style_name(flow.style)
+async def take_offered_photo(chat: Conversation, draft: Draft) -> bool:
+    """Take the photo that was asked about; False when it cannot be."""
+    offered = draft.offered
+    if offered is None or not offered.file:
+        return False
+    taken = await take_photo(chat, PhotoFile(offered.file, offered.size_bytes), offered.message)
+    if taken is None:
+        return False
+    product = accepted_text(offered.text)
+    said = replace(draft.words, product=product) if product else draft.words
+    message = offered.message if product else draft.product_message
+    new = replace(
+        draft,
+        photo=taken[0],
+        photo_file="",
+        photo_message=offered.message,
+        album="",
+        words=said,
+        product_message=message,
     )
-    await chat.edit_screen(Screen(chosen))
+    changed = await chat.shop.drafts.change(priced(chat, new), chat.update_id)
+    if changed is not None:
+        await put_photo(chat, changed)
+    return changed is not None
 
 
-@router.message(Create.wishes, is_plain_text)
-async def wishes(message: Message, chat: Conversation) -> None:
-    flow = await chat.load_form()
-    text = await take_text(message, chat, flow)
-    if text is None:
-        return
-    await _to_count(chat, replace(flow, wishes=text, wishes_message=message.message_id))
+@router.edited_message()
+async def edited(message: Message, chat: Conversation) -> None:
+    """Change the words in the order in the making; a placed one keeps its own. Edits that change no words of
+    ours, which Telegram sends too, are not answered."""
+    raw = message.text or message.caption or ""
+    for draft in await chat.shop.drafts.with_message(chat.person.account, message.message_id):
+        part = "product" if draft.product_message == message.message_id else "wishes"
+        text = accepted_text(raw)
+        if text == getattr(draft.words, part):
+            continue
+        if draft.confirmed or draft.ordered:
+            placed = _(
+                "✏️ The order with these words is placed already: it is made with the words as they were."
+            )
+            await chat.send_screen(Screen(placed), answer_to=message.message_id)
+        elif text is None:
+            await refuse_text(message, chat)
+        else:
+            await _say(chat, draft, part, text, message.message_id)
+            await chat.send_screen(Screen(_("✏️ I have taken the changed words.")))
 
 
-@router.callback_query(Create.wishes, SkipWishes.filter(), is_current)
-async def no_wishes(query: CallbackQuery, chat: Conversation) -> None:
-    flow = await chat.load_form()
-    if style_of(flow.style).own_prompt:
-        await chat.answer_tap(_("This style needs a prompt."))
-        return
-    await _to_count(chat, replace(flow, wishes="", wishes_message=0))
-    await chat.remove_buttons()
-
-
-async def _to_count(chat: Conversation, flow: OrderForm) -> None:
-    flow = replace(flow, draft=new_id(), route=())
-    await chat.save_form(flow)
-    await chat.prompt_step(str(Create.count.state), flow)
-
-
-@router.callback_query(Create.count, OtherStyle.filter(), is_current)
-async def other_style(query: CallbackQuery, chat: Conversation) -> None:
-    await chat.prompt_step(str(Create.style.state), await chat.load_form())
-    await chat.remove_buttons()
-
-
-@router.callback_query(Create.count, ChooseCount.filter(F.count.in_(COUNTS)), is_current)
-async def count(query: CallbackQuery, callback_data: ChooseCount, chat: Conversation) -> None:
-    flow = await chat.load_form()
-    if not (flow.photo and flow.product and flow.style and flow.draft):  # Redis lost a part
-        await chat.save_form(OrderForm())
-        await start(query, chat)
-        return
-    shop, balance = chat.shop, await chat.balance()
-    needed = shop.model.price_credits * callback_data.count
-    if balance < needed:
-        problem, said = order.short_text(needed), _("Not enough credits.")
-    elif not shop.takes_orders(shop.model):
-        problem, said = order.unavailable_text(), _("Temporarily unavailable.")
-    elif late_s := await too_late_s(chat, shop.model, callback_data.count):
-        problem, said = order.overloaded_text(late_s), _("Very many orders right now.")
-    else:
-        await offer(chat, flow, callback_data.count, balance)
-        await chat.remove_buttons()
-        return
-    await chat.edit_screen(order.count(flow, shop.model, balance, problem, short=balance < needed))
-    await chat.answer_tap(said)
-
-
-logger = structlog.get_logger()
-
-_SPLIT_SLACK: Final = 96
-"""Clients cut at a space near the limit."""
-
-
-async def take_photo(message: Message, chat: Conversation) -> str | None:
-    """Download, prepare and store the photo; its blob key, or None when they were told why not."""
-    file = photo_file(message)
-    assert file is not None
+async def take_photo(chat: Conversation, file: PhotoFile, message_id: int) -> tuple[str, Photo] | None:
+    """Download, prepare and store a photo; its blob key, or None when they were told why not."""
     try:
         if file.size_bytes > DOWNLOAD_BYTES_MAX:
             raise FileTooLargeError(f"{file.size_bytes} bytes")
@@ -224,13 +343,13 @@ async def take_photo(message: Message, chat: Conversation) -> str | None:
             raise TooManyPhotosError("too many bytes of photos")
     except (PhotoError, TelegramFileError) as error:
         logger.info("photo_refused", reason=type(error).__name__, account=chat.person.account)
-        await chat.send_screen(Screen(photo_problem(error)), answer_to=message.message_id)
+        await chat.send_screen(Screen(photo_problem(error)), answer_to=message_id)
         return None
     await chat.shop.blobs.put(key, one_chunk(photo.data), size_bytes_max=PHOTO_BYTES_MAX)
     if not await chat.shop.people.use_blob(key):  # they were erased meanwhile
         await chat.shop.blobs.delete(key)
         return None
-    return key
+    return key, photo
 
 
 def accepted_text(raw: str) -> str | None:
@@ -239,31 +358,31 @@ def accepted_text(raw: str) -> str | None:
     return text if says_something(text) and len(text) <= TEXT_CHARS_MAX else None
 
 
-async def take_text(message: Message, chat: Conversation, flow: OrderForm) -> str | None:
+async def take_text(message: Message, chat: Conversation) -> str | None:
     text = accepted_text(message.text or "")
-    if text is not None and not is_rest(message, flow):
+    if text is not None and not await _is_rest(message, chat):
         return text
-    await refuse_text(message, chat, flow)
+    await refuse_text(message, chat)
     return None
 
 
-def is_rest(message: Message, flow: OrderForm) -> bool:
-    return flow.cut_text > 0 and flow.cut_text == message.message_id - 1
+async def _is_rest(message: Message, chat: Conversation) -> bool:
+    cut = (await chat.load_data()).cut_text
+    return cut > 0 and cut == message.message_id - 1
 
 
-async def refuse_text(message: Message, chat: Conversation, flow: OrderForm) -> None:
+async def refuse_text(message: Message, chat: Conversation) -> None:
     """Say what is wrong with the text. A client cuts a long text into several messages: what follows directly
     upon a refused full one is its rest, and must not be taken for a short text of its own."""
     raw = message.text or message.caption or ""
     text = tidy(raw)
-    too_long = len(text) > TEXT_CHARS_MAX
-    if too_long:
-        answer = _("✂️ This text is too long: {length} characters, up to {most} are fine. Please shorten it.")
-        answer = answer.format(length=len(text), most=TEXT_CHARS_MAX)
-    elif is_rest(message, flow):
-        answer = _("✂️ This looks like the end of a text that was too long. Please send it again, shorter.")
+    if len(text) > TEXT_CHARS_MAX:
+        said = _("✂️ This text is too long: {length} characters, up to {most} are fine. Please shorten it.")
+        said = said.format(length=len(text), most=TEXT_CHARS_MAX)
+    elif await _is_rest(message, chat):
+        said = _("✂️ This looks like the end of a text that was too long. Please send it again, shorter.")
     else:
-        answer = _("✍️ I see no words here. Please write a few about it.")
-    await chat.send_screen(Screen(answer))
+        said = _("✍️ I see no words here. Please write a few about it.")
+    await chat.send_screen(Screen(said))
     if len(raw) >= SPLIT_CHARS - _SPLIT_SLACK:
-        await chat.save_form(replace(flow, cut_text=message.message_id))
+        await chat.save_data(replace(await chat.load_data(), cut_text=message.message_id))

@@ -16,7 +16,6 @@ from services.bot import promotions
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.handlers import order
 from services.bot.handlers.order import is_photo
-from services.bot.order_form import unfinished
 from services.bot.replies import Conversation
 from services.bot.screens import menu
 from services.platform.i18n import LOCALES
@@ -41,11 +40,11 @@ async def follow_link(message: Message, command: CommandObject, chat: Conversati
 @router.message(is_photo)
 async def keep_photo(message: Message, chat: Conversation) -> None:
     """Remember where the photo is, not the photo; of an album the first."""
-    flow = await chat.load_form()
+    flow = await chat.load_data()
     if message.media_group_id and message.media_group_id == flow.early.get("media_group_id"):
         return
     early = message.model_dump(mode="json", by_alias=True, exclude_none=True)
-    await chat.save_form(replace(flow, early=early))
+    await chat.save_data(replace(flow, early=early))
     await chat.send_screen(menu.terms(chat.shop, chat.person.locale, photo=True))
 
 
@@ -68,12 +67,12 @@ async def welcome(chat: Conversation) -> None:
     """Replace the terms, also when tapped again; then take a photo that came before them."""
     await chat.edit_screen(menu.welcome(await chat.balance()))
     await chat.answer_tap()  # now: the photo takes a while
-    flow = await chat.load_form()
+    flow = await chat.load_data()
     if not flow.early:
         return
-    if await unfinished(chat.state) is None:
+    if await chat.shop.drafts.open(chat.person.account) is None:
         await order.photo(Message.model_validate(flow.early), chat)
-    await chat.save_form(replace(await chat.load_form(), early={}))
+    await chat.save_data(replace(await chat.load_data(), early={}))
 
 
 @router.callback_query(ChooseLanguage.filter())

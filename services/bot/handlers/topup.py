@@ -37,11 +37,11 @@ from services.adapters.telegram.callback_data import (
 )
 from services.adapters.telegram.client import edit_text
 from services.adapters.telegram.stars import answer_pre_checkout
+from services.bot.chat_state import Awaiting, Buying, load_data, save_data
 from services.bot.checkout import payment_id
 from services.bot.context import BotContext, Person
 from services.bot.handlers.order import is_plain_text
 from services.bot.middleware import Handler
-from services.bot.order_form import Buying, OrderForm, TopUpStep, load_form, save_form
 from services.bot.replies import Conversation, send_screen
 from services.bot.screens import topup as screens
 from services.bot.screens.labels import credits_text
@@ -82,7 +82,7 @@ async def offer_packages(chat: Conversation, draft: str) -> None:
 
 @router.callback_query(Packages.filter())
 async def packages_again(query: CallbackQuery, callback_data: Packages, chat: Conversation) -> None:
-    buying = (await chat.load_form()).buying
+    buying = (await chat.load_data()).buying
     if buying is not None and buying.payment == callback_data.payment:  # not another purchase's button
         await leave_contact(chat.state)
     balance = await chat.balance()
@@ -106,23 +106,19 @@ async def pay(query: CallbackQuery, callback_data: PayBy, chat: Conversation) ->
         return
     payment = payment_id(chat.person.account, query, provider, callback_data.package)
     message_id = query.message.message_id if query.message is not None else 0
-    here = await chat.state.get_state()
-    back = (await chat.load_form()).buying if here == TopUpStep.contact.state else None
-    buying = Buying(
-        payment, callback_data.package, callback_data.draft, message_id, back.back if back else here
-    )
+    buying = Buying(payment, callback_data.package, callback_data.draft, message_id)
     if provider == "yookassa" and chat.shop.settings.yookassa_receipts:
         await chat.edit_screen(screens.contact(buying))
-        await chat.save_form(replace(await chat.load_form(), buying=buying))
-        await chat.state.set_state(TopUpStep.contact)
+        await chat.save_data(replace(await chat.load_data(), buying=buying))
+        await chat.state.set_state(Awaiting.contact)
         return
     await order(chat, buying, provider)
 
 
-@router.message(TopUpStep.contact, is_plain_text)
+@router.message(Awaiting.contact, is_plain_text)
 async def contact(message: Message, chat: Conversation) -> None:
     """Take the receipt's address; it goes into the erasable table and nowhere else."""
-    flow = await chat.load_form()
+    flow = await chat.load_data()
     address = contact_in(message.text or "")
     if flow.buying is None:
         await leave_contact(chat.state)
@@ -140,7 +136,7 @@ async def contact(message: Message, chat: Conversation) -> None:
 
 
 async def is_taken_contact(message: Message, state: FSMContext) -> bool:
-    return (await load_form(state)).contact_message == message.message_id
+    return (await load_data(state)).contact_message == message.message_id
 
 
 @router.message(is_taken_contact)
@@ -148,20 +144,18 @@ async def contact_again(message: Message) -> None:
     """The same update once more, after a kill: it was taken then."""
 
 
-@router.message(TopUpStep.contact, Command("cancel"))
+@router.message(Awaiting.contact, Command("cancel"))
 async def cancel(message: Message, chat: Conversation) -> None:
-    flow = await chat.load_form()
+    flow = await chat.load_data()
     await leave_contact(chat.state)
     await offer_packages(chat, flow.buying.draft if flow.buying else "")
 
 
 async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
-    if await state.get_state() != TopUpStep.contact.state:
+    if await state.get_state() != Awaiting.contact.state:
         return
-    flow: OrderForm = await load_form(state)
-    back = flow.buying.back if flow.buying else None
-    await save_form(state, replace(flow, buying=None, contact_message=contact_message))
-    await state.set_state(back)
+    await save_data(state, replace(await load_data(state), buying=None, contact_message=contact_message))
+    await state.set_state(None)
 
 
 async def order(chat: Conversation, buying: Buying, provider: Provider, contact: str | None = None) -> None:

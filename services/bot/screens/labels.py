@@ -31,6 +31,12 @@ def videos_text(number: int) -> str:
     return ngettext("{n} video", "{n} videos", number).format(n=number)
 
 
+_FORMATS: Final = {
+    "9:16": N_("9:16 vertical"),
+    "1:1": N_("1:1 square"),
+    "16:9": N_("16:9 wide"),
+    "photo": N_("as the photo"),
+}
 _STAGES: Final[dict[Stage, str]] = {
     "queued": N_("⏳ in the queue"),
     "writing": N_("✍️ writing the script"),
@@ -46,6 +52,14 @@ _GRANTS: Final = {
     "referral": N_("for an invitation"),
 }
 _BY_HAND: Final = N_("from support")
+
+
+def seconds_text(number: int) -> str:
+    return _("{n} s").format(n=number)
+
+
+def format_name(sides: str) -> str:
+    return _(_FORMATS[sides]) if sides in _FORMATS else sides
 
 
 def style_name(style: str) -> str:

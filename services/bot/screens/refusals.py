@@ -4,15 +4,13 @@ from typing import Final
 
 from aiogram.utils.i18n import gettext as _
 
-from services.accounts.personal_data import Draft
+from services.accounts.drafts import Draft
 from services.adapters.openai.moderation import Kind
-from services.adapters.telegram.callback_data import Cancel, Mend, MenuAction
 from services.adapters.telegram.client import FileTooLargeError, TelegramFileError
 from services.bot import photos as e
 from services.bot.inputs import quote
 from services.bot.moderation import Findings, Part
 from services.bot.photos import SIDE_MIN
-from services.bot.screens.menu import Screen, button, keyboard, menu_button
 from services.generation.prompts.styles import style_of
 from services.platform.i18n import N_
 
@@ -65,8 +63,8 @@ def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
             return _("🤔 This file is not a picture. Please send a photo of the product: JPEG, PNG or WebP.")
 
 
-def refused(draft: Draft, findings: Findings) -> Screen:
-    """What is wrong with each part, and what to do; replaces the confirm screen."""
+def refused_text(draft: Draft, findings: Findings) -> str:
+    """What is wrong with each part, and what to do; stands on the card, whose buttons repair it."""
     found = [
         f"• {_part_name(part, draft.style)}: {', '.join(map(kind_name, kinds))}"
         for part, kinds in findings.items()
@@ -75,16 +73,8 @@ def refused(draft: Draft, findings: Findings) -> Screen:
         _("🚫 <b>This order cannot be made as it is.</b> Nothing was charged."),
         _("An automatic check has found what the video services do not allow:") + "\n" + "\n".join(found),
         "\n".join(_advice(findings)),
-        _("What you do not change stays as it is. If the check is wrong, please write to support."),
     ]
-    buttons = keyboard(
-        [button(_("✏️ Change this"), Mend(draft=draft.draft).pack())],
-        [
-            menu_button(_("💬 Support"), MenuAction.SUPPORT),
-            button(_("✖️ Cancel"), Cancel(draft=draft.draft).pack()),
-        ],
-    )
-    return Screen("\n\n".join(parts), buttons)
+    return "\n".join(parts)
 
 
 def kind_name(kind: Kind) -> str:
@@ -104,7 +94,7 @@ def _part_name(part: Part, style: str) -> str:
 def _advice(findings: Findings) -> list[str]:
     advice = []
     if "photo" in findings:
-        advice.append(_("Another photo helps: the product alone, in good light, with nobody in the picture."))
+        advice.append(_("Send another photo: the product alone, in good light, with nobody in the picture."))
     if "product" in findings or "wishes" in findings:
         advice.append(_("Other words help: say what the product is and does, without what is named above."))
     return advice

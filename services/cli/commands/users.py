@@ -88,15 +88,10 @@ async def _plan(settings: Settings, user: str) -> dict[str, Any]:
 
 
 async def _forget(settings: Settings, user: str, actor: str, reason: str) -> Erased:
-    from contextlib import AsyncExitStack
-
     from services.accounts.erase import Forgetting
     from services.platform.blobs import open_blobs
-    from services.platform.redis import command_client
 
     account = await resolve_account(settings, user)
-    async with AsyncExitStack() as stack:
-        ledger, pool = await stack.enter_async_context(open_ledger(settings))
-        redis = await stack.enter_async_context(command_client(settings))
-        forgetting = Forgetting(settings, pool, ledger, open_blobs(settings), redis)
+    async with open_ledger(settings) as (ledger, pool):
+        forgetting = Forgetting(settings, pool, ledger, open_blobs(settings))
         return await forgetting.forget(account, actor=actor, reason=reason)

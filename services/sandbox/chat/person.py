@@ -84,13 +84,15 @@ class Person:
 
     def rewrite(self, message_id: int, text: str) -> Message:
         record = self._visible(message_id)
-        if record["from_bot"] or "text" not in record["message"]:
-            raise UnsupportedActionError("only your own text messages can be edited", 403)
+        part = "caption" if "photo" in record["message"] else "text"
+        if record["from_bot"] or part not in record["message"]:
+            raise UnsupportedActionError("only the words of your own messages can be edited", 403)
         clean = text.strip()
         if not clean or len(clean) > TEXT_LENGTH_MAX:
             raise UnsupportedActionError(f"the text must have 1 to {TEXT_LENGTH_MAX} characters")
-        rest = {key: value for key, value in record["message"].items() if key not in ("text", "entities")}
-        edited: Message = {**rest, "edit_date": int(self._telegram.ctx.clock.now()), **_text("text", clean)}
+        words = ("text", "entities", "caption", "caption_entities")
+        rest = {key: value for key, value in record["message"].items() if key not in words}
+        edited: Message = {**rest, "edit_date": int(self._telegram.ctx.clock.now()), **_text(part, clean)}
         record["message"] = edited
         with self._telegram.store.batch():
             self._world.change(record)

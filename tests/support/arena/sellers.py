@@ -13,13 +13,15 @@ import msgspec
 from ledger import commands as c
 from ledger.log.ledger import Ledger
 from ledger.postgres import DATABASE_ERRORS
-from services.accounts.personal_data import Brief, Draft, PersonalData
+from services.accounts.drafts import Draft
+from services.accounts.personal_data import Brief, PersonalData
 from services.generation.catalogue import load_catalogue
 from services.platform.blobs import one_chunk, open_blobs
 from services.platform.ids import new_id
 from services.platform.settings import Settings
 from services.rehearsal.chat_client import Sandbox
 from tests.support.outside import photo
+from tests.support.stored_draft import store_draft
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -85,6 +87,7 @@ class Sellers:
         self, ledger: Ledger, pool: "Pool", settings: Settings, http: httpx.AsyncClient, sandbox: Sandbox
     ) -> None:
         self._ledger = ledger
+        self._pool = pool
         self._people = PersonalData(pool)
         self._blobs = open_blobs(settings)
         self._http = http
@@ -127,10 +130,13 @@ class Sellers:
         names = tuple(names) or tuple(new_id() for _ in range(jobs))
         await self._sandbox.inject([fault.rule(job) for job in names for fault in faults])
         order, model, brief = new_id(), load_catalogue().default.slug, new_id()
-        await patiently(lambda: self._people.keep_text(seller.account, Brief(_PRODUCT), brief))
         shown = await self._confirm_screen(seller.chat)
-        draft = Draft(order, seller.account, seller.chat, shown, photo, brief, "ugc", model, names, 1, True)
-        await patiently(lambda: self._people.save_draft(draft))
+        words = Brief(_PRODUCT)
+        draft = Draft(
+            order, seller.account, seller.chat, photo, brief, words, shown, style="ugc", model=model,
+            number=len(names), price=1, jobs=names, ordered=True,
+        )  # fmt: skip
+        await patiently(lambda: store_draft(self._pool, draft))
         command = c.OrderVideos(seller.account, order, names, 1, model, "ugc", photo, brief, "en", deadline_s)
         await self._execute(command, f"order:{order}")
         self.orders.append(Order(order, seller, names, shown))
@@ -144,6 +150,9 @@ class Sellers:
         """The id of the message, however often it takes to send it."""
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                body = {"chat_id": chat, "text": CONFIRM}
-                answer = await self._http.post(f"{self._bot}/sendMessage", json=body)
+                body, files = (
+                    {"chat_id": chat, "caption": CONFIRM},
+                    {"photo": ("p.jpg", photo(), "image/jpeg")},
+                )
+                answer = await self._http.post(f"{self._bot}/sendPhoto", data=body, files=files)
                 return int(answer.raise_for_status().json()["result"]["message_id"])

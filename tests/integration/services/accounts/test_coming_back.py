@@ -28,7 +28,7 @@ class Returning:
         self.settings, self.pool, self.ledger = settings, pool, ledger
         self.people = PersonalData(pool)
         self.studio = OrderFixture(ledger, pool, BlobStore(folder))
-        self.forgetting = Forgetting(settings, pool, ledger, BlobStore(folder), None)
+        self.forgetting = Forgetting(settings, pool, ledger, BlobStore(folder))
 
     async def account(self) -> str:
         return (await self.people.account_of(PERSON, "en")).account
@@ -154,7 +154,7 @@ async def test_a_new_secret_before_the_old_one_still_knows_who_it_was(person: Re
     assert await person.people.remembered(forgotten_names(person.settings, PERSON)) is None
     old = "nobody in the sandbox is real"
     person.settings = person.settings.replace(forget_secret=f"{'n' * 16},{old}")
-    person.forgetting = Forgetting(person.settings, person.pool, person.ledger, person.studio.blobs, None)
+    person.forgetting = Forgetting(person.settings, person.pool, person.ledger, person.studio.blobs)
     back = await person.enter()
     assert (await person.state(back)).debt == 3
     await person.take(back, 1)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from redis.asyncio import Redis
 
 from events.job import Video
 from ledger import commands as c
@@ -54,8 +53,8 @@ async def archive(ledger: Ledger, pool, tmp_path: Path) -> Archive:
 
 
 @pytest.fixture
-def forgetting(settings: Settings, pool, ledger: Ledger, archive: Archive, redis: Redis) -> Forgetting:
-    return Forgetting(settings, pool, ledger, archive.blobs, redis)
+def forgetting(settings: Settings, pool, ledger: Ledger, archive: Archive) -> Forgetting:
+    return Forgetting(settings, pool, ledger, archive.blobs)
 
 
 async def erase(forgetting: Forgetting, account: str) -> Erased:
@@ -63,7 +62,7 @@ async def erase(forgetting: Forgetting, account: str) -> Erased:
 
 
 async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
-    archive: Archive, forgetting: Forgetting, ledger: Ledger, pool, redis: Redis, settings: Settings
+    archive: Archive, forgetting: Forgetting, ledger: Ledger, pool, settings: Settings
 ):
     account, telegram_id = archive.seller.account, archive.seller.chat_id
     body = '{"message": {"text": "my secret mug"}}'
@@ -74,9 +73,8 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
     for photo in ("replaced", "cancelled", "in-chat"):
         await people.own_photo(f"photos/{photo}.jpg", account, 5, 10**9)
         await archive.blobs.put(f"photos/{photo}.jpg", one_chunk(b"photo"), size_bytes_max=99)
-    mine = f"{{neurocards}}:fsm:{telegram_id}:{telegram_id}:data"
-    theirs = f"{{neurocards}}:fsm:{archive.other.chat_id}:{archive.other.chat_id}:data"
-    await redis.mset({mine: '{"photo": "photos/in-chat.jpg", "product": "my secret mug"}', theirs: "{}"})
+    for whose in (telegram_id, archive.other.chat_id):
+        await pool.execute("INSERT INTO chat_states (telegram_id, data) VALUES ($1, '{}')", whose)
     await archive.blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=99)
     await people.own_photo("photos/of-another.jpg", archive.other.account, 5, 10**9)
     await archive.blobs.put("photos/of-another.jpg", one_chunk(b"photo"), size_bytes_max=99)
@@ -96,7 +94,7 @@ async def test_person_texts_and_files_go_and_the_ledger_stays_valid(
     assert await pool.fetchval("SELECT array_agg(update_id) FROM updates") == [2]
     assert await PersonalData(pool).find(account) is None
     assert await people.keep_words(account, "said too late") == ""
-    assert [await redis.exists(mine), await redis.exists(theirs)] == [0, 1]
+    assert await pool.fetchval("SELECT array_agg(telegram_id) FROM chat_states") == [archive.other.chat_id]
     assert archive.files() == ["photos/of-another.jpg"]
     marks = [
         tuple(row) for row in await pool.fetch("SELECT blob, sha256, why FROM swept_blobs ORDER BY blob")
@@ -129,7 +127,7 @@ async def test_asking_again_mends_what_was_interrupted(
     archive: Archive, forgetting: Forgetting, ledger: Ledger, pool, monkeypatch
 ):
     account = archive.seller.account
-    for step in ("_drop_chat_state", "_unlink", "_fail_open_jobs"):
+    for step in ("_unlink", "_fail_open_jobs"):
         with monkeypatch.context() as broken:
             broken.setattr(Forgetting, step, _dies)
             with pytest.raises(ConnectionError):

@@ -8,12 +8,12 @@ from typing import Any
 
 import asyncpg
 import pytest
-from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
-from services.accounts.personal_data import Brief, Draft, PersonalData
-from services.adapters.telegram.callback_data import ChooseCount, Order
+from services.accounts.drafts import Draft, Drafts
+from services.accounts.personal_data import Brief, PersonalData
+from services.adapters.telegram.callback_data import CardButton, Order
 from services.bot.handlers import order as order_handlers
 from services.bot.moderation import Verdicts
 from services.payments.tracking_store import TrackedPayment, TrackingStore
@@ -22,6 +22,7 @@ from services.platform.ids import new_id
 from services.platform.settings import Settings
 from tests.support.erasing import CHAT_ID, PERSONAL, Scene
 from tests.support.services import ROOT
+from tests.support.stored_draft import store_draft
 from tests.support.waiting import eventually
 from tests.unit.services.bot.handlers.test_all import CHAT
 from tests.unit.services.bot.test_photos import encoded, halves
@@ -41,7 +42,6 @@ def scene(
     settings: Settings,
     pool,
     ledger: Ledger,
-    redis: Redis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Scene:
@@ -49,7 +49,7 @@ def scene(
         return encoded(halves())
 
     monkeypatch.setattr(order_handlers, "download", download)
-    return Scene(settings, pool, ledger, redis, BlobStore(tmp_path))
+    return Scene(settings, pool, ledger, BlobStore(tmp_path))
 
 
 async def test_whatever_names_an_account_is_fenced(pool) -> None:
@@ -63,33 +63,38 @@ async def test_whatever_names_an_account_is_fenced(pool) -> None:
         tables,
     )
     gone_with_them = {row["table_name"] for row in rows if row["confdeltype"] in (b"c", b"n")}
-    assert gone_with_them == (set(PERSONAL) - {"accounts"}) | {"payment_requests"}
+    assert gone_with_them == (set(PERSONAL) - {"accounts", "chat_states"}) | {"payment_requests"}
     assert {row["table_name"] for row in rows} - gone_with_them == HARMLESS
 
 
 async def text(scene: Scene) -> None:
-    await scene.enter("product", photo=PHOTO)
+    await with_draft(scene, view="product")
     await message(scene, text="my secret mug")
 
 
+async def offered(scene: Scene) -> None:
+    await with_draft(scene)
+    await message(scene, text="my secret lid")
+
+
+async def contact(scene: Scene) -> None:
+    await scene.enter(contact=True)
+    await message(scene, text="secret@example.org")
+
+
 async def photo(scene: Scene) -> None:
-    await scene.enter("photo")
+    await scene.enter()
     await message(scene, photo=[{"file_id": "f", "file_unique_id": "u", "width": 9, "height": 9}])
 
 
-async def count(scene: Scene) -> None:
-    await with_photo(scene, new_id())
-    await tap(scene, ChooseCount(count=1).pack())
+async def choose(scene: Scene) -> None:
+    name = await with_draft(scene)
+    await tap(scene, CardButton(do="style", value="gift", draft=name, version=1).pack())
 
 
 async def order(scene: Scene) -> None:
-    name = new_id()
-    photo = await with_photo(scene, name)
-    await scene.people.keep_text(scene.account, Brief("my secret mug"), ref=name)
-    slug, price = scene.desk.shop.model.slug, scene.desk.shop.model.price_credits
-    draft = Draft(name, scene.account, CHAT_ID, 40, photo, name, "ugc", slug, (f"{name}j",), price)
-    await scene.people.save_draft(draft)
-    await tap(scene, Order(draft=name).pack())
+    name = await with_draft(scene)
+    await tap(scene, Order(draft=name, version=1).pack())
 
 
 async def wrong_code(scene: Scene) -> None:
@@ -97,13 +102,20 @@ async def wrong_code(scene: Scene) -> None:
     await message(scene, text="/promo SECRET25")
 
 
-async def with_photo(scene: Scene, name: str) -> str:
-    """Enter with a photo; its key. `name` is the draft's."""
+async def with_draft(scene: Scene, view: Any = "") -> str:
+    """Enter with an order in the making; its draft."""
+    await scene.enter()
+    name = new_id()
     photo = f"photos/{name}.jpg"
-    await scene.enter("count", photo=photo, product="my secret mug", style="ugc", draft=name)
     await scene.people.own_photo(photo, scene.account, 5, 10**9)
     await scene.blobs.put(photo, one_chunk(b"photo"), size_bytes_max=99)
-    return photo
+    slug, price = scene.desk.shop.model.slug, scene.desk.shop.model.price_credits
+    words = Brief("my secret mug")
+    draft = Draft(
+        name, scene.account, CHAT_ID, photo, name, words, 40, style="ugc", model=slug, price=price, view=view
+    )
+    await store_draft(scene.pool, draft)
+    return name
 
 
 async def message(scene: Scene, **content: Any) -> None:
@@ -118,9 +130,11 @@ async def tap(scene: Scene, data: str) -> None:
 
 
 WRITTEN: dict[Act, str] = {
-    text: "redis",
+    text: "drafts",
+    offered: "drafts",
+    contact: "payment_links",
     photo: "files",
-    count: "drafts",
+    choose: "drafts",
     order: "drafts",
     wrong_code: "wrong_codes",
 }
@@ -153,8 +167,13 @@ async def write_text(connection: Any, account: str) -> None:
 
 
 async def write_draft(connection: Any, account: str) -> None:
-    ref = await PersonalData(connection).keep_text(account, Brief("my secret mug"))
-    await PersonalData(connection).save_draft(Draft("d1", account, 5, 1, PHOTO, ref, "ugc", "m", ("j1",), 1))
+    await Drafts(connection).make(Draft("d1", account, 5, PHOTO, "b1", Brief("my secret mug")))
+
+
+async def write_state(connection: Any, account: str) -> None:
+    await connection.execute(
+        "INSERT INTO chat_states SELECT telegram_id, NULL, '{}' FROM accounts WHERE account = $1", account
+    )
 
 
 async def write_blob(connection: Any, account: str) -> None:
@@ -183,7 +202,16 @@ async def write_request(connection: Any, account: str) -> None:
     await TrackingStore(connection).ask("p1", "", account, lambda contact: {"receipt": contact})
 
 
-WRITES = [write_text, write_draft, write_blob, write_verdict, write_code, write_link, write_request]
+WRITES = [
+    write_text,
+    write_draft,
+    write_state,
+    write_blob,
+    write_verdict,
+    write_code,
+    write_link,
+    write_request,
+]
 BLOCKED = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )

@@ -78,7 +78,7 @@ async def test_of_an_erased_person_nothing_is_left_to_guess_from(
     """Whoever has the log, all tables and every Telegram id: without the salt each id fits equally well."""
     seller = sellers[0]
     salt = await pool.fetchval("SELECT salt FROM accounts WHERE account = $1", seller.account)
-    forgetting = Forgetting(settings, pool, ledger, BlobStore(tmp_path), None)
+    forgetting = Forgetting(settings, pool, ledger, BlobStore(tmp_path))
     await forgetting.forget(seller.account, actor="login:neurocards_operator", reason="asked")
     tables = await pool.fetch(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"

@@ -14,15 +14,7 @@ import asyncpg
 import httpx
 from PIL import Image
 
-from services.adapters.telegram.callback_data import (
-    AcceptTerms,
-    ChooseCount,
-    ChooseStyle,
-    Menu,
-    MenuAction,
-    Order,
-    SkipWishes,
-)
+from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order
 from services.bot.inbox.store import whose
 from services.local.valkey import EmbeddedValkey
 from services.rehearsal.chat_client import Button, Chat, Message, buttons_of
@@ -32,7 +24,7 @@ from tests.support.services import ServiceProcess, services_in
 WAIT_S = 60.0
 TERMS = AcceptTerms.__prefix__ + ":"
 ORDER = Order.__prefix__ + ":"
-SKIP = SkipWishes.__prefix__
+STYLES = "card|view|styles|"
 CREATE = Menu(action=MenuAction.CREATE).pack()
 CABINET = Menu(action=MenuAction.CABINET).pack()
 
@@ -132,7 +124,7 @@ class Visitor:
     @property
     def words(self) -> str:
         """All that was heard, as one text."""
-        return "\n".join(m.get("text", "") for m in self.heard)
+        return "\n".join(m.get("text") or m.get("caption", "") for m in self.heard)
 
     async def say(self, text: str) -> None:
         await self.chat.look()
@@ -187,25 +179,26 @@ class Visitor:
         await self.sees(CREATE)
 
     async def to_product(self) -> None:
-        await self.press(CREATE)
-        await self.hears("photo|фото")
+        """A photo without a word: the card asks for the description."""
         await self.photo()
         await self.hears("describe|опишите")
 
     async def to_style(self) -> None:
-        await self.to_product()
-        await self.say("A red mug")
-        await self.sees(ChooseStyle.__prefix__)
+        await self.photo(caption="A red mug")
+        await self.sees(STYLES)
 
-    async def to_count(self, style: str = "ugc") -> None:
+    async def pick(self, do: str, value: str) -> None:
+        """Open what the card has for it, and choose."""
+        views = {"style": "styles", "format": "formats", "seconds": "lengths", "number": "numbers"}
+        await self.press(f"card|view|{views[do]}|")
+        await self.press(f"card|{do}|{value}|")
+
+    async def to_confirm(self, count: int = 1, style: str = "ugc") -> Button:
+        """A card that can be ordered from."""
         await self.to_style()
-        await self.press(ChooseStyle(style=style).pack())
-        await self.press(SKIP)
-        await self.sees(ChooseCount(count=1).pack())
-
-    async def to_confirm(self, count: int = 1) -> Button:
-        await self.to_count()
-        await self.press(ChooseCount(count=count).pack())
+        await self.pick("style", style)
+        if count != 1:
+            await self.pick("number", str(count))
         return await self.sees(ORDER)
 
     async def books(self) -> Books:

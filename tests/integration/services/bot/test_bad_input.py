@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from services.adapters.telegram.callback_data import Again, Cancel, ChooseCount, ChooseStyle, Order
-from tests.integration.services.bot.people import CREATE, ORDER, Books, BotWorld, Visitor, picture
+from services.adapters.telegram.callback_data import Again, CardButton, Order
+from tests.integration.services.bot.people import CREATE, ORDER, STYLES, Books, BotWorld, Visitor, picture
 
 NOTHING = Books(2, 0, 0)
 
@@ -17,7 +17,7 @@ async def go_on(visitor: Visitor) -> None:
     await visitor.photo()
     await visitor.hears("describe the product")
     await visitor.say("A red mug")
-    await visitor.sees(ChooseStyle.__prefix__)
+    await visitor.sees(STYLES)
     assert await visitor.books() == NOTHING
 
 
@@ -91,11 +91,11 @@ async def test_files_of_other_kinds_instead_of_a_photo(visitor: Visitor) -> None
     await visitor.send(("clip.mp4", b"\0\0\0\x18ftypmp42" + bytes(2000), "video/mp4"), kind="video")
     await visitor.hears("This is a video")
     await visitor.send(("list.pdf", b"%PDF-1.7 " + bytes(100), "application/pdf"), kind="document")
-    await visitor.hears("not a photo")
+    await visitor.hears("did not understand")
     await visitor.sends(500_000, *UNUSUAL)
-    await visitor.hears(r"(not a photo[\s\S]*){4}")
+    await visitor.hears(r"(did not understand[\s\S]*){4}")
     await visitor.say("here it is")
-    await visitor.hears("First I need a photo")
+    await visitor.hears("did not understand")
     await go_on(visitor)
 
 
@@ -112,7 +112,7 @@ async def test_texts_that_are_no_description(visitor: Visitor) -> None:
     await visitor.say("z" * 4096 + " and a short end")
     await visitor.hears(r"too long: 4096[\s\S]*end of a text that was too long")
     await visitor.sends(600_000, {"text": "a lone half \ud83d and a NUL \x00 in a mug"})
-    await visitor.sees(ChooseStyle.__prefix__)
+    await visitor.sees(STYLES)
     assert await visitor.books() == NOTHING
 
 
@@ -120,10 +120,10 @@ async def test_emoji_and_right_to_left_text_are_fine_and_cleaned(visitor: Visito
     await visitor.enter()
     await visitor.to_product()
     await visitor.say("ספל אדום \u202e 👩\u200d👩\u200d👧 <script>&\u0007")
-    await visitor.press(ChooseStyle(style="own").pack())
+    await visitor.pick("style", "own")
+    await visitor.hears("Write your prompt")
     await visitor.say("כוס \u2067 <b>")
-    await visitor.press(ChooseCount(count=1).pack())
-    words = await visitor.hears("Check your order")
+    words = await visitor.hears("Prompt: ")
     assert "Product: ספל אדום 👩\u200d👩\u200d👧 <script>&\n" in words and "Prompt: כוס <b>" in words
     await visitor.press(ORDER)
     assert await visitor.books() == Books(1, 1, 1)
@@ -131,38 +131,29 @@ async def test_emoji_and_right_to_left_text_are_fine_and_cleaned(visitor: Visito
 
 async def test_an_album_counts_as_its_first_photo_and_that_is_said_once(visitor: Visitor) -> None:
     await visitor.enter()
-    await visitor.press(CREATE)
-    await visitor.hears("Send a photo")
     await visitor.send(*[(f"{n}.jpg", picture(640, 480 + n), "image/jpeg") for n in range(4)])
     await visitor.hears("taken the first of the album")
     await visitor.say("A red mug")
-    await visitor.sees(ChooseStyle.__prefix__)
-    said = "\n".join(m.get("text", "") for m in visitor.chat.messages)
-    assert said.count("taken the first of the album") == 1 and said.count("describe the product") == 1
+    await visitor.sees(STYLES)
+    said = "\n".join(m.get("text") or m.get("caption", "") for m in visitor.chat.messages)
+    assert said.count("taken the first of the album") == 1
+    assert sum("photo" in m for m in visitor.chat.from_bot()) == 1
 
 
-async def test_a_photo_where_text_or_a_button_is_expected(visitor: Visitor) -> None:
+async def test_a_photo_a_video_and_words_where_a_button_is_expected(visitor: Visitor) -> None:
     await visitor.enter()
-    await visitor.to_product()
+    await visitor.to_style()
     await visitor.photo(picture(800, 600))
+    await visitor.press("card|photo|yes")
     await visitor.hears("the new photo instead of the old")
-    await visitor.hears("describe the product")
-    await visitor.say("A red mug")
-    await visitor.sees(ChooseStyle.__prefix__)
-    await visitor.photo()
-    await visitor.hears("a photo for this order already")
-    await visitor.press(ChooseStyle(style="own").pack())
     await visitor.send(("clip.mp4", b"\0\0\0\x18ftypmp42" + bytes(2000), "video/mp4"), kind="video")
-    await visitor.hears("Here I need text")
-    await visitor.say("a prompt")
-    await visitor.sees(ChooseCount.__prefix__)
+    await visitor.hears("This is a video")
     await visitor.say("three, please")
-    await visitor.hears("choose with the buttons")
-    await visitor.press(ChooseCount(count=1).pack())
-    await visitor.sees(ORDER)
+    await visitor.press("card|words|no")
+    await visitor.hears("stays as it is")
     await visitor.say("yes")
-    await visitor.hears("buttons under the order")
-    assert await visitor.books() == NOTHING
+    await visitor.hears("Choose a style")
+    assert await visitor.books() == NOTHING, "yes to what is not complete asks for what is missing"
 
 
 async def test_someone_elses_buttons(visitor: Visitor, other_visitor: Visitor, world: BotWorld) -> None:
@@ -181,7 +172,11 @@ async def test_someone_elses_buttons(visitor: Visitor, other_visitor: Visitor, w
     )
     assert foreign_chat.json()["answer"]["text"] == "Это не ваша кнопка."
     own_message = other_visitor.chat.from_bot()[-1]["message_id"]
-    for data in (confirm.data, Cancel(draft=draft).pack(), Again(draft=draft).pack()):
+    for data in (
+        confirm.data,
+        CardButton(do="cancel", value="", draft=draft, version=2).pack(),
+        Again(draft=draft).pack(),
+    ):
         assert await other_visitor.tap(type(confirm)(own_message, "", data)) == "Это не ваша кнопка."
     assert await other_visitor.books() == NOTHING
     assert await visitor.books() == NOTHING
@@ -195,11 +190,11 @@ async def test_buttons_nobody_ever_made(visitor: Visitor) -> None:
     for data in (
         "nonsense",
         "order:",
-        "order:" + "f" * 24,
-        "count:0",
-        "count:-3",
-        "count:2",
-        "style:evil",
+        "order:" + "f" * 24 + ":1",
+        confirm.data.rpartition(":")[0] + ":x",
+        confirm.data.replace("order:", "card|style|evil|").replace(":", "|"),
+        confirm.data.replace("order:", "card|number|-3|").replace(":", "|"),
+        confirm.data.replace("order:", "card|evil|1|").replace(":", "|"),
         "menu:x",
     ):
         assert await visitor.tap(type(confirm)(confirm.message_id, "", data))

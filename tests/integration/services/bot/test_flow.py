@@ -2,23 +2,11 @@
 
 import pytest
 
-from services.adapters.telegram.callback_data import (
-    Again,
-    Cancel,
-    ChangeDraft,
-    ChooseCount,
-    ChooseLanguage,
-    ChooseStyle,
-    Menu,
-    MenuAction,
-    Order,
-    OtherStyle,
-    TopUp,
-)
+from services.adapters.telegram.callback_data import Again, ChooseLanguage, Menu, MenuAction, Order, TopUp
 from tests.integration.services.bot.people import (
     CREATE,
     ORDER,
-    SKIP,
+    STYLES,
     TERMS,
     Books,
     BotWorld,
@@ -26,28 +14,42 @@ from tests.integration.services.bot.people import (
     picture,
 )
 
+CANCEL = "card|cancel|"
+
 
 async def test_from_start_to_an_order(visitor: Visitor) -> None:
+    """Two messages of an order: the card, and later the video."""
     await visitor.say("/start")
     assert "2 credits" in await visitor.hears("terms in short")
     await visitor.press(TERMS)
     assert "You have 2 credits" in await visitor.hears("Welcome")
-    await visitor.to_product()
-    await visitor.say("A red mug <b>& more</b>")
-    await visitor.press(ChooseStyle(style="commercial").pack())
-    await visitor.hears("wishes")
+    before = len(visitor.chat.from_bot())
+    await visitor.photo(caption="A red mug <b>& more</b>")
+    await visitor.press(STYLES)
+    await visitor.press("card|style|commercial|")
+    await visitor.press("card|view|wishes|")
+    await visitor.hears("Any wishes")
     await visitor.say("on a windowsill")
-    await visitor.press(ChooseCount(count=1).pack())
-    words = await visitor.hears("Check your order")
-    assert "A red mug <b>& more</b>" in words and "on a windowsill" in words
-    assert "Price: 1 credit" in words and "Balance: 2 credits" in words
+    words = await visitor.hears("on a windowsill")
+    assert "A red mug <b>& more</b>" in words and "Product commercial" in words
+    assert "Price: 1 credit" in words and "balance: 2 credits" in words
     confirm = await visitor.sees(ORDER)
-    assert "reply_to_message" in visitor.message(confirm.message_id), "the photo is quoted"
+    assert "photo" in visitor.message(confirm.message_id)
     assert await visitor.books() == Books(2, 0, 0)
     assert await visitor.tap(confirm) == "✅ Accepted: 1 video, 1 credit charged."
     assert await visitor.books() == Books(1, 1, 1)
     await visitor.hears("in the queue")
     assert visitor.buttons(confirm.message_id) == []
+    assert len(visitor.chat.from_bot()) == before + 1, "one card, edited in place"
+
+
+async def test_three_taps_from_a_photo_with_a_caption(visitor: Visitor) -> None:
+    await visitor.enter()
+    await visitor.photo(caption="A blue vase")
+    await visitor.press(STYLES)
+    await visitor.press("card|style|unboxing|")
+    assert await visitor.press(ORDER) == "✅ Accepted: 1 video, 1 credit charged."
+    assert await visitor.books() == Books(1, 1, 1)
 
 
 async def test_the_draft_knows_its_message_and_the_order_its_draft(visitor: Visitor, world: BotWorld) -> None:
@@ -74,29 +76,20 @@ async def test_the_whole_way_in_russian(other_visitor: Visitor) -> None:
     assert "У вас 2 кредита" in await visitor.hears("Добро пожаловать")
     await visitor.to_product()
     await visitor.say("Кружка ручной работы")
-    await visitor.press(ChooseStyle(style="own").pack())
+    await visitor.press(STYLES)
+    await visitor.press("card|style|own|")
     await visitor.hears("Напишите свой промпт")
     await visitor.say("Кружка летит над Москвой")
-    await visitor.press(ChooseCount(count=1).pack())
-    assert "Промпт: Кружка летит над Москвой" in await visitor.hears("Проверьте заказ")
-    assert await visitor.press(ORDER) == "✅ Принято: 1 видео. Списано: 1 кредит."
+    assert "Промпт: Кружка летит над Москвой" in await visitor.hears("Ваше видео")
+    await visitor.sees(ORDER)
+    await visitor.say("да")
     await visitor.hears("Ваш заказ в очереди")
-
-
-async def test_a_photo_without_a_word_begins_and_its_caption_describes(visitor: Visitor) -> None:
-    await visitor.enter()
-    await visitor.photo(caption="A blue vase")
-    await visitor.press(ChooseStyle(style="ugc").pack())
-    await visitor.press(SKIP)
-    await visitor.press(ChooseCount(count=1).pack())
-    assert "Product: A blue vase" in await visitor.hears("Check your order")
+    assert await visitor.books() == Books(1, 1, 1)
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "WEBP"])
 async def test_an_image_sent_as_a_file(visitor: Visitor, format_name: str) -> None:
     await visitor.enter()
-    await visitor.press(CREATE)
-    await visitor.hears("Send a photo")
     name = f"shot.{format_name.lower()}"
     await visitor.send(
         (name, picture(format_name=format_name), f"image/{format_name.lower()}"), kind="document"
@@ -106,36 +99,19 @@ async def test_an_image_sent_as_a_file(visitor: Visitor, format_name: str) -> No
 
 async def test_too_few_credits_are_said_and_fewer_videos_can_be_chosen(visitor: Visitor) -> None:
     await visitor.enter()
-    await visitor.to_count()
-    assert await visitor.press(ChooseCount(count=5).pack()) == "Not enough credits."
-    assert "5 credits needed" in await visitor.hears("Balance: 2 credits")
+    confirm = await visitor.to_confirm(5)
+    assert await visitor.tap(confirm) == "Not enough credits."
+    assert "5 credits needed, 3 credits missing" in await visitor.hears("Not enough credits")
     await visitor.sees(TopUp.__prefix__)
-    await visitor.press(ChooseCount(count=1).pack())
-    await visitor.sees(ORDER)
-    assert await visitor.books() == Books(2, 0, 0)
-
-
-async def test_two_orders_for_one_balance(visitor: Visitor) -> None:
-    """Confirm screens outlive each other's orders; what the balance does not cover is not charged."""
-    await visitor.enter()
-    screens = []
-    for _number in range(3):
-        await visitor.say("/menu")
-        screens.append(await visitor.to_confirm())
-    assert [await visitor.tap(screen) for screen in screens] == [
-        "✅ Accepted: 1 video, 1 credit charged.",
-        "✅ Accepted: 1 video, 1 credit charged.",
-        "Not enough credits.",
-    ]
-    assert "your balance is 0 credits. Nothing was charged" in await visitor.hears("Not enough")
-    assert any(data.startswith(TopUp.__prefix__) for data in visitor.buttons(screens[2].message_id))
-    assert await visitor.books() == Books(0, 2, 2)
+    await visitor.pick("number", "1")
+    await visitor.press(ORDER)
+    assert await visitor.books() == Books(1, 1, 1)
 
 
 async def test_cancel_charges_nothing_and_the_old_button_says_so(visitor: Visitor) -> None:
     await visitor.enter()
     confirm = await visitor.to_confirm()
-    await visitor.tap(await visitor.sees(Cancel.__prefix__))
+    await visitor.press(CANCEL)
     await visitor.hears("cancelled. Nothing was charged")
     assert "no longer there" in await visitor.tap(confirm)
     assert await visitor.books() == Books(2, 0, 0)
@@ -144,26 +120,25 @@ async def test_cancel_charges_nothing_and_the_old_button_says_so(visitor: Visito
 async def test_an_order_cannot_be_cancelled_or_changed_afterwards(visitor: Visitor) -> None:
     await visitor.enter()
     confirm = await visitor.to_confirm()
-    cancel, change = await visitor.sees(Cancel.__prefix__), await visitor.sees(ChangeDraft.__prefix__)
+    cancel, change = await visitor.sees(CANCEL), await visitor.sees(STYLES)
     await visitor.tap(confirm)
-    assert "Too late to cancel" in await visitor.tap(cancel)
-    assert "Too late to change" in await visitor.tap(change)
+    for late in (cancel, change):
+        assert "placed already" in await visitor.tap(late)
     assert await visitor.books() == Books(1, 1, 1)
 
 
 async def test_changing_the_order_before_it_is_placed(visitor: Visitor) -> None:
     await visitor.enter()
     first = await visitor.to_confirm()
-    await visitor.press(ChangeDraft.__prefix__)
-    await visitor.press(OtherStyle.__prefix__)
-    await visitor.press(ChooseStyle(style="commercial").pack())
-    await visitor.press(SKIP)
-    await visitor.press(ChooseCount(count=1).pack())
-    assert "Product commercial" in await visitor.hears("Check your order")
+    await visitor.pick("style", "commercial")
+    await visitor.pick("format", "1:1")
+    await visitor.pick("seconds", "10")
+    words = await visitor.hears("Product commercial")
+    assert "1:1 square · 10 s" in words and "Price: 2 credits" in words
     second = await visitor.sees(ORDER)
-    assert "no longer there" in await visitor.tap(first)
+    assert "changed since" in await visitor.tap(first)
     await visitor.tap(second)
-    assert await visitor.books() == Books(1, 1, 1)
+    assert await visitor.books() == Books(0, 1, 1)
 
 
 async def test_again_with_the_same_product(visitor: Visitor, world: BotWorld) -> None:
@@ -173,8 +148,7 @@ async def test_again_with_the_same_product(visitor: Visitor, world: BotWorld) ->
     again = Again(draft=Order.unpack(confirm.data).draft).pack()
     await visitor.chat.look()
     await visitor.tap(type(confirm)(confirm.message_id, "again", again))
-    await visitor.press(ChooseCount(count=1).pack())
-    assert "A red mug" in await visitor.hears("Check your order")
+    assert "A red mug" in await visitor.hears("Your video")
     await visitor.press(ORDER)
     assert await visitor.books() == Books(0, 2, 2)
     photos = await world.rows(
@@ -198,6 +172,7 @@ async def test_the_cabinet_shows_balance_operations_and_videos(visitor: Visitor)
 async def test_commands_in_the_middle_keep_the_place(visitor: Visitor) -> None:
     await visitor.enter()
     await visitor.to_product()
+    cards = [m for m in visitor.chat.from_bot() if "photo" in m]
     for command, answer in [
         ("/help", "How it works"),
         ("/cabinet", "My account"),
@@ -206,16 +181,19 @@ async def test_commands_in_the_middle_keep_the_place(visitor: Visitor) -> None:
     ]:
         await visitor.say(command)
         await visitor.hears(answer)
-        await visitor.hears("describe the product")
+        await visitor.hears("Your order waits here")
     await visitor.say("/menu")
     await visitor.press(Menu(action=MenuAction.RESUME).pack())
-    await visitor.hears("describe the product")
+    await visitor.hears("Your order waits here")
     await visitor.say("/language")
     await visitor.press(ChooseLanguage(locale="ru").pack())
     await visitor.hears("Теперь говорим по-русски")
     await visitor.hears("опишите товар")
     await visitor.say("Кружка")
-    await visitor.hears("Выберите стиль")
+    await visitor.hears("Выбрать стиль|Товар: Кружка")
+    assert [m["message_id"] for m in visitor.chat.from_bot() if "photo" in m] == [
+        m["message_id"] for m in cards
+    ]
     await visitor.say("/cancel")
     await visitor.hears("отменён")
     await visitor.say("Кружка")

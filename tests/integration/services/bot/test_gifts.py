@@ -132,7 +132,7 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
             if not number:
                 await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="manual"), key="back")
             settings = load_settings(database_url=world.database_url)
-            forgetting = Forgetting(settings, ledger.read.pool, ledger, BlobStore(tmp_path), None)
+            forgetting = Forgetting(settings, ledger.read.pool, ledger, BlobStore(tmp_path))
             await forgetting.forget(account, actor="login:neurocards_operator", reason="asked")
         await visitor.say("/start")
         await visitor.press(TERMS)

@@ -2,19 +2,22 @@
 
 import pytest
 
-from services.adapters.telegram.callback_data import AcceptTerms, ChooseCount, ChooseStyle, Describe, Drop
+from services.adapters.telegram.callback_data import AcceptTerms
 from services.rehearsal.seller import Product, Seller
-from tests.integration.services.bot.people import CREATE, ORDER, SKIP, TERMS, Books, Visitor, picture
+from tests.integration.services.bot.people import CREATE, ORDER, STYLES, TERMS, Books, Visitor, picture
 
-DROP = Drop.__prefix__ + ":"
-STYLE = ChooseStyle.__prefix__ + ":"
+DROP = "card|cancel|"
 
 
 async def edit(visitor: Visitor, text: str) -> None:
     """Edit the last text that the person wrote."""
     await visitor.chat.look()
     visitor._mark = visitor.chat.seen
-    said = next(m for m in reversed(visitor.chat.messages) if not m["from"]["is_bot"] and "text" in m)
+    said = next(
+        m
+        for m in reversed(visitor.chat.messages)
+        if not m["from"]["is_bot"] and ("text" in m or "caption" in m)
+    )
     reply = await visitor.http.post(
         f"{visitor.world.sandbox_url}/chat/{visitor.chat.user_id}/edit",
         json={"message_id": said["message_id"], "text": text},
@@ -34,12 +37,12 @@ async def words_of_orders(visitor: Visitor) -> list[str]:
 async def test_buttons_of_an_earlier_order_leave_this_one_alone(visitor: Visitor) -> None:
     await visitor.enter()
     await visitor.to_style()
-    stale_style, stale_cancel = await visitor.sees(STYLE), await visitor.sees(DROP)
+    stale_style, stale_cancel = await visitor.sees(STYLES), await visitor.sees(DROP)
     await visitor.tap(stale_cancel)
     await visitor.hears("cancelled")
     await visitor.to_style()
     for stale in (stale_style, stale_cancel):
-        assert "earlier step or order; nothing was changed" in await visitor.tap(stale)
+        assert "no longer there" in await visitor.tap(stale)
     await visitor.say("/menu")
     await visitor.press(CREATE)
     await visitor.hears("making an order already")
@@ -56,16 +59,16 @@ async def test_buttons_of_an_earlier_order_in_russian(other_visitor: Visitor) ->
     await visitor.tap(stale)
     await visitor.hears("отменён")
     await visitor.to_style()
-    assert "прежнего шага или заказа" in await visitor.tap(stale)
+    assert "больше нет" in await visitor.tap(stale)
     await visitor.say("/create")
-    await visitor.hears("Вы уже оформляете заказ")
+    await visitor.hears("Вы уже собираете заказ")
 
 
 @pytest.mark.parametrize(
     ("who", "question", "taken"),
     [
-        ("en", "Shall this be the new description", "taken the new description"),
-        ("ru", "Это новое описание", "Беру новое описание"),
+        ("en", "Replace the description with «A blue mug»", "taken the new words"),
+        ("ru", "Заменить описание на «A blue mug»", "Беру новый текст"),
     ],
 )
 async def test_a_text_at_the_style_is_no_description_before_it_is_said_so(
@@ -74,18 +77,11 @@ async def test_a_text_at_the_style_is_no_description_before_it_is_said_so(
     visitor = visitor if who == "en" else other_visitor
     await visitor.enter()
     await visitor.to_style()
-    style = await visitor.sees(STYLE)
-    for text in ("the second one", "A blue mug"):
-        await visitor.say(text)
-        await visitor.hears(question)
-    await visitor.press(Describe.__prefix__)
-    await visitor.hears(taken)
-    await visitor.say("the first one, please")
+    await visitor.say("A blue mug")
     await visitor.hears(question)
-    await visitor.tap(style)
-    await visitor.press(SKIP)
-    await visitor.press(ChooseCount(count=1).pack())
-    assert "A blue mug" in await visitor.hears("Check your order|Проверьте заказ")
+    await visitor.press("card|words|product")
+    await visitor.hears(taken)
+    await visitor.say("Unboxing" if who == "en" else "распаковка!")
     await visitor.press(ORDER)
     assert await words_of_orders(visitor) == ["A blue mug"]
 
@@ -107,9 +103,7 @@ async def test_a_photo_before_the_terms_is_used_after_them(
     await visitor.press(TERMS)
     await visitor.hears(asked)
     await visitor.say("A red mug")
-    await visitor.press(STYLE)
-    await visitor.press(SKIP)
-    await visitor.press(ChooseCount(count=1).pack())
+    await visitor.pick("style", "ugc")
     await visitor.press(ORDER)
     assert await visitor.books() == Books(1, 1, 1)
     terms = [m for m in visitor.chat.from_bot() if kept in m.get("text", "")]
@@ -140,8 +134,8 @@ async def test_an_edited_description_changes_the_order_until_it_is_paid_for(
     confirm = await visitor.to_confirm()
     await edit(visitor, "A blue mug")
     await visitor.hears(taken)
-    assert "A blue mug" in visitor.message(confirm.message_id)["text"]
-    await visitor.tap(confirm)
+    assert "A blue mug" in visitor.message(confirm.message_id)["caption"]
+    await visitor.press(ORDER)
     await visitor.hears("queue|очереди")
     await edit(visitor, "A green mug")
     await visitor.hears(placed)
@@ -152,4 +146,4 @@ async def test_the_demos_seller_begins_anew_where_an_order_stands_in_the_way(vis
     await visitor.enter()
     await visitor.to_style()
     confirm = await Seller(visitor.chat).draft(Product("A green lamp", picture()))
-    assert "A green lamp" in visitor.message(confirm.message_id)["text"]
+    assert "A green lamp" in visitor.message(confirm.message_id)["caption"]

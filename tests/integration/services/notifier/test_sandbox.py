@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import av
 import pytest
+from aiogram.types import BufferedInputFile
 from PIL import Image
 
 from services.platform.settings import Settings, load_settings
+from services.rehearsal.seller import photo_of
 from services.sandbox import chat, telegram
 from services.sandbox.app import Clock
 from tests.integration.services.notifier.conftest import NewNotifier
@@ -54,7 +56,8 @@ async def test_an_order_as_its_seller_sees_it(
     person = f"/chat/{seller.chat_id}"
     await sandbox.post(f"{person}/send", {"text": "/start"})
     notifier = new_notifier()
-    confirm = await notifier.bot.send_message(seller.chat_id, "Order two videos?")
+    card = BufferedInputFile(photo_of((9, 9, 9), (200, 9, 9)), "photo.jpg")
+    confirm = await notifier.bot.send_photo(seller.chat_id, card, caption="Order two videos?")
     order = await studio.order(seller, 2, status_message=confirm.message_id)
     film = small_film()
     await studio.finish(order.jobs[0], film)
@@ -67,7 +70,7 @@ async def test_an_order_as_its_seller_sees_it(
     shown = (await sandbox.get(f"{person}/messages"))["messages"]
     shown.sort(key=lambda message: message["message_id"])  # an edited one comes last otherwise
     status, video, failure = [message for message in shown if message["from"]["is_bot"]]
-    assert "1. ✅ done" in status["text"] and "2. ❌" in status["text"]
+    assert "1. ✅ done" in status["caption"] and "2. ❌" in status["caption"]
     assert "Your video is ready!" in video["caption"]
     assert [b["text"] for row in video["reply_markup"]["inline_keyboard"] for b in row] == [
         "🔄 Again with this product",

@@ -55,13 +55,13 @@ async def test_many_changes_make_one_edit_of_the_latest_state(
         await studio.finish(job)
     await studio.start(order.jobs[2])
     await notifier.run()
-    assert len(telegram.called("editMessageText", seller.chat_id)) == 1
+    assert len(telegram.called("editMessageCaption", seller.chat_id)) == 1
     text = status_text(telegram, order)
     assert text.splitlines()[2:] == ["1. ✅ done", "2. ✅ done", "3. ✍️ writing the script"]
     # In the pause that follows nothing is edited, however much changes.
     await studio.submit(order.jobs[2])
     await notifier.run()
-    assert len(telegram.called("editMessageText", seller.chat_id)) == 1
+    assert len(telegram.called("editMessageCaption", seller.chat_id)) == 1
 
 
 async def test_a_repeated_edit_is_no_trouble(
@@ -72,7 +72,7 @@ async def test_a_repeated_edit_is_no_trouble(
     await notifier.run()
     await pool.execute("UPDATE status_messages SET shown = 0, due_at = clock_timestamp()")
     await notifier.edit()
-    assert len(telegram.called("editMessageText", seller.chat_id)) == 2
+    assert len(telegram.called("editMessageCaption", seller.chat_id)) == 2
     stored = await pool.fetchrow("SELECT wanted, shown, abandoned FROM status_messages")
     assert stored is not None and stored["shown"] == stored["wanted"] and not stored["abandoned"]
     assert "in the queue" in status_text(telegram, order)
@@ -84,7 +84,7 @@ async def test_an_old_edit_that_lands_on_a_newer_one_is_put_right(
     _, order = await placed(studio, telegram)
     slow, quick = new_notifier(), new_notifier()
     await slow.follow()
-    held = telegram.next("editMessageText", Step(hold=True))
+    held = telegram.next("editMessageCaption", Step(hold=True))
     late = asyncio.create_task(slow.editor.run_once())
     await held.reached.wait()
     await make_due(pool)  # its lease is over
@@ -105,12 +105,12 @@ async def test_a_message_that_is_gone_is_given_up_and_the_video_still_comes(
     studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     _, order = await placed(studio, telegram)
-    telegram.next("editMessageText", refusal(400, "Bad Request: message to edit not found"))
+    telegram.next("editMessageCaption", refusal(400, "Bad Request: message to edit not found"))
     await notifier.run()
     await studio.finish(order.jobs[0])
     await make_due(pool)
     await notifier.run()
-    assert len(telegram.called("editMessageText")) == 1
+    assert len(telegram.called("editMessageCaption")) == 1
     assert len([m for m in telegram.messages if m.video]) == 1
 
 
@@ -118,9 +118,9 @@ async def test_trouble_with_telegram_only_delays_an_edit(
     studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     _, order = await placed(studio, telegram)
-    telegram.next("editMessageText", Step(takes_effect=False, drop=True))
-    telegram.next("editMessageText", refusal(429, "Too Many Requests: retry after 3", 3))
-    telegram.next("editMessageText", Step(takes_effect=False, status=502, html=True))
+    telegram.next("editMessageCaption", Step(takes_effect=False, drop=True))
+    telegram.next("editMessageCaption", refusal(429, "Too Many Requests: retry after 3", 3))
+    telegram.next("editMessageCaption", Step(takes_effect=False, status=502, html=True))
     for _ in range(4):
         await notifier.run()
         await notifier.redis.flushdb()  # the chat's pause
@@ -135,7 +135,7 @@ async def test_an_order_without_a_message_is_not_waited_for(
     order = await studio.order(seller)
     await studio.finish(order.jobs[0])
     await notifier.run()
-    assert not telegram.called("editMessageText")
+    assert not telegram.called("editMessageCaption")
     assert len(telegram.sent(seller.chat_id)) == 1
 
 
@@ -156,7 +156,7 @@ async def test_a_draft_that_learns_its_message_late_is_still_shown(
     order = await studio.order(seller)
     await notifier.run()
     message_id = telegram.place(seller.chat_id)
-    await studio.people.set_draft_message(order.order_id, message_id)
+    await pool.execute("UPDATE drafts SET message_id = $2 WHERE draft = $1", order.order_id, message_id)
     await make_due(pool)
     await notifier.run()
     assert "in the queue" in telegram.message(seller.chat_id, message_id).text

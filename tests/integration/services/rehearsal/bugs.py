@@ -30,8 +30,10 @@ GIVEN = 5
 ORDERS = {"o-ann": ("a", ANN, ("made-1", "failed")), "o-bob": ("b", BOB, ("made-2",))}
 STATUS_MESSAGE = 1
 _DRAFT = """
-INSERT INTO drafts (draft, account, chat_id, message_id, photo, brief, style, model, jobs, price, ordered)
-VALUES ($1, $2, $3, $4, 'p', $1, 'ugc', 'm', $5, 1, true)
+INSERT INTO drafts (draft, account, chat_id, message_id, photo, photo_file, photo_message, album, brief,
+                    style, model, format, seconds, number, price, jobs, view, version, shown, changed_by,
+                    confirmed, ordered, product_message, wishes_message)
+VALUES ($1, $2, $3, $4, 'p', '', 0, '', $1, 'ugc', 'm', '9:16', 5, 1, 1, $5, '', 1, 1, 0, true, true, 0, 0)
 """
 _DELIVERY = """
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state, message_id)

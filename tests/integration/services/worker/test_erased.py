@@ -33,7 +33,7 @@ async def test_nothing_is_stored_of_one_who_is_erased_meanwhile(
 ) -> None:
     original = getattr(kind, method)
     blobs = open_blobs(workshop.settings)
-    forgetting = Forgetting(workshop.settings, pool, workshop.ledger, blobs, redis)
+    forgetting = Forgetting(workshop.settings, pool, workshop.ledger, blobs)
     done: list[Any] = []
 
     async def erasing(*args: Any, **kwargs: Any) -> Any:

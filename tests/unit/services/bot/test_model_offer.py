@@ -1,15 +1,14 @@
 """Which model an order is made with, and when none is made: nothing is charged that cannot be in time."""
 
 import pytest
-from aiogram.methods import EditMessageText
 from msgspec.structs import replace
 
-from services.adapters.telegram.callback_data import ChooseCount, Menu, MenuAction, Order
-from services.bot.order_form import Create
+from services.adapters.telegram.callback_data import Menu, MenuAction
 from services.generation.circuit_breaker.rules import Circuit
+from services.generation.prompts.styles import style_of
 from services.generation.wait_estimate import Render, Waiting
 from tests.support.bot_session import memory_shop
-from tests.unit.services.bot.handlers.test_all import Desk
+from tests.unit.services.bot.handlers.test_all import CREATE, Desk
 
 
 @pytest.fixture
@@ -32,12 +31,12 @@ class Says:
 
 async def test_while_the_default_model_rests_orders_are_made_with_its_alternative(desk: Desk) -> None:
     await desk.accepted()
-    first, second = desk.shop.catalogue.candidates(desk.shop.catalogue.default)[:2]
+    first, second = style_of("ugc").makers(desk.shop.catalogue)[:2]
     resting = Circuit(first.slug, "paused", since_us=1, until_us=2_000_000)
     desk.shop.__dict__["circuits"] = Says(**{first.slug: resting})
     assert desk.shop.model == second
     await desk.drafted()
-    await desk.tap(Order(draft="d1").pack())
+    await desk.tap(CREATE)
     assert [(order.model, order.price) for order in desk.orders] == [(second.slug, 1)]
     rested = replace(resting, until_us=1_000_000)
     desk.shop.__dict__["circuits"] = Says(**{first.slug: rested})
@@ -50,13 +49,12 @@ async def test_an_order_goes_through_when_an_alternative_can_take_it(desk: Desk)
     models = desk.shop.catalogue.candidates(desk.shop.model)
     held = {model.slug: Circuit(model.slug, "paused", "operator", since_us=1) for model in models}
     desk.shop.__dict__["circuits"] = Says(**held)
-    assert await desk.tap(Order(draft="d1").pack()) == "Temporarily unavailable."
+    assert await desk.tap(CREATE) == "Temporarily unavailable."
     assert desk.orders == []
-    await desk.tap(Menu(action=MenuAction.CREATE).pack())
-    assert "temporarily unavailable" in desk.said[-1]
+    assert "temporarily unavailable" in desk.captions[-1]
     held.pop(models[-1].slug)
     desk.shop.__dict__["circuits"] = Says(**held)
-    assert "1 credit charged" in await desk.tap(Order(draft="d1").pack())
+    assert "1 credit charged" in await desk.tap(CREATE)
 
 
 async def test_nobody_is_charged_to_find_out_whether_a_model_is_back(desk: Desk) -> None:
@@ -66,7 +64,8 @@ async def test_nobody_is_charged_to_find_out_whether_a_model_is_back(desk: Desk)
     models = desk.shop.catalogue.candidates(desk.shop.model)
     rested = {m.slug: Circuit(m.slug, "failing", since_us=1, until_us=1_000_000) for m in models}
     desk.shop.__dict__["circuits"] = Says(**rested)
-    assert await desk.tap(Order(draft="d1").pack()) == "Temporarily unavailable."
+    assert await desk.tap(CREATE) == "Temporarily unavailable."
+    await desk.say("/cancel")
     await desk.tap(Menu(action=MenuAction.CREATE).pack())
     assert "temporarily unavailable" in desk.said[-1] and desk.orders == []
 
@@ -76,12 +75,12 @@ async def test_an_order_that_would_not_be_in_time_is_not_charged(desk: Desk) -> 
     await desk.drafted()
     outlook = desk.shop.outlook
     outlook._queue["someone"] = Waiting(1, 1, unstarted_s=1000)
-    assert await desk.tap(Order(draft="d1").pack()) == "Very many orders right now."
-    text = desk.session.of(EditMessageText)[-1].text
+    assert await desk.tap(CREATE) == "Very many orders right now."
+    text = desk.captions[-1]
     assert "Nothing was charged" in text and "in about 7 min" in text
     assert desk.orders == []
     outlook._queue.clear()
-    assert "1 credit charged" in await desk.tap(Order(draft="d1").pack()), "the same button works later"
+    assert "1 credit charged" in await desk.tap(CREATE), "the same button works later"
 
 
 async def test_the_wait_that_is_told_is_the_estimate(desk: Desk) -> None:
@@ -89,20 +88,5 @@ async def test_the_wait_that_is_told_is_the_estimate(desk: Desk) -> None:
     await desk.drafted()
     desk.shop.outlook.times._measured[desk.shop.model.slug] = Render(60, 90)
     desk.shop.outlook._queue["someone"] = Waiting(1, 1, unstarted_s=120)
-    await desk.tap(Order(draft="d1").pack())
-    assert "about 3 min" in desk.session.of(EditMessageText)[-1].text
-
-
-async def test_a_number_that_would_not_be_in_time_leads_to_no_confirm_screen(desk: Desk) -> None:
-    await desk.accepted()
-    key = desk.dispatcher.fsm.get_context(desk.bot, 5, 5).key
-    await desk.storage.set_state(key, Create.count)
-    await desk.storage.set_data(
-        key, {"photo": "photos/p.jpg", "product": "mug", "style": "ugc", "draft": "d9"}
-    )
-    desk.shop.outlook._queue["someone"] = Waiting(1, 1, unstarted_s=1000)
-    assert await desk.tap(ChooseCount(count=1).pack()) == "Very many orders right now."
-    assert await desk.shop.people.draft("d9") is None
-    desk.shop.outlook._queue.clear()
-    await desk.tap(ChooseCount(count=1).pack())
-    assert await desk.shop.people.draft("d9") is not None
+    await desk.tap(CREATE)
+    assert "about 3 min" in desk.captions[-1]

@@ -3,15 +3,13 @@
 from typing import Any
 
 import pytest
-from aiogram.methods import EditMessageText
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from services.accounts.personal_data import Brief
 from services.adapters.openai.errors import OpenAINoAnswerError
-from services.adapters.telegram.callback_data import ChooseCount, Mend, Order
-from services.bot.order_form import Create, OrderForm, load_form
-from services.bot.screens.refusals import kind_name, refused
+from services.adapters.telegram.callback_data import Order
+from services.bot.screens.refusals import kind_name, refused_text
 from services.platform.blobs import one_chunk
 from tests.support.bot_session import TEXTS, MemoryJudge, memory_shop
 from tests.support.each import each
@@ -35,24 +33,16 @@ class Judged(Desk):
 
     async def confirming(self, style: str = "ugc") -> None:
         await self.accepted()
-        draft = replace(DRAFT, style=style)
+        draft = replace(DRAFT, style=style, words=Brief(PRODUCT, WISHES))
         await self.shop.blobs.put(draft.photo, one_chunk(PHOTO), size_bytes_max=100)
-        await self.shop.people.keep_text("a5", Brief(PRODUCT, WISHES), ref=draft.brief)
         await self.drafted(draft)
 
     async def order(self) -> str:
-        return await self.tap(Order(draft="d1").pack())
-
-    async def flow(self) -> OrderForm:
-        return await load_form(self.context)
-
-    @property
-    def context(self) -> Any:
-        return self.dispatcher.fsm.get_context(self.bot, 5, 5)
+        return await self.tap(Order(draft="d1", version=self.drafts["d1"].version).pack())
 
     @property
     def shown(self) -> str:
-        return str(self.session.of(EditMessageText)[-1].text)
+        return self.captions[-1]
 
 
 @pytest.fixture
@@ -78,13 +68,13 @@ async def test_a_flag_says_what_and_why_and_charges_nothing_however_often_it_is_
     assert (await desk.shop.ledger.read.account("a5")).balance == 2
 
 
-async def test_a_changed_photo_and_other_words_are_judged_anew_and_the_rest_is_not(desk: Judged) -> None:
+async def test_changed_words_are_judged_anew_and_the_rest_is_not(desk: Judged) -> None:
+    desk.judge.bad = {WISHES: ("violence",)}
     await desk.order()
-    people: Any = desk.shop.people
-    people.texts["d2"] = Brief(PRODUCT, "with ice")
-    await desk.drafted(replace(DRAFT, draft="d2", brief="d2", jobs=("j2",)))
+    assert "with steam" in desk.shown and "the wishes: violence" in desk.shown
     desk.judge.asked.clear()
-    await desk.tap(Order(draft="d2").pack())
+    await desk.drafted(replace(desk.drafts["d1"], words=Brief(PRODUCT, "with ice")))
+    assert "1 credit charged" in await desk.order()
     assert desk.judge.asked == ["with ice"]
 
 
@@ -129,53 +119,12 @@ async def test_the_setting(mode: str, asked: list[object]) -> None:
     assert desk.judge.asked == asked and len(desk.orders) == 1
 
 
-async def test_only_the_bad_words_are_written_again(desk: Judged) -> None:
-    desk.judge.bad = {PRODUCT: ("insult",), WISHES: ("insult",)}
-    await desk.order()
-    await desk.tap(Mend(draft="d1").pack())
-    assert "describe the product" in desk.said[-1]
-    assert await desk.shop.people.draft("d1") is None
-    await desk.say("a blue mug")
-    assert "Any wishes" in desk.said[-1]
-    await desk.say("with ice")
-    assert "How many videos" in desk.said[-1]
-    flow = await desk.flow()
-    assert (flow.product, flow.wishes, flow.photo, flow.style) == (
-        "a blue mug", "with ice", DRAFT.photo, "ugc",
-    )  # fmt: skip
-    await desk.tap(ChooseCount(count=1, flow=flow.id).pack())
-    flow = await desk.flow()
-    assert "1 credit charged" in await desk.tap(Order(draft=flow.draft).pack())
-    assert desk.orders[0].photo == DRAFT.photo
-
-
-async def test_a_step_asked_for_twice_skips_none(desk: Judged) -> None:
-    """Killed between keeping the words and the next step: the same message comes again."""
-    desk.judge.bad = {PRODUCT: ("insult",), WISHES: ("insult",)}
-    await desk.order()
-    await desk.tap(Mend(draft="d1").pack())
-    await desk.say("a blue mug")
-    await desk.context.set_state(Create.product)
-    await desk.say("a blue mug")
-    assert "Any wishes" in desk.said[-1]
-
-
-async def test_only_the_photo_is_sent_again(desk: Judged) -> None:
-    desk.judge.bad = {PHOTO: ("violence",)}
-    await desk.order()
-    await desk.tap(Mend(draft="d1").pack())
-    assert "Send a photo" in desk.said[-1] and await desk.context.get_state() == Create.photo.state
-    assert (await desk.flow()).route == ("photo", "count")
-
-
 async def test_an_own_prompt_is_called_so(desk: Judged) -> None:
     own = Judged()
     await own.confirming("own")
     own.judge.bad = {WISHES: ("self_harm",)}
     await own.order()
     assert "the prompt: self-harm" in own.shown
-    await own.tap(Mend(draft="d1").pack())
-    assert "Write your prompt" in own.said[-1]
 
 
 @each("locale", ["ru", "en"])
@@ -184,5 +133,5 @@ def test_every_kind_has_words_in_both_languages(locale: str) -> None:
     with TEXTS.context(), TEXTS.use_locale(locale):
         names = [kind_name(kind) for kind in kinds]
         assert len(set(names)) == len(kinds) and all(names)
-        text = refused(DRAFT, {"photo": kinds, "product": kinds, "wishes": kinds}).text
+        text = refused_text(DRAFT, {"photo": kinds, "product": kinds, "wishes": kinds})
         assert all(text.count(name) >= 3 for name in names) and len(text) < 4096

@@ -6,6 +6,7 @@ import pytest
 from aiogram.filters.callback_data import CallbackData
 
 from services.adapters.telegram import callback_data as b
+from services.generation.prompts.styles import load_styles
 from services.platform.i18n import LOCALES
 from tests.support.each import each
 
@@ -17,20 +18,21 @@ PACKAGE_CHARS = 24
 
 MADE: list[CallbackData] = [
     *(b.Menu(action=action) for action in b.MenuAction),
-    *(kind(draft=DRAFT) for kind in (b.Again, b.Order, b.Cancel, b.ChangeDraft, b.Mend)),
+    *(kind(draft=DRAFT) for kind in (b.Again, b.BackToOrder)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
-    *(b.ChooseStyle(style=style, flow=DRAFT) for style in ("ugc", "commercial", "own")),
+    b.Order(draft=DRAFT, version=9999),
+    *(b.CardButton(do="style", value=style, draft=DRAFT, version=9999) for style in load_styles()),
+    b.CardButton(do="view", value="product", draft=DRAFT, version=9999),
+    b.CardButton(do="format", value="16:9", draft=DRAFT, version=9999),
+    b.CardButton(do="words", value="product9999999", draft=DRAFT, version=9999),
     *(kind(draft=draft) for kind in (b.TopUp, b.Packages) for draft in ("", DRAFT)),
     b.Packages(draft=DRAFT, payment=DRAFT),
     *(b.Buy(package="p" * PACKAGE_CHARS, draft=draft) for draft in ("", DRAFT)),
     *(b.PayBy(provider=p, package="p" * PACKAGE_CHARS, draft=DRAFT) for p in ("yookassa", "stars")),
-    b.BackToOrder(draft=DRAFT),
     b.CheckPayment(payment=DRAFT),
     b.AdminDo(digest=DRAFT),
     b.AdminDrop(),
-    b.ChooseCount(count=5, flow=DRAFT),
     b.AcceptTerms(version="2026-11"),
-    *(kind(flow=DRAFT) for kind in (b.SkipWishes, b.OtherStyle, b.Describe, b.Drop)),
 ]
 
 
@@ -48,4 +50,4 @@ def test_every_kind_of_button_is_tested() -> None:
     kinds: set[Any] = {
         kind for kind in vars(b).values() if isinstance(kind, type) and issubclass(kind, CallbackData)
     }
-    assert kinds - {CallbackData, b.OfDraft, b.OfFlow} == {type(made) for made in MADE}
+    assert kinds - {CallbackData, b.OfDraft} == {type(made) for made in MADE}

@@ -6,24 +6,36 @@ import pytest
 from aiogram import Dispatcher
 from aiogram.exceptions import TelegramBadRequest, TelegramNetworkError
 from aiogram.fsm.storage.memory import MemoryStorage
-from aiogram.methods import AnswerCallbackQuery, EditMessageReplyMarkup, EditMessageText, SendMessage
-from aiogram.types import Update
+from aiogram.methods import (
+    AnswerCallbackQuery,
+    EditMessageCaption,
+    EditMessageReplyMarkup,
+    EditMessageText,
+    SendMessage,
+    SendPhoto,
+)
+from aiogram.types import BufferedInputFile, Update
 from msgspec.structs import replace
 
 from ledger.commands import OrderVideos
-from services.accounts.personal_data import Brief, Draft, forgotten_names
-from services.adapters.telegram.callback_data import AcceptTerms, ChooseCount, Menu, MenuAction, Order
+from ledger.errors import InsufficientCreditsError, LedgerUnavailableError
+from services.accounts.drafts import Draft
+from services.accounts.personal_data import Brief, forgotten_names
+from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order
 from services.bot.context import TERMS_VERSION, BotContext, Person
-from services.bot.handlers import admin, confirm, drafts, fallback, menu, terms, topup
-from services.bot.handlers import order as create
-from services.bot.order_form import Create
+from services.bot.handlers import admin, card, fallback, menu, order, place_order, terms, topup
 from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
+from services.platform.blobs import one_chunk
 from tests.support.bot_session import MemoryPeople, memory_shop, recorded_bot
 
 USER = {"id": 5, "is_bot": False, "first_name": "A", "language_code": "en"}
 CHAT = {"id": 5, "type": "private"}
-DRAFT = Draft("d1", "a5", 5, 40, "photos/p.jpg", "d1", "ugc", "", ("j1",), 1)
+DRAFT = Draft(
+    "d1", "a5", 5, "photos/p.jpg", "b1", Brief("mug"), message_id=40, photo_file="f1", style="ugc", price=1,
+    version=3, shown=3,
+)  # fmt: skip
+CREATE = Order(draft="d1", version=3).pack()
 
 
 class Desk:
@@ -33,13 +45,17 @@ class Desk:
         self.shop = shop
         self.bot, self.session = recorded_bot()
         self.storage = MemoryStorage()
+        self._update_id = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """As a new process: what was only in memory is gone."""
         for router in (
-            fallback.foreign, terms.router, menu.router, confirm.router, drafts.router, create.router,
+            fallback.foreign, terms.router, menu.router, place_order.router, card.router, order.router,
             fallback.router, admin.router, topup.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
-        self.dispatcher: Dispatcher = build_dispatcher(shop, self.storage)
-        self._update_id = 0
+        self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
 
     async def feed(self, **event: Any) -> None:
         self._update_id += 1
@@ -61,10 +77,24 @@ class Desk:
     async def accepted(self) -> None:
         await terms.accept_terms(self.shop, Person("a5", "en", 5, False, "0" * 64))
 
-    async def drafted(self, draft: Draft = DRAFT) -> None:
-        draft = replace(draft, model=draft.model or self.shop.model.slug)
-        await self.shop.people.save_draft(draft)
-        await self.shop.people.keep_text("a5", Brief("mug"), ref=draft.brief)
+    async def drafted(self, draft: Draft = DRAFT) -> Draft:
+        """An order in the making, on its card."""
+        self.drafts[draft.draft] = replace(draft, model=draft.model or self.shop.model.slug)
+        return self.drafts[draft.draft]
+
+    @property
+    def drafts(self) -> dict[str, Draft]:
+        drafts: Any = self.shop.drafts
+        return cast(dict[str, Draft], drafts.kept)
+
+    @property
+    def captions(self) -> list[str]:
+        """What the card has shown, the newest last."""
+        return [
+            str(call.caption)
+            for call in self.session.calls
+            if isinstance(call, SendPhoto | EditMessageCaption)
+        ]
 
     @property
     def said(self) -> list[str]:
@@ -107,55 +137,103 @@ async def test_the_status_is_shown_before_the_order_is_placed(desk: Desk) -> Non
     await desk.drafted()
     desk.session.answers.append(TelegramNetworkError(method=SendMessage(chat_id=5, text=""), message="away"))
     with pytest.raises(TelegramNetworkError):
-        await desk.tap(Order(draft="d1").pack())
+        await desk.tap(CREATE)
     assert desk.orders == [], "nothing is charged while the status could not be shown"
-    assert "1 video, 1 credit" in await desk.tap(Order(draft="d1").pack())
+    assert "1 video, 1 credit" in await desk.tap(CREATE), "the next touch goes on"
     assert [order.order for order in desk.orders] == ["d1"]
-    edits = len(desk.session.of(EditMessageText))
-    assert "placed already" in await desk.tap(Order(draft="d1").pack())
-    assert len(desk.session.of(EditMessageText)) == edits
+    edits = len(desk.captions)
+    assert "placed already" in await desk.tap(CREATE)
+    assert len(desk.captions) == edits
 
 
 async def test_an_order_found_in_the_ledger_only_is_not_placed_again(desk: Desk) -> None:
     """Killed between the commit and our note: the draft does not know that it is ordered."""
     await desk.accepted()
     await desk.drafted()
-    await desk.tap(Order(draft="d1").pack())
-    people: Any = desk.shop.people
-    people.drafts["d1"] = replace(people.drafts["d1"], ordered=False)
-    assert "placed already" in await desk.tap(Order(draft="d1").pack())
-    assert len(desk.orders) == 1 and people.drafts["d1"].ordered
+    await desk.tap(CREATE)
+    edits = len(desk.captions)
+    desk.drafts["d1"] = replace(desk.drafts["d1"], ordered=False)
+    assert "placed already" in await desk.tap(CREATE)
+    assert len(desk.orders) == 1 and desk.drafts["d1"].ordered and len(desk.captions) == edits
 
 
-async def test_where_the_confirm_message_is_gone_a_new_one_becomes_the_status(desk: Desk) -> None:
+async def test_a_card_that_is_gone_is_sent_again(desk: Desk) -> None:
     await desk.accepted()
     await desk.drafted()
     gone = "Bad Request: message to edit not found"
     desk.session.answers.append(TelegramBadRequest(method=SendMessage(chat_id=5, text=""), message=gone))
-    await desk.tap(Order(draft="d1").pack())
-    draft = await desk.shop.people.draft("d1")
-    assert draft is not None and draft.message_id == 1000 and len(desk.orders) == 1
+    await desk.tap(CREATE)
+    assert desk.drafts["d1"].message_id == 1000 and len(desk.orders) == 1
+
+
+async def test_a_photo_that_telegram_does_not_know_any_more_is_uploaded(desk: Desk) -> None:
+    await desk.accepted()
+    await desk.drafted()
+    await desk.shop.blobs.put(DRAFT.photo, one_chunk(b"jpg"), size_bytes_max=9)
+    for words in ("message to edit not found", "wrong file identifier/HTTP URL specified"):
+        method = SendMessage(chat_id=5, text="")
+        desk.session.answers.append(TelegramBadRequest(method=method, message=f"Bad Request: {words}"))
+    await desk.tap(CREATE)
+    assert isinstance(desk.session.of(SendPhoto)[-1].photo, BufferedInputFile) and len(desk.orders) == 1
 
 
 async def test_a_paused_model_and_a_changed_price_charge_nothing(desk: Desk) -> None:
     await desk.accepted()
     await desk.drafted(replace(DRAFT, price=2))
-    assert await desk.tap(Order(draft="d1").pack()) == "The price has changed."
+    assert await desk.tap(CREATE) == "The price has changed."
+    assert "price has changed" in desk.captions[-1] and desk.drafts["d1"].price == 1
+    assert "changed since" in await desk.tap(CREATE), "of another version"
     paused = tuple(replace(model, status="paused") for model in desk.shop.catalogue.models)
     desk.shop.__dict__["catalogue"] = Catalogue(paused, default_slug=desk.shop.model.slug)
-    assert await desk.tap(Order(draft="d1").pack()) == "Temporarily unavailable."
+    assert await desk.tap(Order(draft="d1", version=4).pack()) == "Temporarily unavailable."
+    await desk.say("/cancel")
     await desk.tap(Menu(action=MenuAction.CREATE).pack())
     assert "temporarily unavailable" in desk.said[-1]
     assert desk.orders == []
 
 
-async def test_a_place_with_missing_parts_begins_anew(desk: Desk) -> None:
-    """Redis kept the step and lost what was gathered."""
+async def test_credits_that_went_meanwhile_open_the_order_again(desk: Desk) -> None:
+    """Refused by the ledger after the card said that it is accepted: it is ours to edit still."""
     await desk.accepted()
-    key = desk.dispatcher.fsm.get_context(desk.bot, 5, 5).key
-    await desk.storage.set_state(key, Create.count)
-    await desk.tap(ChooseCount(count=1).pack())
-    assert "Send a photo" in desk.said[-1]
+    await desk.drafted(replace(DRAFT, number=2))
+    ledger: Any = desk.shop.ledger
+    execute = ledger.execute
+
+    async def spent(command: Any, *, key: str) -> Any:
+        if isinstance(command, OrderVideos):
+            raise InsufficientCreditsError(0, 2)
+        return await execute(command, key=key)
+
+    ledger.execute = spent
+    assert await desk.tap(CREATE) == "Not enough credits."
+    draft = desk.drafts["d1"]
+    assert (draft.confirmed, draft.jobs, draft.version, draft.shown) == (False, (), 5, 5)
+    assert "in the queue" in desk.captions[-2] and "Not enough credits" in desk.captions[-1]
+    ledger.execute = execute
+    assert "2 videos, 2 credits charged" in await desk.tap(Order(draft="d1", version=5).pack())
+
+
+async def test_an_unknown_outcome_is_asked_for_again_with_the_same_jobs(desk: Desk) -> None:
+    await desk.accepted()
+    await desk.drafted()
+    ledger: Any = desk.shop.ledger
+    execute, asked = ledger.execute, []
+
+    async def away(command: Any, *, key: str) -> Any:
+        asked.append((key, command))
+        raise LedgerUnavailableError("away")
+
+    ledger.execute = away
+    with pytest.raises(LedgerUnavailableError):
+        await desk.tap(CREATE)
+    edits = len(desk.captions)
+    with pytest.raises(LedgerUnavailableError):
+        await desk.say("hello")  # whatever comes next asks for the order first
+    ledger.execute = execute
+    await desk.say("/create")
+    assert "Send a photo" in desk.said[-1], "it is placed, another one can begin"
+    assert [(f"order:{order.order}", order) for order in desk.orders] == asked[:1] == asked[1:]
+    assert len(desk.captions) == edits, "a card that may be the notifier's is not edited"
 
 
 async def test_a_query_without_its_message_is_answered(desk: Desk) -> None:
@@ -163,9 +241,9 @@ async def test_a_query_without_its_message_is_answered(desk: Desk) -> None:
     await desk.accepted()
     await desk.drafted()
     inaccessible = {"message_id": 40, "date": 0, "chat": CHAT}
-    assert "credit charged" in await desk.tap(Order(draft="d1").pack(), message=inaccessible)
-    await desk.drafted(replace(DRAFT, draft="d2", jobs=("j2",)))
-    assert "credit charged" in await desk.tap(Order(draft="d2").pack(), message=None)
+    assert "credit charged" in await desk.tap(CREATE, message=inaccessible)
+    await desk.drafted(replace(DRAFT, draft="d2"))
+    assert "credit charged" in await desk.tap(Order(draft="d2", version=3).pack(), message=None)
 
 
 async def test_a_late_toast_is_no_failure(desk: Desk) -> None:

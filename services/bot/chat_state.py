@@ -1,0 +1,83 @@
+"""Chat state: what a person's next message is waited for, beside the order in the making.
+
+In Postgres, deleted with the person: a wipe of Redis loses nothing that somebody has typed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.state import State, StatesGroup
+from aiogram.fsm.storage.base import BaseStorage, StateType, StorageKey
+
+from ledger.postgres import Pool
+from ledger.sql import load_queries
+
+query = load_queries("services.bot")
+
+
+class Awaiting(StatesGroup):
+    contact = State()
+    """The receipt's address."""
+    promo = State()
+    """A promo code."""
+
+
+class Buying(msgspec.Struct, frozen=True):
+    """The package being bought while the receipt's address is asked for."""
+
+    payment: str
+    package: str
+    draft: str
+    message_id: int
+    """The message that will show how the payment stands."""
+
+
+class ChatData(msgspec.Struct, frozen=True, omit_defaults=True):
+    """New fields need defaults: it may be older than the code."""
+
+    early: dict[str, Any] = {}
+    """The message with a photo that came before the terms were accepted."""
+    buying: Buying | None = None
+    contact_message: int = 0
+    """The message with the receipt's address; should it come again, it is no text for an order."""
+    cut_text: int = 0
+    """The message whose text was refused as the beginning of a longer one; its rest may follow."""
+
+
+async def load_data(state: FSMContext) -> ChatData:
+    """The chat's data; empty when there is none or it cannot be read any more."""
+    try:
+        return msgspec.convert(await state.get_data(), ChatData)
+    except (msgspec.ValidationError, ValueError):
+        return ChatData()
+
+
+async def save_data(state: FSMContext, data: ChatData) -> None:
+    await state.set_data(msgspec.to_builtins(data))
+
+
+class PostgresStorage(BaseStorage):
+    """The table `chat_states`. What is written about an erased person raises ForeignKeyViolationError."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def set_state(self, key: StorageKey, state: StateType = None) -> None:
+        name = state.state if isinstance(state, State) else state
+        await self._pool.execute(query("chat_state_set"), key.user_id, name)
+
+    async def get_state(self, key: StorageKey) -> str | None:
+        found: str | None = await self._pool.fetchval(query("chat_state"), key.user_id)
+        return found
+
+    async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
+        await self._pool.execute(query("chat_data_set"), key.user_id, msgspec.json.encode(data).decode())
+
+    async def get_data(self, key: StorageKey) -> dict[str, Any]:
+        found = await self._pool.fetchval(query("chat_data"), key.user_id)
+        return msgspec.json.decode(found, type=dict[str, Any]) if found else {}
+
+    async def close(self) -> None:
+        """The pool is its owner's to close."""

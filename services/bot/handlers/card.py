@@ -1,0 +1,99 @@
+"""Taps on the order card and on what is asked beside it."""
+
+from aiogram import Router
+from aiogram.types import CallbackQuery
+from aiogram.utils.i18n import gettext as _
+from msgspec.structs import replace
+
+from services.accounts.drafts import Draft, View
+from services.adapters.telegram.callback_data import CardButton
+from services.bot.card_message import show
+from services.bot.handlers.order import change, drop, take_offered, take_offered_photo
+from services.bot.handlers.place_order import own_draft, place
+from services.bot.replies import Conversation
+from services.bot.screens.card import NUMBERS
+from services.bot.screens.menu import Screen
+from services.generation.prompts.styles import load_styles, style_of
+
+router = Router(name="card")
+
+_VIEWS: tuple[View, ...] = ("", "styles", "formats", "lengths", "numbers", "product", "wishes")
+
+
+@router.callback_query(CardButton.filter())
+async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversation) -> None:
+    draft = await own_draft(chat, callback_data.draft)
+    if draft is None:
+        return
+    if draft.confirmed or draft.ordered:
+        await place(chat, draft)
+        return
+    if callback_data.do in ("words", "photo"):
+        await _offered(chat, draft, callback_data)
+        return
+    message = query.message.message_id if query.message is not None else draft.message_id
+    if callback_data.do != "cancel" and message != draft.message_id:
+        await chat.remove_buttons()
+        await chat.answer_tap(_stale())
+    elif callback_data.version != draft.version:
+        if draft.changed_by != chat.update_id:  # else this very tap made the newest version
+            await chat.answer_tap(_stale())
+        await show(chat, draft)
+    elif callback_data.do == "cancel":
+        if message != draft.message_id:
+            await chat.remove_buttons()
+        await drop(chat, draft)
+    elif callback_data.do == "view":
+        await _look(chat, draft, callback_data.value)
+    elif (changed := _choice(draft, callback_data)) is not None:
+        await change(chat, changed)
+    else:
+        await chat.answer_tap(_stale())
+
+
+def _stale() -> str:
+    return _("This belongs to an earlier step or order; nothing was changed. Go on below, or open the /menu.")
+
+
+async def _look(chat: Conversation, draft: Draft, view: str) -> None:
+    found: View = next((known for known in _VIEWS if known == view), "")
+    seen = await chat.shop.drafts.look(draft.draft, found, draft.offered)
+    if seen is not None:
+        await show(chat, seen)
+
+
+def _choice(draft: Draft, button: CardButton) -> Draft | None:
+    """The draft with what was chosen; None when that is not (any more) on offer."""
+    style, value = style_of(draft.style), button.value
+    match button.do:
+        case "style" if value in load_styles():
+            return replace(draft, style=value, view="")
+        case "format" if value in style.formats:
+            return replace(draft, format=value, view="")
+        case "seconds" if value in map(str, style.seconds):
+            return replace(draft, seconds=int(value), view="")
+        case "number" if value in map(str, NUMBERS):
+            return replace(draft, number=int(value), view="")
+        case "empty" if value == "wishes":
+            return replace(draft, words=replace(draft.words, wishes=""), wishes_message=0, view="")
+    return None
+
+
+async def _offered(chat: Conversation, draft: Draft, button: CardButton) -> None:
+    """Take or leave an offered text or photo."""
+    answer, offered = button.value.rstrip("0123456789"), draft.offered
+    if draft.changed_by == chat.update_id:  # this very tap once more
+        await show(chat, draft)
+    elif offered is None or button.value != f"{answer}{offered.message}":
+        await chat.answer_tap(_stale())
+    elif answer == "no":
+        await chat.shop.drafts.look(draft.draft, draft.view)
+        await chat.edit_screen(Screen(_("👌 The order stays as it is.")))
+        return
+    elif answer in ("product", "wishes") and await take_offered(chat, draft, answer):
+        await chat.edit_screen(Screen(_("✍️ I have taken the new words.")))
+        return
+    elif answer == "yes" and await take_offered_photo(chat, draft):
+        await chat.edit_screen(Screen(_("📷 I have taken the new photo instead of the old one.")))
+        return
+    await chat.remove_buttons()

@@ -1,0 +1,293 @@
+"""Order card: caption and buttons of the one message an order is made on."""
+
+from collections.abc import Callable
+from typing import Final
+
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.utils.i18n import gettext as _
+
+from services.accounts.drafts import Draft, View
+from services.adapters.telegram.callback_data import Again, CardButton, MenuAction, Order
+from services.bot.inputs import TEXT_CHARS_MAX, quote
+from services.bot.screens.labels import (
+    credits_text,
+    format_name,
+    seconds_text,
+    style_line,
+    style_mark,
+    style_name,
+    videos_text,
+)
+from services.bot.screens.menu import (
+    Screen,
+    button,
+    create_button,
+    home_button,
+    keyboard,
+    menu_button,
+    topup_button,
+)
+from services.generation.prompts.styles import load_styles, style_of
+
+NUMBERS: Final = (1, 2, 3, 5)
+NUMBER_MAX: Final = 20
+"""So many videos one order may have; an own number is typed."""
+_QUOTED_CHARS: Final = 160
+
+
+def missing(draft: Draft) -> View | None:
+    """What has to be said before it can be created; None: nothing."""
+    if not draft.words.product:
+        return "product"
+    if not draft.style:
+        return "styles"
+    return "wishes" if style_of(draft.style).own_prompt and not draft.words.wishes else None
+
+
+def screen(draft: Draft, balance: int, note: str = "", *, short: bool = False) -> Screen:
+    """The card as it is asked for now. `note`: why it cannot be created; `short`: of credits."""
+    view = draft.view or (missing(draft) if missing(draft) != "styles" else None)
+    parts = [*_order(draft, balance), *([f"\n{note}"] if note else [])]
+    if view is None:
+        return Screen("\n".join(parts), _main(draft, short=short))
+    asked, buttons = _VIEWS[view](draft)
+    return Screen("\n".join([asked] if view == "styles" else [*parts, "", asked]), buttons)
+
+
+def _order(draft: Draft, balance: int) -> list[str]:
+    own = bool(draft.style) and style_of(draft.style).own_prompt
+    parts = [_("🧾 <b>Your video</b>")]
+    if draft.words.product:
+        parts.append(_("📦 Product: {text}").format(text=quote(draft.words.product, _QUOTED_CHARS)))
+    if draft.style:
+        parts.append(_("🎨 Style: {style}").format(style=quote(style_name(draft.style))))
+    if draft.words.wishes:
+        text = _("✏️ Prompt: {text}") if own else _("💡 Wishes: {text}")
+        parts.append(text.format(text=quote(draft.words.wishes, _QUOTED_CHARS)))
+    made = (format_name(draft.format), seconds_text(draft.seconds), videos_text(draft.number))
+    parts += [
+        "📐 " + " · ".join(made),
+        _("💰 Price: <b>{price}</b> · balance: {balance}").format(
+            price=credits_text(draft.price * draft.number), balance=credits_text(balance)
+        ),
+    ]
+    return parts
+
+
+def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
+    own = bool(draft.style) and style_of(draft.style).own_prompt
+    rows = [[_view(draft, "styles", _("🎨 Choose a style"))]]
+    if missing(draft) is None:
+        rows = [[create(draft)]]
+        mark = f"{style_mark(draft.style)} {style_name(draft.style)}"
+        rows.append([_view(draft, "styles", mark)])
+    if short:
+        rows.append([topup_button(draft.draft)])
+    rows += [
+        [
+            _view(draft, "product", _("✍️ Description")),
+            _view(draft, "wishes", _("✏️ Prompt") if own else _("💡 Wishes")),
+        ],
+        [
+            _view(draft, "formats", f"📐 {format_name(draft.format)}"),
+            _view(draft, "lengths", f"⏱ {seconds_text(draft.seconds)}"),
+            _view(draft, "numbers", f"🔢 {videos_text(draft.number)}"),
+        ],
+        [tap(draft, "cancel", "", _("✖️ Cancel"))],
+    ]
+    return keyboard(*rows)
+
+
+def _styles(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    lines = [style_line(name) for name in load_styles()]
+    buttons = [
+        tap(draft, "style", name, f"{style_mark(name)} {style_name(name)}", chosen=name == draft.style)
+        for name in load_styles()
+    ]
+    rows = [buttons[at : at + 2] for at in range(0, len(buttons), 2)]
+    return "\n".join([_("🎨 <b>Choose a style.</b>"), *lines]), keyboard(*rows, [_back(draft)])
+
+
+def _formats(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    formats = style_of(draft.style).formats
+    row = [tap(draft, "format", f, format_name(f), chosen=f == draft.format) for f in formats]
+    return _("📐 <b>Which format?</b> Vertical suits product cards and stories."), keyboard(
+        row, [_back(draft)]
+    )
+
+
+def _lengths(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    row = [
+        tap(draft, "seconds", str(s), seconds_text(s), chosen=s == draft.seconds)
+        for s in style_of(draft.style).seconds
+    ]
+    return _("⏱ <b>How long?</b> The price follows the length."), keyboard(row, [_back(draft)])
+
+
+def _numbers(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    row = [tap(draft, "number", str(n), str(n), chosen=n == draft.number) for n in NUMBERS]
+    text = _("🔢 <b>How many videos?</b> Each comes out different. Tap, or write a number up to {most}.")
+    return text.format(most=NUMBER_MAX), keyboard(row, [_back(draft)])
+
+
+def _product(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    text = _(
+        "✍️ <b>Now describe the product.</b>\n"
+        "What it is, whom it is for and what is special about it. A few sentences, up to {chars} characters."
+    ).format(chars=TEXT_CHARS_MAX)
+    rows = [[_back(draft)]] if draft.words.product else [[tap(draft, "cancel", "", _("✖️ Cancel"))]]
+    return text, keyboard(*rows)
+
+
+def _wishes(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    if draft.style and style_of(draft.style).own_prompt:
+        text = _(
+            "✏️ <b>Write your prompt.</b>\n"
+            "Describe what happens in the video: place, action, camera, mood. "
+            "No text on the screen: video models cannot spell. Up to {chars} characters."
+        )
+        back = [_view(draft, "styles", _("🎨 Choose a style"))] if not draft.words.wishes else [_back(draft)]
+        return text.format(chars=TEXT_CHARS_MAX), keyboard(back)
+    text = _(
+        "💡 <b>Any wishes?</b>\n"
+        "The place, the mood, what must be seen. Write them in up to {chars} characters."
+    )
+    rows = [[tap(draft, "empty", "wishes", _("🗑 No wishes"))]] if draft.words.wishes else []
+    return text.format(chars=TEXT_CHARS_MAX), keyboard(*rows, [_back(draft)])
+
+
+_VIEWS: Final[dict[View, Callable[[Draft], tuple[str, InlineKeyboardMarkup]]]] = {
+    "styles": _styles,
+    "formats": _formats,
+    "lengths": _lengths,
+    "numbers": _numbers,
+    "product": _product,
+    "wishes": _wishes,
+}
+
+
+def create(draft: Draft) -> InlineKeyboardButton:
+    text = _("✅ Create for {price}").format(price=credits_text(draft.price * draft.number))
+    return button(text, Order(draft=draft.draft, version=draft.version).pack())
+
+
+def tap(draft: Draft, do: str, value: str, text: str, *, chosen: bool = False) -> InlineKeyboardButton:
+    """A button for this version of the draft."""
+    data = CardButton(do=do, value=value, draft=draft.draft, version=draft.version)  # type: ignore[arg-type]
+    return button(f"✓ {text}" if chosen else text, data.pack())
+
+
+def _view(draft: Draft, view: View, text: str) -> InlineKeyboardButton:
+    return tap(draft, "view", view, text)
+
+
+def _back(draft: Draft) -> InlineKeyboardButton:
+    return _view(draft, "", _("◀️ Back"))
+
+
+def accepted(draft: Draft, expected_s: float) -> Screen:
+    """Order that is being placed, shown until the notifier has something newer."""
+    text = _(
+        "⏳ <b>Your order is in the queue</b>\n"
+        "{videos}, style: {style}. I will update this message as the work goes on. "
+        "A video usually takes about {minutes} min."
+    ).format(
+        videos=videos_text(draft.number),
+        style=quote(style_name(draft.style)),
+        minutes=max(1, round(expected_s / 60)),
+    )
+    return Screen(text)
+
+
+# Beside the card.
+
+
+def send_photo() -> Screen:
+    text = _(
+        "📷 <b>Send a photo of the product.</b>\n"
+        "Best of all: the whole product in good light, without people and without text over it. "
+        "As a photo or as a file (JPEG, PNG, WebP), up to 20 MB; best with a few words about it."
+    )
+    return Screen(text)
+
+
+def photo_gone() -> Screen:
+    text = _("📷 The photo of this order is no longer kept. Please start anew with a photo.")
+    return Screen(text, keyboard([create_button()]))
+
+
+def offer_words(draft: Draft, text: str, message_id: int) -> Screen:
+    """A text where a tap is waited for: taken silently, it would be charged for by mistake."""
+    asked = _("✍️ Replace the description with «{text}»?").format(text=quote(text, _QUOTED_CHARS))
+    own = bool(draft.style) and style_of(draft.style).own_prompt
+    return Screen(
+        asked,
+        keyboard(
+            [_offer(draft, "words", "product", message_id, _("✅ Yes, take it"))],
+            [
+                _offer(
+                    draft, "words", "wishes", message_id, _("✏️ As the prompt") if own else _("💡 As wishes")
+                )
+            ],
+            [_offer(draft, "words", "no", message_id, _("✖️ No"))],
+        ),
+    )
+
+
+def offer_photo(draft: Draft, message_id: int) -> Screen:
+    return Screen(
+        _("📷 Shall this photo replace the one of your order?"),
+        keyboard(
+            [_offer(draft, "photo", "yes", message_id, _("✅ Replace it"))],
+            [_offer(draft, "photo", "no", message_id, _("✖️ Keep the old one"))],
+        ),
+    )
+
+
+def _offer(draft: Draft, do: str, answer: str, message_id: int, text: str) -> InlineKeyboardButton:
+    return tap(draft, do, f"{answer}{message_id}", text)
+
+
+def in_the_making(draft: Draft) -> Screen:
+    text = _("✋ You are making an order already: go on with it above, or cancel it to begin another one.")
+    return Screen(text, keyboard([tap(draft, "cancel", "", _("✖️ Cancel that order"))]))
+
+
+def waits() -> Screen:
+    return Screen(_("⬆️ Your order waits here."))
+
+
+def cancelled() -> Screen:
+    text = _("✖️ The order is cancelled. Nothing was charged.")
+    return Screen(text, keyboard([menu_button(_("🎬 Create a video"), MenuAction.CREATE)], [home_button()]))
+
+
+def unavailable(order: str = "") -> Screen:
+    """Nothing can be ordered now; `order`: which one to try again."""
+    again = [[button(_("🔄 Try again"), Again(draft=order).pack())]] if order else []
+    return Screen(unavailable_text(), keyboard(*again, [home_button()]))
+
+
+def unavailable_text() -> str:
+    return _(
+        "🛠 Videos are temporarily unavailable: the video service is paused. "
+        "Nothing was charged. Please try again later."
+    )
+
+
+def overloaded_text(late_s: float) -> str:
+    return _(
+        "🚦 <b>Very many orders right now:</b> a video would not be ready in time. "
+        "Nothing was charged. Try again in about {minutes} min."
+    ).format(minutes=max(1, -int(-late_s // 60)))
+
+
+def short_text(needed: int, balance: int) -> str:
+    return _(
+        "❗️ <b>Not enough credits:</b> {needed} needed, {missing} missing. "
+        "Choose fewer, or top up: your order stays."
+    ).format(needed=credits_text(needed), missing=credits_text(needed - balance))
+
+
+def price_changed_text() -> str:
+    return _("💰 The price has changed since. Nothing was charged: please look again.")
