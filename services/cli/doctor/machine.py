@@ -174,7 +174,7 @@ async def check_database(settings: Settings) -> list[Check]:
 
 
 async def check_clocks(settings: Settings) -> list[Check]:
-    """Compare the database's clock with ours and with what companies have just answered."""
+    """Compare the database's clock with ours and the companies'."""
     if settings.database_url is None:
         return []
     try:
