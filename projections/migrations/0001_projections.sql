@@ -295,6 +295,25 @@ FROM (SELECT position, type, substr(stream, 9) AS account, amount,
 WHERE type IN ('CreditsCharged', 'CreditsExpired') AND balance < 0;
 COMMENT ON VIEW audit.overdrafts IS 'Empty when no charge took more than there was. Reads the whole log.';
 
+-- What expired between two positions and should have lived longer than a time: how much of it has come back since, and the
+-- payment that had bought it.
+CREATE FUNCTION audit.expired_early(from_position bigint, before_position bigint, true_us bigint)
+    RETURNS TABLE ("position" bigint, stream text, lot bigint, amount bigint, due_at_us bigint, returned bigint, payment text)
+    LANGUAGE sql STABLE BEGIN ATOMIC
+    SELECT e.position, e.stream, (e.data ->> 'lot')::bigint, (e.data ->> 'amount')::bigint, (e.data ->> 'due_at_us')::bigint,
+           (SELECT coalesce(sum((g.data ->> 'amount')::bigint), 0)::bigint FROM public.events g
+            WHERE g.type = 'CreditsGranted' AND g.data ->> 'reference' = 'clock:' || e.position
+              AND g.stream = e.stream AND g.data ->> 'from_lot' = e.data ->> 'lot'),
+           (SELECT substr(s.stream, 9) FROM public.events g
+            JOIN public.events s ON s.type = 'PaymentSucceeded'
+                                AND (s.data ->> 'provider') || ':' || (s.data ->> 'provider_payment') = g.data ->> 'reference'
+                                AND s.data ->> 'provider_payment' = split_part(g.data ->> 'reference', ':', 2)
+            WHERE g.stream = e.stream AND g.type = 'CreditsGranted' AND g.data ->> 'lot' = e.data ->> 'lot')
+    FROM public.events e
+    WHERE e.position >= from_position AND e.position < before_position AND e.type = 'CreditsExpired'
+      AND (e.data ->> 'due_at_us')::bigint > true_us;
+END;
+
 -- Payments --------------------------------------------------------------------------------------------------
 
 -- A refund of a lot's money does not take these again. An account's expiries and revocations are few.

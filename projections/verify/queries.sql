@@ -324,40 +324,26 @@ LIMIT 200
 -- What is wrong about corrections of the log's time: who made them, where they begin, and what they had to give back.
 -- Of bought credits less may come back, when money did too.
 WITH expired AS (
-    SELECT DISTINCT e.position, e.stream, (e.data ->> 'lot')::bigint AS lot, (e.data ->> 'amount')::bigint AS amount,
-           e.data ->> 'kind' AS kind
-    FROM audit.corrections c
-    CROSS JOIN LATERAL (SELECT * FROM events e WHERE e.position >= c.from_position AND e.position < c.position OFFSET 0) AS e
-    WHERE e.type = 'CreditsExpired' AND (e.data ->> 'due_at_us')::bigint > c.to_us
-), returned AS (
-    SELECT g.position, g.stream, (g.data ->> 'from_lot')::bigint AS lot, (g.data ->> 'amount')::bigint AS amount,
-           CASE WHEN g.data ->> 'reference' ~ '^clock:[0-9]{1,18}$' THEN substr(g.data ->> 'reference', 7)::bigint END AS expiry
-    FROM events g WHERE g.type = 'CreditsGranted' AND g.data ->> 'kind' = 'correction'
+    SELECT DISTINCT e.* FROM audit.corrections c
+    CROSS JOIN LATERAL audit.expired_early(c.from_position, c.position, c.to_us) AS e
 )
-SELECT c.position, 'the log''s time was taken back at position ' || c.position || ' by ' || coalesce(c.writer, 'nobody') || CASE
-           WHEN c.actor IS DISTINCT FROM 'login:' || c.writer THEN ', who calls themselves ' || c.actor
-           WHEN NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = c.writer AND pg_has_role(r.oid, 'neurocards_operator', 'MEMBER'))
-           THEN ', who is no operator'
-           ELSE ', from a position where no clock got ahead' END AS wrong
-FROM audit.corrections c
-WHERE c.actor IS DISTINCT FROM 'login:' || c.writer
-   OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = c.writer AND pg_has_role(r.oid, 'neurocards_operator', 'MEMBER'))
-   OR (c.from_position <= c.position AND audit.time_at(c.from_position) > c.to_us
-       AND coalesce(audit.time_at(c.from_position - 1), 0) <= c.to_us) IS DISTINCT FROM true
+SELECT position, format('the log''s time was taken back at position %s by %s, who calls themselves %s and is %s operator, from position %s on',
+                        position, writer, actor, CASE WHEN operator THEN 'an' ELSE 'no' END, from_position) AS wrong
+FROM (SELECT c.*, EXISTS (SELECT FROM pg_roles r WHERE r.rolname = c.writer
+                                                   AND pg_has_role(r.oid, 'neurocards_operator', 'MEMBER')) AS operator
+      FROM audit.corrections c) AS c
+WHERE NOT operator OR (actor = 'login:' || writer AND from_position <= position AND audit.time_at(from_position) > to_us
+                       AND coalesce(audit.time_at(from_position - 1), 0) <= to_us) IS DISTINCT FROM true
 UNION ALL
-SELECT e.position, format('%s credits of lot %s of %s expired at position %s by a clock that was ahead, and %s came back: '
-                          'neurocards clock correct', e.amount, e.lot, e.stream, e.position, coalesce(sum(r.amount), 0))
-FROM expired e LEFT JOIN returned r ON (r.expiry, r.stream, r.lot) = (e.position, e.stream, e.lot)
-GROUP BY e.position, e.stream, e.lot, e.amount, e.kind
-HAVING coalesce(sum(r.amount), 0) > e.amount OR count(r) > 1 OR coalesce(sum(r.amount), 0) < e.amount AND NOT (
-    e.kind = 'purchase' AND EXISTS (
-        SELECT FROM events g
-        JOIN events s ON s.type = 'PaymentSucceeded' AND s.data ->> 'provider_payment' = split_part(g.data ->> 'reference', ':', 2)
-        JOIN events b ON b.stream = s.stream AND b.type IN ('RefundIntended', 'PaymentRefunded')
-        WHERE g.stream = e.stream AND g.type = 'CreditsGranted' AND (g.data ->> 'lot')::bigint = e.lot))
+SELECT position, format('%s credits of lot %s of %s expired at position %s by a clock that was ahead, and %s came back: '
+                        'neurocards clock correct', amount, lot, stream, position, returned)
+FROM expired
+WHERE returned > amount OR returned < amount AND NOT EXISTS (
+    SELECT FROM events b WHERE b.stream = 'payment-' || payment AND b.type IN ('RefundIntended', 'PaymentRefunded'))
 UNION ALL
-SELECT r.position, format('%s credits of lot %s of %s came back at position %s, and no clock had made them expire',
-                          r.amount, r.lot, r.stream, r.position)
-FROM returned r
-WHERE NOT EXISTS (SELECT FROM expired e WHERE (r.expiry, r.stream, r.lot) = (e.position, e.stream, e.lot))
+SELECT g.position, format('credits of %s came back at position %s, and no clock had made them expire', g.stream, g.position)
+FROM events g
+WHERE g.type = 'CreditsGranted' AND g.data ->> 'kind' = 'correction' AND NOT EXISTS (
+    SELECT FROM expired e
+    WHERE e.stream = g.stream AND 'clock:' || e.position = g.data ->> 'reference' AND e.lot::text = g.data ->> 'from_lot')
 ORDER BY 1

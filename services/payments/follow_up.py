@@ -67,7 +67,10 @@ class FollowUp:
             if row.age_s > UNORDERED_S:
                 await self._orders.links.release(row.payment)
             return
-        if standing_of(state) not in ("ordered", "pending"):
+        standing, young = standing_of(state), row.age_s <= self._give_up_s
+        if standing not in ("ordered", "pending") and not (
+            standing == "expired" and young
+        ):  # or asked for again
             await self._orders.links.unwatch(row.payment)
             return
         if row.provider == "yookassa":

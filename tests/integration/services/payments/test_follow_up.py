@@ -63,6 +63,27 @@ async def test_given_up_after_a_week_and_credited_when_it_is_paid_after_all(shop
     await shop.credits_are_money()
 
 
+async def test_given_up_by_a_clock_that_was_ahead_and_watched_again_it_is_looked_at_for_a_week(shop):
+    payment = await shop.pending()
+    await shop.desk.expire(payment, "unpaid")
+    for standing, watched in (("expired", 1), ("paid", 0)):
+        await shop.pool.execute("DELETE FROM payment_watch")
+        await shop.links.watch(payment, "", "a", "yookassa")
+        await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
+        await shop.watching.run_once()
+        assert (await shop.desk.view(payment)).standing == standing
+        assert await shop.pool.fetchval("SELECT count(*) FROM payment_watch") == watched
+        if watched:
+            await shop.press(payment)
+    late = await shop.pending()
+    await shop.desk.expire(late, "unpaid")
+    await shop.links.watch(late, "", "a", "yookassa")
+    await aged(shop, 8)
+    await shop.pool.execute("UPDATE payment_watch SET due_at = clock_timestamp()")
+    await shop.watching.run_once()
+    assert await shop.pool.fetchval("SELECT count(*) FROM payment_watch") == 0
+
+
 async def test_paid_on_the_last_day_is_credited_and_not_given_up(shop):
     payment = await shop.pending()
     await shop.press(payment)
