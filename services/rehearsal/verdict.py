@@ -288,6 +288,7 @@ async def collect(
     rows = await pool.fetch("SELECT telegram_id, account FROM accounts WHERE telegram_id = ANY ($1)", ids)
     accounts = {row[0]: row[1] for row in rows}
     names = list(accounts.values())
+    states = {name: await watch.log.account(name) for name in names}
     projected = await pool.fetch("SELECT account, balance FROM balances WHERE account = ANY ($1)", names)
     orders = await pool.fetch(
         "SELECT draft, chat_id, jobs, message_id FROM drafts WHERE ordered AND chat_id = ANY ($1)", ids
@@ -305,7 +306,8 @@ async def collect(
         lost=_spoilt(taken, LOST_ANSWERS, SENDS, screens),
         unanswered=_spoilt(taken, UNANSWERED, SENDS, screens),
         blocked=set(_spoilt(taken, ("blocked",), (*SENDS, "editMessageText", "editMessageCaption"), screens)),
-        logged={account: (await watch.log.account(account)).balance for account in names},
+        # Who has only come, or whose opening a restore has lost, has no account in the log.
+        logged={name: state.balance for name, state in states.items() if state.opened},
         projected={row[0]: row[1] for row in projected},
         findings=[*await check_ledger(pool), *await _stream_findings(watch)],
         left_open=left_open,
