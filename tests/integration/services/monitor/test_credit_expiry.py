@@ -71,3 +71,20 @@ async def test_one_account_that_cannot_be_read_does_not_keep_the_others(
     async with Ledger(database_url, pool) as cold:
         await ExpirySweep(cold, pool).run_once()
     assert await pool.fetchval("SELECT stream FROM events WHERE type = 'CreditsExpired'") == "account-b"
+
+
+async def test_an_end_that_comes_again_is_booked_again(ledger: Ledger, pool):
+    """What had expired by a clock that was ahead came back with its old end of life."""
+    await give(ledger, pool, "a", LIFE_US)
+    await catch_up(ledger, pool)
+    (lot,) = (await ledger.read.account("a")).lots
+    position = await pool.fetchval("SELECT position FROM balances WHERE account = 'a'")
+    early = c.RevokeCredits("a", 2, "as the monitor books it by a clock that is ahead")
+    await ledger.execute(early, key=f"expire:a:{lot.expires_at_us}")
+    back = c.GrantCredits("a", 2, "manual", "back", None, lot.expires_at_us)
+    await ledger.execute(back, key="back")
+    await catch_up(ledger, pool)
+    await over(pool)
+    assert await pool.fetchval("SELECT position FROM balances WHERE account = 'a'") > position
+    assert await ExpirySweep(ledger, pool).run_once() == 1
+    assert await count(pool, "CreditsExpired") == 1
