@@ -26,6 +26,9 @@ async def test_a_grant_is_confirmed_and_happens_once(admin: Buyer, buyer: Buyer)
     of_admin = "SELECT account FROM accounts WHERE telegram_id = $1"
     ((account,),) = await admin.world.rows(of_admin, admin.chat.user_id)
     assert await manual(buyer) == [(3, "sorry for <the> wait", f"account:{account}")]
+    reads = "SELECT actor, what, telegram_id FROM person_reads JOIN accounts USING (account)"
+    noted = [tuple(row) for row in await admin.world.rows(reads)]
+    assert noted == [(f"account:{account}", "/grant", buyer.chat.user_id)]
 
 
 async def test_what_is_left_alone_does_not_happen(admin: Buyer, buyer: Buyer) -> None:
