@@ -28,12 +28,14 @@ Kind = Literal[
     "books",  # the double entry does not balance
     # What was made of the log.
     "open_jobs",  # the table of unfinished jobs is not what the log says
+    "delivery",  # what a chat was told is not what the log says, or nothing was
     "snapshot",  # a cached state is not what the log says
     "projection",  # a read model is not what the log says at its cursor
     "cursor",  # a consumer remembers a place that is none
     "checkpoint",  # a stored checkpoint is not what was signed, or not signed by the key
-    "guard",  # a trigger or a unique index that protects the log is off
+    "guard",  # something of the database is not as the migrations make it
     "person",  # an account was given to somebody else than the one it was opened for
+    "blob",  # a video or photo is gone, or is another than the log says
     "streams",  # Redis holds something else than the log
     # An exported file.
     "file",  # its bytes are not those that were written

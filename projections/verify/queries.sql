@@ -43,6 +43,38 @@ WHERE t.first > $1
        AND e.recorded_at_us = greatest(least(t.decided_us, t.clock_us), l.head_us)) IS DISTINCT FROM true
 ORDER BY t.first
 
+-- name: deliveries
+-- Messages that the log does not owe as they are, and what it owes and is not there: after the oldest that is kept, up to the
+-- notifier's cursor. $1 after this position
+SELECT d.position, format('the %s message of %s is not what the log says', d.kind, d.job) AS said
+FROM deliveries d LEFT JOIN events e USING (position)
+LEFT JOIN events first ON first.stream = e.stream AND first.version = 1 AND first.data ->> 'account' = d.account
+WHERE d.position > $1 AND NOT coalesce(CASE
+    WHEN d.kind IN ('video', 'gift') THEN
+        e.stream = 'job-' || d.job AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' ELSE 'VideoGifted' END
+        AND (d.blob, d.size_bytes) = (e.data -> 'video' ->> 'blob', (e.data -> 'video' ->> 'size_bytes')::bigint)
+        AND first.position > 0
+    WHEN d.kind = 'failure' THEN
+        e.stream = 'job-' || d.job AND e.type = 'JobFailed' AND d.refunded = (first.data ->> 'price')::bigint
+    WHEN d.kind IN ('paid', 'paid_again') THEN
+        e.stream = 'payment-' || d.job AND e.type = 'PaymentSucceeded' AND first.position > 0
+    ELSE e.stream = 'account-' || d.account AND e.type = 'CreditsGranted'
+        AND (e.data ->> 'reference', (e.data ->> 'amount')::bigint) = ('referral:' || d.job, d.refunded) END, false)
+UNION ALL
+SELECT o.position, format('the message of %s is owed since position %s, and was never written down', o.stream, o.position)
+FROM (
+    SELECT position, stream, recorded_at_us, CASE type WHEN 'JobSucceeded' THEN 'video' ELSE 'failure' END AS kind
+    FROM events WHERE type IN ('JobSucceeded', 'JobFailed')
+    UNION ALL
+    SELECT position, stream, recorded_at_us, 'gift' FROM events WHERE type = 'VideoGifted'
+    UNION ALL
+    SELECT position, stream, recorded_at_us, 'paid' FROM events WHERE type = 'PaymentSucceeded'
+) AS o
+WHERE o.position > $1 AND o.position <= (SELECT position FROM cursors WHERE name = 'notifier' AND active)
+  AND o.recorded_at_us > (SELECT extract(epoch FROM min(owed_at)) * 1000000 FROM deliveries)
+  AND NOT EXISTS (SELECT FROM deliveries d WHERE d.job = substr(o.stream, strpos(o.stream, '-') + 1) AND d.kind = o.kind)
+ORDER BY 1 LIMIT 100
+
 -- name: extra_rows
 -- Rows of a read model whose stream does not begin in the log up to its cursor.
 -- $1 what the stream's name begins with, $2 the cursor's position

@@ -168,6 +168,7 @@ async def _conclude(
     await promotions.check(connection, after.position, findings)
     await log_time.check(connection, after.position, findings)
     await stored_state.check_open_jobs(connection, walked["rules"].open_jobs, after.position, findings)
+    await stored_state.check_deliveries(connection, after.position, findings)
     more = sum(one.found - len(one.problems) for one in walked.values())
     return Report(findings.problems[:PROBLEMS_MAX], findings.count + more, chain.head, chain.count)
 

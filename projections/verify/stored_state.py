@@ -1,4 +1,4 @@
-"""Stored state beside the log: cursors, checkpoints, snapshots, open jobs.
+"""Stored state beside the log: cursors, checkpoints, snapshots, open jobs, deliveries.
 
 Cursors and checkpoints tell of a missing end, and of a rewrite, which the chain alone cannot: a log without
 its last rows, or written anew with hashes that fit, is a whole one.
@@ -174,3 +174,9 @@ async def check_open_jobs(
         if job.position > after:
             message = f"job {job.job} is unfinished, and neither monitor nor relay will see it"
             findings.add("open_jobs", job.position, message)
+
+
+async def check_deliveries(connection: Connection, after: int, findings: Findings) -> None:
+    """Compare what chats are told with what the log owes them."""
+    for position, said in await connection.fetch(query("deliveries"), after):
+        findings.add("delivery", position, said)

@@ -99,6 +99,19 @@ UPDATE drafts SET message_id = $2, photo_file = $3, shown = $4 WHERE draft = $1
 SELECT d.*, t.body::text AS words FROM drafts d JOIN texts t ON t.ref = d.brief
 WHERE d.account = $1 AND $2 IN (d.product_message, d.wishes_message)
 
+-- name: files_logged
+-- Files that the log names: where, SHA-256 and size where it has them, and the mark of one that was swept.
+SELECT f.position, f.blob, f.sha256, f.size_bytes, s.why, s.sha256 AS swept_sha256,
+       s.swept_at < clock_timestamp() - interval '25 hours' AS settled
+FROM (
+    SELECT position, data -> 'video' ->> 'blob' AS blob, data -> 'video' ->> 'sha256' AS sha256,
+           (data -> 'video' ->> 'size_bytes')::bigint AS size_bytes
+    FROM events WHERE type IN ('JobSucceeded', 'VideoGifted')
+    UNION ALL
+    SELECT min(position), data ->> 'photo', NULL, NULL FROM events WHERE type = 'JobQueued' GROUP BY 2
+) AS f LEFT JOIN swept_blobs s ON s.blob = f.blob
+ORDER BY f.position
+
 -- name: forget_account
 -- Whose account it was, with all that refers to it, and what was sent to them. $1 account
 WITH unlinked AS (
@@ -114,6 +127,10 @@ UPDATE status_messages SET abandoned = true, last_error = NULL WHERE account = $
 -- Messages that wait to be handled, or were parked, unless they are back already. $1 Telegram id, $2 account
 DELETE FROM updates WHERE (user_id = $1 OR chat_id = $1)
   AND EXISTS (SELECT FROM accounts WHERE account = $2 AND telegram_id = $1)
+
+-- name: is_swept
+-- $1 a blob
+SELECT EXISTS (SELECT FROM swept_blobs WHERE blob = $1)
 
 -- name: keep_words
 -- What a company said, unless the person was erased. $1 reference, $2 account, $3 words

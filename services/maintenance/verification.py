@@ -30,9 +30,11 @@ from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.verify.findings import DATABASE_KINDS, Problem
 from projections.verify.run import Database, Report, verify
+from services.accounts.logged_files import check_files
 from services.accounts.personal_data import PersonalData
 from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
 from services.maintenance.verification_memory import VerificationMemory, Verified
+from services.platform.blobs import open_blobs
 from services.platform.database import server_settings
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
@@ -73,6 +75,7 @@ class Verification:
         self._begin_at = time.monotonic() + first_s
         self._back_after_s: float | None = None
         self._memory = VerificationMemory(checkpoint_files.folder(settings))
+        self._blobs = open_blobs(settings)
         self._overdue_since = 0.0
         patient = {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "1h"}
         told = server_settings("verify") | patient | {"default_transaction_read_only": "on"}
@@ -150,7 +153,7 @@ class Verification:
         place = Cursor(seen.position, bytes.fromhex(seen.hash))
         after = GENESIS if turn.whole else place
         report = await verify(self._database, after=after, gentle=True)
-        beside = [*await PersonalData(self._pool).amiss()] if turn.whole else []
+        beside = await self._beside() if turn.whole else []
         if await hash_at(self._pool, place.position) != place.hash:
             message = "the log does not hold what was verified last: it was rewritten, cut, or restored"
             beside.append(Problem("rewritten", place.position, message))
@@ -162,6 +165,11 @@ class Verification:
             message = "the row of `verification` says a time to come, or is gone: somebody wrote to it"
             beside.append(Problem("guard", None, message))
         return replace(report, problems=[*report.problems, *beside], found=report.found + len(beside))
+
+    async def _beside(self) -> list[Problem]:
+        """People, and files where there are any here: their sizes, as reading them takes too long."""
+        files = await check_files(self._pool, self._blobs, read=False) if self._blobs.exists else []
+        return [*await PersonalData(self._pool).amiss(), *files]
 
     async def _notes_stored(self) -> int:
         return int(await self._pool.fetchval("SELECT count(*) FROM checkpoints"))

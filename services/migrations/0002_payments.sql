@@ -70,6 +70,17 @@ CREATE TABLE payment_differences (
 );
 CREATE INDEX payment_differences_comparison ON payment_differences (comparison);
 
+-- What was compared, and what was found, stands for ever; a comparison ends once.
+CREATE TRIGGER payment_comparisons_append_only BEFORE DELETE OR TRUNCATE ON payment_comparisons
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER payment_comparisons_end_once BEFORE UPDATE ON payment_comparisons
+    FOR EACH ROW WHEN (OLD.ended_at IS NOT NULL OR OLD.comparison <> NEW.comparison OR OLD.provider <> NEW.provider
+                       OR OLD.since <> NEW.since OR OLD.began_at <> NEW.began_at)
+    EXECUTE FUNCTION refuse_rewriting();
+CREATE TRIGGER payment_differences_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON payment_differences
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON payment_links, payment_requests, payment_watch TO neurocards_app;
-GRANT SELECT, INSERT, UPDATE ON payment_comparisons, payment_differences TO neurocards_app;
+GRANT INSERT ON payment_comparisons, payment_differences TO neurocards_app;
+GRANT UPDATE (ended_at, payments, refunds) ON payment_comparisons TO neurocards_app;
 GRANT SELECT ON payment_watch, payment_comparisons, payment_differences TO neurocards_reader;

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -49,6 +49,11 @@ class BlobStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._partial = root / ".partial"
+
+    @property
+    def exists(self) -> bool:
+        """Whether its folder is on this machine."""
+        return self._root.is_dir()
 
     @traced("store")
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
@@ -105,9 +110,16 @@ class BlobStore:
 
     async def size_bytes(self, key: str) -> int | None:
         """The blob's size, or None when there is none."""
+        return (await self.sizes([key]))[0]
+
+    async def sizes(self, keys: Iterable[str]) -> list[int | None]:
+        """Sizes of blobs in bytes; None for what is not there."""
+        return await asyncio.to_thread(lambda: [self._size(key) for key in keys])
+
+    def _size(self, key: str) -> int | None:
         try:
-            return (await asyncio.to_thread(self._path(key).stat)).st_size
-        except FileNotFoundError:
+            return self._path(key).stat().st_size
+        except (FileNotFoundError, BlobError):
             return None
 
     async def delete(self, key: str) -> None:

@@ -147,3 +147,46 @@ async def test_what_is_told_otherwise_with_hashes_that_fit_is_told_by_the_rules(
     assert any(words in problem.message for problem in await log.problems() if problem.kind == kind)
     unsettled = await log.connection.fetchval("SELECT count(*) FROM audit.unsettled_payments")
     assert unsettled == (kind == "payment")
+
+
+OWED = """
+INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded, blob,
+                        size_bytes, owed_at)
+SELECT substr(e.stream, strpos(e.stream, '-') + 1),
+       CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'VideoGifted' THEN 'gift'
+                   WHEN 'JobFailed' THEN 'failure' ELSE 'paid' END,
+       e.position, first.data ->> 'account', 'o', 1, 1, 'ru',
+       CASE e.type WHEN 'JobFailed' THEN (first.data ->> 'price')::bigint ELSE 0 END,
+       coalesce(e.data -> 'video' ->> 'blob', ''), coalesce((e.data -> 'video' ->> 'size_bytes')::bigint, 0),
+       timestamptz 'epoch'
+FROM events e JOIN events first ON first.stream = e.stream AND first.version = 1
+WHERE e.type IN ('JobSucceeded', 'VideoGifted', 'JobFailed', 'PaymentSucceeded')
+UNION ALL
+SELECT substr(data ->> 'reference', 10), 'referral', position, substr(stream, 9), '', 1, 1, 'ru',
+       (data ->> 'amount')::bigint, '', 0, timestamptz 'epoch'
+FROM events WHERE type = 'CreditsGranted' AND data ->> 'kind' = 'referral' AND stream = 'account-a'
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("UPDATE deliveries SET blob = 'videos/other.mp4' WHERE kind = 'video'", "video message of j1 is"),
+        ("UPDATE deliveries SET account = 'c' WHERE job = 'j1'", "video message of j1 is not"),
+        ("UPDATE deliveries SET refunded = refunded + 1 WHERE job = 'j6'", "failure message of j6 is not"),
+        ("UPDATE deliveries SET refunded = 99 WHERE kind = 'referral'", "referral message of c is not"),
+        ("UPDATE deliveries SET position = 9000 WHERE job = 'p1'", "paid message of p1 is not"),
+        ("DELETE FROM deliveries WHERE job = 'j3' AND kind = 'gift'", "message of job-j3 is owed since"),
+        ("DELETE FROM deliveries WHERE job = 'p1'", "message of payment-p1 is owed since"),
+        ("INSERT INTO deliveries SELECT 'j4', kind, 3, account, order_id, number, of_jobs, locale "
+         "FROM deliveries WHERE job = 'j1'", "video message of j4 is not"),
+    ],
+)  # fmt: skip
+async def test_a_message_that_the_log_does_not_owe_or_that_is_gone_is_found(
+    log: Damaged, change: str, words: str
+):
+    await log.sql(OWED)
+    assert await log.problems() == []
+    await log.sql(change)
+    problems = await log.problems()
+    assert [p.kind for p in problems] == ["delivery"] and words in problems[0].message, problems

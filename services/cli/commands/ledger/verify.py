@@ -40,6 +40,9 @@ def verify(
     log_only: Annotated[
         bool, typer.Option("--log-only", help="Leave the read models alone: the log itself, faster.")
     ] = False,
+    blobs: Annotated[
+        bool, typer.Option("--blobs", help="Read every photo and video too; run it where the files are.")
+    ] = False,
     output: Output = OutputFormat.table,
 ) -> None:  # fmt: skip
     """Check positions, hash chain, rules, books, read models, cursors and checkpoints.
@@ -53,7 +56,7 @@ def verify(
     settings = prepare("verify")
     keys = public_keys(public_key) if public_key else _configured_key(settings)
     try:
-        report = asyncio.run(_verify(settings, begin, keys, log_only))
+        report = asyncio.run(_verify(settings, begin, keys, log_only, blobs))
     except NoteError as error:  # the file to begin from
         end_damaged([Damage("note", None, str(error))], output)
     if report.problems:
@@ -62,17 +65,28 @@ def verify(
         end_damaged(report.problems, output)
 
 
-async def _verify(settings: Settings, begin: str | None, keys: list[PublicKey], log_only: bool) -> Report:
+async def _verify(
+    settings: Settings, begin: str | None, keys: list[PublicKey], log_only: bool, blobs: bool
+) -> Report:
+    from msgspec.structs import replace
+
     from projections.verify.run import STAGES
     from projections.verify.run import verify as run
+    from services.accounts.logged_files import check_files
+    from services.platform.blobs import open_blobs
 
+    store = open_blobs(settings)
+    if blobs and not store.exists:
+        raise typer.BadParameter("there are no files here: set NEUROCARDS_DATA_DIR", param_hint="--blobs")
     async with auditor_pool(settings, max_size=1) as pool:
         after = await _beginning(pool, begin, keys)
         head = await pool.fetchval("SELECT max(position) FROM events") or 0
         database = await _database(pool, settings)
         stages: tuple[Stage, ...] = ("chain", "rules") if log_only else STAGES
         with walks("verify", stages, after.position, head) as progress:
-            return await run(database, after=after, keys=keys, stages=stages, progress=progress)
+            report = await run(database, after=after, keys=keys, stages=stages, progress=progress)
+        files = await check_files(pool, store, read=True) if blobs else []
+        return replace(report, problems=[*report.problems, *files], found=report.found + len(files))
 
 
 async def _database(pool: asyncpg.Pool[asyncpg.Record], settings: Settings) -> Database:

@@ -4,6 +4,7 @@ import asyncio
 import typing
 from functools import partial
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
@@ -15,6 +16,8 @@ from services.maintenance.main import compare_books
 from services.payments.follow_up import FollowUp
 from services.payments.reconciliation import Kind
 from tests.support.payment_fixture import till
+
+EARLIER = "UPDATE payment_comparisons SET began_at = began_at - interval '11 minutes'"
 
 
 async def aged(shop, days: float) -> None:
@@ -215,7 +218,11 @@ async def test_daily_by_one_of_two_and_again_after_trouble(shop, sandbox, alarms
     assert await daily() == 0
     assert alarms() == {"not_compared": 1}
     assert await daily() == 0  # begun a moment ago, maybe still under way
-    await shop.pool.execute("UPDATE payment_comparisons SET began_at = began_at - interval '11 minutes'")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+        await shop.pool.execute(EARLIER)
+    await shop.pool.execute(
+        f"SET LOCAL ROLE postgres; SET LOCAL session_replication_role = replica; {EARLIER}"
+    )
     assert sorted(await asyncio.gather(daily(), daily())) in ([0, 1], [1, 1])
     assert await daily() == 0
     ended = await shop.pool.fetchval("SELECT count(*) FROM payment_comparisons WHERE ended_at IS NOT NULL")
@@ -240,3 +247,26 @@ async def test_the_table_takes_every_kind(shop):
         await shop.pool.execute(
             "INSERT INTO payment_differences (comparison, kind, object) VALUES (1, $1, 'payment')", kind
         )
+
+
+async def test_what_was_compared_and_found_stands(shop, postgres):
+    await shop.comparison.run(7)
+    await shop.pool.execute(
+        "INSERT INTO payment_differences (comparison, kind, object) VALUES (1, 'extra', 'payment')"
+    )
+    superuser = await asyncpg.connect(
+        postgres.url(await shop.pool.fetchval("SELECT current_database()"), "postgres")
+    )
+    try:
+        for change in (
+            "UPDATE payment_comparisons SET payments = 7",
+            "UPDATE payment_comparisons SET provider = 'x'",
+            "DELETE FROM payment_comparisons",
+            "TRUNCATE payment_comparisons, payment_differences",
+            "UPDATE payment_differences SET repaired = true",
+            "DELETE FROM payment_differences",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError, match="append-only"):
+                await superuser.execute(change)
+    finally:
+        await superuser.close()
