@@ -7,6 +7,7 @@ PROMO = "promo-"
 SYSTEM = "system-"
 SALES_STREAM = "system-sales"
 CLOCK_STREAM = "system-clock"
+LOG_STREAM = "system-log"
 
 
 def account_stream(account: str) -> str:

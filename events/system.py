@@ -1,6 +1,11 @@
-"""Events of the system itself: `system-<process>`, `system-sales` for all that sell, `system-clock`."""
+"""Events of the system itself: `system-<process>`, `system-sales`, `system-clock`, `system-log`."""
+
+import re
+from typing import Final
 
 import msgspec
+
+_RESTORED: Final = re.compile("(.+)/([2-9]|[1-9][0-9]{1,5})")
 
 
 class SystemStarted(msgspec.Struct, frozen=True):
@@ -59,4 +64,71 @@ class ClockCorrected(msgspec.Struct, frozen=True):
     actor: str
 
 
-SystemEvent = SystemStarted | SalesPaused | SalesResumed | SpendCapReached | ClockCorrected
+class SignedState(msgspec.Struct, frozen=True):
+    """A projection's root at its position; `root` as in projections/engine/state_root.py."""
+
+    name: str
+    position: int
+    root: str
+
+
+class Books(msgspec.Struct, frozen=True):
+    """Totals over all `accounts` at a position, in credits."""
+
+    position: int
+    totals: tuple[tuple[str, int], ...]
+
+
+class Predecessor(msgspec.Struct, frozen=True):
+    """What was signed before.
+
+    `root` of a tree of `size` leaves and SHA-256 of the `note`, both in hex. After a restoration: what was
+    kept of `origin`, and the restoration's note.
+    """
+
+    origin: str
+    size: int
+    root: str
+    note: str
+
+
+class LogStated(msgspec.Struct, frozen=True):
+    """What the log is, as its own last leaf.
+
+    The note of the tree that ends here is signed by `key`, `<origin>+<id>+<base64>`. `program` is the
+    version that says so, `previous` None in the first one.
+    """
+
+    stage = "system"
+    words = "log stated by version {program}, to be signed by {key}"
+    key: str
+    program: str
+    states: tuple[SignedState, ...]
+    books: Books | None = None
+    previous: Predecessor | None = None
+
+
+class KeyRotated(msgspec.Struct, frozen=True):
+    """Another key signs the log from here on.
+
+    Both public keys are whole; `signatures` are the lines of a signed note, by both.
+    """
+
+    stage = "system"
+    words = "signing key changed from {old} to {new}: {reason}, by {actor}"
+    old: str
+    new: str
+    signatures: str
+    actor: str
+    reason: str
+
+
+SystemEvent = (
+    SystemStarted | SalesPaused | SalesResumed | SpendCapReached | ClockCorrected | LogStated | KeyRotated
+)
+
+
+def generation(origin: str) -> tuple[str, int]:
+    """A log's name and how often it began: `log/2` is `log` after its first restoration."""
+    restored = _RESTORED.fullmatch(origin)
+    return (restored[1], int(restored[2])) if restored else (origin, 1)

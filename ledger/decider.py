@@ -15,6 +15,7 @@ from events.promo import PromoEvent
 from events.stream_names import (
     ACCOUNT,
     JOB,
+    LOG_STREAM,
     PAYMENT,
     PROMO,
     SALES_STREAM,
@@ -44,7 +45,7 @@ from ledger.promotions import promo_codes, referrals
 from ledger.promotions.commands import PromoCommand
 from ledger.promotions.promo_codes import PromoState
 from ledger.system import decider as system
-from ledger.system.commands import SalesCommand, SystemCommand
+from ledger.system.commands import LogCommand, SalesCommand, SystemCommand
 from ledger.system.decider import SystemState
 
 State = AccountState | JobState | PaymentState | PromoState | SystemState
@@ -127,8 +128,8 @@ _READ: Final = {
 
 def streams_read(command: Command) -> tuple[str, ...]:
     """Streams whose state the decision needs. What the command writes elsewhere must be a new stream."""
-    if isinstance(command, SalesCommand):
-        return (SALES_STREAM,)
+    if isinstance(command, SalesCommand | LogCommand):
+        return (SALES_STREAM if isinstance(command, SalesCommand) else LOG_STREAM,)
     named = (
         stream_of(name)
         for stream_of, field, default in _READ[type(command)]

@@ -1,48 +1,61 @@
 """Make checkpoints, and verify the log against signed statements.
 
-A checkpoint is one snapshot of the log's head, every projection and the books, signed and stored. A log that
-contradicts what was signed before is not signed, unless a restoration explains it.
+The log first states what it is, in its own last leaf; then size and root are signed and stored. A log that
+contradicts what was signed before, or lacks rows, is not signed, unless a restoration explains it.
 """
 
-import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from events.envelope import Cursor
+from events.envelope import GENESIS, Cursor
+from events.system import Books, LogStated, Predecessor, SignedState
 from ledger.checkpoints.checkpoint import (
-    Books,
     Checkpoint,
     Restored,
-    SignedState,
     Statement,
-    parse,
-    time_text,
+    current_origin,
+    sign,
 )
 from ledger.checkpoints.merkle_store import Tree, forget_tiles
-from ledger.checkpoints.signed_note import NoteError, PrivateKey, PublicKey, open_note
+from ledger.checkpoints.signed_note import PrivateKey, PublicKey
 from ledger.checkpoints.store import (
     StoredNote,
+    ToldLog,
     hash_at,
+    log_statements,
     newest_checkpoint,
+    places,
     recent_notes,
+    remembered_keys,
     restorations_in,
+    stated_until,
+    statements_in,
     store,
     stored,
+    stored_note,
     verdict,
+    verdict_of,
+    words_for,
 )
 from ledger.errors import IntegrityError, LedgerError
+from ledger.log.ledger import Ledger
 from ledger.log.reader import LogReader
 from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
+from ledger.system.commands import StateLog
 from projections.engine.errors import NotInLogError
 from projections.engine.projection import AnyProjection
 from projections.engine.registry import PROJECTIONS
 from projections.engine.state_root import RootHash, build
 from projections.engine.tables import Table
 from projections.models.balances import BALANCES
+from projections.verify import hash_chain
+from projections.verify.findings import Findings, Problem
+from projections.verify.tamper_diagnosis import locate
 
 query = load_queries("ledger.checkpoints")
 engine_query = load_queries("projections.engine")
@@ -52,6 +65,7 @@ logger = structlog.get_logger()
 TOTALS: Final = ("granted", "charged", "refunded", "revoked", "expired", "balance", "debt")
 """What is added up over all accounts: balance = granted - charged + refunded - revoked - expired."""
 _LOCK: Final = 7_300_004
+_SNAPSHOT: Final[dict[str, Any]] = {"isolation": "repeatable_read", "readonly": True}
 
 
 class CheckpointUnderWayError(LedgerError):
@@ -59,76 +73,123 @@ class CheckpointUnderWayError(LedgerError):
 
 
 async def make_checkpoint(
-    pool: Pool, key: PrivateKey, *, kept_notes: Sequence[str] = (), every_s: float = 0
+    ledger: Ledger, *keys: PrivateKey, program: str, kept_notes: Sequence[str] = (), every_s: float = 0
 ) -> StoredNote | None:
-    """Sign and store a checkpoint; None if one is younger than `every_s`.
+    """State, sign and store what the log is; None if that was done within `every_s`, or nothing came since.
 
-    `kept_notes`, from outside the database, must not be contradicted either. Raises CheckpointUnderWayError,
-    and IntegrityError when nothing may be signed: stop and run `neurocards recover`.
+    All `keys` sign, the first is the log's. `kept_notes`, from outside the database, must not be contradicted
+    either. Raises CheckpointUnderWayError, InvalidCommandError for a key that is not the log's, and
+    IntegrityError when nothing may be signed: stop and run `neurocards recover`.
     """
-    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read"):
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+    pool = ledger.read.pool
+    async with pool.acquire() as connection, connection.transaction():
+        if not await connection.fetchval(query("lock_signing"), _LOCK):
             raise CheckpointUnderWayError("another process is making a checkpoint; ask again in a moment")
-        row = await connection.fetchrow(query("signing_head"))
-        assert row is not None
-        head, now_us = Cursor(row["position"], row["hash"]), row["now_us"]
-        signed = _signed([*await recent_notes(connection), *kept_notes], key.public)
-        earlier = [statement for statement in signed if isinstance(statement, Checkpoint)]
-        # One that was made later than now was made by a clock that was ahead.
-        if any(0 <= now_us - one.time_us < every_s * 1_000_000 for one in earlier):
+        until = await stated_until(connection)
+        # One that was stated later than now was stated by a clock that was ahead.
+        if until and (until[0] == until[1] or 0 <= until[1] - until[0] < every_s * 1_000_000):
             return None
-        last = await _last_kept(connection, earlier, [s for s in signed if isinstance(s, Restored)])
-        root = await _root(connection, head, last)
-        states, books = await _states(connection)
-        checkpoint = Checkpoint(key.name, head, root, states, books, now_us)
-        made = await store(connection, key.sign(checkpoint.text()))
-    logger.info("checkpoint_made", position=head.position, number=made.number)
+        told = await log_statements(connection)
+        publics = await remembered_keys(connection, [key.public for key in keys])
+        known = statements_in([*await recent_notes(connection), *kept_notes], publics)
+        await _require_whole(connection, known)
+        last = await _last_kept(connection, known)
+        begun = [one for one in told if isinstance(one.event, LogStated)][-1:] if until is None else []
+        if begun:  # whoever stated it did not come to sign it
+            size, origin = begun[0].position, begun[0].origin
+            if str(keys[0].named(origin).public) != told[-1].key:
+                raise IntegrityError(f"nothing is signed: the log's key is {told[-1].key}")
+        else:
+            origin = current_origin(keys[0].name, [statement for statement, _ in known])
+            before = await _predecessor(connection, origin, last, known)
+            async with pool.acquire() as other, other.transaction(**_SNAPSHOT):
+                states, books = await _states(other)
+            statement = LogStated(str(keys[0].named(origin).public), program, states, books, before)
+            after = told[-1].position if told else 0
+            size = (await ledger.execute(StateLog(statement), key=f"stated:{after}")).position
+        root = await _root(connection, size, last[0] if last else None)
+        made = await store(connection, sign(Checkpoint(origin, size, root), keys))
+    logger.info("checkpoint_made", position=size, number=made.number)
     return made
 
 
-def _signed(notes: Iterable[str], key: PublicKey) -> list[Statement]:
-    """Statements this key has signed; `verify-checkpoint` judges those of earlier keys."""
-    found: list[Statement] = []
-    for note in notes:
-        with contextlib.suppress(NoteError):
-            found.append(parse(open_note(note, key)))
-    return found
+async def _require_whole(connection: Connection, known: Sequence[tuple[Statement, str]]) -> None:
+    """Raise IntegrityError when rows are missing or changed under a stored note.
+
+    All rows are counted: cached tiles vouch for what is gone.
+    """
+    count, head = await connection.fetchrow("SELECT count(*), coalesce(max(position), 0) FROM events") or (
+        0,
+        0,
+    )
+    if count != head:
+        raise IntegrityError(
+            f"nothing is signed: of {head} positions there are {count}; run `neurocards ledger verify`"
+        )
+    restorations = [one for one, _ in known if isinstance(one, Restored)]
+    for lost in map(stored_note, await connection.fetch(query("notes_lost"))):
+        answer = await verdict_of(connection, lost.statement, lost.place, restorations)
+        if not answer.explained_by:
+            raise IntegrityError(
+                f"nothing is signed: by the stored {words_for(lost.statement)}, {answer.wrong}; "
+                "stop and run `neurocards recover`"
+            )
 
 
 async def _last_kept(
-    connection: Connection, earlier: Iterable[Checkpoint], restorations: Sequence[Restored]
-) -> Checkpoint | None:
-    """The furthest checkpoint that the log holds; the chain vouches for the earlier.
+    connection: Connection, known: Sequence[tuple[Statement, str]]
+) -> tuple[Checkpoint, str] | None:
+    """The furthest checkpoint that the log holds, and its note; the tree vouches for the earlier.
 
     Raises IntegrityError when a further one is not in the log, and nothing explains that.
     """
-    for checkpoint in sorted(earlier, key=lambda one: one.head.position, reverse=True):
-        answer = await verdict(connection, checkpoint.head, checkpoint.time_us, restorations)
+    restorations = [one for one, _ in known if isinstance(one, Restored)]
+    earlier = [(one, note) for one, note in known if isinstance(one, Checkpoint)]
+    for checkpoint, note in sorted(earlier, key=lambda one: one[0].size, reverse=True):
+        there = await hash_at(connection, checkpoint.size) is not None
+        if there and await Tree(connection).root(checkpoint.size) == checkpoint.root:
+            return checkpoint, note
+        [place] = await places(connection, [checkpoint])
+        answer = await verdict_of(connection, checkpoint, place, restorations)
         if answer.held:
-            return checkpoint
+            return checkpoint, note
         if answer.wrong:
             raise IntegrityError(
-                f"nothing is signed: by the checkpoint of {time_text(checkpoint.time_us)}, {answer.wrong}; "
+                f"nothing is signed: by the {words_for(checkpoint)}, {answer.wrong}; "
                 "stop and run `neurocards recover`"
             )
     return None
 
 
-async def _root(connection: Connection, head: Cursor, last: Checkpoint | None) -> bytes:
-    """Merkle root at the head, from trusted tiles and new events."""
-    size = last.head.position if last else 0
-    await forget_tiles(connection, size)
-    if last and await Tree(connection).root(size) != last.root:
-        if await Tree(connection, tiles=False).root(size) != last.root:
-            raise IntegrityError(
-                f"nothing is signed: the hashes up to {size} are not those of the checkpoint of "
-                f"{time_text(last.time_us)}; run `neurocards ledger verify`"
-            )
-        logger.error("tree_tiles_damaged", up_to=size, done="made anew from the log")
+async def _predecessor(
+    connection: Connection,
+    origin: str,
+    last: tuple[Checkpoint, str] | None,
+    known: Sequence[tuple[Statement, str]],
+) -> Predecessor | None:
+    """What was signed last; under a new origin that is the restoration."""
+    if last is not None and last[0].origin == origin:
+        size, root, note, before = last[0].size, last[0].root, last[1], origin
+    else:
+        restorations = [(one, note) for one, note in known if isinstance(one, Restored)]
+        if not restorations:
+            return None
+        restored, note = max(restorations, key=lambda one: one[0].time_us)
+        size, before = restored.kept.position, restored.origin
+        root = (await Tree(connection, tiles=False).roots([size]))[size]
+    return Predecessor(before, size, root.hex(), sha256(note.encode()).hexdigest())
+
+
+async def _root(connection: Connection, size: int, last: Checkpoint | None) -> bytes:
+    """Merkle root at a size, from trusted tiles and new events."""
+    trusted = last.size if last else 0
+    await forget_tiles(connection, trusted)
+    if last and await Tree(connection).root(trusted) != last.root:
+        logger.error("tree_tiles_damaged", up_to=trusted, done="made anew from the log")
         await forget_tiles(connection)
     tree = Tree(connection)
-    await tree.extend(head.position)
-    return await tree.root(head.position)
+    await tree.extend(size)
+    return await tree.root(size)
 
 
 async def _states(connection: Connection) -> tuple[tuple[SignedState, ...], Books | None]:
@@ -161,20 +222,24 @@ async def _walk(
     return digest.hexdigest(), (("accounts", digest.rows), *sums.items())
 
 
-async def rebuilt_states(pool: Pool, checkpoint: Checkpoint) -> list[str]:
-    """Signed states and books that a refold of the log contradicts."""
+async def rebuilt_states(pool: Pool, told: LogStated) -> list[str]:
+    """Stated states and books that a refold of the log contradicts."""
     wrong: list[str] = []
-    for state in checkpoint.states:
+    for state in told.states:
         if state.name not in PROJECTIONS:
             wrong.append(f"state {state.name}: there is no such projection here")
+            continue
+        of_books = state.name == BALANCES.name
+        if of_books and (told.books is None or told.books.position != state.position):
+            wrong.append(f"state {state.name} at {state.position} is stated without its books")
             continue
         built, rows = await build(LogReader(pool), state.name, state.position)
         if built.cursor.position != state.position:
             wrong.append(f"state {state.name}: the log ends before {state.position}")
         elif built.root != state.root:
-            wrong.append(f"state {state.name} at {state.position} is {built.root}, signed was {state.root}")
-        elif state.name == BALANCES.name and checkpoint.books is not None:
-            wrong += _wrong_books(checkpoint.books, rows)
+            wrong.append(f"state {state.name} at {state.position} is {built.root}, stated was {state.root}")
+        elif of_books and told.books is not None:
+            wrong += _wrong_books(told.books, rows)
     return wrong
 
 
@@ -182,7 +247,7 @@ def _wrong_books(books: Books, rows: dict[str, Any]) -> list[str]:
     counted = {"accounts": len(rows)}
     counted |= {name: sum(getattr(row, name) for row in rows.values()) for name in TOTALS}
     return [
-        f"books at {books.position}: {name} is {counted.get(name)}, signed was {amount}"
+        f"books at {books.position}: {name} is {counted.get(name)}, stated was {amount}"
         for name, amount in books.totals
         if counted.get(name) != amount
     ]
@@ -200,10 +265,15 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Result: `damage`, none if a restoration in `explained_by` says what was lost."""
+    """Result: `damage`, none if a restoration in `explained_by` says what was lost.
 
-    damage: list[Mismatch]
+    `told` is what the log states of itself under a checkpoint, `hash` that statement's.
+    """
+
+    damage: list[Mismatch] | list[Problem]
     explained_by: Restored | None = None
+    told: ToldLog | None = None
+    hash: bytes = b""
 
 
 async def verify_statement(
@@ -212,51 +282,60 @@ async def verify_statement(
     keys: Sequence[PublicKey],
     extra_notes: Sequence[str] = (),
     *,
+    rehash: bool = True,
     deep: bool = False,
+    progress: hash_chain.Progress = lambda *_: None,
 ) -> Answer:
     """Compare the log with a statement whose signature was checked.
 
-    Restorations in the table and `extra_notes` count if one of `keys` signed them. `deep` folds the log again
-    for the states. Reads the hash of every position up to the statement's.
+    Restorations in the table and `extra_notes` count if one of `keys` signed them. Reads every position up to
+    the statement's, and computes its hash anew; without `rehash` the stored hashes are believed. `deep` folds
+    the log again for the states.
     """
-    told = [note.note for note in await stored(pool, kind="restored")]
-    head = statement.head
-    answer = await verdict(pool, head, statement.time_us, restorations_in([*told, *extra_notes], keys))
+    notes = [note.note for note in await stored(pool, kind="restored")]
+    [place] = await places(pool, [statement])
+    answer = await verdict_of(pool, statement, place, restorations_in([*notes, *extra_notes], keys))
     if answer.explained_by is not None:
         return Answer([], answer.explained_by)
+    if rehash and (wrong := await _wrong_rows(pool, place.position, progress)):
+        return Answer(wrong)
     if not answer.held:
         behind = await pool.fetchval("SELECT pg_is_in_recovery()")
         hint = "; this is a replica, which may only be behind: ask the primary" if behind else ""
-        return Answer([Mismatch("log", head.position, answer.wrong + hint)])
+        return Answer([Mismatch("log", place.position, answer.wrong + hint)])
     if not isinstance(statement, Checkpoint):
         return Answer([])
-    return Answer(
-        [*await _wrong_root(pool, statement), *(await _wrong_states(pool, statement) if deep else [])]
-    )
+    told = next((one for one in await log_statements(pool) if one.position == statement.size), None)
+    if told is None or not isinstance(told.event, LogStated) or told.origin != statement.origin:
+        wrong_leaf = f"position {statement.size}, the last under the checkpoint, does not state this log"
+        return Answer([Mismatch("statement", statement.size, wrong_leaf)])
+    return Answer(await _wrong_states(pool, told.event) if deep else [], None, told, place.hash)
 
 
-async def _wrong_root(pool: Pool, checkpoint: Checkpoint) -> list[Mismatch]:
-    """Never from the cached tiles: those may be damaged like everything else."""
-    size = checkpoint.head.position
+async def _wrong_rows(pool: Pool, up_to: int, progress: hash_chain.Progress) -> list[Problem]:
+    """Rows whose hash is not theirs, named as `ledger verify` names them."""
+    findings = Findings()
+    async with pool.acquire() as connection, connection.transaction(**_SNAPSHOT):
+        chain = await hash_chain.walk(connection, GENESIS, progress, up_to)
+        if chain.broken:
+            await locate(connection, chain, {}, findings)
+    return findings.problems
+
+
+async def _wrong_states(pool: Pool, told: LogStated) -> list[Mismatch]:
     try:
-        if await Tree(pool, tiles=False).root(size) == checkpoint.root:
-            return []
-    except IntegrityError as error:
-        return [Mismatch("root", None, str(error))]
-    return [
-        Mismatch(
-            "root", None,
-            f"the hashes of positions 1 to {size} are not those that were signed, though the last one is: "
-            "`neurocards ledger verify` finds the first that does not follow",
-        )
-    ]  # fmt: skip
-
-
-async def _wrong_states(pool: Pool, checkpoint: Checkpoint) -> list[Mismatch]:
-    try:
-        return [Mismatch("state", None, wrong) for wrong in await rebuilt_states(pool, checkpoint)]
+        return [Mismatch("state", None, wrong) for wrong in await rebuilt_states(pool, told)]
     except IntegrityError as error:
         return [Mismatch("sequence", None, str(error))]
+
+
+async def signed_place(pool: Pool, checkpoint: Checkpoint) -> Cursor:
+    """The place that a checkpoint signs. Raises IntegrityError when the log does not hold it."""
+    [place] = await places(pool, [checkpoint])
+    answer = await verdict(pool, place, checkpoint.origin, [])
+    if not answer.held:
+        raise IntegrityError(answer.wrong)
+    return place
 
 
 async def covering_note(pool: Pool, position: int) -> str:

@@ -1,73 +1,64 @@
-"""Signed statements about the log: checkpoints and restorations.
+"""Signed statements about the log: checkpoints, restorations, and rotations of the key.
 
-A checkpoint's text follows C2SP tlog-checkpoint, so that the tools of transparency logs read it:
+A checkpoint's text is C2SP tlog-checkpoint and nothing more, so that witnesses cosign it:
 
     <origin>                            the log's name, which is the key's
     <size>                              events, i.e. the last position
     <root, base64>                      of the Merkle tree over the hashes of positions 1 … size
-    head <hash>                         the chain's hash at that position, hexadecimal like all that follow
-    state <name> <position> <root>      each projection, where it was
-    books <position> <name>=<credits> … totals of all accounts there
-    time 2026-11-22T11:04:38.123456Z    the database's
 
-A restoration's text is our own: `<origin> restored`, then `lost`, `kept` and `head` (each with a position and
-a hash), `actor`, `reason`, `time`. What is lost is the highest place that was seen and is gone; what is kept,
-the highest seen that the log still holds; the head is the log's when it was signed.
+What the log was there stands in its last leaf, the event LogStated. A restoration's text is our own:
+`<origin> restored`, then `lost`, `kept` and `head` (each with a position and a hash), `actor`, `reason`,
+`time`. What is lost is the highest place that was seen and is gone; what is kept, the highest seen that the
+log still holds; the head is the log's when it was signed. A rotation's is `<origin> rotated` and both keys.
+
+Each text has one form: what is read and written again is the same, byte by byte.
 """
 
 import base64
 import binascii
 import datetime
 import re
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from events.envelope import GENESIS_HASH, Cursor
-from ledger.checkpoints.signed_note import MalformedNoteError
+from events.system import KeyRotated, generation
+from ledger.checkpoints.signed_note import (
+    MalformedKeyError,
+    MalformedNoteError,
+    PrivateKey,
+    PublicKey,
+    SignatureError,
+    open_note,
+    parse_public,
+    signatures_of,
+    unverified_text,
+)
 
 WORDS_MAX = 500
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+POSITION_MAX = 2**63 - 1
+_ORIGIN = re.compile(r"[^\s+]{1,200}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-class SignedState(msgspec.Struct, frozen=True):
-    """A projection's root at its position; `root` as in projections/engine/state_root.py."""
-
-    name: str
-    position: int
-    root: str
-
-
-class Books(msgspec.Struct, frozen=True):
-    """Totals over all `accounts` at a position, in credits."""
-
-    position: int
-    totals: tuple[tuple[str, int], ...]
-
-
 class Checkpoint(msgspec.Struct, frozen=True):
-    """Head, Merkle root and states at a time (epoch microseconds)."""
+    """Size and Merkle root of the log."""
 
     origin: str
-    head: Cursor
+    size: int
     root: bytes
-    states: tuple[SignedState, ...]
-    books: Books | None
-    time_us: int
 
     def text(self) -> str:
-        lines = [self.origin, str(self.head.position), base64.b64encode(self.root).decode()]
-        lines.append(f"head {self.head.hash.hex()}")
-        lines += [f"state {state.name} {state.position} {state.root}" for state in self.states]
-        if self.books is not None:
-            totals = "".join(f" {name}={amount}" for name, amount in self.books.totals)
-            lines.append(f"books {self.books.position}{totals}")
-        lines.append(f"time {time_text(self.time_us)}")
-        return "\n".join(lines) + "\n"
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """Signed restoration: positions after `kept` up to `lost` are knowingly gone."""
+    """Signed restoration: positions after `kept` up to `lost` are knowingly gone.
+
+    It is the last that is signed as `origin`: the log begins anew under the next name.
+    """
 
     origin: str
     lost: Cursor
@@ -86,12 +77,16 @@ class Restored(msgspec.Struct, frozen=True):
         lines.append(f"time {time_text(self.time_us)}")
         return "\n".join(lines) + "\n"
 
-    def explains(self, place: Cursor, time_us: int) -> bool:
-        """Whether it explains that the log lacks a place signed then."""
-        known = self.lost.hash != GENESIS_HASH  # zeros: only the position is remembered
+    def explains(self, place: Cursor, seen: int | str) -> bool:
+        """Whether it explains that the log lacks a place: `seen` then, or signed under that origin."""
+        known = GENESIS_HASH not in (self.lost.hash, place.hash)  # zeros: only the position is remembered
         if known and place.position == self.lost.position and place.hash != self.lost.hash:
             return False
-        return self.kept.position < place.position <= self.lost.position and time_us <= self.time_us
+        if isinstance(seen, str):
+            before = generation(seen) <= generation(self.origin)
+        else:
+            before = seen <= self.time_us
+        return before and self.kept.position < place.position <= self.lost.position
 
 
 Statement = Checkpoint | Restored
@@ -101,18 +96,73 @@ def parse(text: str) -> Statement:
     """Parse a note's text. Raises MalformedNoteError."""
     lines = text.removesuffix("\n").split("\n")
     try:
-        if lines[0].endswith(" restored"):
-            return _restored(lines)
-        return _checkpoint(lines)
-    except (ValueError, IndexError, KeyError, binascii.Error):
-        raise MalformedNoteError("the note is signed, but it is no checkpoint and no restoration") from None
+        found = _restored(lines) if lines[0].endswith(" restored") else _checkpoint(*lines)
+        if found.text() == text and _ORIGIN.fullmatch(found.origin) and found.origin.isprintable():
+            return found
+    except (ValueError, TypeError, KeyError, OverflowError, binascii.Error):
+        pass
+    raise MalformedNoteError("the note is signed, but it is no checkpoint and no restoration")
 
 
-def parse_checkpoint(text: str) -> Checkpoint:
-    found = parse(text)
+def open_statement(note: str, *keys: PublicKey, restored: bool = False) -> Statement:
+    """What a note of one of the keys' logs says; with `restored` under the logs' later names too.
+
+    Raises MalformedNoteError, or SignatureError.
+    """
+    found = parse(unverified_text(note))
+    name = generation(found.origin)[0]
+    named = [key.named(found.origin) if restored and generation(key.name)[0] == name else key for key in keys]
+    ours = [key for key in named if key.name == found.origin]
+    if not ours:
+        who = ", ".join(sorted({key.name for key in keys}))
+        raise SignatureError(f"the note is of {found.origin}: not signed by a key of {who}")
+    open_note(note, *ours)
+    return found
+
+
+def open_checkpoint(note: str, *keys: PublicKey) -> Checkpoint:
+    return require_checkpoint(open_statement(note, *keys))
+
+
+def require_checkpoint(found: Statement) -> Checkpoint:
     if not isinstance(found, Checkpoint):
         raise MalformedNoteError("the note is no checkpoint but a statement that the log was restored")
     return found
+
+
+def sign(statement: Statement, keys: Sequence[PrivateKey]) -> str:
+    """The statement's note, signed by each key under its origin."""
+    notes = [key.named(statement.origin).sign(statement.text()) for key in keys]
+    return notes[0] + "".join(map(signatures_of, notes[1:]))
+
+
+def current_origin(name: str, known: Iterable[Statement]) -> str:
+    """The log's name now; the next one after each restoration."""
+    reached = (generation(one.origin)[1] + isinstance(one, Restored) for one in known)
+    number = max(reached, default=1)
+    return name if number == 1 else f"{name}/{number}"
+
+
+def rotate(old: PrivateKey, new: PrivateKey, actor: str, reason: str) -> KeyRotated:
+    """Event by which a key hands over, signed by both."""
+    text = _rotated(str(old.public), str(new.public))
+    signatures = "".join(signatures_of(key.sign(text)) for key in (old, new))
+    return KeyRotated(str(old.public), str(new.public), signatures, actor, reason)
+
+
+def keys_of(event: KeyRotated) -> tuple[PublicKey, PublicKey]:
+    """Both keys of a rotation that both have signed. Raises SignatureError."""
+    try:
+        keys = parse_public(event.old), parse_public(event.new)
+        for key in keys:
+            open_note(f"{_rotated(event.old, event.new)}\n{event.signatures}", key)
+    except (MalformedKeyError, MalformedNoteError):
+        raise SignatureError(f"the change of key to {event.new} is not signed") from None
+    return keys
+
+
+def _rotated(old: str, new: str) -> str:
+    return f"{old.partition('+')[0]} rotated\n{old}\n{new}\n"
 
 
 def time_text(time_us: int) -> str:
@@ -130,38 +180,15 @@ def time_of(text: str) -> int:
 
 
 def one_line(words: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in words).split())[:WORDS_MAX] or "-"
+    line = " ".join("".join(c if c.isprintable() else " " for c in words).split())
+    return line[:WORDS_MAX].rstrip() or "-"
 
 
-def _checkpoint(lines: list[str]) -> Checkpoint:
-    origin, size, root = lines[:3]
-    position = _position(size)
+def _checkpoint(origin: str, size: str, root: str) -> Checkpoint:
     digest = base64.b64decode(root, validate=True)
-    if not origin or len(digest) != 32 or base64.b64encode(digest).decode() != root:
+    if len(digest) != 32:
         raise ValueError(root)
-    head: bytes | None = None
-    states: list[SignedState] = []
-    books: Books | None = None
-    time_us: int | None = None
-    for line in lines[3:]:
-        word, _, rest = line.partition(" ")
-        match word:
-            case "head":
-                head = _hash(rest)
-            case "state":
-                name, at, state_root = rest.split(" ")
-                states.append(SignedState(name, _position(at), _hash(state_root).hex()))
-            case "books":
-                at, *totals = rest.split(" ")
-                books = Books(_position(at), tuple(_total(total) for total in totals))
-            case "time":
-                time_us = time_of(rest)
-            case _:
-                pass  # extension lines of a later version
-    if head is None or time_us is None:
-        raise ValueError("head or time")
-    found = Checkpoint(origin, Cursor(position, head), digest, tuple(states), books, time_us)
-    return found
+    return Checkpoint(origin, _position(size), digest)
 
 
 def _restored(lines: list[str]) -> Restored:
@@ -173,21 +200,13 @@ def _restored(lines: list[str]) -> Restored:
 
 def _place(text: str) -> Cursor:
     position, _, hash_ = text.partition(" ")
-    return Cursor(_position(position), _hash(hash_))
+    found = Cursor(_position(position), bytes.fromhex(hash_))
+    if len(found.hash) != 32:
+        raise ValueError(hash_)
+    return found
 
 
 def _position(text: str) -> int:
-    if not re.fullmatch(r"0|[1-9][0-9]{0,18}", text):
+    if len(text) > 19 or not 0 <= int(text) <= POSITION_MAX:
         raise ValueError(text)
     return int(text)
-
-
-def _hash(text: str) -> bytes:
-    if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise ValueError(text)
-    return bytes.fromhex(text)
-
-
-def _total(text: str) -> tuple[str, int]:
-    name, _, amount = text.partition("=")
-    return name, int(amount)

@@ -46,15 +46,12 @@ def split_hashes(joined: bytes) -> list[bytes]:
 
 
 def nodes_of(start: int, end: int) -> list[Node]:
-    """Fewest whole subtrees over the leaves `start` … `end` - 1.
-
-    `start` must be where a subtree at least as large as the rest can begin, as in every root and proof.
-    """
+    """Fewest whole subtrees over the leaves `start` … `end` - 1."""
     found = []
     while start < end:
         height = (end - start).bit_length() - 1
-        if start & ((1 << height) - 1):
-            raise ValueError(f"no subtree of {1 << height} leaves begins at {start}")
+        while start & ((1 << height) - 1):
+            height -= 1
         found.append(Node(height, start >> height))
         start += 1 << height
     return found
@@ -97,6 +94,43 @@ def root_of_path(leaf: int, size: int, hash_: bytes, path: Sequence[bytes]) -> b
     return hash_
 
 
+def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
+    """Consistency proof of two sizes (RFC 6962): leaves under each hash, in the proof's order."""
+    if not 0 < old <= new:
+        raise ValueError(f"a tree of {old} does not grow into one of {new}")
+    found: list[tuple[int, int]] = []
+    start, end = 0, new
+    while end != old:
+        middle = start + (1 << ((end - start - 1).bit_length() - 1))
+        if old <= middle:
+            found.append((middle, end))
+            end = middle
+        else:
+            found.append((start, middle))
+            start = middle
+    if start:
+        found.append((start, end))
+    return found[::-1]
+
+
+def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> bool:
+    """Whether the proof shows the new tree to begin with the old."""
+    ranges = consistency_ranges(old, new)
+    if len(ranges) != len(proof):
+        return False
+    known = list(zip(ranges, proof, strict=True))
+    start, was = 0, old_root
+    if known and known[0][0][1] == old:  # else the old tree is a whole subtree of the new one
+        (start, _), was = known.pop(0)
+    now = was
+    for (left, _), other in known:
+        if left < start:
+            was, now, start = node_hash(other, was), node_hash(other, now), left
+        else:
+            now = node_hash(now, other)
+    return (was, now) == (old_root, new_root)
+
+
 class CompactRange:
     """Nodes of a growing tree: some twenty hashes for millions of leaves."""
 
@@ -118,6 +152,11 @@ class CompactRange:
         waiting = iter(data)
         for block in _blocks(waiting, self.size):
             self.add(len(block).bit_length() - 1, whole_root(block))
+
+    def extend(self, end: int, hashes: Sequence[bytes]) -> None:
+        """Add the `nodes_of` up to `end`. Raises ValueError when they are not as many."""
+        for node, hash_ in zip(nodes_of(self.size, end), hashes, strict=True):
+            self.add(node.height, hash_)
 
     def root(self) -> bytes:
         return fold([hash_ for _, hash_ in self._nodes])

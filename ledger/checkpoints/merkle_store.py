@@ -4,11 +4,13 @@ Whole subtrees of 2^8, 2^16, … events are kept in `tree_tiles`, so that a proo
 new checkpoint only what is new. A cache and nothing more: `tiles=False` reads every event's hash.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from ledger.checkpoints.merkle import (
     CompactRange,
     Node,
+    consistency_ranges,
     fold,
     leaf_hash,
     nodes_of,
@@ -41,6 +43,27 @@ class Tree:
         """Inclusion proof of a position; see `merkle.root_of_path`."""
         return [await self._over(start, end) for start, end in path_ranges(position - 1, size)]
 
+    async def consistency(self, old: int, new: int) -> list[bytes]:
+        """Consistency proof of two sizes; see `merkle.is_consistent`."""
+        return [await self._over(start, end) for start, end in consistency_ranges(old, new)]
+
+    async def nodes(self, start: int, end: int) -> list[bytes]:
+        """Hashes of `merkle.nodes_of` after position `start` up to `end`."""
+        return [await self._node(node) for node in nodes_of(start, end)]
+
+    async def roots(self, sizes: Collection[int]) -> dict[int, bytes]:
+        """Roots at these sizes from rows alone, reading them once; none beyond the log, or behind a hole."""
+        tree, found = CompactRange(), dict[int, bytes]()
+        for size in sorted(sizes):
+            while tree.size < size:
+                start, end = tree.size, min(size, tree.size + (1 << _PAGE_HEIGHT))
+                row = await self._reader.fetchrow(query("leaves"), start, end)
+                if row is None or row["found"] != end - start:
+                    return found
+                tree.add_leaves(split_hashes(row["joined"]))
+            found[size] = tree.root()
+        return found
+
     async def extend(self, size: int) -> None:
         have = await self._kept(1)
         while have < size >> TILE_HEIGHT:
@@ -57,7 +80,7 @@ class Tree:
             level += 1
 
     async def _over(self, start: int, end: int) -> bytes:
-        return fold([await self._node(node) for node in nodes_of(start, end)])
+        return fold(await self.nodes(start, end))
 
     async def _node(self, node: Node) -> bytes:
         for level in range(node.height // TILE_HEIGHT if self._tiles else 0, 0, -1):

@@ -7,17 +7,17 @@ Merkle tree, nearest first.
 
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import structlog
 
 from events.envelope import Recorded
 from events.stream_names import job_of, job_stream
-from ledger.checkpoints.checkpoint import Checkpoint, parse_checkpoint
+from ledger.checkpoints.checkpoint import Checkpoint, open_checkpoint, parse, require_checkpoint
 from ledger.checkpoints.merkle import leaf_hash, root_of_path
 from ledger.checkpoints.merkle_store import Tree
-from ledger.checkpoints.signed_note import PublicKey, open_note, unverified_text
+from ledger.checkpoints.signed_note import PublicKey, unverified_text
 from ledger.checkpoints.store import hash_at
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import follows
@@ -42,7 +42,10 @@ class ProofError(IntegrityError):
         self.position = position
 
 
-class ProvenEvent(msgspec.Struct, frozen=True):
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class ProvenEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Event with its path to the checkpoint's root. Hashes are hexadecimal."""
 
     position: int
@@ -51,16 +54,16 @@ class ProvenEvent(msgspec.Struct, frozen=True):
     type: str
     data: str
     key: str | None
-    body_hash: str | None
+    body_hash: Digest | None
     command_events: int | None
     writer: str | None
     recorded_at_us: int
-    hash: str
-    previous: str
-    path: list[str]
+    hash: Digest
+    previous: Digest
+    path: list[Digest]
 
 
-class Proof(msgspec.Struct, frozen=True):
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     format: str
     checkpoint: str
     events: list[ProvenEvent]
@@ -79,12 +82,14 @@ def encode(checkpoint: str, events: list[ProvenEvent]) -> str:
 
 
 def decode(text: bytes) -> Proof:
-    """Parse a proof file. Raises ProofError."""
+    """Parse a proof file, which has one form. Raises ProofError."""
     if len(text) > PROOF_BYTES_MAX:
         raise ProofError(f"the file is larger than {PROOF_BYTES_MAX} bytes: no proof is")
     try:
         proof = msgspec.json.decode(text, type=Proof)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if encode(proof.checkpoint, proof.events).encode() != text:
+            raise ValueError("it is not written as we write it: a field twice, or numbers in another form")
+    except (msgspec.DecodeError, ValueError, OverflowError) as error:
         raise ProofError(f"the file is no proof: {error}") from None
     if proof.format != FORMAT or not 0 < len(proof.events) <= EVENTS_MAX:
         raise ProofError(f"the file is no proof: it is not in the format {FORMAT!r}, or has no events")
@@ -93,13 +98,13 @@ def decode(text: bytes) -> Proof:
 
 def verify(proof: Proof, *keys: PublicKey) -> tuple[Checkpoint, list[Recorded]]:
     """Check a proof's events and checkpoint. Raises NoteError (no signature of `keys`) or ProofError."""
-    checkpoint = parse_checkpoint(open_note(proof.checkpoint, *keys))
+    checkpoint = open_checkpoint(proof.checkpoint, *keys)
     return checkpoint, [verify_event(entry, checkpoint) for entry in proof.events]
 
 
 def verify_event(entry: ProvenEvent, checkpoint: Checkpoint) -> Recorded:
     """The event, if all its fields are under the root. Raises ProofError."""
-    at, size = entry.position, checkpoint.head.position
+    at, size = entry.position, checkpoint.size
     try:
         event = _recorded(entry)
         previous = bytes.fromhex(entry.previous)
@@ -116,8 +121,6 @@ def verify_event(entry: ProvenEvent, checkpoint: Checkpoint) -> Recorded:
         raise ProofError(f"position {at}: the event's fields do not give its hash; one was changed", at)
     if root_of_path(at - 1, size, leaf_hash(event.hash), path) != checkpoint.root:
         raise ProofError(f"position {at}: the event is not what was signed; its path ends elsewhere", at)
-    if at == size and event.hash != checkpoint.head.hash:
-        raise ProofError(f"position {at}: the checkpoint names another head", at)
     return event
 
 
@@ -149,7 +152,7 @@ async def prove(reader: Reader, positions: Sequence[int], checkpoint_note: str) 
 
     Raises IntegrityError when the log is not what the checkpoint says; its signature is not looked at.
     """
-    checkpoint = parse_checkpoint(unverified_text(checkpoint_note))
+    checkpoint = require_checkpoint(parse(unverified_text(checkpoint_note)))
     found = []
     for position in positions:
         try:
@@ -165,9 +168,9 @@ async def _prove_one(reader: Reader, position: int, checkpoint: Checkpoint, *, t
     previous = await hash_at(reader, position - 1)
     if not rows or rows[0]["position"] != position or previous is None:
         raise IntegrityError(f"the log has no position {position}, or none before it")
-    if not 0 < position <= checkpoint.head.position:
+    if not 0 < position <= checkpoint.size:
         raise ProofError(f"position {position} is not under the checkpoint", position)
-    path = await Tree(reader, tiles=tiles).path(position, checkpoint.head.position)
+    path = await Tree(reader, tiles=tiles).path(position, checkpoint.size)
     entry = proven(Recorded(*rows[0]), previous, path)
     verify_event(entry, checkpoint)
     return entry

@@ -32,6 +32,7 @@ _ED25519 = b"\x01"
 _PRIVATE = "PRIVATE+KEY+"
 _DASH = "— "
 _NAME = re.compile(r"[^\s+]{1,200}")
+_ID = re.compile(r"[0-9a-f]{8}")
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 
@@ -64,6 +65,10 @@ class PublicKey(msgspec.Struct, frozen=True):
         """Key id: four bytes that tell keys of one name apart."""
         return sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:4]
 
+    def named(self, name: str) -> "PublicKey":
+        """The same key under another name."""
+        return PublicKey(name, self.key)
+
     def pem(self) -> str:
         """PEM, as openssl reads it."""
         raw = Ed25519PublicKey.from_public_bytes(self.key)
@@ -91,6 +96,9 @@ class PrivateKey(msgspec.Struct, frozen=True):
             )
         signature = self.public.id + self._key().sign(text.encode())
         return f"{text}\n{_DASH}{self.name} {_text(signature)}\n"
+
+    def named(self, name: str) -> "PrivateKey":
+        return PrivateKey(name, self.seed)
 
     def reveal(self) -> str:
         return f"{_PRIVATE}{self.name}+{self.public.id.hex()}+{_text(_ED25519 + self.seed)}"
@@ -145,6 +153,11 @@ def open_note(note: str, *keys: PublicKey) -> str:
     return text
 
 
+def signatures_of(note: str) -> str:
+    """The note's signature lines, unchecked."""
+    return note.rpartition("\n\n")[2]
+
+
 def unverified_text(note: str) -> str:
     """The note's text, signature unchecked. Raises MalformedNoteError."""
     return _split(note)[0]
@@ -164,7 +177,10 @@ def _split(note: str) -> tuple[str, list[tuple[str, bytes]]]:
     lines = tail.split("\n")
     if not gap or not text or not tail.endswith("\n") or len(lines) > SIGNATURES_MAX + 1:
         raise MalformedNoteError("this is no signed note: no empty line and signatures at its end")
-    return text + "\n", [_signature(line) for line in lines[:-1]]
+    signatures = [_signature(line) for line in lines[:-1]]
+    if len({(name, signature[:4]) for name, signature in signatures}) < len(signatures):
+        raise MalformedNoteError("this is no signed note: one key has signed it twice")
+    return text + "\n", signatures
 
 
 def _signature(line: str) -> tuple[str, bytes]:
@@ -178,13 +194,10 @@ def _signature(line: str) -> tuple[str, bytes]:
 def _parse(text: str, expected: str) -> tuple[str, bytes, bytes]:
     parts = text.strip().split("+", 2)
     decoded = _bytes(parts[2]) if len(parts) == 3 else None
-    if decoded is None or len(decoded) != 33 or decoded[:1] != _ED25519:
+    if decoded is None or len(decoded) != 33 or decoded[:1] != _ED25519 or not _ID.fullmatch(parts[1]):
         raise MalformedKeyError(expected)
     _require_name(parts[0])
-    try:
-        return parts[0], bytes.fromhex(parts[1]), decoded[1:]
-    except ValueError:
-        raise MalformedKeyError(expected) from None
+    return parts[0], bytes.fromhex(parts[1]), decoded[1:]
 
 
 def _require_name(name: str) -> None:
@@ -202,7 +215,9 @@ def _text(raw: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes | None:
+    """Of the one way to write them: base64 has several for the last character."""
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         return None
+    return decoded if _text(decoded) == text else None

@@ -5,9 +5,21 @@ from typing import Any
 
 import msgspec
 
-from events.envelope import Cursor
-from ledger.checkpoints.checkpoint import Checkpoint, Restored, Statement, parse, time_of
-from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, open_note, unverified_text
+from events.codec import decode_data
+from events.envelope import GENESIS_HASH, Cursor
+from events.stream_names import LOG_STREAM
+from events.system import KeyRotated, LogStated
+from ledger.checkpoints.checkpoint import (
+    POSITION_MAX,
+    Checkpoint,
+    Restored,
+    Statement,
+    keys_of,
+    open_statement,
+    parse,
+)
+from ledger.checkpoints.merkle_store import Tree
+from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, unverified_text
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 
@@ -15,11 +27,32 @@ query = load_queries("ledger.checkpoints")
 
 
 class StoredNote(msgspec.Struct, frozen=True):
-    """Row of the table of notes; its signature was not looked at."""
+    """Row of the table of notes; its signature was not looked at.
+
+    `place` is where it was signed. The hash there is ours to remember: a checkpoint's note does not hold it.
+    """
 
     number: int
     note: str
     statement: Statement
+    place: Cursor
+
+
+class ToldLog(msgspec.Struct, frozen=True):
+    """What the log says of itself at a position: a statement, or a rotation of the key."""
+
+    position: int
+    recorded_at_us: int
+    event: LogStated | KeyRotated
+
+    @property
+    def key(self) -> str:
+        """The key that signs from there on."""
+        return self.event.key if isinstance(self.event, LogStated) else self.event.new
+
+    @property
+    def origin(self) -> str:
+        return self.key.partition("+")[0]
 
 
 class CheckpointStatus(msgspec.Struct, frozen=True):
@@ -32,7 +65,7 @@ class CheckpointStatus(msgspec.Struct, frozen=True):
 
 async def stored(reader: Reader, *, kind: str | None = None) -> list[StoredNote]:
     """Notes in stored order. Raises NoteError for one unreadable or unlike its columns."""
-    return [_stored(row) for row in await reader.fetch(query("notes"), kind)]
+    return [stored_note(row) for row in await reader.fetch(query("notes"), kind)]
 
 
 async def recent_notes(reader: Reader, limit: int = 200) -> list[str]:
@@ -40,22 +73,57 @@ async def recent_notes(reader: Reader, limit: int = 200) -> list[str]:
     return [row["note"] for row in rows]
 
 
-async def newest_checkpoint(reader: Reader, *, at_least: int = 0) -> StoredNote | None:
-    """The newest checkpoint, if its size is `at_least` so much."""
-    row = await reader.fetchrow(query("newest_note"), "checkpoint", at_least)
-    return _stored(row) if row else None
+async def newest_checkpoint(
+    reader: Reader, *, at_least: int = 0, at_most: int = POSITION_MAX
+) -> StoredNote | None:
+    """The newest checkpoint of a size between these."""
+    row = await reader.fetchrow(query("newest_note"), at_least, at_most)
+    return stored_note(row) if row else None
 
 
 async def store(reader: Reader, note: str) -> StoredNote:
     """Add a note. Raises NoteError when it cannot be read."""
     statement = parse(unverified_text(note))
-    head, kind = statement.head, kind_of(statement)
-    number = await reader.fetchval(query("add_note"), kind, head.position, head.hash, statement.time_us, note)
-    return StoredNote(int(number), note, statement)
+    if isinstance(statement, Restored):
+        place = statement.head
+    else:
+        place = Cursor(statement.size, await hash_at(reader, statement.size) or GENESIS_HASH)
+    row = await reader.fetchrow(query("add_note"), kind_of(statement), place.position, place.hash, note)
+    assert row is not None
+    return stored_note(row)
 
 
 def kind_of(statement: Statement) -> str:
     return "checkpoint" if isinstance(statement, Checkpoint) else "restored"
+
+
+def words_for(statement: Statement) -> str:
+    """E.g. `checkpoint of 4211`."""
+    return f"{kind_of(statement)} of {_position(statement)}"
+
+
+async def log_statements(reader: Reader) -> list[ToldLog]:
+    """What the log says of itself, in order. Raises CodecError."""
+    rows = await reader.fetch(query("log_statements"), LOG_STREAM)
+    return [ToldLog(row[0], row[1], decode_data(row["type"], row["data"])) for row in rows]  # type: ignore[arg-type]
+
+
+async def stated_until(reader: Reader) -> tuple[int, int] | None:
+    """Time until which the log is signed, and now, in epoch microseconds; None without a statement."""
+    row = await reader.fetchrow(query("last_statement"), LOG_STREAM)
+    return (row["until_us"], row["now_us"]) if row else None
+
+
+async def remembered_keys(reader: Reader, keys: Sequence[PublicKey]) -> list[PublicKey]:
+    """These keys, and those that came before or after them. Raises SignatureError for a forged rotation."""
+    pairs = [
+        keys_of(told.event) for told in await log_statements(reader) if isinstance(told.event, KeyRotated)
+    ]
+    found = list(keys)
+    for pair in (*pairs, *reversed(pairs)):
+        if {key.key for key in pair} & {key.key for key in found}:
+            found += [key for key in pair if key not in found]
+    return found
 
 
 async def hash_at(reader: Reader, position: int) -> bytes | None:
@@ -66,24 +134,54 @@ async def hash_at(reader: Reader, position: int) -> bytes | None:
     return found
 
 
-async def verdict(
-    reader: Reader, place: Cursor, time_us: int, restorations: Sequence[Restored]
-) -> CheckpointStatus:
-    """Whether the log holds a signed place, or a restoration explains it.
+async def places(reader: Reader, statements: Sequence[Statement]) -> list[Cursor]:
+    """Where each was signed, in their order; zeros for a hash where the log has another root.
 
-    A restoration counts only if the log holds the head it was signed at, or a later one explains that too.
+    Reads the log's hashes once.
+    """
+    sizes = {one.size for one in statements if isinstance(one, Checkpoint)}
+    roots = await Tree(reader, tiles=False).roots(sizes)
+    found = []
+    for one in statements:
+        if isinstance(one, Restored):
+            found.append(one.head)
+        else:
+            held = roots.get(one.size) == one.root
+            found.append(
+                Cursor(one.size, (await hash_at(reader, one.size) if held else None) or GENESIS_HASH)
+            )
+    return found
+
+
+async def verdict(
+    reader: Reader, place: Cursor, seen: int | str, restorations: Sequence[Restored]
+) -> CheckpointStatus:
+    """Whether the log holds a place, or a restoration explains it.
+
+    `seen`: at that time, or signed under that origin. A restoration counts only if the log holds the head it
+    was signed at, or a later one explains that too.
     """
     stands = await hash_at(reader, place.position)
     if stands == place.hash:
         return CheckpointStatus(held=True)
     for one in sorted(restorations, key=lambda r: r.time_us, reverse=True):
-        if not one.explains(place, time_us) or not await _holds(reader, one.kept, restorations, one):
+        if not one.explains(place, seen) or not await _holds(reader, one.kept, restorations, one):
             continue
         return CheckpointStatus(held=False, explained_by=one)
     wrong = "is not in the log: it ends before" if stands is None else "has another hash in the log"
+    if stands is not None and place.hash == GENESIS_HASH:
+        wrong = "is not as it was signed: the hashes up to there give another root"
     return CheckpointStatus(
         held=False, wrong=f"position {place.position} {wrong}, and no restoration explains it"
     )
+
+
+async def verdict_of(
+    reader: Reader, statement: Statement, place: Cursor, restorations: Sequence[Restored]
+) -> CheckpointStatus:
+    """The same for a statement that was signed at this place."""
+    seen = statement.time_us if isinstance(statement, Restored) else statement.origin
+    return await verdict(reader, place, seen, restorations)
 
 
 async def _holds(
@@ -98,22 +196,29 @@ async def _holds(
     return True
 
 
-def restorations_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:
-    """Restorations among notes that `keys` have signed; others are left out."""
+def statements_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[tuple[Statement, str]]:
+    """Statements that `keys` have signed, with their notes; others are left out."""
     found = []
-    for note in notes:
+    for note in dict.fromkeys(notes):
         try:
-            statement = parse(open_note(note, *keys))
+            found.append((open_statement(note, *keys, restored=True), note))
         except NoteError:
             continue
-        if isinstance(statement, Restored):
-            found.append(statement)
     return found
 
 
-def _stored(row: Any) -> StoredNote:
-    statement = parse(unverified_text(row["note"]))
-    columns = (row["kind"], row["position"], row["hash"], time_of(row["made_at"]))
-    if columns != (kind_of(statement), statement.head.position, statement.head.hash, statement.time_us):
+def restorations_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:
+    return [one for one, _ in statements_in(notes, keys) if isinstance(one, Restored)]
+
+
+def stored_note(row: Any) -> StoredNote:
+    """Raises NoteError for a row whose note is none, or another's."""
+    statement, place = parse(unverified_text(row["note"])), Cursor(row["position"], row["hash"])
+    known = statement.head if isinstance(statement, Restored) else Cursor(statement.size, place.hash)
+    if (row["kind"], place) != (kind_of(statement), known):
         raise NoteMismatchError(f"number {row['number']} of the table checkpoints is not what its note says")
-    return StoredNote(row["number"], row["note"], statement)
+    return StoredNote(row["number"], row["note"], statement, place)
+
+
+def _position(statement: Statement) -> int:
+    return statement.size if isinstance(statement, Checkpoint) else statement.head.position

@@ -104,7 +104,8 @@ CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
 -- What people did: `journal_filter`. The types are those whose events have an actor.
 CREATE INDEX events_actor ON events ((data ->> 'actor'), position)
     WHERE type IN ('AccountForgotten', 'ClockCorrected', 'CreditsGranted', 'CreditsRevoked', 'DeadLetterDropped', 'JobFailed',
-                   'JobRequeued', 'PromoCreated', 'PromoDisabled', 'RefundIntended', 'SalesPaused', 'SalesResumed')
+                   'JobRequeued', 'KeyRotated', 'PromoCreated', 'PromoDisabled', 'RefundIntended', 'SalesPaused',
+                   'SalesResumed')
       AND (data ->> 'actor') <> '';
 -- What logins appended that are no process's: `journal_filter`, `logins`.
 CREATE INDEX events_writer ON events (writer, position)
@@ -151,12 +152,11 @@ CREATE TABLE snapshots (
 -- Each row is one signed note. The auditor keeps copies elsewhere: what stands only here proves nothing against
 -- someone who can rewrite this database.
 CREATE TABLE checkpoints (
-    number   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    number   bigint NOT NULL PRIMARY KEY CHECK (number > 0), -- 1, 2, 3, …
     kind     text   NOT NULL CHECK (kind IN ('checkpoint', 'restored')),
-    position bigint NOT NULL CHECK (position >= 0),         -- the log's head when it was signed,
+    position bigint NOT NULL CHECK (position >= 0),         -- the last that it covers,
     hash     bytea  NOT NULL CHECK (length(hash) = 32),     -- and the hash there
-    made_at  timestamptz NOT NULL,                          -- as the note says
-    note     text   NOT NULL CHECK (length(note) <= 100000) -- the whole signed text; the columns only repeat it
+    note     text   NOT NULL CHECK (length(note) <= 100000) -- the whole signed text
 );
 CREATE INDEX checkpoints_position ON checkpoints (position);
 CREATE TRIGGER checkpoints_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON checkpoints

@@ -97,7 +97,9 @@ FROM (VALUES
     ('system',  'SystemStarted',      '',         '',      'bot web worker monitor maintenance'),
     ('system',  'SalesPaused',        '',         '',      'bot'),
     ('system',  'SalesResumed',       '',         '',      'bot'),
-    ('system',  'SpendCapReached',    '',         '',      'maintenance')
+    ('system',  'SpendCapReached',    '',         '',      'maintenance'),
+    ('system',  'LogStated',          '',         '',      'maintenance'),
+    ('system',  'KeyRotated',         '',         '',      '')
 ) AS r (stream, type, kind, waits, logins);
 
 -- What tells apart events of one type that not everybody may append.

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from events.system import KeyRotated, LogStated
+
 
 class RecordStart(msgspec.Struct, frozen=True):
     """Record a process's start, as in SystemStarted. The key has to be new for each start."""
@@ -32,5 +34,18 @@ class RecordSpendCap(msgspec.Struct, frozen=True):
     spent_milli: int
 
 
+class StateLog(msgspec.Struct, frozen=True):
+    """State what the log is, as the key that signs it; as in LogStated."""
+
+    told: LogStated
+
+
+class RotateKey(msgspec.Struct, frozen=True):
+    """Let another key sign the log from here on; as in KeyRotated."""
+
+    told: KeyRotated
+
+
+LogCommand = StateLog | RotateKey
 SalesCommand = PauseSales | ResumeSales | RecordSpendCap
-SystemCommand = RecordStart | SalesCommand
+SystemCommand = RecordStart | SalesCommand | LogCommand

@@ -7,27 +7,46 @@ import msgspec
 from msgspec.structs import replace
 
 from events import system
-from events.stream_names import CLOCK_STREAM, SALES_STREAM, system_stream
-from events.system import SalesPaused, SalesResumed, SpendCapReached, SystemEvent, SystemStarted
+from events.stream_names import CLOCK_STREAM, LOG_STREAM, SALES_STREAM, system_stream
+from events.system import (
+    KeyRotated,
+    LogStated,
+    SalesPaused,
+    SalesResumed,
+    SpendCapReached,
+    SystemEvent,
+    SystemStarted,
+    generation,
+)
 from ledger import errors
 from ledger.accounts.decider import NewEvents, View, require_said, state_of
-from ledger.system.commands import PauseSales, RecordSpendCap, RecordStart, ResumeSales, SystemCommand
+from ledger.system.commands import (
+    LogCommand,
+    PauseSales,
+    RecordSpendCap,
+    RecordStart,
+    ResumeSales,
+    SystemCommand,
+)
 
 _PROCESS: Final = re.compile("[a-z]{1,32}")
 _VERSION: Final = re.compile("[A-Za-z0-9_.+-]{1,64}")
 _COMMIT: Final = re.compile("([0-9a-f]{40,64})?")
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
+_KEY: Final = re.compile(r"[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
 _DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class SystemState(msgspec.Struct, frozen=True):
     """Of `system-sales`: whether sales are paused, and the last day whose cap was reached.
 
-    Starts leave nothing to decide by. `broken` says why an event could not be read.
+    Of `system-log`: the `key` that signs it. Starts leave nothing to decide by. `broken` says why an event
+    could not be read.
     """
 
     paused: bool = False
     capped_day: str = ""
+    key: str = ""
     broken: str = ""
 
 
@@ -41,12 +60,18 @@ def evolve(state: SystemState, event: SystemEvent) -> SystemState:
             return replace(state, paused=False)
         case SpendCapReached():
             return replace(state, capped_day=event.day)
+        case LogStated():
+            return replace(state, key=event.key)
+        case KeyRotated():
+            return replace(state, key=event.new)
         case _ as never:
             assert_never(never)
 
 
 def decide(view: View, command: SystemCommand) -> NewEvents:
     """The command's events with their streams. Raises InvalidCommandError."""
+    if isinstance(command, LogCommand):
+        return [(LOG_STREAM, tell(state_of(view, LOG_STREAM, SystemState), command))]
     stream = system_stream(command.process) if isinstance(command, RecordStart) else SALES_STREAM
     state = state_of(view, stream, SystemState)
     match command:
@@ -73,7 +98,7 @@ def start(command: RecordStart) -> NewEvents:
         raise errors.InvalidCommandError(
             "a start has a process, a version, a commit and a digest of settings"
         )
-    if system_stream(command.process) in (SALES_STREAM, CLOCK_STREAM):
+    if system_stream(command.process) in (SALES_STREAM, CLOCK_STREAM, LOG_STREAM):
         raise errors.InvalidCommandError(f"no process is called {command.process}")
     started = SystemStarted(command.process, command.version, command.commit, command.settings)
     return [(system_stream(command.process), started)]
@@ -89,3 +114,33 @@ def reach_cap(state: SystemState, command: RecordSpendCap) -> NewEvents:
         return []
     reached = SpendCapReached(command.day, command.cap_milli, command.spent_milli)
     return [(SALES_STREAM, reached)]
+
+
+def tell(state: SystemState, command: LogCommand) -> LogStated | KeyRotated:
+    """The event, if it goes on with the log's key.
+
+    A restored log begins anew under the next name, with any key. Signatures are not looked at: who reads them
+    does that (ledger/checkpoints/store.py).
+    """
+    told = command.told
+    new = told.key if isinstance(told, LogStated) else told.new
+    if not _KEY.fullmatch(new):
+        raise errors.InvalidCommandError("a key is <name>+<8 hex digits>+<base64>")
+    (name, number), (now, reached) = (generation(key.partition("+")[0]) for key in (new, state.key))
+    if isinstance(told, KeyRotated):
+        require_said(told.actor, told.reason)
+        if told.old != state.key or (name, number) != (now, reached) or new == told.old:
+            raise errors.InvalidCommandError(
+                f"the log is signed by {state.key or 'no key yet'}: only that one hands over, within its name"
+            )
+        return told
+    if state.key and new != state.key and not (name == now and number > reached):
+        raise errors.InvalidCommandError(
+            f"the log is signed by {state.key}, not by {new}: `neurocards ledger rotate-key` changes that"
+        )
+    if state.key and told.previous is None:
+        raise errors.InvalidCommandError("only the first statement has no predecessor")
+    balances = [one.position for one in told.states if one.name == "balances"]
+    if balances != ([told.books.position] if told.books else []):
+        raise errors.InvalidCommandError("books stand beside the state of the balances, and where it stands")
+    return told

@@ -11,6 +11,7 @@ ProjectionError
 ├── TargetTakenError            what was to be built aside is there already
 ├── ExportError                 a file of the log cannot be written
 ├── ManifestError               what stands beside an exported file cannot be read
+│   └── MalformedManifestError  it is there, and no manifest
 └── SwapTimeoutError            long readers kept the view; the fresh table stays for another try
 """
 
@@ -74,3 +75,7 @@ class ExportError(ProjectionError):
 
 class ManifestError(ProjectionError):
     """What stands beside an exported file is missing, or is no manifest."""
+
+
+class MalformedManifestError(ManifestError):
+    """Manifest of an exported file is not written as manifests are."""

@@ -1,8 +1,11 @@
 -- name: export_csv
--- The rows as columns. $1 first position, $2 last position
-SELECT position, stream, version, type, data::text AS data, key, encode(body_hash, 'hex') AS body_hash, command_events,
-       writer, recorded_at_us, encode(hash, 'hex') AS hash
-FROM events WHERE position BETWEEN $1 AND $2 ORDER BY position
+-- The rows as columns; what a spreadsheet would execute has an apostrophe before it. $1 first position, $2 last position
+SELECT position, regexp_replace(stream, formula, mark) AS stream, version, regexp_replace(type, formula, mark) AS type,
+       regexp_replace(data::text, formula, mark) AS data, regexp_replace(key, formula, mark) AS key,
+       encode(body_hash, 'hex') AS body_hash, command_events, regexp_replace(writer, formula, mark) AS writer, recorded_at_us,
+       encode(hash, 'hex') AS hash
+FROM events, (VALUES ('^[=+@\t\r''-]', '''\&')) AS plain (formula, mark)
+WHERE position BETWEEN $1 AND $2 ORDER BY position
 
 -- name: export_ends
 -- What stands at the ends of a range, and the time. $1 first position, $2 last position

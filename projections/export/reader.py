@@ -2,10 +2,11 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from hashlib import file_digest
 from pathlib import Path
-from typing import BinaryIO
+from typing import Annotated, BinaryIO
 
 import msgspec
 
@@ -23,6 +24,14 @@ class Unreadable(msgspec.Struct, frozen=True):
 
 Row = Recorded | Unreadable
 
+_NUMBER = re.compile("-?[1-9][0-9]{0,18}|0")
+_HEX = re.compile("([0-9a-f]{2})+")
+_EXECUTED = re.compile("[=+@\t\r'-]")
+"""What a spreadsheet takes for a formula begins so; we put an apostrophe before it."""
+
+
+Hex = Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2})+\Z")]
+
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     position: int
@@ -31,11 +40,11 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     type: str
     data: msgspec.Raw
     key: str | None
-    body_hash: str | None
+    body_hash: Hex | None
     command_events: int | None
     writer: str | None
     recorded_at_us: int
-    hash: str
+    hash: Hex
 
 
 def rows(path: Path, form: Format) -> Iterator[Row]:
@@ -50,7 +59,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _jsonl(path: Path) -> Iterator[Row]:
-    decode = msgspec.json.Decoder(_Line).decode
+    decode, encode = msgspec.json.Decoder(_Line).decode, msgspec.json.Encoder().encode
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), start=1):
             if line is None:
@@ -61,6 +70,10 @@ def _jsonl(path: Path) -> Iterator[Row]:
                 return
             try:
                 row = decode(line)
+                if encode(row) + b"\n" != line:
+                    raise ValueError(
+                        "it is not written as we write it: a field twice, or numbers in another form"
+                    )
                 yield Recorded(
                     row.position,
                     row.stream,
@@ -74,7 +87,7 @@ def _jsonl(path: Path) -> Iterator[Row]:
                     row.recorded_at_us,
                     bytes.fromhex(row.hash),
                 )
-            except (msgspec.DecodeError, ValueError) as error:
+            except (msgspec.DecodeError, ValueError, OverflowError) as error:
                 yield Unreadable(f"line {number}", f"cannot be read: {error}")
 
 
@@ -106,17 +119,38 @@ def _from_text(place: str, cells: list[str]) -> Row:
     try:
         position, stream, version, type_name, data, key, body_hash, events, writer, time_us, digest = cells
         return Recorded(
-            int(position),
-            stream,
-            int(version),
-            type_name,
-            data,
-            key or None,
-            bytes.fromhex(body_hash) if body_hash else None,
-            int(events) if events else None,
-            writer or None,
-            int(time_us),
-            bytes.fromhex(digest),
+            _number(position),
+            plain_text(stream),
+            _number(version),
+            plain_text(type_name),
+            plain_text(data),
+            plain_text(key) or None,
+            _bytes(body_hash) if body_hash else None,
+            _number(events) if events else None,
+            plain_text(writer) or None,
+            _number(time_us),
+            _bytes(digest),
         )
     except ValueError as error:
         return Unreadable(place, f"cannot be read: {error}")
+
+
+def _number(cell: str) -> int:
+    if not _NUMBER.fullmatch(cell):
+        raise ValueError(f"{cell!r} is no number as we write it")
+    return int(cell)
+
+
+def _bytes(cell: str) -> bytes:
+    if not _HEX.fullmatch(cell):
+        raise ValueError(f"{cell!r} is no hash as we write it")
+    return bytes.fromhex(cell)
+
+
+def plain_text(cell: str) -> str:
+    """The text of a cell; one that a spreadsheet would execute has an apostrophe before it."""
+    if cell.startswith("'") and _EXECUTED.match(cell[1:]):
+        return cell[1:]
+    if _EXECUTED.match(cell):
+        raise ValueError(f"{cell!r} would be executed by a spreadsheet: we put an apostrophe before that")
+    return cell

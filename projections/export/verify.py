@@ -19,6 +19,8 @@ from events.codec import EVENT_TYPES
 from events.envelope import Cursor, Recorded
 from events.errors import UnknownEventTypeError
 from events.stream_names import JOB
+from ledger.checkpoints.checkpoint import Checkpoint, time_text
+from ledger.checkpoints.merkle import CompactRange, leaf_hash
 from ledger.log.hash_chain import event_hash
 from projections.engine.errors import ManifestError
 from projections.export.manifest import Manifest, totals_of
@@ -44,10 +46,20 @@ _moved = msgspec.json.Decoder(_Moved).decode
 
 
 class FileCheck:
-    def __init__(self, manifest: Manifest, findings: Findings, checkpoint: Cursor | None = None) -> None:
+    """Check of rows, one after the other.
+
+    Each checkpoint, its signature checked before, must end in the rows or be the manifest's own.
+    """
+
+    def __init__(
+        self, manifest: Manifest, findings: Findings, checkpoints: Sequence[Checkpoint] = ()
+    ) -> None:
         self._manifest = manifest
         self._say = findings.add
-        self._checkpoint = checkpoint
+        self._waiting = list(checkpoints)
+        self._tree = CompactRange()
+        self._tree.extend(manifest.first_position - 1, [bytes.fromhex(node) for node in manifest.left])
+        self._times: list[int] = []
         self._cursor = Cursor(manifest.first_position - 1, bytes.fromhex(manifest.hash_before))
         self._otherwise: bytes | None = None  # the hash the row before should have had
         self._page: list[RulesRow] = []
@@ -72,8 +84,10 @@ class FileCheck:
             self._damage("unreadable", row.position, str(UnknownEventTypeError(row.type, row.position)))
         if row.type.startswith("Credits"):
             self._add_credits(row)
-        if self._checkpoint is not None and row.position == self._checkpoint.position:
-            self._compare(row.cursor)
+        if self.sound:
+            self._compare_roots()
+            self._tree.add(0, leaf_hash(row.hash))
+        self._times = [*self._times[:1], row.recorded_at_us]
         if self.rules is not None and self.sound:
             self._page.append(for_rules(row))
             self._command_left = (row.command_events or self._command_left) - 1
@@ -124,11 +138,13 @@ class FileCheck:
         self.rules.add(self._page)
         self._page = []
 
-    def _compare(self, place: Cursor) -> None:
-        assert self._checkpoint is not None
-        if place != self._checkpoint:
-            message = f"the checkpoint signs another hash for position {place.position} than the file has"
-            self._damage("checkpoint", place.position, message)
+    def _compare_roots(self) -> None:
+        """Compare the tree so far with the checkpoints of its size."""
+        for signed in [one for one in self._waiting if one.size == self._tree.size]:
+            self._waiting.remove(signed)
+            if self._tree.root() != signed.root:
+                message = f"the checkpoint of {signed.size} events signs another log than the file is of"
+                self._damage("checkpoint", signed.size, message)
 
     def _damage(self, kind: Kind, position: int | None, message: str) -> None:
         self.sound = False
@@ -147,8 +163,18 @@ class FileCheck:
             self._damage("inserted", manifest.last_position + 1, message)
         elif end.hash.hex() != manifest.head_hash:
             self._damage("manifest", end.position, "the manifest names another hash for the last position")
-        if self._checkpoint is not None:
-            self._check_reach(self._checkpoint)
+        if self.sound:
+            self._compare_roots()
+            reached = manifest.checkpoint()
+            if reached is not None and self._waiting:
+                self._tree.extend(reached.size, [bytes.fromhex(node) for node in manifest.right])
+                self._compare_roots()
+        for signed in self._waiting:
+            message = (
+                f"the checkpoint of {signed.size} events does not end in the file, which holds "
+                f"{manifest.first_position} to {end.position}, nor is it the one that its manifest leads to"
+            )
+            self._damage("checkpoint", signed.size, message)
         if not self.sound:
             return []
         self._compare_sums()
@@ -158,15 +184,6 @@ class FileCheck:
             self._command_left = 0 if self._page.pop()[4] is not None else self._command_left
         self._turn_page()
         return self.rules.late
-
-    def _check_reach(self, signed: Cursor) -> None:
-        manifest = self._manifest
-        if signed.position == manifest.first_position - 1:
-            self._compare(Cursor(signed.position, bytes.fromhex(manifest.hash_before)))
-        elif not manifest.first_position <= signed.position <= self._cursor.position:
-            held = f"{manifest.first_position} to {self._cursor.position}"
-            message = f"the checkpoint's position {signed.position} is not in the file, which holds {held}"
-            self._damage("checkpoint", signed.position, message)
 
     def _compare_sums(self) -> None:
         manifest = self._manifest
@@ -181,6 +198,10 @@ class FileCheck:
                 if counted != claimed:
                     message = f"{name}: {counted} {what} in the file, the manifest says {claimed}"
                     self._damage("manifest", None, message)
+        ends = self._times[:1] + self._times[-1:]
+        for at, time_us in zip((manifest.first_at, manifest.last_at), ends, strict=False):
+            if at != time_text(time_us):
+                self._damage("manifest", None, f"the manifest says {at}, the row {time_text(time_us)}")
 
 
 def for_rules(row: Recorded) -> RulesRow:
@@ -213,13 +234,13 @@ def verify_file(
     path: Path,
     manifest: Manifest,
     *,
-    checkpoint: Cursor | None = None,
+    checkpoints: Sequence[Checkpoint] = (),
     progress: Progress = lambda position: None,
 ) -> Findings:
     """Findings of the whole file. Raises ManifestError when it cannot be read."""
     findings = Findings()
     check_bytes(path, manifest, findings)
-    check_rows(path, manifest, findings, checkpoint=checkpoint, progress=progress)
+    check_rows(path, manifest, findings, checkpoints=checkpoints, progress=progress)
     return findings
 
 
@@ -241,11 +262,11 @@ def check_rows(
     manifest: Manifest,
     findings: Findings,
     *,
-    checkpoint: Cursor | None = None,
+    checkpoints: Sequence[Checkpoint] = (),
     progress: Progress = lambda position: None,
 ) -> None:
     """Check rows against the manifest and the rules. Raises ManifestError."""
-    check = FileCheck(manifest, findings, checkpoint)
+    check = FileCheck(manifest, findings, checkpoints)
     try:
         for row in rows(path, manifest.format):
             check.add(row)

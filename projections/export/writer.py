@@ -12,7 +12,10 @@ from typing import Any, BinaryIO, Final
 import msgspec
 
 from events.envelope import GENESIS_HASH
-from ledger.checkpoints.checkpoint import time_text
+from ledger.checkpoints.checkpoint import Checkpoint, time_text
+from ledger.checkpoints.merkle import CompactRange
+from ledger.checkpoints.merkle_store import Tree
+from ledger.checkpoints.store import newest_checkpoint
 from ledger.errors import IntegrityError
 from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
@@ -171,6 +174,8 @@ async def export(
         count = await copy(connection, what, form, file.write, progress)
     sums = await connection.fetch(query("export_sums"), what.first, what.last)
     manifest = _manifest(path, form, what, file, count, [tuple(row) for row in sums])
+    if count == what.events:
+        manifest = msgspec.structs.replace(manifest, **await _beside(connection, what))
     with WholeFile(path_of(path)) as beside:
         beside.write(manifest.text().encode())
     if count != what.events:
@@ -179,6 +184,23 @@ async def export(
             "the file holds what is there, run `neurocards ledger verify`"
         )
     return manifest
+
+
+async def _beside(connection: Connection, what: Range) -> dict[str, Any]:
+    """Nodes of the tree beside the range, up to a checkpoint."""
+    note = await newest_checkpoint(connection, at_least=what.last)
+    signed = note.statement if note and isinstance(note.statement, Checkpoint) else None
+    size = signed.size if signed else what.last
+    for tiles in (True, False):  # tiles may be damaged: the second time from rows
+        tree, whole = Tree(connection, tiles=tiles), CompactRange()
+        parts = [(0, what.first - 1), (what.first - 1, what.last), (what.last, size)]
+        left, within, right = [await tree.nodes(*part) for part in parts]
+        for (_, end), nodes in zip(parts, (left, within, right), strict=True):
+            whole.extend(end, nodes)
+        if signed is None or whole.root() == signed.root:
+            break
+    beside = {"left": tuple(node.hex() for node in left), "right": tuple(node.hex() for node in right)}
+    return beside | {"note": note.note if note else None}
 
 
 def _manifest(

@@ -6,6 +6,7 @@ from hashlib import sha256
 import msgspec
 
 from events.envelope import Cursor
+from ledger.checkpoints.checkpoint import POSITION_MAX
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 
@@ -26,10 +27,10 @@ class Chain(msgspec.Struct):
     count: int = 0
 
 
-async def walk(connection: Connection, after: Cursor, progress: Progress) -> Chain:
+async def walk(connection: Connection, after: Cursor, progress: Progress, up_to: int = POSITION_MAX) -> Chain:
     chain = Chain([], 0, after)
     previous, position, last = after.hash, after.position, b""
-    cursor = await connection.cursor(query("chain"), after.position)
+    cursor = await connection.cursor(query("chain"), after.position, up_to)
     while rows := await cursor.fetch(PAGE):
         for covered, digest in rows:
             if sha256(previous + covered).digest() != digest:

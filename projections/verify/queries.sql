@@ -10,10 +10,10 @@ ORDER BY position
 -- name: chain
 -- For every event: what its hash covers besides the hash before it, as ledger/log/hash_chain.py describes, and its hash.
 -- The server puts the bytes together: sent as one column they cost a third of what ten columns do.
--- $1 after this position
+-- $1 after this position, $2 up to this one
 SELECT audit.event_bytes(position, stream, version, type, data::text, recorded_at_us, key, body_hash, command_events, writer),
        hash
-FROM events WHERE position > $1 ORDER BY position
+FROM events WHERE position > $1 AND position <= $2 ORDER BY position
 
 -- name: command_at
 -- The last event up to a position that begins a command, and the time at the position. $1 position
@@ -130,13 +130,6 @@ WHERE e.position > $1 AND e.position <= coalesce($2, e.position) AND e.recorded_
 -- Every event, as much of it as a read model folds. $1 after this position
 SELECT position, stream, version, type, data::text AS data, recorded_at_us
 FROM events WHERE position > $1 ORDER BY position
-
--- name: notes
--- Signed notes in the order they were stored, and what the log has where they were signed.
-SELECT c.number, c.kind, c.position, c.hash, c.note, e.recorded_at_us,
-       to_char(c.made_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS made_at, e.hash AS log_hash
-FROM checkpoints c LEFT JOIN events e USING (position)
-ORDER BY c.number
 
 -- name: open_jobs
 -- The unfinished jobs as the table has them, of those queued after a position. $1 after this position

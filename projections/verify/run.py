@@ -143,7 +143,9 @@ async def _conclude(
     findings = Findings()
     remembered = [
         *await stored_state.cursors(connection),
-        *await stored_state.checkpoints(connection, keys, findings),
+        *await stored_state.checkpoints(
+            connection, keys, findings, after=after.position, holds=not chain.broken
+        ),
     ]
     if after != GENESIS:
         log_hash = await hash_at(connection, after.position)

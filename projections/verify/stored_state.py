@@ -5,14 +5,17 @@ its last rows, or written anew with hashes that fit, is a whole one.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from hashlib import sha256
 
 import msgspec
 
 from events.envelope import GENESIS_HASH
-from ledger.checkpoints.checkpoint import Restored, Statement, parse, time_of
-from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, open_note, unverified_text
-from ledger.checkpoints.store import kind_of, verdict
+from events.errors import CodecError
+from events.system import LogStated
+from ledger.checkpoints.checkpoint import Checkpoint, Restored, open_statement
+from ledger.checkpoints.merkle_store import Tree
+from ledger.checkpoints.signed_note import NoteError, PublicKey
+from ledger.checkpoints.store import StoredNote, log_statements, remembered_keys, stored_note, verdict_of
 from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
@@ -21,6 +24,7 @@ from projections.verify.invariants import log_time
 from projections.verify.invariants.lots import Snapshot
 
 query = load_queries("projections.verify")
+notes_query = load_queries("ledger.checkpoints")
 
 PAGE = 200
 
@@ -101,42 +105,90 @@ def _vouched_for(position: int, agreeing: Collection[int], broken: Collection[in
 
 
 async def checkpoints(
-    connection: Connection, keys: Sequence[PublicKey], findings: Findings
+    connection: Connection, keys: Sequence[PublicKey], findings: Findings, *, after: int, holds: bool
 ) -> list[RememberedPosition]:
-    """Signed places, unless a restoration explains them. With `keys` all notes must be signed."""
-    found: list[tuple[RememberedPosition, Statement]] = []
-    cursor = await connection.cursor(query("notes"))
+    """Signed places, unless a restoration explains them. With `keys` all notes must be signed.
+
+    If the chain `holds`, and all of it is looked at, each must have the root that the hashes give.
+    """
+    found: list[tuple[RememberedPosition, StoredNote]] = []
+    try:
+        known = await remembered_keys(connection, keys) if keys else []
+    except (CodecError, NoteError) as error:
+        findings.add("checkpoint", None, str(error))
+        known = list(keys)
+    cursor, count = await connection.cursor(notes_query("notes"), None), 0
     while rows := await cursor.fetch(PAGE):
         for row in rows:
+            count += 1
             name = f"{row['kind']} number {row['number']}"
             try:
-                said = _statement(row, keys)
+                note = stored_note(row)
+                if keys:
+                    open_statement(note.note, *known, restored=True)
             except NoteError as error:
                 findings.add("checkpoint", row["position"], f"stored {name}: {error}")
                 continue
-            name, place = f"signed {name}" if keys else name, said.head
+            if row["number"] != count:
+                findings.add(
+                    "checkpoint", row["position"], f"stored {name} stands where number {count} should"
+                )
+                count = row["number"]
+            name, place = f"signed {name}" if keys else name, note.place
             one = RememberedPosition(
                 name, "checkpoint", place.position, place.hash, row["log_hash"], signed=bool(keys)
             )
-            found.append((one, said))
-            if one.agrees and said.time_us < (row["recorded_at_us"] or 0):
+            found.append((one, note))
+            made_us = note.statement.time_us if isinstance(note.statement, Restored) else None
+            if one.agrees and made_us is not None and made_us < (row["recorded_at_us"] or 0):
                 words = f"the {name} that covers them"
-                await log_time.check_later(connection, 0, place.position, said.time_us, words, findings)
-    restorations = [said for _, said in found if isinstance(said, Restored)]
+                await log_time.check_later(connection, 0, place.position, made_us, words, findings)
+    if keys and holds and not after:
+        found = await _with_roots(connection, found, findings)
+    if holds:
+        await _check_statements(connection, [note for _, note in found], findings)
+    restorations = [note.statement for _, note in found if isinstance(note.statement, Restored)]
     return [
         one
-        for one, said in found
-        if one.agrees or not (await verdict(connection, said.head, said.time_us, restorations)).explained_by
+        for one, note in found
+        if one.agrees
+        or not (await verdict_of(connection, note.statement, note.place, restorations)).explained_by
     ]
 
 
-def _statement(row: Any, keys: Sequence[PublicKey]) -> Statement:
-    text = open_note(row["note"], *keys) if keys else unverified_text(row["note"])
-    statement = parse(text)
-    columns = (row["kind"], row["position"], row["hash"], time_of(row["made_at"]))
-    if columns != (kind_of(statement), statement.head.position, statement.head.hash, statement.time_us):
-        raise NoteMismatchError("its row is not what its note says")
-    return statement
+async def _with_roots(
+    connection: Connection, notes: Sequence[tuple[RememberedPosition, StoredNote]], findings: Findings
+) -> list[tuple[RememberedPosition, StoredNote]]:
+    """The same, judged by their roots: these are signed, a row's hash is not."""
+    sizes = {note.statement.size for _, note in notes if isinstance(note.statement, Checkpoint)}
+    held, found = await Tree(connection, tiles=False).roots(sizes), []
+    for one, note in notes:
+        judged = one
+        if isinstance(note.statement, Checkpoint):
+            fits = held.get(note.statement.size) == note.statement.root
+            if fits and not one.agrees:
+                findings.add("checkpoint", one.position, f"{one.name} is right, its row has another hash")
+            judged = msgspec.structs.replace(one, log_hash=one.hash if fits else None)
+        found.append((judged, note))
+    return found
+
+
+async def _check_statements(connection: Connection, notes: Sequence[StoredNote], findings: Findings) -> None:
+    """Compare the notes with what the log states: none is missing, each is the one that comes next named."""
+    try:
+        told = [one for one in await log_statements(connection) if isinstance(one.event, LogStated)]
+    except CodecError:
+        return  # said of the event itself
+    signed = {note.place.position: note for note in notes if isinstance(note.statement, Checkpoint)}
+    before = {sha256(note.note.encode()).hexdigest() for note in notes}
+    for number, one in enumerate(told, start=1):
+        if one.position not in signed and number < len(told):  # the last may be signed in a moment
+            message = f"the log was stated at position {one.position}, and no stored note signs that"
+            findings.add("checkpoint", one.position, message)
+        previous = one.event.previous if isinstance(one.event, LogStated) else None
+        if previous is not None and previous.size in signed and previous.note not in before:
+            message = f"the note of {previous.size} is another than the statement at {one.position} names"
+            findings.add("checkpoint", previous.size, message)
 
 
 async def snapshots(connection: Connection, findings: Findings) -> dict[str, Snapshot]:

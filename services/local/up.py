@@ -102,7 +102,7 @@ class Up:
             await asyncio.gather(keeper, return_exceptions=True)
 
     def _ensure_signing_key(self) -> None:
-        if checkpoint_files.signing_key(self._settings) is None:
+        if not checkpoint_files.signing_keys(self._settings):
             path = checkpoint_files.made_here(self._settings)
             path.parent.mkdir(exist_ok=True, mode=0o700)
             name = self._settings.log_name or checkpoint_files.DEFAULT_NAME

@@ -87,7 +87,7 @@ async def serve(settings: Settings) -> None:
             verification = Verification(settings, pool, runtime.stop)
             tasks.start("verification", verification.run_once, verification.idle_s)
         if settings.checkpoint_every_seconds and key_path(settings) is not None:
-            checkpoints = Checkpoints(settings, pool)
+            checkpoints = Checkpoints(settings, ledger)
             tasks.start("checkpoints", checkpoints.run_once, checkpoints.idle_s)
         runtime.ready()
         await runtime.wait()

@@ -26,10 +26,14 @@ _GIT: Final = Path(services.__file__).parents[1] / ".git"
 
 async def record_start(ledger: Ledger, settings: Settings, process: str) -> None:
     """Append SystemStarted, before the process appends anything else. Raises LedgerError."""
-    command = RecordStart(
-        process, services.__version__, settings.commit or _head(), settings_digest(settings)
-    )
+    version, _, commit = program(settings).partition(" ")
+    command = RecordStart(process, version, commit, settings_digest(settings))
     await ledger.execute(command, key=f"started:{process}:{new_id()}")
+
+
+def program(settings: Settings) -> str:
+    """The code's version, and its commit if that is known."""
+    return f"{services.__version__} {settings.commit or _head()}".strip()
 
 
 def settings_digest(settings: Settings) -> str:

@@ -5,7 +5,7 @@ a file before: there is no other copy.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -13,10 +13,10 @@ import msgspec
 import structlog
 
 from events.envelope import Cursor
-from ledger.checkpoints.checkpoint import Restored, time_text
+from ledger.checkpoints.checkpoint import Restored, current_origin, sign, time_text
 from ledger.checkpoints.merkle_store import forget_tiles
 from ledger.checkpoints.signed_note import PrivateKey
-from ledger.checkpoints.store import hash_at, store
+from ledger.checkpoints.store import hash_at, statements_in, store, stored
 from ledger.errors import LedgerError
 from ledger.log.reader import LogReader
 from ledger.postgres import Pool, require_session
@@ -24,7 +24,7 @@ from ledger.sql import load_queries
 from projections.engine import cursors
 from projections.rebuild.run import RebuildOptions, rebuild
 from services.platform.errors import StartError
-from services.recovery.checkpoint_files import keep_note
+from services.recovery.checkpoint_files import keep_note, kept_notes
 from services.recovery.observed import entries_after
 from services.recovery.plan import NOTIFIER, Plan
 from services.streams.publisher.recreate import StreamMaker
@@ -51,7 +51,7 @@ class Repair:
         *,
         database_url: str,
         folder: Path,
-        key: PrivateKey | None,
+        keys: Sequence[PrivateKey],
         reach_back: int,
         say: Callable[[str], None],
     ) -> None:
@@ -59,7 +59,7 @@ class Repair:
         self._scripts = scripts
         self._database_url = database_url
         self._folder = folder
-        self._key = key
+        self._keys = keys
         self._maker = StreamMaker(pool, scripts, reach_back=reach_back)
         self._say = say
 
@@ -115,16 +115,20 @@ class Repair:
         self._say(f"{count} lost events saved from the stream to {path}")
 
     async def _sign(self, lost: Cursor, kept: Cursor, actor: str, reason: str) -> None:
-        if self._key is None:
+        if not self._keys:
             self._say("no key is configured, so nothing was signed: older checkpoints stay unexplained")
             return
         row = await self._pool.fetchrow(checkpoints_query("signing_head"))
         assert row is not None
         head = Cursor(row["position"], row["hash"])
-        statement = Restored(self._key.name, lost, kept, head, actor, reason, row["now_us"])
-        note = await store(self._pool, self._key.sign(statement.text()))
+        notes = [*(one.note for one in await stored(self._pool)), *kept_notes(self._folder)]
+        known = statements_in(notes, [key.public for key in self._keys])
+        origin = current_origin(self._keys[0].name, [one for one, _ in known])
+        statement = Restored(origin, lost, kept, head, actor, reason, row["now_us"])
+        note = await store(self._pool, sign(statement, self._keys))
         path = keep_note(self._folder, note.note)
         self._say(f"signed at {time_text(statement.time_us)}; keep a copy of {path} with the checkpoints")
+        self._say("the log goes on under the next name: `neurocards ledger public-key` tells auditors which")
 
     async def _open_jobs(self) -> None:
         await self._pool.execute(query("open_jobs_rebuild"))

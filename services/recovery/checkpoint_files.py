@@ -9,7 +9,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from ledger.checkpoints.checkpoint import Statement, parse, time_text
+from events.system import generation
+from ledger.checkpoints.checkpoint import Checkpoint, Statement, parse, time_text
 from ledger.checkpoints.signed_note import (
     NOTE_BYTES_MAX,
     MalformedKeyError,
@@ -20,7 +21,6 @@ from ledger.checkpoints.signed_note import (
     parse_private,
     unverified_text,
 )
-from ledger.checkpoints.store import kind_of
 from services.platform.errors import SettingsError
 from services.platform.settings import Settings
 
@@ -49,35 +49,42 @@ def folder(settings: Settings) -> Path:
     return settings.data_dir.expanduser() / FOLDER
 
 
-def signing_key(settings: Settings) -> PrivateKey | None:
-    """The private key, or None. Raises SettingsError when it cannot be used."""
+def signing_keys(settings: Settings) -> list[PrivateKey]:
+    """The private keys, the log's first; none without a file. Raises SettingsError for unusable ones."""
     path = key_path(settings)
     if path is None:
-        return None
+        return []
     try:
-        key = parse_private(path.read_text("ascii"))
+        keys = [parse_private(line) for line in path.read_text("ascii").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is no text"
         raise SettingsError([f"CHECKPOINT_KEY_FILE: {path} cannot be read: {reason}"]) from None
     except MalformedKeyError as error:
         raise SettingsError([f"CHECKPOINT_KEY_FILE: {path}: {error}"]) from None
-    if settings.log_name not in (None, key.name):
-        raise SettingsError([f"LOG_NAME: is {settings.log_name}, but the key in {path} signs as {key.name}"])
-    return key
+    names = {key.name for key in keys}
+    if len(names) != 1:
+        raise SettingsError([f"CHECKPOINT_KEY_FILE: {path} holds no key, or keys of several names"])
+    if settings.log_name not in (None, *names):
+        raise SettingsError(
+            [f"LOG_NAME: is {settings.log_name}, but the key in {path} signs as {keys[0].name}"]
+        )
+    return keys
 
 
-def require_signing_key(settings: Settings) -> PrivateKey:
-    """The private key. Raises SettingsError without one."""
-    key = signing_key(settings)
-    if key is None:
+def require_signing_keys(settings: Settings) -> list[PrivateKey]:
+    """The private keys. Raises SettingsError without any."""
+    keys = signing_keys(settings)
+    if not keys:
         raise SettingsError(
             ["CHECKPOINT_KEY_FILE: is not set; make a key with `neurocards ledger keygen FILE`"]
         )
-    return key
+    return keys
 
 
 def make_key(path: Path, name: str) -> PrivateKey:
     """Create a key file only its owner can read. Raises FileExistsError, MalformedKeyError."""
+    if generation(name)[1] > 1:
+        raise MalformedKeyError("a log's name ends in no number: that is how often it was restored")
     key = new_key(name)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
@@ -88,9 +95,11 @@ def make_key(path: Path, name: str) -> PrivateKey:
 
 
 def file_name(statement: Statement) -> str:
-    """E.g. `checkpoint-000000000123-20261122T110438.123456Z.note`: sorted by name is by position."""
+    """E.g. `checkpoint-000000000123-5f70a1c2.note`, with the root's first bytes: by name is by position."""
+    if isinstance(statement, Checkpoint):
+        return f"checkpoint-{statement.size:012d}-{statement.root[:4].hex()}{SUFFIX}"
     time = time_text(statement.time_us).replace("-", "").replace(":", "")
-    return f"{kind_of(statement)}-{statement.head.position:012d}-{time}{SUFFIX}"
+    return f"restored-{statement.head.position:012d}-{time}{SUFFIX}"
 
 
 def keep_note(where: Path, note: str) -> Path:

@@ -1,15 +1,25 @@
 """Remembered places compared with the log; *lost*: not held, nor explained by a restoration."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 import msgspec
 from redis.asyncio import Redis
 
 from events.envelope import GENESIS, GENESIS_HASH, Cursor, Recorded
-from ledger.checkpoints.checkpoint import Restored, Statement, parse, time_text
-from ledger.checkpoints.signed_note import NoteError, PublicKey, open_note, unverified_text
-from ledger.checkpoints.store import hash_at, kind_of, recent_notes, verdict
+from ledger.checkpoints.checkpoint import Restored, Statement, parse
+from ledger.checkpoints.signed_note import NoteError, PublicKey, unverified_text
+from ledger.checkpoints.store import (
+    hash_at,
+    places,
+    recent_notes,
+    remembered_keys,
+    statements_in,
+    verdict,
+    verdict_of,
+    words_for,
+)
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.platform.redis_keys import LEDGER
@@ -24,7 +34,7 @@ StreamsAre = Literal["in line", "empty", "behind", "incomplete", "of another his
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Remembered place; `source`: `cursor <name>`, `checkpoint of <time>`, `stream`.
+    """Remembered place; `source`: `cursor <name>`, `checkpoint of <size>`, `stream`.
 
     `held`: the log still holds it. Otherwise `explained`, by a signed restoration, or lost.
     """
@@ -53,18 +63,17 @@ class Streams(msgspec.Struct, frozen=True):
 
 
 async def restorations(pool: Pool, notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Restored]:
-    statements = _read([*await recent_notes(pool), *notes], keys)
-    return [statement for statement in statements if isinstance(statement, Restored)]
+    return [one for one in await _read(pool, notes, keys) if isinstance(one, Restored)]
 
 
 async def note_traces(
     pool: Pool, notes: Iterable[str], keys: Sequence[PublicKey], known: Sequence[Restored]
 ) -> list[Trace]:
     found = []
-    for statement in dict.fromkeys(_read([*await recent_notes(pool), *notes], keys)):
-        answer = await verdict(pool, statement.head, statement.time_us, known)
-        source = f"{kind_of(statement)} of {time_text(statement.time_us)}"
-        found.append(Trace(source, statement.head, answer.held, answer.explained_by is not None))
+    statements = await _read(pool, notes, keys)
+    for statement, place in zip(statements, await places(pool, statements), strict=True):
+        answer = await verdict_of(pool, statement, place, known)
+        found.append(Trace(words_for(statement), place, answer.held, answer.explained_by is not None))
     return found
 
 
@@ -165,11 +174,13 @@ async def _trace(pool: Pool, source: str, place: Cursor, time_us: int, known: Se
     return Trace(source, place, answer.held, answer.explained_by is not None)
 
 
-def _read(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Statement]:
+async def _read(pool: Pool, notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Statement]:
+    """What notes in the table and outside say, each once; with `keys` those that they have signed."""
+    every = [*await recent_notes(pool), *notes]
+    if keys:
+        return [one for one, _ in statements_in(every, await remembered_keys(pool, keys))]
     found: list[Statement] = []
-    for note in notes:
-        try:
-            found.append(parse(open_note(note, *keys) if keys else unverified_text(note)))
-        except NoteError:
-            continue  # `ledger verify` and `verify-checkpoint` complain about those
+    for note in dict.fromkeys(every):
+        with suppress(NoteError):  # `ledger verify` and `verify-checkpoint` complain about those
+            found.append(parse(unverified_text(note)))
     return found

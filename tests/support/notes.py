@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import msgspec
 
-from ledger.checkpoints.checkpoint import Checkpoint, Restored, time_text
-from ledger.checkpoints.signed_note import NoteError, PublicKey, new_key, open_note
-from ledger.checkpoints.store import StoredNote, kind_of, stored, verdict
+from events.system import LogStated
+from ledger.checkpoints.checkpoint import Checkpoint, Restored, open_statement
+from ledger.checkpoints.signed_note import NoteError, PublicKey, new_key
+from ledger.checkpoints.store import StoredNote, log_statements, places, stored, verdict_of, words_for
+from ledger.log.ledger import Ledger
 from projections.checkpoints import make_checkpoint
 
 if TYPE_CHECKING:
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
 KEY = new_key("neurocards/test")
 
 
-async def make_note(pool: "Pool", **options: Any) -> StoredNote:
+async def make_note(ledger: Ledger, **options: Any) -> StoredNote:
     """A checkpoint of the log as it stands."""
-    made = await make_checkpoint(pool, KEY, **options)
+    made = await make_checkpoint(ledger, KEY, program="0.1.0", **options)
     assert made is not None
     return made
 
@@ -31,6 +33,13 @@ def said(note: StoredNote) -> Checkpoint:
     return note.statement
 
 
+async def told(pool: "Pool", note: StoredNote) -> LogStated:
+    """What the log states of itself under a checkpoint."""
+    [found] = [one.event for one in await log_statements(pool) if one.position == said(note).size]
+    assert isinstance(found, LogStated)
+    return found
+
+
 class Damage(msgspec.Struct, frozen=True):
     """A stored note that the log contradicts. `position` is where to look."""
 
@@ -39,19 +48,18 @@ class Damage(msgspec.Struct, frozen=True):
 
 
 async def unkept(reading: "Pool", keys: Sequence[PublicKey] = ()) -> list[Damage]:
-    """Notes that are ahead of the log or have another hash, without explanation; not signed by `keys`."""
+    """Notes that are ahead of the log or of another one, without explanation; not signed by `keys`."""
     found: list[Damage] = []
     notes = await stored(reading)
     for note in notes if keys else []:
         try:
-            open_note(note.note, *keys)
+            open_statement(note.note, *keys, restored=True)
         except NoteError as error:
-            found.append(Damage(note.statement.head.position, str(error)))
-    restorations = [note.statement for note in notes if isinstance(note.statement, Restored)]
-    for note in notes:
-        statement = note.statement
-        answer = await verdict(reading, statement.head, statement.time_us, restorations)
+            found.append(Damage(note.place.position, str(error)))
+    statements = [note.statement for note in notes]
+    restorations = [one for one in statements if isinstance(one, Restored)]
+    for one, place in zip(statements, await places(reading, statements), strict=True):
+        answer = await verdict_of(reading, one, place, restorations)
         if answer.wrong:
-            what = f"{kind_of(statement)} of {time_text(statement.time_us)}"
-            found.append(Damage(statement.head.position, f"{what}: {answer.wrong}"))
+            found.append(Damage(place.position, f"{words_for(one)}: {answer.wrong}"))
     return found

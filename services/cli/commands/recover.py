@@ -59,9 +59,9 @@ async def recover_here(
     from services.recovery.apply import Repair, rows
     from services.recovery.plan import make_plan
 
-    key, folder = files.signing_key(settings), files.folder(settings)
+    signers, folder = files.signing_keys(settings), files.folder(settings)
     notes = [*notes, *files.kept_notes(folder)]
-    keys, reach_back = [key.public] if key else [], settings.stream_recover_events
+    keys, reach_back = [key.public for key in signers], settings.stream_recover_events
     say("comparing everything that remembers a place with the log; a long log takes some seconds")
     async with open_servers(settings, "recover") as servers:
         pool, scripts = servers.pool, servers.scripts
@@ -69,7 +69,7 @@ async def recover_here(
         decide(rows(plan), plan.nothing_to_do)
         if not plan.nothing_to_do:
             repair = Repair(
-                pool, scripts, database_url=settings.require_database_url(), folder=folder, key=key,
+                pool, scripts, database_url=settings.require_database_url(), folder=folder, keys=signers,
                 reach_back=reach_back, say=say,
             )  # fmt: skip
             await repair.run(plan, actor, reason)

@@ -99,17 +99,17 @@ def check_callback_secret(settings: Settings) -> Check:
 def check_signing(settings: Settings) -> list[Check]:
     """Whether checkpoints are signed, with which key, and who can read it."""
     try:
-        key = checkpoint_files.signing_key(settings)
+        keys = checkpoint_files.signing_keys(settings)
     except SettingsError as error:
         name, _, reason = str(error).partition(":")
         return [
             fail(name, reason.strip(), "set it right, or make a key with `neurocards ledger keygen FILE`")
         ]
     path = checkpoint_files.key_path(settings)
-    if key is None or path is None:
+    if not keys or path is None:
         found = "not set: no checkpoints are signed (`neurocards up` makes a key)"
         return [ok("CHECKPOINT_KEY_FILE", found)]
-    found = f"{path}: signs as {key.public}"
+    found = f"{path}: signs as {keys[0].public}"
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return [warn("CHECKPOINT_KEY_FILE", f"{path} can be read by others", f"chmod 600 {path}")]
     folder = checkpoint_files.folder(settings)

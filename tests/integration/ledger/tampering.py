@@ -11,6 +11,7 @@ from events.envelope import GENESIS, Recorded
 from events.job import Failure, Video
 from ledger import commands as c
 from ledger.accounts.state import AccountState
+from ledger.checkpoints.checkpoint import rotate
 from ledger.checkpoints.signed_note import PublicKey, new_key
 from ledger.decider import fold, initial
 from ledger.log.hash_chain import event_hash
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 query = load_queries("ledger.log")
 
 KEY = new_key("neurocards/tampering")
+NEW_KEY = new_key("neurocards/tampering")
 OTHER_KEY = new_key("neurocards/tampering")
 _TERMS = (False, None, "5 videos", "ru")
 """Of orders: no test, credits for ever, the receipt's line, the locale."""
@@ -53,11 +55,14 @@ async def write_log(url: str) -> None:
         async with Ledger(url, pool) as ledger:
             await _live(ledger, pool)
             await project(pool)
-            assert await make_checkpoint(pool, KEY) is not None
+            assert await make_checkpoint(ledger, KEY, program="0.1.0") is not None
             await _go_on(ledger)
+            await project(pool)
+            newer = rotate(KEY, NEW_KEY, "login:neurocards_operator", "why")
+            await ledger.execute(s.RotateKey(newer), key="rotated")
+            assert await make_checkpoint(ledger, NEW_KEY, KEY, program="0.1.0") is not None
         await project(pool)
         await pool.execute(_NOTIFIED)
-        assert await make_checkpoint(pool, KEY) is not None
         kinds = {row[0] for row in await pool.fetch("SELECT DISTINCT type FROM events")}
         assert kinds == EVENT_TYPES.keys()
         await _keep_states(LogReader(pool), pool)

@@ -13,6 +13,7 @@ import pytest
 
 from events.job import Failure, Video
 from events.payment import PaymentOrdered
+from events.system import KeyRotated, LogStated, Predecessor
 from ledger import commands as c
 from ledger.log.batch import Receipt
 from ledger.log.ledger import Ledger
@@ -104,6 +105,7 @@ def code(name: str) -> list[c.Command]:
 
 RESTORED = PaymentOrdered("a", "yookassa", "pack", 10, 1000, "RUB", "s", True, None, "line", "ru")
 
+STATED = s.StateLog(LogStated(f"log+0123abcd+{'A' * 44}", "0.1.0", (), None, Predecessor("log", 1, "", "")))
 CASES: dict[type, Callable[[], list[Case]]] = {
     c.OpenAccount: lambda: [
         ([], c.OpenAccount("a", "0" * 64)),
@@ -165,6 +167,17 @@ CASES: dict[type, Callable[[], list[Case]]] = {
         )
     ],
     s.RecordSpendCap: lambda: [([], s.RecordSpendCap("2026-11-30", 5, 6))],
+    s.StateLog: lambda: [([], STATED)],
+    s.RotateKey: lambda: [
+        (
+            [STATED],
+            s.RotateKey(
+                KeyRotated(
+                    STATED.told.key, f"log+0123abcd+{'B' * 44}", "", "login:neurocards_operator", "why"
+                )
+            ),
+        )
+    ],
     g.DisablePromo: lambda: [
         (code("DISABLED"), g.DisablePromo("DISABLED", "login:neurocards_operator", "why"))
     ],

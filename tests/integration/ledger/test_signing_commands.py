@@ -10,16 +10,18 @@ import pytest
 
 from events.envelope import Cursor
 from ledger import commands as c
-from ledger.checkpoints.checkpoint import Restored, parse_checkpoint
-from ledger.checkpoints.signed_note import parse_private, unverified_text
+from ledger.checkpoints.checkpoint import Restored, parse, require_checkpoint
+from ledger.checkpoints.signed_note import MalformedKeyError, parse_private, unverified_text
 from ledger.checkpoints.store import hash_at, store
 from ledger.log.ledger import Ledger
 from services.cli.main import app
 from services.platform.settings import load_settings
-from services.recovery.checkpoint_files import signing_key
+from services.recovery.checkpoint_files import signing_keys
 from tests.integration.ledger.conftest import order, rich
 from tests.integration.services.relay.conftest import truncate_log
 from tests.support.cli_runner import CliRunner
+
+NAME = "neurocards.example/ledger"
 
 
 class Done(NamedTuple):
@@ -48,6 +50,13 @@ class Desk:
             raise done.exception
         return Done(done.exit_code, done.stdout, done.stderr)
 
+    async def holds(self, *arguments: str, database: bool = True) -> str:
+        """0, and one line to people that says what holds."""
+        done = await self(*arguments, database=database)
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        [line] = done.stderr.splitlines()
+        return line
+
     async def clean(self, *arguments: str, database: bool = True) -> None:
         """Silent and 0."""
         done = await self(*arguments, database=database)
@@ -70,7 +79,7 @@ async def desk(tmp_path: Path, database_url: str, ledger: Ledger, monkeypatch: p
     await rich(ledger, "a")
     await ledger.execute(order("a", "o1", "j1", "j2"), key="order:o1")
     desk = Desk(tmp_path, database_url)
-    made = await desk("keygen", "key", "--name", "neurocards.example/ledger")
+    made = await desk("keygen", "key", "--name", NAME)
     (tmp_path / "pub").write_text(made.stdout)
     assert made.stdout.startswith("neurocards.example/ledger+") and made.returncode == 0
     assert (await desk("checkpoint", "--to", "note")).returncode == 0
@@ -89,13 +98,62 @@ async def test_a_private_key_is_its_owners_and_never_replaced(desk):
 
 async def test_a_checkpoint_is_stored_written_and_holds(desk, ledger):
     (kept,) = (desk.folder / "kept").iterdir()
-    assert kept.name.startswith("checkpoint-000000000007-") and kept.suffix == ".note"
+    assert kept.name.startswith("checkpoint-000000000008-") and kept.suffix == ".note"
     assert kept.read_text() == (desk.folder / "note").read_text()
-    await desk.clean("verify-checkpoint", "note", "-k", "pub", "--deep")
+    signed = "signed: the checkpoint of 8 events of neurocards.example/ledger"
+    head = await ledger.read.head()
+    held = await desk.holds("verify-checkpoint", "note", "-k", "pub", "--deep")
+    assert held.startswith(signed) and held.endswith(f"the log holds it, hash {head.hash.hex()}")
     key = (desk.folder / "pub").read_text().strip()
-    await desk.clean("verify-checkpoint", "note", "-k", key, "--offline", database=False)
+    said = await desk.holds("verify-checkpoint", "note", "-k", key, "--offline", database=False)
+    assert said == f"{signed}; not compared with the log"
+    assert (await desk("checkpoint", "--to", "again")).returncode == 0  # nothing came since: the same note
+    assert (desk.folder / "again").read_text() == (desk.folder / "note").read_text()
     await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
-    await desk.clean("verify-checkpoint", "note", "-k", "pub")
+    assert await desk.holds("verify-checkpoint", "note", "-k", "pub") == held
+
+
+async def test_a_later_checkpoint_is_compared_with_an_earlier_one_without_a_database(desk, ledger):
+    await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
+    assert (await desk("checkpoint", "--to", "later")).returncode == 0
+    for old, new in (("note", "later"), ("8", "10")):
+        made = await desk("prove", "--consistency", old, new, "--to", "proof")
+        assert made.returncode == 0, made.stderr
+    both = ("compare-checkpoints", "note", "later", "-k", "pub")
+    said = await desk.holds(*both, "proof", database=False)
+    assert said == "the log of 10 events begins with that of 8"
+    await desk.holds("compare-checkpoints", "note", "note", "-k", "pub", database=False)
+    (row,) = await desk.damaged(*both, database=False)
+    assert "a proof is needed" in row["message"]
+    text = (desk.folder / "proof").read_text()
+    (desk.folder / "proof").write_text(text.replace("old 8", "old 7"))
+    (row,) = await desk.damaged(*both, "proof", database=False)
+    assert row["kind"] == "proof" and "two other checkpoints" in row["message"]
+    assert (await desk("prove", "--consistency", "7", "10", "--to", "proof")).returncode == 4
+    assert (await desk("prove", "--to", "proof")).returncode == 2
+
+
+async def test_a_key_is_handed_over_by_a_command(desk, ledger):
+    (desk.folder / "new-pub").write_text((await desk("keygen", "new", "--name", NAME)).stdout)
+    why = ("--reason", "a year is over")
+    shown = await desk("rotate-key", "new", *why, "--dry-run")
+    assert shown.returncode == 0 and NAME in shown.stdout
+    assert (await desk("rotate-key", "new", *why, "--yes")).returncode == 0
+    refused = await desk("checkpoint")
+    assert refused.returncode == 1 and "rotate-key" in refused.stderr
+    keys = (desk.folder / "new").read_text() + (desk.folder / "key").read_text()
+    (desk.folder / "key").write_text(keys)
+    assert (await desk("checkpoint", "--to", "both")).returncode == 0
+    for key in ("pub", "new-pub"):
+        await desk.holds("verify-checkpoint", "both", "-k", key)
+        await desk.clean("verify", "-k", key)
+    (desk.folder / "key").write_text((desk.folder / "new").read_text())
+    await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
+    assert (await desk("checkpoint", "--to", "alone")).returncode == 0
+    await desk.holds("verify-checkpoint", "alone", "-k", "pub")  # the log says who came after it
+    await desk.damaged("verify-checkpoint", "alone", "-k", "pub", "--offline")
+    again = await desk("rotate-key", "new", *why, "--yes")
+    assert again.returncode == 1 and "another command" in again.stderr
 
 
 async def test_a_changed_note_or_another_key_is_damage(desk):
@@ -104,8 +162,8 @@ async def test_a_changed_note_or_another_key_is_damage(desk):
     (desk.folder / "other").write_text(other)
     (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "other", "--offline", database=False)
     assert row["kind"] == "note" and "not signed by" in row["message"]
-    note.write_text(note.read_text().replace("\n7\n", "\n6\n"))
-    (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub", database=False)
+    note.write_text(note.read_text().replace("\n8\n", "\n7\n"))
+    (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub", "--offline", database=False)
     assert "does not fit" in row["message"]
     for nonsense in (b"", b"hello\n", b"\xff\xfe"):
         note.write_bytes(nonsense)
@@ -118,16 +176,17 @@ async def test_what_the_person_got_wrong_is_no_damage(desk):
     assert (await desk("verify-checkpoint", "note", "-k", "nonsense")).returncode == 2
     assert (await desk("verify-checkpoint", "note")).returncode == 2
     assert (await desk("prove", "j9", "--to", "proof")).returncode == 4
-    assert (await desk("prove", "8", "--to", "proof")).returncode == 4
+    assert (await desk("prove", "9", "--to", "proof")).returncode == 4
 
 
 @pytest.mark.parametrize(
     ("damage", "kind", "position"),
     [
-        ("DELETE FROM events WHERE position = 7", "log", 7),
-        ("UPDATE events SET hash = sha256('x') WHERE position = 7", "log", 7),
-        ("UPDATE events SET hash = sha256('x') WHERE position = 3", "root", None),
-        ("DELETE FROM events WHERE position = 3", "root", None),
+        ("DELETE FROM events WHERE position = 8", "log", 8),
+        ("UPDATE events SET hash = sha256('x') WHERE position = 8", "inserted", 8),
+        ("UPDATE events SET hash = sha256('x') WHERE position = 3", "edited", 3),
+        ("UPDATE events SET data = '{}' WHERE position = 3", "edited", 3),
+        ("DELETE FROM events WHERE position = 3", "deleted", 3),
     ],
 )
 async def test_a_log_that_is_not_what_was_signed(desk, owner, damage, kind, position):
@@ -135,26 +194,33 @@ async def test_a_log_that_is_not_what_was_signed(desk, owner, damage, kind, posi
     await owner.execute(damage)
     (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub")
     assert (row["kind"], row["position"]) == (kind, position)
+    if "data" in damage:  # what is not looked at for speed
+        await desk.holds("verify-checkpoint", "note", "-k", "pub", "--stored-hashes")
+    else:
+        (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub", "--stored-hashes")
+        assert (row["kind"], row["position"]) == ("log", 8)
 
 
 async def test_the_whole_log_rewritten_with_right_hashes_is_seen(desk, owner, ledger):
     """The chain holds again; only what was signed and kept elsewhere tells."""
     await truncate_log(owner, 6)
+    await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
     assert await owner.fetch("SELECT * FROM audit.chain_breaks") == []
     (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub")
-    assert row["position"] == 7 and "ends before" in row["message"]
+    assert row["position"] == 8 and "ends before" in row["message"]
     done = await desk("checkpoint")
     assert done.returncode == 3 and "nothing is signed" in done.stderr
 
 
 @pytest.mark.parametrize("where", ["table", "file"])
 async def test_what_a_signed_restoration_has_lost_is_explained_and_no_damage(desk, owner, pool, where):
-    signed = parse_checkpoint(unverified_text((desk.folder / "note").read_text()))
+    signed = require_checkpoint(parse(unverified_text((desk.folder / "note").read_text())))
     await truncate_log(owner, 6)
     hash_ = await hash_at(pool, 6)
     assert hash_ is not None
     kept, key = Cursor(6, hash_), parse_private((desk.folder / "key").read_text())
-    told = Restored(key.name, signed.head, kept, kept, "anna", "a dump was put back", signed.time_us + 1)
+    lost = Cursor(signed.size, bytes(32))
+    told = Restored(key.name, lost, kept, kept, "anna", "a dump was put back", 1)
     note = key.sign(told.text())
     (desk.folder / "restored").write_text(note)
     if where == "table":
@@ -162,9 +228,9 @@ async def test_what_a_signed_restoration_has_lost_is_explained_and_no_damage(des
     extra = () if where == "table" else ("--restored", "restored")
     done = await desk("verify-checkpoint", "note", "-k", "pub", *extra)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "went back to 6 and lost what was up to 7, as anna signed" in done.stderr
+    assert "went back to 6 and lost what was up to 8, as anna signed" in done.stderr
     assert "a dump was put back" in done.stderr
-    await desk.clean("verify-checkpoint", "restored", "-k", "pub")
+    await desk.holds("verify-checkpoint", "restored", "-k", "pub")
     (desk.folder / "other").write_text((await desk("keygen", "other-key")).stdout)
     (row,) = await desk.damaged("verify-checkpoint", "restored", "-k", "other")
     assert "not signed by" in row["message"]
@@ -179,7 +245,7 @@ async def test_a_proof_needs_nothing_but_the_public_key(desk, name, positions):
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
     assert [row["position"] for row in rows] == positions
-    assert "under the checkpoint of neurocards.example/ledger at 7" in done.stderr
+    assert "under the checkpoint of neurocards.example/ledger at 8" in done.stderr
     assert len((desk.folder / "proof").read_bytes()) < 1200 * len(positions) + 1000
     assert {row["type"] for row in rows} <= {"CreditsCharged", "JobQueued"}
 
@@ -197,10 +263,12 @@ def test_a_key_of_another_name_than_configured_is_a_wrong_setting(tmp_path: Path
     from services.recovery.checkpoint_files import make_key
 
     make_key(tmp_path / "key", "one")
-    assert signing_key(load_settings(checkpoint_key_file=tmp_path / "key", log_name="one")) is not None
+    assert signing_keys(load_settings(checkpoint_key_file=tmp_path / "key", log_name="one"))
+    with pytest.raises(MalformedKeyError, match="how often it was restored"):
+        make_key(tmp_path / "restored", "one/2")
     with pytest.raises(SettingsError, match="LOG_NAME: is two"):
-        signing_key(load_settings(checkpoint_key_file=tmp_path / "key", log_name="two"))
+        signing_keys(load_settings(checkpoint_key_file=tmp_path / "key", log_name="two"))
     (tmp_path / "bad").write_text("PRIVATE+KEY+one+00000000+AAAA\n")
     with pytest.raises(SettingsError, match="CHECKPOINT_KEY_FILE"):
-        signing_key(load_settings(checkpoint_key_file=tmp_path / "bad"))
-    assert signing_key(load_settings(data_dir=tmp_path / "none")) is None
+        signing_keys(load_settings(checkpoint_key_file=tmp_path / "bad"))
+    assert signing_keys(load_settings(data_dir=tmp_path / "none")) == []

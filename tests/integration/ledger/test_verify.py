@@ -117,11 +117,13 @@ async def test_from_a_place_what_came_after_is_checked_and_what_was_before_is_tr
 
 
 @pytest.fixture
-async def desk(tmp_path: Path, database_url: str, traffic, pool, monkeypatch: pytest.MonkeyPatch) -> Desk:
+async def desk(
+    tmp_path: Path, database_url: str, traffic, ledger, pool, monkeypatch: pytest.MonkeyPatch
+) -> Desk:
     """The commands, a signed checkpoint in `note`, public keys in `pub` and `other`, and events after it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("services.cli.connections.configure_command_logging", lambda *_: None)
-    made = await make_checkpoint(pool, KEY)
+    made = await make_checkpoint(ledger, KEY, program="0.1.0")
     assert made is not None
     write_key(tmp_path / "key")
     (tmp_path / "note").write_text(made.note)

@@ -11,6 +11,7 @@ from events.errors import UnknownEventTypeError
 from events.job import Failure, JobQueued, JobStarted, Video
 from events.payment import PaymentCancelled
 from events.promo import PromoDisabled
+from events.system import KeyRotated, LogStated
 from ledger import commands as c
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
@@ -51,6 +52,8 @@ READ: dict[Command, str] = {
     s.PauseSales("login:op", "x"): "system-sales",
     s.ResumeSales("login:op", "x"): "system-sales",
     s.RecordSpendCap("2026-11-30", 1, 1): "system-sales",
+    s.StateLog(LogStated("k", "v", ())): "system-log",
+    s.RotateKey(KeyRotated("k", "l", "", "login:op", "x")): "system-log",
     c.FailJob("j", "a", "monitor", FAILURE): "job-j account-a",
     c.FailSubmission("j", "a", 1, 1, FAILURE): "job-j account-a",
     c.RequeueJob("j", "a", "j2", 0, "m", 60, "x", "login:op"): "job-j account-a",

@@ -99,7 +99,7 @@ def sample(
     The n-th number drawn is 1 + SHA-256("SEED:n") mod the checkpoint's position, n = 1, 2, …; one that came
     before, or whose event is of another type, is passed over.
     """
-    from ledger.checkpoints.checkpoint import parse
+    from ledger.checkpoints.checkpoint import parse, require_checkpoint
     from ledger.checkpoints.proof import encode, prove
     from ledger.checkpoints.signed_note import unverified_text
     from projections.checkpoints import covering_note
@@ -110,7 +110,7 @@ def sample(
 
     async def work(pool: Pool, _: Settings) -> tuple[list[dict[str, Any]], int]:
         note = given or await covering_note(pool, 1)
-        covered = parse(unverified_text(note)).head.position
+        covered = require_checkpoint(parse(unverified_text(note))).size
         found = await audit_questions.sample(pool, seed, size, covered, tuple(types or ()))
         to.mkdir(parents=True, exist_ok=True)
         rows = []

@@ -1,9 +1,9 @@
-"""`neurocards ledger …`: an auditor's commands. They only read, but for `checkpoint`."""
+"""`neurocards ledger …`: an auditor's commands. They only read, but for `checkpoint` and `rotate-key`."""
 
 import typer
 
 from services.cli.commands import add_group
-from services.cli.commands.ledger import audit, books, events, export, proofs, verify
+from services.cli.commands.ledger import audit, books, checkpoints, events, export, keys, proofs, verify
 
 
 def register(app: typer.Typer) -> None:
@@ -11,15 +11,17 @@ def register(app: typer.Typer) -> None:
         "access": audit.access,
         "actions": audit.actions,
         "balance": books.balance,
-        "checkpoint": proofs.checkpoint,
-        "verify-checkpoint": proofs.verify_checkpoint,
+        "checkpoint": checkpoints.checkpoint,
+        "verify-checkpoint": checkpoints.verify_checkpoint,
+        "compare-checkpoints": checkpoints.compare_checkpoints,
         "exceptions": audit.exceptions,
         "explain": events.explain,
         "export": export.export,
         "verify-export": export.verify_export,
         "journal": events.journal,
-        "keygen": proofs.keygen,
-        "public-key": proofs.public_key,
+        "keygen": keys.keygen,
+        "public-key": keys.public_key,
+        "rotate-key": keys.rotate_key,
         "prove": proofs.prove,
         "verify-proof": proofs.verify_proof,
         "reads": audit.reads,

@@ -16,7 +16,7 @@ from services.cli.progress import walks
 from services.cli.timespec import From, To, period
 
 if TYPE_CHECKING:
-    from events.envelope import Cursor
+    from ledger.checkpoints.checkpoint import Checkpoint
     from ledger.postgres import Pool
     from projections.export.manifest import Manifest
     from projections.reports.log_position import AsOf
@@ -63,6 +63,10 @@ def export(
     if manifest is not None:
         span = f"positions {manifest.first_position} to {manifest.last_position}, " if manifest.events else ""
         say(f"{manifest.events} events in {file}: {span}head {manifest.head_hash}")
+        if (signed := manifest.checkpoint()) is None:
+            say("no checkpoint reaches its end yet, so none proves it: export it again when one does")
+        else:
+            say(f"proven by the checkpoint of {signed.size} events, which is in the manifest")
 
 
 async def _export(
@@ -94,29 +98,41 @@ def verify_export(
     """Check an exported file without a database: silent and 0 when it is whole.
 
     Positions, hash chain, totals, and in a file from position 1 on every rule of the ledger. Only a signed
-    checkpoint can tell that file and manifest were not made anew together.
+    checkpoint can tell that file and manifest were not made anew together: with `--public-key` the one in the
+    manifest, and a checkpoint that you have kept yourself if its events end in the file.
     """
+    from ledger.checkpoints.signed_note import NoteError
+    from projections.engine.errors import MalformedManifestError
     from projections.export.manifest import path_of, read_manifest
     from projections.export.verify import check_bytes, check_rows
     from projections.verify.findings import Findings
-    from services.cli.options import end_damaged
+    from services.cli.options import Damage, end_damaged
 
-    signed = _signed(checkpoint, public_key)
-    said, findings = read_manifest(manifest or path_of(file)), Findings()
+    if checkpoint is not None and not public_key:
+        raise typer.BadParameter("a checkpoint needs --public-key", param_hint="--checkpoint")
+    try:
+        said, findings = read_manifest(manifest or path_of(file)), Findings()
+        signed = _signed(said, checkpoint, public_key)
+    except MalformedManifestError as error:
+        end_damaged([Damage("manifest", None, f"no manifest as it is written: {error}")], output)
+    except NoteError as error:
+        end_damaged([Damage("note", None, str(error))], output)
     check_bytes(file, said, findings)
     with walks("verify-export", ("verify",), said.first_position - 1, said.last_position) as told:
-        check_rows(file, said, findings, checkpoint=signed, progress=partial(told, "verify"))
+        check_rows(file, said, findings, checkpoints=signed, progress=partial(told, "verify"))
     if findings.problems:
         end_damaged(findings.problems, output)
 
 
-def _signed(checkpoint: Path | None, keys: list[str] | None) -> Cursor | None:
-    from ledger.checkpoints.checkpoint import parse_checkpoint
-    from ledger.checkpoints.signed_note import open_note
+def _signed(manifest: Manifest, checkpoint: Path | None, keys: list[str] | None) -> list[Checkpoint]:
+    """The checkpoints to hold against the file, their signatures checked. Raises NoteError."""
+    from ledger.checkpoints.checkpoint import open_checkpoint
+    from ledger.checkpoints.signed_note import SignatureError
     from services.cli.options import public_keys, read_note
 
-    if (checkpoint is None) != (not keys):
-        raise typer.BadParameter("a checkpoint and the public key go together", param_hint="--checkpoint")
-    if checkpoint is None:
-        return None
-    return parse_checkpoint(open_note(read_note(checkpoint), *public_keys(keys or []))).head
+    if not keys:
+        return []
+    notes = [note for note in (manifest.note, read_note(checkpoint) if checkpoint else None) if note]
+    if not notes:
+        raise SignatureError("no checkpoint reaches the end of the file, so nothing signed proves it")
+    return [open_checkpoint(note, *public_keys(keys)) for note in notes]

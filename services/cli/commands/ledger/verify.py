@@ -102,16 +102,16 @@ async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys
     from pathlib import Path
 
     from events.envelope import GENESIS, Cursor
-    from ledger.checkpoints.checkpoint import parse_checkpoint
-    from ledger.checkpoints.signed_note import open_note
+    from ledger.checkpoints.checkpoint import open_checkpoint
     from ledger.checkpoints.store import hash_at
+    from projections.checkpoints import signed_place
 
     if begin is None:
         return GENESIS
     if not (begin.isascii() and begin.isdigit()):
         if not keys:
             raise typer.BadParameter("a checkpoint needs --public-key", param_hint="--from")
-        return parse_checkpoint(open_note(read_note(Path(begin)), *keys)).head
+        return await signed_place(pool, open_checkpoint(read_note(Path(begin)), *keys))
     position = int(begin)
     found = await hash_at(pool, position) if position < 2**63 else None
     if found is None:
@@ -120,7 +120,6 @@ async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys
 
 
 def _configured_key(settings: Settings) -> list[PublicKey]:
-    from services.recovery.checkpoint_files import signing_key
+    from services.recovery.checkpoint_files import signing_keys
 
-    key = signing_key(settings)
-    return [key.public] if key is not None else []
+    return [key.public for key in signing_keys(settings)]

@@ -40,6 +40,7 @@ Run = Callable[..., Done]
 ARGUMENTS = {
     "USER": "a1", "CREDITS": "1", "JOB": "j", "MODEL": "m", "CODE": "SPRING25", "PAYMENT": "p", "ID": "1",
     "PROJECTION|all": "balances", "FILE": "file", "NAME": "olga",
+    "OLD": "old", "NEW": "new",
 }  # fmt: skip
 OPTIONS = {
     "--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k",

@@ -148,7 +148,7 @@ async def test_all_is_well_after_an_operator_has_corrected_it(host: Host, pool):
     assert await host.problems() == []
     assert (await host.ledger.clocks()).outcome == "ok"
 
-    assert await make_checkpoint(pool, new_key("neurocards/test")) is not None
+    assert await make_checkpoint(host.ledger, new_key("neurocards/test"), program="0.1.0")
     for words in (
         ("ledger", "verify"),
         ("replay", "all", "--check"),

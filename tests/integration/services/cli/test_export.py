@@ -120,25 +120,64 @@ def test_a_log_with_a_hole_is_written_and_said(
 def test_a_checkpoint_tells_a_rewritten_log(
     run: Run, keep: Keep, desk: FakeClockLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from events.envelope import Cursor
     from ledger.checkpoints.checkpoint import Checkpoint
+    from ledger.checkpoints.merkle import root_of
 
     key = new_key("test")
-    head = desk.events[-1].cursor
+    size = desk.events[-1].position
+    root = root_of([event.hash for event in desk.events])
     note, keys, file = tmp_path / "note", str(key.public), tmp_path / "log.jsonl"
-    run("ledger", "export", "-f", str(file))
-    note.write_text(key.sign(Checkpoint("test", head, bytes(32), (), None, 1).text()))
+    assert "no checkpoint reaches its end" in run("ledger", "export", "-f", str(file)).err
+    assert run("ledger", "verify-export", str(file), "-k", keys).code == ExitCode.INTEGRITY
+    note.write_text(key.sign(Checkpoint("test", size, root).text()))
     signed = ("--checkpoint", str(note), "--public-key", keys)
     assert run("ledger", "verify-export", str(file), *signed).code == 0
-    note.write_text(
-        key.sign(Checkpoint("test", Cursor(head.position, bytes(32)), bytes(32), (), None, 1).text())
-    )
+    note.write_text(key.sign(Checkpoint("test", size, bytes(32)).text()))
     done = run("ledger", "verify-export", str(file), *signed, "-o", "json")
     assert done.code == ExitCode.INTEGRITY
-    assert [(row["kind"], row["position"]) for row in done.rows] == [("checkpoint", head.position)]
+    assert [(row["kind"], row["position"]) for row in done.rows] == [("checkpoint", size)]
     stranger = ("--checkpoint", str(note), "--public-key", str(new_key("test").public))
     assert run("ledger", "verify-export", str(file), *stranger).code == ExitCode.INTEGRITY
     assert run("ledger", "verify-export", str(file), "--checkpoint", str(note)).code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_period_proves_itself_with_a_later_checkpoint(
+    run: Run, desk: FakeClockLedger, own_rows: Callable[[str], None], tmp_path: Path, form: str
+) -> None:
+    from ledger.checkpoints.checkpoint import Checkpoint
+    from ledger.checkpoints.merkle import root_of
+
+    key, size = new_key("test"), desk.events[-1].position
+    signed = Checkpoint("test", size, root_of([event.hash for event in desk.events]))
+    own_rows(
+        "INSERT INTO checkpoints (number, kind, position, hash, note) "
+        f"VALUES (1, 'checkpoint', {size}, sha256(''), '{key.sign(signed.text())}')"
+    )
+    file = tmp_path / "log"
+    done = run("ledger", "export", "--format", form, "--from", "4", "--to", "9", "-f", str(file))
+    assert done.code == 0 and f"the checkpoint of {size} events" in done.err
+    assert run("ledger", "verify-export", str(file), "-k", str(key.public)).code == 0
+    beside = path_of(file)
+    true = beside.read_text()
+    for old, new in (
+        ('"left": [', '"left": [\n    "ab",'),
+        ('"events": 6', '"events": +6'),
+        ("— test", "— best"),
+    ):
+        assert old in true
+        beside.write_text(true.replace(old, new, 1))
+        done = run("ledger", "verify-export", str(file), "-k", str(key.public), "-o", "json")
+        assert done.code == ExitCode.INTEGRITY and done.rows[0]["kind"] in ("manifest", "note"), old
+
+
+def test_a_table_holds_no_formula(run: Run, keep: Keep, tmp_path: Path) -> None:
+    events = random_ledger(3, steps=10).events
+    keep(rehashed([replace(e, key=f"=SUM(A1) {e.key}" if e.key else None) for e in events]))
+    file = tmp_path / "log.csv"
+    assert run("ledger", "export", "--format", "csv", "-f", str(file)).code == 0
+    assert "'=SUM(A1)" in file.read_text() and ",=SUM" not in file.read_text()
+    assert run("ledger", "verify-export", str(file)).code == 0
 
 
 def test_what_cannot_be_written_is_said_before_the_work(

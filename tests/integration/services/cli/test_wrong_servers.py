@@ -30,7 +30,8 @@ COMMANDS = commands()
 WITHOUT_DATABASE = {
     "demo", "doctor", "drill", "serve", "up", "backup list", "backup check", "backup restore",
     "ledger keygen", "ledger public-key", "ledger verify-export", "ledger verify-proof",
-    "ledger checkpoint", "ledger verify-checkpoint",
+    "ledger checkpoint", "ledger verify-checkpoint", "ledger compare-checkpoints", "ledger rotate-key",
+    "ledger prove",
 }  # fmt: skip
 """Commands that ask no server, or not before something else is there; or that are tried for themselves."""
 

@@ -232,13 +232,18 @@ async def test_whatever_the_row_says_it_is_verified_by_own_memory(
 
 
 async def test_signed_notes_that_are_gone_are_missed_until_the_whole_log_went_back(
-    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int]
+    traffic: Traffic,
+    ledger: Ledger,
+    settings: Settings,
+    pool: "Pool",
+    owner: "Connection",
+    asked: list[int],
 ) -> None:
     verification, where = monitor(settings, pool), folder(settings)
     for _ in range(2):
         await traffic.play(5)
         await project(pool)
-        made = await make_checkpoint(pool, KEY)
+        made = await make_checkpoint(ledger, KEY, program="0.1.0")
         assert made is not None
         keep_note(where, made.note)
     await verification.run_once()

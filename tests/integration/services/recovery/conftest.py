@@ -33,8 +33,10 @@ async def story(settings: Settings, dump: Dump, tmp_path: Path) -> AsyncIterator
     assert await world.play("after-", 30) >= n + 50
     await world.caught_up()
     await eventually(lambda: everything_published(world), what="everything is published")
-    made = await make_checkpoint(world.pool, KEY)
+    made = await make_checkpoint(world.ledger, KEY, program="0.1.0")
     assert made is not None and isinstance(made.statement, Checkpoint)
     keep_note(folder, made.note)
-    yield Story(world, n, made.statement)
+    await world.caught_up()
+    await eventually(lambda: everything_published(world), what="everything is published")
+    yield Story(world, n, made.statement, made.place)
     await world.close()

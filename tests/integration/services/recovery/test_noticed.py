@@ -28,7 +28,7 @@ from tests.support.waiting import eventually
 
 
 async def test_a_dump_put_back_is_noticed_by_everyone_and_recovered_from(story: Story, dump: Dump) -> None:
-    world, n, lost = story.world, story.n, story.signed.head
+    world, n, lost = story.world, story.n, story.place
     length = await stream_length(world.redis)
     with capture_logs() as logs:
         await dump.put_back()
@@ -47,7 +47,7 @@ async def test_a_dump_put_back_is_noticed_by_everyone_and_recovered_from(story: 
     assert await check_ledger(world.pool) == []  # the projections follow the log that there is now
     assert relay_halted()
     with pytest.raises(IntegrityError, match="nothing is signed"):
-        await make_checkpoint(world.pool, KEY, kept_notes=kept_notes(world.folder))
+        await make_checkpoint(world.ledger, KEY, program="0.1.0", kept_notes=kept_notes(world.folder))
     assert (await verify_statement(world.pool, story.signed, [KEY.public])).damage
 
     world.notifier = world.new_notifier()  # as its process, which has ended, starts again

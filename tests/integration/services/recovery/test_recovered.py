@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from events.envelope import Cursor
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, parse
 from ledger.checkpoints.signed_note import new_key, unverified_text
 from ledger.checkpoints.store import stored
@@ -38,11 +37,12 @@ async def test_what_no_restore_explains_stays_unexplained(story: Story, dump: Du
     await dump.put_back()
     await eventually(relay_halted, what="the relay stops with an alarm")
     await world.recover()
-    head, hash_ = story.signed.head.position, b"\x01" * 32
-    for place in (Cursor(head, hash_), Cursor(head + 1, hash_), Cursor(story.n, hash_)):
-        forged = Checkpoint(KEY.name, place, bytes(32), (), None, story.signed.time_us)
+    for origin, size in ((KEY.name, story.signed.size + 1), (f"{KEY.name}/2", story.signed.size)):
+        forged = Checkpoint(origin, size, bytes(32))
         (damage,) = (await verify_statement(world.pool, forged, [KEY.public])).damage
-        assert damage.position == place.position and "no restoration explains it" in damage.message
+        assert damage.position == size and "no restoration explains it" in damage.message
+    (damage,) = (await verify_statement(world.pool, replace(story.signed, size=story.n), [KEY.public])).damage
+    assert damage.position == story.n
     assert (await verify_statement(world.pool, story.signed, [new_key("other").public])).damage
 
 
@@ -96,7 +96,7 @@ async def test_a_redis_that_came_back_empty_or_of_another_system(story: Story) -
 async def test_a_tampered_log_is_not_explained_by_recovering(story: Story, owner: Any) -> None:
     """What was signed later still stands, so this is no restore."""
     world = story.world
-    forged = Checkpoint(KEY.name, Cursor(5, b"\x01" * 32), bytes(32), (), None, 1)
+    forged = Checkpoint(KEY.name, 5, bytes(32))
     keep_note(world.folder, KEY.sign(forged.text()))
     plan = await world.plan()
     assert plan.lost is None and len(plan.unexplained) == 1
@@ -113,7 +113,7 @@ async def test_the_command_shows_the_plan_asks_and_does_it(story: Story, dump: D
     asked = await command(story, *words, "-o", "json")
     assert asked.returncode == 2 and "repeat with --yes" in asked.stderr
     actions = {row["part"]: row["action"] for row in json.loads(asked.stdout)}
-    lost = story.signed.head.position
+    lost = story.signed.size
     assert actions["log"] == f"sign that it went back: kept up to {story.n}, lost up to {lost}"
     assert actions["streams"] and not actions["projection balances"]
     assert relay_halted() and not await stored(world.pool)

@@ -8,6 +8,7 @@ import asyncpg
 from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
+from events.envelope import Cursor
 from ledger.checkpoints.checkpoint import Checkpoint, Restored
 from ledger.checkpoints.signed_note import PrivateKey, new_key
 from ledger.log.ledger import Ledger
@@ -118,7 +119,7 @@ class World:
         plan = await self.plan()
         repair = Repair(
             self.pool, self._scripts(), database_url=self.settings.require_database_url(),
-            folder=self.folder, key=self.key if signed else None, reach_back=10_000, say=self.said.append,
+            folder=self.folder, keys=[self.key] if signed else [], reach_back=10_000, say=self.said.append,
         )  # fmt: skip
         await repair.run(plan, "anna", "a dump was put back")
         return plan
@@ -171,10 +172,11 @@ def relay_halted() -> bool:
 class Story:
     """A world at n + 50 with a checkpoint of there, kept outside the database; its dump is of n."""
 
-    def __init__(self, world: World, n: int, note: Checkpoint) -> None:
+    def __init__(self, world: World, n: int, note: Checkpoint, place: Cursor) -> None:
         self.world = world
         self.n = n
         self.signed = note
+        self.place = place
 
 
 async def everything_published(world: World) -> bool:

@@ -79,10 +79,31 @@ def test_signatures_of_others_do_not_count_and_do_not_harm() -> None:
 
 
 def test_a_wrong_signature_of_a_known_key_is_fatal_even_beside_a_right_one() -> None:
-    ours = signed_note.parse_private(PRIVATE)
+    ours, other = signed_note.parse_private(PRIVATE), signed_note.new_key("witness")
     wrong = ours.sign("something else\n").rpartition("\n\n")[2]
     with pytest.raises(SignatureError, match="does not fit"):
-        signed_note.open_note(SIGNED + wrong, ours.public)
+        signed_note.open_note(other.sign(TEXT) + wrong, ours.public, other.public)
+
+
+def test_a_signature_has_one_form_and_stands_there_once() -> None:
+    ours = signed_note.parse_public(PUBLIC)
+    line = SIGNED.rpartition("\n\n")[2]
+    for forged in (
+        SIGNED + line,
+        SIGNED.replace("nAM=", "nAN="),
+        SIGNED.replace("nAM=", "nAM"),
+        SIGNED.replace("nAM=", "nAM=="),
+        SIGNED.replace("x08go", " x08go"),
+        SIGNED.replace("nAM=", "nAM= "),
+        SIGNED.replace("— Peter", "—  Peter"),
+        SIGNED + "— witness AAAAAAAA\n" * 2,
+    ):
+        with pytest.raises(MalformedNoteError):
+            signed_note.open_note(forged, ours)
+    assert signed_note.open_note(SIGNED + "— witness AAAAAAAA\n", ours)
+    for forged in (PUBLIC.replace("c74f20a3", "C74F20A3"), PUBLIC.replace("c74f", "c7 4f"), PUBLIC + "="):
+        with pytest.raises(MalformedKeyError):
+            signed_note.parse_public(forged)
 
 
 @each(

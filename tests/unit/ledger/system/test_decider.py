@@ -3,10 +3,27 @@
 import pytest
 from msgspec.structs import replace
 
-from events.system import SalesPaused, SalesResumed, SpendCapReached, SystemStarted
+from events.system import (
+    Books,
+    KeyRotated,
+    LogStated,
+    Predecessor,
+    SalesPaused,
+    SalesResumed,
+    SignedState,
+    SpendCapReached,
+    SystemStarted,
+)
 from ledger.decider import decide, evolve, initial
 from ledger.errors import InvalidCommandError
-from ledger.system.commands import PauseSales, RecordSpendCap, RecordStart, ResumeSales
+from ledger.system.commands import (
+    PauseSales,
+    RecordSpendCap,
+    RecordStart,
+    ResumeSales,
+    RotateKey,
+    StateLog,
+)
 
 START = RecordStart("worker", "0.1.0", "9f" * 20, "ab" * 32)
 PAUSE, RESUME = PauseSales("login:op", "dear"), ResumeSales("account:a1", "cheap again")
@@ -33,9 +50,9 @@ def test_each_start_is_recorded_in_its_process_stream():
     assert begun(START, started) == [("system-worker", started)]
     assert begun(replace(START, commit="")) == [("system-worker", replace(started, commit=""))]
     for change in (
-        {"process": "sales"}, {"process": "clock"}, {"process": "Anna Petrova"}, {"process": ""},
-        {"version": "my laptop"},
-        {"commit": "main"}, {"settings": ""}, {"settings": "AB" * 32},
+        {"process": "sales"}, {"process": "log"}, {"process": "clock"}, {"process": "Anna Petrova"},
+        {"process": ""}, {"version": "my laptop"}, {"commit": "main"}, {"settings": ""},
+        {"settings": "AB" * 32},
     ):  # fmt: skip
         with pytest.raises(InvalidCommandError):
             begun(replace(START, **change))
@@ -65,3 +82,45 @@ def test_a_cap_is_reached_once_a_day():
     for change in ({"day": "today"}, {"cap_milli": 0}, {"spent_milli": 499}):
         with pytest.raises(InvalidCommandError, match="a cap is above 0"):
             when(given(), replace(CAP, **change))
+
+
+KEY, NEW, THIEF, RESTORED = (
+    f"{name}+0123abcd+{letter * 44}"
+    for name, letter in (("log", "A"), ("log", "B"), ("log", "C"), ("log/2", "C"))
+)
+FIRST = LogStated(KEY, "0.1.0", (SignedState("balances", 7, "00"),), Books(7, (("accounts", 1),)))
+NEXT = replace(FIRST, previous=Predecessor("log", 8, "00", "00"))
+
+
+def stated(told, *before):
+    command = StateLog(told) if isinstance(told, LogStated) else RotateKey(told)
+    return decide({"system-log": given(*before)}, command, 0)
+
+
+def test_the_log_is_stated_by_one_key_until_that_hands_over():
+    rotated = KeyRotated(KEY, NEW, "", "login:op", "why")
+    assert stated(FIRST) == [("system-log", FIRST)]
+    assert stated(NEXT, FIRST) == [("system-log", NEXT)]
+    assert stated(rotated, FIRST) == [("system-log", rotated)]
+    assert stated(replace(NEXT, key=NEW), FIRST, rotated)
+    assert stated(replace(NEXT, key=RESTORED), FIRST)  # a restored log begins anew, with any key
+    for told, before in (
+        (replace(NEXT, key=THIEF), (FIRST,)),
+        (NEXT, (FIRST, rotated)),
+        (NEXT, (replace(FIRST, key=RESTORED),)),
+        (replace(NEXT, key=RESTORED.replace("log/2", "other/2")), (FIRST,)),
+        (FIRST, (FIRST,)),
+        (rotated, ()),
+        (rotated, (FIRST, rotated)),
+        (replace(rotated, new=RESTORED), (FIRST,)),
+        (replace(rotated, new=KEY), (FIRST,)),
+        (replace(rotated, reason=""), (FIRST,)),
+        (replace(rotated, actor="ann"), (FIRST,)),
+        (replace(rotated, new="log+x+y"), (FIRST,)),
+        (replace(FIRST, key=KEY + "=\nfrom"), ()),
+        (replace(FIRST, books=None), ()),
+        (replace(FIRST, books=Books(6, ())), ()),
+        (replace(FIRST, states=()), ()),
+    ):
+        with pytest.raises(InvalidCommandError):
+            stated(told, *before)

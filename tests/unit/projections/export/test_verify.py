@@ -4,12 +4,18 @@ import json
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events.envelope import GENESIS_HASH, Cursor, Recorded
-from projections.engine.errors import ManifestError
+from events.envelope import GENESIS, GENESIS_HASH, Recorded
+from ledger.checkpoints.checkpoint import Checkpoint, time_text
+from ledger.checkpoints.merkle import leaf_hash, nodes_of, root_of, whole_root
+from ledger.checkpoints.signed_note import new_key
+from projections.engine.errors import MalformedManifestError, ManifestError
 from projections.export.manifest import COLUMNS, Manifest, path_of, read_manifest, totals_of
 from projections.export.verify import verify_file
 from projections.verify.findings import Problem
@@ -17,6 +23,7 @@ from tests.support.each import each
 from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import rehashed
 
+KEY = new_key("neurocards/test")
 EVENTS = random_ledger(5, steps=60).events
 LINES = list[str]
 
@@ -32,7 +39,23 @@ def line_of(e: Recorded) -> str:
     return json.dumps(cells, separators=(",", ":"), ensure_ascii=False).replace('"\\u0000"', e.data) + "\n"
 
 
-def write(folder: Path, events: Sequence[Recorded], before: bytes = GENESIS_HASH) -> tuple[Path, Manifest]:
+def nodes(start: int, end: int) -> tuple[str, ...]:
+    """Of the tree over EVENTS."""
+    leaves = [leaf_hash(event.hash) for event in EVENTS]
+    runs = [leaves[n.index << n.height : (n.index + 1) << n.height] for n in nodes_of(start, end)]
+    return tuple(whole_root(run).hex() for run in runs)
+
+
+def signed(size: int) -> Checkpoint:
+    return Checkpoint(KEY.name, size, root_of([event.hash for event in EVENTS[:size]]))
+
+
+NOTE = KEY.sign(signed(len(EVENTS)).text())
+
+
+def write(
+    folder: Path, events: Sequence[Recorded], before: bytes = GENESIS_HASH, note: str | None = None
+) -> tuple[Path, Manifest]:
     """A file and its manifest."""
     file = folder / "log.jsonl"
     text = "".join(line_of(event) for event in events)
@@ -47,15 +70,19 @@ def write(folder: Path, events: Sequence[Recorded], before: bytes = GENESIS_HASH
     manifest = Manifest(
         format="jsonl", file=file.name, first_position=first, last_position=first + len(events) - 1,
         events=len(events), hash_before=before.hex(), head_hash=(events[-1].hash if events else before).hex(),
-        first_at=None, last_at=None, types=types, totals=totals_of(moved), size_bytes=len(text.encode()),
+        first_at=time_text(events[0].recorded_at_us) if events else None,
+        last_at=time_text(events[-1].recorded_at_us) if events else None,
+        types=types, totals=totals_of(moved), size_bytes=len(text.encode()),
         sha256=sha256(text.encode()).hexdigest(), made_at="2026-11-22T00:00:00.000000Z",
+        left=nodes(0, first - 1), right=nodes(first + len(events) - 1, len(EVENTS)) if note else (),
+        note=note,
     )  # fmt: skip
     path_of(file).write_text(manifest.text())
     return file, manifest
 
 
-def found(file: Path, manifest: Manifest, checkpoint: Cursor | None = None) -> list[Problem]:
-    return verify_file(file, manifest, checkpoint=checkpoint).problems
+def found(file: Path, manifest: Manifest, *checkpoints: Checkpoint) -> list[Problem]:
+    return verify_file(file, manifest, checkpoints=checkpoints).problems
 
 
 @each("last", range(1, 30))
@@ -113,7 +140,7 @@ DAMAGE: dict[str, tuple[Callable[[LINES], LINES], str, int | None]] = {
     "nothing left": (lambda lines: [], "cut", 1),
     "a long line": (lambda lines: [*lines[: AT - 1], "x" * (1 << 20) + "\n"], "unreadable", AT),
     "rows added": (lambda lines: lines + lines[-1:], "moved", len(EVENTS)),
-    "a byte added": (lambda lines: [*lines[:-1], lines[-1][:-1] + " \n"], "file", None),
+    "a byte added": (lambda lines: [*lines[:-1], lines[-1][:-1] + " \n"], "unreadable", len(EVENTS)),
 }  # fmt: skip
 
 
@@ -133,27 +160,95 @@ def test_damage_is_found_where_it_is(tmp_path: Path, name: str) -> None:
     fitting = replace(manifest, size_bytes=len(text), sha256=sha256(text).hexdigest())
     again = found(file, fitting)
     assert [p for p in again if p.kind != "file"] == [p for p in problems if p.kind != "file"]
-    assert bool(again) == (kind != "file")
+    assert again
 
 
 def test_only_a_checkpoint_sees_a_file_made_anew(tmp_path: Path) -> None:
-    signed = EVENTS[-1].cursor
     richer = [
         replace(e, data=e.data.replace('"amount":', '"amount":9', 1)) if e.type == "CreditsGranted" else e
         for e in EVENTS[:5]
     ]
     file, manifest = write(tmp_path, rehashed(richer))
     assert found(file, manifest) == []
-    assert [p.kind for p in found(file, manifest, Cursor(4, EVENTS[3].hash))] == ["checkpoint"]
-    [short] = found(file, manifest, signed)
-    assert (short.kind, short.position) == ("checkpoint", signed.position)
+    assert [p.kind for p in found(file, manifest, signed(4))] == ["checkpoint"]
+    [short] = found(file, manifest, signed(len(EVENTS)))
+    assert (short.kind, short.position) == ("checkpoint", len(EVENTS))
     file, manifest = write(tmp_path, EVENTS)
-    for at in (1, 7, len(EVENTS)):
-        assert found(file, manifest, EVENTS[at - 1].cursor) == []
+    assert found(file, manifest, *(signed(at) for at in (0, 1, 7, len(EVENTS)))) == []
     file, manifest = write(tmp_path, EVENTS[9:], EVENTS[8].hash)
-    assert found(file, manifest, EVENTS[8].cursor) == []
-    assert [p.kind for p in found(file, manifest, Cursor(9, bytes(32)))] == ["checkpoint"]
-    assert [p.kind for p in found(file, manifest, EVENTS[7].cursor)] == ["checkpoint"]
+    assert found(file, manifest, signed(9), signed(20)) == []
+    wrong = replace(signed(9), root=bytes(32))
+    assert [p.kind for p in found(file, manifest, wrong)] == ["checkpoint"]
+    assert [p.kind for p in found(file, manifest, signed(8))] == ["checkpoint"]
+
+
+@each(("first", "last"), [(1, 5), (10, 20), (17, 17), (2, len(EVENTS))])
+def test_a_period_leads_to_a_later_checkpoint(tmp_path: Path, first: int, last: int) -> None:
+    before = EVENTS[first - 2].hash if first > 1 else GENESIS_HASH
+    file, manifest = write(tmp_path, EVENTS[first - 1 : last], before, NOTE)
+    assert read_manifest(path_of(file)) == manifest and manifest.checkpoint() == signed(len(EVENTS))
+    assert found(file, manifest, signed(len(EVENTS)), signed(last)) == []
+    assert [p.kind for p in found(file, manifest, signed(len(EVENTS) - 1))] == ["checkpoint"] * (
+        last < len(EVENTS) - 1
+    )
+    for side in ("left", "right"):
+        if nodes_beside := getattr(manifest, side):
+            other = replace(manifest, **{side: ("00" * 32, *nodes_beside[1:])})
+            assert [p.kind for p in found(file, other, signed(len(EVENTS)))] == ["checkpoint"]
+            path_of(file).write_text(replace(manifest, **{side: nodes_beside[1:]}).text())
+            with pytest.raises(MalformedManifestError, match="nodes beside"):
+                read_manifest(path_of(file))
+    after = EVENTS[first - 2].cursor if first > 1 else GENESIS
+    forged = rehashed([replace(EVENTS[first - 1], data='{"amount":9}'), *EVENTS[first:last]], after)
+    file, manifest = write(tmp_path, forged, before, NOTE)
+    assert "checkpoint" in {p.kind for p in found(file, manifest, signed(len(EVENTS)))}
+
+
+FORGED_ROWS = [
+    ('"data":', '"data":{},"data":'),
+    ('"position":20', '"position": 20'),
+    ('"position":20', '"position":20.0'),
+    ('"position":20', '"position":2e1'),
+    ('"position":20', '"position":020'),
+    ('"position":20', f'"position":{2**70}'),
+    ('"hash":"', '"hash":" '),
+    ('"stream":"', '"stream":"\\u0061'),
+    ('"version"', '"Version":1,"version"'),
+    ("}\n", "} \n"),
+    ('"type":', '"type":"x","type":'),
+    ('"writer":', '"writer":null,"writer":'),
+]
+
+
+def test_a_forged_row_is_unreadable_whatever_its_bytes_decode_to(tmp_path: Path) -> None:
+    file, manifest = write(tmp_path, EVENTS)
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    true = lines[AT - 1]
+    forged = [true.replace(old, new, 1) for old, new in FORGED_ROWS]
+    forged.append(true.replace(VICTIM.hash.hex(), VICTIM.hash.hex().upper()))
+    for line in forged:
+        assert line != true
+        file.write_text("".join([*lines[: AT - 1], line, *lines[AT:]]), encoding="utf-8")
+        text = file.read_bytes()
+        fitting = replace(manifest, size_bytes=len(text), sha256=sha256(text).hexdigest())
+        first = found(file, fitting)[0]
+        assert first.kind in ("unreadable", "edited") and first.position == AT, line
+
+
+@given(st.data())
+def test_a_true_row_changed_anywhere_is_found(data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        file, manifest = write(Path(folder), EVENTS[:AT])
+        true = file.read_bytes()
+        begin = true.rindex(b"\n", 0, -1) + 1
+        at, to = sorted(data.draw(st.tuples(*[st.integers(begin, len(true))] * 2)))
+        piece = data.draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([true[at:to] * 2, b"0", b" ", b"null"]))
+        )
+        forged = true[:at] + piece + true[to:]
+        file.write_bytes(forged)
+        fitting = replace(manifest, size_bytes=len(forged), sha256=sha256(forged).hexdigest())
+        assert forged == true or found(file, fitting)
 
 
 def test_the_rules_are_checked_on_a_whole_log(tmp_path: Path) -> None:
@@ -201,7 +296,7 @@ def test_totals_and_counts_must_be_those_of_the_manifest(tmp_path: Path) -> None
     for other in lying:
         assert {p.kind for p in found(file, other)} == {"manifest"}
     assert [p.kind for p in found(file, replace(manifest, last_position=5))] == ["inserted"]
-    [problem, *_] = found(file, replace(manifest, first_position=3, hash_before="ab" * 32))
+    [problem, *_] = found(file, replace(manifest, first_position=3, hash_before="ab" * 32, left=nodes(0, 2)))
     assert problem.kind == "moved"
 
 
@@ -221,23 +316,52 @@ def test_an_unknown_event_is_said(tmp_path: Path) -> None:
 def test_what_is_no_manifest_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "log.jsonl.manifest.json"
     path.write_text(text, encoding="latin-1")
-    with pytest.raises(ManifestError):
+    with pytest.raises(MalformedManifestError):
         read_manifest(path)
     with pytest.raises(ManifestError):
         read_manifest(tmp_path / "none")
 
 
 def test_a_manifest_that_cannot_be_is_said(tmp_path: Path) -> None:
-    _, manifest = write(tmp_path, EVENTS)
+    _, manifest = write(tmp_path, EVENTS[:AT], note=NOTE)
     path = tmp_path / "other.json"
     for wrong in (
+        replace(manifest, first_at=None), replace(manifest, last_at="2026-11-22"),
+        replace(manifest, made_at="2999-01-01T00:00:00.000000Z"),
+        replace(manifest, note=KEY.sign(signed(AT - 1).text())), replace(manifest, note="x"),
+        replace(manifest, note=None), replace(manifest, last_position=2**63),
+        replace(manifest, left=("ab" * 32,)),
         replace(manifest, hash_before="ab" * 32), replace(manifest, sha256="ab"),
         replace(manifest, first_position=0),
         replace(manifest, last_position=-5), replace(manifest, columns=COLUMNS[1:]),
     ):  # fmt: skip
         path.write_text(wrong.text())
-        with pytest.raises(ManifestError):
+        with pytest.raises(MalformedManifestError):
             read_manifest(path)
+    true = manifest.text()
+    for old, new in (
+        ('"events":', '"events": 1,\n  "events":'),
+        ('"events": ', '"events":  '),
+        (": 20", ": +20"),
+        (": 20", ": 20.0"),
+        (": 20", ": ٢٠"),
+        (manifest.sha256, manifest.sha256.upper()),
+        ('"file"', '"File"'),
+        ("\n}\n", "\n}"),
+        (": 20", f": {2**70}"),
+        ('"made_at"', '"checked": true,\n  "made_at"'),
+        ("log.jsonl", "\\u006cog.jsonl"),
+    ):
+        assert old in true, old
+        path.write_text(true.replace(old, new, 1))
+        with pytest.raises(MalformedManifestError):
+            read_manifest(path)
+
+
+def test_dates_that_are_not_the_rows_are_said(tmp_path: Path) -> None:
+    file, manifest = write(tmp_path, EVENTS)
+    later = replace(manifest, first_at=time_text(EVENTS[0].recorded_at_us + 1))
+    assert [(p.kind, p.position) for p in found(file, later)] == [("manifest", None)]
 
 
 def test_a_file_that_is_gone_is_said(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ READS = {
     "dead-letters list", "dead-letters groups", "dead-letters show",
     "jobs list", "jobs show", "ledger balance", "ledger explain", "ledger export", "ledger journal",
     "ledger prove", "ledger public-key", "ledger statement", "ledger trial-balance", "ledger verify",
-    "ledger verify-checkpoint", "ledger verify-export", "ledger verify-proof", "models history",
+    "ledger compare-checkpoints", "ledger verify-checkpoint", "ledger verify-export", "ledger verify-proof",
+    "models history",
     "models list", "payments list", "payments show", "promo list", "stats daily", "stats errors",
     "stats times", "streams status", "streams verify", "top", "users verify",
 }  # fmt: skip

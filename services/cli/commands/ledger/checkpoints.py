@@ -1,0 +1,164 @@
+"""`neurocards ledger checkpoint|verify-checkpoint|compare-checkpoints`: the log, signed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.connections import auditor_pool, open_ledger, prepare
+from services.cli.options import Damage, PublicKeys, end_damaged, public_keys, read_file, read_note
+from services.cli.output import Output, OutputFormat, emit, say
+
+if TYPE_CHECKING:
+    from ledger.checkpoints.checkpoint import Statement
+    from ledger.checkpoints.signed_note import PublicKey
+    from projections.checkpoints import Answer
+    from services.platform.settings import Settings
+
+Note = Annotated[Path, typer.Argument(metavar="FILE", help="The signed note.", show_default=False)]
+
+
+def checkpoint(
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Write it to this file or folder too; `-`: to stdout.", show_default=False),
+    ] = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Sign the log as it is now; stored in the database and in CHECKPOINT_DIR. Needs the private key.
+
+    The log first states what it is, in one more event. When nothing came since the newest checkpoint, that
+    one is written again.
+    """
+    import asyncio
+
+    from services.recovery import checkpoint_files as files
+
+    settings = prepare("checkpoint")
+    made, where = asyncio.run(_make(settings)), files.folder(settings)
+    written = [files.keep_note(where, made.note)]
+    if to == Path("-"):
+        typer.echo(made.note, nl=False)
+        return
+    if to is not None:
+        written.append(files.keep_note(to, made.note) if to.is_dir() else files.write_file(to, made.note))
+    root = made.statement.root.hex()
+    emit([{"position": made.place.position, "root": root, "file": str(path)} for path in written], output)
+
+
+async def _make(settings: "Settings") -> Any:
+    from ledger.checkpoints.store import newest_checkpoint
+    from projections.checkpoints import make_checkpoint
+    from services.platform.system_start import program
+    from services.recovery import checkpoint_files as files
+
+    keys, kept = files.require_signing_keys(settings), files.kept_notes(files.folder(settings))
+    async with open_ledger(settings) as (ledger, pool):
+        made = await make_checkpoint(ledger, *keys, program=program(settings), kept_notes=kept)
+        return made or await newest_checkpoint(pool)
+
+
+def verify_checkpoint(
+    file: Note,
+    public_key: PublicKeys,
+    offline: Annotated[bool, typer.Option("--offline", help="The signature only; no database.")] = False,
+    stored_hashes: Annotated[
+        bool, typer.Option("--stored-hashes", help="Believe each row's stored hash: quicker, sees less.")
+    ] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Fold the log again for states and books too.")
+    ] = False,
+    restored: Annotated[
+        list[Path] | None,
+        typer.Option(help="A signed restoration kept elsewhere; several times.", show_default=False),
+    ] = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Check a checkpoint's signature, and every row of the log against it; one line and 0 when both hold.
+
+    A checkpoint of events that a signed restoration has lost is explained by it: that is said, and 0.
+    """
+    import asyncio
+
+    from ledger.checkpoints.checkpoint import open_statement
+    from ledger.checkpoints.signed_note import NoteError
+
+    keys = public_keys(public_key)
+    settings = prepare("verify-checkpoint")
+    try:
+        note, extra = read_note(file), [read_note(path) for path in restored or ()]
+        if offline:
+            statement, answer = open_statement(note, *keys), None
+        else:
+            work = _verify(settings, note, keys, extra, rehash=not stored_hashes, deep=deep)
+            statement, answer = asyncio.run(work)
+    except NoteError as error:
+        end_damaged([Damage("note", None, str(error))], output)
+    if answer is not None and answer.damage:
+        end_damaged(answer.damage, output)
+    say(_holds(statement, answer))
+
+
+async def _verify(
+    settings: "Settings", note: str, keys: "list[PublicKey]", extra: list[str], **how: bool
+) -> "tuple[Statement, Answer]":
+    from ledger.checkpoints.checkpoint import open_statement
+    from ledger.checkpoints.store import remembered_keys
+    from projections.checkpoints import verify_statement
+    from services.cli.progress import walks
+
+    async with auditor_pool(settings) as pool:
+        keys = await remembered_keys(pool, keys)
+        statement = open_statement(note, *keys)
+        head = await pool.fetchval("SELECT max(position) FROM events") or 0
+        with walks("verify-checkpoint", ("chain",), 0, head) as progress:
+            return statement, await verify_statement(pool, statement, keys, extra, progress=progress, **how)
+
+
+def _holds(statement: "Statement", answer: "Answer | None") -> str:
+    """What was found to hold, in one line."""
+    from ledger.checkpoints.checkpoint import time_text
+    from ledger.checkpoints.store import words_for
+
+    signed = f"signed: the {words_for(statement)} events of {statement.origin}"
+    if answer is None:
+        return f"{signed}; not compared with the log"
+    if (by := answer.explained_by) is not None:
+        return (
+            f"{signed}; not in the log any more, and that is explained: it went back to {by.kept.position} "
+            f"and lost what was up to {by.lost.position}, as {by.actor} signed at {time_text(by.time_us)}: "
+            f"{by.reason}"
+        )
+    if answer.told is None:
+        return f"{signed}; the log holds it"
+    at, program = time_text(answer.told.recorded_at_us), getattr(answer.told.event, "program", "")
+    return f"{signed}, stated at {at} by version {program}; the log holds it, hash {answer.hash.hex()}"
+
+
+def compare_checkpoints(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The earlier note.", show_default=False)],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The later note.", show_default=False)],
+    public_key: PublicKeys,
+    proof: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[PROOF]", help="Of `prove --consistency`; not for one size.", show_default=False
+        ),
+    ] = None,
+    output: Output = OutputFormat.table,
+) -> None:
+    """Check offline that a later checkpoint's log begins with an earlier one's."""
+    from ledger.checkpoints.checkpoint import open_checkpoint
+    from ledger.checkpoints.consistency import compare
+    from ledger.checkpoints.proof import ProofError
+    from ledger.checkpoints.signed_note import NOTE_BYTES_MAX, NoteError
+
+    keys = public_keys(public_key)
+    try:
+        first, second = (open_checkpoint(read_note(path), *keys) for path in (old, new))
+        compare(first, second, read_file(proof, NOTE_BYTES_MAX) if proof else None)
+    except ProofError as error:
+        end_damaged([Damage("proof", error.position, str(error))], output)
+    except NoteError as error:
+        end_damaged([Damage("note", None, str(error))], output)
+    say(f"the log of {second.size} events begins with that of {first.size}")
