@@ -1,4 +1,4 @@
-"""The catalogue against what the provider says of its models: input, price, margin. Pure."""
+"""The catalogue against what the provider says of its models: input and price. Pure."""
 
 import itertools
 import re
@@ -34,18 +34,6 @@ def price_drift(model: Model, said: str) -> str:
     told = {Decimal(number) for number in re.findall(r"\d+(?:\.\d+)?", said)}
     whole = Decimal(model.provider_credits)
     return "" if told & {whole, whole / model.duration_s} else said or "no price is told"
-
-
-def margin_minor(model: Model, credit_minor: Decimal, rates: dict[str, Decimal]) -> int | None:
-    """Margin of a video in hundredths; None without rates.
-
-    `credit_minor` is what a credit is sold for, in hundredths of RUB.
-    """
-    if not {"RUB", "KIE"} <= rates.keys():
-        return None
-    return int(
-        model.price_credits * credit_minor * rates["RUB"] - 100 * model.provider_credits * rates["KIE"]
-    )
 
 
 def _input_schema(document: Any) -> dict[str, Any] | None:

@@ -63,7 +63,7 @@ async def _checked(settings: Settings, only: str | None) -> list[dict[str, Any]]
     from decimal import Decimal
 
     from services.adapters.kie.gateway import Kie
-    from services.cli.commands.stats.queries import parse_rates
+    from services.cli.commands.stats.queries import PROVIDER, margin, parse_rates
     from services.generation import catalogue_check
     from services.generation.catalogue import load_catalogue
     from services.payments.packages import load_packages
@@ -87,9 +87,10 @@ async def _checked(settings: Settings, only: str | None) -> list[dict[str, Any]]
             await asyncio.sleep(pause_s)
             if price:
                 found.append(f"price: ours is {model.provider_credits} for {model.duration_s} s; {price}")
-            margin = catalogue_check.margin_minor(model, min(each, default=Decimal(0)), rates)
+            sold_for = int(model.price_credits * min(each, default=Decimal(0)))
+            left = margin({"RUB": sold_for, PROVIDER: -model.provider_credits}, rates)
             ours = {"price_credits": model.price_credits, "provider_credits": model.provider_credits}
-            row: dict[str, Any] = {"model": model.slug, **ours, "margin_minor": margin}
+            row: dict[str, Any] = {"model": model.slug, **ours, "margin_minor": left}
             rows.append(row | {"differs": "\n".join(found)})
     return rows
 

@@ -95,7 +95,7 @@ def day_row(day: Day, catalogue: Catalogue, rates: dict[str, Decimal]) -> dict[s
         "revenue_minor": revenue,
         "test_revenue_minor": _net(day.money, test=True),
         "provider_credits": cost,
-        "margin_minor": None if cost is None else _margin(revenue | {PROVIDER: -cost}, rates),
+        "margin_minor": None if cost is None else margin(revenue | {PROVIDER: -cost}, rates),
     }
 
 
@@ -117,7 +117,7 @@ def _cost(day: Day, catalogue: Catalogue) -> int | None:
     return cost
 
 
-def _margin(amounts: dict[str, int], rates: dict[str, Decimal]) -> int | None:
+def margin(amounts: dict[str, int], rates: dict[str, Decimal]) -> int | None:
     """All amounts at these rates, rounded half up; None when a rate is missing."""
     total = Decimal(0)
     for currency, amount in amounts.items():

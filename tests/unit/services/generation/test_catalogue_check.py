@@ -1,13 +1,11 @@
 """The catalogue against the provider's schemas and prices: what differs is said, model by model."""
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from services.generation.catalogue import load_catalogue
-from services.generation.catalogue_check import input_drift, margin_minor, price_drift
+from services.generation.catalogue_check import input_drift, price_drift
 from services.sandbox.kie.models import openapi
 
 MODEL = load_catalogue().default
@@ -56,10 +54,3 @@ def test_a_price_stands_in_the_prose_for_a_second_or_a_video_or_is_quoted() -> N
         assert price_drift(MODEL, same) == ""
     assert price_drift(MODEL, "720p: 28 credits per second") == "720p: 28 credits per second"
     assert price_drift(MODEL, "") == "no price is told"
-
-
-def test_the_margin_is_of_one_video_at_these_rates() -> None:
-    rates = {"RUB": Decimal(1), "KIE": Decimal("0.45")}
-    assert margin_minor(MODEL, Decimal(7800), rates) == 7800 - 4500
-    assert margin_minor(replace(MODEL, price_credits=2), Decimal(2000), rates) == -500
-    assert margin_minor(MODEL, Decimal(7800), {"RUB": Decimal(1)}) is None
