@@ -16,6 +16,7 @@ from events.job import (
 )
 from ledger.jobs.state import JobState
 from projections.reports.explain import explain
+from services.generation.prompts.templates import template_name
 from services.platform.blobs import open_blobs
 from tests.support.worker_fixture import PRODUCT, WorkerFixture
 
@@ -47,7 +48,7 @@ async def test_a_video(workshop: WorkerFixture) -> None:
     ((task,), last) = await workshop.tasks(), (await workshop.events(job))[-1]
     assert isinstance(last, JobSucceeded) and last.charged_milli == task["creditsConsumed"] * 1000 > 0
     prompt = await workshop.prompt(job)
-    assert (prompt["source"], prompt["template"]) == ("openai", "ugc@2")
+    assert (prompt["source"], prompt["template"]) == ("openai", template_name("ugc"))
     await workshop.audit()
     await workshop.nothing_pending()
 
