@@ -28,7 +28,10 @@ from ledger.errors import IntegrityError, LedgerError
 
 NOTE_BYTES_MAX = 100_000
 SIGNATURES_MAX = 100
+TIME_S_MAX = 2**37
+"""Of a witness: some thousand years on."""
 _ED25519 = b"\x01"
+_COSIGNATURE = b"\x04"
 _PRIVATE = "PRIVATE+KEY+"
 _DASH = "— "
 _NAME = re.compile(r"[^\s+]{1,200}")
@@ -153,6 +156,38 @@ def open_note(note: str, *keys: PublicKey) -> str:
     return text
 
 
+class WitnessKey(PublicKey, frozen=True):
+    """Key of a witness (C2SP tlog-cosignature, cosignature/v1): it signs a time with the text."""
+
+    @property
+    def id(self) -> bytes:
+        return sha256(self.name.encode() + b"\n" + _COSIGNATURE + self.key).digest()[:4]
+
+    def __str__(self) -> str:
+        return f"{self.name}+{self.id.hex()}+{_text(_COSIGNATURE + self.key)}"
+
+
+def parse_witness(text: str) -> WitnessKey:
+    """Raises MalformedKeyError."""
+    name, key_id, key = _parse(text, "a witness's key is <name>+<8 hex digits>+<base64>", _COSIGNATURE)
+    found = WitnessKey(name, key)
+    _require_id(found, key_id)
+    return found
+
+
+def cosigned(note: str, witness: WitnessKey) -> int | None:
+    """Epoch seconds at which a witness signed the note; None if not. Raises NoteError."""
+    text, signatures = _split(note)
+    for name, signature in signatures:
+        if (name, signature[:4]) == (witness.name, witness.id):
+            time_s = int.from_bytes(signature[4:12], "big")
+            _verify(witness, f"cosignature/v1\ntime {time_s}\n{text}", signature[12:])
+            if time_s > TIME_S_MAX:
+                raise SignatureError(f"the time at which {witness.name} signed cannot be")
+            return time_s
+    return None
+
+
 def signatures_of(note: str) -> str:
     """The note's signature lines, unchecked."""
     return note.rpartition("\n\n")[2]
@@ -191,10 +226,10 @@ def _signature(line: str) -> tuple[str, bytes]:
     return name, decoded
 
 
-def _parse(text: str, expected: str) -> tuple[str, bytes, bytes]:
+def _parse(text: str, expected: str, kind: bytes = _ED25519) -> tuple[str, bytes, bytes]:
     parts = text.strip().split("+", 2)
     decoded = _bytes(parts[2]) if len(parts) == 3 else None
-    if decoded is None or len(decoded) != 33 or decoded[:1] != _ED25519 or not _ID.fullmatch(parts[1]):
+    if decoded is None or len(decoded) != 33 or decoded[:1] != kind or not _ID.fullmatch(parts[1]):
         raise MalformedKeyError(expected)
     _require_name(parts[0])
     return parts[0], bytes.fromhex(parts[1]), decoded[1:]

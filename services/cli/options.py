@@ -5,9 +5,9 @@
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
 
 import typer
 
@@ -18,6 +18,7 @@ from services.cli.output import OutputFormat, emit, say
 if TYPE_CHECKING:
     from ledger.checkpoints.signed_note import PublicKey
 
+T = TypeVar("T")
 _KEYS_CHARS_MAX = 100_000
 _SAID_CHARS_MAX = 500
 
@@ -82,7 +83,14 @@ def confirm(dry_run: bool, yes: bool) -> None:
 
 def public_keys(given: Iterable[str]) -> "list[PublicKey]":
     """Keys given themselves or as files with one per line. Raises MalformedKeyError."""
-    from ledger.checkpoints.signed_note import MalformedKeyError, parse_public
+    from ledger.checkpoints.signed_note import parse_public
+
+    return keys_given(given, parse_public)
+
+
+def keys_given(given: Iterable[str], parse: Callable[[str], T]) -> list[T]:
+    """Keys of a kind, given as `public_keys` are. Raises MalformedKeyError."""
+    from ledger.checkpoints.signed_note import MalformedKeyError
 
     found = []
     for text in given:
@@ -94,7 +102,7 @@ def public_keys(given: Iterable[str]) -> "list[PublicKey]":
                 raise MalformedKeyError(f"{text} is neither a public key nor a file that holds one") from None
         else:
             lines = [text]
-        found += [parse_public(line) for line in lines if line.strip()]
+        found += [parse(line) for line in lines if line.strip()]
     if not found:
         raise MalformedKeyError("no public key was given")
     return found

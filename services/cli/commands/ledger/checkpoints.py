@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connections import auditor_pool, open_ledger, prepare
-from services.cli.options import Damage, PublicKeys, end_damaged, public_keys, read_file, read_note
+from services.cli.options import (
+    Damage,
+    PublicKeys,
+    end_damaged,
+    keys_given,
+    public_keys,
+    read_file,
+    read_note,
+)
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
@@ -15,6 +23,19 @@ if TYPE_CHECKING:
     from projections.checkpoints import Answer
     from services.platform.settings import Settings
 
+Witnesses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--witness", "-w", metavar="KEY|FILE", show_default=False,
+        help="A witness's key (C2SP tlog-cosignature), or a file that holds it; several times.",
+    ),
+]  # fmt: skip
+Quorum = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="How many of the witnesses must have cosigned; all by default.", show_default=False
+    ),
+]
 Note = Annotated[Path, typer.Argument(metavar="FILE", help="The signed note.", show_default=False)]
 
 
@@ -72,6 +93,8 @@ def verify_checkpoint(
         list[Path] | None,
         typer.Option(help="A signed restoration kept elsewhere; several times.", show_default=False),
     ] = None,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Check a checkpoint's signature, and every row of the log against it; one line and 0 when both hold.
@@ -87,6 +110,7 @@ def verify_checkpoint(
     settings = prepare("verify-checkpoint")
     try:
         note, extra = read_note(file), [read_note(path) for path in restored or ()]
+        seen = _cosigned(note, witness or [], quorum)
         if offline:
             statement, answer = open_statement(note, *keys), None
         else:
@@ -96,7 +120,24 @@ def verify_checkpoint(
         end_damaged([Damage("note", None, str(error))], output)
     if answer is not None and answer.damage:
         end_damaged(answer.damage, output)
-    say(_holds(statement, answer))
+    say(_holds(statement, answer) + seen)
+
+
+def _cosigned(note: str, given: list[str], quorum: int | None) -> str:
+    """Which witnesses cosigned it, and when, in words. Raises NoteError when too few did."""
+    from ledger.checkpoints.checkpoint import time_text
+    from ledger.checkpoints.signed_note import SignatureError, cosigned, parse_witness
+
+    witnesses = {key.key: key for key in keys_given(given, parse_witness)} if given else {}
+    if quorum is not None and quorum > len(witnesses):
+        raise typer.BadParameter("is more than there are witnesses", param_hint="--quorum")
+    times = {key.name: cosigned(note, key) for key in witnesses.values()}
+    seen = [f"{name} at {time_text(at * 1_000_000)}" for name, at in times.items() if at is not None]
+    if len(seen) < (quorum or len(witnesses)):
+        raise SignatureError(
+            f"{len(seen)} of {len(witnesses)} witnesses cosigned it: {', '.join(seen) or 'none'}"
+        )
+    return f"; cosigned by {', '.join(seen)}" if seen else ""
 
 
 async def _verify(

@@ -136,3 +136,30 @@ def test_no_message_and_no_representation_shows_a_private_key() -> None:
         with pytest.raises(MalformedKeyError) as caught:
             signed_note.parse_private(damaged)
         assert secret[:-2] not in str(caught.value)
+
+
+# Cosigned over HTTP by a witness that strangers wrote (aics-witness 0.1.0).
+COSIGNED = (
+    "neurocards.example/ledger\n748\ndoT+KRuySTKr3or3ICsYoOeGP5hQHbiRVfPS9TQmiyY=\n\n— neurocards.e"
+    "xample/ledger XluQTjoxTHQUBxAQqwCRsYwlBEdOmm2edsc4Q+CaKSvwB+ZeJvx40hZPCGQ1kb4ZXKDs+KnwBO5d"
+    "uDQHNnh5vdbtUgE=\n— witness.example/w1 9Z1oCgAAAABrDd+JSoRhelfAhfWBVxYxtEk8Nq/9SDPxVoPG2C4m"
+    "twJA/IKBJfrTU7dzLB0MuOPQeDAysq6YzAv/B+pzJfRLMFqCDQ==\n"
+)
+COSIGNED_BY = "neurocards.example/ledger+5e5b904e+AYwZ4EpC9CpDk6beepjR5GSZxDSAWPLVnOW2fLDVRTXe"
+WITNESS = "witness.example/w1+f59d680a+BFAORnEmjswIsJMknPmnVTual2ccE/9EKx48gLIE8bdl"
+
+
+def test_a_witness_signs_the_time_with_the_text() -> None:
+    witness = signed_note.parse_witness(WITNESS)
+    assert str(witness) == WITNESS
+    assert signed_note.cosigned(COSIGNED, witness) == 1796071305
+    ours = COSIGNED.rpartition("— ")[0]
+    assert signed_note.cosigned(ours, witness) is None
+    for forged in (COSIGNED.replace("\n748\n", "\n749\n"), COSIGNED.replace("AAAABrDd", "AAAABrDe")):
+        assert forged != COSIGNED
+        with pytest.raises(SignatureError):
+            signed_note.cosigned(forged, witness)
+    with pytest.raises(MalformedKeyError):
+        signed_note.parse_witness(PUBLIC)
+    with pytest.raises(MalformedKeyError):
+        signed_note.parse_public(WITNESS)
