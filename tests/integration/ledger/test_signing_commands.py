@@ -192,8 +192,11 @@ async def test_what_the_person_got_wrong_is_no_damage(desk):
 async def test_a_log_that_is_not_what_was_signed(desk, owner, damage, kind, position):
     await owner.execute("ALTER TABLE events DISABLE TRIGGER ALL")
     await owner.execute(damage)
-    (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub")
+    (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub", "--report", "paper")
     assert (row["kind"], row["position"]) == (kind, position)
+    paper = json.loads((desk.folder / "paper.json").read_text())
+    assert (paper["events"], paper["result"], paper["findings"]) == (8, "damaged", [row])
+    assert row["message"].partition("'")[0] in (desk.folder / "paper.html").read_text()
     if "data" in damage:  # what is not looked at for speed
         await desk.holds("verify-checkpoint", "note", "-k", "pub", "--stored-hashes")
     else:

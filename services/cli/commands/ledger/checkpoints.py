@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.commands.ledger.report import write_report
 from services.cli.connections import auditor_pool, open_ledger, prepare
 from services.cli.options import (
     Damage,
@@ -34,6 +35,12 @@ Quorum = Annotated[
     int | None,
     typer.Option(
         min=1, help="How many of the witnesses must have cosigned; all by default.", show_default=False
+    ),
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        help="Working paper: FILE.json and FILE.html, to print.", metavar="FILE", show_default=False
     ),
 ]
 Note = Annotated[Path, typer.Argument(metavar="FILE", help="The signed note.", show_default=False)]
@@ -95,6 +102,7 @@ def verify_checkpoint(
     ] = None,
     witness: Witnesses = None,
     quorum: Quorum = None,
+    report: Report = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Check a checkpoint's signature, and every row of the log against it; one line and 0 when both hold.
@@ -116,11 +124,45 @@ def verify_checkpoint(
         else:
             work = _verify(settings, note, keys, extra, rehash=not stored_hashes, deep=deep)
             statement, answer = asyncio.run(work)
+        words = _holds(statement, answer) + seen
+        found: list[Any] = list(answer.damage) if answer else []
     except NoteError as error:
-        end_damaged([Damage("note", None, str(error))], output)
-    if answer is not None and answer.damage:
-        end_damaged(answer.damage, output)
-    say(_holds(statement, answer) + seen)
+        statement, answer, words, found = None, None, "", [Damage("note", None, str(error))]
+    if report is not None:
+        how = {"offline": offline, "rows_rehashed": not (offline or stored_hashes), "states_folded": deep}
+        facts = _facts(settings, file, statement, answer) | {"keys": [str(key) for key in keys], **how}
+        write_report(
+            report, "Check of a checkpoint", facts | {"result": "damaged" if found else words}, found
+        )
+    if found:
+        end_damaged(found, output)
+    say(words)
+
+
+def _facts(
+    settings: "Settings", file: Path, statement: "Statement | None", answer: "Answer | None"
+) -> dict[str, Any]:
+    """Facts of the working paper: what was checked, and by which version."""
+    import time
+    from hashlib import sha256
+
+    from ledger.checkpoints.checkpoint import Checkpoint, time_text
+    from services.platform.system_start import program
+
+    told = answer.told if answer else None
+    signed = statement if isinstance(statement, Checkpoint) else None
+    return {
+        "file": str(file),
+        "sha256": sha256(file.read_bytes()).hexdigest(),
+        "log": statement.origin if statement else None,
+        "events": signed.size if signed else None,
+        "root": signed.root.hex() if signed else None,
+        "last_hash": answer.hash.hex() if answer and told else None,
+        "stated_at": time_text(told.recorded_at_us) if told else None,
+        "stated_by": getattr(told.event, "program", None) if told else None,
+        "checked_at": time_text(time.time_ns() // 1000),
+        "checked_by": f"neurocards {program(settings)}",
+    }
 
 
 def _cosigned(note: str, given: list[str], quorum: int | None) -> str:

@@ -1,5 +1,7 @@
 """Cosignatures of a note: how many of the witnesses are asked for."""
 
+import json
+from hashlib import sha256
 from pathlib import Path
 
 from services.cli.errors import ExitCode
@@ -28,3 +30,15 @@ def test_so_many_witnesses_must_have_cosigned(tmp_path: Path) -> None:
     assert twice[0] == ended(tmp_path, "--quorum", "1")[0] == ExitCode.USAGE
     code, said = ended(tmp_path, "-w", WITNESS, note=COSIGNED.replace("AAAABrDd", "AAAABrDe"))
     assert code == ExitCode.INTEGRITY and "does not fit" in said
+
+
+def test_a_working_paper_says_what_was_checked_and_each_finding(tmp_path: Path) -> None:
+    assert ended(tmp_path, "-w", WITNESS, "--report", str(tmp_path / "paper"))[0] == 0
+    paper = json.loads((tmp_path / "paper.json").read_text())
+    assert (paper["events"], paper["log"], paper["findings"]) == (748, "neurocards.example/ledger", [])
+    assert paper["keys"] == [COSIGNED_BY] and paper["offline"] and "cosigned by" in paper["result"]
+    assert paper["sha256"] == sha256(COSIGNED.encode()).hexdigest() and paper["checked_by"] != "neurocards "
+    code, _ = ended(tmp_path, "--report", str(tmp_path / "paper"), note="<b>no note\n")
+    paper, page = json.loads((tmp_path / "paper.json").read_text()), (tmp_path / "paper.html").read_text()
+    assert code == ExitCode.INTEGRITY and paper["result"] == "damaged"
+    assert paper["findings"][0]["message"] in page and "Findings: 1" in page and "<b>" not in page
