@@ -26,6 +26,7 @@ class Offered(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str = ""
     file: str = ""
     size_bytes: int = 0
+    album: str = ""
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -109,9 +110,10 @@ class Drafts:
         """Record the message that is the card; it shows `draft.version`."""
         await self._pool.execute(query("draft_sent"), draft.draft, message_id, photo_file, draft.version)
 
-    async def confirm(self, draft: Draft, jobs: Sequence[str]) -> Draft | None:
-        """Mark that the order is being placed; None when it has changed since."""
-        return await self._one("draft_confirm", draft.draft, draft.version, list(jobs))
+    async def confirm(self, draft: Draft, jobs: Sequence[str], update_id: int) -> Draft | None:
+        """Mark that the order is being placed, with `draft.model`; None when it has changed since."""
+        told = (draft.draft, draft.version, list(jobs), draft.model, update_id)
+        return await self._one("draft_confirm", *told)
 
     async def reopen(self, draft: str) -> Draft | None:
         """After a definite refusal: it can be changed again, as a new version."""
@@ -119,6 +121,10 @@ class Drafts:
 
     async def mark_ordered(self, draft: str) -> None:
         await self._pool.execute(query("mark_ordered"), draft)
+
+    async def show_order(self, draft: str) -> None:
+        """Have the notifier show the order's card once more; for one that shows something older."""
+        await self._pool.execute(query("order_show"), draft)
 
     async def drop(self, draft: str) -> None:
         """Delete a draft that is not being ordered, and its words. An unused photo goes later."""

@@ -41,8 +41,10 @@ WITH changed AS (
 SELECT changed.*, $4::text AS words FROM changed
 
 -- name: draft_confirm
--- The order is being placed: nothing of it changes from here on. $1 draft, $2 version, $3 ids of its jobs
-UPDATE drafts d SET confirmed = true, jobs = $3, view = '', offered = NULL, version = version + 1 FROM texts t
+-- The order is being placed: nothing of it changes from here on. $1 draft, $2 version, $3 ids of its jobs, $4 who is to make it,
+-- $5 the update that places it
+UPDATE drafts d SET confirmed = true, jobs = $3, model = $4, changed_by = $5, view = '', offered = NULL, version = version + 1
+FROM texts t
 WHERE d.draft = $1 AND d.version = $2 AND NOT d.confirmed AND NOT d.ordered AND t.ref = d.brief
 RETURNING d.*, t.body::text AS words
 
@@ -149,6 +151,10 @@ INSERT INTO person_reads (actor, what, account, reason) VALUES ($1, $2, $3, $4)
 -- name: open_jobs_of
 -- $1 account
 SELECT job FROM open_jobs WHERE account = $1
+
+-- name: order_show
+-- A card without buttons was tapped: what is seen of it is older than the order. $1 order
+UPDATE status_messages SET wanted = wanted + 1 WHERE subject = 'order' AND name = $1
 
 -- name: own_photo
 -- A photo that is about to be stored, unless what its person has stored within a day and what is not ordered would be more

@@ -19,9 +19,9 @@ from services.bot.screens.menu import Screen
 logger = structlog.get_logger()
 
 
-async def show(chat: Conversation, draft: Draft, note: str = "", *, short: bool = False) -> None:
+async def show(chat: Conversation, draft: Draft, note: str = "", *, short: bool = False) -> Draft:
     """Show the draft on its card; one that is gone is sent again."""
-    await put(chat, draft, card.screen(draft, await chat.balance(), note, short=short))
+    return await put(chat, draft, card.screen(draft, await chat.balance(), note, short=short))
 
 
 async def put(chat: Conversation, draft: Draft, screen: Screen) -> Draft:

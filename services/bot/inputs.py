@@ -14,6 +14,7 @@ from aiogram.types import Message
 
 from events.codec import clean_text
 from services.adapters.telegram.client import DOWNLOAD_BYTES_MAX
+from services.generation.prompts.templates import clip
 
 TEXT_CHARS_MAX: Final = 1500
 LETTERS_MIN: Final = 2
@@ -40,11 +41,9 @@ def says_something(text: str) -> bool:
     return sum(character.isalnum() for character in text) >= LETTERS_MIN
 
 
-def quote(text: str, chars_max: int | None = None) -> str:
-    """Escape for HTML, cut to `chars_max` characters before."""
-    if chars_max is not None and len(text) > chars_max:
-        text = text[: chars_max - 1].rstrip("\u200d ") + "…"
-    return html.escape(text, quote=False)
+def quote(text: str, length_max: int | None = None) -> str:
+    """Escape for HTML, cut before to `length_max` as Telegram counts: an emoji is two."""
+    return html.escape(text if length_max is None else clip(text, length_max), quote=False)
 
 
 def _plain(character: str) -> str:

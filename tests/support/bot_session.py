@@ -167,6 +167,7 @@ class MemoryDrafts:
 
     def __init__(self) -> None:
         self.kept: dict[str, Draft] = {}
+        self.shown_again: list[str] = []
 
     async def find(self, draft: str) -> Draft | None:
         return self.kept.get(draft)
@@ -199,13 +200,12 @@ class MemoryDrafts:
     async def sent(self, draft: Draft, message_id: int, photo_file: str) -> None:
         self._put(self.kept[draft.draft], message_id=message_id, photo_file=photo_file, shown=draft.version)
 
-    async def confirm(self, draft: Draft, jobs: Sequence[str]) -> Draft | None:
+    async def confirm(self, draft: Draft, jobs: Sequence[str], update_id: int) -> Draft | None:
         old = self.kept.get(draft.draft)
         if old is None or old.version != draft.version or old.confirmed:
             return None
-        return self._put(
-            old, confirmed=True, jobs=tuple(jobs), view="", offered=None, version=old.version + 1
-        )
+        placed = replace(old, jobs=tuple(jobs), model=draft.model, changed_by=update_id)
+        return self._put(placed, confirmed=True, view="", offered=None, version=old.version + 1)
 
     async def reopen(self, draft: str) -> Draft | None:
         old = self.kept[draft]
@@ -213,6 +213,9 @@ class MemoryDrafts:
 
     async def mark_ordered(self, draft: str) -> None:
         self._put(self.kept[draft], ordered=True)
+
+    async def show_order(self, draft: str) -> None:
+        self.shown_again.append(draft)
 
     async def drop(self, draft: str) -> None:
         self.kept.pop(draft, None)

@@ -14,7 +14,7 @@ async def store_draft(pool: Pool, draft: Draft) -> Draft:
     if draft.message_id is not None:
         await drafts.sent(made, draft.message_id, draft.photo_file)
     if draft.jobs:
-        await drafts.confirm(made, draft.jobs)
+        await drafts.confirm(made, draft.jobs, draft.changed_by)
     if draft.ordered:
         await drafts.mark_ordered(draft.draft)
     return replace(draft, version=1)

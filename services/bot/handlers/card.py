@@ -7,11 +7,11 @@ from msgspec.structs import replace
 
 from services.accounts.drafts import Draft, View
 from services.adapters.telegram.callback_data import CardButton
-from services.bot.card_message import show
+from services.bot.card_message import put_photo, show
 from services.bot.handlers.order import change, drop, take_offered, take_offered_photo
 from services.bot.handlers.place_order import own_draft, place
 from services.bot.replies import Conversation
-from services.bot.screens.card import NUMBERS
+from services.bot.screens.card import NUMBERS, stale_text
 from services.bot.screens.menu import Screen
 from services.generation.prompts.styles import load_styles, style_of
 
@@ -34,10 +34,10 @@ async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversa
     message = query.message.message_id if query.message is not None else draft.message_id
     if callback_data.do != "cancel" and message != draft.message_id:
         await chat.remove_buttons()
-        await chat.answer_tap(_stale())
+        await chat.answer_tap(stale_text())
     elif callback_data.version != draft.version:
         if draft.changed_by != chat.update_id:  # else this very tap made the newest version
-            await chat.answer_tap(_stale())
+            await chat.answer_tap(stale_text())
         await show(chat, draft)
     elif callback_data.do == "cancel":
         if message != draft.message_id:
@@ -48,11 +48,7 @@ async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversa
     elif (changed := _choice(draft, callback_data)) is not None:
         await change(chat, changed)
     else:
-        await chat.answer_tap(_stale())
-
-
-def _stale() -> str:
-    return _("This belongs to an earlier step or order; nothing was changed. Go on below, or open the /menu.")
+        await chat.answer_tap(stale_text())
 
 
 async def _look(chat: Conversation, draft: Draft, view: str) -> None:
@@ -83,9 +79,9 @@ async def _offered(chat: Conversation, draft: Draft, button: CardButton) -> None
     """Take or leave an offered text or photo."""
     answer, offered = button.value.rstrip("0123456789"), draft.offered
     if draft.changed_by == chat.update_id:  # this very tap once more
-        await show(chat, draft)
+        await (put_photo if answer == "yes" else show)(chat, draft)
     elif offered is None or button.value != f"{answer}{offered.message}":
-        await chat.answer_tap(_stale())
+        await chat.answer_tap(stale_text())
     elif answer == "no":
         await chat.shop.drafts.look(draft.draft, draft.view)
         await chat.edit_screen(Screen(_("👌 The order stays as it is.")))

@@ -11,6 +11,7 @@ from services.bot.context import Person
 from services.bot.inputs import Content, content_of
 from services.bot.metrics import drop
 from services.bot.replies import Conversation
+from services.bot.screens.card import stale_text
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 
 foreign = Router(name="foreign")
@@ -31,8 +32,7 @@ async def foreign_button(query: CallbackQuery, chat: Conversation) -> None:
 @router.callback_query()
 async def stale_button(query: CallbackQuery, chat: Conversation) -> None:
     """A step that is over, an earlier order, or forged data."""
-    text = _("This belongs to an earlier step or order; nothing was changed. Go on below, or open the /menu.")
-    await chat.answer_tap(text)
+    await chat.answer_tap(stale_text())
 
 
 @router.message()

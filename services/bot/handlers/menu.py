@@ -31,8 +31,10 @@ from services.platform.i18n import LOCALES
 router = Router(name="menu")
 
 
-# Accepted long ago: an old message, or a second tap.
-router.callback_query(AcceptTerms.filter())(welcome)
+@router.callback_query(AcceptTerms.filter())
+async def accepted_before(query: CallbackQuery, chat: Conversation) -> None:
+    """An old message, a second tap, or the same update once more."""
+    await welcome(chat)
 
 
 @router.message(CommandStart())

@@ -21,7 +21,7 @@ from services.adapters.telegram.client import (
 )
 from services.bot import text_intent
 from services.bot.card_message import put_photo, show
-from services.bot.handlers.place_order import own_draft, place
+from services.bot.handlers.place_order import own_draft, place, priced, suited
 from services.bot.handlers.questions import answer
 from services.bot.inputs import (
     SPLIT_CHARS,
@@ -37,7 +37,7 @@ from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 from services.bot.screens.refusals import photo_problem
-from services.generation.prompts.styles import load_styles, style_of
+from services.generation.prompts.styles import load_styles
 from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 
@@ -47,8 +47,6 @@ logger = structlog.get_logger()
 
 _SPLIT_SLACK: Final = 96
 """Clients cut at a space near the limit."""
-_WIDE: Final = 1.25
-"""A photo that is so many times as wide as high loses half the product in a vertical video."""
 
 
 def is_photo(message: Message) -> bool:
@@ -68,11 +66,19 @@ async def open_draft(chat: Conversation) -> Draft | None:
     return await chat.shop.drafts.open(chat.person.account)
 
 
+async def on_card(chat: Conversation) -> Draft | None:
+    """The order in the making, shown: it may have changed just before a kill, or have no card yet."""
+    draft = await open_draft(chat)
+    if draft is not None and draft.shown != draft.version:
+        draft = await show(chat, draft)
+    return draft
+
+
 @router.message(Command("create", "new"))
 @router.callback_query(Menu.filter_action(MenuAction.CREATE))
 async def start(event: TelegramObject, chat: Conversation) -> None:
     """Ask for a photo, unless an order is in the making."""
-    if draft := await open_draft(chat):
+    if draft := await on_card(chat):
         await chat.send_screen(card.in_the_making(draft), answer_to=draft.message_id or 0)
     elif not chat.shop.takes_orders(chat.shop.model):
         await chat.send_screen(card.unavailable())
@@ -82,7 +88,7 @@ async def start(event: TelegramObject, chat: Conversation) -> None:
 
 @router.callback_query(Menu.filter_action(MenuAction.RESUME))
 async def resume(query: CallbackQuery, chat: Conversation) -> None:
-    there = await chat.lead_back()
+    there = await on_card(chat) is not None and await chat.lead_back()
     await chat.answer_tap("" if there else _("There is no order to go on with."))
 
 
@@ -103,21 +109,25 @@ async def back(query: CallbackQuery, callback_data: BackToOrder, chat: Conversat
 async def photo(message: Message, chat: Conversation) -> None:
     """Begin an order with the photo; its caption, if there is one, is the description."""
     draft = await open_draft(chat)
-    file = photo_file(message)
+    file, album, asked = photo_file(message), message.media_group_id or "", draft and draft.offered
     assert file is not None
     if draft is None:
         await _begin(message, chat, file)
     elif draft.photo_message == message.message_id:  # the same update once more
         await show(chat, draft)
-    elif message.media_group_id and message.media_group_id == draft.album:
+    elif album and album == draft.album:
         text = _("🖼 One photo per order: I have taken the first of the album.")
         if draft.offered is None:  # said once per album
             await chat.shop.drafts.look(draft.draft, draft.view, Offered(message.message_id))
             await chat.send_screen(Screen(text), answer_to=draft.message_id or 0)
-    else:
-        offered = Offered(message.message_id, message.caption or "", file.file_id, file.size_bytes)
+    elif not (album and asked and asked.album == album and asked.message != message.message_id):
+        words = message.caption or ""
+        offered = Offered(message.message_id, words, file.file_id, file.size_bytes, album)
         await chat.shop.drafts.look(draft.draft, draft.view, offered)
-        await chat.send_screen(card.offer_photo(draft, message.message_id), answer_to=message.message_id)
+        offer = card.offer_photo(draft, message.message_id, words=accepted_text(words) is not None)
+        await chat.send_screen(offer, answer_to=message.message_id)
+    if len(tidy(message.caption or "")) > TEXT_CHARS_MAX:
+        await refuse_text(message, chat)
 
 
 async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
@@ -144,23 +154,12 @@ async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
         style=last.style if last and known else "",
         format=last.format if last and known else "9:16",
         seconds=last.seconds if last and known else 5,
-        product_message=message.message_id if product else 0,
+        product_message=message.message_id,
         changed_by=chat.update_id,
     )
-    if prepared.width >= prepared.height * _WIDE and "16:9" in style_of(draft.style).formats:
-        draft = replace(draft, format="16:9")
-    made = await chat.shop.drafts.make(priced(chat, draft))
+    made = await chat.shop.drafts.make(priced(chat, suited(draft, prepared)))
     if made is not None:  # else another process was faster with the same update
         await show(chat, made)
-
-
-def priced(chat: Conversation, draft: Draft) -> Draft:
-    """Fit format and length to the style, and set model and price."""
-    style = style_of(draft.style)
-    sides = draft.format if draft.format in style.formats else style.formats[0]
-    seconds = draft.seconds if draft.seconds in style.seconds else style.seconds[0]
-    model = chat.shop.maker(draft.style, sides, seconds)
-    return replace(draft, format=sides, seconds=seconds, model=model.slug, price=model.price(seconds))
 
 
 @router.callback_query(Again.filter())
@@ -220,33 +219,41 @@ async def words(message: Message, chat: Conversation) -> None:
     """Take the words that are waited for; any other text means a tap, asks something, or is asked about."""
     text = message.text or ""
     draft = await open_draft(chat)
-    if question := text_intent.question_in(text):
-        await answer(chat, question.topic)
-        return
-    if draft is None:
-        await chat.send_screen(_not_understood())
-        return
-    if message.message_id in (draft.product_message, draft.wishes_message):
+    if draft is not None and draft.changed_by == chat.update_id:
         await show(chat, draft)  # the same update once more
         return
-    waited = draft.view or card.missing(draft)
-    if waited in ("product", "wishes"):
-        if (accepted := await take_text(message, chat)) is not None:
-            await _say(chat, draft, waited, accepted, message.message_id)
+    waited = draft and (draft.view or card.missing(draft))
+    if question := text_intent.question_in(text):
+        await answer(chat, question.topic, making=draft is not None)
+        if draft is not None and waited in ("product", "wishes"):  # or are these the words?
+            await _offer(message, chat, draft)
+        return
+    if draft is None:
+        last = await chat.shop.drafts.newest_ordered(chat.person.account)
+        if last is None or last.changed_by != chat.update_id:  # else it was this very text that ordered
+            await chat.send_screen(_not_understood())
         return
     if waited == "numbers" and text.strip().isdecimal():
         await _number(chat, draft, int(text))
         return
     match text_intent.intent_of(text, load_styles()):
-        case text_intent.Chosen(style):
-            await change(chat, replace(draft, style=style, view=""))
         case text_intent.Agreed() if draft.shown == draft.version and not draft.view:
             await place(chat, draft)
-        case _:
+            await chat.lead_back()  # to what the card says, unless it is ordered
+        case text_intent.Chosen(style) if waited != "wishes":
+            await change(chat, replace(draft, style=style, view=""))
+        case None | text_intent.Chosen() if waited in ("product", "wishes"):
             if (accepted := await take_text(message, chat)) is not None:
-                await chat.shop.drafts.look(draft.draft, draft.view, Offered(message.message_id, accepted))
-                offer = card.offer_words(draft, accepted, message.message_id)
-                await chat.send_screen(offer, answer_to=message.message_id)
+                await _say(chat, draft, waited, accepted, message.message_id)
+        case _:
+            await _offer(message, chat, draft)
+
+
+async def _offer(message: Message, chat: Conversation, draft: Draft) -> None:
+    if (accepted := await take_text(message, chat)) is not None:
+        await chat.shop.drafts.look(draft.draft, draft.view, Offered(message.message_id, accepted))
+        offer = card.offer_words(draft, accepted, message.message_id)
+        await chat.send_screen(offer, answer_to=message.message_id)
 
 
 def _not_understood() -> Screen:
@@ -262,16 +269,17 @@ async def _number(chat: Conversation, draft: Draft, number: int) -> None:
     await change(chat, replace(draft, number=number, view=""))
 
 
-async def _say(chat: Conversation, draft: Draft, part: str, text: str, message_id: int) -> None:
+async def _say(chat: Conversation, draft: Draft, part: str, text: str, message_id: int) -> bool:
     said = replace(draft, words=replace(draft.words, **{part: text}), view="")
-    await change(chat, replace(said, **{f"{part}_message": message_id}))
+    return await change(chat, replace(said, **{f"{part}_message": message_id}))
 
 
-async def change(chat: Conversation, draft: Draft) -> None:
-    """Store what would be ordered as the next version, and show it."""
+async def change(chat: Conversation, draft: Draft) -> bool:
+    """Store what would be ordered as the next version, and show it; False when it has changed meanwhile."""
     changed = await chat.shop.drafts.change(priced(chat, draft), chat.update_id)
     if changed is not None:
         await show(chat, changed)
+    return changed is not None
 
 
 async def take_offered(chat: Conversation, draft: Draft, part: str) -> bool:
@@ -279,8 +287,7 @@ async def take_offered(chat: Conversation, draft: Draft, part: str) -> bool:
     offered = draft.offered
     if offered is None or not offered.text:
         return False
-    await _say(chat, draft, part, offered.text, offered.message)
-    return True
+    return await _say(chat, draft, part, offered.text, offered.message)
 
 
 async def take_offered_photo(chat: Conversation, draft: Draft) -> bool:
@@ -303,7 +310,7 @@ async def take_offered_photo(chat: Conversation, draft: Draft) -> bool:
         words=said,
         product_message=message,
     )
-    changed = await chat.shop.drafts.change(priced(chat, new), chat.update_id)
+    changed = await chat.shop.drafts.change(priced(chat, suited(new, taken[1])), chat.update_id)
     if changed is not None:
         await put_photo(chat, changed)
     return changed is not None
@@ -317,7 +324,9 @@ async def edited(message: Message, chat: Conversation) -> None:
     for draft in await chat.shop.drafts.with_message(chat.person.account, message.message_id):
         part = "product" if draft.product_message == message.message_id else "wishes"
         text = accepted_text(raw)
-        if text == getattr(draft.words, part):
+        if (text or "") == getattr(draft.words, part):
+            if draft.changed_by == chat.update_id and not draft.confirmed:  # the same update once more
+                await show(chat, draft)
             continue
         if draft.confirmed or draft.ordered:
             placed = _(
@@ -326,8 +335,7 @@ async def edited(message: Message, chat: Conversation) -> None:
             await chat.send_screen(Screen(placed), answer_to=message.message_id)
         elif text is None:
             await refuse_text(message, chat)
-        else:
-            await _say(chat, draft, part, text, message.message_id)
+        elif await _say(chat, draft, part, text, message.message_id):
             await chat.send_screen(Screen(_("✏️ I have taken the changed words.")))
 
 

@@ -7,6 +7,7 @@ same update once more, asks for the order again.
 """
 
 import time
+from typing import Final
 
 import structlog
 from aiogram import Router
@@ -21,17 +22,22 @@ from services.accounts.drafts import Draft
 from services.adapters.telegram.callback_data import Order
 from services.bot.card_message import put, show
 from services.bot.context import BotContext
+from services.bot.photos import Photo
 from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.labels import credits_text, videos_text
 from services.bot.screens.refusals import refused_text
 from services.generation.catalogue import Model
+from services.generation.prompts.styles import style_of
 from services.platform import tracing
 from services.platform.ids import new_id
 
 logger = structlog.get_logger()
 
 router = Router(name="place_order")
+
+_WIDE: Final = 1.25
+"""A photo that is so many times as wide as high loses half the product in a vertical video."""
 
 
 async def own_draft(chat: Conversation, draft_id: str) -> Draft | None:
@@ -54,10 +60,24 @@ async def order(query: CallbackQuery, callback_data: Order, chat: Conversation) 
     if draft is None:
         return
     if not (draft.confirmed or draft.ordered) and callback_data.version != draft.version:
-        await chat.answer_tap(_("The order has changed since. Nothing was charged: please look again."))
+        await chat.answer_tap(card.changed_text())
         await show(chat, draft)
         return
     await place(chat, draft)
+
+
+def priced(chat: Conversation, draft: Draft) -> Draft:
+    """Fit format and length to the style, and set model and price."""
+    style = style_of(draft.style)
+    sides = draft.format if draft.format in style.formats else style.formats[0]
+    seconds = draft.seconds if draft.seconds in style.seconds else style.seconds[0]
+    model = chat.shop.maker(draft.style, sides, seconds)
+    return replace(draft, format=sides, seconds=seconds, model=model.slug, price=model.price(seconds))
+
+
+def suited(draft: Draft, photo: Photo) -> Draft:
+    wide = photo.width >= photo.height * _WIDE and "16:9" in style_of(draft.style).formats
+    return replace(draft, format="16:9") if wide else draft
 
 
 async def place(chat: Conversation, draft: Draft) -> None:
@@ -66,6 +86,7 @@ async def place(chat: Conversation, draft: Draft) -> None:
     if draft.ordered or draft.confirmed:
         if draft.ordered or await _is_in_ledger(chat.shop, draft):
             await _settle(chat, draft)
+            await chat.shop.drafts.show_order(draft.draft)
             await chat.answer_tap(_("This order is placed already: one tap is enough."))
         else:
             await _place(chat, draft, tapped_ns)
@@ -73,16 +94,15 @@ async def place(chat: Conversation, draft: Draft) -> None:
     if (missing := card.missing(draft)) is not None:
         await show(chat, await chat.shop.drafts.look(draft.draft, missing) or draft)
         return
-    model = chat.shop.maker(draft.style, draft.format, draft.seconds)
-    needed = draft.price * draft.number
-    if not chat.shop.takes_orders(model, draft.format, draft.seconds):
+    now, needed = priced(chat, draft), draft.price * draft.number
+    model = chat.shop.maker(now.style, now.format, now.seconds)
+    if not chat.shop.takes_orders(model, now.format, now.seconds):
         await show(chat, draft, card.unavailable_text())
         await chat.answer_tap(_("Temporarily unavailable."))
-    elif model.price(draft.seconds) != draft.price:
-        dearer = replace(draft, model=model.slug, price=model.price(draft.seconds))
-        if (changed := await chat.shop.drafts.change(dearer, chat.update_id)) is not None:
-            await show(chat, changed, card.price_changed_text())
-        await chat.answer_tap(_("The price has changed."))
+    elif (now.price, card.made(now)) != (draft.price, card.made(draft)):
+        if (changed := await chat.shop.drafts.change(now, chat.update_id)) is not None:
+            await show(chat, changed, card.changed_text())
+        await chat.answer_tap(card.changed_text())
     elif late_s := await too_late_s(chat, model, draft.number):
         await show(chat, draft, card.overloaded_text(late_s))
         await chat.answer_tap(_("Very many orders right now."))
@@ -93,11 +113,12 @@ async def place(chat: Conversation, draft: Draft) -> None:
         await show(chat, draft, refused_text(draft, found))
         await chat.answer_tap(_("Nothing was charged: please change the order."))
     else:
-        await _confirm(chat, replace(draft, model=model.slug), tapped_ns)
+        await _confirm(chat, now, tapped_ns)
 
 
 async def _confirm(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
-    confirmed = await chat.shop.drafts.confirm(draft, [new_id() for _job in range(draft.number)])
+    jobs = [new_id() for _job in range(draft.number)]
+    confirmed = await chat.shop.drafts.confirm(draft, jobs, chat.update_id)
     if confirmed is not None:
         await _place(chat, confirmed, tapped_ns)
 

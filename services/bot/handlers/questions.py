@@ -9,8 +9,8 @@ from services.bot.text_intent import Topic
 from services.generation.prompts.styles import style_of
 
 
-async def answer(chat: Conversation, topic: Topic) -> None:
-    """Answer; what is waited for stays, and is pointed to."""
+async def answer(chat: Conversation, topic: Topic, *, making: bool) -> None:
+    """Answer; what is waited for stays, and is pointed to. `making`: there is an order already."""
     model = chat.shop.model
     match topic:
         case "price":
@@ -24,5 +24,5 @@ async def answer(chat: Conversation, topic: Topic) -> None:
             names = ", ".join(map(format_name, style_of("").formats))
             text = _("📐 Formats: {formats}. Choose on the order, under the photo.").format(formats=names)
         case "where":
-            text = _("🎬 Your orders and videos stand in /cabinet; I send each video as soon as it is ready.")
-    await chat.send_aside(Screen(text, keyboard([create_button()], [cabinet_button()])))
+            text = _("🎬 /cabinet says how your videos come on; I send each one as soon as it is ready.")
+    await chat.send_aside(Screen(text, None if making else keyboard([create_button()], [cabinet_button()])))

@@ -70,8 +70,7 @@ async def welcome(chat: Conversation) -> None:
     flow = await chat.load_data()
     if not flow.early:
         return
-    if await chat.shop.drafts.open(chat.person.account) is None:
-        await order.photo(Message.model_validate(flow.early), chat)
+    await order.photo(Message.model_validate(flow.early), chat)
     await chat.save_data(replace(await chat.load_data(), early={}))
 
 

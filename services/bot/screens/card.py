@@ -27,19 +27,21 @@ from services.bot.screens.menu import (
     menu_button,
     topup_button,
 )
+from services.generation.catalogue import load_catalogue
 from services.generation.prompts.styles import load_styles, style_of
 
 NUMBERS: Final = (1, 2, 3, 5)
 NUMBER_MAX: Final = 20
 """So many videos one order may have; an own number is typed."""
 _QUOTED_CHARS: Final = 160
+"""Of each of two texts: Telegram's caption has 1,024."""
 
 
 def missing(draft: Draft) -> View | None:
     """What has to be said before it can be created; None: nothing."""
     if not draft.words.product:
         return "product"
-    if not draft.style:
+    if draft.style not in load_styles():  # none yet, or one that is not on offer any more
         return "styles"
     return "wishes" if style_of(draft.style).own_prompt and not draft.words.wishes else None
 
@@ -47,6 +49,7 @@ def missing(draft: Draft) -> View | None:
 def screen(draft: Draft, balance: int, note: str = "", *, short: bool = False) -> Screen:
     """The card as it is asked for now. `note`: why it cannot be created; `short`: of credits."""
     view = draft.view or (missing(draft) if missing(draft) != "styles" else None)
+    view = None if note else view  # both together may be longer than a caption
     parts = [*_order(draft, balance), *([f"\n{note}"] if note else [])]
     if view is None:
         return Screen("\n".join(parts), _main(draft, short=short))
@@ -59,19 +62,25 @@ def _order(draft: Draft, balance: int) -> list[str]:
     parts = [_("🧾 <b>Your video</b>")]
     if draft.words.product:
         parts.append(_("📦 Product: {text}").format(text=quote(draft.words.product, _QUOTED_CHARS)))
-    if draft.style:
+    if draft.style in load_styles():
         parts.append(_("🎨 Style: {style}").format(style=quote(style_name(draft.style))))
     if draft.words.wishes:
         text = _("✏️ Prompt: {text}") if own else _("💡 Wishes: {text}")
         parts.append(text.format(text=quote(draft.words.wishes, _QUOTED_CHARS)))
-    made = (format_name(draft.format), seconds_text(draft.seconds), videos_text(draft.number))
     parts += [
-        "📐 " + " · ".join(made),
+        "📐 " + made(draft),
         _("💰 Price: <b>{price}</b> · balance: {balance}").format(
             price=credits_text(draft.price * draft.number), balance=credits_text(balance)
         ),
     ]
     return parts
+
+
+def made(draft: Draft) -> str:
+    """Format, length and number, as they will be."""
+    model = load_catalogue().model(draft.model)
+    sides = format_name("photo" if model is not None and model.adapts_to_photo else draft.format)
+    return " · ".join((sides, seconds_text(draft.seconds), videos_text(draft.number)))
 
 
 def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
@@ -89,7 +98,7 @@ def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
             _view(draft, "wishes", _("✏️ Prompt") if own else _("💡 Wishes")),
         ],
         [
-            _view(draft, "formats", f"📐 {format_name(draft.format)}"),
+            _view(draft, "formats", f"📐 {draft.format}"),
             _view(draft, "lengths", f"⏱ {seconds_text(draft.seconds)}"),
             _view(draft, "numbers", f"🔢 {videos_text(draft.number)}"),
         ],
@@ -110,10 +119,9 @@ def _styles(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
 
 def _formats(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
     formats = style_of(draft.style).formats
-    row = [tap(draft, "format", f, format_name(f), chosen=f == draft.format) for f in formats]
-    return _("📐 <b>Which format?</b> Vertical suits product cards and stories."), keyboard(
-        row, [_back(draft)]
-    )
+    rows = [[tap(draft, "format", f, format_name(f), chosen=f == draft.format)] for f in formats]
+    text = _("📐 <b>Which format?</b> Vertical suits product cards and stories.")
+    return text, keyboard(*rows, [_back(draft)])
 
 
 def _lengths(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
@@ -218,10 +226,12 @@ def photo_gone() -> Screen:
 
 def offer_words(draft: Draft, text: str, message_id: int) -> Screen:
     """A text where a tap is waited for: taken silently, it would be charged for by mistake."""
-    asked = _("✍️ Replace the description with «{text}»?").format(text=quote(text, _QUOTED_CHARS))
+    asked = _("✍️ Take «{text}» as the description?")
+    if draft.words.product:
+        asked = _("✍️ Replace the description with «{text}»?")
     own = bool(draft.style) and style_of(draft.style).own_prompt
     return Screen(
-        asked,
+        asked.format(text=quote(text, _QUOTED_CHARS)),
         keyboard(
             [_offer(draft, "words", "product", message_id, _("✅ Yes, take it"))],
             [
@@ -234,9 +244,12 @@ def offer_words(draft: Draft, text: str, message_id: int) -> Screen:
     )
 
 
-def offer_photo(draft: Draft, message_id: int) -> Screen:
+def offer_photo(draft: Draft, message_id: int, *, words: bool) -> Screen:
+    asked = _("📷 Shall this photo replace the one of your order?")
+    if words:
+        asked = _("📷 Shall this photo and its words replace those of your order?")
     return Screen(
-        _("📷 Shall this photo replace the one of your order?"),
+        asked,
         keyboard(
             [_offer(draft, "photo", "yes", message_id, _("✅ Replace it"))],
             [_offer(draft, "photo", "no", message_id, _("✖️ Keep the old one"))],
@@ -246,6 +259,10 @@ def offer_photo(draft: Draft, message_id: int) -> Screen:
 
 def _offer(draft: Draft, do: str, answer: str, message_id: int, text: str) -> InlineKeyboardButton:
     return tap(draft, do, f"{answer}{message_id}", text)
+
+
+def stale_text() -> str:
+    return _("Nothing changed: this belongs to an earlier step or order. Go on with yours, or see /menu.")
 
 
 def in_the_making(draft: Draft) -> Screen:
@@ -289,5 +306,5 @@ def short_text(needed: int, balance: int) -> str:
     ).format(needed=credits_text(needed), missing=credits_text(needed - balance))
 
 
-def price_changed_text() -> str:
-    return _("💰 The price has changed since. Nothing was charged: please look again.")
+def changed_text() -> str:
+    return _("🔄 The order or its price has changed since. Nothing was charged: please look again.")

@@ -26,6 +26,10 @@ _KINDS: Final[dict[Kind, str]] = {
 }
 
 
+_KINDS_SHOWN: Final = 3
+"""All of each part would not fit on the card."""
+
+
 def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
     match error:
         case FileTooLargeError() | e.TooManyBytesError():
@@ -66,7 +70,7 @@ def photo_problem(error: e.PhotoError | TelegramFileError) -> str:
 def refused_text(draft: Draft, findings: Findings) -> str:
     """What is wrong with each part, and what to do; stands on the card, whose buttons repair it."""
     found = [
-        f"• {_part_name(part, draft.style)}: {', '.join(map(kind_name, kinds))}"
+        f"• {_part_name(part, draft.style)}: {', '.join(map(kind_name, kinds[:_KINDS_SHOWN]))}"
         for part, kinds in findings.items()
     ]
     parts = [

@@ -180,7 +180,7 @@ async def test_a_photo_that_telegram_does_not_know_any_more_is_uploaded(desk: De
 async def test_a_paused_model_and_a_changed_price_charge_nothing(desk: Desk) -> None:
     await desk.accepted()
     await desk.drafted(replace(DRAFT, price=2))
-    assert await desk.tap(CREATE) == "The price has changed."
+    assert "price has changed" in await desk.tap(CREATE)
     assert "price has changed" in desk.captions[-1] and desk.drafts["d1"].price == 1
     assert "changed since" in await desk.tap(CREATE), "of another version"
     paused = tuple(replace(model, status="paused") for model in desk.shop.catalogue.models)

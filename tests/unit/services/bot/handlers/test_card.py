@@ -1,6 +1,6 @@
 """The order card: what a tap does to it, and what changes nothing."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiogram.filters.callback_data import CallbackData
@@ -161,9 +161,10 @@ async def test_cancelling_drops_the_draft_and_its_buttons(person: Person) -> Non
 async def test_after_the_order_no_button_of_it_does_anything(person: Person) -> None:
     await person.making()
     await person.tap(CREATE)
-    edits = len(person.captions)
-    for do in ("style", "cancel", "view", "words"):
+    edits, drafts = len(person.captions), cast(Any, person.shop.drafts)
+    for number, do in enumerate(("style", "cancel", "view", "words"), 1):
         assert "placed already" in await person.press(do, "gift")
+        assert drafts.shown_again == ["d1"] * number, "an older edit came late: the notifier shows it again"
     assert len(person.captions) == edits and person.draft.style == "ugc" and len(person.orders) == 1
 
 
