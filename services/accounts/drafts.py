@@ -110,10 +110,9 @@ class Drafts:
         """Record the message that is the card; it shows `draft.version`."""
         await self._pool.execute(query("draft_sent"), draft.draft, message_id, photo_file, draft.version)
 
-    async def confirm(self, draft: Draft, jobs: Sequence[str], update_id: int) -> Draft | None:
-        """Mark that the order is being placed, with `draft.model`; None when it has changed since."""
-        told = (draft.draft, draft.version, list(jobs), draft.model, update_id)
-        return await self._one("draft_confirm", *told)
+    async def confirm(self, draft: Draft, jobs: Sequence[str], by: int) -> Draft | None:
+        """Mark that it is being placed, with `draft.model` and `by` an update; None when it has changed."""
+        return await self._one("draft_confirm", draft.draft, draft.version, list(jobs), draft.model, by)
 
     async def reopen(self, draft: str) -> Draft | None:
         """After a definite refusal: it can be changed again, as a new version."""

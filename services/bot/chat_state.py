@@ -20,8 +20,6 @@ query = load_queries("services.bot")
 class Awaiting(StatesGroup):
     contact = State()
     """The receipt's address."""
-    promo = State()
-    """A promo code."""
 
 
 class Buying(msgspec.Struct, frozen=True):

@@ -83,6 +83,7 @@ class Conversation:
             self.answered = True
             await client.answer_tap(self.bot, self.event.id, text, alert=alert)
 
-    async def remove_buttons(self) -> None:
-        if (message := self.tapped.message) is not None:
+    async def remove_buttons(self, *, but_of: int | None = None) -> None:
+        """Remove the buttons of the tapped message, unless it is that one."""
+        if (message := self.tapped.message) is not None and message.message_id != but_of:
             await edit_buttons(self.bot, message.chat.id, message.message_id)

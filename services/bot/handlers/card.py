@@ -26,6 +26,7 @@ async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversa
     if draft is None:
         return
     if draft.confirmed or draft.ordered:
+        await chat.remove_buttons(but_of=draft.message_id)
         await place(chat, draft)
         return
     if callback_data.do in ("words", "photo"):
@@ -40,8 +41,7 @@ async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversa
             await chat.answer_tap(stale_text())
         await show(chat, draft)
     elif callback_data.do == "cancel":
-        if message != draft.message_id:
-            await chat.remove_buttons()
+        await chat.remove_buttons(but_of=draft.message_id)
         await drop(chat, draft)
     elif callback_data.do == "view":
         await _look(chat, draft, callback_data.value)

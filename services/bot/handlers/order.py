@@ -21,7 +21,7 @@ from services.adapters.telegram.client import (
 )
 from services.bot import text_intent
 from services.bot.card_message import put_photo, show
-from services.bot.handlers.place_order import own_draft, place, priced, suited
+from services.bot.handlers.place_order import own_draft, place, priced
 from services.bot.handlers.questions import answer
 from services.bot.inputs import (
     SPLIT_CHARS,
@@ -37,7 +37,7 @@ from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.menu import Screen, create_button, home_button, keyboard
 from services.bot.screens.refusals import photo_problem
-from services.generation.prompts.styles import load_styles
+from services.generation.prompts.styles import load_styles, style_of
 from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 
@@ -45,6 +45,8 @@ router = Router(name="order")
 
 logger = structlog.get_logger()
 
+_WIDE: Final = 1.25
+"""A photo that is so many times as wide as high loses half the product in a vertical video."""
 _SPLIT_SLACK: Final = 96
 """Clients cut at a space near the limit."""
 
@@ -157,7 +159,9 @@ async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
         product_message=message.message_id,
         changed_by=chat.update_id,
     )
-    made = await chat.shop.drafts.make(priced(chat, suited(draft, prepared)))
+    if prepared.width >= prepared.height * _WIDE and "16:9" in style_of(draft.style).formats:
+        draft = replace(draft, format="16:9")
+    made = await chat.shop.drafts.make(priced(chat, draft))
     if made is not None:  # else another process was faster with the same update
         await show(chat, made)
 
@@ -310,7 +314,7 @@ async def take_offered_photo(chat: Conversation, draft: Draft) -> bool:
         words=said,
         product_message=message,
     )
-    changed = await chat.shop.drafts.change(priced(chat, suited(new, taken[1])), chat.update_id)
+    changed = await chat.shop.drafts.change(priced(chat, new), chat.update_id)
     if changed is not None:
         await put_photo(chat, changed)
     return changed is not None

@@ -7,7 +7,6 @@ same update once more, asks for the order again.
 """
 
 import time
-from typing import Final
 
 import structlog
 from aiogram import Router
@@ -22,7 +21,6 @@ from services.accounts.drafts import Draft
 from services.adapters.telegram.callback_data import Order
 from services.bot.card_message import put, show
 from services.bot.context import BotContext
-from services.bot.photos import Photo
 from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.labels import credits_text, videos_text
@@ -35,9 +33,6 @@ from services.platform.ids import new_id
 logger = structlog.get_logger()
 
 router = Router(name="place_order")
-
-_WIDE: Final = 1.25
-"""A photo that is so many times as wide as high loses half the product in a vertical video."""
 
 
 async def own_draft(chat: Conversation, draft_id: str) -> Draft | None:
@@ -59,6 +54,7 @@ async def order(query: CallbackQuery, callback_data: Order, chat: Conversation) 
     draft = await own_draft(chat, callback_data.draft)
     if draft is None:
         return
+    await chat.remove_buttons(but_of=draft.message_id)  # of a card that was sent twice
     if not (draft.confirmed or draft.ordered) and callback_data.version != draft.version:
         await chat.answer_tap(card.changed_text())
         await show(chat, draft)
@@ -73,11 +69,6 @@ def priced(chat: Conversation, draft: Draft) -> Draft:
     seconds = draft.seconds if draft.seconds in style.seconds else style.seconds[0]
     model = chat.shop.maker(draft.style, sides, seconds)
     return replace(draft, format=sides, seconds=seconds, model=model.slug, price=model.price(seconds))
-
-
-def suited(draft: Draft, photo: Photo) -> Draft:
-    wide = photo.width >= photo.height * _WIDE and "16:9" in style_of(draft.style).formats
-    return replace(draft, format="16:9") if wide else draft
 
 
 async def place(chat: Conversation, draft: Draft) -> None:

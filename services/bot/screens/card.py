@@ -34,7 +34,6 @@ NUMBERS: Final = (1, 2, 3, 5)
 NUMBER_MAX: Final = 20
 """So many videos one order may have; an own number is typed."""
 _QUOTED_CHARS: Final = 160
-"""Of each of two texts: Telegram's caption has 1,024."""
 
 
 def missing(draft: Draft) -> View | None:

@@ -18,6 +18,9 @@ from services.generation.prompts.styles import DEFAULT, FORMATS, StyleError, loa
 
 T = TypeVar("T")
 
+LIST_LENGTH_MAX: Final = 950
+"""Of the styles as the card lists them: a caption has 1,024 characters."""
+
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
@@ -105,7 +108,14 @@ def template_name(name: str) -> str:
 
 def check_styles(catalogue: Catalogue) -> None:
     """Check every style with its texts against the models. Raises StyleError."""
-    for name, style in load_styles().items():
+    styles = load_styles()
+    for code in ("ru", "en"):
+        lines = (f"{s.mark} {s.name.get(code)}: {s.line.get(code)}\n" for s in styles.values())
+        if sum(map(length, lines)) > LIST_LENGTH_MAX:
+            raise StyleError(f"the names and lines of all styles have {LIST_LENGTH_MAX} characters in {code}")
+    for name, style in styles.items():
+        if not re.fullmatch("[a-z0-9_]{1,20}", name):
+            raise StyleError(f"{name}: a style's key is 1 to 20 of a-z, 0-9 and _, or no button can carry it")
         unknown = [slug for slug in style.models if catalogue.model(slug) is None]
         if unknown:
             raise StyleError(f"{name}: there is no model {', '.join(unknown)}")

@@ -132,6 +132,17 @@ async def test_a_card_that_was_sent_twice_loses_the_buttons_of_the_first(person:
     assert person.draft == before and person.session.of(EditMessageReplyMarkup)[-1].message_id == 39
 
 
+async def test_an_order_from_a_card_that_was_sent_twice_leaves_no_buttons_on_it(person: Person) -> None:
+    for number, button in enumerate(
+        (CREATE, CREATE, CardButton(do="view", value="", draft="d1", version=3).pack()), 1
+    ):
+        if number == 1:
+            await person.making()
+        await person.tap(button, message_id=39)
+        gone = person.session.of(EditMessageReplyMarkup)
+        assert [call.message_id for call in gone] == [39] * number and len(person.orders) == 1
+
+
 async def test_the_same_tap_once_more_is_no_stale_one(person: Person) -> None:
     """Killed after the change: the update comes again, and its version is not the newest any more."""
     await person.making()

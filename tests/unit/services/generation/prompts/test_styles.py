@@ -45,6 +45,25 @@ def test_a_broken_style_is_named(monkeypatch: pytest.MonkeyPatch, broken: Style,
     templates.template.cache_clear()
 
 
+@each(
+    ("load", "reason"),
+    [
+        ({"handmade_jewellery_close_up": UGC}, "handmade.*button"),
+        ({f"ugc{n}": UGC for n in range(20)}, "950 characters"),
+    ],
+)
+def test_styles_that_no_card_could_show_are_named(load: Mapping[str, Style], reason: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "load_styles", lambda: load)
+        with pytest.raises(StyleError, match=reason):
+            templates.check_styles(CATALOGUE)
+
+
+def test_without_the_default_style_the_first_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(styles, "load_styles", lambda: {"ugc": UGC})
+    assert styles.style_of("") is UGC
+
+
 def test_a_file_that_is_no_list_of_styles_is_refused() -> None:
     with pytest.raises(StyleError, match="cannot be read"):
         parse_styles("[ugc]\nmark = 1")
