@@ -162,7 +162,7 @@ ORDER BY ended_at_us, job LIMIT $4
 SELECT coalesce(array_agg(comparison), '{}') AS comparisons,
        coalesce(extract(epoch FROM min(ended_at)), 0)::float8 AS ended_s
 FROM (SELECT DISTINCT ON (provider) comparison, ended_at FROM payment_comparisons
-      WHERE ended_at IS NOT NULL ORDER BY provider, ended_at DESC) AS newest
+      WHERE ended_at <= clock_timestamp() ORDER BY provider, ended_at DESC) AS newest
 
 -- name: open_jobs_by_state
 -- How many unfinished jobs are in which state; one that the read model does not know yet is queued

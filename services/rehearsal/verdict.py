@@ -261,7 +261,7 @@ CHECKS: Final = {
     "one charge, one outcome": Promise(_outcomes, ("charge", "outcome", "open_jobs")),
     "no second submission without a failed first": Promise(submissions),
     "one final message per job": Promise(_messages),
-    "each outcome was told": Promise(_deliveries),
+    "each outcome was told": Promise(_deliveries, ("delivery", "blob")),
     "nobody waited longer than promised": Promise(_waits),
     "log, projection, chat and a plain count agree on balances": Promise(_balances),
     "books sum to zero, nothing overdrawn": Promise(kinds=("books", "overdraft", "lots")),

@@ -1,20 +1,24 @@
 """Drafts as the bot leaves them in the database, at any point of their way."""
 
-from msgspec.structs import replace
+import msgspec
 
 from ledger.postgres import Pool
-from services.accounts.drafts import Draft, Drafts
+from services.accounts.drafts import Draft
+
+_COLUMNS = tuple(name for name in Draft.__struct_fields__ if name not in ("words", "offered"))
 
 
 async def store_draft(pool: Pool, draft: Draft) -> Draft:
-    """Store a draft: with its card, its jobs and its mark, as far as it has them."""
-    drafts = Drafts(pool)
-    made = await drafts.make(draft) or await drafts.find(draft.draft)
-    assert made is not None
-    if draft.message_id is not None:
-        await drafts.sent(made, draft.message_id, draft.photo_file)
-    if draft.jobs:
-        await drafts.confirm(made, draft.jobs, draft.changed_by)
-    if draft.ordered:
-        await drafts.mark_ordered(draft.draft)
-    return replace(draft, version=1)
+    """Store a draft with its words just as it is; one that is ordered keeps its photo."""
+    values = [getattr(draft, name) for name in _COLUMNS]
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO texts (ref, account, body) VALUES ($1, $2, $3::text::json) ON CONFLICT DO NOTHING",
+            draft.brief,
+            draft.account,
+            msgspec.json.encode(draft.words).decode(),
+        )
+        sql = f"INSERT INTO drafts ({', '.join(_COLUMNS)}) VALUES ({places}) ON CONFLICT DO NOTHING"
+        await connection.execute(sql, *values)
+    return draft

@@ -51,7 +51,13 @@ def check(
     Asks two things of each offered model, one a second, free. `margin_minor` is of a video whose credits were
     sold in the cheapest package, in hundredths of what MARGIN_RATES are in.
     """
-    rows = run("models", lambda settings: _checked(settings, model))
+    from services.adapters.kie.errors import KieError
+    from services.platform.errors import StartError
+
+    try:
+        rows = run("models", lambda settings: _checked(settings, model))
+    except KieError as error:
+        raise StartError(f"KIE does not tell of its models: {error}; `neurocards doctor` tries it") from error
     emit(rows, output)
     if differing := [row["model"] for row in rows if row["differs"]]:
         say(f"differ: {', '.join(differing)}; services/generation/catalogue.toml has what is ours")

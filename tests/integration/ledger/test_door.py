@@ -124,7 +124,8 @@ async def test_what_each_login_may_call(owner):
            WHERE p.pronamespace = 'ledger'::regnamespace
              AND has_function_privilege(r.oid, p.oid, 'EXECUTE')
              AND r.rolname LIKE 'neurocards\\_%'
-             AND r.rolname NOT IN ('neurocards_log', 'neurocards_operator') AND p.proname <> 'judge_time'
+             AND r.rolname NOT IN ('neurocards_log', 'neurocards_operator')
+             AND p.proname NOT IN ('judge_time', 'sessions')
            GROUP BY r.rolname"""
     )
     callable_by = {row["rolname"].removeprefix("neurocards_"): set(row["functions"]) for row in rows}

@@ -75,6 +75,8 @@ async def late(owner: "asyncpg.Connection[asyncpg.Record]"):
 async def lost(ledger: Ledger, through: Ledger, proxy: Late) -> "asyncio.Task[object]":
     """An order of credits that end soon; its first attempt is on its way when the second finds them ended."""
     await rich(ledger, "a", 0)
+    # A session that has parsed and not run a statement is ended after five seconds; this one has run one.
+    await through.execute(c.OpenAccount("w", "0" * 64), key="open:w")
     ends_us = int((time.time() + LIFE_S) * 1e6)
     await ledger.execute(c.GrantCredits("a", 5, "manual", "x", None, ends_us), key="grant")
     asked = asyncio.create_task(through.execute(order("a", "o", price=5), key="order:o"))

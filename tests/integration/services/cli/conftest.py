@@ -42,6 +42,7 @@ ARGUMENTS = {
     "PROJECTION|all": "balances", "FILE": "file", "NAME": "olga",
     "OLD": "old", "NEW": "new",
 }  # fmt: skip
+NOON = "2026-11-30T12:00:00+03:00"
 OPTIONS = {
     "--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k",
     "--actor": "op7", "--seed": "1", "--size": "1",
@@ -57,7 +58,8 @@ def given(words: str, changed: Any = None, value: str = "") -> list[str]:
                 arguments.append(value if parameter is changed else ARGUMENTS[parameter.metavar])
         elif parameter is changed or parameter.required:
             name = max(parameter.opts, key=len)
-            options += [name, value if parameter is changed else OPTIONS[name]]
+            needed = NOON if (words, name) == ("clock correct", "--to") else OPTIONS[name]
+            options += [name, value if parameter is changed else needed]
         elif "--yes" in parameter.opts:
             options.append("--yes")
     return [*options, "--", *arguments] if arguments else options

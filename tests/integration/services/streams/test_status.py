@@ -99,7 +99,7 @@ async def test_in_order_consumers_tell_where_they_are(
 @pytest.mark.parametrize(
     ("service", "rounds"),
     [
-        ("monitor", {"deadlines", "expiry", "log_time"}),
+        ("monitor", {"deadlines", "expiry", "far_deadlines", "append_lock"}),
         (
             "maintenance",
             {"late", "summary", "lags", "rests", "models", "unknown", "balances", "archive", "snapshots"},
