@@ -94,13 +94,13 @@ async def make_checkpoint(
         known = statements_in([*await recent_notes(connection), *kept_notes], publics)
         await _require_whole(connection, known)
         last = await _last_kept(connection, known)
+        origin = current_origin(keys[0].name, [statement for statement, _ in known])
         begun = [one for one in told if isinstance(one.event, LogStated)][-1:] if until is None else []
-        if begun:  # whoever stated it did not come to sign it
-            size, origin = begun[0].position, begun[0].origin
+        if begun and begun[0].origin == origin:  # whoever stated it did not come to sign it
+            size = begun[0].position
             if str(keys[0].named(origin).public) != told[-1].key:
                 raise IntegrityError(f"nothing is signed: the log's key is {told[-1].key}")
         else:
-            origin = current_origin(keys[0].name, [statement for statement, _ in known])
             before = await _predecessor(connection, origin, last, known)
             async with pool.acquire() as other, other.transaction(**_SNAPSHOT):
                 states, books = await _states(other)

@@ -38,6 +38,8 @@ from ledger.checkpoints.signed_note import (
 
 WORDS_MAX = 500
 POSITION_MAX = 2**63 - 1
+AHEAD_US_MAX = 60_000_000
+"""So far apart clocks of two machines may be."""
 _ORIGIN = re.compile(r"[^\s+]{1,200}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
@@ -118,6 +120,12 @@ def open_statement(note: str, *keys: PublicKey, restored: bool = False) -> State
         raise SignatureError(f"the note is of {found.origin}: not signed by a key of {who}")
     open_note(note, *ours)
     return found
+
+
+def require_past(found: Statement, now_us: int) -> None:
+    """Raise SignatureError for a restoration dated later than now: it would explain too much."""
+    if isinstance(found, Restored) and found.time_us > now_us + AHEAD_US_MAX:
+        raise SignatureError(f"the restoration is dated {time_text(found.time_us)}, which is later than now")
 
 
 def open_checkpoint(note: str, *keys: PublicKey) -> Checkpoint:

@@ -5,7 +5,7 @@ the largest first: *nodes* `(height, index)` over the leaves `index * 2**height`
 it. With the hashes of nodes, from rows or from a cache, any root and any proof can be computed.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 
 import msgspec
@@ -71,9 +71,14 @@ def path_ranges(leaf: int, size: int) -> list[tuple[int, int]]:
     """Inclusion proof of a leaf: leaves under each hash, nearest first."""
     if not 0 <= leaf < size:
         raise ValueError(f"leaf {leaf} is not in a tree of {size}")
+    return _beside(leaf, size, lambda start, end: end - start == 1)[1]
+
+
+def _beside(leaf: int, size: int, there: Callable[[int, int], bool]) -> tuple[int, list[tuple[int, int]]]:
+    """Where the subtree over a leaf begins that is `there`; what is beside the way to it, nearest first."""
     found: list[tuple[int, int]] = []
     start, end = 0, size
-    while end - start > 1:
+    while not there(start, end):
         middle = start + (1 << ((end - start - 1).bit_length() - 1))
         if leaf < middle:
             found.append((middle, end))
@@ -81,7 +86,7 @@ def path_ranges(leaf: int, size: int) -> list[tuple[int, int]]:
         else:
             found.append((start, middle))
             start = middle
-    return found[::-1]
+    return start, found[::-1]
 
 
 def root_of_path(leaf: int, size: int, hash_: bytes, path: Sequence[bytes]) -> bytes | None:
@@ -98,19 +103,8 @@ def consistency_ranges(old: int, new: int) -> list[tuple[int, int]]:
     """Consistency proof of two sizes (RFC 6962): leaves under each hash, in the proof's order."""
     if not 0 < old <= new:
         raise ValueError(f"a tree of {old} does not grow into one of {new}")
-    found: list[tuple[int, int]] = []
-    start, end = 0, new
-    while end != old:
-        middle = start + (1 << ((end - start - 1).bit_length() - 1))
-        if old <= middle:
-            found.append((middle, end))
-            end = middle
-        else:
-            found.append((start, middle))
-            start = middle
-    if start:
-        found.append((start, end))
-    return found[::-1]
+    start, found = _beside(old - 1, new, lambda _, end: end == old)
+    return [(start, old), *found] if start else found
 
 
 def is_consistent(old: int, old_root: bytes, new: int, new_root: bytes, proof: Sequence[bytes]) -> bool:

@@ -18,6 +18,7 @@ import base64
 import binascii
 import re
 from hashlib import sha256
+from typing import ClassVar, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -60,13 +61,14 @@ class MalformedKeyError(LedgerError):
 
 
 class PublicKey(msgspec.Struct, frozen=True):
+    kind: ClassVar[bytes] = _ED25519
     name: str
     key: bytes
 
     @property
     def id(self) -> bytes:
         """Key id: four bytes that tell keys of one name apart."""
-        return sha256(self.name.encode() + b"\n" + _ED25519 + self.key).digest()[:4]
+        return sha256(self.name.encode() + b"\n" + self.kind + self.key).digest()[:4]
 
     def named(self, name: str) -> "PublicKey":
         """The same key under another name."""
@@ -78,18 +80,29 @@ class PublicKey(msgspec.Struct, frozen=True):
         return raw.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_text(_ED25519 + self.key)}"
+        return f"{self.name}+{self.id.hex()}+{_text(self.kind + self.key)}"
+
+
+class WitnessKey(PublicKey, frozen=True):
+    """Key of a witness (C2SP tlog-cosignature, cosignature/v1): it signs a time with the text."""
+
+    kind: ClassVar[bytes] = _COSIGNATURE
 
 
 class PrivateKey(msgspec.Struct, frozen=True):
     """A signer key. Its text is a secret."""
 
+    kind: ClassVar[bytes] = _ED25519
     name: str
     seed: bytes
 
     @property
     def public(self) -> PublicKey:
         return PublicKey(self.name, self._key().public_key().public_bytes_raw())
+
+    @property
+    def id(self) -> bytes:
+        return self.public.id
 
     def sign(self, text: str) -> str:
         """Signed note over `text`: printable lines, the last one ended."""
@@ -113,6 +126,9 @@ class PrivateKey(msgspec.Struct, frozen=True):
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
 
+Key = TypeVar("Key", PublicKey, WitnessKey, PrivateKey)
+
+
 def new_key(name: str) -> PrivateKey:
     """A fresh private key. Raises MalformedKeyError for a name with spaces or a plus."""
     _require_name(name)
@@ -121,10 +137,12 @@ def new_key(name: str) -> PrivateKey:
 
 def parse_public(text: str) -> PublicKey:
     """Raises MalformedKeyError."""
-    name, key_id, key = _parse(text, "a public key is <name>+<8 hex digits>+<base64>")
-    found = PublicKey(name, key)
-    _require_id(found, key_id)
-    return found
+    return _parse(PublicKey, text, "a public key is <name>+<8 hex digits>+<base64>")
+
+
+def parse_witness(text: str) -> WitnessKey:
+    """Raises MalformedKeyError."""
+    return _parse(WitnessKey, text, "a witness's key is <name>+<8 hex digits>+<base64>")
 
 
 def parse_private(text: str) -> PrivateKey:
@@ -132,10 +150,7 @@ def parse_private(text: str) -> PrivateKey:
     if not text.strip().startswith(_PRIVATE):
         raise MalformedKeyError(f"a private key begins with {_PRIVATE}")
     rest = text.strip().removeprefix(_PRIVATE)
-    name, key_id, seed = _parse(rest, "the private key is damaged")
-    found = PrivateKey(name, seed)
-    _require_id(found.public, key_id)
-    return found
+    return _parse(PrivateKey, rest, "the private key is damaged")
 
 
 def open_note(note: str, *keys: PublicKey) -> str:
@@ -154,25 +169,6 @@ def open_note(note: str, *keys: PublicKey) -> str:
         who = " or ".join(f"{key.name}+{key.id.hex()}" for key in keys)
         raise SignatureError(f"the note is not signed by {who}")
     return text
-
-
-class WitnessKey(PublicKey, frozen=True):
-    """Key of a witness (C2SP tlog-cosignature, cosignature/v1): it signs a time with the text."""
-
-    @property
-    def id(self) -> bytes:
-        return sha256(self.name.encode() + b"\n" + _COSIGNATURE + self.key).digest()[:4]
-
-    def __str__(self) -> str:
-        return f"{self.name}+{self.id.hex()}+{_text(_COSIGNATURE + self.key)}"
-
-
-def parse_witness(text: str) -> WitnessKey:
-    """Raises MalformedKeyError."""
-    name, key_id, key = _parse(text, "a witness's key is <name>+<8 hex digits>+<base64>", _COSIGNATURE)
-    found = WitnessKey(name, key)
-    _require_id(found, key_id)
-    return found
 
 
 def cosigned(note: str, witness: WitnessKey) -> int | None:
@@ -226,23 +222,21 @@ def _signature(line: str) -> tuple[str, bytes]:
     return name, decoded
 
 
-def _parse(text: str, expected: str, kind: bytes = _ED25519) -> tuple[str, bytes, bytes]:
+def _parse(made: type[Key], text: str, expected: str) -> Key:
     parts = text.strip().split("+", 2)
     decoded = _bytes(parts[2]) if len(parts) == 3 else None
-    if decoded is None or len(decoded) != 33 or decoded[:1] != kind or not _ID.fullmatch(parts[1]):
+    if decoded is None or len(decoded) != 33 or decoded[:1] != made.kind or not _ID.fullmatch(parts[1]):
         raise MalformedKeyError(expected)
     _require_name(parts[0])
-    return parts[0], bytes.fromhex(parts[1]), decoded[1:]
+    key = made(parts[0], decoded[1:])
+    if key.id.hex() != parts[1]:
+        raise MalformedKeyError(f"the key of {key.name} is damaged: its id does not fit")
+    return key
 
 
 def _require_name(name: str) -> None:
     if not _NAME.fullmatch(name) or not name.isprintable():
         raise MalformedKeyError("a key's name has 1 to 200 characters, no spaces and no plus")
-
-
-def _require_id(key: PublicKey, key_id: bytes) -> None:
-    if key.id != key_id:
-        raise MalformedKeyError(f"the key of {key.name} is damaged: its id does not fit")
 
 
 def _text(raw: bytes) -> str:

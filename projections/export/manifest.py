@@ -9,39 +9,25 @@ from typing import Annotated, Final, Literal, get_args
 import msgspec
 
 from events.account import CreditEvent
-from events.envelope import GENESIS_HASH
-from ledger.checkpoints.checkpoint import Checkpoint, parse, require_checkpoint, time_of
+from events.envelope import GENESIS_HASH, Recorded
+from ledger.checkpoints.checkpoint import AHEAD_US_MAX, Checkpoint, parse, require_checkpoint, time_of
 from ledger.checkpoints.merkle import nodes_of
+from ledger.checkpoints.proof import Digest
 from ledger.checkpoints.signed_note import NoteError, unverified_text
 from projections.engine.errors import MalformedManifestError, ManifestError
 
 Format = Literal["jsonl", "csv"]
 
-COLUMNS: Final = (
-    "position",
-    "stream",
-    "version",
-    "type",
-    "data",
-    "key",
-    "body_hash",
-    "command_events",
-    "writer",
-    "recorded_at_us",
-    "hash",
-)
+COLUMNS: Final = Recorded.__struct_fields__
 """Of every row, in this order; hashes in hexadecimal, `data` as the exact JSON text that was hashed."""
 
-MANIFEST_BYTES_MAX = 1_000_000
-AHEAD_US_MAX = 60_000_000
-"""So far ahead of this machine's clock may be the clock of who made it."""
+MANIFEST_BYTES_MAX = 64_000_000
 USERS = "user"
 
 _MOVES: Final = {cls.__name__: cls for cls in get_args(CreditEvent)}
 
 
 Positive = Annotated[int, msgspec.Meta(gt=0, le=2**63 - 1)]
-Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,7 +36,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `hash_before` is that of the position before the first (zeros before position 1), `head_hash` that of the
     last. `totals` are credits moved in these rows by account of the books, all users in one. Times are ISO
     8601 in UTC. `left` and `right` are the Merkle tree's nodes beside these rows, as `merkle.nodes_of`: with
-    them they give the root of the checkpoint `note`, which is None when none reached so far.
+    them they give the root of the checkpoint `note`, which is None when none reached so far. `decided`: when
+    events about credits were decided that were stamped while clocks disagreed, in epoch microseconds by
+    position, from position 1 on; nothing signed vouches for it.
     """
 
     format: Format
@@ -67,6 +55,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     size_bytes: int
     sha256: Digest
     made_at: str
+    decided: dict[Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,18}\Z")], int] = {}
     left: tuple[Digest, ...] = ()
     right: tuple[Digest, ...] = ()
     note: str | None = None

@@ -74,19 +74,12 @@ def _jsonl(path: Path) -> Iterator[Row]:
                     raise ValueError(
                         "it is not written as we write it: a field twice, or numbers in another form"
                     )
+                body_hash = None if row.body_hash is None else bytes.fromhex(row.body_hash)
                 yield Recorded(
-                    row.position,
-                    row.stream,
-                    row.version,
-                    row.type,
-                    str(memoryview(row.data), "utf-8"),
-                    row.key,
-                    None if row.body_hash is None else bytes.fromhex(row.body_hash),
-                    row.command_events,
-                    row.writer,
-                    row.recorded_at_us,
+                    row.position, row.stream, row.version, row.type, str(memoryview(row.data), "utf-8"),
+                    row.key, body_hash, row.command_events, row.writer, row.recorded_at_us,
                     bytes.fromhex(row.hash),
-                )
+                )  # fmt: skip
             except (msgspec.DecodeError, ValueError, OverflowError) as error:
                 yield Unreadable(f"line {number}", f"cannot be read: {error}")
 
@@ -119,18 +112,10 @@ def _from_text(place: str, cells: list[str]) -> Row:
     try:
         position, stream, version, type_name, data, key, body_hash, events, writer, time_us, digest = cells
         return Recorded(
-            _number(position),
-            plain_text(stream),
-            _number(version),
-            plain_text(type_name),
-            plain_text(data),
-            plain_text(key) or None,
-            _bytes(body_hash) if body_hash else None,
-            _number(events) if events else None,
-            plain_text(writer) or None,
-            _number(time_us),
-            _bytes(digest),
-        )
+            _number(position), plain_text(stream), _number(version), plain_text(type_name), plain_text(data),
+            plain_text(key) or None, _bytes(body_hash) if body_hash else None,
+            _number(events) if events else None, plain_text(writer) or None, _number(time_us), _bytes(digest),
+        )  # fmt: skip
     except ValueError as error:
         return Unreadable(place, f"cannot be read: {error}")
 

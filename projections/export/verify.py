@@ -8,7 +8,7 @@ outcome for every charge, books at zero.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,6 @@ from msgspec.structs import replace
 from events.codec import EVENT_TYPES
 from events.envelope import Cursor, Recorded
 from events.errors import UnknownEventTypeError
-from events.stream_names import JOB
 from ledger.checkpoints.checkpoint import Checkpoint, time_text
 from ledger.checkpoints.merkle import CompactRange, leaf_hash
 from ledger.log.hash_chain import event_hash
@@ -30,9 +29,6 @@ from projections.verify.event_fields import Row as RulesRow
 from projections.verify.findings import Findings, Kind
 from projections.verify.invariants.jobs import job_stream_of, judge
 from projections.verify.invariants.log import Rules
-
-# Whether the rows of an exported file are what its manifest says, and what was written. Pure.
-
 
 _PAGE: Final = 2000
 
@@ -69,6 +65,8 @@ class FileCheck:
         self.count = 0
         self.sound = True
         self.rules = Rules(findings) if manifest.first_position == 1 else None
+        if self.rules is not None:
+            self.rules.decided_us = {int(at): time_us for at, time_us in manifest.decided.items()}
 
     def add(self, row: Recorded | Unreadable) -> None:
         self.count += 1
@@ -237,15 +235,9 @@ def verify_file(
     checkpoints: Sequence[Checkpoint] = (),
     progress: Progress = lambda position: None,
 ) -> Findings:
-    """Findings of the whole file. Raises ManifestError when it cannot be read."""
+    """Findings of the whole file: bytes, rows and rules. Raises ManifestError when it cannot be read."""
     findings = Findings()
-    check_bytes(path, manifest, findings)
-    check_rows(path, manifest, findings, checkpoints=checkpoints, progress=progress)
-    return findings
-
-
-def check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
-    """Compare size and SHA-256 with the manifest. Raises ManifestError."""
+    check = FileCheck(manifest, findings, checkpoints)
     try:
         size_bytes = path.stat().st_size
         if size_bytes != manifest.size_bytes:
@@ -253,21 +245,6 @@ def check_bytes(path: Path, manifest: Manifest, findings: Findings) -> None:
             findings.add("file", None, message)
         elif sha256_of(path) != manifest.sha256:
             findings.add("file", None, "the file's SHA-256 is not that in the manifest: bytes were changed")
-    except OSError as error:
-        raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def check_rows(
-    path: Path,
-    manifest: Manifest,
-    findings: Findings,
-    *,
-    checkpoints: Sequence[Checkpoint] = (),
-    progress: Progress = lambda position: None,
-) -> None:
-    """Check rows against the manifest and the rules. Raises ManifestError."""
-    check = FileCheck(manifest, findings, checkpoints)
-    try:
         for row in rows(path, manifest.format):
             check.add(row)
             if check.count % _TELL_EVERY == 0:
@@ -275,7 +252,7 @@ def check_rows(
             if check.count > manifest.events + _ROWS_MORE_MAX:
                 message = f"the file holds many more rows than the {manifest.events} it should"
                 findings.add("file", None, message)
-                return
+                return findings
         late = check.finish()
         if check.rules is not None and check.sound:
             for begin in range(0, len(late), _LATE_AT_ONCE):
@@ -283,6 +260,7 @@ def check_rows(
             check.rules.finish()
     except OSError as error:
         raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+    return findings
 
 
 def _judge(
@@ -290,20 +268,11 @@ def _judge(
 ) -> None:
     """Judge late events with their jobs' histories, from another reading."""
     histories: dict[str, list[RulesRow]] = {job_stream_of(row): [] for row in late}
-    for row in _histories(path, manifest, histories.keys()):
-        histories[job_stream_of(row)].append(row)
+    for read in rows(path, manifest.format):
+        assert isinstance(read, Recorded)
+        if read.stream in histories or read.type in ("CreditsCharged", "CreditsRefunded"):
+            row = for_rules(read)
+            if (history := histories.get(job_stream_of(row))) is not None:
+                history.append(row)
     for row in late:
         rules.jobs.spent += judge(findings, row, histories[job_stream_of(row)])
-
-
-def _histories(path: Path, manifest: Manifest, streams: Set[str]) -> Iterator[RulesRow]:
-    for row in rows(path, manifest.format):
-        assert isinstance(row, Recorded)
-        of_job = row.stream.startswith(JOB)
-        if of_job and row.stream not in streams:
-            continue
-        if not of_job and row.type not in ("CreditsCharged", "CreditsRefunded"):
-            continue
-        found = for_rules(row)
-        if job_stream_of(found) in streams:
-            yield found

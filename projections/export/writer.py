@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -24,6 +25,7 @@ from projections.export.manifest import Format, Manifest, path_of, totals_of
 from projections.reports.log_position import NOW, AsOf, locate
 
 query = load_queries("projections.export")
+verify_query = load_queries("projections.verify")
 
 Progress = Callable[[int], None]
 """Called with the position reached."""
@@ -32,8 +34,6 @@ _TELL_EVERY = 5000
 _BUFFER_BYTES = 1 << 20
 
 Write = Callable[[bytes], Any]
-
-"""Event type, its kind, events, credits."""
 
 COPY: Final[dict[str, dict[str, Any]]] = {
     # One column, and neither of these characters can be in it: COPY writes each line as it is.
@@ -173,7 +173,26 @@ async def export(
     with WholeFile(path) as file:
         count = await copy(connection, what, form, file.write, progress)
     sums = await connection.fetch(query("export_sums"), what.first, what.last)
-    manifest = _manifest(path, form, what, file, count, [tuple(row) for row in sums])
+    types: Counter[str] = Counter()
+    for type_name, _, events, _ in sums:
+        types[type_name] += events
+    manifest = Manifest(
+        format=form,
+        file=path.name,
+        first_position=what.first,
+        last_position=what.last,
+        events=count,
+        hash_before=what.hash_before.hex(),
+        head_hash=what.head_hash.hex(),
+        first_at=None if what.first_us is None or count == 0 else time_text(what.first_us),
+        last_at=None if what.last_us is None or count == 0 else time_text(what.last_us),
+        types=dict(sorted(types.items())),
+        totals=totals_of((type_name, kind, credits) for type_name, kind, _, credits in sums),
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        made_at=time_text(what.now_us),
+        decided=await _decided(connection, what),
+    )
     if count == what.events:
         manifest = msgspec.structs.replace(manifest, **await _beside(connection, what))
     with WholeFile(path_of(path)) as beside:
@@ -203,33 +222,10 @@ async def _beside(connection: Connection, what: Range) -> dict[str, Any]:
     return beside | {"note": note.note if note else None}
 
 
-def _manifest(
-    path: Path,
-    form: Format,
-    what: Range,
-    file: WholeFile,
-    count: int,
-    sums: list[tuple[str, str | None, int, int]],
-) -> Manifest:
-    types: dict[str, int] = {}
-    for type_name, _, events, _ in sums:
-        types[type_name] = types.get(type_name, 0) + events
-    return Manifest(
-        format=form,
-        file=path.name,
-        first_position=what.first,
-        last_position=what.last,
-        events=count,
-        hash_before=what.hash_before.hex(),
-        head_hash=what.head_hash.hex(),
-        first_at=None if what.first_us is None or count == 0 else time_text(what.first_us),
-        last_at=None if what.last_us is None or count == 0 else time_text(what.last_us),
-        types=dict(sorted(types.items())),
-        totals=totals_of((type_name, kind, credits) for type_name, kind, _, credits in sums),
-        size_bytes=file.size_bytes,
-        sha256=file.sha256,
-        made_at=time_text(what.now_us),
-    )
+async def _decided(connection: Connection, what: Range) -> dict[str, int]:
+    """Decision times by position, for files whose rules are checked."""
+    rows = await connection.fetch(verify_query("decision_times"), 0) if what.first == 1 else []
+    return {str(position): decided_us for position, decided_us in rows if position <= what.last}
 
 
 def require_writable(path: Path, *, overwrite: bool) -> None:

@@ -66,7 +66,7 @@ def draws(seed: str, size: int) -> Iterator[int]:
     They are 1 + SHA-256(`seed:n`) mod `size` for n = 1, 2, …
     """
     seen: set[int] = set()
-    for number in range(1, DRAWS_MAX + 1):
+    for number in range(1, DRAWS_MAX + 1) if size else ():
         position = 1 + int.from_bytes(sha256(f"{seed}:{number}".encode()).digest()) % size
         if position not in seen:
             seen.add(position)

@@ -44,8 +44,8 @@ WHERE t.first > $1
 ORDER BY t.first
 
 -- name: deliveries
--- Messages that the log does not owe as they are, and what it owes and is not there: after the oldest that is kept, up to the
--- notifier's cursor. $1 after this position
+-- Messages that the log does not owe as they are, and what it owes and is not there: after the oldest settled one that is kept,
+-- up to the notifier's cursor. $1 after this position
 SELECT d.position, format('the %s message of %s is not what the log says', d.kind, d.job) AS said
 FROM deliveries d LEFT JOIN events e USING (position)
 LEFT JOIN events first ON first.stream = e.stream AND first.version = 1 AND first.data ->> 'account' = d.account
@@ -71,7 +71,8 @@ FROM (
     SELECT position, stream, recorded_at_us, 'paid' FROM events WHERE type = 'PaymentSucceeded'
 ) AS o
 WHERE o.position > $1 AND o.position <= (SELECT position FROM cursors WHERE name = 'notifier' AND active)
-  AND o.recorded_at_us > (SELECT extract(epoch FROM min(owed_at)) * 1000000 FROM deliveries)
+  AND o.recorded_at_us > (SELECT extract(epoch FROM min(owed_at)) * 1000000 FROM deliveries
+                          WHERE state NOT IN ('pending', 'sending'))
   AND NOT EXISTS (SELECT FROM deliveries d WHERE d.job = substr(o.stream, strpos(o.stream, '-') + 1) AND d.kind = o.kind)
 ORDER BY 1 LIMIT 100
 

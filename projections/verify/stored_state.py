@@ -4,6 +4,7 @@ Cursors and checkpoints tell of a missing end, and of a rewrite, which the chain
 its last rows, or written anew with hashes that fit, is a whole one.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from hashlib import sha256
 
@@ -12,7 +13,7 @@ import msgspec
 from events.envelope import GENESIS_HASH
 from events.errors import CodecError
 from events.system import LogStated
-from ledger.checkpoints.checkpoint import Checkpoint, Restored, open_statement
+from ledger.checkpoints.checkpoint import Checkpoint, Restored, open_statement, require_past
 from ledger.checkpoints.merkle_store import Tree
 from ledger.checkpoints.signed_note import NoteError, PublicKey
 from ledger.checkpoints.store import StoredNote, log_statements, remembered_keys, stored_note, verdict_of
@@ -124,6 +125,7 @@ async def checkpoints(
             name = f"{row['kind']} number {row['number']}"
             try:
                 note = stored_note(row)
+                require_past(note.statement, time.time_ns() // 1000)
                 if keys:
                     open_statement(note.note, *known, restored=True)
             except NoteError as error:

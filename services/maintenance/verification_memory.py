@@ -6,12 +6,14 @@ machine verified, and how many notes there were. Whoever writes in the database 
 
 import time
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import structlog
 
 from events.envelope import GENESIS_HASH
+from ledger.checkpoints.checkpoint import POSITION_MAX
+from ledger.checkpoints.proof import Digest
 from services.recovery.checkpoint_files import SUFFIX, write_file
 
 logger = structlog.get_logger()
@@ -26,8 +28,8 @@ class Verified(msgspec.Struct, frozen=True):
 
     new_at_s: float = 0.0
     whole_at_s: float = 0.0
-    position: int = 0
-    hash: str = GENESIS_HASH.hex()
+    position: Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)] = 0
+    hash: Digest = GENESIS_HASH.hex()
     problems: dict[str, int] = {}
     notes_stored: int = 0
     notes_kept: int = 0

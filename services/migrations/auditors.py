@@ -2,7 +2,7 @@
 
 import secrets
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
@@ -18,12 +18,9 @@ _SETTINGS: Final = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "10min",
 }
-_LISTED: Final = """
-SELECT r.rolname AS login, r.rolcanlogin AS may_log_in, count(a.pid) AS connections,
-       min(a.backend_start) AS connected_since, max(a.query_start) AS last_query
-FROM pg_roles r LEFT JOIN pg_stat_activity a ON a.usesysid = r.oid
-WHERE starts_with(r.rolname, $1) AND pg_has_role(r.oid, 'neurocards_reader', 'MEMBER')
-GROUP BY 1, 2 ORDER BY 1
+_CONNECTIONS: Final = """
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE usesysid = r.oid)
+FROM pg_roles r WHERE r.rolname = $1 AND pg_has_role(r.oid, 'neurocards_reader', 'MEMBER')
 """
 
 
@@ -52,18 +49,20 @@ async def add(owner_url: str, name: str) -> tuple[str, str]:
     return login, password
 
 
-async def listed(owner_url: str) -> list[dict[str, Any]]:
-    """Every auditor's login, and its connections at this moment. Postgres keeps no last use."""
+async def connections(owner_url: str, name: str) -> int:
+    """How often the login is connected at this moment. Raises AuditorNotFoundError."""
     async with owner_connection(owner_url) as connection:
-        return [dict(row) for row in await connection.fetch(_LISTED, PREFIX)]
+        found: int | None = await connection.fetchval(_CONNECTIONS, PREFIX + name)
+    if found is None:
+        raise AuditorNotFoundError(f"there is no auditor {name}; `neurocards ledger access` has them")
+    return found
 
 
 async def remove(owner_url: str, name: str) -> int:
     """Drop a login after ending its sessions; how many. Raises AuditorNotFoundError."""
     login = PREFIX + name
+    await connections(owner_url, name)
     async with owner_connection(owner_url) as connection:
-        if login not in [row["login"] for row in await connection.fetch(_LISTED, PREFIX)]:
-            raise AuditorNotFoundError(f"there is no auditor {name}; `neurocards auditor list` has them")
         await connection.execute(f"ALTER ROLE {login} NOLOGIN")  # before, so that none comes back
         ended = await connection.fetch(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", login

@@ -14,8 +14,6 @@ from ledger.checkpoints.checkpoint import Checkpoint, Statement, parse, time_tex
 from ledger.checkpoints.signed_note import (
     NOTE_BYTES_MAX,
     MalformedKeyError,
-    MalformedNoteError,
-    NoteError,
     PrivateKey,
     new_key,
     parse_private,
@@ -120,21 +118,11 @@ def write_file(target: Path, note: str) -> Path:
     return target
 
 
-def read_note(path: Path) -> str:
-    """Read a note's text. Raises OSError, NoteError."""
-    with path.open("rb") as file:
-        raw = file.read(NOTE_BYTES_MAX + 1)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise MalformedNoteError(f"{path} is no signed note: it is no text") from None
-
-
 def kept_notes(where: Path, limit: int = NOTES_MAX) -> list[str]:
     """Furthest notes of a folder, at most `limit` of each kind; none without a folder."""
     found: list[str] = []
     for kind in ("checkpoint", "restored"):
         for path in sorted(where.glob(f"{kind}-*{SUFFIX}"), reverse=True)[:limit]:
-            with contextlib.suppress(OSError, NoteError):
-                found.append(read_note(path))
+            with contextlib.suppress(OSError, UnicodeDecodeError), path.open("rb") as file:
+                found.append(file.read(NOTE_BYTES_MAX + 1).decode())
     return found

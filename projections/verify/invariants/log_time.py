@@ -5,10 +5,9 @@ What a clock that was ahead has made expire is given back, exactly, once its cor
 
 import time
 from datetime import timedelta
-from typing import Final
 
 from events.stream_names import CLOCK_STREAM
-from ledger.checkpoints.checkpoint import time_text
+from ledger.checkpoints.checkpoint import AHEAD_US_MAX, time_text
 from ledger.postgres import Connection
 from ledger.sql import load_queries
 from projections.verify.event_fields import Row, read
@@ -16,9 +15,6 @@ from projections.verify.findings import Findings
 
 query = load_queries("projections.verify")
 ledger_query = load_queries("ledger.log")
-
-AHEAD_S_MAX: Final = 60
-"""Clocks of two machines may differ by so much, as long as somebody looks after them."""
 
 
 def corrected(row: Row, before_us: int, findings: Findings) -> None:
@@ -44,7 +40,7 @@ async def check(connection: Connection, after: int, findings: Findings) -> None:
         "the clock of the machine that verifies": time.time_ns() // 1000,
     }
     whose, now_us = min(told.items(), key=lambda item: item[1])
-    await check_later(connection, after, None, now_us + AHEAD_S_MAX * 1_000_000, f"now by {whose}", findings)
+    await check_later(connection, after, None, now_us + AHEAD_US_MAX, f"now by {whose}", findings)
     for first, decided_us in await connection.fetch(query("decision_times_wrong"), after):
         message = f"the batch from position {first} on says it was decided at {time_text(decided_us)}"
         findings.add("clock", first, f"{message}, which the clocks it names do not allow")

@@ -1,4 +1,4 @@
-"""`neurocards auditor add|list|remove`: logins that read the ledger and hold nobody up."""
+"""`neurocards auditor add|remove`: logins that read the ledger and hold nobody up."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", callback=_named, help="Thei
 
 
 def register(app: typer.Typer) -> None:
-    commands = {"add": add, "list": list_auditors, "remove": remove}
+    commands = {"add": add, "remove": remove}
     add_group(app, "auditor", "Logins that read the ledger. Needs DATABASE_OWNER_URL.", commands)
 
 
@@ -39,15 +39,6 @@ def add(name: Name, output: Output = OutputFormat.table) -> None:
     say("hand it over by a safe way: it is kept nowhere")
 
 
-def list_auditors(output: Output = OutputFormat.table) -> None:
-    """List auditors' logins, and who is connected at this moment. Postgres keeps no last use."""
-    from services.migrations import auditors
-
-    rows = asyncio.run(auditors.listed(prepare("auditor").require_owner_url()))
-    emit(rows, output)
-    say(f"{len(rows)} auditors")
-
-
 def remove(
     name: Name, dry_run: DryRun = False, yes: Yes = False, output: Output = OutputFormat.table
 ) -> None:
@@ -55,9 +46,8 @@ def remove(
     from services.migrations import auditors
 
     url = prepare("auditor").require_owner_url()
-    rows = [row for row in asyncio.run(auditors.listed(url)) if row["login"] == auditors.PREFIX + name]
-    emit(rows, output)
-    if rows:
-        confirm(dry_run, yes)
+    connections = asyncio.run(auditors.connections(url, name))
+    emit([{"login": auditors.PREFIX + name, "connections": connections}], output)
+    confirm(dry_run, yes)
     ended = asyncio.run(auditors.remove(url, name))
     say(f"removed; {ended} sessions were ended")

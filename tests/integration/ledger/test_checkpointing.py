@@ -90,6 +90,21 @@ async def test_what_was_stated_and_not_signed_is_signed_by_who_comes_next(traffi
     assert await check_ledger(pool) == []
 
 
+async def test_a_restoration_ends_what_was_stated_and_not_signed(traffic, ledger, pool, owner, monkeypatch):
+    await traffic.play(5)
+    with monkeypatch.context() as dying:
+        dying.setattr(sign, "store", die)
+        with pytest.raises(OSError, match="disk"):
+            await make_note(ledger)
+    kept = await ledger.read.head()
+    await traffic.play(3)
+    restored = Restored(KEY.name, await ledger.read.head(), kept, kept, "a", "r", await pool.fetchval(NOW_US))
+    await truncate_log(owner, kept.position)
+    await store(pool, KEY.sign(restored.text()))
+    await Traffic(ledger, prefix="b").play(3)
+    assert said(await make_note(ledger)).origin == f"{KEY.name}/2"
+
+
 async def die(*_: object) -> None:
     raise OSError("disk")
 

@@ -3,10 +3,12 @@
 import asyncio
 import json
 import stat
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from events.envelope import Cursor
 from ledger import commands as c
@@ -130,6 +132,7 @@ async def test_a_later_checkpoint_is_compared_with_an_earlier_one_without_a_data
     (row,) = await desk.damaged(*both, "proof", database=False)
     assert row["kind"] == "proof" and "two other checkpoints" in row["message"]
     assert (await desk("prove", "--consistency", "7", "10", "--to", "proof")).returncode == 4
+    assert (await desk("prove", "--consistency", "9" * 19, "10", "--to", "proof")).returncode == 2
     assert (await desk("prove", "--to", "proof")).returncode == 2
 
 
@@ -138,6 +141,9 @@ async def test_a_key_is_handed_over_by_a_command(desk, ledger):
     why = ("--reason", "a year is over")
     shown = await desk("rotate-key", "new", *why, "--dry-run")
     assert shown.returncode == 0 and NAME in shown.stdout
+    await desk("keygen", "another", "--name", "another.example")
+    refused = await desk("rotate-key", "another", *why, "--yes")
+    assert refused.returncode == 2 and f"keygen --name {NAME}" in refused.stderr
     assert (await desk("rotate-key", "new", *why, "--yes")).returncode == 0
     refused = await desk("checkpoint")
     assert refused.returncode == 1 and "rotate-key" in refused.stderr
@@ -175,6 +181,10 @@ async def test_what_the_person_got_wrong_is_no_damage(desk):
     assert (await desk("verify-checkpoint", "nowhere", "-k", "pub")).returncode == 2
     assert (await desk("verify-checkpoint", "note", "-k", "nonsense")).returncode == 2
     assert (await desk("verify-checkpoint", "note")).returncode == 2
+    assert (await desk("verify-checkpoint", "note", "-k", f"a+{'b' * 300}")).returncode == 2
+    refused = await desk("verify-checkpoint", "note", "-k", "pub", "--report", "nowhere/paper")
+    assert refused.returncode == 2 and "no folder nowhere" in refused.stderr
+    assert (await desk("verify", "--from", "9" * 5000)).returncode == 2
     assert (await desk("prove", "j9", "--to", "proof")).returncode == 4
     assert (await desk("prove", "9", "--to", "proof")).returncode == 4
 
@@ -192,11 +202,11 @@ async def test_what_the_person_got_wrong_is_no_damage(desk):
 async def test_a_log_that_is_not_what_was_signed(desk, owner, damage, kind, position):
     await owner.execute("ALTER TABLE events DISABLE TRIGGER ALL")
     await owner.execute(damage)
-    (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub", "--report", "paper")
+    (row,) = await desk.damaged("verify-checkpoint", "note", "-k", "pub", "--report", "paper.1.json")
     assert (row["kind"], row["position"]) == (kind, position)
-    paper = json.loads((desk.folder / "paper.json").read_text())
+    paper = json.loads((desk.folder / "paper.1.json").read_text())
     assert (paper["events"], paper["result"], paper["findings"]) == (8, "damaged", [row])
-    assert row["message"].partition("'")[0] in (desk.folder / "paper.html").read_text()
+    assert row["message"].partition("'")[0] in (desk.folder / "paper.1.html").read_text()
     if "data" in damage:  # what is not looked at for speed
         await desk.holds("verify-checkpoint", "note", "-k", "pub", "--stored-hashes")
     else:
@@ -234,6 +244,15 @@ async def test_what_a_signed_restoration_has_lost_is_explained_and_no_damage(des
     assert "went back to 6 and lost what was up to 8, as anna signed" in done.stderr
     assert "a dump was put back" in done.stderr
     await desk.holds("verify-checkpoint", "restored", "-k", "pub")
+    ahead = key.sign(replace(told, time_us=time.time_ns() // 1000 + 3600 * 10**6).text())
+    (desk.folder / "ahead").write_text(ahead)
+    for words in (("ahead",), ("note", "--restored", "ahead")):
+        (row,) = await desk.damaged("verify-checkpoint", *words, "-k", "pub")
+        assert row["kind"] == "note" and "later than now" in row["message"]
+    if where == "table":
+        await store(pool, ahead)
+        found = await desk.damaged("verify", "-k", "pub")
+        assert [row["kind"] for row in found if "later than now" in row["message"]] == ["checkpoint"]
     (desk.folder / "other").write_text((await desk("keygen", "other-key")).stdout)
     (row,) = await desk.damaged("verify-checkpoint", "restored", "-k", "other")
     assert "not signed by" in row["message"]

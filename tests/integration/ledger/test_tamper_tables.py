@@ -153,19 +153,19 @@ async def test_what_is_told_otherwise_with_hashes_that_fit_is_told_by_the_rules(
 
 OWED = """
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded, blob,
-                        size_bytes, owed_at)
+                        size_bytes, owed_at, state)
 SELECT substr(e.stream, strpos(e.stream, '-') + 1),
        CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'VideoGifted' THEN 'gift'
                    WHEN 'JobFailed' THEN 'failure' ELSE 'paid' END,
        e.position, first.data ->> 'account', 'o', 1, 1, 'ru',
        CASE e.type WHEN 'JobFailed' THEN (first.data ->> 'price')::bigint ELSE 0 END,
        coalesce(e.data -> 'video' ->> 'blob', ''), coalesce((e.data -> 'video' ->> 'size_bytes')::bigint, 0),
-       timestamptz 'epoch'
+       timestamptz 'epoch', 'sent'
 FROM events e JOIN events first ON first.stream = e.stream AND first.version = 1
 WHERE e.type IN ('JobSucceeded', 'VideoGifted', 'JobFailed', 'PaymentSucceeded')
 UNION ALL
 SELECT substr(data ->> 'reference', 10), 'referral', position, substr(stream, 9), '', 1, 1, 'ru',
-       (data ->> 'amount')::bigint, '', 0, timestamptz 'epoch'
+       (data ->> 'amount')::bigint, '', 0, timestamptz 'epoch', 'sent'
 FROM events WHERE type = 'CreditsGranted' AND data ->> 'kind' = 'referral' AND stream = 'account-a'
 """
 
@@ -192,3 +192,10 @@ async def test_a_message_that_the_log_does_not_owe_or_that_is_gone_is_found(
     await log.sql(change)
     problems = await log.problems()
     assert [p.kind for p in problems] == ["delivery"] and words in problems[0].message, problems
+
+
+async def test_an_old_message_that_was_never_sent_does_not_make_swept_ones_owed(log: Damaged):
+    await log.sql(OWED)
+    await log.sql("UPDATE deliveries SET state = 'pending' WHERE job = 'j1'")
+    await log.sql("DELETE FROM deliveries WHERE job <> 'j1'")
+    assert await log.problems() == []

@@ -5,15 +5,20 @@ what each is off by. Two hosts know three clocks, one host has two.
 """
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from events.job import Failure
 from ledger import commands as c
 from ledger.errors import ClockDoubtError, LedgerUnavailableError
 from ledger.log import batch_writer, clock
 from ledger.log.ledger import Ledger
+from projections.export.manifest import path_of, read_manifest
+from projections.export.verify import verify_file
+from projections.export.writer import export, range_of, snapshot
 from projections.verify.run import verify_on
 from services.monitor.job_deadlines import DeadlineSweep
 from tests.integration.ledger.tampering import project
@@ -121,6 +126,15 @@ class World:
         return True
 
 
+async def check_export(pool: Any, file: Path, *, needed: bool) -> None:
+    """Check a file by the decision times in its manifest; without them lots seem to die too early."""
+    async with snapshot(pool) as connection:
+        manifest = await export(connection, await range_of(connection, None), file, "jsonl")
+    assert verify_file(file, read_manifest(path_of(file))).problems == []
+    told = verify_file(file, replace(manifest, decided={})).problems
+    assert not needed or {problem.kind for problem in told} == {"lots"}
+
+
 TIMES = ((0, False), (HOUR, True))
 CASES = [
     # off by, so long, restarted, this machine's clock off by, the witness off by
@@ -133,7 +147,7 @@ CASES = [
 
 @pytest.mark.parametrize(("off_s", "wrong_s", "restart", "wall_s", "witness_s"), CASES)
 async def test_a_wrong_clock(
-    database_url, pool, owner, monkeypatch, off_s, wrong_s, restart, wall_s, witness_s
+    database_url, pool, owner, monkeypatch, tmp_path, off_s, wrong_s, restart, wall_s, witness_s
 ):
     """While two clocks agree only orders stop, when it is behind; else all waits, and nothing is lost."""
     await owner.execute(CLOCK)
@@ -175,6 +189,7 @@ async def test_a_wrong_clock(
     await project(pool)
     problems = [problem for problem in (await verify_on(owner)).problems if problem.kind != "guard"]
     assert problems == []
+    await check_export(pool, tmp_path / "log", needed=off_s == -HOUR and wrong_s > 0 and agreed)
     await owner.execute("UPDATE ledger.decision_times SET decided_us = decided_us - 6000000")
     forged = await owner.fetchval("SELECT count(*) FROM ledger.decision_times")
     found = [problem for problem in (await verify_on(owner)).problems if "clocks it names" in problem.message]

@@ -11,6 +11,7 @@ from services.cli.options import (
     Damage,
     PublicKeys,
     end_damaged,
+    files_checked,
     keys_given,
     public_keys,
     read_file,
@@ -115,9 +116,11 @@ def verify_checkpoint(
     from ledger.checkpoints.signed_note import NoteError
 
     keys = public_keys(public_key)
+    if report is not None and not report.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {report.parent}; make it first", param_hint="--report")
     settings = prepare("verify-checkpoint")
     try:
-        note, extra = read_note(file), [read_note(path) for path in restored or ()]
+        note, *extra = [_read(path) for path in (file, *(restored or ()))]
         seen = _cosigned(note, witness or [], quorum)
         if offline:
             statement, answer = open_statement(note, *keys), None
@@ -139,21 +142,33 @@ def verify_checkpoint(
     say(words)
 
 
+def _read(path: Path) -> str:
+    """A note that is not of a time to come. Raises NoteError."""
+    import time
+
+    from ledger.checkpoints.checkpoint import parse, require_past
+    from ledger.checkpoints.signed_note import unverified_text
+
+    note = read_note(path)
+    require_past(parse(unverified_text(note)), time.time_ns() // 1000)
+    return note
+
+
 def _facts(
     settings: "Settings", file: Path, statement: "Statement | None", answer: "Answer | None"
 ) -> dict[str, Any]:
     """Facts of the working paper: what was checked, and by which version."""
     import time
-    from hashlib import sha256
 
     from ledger.checkpoints.checkpoint import Checkpoint, time_text
+    from projections.export.reader import sha256_of
     from services.platform.system_start import program
 
     told = answer.told if answer else None
     signed = statement if isinstance(statement, Checkpoint) else None
     return {
         "file": str(file),
-        "sha256": sha256(file.read_bytes()).hexdigest(),
+        "sha256": sha256_of(file),
         "log": statement.origin if statement else None,
         "events": signed.size if signed else None,
         "root": signed.root.hex() if signed else None,
@@ -170,15 +185,15 @@ def _cosigned(note: str, given: list[str], quorum: int | None) -> str:
     from ledger.checkpoints.checkpoint import time_text
     from ledger.checkpoints.signed_note import SignatureError, cosigned, parse_witness
 
-    witnesses = {key.key: key for key in keys_given(given, parse_witness)} if given else {}
+    keys = {key.key: key for key in keys_given(given, parse_witness)} if given else {}
+    witnesses = {key.name for key in keys.values()}  # one may have several keys, and counts once
     if quorum is not None and quorum > len(witnesses):
         raise typer.BadParameter("is more than there are witnesses", param_hint="--quorum")
-    times = {key.name: cosigned(note, key) for key in witnesses.values()}
-    seen = [f"{name} at {time_text(at * 1_000_000)}" for name, at in times.items() if at is not None]
+    times = {key.name: at for key in keys.values() if (at := cosigned(note, key)) is not None}
+    seen = [f"{name} at {time_text(at * 1_000_000)}" for name, at in times.items()]
     if len(seen) < (quorum or len(witnesses)):
-        raise SignatureError(
-            f"{len(seen)} of {len(witnesses)} witnesses cosigned it: {', '.join(seen) or 'none'}"
-        )
+        said = f"{len(seen)} of {len(witnesses)} witnesses cosigned it: {', '.join(seen) or 'none'}"
+        raise SignatureError(said)
     return f"; cosigned by {', '.join(seen)}" if seen else ""
 
 
@@ -233,15 +248,10 @@ def compare_checkpoints(
     """Check offline that a later checkpoint's log begins with an earlier one's."""
     from ledger.checkpoints.checkpoint import open_checkpoint
     from ledger.checkpoints.consistency import compare
-    from ledger.checkpoints.proof import ProofError
-    from ledger.checkpoints.signed_note import NOTE_BYTES_MAX, NoteError
+    from ledger.checkpoints.signed_note import NOTE_BYTES_MAX
 
     keys = public_keys(public_key)
-    try:
+    with files_checked(output):
         first, second = (open_checkpoint(read_note(path), *keys) for path in (old, new))
         compare(first, second, read_file(proof, NOTE_BYTES_MAX) if proof else None)
-    except ProofError as error:
-        end_damaged([Damage("proof", error.position, str(error))], output)
-    except NoteError as error:
-        end_damaged([Damage("note", None, str(error))], output)
     say(f"the log of {second.size} events begins with that of {first.size}")

@@ -101,25 +101,17 @@ def verify_export(
     checkpoint can tell that file and manifest were not made anew together: with `--public-key` the one in the
     manifest, and a checkpoint that you have kept yourself if its events end in the file.
     """
-    from ledger.checkpoints.signed_note import NoteError
-    from projections.engine.errors import MalformedManifestError
     from projections.export.manifest import path_of, read_manifest
-    from projections.export.verify import check_bytes, check_rows
-    from projections.verify.findings import Findings
-    from services.cli.options import Damage, end_damaged
+    from projections.export.verify import verify_file
+    from services.cli.options import end_damaged, files_checked
 
     if checkpoint is not None and not public_key:
         raise typer.BadParameter("a checkpoint needs --public-key", param_hint="--checkpoint")
-    try:
-        said, findings = read_manifest(manifest or path_of(file)), Findings()
+    with files_checked(output):
+        said = read_manifest(manifest or path_of(file))
         signed = _signed(said, checkpoint, public_key)
-    except MalformedManifestError as error:
-        end_damaged([Damage("manifest", None, f"no manifest as it is written: {error}")], output)
-    except NoteError as error:
-        end_damaged([Damage("note", None, str(error))], output)
-    check_bytes(file, said, findings)
     with walks("verify-export", ("verify",), said.first_position - 1, said.last_position) as told:
-        check_rows(file, said, findings, checkpoints=signed, progress=partial(told, "verify"))
+        findings = verify_file(file, said, checkpoints=signed, progress=partial(told, "verify"))
     if findings.problems:
         end_damaged(findings.problems, output)
 

@@ -62,6 +62,7 @@ def rotate_key(
     """Hand the log over to another signing key. Needs both private keys."""
     import asyncio
 
+    from events.system import generation
     from ledger.checkpoints.checkpoint import rotate
     from ledger.checkpoints.signed_note import parse_private
     from ledger.system.commands import RotateKey
@@ -69,7 +70,11 @@ def rotate_key(
 
     settings = prepare("rotate-key")
     old = _signers(settings)[0]
-    new = parse_private(read_file(file, 1000).decode("ascii", "replace")).named(old.name)
+    new = parse_private(read_file(file, 1000).decode("ascii", "replace"))
+    if new.name != (name := generation(old.name)[0]):
+        said = f"is a key of {new.name}; make one with `keygen --name {name}`"
+        raise typer.BadParameter(said, param_hint="FILE")
+    new = new.named(old.name)
     emit([{"old": str(old.public), "new": str(new.public)}], output)
     confirm(dry_run, yes)
     told = rotate(old, new, acting("rotate-key"), reason)

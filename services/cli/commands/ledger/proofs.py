@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connections import auditor_pool, prepare
-from services.cli.options import Damage, PublicKeys, end_damaged, public_keys, read_file, read_note
+from services.cli.options import PublicKeys, files_checked, public_keys, read_file, read_note
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
@@ -46,10 +46,8 @@ def prove(
         raise typer.BadParameter("give an ID, or --consistency", param_hint="ID")
     settings = prepare("prove")
     if consistency is not None:
-        text, told = (
-            asyncio.run(_prove_consistency(settings, *consistency)),
-            f"{' and '.join(consistency)} compared",
-        )
+        text = asyncio.run(_prove_consistency(settings, *consistency))
+        told = f"{' and '.join(consistency)} compared"
     else:
         under = read_note(checkpoint) if checkpoint else None
         text, count = asyncio.run(_prove(settings, name or "", under))
@@ -91,7 +89,7 @@ async def _note(pool: "Pool", which: str) -> str:
     from ledger.checkpoints.store import newest_checkpoint
     from projections.engine.errors import NotInLogError
 
-    if not (which.isascii() and which.isdigit()):
+    if not (which.isascii() and which.isdigit() and len(which) < 19):
         return read_note(Path(which))
     found = await newest_checkpoint(pool, at_least=int(which), at_most=int(which))
     if found is None:
@@ -105,34 +103,19 @@ def verify_proof(
     output: Output = OutputFormat.table,
 ) -> None:
     """Check a proof with the public key alone; print what it proves."""
-    from ledger.checkpoints.proof import PROOF_BYTES_MAX, ProofError, decode, verify
-    from ledger.checkpoints.signed_note import NoteError
+    from ledger.checkpoints.checkpoint import time_text
+    from ledger.checkpoints.proof import PROOF_BYTES_MAX, decode, verify
 
     keys = public_keys(public_key)
-    try:
+    with files_checked(output):
         checkpoint, events = verify(decode(read_file(file, PROOF_BYTES_MAX)), *keys)
-    except ProofError as error:
-        end_damaged([Damage("proof", error.position, str(error))], output)
-    except NoteError as error:
-        end_damaged([Damage("note", None, str(error))], output)
-    _show_events(events, output)
-    say(f"under the checkpoint of {checkpoint.origin} at {checkpoint.size}")
-
-
-def _show_events(events: list[Any], output: OutputFormat) -> None:
-    from ledger.checkpoints.checkpoint import time_text
-
     rows = [
-        {
-            "position": event.position,
-            "time": time_text(event.recorded_at_us),
-            "stream": event.stream,
-            "type": event.type,
-            "words": _words(event),
-        }
-        for event in events
+        {"position": e.position, "time": time_text(e.recorded_at_us), "stream": e.stream, "type": e.type}
+        | {"words": _words(e)}
+        for e in events
     ]
     emit(rows, output)
+    say(f"under the checkpoint of {checkpoint.origin} at {checkpoint.size}")
 
 
 def _words(event: Any) -> str:

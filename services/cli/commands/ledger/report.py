@@ -16,20 +16,15 @@ overflow-wrap: anywhere }}</style>
 def write_report(path: Path, title: str, facts: Mapping[str, Any], findings: Iterable[Any]) -> None:
     """Write PATH.json and PATH.html; findings have kind, position and message. Raises OSError."""
     found = [{"kind": one.kind, "position": one.position, "message": one.message} for one in findings]
-    paper = {**facts, "findings": found}
-    path.with_suffix(".json").write_text(json.dumps(paper, ensure_ascii=False, indent=2) + "\n", "utf-8")
     said = {name: ", ".join(what) if isinstance(what, list) else what for name, what in facts.items()}
-    page = _PAGE.format(
-        title=escape(title),
-        facts=_rows(said.items()),
-        count=len(found),
-        findings=_rows(map(dict.values, found)),
-    )
-    path.with_suffix(".html").write_text(page, "utf-8")
+    rows = (_rows(said.items()), _rows(map(dict.values, found)))
+    page = _PAGE.format(title=escape(title), facts=rows[0], count=len(found), findings=rows[1])
+    paper = json.dumps({**facts, "findings": found}, ensure_ascii=False, indent=2) + "\n"
+    name = path.name.removesuffix(".json").removesuffix(".html")
+    for suffix, text in ((".json", paper), (".html", page)):
+        path.with_name(name + suffix).write_text(text, "utf-8")
 
 
 def _rows(rows: Iterable[Iterable[Any]]) -> str:
-    def cell(what: Any) -> str:
-        return f"<td>{escape('–' if what is None else str(what))}"
-
-    return "\n".join("<tr>" + "".join(map(cell, row)) for row in rows)
+    cells = ([f"<td>{escape('–' if what is None else str(what))}</td>" for what in row] for row in rows)
+    return "\n".join(f"<tr>{''.join(row)}</tr>" for row in cells)

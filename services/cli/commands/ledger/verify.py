@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connections import auditor_pool, prepare, reading_settings
-from services.cli.options import Damage, end_damaged, public_keys, read_note
+from services.cli.options import end_damaged, files_checked, public_keys, read_note
 from services.cli.output import Output, OutputFormat, say
 from services.cli.progress import walks
 
@@ -51,14 +51,10 @@ def verify(
     """
     import asyncio
 
-    from ledger.checkpoints.signed_note import NoteError
-
     settings = prepare("verify")
     keys = public_keys(public_key) if public_key else _configured_key(settings)
-    try:
+    with files_checked(output):  # the one to begin from
         report = asyncio.run(_verify(settings, begin, keys, log_only, blobs))
-    except NoteError as error:  # the file to begin from
-        end_damaged([Damage("note", None, str(error))], output)
     if report.problems:
         if report.found > len(report.problems):
             say(f"{report.found} problems were found, the first {len(report.problems)} are shown")
@@ -108,15 +104,14 @@ async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys
 
     if begin is None:
         return GENESIS
-    if not (begin.isascii() and begin.isdigit()):
+    if not (begin.isascii() and begin.isdigit() and len(begin) < 19):
         if not keys:
             raise typer.BadParameter("a checkpoint needs --public-key", param_hint="--from")
         return await signed_place(pool, open_checkpoint(read_note(Path(begin)), *keys))
-    position = int(begin)
-    found = await hash_at(pool, position) if position < 2**63 else None
+    found = await hash_at(pool, int(begin))
     if found is None:
         raise typer.BadParameter(f"the log has no position {begin}", param_hint="--from")
-    return Cursor(position, found)
+    return Cursor(int(begin), found)
 
 
 def _configured_key(settings: Settings) -> list[PublicKey]:

@@ -19,7 +19,14 @@ def test_another_process_s_newer_file_is_believed_an_older_one_is_not(tmp_path: 
 def test_a_time_to_come_and_a_file_that_cannot_be_read_count_as_never(tmp_path: Path) -> None:
     memory = VerificationMemory(tmp_path)
     memory.keep(Verified(time.time() - 5, position=7))
-    for text in ("{", "[]", '{"new_at_s": "x"}', f'{{"new_at_s": {time.time() + 9e8}, "position": 9}}'):
+    wrong = (f'{{"new_at_s": {time.time()}, {one}}}' for one in ('"hash": "zz"', f'"position": {2**63}'))
+    for text in (
+        "{",
+        "[]",
+        *wrong,
+        '{"new_at_s": "x"}',
+        f'{{"new_at_s": {time.time() + 9e8}, "position": 9}}',
+    ):
         (tmp_path / FILE).write_text(text)
         assert memory.recall().position == 7
     ahead = Verified(time.time() + 9e8, time.time() + 9e8)

@@ -4,6 +4,7 @@ import json
 from hashlib import sha256
 from pathlib import Path
 
+from ledger.checkpoints.signed_note import WitnessKey
 from services.cli.errors import ExitCode
 from services.cli.main import app
 from tests.support.cli_runner import CliRunner
@@ -26,6 +27,8 @@ def test_so_many_witnesses_must_have_cosigned(tmp_path: Path) -> None:
     for options in (("-w", WITNESS, "-w", OTHER), ("-w", OTHER), ("-w", OTHER, "--quorum", "1")):
         code, said = ended(tmp_path, *options)
         assert code == ExitCode.INTEGRITY and "witnesses cosigned it" in said
+    newer = str(WitnessKey("witness.example/w1", b"new" + bytes(29)))  # of the same witness, who counts once
+    assert ended(tmp_path, "-w", WITNESS, "-w", newer)[0] == 0
     twice = ended(tmp_path, "-w", WITNESS, "-w", WITNESS, "--quorum", "2")
     assert twice[0] == ended(tmp_path, "--quorum", "1")[0] == ExitCode.USAGE
     code, said = ended(tmp_path, "-w", WITNESS, note=COSIGNED.replace("AAAABrDd", "AAAABrDe"))
