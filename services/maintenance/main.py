@@ -26,6 +26,7 @@ from services.generation.provider_limits import ProviderLimits
 from services.maintenance import gauges
 from services.maintenance.checkpoints import Checkpoints
 from services.maintenance.late_videos import LateVideos
+from services.maintenance.note_delivery import NoteDelivery
 from services.maintenance.orphaned_jobs import OrphanedJobs
 from services.maintenance.referral_bonuses import ReferralBonuses
 from services.maintenance.retention import Retention
@@ -44,13 +45,14 @@ from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
 from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
-from services.recovery.checkpoint_files import key_path
+from services.recovery.checkpoint_files import key_path, note_places
 
 PAYMENTS_S = 2.0
 MEASURE_S = 5.0
 BONUSES_S = 10.0
 ORPHANED_S = 15.0
 SLOWLY_S = 15.0
+NOTES_S = 15.0
 LATE_S = 30.0
 BALANCES_S = 60.0
 RETENTION_S = 60.0
@@ -89,6 +91,8 @@ async def serve(settings: Settings) -> None:
         if settings.checkpoint_every_seconds and key_path(settings) is not None:
             checkpoints = Checkpoints(settings, ledger)
             tasks.start("checkpoints", checkpoints.run_once, checkpoints.idle_s)
+        if note_places(settings):
+            tasks.start("notes", NoteDelivery(settings, pool, bot).run_once, NOTES_S)
         runtime.ready()
         await runtime.wait()
 

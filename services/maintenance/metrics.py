@@ -26,6 +26,10 @@ CHECKPOINT_AT: Final = Gauge(
 CHECKPOINT_FAILURES: Final = Counter(
     "neurocards_checkpoint_failures_total", "Checkpoints that could not be made; see the log"
 )
+NOTES_OWED_SINCE: Final = Gauge(
+    "neurocards_notes_owed_timestamp_seconds",
+    "Since when a place has not got the newest signed note; 0: each has it",
+)
 IN_STATE: Final = Gauge(
     "neurocards_jobs_in_state", "Unfinished jobs by state, as job_status has them", ["state"]
 )

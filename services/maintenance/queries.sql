@@ -164,6 +164,24 @@ SELECT coalesce(array_agg(comparison), '{}') AS comparisons,
 FROM (SELECT DISTINCT ON (provider) comparison, ended_at FROM payment_comparisons
       WHERE ended_at <= clock_timestamp() ORDER BY provider, ended_at DESC) AS newest
 
+-- name: note_sent
+-- What came of sending a note: delivered, or why not. $1 its number, $2 the place, $3 why not, or nothing
+UPDATE note_deliveries SET sent_at = CASE WHEN $3::text = '' THEN clock_timestamp() END, last_error = $3
+WHERE number = $1 AND place = $2 AND sent_at IS NULL
+
+-- name: notes_take
+-- Notes that are due at a place: the newest checkpoint and every restoration. They are taken until their back-off is over,
+-- 2 minutes, 4, 8, … at most an hour. $1 the place, $2 at most so many
+INSERT INTO note_deliveries AS d (number, place, due_at)
+SELECT c.number, $1::text, clock_timestamp() + interval '2 minutes' FROM checkpoints c
+WHERE (c.kind = 'restored' OR c.number = (SELECT max(number) FROM checkpoints WHERE kind = 'checkpoint'))
+  AND NOT EXISTS (SELECT FROM note_deliveries o WHERE o.number = c.number AND o.place = $1 AND o.sent_at IS NOT NULL)
+ORDER BY c.number DESC LIMIT $2
+ON CONFLICT (number, place) DO UPDATE
+SET attempts = d.attempts + 1, due_at = clock_timestamp() + least(interval '1 minute' * 2 ^ least(d.attempts + 1, 6), interval '1 hour')
+WHERE d.sent_at IS NULL AND d.due_at <= clock_timestamp()
+RETURNING d.number, (SELECT c.note FROM checkpoints c WHERE c.number = d.number) AS note
+
 -- name: open_jobs_by_state
 -- How many unfinished jobs are in which state; one that the read model does not know yet is queued
 SELECT coalesce(s.state, 'queued') AS state, count(*) AS jobs

@@ -89,7 +89,7 @@ def secret_values(settings: Settings) -> list[str]:
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, SecretStr):
                 found.add(item.get_secret_value())
-    for url in (settings.database_url, settings.audit_database_url, settings.redis_url):
+    for url in (settings.database_url, settings.audit_database_url, settings.redis_url, settings.smtp_url):
         password = urlsplit(url or "").password
         found |= {password, unquote(password)} if password else set()
     return sorted((value for value in found if len(value) >= 4), key=len, reverse=True)

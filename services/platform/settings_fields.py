@@ -11,11 +11,13 @@ from services.platform.settings_types import (
     AnyCase,
     BotToken,
     Days,
+    MailAddress,
     Mode,
     Port,
     PostgresUrl,
     ProxyUrl,
     RedisUrl,
+    SmtpUrl,
     Subject,
     Url,
     networks,
@@ -28,7 +30,6 @@ YOOKASSA_PUBLISHED_NETWORKS: Final = (
 
 PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 """So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
-
 
 _SERVICES: Final = "bot web worker monitor maintenance relay projector notifier"
 
@@ -50,6 +51,9 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "forget_secret": "bot",
         "admin_ids": "bot",
         "checkpoint_key_file": "maintenance",
+        "notes_chat_id": "maintenance",
+        "notes_mail_to": "maintenance",
+        "smtp_url": "maintenance",
         "otel_exporter_otlp_headers": f"{_SERVICES} sandbox",
     }.items()
 }
@@ -289,6 +293,15 @@ class SettingsFields(BaseSettings):
     checkpoint_every_seconds: float = Field(
         3600, ge=0, description="How often a checkpoint is made when there is a key; 0: never"
     )
+    notes_chat_id: int | None = Field(
+        None, description="Id of a Telegram chat or channel that signed notes are sent to"
+    )
+    notes_mail_to: Annotated[tuple[MailAddress, ...], *COMMAS] = Field(
+        (), description="Addresses, separated by commas, that signed notes are mailed to; needs SMTP_URL"
+    )
+    smtp_url: SmtpUrl | None = Field(
+        None, repr=False, description="Mail server, smtps://user:password@host:465, or smtp:// for STARTTLS"
+    )
     verify_every_seconds: float = Field(
         300, ge=0, description="How often what came into the log since is verified; 0: never"
     )
@@ -375,6 +388,8 @@ class SettingsFields(BaseSettings):
         if (self.yookassa_shop_id is None) != (self.yookassa_secret_key is None):
             missing = "YOOKASSA_SHOP_ID" if self.yookassa_shop_id is None else "YOOKASSA_SECRET_KEY"
             raise ValueError(f"{missing}: must be set too; YooKassa needs both the shop and its secret key")
+        if self.notes_mail_to and not self.smtp_url:
+            raise ValueError("SMTP_URL: must be set too; NOTES_MAIL_TO needs it")
         seen_s = self.payments_compare_days * 86_400.0
         if seen_s <= PAYMENT_GIVE_UP_S + self.payments_compare_seconds:
             raise ValueError(

@@ -33,6 +33,12 @@ def _proxy_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _smtp_url(value: str) -> str:
+    if not value.startswith(("smtps://", "smtp://")) or not urlsplit(value).hostname:
+        raise ValueError("must begin with smtps://, or smtp:// for STARTTLS, and name a host")
+    return _readable(value, "smtps://user:password@host:465")
+
+
 def _http_url(value: str) -> str:
     if not _HTTP_URL.fullmatch(value):
         raise ValueError("must be an address like https://example.com, without query or spaces")
@@ -79,5 +85,7 @@ PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
+MailAddress = Annotated[str, Field(pattern=r"^[^\s@<>,;\"]+@[^\s@<>,;\"]+$")]
 Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
 Mode = Literal["full_prepayment", "full_payment", "advance"]

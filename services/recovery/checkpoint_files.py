@@ -19,8 +19,11 @@ from ledger.checkpoints.signed_note import (
     parse_private,
     unverified_text,
 )
+from ledger.sql import load_queries
 from services.platform.errors import SettingsError
 from services.platform.settings import Settings
+
+query = load_queries("services.recovery")
 
 DEFAULT_NAME: Final = "neurocards/ledger"
 KEY_FILE: Final = "checkpoint.key"
@@ -45,6 +48,12 @@ def folder(settings: Settings) -> Path:
     if settings.checkpoint_dir is not None:
         return settings.checkpoint_dir.expanduser()
     return settings.data_dir.expanduser() / FOLDER
+
+
+def note_places(settings: Settings) -> list[str]:
+    """Where notes are sent: `chat -100123`, `mail olga@example.org`."""
+    chats = [] if settings.notes_chat_id is None else [f"chat {settings.notes_chat_id}"]
+    return chats + [f"mail {address}" for address in settings.notes_mail_to]
 
 
 def signing_keys(settings: Settings) -> list[PrivateKey]:

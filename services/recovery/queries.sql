@@ -57,6 +57,21 @@ SELECT least(
      WHERE e.type = 'PaymentSucceeded' AND NOT EXISTS (SELECT FROM deliveries d WHERE d.position = e.position))
 )
 
+-- name: notes_listed
+-- The newest notes: when they were signed and where they went. $1 at most so many
+SELECT c.number, c.kind, c.position, e.recorded_at_us AS at_us,
+       coalesce((SELECT string_agg(d.place || CASE WHEN d.sent_at IS NULL THEN ' not yet ' || d.last_error
+                                                   ELSE to_char(d.sent_at AT TIME ZONE 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') END,
+                                   ', ' ORDER BY d.place)
+                 FROM note_deliveries d WHERE d.number = c.number), '') AS sent_to
+FROM checkpoints c LEFT JOIN events e USING (position) ORDER BY c.number DESC LIMIT $1
+
+-- name: notes_owed_since
+-- Since when a place waits for the newest note that it was to get, epoch seconds; 0: none does. $1 places
+SELECT coalesce(extract(epoch FROM min(d.owed_at)), 0)::float8 FROM note_deliveries d
+WHERE d.place = ANY ($1::text[]) AND d.sent_at IS NULL
+  AND d.number > (SELECT coalesce(max(s.number), 0) FROM note_deliveries s WHERE s.place = d.place AND s.sent_at IS NOT NULL)
+
 -- name: open_jobs_rebuild
 -- Make the table of unfinished jobs what the log says, while nothing is appended.
 SELECT ledger.rebuild_open_jobs()

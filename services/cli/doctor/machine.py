@@ -5,6 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
@@ -171,6 +172,30 @@ async def check_database(settings: Settings) -> list[Check]:
         )
     finally:
         await connection.close()
+
+
+async def check_notes(settings: Settings) -> list[Check]:
+    """Compare which signed notes are owed with what was delivered."""
+    places = checkpoint_files.note_places(settings)
+    if not places:
+        found = "nobody is sent the signed notes; a note that nobody else keeps proves nothing"
+        if settings.uses_sandbox_for("telegram"):
+            return [ok("notes", found)]
+        return [warn("notes", found, "set NOTES_MAIL_TO or NOTES_CHAT_ID; docs/auditing.md says which")]
+    try:
+        connection = await connect(settings, "doctor")
+    except StartError:
+        return []  # `check_database` has said so
+    try:
+        since_s = await connection.fetchval(checkpoint_files.query("notes_owed_since"), places)
+    except asyncpg.UndefinedTableError:
+        return []
+    finally:
+        await connection.close()
+    if since_s:
+        found = f"not delivered since {datetime.fromtimestamp(since_s, UTC):%Y-%m-%d %H:%M} UTC"
+        return [warn("notes", found, "`neurocards ledger checkpoints` says which and why")]
+    return [ok("notes", f"delivered to {', '.join(places)}")]
 
 
 async def check_clocks(settings: Settings) -> list[Check]:

@@ -1,4 +1,4 @@
-"""`neurocards ledger checkpoint|verify-checkpoint|compare-checkpoints`: the log, signed."""
+"""`neurocards ledger checkpoint|checkpoints|verify-checkpoint|compare-checkpoints`: the log, signed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands.ledger.report import write_report
-from services.cli.connections import auditor_pool, open_ledger, prepare
+from services.cli.connections import auditor_pool, open_ledger, prepare, read
 from services.cli.options import (
     Damage,
+    Limit,
     PublicKeys,
     end_damaged,
     files_checked,
@@ -17,7 +18,8 @@ from services.cli.options import (
     read_file,
     read_note,
 )
-from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.output import Output, OutputFormat, emit, say, say_count
+from services.cli.timespec import timed_for
 
 if TYPE_CHECKING:
     from ledger.checkpoints.checkpoint import Statement
@@ -85,6 +87,15 @@ async def _make(settings: "Settings") -> Any:
     async with open_ledger(settings) as (ledger, pool):
         made = await make_checkpoint(ledger, *keys, program=program(settings), kept_notes=kept)
         return made or await newest_checkpoint(pool)
+
+
+def checkpoints(limit: Limit = 20, output: Output = OutputFormat.table) -> None:
+    """List signed notes, the newest first, and where each was delivered."""
+    from services.recovery.checkpoint_files import query
+
+    rows = read("checkpoints", lambda pool, _: pool.fetch(query("notes_listed"), limit))
+    emit([timed_for(dict(row), output) for row in rows], output)
+    say_count(len(rows), limit, "notes" if rows else "no note is signed yet")
 
 
 def verify_checkpoint(

@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
         "actions": audit.actions,
         "balance": books.balance,
         "checkpoint": checkpoints.checkpoint,
+        "checkpoints": checkpoints.checkpoints,
         "verify-checkpoint": checkpoints.verify_checkpoint,
         "compare-checkpoints": checkpoints.compare_checkpoints,
         "exceptions": audit.exceptions,

@@ -193,6 +193,9 @@ PLANTED = {
     "kie_webhook_hmac_key": "planted-hmac",
     "forget_secret": "planted-forget-secret",
     "admin_ids": "987654321",
+    "notes_chat_id": "-100737373737",
+    "notes_mail_to": "planted-auditor@example.org",
+    "smtp_url": "smtp://u:planted-mail@127.0.0.1:9",
     "otel_exporter_otlp_headers": "key=planted-otel",
     "audit_database_url": "postgresql://planted-audit@x/y",
 }

@@ -115,7 +115,12 @@ def test_every_secret_setting_and_every_servers_password_is_hidden_by_its_value(
     assert len(planted) >= 8
     passwords = {
         f"{name}_url": f"{scheme}://user:planted%40{name}@host/1"
-        for name, scheme in (("database", "postgresql"), ("audit_database", "postgresql"), ("redis", "redis"))
+        for name, scheme in (
+            ("database", "postgresql"),
+            ("audit_database", "postgresql"),
+            ("redis", "redis"),
+            ("smtp", "smtps"),
+        )
     }
     settings = load_settings(**planted, **passwords, yookassa_shop_id="1", log_format="json")
     values = [*planted.values(), *(f"planted@{name.removesuffix('_url')}" for name in passwords)]

@@ -63,6 +63,9 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
         ("LEASE_SECONDS", "901", "JOB_DEADLINE_SECONDS"),
         ("DATABASE_URL", "mysql://x", "postgresql://"),
         ("REDIS_URL", "http://x", "redis://"),
+        ("SMTP_URL", "mail.example.com", "smtps://"),
+        ("SMTP_URL", "smtps://:465", "name a host"),
+        ("NOTES_MAIL_TO", "olga", "pattern"),
         ("KIE_API_URL", "api.kie.ai", "https://"),
         ("CALLBACK_SECRET", "short", "16 characters"),
         ("LOG_FORMAT", "xml", "json"),
@@ -123,7 +126,7 @@ def test_what_is_secret_is_in_the_table_of_who_gets_it() -> None:
         for name, field in Settings.model_fields.items()
         if "SecretStr" in str(field.annotation) or not field.repr
     }
-    personal = {"admin_ids", "yookassa_shop_id", "checkpoint_key_file"}
+    personal = {"admin_ids", "yookassa_shop_id", "checkpoint_key_file", "notes_chat_id", "notes_mail_to"}
     assert SECRETS.keys() == hidden | personal
     assert frozenset().union(*SECRETS.values()) == set(Service)
     assert READS[Service.monitor] <= fields_of("monitor")
