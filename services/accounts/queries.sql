@@ -93,8 +93,9 @@ WHERE d.draft = $1 AND d.confirmed AND NOT d.ordered AND t.ref = d.brief
 RETURNING d.*, t.body::text AS words
 
 -- name: draft_sent
--- The message that is the card. $1 draft, $2 message, $3 the photo as Telegram has it, $4 the version it shows
-UPDATE drafts SET message_id = $2, photo_file = $3, shown = $4 WHERE draft = $1
+-- The message that is the card, unless a bot that lost its turn tells of an older one. $1 draft, $2 message, $3 the photo as
+-- Telegram has it, $4 the version it shows
+UPDATE drafts SET message_id = $2, photo_file = $3, shown = $4 WHERE draft = $1 AND shown <= $4
 
 -- name: drafts_with
 -- Drafts whose words are from a message. $1 account, $2 message

@@ -198,7 +198,8 @@ class MemoryDrafts:
         return None if old is None or old.confirmed else self._put(old, view=view, offered=offered)
 
     async def sent(self, draft: Draft, message_id: int, photo_file: str) -> None:
-        self._put(self.kept[draft.draft], message_id=message_id, photo_file=photo_file, shown=draft.version)
+        if (old := self.kept[draft.draft]).shown <= draft.version:
+            self._put(old, message_id=message_id, photo_file=photo_file, shown=draft.version)
 
     async def confirm(self, draft: Draft, jobs: Sequence[str], update_id: int) -> Draft | None:
         old = self.kept.get(draft.draft)

@@ -28,3 +28,16 @@ async def test_a_confirmation_fixes_who_makes_it_and_nothing_changes_it_any_more
     )
     await drafts.show_order("d1")
     assert await pool.fetchval("SELECT wanted > shown FROM status_messages WHERE name = 'd1'")
+
+
+async def test_a_bot_that_lost_its_turn_takes_no_card_from_its_successor(pool) -> None:
+    account = (await PersonalData(pool).account_of(900_000_001, "en")).account
+    drafts = Drafts(pool)
+    made = await drafts.make(Draft("d1", account, 5, "p", "b1", Brief("mug")))
+    assert made is not None
+    changed = await drafts.change(replace(made, number=2), 1)
+    assert changed is not None
+    await drafts.sent(changed, 12, "f2")
+    await drafts.sent(made, 10, "f1")
+    kept = await drafts.find("d1")
+    assert kept is not None and (kept.message_id, kept.shown, kept.photo_file) == (12, 2, "f2")
