@@ -13,13 +13,7 @@ import structlog
 
 from events.envelope import GENESIS, Cursor
 from events.system import Books, LogStated, Predecessor, SignedState
-from ledger.checkpoints.checkpoint import (
-    Checkpoint,
-    Restored,
-    Statement,
-    current_origin,
-    sign,
-)
+from ledger.checkpoints.checkpoint import Checkpoint, Restored, Statement, current_origin, sign
 from ledger.checkpoints.merkle_store import Tree, forget_tiles
 from ledger.checkpoints.signed_note import PrivateKey, PublicKey
 from ledger.checkpoints.store import (
@@ -38,7 +32,6 @@ from ledger.checkpoints.store import (
     stored,
     stored_note,
     verdict,
-    verdict_of,
     words_for,
 )
 from ledger.errors import IntegrityError, LedgerError
@@ -118,17 +111,15 @@ async def _require_whole(connection: Connection, known: Sequence[tuple[Statement
 
     All rows are counted: cached tiles vouch for what is gone.
     """
-    count, head = await connection.fetchrow("SELECT count(*), coalesce(max(position), 0) FROM events") or (
-        0,
-        0,
-    )
+    row = await connection.fetchrow("SELECT count(*), coalesce(max(position), 0) FROM events")
+    count, head = row or (0, 0)
     if count != head:
         raise IntegrityError(
             f"nothing is signed: of {head} positions there are {count}; run `neurocards ledger verify`"
         )
     restorations = [one for one, _ in known if isinstance(one, Restored)]
     for lost in map(stored_note, await connection.fetch(query("notes_lost"))):
-        answer = await verdict_of(connection, lost.statement, lost.place, restorations)
+        answer = await verdict(connection, lost.place, lost.statement.seen, restorations)
         if not answer.explained_by:
             raise IntegrityError(
                 f"nothing is signed: by the stored {words_for(lost.statement)}, {answer.wrong}; "
@@ -150,7 +141,7 @@ async def _last_kept(
         if there and await Tree(connection).root(checkpoint.size) == checkpoint.root:
             return checkpoint, note
         [place] = await places(connection, [checkpoint])
-        answer = await verdict_of(connection, checkpoint, place, restorations)
+        answer = await verdict(connection, place, checkpoint.seen, restorations)
         if answer.held:
             return checkpoint, note
         if answer.wrong:
@@ -294,7 +285,7 @@ async def verify_statement(
     """
     notes = [note.note for note in await stored(pool, kind="restored")]
     [place] = await places(pool, [statement])
-    answer = await verdict_of(pool, statement, place, restorations_in([*notes, *extra_notes], keys))
+    answer = await verdict(pool, place, statement.seen, restorations_in([*notes, *extra_notes], keys))
     if answer.explained_by is not None:
         return Answer([], answer.explained_by)
     if rehash and (wrong := await _wrong_rows(pool, place.position, progress)):

@@ -19,6 +19,7 @@ import binascii
 import datetime
 import re
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import msgspec
 
@@ -48,9 +49,19 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 class Checkpoint(msgspec.Struct, frozen=True):
     """Size and Merkle root of the log."""
 
+    kind: ClassVar[str] = "checkpoint"
     origin: str
     size: int
     root: bytes
+
+    @property
+    def position(self) -> int:
+        return self.size
+
+    @property
+    def seen(self) -> str:
+        """What `Restored.explains` judges by: the name it was signed under."""
+        return self.origin
 
     def text(self) -> str:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
@@ -62,6 +73,7 @@ class Restored(msgspec.Struct, frozen=True):
     It is the last that is signed as `origin`: the log begins anew under the next name.
     """
 
+    kind: ClassVar[str] = "restored"
     origin: str
     lost: Cursor
     kept: Cursor
@@ -69,6 +81,14 @@ class Restored(msgspec.Struct, frozen=True):
     actor: str
     reason: str
     time_us: int
+
+    @property
+    def position(self) -> int:
+        return self.head.position
+
+    @property
+    def seen(self) -> int:
+        return self.time_us
 
     def text(self) -> str:
         lines = [f"{self.origin} restored"]
@@ -175,7 +195,10 @@ def _rotated(old: str, new: str) -> str:
 
 def time_text(time_us: int) -> str:
     """Epoch microseconds as RFC 3339 in UTC, always with six digits."""
-    at = _EPOCH + datetime.timedelta(microseconds=time_us)
+    try:
+        at = _EPOCH + datetime.timedelta(microseconds=time_us)
+    except OverflowError:  # no clock of ours has said it
+        return f"{time_us} us"
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond:06d}Z"
 
 

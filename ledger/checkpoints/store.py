@@ -88,18 +88,14 @@ async def store(reader: Reader, note: str) -> StoredNote:
         place = statement.head
     else:
         place = Cursor(statement.size, await hash_at(reader, statement.size) or GENESIS_HASH)
-    row = await reader.fetchrow(query("add_note"), kind_of(statement), place.position, place.hash, note)
+    row = await reader.fetchrow(query("add_note"), statement.kind, place.position, place.hash, note)
     assert row is not None
     return stored_note(row)
 
 
-def kind_of(statement: Statement) -> str:
-    return "checkpoint" if isinstance(statement, Checkpoint) else "restored"
-
-
 def words_for(statement: Statement) -> str:
     """E.g. `checkpoint of 4211`."""
-    return f"{kind_of(statement)} of {_position(statement)}"
+    return f"{statement.kind} of {statement.position}"
 
 
 async def log_statements(reader: Reader) -> list[ToldLog]:
@@ -176,14 +172,6 @@ async def verdict(
     )
 
 
-async def verdict_of(
-    reader: Reader, statement: Statement, place: Cursor, restorations: Sequence[Restored]
-) -> CheckpointStatus:
-    """The same for a statement that was signed at this place."""
-    seen = statement.time_us if isinstance(statement, Restored) else statement.origin
-    return await verdict(reader, place, seen, restorations)
-
-
 async def _holds(
     reader: Reader, place: Cursor, restorations: Sequence[Restored], statement: Restored
 ) -> bool:
@@ -215,10 +203,6 @@ def stored_note(row: Any) -> StoredNote:
     """Raises NoteError for a row whose note is none, or another's."""
     statement, place = parse(unverified_text(row["note"])), Cursor(row["position"], row["hash"])
     known = statement.head if isinstance(statement, Restored) else Cursor(statement.size, place.hash)
-    if (row["kind"], place) != (kind_of(statement), known):
+    if (row["kind"], place) != (statement.kind, known):
         raise NoteMismatchError(f"number {row['number']} of the table checkpoints is not what its note says")
     return StoredNote(row["number"], row["note"], statement, place)
-
-
-def _position(statement: Statement) -> int:
-    return statement.size if isinstance(statement, Checkpoint) else statement.head.position

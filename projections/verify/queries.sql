@@ -36,8 +36,10 @@ SELECT t.first, t.decided_us
 FROM ledger.decision_times t
 LEFT JOIN events h ON h.position = t.first - 1
 LEFT JOIN events e ON e.position = t.first,
-LATERAL (SELECT coalesce(h.recorded_at_us, 0) AS head_us) AS l,
-LATERAL ledger.judge_time(t.clock_us, l.head_us, t.wall_us, t.witness_us) AS j
+LATERAL (SELECT coalesce(h.recorded_at_us, 0) AS head_us, least(t.clock_us, t.wall_us, t.witness_us, h.recorded_at_us) >= 0
+         AND greatest(t.clock_us, t.wall_us, t.witness_us, h.recorded_at_us) < 4e18 AS can_be) AS l
+LEFT JOIN LATERAL (SELECT * FROM ledger.judge_time(t.clock_us, l.head_us, t.wall_us, t.witness_us)
+                   WHERE l.can_be OFFSET 0) AS j ON true
 WHERE t.first > $1
   AND (t.decided_us BETWEEN j.believed_us - 5000000 AND j.believed_us
        AND e.recorded_at_us = greatest(least(t.decided_us, t.clock_us), l.head_us)) IS DISTINCT FROM true

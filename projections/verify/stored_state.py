@@ -16,7 +16,7 @@ from events.system import LogStated
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, open_statement, require_past
 from ledger.checkpoints.merkle_store import Tree
 from ledger.checkpoints.signed_note import NoteError, PublicKey
-from ledger.checkpoints.store import StoredNote, log_statements, remembered_keys, stored_note, verdict_of
+from ledger.checkpoints.store import StoredNote, log_statements, remembered_keys, stored_note, verdict
 from ledger.log.snapshots import FORMAT
 from ledger.postgres import Connection
 from ledger.sql import load_queries
@@ -154,7 +154,7 @@ async def checkpoints(
         one
         for one, note in found
         if one.agrees
-        or not (await verdict_of(connection, note.statement, note.place, restorations)).explained_by
+        or not (await verdict(connection, note.place, note.statement.seen, restorations)).explained_by
     ]
 
 

@@ -60,6 +60,17 @@ PublicKeys = Annotated[
         help="The public key, or a file that holds it; several times for keys that followed each other.",
     ),
 ]  # fmt: skip
+SomeKeys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--public-key", "-k", metavar="KEY|FILE",
+        help="Of who signs checkpoints; several times for keys that followed each other.",
+    ),
+]  # fmt: skip
+Under = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", help="The checkpoint to prove under; the newest stored one by default."),
+]
 
 
 def confirm(dry_run: bool, yes: bool) -> None:

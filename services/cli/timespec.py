@@ -63,8 +63,8 @@ def point(text: str | None, option: str = "--at") -> AsOf:
         return NOW
     text = text.strip()
     if text.isascii() and text.isdigit():
-        if int(text) > _POSITION_MAX:
-            raise typer.BadParameter(f"{text} is too large for a position", param_hint=option)
+        if len(text) > 19 or int(text) > _POSITION_MAX:
+            raise typer.BadParameter(f"{text:.30} is too large for a position", param_hint=option)
         return AsOf(position=int(text))
     return AsOf(time_us=time_us(text, option, also="a position (a number) or "))
 

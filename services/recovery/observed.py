@@ -17,7 +17,6 @@ from ledger.checkpoints.store import (
     remembered_keys,
     statements_in,
     verdict,
-    verdict_of,
     words_for,
 )
 from ledger.postgres import Pool
@@ -72,8 +71,7 @@ async def note_traces(
     found = []
     statements = await _read(pool, notes, keys)
     for statement, place in zip(statements, await places(pool, statements), strict=True):
-        answer = await verdict_of(pool, statement, place, known)
-        found.append(Trace(words_for(statement), place, answer.held, answer.explained_by is not None))
+        found.append(await _trace(pool, words_for(statement), place, statement.seen, known))
     return found
 
 
@@ -167,10 +165,10 @@ async def _entry_at(redis: Redis, position: int) -> Cursor | None:
         return None
 
 
-async def _trace(pool: Pool, source: str, place: Cursor, time_us: int, known: Sequence[Restored]) -> Trace:
+async def _trace(pool: Pool, source: str, place: Cursor, seen: int | str, known: Sequence[Restored]) -> Trace:
     if place == GENESIS:
         return Trace(source, place, held=True)
-    answer = await verdict(pool, place, time_us, known)
+    answer = await verdict(pool, place, seen, known)
     return Trace(source, place, answer.held, answer.explained_by is not None)
 
 

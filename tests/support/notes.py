@@ -9,7 +9,7 @@ import msgspec
 from events.system import LogStated
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, open_statement
 from ledger.checkpoints.signed_note import NoteError, PublicKey, new_key
-from ledger.checkpoints.store import StoredNote, log_statements, places, stored, verdict_of, words_for
+from ledger.checkpoints.store import StoredNote, log_statements, places, stored, verdict, words_for
 from ledger.log.ledger import Ledger
 from projections.checkpoints import make_checkpoint
 
@@ -59,7 +59,7 @@ async def unkept(reading: "Pool", keys: Sequence[PublicKey] = ()) -> list[Damage
     statements = [note.statement for note in notes]
     restorations = [one for one in statements if isinstance(one, Restored)]
     for one, place in zip(statements, await places(reading, statements), strict=True):
-        answer = await verdict_of(reading, one, place, restorations)
+        answer = await verdict(reading, place, one.seen, restorations)
         if answer.wrong:
             found.append(Damage(place.position, f"{words_for(one)}: {answer.wrong}"))
     return found

@@ -26,6 +26,9 @@ Model = Annotated[
         metavar="MODEL", autocompletion=shell_completion.models, help="A model's slug, as in the list."
     ),
 ]
+Only = Annotated[
+    str | None, typer.Argument(metavar="MODEL", autocompletion=shell_completion.models, help="Only this one.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -40,10 +43,7 @@ def list_models(output: Output = OutputFormat.table) -> None:
 
 
 def check(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", autocompletion=shell_completion.models, help="Only this one."),
-    ] = None,
+    model: Only = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Compare the catalogue with the provider's schemas and prices; exit code 3 when they differ.
@@ -102,10 +102,7 @@ async def _checked(settings: Settings, only: str | None) -> list[dict[str, Any]]
 
 
 def history(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL", autocompletion=shell_completion.models, help="Only this one."),
-    ] = None,
+    model: Only = None,
     limit: Limit = 50,
     output: Output = OutputFormat.table,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from services.cli.commands.ledger.events import Types
 from services.cli.connections import read, run
-from services.cli.options import Limit, read_note
+from services.cli.options import Limit, Under, read_note
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.resolve_account import resolve_account
 from services.cli.timespec import From, To, period, timed_for
@@ -89,9 +89,7 @@ def sample(
     size: Annotated[int, typer.Option(min=1, max=1000, help="How many events.")],
     to: Annotated[Path, typer.Option(help="Folder for the proofs, a file each.", show_default=False)],
     types: Types = None,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="The checkpoint to draw under; the newest stored one by default.")
-    ] = None,
+    checkpoint: Under = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Draw a random sample that can be repeated, with a proof each.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connections import read
+from services.cli.options import SomeKeys
 from services.cli.output import Output, OutputFormat, say
 from services.cli.progress import walks
 from services.cli.timespec import From, To, period
@@ -36,10 +37,6 @@ File = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 Elsewhere = Annotated[Path | None, typer.Option("--manifest", help="The manifest, if it is elsewhere.")]
 Check = Annotated[Path | None, typer.Option(help="A signed checkpoint to hold against the file.")]
-Keys = Annotated[
-    list[str] | None,
-    typer.Option("--public-key", "-k", metavar="KEY|FILE", help="Of whoever signs the checkpoints."),
-]
 
 
 def export(
@@ -92,7 +89,7 @@ def verify_export(
     ],
     manifest: Elsewhere = None,
     checkpoint: Check = None,
-    public_key: Keys = None,
+    public_key: SomeKeys = None,
     output: Output = OutputFormat.table,
 ) -> None:
     """Check an exported file without a database: silent and 0 when it is whole.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connections import auditor_pool, prepare
-from services.cli.options import PublicKeys, files_checked, public_keys, read_file, read_note
+from services.cli.options import PublicKeys, Under, files_checked, public_keys, read_file, read_note
 from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
@@ -24,12 +24,7 @@ def prove(
             show_default=False,
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="The checkpoint to prove under; the newest stored one by default.", show_default=False
-        ),
-    ] = None,
+    checkpoint: Under = None,
     consistency: Annotated[
         tuple[str, str] | None,
         typer.Option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connections import auditor_pool, prepare, reading_settings
-from services.cli.options import end_damaged, files_checked, public_keys, read_note
+from services.cli.options import SomeKeys, end_damaged, files_checked, public_keys, read_note
 from services.cli.output import Output, OutputFormat, say
 from services.cli.progress import walks
 
@@ -29,14 +29,7 @@ def verify(
             "was before is trusted. Default: everything.",
         ),
     ] = None,
-    public_key: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--public-key", "-k", metavar="KEY|FILE", show_default=False,
-            help="Stored checkpoints must be signed by it; several times for keys that followed each other. "
-            "Default: that of the configured private key, if there is one.",
-        ),
-    ] = None,
+    public_key: SomeKeys = None,
     log_only: Annotated[
         bool, typer.Option("--log-only", help="Leave the read models alone: the log itself, faster.")
     ] = False,
@@ -47,7 +40,8 @@ def verify(
 ) -> None:  # fmt: skip
     """Check positions, hash chain, rules, books, read models, cursors and checkpoints.
 
-    Silent and 0 when everything holds; else the kind and place of each damage, and 3.
+    Silent and 0 when everything holds; else the kind and place of each damage, and 3. Stored checkpoints must
+    be signed by --public-key, or else by the configured private key, if there is one.
     """
     import asyncio
 
