@@ -1,3 +1,10 @@
+-- name: add_cosignature
+-- A witness's signature beside the stored note that it signs; the first one stays. $1 the note's text and an empty line, $2 the
+-- witness's key, $3 the line
+WITH signed AS (SELECT number FROM checkpoints WHERE kind = 'checkpoint' AND starts_with(note, $1::text)),
+     added AS (INSERT INTO cosignatures (number, witness, line) SELECT number, $2::text, $3::text FROM signed ON CONFLICT DO NOTHING)
+SELECT max(number) FROM signed
+
 -- name: add_note
 -- A note under the next number. Of two at once one fails. $1 kind, $2 position, $3 the hash there, $4 the note
 INSERT INTO checkpoints (number, kind, position, hash, note)
@@ -46,8 +53,10 @@ SELECT set_config('idle_in_transaction_session_timeout', '10min', true) <> '' AN
 SELECT position, recorded_at_us, type, data::text AS data FROM events WHERE stream = $1 ORDER BY version
 
 -- name: newest_note
--- The checkpoint stored last. $1 its least size, $2 its largest
-SELECT number, kind, position, hash, note FROM checkpoints
+-- The checkpoint stored last, with what witnesses signed of it. $1 its least size, $2 its largest
+SELECT number, kind, position, hash,
+       note || (SELECT coalesce(string_agg(s.line, '' ORDER BY s.witness), '') FROM cosignatures s WHERE s.number = c.number) AS note
+FROM checkpoints c
 WHERE kind = 'checkpoint' AND position BETWEEN $1 AND $2 ORDER BY number DESC LIMIT 1
 
 -- name: notes

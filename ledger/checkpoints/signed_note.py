@@ -17,6 +17,7 @@ MalformedKeyError                    the text is not a key
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import ClassVar, TypeVar
 
@@ -182,6 +183,21 @@ def cosigned(note: str, witness: WitnessKey) -> int | None:
                 raise SignatureError(f"the time at which {witness.name} signed cannot be")
             return time_s
     return None
+
+
+def cosignature(note: str, witness: WitnessKey) -> str:
+    """The witness's line in a note. Raises SignatureError when there is none, or a wrong one."""
+    if cosigned(note, witness) is None:
+        raise SignatureError(f"the note is not cosigned by {witness.name}+{witness.id.hex()}")
+    return signatures_of(signed_by(note, [witness]))
+
+
+def signed_by(note: str, keys: Sequence[PublicKey]) -> str:
+    """The note with the lines of these keys alone, unchecked."""
+    text, signatures = _split(note)
+    ids = {(key.name, key.id) for key in keys}
+    lines = [f"{_DASH}{who} {_text(raw)}\n" for who, raw in signatures if (who, raw[:4]) in ids]
+    return f"{text}\n{''.join(lines)}"
 
 
 def signatures_of(note: str) -> str:

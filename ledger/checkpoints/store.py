@@ -19,7 +19,15 @@ from ledger.checkpoints.checkpoint import (
     parse,
 )
 from ledger.checkpoints.merkle_store import Tree
-from ledger.checkpoints.signed_note import NoteError, NoteMismatchError, PublicKey, unverified_text
+from ledger.checkpoints.signed_note import (
+    NoteError,
+    NoteMismatchError,
+    PublicKey,
+    WitnessKey,
+    cosignature,
+    signed_by,
+    unverified_text,
+)
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 
@@ -76,7 +84,7 @@ async def recent_notes(reader: Reader, limit: int = 200) -> list[str]:
 async def newest_checkpoint(
     reader: Reader, *, at_least: int = 0, at_most: int = POSITION_MAX
 ) -> StoredNote | None:
-    """The newest checkpoint of a size between these."""
+    """The newest checkpoint of a size between these, with its cosignatures: to be handed out."""
     row = await reader.fetchrow(query("newest_note"), at_least, at_most)
     return stored_note(row) if row else None
 
@@ -91,6 +99,15 @@ async def store(reader: Reader, note: str) -> StoredNote:
     row = await reader.fetchrow(query("add_note"), statement.kind, place.position, place.hash, note)
     assert row is not None
     return stored_note(row)
+
+
+async def add_cosignature(reader: Reader, note: str, witness: WitnessKey) -> None:
+    """Keep a witness's signature of a stored note; once. Raises NoteError."""
+    text, line = unverified_text(note), cosignature(note, witness)
+    if await reader.fetchval(query("add_cosignature"), f"{text}\n", str(witness), line) is None:
+        raise NoteMismatchError(
+            "this note is not stored here: cosign what `neurocards ledger checkpoint` gives"
+        )
 
 
 def words_for(statement: Statement) -> str:
@@ -185,11 +202,12 @@ async def _holds(
 
 
 def statements_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[tuple[Statement, str]]:
-    """Statements that `keys` have signed, with their notes; others are left out."""
+    """Statements that `keys` have signed, with their notes as they signed them; others are left out."""
     found = []
     for note in dict.fromkeys(notes):
         try:
-            found.append((open_statement(note, *keys, restored=True), note))
+            statement = open_statement(note, *keys, restored=True)
+            found.append((statement, signed_by(note, [key.named(statement.origin) for key in keys])))
         except NoteError:
             continue
     return found

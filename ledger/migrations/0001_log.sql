@@ -163,6 +163,16 @@ CREATE TRIGGER checkpoints_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ch
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 COMMENT ON TABLE checkpoints IS 'Immutable. Signed notes: "the log had this head", "the log was restored to here".';
 
+-- What witnesses add to a note, which itself stays as it was signed: the log states its hash.
+CREATE TABLE cosignatures (
+    number  bigint NOT NULL CHECK (number > 0),              -- of the note in `checkpoints`
+    witness text   NOT NULL CHECK (length(witness) <= 300),  -- its key,
+    line    text   NOT NULL CHECK (line ~ '^— [^[:space:]+]+ [A-Za-z0-9+/]{102}==\n$'),  -- its signature, with a time
+    PRIMARY KEY (number, witness)
+);
+CREATE TRIGGER cosignatures_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON cosignatures
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
+
 -- Roots of whole subtrees of the Merkle tree over the log: at level k, of 2^(8k) events each. A cache: it is
 -- checked against the last signed root whenever it is used, and may be emptied at any time.
 CREATE TABLE tree_tiles (
@@ -215,6 +225,7 @@ GRANT CREATE ON SCHEMA public TO neurocards_log;  -- an owner needs it for a mom
 ALTER TABLE events OWNER TO neurocards_log;
 ALTER TABLE open_jobs OWNER TO neurocards_log;
 ALTER TABLE checkpoints OWNER TO neurocards_log;
+ALTER TABLE cosignatures OWNER TO neurocards_log;
 ALTER TABLE snapshots OWNER TO neurocards_log;
 REVOKE CREATE ON SCHEMA public FROM neurocards_log;
 GRANT USAGE ON SCHEMA public, audit TO neurocards_reader, neurocards_log;
@@ -246,8 +257,9 @@ BEGIN
     END LOOP;
 END $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA audit TO neurocards_reader;
-GRANT SELECT ON schema_migrations, events, open_jobs, checkpoints, tree_tiles, snapshots TO neurocards_reader;
+GRANT SELECT ON schema_migrations, events, open_jobs, checkpoints, cosignatures, tree_tiles, snapshots TO neurocards_reader;
 -- A state that a service could write would be a balance that it could write.
 GRANT INSERT, UPDATE ON snapshots TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT ON checkpoints TO neurocards_maintenance, neurocards_operator;
+GRANT INSERT ON cosignatures TO neurocards_operator;
 GRANT INSERT, DELETE ON tree_tiles TO neurocards_maintenance, neurocards_operator;

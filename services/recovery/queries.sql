@@ -58,8 +58,10 @@ SELECT least(
 )
 
 -- name: notes_listed
--- The newest notes: when they were signed and where they went. $1 at most so many
+-- The newest notes: when they were signed, by which witnesses too, and where they went. $1 at most so many
 SELECT c.number, c.kind, c.position, e.recorded_at_us AS at_us,
+       coalesce((SELECT string_agg(split_part(s.witness, '+', 1), ', ' ORDER BY s.witness)
+                 FROM cosignatures s WHERE s.number = c.number), '') AS cosigned_by,
        coalesce((SELECT string_agg(d.place || CASE WHEN d.sent_at IS NULL THEN ' not yet ' || d.last_error
                                                    ELSE to_char(d.sent_at AT TIME ZONE 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') END,
                                    ', ' ORDER BY d.place)

@@ -1,20 +1,24 @@
 """`neurocards ledger keygen, checkpoint, verify-checkpoint, prove, verify-proof` as an auditor uses them."""
 
 import asyncio
+import base64
 import json
 import stat
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from events.envelope import Cursor
+from events.system import LogStated
 from ledger import commands as c
 from ledger.checkpoints.checkpoint import Restored, parse, require_checkpoint
-from ledger.checkpoints.signed_note import MalformedKeyError, parse_private, unverified_text
-from ledger.checkpoints.store import hash_at, store
+from ledger.checkpoints.signed_note import MalformedKeyError, WitnessKey, parse_private, unverified_text
+from ledger.checkpoints.store import hash_at, log_statements, store
 from ledger.log.ledger import Ledger
 from services.cli.main import app
 from services.platform.settings import load_settings
@@ -294,3 +298,70 @@ def test_a_key_of_another_name_than_configured_is_a_wrong_setting(tmp_path: Path
     with pytest.raises(SettingsError, match="CHECKPOINT_KEY_FILE"):
         signing_keys(load_settings(checkpoint_key_file=tmp_path / "bad"))
     assert signing_keys(load_settings(data_dir=tmp_path / "none")) == []
+
+
+def witnessed(note: str, name: str, at_s: int) -> tuple[str, str]:
+    """A witness's key, and the note with its line below."""
+    key = Ed25519PrivateKey.generate()
+    witness = WitnessKey(name, key.public_key().public_bytes_raw())
+    signed = key.sign(f"cosignature/v1\ntime {at_s}\n{unverified_text(note)}".encode())
+    line = base64.b64encode(witness.id + at_s.to_bytes(8, "big") + signed).decode()
+    return str(witness), f"{note}— {name} {line}\n"
+
+
+async def test_a_cosigned_note_is_taken_back_in_and_handed_out_as_that(desk, ledger):
+    note = (desk.folder / "note").read_text()
+    now_s = int(time.time())
+    one, first = witnessed(note, "witness.example/w1", now_s)
+    other, second = witnessed(note, "witness.example/w2", now_s)
+    (desk.folder / "first").write_text(first)
+    (desk.folder / "second").write_text(second)
+    taken = await desk("cosign", "first", "-k", "pub", "-w", one)
+    assert taken.returncode == 0 and "kept; cosigned by witness.example/w1 at 20" in taken.stderr
+    assert (await desk("cosign", "first", "-k", "pub", "-w", one)).returncode == 0  # asked twice: once
+    assert (await desk("cosign", "second", "-k", "pub", "-w", other)).returncode == 0
+    both = note + "".join(sorted(text.removeprefix(note) for text in (first, second)))
+    (kept,) = (desk.folder / "kept").iterdir()
+    assert kept.read_text() == both
+    for made in (("checkpoint", "--to", "again"), ("prove", "8", "--to", "proof")):
+        assert (await desk(*made)).returncode == 0
+    assert (desk.folder / "again").read_text() == both
+    assert json.loads((desk.folder / "proof").read_text())["checkpoint"] == both
+    asked = ("-k", "pub", "-w", one, "-w", other)
+    assert "cosigned by" in await desk.holds("verify-checkpoint", "again", *asked)
+    assert (await desk("verify-proof", "proof", "-k", "pub", database=False)).returncode == 0
+    listed = await desk("checkpoints", "-o", "jsonl")
+    assert json.loads(listed.stdout)["cosigned_by"] == "witness.example/w1, witness.example/w2"
+    # The next statement names the note as it was signed, though the folder has it with their lines.
+    await ledger.execute(c.GrantCredits("a", 1, "manual", "x"), key="grant")
+    assert (await desk("checkpoint")).returncode == 0
+    *_, told = await log_statements(ledger.read.pool)
+    assert isinstance(told.event, LogStated) and told.event.previous is not None
+    assert told.event.previous.note == sha256(note.encode()).hexdigest()
+    await desk.clean("verify", "-k", "pub", "--log-only")
+
+
+async def test_what_no_witness_signed_of_a_note_of_ours_is_not_kept(desk, ledger):
+    note = (desk.folder / "note").read_text()
+    now_s = int(time.time())
+    witness, cosigned = witnessed(note, "witness.example/w1", now_s)
+    later, ahead = witnessed(note, "witness.example/w1", now_s + 3600)
+    key = parse_private((desk.folder / "key").read_text())
+    theirs, other = witnessed(key.sign(f"{NAME}\n7\n{'A' * 43}=\n"), "witness.example/w1", now_s)
+    for text, by, said in (
+        (note, witness, "0 of 1 witnesses"),
+        (cosigned, later, "0 of 1 witnesses"),
+        (cosigned[:-9] + ("A" if cosigned[-9] != "A" else "B") + cosigned[-8:], witness, "does not fit"),
+        (cosigned.replace("\n8\n", "\n9\n"), witness, "does not fit"),
+        (ahead, later, "a time to come"),
+        (other, theirs, "not stored here"),
+        (cosigned + cosigned.removeprefix(note), witness, "signed it twice"),
+    ):
+        (desk.folder / "file").write_text(text)
+        (row,) = await desk.damaged("cosign", "file", "-k", "pub", "-w", by)
+        assert row["kind"] == "note" and said in row["message"], row
+    (desk.folder / "file").write_text(cosigned)
+    (desk.folder / "stranger").write_text((await desk("keygen", "new", "--name", NAME)).stdout)
+    (row,) = await desk.damaged("cosign", "file", "-k", "stranger", "-w", witness)
+    assert "not signed by" in row["message"]
+    assert await ledger.read.pool.fetchval("SELECT count(*) FROM cosignatures") == 0

@@ -23,17 +23,16 @@ from services.cli.timespec import timed_for
 
 if TYPE_CHECKING:
     from ledger.checkpoints.checkpoint import Statement
-    from ledger.checkpoints.signed_note import PublicKey
+    from ledger.checkpoints.signed_note import PublicKey, WitnessKey
     from projections.checkpoints import Answer
     from services.platform.settings import Settings
 
-Witnesses = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--witness", "-w", metavar="KEY|FILE", show_default=False,
-        help="A witness's key (C2SP tlog-cosignature), or a file that holds it; several times.",
-    ),
-]  # fmt: skip
+_CLOCK_OFF_S = 60
+_WITNESS: Any = typer.Option(
+    "--witness", "-w", metavar="KEY|FILE", show_default=False,
+    help="A witness's key (C2SP tlog-cosignature), or a file that holds it; several times.",
+)  # fmt: skip
+Witnesses = Annotated[list[str] | None, _WITNESS]
 Quorum = Annotated[
     int | None,
     typer.Option(
@@ -90,12 +89,50 @@ async def _make(settings: "Settings") -> Any:
 
 
 def checkpoints(limit: Limit = 20, output: Output = OutputFormat.table) -> None:
-    """List signed notes, the newest first, and where each was delivered."""
+    """List signed notes, who cosigned them, and where each was delivered."""
     from services.recovery.checkpoint_files import query
 
     rows = read("checkpoints", lambda pool, _: pool.fetch(query("notes_listed"), limit))
     emit([timed_for(dict(row), output) for row in rows], output)
     say_count(len(rows), limit, "notes" if rows else "no note is signed yet")
+
+
+def cosign(
+    file: Note,
+    public_key: PublicKeys,
+    witness: Annotated[list[str], _WITNESS],
+    output: Output = OutputFormat.table,
+) -> None:
+    """Keep what witnesses signed of a note, to hand it out with.
+
+    FILE is our note with their lines below. Each is checked against the witness's key, and the note against
+    ours and the stored one.
+    """
+    import asyncio
+
+    from ledger.checkpoints.checkpoint import open_checkpoint
+    from ledger.checkpoints.signed_note import parse_witness
+    from services.recovery import checkpoint_files as files
+
+    keys, witnesses = public_keys(public_key), keys_given(witness, parse_witness)
+    settings = prepare("cosign")
+    with files_checked(output):
+        note = _read(file)
+        size, seen = open_checkpoint(note, *keys).size, _cosigned(note, witness, None)
+        merged = asyncio.run(_cosign(settings, note, size, witnesses))
+    emit([{"position": size, "file": str(files.keep_note(files.folder(settings), merged))}], output)
+    say(f"kept{seen}")
+
+
+async def _cosign(settings: "Settings", note: str, size: int, witnesses: "list[WitnessKey]") -> str:
+    from ledger.checkpoints.store import add_cosignature, newest_checkpoint
+
+    async with open_ledger(settings) as (_, pool):
+        for witness in witnesses:
+            await add_cosignature(pool, note, witness)
+        found = await newest_checkpoint(pool, at_least=size, at_most=size)
+        assert found is not None
+        return found.note
 
 
 def verify_checkpoint(
@@ -193,6 +230,8 @@ def _facts(
 
 def _cosigned(note: str, given: list[str], quorum: int | None) -> str:
     """Which witnesses cosigned it, and when, in words. Raises NoteError when too few did."""
+    import time
+
     from ledger.checkpoints.checkpoint import time_text
     from ledger.checkpoints.signed_note import SignatureError, cosigned, parse_witness
 
@@ -201,6 +240,8 @@ def _cosigned(note: str, given: list[str], quorum: int | None) -> str:
     if quorum is not None and quorum > len(witnesses):
         raise typer.BadParameter("is more than there are witnesses", param_hint="--quorum")
     times = {key.name: at for key in keys.values() if (at := cosigned(note, key)) is not None}
+    if max(times.values(), default=0) > time.time() + _CLOCK_OFF_S:
+        raise SignatureError("a witness signed it at a time to come: its clock is wrong, or yours")
     seen = [f"{name} at {time_text(at * 1_000_000)}" for name, at in times.items()]
     if len(seen) < (quorum or len(witnesses)):
         said = f"{len(seen)} of {len(witnesses)} witnesses cosigned it: {', '.join(seen) or 'none'}"

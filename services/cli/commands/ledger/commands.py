@@ -1,4 +1,4 @@
-"""`neurocards ledger …`: an auditor's commands. They only read, but for `checkpoint` and `rotate-key`."""
+"""`neurocards ledger …`: an auditor's commands. They read, but for `checkpoint`, `cosign`, `rotate-key`."""
 
 import typer
 
@@ -12,6 +12,7 @@ def register(app: typer.Typer) -> None:
         "actions": audit.actions,
         "balance": books.balance,
         "checkpoint": checkpoints.checkpoint,
+        "cosign": checkpoints.cosign,
         "checkpoints": checkpoints.checkpoints,
         "verify-checkpoint": checkpoints.verify_checkpoint,
         "compare-checkpoints": checkpoints.compare_checkpoints,

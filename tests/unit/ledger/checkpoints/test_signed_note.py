@@ -8,6 +8,7 @@ import pytest
 
 from ledger.checkpoints import signed_note
 from ledger.checkpoints.signed_note import MalformedKeyError, MalformedNoteError, SignatureError
+from ledger.checkpoints.store import statements_in
 from tests.support.each import each
 
 # The example in the documentation of Go's golang.org/x/mod/sumdb/note.
@@ -155,6 +156,12 @@ def test_a_witness_signs_the_time_with_the_text() -> None:
     assert signed_note.cosigned(COSIGNED, witness) == 1796071305
     ours = COSIGNED.rpartition("— ")[0]
     assert signed_note.cosigned(ours, witness) is None
+    assert ours + signed_note.cosignature(COSIGNED, witness) == COSIGNED
+    by = signed_note.parse_public(COSIGNED_BY)
+    assert signed_note.signed_by(COSIGNED, [by]) == ours  # as a statement names it, wherever it comes from
+    assert [note for _, note in statements_in([COSIGNED, ours], [by])] == [ours, ours]
+    with pytest.raises(SignatureError):
+        signed_note.cosignature(ours, witness)
     for forged in (COSIGNED.replace("\n748\n", "\n749\n"), COSIGNED.replace("AAAABrDd", "AAAABrDe")):
         assert forged != COSIGNED
         with pytest.raises(SignatureError):

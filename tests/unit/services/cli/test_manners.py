@@ -48,6 +48,7 @@ UNASKED = {
     "auditor add": "adds a login that only reads, never replaces one",
     "backup take": "adds a backup; run on a schedule",
     "ledger checkpoint": "adds a signed note; run on a schedule",
+    "ledger cosign": "adds a witness's line to a note, if it is the witness's",
     "ledger keygen": "adds a file, never replaces one",
     "payments reconcile": "books only what the provider's own book proves, as the monitor does by itself",
 }
