@@ -58,8 +58,8 @@ def given(words: str, changed: Any = None, value: str = "") -> list[str]:
                 arguments.append(value if parameter is changed else ARGUMENTS[parameter.metavar])
         elif parameter is changed or parameter.required:
             name = max(parameter.opts, key=len)
-            needed = NOON if (words, name) == ("clock correct", "--to") else OPTIONS[name]
-            options += [name, value if parameter is changed else needed]
+            needed = NOON if (words, name) == ("clock correct", "--to") else OPTIONS.get(name)
+            options += [name, value if parameter is changed else str(needed)]
         elif "--yes" in parameter.opts:
             options.append("--yes")
     return [*options, "--", *arguments] if arguments else options
