@@ -36,10 +36,11 @@ INSERT INTO drafts (draft, account, chat_id, message_id, photo, photo_file, phot
 VALUES ($1, $2, $3, $4, 'p', '', 0, '', $1, 'ugc', 'm', '9:16', 5, 1, 1, $5, '', 1, 1, 0, true, true, 0, 0)
 """
 _DELIVERY = """
-INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state, message_id, blob,
-                        size_bytes, refunded)
-SELECT $1, $2, e.position, d.account, d.draft, 1, 1, 'en', 'sent', $3, coalesce(e.data -> 'video' ->> 'blob', ''),
-       coalesce((e.data -> 'video' ->> 'size_bytes')::bigint, 0), CASE $2 WHEN 'failure' THEN d.price ELSE 0 END
+INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state, message_id,
+                        blob, size_bytes, refunded)
+SELECT $1, $2, e.position, d.account, d.draft, 1, 1, 'en', 'sent', $3,
+       coalesce(e.data -> 'video' ->> 'blob', ''), coalesce((e.data -> 'video' ->> 'size_bytes')::bigint, 0),
+       CASE $2 WHEN 'failure' THEN d.price ELSE 0 END
 FROM events e, drafts d WHERE e.stream = 'job-' || $1 AND $1 = ANY (d.jobs) ORDER BY e.version DESC LIMIT 1
 """
 _OPEN_JOBS = """
