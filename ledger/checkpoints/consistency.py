@@ -34,16 +34,13 @@ def decode(text: bytes) -> tuple[int, list[bytes], str]:
     try:
         head, _, note = text.decode().partition("\n\n")
         first, *lines = head.split("\n")
-        old, hashes = (
-            int(first.removeprefix("old ")),
-            [base64.b64decode(line, validate=True) for line in lines],
-        )
+        hashes = [base64.b64decode(line, validate=True) for line in lines]
+        old = int(first.removeprefix("old "))
         if encode(old, hashes, note).encode() != text or any(len(hash_) != 32 for hash_ in hashes):
             raise ValueError(first)
     except (ValueError, binascii.Error):
-        raise ProofError(
-            "the file is no consistency proof, or is written in another way than we do"
-        ) from None
+        said = "the file is no consistency proof, or is written in another way than we do"
+        raise ProofError(said) from None
     return old, hashes, note
 
 
@@ -55,9 +52,8 @@ def compare(old: Checkpoint, new: Checkpoint, file: bytes | None = None) -> None
     if old.origin != new.origin:
         raise ProofError(f"the checkpoints are of two logs, {old.origin} and {new.origin}")
     if old.size > new.size:
-        raise ProofError(
-            f"the first checkpoint is the later one: {old.size} events, then {new.size}", new.size
-        )
+        said = f"the first checkpoint is the later one: {old.size} events, then {new.size}"
+        raise ProofError(said, new.size)
     hashes: list[bytes] = []
     if file is not None:
         size, hashes, note = decode(file)
@@ -67,12 +63,10 @@ def compare(old: Checkpoint, new: Checkpoint, file: bytes | None = None) -> None
         raise ProofError(
             "a proof is needed; who runs the log makes it: `neurocards ledger prove --consistency OLD NEW`"
         )
-    if len(hashes) > HASHES_MAX or not ((old.size == 0 and not hashes) or _fits(old, new, hashes)):
+    sizes = (old.size, old.root, new.size, new.root)
+    fits = len(hashes) <= HASHES_MAX and is_consistent(*sizes, hashes) if old.size else not hashes
+    if not fits:
         raise ProofError(f"the log of {new.size} events does not begin with that of {old.size}", old.size)
-
-
-def _fits(old: Checkpoint, new: Checkpoint, hashes: Sequence[bytes]) -> bool:
-    return old.size > 0 and is_consistent(old.size, old.root, new.size, new.root, hashes)
 
 
 async def prove(reader: Reader, old: Checkpoint, new: Checkpoint, note: str) -> str:
@@ -82,8 +76,7 @@ async def prove(reader: Reader, old: Checkpoint, new: Checkpoint, note: str) -> 
         file = encode(old.size, hashes, note)
         try:
             compare(old, new, file.encode())
+            return file
         except ProofError as error:
             wrong = error
-            continue
-        return file
     raise IntegrityError(f"the log cannot prove it: {wrong}")

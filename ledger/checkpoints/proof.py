@@ -105,16 +105,14 @@ def verify(proof: Proof, *keys: PublicKey) -> tuple[Checkpoint, list[Recorded]]:
 def verify_event(entry: ProvenEvent, checkpoint: Checkpoint) -> Recorded:
     """The event, if all its fields are under the root. Raises ProofError."""
     at, size = entry.position, checkpoint.size
-    try:
-        event = _recorded(entry)
-        previous = bytes.fromhex(entry.previous)
-        path = [bytes.fromhex(hash_) for hash_ in entry.path]
-    except ValueError:
-        raise ProofError(f"position {at}: a hash is not hexadecimal", at) from None
+    fields = {name: getattr(entry, name) for name in Recorded.__struct_fields__}
+    fields["hash"] = bytes.fromhex(entry.hash)
+    fields["body_hash"] = bytes.fromhex(entry.body_hash) if entry.body_hash is not None else None
+    event, path = Recorded(**fields), [bytes.fromhex(hash_) for hash_ in entry.path]
     if not 0 < at <= size:
         raise ProofError(f"position {at} is not under the checkpoint, which covers 1 to {size}", at)
     try:
-        right = follows(previous, event)
+        right = follows(bytes.fromhex(entry.previous), event)
     except (struct.error, UnicodeEncodeError):
         raise ProofError(f"position {at}: a field is out of its range", at) from None
     if not right:
@@ -122,14 +120,6 @@ def verify_event(entry: ProvenEvent, checkpoint: Checkpoint) -> Recorded:
     if root_of_path(at - 1, size, leaf_hash(event.hash), path) != checkpoint.root:
         raise ProofError(f"position {at}: the event is not what was signed; its path ends elsewhere", at)
     return event
-
-
-def _recorded(entry: ProvenEvent) -> Recorded:
-    body_hash = bytes.fromhex(entry.body_hash) if entry.body_hash is not None else None
-    return Recorded(
-        entry.position, entry.stream, entry.version, entry.type, entry.data, entry.key, body_hash,
-        entry.command_events, entry.writer, entry.recorded_at_us, bytes.fromhex(entry.hash),
-    )  # fmt: skip
 
 
 async def positions_of(reader: Reader, name: str) -> list[int]:

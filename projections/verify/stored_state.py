@@ -30,7 +30,7 @@ notes_query = load_queries("ledger.checkpoints")
 PAGE = 200
 
 
-class RememberedPosition(msgspec.Struct, frozen=True):
+class RememberedPosition(msgspec.Struct):
     """A cursor or checkpoint (`kind`): `position` had `hash`; the log has `log_hash`.
 
     A `signed` memory is never wrong.
@@ -132,21 +132,17 @@ async def checkpoints(
                 findings.add("checkpoint", row["position"], f"stored {name}: {error}")
                 continue
             if row["number"] != count:
-                findings.add(
-                    "checkpoint", row["position"], f"stored {name} stands where number {count} should"
-                )
+                message = f"stored {name} stands where number {count} should"
+                findings.add("checkpoint", row["position"], message)
                 count = row["number"]
-            name, place = f"signed {name}" if keys else name, note.place
-            one = RememberedPosition(
-                name, "checkpoint", place.position, place.hash, row["log_hash"], signed=bool(keys)
-            )
+            name, at, said = f"signed {name}" if keys else name, note.place.position, note.statement
+            one = RememberedPosition(name, "checkpoint", at, note.place.hash, row["log_hash"], bool(keys))
             found.append((one, note))
-            made_us = note.statement.time_us if isinstance(note.statement, Restored) else None
-            if one.agrees and made_us is not None and made_us < (row["recorded_at_us"] or 0):
+            if one.agrees and isinstance(said, Restored) and said.time_us < (row["recorded_at_us"] or 0):
                 words = f"the {name} that covers them"
-                await log_time.check_later(connection, 0, place.position, made_us, words, findings)
+                await log_time.check_later(connection, 0, at, said.time_us, words, findings)
     if keys and holds and not after:
-        found = await _with_roots(connection, found, findings)
+        await _judge_by_roots(connection, found, findings)
     if holds:
         await _check_statements(connection, [note for _, note in found], findings)
     restorations = [note.statement for _, note in found if isinstance(note.statement, Restored)]
@@ -158,21 +154,17 @@ async def checkpoints(
     ]
 
 
-async def _with_roots(
+async def _judge_by_roots(
     connection: Connection, notes: Sequence[tuple[RememberedPosition, StoredNote]], findings: Findings
-) -> list[tuple[RememberedPosition, StoredNote]]:
-    """The same, judged by their roots: these are signed, a row's hash is not."""
-    sizes = {note.statement.size for _, note in notes if isinstance(note.statement, Checkpoint)}
-    held, found = await Tree(connection, tiles=False).roots(sizes), []
-    for one, note in notes:
-        judged = one
-        if isinstance(note.statement, Checkpoint):
-            fits = held.get(note.statement.size) == note.statement.root
-            if fits and not one.agrees:
-                findings.add("checkpoint", one.position, f"{one.name} is right, its row has another hash")
-            judged = msgspec.structs.replace(one, log_hash=one.hash if fits else None)
-        found.append((judged, note))
-    return found
+) -> None:
+    """Let checkpoints agree by their roots: these are signed, a row's hash is not."""
+    signed = [(one, note.statement) for one, note in notes if isinstance(note.statement, Checkpoint)]
+    held = await Tree(connection, tiles=False).roots({statement.size for _, statement in signed})
+    for one, statement in signed:
+        fits = held.get(statement.size) == statement.root
+        if fits and not one.agrees:
+            findings.add("checkpoint", one.position, f"{one.name} is right, its row has another hash")
+        one.log_hash = one.hash if fits else None
 
 
 async def _check_statements(connection: Connection, notes: Sequence[StoredNote], findings: Findings) -> None:

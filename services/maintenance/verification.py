@@ -115,7 +115,11 @@ class Verification:
         if row is None:
             return Turn(whole=whole, lied=True) if alone else None
         whole = whole or row["whole"]
-        return Turn(whole, {} if whole else _counts(row["problems"]), row["lied"])
+        try:
+            known = {} if whole else msgspec.json.decode(row["problems"], type=dict[str, int])
+        except msgspec.ValidationError:
+            return Turn(whole, lied=True)
+        return Turn(whole, known, row["lied"])
 
     async def _give_back(self) -> None:
         if self._back_after_s is not None:
@@ -162,7 +166,7 @@ class Verification:
             message = f"signed notes are gone: there were {there}"
             beside.append(Problem("checkpoint", None, message))
         if turn.lied:
-            message = "the row of `verification` says a time to come, or is gone: somebody wrote to it"
+            message = "the row of `verification` says what cannot be, or is gone: somebody wrote to it"
             beside.append(Problem("guard", None, message))
         return replace(report, problems=[*report.problems, *beside], found=report.found + len(beside))
 
@@ -201,10 +205,6 @@ class Verification:
         VERIFIED_POSITION.set(seen.position)
         for kind in DATABASE_KINDS:
             PROBLEMS.labels(kind).set(seen.problems.get(kind, 0))
-
-
-def _counts(text: str) -> dict[str, int]:
-    return msgspec.json.decode(text, type=dict[str, int])
 
 
 def _most(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

@@ -196,6 +196,9 @@ async def test_a_row_that_says_2036_is_a_finding_and_stops_nothing(
         assert [log["kind"] for log in logs if log["event"] == "verification_found"] == ["guard"], column
         assert metric("problems", kind="guard") == 1
         assert metric("last_timestamp_seconds", scope="whole") < 2e9  # before 2033
+    await owner.execute("UPDATE verification SET problems = '[1]'")
+    await due(owner)
+    assert await verification.run_once() == 1
     await owner.execute(EDITED)
     await owner.execute("UPDATE verification SET whole_at = '2036-01-01', problems = '{}'")
     await verification.run_once()
