@@ -57,8 +57,6 @@ class NoteDelivery:
             sent += not error
             if error:
                 logger.warning("note_not_delivered", number=row["number"], reason=error)
-            else:
-                logger.info("note_delivered", number=row["number"])
         return sent
 
     async def _send(self, place: str, note: str) -> str:

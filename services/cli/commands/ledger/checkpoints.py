@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.commands.ledger.report import write_report
-from services.cli.connections import auditor_pool, open_ledger, prepare, read
+from services.cli.connections import auditor_pool, open_ledger, prepare, read, run
 from services.cli.options import (
     Damage,
     Limit,
@@ -23,7 +23,7 @@ from services.cli.timespec import timed_for
 
 if TYPE_CHECKING:
     from ledger.checkpoints.checkpoint import Statement
-    from ledger.checkpoints.signed_note import PublicKey, WitnessKey
+    from ledger.checkpoints.signed_note import PublicKey
     from projections.checkpoints import Answer
     from services.platform.settings import Settings
 
@@ -108,31 +108,26 @@ def cosign(
     FILE is our note with their lines below. Each is checked against the witness's key, and the note against
     ours and the stored one.
     """
-    import asyncio
-
     from ledger.checkpoints.checkpoint import open_checkpoint
     from ledger.checkpoints.signed_note import parse_witness
+    from ledger.checkpoints.store import add_cosignature, newest_checkpoint
     from services.recovery import checkpoint_files as files
 
     keys, witnesses = public_keys(public_key), keys_given(witness, parse_witness)
-    settings = prepare("cosign")
+
+    async def keep(settings: "Settings") -> Path:
+        async with open_ledger(settings) as (_, pool):
+            for each in witnesses:
+                await add_cosignature(pool, note, each)
+            found = await newest_checkpoint(pool, at_least=size, at_most=size)
+            assert found is not None
+            return files.keep_note(files.folder(settings), found.note)
+
     with files_checked(output):
         note = _read(file)
         size, seen = open_checkpoint(note, *keys).size, _cosigned(note, witness, None)
-        merged = asyncio.run(_cosign(settings, note, size, witnesses))
-    emit([{"position": size, "file": str(files.keep_note(files.folder(settings), merged))}], output)
+        emit([{"position": size, "file": str(run("cosign", keep))}], output)
     say(f"kept{seen}")
-
-
-async def _cosign(settings: "Settings", note: str, size: int, witnesses: "list[WitnessKey]") -> str:
-    from ledger.checkpoints.store import add_cosignature, newest_checkpoint
-
-    async with open_ledger(settings) as (_, pool):
-        for witness in witnesses:
-            await add_cosignature(pool, note, witness)
-        found = await newest_checkpoint(pool, at_least=size, at_most=size)
-        assert found is not None
-        return found.note
 
 
 def verify_checkpoint(
