@@ -114,8 +114,12 @@ class Restored(msgspec.Struct, frozen=True):
 Statement = Checkpoint | Restored
 
 
-def parse(text: str) -> Statement:
-    """Parse a note's text. Raises MalformedNoteError."""
+def parse(note: str) -> Statement:
+    """Statement of a note, its signatures unchecked. Raises MalformedNoteError."""
+    return parse_text(unverified_text(note))
+
+
+def parse_text(text: str) -> Statement:
     lines = text.removesuffix("\n").split("\n")
     try:
         found = _restored(lines) if lines[0].endswith(" restored") else _checkpoint(*lines)
@@ -131,7 +135,7 @@ def open_statement(note: str, *keys: PublicKey, restored: bool = False) -> State
 
     Raises MalformedNoteError, or SignatureError.
     """
-    found = parse(unverified_text(note))
+    found = parse(note)
     name = generation(found.origin)[0]
     named = [key.named(found.origin) if restored and generation(key.name)[0] == name else key for key in keys]
     ours = [key for key in named if key.name == found.origin]

@@ -17,7 +17,7 @@ from events.stream_names import job_of, job_stream
 from ledger.checkpoints.checkpoint import Checkpoint, open_checkpoint, parse, require_checkpoint
 from ledger.checkpoints.merkle import leaf_hash, root_of_path
 from ledger.checkpoints.merkle_store import Tree
-from ledger.checkpoints.signed_note import PublicKey, unverified_text
+from ledger.checkpoints.signed_note import PublicKey
 from ledger.checkpoints.store import hash_at
 from ledger.errors import IntegrityError
 from ledger.log.hash_chain import follows
@@ -142,7 +142,7 @@ async def prove(reader: Reader, positions: Sequence[int], checkpoint_note: str) 
 
     Raises IntegrityError when the log is not what the checkpoint says; its signature is not looked at.
     """
-    checkpoint = require_checkpoint(parse(unverified_text(checkpoint_note)))
+    checkpoint = require_checkpoint(parse(checkpoint_note))
     found = []
     for position in positions:
         try:

@@ -91,7 +91,7 @@ async def newest_checkpoint(
 
 async def store(reader: Reader, note: str) -> StoredNote:
     """Add a note. Raises NoteError when it cannot be read."""
-    statement = parse(unverified_text(note))
+    statement = parse(note)
     if isinstance(statement, Restored):
         place = statement.head
     else:
@@ -219,7 +219,7 @@ def restorations_in(notes: Iterable[str], keys: Sequence[PublicKey]) -> list[Res
 
 def stored_note(row: Any) -> StoredNote:
     """Raises NoteError for a row whose note is none, or another's."""
-    statement, place = parse(unverified_text(row["note"])), Cursor(row["position"], row["hash"])
+    statement, place = parse(row["note"]), Cursor(row["position"], row["hash"])
     known = statement.head if isinstance(statement, Restored) else Cursor(statement.size, place.hash)
     if (row["kind"], place) != (statement.kind, known):
         raise NoteMismatchError(f"number {row['number']} of the table checkpoints is not what its note says")

@@ -13,7 +13,7 @@ from events.envelope import GENESIS_HASH, Recorded
 from ledger.checkpoints.checkpoint import AHEAD_US_MAX, Checkpoint, parse, require_checkpoint, time_of
 from ledger.checkpoints.merkle import nodes_of
 from ledger.checkpoints.proof import Digest
-from ledger.checkpoints.signed_note import NoteError, unverified_text
+from ledger.checkpoints.signed_note import NoteError
 from projections.engine.errors import MalformedManifestError, ManifestError
 
 Format = Literal["jsonl", "csv"]
@@ -64,7 +64,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def checkpoint(self) -> Checkpoint | None:
         """What `note` says; its signature is not looked at. Raises NoteError."""
-        return None if self.note is None else require_checkpoint(parse(unverified_text(self.note)))
+        return None if self.note is None else require_checkpoint(parse(self.note))
 
     def text(self) -> str:
         return msgspec.json.format(msgspec.json.encode(self, order="deterministic")).decode() + "\n"

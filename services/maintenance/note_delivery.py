@@ -15,7 +15,7 @@ from aiogram.exceptions import AiogramError
 from aiogram.types import BufferedInputFile
 
 from ledger.checkpoints.checkpoint import parse
-from ledger.checkpoints.signed_note import NoteError, unverified_text
+from ledger.checkpoints.signed_note import NoteError
 from ledger.checkpoints.store import words_for
 from ledger.postgres import Pool
 from ledger.sql import load_queries
@@ -63,7 +63,7 @@ class NoteDelivery:
         """Send a note; why it was not taken, in words that name nobody, or nothing."""
         kind, _, to = place.partition(" ")
         try:
-            statement = parse(unverified_text(note))
+            statement = parse(note)
             words, name = f"{statement.origin}: {words_for(statement)}", file_name(statement)
             if kind == "chat":
                 file = BufferedInputFile(note.encode(), name)

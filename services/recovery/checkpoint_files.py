@@ -17,7 +17,6 @@ from ledger.checkpoints.signed_note import (
     PrivateKey,
     new_key,
     parse_private,
-    unverified_text,
 )
 from ledger.sql import load_queries
 from services.platform.errors import SettingsError
@@ -111,7 +110,7 @@ def file_name(statement: Statement) -> str:
 
 def keep_note(where: Path, note: str) -> Path:
     where.mkdir(parents=True, exist_ok=True)
-    return write_file(where / file_name(parse(unverified_text(note))), note)
+    return write_file(where / file_name(parse(note)), note)
 
 
 def write_file(target: Path, note: str) -> Path:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from events.envelope import GENESIS, GENESIS_HASH, Cursor, Recorded
 from ledger.checkpoints.checkpoint import Restored, Statement, parse
-from ledger.checkpoints.signed_note import NoteError, PublicKey, unverified_text
+from ledger.checkpoints.signed_note import NoteError, PublicKey
 from ledger.checkpoints.store import (
     hash_at,
     places,
@@ -180,5 +180,5 @@ async def _read(pool: Pool, notes: Iterable[str], keys: Sequence[PublicKey]) -> 
     found: list[Statement] = []
     for note in dict.fromkeys(every):
         with suppress(NoteError):  # `ledger verify` and `verify-checkpoint` complain about those
-            found.append(parse(unverified_text(note)))
+            found.append(parse(note))
     return found

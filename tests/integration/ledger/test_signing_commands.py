@@ -231,7 +231,7 @@ async def test_the_whole_log_rewritten_with_right_hashes_is_seen(desk, owner, le
 
 @pytest.mark.parametrize("where", ["table", "file"])
 async def test_what_a_signed_restoration_has_lost_is_explained_and_no_damage(desk, owner, pool, where):
-    signed = require_checkpoint(parse(unverified_text((desk.folder / "note").read_text())))
+    signed = require_checkpoint(parse((desk.folder / "note").read_text()))
     await truncate_log(owner, 6)
     hash_ = await hash_at(pool, 6)
     assert hash_ is not None

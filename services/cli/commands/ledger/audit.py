@@ -99,7 +99,6 @@ def sample(
     """
     from ledger.checkpoints.checkpoint import parse, require_checkpoint
     from ledger.checkpoints.proof import encode, prove
-    from ledger.checkpoints.signed_note import unverified_text
     from projections.checkpoints import covering_note
     from projections.reports import audit_questions
     from projections.reports.journal import entries
@@ -108,7 +107,7 @@ def sample(
 
     async def work(pool: Pool, _: Settings) -> tuple[list[dict[str, Any]], int]:
         note = given or await covering_note(pool, 1)
-        covered = require_checkpoint(parse(unverified_text(note))).size
+        covered = require_checkpoint(parse(note)).size
         found = await audit_questions.sample(pool, seed, size, covered, tuple(types or ()))
         to.mkdir(parents=True, exist_ok=True)
         rows = []

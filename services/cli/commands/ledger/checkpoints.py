@@ -190,10 +190,9 @@ def _read(path: Path) -> str:
     import time
 
     from ledger.checkpoints.checkpoint import parse, require_past
-    from ledger.checkpoints.signed_note import unverified_text
 
     note = read_note(path)
-    require_past(parse(unverified_text(note)), time.time_ns() // 1000)
+    require_past(parse(note), time.time_ns() // 1000)
     return note
 
 

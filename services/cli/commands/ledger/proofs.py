@@ -71,11 +71,10 @@ async def _prove(settings: "Settings", name: str, under: str | None) -> tuple[st
 async def _prove_consistency(settings: "Settings", old: str, new: str) -> str:
     from ledger.checkpoints import consistency
     from ledger.checkpoints.checkpoint import parse, require_checkpoint
-    from ledger.checkpoints.signed_note import unverified_text
 
     async with auditor_pool(settings) as pool:
         notes = [await _note(pool, which) for which in (old, new)]
-        first, second = (require_checkpoint(parse(unverified_text(note))) for note in notes)
+        first, second = (require_checkpoint(parse(note)) for note in notes)
         return await consistency.prove(pool, first, second, notes[1])
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.checkpoints.checkpoint import Checkpoint, Restored, parse
-from ledger.checkpoints.signed_note import new_key, unverified_text
+from ledger.checkpoints.signed_note import new_key
 from ledger.checkpoints.store import stored
 from projections.checkpoints import verify_statement
 from projections.verify.run import check_ledger
@@ -59,7 +59,7 @@ async def test_a_second_restore_after_a_recovery_is_another_loss(story: Story, d
         await world.caught_up()
         await eventually(lambda: everything_published(world), what="everything is published")
     notes = kept_notes(world.folder)
-    assert sum(isinstance(parse(unverified_text(note)), Restored) for note in notes) == 2
+    assert sum(isinstance(parse(note), Restored) for note in notes) == 2
     assert len(await stored(world.pool, kind="restored")) == 1  # the first one went with the second restore
     assert (await verify_statement(world.pool, story.signed, [KEY.public], notes)).damage == []
 

@@ -13,7 +13,7 @@ from ledger.checkpoints.checkpoint import (
     keys_of,
     one_line,
     open_statement,
-    parse,
+    parse_text,
     rotate,
     sign,
     time_of,
@@ -45,7 +45,7 @@ def test_the_text_of_a_restoration() -> None:
 
 @each("statement", [CHECKPOINT, RESTORED])
 def test_reading_gives_back_what_was_written(statement: Checkpoint | Restored) -> None:
-    assert parse(statement.text()) == statement
+    assert parse_text(statement.text()) == statement
 
 
 FORGED: dict[Checkpoint | Restored, list[tuple[str, str]]] = {
@@ -98,7 +98,7 @@ def test_a_statement_has_one_form() -> None:
         for old, new in changes:
             assert old in text
             with pytest.raises(MalformedNoteError):
-                parse(text.replace(old, new, 1))
+                parse_text(text.replace(old, new, 1))
 
 
 @given(st.sampled_from([CHECKPOINT, RESTORED]), st.data())
@@ -112,7 +112,7 @@ def test_nothing_that_is_nearly_a_statement_is_another_form_of_it(
     )
     forged = text[:at] + piece + text[at + 1 :]
     try:
-        found = parse(forged)
+        found = parse_text(forged)
     except MalformedNoteError:
         return
     assert found.text() == forged and (found != statement or forged == text)
@@ -160,7 +160,7 @@ def test_a_key_is_handed_over_by_both() -> None:
 @each("word", ["lost", "kept", "head", "actor", "reason", "time"])
 def test_what_is_no_restoration(word: str) -> None:
     with pytest.raises(MalformedNoteError):
-        parse(RESTORED.text().replace(f"{word} ", "else "))
+        parse_text(RESTORED.text().replace(f"{word} ", "else "))
 
 
 @given(st.text())
@@ -169,7 +169,7 @@ def test_a_persons_words_can_add_no_line(words: str) -> None:
     assert line.splitlines() == [line] and line.isprintable()
     assert one_line(line) == line
     told = Restored("log", HEAD, GENESIS, HEAD, words, words, 0)
-    assert parse(told.text()) == Restored("log", HEAD, GENESIS, HEAD, line, line, 0)
+    assert parse_text(told.text()) == Restored("log", HEAD, GENESIS, HEAD, line, line, 0)
 
 
 @given(st.integers(0, 4_000_000_000_000_000))
