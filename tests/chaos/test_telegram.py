@@ -26,10 +26,9 @@ REFUSES = Fault("policy")
 
 
 def spoilt(seller: Seller, call: str, fault: str, args: dict[str, Any] = BRIEF) -> dict[str, Any]:
-    """The first final message to a chat meets this; its confirm screen was a sendMessage too."""
-    after = 1 if call == "sendMessage" else 0
+    """The first final message to a chat meets this; its card was a sendPhoto."""
     match = {"chat": str(seller.chat)}
-    return {"api": "telegram", "call": call, "fault": fault, "after": after, "args": args, "match": match}
+    return {"api": "telegram", "call": call, "fault": fault, "args": args, "match": match}
 
 
 async def test_sends_that_go_wrong(arena: Arena) -> None:

@@ -22,7 +22,8 @@ _LEFT: Final = 7
 
 _TOLD = """
 WITH ended AS (
-    SELECT substr(stream, 5) AS job, position, type FROM events WHERE type IN ('JobSucceeded', 'JobFailed')
+    SELECT substr(stream, 5) AS job, position, type, data::jsonb -> 'video' AS video
+    FROM events WHERE type IN ('JobSucceeded', 'JobFailed')
 ), queued AS (
     SELECT substr(stream, 5) AS job, data::jsonb AS data FROM events WHERE type = 'JobQueued'
 ), lines AS (
@@ -35,9 +36,11 @@ WITH ended AS (
     SELECT DISTINCT 'order', data->>'order', data->>'account', 1, 1 FROM queued
 )
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state, message_id,
-                        attempts, settled_at)
+                        attempts, settled_at, refunded, blob, size_bytes)
 SELECT job, CASE type WHEN 'JobSucceeded' THEN 'video' ELSE 'failure' END, position, data->>'account',
-       data->>'order', (data->>'number')::bigint, (data->>'of')::bigint, 'en', 'sent', position, 1, now()
+       data->>'order', (data->>'number')::bigint, (data->>'of')::bigint, 'en', 'sent', position, 1, now(),
+       CASE type WHEN 'JobFailed' THEN (data->>'price')::bigint ELSE 0 END, coalesce(video->>'blob', ''),
+       coalesce((video->>'size_bytes')::bigint, 0)
 FROM queued JOIN ended USING (job)
 """
 _MOVED = """
