@@ -5,7 +5,6 @@ From the commit on only the notifier edits it (docs/decisions/order-card.md).
 
 import contextlib
 
-import structlog
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
 from msgspec.structs import replace
@@ -15,8 +14,6 @@ from services.adapters.telegram.client import edit_caption, edit_photo
 from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.menu import Screen
-
-logger = structlog.get_logger()
 
 
 async def show(chat: Conversation, draft: Draft, note: str = "", *, short: bool = False) -> Draft:

@@ -71,6 +71,10 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         asked = str(self.input.get("aspect_ratio", "photo"))
         return _WORDS.get(asked, asked)
 
+    def sides(self, format: str) -> str:
+        """Sides of a video ordered in this format; an empty one asks for its own."""
+        return "photo" if self.adapts_to_photo else format or self.format
+
     def length_for(self, seconds: int) -> int | None:
         """Shortest length it makes that is not below `seconds`; its own for 0."""
         lengths = sorted(self.lengths_s or (self.duration_s,))

@@ -71,6 +71,10 @@ def priced(chat: Conversation, draft: Draft) -> Draft:
     return replace(draft, format=sides, seconds=seconds, model=model.slug, price=model.price(seconds))
 
 
+def _model(chat: Conversation, draft: Draft) -> Model:
+    return chat.shop.catalogue.model(draft.model) or chat.shop.model
+
+
 async def place(chat: Conversation, draft: Draft) -> None:
     """Place the order, or say on the card why not; a confirmed one is asked for again."""
     tapped_ns = time.time_ns()
@@ -86,7 +90,7 @@ async def place(chat: Conversation, draft: Draft) -> None:
         await show(chat, await chat.shop.drafts.look(draft.draft, missing) or draft)
         return
     now, needed = priced(chat, draft), draft.price * draft.number
-    model = chat.shop.maker(now.style, now.format, now.seconds)
+    model = _model(chat, now)
     if not chat.shop.takes_orders(model, now.format, now.seconds):
         await show(chat, draft, card.unavailable_text())
         await chat.answer_tap(_("Temporarily unavailable."))
@@ -116,7 +120,7 @@ async def _confirm(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
 
 async def _place(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
     """Show that it is placed, unless that was done, then append it; from then on the card is not ours."""
-    model = chat.shop.catalogue.model(draft.model) or chat.shop.model
+    model = _model(chat, draft)
     if draft.shown != draft.version:  # nothing has been appended yet
         expected_s = (await chat.shop.estimate(model, chat.person, draft.number)).usual_s
         draft = await put(chat, draft, card.accepted(draft, expected_s))
@@ -131,7 +135,7 @@ async def _place(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
         brief=draft.brief,
         locale=chat.person.locale,
         deadline_s=chat.shop.deadline_s(model),
-        format="photo" if model.adapts_to_photo else draft.format,
+        format=model.sides(draft.format),
         seconds=draft.seconds,
     )
     began_ns = time.time_ns()

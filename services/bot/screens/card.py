@@ -42,12 +42,18 @@ def missing(draft: Draft) -> View | None:
         return "product"
     if draft.style not in load_styles():  # none yet, or one that is not on offer any more
         return "styles"
-    return "wishes" if style_of(draft.style).own_prompt and not draft.words.wishes else None
+    return "wishes" if own_prompt(draft) and not draft.words.wishes else None
+
+
+def own_prompt(draft: Draft) -> bool:
+    """Whether its wishes are the prompt itself."""
+    return bool(draft.style) and style_of(draft.style).own_prompt
 
 
 def screen(draft: Draft, balance: int, note: str = "", *, short: bool = False) -> Screen:
     """The card as it is asked for now. `note`: why it cannot be created; `short`: of credits."""
-    view = draft.view or (missing(draft) if missing(draft) != "styles" else None)
+    lacks = missing(draft)
+    view = draft.view or (lacks if lacks != "styles" else None)
     view = None if note else view  # both together may be longer than a caption
     parts = [*_order(draft, balance), *([f"\n{note}"] if note else [])]
     if view is None:
@@ -57,14 +63,13 @@ def screen(draft: Draft, balance: int, note: str = "", *, short: bool = False) -
 
 
 def _order(draft: Draft, balance: int) -> list[str]:
-    own = bool(draft.style) and style_of(draft.style).own_prompt
     parts = [_("🧾 <b>Your video</b>")]
     if draft.words.product:
         parts.append(_("📦 Product: {text}").format(text=quote(draft.words.product, _QUOTED_CHARS)))
     if draft.style in load_styles():
         parts.append(_("🎨 Style: {style}").format(style=quote(style_name(draft.style))))
     if draft.words.wishes:
-        text = _("✏️ Prompt: {text}") if own else _("💡 Wishes: {text}")
+        text = _("✏️ Prompt: {text}") if own_prompt(draft) else _("💡 Wishes: {text}")
         parts.append(text.format(text=quote(draft.words.wishes, _QUOTED_CHARS)))
     parts += [
         "📐 " + made(draft),
@@ -78,12 +83,11 @@ def _order(draft: Draft, balance: int) -> list[str]:
 def made(draft: Draft) -> str:
     """Format, length and number, as they will be."""
     model = load_catalogue().model(draft.model)
-    sides = format_name("photo" if model is not None and model.adapts_to_photo else draft.format)
-    return " · ".join((sides, seconds_text(draft.seconds), videos_text(draft.number)))
+    sides = draft.format if model is None else model.sides(draft.format)
+    return " · ".join((format_name(sides), seconds_text(draft.seconds), videos_text(draft.number)))
 
 
 def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
-    own = bool(draft.style) and style_of(draft.style).own_prompt
     rows = [[_view(draft, "styles", _("🎨 Choose a style"))]]
     if missing(draft) is None:
         rows = [[create(draft)]]
@@ -94,7 +98,7 @@ def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
     rows += [
         [
             _view(draft, "product", _("✍️ Description")),
-            _view(draft, "wishes", _("✏️ Prompt") if own else _("💡 Wishes")),
+            _view(draft, "wishes", _("✏️ Prompt") if own_prompt(draft) else _("💡 Wishes")),
         ],
         [
             _view(draft, "formats", f"📐 {draft.format}"),
@@ -147,7 +151,7 @@ def _product(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
 
 
 def _wishes(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
-    if draft.style and style_of(draft.style).own_prompt:
+    if own_prompt(draft):
         text = _(
             "✏️ <b>Write your prompt.</b>\n"
             "Describe what happens in the video: place, action, camera, mood. "
@@ -228,16 +232,12 @@ def offer_words(draft: Draft, text: str, message_id: int) -> Screen:
     asked = _("✍️ Take «{text}» as the description?")
     if draft.words.product:
         asked = _("✍️ Replace the description with «{text}»?")
-    own = bool(draft.style) and style_of(draft.style).own_prompt
+    other = _("✏️ As the prompt") if own_prompt(draft) else _("💡 As wishes")
     return Screen(
         asked.format(text=quote(text, _QUOTED_CHARS)),
         keyboard(
             [_offer(draft, "words", "product", message_id, _("✅ Yes, take it"))],
-            [
-                _offer(
-                    draft, "words", "wishes", message_id, _("✏️ As the prompt") if own else _("💡 As wishes")
-                )
-            ],
+            [_offer(draft, "words", "wishes", message_id, other)],
             [_offer(draft, "words", "no", message_id, _("✖️ No"))],
         ),
     )

@@ -97,8 +97,7 @@ async def _written(run: JobRun) -> WrittenPrompt | Failure:
 
 def _frame(queued: JobQueued, model: Model, people: bool) -> templates.Frame:
     length_s = model.length_for(queued.seconds) or model.duration_s
-    sides = "photo" if model.adapts_to_photo else queued.format or model.format
-    return templates.Frame(length_s, model.prompt_chars_max, people, sides)
+    return templates.Frame(length_s, model.prompt_chars_max, people, model.sides(queued.format))
 
 
 async def _write(run: JobRun, brief: Brief, queued: JobQueued, frame: templates.Frame) -> WrittenPrompt:
