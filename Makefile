@@ -26,7 +26,7 @@ NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgre
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit cover check format hooks bench chaos chaos-ten pgbouncer demo lock clean
+.PHONY: help install run test unit cover check format hooks bench chaos chaos-ten pgbouncer browser screens demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -64,7 +64,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not pgbouncer"
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not pgbouncer and not browser"
 
 unit: $(VENV)/.stamp-dev ## Run only the tests that need no server
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest --numprocesses 2 tests/unit
@@ -109,6 +109,16 @@ chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fa
 
 pgbouncer: $(VENV)/.stamp-dev ## Run the tests through PgBouncer in transaction mode; PGBOUNCER=/path/to/another one
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest -m pgbouncer tests/integration/test_pgbouncer.py
+
+$(VENV)/.stamp-browser: $(VENV)/.stamp-dev requirements-browser.lock
+	@{ $(call INSTALL,$(BIN)/python,--require-hashes --requirement requirements-browser.lock); } \
+	  && touch $@ || echo "Playwright is not installed: the tests that need it are left out."
+
+browser: $(VENV)/.stamp-browser ## Click the whole story in the chat's page, in an installed Chromium; CHROMIUM=/path/to/it
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest -m browser tests/browser
+
+screens: $(VENV)/.stamp-browser ## The same, and keep the pictures that docs/chat.md shows
+	SCREENS=$(CURDIR)/docs/screens $(BIN)/python -m pytest -m browser tests/browser
 
 demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
 	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)
