@@ -97,6 +97,9 @@ class PersonalData:
     async def set_locale(self, account: str, locale: str) -> None:
         await self._pool.execute("UPDATE accounts SET locale = $2 WHERE account = $1", account, locale)
 
+    async def set_reminders(self, account: str, *, on: bool) -> None:
+        await self._pool.execute("UPDATE accounts SET reminders = $2 WHERE account = $1", account, on)
+
     async def keep_text(
         self, account: str, body: msgspec.Struct | dict[str, Any], ref: str | None = None
     ) -> str:

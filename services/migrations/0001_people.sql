@@ -6,6 +6,7 @@ CREATE TABLE accounts (
     account     text        NOT NULL PRIMARY KEY,   -- random; the only name events know
     telegram_id bigint      NOT NULL UNIQUE,        -- also the private chat's id
     locale      text        NOT NULL DEFAULT 'ru',
+    reminders   boolean     NOT NULL DEFAULT true,  -- whether they want to be reminded of what they did not ask to hear
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- 244 of its bits are random. The log holds `person` and never the salt: docs/decisions/person-commitment.md
     salt        bytea       NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),

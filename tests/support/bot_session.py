@@ -124,6 +124,7 @@ class MemoryPeople:
 
     def __init__(self) -> None:
         self.locales: dict[int, str] = {}
+        self.reminders: dict[str, bool] = {}
         self.texts: dict[str, Brief] = {}
         self.forgotten: dict[bytes, int] = {}
         self.owned: set[str] = {"photos/p.jpg"}
@@ -153,6 +154,9 @@ class MemoryPeople:
 
     async def set_locale(self, account: str, locale: str) -> None:
         self.locales[int(account[1:])] = locale
+
+    async def set_reminders(self, account: str, *, on: bool) -> None:
+        self.reminders[account] = on
 
     async def keep_text(self, account: str, body: Brief, ref: str) -> str:
         self.texts.setdefault(ref, body)

@@ -50,6 +50,12 @@ class ChooseLanguage(CallbackData, prefix="lang"):
     locale: str
 
 
+class Reminders(CallbackData, prefix="remind"):
+    """Switch reminders on or off."""
+
+    on: bool
+
+
 class CardButton(CallbackData, prefix="card", sep="|"):
     """A button of the order card: what it does, with which value, to which version of the draft."""
 

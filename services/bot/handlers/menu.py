@@ -6,7 +6,7 @@ from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 
 from ledger.accounts.lots import Lot
-from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction
+from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction, Reminders
 from services.bot import promotions
 from services.bot.card_message import show
 from services.bot.context import BotContext
@@ -81,6 +81,12 @@ async def language_chosen(query: CallbackQuery, callback_data: ChooseLanguage, c
         await chat.edit_screen(Screen(_("🌐 We speak English now."), keyboard([home_button()])))
         if draft := await order.open_draft(chat):
             await show(chat, draft)
+
+
+@router.callback_query(Reminders.filter())
+async def reminders(query: CallbackQuery, callback_data: Reminders, chat: Conversation) -> None:
+    await chat.shop.people.set_reminders(chat.person.account, on=callback_data.on)
+    await chat.answer_tap(_("🔔 Reminders are on.") if callback_data.on else _("🔕 No more reminders."))
 
 
 @router.message(Command("cabinet", "balance"))

@@ -20,6 +20,7 @@ MADE: list[CallbackData] = [
     *(b.Menu(action=action) for action in b.MenuAction),
     *(kind(draft=DRAFT) for kind in (b.Again, b.BackToOrder)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
+    *(b.Reminders(on=on) for on in (True, False)),
     b.Order(draft=DRAFT, version=9999),
     *(b.CardButton(do="style", value=style, draft=DRAFT, version=9999) for style in load_styles()),
     b.CardButton(do="view", value="product", draft=DRAFT, version=9999),

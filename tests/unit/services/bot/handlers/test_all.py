@@ -21,7 +21,7 @@ from ledger.commands import OrderVideos
 from ledger.errors import InsufficientCreditsError, LedgerUnavailableError
 from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, forgotten_names
-from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order
+from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.handlers import admin, card, fallback, menu, order, place_order, terms, topup
 from services.bot.update_handler import build_dispatcher
@@ -262,3 +262,12 @@ async def test_someone_who_was_erased_and_comes_back_gets_no_second_welcome_and_
     await desk.tap(AcceptTerms(version=TERMS_VERSION).pack())
     account = await desk.shop.ledger.read.account("a5")
     assert (account.terms, account.balance) == (TERMS_VERSION, -3)
+
+
+async def test_reminders_are_switched_off_and_on_by_their_button(desk: Desk) -> None:
+    await desk.accepted()
+    people: Any = desk.shop.people
+    assert await desk.tap(Reminders(on=False).pack()) == "🔕 No more reminders."
+    assert people.reminders == {"a5": False}
+    assert await desk.tap(Reminders(on=True).pack()) == "🔔 Reminders are on."
+    assert people.reminders == {"a5": True}
