@@ -19,6 +19,7 @@ from services.bot.chat_state import PostgresStorage
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext
 from services.bot.inbox import Inbox, InboxRunner, LeaderLock
+from services.bot.metrics import AnswerTimes
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_history import History
 from services.bot.polling import Polling
@@ -52,6 +53,7 @@ async def serve(settings: Settings) -> None:
     async with Runtime(settings, "bot") as runtime:
         redis = command_client(settings)
         bot, moderator = create_bot(settings), Moderator(settings)
+        bot.session.middleware(AnswerTimes())
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
             async with (

@@ -119,8 +119,7 @@ class SettingsFields(BaseSettings):
 
     # Processes: where they listen, what they are called, what they say
     public_url: Url | None = Field(
-        None,
-        description="Where the outside reaches our web process (webhooks, callbacks); empty: its own address",
+        None, description="Where webhooks and callbacks reach the web process; empty: its own address"
     )
     web_host: str = Field("127.0.0.1", description="Address the web process listens on")
     web_port: Port = Field(8080, description="Port of the web process; 0: any free one")
@@ -168,6 +167,9 @@ class SettingsFields(BaseSettings):
         description="Secret under which erased people are remembered, of its own and never lost; the newest "
         "first, older ones after commas for look-ups; needed with a real BOT_TOKEN",
     )
+    telegram_messages_per_second: float = Field(
+        0, ge=0, le=1000, description="Messages to all chats together; 0: 25, and 500 in the sandbox"
+    )
     admin_ids: Annotated[tuple[int, ...], *COMMAS] = Field(
         (),
         description="Telegram ids, separated by commas, of who may use /grant, /refund_job and /user in the "
@@ -194,10 +196,7 @@ class SettingsFields(BaseSettings):
         25, gt=0, le=300, description="How long OpenAI may take to write a prompt; there is one retry"
     )
     prompt_fallback_share_max: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        description="Share of prompts written without OpenAI within an hour, above which there is an alert",
+        0.2, ge=0, le=1, description="Share of prompts without OpenAI within an hour that alerts"
     )
     moderation: Annotated[Literal["off", "text", "all"], AnyCase] = Field(
         "all", description="What OpenAI judges before an order is charged: off, text, all (text and photo)"
@@ -208,16 +207,11 @@ class SettingsFields(BaseSettings):
         900, ge=1, le=86_400, description="A job with no video by then is failed and its credit returned"
     )
     draft_keep_seconds: float = Field(
-        86_400,
-        ge=3600,
-        description="How long an order that is not placed is kept, with its photo and words, untouched",
+        86_400, ge=3600, description="How long an order not placed is kept with photo and words"
     )
     photo_bytes_per_day: int = Field(200_000_000, ge=20_000_000, description="Photos of one person and day")
     refund_life_seconds: int = Field(
-        604_800,
-        ge=60,
-        le=31_536_000,
-        description="New life of returned credits whose own has ended meanwhile",
+        604_800, ge=60, le=31_536_000, description="New life of returned credits whose own has ended"
     )
     lease_seconds: float = Field(30, ge=0.5, le=3600, description="A worker silent so long loses its jobs")
     worker_slots: int = Field(200, ge=1, le=10_000, description="How many jobs one worker holds at once")
@@ -226,23 +220,18 @@ class SettingsFields(BaseSettings):
         4,
         gt=0,
         le=600,
-        description="Pause before the first retry of a submission, doubling; the real one is random",
+        description="Pause before the first retry of a submission, doubling; random around it",
     )
 
     # KIE and its models
     kie_poll_seconds: float | None = Field(
-        None,
-        gt=0,
-        le=60,
-        description="First pause between two looks at a task, later thrice as long; empty: 5, sandbox 0.5",
+        None, gt=0, le=60, description="First pause between two looks at a task; empty: 5, sandbox 0.5"
     )
     kie_creations_per_10_s: int = Field(
         20, ge=1, le=100_000, description="Tasks an account may create in 10 s"
     )
     kie_accounts: int | None = Field(
-        None,
-        ge=1,
-        description="How many keys KIE_API_KEYS has, for the bot, which does not get them; empty: counted",
+        None, ge=1, description="Number of keys in KIE_API_KEYS, for the bot, which has none; empty: counted"
     )
     kie_rest_seconds: float | None = Field(
         None,
@@ -344,15 +333,11 @@ class SettingsFields(BaseSettings):
         "https://t.me, or the sandbox's chat",
     )
     yookassa_receipts: bool = Field(
-        False,
-        description="true: the shop sends receipts (54-FZ) through YooKassa, and buyers are asked where to",
+        False, description="true: YooKassa sends receipts (54-FZ), and buyers are asked where to"
     )
     yookassa_vat_code: int = Field(1, ge=1, le=12, description="VAT in receipts, YooKassa's code; 1: without")
     yookassa_tax_system: int | None = Field(
-        None,
-        ge=1,
-        le=6,
-        description="Tax system in receipts, YooKassa's code; empty: as in the cash register",
+        None, ge=1, le=6, description="Tax system in receipts, YooKassa's code; empty: the register's"
     )
     yookassa_payment_subject: Subject = Field("service", description="What a receipt says was sold")
     yookassa_payment_mode: Mode = Field("full_payment", description="How a receipt says it was paid")
@@ -364,8 +349,7 @@ class SettingsFields(BaseSettings):
     )
     yookassa_threads: int = Field(16, ge=2, le=256, description="Calls of YooKassa at once in one process")
     yookassa_sources: Annotated[tuple[str, ...], *COMMAS, AfterValidator(networks)] = Field(
-        YOOKASSA_PUBLISHED_NETWORKS,
-        description="Networks that notifications of YooKassa may come from; empty: those it publishes",
+        YOOKASSA_PUBLISHED_NETWORKS, description="Networks YooKassa notifies from; empty: those it publishes"
     )
     payments_compare_seconds: float = Field(
         86_400, ge=0, description="How often the provider's book is compared with the ledger; 0: never"

@@ -62,9 +62,9 @@ class Chat:
     async def say(self, text: str) -> None:
         await self._post("send", json={"text": text})
 
-    async def send_photo(self, photo: bytes, *, as_file: bool = False, name: str = "photo.jpg") -> None:
+    async def send_photo(self, photo: bytes, *, as_file: bool = False, caption: str = "") -> None:
         field = "document" if as_file else "photo"
-        await self._post("send", files={field: (name, photo, "image/jpeg")})
+        await self._post("send", files={field: ("photo.jpg", photo, "image/jpeg")}, data={"caption": caption})
 
     async def tap(self, button: Button, *, wait_s: float = 0) -> dict[str, Any] | None:
         """Press a button, even a removed one; the bot's answer if within `wait_s`."""

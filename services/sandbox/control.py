@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from events.errors import NeurocardsError
-from services.sandbox import kie, yookassa
+from services.sandbox import kie, telegram, yookassa
 from services.sandbox.app import Context
 from services.sandbox.faults import FaultError, FaultRule
 from services.sandbox.knobs import change_knobs, knobs
@@ -90,7 +90,7 @@ class _Control:
         return web.json_response(
             {
                 "kie": kie.book(self._ctx),
-                "telegram": {"sent": dict(messages)},
+                "telegram": {"sent": dict(messages), "refused": telegram.of(self._ctx).flood.refused},
                 "yookassa": yookassa.book(self._ctx),
             }
         )

@@ -41,6 +41,7 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     )
     telegram_chat_rate: float = 200.0  # messages to one chat per second (about 1 in reality); 0: no limit
     telegram_chat_burst: int = 1000  # how many may come at once before that
+    telegram_rate: float = 0.0  # messages to all chats per second (about 30 in reality); 0: no limit
 
 
 def knobs(ctx: Context) -> Knobs:

@@ -39,7 +39,9 @@ class Rates(msgspec.Struct, frozen=True):
 
 
 def rates_for(settings: Settings) -> Rates:
-    """Telegram's rates; its sandbox takes more, since its people do not wait like real ones."""
+    """Telegram's rates, or what is set; its sandbox takes more: its people do not wait like real ones."""
+    if told := settings.telegram_messages_per_second:
+        return Rates(all_per_s=told)
     if settings.uses_sandbox_for("telegram"):
         return Rates(all_per_s=500, all_burst=50, chat_per_s=50, chat_burst=20)
     return Rates()

@@ -1,7 +1,8 @@
 -- name: begin
--- Take update $1 in hand; how many processes have done so by now, and how many before it were left out. No row
--- when it is gone.
-UPDATE updates SET begun = begun + 1 WHERE update_id = $1 RETURNING begun, dropped
+-- Take update $1 in hand; how many processes have done so by now, how many before it were left out, and its age in
+-- seconds. No row when it is gone.
+UPDATE updates SET begun = begun + 1 WHERE update_id = $1
+RETURNING begun, dropped, extract(epoch FROM clock_timestamp() - received_at)::float8
 
 -- name: drop_floods
 -- Of each chat in $1 keep the newest $2 ordinary updates that nobody has begun. What goes is counted on the oldest

@@ -21,7 +21,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from ledger.postgres import TRANSIENT
 from services.bot.inbox.outage_log import OutageLog, Pauses
 from services.bot.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
-from services.bot.metrics import IN_HAND, UPDATES
+from services.bot.metrics import IN_HAND, UPDATES, handling
 from services.platform.periodic import sleep
 
 logger = structlog.get_logger()
@@ -146,7 +146,8 @@ class InboxRunner:
         begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
         if begun is None:  # gone: left out of a flood, or its person was erased; or the process ends
             return
-        processes, dropped = begun
+        processes, dropped, age_s = begun
+        handling(age_s)
         if processes > BEGUN_MAX:
             await self._park(stored, f"{processes - 1} processes ended while handling it")
             return

@@ -62,9 +62,9 @@ class Inbox:
         rows = await self._pool.fetch(query("waiting"), urgent, list(in_hand), limit)
         return [StoredUpdate(*row) for row in rows]
 
-    async def begin(self, update_id: int) -> tuple[int, int] | None:
-        """Count a process's beginning; how many, and how many updates were left out before it. None when it
-        is gone."""
+    async def begin(self, update_id: int) -> tuple[int, int, float] | None:
+        """Count a process's beginning; how many, how many updates were left out before it, and its age in
+        seconds. None when it is gone."""
         row = await self._pool.fetchrow(query("begin"), update_id)
         return tuple(row) if row else None
 

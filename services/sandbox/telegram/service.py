@@ -17,6 +17,7 @@ from services.sandbox.telegram.updates import UpdateQueue
 from services.sandbox.telegram.webhooks import Webhooks
 from services.sandbox.telegram.world import World
 
+_ALL_CHATS = 0
 BLOCKED = "bot was blocked by the user"
 
 
@@ -99,22 +100,28 @@ def of(ctx: Context) -> Telegram:
 
 
 class FloodLimit:
-    """A token bucket per chat; the real limits are not published, so ours are settings."""
+    """A token bucket per chat and one for all; the real limits are not published, so ours are settings."""
 
     def __init__(self, ctx: Context) -> None:
         self._ctx = ctx
         self._levels: dict[int, tuple[float, float]] = {}
+        self.refused = 0
+        """How often it was too much."""
 
     def check(self, chat_id: int) -> None:
-        """Take one token. Raises BotApiError 429 with the seconds until there is one."""
+        """Take one token of each. Raises BotApiError 429 with the seconds until there is one."""
         limits = knobs(self._ctx)
-        rate, burst = limits.telegram_chat_rate, limits.telegram_chat_burst
+        self._take(_ALL_CHATS, limits.telegram_rate, max(1, int(limits.telegram_rate)))
+        self._take(chat_id, limits.telegram_chat_rate, limits.telegram_chat_burst)
+
+    def _take(self, bucket: int, rate: float, burst: int) -> None:
         if rate == 0:
             return
         now = self._ctx.clock.now()
-        level, at = self._levels.get(chat_id, (float(burst), now))
+        level, at = self._levels.get(bucket, (float(burst), now))
         level = min(burst, level + (now - at) * rate)
         if level < 1:
-            self._levels[chat_id] = (level, now)
+            self._levels[bucket] = (level, now)
+            self.refused += 1
             raise too_many_requests(max(1, math.ceil((1 - level) / rate)))
-        self._levels[chat_id] = (level - 1, now)
+        self._levels[bucket] = (level - 1, now)
