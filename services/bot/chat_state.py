@@ -20,6 +20,8 @@ query = load_queries("services.bot")
 class Awaiting(StatesGroup):
     contact = State()
     """The receipt's address."""
+    promo = State()
+    """A promo code, until something else comes."""
 
 
 class Buying(msgspec.Struct, frozen=True):
@@ -37,9 +39,14 @@ class ChatData(msgspec.Struct, frozen=True, omit_defaults=True):
 
     early: dict[str, Any] = {}
     """The message with a photo that came before the terms were accepted."""
+    link: str = ""
+    """What a link was for that was followed before the terms were accepted."""
+    style: str = ""
+    """The style that a link has chosen for the next order."""
     buying: Buying | None = None
-    contact_message: int = 0
-    """The message with the receipt's address; should it come again, it is no text for an order."""
+    taken_message: int = 0
+    """The message with the receipt's address or promo code; should it come again, it is no "
+    "text for an order."""
     cut_text: int = 0
     """The message whose text was refused as the beginning of a longer one; its rest may follow."""
 

@@ -74,6 +74,11 @@ class BotContext:
         candidates = self.catalogue.candidates(model, sides, seconds) if model is not None else ()
         return any(self.circuits.of(each.slug).available for each in candidates)
 
+    @property
+    def invites(self) -> bool:
+        """Whether an invitation brings anything."""
+        return bool(self.settings.referral_credits or self.settings.referred_credits)
+
     async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
         return await self.outlook.estimate(model, person.account, jobs, self.deadline_s(model))
 

@@ -119,3 +119,11 @@ def _names_image(message: Message) -> bool:
     if (document.mime_type or "").startswith("image/"):
         return True
     return (document.file_name or "").lower().endswith(_IMAGE_NAMES)
+
+
+def is_photo(message: Message) -> bool:
+    return content_of(message) == "photo"
+
+
+def is_plain_text(message: Message) -> bool:
+    return message.text is not None and not message.text.startswith("/")

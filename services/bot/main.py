@@ -7,7 +7,6 @@ from typing import Final
 
 import structlog
 from aiogram import Bot
-from aiogram.types import BotCommand
 
 from services.accounts.drafts import Drafts
 from services.accounts.personal_data import PersonalData
@@ -23,6 +22,7 @@ from services.bot.metrics import AnswerTimes
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_history import History
 from services.bot.polling import Polling
+from services.bot.screens.menu import commands, description, short_description
 from services.bot.update_handler import ALLOWED_UPDATES, UpdateHandler, build_dispatcher
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import READ_EVERY_S, CircuitBook, Circuits
@@ -89,7 +89,7 @@ async def serve(settings: Settings) -> None:
                 turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop)
                 runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
-                runtime.spawn(tell_commands(runtime, bot, texts), "commands", may_end=True)
+                runtime.spawn(show_window(runtime, shop, bot), "window", may_end=True)
                 spawn_views(runtime, shop, inbox)
                 runtime.ready()
                 await runtime.wait()
@@ -125,38 +125,30 @@ async def together(over: asyncio.Event, *parts: Awaitable[None]) -> None:
             raise result
 
 
-def commands(texts: Catalogues, locale: str) -> list[BotCommand]:
-    def _(msgid: str) -> str:
-        return texts.gettext(msgid, locale=locale)
-
-    described = {
-        "menu": _("Menu"),
-        "create": _("Create a video"),
-        "cabinet": _("Balance and history"),
-        "topup": _("Buy credits"),
-        "promo": _("Use a promo code"),
-        "help": _("How it works"),
-        "language": _("Language"),
-        "support": _("Support"),
-        "paysupport": _("Questions about a payment"),
-        "terms": _("The terms"),
-        "cancel": _("Drop the current order"),
-    }
-    return [BotCommand(command=name, description=text) for name, text in described.items()]
-
-
-async def tell_commands(runtime: Runtime, bot: Bot, texts: Catalogues) -> None:
-    """Set Telegram's list of our commands, in each language; best effort."""
+async def show_window(runtime: Runtime, shop: BotContext, bot: Bot) -> None:
+    """Set description and commands in each language; best effort."""
     for locale in LOCALES:
         code = None if locale == DEFAULT_LOCALE else locale
-        while True:
+        while not runtime.stop.is_set():
             try:
-                await bot.set_my_commands(commands(texts, locale), language_code=code)
+                with shop.texts.context(), shop.texts.use_locale(locale):
+                    await _set_window(shop, bot, code)
                 break
             except Exception as error:
                 if not is_transient(error):
-                    logger.warning("commands_not_told", reason=str(error))
+                    logger.warning("window_not_set", reason=str(error))
                     return
             await sleep(5, runtime.stop)
-            if runtime.stop.is_set():
-                return
+
+
+async def _set_window(shop: BotContext, bot: Bot, code: str | None) -> None:
+    """What is so already stays: Telegram lets these be changed only so often."""
+    wanted = commands(invites=shop.invites)
+    if await bot.get_my_commands(language_code=code) != wanted:
+        await bot.set_my_commands(wanted, language_code=code)
+    text = description(shop.settings.free_credits)
+    if (await bot.get_my_description(language_code=code)).description != text:
+        await bot.set_my_description(text, language_code=code)
+    text = short_description()
+    if (await bot.get_my_short_description(language_code=code)).short_description != text:
+        await bot.set_my_short_description(text, language_code=code)

@@ -1,17 +1,19 @@
 """Replies in the chat: screens sent, edited, or answered to the order card."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiogram import Bot
+from aiogram.exceptions import TelegramAPIError
 from aiogram.fsm.context import FSMContext
-from aiogram.types import CallbackQuery, Message, ReplyParameters, TelegramObject
+from aiogram.types import BotCommandScopeChat, CallbackQuery, Message, ReplyParameters, TelegramObject
 
 from services.adapters.telegram import client
 from services.adapters.telegram.client import edit_buttons, edit_text
 from services.bot.chat_state import Awaiting, ChatData, load_data, save_data
 from services.bot.context import BotContext, Person
 from services.bot.screens import card, topup
-from services.bot.screens.menu import Screen
+from services.bot.screens.menu import Screen, commands
 
 
 async def send_screen(bot: Bot, chat_id: int, screen: Screen, *, answer_to: int = 0) -> int:
@@ -76,6 +78,12 @@ class Conversation:
             self.bot, message.chat.id, message.message_id, screen.text, screen.buttons
         ):
             await self.send_screen(screen)
+
+    async def offer_commands(self) -> None:
+        """List the commands of this chat in the language now spoken; best effort."""
+        scope = BotCommandScopeChat(chat_id=self.person.chat_id)
+        with suppress(TelegramAPIError):
+            await self.bot.set_my_commands(commands(invites=self.shop.invites), scope=scope)
 
     async def answer_tap(self, text: str = "", *, alert: bool = False) -> None:
         """Answer the tapped button; a text has no such answer."""

@@ -16,7 +16,7 @@ from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
 from services.bot.context import BotContext
-from services.bot.handlers import admin, card, fallback, menu, order, place_order, terms, topup
+from services.bot.handlers import admin, card, fallback, menu, order, place_order, promotions, terms, topup
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
@@ -131,6 +131,7 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
     dispatcher.include_routers(
         fallback.foreign,
         terms.router,
+        promotions.router,
         admin.router,
         menu.router,
         topup.router,

@@ -48,6 +48,7 @@ _YOOKASSA_WRITE = ("500_after", *_YOOKASSA_READ)
 _TELEGRAM = ("429", "500", "blocked", "html_502", "drop_before", "drop_after", "hang", "hang_after")
 _TELEGRAM_METHODS = (
     "getMe", "getUpdates", "setWebhook", "deleteWebhook", "getWebhookInfo", "setMyCommands",
+    "getMyCommands", "setMyDescription", "setMyShortDescription",
     "sendMessage", "editMessageText", "editMessageReplyMarkup", "editMessageCaption", "editMessageMedia",
     "deleteMessage", "answerCallbackQuery", "sendChatAction", "sendPhoto", "sendVideo", "sendDocument",
     "sendAnimation", "copyMessage", "getFile", "getChat", "sendInvoice", "answerPreCheckoutQuery",

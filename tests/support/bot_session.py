@@ -13,12 +13,14 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, File, Message, User
 from msgspec.structs import replace
 
+from events.stream_names import promo_stream
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
 from ledger.decider import State, decide, evolve, initial, streams_read
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.payments.state import PaymentState
+from ledger.promotions.promo_codes import PromoState
 from services.accounts.drafts import Draft, Offered, View
 from services.accounts.personal_data import Account, Brief
 from services.adapters.openai.moderation import Kinds, Moderator
@@ -96,7 +98,9 @@ class MemoryLedger:
         self.states: dict[str, State] = {}
         self.placed: list[Command] = []
         self.keys: dict[str, Receipt] = {}
-        self.read = SimpleNamespace(account=self._account, job=self._job, payment=self._payment)
+        self.read = SimpleNamespace(
+            account=self._account, job=self._job, payment=self._payment, promo=self._promo
+        )
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
         if key in self.keys:
@@ -118,6 +122,9 @@ class MemoryLedger:
     async def _payment(self, payment: str) -> PaymentState:
         return cast(PaymentState, self.states.get(f"payment-{payment}", PaymentState()))
 
+    async def _promo(self, code: str) -> PromoState:
+        return cast(PromoState, self.states.get(promo_stream(code), PromoState()))
+
 
 class MemoryPeople:
     """People without a database."""
@@ -128,6 +135,7 @@ class MemoryPeople:
         self.texts: dict[str, Brief] = {}
         self.forgotten: dict[bytes, int] = {}
         self.owned: set[str] = {"photos/p.jpg"}
+        self.wrong = 0
 
     async def remembered(self, names: Sequence[bytes]) -> int | None:
         return next((self.forgotten[name] for name in names if name in self.forgotten), None)
@@ -161,6 +169,12 @@ class MemoryPeople:
     async def keep_text(self, account: str, body: Brief, ref: str) -> str:
         self.texts.setdefault(ref, body)
         return ref
+
+    async def wrong_codes(self, account: str) -> int:
+        return self.wrong
+
+    async def note_wrong_code(self, account: str) -> None:
+        self.wrong += 1
 
     async def brief(self, ref: str) -> Brief | None:
         return self.texts.get(ref)

@@ -18,6 +18,7 @@ class MenuAction(StrEnum):
     TOPUP = "topup"
     SUPPORT = "support"
     LANGUAGE = "language"
+    TERMS = "terms"
     RESUME = "resume"
     """Back to the order in the making."""
 

@@ -24,6 +24,7 @@ from aiogram.client.session.base import BaseSession
 from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
+    AiogramError,
     ClientDecodeError,
     TelegramBadRequest,
     TelegramEntityTooLarge,
@@ -46,6 +47,7 @@ logger = structlog.get_logger()
 
 REQUEST_TIMEOUT_S: Final = 20.0
 FLOOD_PATIENCE_S: Final = 30.0
+_NAME_PATIENCE_S: Final = 5.0
 _GONE_CHAT: Final = ("chat not found", "user is deactivated", "bot was blocked", "peer_id_invalid")
 _GONE_MESSAGE: Final = (
     "message to edit not found",
@@ -54,6 +56,23 @@ _GONE_MESSAGE: Final = (
     "there is no text in the message to edit",
     "there is no caption in the message to edit",
 )
+
+
+def start_link(username: str | None, payload: str) -> str:
+    """A link that opens the chat and begins it with `payload`: up to 64 of A-Z, a-z, 0-9, _ and -."""
+    return f"https://t.me/{username}?start={payload}"
+
+
+async def bot_name(settings: Settings) -> str:
+    """The bot's username, as Telegram tells it; `<bot>` when it does not answer."""
+    bot = create_bot(settings)
+    try:
+        async with asyncio.timeout(_NAME_PATIENCE_S):
+            return (await bot.me()).username or "<bot>"
+    except (AiogramError, aiohttp.ClientError, TimeoutError):
+        return "<bot>"
+    finally:
+        await bot.session.close()
 
 
 class ObeyFlood(BaseRequestMiddleware):

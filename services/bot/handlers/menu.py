@@ -1,18 +1,15 @@
-"""Menu, help, language, support, account (from the log) and promo codes."""
+"""Menu, help, language, support and account (from the log)."""
 
 from aiogram import Router
-from aiogram.filters import Command, CommandObject, CommandStart
+from aiogram.filters import Command, CommandStart
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 
 from ledger.accounts.lots import Lot
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction, Reminders
-from services.bot import promotions
 from services.bot.card_message import show
-from services.bot.context import BotContext
-from services.bot.handlers import order
+from services.bot.handlers import order, promotions
 from services.bot.handlers.terms import welcome
-from services.bot.inputs import quote
 from services.bot.order_history import Operation, ShownJob
 from services.bot.replies import Conversation
 from services.bot.screens import menu as screens
@@ -20,7 +17,6 @@ from services.bot.screens import topup
 from services.bot.screens.labels import credits_text, moment, operation_name, stage_name, style_name
 from services.bot.screens.menu import (
     Screen,
-    cabinet_button,
     create_button,
     home_button,
     keyboard,
@@ -56,8 +52,14 @@ async def pay_support(message: Message, chat: Conversation) -> None:
 
 
 @router.message(Command("terms"))
-async def terms(message: Message, chat: Conversation) -> None:
-    await chat.send_aside(screens.terms(chat.shop, chat.person.locale, accepted=True))
+@router.callback_query(Menu.filter_action(MenuAction.TERMS))
+async def terms(event: TelegramObject, chat: Conversation) -> None:
+    await chat.send_aside(screens.whole_terms(chat.shop, accepted=True))
+
+
+@router.message(Command("privacy"))
+async def privacy(message: Message, chat: Conversation) -> None:
+    await chat.send_aside(screens.privacy(chat.shop))
 
 
 @router.message(Command("support"))
@@ -79,6 +81,7 @@ async def language_chosen(query: CallbackQuery, callback_data: ChooseLanguage, c
     await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
     with chat.shop.texts.use_locale(callback_data.locale):
         await chat.edit_screen(Screen(_("🌐 We speak English now."), keyboard([home_button()])))
+        await chat.offer_commands()
         if draft := await order.open_draft(chat):
             await show(chat, draft)
 
@@ -110,20 +113,10 @@ async def cabinet_screen(chat: Conversation) -> Screen:
         parts += ["", _("<b>Last operations</b>"), *map(_operation_line, operations)]
     if jobs:
         parts += ["", _("<b>Last videos</b>"), *map(_job_line, jobs)]
-    if promotions.invites(chat.shop):
-        parts += ["", _invite_line(chat.shop, await promotions.link(chat.bot, chat.person))]
+    if chat.shop.invites:
+        parts += ["", promotions.invite_line(chat.shop, await promotions.link(chat.bot, chat.person))]
     parts += ["", _("🎟 A promo code? Send /promo and the code.")]
     return Screen("\n".join(parts), keyboard([topup_button(), create_button()], [home_button()]))
-
-
-def _invite_line(shop: BotContext, link: str) -> str:
-    if shop.settings.referral_after == "purchase":
-        text = _("👥 Invite a friend: after their first top-up you get {yours}, they get {theirs}.")
-    else:
-        text = _("👥 Invite a friend: after their first video you get {yours}, they get {theirs}.")
-    yours = credits_text(shop.settings.referral_credits)
-    theirs = credits_text(shop.settings.referred_credits)
-    return f"{text.format(yours=yours, theirs=theirs)}\n{quote(link)}"
 
 
 def _ending_line(ending: list[Lot]) -> str:
@@ -140,39 +133,3 @@ def _operation_line(operation: Operation) -> str:
 def _job_line(job: ShownJob) -> str:
     number = "" if job.of == 1 else " " + _("{number} of {of}").format(number=job.number, of=job.of)
     return f"{stage_name(job.stage)} · {style_name(job.style)}{number} · {moment(job.at_us)}"
-
-
-@router.message(Command("promo"))
-async def promo(message: Message, command: CommandObject, chat: Conversation) -> None:
-    text = (command.args or "").strip()
-    await chat.send_aside(await _answer(chat, text) if text else _how())
-
-
-def _how() -> Screen:
-    text = _("🎟 Send the command and the code in one message, like this: <code>/promo SPRING25</code>")
-    return Screen(text, keyboard([home_button()]))
-
-
-async def _answer(chat: Conversation, text: str) -> Screen:
-    answer, credits = await promotions.redeem(chat.shop, chat.person, text)
-    if answer == "given":
-        balance = credits_text(await chat.balance())
-        said = _("🎉 The code works: <b>+{credits}</b>. Your balance: {balance}.").format(
-            credits=credits_text(credits), balance=balance
-        )
-        return Screen(said, keyboard([create_button()], [cabinet_button()]))
-    return Screen(_refusal(answer), keyboard([home_button()]))
-
-
-def _refusal(answer: promotions.Answer) -> str:
-    match answer:
-        case "used before":
-            return _("✅ This code is on your account already; a code works once.")
-        case "ended" | "disabled":
-            return _("⌛ This code is over.")
-        case "used up":
-            return _("😔 This code has been used up by others.")
-        case "too many":
-            return _("🚫 Too many codes that do not exist. Please try again in an hour.")
-        case _:
-            return _("🤷 There is no such code. Please check how it is written.")

@@ -21,13 +21,15 @@ from services.adapters.telegram.client import (
 )
 from services.bot import text_intent
 from services.bot.card_message import put_photo, show
+from services.bot.chat_state import Awaiting
 from services.bot.handlers.place_order import own_draft, place, priced
 from services.bot.handlers.questions import answer
 from services.bot.inputs import (
     SPLIT_CHARS,
     TEXT_CHARS_MAX,
     PhotoFile,
-    content_of,
+    is_photo,
+    is_plain_text,
     photo_file,
     says_something,
     tidy,
@@ -45,18 +47,11 @@ router = Router(name="order")
 
 logger = structlog.get_logger()
 
+_UNASKED: Final = ~StateFilter(Awaiting.contact)
 _WIDE: Final = 1.25
 """A photo that is so many times as wide as high loses half the product in a vertical video."""
 _SPLIT_SLACK: Final = 96
 """Clients cut at a space near the limit."""
-
-
-def is_photo(message: Message) -> bool:
-    return content_of(message) == "photo"
-
-
-def is_plain_text(message: Message) -> bool:
-    return message.text is not None and not message.text.startswith("/")
 
 
 async def open_draft(chat: Conversation) -> Draft | None:
@@ -107,7 +102,7 @@ async def back(query: CallbackQuery, callback_data: BackToOrder, chat: Conversat
     await chat.send_screen(card.waits(), answer_to=draft.message_id or 0)
 
 
-@router.message(StateFilter(None), is_photo)
+@router.message(_UNASKED, is_photo)
 async def photo(message: Message, chat: Conversation) -> None:
     """Begin an order with the photo; its caption, if there is one, is the description."""
     draft = await open_draft(chat)
@@ -142,7 +137,8 @@ async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
     key, prepared = taken
     product = accepted_text(message.caption or "") or ""
     last = await chat.shop.drafts.newest_ordered(chat.person.account)
-    known = last is not None and last.style in load_styles()
+    flow = await chat.load_data()
+    styles = [s for s in (flow.style, last.style if last else "") if s in load_styles()]
     draft = Draft(
         draft=new_id(),
         account=chat.person.account,
@@ -153,9 +149,9 @@ async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
         album=message.media_group_id or "",
         brief=new_id(),
         words=Brief(product),
-        style=last.style if last and known else "",
-        format=last.format if last and known else "9:16",
-        seconds=last.seconds if last and known else 5,
+        style=styles[0] if styles else "",
+        format=last.format if last and styles else "9:16",
+        seconds=last.seconds if last and styles else 5,
         product_message=message.message_id,
         changed_by=chat.update_id,
     )
@@ -164,6 +160,8 @@ async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
     made = await chat.shop.drafts.make(priced(chat, draft))
     if made is not None:  # else another process was faster with the same update
         await show(chat, made)
+        if flow.style:
+            await chat.save_data(replace(await chat.load_data(), style=""))
 
 
 @router.callback_query(Again.filter())
@@ -201,7 +199,7 @@ async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) 
         await show(chat, made)
 
 
-@router.message(StateFilter(None), Command("cancel"))
+@router.message(_UNASKED, Command("cancel"))
 async def cancel(message: Message, chat: Conversation) -> None:
     draft = await open_draft(chat)
     if draft is None:
@@ -218,7 +216,7 @@ async def drop(chat: Conversation, draft: Draft) -> None:
     await chat.shop.drafts.drop(draft.draft)
 
 
-@router.message(StateFilter(None), is_plain_text)
+@router.message(_UNASKED, is_plain_text)
 async def words(message: Message, chat: Conversation) -> None:
     """Take the words that are waited for; any other text means a tap, asks something, or is asked about."""
     text = message.text or ""

@@ -1,9 +1,10 @@
 """Accepting the terms, before anything else is answered."""
 
 from contextlib import suppress
+from typing import Final
 
 from aiogram import Router
-from aiogram.filters import CommandObject, CommandStart
+from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.types import CallbackQuery, Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
@@ -11,16 +12,18 @@ from msgspec.structs import replace
 from ledger import commands as c
 from ledger.errors import KeyReusedError
 from services.accounts.personal_data import forgotten_names
-from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage
-from services.bot import promotions
+from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction
 from services.bot.context import TERMS_VERSION, BotContext, Person
-from services.bot.handlers import order
-from services.bot.handlers.order import is_photo
+from services.bot.handlers import order, promotions
+from services.bot.inputs import is_photo
 from services.bot.replies import Conversation
 from services.bot.screens import menu
 from services.platform.i18n import LOCALES
 
 router = Router(name="terms")
+
+_PAYLOAD_CHARS_MAX: Final = 64
+"""Telegram's; a client can send anything."""
 
 
 async def not_accepted(event: TelegramObject, person: Person) -> bool:
@@ -33,7 +36,10 @@ router.callback_query.filter(not_accepted)
 
 @router.message(CommandStart(deep_link=True))
 async def follow_link(message: Message, command: CommandObject, chat: Conversation) -> None:
-    await promotions.remember_inviter(chat.shop, chat.person, command.args or "")
+    """The inviter is settled by this account's first event; what else the link is for waits for the terms."""
+    payload = command.args or ""
+    await promotions.remember_inviter(chat.shop, chat.person, payload)
+    await chat.save_data(replace(await chat.load_data(), link=payload[:_PAYLOAD_CHARS_MAX]))
     await show_terms(message, chat)
 
 
@@ -45,12 +51,24 @@ async def keep_photo(message: Message, chat: Conversation) -> None:
         return
     early = message.model_dump(mode="json", by_alias=True, exclude_none=True)
     await chat.save_data(replace(flow, early=early))
-    await chat.send_screen(menu.terms(chat.shop, chat.person.locale, photo=True))
+    await show_terms(message, chat)
+
+
+@router.message(Command("privacy"))
+async def privacy(message: Message, chat: Conversation) -> None:
+    await chat.send_screen(menu.privacy(chat.shop))
 
 
 @router.message()
 async def show_terms(message: Message, chat: Conversation) -> None:
-    await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
+    flow = await chat.load_data()
+    kept = bool(flow.early or flow.link)
+    await chat.send_screen(menu.terms(chat.shop, chat.person.locale, kept=kept))
+
+
+@router.callback_query(Menu.filter_action(MenuAction.TERMS))
+async def whole_terms(query: CallbackQuery, chat: Conversation) -> None:
+    await chat.edit_screen(menu.whole_terms(chat.shop, accepted=False))
 
 
 @router.callback_query(AcceptTerms.filter())
@@ -64,14 +82,16 @@ async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Convers
 
 
 async def welcome(chat: Conversation) -> None:
-    """Replace the terms, also when tapped again; then take a photo that came before them."""
+    """Replace the terms, also when tapped again; then take the link and the photo that came before them."""
     await chat.edit_screen(menu.welcome(await chat.balance()))
     await chat.answer_tap()  # now: the photo takes a while
     flow = await chat.load_data()
-    if not flow.early:
-        return
-    await order.photo(Message.model_validate(flow.early), chat)
-    await chat.save_data(replace(await chat.load_data(), early={}))
+    if flow.link:
+        await promotions.begin_with(chat, flow.link)
+    if flow.early:
+        await order.photo(Message.model_validate(flow.early), chat)
+    if flow.link or flow.early:
+        await chat.save_data(replace(await chat.load_data(), early={}, link=""))
 
 
 @router.callback_query(ChooseLanguage.filter())
@@ -80,6 +100,7 @@ async def choose_language(query: CallbackQuery, callback_data: ChooseLanguage, c
         await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
         with chat.shop.texts.use_locale(callback_data.locale):
             await chat.edit_screen(menu.terms(chat.shop, callback_data.locale))
+            await chat.offer_commands()
 
 
 @router.callback_query()

@@ -40,7 +40,7 @@ from services.adapters.telegram.stars import answer_pre_checkout
 from services.bot.chat_state import Awaiting, Buying, load_data, save_data
 from services.bot.checkout import payment_id
 from services.bot.context import BotContext, Person
-from services.bot.handlers.order import is_plain_text
+from services.bot.inputs import is_plain_text
 from services.bot.middleware import Handler
 from services.bot.replies import Conversation, send_screen
 from services.bot.screens import topup as screens
@@ -135,12 +135,12 @@ async def contact(message: Message, chat: Conversation) -> None:
     await leave_contact(chat.state, message.message_id)
 
 
-async def is_taken_contact(message: Message, state: FSMContext) -> bool:
-    return (await load_data(state)).contact_message == message.message_id
+async def is_taken(message: Message, state: FSMContext) -> bool:
+    return (await load_data(state)).taken_message == message.message_id
 
 
-@router.message(is_taken_contact)
-async def contact_again(message: Message) -> None:
+@router.message(is_taken)
+async def taken_again(message: Message) -> None:
     """The same update once more, after a kill: it was taken then."""
 
 
@@ -151,10 +151,10 @@ async def cancel(message: Message, chat: Conversation) -> None:
     await offer_packages(chat, flow.buying.draft if flow.buying else "")
 
 
-async def leave_contact(state: FSMContext, contact_message: int = 0) -> None:
+async def leave_contact(state: FSMContext, taken_message: int = 0) -> None:
     if await state.get_state() != Awaiting.contact.state:
         return
-    await save_data(state, replace(await load_data(state), buying=None, contact_message=contact_message))
+    await save_data(state, replace(await load_data(state), buying=None, taken_message=taken_message))
     await state.set_state(None)
 
 

@@ -31,6 +31,11 @@ def videos_text(number: int) -> str:
     return ngettext("{n} video", "{n} videos", number).format(n=number)
 
 
+def days_text(days: float) -> str:
+    number = max(1, round(days))
+    return ngettext("{n} day", "{n} days", number).format(n=number)
+
+
 _FORMATS: Final = {
     "9:16": N_("9:16 vertical"),
     "1:1": N_("1:1 square"),

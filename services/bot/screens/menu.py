@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import BotCommand, InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import gettext as _
 from msgspec import Struct
 
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction, TopUp
 from services.bot.context import TERMS_VERSION, BotContext
 from services.bot.inputs import TEXT_CHARS_MAX, quote
-from services.bot.screens.labels import credits_text
+from services.bot.screens.labels import credits_text, days_text
 
 LANGUAGE_NAMES: Final = {"ru": "🇷🇺 Русский", "en": "🇬🇧 English"}
 
@@ -50,36 +50,120 @@ def home_button() -> InlineKeyboardButton:
     return menu_button(_("☰ Menu"), MenuAction.HOME)
 
 
-def terms(shop: BotContext, locale: str, *, accepted: bool = False, photo: bool = False) -> Screen:
-    """The terms, first or to be read again. `photo`: one has come and waits for them."""
+def commands(*, invites: bool) -> list[BotCommand]:
+    """What Telegram lists behind the menu button, in the current language."""
+    described = {
+        "create": _("Create a video"),
+        "menu": _("Menu"),
+        "cabinet": _("Balance and history"),
+        "topup": _("Buy credits"),
+        "promo": _("Use a promo code"),
+        "invite": _("Invite a friend"),
+        "help": _("How it works"),
+        "language": _("Language"),
+        "support": _("Support"),
+        "paysupport": _("Questions about a payment"),
+        "terms": _("The terms"),
+        "privacy": _("Your data"),
+        "cancel": _("Drop the current order"),
+    }
+    return [
+        BotCommand(command=name, description=text)
+        for name, text in described.items()
+        if invites or name != "invite"
+    ]
+
+
+def description(gift: int) -> str:
+    """What Telegram shows in a chat that has not begun: up to 512 characters."""
+    parts = [
+        _(
+            "Promo videos for marketplaces, from one photo of your product.\n\n"
+            "📷 Send a photo with a few words about it\n"
+            "🎨 Choose a style: unboxing, in hands, close-up and more\n"
+            "🎬 A few minutes later the video is here\n\n"
+            "If it does not work out, your credits come back by themselves."
+        )
+    ]
+    if gift:
+        parts.append(_("🎁 To begin with, you get {gift} as a gift.").format(gift=credits_text(gift)))
+    return "\n".join(parts)
+
+
+def short_description() -> str:
+    """What Telegram shows on the bot's page and with its link: up to 120 characters."""
+    return _(
+        "One photo of a product becomes a promo video for your marketplace listing. In minutes, in this chat."
+    )
+
+
+def terms(shop: BotContext, locale: str, *, kept: bool = False) -> Screen:
+    """What it is and the terms in two lines. `kept`: a photo or link has come and waits for them."""
     parts = [
         _(
             "👋 <b>Hello! I am NeuroCards.</b>\n"
             "Send me a photo of your product, and I will turn it into a short promo video "
             "for your marketplace listing."
-        ),
-        _(
-            "<b>The terms in short:</b>\n"
-            "• A video costs {price}. If it does not work out, the credits come back by themselves.\n"
-            "• Send only photos and texts you have the right to use.\n"
-            "• Nothing illegal, and no people without their consent.\n"
-            "• Your photo and text go to the AI services that make the video, and nowhere else."
-        ).format(price=credits_text(shop.model.price_credits)),
+        )
     ]
-    if shop.settings.free_credits and not accepted:
+    if shop.settings.free_credits:
         gift = credits_text(shop.settings.free_credits)
         parts.append(_("🎁 As a welcome gift you get <b>{gift}</b>.").format(gift=gift))
-    if accepted:
-        return Screen("\n\n".join(parts), keyboard([home_button()]))
-    if photo:
-        parts.append(_("📷 Your photo is kept: as soon as you accept, we go on with it."))
-    parts.append(_("By tapping the button you accept the terms."))
+    if kept:
+        parts.append(_("📌 What you have sent is kept: as soon as you accept, we go on with it."))
+    parts.append(
+        _(
+            "A video costs {price}; if it does not work out, the credits come back by themselves.\n"
+            "By tapping “Accept and start” you accept the terms."
+        ).format(price=credits_text(shop.model.price_credits))
+    )
     other = "en" if locale == "ru" else "ru"
     rows = keyboard(
-        [button(_("✅ Accept and start"), AcceptTerms(version=TERMS_VERSION).pack())],
+        [_accept_button()],
+        [menu_button(_("📄 Read the terms"), MenuAction.TERMS)],
         [button(LANGUAGE_NAMES[other], ChooseLanguage(locale=other).pack())],
     )
     return Screen("\n\n".join(parts), rows)
+
+
+def _accept_button() -> InlineKeyboardButton:
+    return button(_("✅ Accept and start"), AcceptTerms(version=TERMS_VERSION).pack())
+
+
+def whole_terms(shop: BotContext, *, accepted: bool) -> Screen:
+    text = _(
+        "📄 <b>The terms</b>\n"
+        "• A video of {seconds} s costs {price}, a longer one in proportion. You see the price "
+        "before you confirm.\n"
+        "• If a video does not work out or is not ready in time, its credits come back by themselves.\n"
+        "• Credits are spent here only. Questions about a payment and money back: /paysupport\n"
+        "• Send only photos and texts you have the right to use.\n"
+        "• Nothing illegal, and no people without their consent.\n"
+        "• AI makes the videos: details may differ from the product. Check a video before you publish it. "
+        "It is yours to use.\n"
+        "• What happens to your photos, texts and data: /privacy"
+    ).format(seconds=shop.model.duration_s, price=credits_text(shop.model.price_credits))
+    return Screen(text, keyboard([home_button() if accepted else _accept_button()]))
+
+
+def privacy(shop: BotContext) -> Screen:
+    keep = shop.settings
+    text = _(
+        "🔒 <b>Your data</b>\n"
+        "• I keep what you send for an order: photo and words, {orders} after it; videos, {videos}; "
+        "and your Telegram number and language, to answer you.\n"
+        "• Photo and words go to the AI services that check them and make the video, and nowhere else.\n"
+        "• YooKassa or Telegram takes your money: I never see your card. "
+        "An address for the receipt is kept for {contacts}.\n"
+        "• The book of credits has no names: only a random number.\n"
+        "• To have all of it deleted, write to {contact}."
+    ).format(
+        orders=days_text(keep.orders_keep_days),
+        videos=days_text(keep.videos_keep_days),
+        contacts=days_text(keep.contacts_keep_days),
+        contact=quote(keep.support_contact),
+    )
+    return Screen(text, keyboard([home_button()]))
 
 
 def welcome(balance: int) -> Screen:
@@ -111,15 +195,23 @@ def _menu_keyboard(unfinished: bool) -> InlineKeyboardMarkup:
 def help_screen(shop: BotContext) -> Screen:
     text = _(
         "<b>How it works</b>\n"
-        "1. Send a photo of the product: as a photo or as a file (JPEG, PNG, WebP), up to 20 MB.\n"
-        "2. Describe the product, up to {chars} characters.\n"
-        "3. Choose a style and, if you like, add wishes.\n"
-        "4. Choose how many videos and confirm. One video costs {price}.\n\n"
-        "If a video does not work out, the credits come back by themselves, and I will tell you why.\n\n"
-        "/menu – menu\n/cabinet – balance and history\n/topup – buy credits\n"
-        "/cancel – drop the current order\n/language – language\n/support – support\n"
-        "/paysupport – questions about a payment\n/terms – the terms"
-    ).format(chars=TEXT_CHARS_MAX, price=credits_text(shop.model.price_credits))
+        "1. Send a photo of the product with a few words about it: what it is and what is special about it.\n"
+        "2. Choose a style on the card under the photo. Format, length and number can be changed "
+        "there, too.\n"
+        "3. Tap “Create”. One video of {seconds} s costs {price}.\n\n"
+        "<b>For a good video</b>\n"
+        "• The whole product, in good light, without text over it; JPEG, PNG or WebP, up to 20 MB.\n"
+        "• Words up to {chars} characters. Send them again or edit your message to change them.\n\n"
+        "<b>If something is wrong</b>\n"
+        "• A video that does not work out costs nothing: the credits come back, and I say why.\n"
+        "• Where is my video? /cabinet\n"
+        "• A payment has not arrived: /paysupport\n"
+        "• Anything else: /support\n\n"
+        "/topup – buy credits\n/promo – enter a promo code\n/invite – invite a friend\n"
+        "/language – language\n/cancel – drop the current order\n/terms – the terms\n/privacy – your data"
+    ).format(
+        chars=TEXT_CHARS_MAX, price=credits_text(shop.model.price_credits), seconds=shop.model.duration_s
+    )
     return Screen(text, keyboard([create_button()], [home_button()]))
 
 

@@ -15,6 +15,7 @@ from services.cli.timespec import iso, optional_us, timed_for
 if TYPE_CHECKING:
     from ledger.postgres import Pool
     from ledger.promotions.commands import CreatePromo, DisablePromo
+    from services.platform.settings import Settings
 
 Code = Annotated[
     str,
@@ -55,7 +56,14 @@ def create(
         "code": command.code, "credits": credits, "uses_max": uses, "expires_at": iso(ends_at_us),
         "life_days": life_days, "reason": reason, "actor": actor,
     }  # fmt: skip
+    say(f"opens the chat and redeems it: {run('promo', lambda settings: _link(settings, command.code))}")
     _change(command, row, dry_run, yes, output)
+
+
+async def _link(settings: Settings, code: str) -> str:
+    from services.adapters.telegram.client import bot_name, start_link
+
+    return start_link(await bot_name(settings), f"promo_{code}")
 
 
 def disable(

@@ -129,7 +129,7 @@ class _Api:
                 "blocked": record["blocked"],
                 "pinned_message_id": record.get("pinned_message_id"),
                 "bot": self._world.bot_user(),
-                "commands": commands(self._telegram, language),
+                "commands": commands(self._telegram, language, person.id),
                 "description": text(self._telegram, "description", language),
             }
         )

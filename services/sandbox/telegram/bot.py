@@ -39,7 +39,7 @@ async def set_my_commands(telegram: Telegram, call: Call) -> bool:
 
 @method("getMyCommands")
 async def get_my_commands(telegram: Telegram, call: Call) -> list[dict[str, str]]:
-    return commands(telegram, call.text("language_code"))
+    return _listed(telegram, _commands_key(call))
 
 
 @method("deleteMyCommands")
@@ -156,9 +156,15 @@ async def get_star_transactions(telegram: Telegram, call: Call) -> dict[str, Any
     return {"transactions": telegram.payments.transactions(offset, limit)}
 
 
-def commands(telegram: Telegram, language: str) -> list[dict[str, str]]:
-    found = telegram.store.get(_KIND, f"commands:{language}") or telegram.store.get(_KIND, "commands:")
-    listed: list[dict[str, str]] = (found or {"commands": []})["commands"]
+def commands(telegram: Telegram, language: str, chat_id: int) -> list[dict[str, str]]:
+    """What a person's menu lists: their chat's own commands before everybody's."""
+    scopes = (f"chat{chat_id}", "all_private_chats", "default")
+    keys = (f"commands:{scope}:{code}" for scope in scopes for code in (language, ""))
+    return next(filter(None, (_listed(telegram, key) for key in keys)), [])
+
+
+def _listed(telegram: Telegram, key: str) -> list[dict[str, str]]:
+    listed: list[dict[str, str]] = (telegram.store.get(_KIND, key) or {"commands": []})["commands"]
     return listed
 
 
@@ -170,7 +176,10 @@ def text(telegram: Telegram, field: str, language: str) -> str:
 
 
 def _commands_key(call: Call) -> str:
-    return f"commands:{call.text('language_code')}"
+    scope = call.structure("scope", "can't parse BotCommandScope") or {"type": "default"}
+    if not isinstance(scope, dict) or not isinstance(scope.get("type"), str):
+        raise bad_request("can't parse BotCommandScope")
+    return f"commands:{scope['type']}{scope.get('chat_id', '')}:{call.text('language_code')}"
 
 
 def _is_command(raw: Any) -> bool:

@@ -1,5 +1,7 @@
 """The way from /start to an order, and everything around it, against the sandboxed Telegram."""
 
+from typing import Any
+
 import pytest
 
 from services.adapters.telegram.callback_data import Again, ChooseLanguage, Menu, MenuAction, Order, TopUp
@@ -13,6 +15,7 @@ from tests.integration.services.bot.people import (
     Visitor,
     picture,
 )
+from tests.support.waiting import eventually
 
 CANCEL = "card|cancel|"
 
@@ -20,7 +23,7 @@ CANCEL = "card|cancel|"
 async def test_from_start_to_an_order(visitor: Visitor) -> None:
     """Two messages of an order: the card, and later the video."""
     await visitor.say("/start")
-    assert "2 credits" in await visitor.hears("terms in short")
+    assert "2 credits" in await visitor.hears("you accept the terms")
     await visitor.press(TERMS)
     assert "You have 2 credits" in await visitor.hears("Welcome")
     before = len(visitor.chat.from_bot())
@@ -41,6 +44,25 @@ async def test_from_start_to_an_order(visitor: Visitor) -> None:
     await visitor.hears("in the queue")
     assert visitor.buttons(confirm.message_id) == []
     assert len(visitor.chat.from_bot()) == before + 1, "one card, edited in place"
+
+
+async def test_telegram_lists_the_commands_in_the_language_that_is_spoken(visitor: Visitor) -> None:
+    async def profile() -> dict[str, Any]:
+        url = f"{visitor.world.sandbox_url}/chat/{visitor.chat.user_id}/profile"
+        return dict((await visitor.http.get(url)).json())
+
+    await visitor.enter()
+    shown = await profile()
+    assert shown["description"].startswith("Promo videos")
+    assert shown["commands"][0]["description"] == "Create a video"
+    await visitor.say("/language")
+    await visitor.press(ChooseLanguage(locale="ru").pack())
+    await visitor.hears("по-русски")
+
+    async def russian() -> bool:
+        return bool((await profile())["commands"][0]["description"] == "Создать видео")
+
+    await eventually(russian, what="commands in Russian")
 
 
 async def test_three_taps_from_a_photo_with_a_caption(visitor: Visitor) -> None:
@@ -71,7 +93,7 @@ async def test_the_draft_knows_its_message_and_the_order_its_draft(visitor: Visi
 async def test_the_whole_way_in_russian(other_visitor: Visitor) -> None:
     visitor = other_visitor
     await visitor.say("/start")
-    assert "2 кредита" in await visitor.hears("Условия коротко")
+    assert "2 кредита" in await visitor.hears("вы принимаете условия")
     await visitor.press(TERMS)
     assert "У вас 2 кредита" in await visitor.hears("Добро пожаловать")
     await visitor.to_product()
@@ -202,10 +224,10 @@ async def test_commands_in_the_middle_keep_the_place(visitor: Visitor) -> None:
 
 async def test_nothing_works_before_the_terms(visitor: Visitor) -> None:
     await visitor.say("hello")
-    await visitor.hears("terms in short")
+    await visitor.hears("you accept the terms")
     terms = await visitor.sees(TERMS)
     await visitor.photo()
-    await visitor.hears("terms in short")
+    await visitor.hears("you accept the terms")
     assert await visitor.tap(type(terms)(terms.message_id, "", CREATE)) == "Please accept the terms first."
     await visitor.tap(terms)
     await visitor.hears("Welcome")

@@ -46,8 +46,8 @@ async def test_a_code_gives_its_credits_once(visitor: Visitor, other_visitor: Vi
     await make(world, "SPRING-25", 1)
     await visitor.enter()
     await visitor.say("/promo")
-    await visitor.hears("in one message")
-    await visitor.say("/promo  spring -25")
+    await visitor.hears("write the promo code")
+    await visitor.say("spring-25")
     assert "+3 credits" in await visitor.hears("The code works") and "5 credits" in visitor.words
     await visitor.say("/promo SPRING-25")
     await visitor.hears("already")

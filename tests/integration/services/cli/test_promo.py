@@ -22,6 +22,7 @@ async def test_a_code_is_made_listed_and_disabled(tmp_path, database_url, ledger
     shown = await promo(*create, "-o", "json", "--dry-run")
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)[0]["code"] == "SPRING-25"
+    assert "https://t.me/<bot>?start=promo_SPRING-25" in shown.stderr  # Telegram does not answer here
     assert (await promo(*create)).returncode == 2
     assert (await ledger.read.promo("SPRING-25")).created is None
     assert "position 1" in (await promo(*create, "--yes")).stderr

@@ -8,8 +8,9 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 
 import services.bot
-from services.bot.main import bot_texts, commands
+from services.bot.main import bot_texts
 from services.bot.screens.labels import credits_text, videos_text
+from services.bot.screens.menu import commands, description, short_description
 from services.platform.i18n import LOCALES, locale_for, read_catalogue
 from tests.support.each import each
 
@@ -95,9 +96,12 @@ def test_plurals(locale: str, number: int, words: str) -> None:
 
 
 @each("locale", LOCALES)
-def test_commands_fit_telegram(locale: str) -> None:
-    for command in commands(bot_texts(), locale):
-        assert re.fullmatch("[a-z0-9_]{1,32}", command.command) and 1 <= len(command.description) <= 256
+def test_what_telegram_shows_of_us_fits(locale: str) -> None:
+    with (texts := bot_texts()).context(), texts.use_locale(locale):
+        for command in commands(invites=True):
+            assert re.fullmatch("[a-z0-9_]{1,32}", command.command) and 1 <= len(command.description) <= 256
+        assert 0 < len(description(1_000)) <= 512 and 0 < len(short_description()) <= 120
+        assert "invite" not in [command.command for command in commands(invites=False)]
 
 
 @each(

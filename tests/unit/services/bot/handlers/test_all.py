@@ -23,7 +23,7 @@ from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
 from services.bot.context import TERMS_VERSION, BotContext, Person
-from services.bot.handlers import admin, card, fallback, menu, order, place_order, terms, topup
+from services.bot.handlers import admin, card, fallback, menu, order, place_order, promotions, terms, topup
 from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
 from services.platform.blobs import one_chunk
@@ -52,7 +52,7 @@ class Desk:
         """As a new process: what was only in memory is gone."""
         for router in (
             fallback.foreign, terms.router, menu.router, place_order.router, card.router, order.router,
-            fallback.router, admin.router, topup.router,
+            fallback.router, admin.router, topup.router, promotions.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
@@ -113,7 +113,7 @@ def desk() -> Desk:
 
 async def test_terms_come_first_and_accepting_shows_the_welcome_in_their_place(desk: Desk) -> None:
     await desk.say("/start")
-    assert "terms in short" in desk.said[0]
+    assert "you accept the terms" in desk.said[0]
     await desk.tap(AcceptTerms(version=TERMS_VERSION).pack())
     edit = desk.session.of(EditMessageText)[0]
     assert edit.message_id == 40 and "You have 2 credits" in edit.text
