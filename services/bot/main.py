@@ -13,6 +13,7 @@ from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
 from services.adapters.telegram.limits import RateLimit, TelegramLimits, rates_for
+from services.adapters.telegram.order_labels import SHARED
 from services.adapters.yookassa.gateway import YooKassa
 from services.bot.chat_state import PostgresStorage
 from services.bot.checkout import Checkout
@@ -107,7 +108,7 @@ def spawn_views(runtime: Runtime, shop: BotContext, inbox: Inbox) -> None:
 
 
 def bot_texts() -> Catalogues:
-    return Catalogues("services.bot", "bot")
+    return Catalogues("services.bot", "bot", *SHARED)
 
 
 async def together(over: asyncio.Event, *parts: Awaitable[None]) -> None:

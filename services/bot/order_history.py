@@ -1,7 +1,5 @@
 """An account's movements and jobs, read from the log: right at once."""
 
-from typing import Literal
-
 import msgspec
 
 from events.account import CreditEvent, CreditsCharged
@@ -11,6 +9,7 @@ from ledger.jobs.state import JobState
 from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.adapters.telegram.order_labels import LineState
 
 query = load_queries("services.bot")
 
@@ -18,8 +17,6 @@ OPERATIONS_SHOWN = 8
 JOBS_SHOWN = 5
 _CHARGES_READ = 60
 """Enough for OPERATIONS_SHOWN lines even when each is an order of several videos."""
-
-Stage = Literal["queued", "writing", "rendering", "done", "failed", "gift"]
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -35,7 +32,7 @@ class Operation(msgspec.Struct, frozen=True):
 class ShownJob(msgspec.Struct, frozen=True):
     """One video as a person sees it: number `number` of `of` in its order."""
 
-    stage: Stage
+    state: LineState
     style: str
     number: int
     of: int
@@ -75,15 +72,15 @@ class History:
             state = await self._log.job(job)
             if state.queued is not None:
                 queued = state.queued
-                shown.append(ShownJob(stage(state), queued.style, queued.number, queued.of, at_us))
+                shown.append(ShownJob(line_state(state), queued.style, queued.number, queued.of, at_us))
         return shown
 
 
-def stage(job: JobState) -> Stage:
+def line_state(job: JobState) -> LineState:
     if job.outcome == "succeeded":
         return "done"
     if job.outcome == "failed":
-        return "gift" if job.video is not None else "failed"
+        return "gifted" if job.video is not None else "failed"
     if job.submissions:
         return "rendering"
     return "writing" if job.run else "queued"

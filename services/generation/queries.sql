@@ -3,30 +3,38 @@
 SELECT recorded_at_us FROM events WHERE stream = $1 AND version = 1
 
 -- name: render_times
--- How long each model's newest videos took, from the provider's acceptance to the video stored: how many there are,
--- median and 95th percentile in seconds. $1 so many of the newest events are looked at, $2 so many videos at most.
--- Both bound the cost: one range of the primary key, then (LATERAL, LIMIT) a job's few events by (stream, version)
+-- How long newest videos took, from the provider's acceptance to the video stored: by model (seconds null), and by model
+-- and the length ordered: how many there are, median and 95th percentile in seconds, and the median of the last $3 of that
+-- model and length. $1 so many of the newest events are looked at, $2 so many videos at most. Both bound the cost: one
+-- range of the primary key, then (LATERAL, LIMIT) a job's few events by (stream, version)
 WITH made AS (
-    SELECT stream, recorded_at_us, (data ->> 'submission')::int AS submission
+    SELECT stream, position, recorded_at_us, (data ->> 'submission')::int AS submission
     FROM events
     WHERE position > (SELECT coalesce(max(position), 0) FROM events) - $1
       AND type = 'JobSucceeded'
     ORDER BY position DESC LIMIT $2
+), timed AS (
+    SELECT intended.model, queued.seconds, (made.recorded_at_us - accepted.recorded_at_us) / 1e6 AS took_s,
+           row_number() OVER (PARTITION BY intended.model, queued.seconds ORDER BY made.position DESC) AS nth
+    FROM made
+    CROSS JOIN LATERAL (
+        SELECT recorded_at_us FROM events
+        WHERE stream = made.stream AND type = 'SubmissionAccepted' AND (data ->> 'submission')::int = made.submission
+        LIMIT 1) accepted
+    CROSS JOIN LATERAL (
+        SELECT data ->> 'model' AS model FROM events
+        WHERE stream = made.stream AND type = 'SubmissionIntended' AND (data ->> 'submission')::int = made.submission
+        LIMIT 1) intended
+    CROSS JOIN LATERAL (
+        SELECT coalesce((data ->> 'seconds')::int, 0) AS seconds FROM events
+        WHERE stream = made.stream AND version = 1) queued
 )
-SELECT intended.model,
-       count(*) AS videos,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY made.recorded_at_us - accepted.recorded_at_us) / 1e6 AS usual_s,
-       percentile_cont(0.95) WITHIN GROUP (ORDER BY made.recorded_at_us - accepted.recorded_at_us) / 1e6 AS p95_s
-FROM made
-CROSS JOIN LATERAL (
-    SELECT recorded_at_us FROM events
-    WHERE stream = made.stream AND type = 'SubmissionAccepted' AND (data ->> 'submission')::int = made.submission
-    LIMIT 1) accepted
-CROSS JOIN LATERAL (
-    SELECT data ->> 'model' AS model FROM events
-    WHERE stream = made.stream AND type = 'SubmissionIntended' AND (data ->> 'submission')::int = made.submission
-    LIMIT 1) intended
-GROUP BY intended.model
+SELECT model, seconds, count(*) AS videos,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY took_s) AS usual_s,
+       percentile_cont(0.95) WITHIN GROUP (ORDER BY took_s) AS p95_s,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY took_s) FILTER (WHERE nth <= $3) AS lately_s
+FROM timed
+GROUP BY GROUPING SETS ((model), (model, seconds))
 
 -- name: waiting
 -- Per seller with unfinished jobs: how many were not submitted yet, how many there are in all, and how old the oldest

@@ -91,6 +91,9 @@ def estimate(
 
 MEASURE_EVERY_S: Final = 30.0
 QUEUE_KEPT_S: Final = 3.0
+LATELY: Final = 50
+LATELY_MIN: Final = 5
+"""Of fewer videos of a model and length nobody is told a time."""
 _EVENTS: Final = 20_000
 _VIDEOS: Final = 500
 
@@ -106,6 +109,11 @@ class RenderTimes:
     def __init__(self, pool: Pool | None = None) -> None:
         self._pool = pool
         self._measured: dict[str, Render] = {}
+        self._lately_s: dict[tuple[str, int], float] = {}
+
+    def lately_s(self, model: str, seconds: int) -> float | None:
+        """Median of the last LATELY videos of that model and length; None: fewer than LATELY_MIN."""
+        return self._lately_s.get((model, seconds))
 
     def of(self, model: Model) -> Render:
         return self._measured.get(model.slug) or guess(model.expected_s)
@@ -113,8 +121,13 @@ class RenderTimes:
     async def measure(self) -> int:
         """Measure the newest videos; 0, as `repeat` wants it. Raises what asyncpg raises."""
         if self._pool is not None:
-            rows = await self._pool.fetch(query("render_times"), _EVENTS, _VIDEOS)
-            enough = [row for row in rows if row["videos"] >= MEASURED_MIN]
+            rows = await self._pool.fetch(query("render_times"), _EVENTS, _VIDEOS, LATELY)
+            enough = [row for row in rows if row["seconds"] is None and row["videos"] >= MEASURED_MIN]
+            self._lately_s = {
+                (row["model"], row["seconds"]): row["lately_s"]
+                for row in rows
+                if row["seconds"] is not None and row["videos"] >= LATELY_MIN
+            }
             self._measured = {row["model"]: Render(row["usual_s"], row["p95_s"]) for row in enough}
         return 0
 

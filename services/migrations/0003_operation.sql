@@ -15,9 +15,18 @@ CREATE TABLE order_jobs (
     price    bigint NOT NULL,
     locale   text   NOT NULL,                        -- the language the order was made in
     state    text   NOT NULL
-        CHECK (state IN ('queued', 'writing', 'rendering', 'retrying', 'done', 'failed', 'gifted'))
+        CHECK (state IN ('queued', 'writing', 'waiting', 'rendering', 'retrying', 'done', 'failed', 'gifted')),
+    style         text   NOT NULL DEFAULT '',
+    format        text   NOT NULL DEFAULT '',
+    seconds       bigint NOT NULL DEFAULT 0,
+    position      bigint NOT NULL DEFAULT 0,         -- of the event that queued it: the order of the queue
+    rendering_us  bigint NOT NULL DEFAULT 0,         -- since when it is rendered, epoch microseconds
+    usual_s       float8 NOT NULL DEFAULT 0,         -- how long that usually takes, as known then; 0: it was not
+    floor_percent bigint NOT NULL DEFAULT 0,         -- the bar begins there: what an earlier submission had come to
+    stars         bigint NOT NULL DEFAULT 0          -- what the seller gave the video; 0: nothing yet
 );
 CREATE INDEX order_jobs_order ON order_jobs (order_id, number);
+CREATE INDEX order_jobs_ahead ON order_jobs (position) WHERE state IN ('queued', 'writing', 'waiting');
 
 -- What an order's message shows is in order_jobs; a payment's is read from the log, where it is from payment_links.
 CREATE TABLE status_messages (
@@ -30,10 +39,12 @@ CREATE TABLE status_messages (
     claims     bigint      NOT NULL DEFAULT 0,       -- fencing token: grows each time someone takes the row
     attempts   int         NOT NULL DEFAULT 0,       -- failed edits in a row
     due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- not to be taken before
+    tick_at    timestamptz,                          -- when time alone changes what it shows; NULL: it does not
     last_error text,
     PRIMARY KEY (subject, name)
 );
-CREATE INDEX status_messages_due ON status_messages (subject, due_at) WHERE wanted > shown AND NOT abandoned;
+CREATE INDEX status_messages_due ON status_messages (subject, due_at)
+    WHERE (wanted > shown OR tick_at IS NOT NULL) AND NOT abandoned;
 
 CREATE TABLE deliveries (
     job           text        NOT NULL,

@@ -7,6 +7,8 @@ notifiers only one can move the cursor.
 from collections.abc import Callable
 from typing import Any, cast
 
+from msgspec.structs import astuple
+
 from events.account import CreditsGranted
 from events.codec import decode
 from events.envelope import Cursor, Recorded
@@ -14,7 +16,7 @@ from events.stream_names import payment_of
 from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
 from projections.engine import cursors
-from services.notifier.expected_messages import Changes, JobLine, Owed, fold, jobs_in
+from services.notifier.expected_messages import Changes, JobLine, Owed, UsualSeconds, fold, jobs_in
 from services.notifier.metrics import FOLLOWED_POSITION
 from services.notifier.state_metrics import StateMetrics
 from services.streams.feed import Feed, HeadWatch
@@ -32,11 +34,13 @@ class LogConsumer:
         feed: Feed,
         *,
         on_change: Callable[[], None] = lambda: None,
+        usual: UsualSeconds = lambda _model, _seconds: None,
         wait_s: float = 1.0,
     ) -> None:
         self._pool = pool
         self._feed = feed
         self._on_change = on_change
+        self._usual = usual
         self._wait_s = wait_s
         self._times = StateMetrics(pool)
         self._cursor: Cursor | None = None
@@ -73,7 +77,8 @@ class LogConsumer:
             if not place.fresh:
                 return place.cursor, []  # another notifier has gone on; read on from there
             known = await connection.fetch(query("lines"), jobs_in(place.fresh))
-            await _write(connection, fold({row["job"]: JobLine(*row) for row in known}, place.fresh))
+            lines = {row["job"]: JobLine(*row) for row in known}
+            await _write(connection, fold(lines, place.fresh, self._usual))
             await _write_payments(connection, place.fresh)
             await _write_bonuses(connection, place.fresh)
             last = place.fresh[-1].cursor
@@ -85,11 +90,7 @@ async def _write(connection: Connection, changes: Changes) -> None:
     if not changes.lines:
         return
     lines = list(changes.lines.values())
-    columns = zip(
-        *((e.job, e.order_id, e.account, e.number, e.of_jobs, e.price, e.locale, e.state) for e in lines),
-        strict=True,
-    )
-    await connection.execute(query("lines_put"), *columns)
+    await connection.execute(query("lines_put"), *zip(*map(astuple, lines), strict=True))
     orders = {line.order_id: line.account for line in lines}
     await connection.execute(
         query("statuses_want"), "order", sorted(orders), [orders[order] for order in sorted(orders)]

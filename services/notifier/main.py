@@ -7,16 +7,16 @@ from ledger.log.reader import LogReader
 from ledger.postgres import Pool
 from services.adapters.telegram.limits import TelegramLimits, rates_for
 from services.adapters.telegram.send import create_sending_bot
+from services.generation.wait_estimate import MEASURE_EVERY_S, RenderTimes
 from services.notifier.deliveries import Deliveries, PendingGauge
 from services.notifier.log_consumer import LogConsumer
-from services.notifier.messages import Messages
+from services.notifier.messages import Messages, notifier_texts
 from services.notifier.payment_messages import PaymentMessages
 from services.notifier.sender import Sender
 from services.notifier.status_editor import Editor, StatusStore, order_contents, payment_contents
 from services.platform.blobs import open_blobs
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
-from services.platform.i18n import Catalogues
 from services.platform.periodic import repeat
 from services.platform.process import Runtime
 from services.platform.redis import blocking_client, command_client
@@ -37,7 +37,7 @@ async def serve(settings: Settings) -> None:
         stack.push_async_callback(bot.session.close)
         runtime = await stack.enter_async_context(Runtime(settings, "notifier", grace_s=GRACE_S))
         reader, limits = LogReader(pool), TelegramLimits(redis, rates_for(settings))
-        texts = Catalogues("services.notifier", "notifier")
+        texts = notifier_texts()
         messages = Messages(texts, FileLinks(settings), settings.support_contact)
         of_payments = PaymentMessages(texts)
         feed = Feed(reader, blocking_client(settings, BLOCK_S_MAX))
@@ -50,13 +50,15 @@ async def serve(settings: Settings) -> None:
             Editor(bot, orders, order_contents(pool, messages), limits),
             Editor(bot, payments, payment_contents(pool, reader, of_payments), limits),
         ]
-        follower = LogConsumer(pool, feed, on_change=lambda: _wake(sender, *editors))
+        times = RenderTimes(pool)
+        follower = LogConsumer(pool, feed, on_change=lambda: _wake(sender, *editors), usual=times.lately_s)
 
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         stop, drained = runtime.stop, asyncio.Event()
         runtime.spawn(repeat(follower.run_once, stop, "follow", idle_s=0), "follow")
         runtime.spawn(_send(sender, stop, drained), "send")
         runtime.spawn(repeat(sender.renew_once, drained, "renew", idle_s=settings.lease_seconds / 4), "renew")
+        runtime.spawn(repeat(times.measure, stop, "render_times", idle_s=MEASURE_EVERY_S), "render_times")
         for editor in editors:
             runtime.spawn(repeat(editor.run_once, stop, "edit", idle_s=IDLE_S, wake=editor.wake), "edit")
         _tell_status(runtime, pool, follower, sender)

@@ -1,21 +1,38 @@
-"""The notifier's messages in HTML: no outside text, so nothing is escaped."""
+"""The notifier's messages in HTML; of outside text there is only the seller's, escaped and cut."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
-from aiogram.utils.i18n import I18n
 
 from services.adapters.telegram.callback_data import Again, Menu, MenuAction
+from services.adapters.telegram.order_labels import (
+    SHARED,
+    STATES,
+    LineState,
+    balance_text,
+    made_line,
+    order_title,
+    state_name,
+    videos_text,
+    what_lines,
+)  # fmt: skip
 from services.generation.error_classes import policy_for
-from services.notifier.expected_messages import ENDED, Kind, LineState
+from services.notifier.expected_messages import ENDED, Kind
+from services.notifier.progress_bar import Progress, bar, progress
 from services.platform.file_links import VALID_S, FileLinks
-from services.platform.i18n import N_, locale_for
+from services.platform.i18n import Catalogues, locale_for
 
 LINES_MAX: Final = 10
 """Orders of more jobs are shown as counts."""
+AHEAD_MAX: Final = 100
+QUEUE_LOOK_S: Final = 15.0
+"""So often a card whose video waits is looked at, and edited if its place is another."""
+_SOON_S: Final = 30
+_MINUTES_S: Final = 90
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -53,34 +70,62 @@ class Delivery(msgspec.Struct, frozen=True):
         return self.kind in ("video", "gift")
 
 
-class StatusLine(msgspec.Struct, frozen=True):
-    """One job of an order. `lost`: its video was made, but handing it over failed."""
+class What(msgspec.Struct, frozen=True):
+    """What was ordered, in the language `locale`; empty: not known any more."""
 
+    order_id: str
+    locale: str
+    product: str = ""
+    style: str = ""
+    format: str = ""
+    seconds: int = 0
+
+
+class StatusLine(msgspec.Struct, frozen=True):
+    """One job of an order, of the query `status_lines`. `lost`: its video was made and could not be sent."""
+
+    job: str
     number: int
     state: LineState
     lost: bool = False
     blob: str = ""
     owed_at_s: float = 0
+    ahead: int = 0
+    elapsed_s: float = 0
+    usual_s: float = 0
+    floor_percent: int = 0
+    stars: int = 0
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of a video that is being rendered; None as long as nobody knows how long that takes."""
+        if self.state != "rendering" or not self.usual_s:
+            return None
+        return progress(self.elapsed_s, self.usual_s, self.floor_percent)
+
+    @property
+    def next_s(self) -> float:
+        """In so many seconds time alone may have changed it; infinite: never."""
+        if self.state in ("queued", "waiting"):
+            return QUEUE_LOOK_S
+        known = self.progress
+        return math.inf if known is None or known.next_s is None else known.next_s
 
 
 class Shown(msgspec.Struct, frozen=True):
+    """`next_s`: seconds until time alone changes it; None: it does not."""
+
     text: str
     buttons: InlineKeyboardMarkup | None = None
+    next_s: float | None = None
 
 
-_STATES: Final[dict[LineState, tuple[str, str]]] = {
-    "queued": ("⏳", N_("in the queue")),
-    "writing": ("✍️", N_("writing the script")),
-    "rendering": ("🎬", N_("rendering the video")),
-    "retrying": ("🔁", N_("the service stumbled, trying again")),
-    "done": ("✅", N_("done")),
-    "failed": ("❌", N_("did not work out, the credits are back")),
-    "gifted": ("🎁", N_("came late, a gift")),
-}
+def notifier_texts() -> Catalogues:
+    return Catalogues("services.notifier", "notifier", *SHARED)
 
 
 class Messages:
-    def __init__(self, texts: I18n, links: FileLinks, contact: str) -> None:
+    def __init__(self, texts: Catalogues, links: FileLinks, contact: str) -> None:
         self._texts = texts
         self._links = links
         self._contact = contact
@@ -113,12 +158,12 @@ class Messages:
         parts = [title, *self._which(delivery, locale), "", self._say(policy.happened, locale)]
         parts += [self._say(policy.advice, locale), ""]
         back = self._texts.gettext(
-            "Your credit is back.", "Your credits are back: {count}.", delivery.refunded, locale=locale
+            "Your credit is back.", "{count} credits are back.", delivery.refunded, locale=locale
         ).format(count=delivery.refunded)
         if not delivery.refunded:
             back = self._say("It was free for you.", locale)
         if balance is not None:
-            back += " " + self._say("Your balance: {balance}.", locale).format(balance=balance)
+            back += " " + self.balance(balance, locale)
         return "\n".join([*parts, "💳 " + back])
 
     def bonus(self, delivery: Delivery, balance: int | None) -> str:
@@ -131,8 +176,12 @@ class Messages:
         ).format(count=delivery.refunded)
         parts = [f"🎁 <b>{count}</b>", why]
         if balance is not None:
-            parts.append(self._say("Your balance: {balance}.", locale).format(balance=balance))
+            parts.append(self.balance(balance, locale))
         return "\n".join(parts)
+
+    def balance(self, balance: int, locale: str) -> str:
+        with self._texts.speaking(locale):
+            return balance_text(balance)
 
     @property
     def has_links(self) -> bool:
@@ -152,31 +201,57 @@ class Messages:
         )
         return InlineKeyboardMarkup(inline_keyboard=[[again], [menu]])
 
-    def status(self, lines: Sequence[StatusLine], language: str) -> str:
-        locale = locale_for(language)
+    def status(self, what: What, lines: Sequence[StatusLine], language: str | None) -> Shown:
+        """An order's card, from its commit on."""
+        locale = locale_for(language or what.locale)
         over = all(line.state in ENDED for line in lines)
-        title = self._say("Your order is finished", locale) if over else self._say("Your order", locale)
-        parts = [f"<b>{title}</b>", ""]
-        if len(lines) > LINES_MAX:
-            counts = Counter(line.state for line in lines)
-            parts += [f"{self._state(s, locale)}: {counts[s]}" for s in _STATES if counts[s]]
-        else:
-            parts += [self._line(line, len(lines), locale) for line in lines]
-        lost = [line for line in lines if line.lost and line.blob][:LINES_MAX]
-        if lost and not self._links.reachable:
-            parts += ["", self._on_request(", ".join(line.blob for line in lost), locale)]
-        elif lost:
-            parts += ["", self._say("A video may not have reached you. It is kept here for 7 days:", locale)]
-            parts += [self._link(f"№{line.number}", line.blob, line.owed_at_s) for line in lost]
-        return "\n".join(parts)
+        with self._texts.speaking(locale):
+            parts = [order_title(over=over), *what_lines(what.product, what.style)]
+            parts += [made_line(what.format, what.seconds, len(lines)), ""]
+            if len(lines) > LINES_MAX:
+                counts = Counter(line.state for line in lines)
+                parts += [f"{state_name(s)}: {videos_text(counts[s])}" for s in STATES if counts[s]]
+            else:
+                parts += [self._line(line, len(lines), locale) for line in lines]
+        parts += self._lost([line for line in lines if line.lost and line.blob][:LINES_MAX], locale)
+        next_s = min(line.next_s for line in lines) if len(lines) <= LINES_MAX else math.inf
+        return Shown("\n".join(parts), None, None if next_s == math.inf else next_s)
 
     def _line(self, line: StatusLine, of_jobs: int, locale: str) -> str:
-        number = f"{line.number}. " if of_jobs > 1 else ""
-        return number + self._state(line.state, locale)
+        text = (f"{line.number}. " if of_jobs > 1 else "") + state_name(line.state)
+        if line.state in ("queued", "waiting"):
+            return f"{text}, {self._place(line.ahead, locale)}"
+        if (known := line.progress) is None:
+            return text
+        return f"{text}\n{bar(known.percent)} {known.percent} %, {self._left(known.left_s, locale)}"
 
-    def _state(self, state: LineState, locale: str) -> str:
-        mark, name = _STATES[state]
-        return f"{mark} {self._say(name, locale)}"
+    def _place(self, ahead: int, locale: str) -> str:
+        if not ahead:
+            return self._say("next in line", locale)
+        text = self._say("{videos} before it", locale)
+        if ahead > AHEAD_MAX:
+            text = self._say("more than {videos} before it", locale)
+        return text.format(videos=videos_text(min(ahead, AHEAD_MAX)))
+
+    def _left(self, left_s: float | None, locale: str) -> str:
+        match left_s:
+            case None:
+                return self._say("it takes longer than usual", locale)
+            case 0:
+                return self._say("almost there", locale)
+            case _ if left_s < _SOON_S:
+                return self._say("a few seconds left", locale)
+            case _ if left_s < _MINUTES_S:
+                return self._say("about a minute left", locale)
+        return self._say("about {minutes} min left", locale).format(minutes=round(left_s / 60))
+
+    def _lost(self, lost: Sequence[StatusLine], locale: str) -> list[str]:
+        if not lost:
+            return []
+        if not self._links.reachable:
+            return ["", self._on_request(", ".join(line.blob for line in lost), locale)]
+        text = self._say("A video may not have reached you. It is kept here for 7 days:", locale)
+        return ["", text, *(self._link(f"№{line.number}", line.blob, line.owed_at_s) for line in lost)]
 
     def _which(self, delivery: Delivery, locale: str) -> list[str]:
         if delivery.of_jobs == 1:

@@ -4,15 +4,15 @@ from typing import Final
 
 import msgspec
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
-from aiogram.utils.i18n import I18n
 
 from events.payment import PaymentOrdered
 from ledger.payments.state import PaymentState
 from services.adapters.telegram.callback_data import BackToOrder, CheckPayment, Menu, MenuAction, TopUp
+from services.adapters.telegram.order_labels import balance_text
 from services.notifier.messages import Delivery, Shown
 from services.payments.orders import standing_of
 from services.payments.packages import money_text
-from services.platform.i18n import N_, locale_for
+from services.platform.i18n import N_, Catalogues, locale_for
 
 _NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")
 _LATE: Final = ("expired_on_confirmation", "expired_on_capture", "internal_timeout", "rejected_by_timeout")
@@ -39,7 +39,7 @@ class Link(msgspec.Struct, frozen=True):
 
 
 class PaymentMessages:
-    def __init__(self, texts: I18n) -> None:
+    def __init__(self, texts: Catalogues) -> None:
         self._texts = texts
 
     def status(self, state: PaymentState, language: str, link: Link) -> Shown:
@@ -86,7 +86,8 @@ class PaymentMessages:
                 )
             )
         if balance is not None:
-            parts.append(self._say("Your balance: {balance}.", locale).format(balance=balance))
+            with self._texts.speaking(locale):
+                parts.append(balance_text(balance))
         menu = _menu("☰ " + self._say("Menu", locale), MenuAction.HOME)
         if delivery.back_to:
             text = "↩️ " + self._say("Back to my order", locale)

@@ -112,14 +112,20 @@ ORDER BY e.stream, e.version
 
 -- name: lines
 -- The status lines of some jobs. $1 jobs
-SELECT job, order_id, account, number, of_jobs, price, locale, state FROM order_jobs WHERE job = ANY ($1)
+SELECT job, order_id, account, number, of_jobs, price, locale, state, style, format, seconds, position, rendering_us,
+       usual_s, floor_percent, stars
+FROM order_jobs WHERE job = ANY ($1)
 
 -- name: lines_put
--- New and moved status lines. $1..$8 their columns
-INSERT INTO order_jobs (job, order_id, account, number, of_jobs, price, locale, state)
+-- New and moved status lines. $1..$16 their columns
+INSERT INTO order_jobs (job, order_id, account, number, of_jobs, price, locale, state, style, format, seconds, position,
+                        rendering_us, usual_s, floor_percent, stars)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[],
-                     $8::text[])
-ON CONFLICT (job) DO UPDATE SET state = excluded.state
+                     $8::text[], $9::text[], $10::text[], $11::bigint[], $12::bigint[], $13::bigint[], $14::float8[],
+                     $15::bigint[], $16::bigint[])
+ON CONFLICT (job) DO UPDATE
+SET state = excluded.state, rendering_us = excluded.rendering_us, usual_s = excluded.usual_s,
+    floor_percent = excluded.floor_percent, stars = excluded.stars
 
 -- name: payment_links
 -- Where payments are paid, the order to come back to, and why the provider said no. $1 payments
@@ -158,12 +164,22 @@ ON CONFLICT (subject, name) DO UPDATE SET wanted = s.wanted + 1
 UPDATE status_messages SET abandoned = true, last_error = $4 WHERE subject = $1 AND name = $2 AND claims = $3
 
 -- name: status_lines
--- What the status messages of orders show, job by job; `lost` when a video was made and could not be handed over.
--- $1 orders
-SELECT j.order_id, j.number, j.state, j.locale,
+-- What the status messages of orders show, job by job; `lost` when a video was made and could not be handed over,
+-- `ahead` of one that waits: the videos before it that nobody was asked for yet, at most 101. $1 orders
+SELECT j.order_id, j.locale, j.style, j.format, j.seconds, coalesce(t.body ->> 'product', '') AS product,
+       j.job, j.number, j.state,
        coalesce(d.state = 'failed', false) AS lost, coalesce(d.blob, '') AS blob,
-       coalesce(extract(epoch FROM d.owed_at), 0)::float8 AS owed_at_s
+       coalesce(extract(epoch FROM d.owed_at), 0)::float8 AS owed_at_s,
+       CASE WHEN j.state IN ('queued', 'waiting') THEN (
+           SELECT count(*) FROM (
+               SELECT FROM order_jobs b
+               WHERE b.state IN ('queued', 'writing', 'waiting') AND b.position < j.position LIMIT 101) AS before)
+       ELSE 0 END AS ahead,
+       (extract(epoch FROM clock_timestamp()) - j.rendering_us / 1e6)::float8 AS elapsed_s, j.usual_s, j.floor_percent,
+       j.stars
 FROM order_jobs j
+LEFT JOIN drafts o ON o.draft = j.order_id
+LEFT JOIN texts t ON t.ref = o.brief
 LEFT JOIN deliveries d ON d.job = j.job AND d.kind = CASE j.state WHEN 'done' THEN 'video' WHEN 'gifted' THEN 'gift' END
 WHERE j.order_id = ANY ($1) ORDER BY j.order_id, j.number
 
@@ -175,17 +191,20 @@ WHERE subject = $1 AND name = $2 AND claims = $3 AND NOT abandoned
 
 -- name: status_shown
 -- An edit went through. If someone else took the row meanwhile, a newer edit may lie under ours: edit once more.
--- $1 subject, $2 name, $3 claim, $4 version shown, $5 seconds until the next edit
+-- $1 subject, $2 name, $3 claim, $4 version shown, $5 seconds until the next edit, $6 until time alone changes it, or NULL
 UPDATE status_messages
 SET shown = CASE WHEN claims = $3 THEN $4 ELSE 0 END, attempts = 0, last_error = NULL,
-    due_at = clock_timestamp() + make_interval(secs => $5)
+    due_at = clock_timestamp() + make_interval(secs => $5),
+    tick_at = clock_timestamp() + make_interval(secs => $6::float8)
 WHERE subject = $1 AND name = $2
 
 -- name: statuses_claim
--- Take status messages that show less than they should. $1 subject, $2 at most so many, $3 lease in seconds
+-- Take status messages that show less than they should, or what time has changed (`tick`). $1 subject, $2 at most so
+-- many, $3 lease in seconds
 WITH due AS (
     SELECT s.subject, s.name, s.account FROM status_messages s
-    WHERE s.subject = $1 AND s.wanted > s.shown AND NOT s.abandoned AND s.due_at <= now()
+    WHERE s.subject = $1 AND (s.wanted > s.shown OR s.tick_at IS NOT NULL) AND NOT s.abandoned AND s.due_at <= now()
+      AND (s.wanted > s.shown OR s.tick_at <= now())
     ORDER BY s.due_at LIMIT $2
     FOR UPDATE OF s SKIP LOCKED
 )
@@ -196,7 +215,7 @@ LEFT JOIN accounts a ON a.account = due.account
 LEFT JOIN drafts o ON o.draft = due.name AND due.subject = 'order'
 LEFT JOIN payment_links l ON l.payment = due.name AND due.subject = 'payment'
 WHERE s.subject = due.subject AND s.name = due.name
-RETURNING s.name, s.wanted AS version, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known, a.locale,
+RETURNING s.name, s.wanted AS version, s.wanted = s.shown AS tick, s.claims, s.attempts, a.telegram_id IS NOT NULL AS known, a.locale,
           coalesce(o.chat_id, l.chat_id) AS chat_id, coalesce(o.message_id, l.message_id) AS message_id
 
 -- name: statuses_want

@@ -20,7 +20,7 @@ from ledger.sql import load_queries
 from services.adapters.telegram.client import edit_caption, edit_text
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import classify
-from services.notifier.messages import Messages, Shown, StatusLine
+from services.notifier.messages import Messages, Shown, StatusLine, What
 from services.notifier.metrics import STATUS_EDITS
 from services.notifier.payment_messages import Link, PaymentMessages
 from services.platform.backoff import backoff_s
@@ -31,6 +31,8 @@ logger = structlog.get_logger()
 
 BATCH: Final = 32
 PAUSE_S: Final = 1.0
+TICK_S_MIN: Final = 5.0
+"""What time alone changes is shown at most so often."""
 SLOT_WAIT_S: Final = 1.0
 ATTEMPTS_MAX: Final = 30
 """Failed edits in a row; with the backoff some two hours."""
@@ -39,11 +41,12 @@ Subject = Literal["order", "payment"]
 
 
 class Status(msgspec.Struct, frozen=True):
-    """A taken row of `status_messages`; `name` is the order or payment. `known`: not erased. No `chat_id`
-    without a draft, no `message_id` before the bot has sent the message."""
+    """A taken row of `status_messages`: order or payment `name`. `tick`: only time has passed. `known`: not
+    erased. No `chat_id` without a draft, no `message_id` before the bot has sent the message."""
 
     name: str
     version: int
+    tick: bool
     claims: int
     attempts: int
     known: bool
@@ -67,9 +70,10 @@ class StatusStore:
         rows = await self._pool.fetch(query("statuses_claim"), self.subject, limit, self._lease_s)
         return [Status(*row) for row in rows]
 
-    async def shown(self, status: Status, pause_s: float) -> None:
-        """Record that the version taken is shown; the next edit is not before `pause_s` from now."""
-        await self._change("status_shown", status, status.version, pause_s)
+    async def shown(self, status: Status, pause_s: float, tick_s: float | None) -> None:
+        """Record that the version taken is shown; the next edit is not before `pause_s` from now, and in
+        `tick_s` time alone changes it."""
+        await self._change("status_shown", status, status.version, pause_s, tick_s)
 
     async def retry(self, status: Status, wait_s: float, reason: str | None) -> None:
         """Release it until `wait_s` from now; without a reason it was only a matter of pace."""
@@ -88,6 +92,9 @@ class Editor:
         self._store = store
         self._contents = contents
         self._limits = limits
+        self._texts: dict[str, int] = {}
+        """Hashes of what messages show that time changes, for as long as it does: what looks the same is not
+        edited. Forgotten with the process, which costs an edit."""
         self._edit = edit_caption if store.subject == "order" else edit_text  # an order's is a photo
         self.wake = asyncio.Event()
         """Set when there may be something to show."""
@@ -114,6 +121,8 @@ class Editor:
             return await self._abandon(status, "the account was erased, or it has no message in a chat")
         if message_id is None:
             return await self._again(status, "the message is not there yet", None)
+        if status.tick and self._texts.get(status.name) == hash(content.text):
+            return await self._shown(status, content)
         slot = await self._limits.take(chat_id, wait_s_max=SLOT_WAIT_S, urgent=False)
         if not slot.taken:
             STATUS_EDITS.labels("paced").inc()
@@ -125,9 +134,16 @@ class Editor:
             return await self._failed(status, chat_id, error)
         if not there:
             return await self._abandon(status, "the message is gone")
-        await self._store.shown(status, PAUSE_S)
         STATUS_EDITS.labels("shown").inc()
-        return None
+        return await self._shown(status, content)
+
+    async def _shown(self, status: Status, content: Shown) -> None:
+        self._texts.pop(status.name, None)
+        tick_s = content.next_s
+        if tick_s is not None:
+            self._texts[status.name] = hash(content.text)
+            tick_s = max(tick_s, TICK_S_MIN)
+        await self._store.shown(status, PAUSE_S, tick_s)
 
     async def _failed(self, status: Status, chat_id: int, error: Exception) -> None:
         verdict = classify(error)
@@ -149,6 +165,7 @@ class Editor:
         return await self._store.retry(status, after_s or backoff_s(status.attempts + 1), reason)
 
     async def _abandon(self, status: Status, reason: str) -> None:
+        self._texts.pop(status.name, None)
         STATUS_EDITS.labels("abandoned").inc()
         await self._store.abandon(status, reason)
 
@@ -157,15 +174,15 @@ def order_contents(pool: Pool, messages: Messages) -> Contents:
 
     async def contents(taken: list[Status]) -> dict[str, Shown]:
         lines: dict[str, list[StatusLine]] = defaultdict(list)
-        ordered_in: dict[str, str] = {}
+        what: dict[str, What] = {}
         rows = await pool.fetch(query("status_lines"), [status.name for status in taken])
-        for order_id, number, state, ordered_in[order_id], lost, blob, owed_at_s in rows:
-            lines[order_id].append(StatusLine(number, state, lost, blob, owed_at_s))
+        for order_id, locale, style, sides, seconds, product, *line in rows:
+            what[order_id] = What(order_id, locale, product, style, sides, seconds)
+            lines[order_id].append(StatusLine(*line))
         return {
-            status.name: Shown(
-                messages.status(lines[status.name], status.locale or ordered_in.get(status.name, ""))
-            )
+            status.name: messages.status(what[status.name], lines[status.name], status.locale)
             for status in taken
+            if status.name in what
         }
 
     return contents

@@ -26,7 +26,10 @@ DEFAULT_LOCALE: Final = "ru"
 
 
 class Catalogues(I18n):
-    def __init__(self, package: str, domain: str) -> None:
+    """`shared`: package and domain of a catalogue that is asked for what this one lacks."""
+
+    def __init__(self, package: str, domain: str, *shared: str) -> None:
+        self._shared = Catalogues(*shared) if shared else None
         with as_file(files(package) / "locales") as path:
             super().__init__(path=path, default_locale=DEFAULT_LOCALE, domain=domain)
 
@@ -39,9 +42,19 @@ class Catalogues(I18n):
         finally:
             I18n.reset_current(token)
 
+    @contextmanager
+    def speaking(self, locale: str) -> Iterator[None]:
+        """Make it use these catalogues in this language."""
+        with self.context(), self.use_locale(locale):
+            yield
+
     def find_locales(self) -> dict[str, gettext.GNUTranslations]:
         """Every catalogue of LOCALES, compiled. Raises FileNotFoundError when one is missing."""
-        return {locale: compiled(read_catalogue(self.path, locale, self.domain)) for locale in LOCALES}
+        found = {locale: compiled(read_catalogue(self.path, locale, self.domain)) for locale in LOCALES}
+        if self._shared is not None:
+            for locale, texts in found.items():
+                texts.add_fallback(self._shared.locales[locale])
+        return found
 
 
 def read_catalogue(path: Path, locale: str, domain: str) -> Catalog:

@@ -7,6 +7,7 @@ from aiogram.utils.i18n import gettext as _
 
 from ledger.accounts.lots import Lot
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction, Reminders
+from services.adapters.telegram.order_labels import credits_text, state_name, style_name
 from services.bot.card_message import show
 from services.bot.handlers import order, promotions
 from services.bot.handlers.terms import welcome
@@ -14,7 +15,7 @@ from services.bot.order_history import Operation, ShownJob
 from services.bot.replies import Conversation
 from services.bot.screens import menu as screens
 from services.bot.screens import topup
-from services.bot.screens.labels import credits_text, moment, operation_name, stage_name, style_name
+from services.bot.screens.labels import moment, operation_name
 from services.bot.screens.menu import (
     Screen,
     create_button,
@@ -132,4 +133,4 @@ def _operation_line(operation: Operation) -> str:
 
 def _job_line(job: ShownJob) -> str:
     number = "" if job.of == 1 else " " + _("{number} of {of}").format(number=job.number, of=job.of)
-    return f"{stage_name(job.stage)} · {style_name(job.style)}{number} · {moment(job.at_us)}"
+    return f"{state_name(job.state)} · {style_name(job.style)}{number} · {moment(job.at_us)}"

@@ -19,11 +19,11 @@ from ledger.commands import OrderVideos
 from ledger.errors import InsufficientCreditsError, KeyReusedError
 from services.accounts.drafts import Draft
 from services.adapters.telegram.callback_data import Order
+from services.adapters.telegram.order_labels import credits_text, videos_text
 from services.bot.card_message import put, show
 from services.bot.context import BotContext
 from services.bot.replies import Conversation
 from services.bot.screens import card
-from services.bot.screens.labels import credits_text, videos_text
 from services.bot.screens.refusals import refused_text
 from services.generation.catalogue import Model
 from services.generation.prompts.styles import style_of

@@ -34,6 +34,7 @@ from ledger.promotions.commands import RedeemPromo, key_of
 from ledger.promotions.promo_codes import is_code, normalised, reference
 from services.accounts.personal_data import forgotten_names
 from services.adapters.telegram.client import start_link
+from services.adapters.telegram.order_labels import credits_text, style_name
 from services.adapters.telegram.stars import START_PARAMETER
 from services.bot.card_message import show
 from services.bot.chat_state import Awaiting
@@ -42,7 +43,7 @@ from services.bot.handlers import order
 from services.bot.inputs import quote
 from services.bot.replies import Conversation
 from services.bot.screens import card
-from services.bot.screens.labels import credits_text, style_mark, style_name
+from services.bot.screens.labels import style_mark
 from services.bot.screens.menu import Screen, cabinet_button, create_button, home_button, keyboard
 from services.generation.prompts.styles import load_styles
 from services.platform.ids import ID_PATTERN

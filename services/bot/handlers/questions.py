@@ -2,8 +2,8 @@
 
 from aiogram.utils.i18n import gettext as _
 
+from services.adapters.telegram.order_labels import credits_text, format_name
 from services.bot.replies import Conversation
-from services.bot.screens.labels import credits_text, format_name
 from services.bot.screens.menu import Screen, cabinet_button, create_button, keyboard
 from services.bot.text_intent import Topic
 from services.generation.prompts.styles import style_of

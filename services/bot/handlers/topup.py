@@ -36,6 +36,7 @@ from services.adapters.telegram.callback_data import (
     TopUp,
 )
 from services.adapters.telegram.client import edit_text
+from services.adapters.telegram.order_labels import credits_text
 from services.adapters.telegram.stars import answer_pre_checkout
 from services.bot.chat_state import Awaiting, Buying, load_data, save_data
 from services.bot.checkout import payment_id
@@ -44,7 +45,6 @@ from services.bot.inputs import is_plain_text
 from services.bot.middleware import Handler
 from services.bot.replies import Conversation, send_screen
 from services.bot.screens import topup as screens
-from services.bot.screens.labels import credits_text
 from services.bot.screens.menu import Screen
 from services.payments.stars import Refusal
 from services.payments.yookassa_messages import contact_in

@@ -8,16 +8,20 @@ from aiogram.utils.i18n import gettext as _
 
 from services.accounts.drafts import Draft, View
 from services.adapters.telegram.callback_data import Again, CardButton, MenuAction, Order
-from services.bot.inputs import TEXT_CHARS_MAX, quote
-from services.bot.screens.labels import (
+from services.adapters.telegram.order_labels import (
+    QUOTED_CHARS,
     credits_text,
     format_name,
+    made_line,
+    order_title,
     seconds_text,
-    style_line,
-    style_mark,
+    state_name,
     style_name,
     videos_text,
+    what_lines,
 )
+from services.bot.inputs import TEXT_CHARS_MAX, quote
+from services.bot.screens.labels import style_line, style_mark
 from services.bot.screens.menu import (
     Screen,
     button,
@@ -33,7 +37,6 @@ from services.generation.prompts.styles import load_styles, style_of
 NUMBERS: Final = (1, 2, 3, 5)
 NUMBER_MAX: Final = 20
 """So many videos one order may have; an own number is typed."""
-_QUOTED_CHARS: Final = 160
 
 
 def missing(draft: Draft) -> View | None:
@@ -63,16 +66,12 @@ def screen(draft: Draft, balance: int, note: str = "", *, short: bool = False) -
 
 
 def _order(draft: Draft, balance: int) -> list[str]:
-    parts = [_("🧾 <b>Your video</b>")]
-    if draft.words.product:
-        parts.append(_("📦 Product: {text}").format(text=quote(draft.words.product, _QUOTED_CHARS)))
-    if draft.style in load_styles():
-        parts.append(_("🎨 Style: {style}").format(style=quote(style_name(draft.style))))
+    parts = [_("🧾 <b>Your video</b>"), *what_lines(draft.words.product, draft.style)]
     if draft.words.wishes:
         text = _("✏️ Prompt: {text}") if own_prompt(draft) else _("💡 Wishes: {text}")
-        parts.append(text.format(text=quote(draft.words.wishes, _QUOTED_CHARS)))
+        parts.append(text.format(text=quote(draft.words.wishes, QUOTED_CHARS)))
     parts += [
-        "📐 " + made(draft),
+        made(draft),
         _("💰 Price: <b>{price}</b> · balance: {balance}").format(
             price=credits_text(draft.price * draft.number), balance=credits_text(balance)
         ),
@@ -84,7 +83,7 @@ def made(draft: Draft) -> str:
     """Format, length and number, as they will be."""
     model = load_catalogue().model(draft.model)
     sides = draft.format if model is None else model.sides(draft.format)
-    return " · ".join((format_name(sides), seconds_text(draft.seconds), videos_text(draft.number)))
+    return made_line(sides, draft.seconds, draft.number)
 
 
 def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
@@ -199,15 +198,10 @@ def _back(draft: Draft) -> InlineKeyboardButton:
 def accepted(draft: Draft, expected_s: float) -> Screen:
     """Order that is being placed, shown until the notifier has something newer."""
     text = _(
-        "⏳ <b>Your order is in the queue</b>\n"
-        "{videos}, style: {style}. I will update this message as the work goes on. "
-        "A video usually takes about {minutes} min."
-    ).format(
-        videos=videos_text(draft.number),
-        style=quote(style_name(draft.style)),
-        minutes=max(1, round(expected_s / 60)),
-    )
-    return Screen(text)
+        "I will update this message as the work goes on. A video usually takes about {minutes} min."
+    ).format(minutes=max(1, round(expected_s / 60)))
+    head = [order_title(), *what_lines(draft.words.product, draft.style), made(draft)]
+    return Screen("\n".join([*head, "", state_name("queued"), text]))
 
 
 # Beside the card.
@@ -234,7 +228,7 @@ def offer_words(draft: Draft, text: str, message_id: int) -> Screen:
         asked = _("✍️ Replace the description with «{text}»?")
     other = _("✏️ As the prompt") if own_prompt(draft) else _("💡 As wishes")
     return Screen(
-        asked.format(text=quote(text, _QUOTED_CHARS)),
+        asked.format(text=quote(text, QUOTED_CHARS)),
         keyboard(
             [_offer(draft, "words", "product", message_id, _("✅ Yes, take it"))],
             [_offer(draft, "words", "wishes", message_id, other)],

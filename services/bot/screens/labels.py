@@ -1,4 +1,4 @@
-"""Localized names: amounts, styles, reasons, stages, moments."""
+"""Localized names: styles, reasons, moments; those of an order are the notifier's too."""
 
 import html
 from datetime import UTC, datetime, timedelta, timezone
@@ -16,19 +16,12 @@ from events.account import (
     CreditsRestored,
     CreditsRevoked,
 )
-from services.bot.order_history import Operation, Stage
+from services.adapters.telegram.order_labels import in_words, style_name, videos_text
+from services.bot.order_history import Operation
 from services.generation.prompts.styles import load_styles, style_of
 from services.platform.i18n import N_
 
 _MOSCOW: Final = timezone(timedelta(hours=3))
-
-
-def credits_text(number: int) -> str:
-    return ngettext("{n} credit", "{n} credits", number).format(n=number)
-
-
-def videos_text(number: int) -> str:
-    return ngettext("{n} video", "{n} videos", number).format(n=number)
 
 
 def days_text(days: float) -> str:
@@ -36,20 +29,6 @@ def days_text(days: float) -> str:
     return ngettext("{n} day", "{n} days", number).format(n=number)
 
 
-_FORMATS: Final = {
-    "9:16": N_("9:16 vertical"),
-    "1:1": N_("1:1 square"),
-    "16:9": N_("16:9 wide"),
-    "photo": N_("as the photo"),
-}
-_STAGES: Final[dict[Stage, str]] = {
-    "queued": N_("⏳ in the queue"),
-    "writing": N_("✍️ writing the script"),
-    "rendering": N_("🎬 rendering"),
-    "done": N_("✅ done"),
-    "failed": N_("❌ failed, refunded"),
-    "gift": N_("🎁 came late, a gift"),
-}
 _GRANTS: Final = {
     "bonus": N_("welcome gift"),
     "purchase": N_("top-up"),
@@ -59,20 +38,6 @@ _GRANTS: Final = {
 _BY_HAND: Final = N_("from support")
 
 
-def seconds_text(number: int) -> str:
-    return _("{n} s").format(n=number)
-
-
-def format_name(sides: str) -> str:
-    return _(_FORMATS[sides]) if sides in _FORMATS else sides
-
-
-def style_name(style: str) -> str:
-    """The style's name; its key once it is not on offer any more."""
-    found = load_styles().get(style)
-    return _in_words(found.name) if found else style
-
-
 def style_mark(style: str) -> str:
     found = load_styles().get(style)
     return found.mark if found else "🎨"
@@ -80,16 +45,8 @@ def style_mark(style: str) -> str:
 
 def style_line(style: str) -> str:
     """Mark, name and what it is, for a list of styles."""
-    line = _in_words(style_of(style).line)
+    line = in_words(style_of(style).line)
     return f"{style_mark(style)} <b>{html.escape(style_name(style))}</b>: {html.escape(line)}"
-
-
-def _in_words(words: dict[str, str]) -> str:
-    return words.get(get_i18n().current_locale) or words["en"]
-
-
-def stage_name(stage: Stage) -> str:
-    return _(_STAGES[stage])
 
 
 def operation_name(operation: Operation) -> str:

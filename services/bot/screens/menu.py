@@ -7,9 +7,10 @@ from aiogram.utils.i18n import gettext as _
 from msgspec import Struct
 
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction, TopUp
+from services.adapters.telegram.order_labels import credits_text
 from services.bot.context import TERMS_VERSION, BotContext
 from services.bot.inputs import TEXT_CHARS_MAX, quote
-from services.bot.screens.labels import credits_text, days_text
+from services.bot.screens.labels import days_text
 
 LANGUAGE_NAMES: Final = {"ru": "🇷🇺 Русский", "en": "🇬🇧 English"}
 

@@ -8,10 +8,10 @@ from aiogram.utils.i18n import gettext as _
 
 from events.payment import Provider
 from services.adapters.telegram.callback_data import BackToOrder, Buy, Packages, PayBy
+from services.adapters.telegram.order_labels import credits_text
 from services.bot.chat_state import Buying
 from services.bot.checkout import Checkout
 from services.bot.inputs import quote
-from services.bot.screens.labels import credits_text
 from services.bot.screens.menu import Screen, button, cabinet_button, keyboard
 from services.payments.packages import Package, money_text
 

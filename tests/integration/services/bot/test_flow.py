@@ -105,7 +105,7 @@ async def test_the_whole_way_in_russian(other_visitor: Visitor) -> None:
     assert "Промпт: Кружка летит над Москвой" in await visitor.hears("Ваше видео")
     await visitor.sees(ORDER)
     await visitor.say("да")
-    await visitor.hears("Ваш заказ в очереди")
+    await visitor.hears("в очереди")
     assert await visitor.books() == Books(1, 1, 1)
 
 

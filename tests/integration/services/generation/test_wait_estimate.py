@@ -8,7 +8,7 @@ from ledger.sql import load_queries
 from projections.engine.runner import Runner
 from projections.models.job_times import JOB_TIMES
 from services.generation.catalogue import load_catalogue
-from services.generation.wait_estimate import MEASURED_MIN, Capacity, Outlook, RenderTimes
+from services.generation.wait_estimate import LATELY_MIN, MEASURED_MIN, Capacity, Outlook, RenderTimes
 from services.platform.blobs import BlobStore
 from tests.support.order_fixture import OrderFixture
 
@@ -50,10 +50,16 @@ async def test_an_estimate_counts_who_is_before(ledger: Ledger, pool: Any, tmp_p
 async def test_few_videos_are_no_measurement(ledger: Ledger, pool: Any, tmp_path: Path) -> None:
     studio, times = OrderFixture(ledger, pool, BlobStore(tmp_path)), RenderTimes(pool)
     order = await studio.order(await studio.seller(), MEASURED_MIN)
-    await studio.finish_all(order.jobs[1:])
+    await studio.finish_all(order.jobs[: LATELY_MIN - 1])
+    await times.measure()
+    assert times.lately_s("m", 0) is None
+    await studio.finish(order.jobs[LATELY_MIN])
+    await times.measure()
+    assert times.lately_s("m", 0) is not None and times.lately_s("m", 5) is None
+    await studio.finish_all([*order.jobs[LATELY_MIN - 1 : LATELY_MIN], *order.jobs[LATELY_MIN + 1 : -1]])
     await times.measure()
     assert "m" not in times._measured
-    await studio.finish(order.jobs[0])
+    await studio.finish(order.jobs[-1])
     await times.measure()
     assert 0 < times._measured["m"].usual_s <= times._measured["m"].p95_s
     await Runner(pool, JOB_TIMES).apply(await ledger.read.events_after(0))
@@ -72,6 +78,8 @@ async def test_the_whole_time_of_a_job(ledger: Ledger, pool: Any, tmp_path: Path
 
 
 async def test_reading_times_looks_at_a_bounded_part_of_the_log(pool: Any) -> None:
-    plan = await pool.fetch("EXPLAIN " + query("render_times").replace("$1", "10").replace("$2", "5"))
+    plan = await pool.fetch(
+        "EXPLAIN " + query("render_times").replace("$1", "10").replace("$2", "5").replace("$3", "5")
+    )
     text = "\n".join(row[0] for row in plan)
     assert "Seq Scan" not in text, text

@@ -14,14 +14,13 @@ from services.adapters.telegram.limits import Rates, TelegramLimits
 from services.adapters.telegram.send import create_sending_bot
 from services.notifier.deliveries import Deliveries
 from services.notifier.log_consumer import LogConsumer
-from services.notifier.messages import Messages
+from services.notifier.messages import Messages, notifier_texts
 from services.notifier.payment_messages import PaymentMessages
 from services.notifier.sender import Sender
 from services.notifier.status_editor import Editor, StatusStore, order_contents, payment_contents
 from services.platform.blobs import BlobStore
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
-from services.platform.i18n import Catalogues
 from services.platform.redis import blocking_client, command_client
 from services.platform.settings import Settings, load_settings
 from services.streams.feed import BLOCK_S_MAX, Feed
@@ -82,11 +81,12 @@ class Notifier:
         self.redis = command_client(settings)
         self.feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0)
         limits = TelegramLimits(self.redis, rates)
-        texts, reader = Catalogues("services.notifier", "notifier"), LogReader(pool)
+        texts, reader = notifier_texts(), LogReader(pool)
         messages = Messages(texts, FileLinks(settings), settings.support_contact)
         of_payments = PaymentMessages(texts)
         blobs = BlobStore(settings.data_dir / "blobs")
-        self.follower = LogConsumer(pool, self.feed, wait_s=0)
+        self.usual_s: float | None = None
+        self.follower = LogConsumer(pool, self.feed, wait_s=0, usual=lambda _model, _seconds: self.usual_s)
         self.sender = Sender(
             self.bot, Deliveries(pool, lease_s), messages, of_payments, blobs, reader, limits
         )

@@ -19,7 +19,7 @@ async def test_each_side_hears_of_its_bonus_once_in_its_language(
     await notifier.run()
     await notifier.run()
     _, invited = telegram.sent(friend.chat_id)
-    assert "2 bonus credits" in invited.text and "Your balance: 5." in invited.text
+    assert "2 bonus credits" in invited.text and "Your balance: 5 credits." in invited.text
     (thanked,) = telegram.sent(host.chat_id)
     assert "5 бонусных кредитов" in thanked.text and "спасибо за приглашение" in thanked.text
     assert "6" in thanked.text

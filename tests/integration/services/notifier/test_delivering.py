@@ -44,7 +44,7 @@ async def test_a_failure_says_what_to_change_and_the_balance_after_the_refund(
     (shown,) = telegram.sent(seller.chat_id)
     assert "without faces" in shown.text
     assert "Video 2 of 2" in shown.text
-    assert "Your credits are back: 2. Your balance: 5." in shown.text
+    assert "2 credits are back. Your balance: 5 credits." in shown.text
 
 
 async def test_a_result_after_the_refund_is_a_gift_given_once(

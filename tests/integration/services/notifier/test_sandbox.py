@@ -76,7 +76,7 @@ async def test_an_order_as_its_seller_sees_it(
         "🔄 Again with this product",
         "☰ Menu",
     ]
-    assert "Your credit is back. Your balance: 99." in failure["text"]
+    assert "Your credit is back. Your balance: 99 credits." in failure["text"]
     file_id = await pool.fetchval("SELECT file_id FROM deliveries WHERE kind = 'video'")
     async with sandbox.http.get(f"{sandbox.url}{person}/files/{file_id}") as reply:
         assert await reply.read() == film

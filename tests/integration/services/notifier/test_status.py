@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from services.notifier.status_editor import StatusStore
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier
 from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 from tests.support.telegram import ScriptedTelegram, Step, refusal
@@ -27,7 +28,10 @@ def status_text(telegram: ScriptedTelegram, order: PlacedOrder) -> str:
 
 
 async def make_due(pool: "Pool") -> None:
-    await pool.execute("UPDATE status_messages SET due_at = clock_timestamp()")
+    await pool.execute(
+        "UPDATE status_messages SET due_at = clock_timestamp(),"
+        " tick_at = CASE WHEN tick_at IS NOT NULL THEN clock_timestamp() END"
+    )
 
 
 async def test_the_message_moves_with_the_jobs(
@@ -42,7 +46,12 @@ async def test_the_message_moves_with_the_jobs(
         await notifier.run()
         seen.append(status_text(telegram, order).splitlines()[-1])
         await make_due(pool)
-    assert seen == ["⏳ in the queue", "✍️ writing the script", "🎬 rendering the video", "✅ done"]
+    assert seen == [
+        "⏳ in the queue, next in line",
+        "✍️ writing the script",
+        "🎬 rendering the video",
+        "✅ done",
+    ]
     assert "Your order is finished" in status_text(telegram, order)
 
 
@@ -57,7 +66,7 @@ async def test_many_changes_make_one_edit_of_the_latest_state(
     await notifier.run()
     assert len(telegram.called("editMessageCaption", seller.chat_id)) == 1
     text = status_text(telegram, order)
-    assert text.splitlines()[2:] == ["1. ✅ done", "2. ✅ done", "3. ✍️ writing the script"]
+    assert text.splitlines()[-3:] == ["1. ✅ done", "2. ✅ done", "3. ✍️ writing the script"]
     # In the pause that follows nothing is edited, however much changes.
     await studio.submit(order.jobs[2])
     await notifier.run()
@@ -160,3 +169,77 @@ async def test_a_draft_that_learns_its_message_late_is_still_shown(
     await make_due(pool)
     await notifier.run()
     assert "in the queue" in telegram.message(seller.chat_id, message_id).text
+
+
+async def test_the_bar_moves_by_time_alone_in_few_edits(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    seller, order = await placed(studio, telegram)
+    notifier.usual_s = 1000.0
+    await studio.start(order.jobs[0])
+    await studio.submit(order.jobs[0])
+    await notifier.run()
+    assert "░░░░░░░░░░ 0 %, about 17 min left" in status_text(telegram, order)
+    notifier.usual_s = 1.0  # measured anew meanwhile: what is on its way keeps its own
+    edits = 1
+    for gone_s, said in (
+        (1, "0 %"),
+        (450, "40 %"),
+        (460, "40 %"),
+        (1200, "95 %, almost"),
+        (1600, "takes longer"),
+    ):
+        before = status_text(telegram, order)
+        await pool.execute(
+            "UPDATE order_jobs SET rendering_us = (extract(epoch FROM clock_timestamp()) - $1) * 1e6",
+            float(gone_s),
+        )
+        await notifier.edit()  # not its time yet
+        assert status_text(telegram, order) == before
+        await make_due(pool)
+        await notifier.edit()
+        assert said in status_text(telegram, order)
+        edits += status_text(telegram, order) != before
+    assert len(telegram.called("editMessageCaption", seller.chat_id)) == edits == 4
+    assert await pool.fetchval("SELECT tick_at FROM status_messages") is None, "nothing moves any more"
+    await studio.succeed(order.jobs[0])
+    await make_due(pool)
+    await notifier.run()
+    assert status_text(telegram, order).endswith("✅ done")
+
+
+async def test_a_place_in_the_queue_and_a_tick_that_is_lost(
+    studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    _, first = await placed(studio, telegram, jobs=2)
+    _, order = await placed(studio, telegram)
+    notifier = new_notifier()
+    await notifier.run()
+    assert status_text(telegram, order).endswith("⏳ in the queue, 2 videos before it")
+    await studio.start(first.jobs[0])
+    await studio.submit(first.jobs[0])
+    await notifier.follow()
+    await make_due(pool)
+    taken = await StatusStore(pool, "order", lease_s=60).claim(9)  # by one that dies
+    assert {status.name: status.tick for status in taken} == {first.order_id: False, order.order_id: True}
+    await notifier.edit()
+    assert "2 videos before it" in status_text(telegram, order)
+    await make_due(pool)  # the leases end
+    await notifier.edit()
+    assert status_text(telegram, order).endswith("⏳ in the queue, 1 video before it")
+
+
+async def test_a_card_that_is_gone_ticks_no_more(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    seller, _ = await placed(studio, telegram)
+    await notifier.run()
+    for gone in ("Bad Request: message to edit not found", "Forbidden: bot was blocked by the user"):
+        await pool.execute("UPDATE status_messages SET abandoned = false, shown = 0")
+        telegram.next("editMessageCaption", refusal(400 if "Bad" in gone else 403, gone))
+        await make_due(pool)
+        await notifier.edit()
+        calls = len(telegram.called("editMessageCaption", seller.chat_id))
+        await make_due(pool)
+        await notifier.edit()
+        assert len(telegram.called("editMessageCaption", seller.chat_id)) == calls

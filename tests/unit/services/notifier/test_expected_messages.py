@@ -28,6 +28,7 @@ def state_after(*events: Recorded) -> str:
 def test_a_job_walks_through_its_states() -> None:
     assert state_after() == "queued"
     assert state_after(event(2, "JobStarted")) == "writing"
+    assert state_after(event(2, "JobStarted"), event(3, "PromptWritten")) == "waiting"
     assert state_after(event(2, "JobStarted"), event(3, "SubmissionIntended")) == "rendering"
     assert state_after(event(2, "SubmissionIntended"), event(3, "RetryScheduled")) == "retrying"
     assert state_after(event(2, "RetryScheduled"), event(3, "SubmissionIntended")) == "rendering"
@@ -67,7 +68,6 @@ def test_the_same_events_in_one_batch_or_in_many_come_to_the_same() -> None:
 def test_events_that_tell_a_seller_nothing_change_nothing() -> None:
     line = fold({}, [queued(1)]).lines["j1"]
     events = [
-        event(2, "PromptWritten"),
         event(3, "SubmissionAccepted"),
         event(4, "JobHandedBack"),
         event(5, "SomethingNewFromALaterVersion"),

@@ -1,5 +1,6 @@
 """What sellers read: complete in both languages, right for Telegram, without anything internal."""
 
+import html
 import re
 from pathlib import Path
 from typing import get_args
@@ -9,9 +10,9 @@ from babel.messages.extract import extract_from_dir, extract_from_file
 from msgspec.structs import replace
 
 from services.generation.error_classes import POLICIES, ErrorClass
-from services.notifier.messages import Delivery, Messages, StatusLine
+from services.notifier.messages import Delivery, Messages, StatusLine, What, notifier_texts
 from services.platform.file_links import FileLinks
-from services.platform.i18n import LOCALES, Catalogues, read_catalogue
+from services.platform.i18n import LOCALES, read_catalogue
 from services.platform.settings import load_settings
 from tests.support.each import each
 
@@ -25,11 +26,13 @@ VIDEO = Delivery(
     unknown_sends=0, chat_id=5, repeatable=True, back_to="", owed_at_s=1_000.0, age_s=0.0,
 )  # fmt: skip
 
+WHAT = What("o1", "ru", "a red mug", "unboxing", "9:16", 5)
+
 
 @pytest.fixture
 def messages() -> Messages:
     links = FileLinks(load_settings(public_url="https://cards.example"))
-    return Messages(Catalogues("services.notifier", "notifier"), links, "@help")
+    return Messages(notifier_texts(), links, "@help")
 
 
 def failure(error_class: str, **changes: object) -> Delivery:
@@ -67,7 +70,7 @@ def test_a_failure_names_what_happened_what_to_do_and_the_balance(
 ) -> None:
     text = messages.failure(failure(error_class, locale=locale), 7)
     assert ("Your credit is back." if locale == "en" else "Вам вернулся 1 кредит.") in text
-    assert ("Your balance: 7." if locale == "en" else "Ваш баланс: 7.") in text
+    assert ("Your balance: 7 credits." if locale == "en" else "Ваш баланс: 7 кредитов.") in text
     assert len(text.splitlines()) == 6
     assert error_class not in text and "{" not in text
 
@@ -99,13 +102,66 @@ def test_a_caption_stays_within_telegrams_limit(messages: Messages) -> None:
 
 
 def test_the_status_of_fifty_lost_videos_stays_within_telegrams_limit(messages: Messages) -> None:
-    lines = [StatusLine(n, "done", lost=True, blob="videos/" + "f" * 60, owed_at_s=1e9) for n in range(1, 51)]
-    assert len(messages.status(lines, "ru")) < 4096
+    lines = [
+        StatusLine(f"j{n}", n, "done", lost=True, blob="videos/" + "f" * 60, owed_at_s=1e9)
+        for n in range(1, 51)
+    ]
+    assert len(messages.status(WHAT, lines, "ru").text) < 4096
+
+
+@each(
+    ("line", "said"),
+    [
+        (StatusLine("j", 1, "queued"), "⏳ in the queue, next in line"),
+        (StatusLine("j", 1, "queued", ahead=1), "⏳ in the queue, 1 video before it"),
+        (StatusLine("j", 1, "waiting", ahead=3), "⏳ the script is ready, in the queue, 3 videos before it"),
+        (StatusLine("j", 1, "waiting", ahead=101), "in the queue, more than 100 videos before it"),
+        (StatusLine("j", 1, "writing"), "✍️ writing the script"),
+        (StatusLine("j", 1, "rendering", elapsed_s=9), "🎬 rendering the video"),
+        (StatusLine("j", 1, "rendering", elapsed_s=0, usual_s=300), "░░░░░░░░░░ 0 %, about 5 min left"),
+        (StatusLine("j", 1, "rendering", elapsed_s=230, usual_s=300), "▓▓▓▓▓▓▓░░░ 70 %, about 2 min left"),
+        (StatusLine("j", 1, "rendering", elapsed_s=250, usual_s=300), "▓▓▓▓▓▓▓▓░░ 80 %, about a minute left"),
+        (StatusLine("j", 1, "rendering", elapsed_s=9, usual_s=10), "▓▓▓▓▓▓▓▓▓░ 90 %, a few seconds left"),
+        (StatusLine("j", 1, "rendering", elapsed_s=300, usual_s=300), "▓▓▓▓▓▓▓▓▓▓ 95 %, almost there"),
+        (StatusLine("j", 1, "rendering", elapsed_s=900, usual_s=300), "95 %, it takes longer than usual"),
+        (StatusLine("j", 1, "retrying", usual_s=300), "🔁 the service stumbled, trying again"),
+        (StatusLine("j", 1, "done", usual_s=300), "✅ done"),
+    ],
+)
+def test_where_a_video_stands(messages: Messages, line: StatusLine, said: str) -> None:
+    shown = messages.status(WHAT, [line], "en")
+    head, words = shown.text.split("\n\n")
+    assert head.splitlines()[1:] == [
+        "📦 Product: a red mug",
+        "🎨 Style: Unboxing",
+        "📐 9:16 vertical · 5 s · 1 video",
+    ]
+    assert words.endswith(said)
+    assert (shown.next_s is not None) == any(word in said for word in ("in the queue", "left", "almost"))
+
+
+def test_a_card_of_ten_videos_fits_with_the_longest_words(messages: Messages) -> None:
+    what = replace(WHAT, product="<" * 2000, style="before_after")
+    for locale in LOCALES:
+        for state in ("waiting", "rendering", "failed", "gifted"):
+            lines = [StatusLine("j", n, state, ahead=101, usual_s=600) for n in range(1, 11)]
+            text = html.unescape(re.sub("<[^>]+>", "", messages.status(what, lines, locale).text))
+            assert len(text.encode("utf-16-le")) // 2 <= 1024
+
+
+def test_many_videos_are_counted_and_nothing_ticks(messages: Messages) -> None:
+    lines = [StatusLine(f"j{n}", n, "rendering" if n > 3 else "done", usual_s=9) for n in range(1, 12)]
+    shown = messages.status(WHAT, lines, "en")
+    assert shown.text.splitlines()[-2:] == ["🎬 rendering the video: 8 videos", "✅ done: 3 videos"]
+    assert shown.next_s is None
 
 
 def test_the_same_status_makes_the_same_text(messages: Messages) -> None:
-    lines = [StatusLine(1, "done", lost=True, blob="videos/v.mp4", owed_at_s=1e9), StatusLine(2, "failed")]
-    assert messages.status(lines, "en") == messages.status(lines, "en")
+    lines = [
+        StatusLine("j1", 1, "done", lost=True, blob="videos/v.mp4", owed_at_s=1e9),
+        StatusLine("j2", 2, "failed"),
+    ]
+    assert messages.status(WHAT, lines, "en") == messages.status(WHAT, lines, "en")
 
 
 def test_without_a_draft_there_is_nothing_to_repeat(messages: Messages) -> None:
@@ -117,10 +173,10 @@ def test_without_a_draft_there_is_nothing_to_repeat(messages: Messages) -> None:
 def test_without_an_address_for_people_there_is_no_link_but_whom_to_write_to(locale: str) -> None:
     """A link to 127.0.0.1 helps nobody; where Telegram is the sandbox, the chat is on this machine too."""
     real = FileLinks(load_settings(bot_token="123456789:AAEexample", callback_secret="s" * 16))
-    messages = Messages(Catalogues("services.notifier", "notifier"), real, "@help")
+    messages = Messages(notifier_texts(), real, "@help")
     large = replace(VIDEO, locale=locale, as_link=True)
-    lines = [StatusLine(1, "done", lost=True, blob="videos/v.mp4"), StatusLine(2, "done")]
-    for text in (messages.video(large), messages.status(lines, locale)):
+    lines = [StatusLine("j1", 1, "done", lost=True, blob="videos/v.mp4"), StatusLine("j2", 2, "done")]
+    for text in (messages.video(large), messages.status(WHAT, lines, locale).text):
         assert "@help" in text and "<code>videos/v.mp4</code>" in text
         assert "http" not in text and "127.0.0.1" not in text
     assert not messages.has_links

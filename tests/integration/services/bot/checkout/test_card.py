@@ -28,7 +28,7 @@ async def test_paid_with_one_look_and_told_once(buyer: Buyer) -> None:
     await buyer.at_the_page()
     await eventually(lambda: _paid(buyer), what="an answer that it is paid")
     words = await buyer.hears("Credits received: 5 credits")
-    assert "Your balance: 7." in words
+    assert "Your balance: 7 credits." in words
     await buyer.hears("Paid")
     assert await buyer.bought() == [5]
     assert len(await buyer.events("PaymentSucceeded")) == 1

@@ -35,7 +35,7 @@ async def test_an_invoice_is_paid_and_told(buyer: Buyer) -> None:
     assert invoice["invoice"]["currency"] == "XTR" and invoice["invoice"]["total_amount"] == 300
     assert (await buyer.pay_stars(invoice))["state"] == "paid"
     words = await buyer.hears("Credits received: 5 credits")
-    assert "Your balance: 7." in words
+    assert "Your balance: 7 credits." in words
     (succeeded,) = await buyer.events("PaymentSucceeded")
     message = await buyer.charge()
     charge = message["successful_payment"]["telegram_payment_charge_id"]
